@@ -13,21 +13,19 @@ A group retires when its key is gone and no group of the new plan is the same th
 beside the code as a :class:`~advisor.codegen.rollout.Rollout` for each root; the same plan gives the same rollout.
 """
 
-import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
-from advisor.codegen.alarms import Alarm
 from advisor.codegen.cut_over_commands import checks, removals
+from advisor.codegen.cut_over_joint import is_spread_over_backends, joint, moves
+from advisor.codegen.cut_over_refusals import check_finish, check_form, is_another, words
 from advisor.codegen.kept import with_former_disks, with_former_keys, with_former_places, with_keys_apart
-from advisor.codegen.keys import per_mille
-from advisor.codegen.model import Backend, ComputeGroup, CutOver, Region, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.renaming import renamed
 from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, probes_of, traits_of
-from advisor.codegen.wanted import Form, Language, Stage
+from advisor.codegen.wanted import Language, Stage
 from advisor.errors import InputError
 
 _CHANGED_IN_PLACE: Mapping[Language, tuple[str, ...]] = {
@@ -41,14 +39,7 @@ _REFRESHED = ("ec2",)
 _UNASKED = ("ec2",)
 """Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
 instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
-_OVER_BACKENDS = ("ec2", "vm-scale-set", "eks", "eks-karpenter", "gke", "aks", "kubernetes")
-"""Targets whose entrance spreads requests over backends; elsewhere it spreads them over groups."""
-_UNSCALED = ("sagemaker",)
-"""Targets on which a group without requests does not scale."""
-_TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
 _WHILE_BOTH_RUN = "the plan and of what runs beside it until the cut-over is finished"
-_WAY_ON = "generate into another directory, move the requests there, destroy from here; or go on with --force"
-_Part = TypeVar("_Part", Backend, Region)
 
 
 def rollout_of(stack: Stack, root: str, former: Former, language: Language = Language.TERRAFORM) -> Rollout:
@@ -58,12 +49,12 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
         InputError: the root deploys another workload, or to another target, or the cut-over is not so far yet.
     """
     last, planned = former.rollouts.get(root), _deployed(stack)
-    is_other = _is_another(root, last, planned, former)
+    is_other = is_another(root, last, planned, former)
     if last is None or is_other:
         return Rollout(planned)
     ran = joint(last)
     planned = with_keys_apart(with_former_places(with_former_disks(planned, ran), ran), ran)
-    _check_form(root, last, planned, former)
+    check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned, language)
     if language is Language.PYTHON:
@@ -72,7 +63,7 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     if not (rollout.retiring or rollout.hands_over or rollout.reworked or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
-    starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and _moves(rollout)))
+    starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and moves(rollout)))
     if starts_new and rollout.new and not (goes_on or former.force):
         raise InputError(
             f"{words(rollout.new)}: nothing is there yet that could take the requests",
@@ -81,68 +72,9 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
         )
     if is_last:
         if not former.force:
-            _check_finish(rollout, goes_on=goes_on)
+            check_finish(rollout, goes_on=goes_on)
         return Rollout(planned, rollout.renamed)
     return replace(rollout, stage=former.stage or rollout.stage)
-
-
-def _check_finish(rollout: Rollout, *, goes_on: bool) -> None:
-    """Refuse the last stage before what stays serves as planned.
-
-    Raises:
-        InputError: what goes still serves.
-    """
-    if rollout.reworked and not goes_on:
-        raise InputError(
-            f"{words(rollout.reworked)}: no instance runs as planned yet, and fewer as before carry too little",
-            where="--cut-over finish",
-            hint="run without --cut-over and apply first; --force takes them away in the apply that replaces the rest",
-        )
-    if rollout.retiring and not _may_finish(rollout, goes_on=goes_on):
-        raise InputError(
-            f"{words(rollout.retiring)}: requests still go there, the stage is {rollout.stage}",
-            where="--cut-over finish",
-            hint="run with --cut-over shift and apply first; --force removes in one apply what retires, and makes "
-            "what is new",
-        )
-
-
-def check_program(language: Language, former: Former, *, as_component: bool) -> None:
-    """Refuse code in another language than that which lies there, or Pulumi resources of other names, unless forced.
-
-    Raises:
-        InputError: the program that deployed the one knows nothing of what the other makes.
-    """
-    if former.language is None or former.force:
-        return
-    if former.language is not language:
-        raise InputError(
-            f"the code here is {_TITLES[former.language]}, and what it deployed is in a state of its own: "
-            f"{_TITLES[language]} in its place would make everything a second time",
-            hint=_WAY_ON,
-        )
-    if language is Language.PYTHON and former.as_component not in (None, as_component):
-        held, stay = ("a short program", "--component") if former.as_component else ("the whole source", "--standalone")
-        raise InputError(
-            f"the code here is {held}, whose resources have other names in Pulumi's state: on the same stack, "
-            "`pulumi up` would make everything anew",
-            hint=f"to stay, give {stay}; to change, {_WAY_ON}",
-        )
-
-
-def _check_form(root: str, last: Rollout, planned: Deployed, former: Former) -> None:
-    """Refuse objects of another form than those on the cluster, unless forced.
-
-    Raises:
-        InputError: both would run beside each other.
-    """
-    form = last.planned.form
-    if form is not planned.form and not former.force:
-        raise InputError(
-            f"the code here is of the form {form}, and its objects would run on beside those of {planned.form}",
-            where=root,
-            hint=f"to stay, give --form {form}; to change, {_WAY_ON} and delete the former objects from the clusters",
-        )
 
 
 def _adds_unasked(rollout: Rollout) -> bool:
@@ -155,38 +87,11 @@ def _adds_unasked(rollout: Rollout) -> bool:
     return any(backend.key not in known and answering[backend.region] > 1 for backend in planned.backends)
 
 
-def _may_finish(rollout: Rollout, *, goes_on: bool) -> bool:
-    """Whether requests go where the plan sends them, or did before (a former plan is generated again)."""
-    retiring = {group.key for group in rollout.retiring}
-    weights = [group.weight for group in joint(rollout).groups if group.key in retiring]
-    if rollout.stage is Stage.SHIFT or not (rollout.new or any(weights)):
-        return True
-    return not _moves(rollout) and (goes_on or not _grows(rollout))
-
-
-def _grows(rollout: Rollout) -> bool:
-    """Whether a group of the plan has fewer instances yet than it will have alone."""
-    before = () if rollout.before is None else rollout.before.groups
-    former = {rollout.renamed.get(group.key, group.key): group.instances for group in before}
-    return any(group.instances > former.get(group.key, 0) for group in rollout.planned.groups)
-
-
-def _moves(rollout: Rollout) -> bool:
-    """Whether a shift moves requests: not where all that comes or goes shares a backend with what goes on."""
-    prepared, shifted = (joint(replace(rollout, stage=stage)).groups for stage in (Stage.PREPARE, Stage.SHIFT))
-    return [group.weight for group in prepared] != [group.weight for group in shifted]
-
-
 def _members(runs: Deployed, rollout: Rollout) -> frozenset[str]:
     """Keys of groups that come or go and answer for one backend with others, which gives each instance its share."""
     counts = Counter(group.backend for group in runs.groups)
-    moving = (*rollout.retiring, *rollout.new) if _is_spread_over_backends(runs) else ()
+    moving = (*rollout.retiring, *rollout.new) if is_spread_over_backends(runs) else ()
     return frozenset(group.key for group in moving if counts[group.backend] > 1)
-
-
-def _is_spread_over_backends(deployed: Deployed) -> bool:
-    """Whether the entrance knows backends alone, whose members get requests as soon as they answer."""
-    return deployed.target in _OVER_BACKENDS and deployed.form is not Form.KSERVE
 
 
 def _begun(last: Rollout, planned: Deployed, language: Language) -> Rollout:
@@ -218,150 +123,6 @@ def _refreshable(pairs: Mapping[str, str], former: Deployed, now: Deployed) -> M
     return {old: new for old, new in pairs.items() if not is_denser(after[new], before[old]) and was[old] == asked[new]}
 
 
-def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
-    """Whether the root deploys something that cannot become the plan, and *force* goes on all the same.
-
-    Raises:
-        InputError: it does, and nothing forces it.
-    """
-    target, stay = former.targets.get(root, planned.target), ""
-    if target != planned.target:
-        if last is not None and last.planned.provider == planned.provider:
-            stay = f"to stay, give --target {target}; to move, "
-        what = f"the code here deploys to {target}, and the plan is generated for {planned.target}"
-    elif last is not None and last.planned.workload != planned.workload:
-        what = f"the code here serves {last.planned.workload!r}, and the plan is for {planned.workload!r}"
-    else:
-        return False
-    if not former.force:
-        raise InputError(
-            f"{what}: with one state, an apply would destroy what runs at once",
-            where=root,
-            hint=f"{stay}{_WAY_ON}",
-        )
-    return True
-
-
-def joint(rollout: Rollout) -> Deployed:
-    """Groups, backends and regions in the stage of a rollout: those of the plan, and those that retire."""
-    planned, before = rollout.planned, rollout.before
-    if before is None:
-        return planned
-    retiring = tuple(_held_still(group, before.scaling, planned.scaling) for group in rollout.retiring)
-    former = {rollout.renamed.get(group.key, group.key): group for group in before.groups}
-    serving = tuple(
-        _wide_enough(group, former[group.key]) if group.key in former else _held_still(group, planned.scaling)
-        for group in planned.groups
-    )
-    weighted = _weighted((*serving, *retiring), rollout, former)
-    if _is_spread_over_backends(planned):
-        weighted = _by_members(weighted, {group.backend for group in (*rollout.retiring, *rollout.new)})
-    groups = _at_rest(weighted, planned.target)
-    backends = {backend.key: backend for backend in (*before.backends, *planned.backends)}
-    regions = {region.name: region for region in before.regions}
-    merged = {region.name: _wider(region, regions.get(region.name)) for region in planned.regions}
-    return replace(
-        planned,
-        groups=groups,
-        backends=_shares(backends, groups, lambda group: group.backend),
-        regions=_shares({**regions, **merged}, groups, lambda group: group.region),
-        alarms=_alarms(planned.alarms, before.alarms),
-        agent=planned.agent or before.agent,
-    )
-
-
-def _weighted(
-    groups: Iterable[ComputeGroup], rollout: Rollout, former: Mapping[str, ComputeGroup]
-) -> tuple[ComputeGroup, ...]:
-    shifted = {group.key: group.weight for group in rollout.planned.groups}
-    weights = shifted if rollout.stage is Stage.SHIFT else {key: group.weight for key, group in former.items()}
-    return tuple(
-        sorted(
-            (replace(group, weight=weights.get(group.key, 0)) for group in groups),
-            key=lambda compute_group: compute_group.key,
-        )
-    )
-
-
-def _by_members(groups: tuple[ComputeGroup, ...], moving: Collection[str]) -> tuple[ComputeGroup, ...]:
-    """Groups with the weight of their backend by instances, where members of the backend come or go."""
-    members = {
-        backend: {group.key: group.instances for group in groups if group.backend == backend} for backend in moving
-    }
-    weights = {backend: sum(group.weight for group in groups if group.backend == backend) for backend in moving}
-    shares: dict[str, int] = {}
-    for backend, instances in members.items():
-        shares |= per_mille(instances, weights[backend])
-    return tuple(replace(group, weight=shares.get(group.key, group.weight)) for group in groups)
-
-
-def _at_rest(groups: tuple[ComputeGroup, ...], target: str) -> tuple[ComputeGroup, ...]:
-    if target not in _UNSCALED:
-        return groups
-    return tuple(group.at_all_hours(group.instances) if group.weight == 0 else group for group in groups)
-
-
-def _shares(
-    parts: Mapping[str, _Part], groups: Sequence[ComputeGroup], part_of: Callable[[ComputeGroup], str]
-) -> tuple[_Part, ...]:
-    """Backends or regions that groups are in, with the weights of these groups."""
-    weights: dict[str, int] = {}
-    for group in groups:
-        weights[part_of(group)] = weights.get(part_of(group), 0) + group.weight
-    return tuple(replace(parts[key], weight=weight) for key, weight in sorted(weights.items()))
-
-
-def _held_still(group: ComputeGroup, *scalings: Scaling) -> ComputeGroup:
-    """Group that is new or retires.
-
-    Where its way of scaling changes, or follows the load, it keeps the instances of its busiest hours: without requests
-    it would shrink, and they come all at once.
-    """
-    steady = len({*scalings}) == 1 and Scaling.REACTIVE not in scalings
-    return group if steady or group.is_serverless else group.at_all_hours(group.instances)
-
-
-def _wide_enough(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
-    """Group that goes on, with enough instances for the requests of before until the cut-over is finished."""
-    if group.is_serverless or _size(group) == _size(former):
-        return group
-    carried = former.instances * former.requests_per_second_per_instance
-    least = math.ceil(round(carried / group.requests_per_second_per_instance, 6))
-    if group.instance_type == former.instance_type and is_denser(group, former):
-        # Those of them that still run as before carry what they did.
-        least = former.instances
-    return group if group.min_instances >= least else group.at_all_hours(max(group.instances, least))
-
-
-def _size(group: ComputeGroup) -> tuple[object, ...]:
-    return (group.instance_type, group.instances, group.min_instances, group.schedule)
-
-
-def _wider(region: Region, former: Region | None) -> Region:
-    if former is None:
-        return region
-    peaks = [peak for peak in (region.peak_requests_per_second, former.peak_requests_per_second) if peak is not None]
-    return replace(
-        region,
-        subnets=max(region.subnets, former.subnets),
-        zones=max(region.zones, former.zones),
-        peak_requests_per_second=max(peaks, default=None),
-    )
-
-
-def _alarms(planned: Sequence[Alarm], before: Sequence[Alarm]) -> tuple[Alarm, ...]:
-    """Alarms of both, one of each name, at numbers that are wrong for neither."""
-    former = {alarm.name: alarm for alarm in before}
-    now = {alarm.name: alarm for alarm in planned}
-    return tuple(_wider_alarm(alarm, former.get(alarm.name, alarm)) for alarm in (former | now).values())
-
-
-def _wider_alarm(alarm: Alarm, former: Alarm) -> Alarm:
-    threshold = (min if alarm.below else max)(alarm.threshold, former.threshold)
-    described = alarm if threshold == alarm.threshold else former
-    return replace(described, threshold=threshold, periods=max(alarm.periods, former.periods))
-
-
 def staged(stack: Stack, rollout: Rollout) -> Stack:
     """Stack in the stage of its rollout."""
     stack = replace(stack, groups=rollout.planned.groups, backends=rollout.planned.backends)
@@ -382,7 +143,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         summary=replace(stack.summary, quotas=quotas),
         cut_over=CutOver(
             rollout.stage,
-            Stage.SHIFT if rollout.stage is Stage.PREPARE and _moves(rollout) else Stage.FINISH,
+            Stage.SHIFT if rollout.stage is Stage.PREPARE and moves(rollout) else Stage.FINISH,
             rollout.retiring,
             rollout.new,
             _members(runs, rollout),
@@ -414,8 +175,3 @@ def _deployed(stack: Stack) -> Deployed:
         agent=stack.agent,
         form=stack.form,
     )
-
-
-def words(groups: Sequence[ComputeGroup]) -> str:
-    """Groups as people say them."""
-    return " and ".join(f"{group.instances} × {group.instance_type} in {group.region}" for group in groups)

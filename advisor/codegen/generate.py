@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
 from advisor.codegen.balancing import with_balancing
-from advisor.codegen.cut_over import check_program, joint, left_out, rollout_of, staged, words
+from advisor.codegen.cut_over import left_out, rollout_of, staged
+from advisor.codegen.cut_over_joint import joint
+from advisor.codegen.cut_over_refusals import check_program, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
 from advisor.codegen.kept import moving, renaming

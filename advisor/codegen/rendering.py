@@ -32,7 +32,8 @@ _TERRAFORM_OF_PROVIDER = {
 """Files of every root on a cloud, from ``terraform/shared``."""
 _PULUMI_OF_PROVIDER = {
     "aws": {"inference/encryption.py": "aws_encryption.py.j2", "inference/policies.py": "aws_policies.py.j2"},
-    "azure": {"inference/alerts.py": "azure_alerts.py.j2", "inference/context.py": "azure_context.py.j2"},
+    "azure": {"inference/alerts.py": "azure_alerts.py.j2", "inference/context.py": "azure_context.py.j2"}
+    | {"inference/ids.py": "azure_ids.py.j2"},
     "gcp": {"inference/budget.py": "gcp_budget.py.j2"},
     "kubernetes": {},
 }
@@ -54,6 +55,7 @@ _PULUMI_PROJECT = {
     "Pulumi.production.yaml": "Pulumi.stack.yaml.j2",
     "examples/automation.py": "automation.py.j2",
     "inference/__init__.py": "package.py.j2",
+    "inference/checks.py": "checks.py.j2",
     "inference/configuration.py": "configuration.py.j2",
     "inference/settings.py": "settings.py.j2",
     "requirements.txt": "requirements.txt.j2",

@@ -5,7 +5,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from advisor.codegen import quoting
-from advisor.codegen.inputs import hcl_example_file, hcl_examples, hcl_variables, python_settings, takes_networks
+from advisor.codegen.inputs import (
+    check_helpers,
+    hcl_example_file,
+    hcl_examples,
+    hcl_ids,
+    hcl_variables,
+    id_words,
+    python_checks,
+    python_settings,
+    takes_networks,
+)
 from advisor.codegen.python_literals import python_value
 from advisor.data_files import data_dir
 
@@ -16,6 +26,7 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "comment_text": quoting.comment_text,
     "hcl_example_file": hcl_example_file,
     "hcl_examples": hcl_examples,
+    "hcl_ids": hcl_ids,
     "hcl_number": quoting.hcl_number,
     "hcl_string": quoting.hcl_string,
     "hcl_value": quoting.hcl_value,
@@ -30,6 +41,7 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "markdown_text": quoting.markdown_text,
     "name": quoting.name,
     "number_range": quoting.number_range,
+    "python_checks": python_checks,
     "python_settings": python_settings,
     "python_value": python_value,
     "systemd_command": quoting.systemd_command,
@@ -75,7 +87,7 @@ def _environment(folder: str) -> "jinja2.Environment":
         autoescape=False,  # noqa: S701 - no HTML is written; _require_quoted takes the place of escaping
     )
     environment.filters.update(_FILTERS)
-    environment.filters["takes_networks"] = takes_networks
+    environment.filters |= {"check_helpers": check_helpers, "id_words": id_words, "takes_networks": takes_networks}
     return environment
 
 

@@ -67,9 +67,24 @@ def test_both_languages_ask_for_the_same_texts(target):
             (about,) = (keyword.value for keyword in fields[row.name].value.keywords if keyword.arg == "metadata")
             pattern = ast.literal_eval(about.args[1])
             assert re.compile(pattern)
-            assert pattern.removeprefix(f"(?!{row.never_starts})") == row.pattern.replace(REGION, "[a-z0-9-]+")
+            assert pattern.removeprefix(f"(?!{row.never_starts})") == row.pattern
             assert hcl_string(row.pattern)[1:-1].replace(REGION, "${region}") in code
             assert row.expected
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_text_has_a_pattern(target):
+    """Without one Terraform takes null in its place, and a program does not."""
+    rows = [field for row in everything(target) for field in (row, *(row.record.fields if row.record else ()))]
+    assert [row.name for row in rows if "str" in row.type.replace("Mapping[str", "") and not row.pattern] == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_check_is_written_for_both_languages(target):
+    """A condition, which has to look at the variable itself, has statements of Python beside it, and so have keys."""
+    for row in everything(target):
+        assert all(f"var.{row.name}" in check.condition and ast.parse(check.python).body for check in row.checks)
+        assert row.keys is None or (row.keys.hcl and ast.parse(row.keys.python, mode="eval"))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +132,15 @@ def test_texts_pass_as_clouds_and_tools_write_them(target, name, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "is_block"), [("10.0.0.0/8", True), ("10.0.0.5/8", True), ("10.0.0.5", False), ("10.0.0.0/33", False)]
+    ("text", "is_block"),
+    [
+        ("10.0.0.0/8", True),
+        ("10.0.0.0/255.0.0.0", False),
+        ("010.0.0.0/8", False),
+        ("10.0.0.5/8", True),
+        ("10.0.0.5", False),
+        ("10.0.0.0/33", False),
+    ],
 )
 def test_programs_take_the_blocks_that_roots_take(text, is_block):
     """As ``cidrhost`` of Terraform reads them: with a length of the prefix, whatever follows it."""

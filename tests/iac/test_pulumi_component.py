@@ -47,14 +47,14 @@ MORE = {
     "vm-scale-set-reactive": {
         **OF_AWS,
         "allowed_cidrs": ["10.1.0.0/16"],
-        "capacity_reservation_group_ids": {"GROUP": "reservation"},
+        "capacity_reservation_group_ids": {"GROUP": f"{VAULT}.Compute/capacityReservationGroups/r"},
         "container_images": {"BACKEND": "registry.example.com/vllm:1"},
-        "locations": {"REGION": {"disk_encryption_set_id": "set"}},
+        "locations": {"REGION": {"disk_encryption_set_id": f"{VAULT}.Compute/diskEncryptionSets/s"}},
     },
     "aks-scheduled": {
         **OF_AWS,
-        "capacity_reservation_group_ids": {"GROUP": "reservation"},
-        "clusters": {"REGION": {"subnet_id": "subnet"}},
+        "capacity_reservation_group_ids": {"GROUP": f"{VAULT}.Compute/capacityReservationGroups/r"},
+        "clusters": {"REGION": {"subnet_id": f"{VAULT}.Network/virtualNetworks/v/subnets/s"}},
     },
     "container-apps-a100-scheduled": {
         **OF_AWS,

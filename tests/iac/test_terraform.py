@@ -47,7 +47,7 @@ def test_root_passes_its_own_tests(name, start):
             "Each entry of allowed_cidrs must be a CIDR block such as 10.0.0.0/8.",
         ),
         ({"tags": {"Deployment": "mine"}}, "The key Deployment is taken: the budget filters on it."),
-        ({"budget_margin_ratio": -1}, "Give 0 or more."),
+        ({"budget_margin_ratio": -1}, "The value of budget_margin_ratio must be 0 or more."),
         ({"ami_ids": {"nowhere": "ami-1"}}, "by one of these keys: us-east-1-g6-xlarge-fp8-tp1-spot, *."),
         (
             {"model_revisions": {"nowhere": "1"}},

@@ -4,15 +4,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.inputs.table import CIDR, REGION, Input, Record, examples
+from advisor.codegen.inputs.table import CIDR, Input, Record, Regions, examples
 from advisor.codegen.python_literals import Call, calls, python_value
 from advisor.codegen.quoting import Quoted
 
 _WIDTH = 120
 _STEP = 4
 _ABOUT = "The values that are the user's to give; keys are those of inference/fleet.py."
-_ANY_REGION = "[a-z0-9-]+"
 _POST_INIT = '    def __post_init__(self) -> None:\n        """Refuse wrong values."""\n        check(self)\n'
+_HELPERS = ("absent", "strangers", "too_few")
+"""Functions of ``configuration.py`` that checks call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,43 @@ def example_settings(inputs: Sequence[Input]) -> Call:
     return Call("Settings", values)
 
 
+def python_checks(inputs: Sequence[Input]) -> Quoted:
+    """Statements that yield a line for each setting that does not fit the plan."""
+    return Quoted("\n".join(_checks(inputs)))
+
+
+def check_helpers(inputs: Sequence[Input]) -> Quoted:
+    """Names of what those statements call, and of what every program calls beside them."""
+    text = python_checks(inputs)
+    called = [name for name in _HELPERS if f"{name}(" in text]
+    return Quoted(", ".join(sorted([*called, "check_once_known", "refuse"])))
+
+
+def _checks(inputs: Sequence[Input]) -> Iterator[str]:
+    for row in inputs:
+        if row.regions is Regions.EXACTLY:
+            yield from _laid_out("yield from ", _call("strangers", row, "fleet.regions"), _STEP, "")
+        if row.regions is not None:
+            needed = _Text(", ".join(field.name for field in _fields(row) if field.is_required))
+            yield from _laid_out("yield from ", _call("absent", row, "fleet.regions", needed), _STEP, "")
+        if row.keys is not None:
+            yield from _laid_out("yield from ", _call("strangers", row, row.keys.python), _STEP, "")
+        for check in row.checks:
+            yield from (f"{' ' * _STEP}{line}" for line in check.python.split("\n"))
+
+
+def _call(helper: str, row: Input, *arguments: _Expression) -> _Call:
+    """Call of a helper with the name and the value of a setting."""
+    return _Call(helper, tuple(("", argument) for argument in (_Text(row.name), f"settings.{row.name}", *arguments)))
+
+
+def _fields(row: Input) -> Sequence[Input]:
+    return row.record.fields if row.record is not None else ()
+
+
 def takes_networks(inputs: Sequence[Input]) -> bool:
     """Whether any of the inputs is a block of addresses."""
-    fields = [field for row in inputs if row.record is not None for field in row.record.fields]
+    fields = [field for row in inputs for field in _fields(row)]
     return any(row.pattern == CIDR for row in (*inputs, *fields))
 
 
@@ -81,6 +116,11 @@ def _about(row: Input) -> Iterator[tuple[str, _Expression]]:
         yield "", _Text(row.expected)
     bounds = (("least", row.bounds.least), ("most", row.bounds.most), ("above", row.bounds.above))
     yield from ((f"{name}=", str(python_value(end))) for name, end in bounds if math.isfinite(end))
+    if row.one_of:
+        yield "only=", _Text(" ".join(map(str, row.one_of)))
+    if row.key_pattern is not None:
+        yield "key_pattern=", _Text(row.key_pattern.pattern, is_raw=True)
+        yield "key_expected=", _Text(row.key_pattern.expected)
     if row.taken:
         reasons = (f"{python_value(key)}: {python_value(reason)}" for key, reason in row.taken.items())
         yield "taken=", f"{{{', '.join(reasons)}}}"
@@ -97,7 +137,7 @@ def _pattern(row: Input) -> _Expression:
     if row.pattern == CIDR:
         return CIDR
     never = f"(?!{row.never_starts})" if row.never_starts else ""
-    return _Text(never + row.pattern.replace(REGION, _ANY_REGION), is_raw=bool(row.pattern))
+    return _Text(never + row.pattern, is_raw=bool(row.pattern))
 
 
 def _laid_out(before: str, expression: _Expression, indent: int, after: str) -> Iterator[str]:

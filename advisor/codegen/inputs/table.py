@@ -1,6 +1,7 @@
 """Tables of inputs: a target's own, on top of its cloud's, on top of those that several clouds share."""
 
 import math
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ CIDR = "CIDR"
 """In place of a pattern: a block of addresses."""
 REGION = "<region>"
 """In the pattern of a field: the region that its record is for."""
+ID = "(?i)/subscriptions/"
+"""Start of the pattern of a resource id of Azure, which writes them in any case."""
+_FIXED_WORD = re.compile(r"(?<=/)[A-Za-z][A-Za-z]*(?:\[[.]\][A-Za-z]+)?(?=/|$)")
 _TABLES = Path(__file__).parent
 
 
@@ -45,11 +49,41 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Condition over several inputs or the plan, in HCL; a program has such checks in ``deployment.py``."""
+    """Condition over several inputs or the plan, written for both languages beside each other."""
 
     condition: str
+    """HCL expression."""
     message: str
     """The inside of an HCL string."""
+    python: str
+    """Statements that yield a line for each problem, in *settings* and *fleet*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys that a mapping may have, as an expression of each language."""
+
+    hcl: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPattern:
+    """Texts that the innermost keys of a mapping have to be."""
+
+    pattern: str
+    """Regular expression for the whole of each key."""
+    expected: str
+    """Key that passes, in words after "it must be"."""
+
+
+class Regions(StrEnum):
+    """Keys of a mapping by region."""
+
+    EXACTLY = "exactly"
+    """Those of the plan, and no other."""
+    AT_LEAST = "at least"
+    """Those of the plan, and any others."""
 
 
 class Shown(StrEnum):
@@ -88,18 +122,25 @@ class Input:
     expected: str
     """Text or number that passes, in words after "it must be"."""
     never_starts: str
-    keys: str
-    """HCL expression of the keys that a mapping may have; empty: any."""
+    keys: Keys | None
+    key_pattern: KeyPattern | None
     bounds: Bounds
+    one_of: tuple[int, ...]
+    """Numbers that pass; empty: those within the bounds."""
     taken: Mapping[str, str]
     """Keys that a mapping must not have, each with the reason."""
     is_of_provider: bool
     """Whether it is the provider's: a root has it beside its provider, a module does not have it."""
-    has_each_region: bool
-    """Whether it has exactly the regions of the plan as keys."""
+    regions: "Regions | None"
+    """Whether its keys are regions of the plan."""
     record: "Record | None"
     checks: tuple[Check, ...]
     example: Example | None
+
+    @property
+    def is_id(self) -> bool:
+        """Whether it holds resource ids of Azure."""
+        return self.pattern.startswith(ID)
 
     @property
     def is_nullable(self) -> bool:
@@ -168,16 +209,18 @@ def _input(name: str, row: Mapping[str, Any], truth: Truth, text: Callable[[str]
         is_required=bool(truth(required)) if isinstance(required, str) else required,
         default=truth(row["default_from"]) if "default_from" in row else row.get("default", _empty(row)),
         pattern=row.get("pattern", ""),
-        expected=row.get("expected", "") or _number_words(row["type"], bounds),
+        expected=row.get("expected", "") or _number_words(row, bounds),
         never_starts=row.get("never_starts", ""),
-        keys=row.get("keys", ""),
+        keys=Keys(**row["keys"]) if "keys" in row else None,
+        key_pattern=KeyPattern(**row["key_pattern"]) if "key_pattern" in row else None,
         bounds=bounds,
+        one_of=tuple(row.get("one_of", ())),
         taken=row.get("taken", {}),
         is_of_provider=row.get("of_provider", False),
-        has_each_region=row.get("by_region", False),
+        regions=Regions(row["by_region"]) if "by_region" in row else None,
         record=_record(row, truth, text) if "fields" in row else None,
         checks=tuple(
-            Check(check["condition"].strip(), check["message"])
+            Check(check["condition"].strip(), check["message"], check["python"].strip())
             for check in row.get("checks", ())
             if _holds(check, truth)
         ),
@@ -193,16 +236,27 @@ def _example(row: Mapping[str, Any], truth: Truth) -> Example | None:
     return Example(value, row.get("hint", ""), Shown(row.get("shown", Shown.GIVEN)))
 
 
+def id_words(inputs: Iterable[Input]) -> dict[str, str]:
+    """Fixed words of resource ids as the provider reads them, by the same in lower case."""
+    fields = (field for row in inputs for field in (row, *(row.record.fields if row.record is not None else ())))
+    patterns = (field.pattern.removeprefix("(?i)") for field in fields if field.is_id)
+    words = {word.replace("[.]", ".") for pattern in patterns for word in _FIXED_WORD.findall(pattern)}
+    return {word.lower(): word for word in sorted(words)}
+
+
 def examples(inputs: Iterable[Input]) -> dict[str, object]:
     """Values for a call or a configuration that works as it stands, by input."""
     given = {row.name: row.example for row in inputs if row.example is not None}
     return {name: example.value for name, example in given.items() if example.shown is not Shown.SUGGESTED}
 
 
-def _number_words(typed: str, bounds: Bounds) -> str:
+def _number_words(row: Mapping[str, Any], bounds: Bounds) -> str:
+    if "one_of" in row:
+        *first, last = map(str, row["one_of"])
+        return f"{', '.join(first)} or {last}"
     if not bounds:
         return ""
-    return f"a whole number, {bounds.words}" if "int" in typed else bounds.words
+    return f"a whole number, {bounds.words}" if "int" in row["type"] else bounds.words
 
 
 def _empty(row: Mapping[str, Any]) -> object:

@@ -5,7 +5,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from advisor.codegen.inputs.table import CIDR, REGION, Example, Input, Record, Shown, examples
+from advisor.codegen.inputs.table import (
+    CIDR,
+    REGION,
+    Example,
+    Input,
+    KeyPattern,
+    Record,
+    Regions,
+    Shown,
+    examples,
+    id_words,
+)
 from advisor.codegen.quoting import Quoted, hcl_number, hcl_string, hcl_value
 
 _TYPES = {"str": "string", "int": "number", "float": "number", "bool": "bool"}
@@ -16,6 +27,37 @@ _NESTED = ("entry", "item", "part")
 def hcl_variables(inputs: Iterable[Input]) -> Quoted:
     """Blocks of variables, an empty line between two."""
     return Quoted("\n\n".join(_variable(row) for row in inputs))
+
+
+def hcl_ids(inputs: Sequence[Input]) -> Quoted:
+    """Locals that hold the inputs with resource ids, as the provider reads them."""
+    literals = {"id_words": hcl_value(id_words(inputs), 2)} | {
+        name: value for row in inputs for name, value in _with_ids(row)
+    }
+    return Quoted("\n\n".join(_paragraphs(literals, 2)))
+
+
+def _with_ids(row: Input) -> Iterator[tuple[str, str]]:
+    if row.is_id:
+        yield row.name, _canonical(row.type, f"var.{row.name}")
+    fields = [field for field in row.record.fields if field.is_id] if row.record is not None else []
+    if row.record is not None and fields:
+        item = row.record.name.lower()
+        lines = _aligned({field.name: _canonical(field.type, f"{item}.{field.name}") for field in fields})
+        inner = "".join(f"      {line}\n" for line in lines)
+        yield (
+            row.name,
+            f"{{\n    for region, {item} in var.{row.name} : region => merge({item}, {{\n{inner}    }})\n  }}",
+        )
+
+
+def _canonical(typed: str, value: str) -> str:
+    """The expression for a value whose ids have each fixed word as the provider reads it."""
+    if typed.startswith("Mapping"):
+        return f"{{ for key, id in {value} : key => {_canonical('str', 'id')} }}"
+    if typed.startswith("Sequence"):
+        return f"[for id in {value} : {_canonical('str', 'id')}]"
+    return f'try(join("/", [for word in split("/", {value}) : lookup(local.id_words, lower(word), word)]), null)'
 
 
 def hcl_examples(inputs: Iterable[Input], indent: int = 0) -> Quoted:
@@ -96,13 +138,11 @@ def _object(record: Record) -> str:
 
 
 def _field_type(field: Input) -> str:
-    """A field that is missing is told of by its validation, where there is one."""
+    """Type of a field; a text that is missing is told of by its validation, where there is one."""
     written = _type(field.type)
     if not field.is_required:
         return f"optional({written})" if field.default is None else f"optional({written}, {hcl_value(field.default)})"
-    if not field.pattern:
-        return written
-    return f"optional({written}, [])" if written.startswith("list") else f"optional({written})"
+    return f"optional({written})" if field.pattern and written == "string" else written
 
 
 def _validation(condition: str, message: str) -> str:
@@ -114,13 +154,18 @@ def _validation(condition: str, message: str) -> str:
 def _validations(row: Input) -> Iterator[tuple[str, str]]:
     """Conditions with the inside of their messages."""
     name = f"var.{row.name}"
-    if row.has_each_region:
+    if row.regions is Regions.EXACTLY:
         same = f"toset(keys({name})) == toset(keys(local.regions))"
         yield same, f'Give {row.name} for exactly the regions of the plan: ${{join(", ", keys(local.regions))}}.'
+    if row.regions is Regions.AT_LEAST:
+        all_given = f"length(setsubtract(keys(local.regions), keys({name}))) == 0"
+        yield all_given, f'Give {row.name} for each region of the plan: ${{join(", ", keys(local.regions))}}.'
     if row.record is not None:
         yield from _of_fields(row, row.record)
-    elif row.pattern or row.bounds or row.keys:
+    elif row.pattern or row.bounds or row.one_of or row.keys:
         yield _condition(row, name), _message(row)
+    if row.key_pattern is not None:
+        yield _key_condition(row.key_pattern, row.type, name), f"Each key must be {row.key_pattern.expected}."
     for key, reason in row.taken.items():
         yield f"!contains(keys({name}), {hcl_string(key)})", f"The key {key} is taken: {reason}."
     yield from ((check.condition, check.message) for check in row.checks)
@@ -153,12 +198,20 @@ def _condition(row: Input, name: str) -> str:
             return _test(row, row.type, f"coalesce({name}, [])")
         return f"{name} == null || {_guarded(row, _test(row, row.type, name))}"
     inner = row.type.removeprefix("Mapping[str, ").removesuffix("]")
-    has_test, is_key = bool(row.pattern or row.bounds), f"contains({row.keys}, key)"
-    if not has_test:
-        return f"alltrue([for key in keys({name}) : {is_key}])"
-    if not row.keys:
+    if row.keys is None:
         return f"alltrue([for entry in values({name}) : {_test(row, inner, 'entry', 1)}])"
+    is_key = f"contains({row.keys.hcl}, key)"
+    if not (row.pattern or row.bounds):
+        return f"alltrue([for key in keys({name}) : {is_key}])"
     return f"alltrue([for key, entry in {name} : {is_key} && {_test(row, inner, 'entry', 1)}])"
+
+
+def _key_condition(keys: KeyPattern, typed: str, name: str) -> str:
+    """The test of the innermost keys of a mapping."""
+    if typed.count("Mapping") > 1:
+        inner = _key_condition(keys, typed.removeprefix("Mapping[str, "), "entry")
+        return f"alltrue([for entry in values({name}) : {inner}])"
+    return f"alltrue([for key in keys({name}) : can(regex({_anchored(keys.pattern)}, key))])"
 
 
 def _guarded(row: Input, test: str) -> str:
@@ -170,6 +223,11 @@ def _test(row: Input, typed: str, value: str, depth: int = 0) -> str:
     head, _, inner = typed.removesuffix("]").partition("[")
     if head == "Input":
         return _test(row, inner, value, depth)
+    if head == "Mapping":
+        entry = _NESTED[depth]
+        return (
+            f"alltrue([for {entry} in values({value}) : {_test(row, inner.removeprefix('str, '), entry, depth + 1)}])"
+        )
     if head == "Sequence":
         entry = _NESTED[depth]
         return f"alltrue([for {entry} in {value} : {_test(row, inner, entry, depth + 1)}])"
@@ -179,7 +237,7 @@ def _test(row: Input, typed: str, value: str, depth: int = 0) -> str:
 def _tests(row: Input, typed: str, value: str) -> Iterator[str]:
     """Tests of a text or number."""
     if row.pattern == CIDR:
-        yield f"can(cidrhost({value}, 0))"
+        yield f'can(cidrhost({value}, 0)) && !can(regex("(^|[.])0[0-9]", {value}))'
     elif row.pattern:
         yield f"can(regex({_anchored(row.pattern)}, {value}))"
     if row.never_starts:
@@ -190,6 +248,8 @@ def _tests(row: Input, typed: str, value: str) -> Iterator[str]:
         for sign, end in ((">", bounds.above), (">=", bounds.least), ("<=", bounds.most))
         if math.isfinite(end)
     )
+    if row.one_of:
+        yield f"contains([{', '.join(map(str, row.one_of))}], {value})"
     if bounds and typed == "int":
         yield f"floor({value}) == {value}"
 
@@ -205,12 +265,12 @@ def _anchored(pattern: str) -> str:
 
 def _message(row: Input) -> str:
     expected = hcl_string(row.expected)[1:-1]
-    keys = _joined(row.keys)
+    keys = _joined(row.keys.hcl) if row.keys else ""
     if row.type.startswith("Mapping") and not (row.pattern or row.bounds):
         return f"Each key must be one of these: {keys}."
     if row.type.startswith(("Mapping", "Sequence")):
         return f"Each entry must be {expected}{f', by one of these keys: {keys}' if row.keys else ''}."
-    return f"The value of {row.name} must be {expected}." if row.bounds else f"Give {expected}."
+    return f"The value of {row.name} must be {expected}." if row.bounds or row.one_of else f"Give {expected}."
 
 
 def _joined(keys: str) -> str:

@@ -5,7 +5,7 @@ resource "azurerm_kubernetes_cluster_node_pool" "this" {
   for_each = local.groups
 
   name                          = each.value.pool
-  kubernetes_cluster_id         = var.clusters[each.value.region].id
+  kubernetes_cluster_id         = local.clusters[each.value.region].id
   vm_size                       = each.value.size
   mode                          = "User"
   os_sku                        = "Ubuntu"
@@ -17,9 +17,9 @@ resource "azurerm_kubernetes_cluster_node_pool" "this" {
   min_count                     = each.value.min_instances
   node_count                    = each.value.instances
   max_count                     = each.value.max_instances
-  zones                         = length(var.clusters[each.value.region].zones) == 0 ? null : var.clusters[each.value.region].zones
-  vnet_subnet_id                = var.clusters[each.value.region].subnet_id
-  capacity_reservation_group_id = lookup(var.capacity_reservation_group_ids, each.key, null)
+  zones                         = length(local.clusters[each.value.region].zones) == 0 ? null : local.clusters[each.value.region].zones
+  vnet_subnet_id                = local.clusters[each.value.region].subnet_id
+  capacity_reservation_group_id = lookup(local.capacity_reservation_group_ids, each.key, null)
   host_encryption_enabled       = var.encryption_at_host
   os_disk_type                  = "Managed"
   os_disk_size_gb               = each.value.os_disk_gib

@@ -6,6 +6,35 @@ locals {
     ManagedBy  = "advisor"
     Project    = "inference"
   })
+
+  # Azure writes resource ids in any case; the provider reads these words in this one alone.
+  capacity_reservation_group_ids = { for key, id in var.capacity_reservation_group_ids : key => try(join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)]), null) }
+  model_storage_account_id       = try(join("/", [for word in split("/", var.model_storage_account_id) : lookup(local.id_words, lower(word), word)]), null)
+
+  id_words = {
+    "microsoft.compute"             = "Microsoft.Compute"
+    "microsoft.containerservice"    = "Microsoft.ContainerService"
+    "microsoft.network"             = "Microsoft.Network"
+    "microsoft.operationalinsights" = "Microsoft.OperationalInsights"
+    "microsoft.storage"             = "Microsoft.Storage"
+    capacityreservationgroups       = "capacityReservationGroups"
+    managedclusters                 = "managedClusters"
+    providers                       = "providers"
+    resourcegroups                  = "resourceGroups"
+    storageaccounts                 = "storageAccounts"
+    subnets                         = "subnets"
+    subscriptions                   = "subscriptions"
+    virtualnetworks                 = "virtualNetworks"
+    workspaces                      = "workspaces"
+  }
+
+  clusters = {
+    for region, cluster in var.clusters : region => merge(cluster, {
+      id                         = try(join("/", [for word in split("/", cluster.id) : lookup(local.id_words, lower(word), word)]), null)
+      subnet_id                  = try(join("/", [for word in split("/", cluster.subnet_id) : lookup(local.id_words, lower(word), word)]), null)
+      log_analytics_workspace_id = try(join("/", [for word in split("/", cluster.log_analytics_workspace_id) : lookup(local.id_words, lower(word), word)]), null)
+    })
+  }
 }
 
 data "azurerm_subscription" "current" {}

@@ -7,8 +7,8 @@ locals {
       for name, alarm in local.alarms : "${region}-${name}" => merge(alarm, {
         region       = region
         threshold    = alarm.per_instance ? facts.min_replicas : alarm.threshold
-        workspace_id = var.clusters[region].log_analytics_workspace_id
-        query        = replace(alarm.query, "<cluster>", var.clusters[region].id)
+        workspace_id = local.clusters[region].log_analytics_workspace_id
+        query        = replace(alarm.query, "<cluster>", local.clusters[region].id)
       }) if facts.min_replicas > 0 || !alarm.per_instance
     }
   ]...)

@@ -7,7 +7,7 @@ output "node_pool_ids" {
 
 output "cluster_ids" {
   description = "Cluster of each region; apply kubernetes/<region> to it."
-  value       = { for region in keys(local.regions) : region => var.clusters[region].id }
+  value       = { for region in keys(local.regions) : region => local.clusters[region].id }
 }
 
 output "region_weights" {

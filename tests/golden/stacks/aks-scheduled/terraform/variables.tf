@@ -17,6 +17,11 @@ variable "tags" {
   default     = {}
 
   validation {
+    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
+    error_message = "Each entry must be at most 256 characters."
+  }
+
+  validation {
     condition     = !contains(keys(var.tags), "Deployment")
     error_message = "The key Deployment is taken: the budget filters on it."
   }
@@ -38,12 +43,22 @@ variable "clusters" {
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/]+$", cluster.id))])
-    error_message = "Each cluster needs id, that of a cluster, with resourceGroups written so: az aks show --query id."
+    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/]+$", cluster.id))])
+    error_message = "Each cluster needs id, that of a cluster: az aks show --query id."
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+$", cluster.log_analytics_workspace_id))])
+    condition     = alltrue([for cluster in values(var.clusters) : cluster.subnet_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$", cluster.subnet_id))])
+    error_message = "Each cluster needs subnet_id, a whole id: az network vnet subnet show --query id."
+  }
+
+  validation {
+    condition     = alltrue([for cluster in values(var.clusters) : alltrue([for entry in cluster.zones : can(regex("^[1-9]$", entry))])])
+    error_message = "Each entry of zones must be a zone such as 1."
+  }
+
+  validation {
+    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+$", cluster.log_analytics_workspace_id))])
     error_message = "Each cluster needs log_analytics_workspace_id, that of a workspace: az monitor log-analytics workspace show --query id."
   }
 
@@ -72,8 +87,8 @@ variable "capacity_reservation_group_ids" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.capacity_reservation_group_ids) : contains([for name, group in local.groups : name if group.priority == "Regular"], key)])
-    error_message = "Each key must be one of these: ${length([for name, group in local.groups : name if group.priority == "Regular"]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if group.priority == "Regular"])}."
+    condition     = alltrue([for key, entry in var.capacity_reservation_group_ids : contains([for name, group in local.groups : name if group.priority == "Regular"], key) && can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/capacityReservationGroups/[^/]+$", entry))])
+    error_message = "Each entry must be a resource id: az capacity reservation group show --query id, by one of these keys: ${length([for name, group in local.groups : name if group.priority == "Regular"]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if group.priority == "Regular"])}."
   }
 }
 
@@ -94,12 +109,12 @@ variable "model_storage_account_id" {
   default     = null
 
   validation {
-    condition     = var.model_storage_account_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+$", var.model_storage_account_id))
+    condition     = var.model_storage_account_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+$", var.model_storage_account_id))
     error_message = "Give the resource id of an account: az storage account show --name ACCOUNT --query id."
   }
 
   validation {
-    condition     = !startswith(var.model_source, "az://") || try(endswith(var.model_storage_account_id, "/${split("/", "${var.model_source}//")[2]}"), false)
+    condition     = !startswith(var.model_source, "az://") || try(endswith(lower(var.model_storage_account_id), "/${split("/", "${var.model_source}//")[2]}"), false)
     error_message = "Give the resource id of the account that model_source names: az storage account show --name ACCOUNT --query id."
   }
 }

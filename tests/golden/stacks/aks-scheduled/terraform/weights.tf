@@ -32,7 +32,7 @@ resource "azurerm_federated_identity_credential" "pods" {
 
   name                      = "${var.name}-${each.key}"
   user_assigned_identity_id = azurerm_user_assigned_identity.pods[each.value.account].id
-  issuer                    = var.clusters[each.value.region].oidc_issuer_url
+  issuer                    = local.clusters[each.value.region].oidc_issuer_url
   subject                   = "system:serviceaccount:support-chat:${each.value.account}"
   audience                  = ["api://AzureADTokenExchange"]
 }
@@ -40,7 +40,7 @@ resource "azurerm_federated_identity_credential" "pods" {
 resource "azurerm_role_assignment" "pods" {
   for_each = local.blob_roles
 
-  scope                = "${var.model_storage_account_id}/blobServices/default/containers/${local.blob_path[1]}"
+  scope                = "${local.model_storage_account_id}/blobServices/default/containers/${local.blob_path[1]}"
   role_definition_name = each.value
   principal_id         = azurerm_user_assigned_identity.pods[each.key].principal_id
   principal_type       = "ServicePrincipal"

@@ -135,13 +135,6 @@ resource "google_cloud_run_v2_service" "this" {
 
   labels = local.labels
 
-  lifecycle {
-    precondition {
-      condition     = can(regex("^([a-z0-9-]+-docker[.]pkg[.]dev|([a-z]+[.])?gcr[.]io|docker[.]io)/", local.images[each.value.backend]))
-      error_message = "Cloud Run pulls from Artifact Registry, gcr.io and docker.io only: copy the image of ${each.value.backend} there, and give it in container_images."
-    }
-  }
-
   # A revision pulls its image, reads the token and mounts the bucket when it starts.
   depends_on = [
     google_artifact_registry_repository_iam_member.images,

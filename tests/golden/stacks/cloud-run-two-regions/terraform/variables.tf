@@ -32,13 +32,18 @@ variable "labels" {
   default     = {}
 
   validation {
-    condition     = !contains(keys(var.labels), "deployment")
-    error_message = "The key deployment is taken: the budget filters on it."
+    condition     = alltrue([for entry in values(var.labels) : can(regex("^[a-z0-9_-]{0,63}$", entry))])
+    error_message = "Each entry must be up to 63 lower-case letters, digits, _ and -."
   }
 
   validation {
-    condition     = alltrue([for key, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))])
-    error_message = "Keys and values of labels may hold lower-case letters, digits, _ and -, up to 63 of them; keys start with a letter."
+    condition     = alltrue([for key in keys(var.labels) : can(regex("^[a-z][a-z0-9_-]{0,62}$", key))])
+    error_message = "Each key must be up to 63 lower-case letters, digits, _ and -, with a letter at its start."
+  }
+
+  validation {
+    condition     = !contains(keys(var.labels), "deployment")
+    error_message = "The key deployment is taken: the budget filters on it."
   }
 }
 
@@ -57,8 +62,13 @@ variable "subnetworks" {
   type        = map(string)
 
   validation {
-    condition     = alltrue([for region in keys(local.regions) : contains(keys(var.subnetworks), region)])
-    error_message = "Give a subnetwork for each of ${join(", ", keys(local.regions))}, such as projects/<project>/regions/<region>/subnetworks/<name>."
+    condition     = length(setsubtract(keys(local.regions), keys(var.subnetworks))) == 0
+    error_message = "Give subnetworks for each region of the plan: ${join(", ", keys(local.regions))}."
+  }
+
+  validation {
+    condition     = alltrue([for entry in values(var.subnetworks) : can(regex("^[a-z0-9/._:-]+$", entry))])
+    error_message = "Each entry must be the name of a subnetwork, or projects/<project>/regions/<region>/subnetworks/<name> of another project."
   }
 }
 
@@ -130,6 +140,11 @@ variable "environment" {
   default     = {}
 
   validation {
+    condition     = alltrue([for entry in values(var.environment) : can(regex("^(?s).*$", entry))])
+    error_message = "Each entry must be a text."
+  }
+
+  validation {
     condition     = !contains(keys(var.environment), "HF_TOKEN")
     error_message = "The key HF_TOKEN is taken: the hub token comes from hf_token_secret."
   }
@@ -159,6 +174,11 @@ variable "container_images" {
   validation {
     condition     = alltrue([for key, entry in var.container_images : contains(local.pin_keys, key) && can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", entry))])
     error_message = "Each entry must be an image such as repository:tag or repository@sha256:digest, by one of these keys: ${join(", ", local.pin_keys)}."
+  }
+
+  validation {
+    condition     = alltrue([for key, backend in local.backends : can(regex("^([a-z0-9-]+-docker[.]pkg[.]dev|([a-z]+[.])?gcr[.]io|docker[.]io)/", try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image)))])
+    error_message = "Cloud Run pulls from Artifact Registry, gcr.io and docker.io only: copy images of other registries there, and give the copy for each of ${join(", ", keys(local.backends))}."
   }
 }
 

@@ -2,7 +2,7 @@
 
 locals {
   secret_urls = {
-    for name, id in { hub-token = var.hf_token_secret_id, registry = var.registry_secret_id } :
+    for name, id in { hub-token = local.hf_token_secret_id, registry = local.registry_secret_id } :
     name => "https://${split("/", id)[8]}.${var.key_vault_dns_suffix}/secrets/${split("/", id)[10]}" if id != null
   }
 
@@ -61,7 +61,7 @@ resource "azurerm_container_app_environment" "this" {
   name                               = "${var.name}-${each.key}"
   resource_group_name                = azurerm_resource_group.this[each.key].name
   location                           = each.key
-  infrastructure_subnet_id           = var.locations[each.key].subnet_id
+  infrastructure_subnet_id           = local.locations[each.key].subnet_id
   infrastructure_resource_group_name = "${var.name}-${each.key}-managed"
   internal_load_balancer_enabled     = true
   public_network_access              = "Disabled"
@@ -120,7 +120,7 @@ resource "azurerm_container_app" "this" {
   }
 
   dynamic "registry" {
-    for_each = var.registry_secret_id != null && local.image_servers[each.value.backend] == "nvcr.io" ? ["nvcr.io"] : []
+    for_each = local.registry_secret_id != null && local.image_servers[each.value.backend] == "nvcr.io" ? ["nvcr.io"] : []
 
     content {
       server               = registry.value
@@ -166,7 +166,7 @@ resource "azurerm_container_app" "this" {
       }
 
       dynamic "env" {
-        for_each = var.hf_token_secret_id == null ? [] : ["HF_TOKEN"]
+        for_each = local.hf_token_secret_id == null ? [] : ["HF_TOKEN"]
 
         content {
           name        = env.value

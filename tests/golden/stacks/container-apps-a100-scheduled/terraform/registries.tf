@@ -8,13 +8,13 @@ locals {
   }
   image_servers    = { for key, image in local.images : key => split("/", image)[0] }
   azure_registries = distinct([for server in values(local.image_servers) : server if can(regex("[.]azurecr[.](io|us|cn)$", server))])
-  registry_names   = [for id in var.container_registry_ids : lower(reverse(split("/", id))[0])]
+  registry_names   = [for id in local.container_registry_ids : lower(reverse(split("/", id))[0])]
 
   # Those that an image names, for each region; a server may have a mark behind the name.
   registry_grants = merge([
     for region in keys(local.regions) : {
       for place, name in local.registry_names :
-      "${region}-${name}" => { region = region, id = var.container_registry_ids[place] }
+      "${region}-${name}" => { region = region, id = local.container_registry_ids[place] }
       if anytrue([for server in local.azure_registries : can(regex("^${name}[.-]", server))])
     }
   ]...)
@@ -30,9 +30,9 @@ resource "azurerm_role_assignment" "registry" {
 }
 
 resource "azurerm_role_assignment" "registry_secret" {
-  for_each = var.registry_secret_id == null ? {} : local.regions
+  for_each = local.registry_secret_id == null ? {} : local.regions
 
-  scope                = var.registry_secret_id
+  scope                = local.registry_secret_id
   role_definition_name = "Key Vault Secrets User"
   principal_id         = azurerm_user_assigned_identity.app[each.key].principal_id
   principal_type       = "ServicePrincipal"

@@ -24,6 +24,11 @@ variable "tags" {
   default     = {}
 
   validation {
+    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
+    error_message = "Each entry must be at most 256 characters."
+  }
+
+  validation {
     condition     = !contains(keys(var.tags), "Deployment")
     error_message = "The key Deployment is taken: the budget filters on it."
   }
@@ -41,7 +46,7 @@ variable "locations" {
   }
 
   validation {
-    condition     = alltrue([for location in values(var.locations) : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$", location.subnet_id))])
+    condition     = alltrue([for location in values(var.locations) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$", location.subnet_id))])
     error_message = "Each location needs subnet_id, a whole id: az network vnet subnet show --query id."
   }
 }
@@ -52,7 +57,7 @@ variable "allowed_cidrs" {
   default     = null
 
   validation {
-    condition     = alltrue([for entry in coalesce(var.allowed_cidrs, []) : can(cidrhost(entry, 0))])
+    condition     = alltrue([for entry in coalesce(var.allowed_cidrs, []) : can(cidrhost(entry, 0)) && !can(regex("(^|[.])0[0-9]", entry))])
     error_message = "Each entry must be an address range such as 10.0.0.0/8."
   }
 }
@@ -63,7 +68,7 @@ variable "hf_token_secret_id" {
   default     = null
 
   validation {
-    condition     = var.hf_token_secret_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.hf_token_secret_id))
+    condition     = var.hf_token_secret_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.hf_token_secret_id))
     error_message = "Give the resource id of a secret: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>."
   }
 }
@@ -178,12 +183,12 @@ variable "model_storage_account_id" {
   default     = null
 
   validation {
-    condition     = var.model_storage_account_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+$", var.model_storage_account_id))
+    condition     = var.model_storage_account_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+$", var.model_storage_account_id))
     error_message = "Give the resource id of an account: az storage account show --name ACCOUNT --query id."
   }
 
   validation {
-    condition     = !startswith(var.model_source, "az://") || try(endswith(var.model_storage_account_id, "/${split("/", "${var.model_source}//")[2]}"), false)
+    condition     = !startswith(var.model_source, "az://") || try(endswith(lower(var.model_storage_account_id), "/${split("/", "${var.model_source}//")[2]}"), false)
     error_message = "Give the resource id of the account that model_source names: az storage account show --name ACCOUNT --query id."
   }
 }
@@ -194,7 +199,7 @@ variable "container_registry_ids" {
   default     = []
 
   validation {
-    condition     = alltrue([for entry in var.container_registry_ids : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/[A-Za-z0-9]+$", entry))])
+    condition     = alltrue([for entry in var.container_registry_ids : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/[A-Za-z0-9]+$", entry))])
     error_message = "Each entry must be a resource id: az acr show --name REGISTRY --query id."
   }
 
@@ -213,7 +218,7 @@ variable "registry_secret_id" {
   default     = null
 
   validation {
-    condition     = var.registry_secret_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.registry_secret_id))
+    condition     = var.registry_secret_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.registry_secret_id))
     error_message = "Give the resource id of a secret: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>."
   }
 }

@@ -17,6 +17,11 @@ variable "tags" {
   default     = {}
 
   validation {
+    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
+    error_message = "Each entry must be at most 256 characters."
+  }
+
+  validation {
     condition     = !contains(keys(var.tags), "Deployment")
     error_message = "The key Deployment is taken: the budget filters on it."
   }
@@ -43,6 +48,11 @@ variable "karpenter_role_names" {
   description = "IAM role of the Karpenter controller of each cluster, which has to be allowed to start nodes with their role; empty where it is allowed already."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for entry in var.karpenter_role_names : can(regex("^[A-Za-z0-9+=,.@_-]{1,64}$", entry))])
+    error_message = "Each entry must be the name of a role, without its path."
+  }
 }
 
 variable "model_source" {

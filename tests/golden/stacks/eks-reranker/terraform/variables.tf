@@ -17,6 +17,11 @@ variable "tags" {
   default     = {}
 
   validation {
+    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
+    error_message = "Each entry must be at most 256 characters."
+  }
+
+  validation {
     condition     = !contains(keys(var.tags), "Deployment")
     error_message = "The key Deployment is taken: the budget filters on it."
   }
@@ -26,7 +31,7 @@ variable "clusters" {
   description = "EKS cluster of each region of the plan: its name, and private subnets of the nodes that reach the internet (NAT) or VPC endpoints."
   type = map(object({
     name       = optional(string)
-    subnet_ids = optional(list(string), [])
+    subnet_ids = list(string)
   }))
 
   validation {

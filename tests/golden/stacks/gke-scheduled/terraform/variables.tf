@@ -27,23 +27,38 @@ variable "labels" {
   default     = {}
 
   validation {
-    condition     = !contains(keys(var.labels), "deployment")
-    error_message = "The key deployment is taken: the budget filters on it."
+    condition     = alltrue([for entry in values(var.labels) : can(regex("^[a-z0-9_-]{0,63}$", entry))])
+    error_message = "Each entry must be up to 63 lower-case letters, digits, _ and -."
   }
 
   validation {
-    condition     = alltrue([for key, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))])
-    error_message = "Keys and values of labels may hold lower-case letters, digits, _ and -, up to 63 of them; keys start with a letter."
+    condition     = alltrue([for key in keys(var.labels) : can(regex("^[a-z][a-z0-9_-]{0,62}$", key))])
+    error_message = "Each key must be up to 63 lower-case letters, digits, _ and -, with a letter at its start."
+  }
+
+  validation {
+    condition     = !contains(keys(var.labels), "deployment")
+    error_message = "The key deployment is taken: the budget filters on it."
   }
 }
 
 variable "clusters" {
   description = "GKE Standard cluster by region: its name, its location (a region or a zone), and the zones that have the machine types."
   type = map(object({
-    name     = string
+    name     = optional(string)
     location = optional(string)
-    zones    = optional(list(string), [])
+    zones    = list(string)
   }))
+
+  validation {
+    condition     = length(setsubtract(keys(local.regions), keys(var.clusters))) == 0
+    error_message = "Give clusters for each region of the plan: ${join(", ", keys(local.regions))}."
+  }
+
+  validation {
+    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^[a-z]([a-z0-9-]*[a-z0-9])?$", cluster.name))])
+    error_message = "Each cluster needs name, the name of a cluster, as GKE knows it."
+  }
 
   validation {
     condition     = alltrue([for region, cluster in var.clusters : can(regex("^${region}(-[a-z0-9]+)?$", cluster.location))])
@@ -53,11 +68,6 @@ variable "clusters" {
   validation {
     condition     = alltrue([for region, cluster in var.clusters : alltrue([for entry in cluster.zones : can(regex("^${region}-[a-z0-9]+$", entry))])])
     error_message = "Each entry of zones must be a zone of its region, such as us-central1-a."
-  }
-
-  validation {
-    condition     = alltrue([for region in keys(local.regions) : contains(keys(var.clusters), region)])
-    error_message = "Give a cluster for each of ${join(", ", keys(local.regions))}."
   }
 
   validation {
@@ -114,8 +124,8 @@ variable "reservations" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.reservations) : contains(keys(local.groups), key)])
-    error_message = "Each key must be one of these: ${join(", ", keys(local.groups))}."
+    condition     = alltrue([for key, entry in var.reservations : contains(keys(local.groups), key) && can(regex("^(projects/[^/]+/reservations/)?[a-z]([a-z0-9-]*[a-z0-9])?$", entry))])
+    error_message = "Each entry must be the name of a reservation, or projects/<project>/reservations/<name>, by one of these keys: ${join(", ", keys(local.groups))}."
   }
 
   validation {

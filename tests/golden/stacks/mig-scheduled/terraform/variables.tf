@@ -32,13 +32,18 @@ variable "labels" {
   default     = {}
 
   validation {
-    condition     = !contains(keys(var.labels), "deployment")
-    error_message = "The key deployment is taken: the budget filters on it."
+    condition     = alltrue([for entry in values(var.labels) : can(regex("^[a-z0-9_-]{0,63}$", entry))])
+    error_message = "Each entry must be up to 63 lower-case letters, digits, _ and -."
   }
 
   validation {
-    condition     = alltrue([for key, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))])
-    error_message = "Keys and values of labels may hold lower-case letters, digits, _ and -, up to 63 of them; keys start with a letter."
+    condition     = alltrue([for key in keys(var.labels) : can(regex("^[a-z][a-z0-9_-]{0,62}$", key))])
+    error_message = "Each key must be up to 63 lower-case letters, digits, _ and -, with a letter at its start."
+  }
+
+  validation {
+    condition     = !contains(keys(var.labels), "deployment")
+    error_message = "The key deployment is taken: the budget filters on it."
   }
 }
 
@@ -47,10 +52,15 @@ variable "networks" {
   type = map(object({
     subnetwork      = optional(string)
     proxy_only_cidr = optional(string)
-    zones           = optional(list(string), [])
+    zones           = list(string)
     ssl_certificate = optional(string)
     disk_kms_key    = optional(string)
   }))
+
+  validation {
+    condition     = length(setsubtract(keys(local.regions), keys(var.networks))) == 0
+    error_message = "Give networks for each region of the plan: ${join(", ", keys(local.regions))}."
+  }
 
   validation {
     condition     = alltrue([for region, network in var.networks : can(regex("^.*projects/[^/]+/regions/${region}/subnetworks/[^/]+$", network.subnetwork))])
@@ -58,7 +68,7 @@ variable "networks" {
   }
 
   validation {
-    condition     = alltrue([for network in values(var.networks) : can(cidrhost(network.proxy_only_cidr, 0))])
+    condition     = alltrue([for network in values(var.networks) : can(cidrhost(network.proxy_only_cidr, 0)) && !can(regex("(^|[.])0[0-9]", network.proxy_only_cidr))])
     error_message = "Each network needs proxy_only_cidr, a CIDR block such as 10.129.0.0/23; without such a subnet (purpose REGIONAL_MANAGED_PROXY) the load balancer cannot start."
   }
 
@@ -73,8 +83,8 @@ variable "networks" {
   }
 
   validation {
-    condition     = alltrue([for region in keys(local.regions) : contains(keys(var.networks), region)])
-    error_message = "Give a network for each region of the plan: ${join(", ", keys(local.regions))}."
+    condition     = alltrue([for network in values(var.networks) : network.disk_kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", network.disk_kms_key))])
+    error_message = "Each network needs disk_kms_key, a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>."
   }
 
   validation {
@@ -112,15 +122,25 @@ variable "wait_for_capacity" {
 variable "dns" {
   description = "Record that answers with the addresses of the regions by the plan's weights: zone, name with a dot at its end, and project of the zone (null: this one)."
   type = object({
-    managed_zone = string
+    managed_zone = optional(string)
     name         = optional(string)
     project_id   = optional(string)
   })
   default = null
 
   validation {
+    condition     = var.dns == null || try(can(regex("^[a-z]([a-z0-9-]*[a-z0-9])?$", var.dns.managed_zone)), false)
+    error_message = "The managed_zone of dns must be the name of a zone, as Cloud DNS knows it."
+  }
+
+  validation {
     condition     = var.dns == null || try(can(regex("^.+[.]$", var.dns.name)), false)
     error_message = "The name of dns must be a name such as chat.example.internal., with a dot at its end."
+  }
+
+  validation {
+    condition     = var.dns == null || try(var.dns.project_id == null || can(regex("^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.dns.project_id)), false)
+    error_message = "The project_id of dns must be the id of a project, such as my-project-123."
   }
 }
 
@@ -147,8 +167,8 @@ variable "reservations" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.reservations) : contains(keys(local.groups), key)])
-    error_message = "Each key must be one of these: ${join(", ", keys(local.groups))}."
+    condition     = alltrue([for key, entry in var.reservations : contains(keys(local.groups), key) && can(regex("^(projects/[^/]+/reservations/)?[a-z]([a-z0-9-]*[a-z0-9])?$", entry))])
+    error_message = "Each entry must be the name of a reservation, or projects/<project>/reservations/<name>, by one of these keys: ${join(", ", keys(local.groups))}."
   }
 
   validation {

@@ -22,6 +22,11 @@ variable "tags" {
   default     = {}
 
   validation {
+    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
+    error_message = "Each entry must be at most 256 characters."
+  }
+
+  validation {
     condition     = !contains(keys(var.tags), "Deployment")
     error_message = "The key Deployment is taken: the budget filters on it."
   }
@@ -31,7 +36,7 @@ variable "networks" {
   description = "Network of each region of the plan: VPC, private subnets that reach the internet (NAT) or VPC endpoints, ACM certificate of the load balancer, S3 bucket of its access logs; and, where they differ from the subnets and the block of the VPC, the subnets of the load balancer and the CIDR blocks of its clients."
   type = map(object({
     vpc_id                   = optional(string)
-    private_subnet_ids       = optional(list(string), [])
+    private_subnet_ids       = list(string)
     certificate_arn          = optional(string)
     access_logs_bucket       = optional(string)
     load_balancer_subnet_ids = optional(list(string))
@@ -64,7 +69,12 @@ variable "networks" {
   }
 
   validation {
-    condition     = alltrue([for network in values(var.networks) : alltrue([for entry in coalesce(network.allowed_cidrs, []) : can(cidrhost(entry, 0))])])
+    condition     = alltrue([for network in values(var.networks) : network.load_balancer_subnet_ids == null || alltrue([for entry in network.load_balancer_subnet_ids : can(regex("^subnet-[0-9a-f]+$", entry))])])
+    error_message = "Each entry of load_balancer_subnet_ids must be an id such as subnet-0123456789abcdef0."
+  }
+
+  validation {
+    condition     = alltrue([for network in values(var.networks) : alltrue([for entry in coalesce(network.allowed_cidrs, []) : can(cidrhost(entry, 0)) && !can(regex("(^|[.])0[0-9]", entry))])])
     error_message = "Each entry of allowed_cidrs must be a CIDR block such as 10.0.0.0/8."
   }
 
@@ -80,10 +90,20 @@ variable "networks" {
 variable "dns" {
   description = "Route 53 zone and name of a record that leads to the load balancers, by the weights of the regions; null makes none."
   type = object({
-    zone_id = string
-    name    = string
+    zone_id = optional(string)
+    name    = optional(string)
   })
   default = null
+
+  validation {
+    condition     = var.dns == null || try(can(regex("^[A-Z0-9]{1,32}$", var.dns.zone_id)), false)
+    error_message = "The zone_id of dns must be the id of a hosted zone, such as Z0123456789ABCDEFGHIJ."
+  }
+
+  validation {
+    condition     = var.dns == null || try(can(regex("^[A-Za-z0-9_*.-]{1,255}$", var.dns.name)), false)
+    error_message = "The name of dns must be a name such as inference.example.internal."
+  }
 }
 
 variable "wait_for_capacity" {
@@ -244,6 +264,11 @@ variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
   default     = 365
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "The value of log_retention_days must be 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+  }
 }
 
 variable "alert_emails" {

@@ -22,6 +22,11 @@ variable "tags" {
   default     = {}
 
   validation {
+    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
+    error_message = "Each entry must be at most 256 characters."
+  }
+
+  validation {
     condition     = !contains(keys(var.tags), "Deployment")
     error_message = "The key Deployment is taken: the budget filters on it."
   }
@@ -31,7 +36,7 @@ variable "networks" {
   description = "Network of each region of the plan: VPC, and private subnets that reach the internet (NAT) or VPC endpoints."
   type = map(object({
     vpc_id             = optional(string)
-    private_subnet_ids = optional(list(string), [])
+    private_subnet_ids = list(string)
   }))
 
   validation {
@@ -138,8 +143,13 @@ variable "extra_environment" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key, variables in var.extra_environment : contains(local.pin_keys, key) && alltrue([for name, value in variables : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && length(value) <= 1024])])
-    error_message = "Give names of letters, digits and underscores with values of at most 1024 characters by one of these keys: ${join(", ", local.pin_keys)}."
+    condition     = alltrue([for key, entry in var.extra_environment : contains(local.pin_keys, key) && alltrue([for item in values(entry) : can(regex("^(?s).{0,512}.{0,512}$", item))])])
+    error_message = "Each entry must be at most 1024 characters, by one of these keys: ${join(", ", local.pin_keys)}."
+  }
+
+  validation {
+    condition     = alltrue([for entry in values(var.extra_environment) : alltrue([for key in keys(entry) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", key))])])
+    error_message = "Each key must be a name of letters, digits and underscores that does not start with a digit."
   }
 }
 
@@ -149,8 +159,8 @@ variable "log_retention_days" {
   default     = 365
 
   validation {
-    condition     = contains([30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653], var.log_retention_days)
-    error_message = "CloudWatch keeps logs for 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827 or 3653 days."
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "The value of log_retention_days must be 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
   }
 }
 

@@ -2,7 +2,7 @@
 
 locals {
   secret_urls = {
-    for name, id in { certificate = var.certificate_secret_id, hub_token = var.hf_token_secret_id, registry = var.registry_secret_id } :
+    for name, id in { certificate = local.certificate_secret_id, hub_token = local.hf_token_secret_id, registry = local.registry_secret_id } :
     name => id == null ? null : "https://${split("/", id)[8]}.${var.key_vault_dns_suffix}/secrets/${split("/", id)[10]}"
   }
 
@@ -28,7 +28,7 @@ locals {
   # Where a host signs in before it pulls.
   registry_servers = {
     for key, server in local.image_servers : key => server
-    if contains(local.azure_registries, server) || (server == "nvcr.io" && var.registry_secret_id != null)
+    if contains(local.azure_registries, server) || (server == "nvcr.io" && local.registry_secret_id != null)
   }
 
   # What a host copies; null where the engine finds the model by itself.
@@ -88,9 +88,9 @@ locals {
   fixed = {
     for key, group in merge(local.groups, { for region in keys(local.regions) : "entrance-${region}" => { region = region } }) :
     key => compact([
-      lookup(var.capacity_reservation_group_ids, key, null),
-      var.locations[group.region].disk_encryption_set_id,
-      join(",", sort(distinct(var.locations[group.region].zones_left))),
+      lookup(local.capacity_reservation_group_ids, key, null),
+      local.locations[group.region].disk_encryption_set_id,
+      join(",", sort(distinct(local.locations[group.region].zones_left))),
     ])
   }
   scale_set_names = {
@@ -113,8 +113,8 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   priority                        = each.value.priority
   eviction_policy                 = each.value.priority == "Spot" ? "Delete" : null
   max_bid_price                   = each.value.priority == "Spot" ? -1 : null
-  capacity_reservation_group_id   = lookup(var.capacity_reservation_group_ids, each.key, null)
-  zones                           = length(var.locations[each.value.region].zones) == 0 ? null : var.locations[each.value.region].zones
+  capacity_reservation_group_id   = lookup(local.capacity_reservation_group_ids, each.key, null)
+  zones                           = length(local.locations[each.value.region].zones) == 0 ? null : local.locations[each.value.region].zones
   platform_fault_domain_count     = 1
   single_placement_group          = false
   overprovision                   = false
@@ -148,7 +148,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     caching                = "ReadOnly"
     storage_account_type   = "Premium_LRS"
     disk_size_gb           = each.value.os_disk_gib
-    disk_encryption_set_id = var.locations[each.value.region].disk_encryption_set_id
+    disk_encryption_set_id = local.locations[each.value.region].disk_encryption_set_id
   }
 
   identity {
@@ -165,7 +165,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     ip_configuration {
       name                                   = "primary"
       primary                                = true
-      subnet_id                              = var.locations[each.value.region].subnet_id
+      subnet_id                              = local.locations[each.value.region].subnet_id
       load_balancer_backend_address_pool_ids = [azurerm_lb_backend_address_pool.this[each.value.backend].id]
     }
   }

@@ -27,7 +27,7 @@ resource "azurerm_user_assigned_identity" "entrance" {
 resource "azurerm_role_assignment" "entrance" {
   for_each = local.regions
 
-  scope                = var.certificate_secret_id
+  scope                = local.certificate_secret_id
   role_definition_name = "Key Vault Secrets User"
   principal_id         = azurerm_user_assigned_identity.entrance[each.key].principal_id
   principal_type       = "ServicePrincipal"
@@ -69,7 +69,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
   location                        = each.key
   sku                             = local.entrance.size
   instances                       = 2
-  zones                           = length(var.locations[each.key].zones) == 0 ? null : var.locations[each.key].zones
+  zones                           = length(local.locations[each.key].zones) == 0 ? null : local.locations[each.key].zones
   platform_fault_domain_count     = 1
   single_placement_group          = false
   overprovision                   = false
@@ -117,7 +117,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
   os_disk {
     caching                = "ReadOnly"
     storage_account_type   = "StandardSSD_LRS"
-    disk_encryption_set_id = var.locations[each.key].disk_encryption_set_id
+    disk_encryption_set_id = local.locations[each.key].disk_encryption_set_id
   }
 
   identity {
@@ -134,7 +134,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
     ip_configuration {
       name                                   = "primary"
       primary                                = true
-      subnet_id                              = var.locations[each.key].subnet_id
+      subnet_id                              = local.locations[each.key].subnet_id
       application_security_group_ids         = [azurerm_application_security_group.entrance[each.key].id]
       load_balancer_backend_address_pool_ids = [azurerm_lb_backend_address_pool.this["entrance-${each.key}"].id]
     }

@@ -11,9 +11,9 @@ resource "azurerm_user_assigned_identity" "host" {
 
 # The secret by itself, not the vault that holds it.
 resource "azurerm_role_assignment" "hub_token" {
-  for_each = var.hf_token_secret_id == null ? {} : local.regions
+  for_each = local.hf_token_secret_id == null ? {} : local.regions
 
-  scope                = var.hf_token_secret_id
+  scope                = local.hf_token_secret_id
   role_definition_name = "Key Vault Secrets User"
   principal_id         = azurerm_user_assigned_identity.host[each.key].principal_id
   principal_type       = "ServicePrincipal"
@@ -23,7 +23,7 @@ resource "azurerm_role_assignment" "hub_token" {
 resource "azurerm_role_assignment" "weights" {
   for_each = local.blob_source == null ? {} : local.regions
 
-  scope                = "${var.model_storage_account_id}/blobServices/default/containers/${local.blob_source.container}"
+  scope                = "${local.model_storage_account_id}/blobServices/default/containers/${local.blob_source.container}"
   role_definition_name = "Storage Blob Data Reader"
   principal_id         = azurerm_user_assigned_identity.host[each.key].principal_id
   principal_type       = "ServicePrincipal"

@@ -6,6 +6,42 @@ locals {
     ManagedBy  = "advisor"
     Project    = "inference"
   })
+
+  # Azure writes resource ids in any case; the provider reads these words in this one alone.
+  hf_token_secret_id             = try(join("/", [for word in split("/", var.hf_token_secret_id) : lookup(local.id_words, lower(word), word)]), null)
+  certificate_secret_id          = try(join("/", [for word in split("/", var.certificate_secret_id) : lookup(local.id_words, lower(word), word)]), null)
+  private_dns_zone_id            = try(join("/", [for word in split("/", var.private_dns_zone_id) : lookup(local.id_words, lower(word), word)]), null)
+  capacity_reservation_group_ids = { for key, id in var.capacity_reservation_group_ids : key => try(join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)]), null) }
+  model_storage_account_id       = try(join("/", [for word in split("/", var.model_storage_account_id) : lookup(local.id_words, lower(word), word)]), null)
+  container_registry_ids         = [for id in var.container_registry_ids : try(join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)]), null)]
+  registry_secret_id             = try(join("/", [for word in split("/", var.registry_secret_id) : lookup(local.id_words, lower(word), word)]), null)
+
+  id_words = {
+    "microsoft.compute"           = "Microsoft.Compute"
+    "microsoft.containerregistry" = "Microsoft.ContainerRegistry"
+    "microsoft.keyvault"          = "Microsoft.KeyVault"
+    "microsoft.network"           = "Microsoft.Network"
+    "microsoft.storage"           = "Microsoft.Storage"
+    capacityreservationgroups     = "capacityReservationGroups"
+    diskencryptionsets            = "diskEncryptionSets"
+    privatednszones               = "privateDnsZones"
+    providers                     = "providers"
+    registries                    = "registries"
+    resourcegroups                = "resourceGroups"
+    secrets                       = "secrets"
+    storageaccounts               = "storageAccounts"
+    subnets                       = "subnets"
+    subscriptions                 = "subscriptions"
+    vaults                        = "vaults"
+    virtualnetworks               = "virtualNetworks"
+  }
+
+  locations = {
+    for region, location in var.locations : region => merge(location, {
+      subnet_id              = try(join("/", [for word in split("/", location.subnet_id) : lookup(local.id_words, lower(word), word)]), null)
+      disk_encryption_set_id = try(join("/", [for word in split("/", location.disk_encryption_set_id) : lookup(local.id_words, lower(word), word)]), null)
+    })
+  }
 }
 
 data "azurerm_subscription" "current" {}

@@ -138,8 +138,8 @@ resource "azurerm_lb" "this" {
 
   frontend_ip_configuration {
     name      = "internal"
-    subnet_id = var.locations[each.value.region].subnet_id
-    zones     = length(var.locations[each.value.region].zones) == 0 ? null : ["1", "2", "3"]
+    subnet_id = local.locations[each.value.region].subnet_id
+    zones     = length(local.locations[each.value.region].zones) == 0 ? null : ["1", "2", "3"]
   }
 
   # A region that gets zones later keeps its address: Azure would make another load balancer.
@@ -188,10 +188,10 @@ resource "azurerm_lb_rule" "this" {
 }
 
 resource "azurerm_private_dns_a_record" "this" {
-  for_each = var.private_dns_zone_id == null ? {} : local.regions
+  for_each = local.private_dns_zone_id == null ? {} : local.regions
 
   name                = "${var.name}-${each.key}"
-  private_dns_zone_id = var.private_dns_zone_id
+  private_dns_zone_id = local.private_dns_zone_id
   ttl                 = 60
   records             = [azurerm_lb.this["entrance-${each.key}"].private_ip_address]
   tags                = local.tags

@@ -22,6 +22,11 @@ variable "tags" {
   default     = {}
 
   validation {
+    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
+    error_message = "Each entry must be at most 256 characters."
+  }
+
+  validation {
     condition     = !contains(keys(var.tags), "Deployment")
     error_message = "The key Deployment is taken: the budget filters on it."
   }
@@ -42,8 +47,23 @@ variable "locations" {
   }
 
   validation {
-    condition     = alltrue([for location in values(var.locations) : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$", location.subnet_id))])
+    condition     = alltrue([for location in values(var.locations) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$", location.subnet_id))])
     error_message = "Each location needs subnet_id, a whole id: az network vnet subnet show --query id."
+  }
+
+  validation {
+    condition     = alltrue([for location in values(var.locations) : alltrue([for entry in location.zones : can(regex("^[1-9]$", entry))])])
+    error_message = "Each entry of zones must be a zone such as 1."
+  }
+
+  validation {
+    condition     = alltrue([for location in values(var.locations) : alltrue([for entry in location.zones_left : can(regex("^[1-9]$", entry))])])
+    error_message = "Each entry of zones_left must be a zone such as 1."
+  }
+
+  validation {
+    condition     = alltrue([for location in values(var.locations) : location.disk_encryption_set_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/diskEncryptionSets/[^/]+$", location.disk_encryption_set_id))])
+    error_message = "Each location needs disk_encryption_set_id, a resource id: az disk-encryption-set show --query id."
   }
 
   validation {
@@ -61,7 +81,7 @@ variable "allowed_cidrs" {
   default     = null
 
   validation {
-    condition     = alltrue([for entry in coalesce(var.allowed_cidrs, []) : can(cidrhost(entry, 0))])
+    condition     = alltrue([for entry in coalesce(var.allowed_cidrs, []) : can(cidrhost(entry, 0)) && !can(regex("(^|[.])0[0-9]", entry))])
     error_message = "Each entry must be an address range such as 10.0.0.0/8."
   }
 }
@@ -72,7 +92,7 @@ variable "hf_token_secret_id" {
   default     = null
 
   validation {
-    condition     = var.hf_token_secret_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.hf_token_secret_id))
+    condition     = var.hf_token_secret_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.hf_token_secret_id))
     error_message = "Give the resource id of a secret: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>."
   }
 }
@@ -104,7 +124,7 @@ variable "certificate_secret_id" {
   type        = string
 
   validation {
-    condition     = can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.certificate_secret_id))
+    condition     = can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.certificate_secret_id))
     error_message = "Give the resource id of a secret: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>."
   }
 }
@@ -115,7 +135,7 @@ variable "private_dns_zone_id" {
   default     = null
 
   validation {
-    condition     = var.private_dns_zone_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/privateDnsZones/[^/]+$", var.private_dns_zone_id))
+    condition     = var.private_dns_zone_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/privateDnsZones/[^/]+$", var.private_dns_zone_id))
     error_message = "Give the resource id of a zone: az network private-dns zone show --query id."
   }
 }
@@ -136,8 +156,8 @@ variable "capacity_reservation_group_ids" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.capacity_reservation_group_ids) : contains([for name, group in local.groups : name if group.priority == "Regular"], key)])
-    error_message = "Each key must be one of these: ${length([for name, group in local.groups : name if group.priority == "Regular"]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if group.priority == "Regular"])}."
+    condition     = alltrue([for key, entry in var.capacity_reservation_group_ids : contains([for name, group in local.groups : name if group.priority == "Regular"], key) && can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/capacityReservationGroups/[^/]+$", entry))])
+    error_message = "Each entry must be a resource id: az capacity reservation group show --query id, by one of these keys: ${length([for name, group in local.groups : name if group.priority == "Regular"]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if group.priority == "Regular"])}."
   }
 }
 
@@ -224,12 +244,12 @@ variable "model_storage_account_id" {
   default     = null
 
   validation {
-    condition     = var.model_storage_account_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+$", var.model_storage_account_id))
+    condition     = var.model_storage_account_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+$", var.model_storage_account_id))
     error_message = "Give the resource id of an account: az storage account show --name ACCOUNT --query id."
   }
 
   validation {
-    condition     = !startswith(var.model_source, "az://") || try(endswith(var.model_storage_account_id, "/${split("/", "${var.model_source}//")[2]}"), false)
+    condition     = !startswith(var.model_source, "az://") || try(endswith(lower(var.model_storage_account_id), "/${split("/", "${var.model_source}//")[2]}"), false)
     error_message = "Give the resource id of the account that model_source names: az storage account show --name ACCOUNT --query id."
   }
 }
@@ -240,7 +260,7 @@ variable "container_registry_ids" {
   default     = []
 
   validation {
-    condition     = alltrue([for entry in var.container_registry_ids : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/[A-Za-z0-9]+$", entry))])
+    condition     = alltrue([for entry in var.container_registry_ids : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/[A-Za-z0-9]+$", entry))])
     error_message = "Each entry must be a resource id: az acr show --name REGISTRY --query id."
   }
 
@@ -259,7 +279,7 @@ variable "registry_secret_id" {
   default     = null
 
   validation {
-    condition     = var.registry_secret_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.registry_secret_id))
+    condition     = var.registry_secret_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.registry_secret_id))
     error_message = "Give the resource id of a secret: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>."
   }
 }

@@ -30,7 +30,14 @@ class Settings:
     )
     labels: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
-        metadata=about("Labels added to every resource.", taken={"deployment": "the budget filters on it"}),
+        metadata=about(
+            "Labels added to every resource.",
+            r"[a-z0-9_-]{0,63}",
+            "up to 63 lower-case letters, digits, _ and -",
+            key_pattern=r"[a-z][a-z0-9_-]{0,62}",
+            key_expected="up to 63 lower-case letters, digits, _ and -, with a letter at its start",
+            taken={"deployment": "the budget filters on it"},
+        ),
     )
     network: pulumi.Input[str] = field(
         metadata=about(
@@ -42,7 +49,9 @@ class Settings:
     subnetworks: Mapping[str, pulumi.Input[str]] = field(
         metadata=about(
             "Subnetwork of each region: a /26 or larger, with Private Google Access, and with Cloud NAT where weights "
-            "come from the hub."
+            "come from the hub.",
+            r"[a-z0-9/._:-]+",
+            "the name of a subnetwork, or projects/<project>/regions/<region>/subnetworks/<name> of another project",
         )
     )
     restrict_egress: bool = field(
@@ -99,6 +108,8 @@ class Settings:
         default_factory=dict,
         metadata=about(
             "Environment variables added to every container; never put a secret here.",
+            r"(?s).*",
+            "a text",
             taken={"HF_TOKEN": "the hub token comes from hf_token_secret", "PORT": "Cloud Run sets it itself"},
         ),
     )

@@ -36,7 +36,12 @@ class Settings:
     )
     tags: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
-        metadata=about("Tags added to every resource.", taken={"Deployment": "the budget filters on it"}),
+        metadata=about(
+            "Tags added to every resource.",
+            r"(?s).{0,256}",
+            "at most 256 characters",
+            taken={"Deployment": "the budget filters on it"},
+        ),
     )
     clusters: Mapping[str, Cluster] = field(
         metadata=about(
@@ -47,7 +52,9 @@ class Settings:
         default=(),
         metadata=about(
             "IAM role of the Karpenter controller of each cluster, which has to be allowed to start nodes with their "
-            "role; empty where it is allowed already."
+            "role; empty where it is allowed already.",
+            r"[A-Za-z0-9+=,.@_-]{1,64}",
+            "the name of a role, without its path",
         ),
     )
     model_source: str = field(

@@ -43,7 +43,12 @@ class Settings:
     )
     tags: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
-        metadata=about("Tags added to every resource.", taken={"Deployment": "the budget filters on it"}),
+        metadata=about(
+            "Tags added to every resource.",
+            r"(?s).{0,256}",
+            "at most 256 characters",
+            taken={"Deployment": "the budget filters on it"},
+        ),
     )
     clusters: Mapping[str, Cluster] = field(
         metadata=about(

@@ -13,13 +13,15 @@ from inference.configuration import about, check
 class Cluster:
     """A GKE Standard cluster that gets node pools."""
 
-    name: pulumi.Input[str] = field(metadata=about("As GKE knows it."))
+    name: pulumi.Input[str] = field(
+        metadata=about("As GKE knows it.", r"[a-z]([a-z0-9-]*[a-z0-9])?", "the name of a cluster, as GKE knows it")
+    )
     location: str = field(
-        metadata=about("A region, or a zone.", r"[a-z0-9-]+(-[a-z0-9]+)?", "its region, or a zone of it")
+        metadata=about("A region, or a zone.", r"<region>(-[a-z0-9]+)?", "its region, or a zone of it")
     )
     zones: Sequence[str] = field(
         metadata=about(
-            "Those that have the machine types.", r"[a-z0-9-]+-[a-z0-9]+", "a zone of its region, such as us-central1-a"
+            "Those that have the machine types.", r"<region>-[a-z0-9]+", "a zone of its region, such as us-central1-a"
         )
     )
 
@@ -49,7 +51,14 @@ class Settings:
     )
     labels: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
-        metadata=about("Labels added to every resource.", taken={"deployment": "the budget filters on it"}),
+        metadata=about(
+            "Labels added to every resource.",
+            r"[a-z0-9_-]{0,63}",
+            "up to 63 lower-case letters, digits, _ and -",
+            key_pattern=r"[a-z][a-z0-9_-]{0,62}",
+            key_expected="up to 63 lower-case letters, digits, _ and -, with a letter at its start",
+            taken={"deployment": "the budget filters on it"},
+        ),
     )
     clusters: Mapping[str, Cluster] = field(
         metadata=about(
@@ -87,7 +96,9 @@ class Settings:
         default_factory=dict,
         metadata=about(
             "Reservation that the instances of a group start in, by its key: a name, or "
-            "projects/<project>/reservations/<name>."
+            "projects/<project>/reservations/<name>.",
+            r"(projects/[^/]+/reservations/)?[a-z]([a-z0-9-]*[a-z0-9])?",
+            "the name of a reservation, or projects/<project>/reservations/<name>",
         ),
     )
     disk_kms_keys: Mapping[str, pulumi.Input[str]] = field(

@@ -97,7 +97,6 @@ class Group:
     windows: Mapping[str, Window] = field(default_factory=dict)
     requests_per_second: float
     """What one instance sustains within the latency targets."""
-    """Longest time from launch until the model answers."""
     capacity: float
     """Share of the rate that makes the planned weights; 0: gets nothing."""
     drain_seconds: int
@@ -159,3 +158,9 @@ class Fleet:
     def pin_keys(self) -> Sequence[str]:
         """Keys that pins may have; those of engines and of all outlive a changed plan."""
         return [*self.backends, *ENGINES, "*"]
+
+    @property
+    def revision_keys(self) -> Sequence[str]:
+        """Those of them that do not name a backend whose engine takes no revision."""
+        taking = [key for key, backend in self.backends.items() if backend.revision_option]
+        return [*taking, *ENGINES, "*"]

@@ -16,7 +16,7 @@ class Network:
     subnetwork: pulumi.Input[str] = field(
         metadata=about(
             "Of the hosts and the load balancer.",
-            r".*projects/[^/]+/regions/[a-z0-9-]+/subnetworks/[^/]+",
+            r".*projects/[^/]+/regions/<region>/subnetworks/[^/]+",
             "a subnetwork of its region: projects/<project>/regions/<region>/subnetworks/<name>",
         )
     )
@@ -30,18 +30,23 @@ class Network:
     )
     zones: Sequence[str] = field(
         metadata=about(
-            "Those that have the machine type.", r"[a-z0-9-]+-[a-z0-9]+", "a zone of its region, such as us-central1-a"
+            "Those that have the machine type.", r"<region>-[a-z0-9]+", "a zone of its region, such as us-central1-a"
         )
     )
     ssl_certificate: pulumi.Input[str] = field(
         metadata=about(
             "Of the load balancer.",
-            r".*projects/[^/]+/regions/[a-z0-9-]+/sslCertificates/[^/]+",
+            r".*projects/[^/]+/regions/<region>/sslCertificates/[^/]+",
             "a certificate of its region: projects/<project>/regions/<region>/sslCertificates/<name>",
         )
     )
     disk_kms_key: pulumi.Input[str] | None = field(
-        default=None, metadata=about("Encrypts the disks; none: a key of Google's.")
+        default=None,
+        metadata=about(
+            "Encrypts the disks; none: a key of Google's.",
+            r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
+            "a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>",
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -53,13 +58,22 @@ class Network:
 class Dns:
     """A record that answers with the addresses of the regions, by their weights."""
 
-    managed_zone: pulumi.Input[str] = field(metadata=about("Zone of Cloud DNS."))
+    managed_zone: pulumi.Input[str] = field(
+        metadata=about("Zone of Cloud DNS.", r"[a-z]([a-z0-9-]*[a-z0-9])?", "the name of a zone, as Cloud DNS knows it")
+    )
     name: pulumi.Input[str] = field(
         metadata=about(
             "With a dot at its end.", r".+[.]", "a name such as chat.example.internal., with a dot at its end"
         )
     )
-    project_id: pulumi.Input[str] | None = field(default=None, metadata=about("Of the zone, where it is another one."))
+    project_id: pulumi.Input[str] | None = field(
+        default=None,
+        metadata=about(
+            "Of the zone, where it is another one.",
+            r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]",
+            "the id of a project, such as my-project-123",
+        ),
+    )
 
     def __post_init__(self) -> None:
         """Refuse wrong values."""
@@ -87,7 +101,14 @@ class Settings:
     )
     labels: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
-        metadata=about("Labels added to every resource.", taken={"deployment": "the budget filters on it"}),
+        metadata=about(
+            "Labels added to every resource.",
+            r"[a-z0-9_-]{0,63}",
+            "up to 63 lower-case letters, digits, _ and -",
+            key_pattern=r"[a-z][a-z0-9_-]{0,62}",
+            key_expected="up to 63 lower-case letters, digits, _ and -, with a letter at its start",
+            taken={"deployment": "the budget filters on it"},
+        ),
     )
     networks: Mapping[str, Network] = field(
         metadata=about(
@@ -132,7 +153,9 @@ class Settings:
         default_factory=dict,
         metadata=about(
             "Reservation that the instances of a group start in, by its key: a name, or "
-            "projects/<project>/reservations/<name>."
+            "projects/<project>/reservations/<name>.",
+            r"(projects/[^/]+/reservations/)?[a-z]([a-z0-9-]*[a-z0-9])?",
+            "the name of a reservation, or projects/<project>/reservations/<name>",
         ),
     )
     model_source: str = field(

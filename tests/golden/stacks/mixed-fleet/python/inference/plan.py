@@ -147,6 +147,13 @@ class Fleet:
         return [*self.backends, *ENGINES, "*"]
 
     @property
-    def has_one_ami(self) -> bool:
-        """One machine image fits all groups."""
-        return len({(group.region, group.ami_parameter) for group in self.groups.values()}) == 1
+    def revision_keys(self) -> Sequence[str]:
+        """Those of them that do not name a backend whose engine takes no revision."""
+        taking = [key for key, backend in self.backends.items() if backend.revision_option]
+        return [*taking, *ENGINES, "*"]
+
+    @property
+    def ami_keys(self) -> Sequence[str]:
+        """Keys that machine images may have: groups, and "*" where one image fits them all."""
+        fits_all = len({(group.region, group.ami_parameter) for group in self.groups.values()}) == 1
+        return [*self.groups, *(["*"] if fits_all else [])]

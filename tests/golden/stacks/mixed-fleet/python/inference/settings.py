@@ -24,7 +24,7 @@ class Network:
     certificate_arn: pulumi.Input[str] = field(
         metadata=about(
             "Certificate of the load balancer.",
-            r"arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+",
+            r"arn:[a-z-]+:acm:<region>:[0-9]{12}:certificate/.+",
             "an ACM certificate of its own region: arn:aws:acm:<region>:<account>:certificate/<id>",
         )
     )
@@ -36,7 +36,10 @@ class Network:
         )
     )
     load_balancer_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] | None = field(
-        default=None, metadata=about("Where they differ from the private ones.")
+        default=None,
+        metadata=about(
+            "Where they differ from the private ones.", r"subnet-[0-9a-f]+", "an id such as subnet-0123456789abcdef0"
+        ),
     )
     allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
         default=None,
@@ -52,8 +55,12 @@ class Network:
 class Dns:
     """A record that leads to the load balancers, by the weights of the regions."""
 
-    zone_id: pulumi.Input[str] = field(metadata=about("Hosted zone."))
-    name: pulumi.Input[str] = field(metadata=about("Of the record."))
+    zone_id: pulumi.Input[str] = field(
+        metadata=about("Hosted zone.", r"[A-Z0-9]{1,32}", "the id of a hosted zone, such as Z0123456789ABCDEFGHIJ")
+    )
+    name: pulumi.Input[str] = field(
+        metadata=about("Of the record.", r"[A-Za-z0-9_*.-]{1,255}", "a name such as inference.example.internal")
+    )
 
     def __post_init__(self) -> None:
         """Refuse wrong values."""
@@ -74,7 +81,12 @@ class Settings:
     )
     tags: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
-        metadata=about("Tags added to every resource.", taken={"Deployment": "the budget filters on it"}),
+        metadata=about(
+            "Tags added to every resource.",
+            r"(?s).{0,256}",
+            "at most 256 characters",
+            taken={"Deployment": "the budget filters on it"},
+        ),
     )
     networks: Mapping[str, Network] = field(
         metadata=about(
@@ -214,7 +226,15 @@ class Settings:
             "letters, digits and ._/-, not starting with AWS/",
         ),
     )
-    log_retention_days: int = field(default=365, metadata=about("Days that logs are kept."))
+    log_retention_days: int = field(
+        default=365,
+        metadata=about(
+            "Days that logs are kept.",
+            "",
+            "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653",
+            only="1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653",
+        ),
+    )
     alert_emails: Sequence[str] = field(
         default=(),
         metadata=about(

@@ -41,7 +41,12 @@ class Settings:
     )
     tags: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
-        metadata=about("Tags added to every resource.", taken={"Deployment": "the budget filters on it"}),
+        metadata=about(
+            "Tags added to every resource.",
+            r"(?s).{0,256}",
+            "at most 256 characters",
+            taken={"Deployment": "the budget filters on it"},
+        ),
     )
     networks: Mapping[str, Network] = field(
         metadata=about(
@@ -107,10 +112,22 @@ class Settings:
         default_factory=dict,
         metadata=about(
             'Variables of the container added to those of the plan, by backend, engine or "*" for all: the most exact '
-            "key wins. Whoever may describe the model reads them: no secrets."
+            "key wins. Whoever may describe the model reads them: no secrets.",
+            r"(?s).{0,512}.{0,512}",
+            "at most 1024 characters",
+            key_pattern=r"[A-Za-z_][A-Za-z0-9_]*",
+            key_expected="a name of letters, digits and underscores that does not start with a digit",
         ),
     )
-    log_retention_days: int = field(default=365, metadata=about("Days that logs are kept."))
+    log_retention_days: int = field(
+        default=365,
+        metadata=about(
+            "Days that logs are kept.",
+            "",
+            "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653",
+            only="1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653",
+        ),
+    )
     sagemaker_usd_per_month: float | None = field(
         default=None,
         metadata=about(

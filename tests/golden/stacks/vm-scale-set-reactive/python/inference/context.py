@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_azure as azure
 
+from inference.ids import with_canonical_ids
 from inference.plan import Fleet
 from inference.provider import is_given
 from inference.settings import Settings
@@ -52,6 +53,7 @@ class Context:
             ).name
             for region in fleet.regions
         }
+        settings = with_canonical_ids(settings)
         return cls(settings=settings, fleet=fleet, tags=tags, parent=parent, provider=provider, resource_groups=groups)
 
     def named(self, *words: str) -> str:

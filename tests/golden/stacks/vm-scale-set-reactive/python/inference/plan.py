@@ -162,3 +162,9 @@ class Fleet:
     def pin_keys(self) -> Sequence[str]:
         """Keys that pins may have; those of engines and of all outlive a changed plan."""
         return [*self.backends, *ENGINES, "*"]
+
+    @property
+    def revision_keys(self) -> Sequence[str]:
+        """Those of them that do not name a backend whose engine takes no revision."""
+        taking = [key for key, backend in self.backends.items() if backend.revision_option]
+        return [*taking, *ENGINES, "*"]
