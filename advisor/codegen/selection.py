@@ -71,7 +71,7 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
     if not error:
         return choice
     if wanted.is_as_planned:
-        raise _not_deployable(plan, choice, error, _generated_ranks(plan, choice, obstacle)) from error
+        raise _not_deployable(choice, error, _generated_ranks(plan, choice, obstacle)) from error
     raise error
 
 
@@ -94,7 +94,7 @@ def _generated_ranks(plan: Plan, choice: Choice, obstacle: Callable[[Choice], Ad
     return [option.rank for option in others if obstacle(_single(option, plan.fleet)) is None]
 
 
-def _not_deployable(plan: Plan, choice: Choice, error: AdvisorError, others: Sequence[int]) -> NotDeployable:
+def _not_deployable(choice: Choice, error: AdvisorError, others: Sequence[int]) -> NotDeployable:
     """The refusal of what is planned: what it is, why, and the ranks of the other options that can be generated."""
     what = "the fleet" if choice.option is None else f"option {choice.option.rank}"
     hint = error.hint or _PLAN_HINT
