@@ -360,6 +360,7 @@ def test_images_are_planned_within_the_network_of_their_machines(tmp_path, run_a
     assert max(group.instances) >= 2500 / carried
     assert group.limited_by == "network 2.5 Gbit/s"
     assert plan_from_json(plan_to_json(plan)).fleet.groups[0].limited_by == group.limited_by
+    assert {option.limited_by for option in (plan.recommended, *plan.options)} == {group.limited_by}
     assert "Limited: g6.xlarge by its network 2.5 Gbit/s." in " ".join(plan_table(plan).split())
     readme = generate(plan, Language.TERRAFORM, Wanted()).files["README.md"]
     assert "limited by network 2.5 Gbit/s" in readme
