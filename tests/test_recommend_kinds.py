@@ -33,6 +33,7 @@ from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import catalog_for, read_question, requirements_of
 from advisor.questions.predict import answer_rows, result_of
+from advisor.report.risks import risk_words
 from advisor.report.table import plan_table
 from advisor.workload.document import read_workload
 from advisor.workload.values import Slo
@@ -360,6 +361,7 @@ def test_images_are_planned_within_the_network_of_their_machines(tmp_path, run_a
     assert max(group.instances) >= 2500 / carried
     assert group.limited_by == "network 2.5 Gbit/s"
     assert plan_from_json(plan_to_json(plan)).fleet.groups[0].limited_by == group.limited_by
+    assert {option.limited_by for option in (plan.recommended, *plan.options)} == {group.limited_by}
     assert "Limited: g6.xlarge by its network 2.5 Gbit/s." in " ".join(plan_table(plan).split())
     readme = generate(plan, Language.TERRAFORM, Wanted()).files["README.md"]
     assert "limited by network 2.5 Gbit/s" in readme
@@ -404,6 +406,8 @@ def test_a_network_that_is_not_known_limits_nothing_and_is_told(tmp_path):
     plan = recommend(path)
     (note,) = (note for note in plan.notes if note.startswith("how much the network of"))
     assert "4.34 Gbit/s" in note
+    assert "network not known" in risk_words(plan)
+    assert plan.fleet.groups[0].uncounted_gbit_per_second == pytest.approx(4.34, rel=1e-3)
     assert all(not group.limited_by for group in plan.fleet.groups)
 
 

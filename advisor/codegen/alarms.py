@@ -174,22 +174,17 @@ def promise_of(slo: Mapping[str, Any], demand: Mapping[str, Any]) -> Promise | N
     return Promise("latency", title, round(min(targets_ms) / _MS_PER_SECOND, 6), round(100 - percentile, 3))
 
 
-def slo_alarms(promise: Promise | None, *, has_times: bool = True) -> tuple[Alarm, ...]:
+def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
     """The alarms ``ttft`` or ``latency``, ``waiting_requests`` and ``server_errors`` on what clients were promised.
 
     Without a promise nobody can say what is too long, and the first two are left out.
-
-    Args:
-        promise: of the workload.
-        has_times: some engine tells the times of its requests; without, load balancers tell those of whole answers.
     """
     if promise is None:
         return (_alarm("server_errors"),)
-    slow = _slow(promise)
-    return (slow if has_times else _at_balancer(slow), _waiting_requests(promise), _alarm("server_errors"))
+    return (_slow(promise), _waiting_requests(promise), _alarm("server_errors"))
 
 
-def _at_balancer(slow: Alarm) -> Alarm:
+def at_balancer(slow: Alarm) -> Alarm:
     """The alarm by a percentile of the times that a load balancer measures, from its request to the host's answer."""
     return replace(
         slow,

@@ -71,7 +71,7 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
     if not error:
         return choice
     if wanted.is_as_planned:
-        raise _not_deployable(plan, choice, error) from error
+        raise _not_deployable(choice, error, _generated_ranks(plan, choice, obstacle)) from error
     raise error
 
 
@@ -88,14 +88,21 @@ def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], Advi
     return reason
 
 
-def _not_deployable(plan: Plan, choice: Choice, error: AdvisorError) -> NotDeployable:
-    """The refusal of what is planned: what it is, why, and which other options there are."""
+def _generated_ranks(plan: Plan, choice: Choice, obstacle: Callable[[Choice], AdvisorError | None]) -> list[int]:
+    """Ranks of the other options that code can be generated for."""
+    others = [option for option in plan.options if choice.option is None or option.rank != choice.option.rank]
+    return [option.rank for option in others if obstacle(_single(option, plan.fleet)) is None]
+
+
+def _not_deployable(choice: Choice, error: AdvisorError, others: Sequence[int]) -> NotDeployable:
+    """The refusal of what is planned: what it is, why, and the ranks of the other options that can be generated."""
     what = "the fleet" if choice.option is None else f"option {choice.option.rank}"
-    others = [option.rank for option in plan.options if choice.option is None or option.rank != choice.option.rank]
     hint = error.hint or _PLAN_HINT
     if others:
         how = "options" if "--option" in hint else "--option RANK takes another of its options"
         hint = f"{hint}; {how}: {_ranks(others)}"
+    elif "--option" in hint:
+        hint = f"{hint}; of this plan no other option can be generated"
     return NotDeployable(
         f"{what} of the plan cannot be generated, {'; '.join(named(member) for member in choice.members)}: "
         f"{error.message}",
@@ -105,7 +112,10 @@ def _not_deployable(plan: Plan, choice: Choice, error: AdvisorError) -> NotDeplo
 
 
 def _ranks(ranks: Sequence[int]) -> str:
-    return f"{ranks[0]}" if len(ranks) == 1 else f"{min(ranks)} to {max(ranks)}"
+    """``2 to 5``, or one by one where some between are missing."""
+    ordered = sorted(ranks)
+    is_gapless = ordered[-1] - ordered[0] == len(ordered) - 1
+    return f"{ordered[0]} to {ordered[-1]}" if is_gapless and len(ordered) > 1 else ", ".join(map(str, ordered))
 
 
 def of_fleet(fleet: Fleet) -> Choice:

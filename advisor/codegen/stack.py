@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from advisor.codegen.alarms import Alarm, Promise, alarms_of, promise_of, slo_alarms, visible_requests
+from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
 from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.deployability import checkpoint_gib
 from advisor.codegen.engines import demanded
@@ -135,7 +135,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     backends = _backends(groups, containers, platforms)
     promise = promise_of(plan.workload["slo"], plan.demand)
     engines = tuple(dict.fromkeys(backend.container.engine for backend in backends))
-    promised = slo_alarms(promise, has_times=not all(map(_is_timeless, engines)))
+    promised = slo_alarms(promise)
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
@@ -153,7 +153,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
             max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
         ),
         slo_alarms=promised,
-        slo_left_out=tuple(_slo_left_out(promise, engines)),
+        slo_left_out=tuple(slo_left_out(promised, engines)),
         agent=_agent(version) if has_gpu else None,
         budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",
@@ -165,26 +165,28 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     )
 
 
-def _is_timeless(engine: Engine) -> bool:
-    """Whether an engine publishes metrics, and no times of its requests among them."""
+def tells_times(engine: Engine) -> bool:
+    """Whether an engine publishes times of its requests."""
     metrics = published(engine)
-    return metrics is not None and not metrics.times
+    return metrics is not None and bool(metrics.times)
 
 
-def _slo_left_out(promise: Promise | None, engines: Sequence[Engine]) -> Iterator[str]:
+def slo_left_out(alarms: Sequence[Alarm], engines: Sequence[Engine]) -> Iterator[str]:
     """Why some alarms on what clients were promised and on waiting requests are missing."""
-    if promise is None:
+    slow = next((alarm for alarm in alarms if alarm.target_seconds is not None), None)
+    if slow is None:
         yield "no alarms on TTFT and waiting requests, since the workload has no target for TTFT"
         return
-    timed = [engine for engine in engines if not _is_timeless(engine)]
+    words = "latency" if slow.name == "latency" else "TTFT"
     for engine in engines:
         if published(engine) is not None:
-            if timed and engine not in timed:
-                yield without_times(promise.words, engine)
+            if any(map(tells_times, engines)) and not tells_times(engine):
+                yield without_times(words, engine)
             continue
         switch = METRICS[engine].switched_on_by if engine in METRICS else ""
         why = f"publishes metrics with {switch} in its options file only" if switch else "has no known metrics"
-        yield f"no alarms on {promise.words} and waiting requests of {engine.value}, which {why}"
+        missing = f"alarms on {words} and waiting requests" if slow.from_engine else "alarm on waiting requests"
+        yield f"no {missing} of {engine.value}, which {why}"
 
 
 def _agent(version: str) -> Agent:

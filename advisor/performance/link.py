@@ -12,7 +12,7 @@ from advisor.performance.served import Served
 from advisor.performance.transfer import answer_gb, request_gb
 from advisor.performance.values import Interval
 from advisor.requirements import Requirements
-from advisor.units import BITS_PER_BYTE
+from advisor.units import BITS_PER_BYTE, MS_PER_SECOND
 
 _PAYLOAD_SHARE = 1448 / 1538
 """Bytes of a full frame of Ethernet without the headers of TCP (with timestamps), IP and Ethernet (RFC 894, 7323)."""
@@ -22,6 +22,10 @@ for what is downloaded beside them."""
 _IDLE_SHARE = 0.1
 """A network that its replica keeps no busier makes a request wait for less than 0.06 transfers (M/D/1)."""
 
+_FEWEST_GBIT_PER_SECOND = 1.0
+"""About what the smallest machines of AWS sustain."""
+_SHARE_OF_TARGET = 0.1
+"""Share of a latency target from which on a transfer that nobody counted matters."""
 _SETTLED = 1e-4
 """Rates are cut to five digits."""
 
@@ -72,6 +76,22 @@ def simulated_seconds(candidate: Candidate, requirements: Requirements, most_per
     """
     seconds = transfer_seconds(candidate, gb_per_request(requirements))
     return seconds if seconds * most_per_second >= _IDLE_SHARE else 0.0
+
+
+def uncounted_gbit_per_second(candidate: Candidate, requests_per_second: float, requirements: Requirements) -> float:
+    """Gbit/s that an instance receives or sends over a network that is not known, where it may matter; 0 elsewhere.
+
+    It may where the least network that a known machine has would be full, or would take a tenth of the latency target
+    for a request alone.
+    """
+    if candidate.instance_type.network_gbit_per_second is not None:
+        return 0.0
+    gbit, slo = gb_per_request(requirements) * BITS_PER_BYTE, requirements.workload.slo
+    targets_ms = (target for target in (slo.ttft_p95_ms, slo.e2e_p95_ms, slo.latency_ms) if target is not None)
+    alone_ms = gbit / _FEWEST_GBIT_PER_SECOND * MS_PER_SECOND
+    is_slow = alone_ms > _SHARE_OF_TARGET * min(targets_ms, default=math.inf)
+    carried = gbit * requests_per_second
+    return carried if carried >= _FEWEST_GBIT_PER_SECOND or is_slow else 0.0
 
 
 def limit_words(candidate: Candidate, planned_per_second: float, requirements: Requirements) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from advisor.candidates.engines import server_on
 from advisor.catalog import Catalog
+from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.processors import hardware_named
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
 from advisor.models import (
@@ -74,6 +75,8 @@ class Resolved:
     """Replicas that share the load; accelerators beyond the last whole replica are idle."""
     kv_precision: str = ""
     """Precision of the KV cache, as understood."""
+    server: OnePassEngine | None = None
+    """Server of a model that answers in one pass, whose batches are predicted; None: batches of any size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +117,15 @@ def resolve(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
     layout = lay_out(setup, model, accelerator)
     if isinstance(layout, Abstention):
         return layout
-    engine = _engine(setup, hardware, model, catalog)
+    server = _server(setup, hardware, model, catalog)
+    engine = _engine(setup, accelerator, model, catalog, server)
     if isinstance(engine, Abstention):
         return engine
     precisions = _precisions(setup, model, accelerator, engine)
     if isinstance(precisions, Abstention):
         return precisions
-    return _deploy(setup, model, accelerator, (layout, engine, precisions))
+    deployed = _deploy(setup, model, accelerator, (layout, engine, precisions))
+    return deployed if isinstance(deployed, Abstention) else replace(deployed, server=server)
 
 
 def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Abstention:
@@ -146,15 +151,26 @@ def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Ab
     return Layout(ranks, stages, shared, max(count // (ranks * stages * shared), 1))
 
 
-def _engine(
+def _server(
     setup: Setup, hardware: tuple[Accelerator, InstanceType | None], model: Model, catalog: Catalog
+) -> OnePassEngine | None:  # fmt: skip
+    """The server of a model that answers in one pass, as a plan takes it; None of others and of engines not listed."""
+    return server_on(hardware, model, _stored(setup, model), catalog, setup.engine)
+
+
+def _stored(setup: Setup, model: Model) -> str:
+    """Precision of the weights that is asked for."""
+    return parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
+
+
+def _engine(
+    setup: Setup, accelerator: Accelerator, model: Model, catalog: Catalog, server: OnePassEngine | None
 ) -> EngineSupport | Abstention | None:  # fmt: skip
     """The catalog's row for the engine, or its preferred one; None for an engine that it does not list.
 
     Of a model that answers in one pass it is that of the server, with the precision that weights are cast to.
     """
-    precision = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
-    server, accelerator = server_on(hardware, model, precision, catalog, setup.engine), hardware[0]
+    precision = _stored(setup, model)
     if server is not None:
         return replace(server.support(accelerator, precision), engine_version=server.release)
     rows = catalog.engine_support_at(accelerator.name, precision, setup.engine_version)

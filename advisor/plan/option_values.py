@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from advisor.demand.values import Forecast
+from advisor.performance.link import limit_words
 from advisor.performance.served import LoadLatency
 from advisor.performance.stage import latencies_at_load
 from advisor.plan.fleet.chosen import Fleet, FleetCost
@@ -65,6 +66,7 @@ def recommended(confirmed: Confirmed, context: PlanningContext, fleet: Fleet, op
         confirmed=fleet.confirmed,
         groups=len(fleet.groups),
         planned_requests_per_second_per_instance=planned,
+        limited_by=limit_words(candidate, planned, context.requirements),
     )
 
 
@@ -98,6 +100,7 @@ def _option(
     pool, tariff = allocation.pool, allocation.tariff
     served = formulation.pool_set.sources[pool.key].served
     scheduled = len(set(allocation.instances)) > 1
+    planned = mix_rate(formulation.problem, pool)
     return Option(
         **layout_of(formulation, allocation, context),
         **ranked,
@@ -106,7 +109,8 @@ def _option(
         replicas=allocation.instances[-1] * pool.replicas,
         instances_by_class=allocation.instances,
         minutes_ahead=math.ceil(pool.lead_hours * MINUTES_PER_HOUR) if scheduled else 0,
-        planned_requests_per_second_per_instance=mix_rate(formulation.problem, pool),
+        planned_requests_per_second_per_instance=planned,
+        limited_by=limit_words(served.candidate, planned, context.requirements),
         predicted=Predicted(
             ttft_p95_ms=latency.ttft_p95_ms,
             tpot_p95_ms=latency.tpot_p95_ms,

@@ -73,6 +73,8 @@ class Option(Layout):
     """How long before its hour an instance has to be ordered."""
     planned_requests_per_second_per_instance: float | None = None
     """What one instance is planned to carry: after bursts, network and what the replay asked for."""
+    limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Limit that keeps a replica below what its accelerators sustain: ``network 2.5 Gbit/s``; "": none."""
     predicted: Predicted
     evidence: str
     """measured, calibrated or roofline."""

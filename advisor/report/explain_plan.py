@@ -160,10 +160,11 @@ def _verdict(why: Why) -> str:
 def _contender_words(contender: Contender) -> str:
     others = " and others" if contender.groups > 1 else ""
     cost = f"{usd(contender.total_usd_per_month)} a month"
+    limit = f", its replicas limited by their {contender.limited_by}" if contender.limited_by else ""
     return (
         f"{contender.instances} × {contender.instance_type} ({contender.provider} {contender.region}, "
         f"{purchase_words(contender.purchase)}, "
-        f"{contender.precision}, TP {contender.tensor_parallel}){others}: {cost}"
+        f"{contender.precision}, TP {contender.tensor_parallel}){others}: {cost}{limit}"
     )
 
 

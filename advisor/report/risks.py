@@ -16,7 +16,7 @@ def risk_words(plan: Plan) -> str:
     """Every risk that applies, the gravest first: ``57 minutes of history, price, spot``; or ``none``.
 
     Demand (told from accelerators, or declared), replay, replicas beyond their prediction, lowered predictions,
-    history, forecast, measured latency, prediction, price, commitment, failure, spot.
+    history, forecast, measured latency, prediction, network, price, commitment, failure, spot.
     """
     fleet = plan.fleet
     if fleet is None:
@@ -30,6 +30,7 @@ def risk_words(plan: Plan) -> str:
         **dict.fromkeys(_history_risks(plan, fleet), True),
         "measured latency": plan.current is not None and bool(plan.current.slower),
         "prediction": any(group.evidence == "roofline" for group in fleet.groups),
+        "network not known": any(group.uncounted_gbit_per_second > 0 for group in fleet.groups),
         "price": bool(fleet.doubtful_prices),
         "commitment": fleet.cost.obligation_usd > 0,
         "failure": any(failure.left_ratio <= 0 for failure in fleet.failures),

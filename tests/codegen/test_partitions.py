@@ -1,5 +1,7 @@
 """No code is written for accelerators that would have to be cut."""
 
+from dataclasses import replace
+
 import pytest
 
 from advisor.codegen import Wanted, generate
@@ -21,6 +23,20 @@ def test_no_other_option_is_taken_in_place_of_slices(rank):
     assert error.value.exit_code == 4
     assert "--option RANK" in error.value.hint
     assert error.value.hint.endswith(": 2")
+
+
+def test_only_options_that_can_be_generated_are_named():
+    """Ranks of other slices lead nowhere: they are left out of the hint."""
+    sliced = [replace(SLICED, rank=rank) for rank in (1, 2, 4)]
+    options = (sliced[0], sliced[1], make_option(rank=3), sliced[2], make_option(rank=5), make_option(rank=6))
+
+    with pytest.raises(NotDeployable) as error:
+        generate(make_plan(*options))
+    assert error.value.hint.endswith(": 3, 5, 6")
+
+    with pytest.raises(NotDeployable) as error:
+        generate(make_plan(*sliced))
+    assert error.value.hint.endswith("; of this plan no other option can be generated")
 
 
 def test_a_plan_with_slices_only_is_refused():

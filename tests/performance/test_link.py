@@ -9,10 +9,17 @@ from advisor.candidates import match
 from advisor.catalog import load_catalog
 from advisor.demand.declared import declared_demand
 from advisor.models.catalog import find_model
-from advisor.performance.link import carried_by_each, gb_per_request, limit_words, within_links
+from advisor.performance.link import (
+    carried_by_each,
+    gb_per_request,
+    limit_words,
+    uncounted_gbit_per_second,
+    within_links,
+)
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import rates_within, serve
 from advisor.requirements import require
+from advisor.workload.values import Slo
 from builders import workload
 
 CATALOG = load_catalog()
@@ -45,6 +52,27 @@ def test_an_unknown_network_carries_anything(chat):
     unknown = next(each for each in candidates if each.instance_type.network_gbit_per_second is None)
     assert carried_by_each([unknown], requirements).tolist() == [np.inf]
     assert limit_words(unknown, 1e9, requirements) == ""
+
+
+@pytest.mark.parametrize(
+    ("known", "gbit_per_second", "target_ms", "told"),
+    [
+        (False, 1.05, 1000.0, 1.05),
+        (False, 0.95, 1000.0, 0.0),
+        (False, 0.95, 4.0, 0.95),  # 406 kbit take 0.41 ms at 1 Gbit/s, more than a tenth of 4 ms
+        (False, 0.95, 4.1, 0.0),
+        (False, 0.95, None, 0.0),
+        (True, 1.05, 4.0, 0.0),
+    ],
+)
+def test_an_unknown_network_counts_where_it_may_matter(chat, known, gbit_per_second, target_ms, told):
+    """From 1 Gbit/s on, or where a request alone takes a tenth of its target at that; never of a known network."""
+    requirements, candidates = chat
+    asked = replace(requirements.workload, slo=Slo(latency_ms=target_ms))
+    machine = next(each for each in candidates if (each.instance_type.network_gbit_per_second is None) != known)
+    rate = gbit_per_second / (gb_per_request(requirements) * 8)
+
+    assert uncounted_gbit_per_second(machine, rate, replace(requirements, workload=asked)) == pytest.approx(told)
 
 
 def test_token_models_are_as_fast_as_without_networks(chat):

@@ -5,7 +5,6 @@ import io
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from advisor.candidates import Candidate, judge_hardware
@@ -214,11 +213,13 @@ def test_a_processor_is_a_fallback_for_small_models(run_advisor, processor):
     assert found[0]["ttft_ms"] > found[1]["ttft_ms"]
 
 
-def planned_replica(model, provider, machine, items):
+def planned_replica(model, provider, machine, items, **asked_too):
     """Deployment and server of a machine as `recommend` has them, for requests of items of their usual size."""
     catalog = with_processors(load_catalog(), ("aws", "azure", "gcp"), 0.0, frozenset((machine,)))
     served = find_model(model)
-    asked = workload(model=model, precisions=(served.checkpoint.precision,), slo=Slo(latency_ms=1_000_000.0))
+    asked = workload(
+        model=model, precisions=(served.checkpoint.precision,), slo=Slo(latency_ms=1_000_000.0), **asked_too
+    )
     demand = replace(declared_demand(0.001, 0.001, *items), unit=UNITS[served.task])
     requirements = require(asked, served, demand, catalog)
     judged = judge_hardware(catalog.instance_types[provider, machine], requirements, catalog)
@@ -228,9 +229,10 @@ def planned_replica(model, provider, machine, items):
     return deployment, batching_of([replica], requirements, demand.tokens)
 
 
-def predicted_rate(model, accelerator, scenario, concurrency=""):
+def predicted_rate(model, accelerator, scenario, concurrency="", input_tokens=""):
     """Samples per second that `predict` gives."""
     row = {"model": model, "accelerator": accelerator, "scenario": scenario, "concurrency": concurrency}
+    row |= {"input_tokens": input_tokens}
     return result_of(answer_rows([row], load_catalog()), 0)["samples_per_second"]
 
 
@@ -254,20 +256,38 @@ def test_processors_are_predicted_as_they_are_planned(name, model):
     ],
 )
 def test_processors_that_compute_in_fp32_have_the_rate_of_plans(provider, machine, generation):
-    """Without units for 16 bit, an endless queue is served at the planned time of an item."""
+    """Without units for 16 bit, an endless queue is served in full batches, 32 of ONNX Runtime, at their planned time."""
     deployment, batching = planned_replica("microsoft/resnet-50", provider, machine, (224 * 224, 1))
     assert (deployment.accelerator.architecture, deployment.compute_precision) == (generation, "fp32")
     rate = predicted_rate("microsoft/resnet-50", machine, "saturated")
-    assert rate == pytest.approx(1 / batching.item_s[0, 0], rel=1e-3)
+    assert rate == pytest.approx(1 / (batching.item_s[0, 0] + batching.fixed_s[0] / 32), rel=1e-3)
+
+
+@pytest.mark.parametrize("users", ["", "1", "8"])
+def test_a_server_without_a_batcher_is_predicted_one_item_at_a_time(users):
+    """OpenVINO Model Server takes one image, whatever waits: the rate without a load stated is that of a plan."""
+    _, batching = planned_replica("google/vit-base-patch16-224", "aws", "c7i.4xlarge", (224 * 224, 1))
+    rate = predicted_rate("google/vit-base-patch16-224", "c7i.4xlarge", "fixed_batch" if users else "", users)
+    assert rate == pytest.approx(batching.most_per_second[0], rel=1e-3)
+
+
+@pytest.mark.parametrize(("users", "at_a_time"), [("", 2), ("1", 1), ("2", 2), ("8", 2)])
+def test_a_compiled_server_is_predicted_with_its_whole_batch(users, at_a_time):
+    """Optimum Neuron computes both cores' items whatever it holds: a lone text takes as long as two."""
+    _, batching = planned_replica("BAAI/bge-m3", "aws", "inf2.xlarge", (512, 1), context_tokens=512)
+    both_s = 2 / batching.most_per_second[0]
+    scenario = "fixed_batch" if users else "saturated"
+    rate = predicted_rate("BAAI/bge-m3", "Inferentia2", scenario, users, "512")
+    assert rate == pytest.approx(at_a_time / both_s, rel=0.02)
 
 
 @pytest.mark.parametrize(("machine", "accelerator"), [("g6.xlarge", "L4"), ("c7i.4xlarge", "c7i.4xlarge")])
 @pytest.mark.parametrize(
     ("scenario", "recordings"),
-    [("single_stream", 1), ("fixed_batch", 1), ("fixed_batch", 8), ("fixed_concurrency", 8), ("saturated", np.inf)],
+    [("single_stream", 1), ("fixed_batch", 1), ("fixed_batch", 8), ("fixed_concurrency", 8), ("saturated", 64)],
 )
 def test_recordings_take_the_time_of_plans(machine, accelerator, scenario, recordings):
-    """A batch is of recordings, each 110 tokens of a window of 30 s, which share one fixed cost."""
+    """A batch is of recordings, each 110 tokens of a window of 30 s, which share one fixed cost: 64 at most."""
     model = "openai/whisper-large-v3"
     _, batching = planned_replica(model, "aws", machine, (30_000, 1))
     each_s = batching.fixed_s[0] / recordings + batching.item_s[0, 0]

@@ -34,6 +34,7 @@ fi
 exec /app/llama-server "${{source[@]}}" "${{options[@]}}"
 """
 """Program for bash: $0 is the quantisation, $1 the folder of the model or its repository on the hub."""
+_HUB = "(of a repository of the hub neither size nor digest is verified)"
 
 
 def container(request: Request) -> Container:
@@ -53,7 +54,8 @@ def container(request: Request) -> Container:
         engine=Engine.LLAMA_CPP_SERVER,
         image=request.image or f"{server.image}:{_TAGS[request.platform.runtime]}{server.release}",
         checkpoint=Checkpoint(
-            None, needed(f"the planned model as GGUF in {quantisation}", replace(request.demand, inputs=()))
+            None,
+            needed(f"the planned model as GGUF in {quantisation} {_HUB}", replace(request.demand, inputs=())),
         ),
         entrypoint="bash",
         command=("-euc", _START, quantisation),

@@ -3,13 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source
+from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
 from advisor.codegen.container import Container, Runtime
 from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
+from advisor.codegen.stack import slo_left_out, tells_times
 from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.targets.host_backends import (
     backend_facts,
@@ -56,6 +58,15 @@ def _obstacle(stack: Stack) -> str:
     if count > _MOST_BACKENDS:
         return f"{count} kinds of instances in {region}, and a load balancer spreads requests over {_MOST_BACKENDS}"
     return ""
+
+
+def _timed_at_balancer(stack: Stack) -> Stack:
+    """The stack with the load balancer's percentile as its latency where no engine tells times of whole answers."""
+    engines = tuple(dict.fromkeys(backend.container.engine for backend in stack.backends))
+    if stack.latency_words != "latency" or any(map(tells_times, engines)):
+        return stack
+    alarms = tuple(at_balancer(alarm) if alarm.name == "latency" else alarm for alarm in stack.slo_alarms)
+    return replace(stack, slo_alarms=alarms, slo_left_out=tuple(slo_left_out(alarms, engines)))
 
 
 def _terraform(stack: Stack) -> Files:
@@ -316,4 +327,5 @@ EC2 = Target(
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
     obstacle=_obstacle,
+    completed=_timed_at_balancer,
 )

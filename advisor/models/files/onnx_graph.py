@@ -3,7 +3,7 @@
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (2026-11).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -20,6 +20,7 @@ Integers = npt.NDArray[np.int64]
 Dimension = int | str
 """A size, or the name of one that is free; "" for one without a name."""
 _HINT = "export the model again with torch.onnx.export, or check it with onnx.checker"
+_BESIDE = "save the model with its external data beside it"
 _MOST_DEPTH, _MOST_RANK, _MOST_CONSTANT = 8, 16, 1024
 _MOST_MET, _COST_OF_TEXT = 20_000_000, 10
 """Numbers of a file that are kept; a text or a message counts as ten of them."""
@@ -37,6 +38,8 @@ _SIMPLE: Mapping[int, Callable[[int | memoryview], object]] = {
 }
 """Attributes of one value: a float, a whole number, a text."""
 _MOST_BYTES_EACH = 10
+_MOST_DIGITS = 19
+"""Of a number of bytes: those of 2 ** 63."""
 _SHAPES = ("INT64", "INT32", "BOOL", "STRING", "UINT64", "UINT32")
 """Types that hold shapes and indices, no weights."""
 
@@ -132,6 +135,7 @@ class _Reader:
     def __init__(self, where: str) -> None:
         self.where = where
         self.met = 0
+        self.held_bytes: dict[str, int | None] = {}
 
     def model(self, data: memoryview) -> OnnxFile:
         graph, opset, producer = None, 0, ""
@@ -241,29 +245,63 @@ class _Reader:
             parts.setdefault(number, []).append(value)
         name, kind = text(parts.get(8, [0])[-1]), parts.get(2, [0])[-1]
         shape = [size for value in parts.get(1, []) for size in integers(value)]
-        for value in parts.get(13, []):
-            self._check_external(name, value)
         storage, bits = _TYPES.get(kind, ("", 0)) if isinstance(kind, int) else ("", 0)
         sound = storage and len(shape) <= _MOST_RANK and min(shape, default=1) >= 0 and prod(shape) <= MOST_ELEMENTS
         if not sound:
             raise CutOff(f"tensor {name[:60]!r} of type {kind} and shape {shape[:_MOST_RANK]}")
         tensor, raw = Tensor(name, tuple(shape), storage, bits), parts.get(9, [None])[-1]
+        self._check_external(tensor, _external(parts.get(13, [])))
         if isinstance(raw, memoryview) and bits and len(raw) != -(-tensor.elements * bits // 8):
             raise CutOff(f"tensor {name[:60]!r} has {len(raw):,} bytes for {storage} of shape {shape}")
         return tensor, _constant(tensor, raw, parts), _factors(tensor, raw or parts.get(4, [b""])[-1])
 
-    def _check_external(self, name: str, data: int | memoryview) -> None:
-        """Refuse weights that would be read from anywhere but beside the file."""
-        entry = _message(data)
-        if text(entry.get(1, 0)) != "location":
+    def _check_external(self, tensor: Tensor, entry: Mapping[str, str]) -> None:
+        """Refuse weights anywhere but beside the file, and bytes beside it that are not those of their shape.
+
+        A file that is not there is no fault: sizes follow from shapes.
+        """
+        location, name = entry.get("location"), tensor.name[:60]
+        if location is None:
             return
-        location = text(entry.get(2, 0))
         if not location or Path(location).is_absolute() or ".." in Path(location).parts:
             raise InputError(
-                f"tensor {name[:60]!r} lies in {location[:80]!r}, outside the folder of the model",
+                f"tensor {name!r} lies in {location[:80]!r}, outside the folder of the model",
                 where=self.where,
-                hint="save the model with its external data beside it",
+                hint=_BESIDE,
             )
+        size = -(-tensor.elements * tensor.bits // 8)
+        offset, length = _bytes_of(entry.get("offset", "0")), _bytes_of(entry.get("length", str(size)))
+        if tensor.bits and length != size:
+            raise CutOff(f"tensor {name!r} has {length:,} bytes in {location[:80]!r}, {size:,} by its shape")
+        held = self._held_bytes(location)
+        if held is not None and held < offset + length:
+            raise InputError(
+                f"{location[:80]!r} has {held:,} bytes, and tensor {name!r} ends at {offset + length:,}",
+                where=self.where,
+                hint=_BESIDE,
+            )
+
+    def _held_bytes(self, location: str) -> int | None:
+        """Size of a file beside the model; None where there is none."""
+        if location not in self.held_bytes:
+            file = Path(self.where).parent / location
+            try:
+                self.held_bytes[location] = file.stat().st_size if file.is_file() else None
+            except OSError:  # a name that no file can have, or a folder that cannot be read
+                self.held_bytes[location] = None
+        return self.held_bytes[location]
+
+
+def _external(entries: Sequence[int | memoryview]) -> Mapping[str, str]:
+    """Location, offset and length of a tensor whose numbers lie beside the file; empty of others."""
+    pairs = [_message(entry) for entry in entries]
+    return {text(pair.get(1, 0)): text(pair.get(2, 0)) for pair in pairs}
+
+
+def _bytes_of(number: str) -> int:
+    if not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
+        raise CutOff(f"{number[:20]!r} is no number of bytes")
+    return int(number)
 
 
 def _constant(tensor: Tensor, raw: object, parts: Mapping[int, list[int | memoryview]]) -> Integers | None:

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from advisor.demand.values import Unit
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.forests import SERVED_ON
 from advisor.performance.one_pass.samples import samples_of_item
+from advisor.performance.one_pass.servers import computed_sizes, most_items, padded_cost
 from advisor.performance.one_pass.work import KINDS, flop_of_sample
 from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Scenario
+from advisor.workload.kinds import UNITS
 
 ENDLESS = 1e12
 """Samples of a batch that is never waited for."""
@@ -34,25 +37,39 @@ def answer_one_pass(
 
 def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answers) -> None:
     """Questions that share set-up and scenario: a request for each item, of trees one for all rows of a batch."""
-    flop = flop_of_sample(setup.model, questions.input_tokens[rows])
+    unit, server = UNITS.get(setup.model.task, Unit.TEXTS), setup.server
+    tokens = questions.input_tokens[rows]
+    computed = computed_sizes("" if server is None else server.padding, 0.0, unit, tokens)
+    flop = flop_of_sample(setup.model, computed)
     limit = setup.model.max_context_tokens or np.inf
     known = np.isfinite(flop) & _is_predicted(setup)
-    standing = known & ~(questions.input_tokens[rows] > limit)
+    standing = known & ~(tokens > limit)
     for at, has_flop in zip(rows[~standing].tolist(), known[~standing].tolist(), strict=True):
         answers.reason[at] = _reason(setup, has_flop=has_flop)
     if not standing.any():
         return
-    rows = rows[standing]
+    rows, flop = rows[standing], flop[standing]
     scenario = SCENARIOS[questions.scenario[rows[0]]]
     cost, of_item = batch_cost(setup, scenario), samples_of_item(setup.model)
     batch, used = loads(scenario, questions.concurrency[rows], accelerators_of(setup), of_item)
+    batch = np.minimum(batch, _most_samples(setup, unit, tokens[standing]) * of_item)
     of_request = batch if setup.model.is_forest else of_item
-    sample_s = item_seconds(flop[standing], cost.seconds_per_flop, cost.request_s, of_request)
-    rate = used * batch / (cost.fixed_s + batch * sample_s)
+    beside_s, per_flop = padded_cost(server, cost.seconds_per_flop, flop)
+    sample_s = item_seconds(flop, per_flop, cost.request_s, of_request)
+    rate = used * batch / (cost.fixed_s + beside_s + batch * sample_s)
     low, high = cost.spread
     answers.store("samples_per_second", rows, (rate, rate * low, rate * high))
     for at in rows.tolist():
         answers.evidence[at] = cost.evidence.value
+
+
+def _most_samples(setup: Resolved, unit: Unit, tokens: Floats) -> Floats:
+    """Items of a batch that the server takes at most; endless of an engine that is no server of the catalog."""
+    if setup.server is None:
+        return np.full_like(tokens, ENDLESS)
+    usual = setup.model.sample_size or 1.0
+    sizes = np.where(np.isfinite(tokens) & (unit is Unit.TEXTS), tokens, usual)
+    return np.maximum(most_items(setup.server, unit, sizes), 1.0)
 
 
 def _is_predicted(setup: Resolved) -> bool:

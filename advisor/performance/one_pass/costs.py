@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from advisor.models import Model
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.forests import forest_evidence, forest_seconds, triton_request_s
-from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.work import ARITHMETIC, labels_of, machine_of
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
@@ -35,16 +33,8 @@ def item_seconds(
     return flop * seconds_per_flop + request_s / items
 
 
-def factors_under(model: Model, scenario: Scenario) -> Scenario:
-    """The load whose learned factors apply: the saturated one, as in plans, where an item is several samples.
-
-    The others were measured of lone samples and batches of them, never of such items.
-    """
-    return scenario if samples_of_item(model) == 1.0 else Scenario.SATURATED
-
-
 def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
-    """Cost of a batch on one of the set-up's accelerators."""
+    """Cost of a batch on one of the set-up's accelerators; the load decides its evidence and interval alone."""
     if setup.model.is_forest:
         seconds = forest_seconds(setup)
         evidence, spread = forest_evidence(setup.deployment.accelerator)
@@ -52,7 +42,7 @@ def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
         return BatchCost(seconds.fixed_s, per_flop, seconds.request_s, evidence, spread)
     deployment, accelerator = setup.deployment, setup.deployment.accelerator
     effects, labels, machine = shipped_effects(), labels_of(setup, scenario), machine_of(setup)
-    arithmetic, rest = effects.factors(labels_of(setup, factors_under(setup.model, scenario)))
+    arithmetic, rest = effects.factors(labels)
     return BatchCost(
         fixed_s=machine.fixed_s * rest,
         seconds_per_flop=max(ARITHMETIC * arithmetic, 1.0) / machine.flop_per_second,

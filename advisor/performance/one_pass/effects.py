@@ -1,7 +1,8 @@
 """Effects learned of set-ups beside their physics: factors by label, with their evidence and interval.
 
 A factor is the exponential of a sum of effects, one for each combination of labels of the term; a combination that was
-never measured adds nothing, so that what is new falls back to its kind, generation and engine.
+never measured adds nothing, so that what is new falls back to its kind, generation and engine. The load is no label of
+a factor: a batch takes the same time whoever asks for it. It decides evidence and interval alone.
 """
 
 import json
@@ -26,7 +27,6 @@ ARITHMETIC_KEYS = (
     ("engine",),
     ("kind", "generation"),
     ("kind", "engine"),
-    ("kind", "scenario"),
     ("engine", "width"),
     ("model", "width"),
     ("generation", "width"),
@@ -40,7 +40,6 @@ REST_KEYS = (
     ("accelerator",),
     ("model",),
     ("kind", "engine"),
-    ("scenario",),
     ("model", "generation"),
     ("width",),
 )

@@ -4,14 +4,13 @@ The same questions as :mod:`advisor.performance.stage` answers of token models, 
 (:mod:`advisor.performance.one_pass.batching`) in place of one that generates.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from advisor.candidates import Candidate, Shortfall
-from advisor.catalog.one_pass_engines import COMPILED, POWERS, OnePassEngine
+from advisor.catalog.one_pass_engines import COMPILED
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.performance.bursts import Bursts, bursts_of
@@ -26,6 +25,7 @@ from advisor.performance.one_pass.batching import (
 )
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.samples import flop_of_items
+from advisor.performance.one_pass.servers import computed_sizes, most_items, most_sizes, padded_cost
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
@@ -34,17 +34,6 @@ from advisor.units import MS_PER_SECOND, milliseconds
 from advisor.workload.values import Slo
 
 P95_LATE = 0.05
-_MOST_ITEMS = 4096
-"""Items of a batch where the server limits neither them nor their tokens."""
-_LEAST_PADDED = 128.0
-"""Tokens of a text, at least, where they are rounded up to powers of two (PAD_SEQUENCE_TO_MULTIPLE_OF)."""
-_MEAN_PADDING = 2 * math.log(2)
-"""Mean of the next power of two ÷ items of a batch, over batches of any size between two of them alike."""
-_OF_ITEMS = 0.01
-"""Share of a compiled batch's work that its items are counted for, the rest being there whatever it holds: waiting is
-worked out of requests that have work of their own."""
-_LIMITED_BY_SIZE = (Unit.TEXTS, Unit.ROWS)
-"""Units of which servers limit the sum of sizes in a batch: tokens of texts, values of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +68,7 @@ class Replica:
 
     def computed_sizes(self, unit: Unit, sizes: Floats) -> Floats:
         """Sizes of items with the padding that is computed with them; of texts alone, the others have one size."""
-        if unit is not Unit.TEXTS or not self.padding:
-            return sizes
-        if self.padding == COMPILED:
-            return np.maximum(sizes, self.context_tokens)
-        return 2.0 ** np.ceil(np.log2(np.maximum(sizes, _LEAST_PADDED)))
+        return computed_sizes(self.padding, self.context_tokens, unit, sizes)
 
 
 def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requirements) -> Replica:
@@ -98,14 +83,12 @@ def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requi
     cost = batch_cost(resolved, Scenario.SATURATED)
     demand, server = requirements.demand, candidate.batcher
     sizes, items = demand.tokens.input_tokens, demand.tokens.output_tokens
-    limits_sizes = server is not None and demand.unit in _LIMITED_BY_SIZE
-    tokens = (server.max_batch_tokens if server is not None and limits_sizes else None) or math.inf
-    most = min(_MOST_ITEMS if server is None else server.max_batch_items or _MOST_ITEMS, tokens / float(sizes.max()))
+    most = float(most_items(server, demand.unit, sizes).min())
     replica = Replica(
         fixed_s=cost.fixed_s,
         seconds_per_flop=cost.seconds_per_flop,
         largest_items=1,
-        largest_tokens=tokens,
+        largest_tokens=most_sizes(server, demand.unit),
         wait_s=0.0 if server is None else server.max_wait_ms / MS_PER_SECOND,
         request_s=cost.request_s,
         evidence=cost.evidence,
@@ -114,30 +97,14 @@ def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requi
         context_tokens=requirements.context_tokens,
     )
     flop = flop_of_items(requirements.model, demand.unit, replica.computed_sizes(demand.unit, sizes))
-    if server is not None and server.padding:
-        replica = _padded(replica, server, float(flop.max()))
+    beside_s, per_flop = padded_cost(server, cost.seconds_per_flop, flop.max(keepdims=True))
+    replica = replace(replica, fixed_s=cost.fixed_s + float(beside_s[0]), seconds_per_flop=per_flop)
     if replica.padding == COMPILED:
         return replace(replica, largest_items=int(max(most, 1)))
     item_s = item_seconds(flop, replica.seconds_per_flop, cost.request_s, items)
     limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S)
     left = largest_batch(*(np.array([number]) for number in (cost.fixed_s, float(item_s.max()), limit, most)))
     return replace(replica, largest_items=int(max(left[0], min(most, float(items.max())), 1)))
-
-
-def _padded(replica: Replica, server: OnePassEngine, flop: float) -> Replica:
-    """The replica with the batches that its server pads: all of a compiled one is computed, whatever it holds.
-
-    Args:
-        replica: as if batches were not padded.
-        server: how it pads them.
-        flop: of one item, with its own padding.
-    """
-    if server.padding == POWERS:
-        of_batches = 1.0 if server.max_batch_items == 1 else _MEAN_PADDING
-        return replace(replica, seconds_per_flop=replica.seconds_per_flop * of_batches)
-    whole_s = (server.max_batch_items or 1) * flop * replica.seconds_per_flop
-    per_flop = replica.seconds_per_flop * _OF_ITEMS
-    return replace(replica, fixed_s=replica.fixed_s + whole_s * (1 - _OF_ITEMS), seconds_per_flop=per_flop)
 
 
 def rates_of(

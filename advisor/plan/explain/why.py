@@ -6,7 +6,7 @@ of all others without it.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from advisor.candidates import Matches, Rejection
@@ -14,6 +14,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
+from advisor.performance.link import limit_words
 from advisor.plan.explain.break_even import price_up_to
 from advisor.plan.explain.breakpoints import Outcome, first_turn, lost_after
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
@@ -23,14 +24,15 @@ from advisor.plan.options import rank_rejections
 from advisor.plan.planning import likely_fleet, recommended_fleet
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.replay.confirmed import worst_share
+from advisor.plan.replay.targets import name_of
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import simplest
 from advisor.plan.solve.stage import Formulation
-from advisor.requirements import demand_factors
+from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.requirements import Requirements, demand_factors
 from advisor.units import ratio_words
-from advisor.workload.values import Workload
 
 PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"
@@ -58,6 +60,8 @@ class Contender:
     total_usd_per_month: float
     """Of the whole fleet."""
     groups: int = 1
+    limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Limit that keeps its replicas below what their accelerators sustain: ``network 2.5 Gbit/s``; "": none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +147,13 @@ def why(under: Under, catalog: Catalog, instance_type: str, region: str | None =
     price = case.price(fleets)
     if any(obstacle.code == PRICE_UNKNOWN for obstacle in obstacles):
         price = _price_to_win(under, catalog, instance_type, region)
+    requirements = case.judged.market.context.requirements
     return Why(
         instance_type=instance_type,
         region=region,
         wins=fleets.wins,
-        contender=_contender(fleets.ours) if fleets.ours else None,
-        rival=_contender(fleets.theirs) if fleets.theirs else None,
+        contender=_contender(fleets.ours, requirements) if fleets.ours else None,
+        rival=_contender(fleets.theirs, requirements) if fleets.theirs else None,
         recommended_usd_per_month=fleets.recommended.usd_per_month if fleets.recommended else None,
         price=price,
         targets=tuple(case.target(name, wins=fleets.wins) for name in _TARGETS if case.stated(name) is not None),
@@ -329,36 +334,40 @@ class _Case:
         obstacles = obstacles_of(rejections, market.context.requirements, self._catalog, place)
         if own.problem.pools:
             obstacles = tuple(obstacle for obstacle in obstacles if obstacle.code != PRICE_UNKNOWN)
-        refused = () if self._refused is None else (_replay_obstacle(self._refused, self.judged.market.workload),)
+        refused = (
+            () if self._refused is None else (_replay_obstacle(self._refused, self.judged.market.context.requirements),)
+        )
         return (*refused, *obstacles)
 
 
-def _replay_obstacle(refused: Confirmed, workload: Workload) -> Obstacle:
+def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle:
     """Obstacle that the replay of the closest fleet finds too few requests within the SLO."""
-    fleet, share = _contender(refused), worst_share(refused)
+    fleet, share, slo = _contender(refused, requirements), worst_share(refused), requirements.workload.slo
     several = f" on {fleet.tensor_parallel} accelerators" if fleet.tensor_parallel > 1 else ""
-    kept, asked = ratio_words(share), ratio_words(workload.slo.within_ratio)
+    kept, asked = ratio_words(share), ratio_words(slo.within_ratio)
     message = (
         f"{fleet.instances} × {fleet.instance_type} {fleet.precision}{several}, the closest of all fleets: its replay "
         f"finds {kept} of the requests within the SLO, {asked} are asked"
     )
-    return Obstacle("replay", 1, workload.slo.within_ratio, share, "share of requests", message, "")
+    return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, "")
 
 
-def _contender(confirmed: Confirmed) -> Contender:
+def _contender(confirmed: Confirmed, requirements: Requirements) -> Contender:
     main = _main(confirmed.solution.allocations, confirmed.formulation.problem)
     source = confirmed.formulation.pool_set.sources[main.pool.key]
+    candidate, planned = source.served.candidate, confirmed.planned_rates()[name_of(main)]
     return Contender(
         provider=source.offer.provider,
         instance_type=source.offer.instance_type,
         region=source.offer.region,
         purchase=main.tariff.paid.value,
-        precision=source.served.candidate.precision,
-        tensor_parallel=source.served.candidate.tensor_parallel,
+        precision=candidate.precision,
+        tensor_parallel=candidate.tensor_parallel,
         instances=main.instances[-1],
         usd_per_hour=main.tariff.usd_per_hour,
         total_usd_per_month=confirmed.solution.objective_usd_per_month,
         groups=len(confirmed.solution.allocations),
+        limited_by=limit_words(candidate, planned, requirements),
     )
 
 

@@ -8,13 +8,12 @@ from advisor.catalog.values import Evidence, Quality
 from advisor.demand.forecast import batch_forecast, flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
-from advisor.performance.link import gb_per_request
 from advisor.performance.transfer import BYTES_PER_LABELS, guesses_outputs
 from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.requirements import Requirements
-from advisor.units import BITS_PER_BYTE, rounded
+from advisor.units import rounded
 from advisor.workload.values import Limits
 
 _GIVE_UP: Mapping[Constraint, str] = {
@@ -22,8 +21,6 @@ _GIVE_UP: Mapping[Constraint, str] = {
     Constraint.COMMITMENT_LOW_BAND: "set limits.commit_beyond_forecast to true",
 }
 """Non-numeric limits: what to set in their place."""
-_NOTED_GBIT_PER_SECOND = 1.0
-"""About what the smallest machines of AWS sustain."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +46,7 @@ def choice_of(fleet: Fleet, formulation: Formulation, context: PlanningContext, 
         *_notes(formulation, context, expected),
         *_limit_notes(fleet, context),
         *_transfer_notes(fleet.groups, context),
-        *_network_notes(fleet, context),
+        *_network_notes(fleet),
         *_engine_notes(fleet.groups, context),
     )
     return Choice(fleet, None, formulation.pool_set.rejections, notes)
@@ -167,14 +164,11 @@ def _transfer_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> I
             )
 
 
-def _network_notes(fleet: Fleet, context: PlanningContext) -> Iterator[str]:
-    """Machines whose network is not known, and has to carry more than the least that a known one does."""
-    gbit = gb_per_request(context.requirements) * BITS_PER_BYTE
-    busiest = fleet.hour_classes[-1].planned_requests_per_second
+def _network_notes(fleet: Fleet) -> Iterator[str]:
+    """Machines whose network is not known, where it may matter."""
     for group in fleet.groups:
-        machine = context.catalog.instance_types.get((group.provider, group.instance_type))
-        carried = gbit * busiest * group.request_shares[-1] / max(group.instances[-1], 1)
-        if machine is not None and machine.network_gbit_per_second is None and carried >= _NOTED_GBIT_PER_SECOND:
+        carried = group.uncounted_gbit_per_second
+        if carried:
             yield (
                 f"how much the network of {group.instance_type} carries is not known, and limits no rate: in the "
                 f"busiest hours each receives or sends {rounded(carried)} Gbit/s"

@@ -51,6 +51,8 @@ class FleetGroup(Layout):
     """What one instance is planned to carry: after bursts, network and what the replay asked for."""
     limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Limit that keeps a replica below what its accelerators sustain: ``network 2.5 Gbit/s``; "": none."""
+    uncounted_gbit_per_second: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
+    """Traffic of an instance in the busiest hours over a network that is not known, where it may matter; 0: none."""
     cold_start_seconds: Interval | None
     """From the order to the first answer; None where nothing in the plan depends on it."""
     interruptions_per_instance_hour: float

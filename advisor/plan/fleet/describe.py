@@ -14,7 +14,7 @@ from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.demand.batch import BatchRun
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
-from advisor.performance.link import limit_words
+from advisor.performance.link import limit_words, uncounted_gbit_per_second
 from advisor.performance.transfer import sent_gb
 from advisor.plan.batch_fill import Fill
 from advisor.plan.cold_start import download_gb, image_gb
@@ -270,17 +270,20 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
     part = group_part(confirmed.solution, allocation)
     risk = hazard(context.catalog.spot_risk(source.offer)) if tariff.paid is PurchaseOption.SPOT else None
     planned = confirmed.planned_rates()[name_of(allocation)]
+    shares = tuple((share @ formulation.problem.parts * part).tolist())
+    busiest = formulation.problem.hours[-1].planned_rate * shares[-1] / max(allocation.instances[-1], 1)
     return FleetGroup(
         **layout_of(formulation, allocation, context),
         name=name_of(allocation),
         commitment=tariff.label if tariff.paid is not PurchaseOption.OWNED else "",
         break_even_ratio=tariff.break_even_ratio if tariff.paid is PurchaseOption.COMMITMENT else None,
         instances=allocation.instances,
-        request_shares=tuple((share @ formulation.problem.parts * part).tolist()),
+        request_shares=shares,
         bucket_shares=tuple((share[-1] * part[-1]).tolist()) if formulation.bucket_edges else (),
         requests_per_second_per_replica=source.served.requests_per_second_per_replica,
         planned_requests_per_second_per_instance=planned,
         limited_by=limit_words(source.served.candidate, planned, context.requirements),
+        uncounted_gbit_per_second=uncounted_gbit_per_second(source.served.candidate, busiest, context.requirements),
         cold_start_seconds=source.cold_start.total_s if source.cold_start else None,
         interruptions_per_instance_hour=risk.per_hour.value if risk else 0.0,
         interruptions_source=risk.source if risk else "",

@@ -619,6 +619,17 @@ def test_what_an_engine_tells_no_times_of_is_watched_at_the_balancer():
     assert "no alarm on latency of llama.cpp-server" in cluster["README.md"] + cluster["kubernetes/README.md"]
 
 
+def test_an_engine_without_metrics_is_watched_at_the_balancer():
+    """Optimum Neuron publishes nothing: its latency is the load balancer's percentile, its queue stays unwatched."""
+    scenario = SCENARIOS["ec2-neuron-embeddings"]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    alarm = files["fleet.tf"][files["fleet.tf"].index("latency = {") :].split("}")[0]
+    assert re.search(r'metric += "TargetResponseTime"', alarm)
+    assert re.search(r'statistic += "p95"', alarm)
+    assert "waiting_requests = {" not in files["fleet.tf"]
+    assert "no alarm on waiting requests of optimum-neuron, which has no known metrics" in files["README.md"]
+
+
 @pytest.mark.parametrize(
     ("model", "option"), [("bge-reranker-v2-m3.gguf", "--rerank"), ("bge-m3.gguf", "--embeddings")]
 )

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 import shutil
 import struct
 import zipfile
@@ -19,6 +20,7 @@ from advisor.models import find_model, kv_bytes_per_token, weight_bytes
 from advisor.models.config import model_from_config
 from advisor.models.files.estimate import ESTIMATE_FACTOR, estimated_model
 from advisor.models.files.gguf import _BLOCKS
+from advisor.models.files.onnx_graph import read_onnx
 from advisor.models.files.tensors import Tensor
 from advisor.models.files.trees import tree_of
 from advisor.models.kv_cache import kv_elements_per_token
@@ -357,16 +359,56 @@ def test_hostile_headers_are_refused_in_words(name, content, expected, tmp_path)
     assert raised.value.hint
 
 
+def onnx_with_external(path, **entries):
+    """A file with one tensor of two floats, whose numbers lie elsewhere."""
+
+    def message(tag, content):
+        return tag + bytes([len(content)]) + content
+
+    stated = b"".join(
+        message(b"\x6a", message(b"\x0a", key.encode()) + message(b"\x12", value.encode()))
+        for key, value in entries.items()
+    )
+    tensor = b"\x08\x02\x10\x01\x42\x01w" + stated + b"\x70\x01"
+    path.write_bytes(message(b"\x3a", message(b"\x2a", tensor)) + b"\x42\x02\x10\x15")
+
+
 @pytest.mark.parametrize("location", ["../../etc/passwd", "/etc/passwd"])
 def test_onnx_weights_outside_the_folder_are_refused(location, tmp_path):
     """External data lies beside the file."""
-    entry = b"\x0a\x08location\x12" + bytes([len(location)]) + location.encode()
-    tensor = b"\x08\x02\x10\x01\x42\x01w" + b"\x6a" + bytes([len(entry)]) + entry + b"\x70\x01"
-    graph = b"\x2a" + bytes([len(tensor)]) + tensor
-    (tmp_path / "x.onnx").write_bytes(b"\x3a" + bytes([len(graph)]) + graph + b"\x42\x02\x10\x15")
+    onnx_with_external(tmp_path / "x.onnx", location=location)
 
     with pytest.raises(InputError, match="outside the folder of the model"):
         find_model(str(tmp_path / "x.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("entries", "held", "expected"),
+    [
+        ({"offset": "8", "length": "8"}, 15, "'w.bin' has 15 bytes, and tensor 'w' ends at 16"),
+        ({}, 7, "'w.bin' has 7 bytes, and tensor 'w' ends at 8"),
+        ({"length": "4"}, 8, "tensor 'w' has 4 bytes in 'w.bin', 8 by its shape"),
+        ({"offset": "-1"}, 8, "'-1' is no number of bytes"),
+        ({"length": "9" * 40}, 8, "is no number of bytes"),
+    ],
+)
+def test_external_data_of_another_size_is_refused(entries, held, expected, tmp_path):
+    """The bytes beside the file are those of the tensor's shape."""
+    onnx_with_external(tmp_path / "x.onnx", location="w.bin", **entries)
+    (tmp_path / "w.bin").write_bytes(bytes(held))
+
+    with pytest.raises(InputError, match=re.escape(expected)):
+        read_onnx(tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize(("location", "held"), [("w.bin", 16), ("absent.bin", 16)])
+def test_external_data_of_its_size_is_taken_and_absent_data_too(location, held, tmp_path):
+    """Sizes follow from shapes where the data was left behind."""
+    onnx_with_external(tmp_path / "x.onnx", location=location, offset="8", length="8")
+    (tmp_path / "w.bin").write_bytes(bytes(held))
+
+    (weight,) = read_onnx(tmp_path / "x.onnx").weights
+    assert weight.elements == 2
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ locals {
       weight     = 500
       image      = "ghcr.io/ggml-org/llama.cpp:server-b11151"
       model      = null
-      checkpoint = "the planned model as GGUF in Q4_K_M"
+      checkpoint = "the planned model as GGUF in Q4_K_M (of a repository of the hub neither size nor digest is verified)"
       entrypoint = "bash"
       command = [
         "-euc",
@@ -75,7 +75,7 @@ locals {
       weight     = 500
       image      = "ghcr.io/ggml-org/llama.cpp:server-cuda-b11151"
       model      = null
-      checkpoint = "the planned model as GGUF in Q4_K_M"
+      checkpoint = "the planned model as GGUF in Q4_K_M (of a repository of the hub neither size nor digest is verified)"
       entrypoint = "bash"
       command = [
         "-euc",

@@ -184,6 +184,14 @@ locals {
       threshold   = 95
       periods     = 3
     }
+    latency = {
+      description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s."
+      source      = "load_balancer"
+      metric      = "TargetResponseTime"
+      statistic   = "p95"
+      threshold   = 0.2
+      periods     = 3
+    }
     server_errors = {
       description = "More than 1 percent of the requests are answered with 5xx."
       source      = "entrance"
