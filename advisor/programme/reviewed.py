@@ -1,4 +1,4 @@
-"""What a review found, as values: they are read and shown where no bill is."""
+"""Values of a review, which are read and shown where no bill is."""
 
 import datetime as dt
 from dataclasses import dataclass

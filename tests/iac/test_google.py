@@ -200,7 +200,7 @@ def test_source_of_another_form_is_refused(start):
         "plan", "-no-color", "-input=false"
     )
     assert planned.code == 1
-    assert "must be hub, gs://BUCKET, gs://BUCKET/PREFIX" in " ".join(planned.err.replace("│", " ").split())
+    assert "hub, gs://BUCKET, gs://BUCKET/PREFIX or an absolute path" in " ".join(planned.err.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(

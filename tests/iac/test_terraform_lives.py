@@ -61,7 +61,10 @@ def test_cache_joins_what_serves(name, start):
     terraform = start(name, filled=True)
     cache = terraform.directory / "cache.tf"
     code = cache.read_text()
-    cache.unlink()
+    azure = name.startswith(
+        ("aks", "vm-scale-set")
+    )  # where an input of the cache is checked by what the code says of it
+    cache.write_text("".join(re.findall(r"^locals \{\n.*?^\}\n", code, re.MULTILINE | re.DOTALL)) if azure else "")
     terraform.plan()
     terraform("apply", "-no-color", "-input=false", "plan.bin").ok()
     cache.write_text(code)
