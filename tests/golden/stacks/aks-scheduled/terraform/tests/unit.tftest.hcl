@@ -24,6 +24,7 @@ variables {
       log_analytics_workspace_id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/operations/providers/Microsoft.OperationalInsights/workspaces/inference-eastus"
     }
   }
+  model_source = "hub"
 }
 
 run "follows_the_plan" {

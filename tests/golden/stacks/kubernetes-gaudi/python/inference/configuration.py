@@ -19,6 +19,7 @@ LATER = (pulumi.Output, Awaitable)
 """What a value is that is not known yet."""
 CIDR = "CIDR"
 """The pattern of a network, such as 10.0.0.0/8."""
+REGION, ANY_REGION = "<region>", "[a-z0-9-]+"
 
 
 def about(
@@ -29,21 +30,38 @@ def about(
     least: float = -math.inf,
     most: float = math.inf,
     above: float = -math.inf,
+    only: str = "",
+    key_pattern: str = "",
+    key_expected: str = "",
     taken: Mapping[str, str] | None = None,
 ) -> Mapping[str, Any]:
     """The metadata of a setting.
 
     Args:
         description: what it is.
-        pattern: regular expression for the whole of the text, or of each text of a list or mapping; CIDR: a network.
+        pattern: regular expression for the whole of the text, or of each text of a list or mapping; CIDR: a network;
+            REGION in it: the key of the record that it is for.
         expected: what a text that matches, or a number in the range, looks like.
         least: smallest number.
         most: largest number.
         above: number that each has to be larger than.
+        only: whole numbers that pass, where no others do.
+        key_pattern: regular expression for the whole of each key of a mapping, of the innermost where it holds others.
+        key_expected: what a key that matches looks like.
         taken: keys that a mapping must not have, with the reason.
     """
-    ends = {"least": least, "most": most, "above": above}
-    return {"description": description, "pattern": pattern, "expected": expected, "taken": taken or {}, **ends}
+    return {
+        "description": description,
+        "pattern": pattern,
+        "expected": expected,
+        "least": least,
+        "most": most,
+        "above": above,
+        "only": [int(number) for number in only.split()],
+        "key_pattern": key_pattern,
+        "key_expected": key_expected,
+        "taken": taken or {},
+    }
 
 
 def read(settings: type[T], config: pulumi.Config) -> T:
@@ -56,14 +74,33 @@ def read(settings: type[T], config: pulumi.Config) -> T:
 def filled(settings: type[T], given: Mapping[str, Any]) -> T:
     """*settings*, a dataclass, filled with values by name; what is None keeps its default."""
     try:
-        return _filled(settings, {name: value for name, value in given.items() if value is not None}, "")
+        return _filled(settings, given, "")
     except ValueError as error:
         raise pulumi.RunError(f"Wrong configuration:\n  {error}") from None
 
 
-def check(settings: Any, more: Iterable[str] = ()) -> None:
-    """Refuse texts that do not match the pattern of their setting, and *more* problems."""
-    refuse([*_mismatches(settings), *more])
+def check(settings: Any) -> None:
+    """Refuse texts that do not match the pattern of their setting, and numbers out of its range."""
+    refuse(_mismatches(settings))
+
+
+def strangers(setting: str, given: Iterable[str], admitted: Iterable[str]) -> Iterator[str]:
+    """Problems with keys of a setting that the plan does not have."""
+    for key in sorted(set(given) - set(admitted)):
+        yield f"{setting}: {key!r} is none of {', '.join(admitted) or 'nothing'}"
+
+
+def absent(setting: str, given: Iterable[str], regions: Iterable[str], needed: str) -> Iterator[str]:
+    """Problems with regions of the plan that a setting lacks; *needed*: what to give for each."""
+    for region in sorted(set(regions) - set(given)):
+        yield f"{setting} lacks {region}" + (f": give its {needed}" if needed else "")
+
+
+def too_few(place: str, given: Mapping[str, Any], fewest: Mapping[str, int]) -> Iterator[str]:
+    """Problems with lists by region that hold fewer different values than the plan spreads over."""
+    for region in sorted(set(fewest) & set(given)):
+        if is_known(given[region]) and len(set(given[region])) < fewest[region]:
+            yield f"{place.format(region)}: give {fewest[region]} different ones, as the plan spreads over"
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -122,34 +159,41 @@ def _plain(hint: Any) -> Any:
     return _plain(get_args(hint)[0]) if get_origin(hint) in (Union, UnionType) else hint
 
 
-def _mismatches(settings: Any) -> Iterator[str]:
+def _mismatches(settings: Any, region: str = ANY_REGION) -> Iterator[str]:
     for setting in _fields(settings):
-        value, facts = getattr(settings, setting.name), setting.metadata
-        for key in facts.get("taken", {}):
-            if isinstance(value, Mapping) and key in value:
-                yield f"{setting.name}: {key} is taken, {facts['taken'][key]}"
+        value, facts, name = getattr(settings, setting.name), setting.metadata, setting.name
+        taken = [(key, why) for key, why in facts.get("taken", {}).items() if key in (value or {})]
+        yield from (f"{name}: {key} is taken, {why}" for key, why in taken)
+        for key in _innermost_keys(value) if facts.get("key_pattern") else ():
+            if re.fullmatch(facts["key_pattern"], key) is None:
+                yield f"{name}: the key {key!r} is not {facts['key_expected']}"
         for leaf in _leaves(value) if facts.get("expected") else ():
-            if not _passes(leaf, facts):
-                yield f"{setting.name}: {leaf!r} is not {facts['expected']}"
+            if not _passes(leaf, facts, region):
+                yield f"{name}: {leaf!r} is not {facts['expected']}"
+        for key, record in value.items() if isinstance(value, Mapping) else (("", value),):
+            if is_dataclass(record):
+                lines = _mismatches(record, re.escape(key) or region)
+                yield from (f"{name}.{key}{'.' if key else ''}{line}" for line in lines)
 
 
-def _passes(leaf: Any, facts: Mapping[str, Any]) -> bool:
+def _passes(leaf: Any, facts: Mapping[str, Any], region: str) -> bool:
     if isinstance(leaf, str) and facts["pattern"] == CIDR:
         return _is_network(leaf)
     if isinstance(leaf, str) and facts["pattern"]:
-        return re.fullmatch(facts["pattern"], leaf) is not None
+        return re.fullmatch(facts["pattern"].replace(REGION, region), leaf) is not None
     if isinstance(leaf, int | float):
-        return bool(facts["least"] <= leaf <= facts["most"] and leaf > facts["above"])
+        in_range = facts["least"] <= leaf <= facts["most"] and leaf > facts["above"]
+        return leaf in facts["only"] if facts["only"] else bool(in_range)
     return True
 
 
 def _is_network(text: str) -> bool:
-    """Whether a text is a block of addresses, as Terraform's cidrhost reads it: with the length of its prefix."""
+    """Whether a text is a block of addresses, with the length of its prefix."""
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
         return False
-    return "/" in text
+    return text.partition("/")[2].isdecimal()
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -163,10 +207,16 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield from _leaves(inner)
 
 
+def _innermost_keys(value: Any) -> Iterator[str]:
+    """Keys of a mapping, or of those that it holds."""
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        yield from _innermost_keys(inner) if isinstance(inner, Mapping) else (key,)
+
+
 def _typed(value: Any, hint: Any, name: str) -> Any:
     """*value* as a value of the type *hint*."""
     plain = _plain(hint)
-    if value is None or (isinstance(value, LATER) and plain is not hint):
+    if isinstance(value, LATER) and plain is not hint:
         return value
     if is_dataclass(plain) and isinstance(value, Mapping):
         return _filled(plain, value, f"{name}.")
@@ -185,8 +235,8 @@ def _shown(value: Any) -> str:
     return "an output of another resource" if isinstance(value, LATER) else repr(value)
 
 
-def _filled(settings: Any, given: Mapping[str, Any], prefix: str) -> Any:
-    hints = _hints(settings)
+def _filled(settings: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    hints, given = _hints(settings), {name: value for name, value in values.items() if value is not None}
     unknown = sorted(set(given) - set(hints))
     if unknown:
         raise ValueError(f"{prefix}{', '.join(unknown)} is none of {', '.join(hints)}")
