@@ -19,6 +19,7 @@ from advisor.plan.solve.scopes import scopes
 from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
 from advisor.plan.solve.stage import formulate
 from advisor.plan.solve.stage import narrowed as narrowed_supply
+from advisor.units import A_CENT
 
 __all__ = ["Confirmed", "Kind", "ReplayValidator"]
 
@@ -44,7 +45,13 @@ class ReplayValidator(FleetSearch):
         simplicity = self._posed.problem.limits.simplicity
         if not confirmed.confirmation.reached or not simplicity:
             return confirmed
-        limit = max(min(confirmed.usd_per_month * (1 + simplicity), most_usd), confirmed.usd_per_month)
+        most = max(most_usd, confirmed.usd_per_month)
+        limit = confirmed.usd_per_month * (1 + simplicity)
+        best = self._simplest_below(confirmed, limit)
+        return best if best.usd_per_month <= most + A_CENT else self._simplest_below(confirmed, min(limit, most))
+
+    def _simplest_below(self, confirmed: Confirmed, limit: float) -> Confirmed:
+        """The same within a cost."""
         kept, rank = None, loss_rank(confirmed.solution)
         while rank and (less := self._within_rank(confirmed, rank - 1, limit)) is not None:
             kept, rank = less, loss_rank(less.solution)
@@ -91,7 +98,8 @@ class ReplayValidator(FleetSearch):
         kept = tuple(one for one in named if requirements.loss_rank(one) <= rank)
         if kept == named:
             return self
-        workload = replace(requirements.workload, precisions=kept)
+        # Its limits are those of the question, which may leave out the workload's budget.
+        workload = replace(requirements.workload, precisions=kept, limits=self._posed.problem.limits)
         context = replace(self._setting, requirements=replace(requirements, workload=workload))
         formulation = formulate(context, narrowed_supply(self._posed.supply, workload), self._posed.week)
         stands = {pool.stand for pool in self.problem.pools}
