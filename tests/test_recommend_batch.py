@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+import re
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan
 from advisor.checks.values import Level
-from advisor.codegen import Language, generate
+from advisor.codegen import Language, Wanted, generate
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question, question_for, recommend
@@ -189,6 +190,23 @@ def test_generated_code_runs_machines_in_these_hours(tmp_path, language):
     assert f"{in_flight:,}; it sends those again that are cut off" in readme
     assert " 21 * * *" in code
     assert f"0 {(22 + plan.fleet.batch.machine_hours) % 24} * * *" in code
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_at_google_nothing_runs_between_runs(tmp_path, language):
+    """A cluster's pools go down to no node; a managed group would keep an instance around the clock, and is refused."""
+    machines = {"providers": ["gcp"], "regions": ["us-central1"], "accelerators": ["L4"], "purchase": ["spot"]}
+    plan = plan_from_json(plan_to_json(planned(tmp_path, **machines)))
+    generated = generate(plan, language)
+    code = "".join(generated.files.values())
+
+    assert generated.targets == ("gke",)
+    assert re.search(r"min_nodes[\": =]+0\b", code)
+    assert "minReplicaCount: 0" in code
+    assert f'end: "0 {(22 + plan.fleet.batch.machine_hours) % 24} * * *"' in code
+    with pytest.raises(InputError, match="keeps an instance") as refused:
+        generate(plan, language, Wanted(target="mig"))
+    assert "--target gke" in refused.value.hint
 
 
 def test_the_report_says_when_the_last_item_is_done(tmp_path):
