@@ -131,6 +131,48 @@ def test_a_longer_deadline_is_never_dearer_and_more_items_are_never_cheaper(tmp_
     assert all(more >= fewer - 0.01 for fewer, more in pairwise(by_items)), by_items
 
 
+WIDE = {
+    "model": "BAAI/bge-m3",
+    "providers": ["gcp", "aws", "azure"],
+    "regions": ["us-central1", "us-east-1", "eastus"],
+    "accelerators": None,
+}
+TEXTS = {"every": "day", "deadline": "12h", "input_tokens": 400}
+
+
+@pytest.mark.parametrize("items", [1_500_000, 714_000])
+def test_a_narrower_question_is_never_cheaper(tmp_path, items):
+    """Each type of machine has hours that suit it, and what its region charges decides between them."""
+
+    def usd(**changes):
+        plan = planned(tmp_path, demand={"batch": TEXTS | {"items": items}}, **(WIDE | changes))
+        assert plan.fleet.confirmed.reached
+        return plan.fleet.cost.total_usd_per_month
+
+    every = usd()
+    narrower = [
+        {"accelerators": ["L4"]},
+        {"accelerators": ["L40S"]},
+        {"providers": ["aws"], "regions": ["us-east-1"]},
+        {"purchase": ["spot"]},
+        {"limits": {"max_replicas": 1}},
+    ]
+
+    assert all(every <= usd(**changes) + 0.01 for changes in narrower)
+
+
+def test_of_equal_costs_it_is_the_fewest_machines(tmp_path):
+    """Nine containers for an hour cost what one does for nine."""
+    weekly = {"items": 5_000_000, "every": "week", "deadline": "20h", "input_tokens": 400}
+    where = {"providers": ["gcp"], "regions": ["us-central1"], "accelerators": ["L4"], "purchase": ["on_demand"]}
+    plan = planned(tmp_path, model="BAAI/bge-m3", demand={"batch": weekly}, **where)
+    (group,) = plan.fleet.groups
+
+    assert group.purchase == "serverless"
+    assert max(group.instances) == 1
+    assert plan.fleet.batch.finished_hours <= plan.fleet.batch.machine_hours
+
+
 @pytest.mark.parametrize(
     ("changes", "deadline_s"),
     [
