@@ -73,6 +73,23 @@ def test_a_nightly_run_is_done_by_its_deadline(tmp_path):
     assert fleet.cost.obligation_usd == 0
 
 
+def test_a_service_starts_when_the_items_come(tmp_path):
+    """Nobody orders its containers ahead: their cold start is a part of the deadline, and of the time of the last item."""
+    work = {"items": 50_000, "every": "day", "deadline": "6m", "input_tokens": 400}
+    where = {"providers": ["gcp"], "regions": ["us-central1"], "accelerators": ["L4"], "purchase": ["on_demand"]}
+    plan = planned(tmp_path, model="BAAI/bge-m3", demand={"batch": work}, **where)
+    (group,) = plan.fleet.groups
+    each = group.requests_per_second_per_replica.value
+    start_hours = group.cold_start_seconds.high / 3600
+
+    assert group.purchase == "serverless"
+    assert start_hours > 0.01
+    assert plan.fleet.confirmed.reached
+    serving_hours = 50_000 / (each * group.instances[-1]) / 3600
+    assert plan.fleet.batch.finished_hours == pytest.approx(start_hours + serving_hours, rel=0.1)
+    assert plan.fleet.batch.finished_hours <= 0.1
+
+
 def test_replicas_are_planned_full(tmp_path):
     """Nothing waits for latency: a replica is planned for more than under the targets of a chat, and holds all it can."""
     batch = planned(tmp_path, purchase=["on_demand"], accelerators=["L40S"])
