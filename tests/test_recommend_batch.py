@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -15,6 +16,7 @@ from advisor.codegen import Language, Wanted, generate
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question, question_for, recommend
+from advisor.plan.batch_words import hours_words, replayed_run_words
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question
@@ -277,6 +279,22 @@ def test_the_report_says_when_the_last_item_is_done(tmp_path):
     assert "per 1,000 items" in told
     assert "every item within 6 h" in told
     assert "scale_to_zero" not in told
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"), [(6, "6 h"), (168, "168 h"), (1, "1 h"), (0.256, "15.4 min"), (0.00427, "15.4 s"), (0, "0 s")]
+)
+def test_times_of_a_run_are_told_in_a_unit_that_suits_them(hours, words):
+    """Three digits."""
+    assert hours_words(hours) == words
+
+
+def test_dear_items_are_told_in_whole_dollars(tmp_path):
+    """Fourteen thousand dollars are no power of ten."""
+    plan = planned(tmp_path)
+    dear = replace(plan.fleet.batch, usd_per_1000_items=14_700.0)
+
+    assert "$14,700 per 1,000 items" in replayed_run_words(dear, plan.fleet.confirmed)
 
 
 def test_the_same_question_from_the_plan(tmp_path):
