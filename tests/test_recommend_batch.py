@@ -3,6 +3,8 @@
 import datetime as dt
 import json
 import math
+import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,10 +12,11 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan
 from advisor.checks.values import Level
-from advisor.codegen import Language, generate
+from advisor.codegen import Language, Wanted, generate
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question, question_for, recommend
+from advisor.plan.batch_words import hours_words, replayed_run_words
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question
@@ -72,6 +75,23 @@ def test_a_nightly_run_is_done_by_its_deadline(tmp_path):
     assert fleet.cost.obligation_usd == 0
 
 
+def test_a_service_starts_when_the_items_come(tmp_path):
+    """Nobody orders its containers ahead: their cold start is a part of the deadline, and of the time of the last item."""
+    work = {"items": 50_000, "every": "day", "deadline": "6m", "input_tokens": 400}
+    where = {"providers": ["gcp"], "regions": ["us-central1"], "accelerators": ["L4"], "purchase": ["on_demand"]}
+    plan = planned(tmp_path, model="BAAI/bge-m3", demand={"batch": work}, **where)
+    (group,) = plan.fleet.groups
+    each = group.requests_per_second_per_replica.value
+    start_hours = group.cold_start_seconds.high / 3600
+
+    assert group.purchase == "serverless"
+    assert start_hours > 0.01
+    assert plan.fleet.confirmed.reached
+    serving_hours = 50_000 / (each * group.instances[-1]) / 3600
+    assert plan.fleet.batch.finished_hours == pytest.approx(start_hours + serving_hours, rel=0.1)
+    assert plan.fleet.batch.finished_hours <= 0.1
+
+
 def test_replicas_are_planned_full(tmp_path):
     """Nothing waits for latency: a replica is planned for more than under the targets of a chat, and holds all it can."""
     batch = planned(tmp_path, purchase=["on_demand"], accelerators=["L40S"])
@@ -128,6 +148,48 @@ def test_a_longer_deadline_is_never_dearer_and_more_items_are_never_cheaper(tmp_
 
     assert all(later <= earlier + 0.01 for earlier, later in pairwise(by_deadline)), by_deadline
     assert all(more >= fewer - 0.01 for fewer, more in pairwise(by_items)), by_items
+
+
+WIDE = {
+    "model": "BAAI/bge-m3",
+    "providers": ["gcp", "aws", "azure"],
+    "regions": ["us-central1", "us-east-1", "eastus"],
+    "accelerators": None,
+}
+TEXTS = {"every": "day", "deadline": "12h", "input_tokens": 400}
+
+
+@pytest.mark.parametrize("items", [1_500_000, 714_000])
+def test_a_narrower_question_is_never_cheaper(tmp_path, items):
+    """Each type of machine has hours that suit it, and what its region charges decides between them."""
+
+    def usd(**changes):
+        plan = planned(tmp_path, demand={"batch": TEXTS | {"items": items}}, **(WIDE | changes))
+        assert plan.fleet.confirmed.reached
+        return plan.fleet.cost.total_usd_per_month
+
+    every = usd()
+    narrower = [
+        {"accelerators": ["L4"]},
+        {"accelerators": ["L40S"]},
+        {"providers": ["aws"], "regions": ["us-east-1"]},
+        {"purchase": ["spot"]},
+        {"limits": {"max_replicas": 1}},
+    ]
+
+    assert all(every <= usd(**changes) + 0.01 for changes in narrower)
+
+
+def test_of_equal_costs_it_is_the_fewest_machines(tmp_path):
+    """Nine containers for an hour cost what one does for nine."""
+    weekly = {"items": 5_000_000, "every": "week", "deadline": "20h", "input_tokens": 400}
+    where = {"providers": ["gcp"], "regions": ["us-central1"], "accelerators": ["L4"], "purchase": ["on_demand"]}
+    plan = planned(tmp_path, model="BAAI/bge-m3", demand={"batch": weekly}, **where)
+    (group,) = plan.fleet.groups
+
+    assert group.purchase == "serverless"
+    assert max(group.instances) == 1
+    assert plan.fleet.batch.finished_hours <= plan.fleet.batch.machine_hours
 
 
 @pytest.mark.parametrize(
@@ -191,6 +253,23 @@ def test_generated_code_runs_machines_in_these_hours(tmp_path, language):
     assert f"0 {(22 + plan.fleet.batch.machine_hours) % 24} * * *" in code
 
 
+@pytest.mark.parametrize("language", list(Language))
+def test_at_google_nothing_runs_between_runs(tmp_path, language):
+    """A cluster's pools go down to no node; a managed group would keep an instance around the clock, and is refused."""
+    machines = {"providers": ["gcp"], "regions": ["us-central1"], "accelerators": ["L4"], "purchase": ["spot"]}
+    plan = plan_from_json(plan_to_json(planned(tmp_path, **machines)))
+    generated = generate(plan, language)
+    code = "".join(generated.files.values())
+
+    assert generated.targets == ("gke",)
+    assert re.search(r"min_nodes[\": =]+0\b", code)
+    assert "minReplicaCount: 0" in code
+    assert f'end: "0 {(22 + plan.fleet.batch.machine_hours) % 24} * * *"' in code
+    with pytest.raises(InputError, match="keeps an instance") as refused:
+        generate(plan, language, Wanted(target="mig"))
+    assert "--target gke" in refused.value.hint
+
+
 def test_the_report_says_when_the_last_item_is_done(tmp_path):
     """First of all that is told."""
     told = " ".join(plan_table(planned(tmp_path)).split())
@@ -200,6 +279,22 @@ def test_the_report_says_when_the_last_item_is_done(tmp_path):
     assert "per 1,000 items" in told
     assert "every item within 6 h" in told
     assert "scale_to_zero" not in told
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"), [(6, "6 h"), (168, "168 h"), (1, "1 h"), (0.256, "15.4 min"), (0.00427, "15.4 s"), (0, "0 s")]
+)
+def test_times_of_a_run_are_told_in_a_unit_that_suits_them(hours, words):
+    """Three digits."""
+    assert hours_words(hours) == words
+
+
+def test_dear_items_are_told_in_whole_dollars(tmp_path):
+    """Fourteen thousand dollars are no power of ten."""
+    plan = planned(tmp_path)
+    dear = replace(plan.fleet.batch, usd_per_1000_items=14_700.0)
+
+    assert "$14,700 per 1,000 items" in replayed_run_words(dear, plan.fleet.confirmed)
 
 
 def test_the_same_question_from_the_plan(tmp_path):

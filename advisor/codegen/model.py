@@ -321,6 +321,8 @@ class Stack:
     """Unit of the requests."""
     cache: PlannedCache | None = None
     """Response cache in front of the fleet; None: there is none."""
+    is_batch: bool = False
+    """All that comes is batch work: nobody sends anything between its runs."""
 
     @property
     def owner_tags(self) -> Mapping[str, str]:
@@ -331,6 +333,11 @@ class Stack:
     def api(self) -> Api:
         """Requests that the backends answer."""
         return self.backends[0].container.api
+
+    @property
+    def rests(self) -> bool:
+        """Nothing runs between the runs of its batch work."""
+        return self.is_batch and not any(group.min_instances for group in self.groups)
 
     @property
     def has_gpu(self) -> bool:

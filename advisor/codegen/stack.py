@@ -162,6 +162,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_containers)))),
         unit=unit_of(plan.demand),
         cache=cache_of(plan, choice),
+        is_batch=bool(plan.workload["slo"].get("latency_is_deadline")),
     )
 
 

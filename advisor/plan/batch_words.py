@@ -2,7 +2,16 @@
 
 from advisor.demand.forecast import DAYS
 from advisor.plan.fleet.chosen import BatchPlan, Confirmation
-from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, counted, ratio_words, rounded, three_digits
+from advisor.units import (
+    HOURS_PER_DAY,
+    HOURS_PER_WEEK,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MINUTE,
+    counted,
+    ratio_words,
+    rounded,
+    three_digits,
+)
 
 
 def run_words(batch: BatchPlan) -> str:
@@ -21,7 +30,7 @@ def replayed_run_words(batch: BatchPlan, replay: Confirmation) -> str:
     return (
         f"Batch: {run_words(batch)}, in their replay done after {hours_words(batch.finished_hours)} of {deadline} "
         f"({replay.arrivals}); machines are up for {batch.machine_hours} h of a run; "
-        f"${batch.usd_per_1000_items:,.3g} per 1,000 items."
+        f"${rounded(batch.usd_per_1000_items)} per 1,000 items."
     )
 
 
@@ -32,7 +41,7 @@ def _beside_words(batch: BatchPlan, idle_items: float, deadline: str) -> str:
     parts = [f"{rounded(part)} {where}" for part, where in ((idle_items, _IDLE), (own, _OWN)) if round(part)]
     return (
         f"Batch: {run_words(batch)} beside the requests, {done} {deadline} at the rates that these leave idle: "
-        f"{' and '.join(parts)}; ${batch.usd_per_1000_items:,.3g} more per 1,000 items."
+        f"{' and '.join(parts)}; ${rounded(batch.usd_per_1000_items)} more per 1,000 items."
     )
 
 
@@ -40,8 +49,13 @@ _IDLE, _OWN = "on capacity that they leave idle", "on more of it"
 
 
 def hours_words(hours: float) -> str:
-    """Hours in three digits: ``4.15 h``."""
-    return f"{three_digits(hours)} h"
+    """Hours in three digits, less than one in minutes, less than one of these in seconds: ``4.15 h``, ``15.4 min``."""
+    seconds = hours * SECONDS_PER_HOUR
+    if seconds >= SECONDS_PER_HOUR:
+        return f"{three_digits(hours)} h"
+    if seconds >= SECONDS_PER_MINUTE:
+        return f"{three_digits(seconds / SECONDS_PER_MINUTE)} min"
+    return f"{three_digits(seconds)} s"
 
 
 def _start_words(batch: BatchPlan) -> str:

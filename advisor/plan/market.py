@@ -1,6 +1,6 @@
 """Market of a question: the question written down, with all that fleets are chosen from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,11 +13,10 @@ from advisor.performance.served import Served
 from advisor.performance.stage import full_rates
 from advisor.plan.batch_fill import Fill, fill_of, raised
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.problem.batch_hours import batch_hours
+from advisor.plan.problem.batch_hours import hours_by_cost
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.tariffs import check_purchase
-from advisor.plan.problem.values import Pool
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
@@ -69,19 +68,29 @@ def market_of(
     supply = supply_of(replace(context, requirements=wide), served, offers)
     formulation = formulate(context, narrowed(supply, requirements.workload), week)
     market = Market(context, supply, expected, week, formulation, ReplayValidator(formulation, context))
-    return market if requirements.demand.batch is None else in_hours_of(market, formulation.problem.pools)
+    return in_hours(market, next(iter(hours_to_try(market)), None))
 
 
-def in_hours_of(market: Market, pools: Iterable[Pool]) -> Market:
-    """The question of batch work in the hours of a run that the cheapest of some pools take; as it is of other work."""
-    requirements = market.context.requirements
-    run, busiest = requirements.demand.batch, market.week.classes[-1]
+def hours_to_try(market: Market) -> Mapping[int, float]:
+    """Hours of a batch run that suit some machines, the cheapest first, with USD a month; empty of other work."""
+    run = market.context.requirements.demand.batch
     if run is None:
+        return {}
+    items = run.planned_items(hours_of(market), market.week.classes[-1].planned_rate)
+    return hours_by_cost(market.formulation.problem, run, items)
+
+
+def hours_of(market: Market) -> int:
+    """Hours of a run of batch work that are planned; 0 of other work."""
+    run = market.context.requirements.demand.batch
+    return 0 if run is None else market.week.classes[-1].hours_per_week // run.runs_per_week
+
+
+def in_hours(market: Market, hours: int | None) -> Market:
+    """The question of batch work in so many hours of a run; None: as it is."""
+    if hours is None:
         return market
-    items = run.planned_items(busiest.hours_per_week // run.runs_per_week, busiest.planned_rate)
-    hours = batch_hours(replace(market.formulation.problem, pools=tuple(pools)), run, items)
-    expected = forecast_of(requirements, hours)
-    other = _expecting(market, expected)
+    other = _expecting(market, forecast_of(market.context.requirements, hours))
     return market if other.week.schedule == market.week.schedule else other
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
@@ -13,7 +14,7 @@ from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
-from advisor.plan.market import Market, beside_batch, in_hours_of, market_of
+from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, market_of
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
@@ -37,6 +38,9 @@ NEAR_RATIO = 1.15
 """A mix of accelerators costs about so much less than the cheapest single type of them, seldom more."""
 WASTED = 2
 """Instances that a mix may save on a single type of many: one that is not full, and one that is spare."""
+
+MOST_HOURS_TRIED = 6
+"""Numbers of hours of a batch run that are planned in, those of the cheapest machines first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +329,7 @@ def _of_requests(market: Market, asked: Asked) -> tuple[Market, _Chosen]:
     """The fleet to recommend; where length decides the way, it is compared with one of the same question without."""
     chosen = _chosen(market, asked)
     if market.context.requirements.demand.batch is not None:
-        return _in_own_hours(market, chosen, asked)
+        return _in_best_hours(market, chosen, asked)
     if not market.formulation.bucket_edges:
         return market, chosen
     plain = _anywhere(market)
@@ -333,19 +337,25 @@ def _of_requests(market: Market, asked: Asked) -> tuple[Market, _Chosen]:
     return (market, chosen) if _order(other) >= _order(chosen) else (plain, other)
 
 
-def _in_own_hours(market: Market, chosen: _Chosen, asked: Asked) -> tuple[Market, _Chosen]:
-    """The answer for batch work, or that in the hours which suit its own machines, where it costs less.
+def _in_best_hours(market: Market, chosen: _Chosen, asked: Asked) -> tuple[Market, _Chosen]:
+    """The answer for batch work in the hours in which it costs least, of the same cost on the fewest machines.
 
-    The hours are chosen by the cheapest machines alone, before what their region charges is known.
+    Hours are tried that suit machines whose own cost, with what their region charges, is near the least, as long as
+    that is below what an answer costs.
     """
-    if not isinstance(chosen.found, Confirmed):
-        return market, chosen
-    used = {allocation.pool.key for allocation in chosen.found.solution.allocations}
-    own = in_hours_of(market, (pool for pool in market.formulation.problem.pools if pool.key in used))
-    if own is market:
-        return market, chosen
-    other = _chosen(own, asked)
-    return (market, chosen) if _order(other) >= _order(chosen) else (own, other)
+    best = market, chosen
+    for hours, least_usd in islice(hours_to_try(market).items(), MOST_HOURS_TRIED):
+        other, room_usd = in_hours(market, hours), _order(best[1])[1] - least_usd
+        if other is market or room_usd < -A_CENT or (room_usd < A_CENT and hours < hours_of(best[0])):
+            continue
+        best = min(best, (other, _chosen(other, asked)), key=lambda answer: (*_order(answer[1]), _machines(answer[1])))
+    return best
+
+
+def _machines(chosen: _Chosen) -> int:
+    """Instances of a fleet in its busiest hours; 0 where there is none."""
+    found = chosen.found
+    return sum(max(part.instances) for part in found.solution.allocations) if isinstance(found, Confirmed) else 0
 
 
 def _anywhere(market: Market) -> Market:

@@ -8,7 +8,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import count_words, hardware_words, paid_words, whole_percent
-from advisor.units import HOURS_PER_DAY, rounded
+from advisor.units import HOURS_PER_DAY, counted, rounded
 
 _GROUP_COLUMNS = (
     Column(""),
@@ -96,7 +96,7 @@ def hour_words(fleet: Fleet, hour_class: int | None) -> str:
         return "at all hours"
     day, hour = divmod(fleet.schedule.index(hour_class), HOURS_PER_DAY)
     hours = fleet.hour_classes[hour_class].hours_per_week
-    return f"in {hours} hours a week (first: {DAYS[day][:3]} {hour:02d}:00 UTC)"
+    return f"in {counted(hours, 'hour')} a week (first: {DAYS[day][:3]} {hour:02d}:00 UTC)"
 
 
 def capacity_requests_per_second(fleet: Fleet) -> float | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
-from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, three_digits
+from advisor.plan.batch_words import hours_words
+from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds
 from advisor.workload.values import Slo
 
 if TYPE_CHECKING:  # what says something of a catalog needs no planner
@@ -150,7 +151,7 @@ def short_words(groups: "Sequence[FleetGroup | RungGroup]", *, with_precision: b
 def deadline_words(slo: Mapping[str, Any]) -> str:
     """Deadline of batch work: ``6 h``."""
     deadline_ms = slo.get("latency_ms") or slo["e2e_p95_ms"]
-    return f"{three_digits(deadline_ms / MS_PER_SECOND / SECONDS_PER_HOUR)} h"
+    return hours_words(deadline_ms / MS_PER_SECOND / SECONDS_PER_HOUR)
 
 
 def slo_words(slo: Mapping[str, Any]) -> str:

@@ -65,7 +65,10 @@ def read_deadline_hours(field: Field, every_hours: int) -> float:
 
 
 def _window(fields: Mapping[str, Field], every_hours: int) -> tuple[int, int] | None:
-    """Hours of the day, UTC, that lie in the window all year round, whatever the clocks of its time zone do."""
+    """Hours of the day, UTC, that lie in the window all year round, whatever the clocks of its time zone do.
+
+    The first of a week's is counted from Monday 00:00 UTC: on Mondays of the time zone another day may be there.
+    """
     if "window" not in fields:
         if "timezone" in fields:
             fields["timezone"].fail("it goes with window", "add a window, or take it out")
@@ -83,7 +86,7 @@ def _window(fields: Mapping[str, Field], every_hours: int) -> tuple[int, int] | 
             f"its {length} h are {length - lost} h in summer and winter time alike, UTC",
             "give a longer window, or state it in UTC",
         )
-    begin = (start - int(min(offsets))) % HOURS_PER_DAY
+    begin = (start - int(min(offsets))) % every_hours
     return begin, (begin + length - lost) % HOURS_PER_DAY
 
 

@@ -230,7 +230,8 @@ class BatchWork:
     deadline_hours: float | None
     """From the start of a run to the end of its last item; None: the end of its window."""
     window: tuple[int, int] | None
-    """First hour of the day in which it may be worked on, and the first in which it may not, UTC; None: any hour."""
+    """First hour in which a run may be worked on, of the day or from Monday 00:00 on, and the first one of a day in
+    which it may not, UTC; None: any hour."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,12 @@ def read(folder, batch, **changes):
         ({"window": "22:00 - 06:00", "timezone": "Asia/Tokyo"}, BatchWork(1000, 24, 6.0, (13, 21))),
         # 21:00 to 05:00 UTC in winter, 20:00 to 04:00 in summer
         ({"window": "22:00-06:00", "timezone": "Europe/Berlin"}, BatchWork(1000, 24, 6.0, (21, 4))),
+        # Monday 22:00 in New York is Tuesday 03:00 UTC, Monday 06:00 in Tokyo Sunday 21:00 UTC
+        (
+            {"every": "week", "window": "22:00-06:00", "timezone": "America/New_York"},
+            BatchWork(1000, 168, 6.0, (27, 10)),
+        ),
+        ({"every": "week", "window": "06:00-12:00", "timezone": "Asia/Tokyo"}, BatchWork(1000, 168, 6.0, (165, 3))),
         ({"window": "00:00-24:00"}, BatchWork(1000, 24, 6.0, (0, 0))),
     ],
 )

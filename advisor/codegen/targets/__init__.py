@@ -84,7 +84,7 @@ def _default(stack: Stack) -> str:
     targets = {facts.target(stack.provider, group.instance_type) for group in stack.groups}
     if stack.provider not in _HOSTS_AND_CLUSTER:
         return KUBERNETES.name
-    if targets == {TPU_VM.name}:
+    if targets == {TPU_VM.name} and not stack.rests:
         return TPU_VM.name
     only_there = next((cluster.name for cluster in (GKE, AKS) if cluster.name in targets), "")
     if only_there:
@@ -94,7 +94,12 @@ def _default(stack: Stack) -> str:
 
 
 def _needs_cluster(stack: Stack, hosts: Target) -> bool:
-    """Engines of a plan that speak plain HTTP only serve behind the encrypted way to a cluster, not to hosts."""
+    """Engines of a plan that speak plain HTTP only serve behind the encrypted way to a cluster, not to hosts.
+
+    At Google batch work is for a cluster too, whose pools go down to no node by the clock.
+    """
+    if hosts is MIG and stack.rests:
+        return True
     plain = [backend for backend in stack.backends if backend.container.tls_options is None]
     return hosts is not EC2 and any(backend.container.engine is not Engine.CUSTOM for backend in plain)
 

@@ -221,6 +221,11 @@ def _obstacle(stack: Stack) -> str:
     refusal = gcp_values.refusal_of_hosts(stack) or obstacle_to_entrances(stack)
     if refusal:
         return refusal
+    if stack.rests:
+        return (
+            "nothing of batch work runs between its runs, and the autoscaler of a group keeps an instance: beside its "
+            "schedules it needs a signal, and that of an idle processor asks for one"
+        )
     if stack.has_processors:
         return "machines without an accelerator are generated as nodes of GKE"
     for google_group in gcp_values.google_groups(stack):

@@ -5,56 +5,84 @@ what another would idle over for six. Starts are paid for by the machine and str
 fewer of them than many for a short time.
 """
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.batch import BatchRun
 from advisor.plan.problem.formulas import least_instances, mix_rate
+from advisor.plan.problem.standing import alone_usd_per_month
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
-from advisor.units import SECONDS_PER_HOUR
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 SLACK = 1.02
 """Items that machines are chosen for ÷ items of a run: the last ones are done by machines that are not full."""
+NEAR = 1.15
+"""A pool that costs more than so many times the cheapest is not the cheapest of a plan."""
+_EQUAL = 1 + 1e-6
+"""Costs within this ratio count as the same."""
 
 
-def batch_hours(problem: Problem, run: BatchRun, items: float) -> int:
-    """Number of open hours of a run in which its cheapest machines work it off; all where none do in any number.
+def hours_by_cost(problem: Problem, run: BatchRun, items: float) -> Mapping[int, float]:
+    """USD a month of the cheapest full pool in each number of open hours that suits some pool near the cheapest.
 
-    Of the hours that cost the same it is the most: fewer machines.
+    Hours suit a pool that is full to the last item, or that has room for those on machines that are not.
+    In the order of that cost, of the same cost the most hours first: fewer machines. All hours where no pool works a
+    run off in any number.
 
     Args:
-        problem: pools with their rates, tariffs and limits; its hours play no part.
+        problem: pools with their rates, tariffs, limits and the charges of their regions; its hours play no part.
         run: hours that are open.
         items: of a run, with growth.
     """
-    usd = cheapest_run(problem, run, items)
-    return int(usd.size - np.argmin(usd[::-1]))
+    full, every = (list(_monthly(problem, run, items * slack)) for slack in (1.0, SLACK))
+    floor = np.min([np.full(len(run.open_hours), np.inf), *full], axis=0)
+    least = float(floor.min())
+    if np.isinf(least):
+        return {len(run.open_hours): least}
+    near = {_longest_of_cheapest(usd) for usd in (*full, *every) if usd.min() <= least * NEAR}
+    ordered = sorted(near, key=lambda hours: (round(floor[hours - 1], 2), -hours))
+    return {hours: float(floor[hours - 1]) for hours in ordered}
 
 
-def cheapest_run(problem: Problem, run: BatchRun, items: float) -> Floats:
-    """Cost of a run on the cheapest pool in its first open hour, first two and so on, (hours,); infinite where none is.
+def _longest_of_cheapest(usd: Floats) -> int:
+    """Number of hours with the least cost, of the same cost the most."""
+    return int(np.flatnonzero(usd <= usd.min() * _EQUAL)[-1]) + 1
+
+
+def _monthly(problem: Problem, run: BatchRun, items: float) -> Iterator[Floats]:
+    """USD a month of each pool and way of paying with all that its region charges, (hours,)."""
+    alone = alone_usd_per_month(problem)
+    runs = run.runs_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
+    for pool, tariff, usd in run_costs(problem, run, items):
+        yield runs * (usd + items * pool.usd_per_request) + alone[pool.region, tariff.on_hosts]
+
+
+def run_costs(problem: Problem, run: BatchRun, items: float) -> Iterator[tuple[Pool, Tariff, Floats]]:
+    """USD of a run on each pool, in each way of paying for hours, in its first open hour, first two and so on.
 
     ``USD a run = n · (hours + stretches · lead) · price + n · stretches · start`` with
-    ``n = ⌈(items · slack + r · lost) ÷ (r · work hours)⌉`` for instances of the rate r, and what redundancy asks for;
-    on spot one interruption loses a start-up.
+    ``n = ⌈(items + r · lost) ÷ (r · work hours)⌉`` for instances of the rate r, and what redundancy asks for; on spot
+    one interruption loses a start-up. A service starts its own instances. Infinite where limits allow no such number.
     """
     counts = range(1, len(run.open_hours) + 1)
     work_s = np.array([run.work_hours(count) for count in counts]) * SECONDS_PER_HOUR
     stretches = np.array([len(list(run.stretches(count))) for count in counts], dtype=np.float64)
-    best = np.full(work_s.size, np.inf)
     for pool in problem.pools:
         rate = mix_rate(problem, pool)
         for tariff in pool.tariffs if rate > 0 else ():
             if not tariff.paid.always:
                 lost = rate * pool.lead_hours * SECONDS_PER_HOUR * (tariff.paid is PurchaseOption.SPOT)
-                instances = least_instances(problem, (items * SLACK + lost) / work_s, np.array([rate]))[0]
+                instances = least_instances(problem, (items + lost) / work_s, np.array([rate]))[0]
                 usd = _usd(pool, tariff, instances, np.arange(1.0, work_s.size + 1), stretches)
-                best = np.minimum(best, np.where(_allowed(problem, pool, tariff, instances), usd, np.inf))
-    return best
+                yield pool, tariff, np.where(_allowed(problem, pool, tariff, instances), usd, np.inf)
 
 
 def _usd(pool: Pool, tariff: Tariff, instances: Floats, hours: Floats, stretches: Floats) -> Floats:
     """Cost of one run."""
+    if tariff.paid is PurchaseOption.SERVERLESS:
+        return instances * hours * tariff.all_usd_per_hour
     usd: Floats = instances * (
         (hours + stretches * pool.lead_hours) * tariff.all_usd_per_hour + stretches * pool.start_usd
     )

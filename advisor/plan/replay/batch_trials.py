@@ -14,7 +14,7 @@ import numpy as np
 
 from advisor.demand.batch import BatchRun
 from advisor.plan.fleet.chosen import HoldsUpTo
-from advisor.plan.problem.values import FleetSolution
+from advisor.plan.problem.values import FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.replay.values import Floats, ReplayGroup
@@ -93,14 +93,16 @@ class BatchTrials(Trials):
         """Share of the items that are done by the deadline, also without each machine where one may fail."""
         groups = self._groups(formulation, solution)
         items = self._items(formulation)
-        share, finished = self._worked_off(formulation, groups, items)
+        asleep = [allocation.tariff.paid is PurchaseOption.SERVERLESS for allocation in solution.allocations]
+        late_s = [group.lead_seconds * sleeps for group, sleeps in zip(groups, asleep, strict=True)]
+        share, finished = self._worked_off(formulation, groups, late_s, items)
         without: list[float] = []
         if formulation.problem.limits.survival is not Survive.NOTHING:
             for at, group in enumerate(groups):
                 fewer = tuple(max(count - 1, 0) for count in group.instances_by_hour)
                 left = [replace(other, lost_at=None) for other in groups]
                 left[at] = replace(left[at], instances_by_hour=fewer)
-                without.append(self._worked_off(formulation, left, items)[0])
+                without.append(self._worked_off(formulation, left, late_s, items)[0])
         return Trial(
             requests=round(items),
             within_slo_ratio=share,
@@ -131,26 +133,33 @@ class BatchTrials(Trials):
         return formulation.problem.hours[-1].hours_per_week // self._run.runs_per_week
 
     def _worked_off(
-        self, formulation: Formulation, groups: Sequence[ReplayGroup], items: float
+        self, formulation: Formulation, groups: Sequence[ReplayGroup], late_s: Sequence[float], items: float
     ) -> tuple[float, float | None]:
-        """Share of the items that are done by the deadline, and when the last one is."""
-        stretches = list(self._stretches(formulation, groups, items))
+        """Share of the items that are done by the deadline, and when the last one is.
+
+        Args:
+            formulation: the question.
+            groups: of the fleet.
+            late_s: cold start of each group whose service starts it when items come, not ahead of them.
+            items: of a run.
+        """
+        stretches = list(self._stretches(formulation, groups, late_s, items))
         deadline_s = self._run.deadline_hours * SECONDS_PER_HOUR
         done = sum(stretch.done_by(deadline_s) for stretch in stretches)
         return min(done / items, 1.0), finished_s(stretches, items * ENOUGH, deadline_s)
 
     def _stretches(
-        self, formulation: Formulation, groups: Sequence[ReplayGroup], items: float
+        self, formulation: Formulation, groups: Sequence[ReplayGroup], late_s: Sequence[float], items: float
     ) -> Iterator[Stretch]:  # fmt: skip
         hours = list(self._run.stretches(self._hours_worked(formulation)))
         longest = max(hours, key=lambda stretch: stretch[1] - stretch[0])
-        for group in groups:
+        for group, late in zip(groups, late_s, strict=True):
             ends, of_one = self._ends_of(group.steps, items), group.replicas_per_instance
             instances = max(group.instances_by_hour)
             steady = instances if group.lost_at is None else max(instances - 1, 0)
             for stretch in hours:
                 start_s, end_s = (hour * SECONDS_PER_HOUR for hour in stretch)
-                yield Stretch(ends, start_s, end_s, steady * of_one)
+                yield Stretch(ends, start_s + late, end_s, steady * of_one)
                 if steady == instances:
                     continue
                 cut_s = (start_s + end_s) / 2 if stretch == longest else end_s

@@ -1,14 +1,17 @@
 """Hours of a run in which machines are up, beside numbers that were worked out by hand."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.demand.batch import BatchRun
-from advisor.plan.problem.batch_hours import SLACK, batch_hours, cheapest_run
+from advisor.plan.problem.batch_hours import SLACK, hours_by_cost, run_costs
 from advisor.plan.problem.values import PurchaseOption, Tariff
 from advisor.workload.values import Limits, Scaling, Survive
-from plan.fleet.problems import pool_of, problem_of
+from plan.fleet.problems import charges_of, pool_of, problem_of
 
 EIGHT = BatchRun(1.0, 24, 0, tuple(range(8)), 8.0)
 ZERO = Scaling(scale_to_zero=True)
@@ -17,6 +20,16 @@ ZERO = Scaling(scale_to_zero=True)
 def posed(*pools, **limits):
     """A problem of which only pools and limits count."""
     return problem_of(*pools, limits=Limits(fault_tolerant_ratio=1.0, **limits), scaling=ZERO)
+
+
+def batch_hours(problem, run, items):
+    """The first hours to try."""
+    return next(iter(hours_by_cost(problem, run, items)))
+
+
+def cheapest_run(problem, run, items):
+    """Cost of a run with slack on the cheapest pool, (hours,)."""
+    return np.min([usd for *_, usd in run_costs(problem, run, items * SLACK)], axis=0)
 
 
 def test_one_machine_works_as_long_as_it_has_to():
@@ -36,10 +49,10 @@ def test_of_the_same_cost_it_is_fewer_machines():
 
 def test_more_than_one_machine_where_the_window_is_short():
     """Sixteen machine-hours in eight hours take two machines."""
-    hours = batch_hours(posed(pool_of(rate=1.0)), EIGHT, 15 * 3600)
+    hours = batch_hours(posed(pool_of(rate=1.0)), EIGHT, 15.5 * 3600)
 
     assert hours == 8
-    assert cheapest_run(posed(pool_of(rate=1.0, usd=3.0)), EIGHT, 15 * 3600)[hours - 1] == pytest.approx(2 * 8 * 3.0)
+    assert cheapest_run(posed(pool_of(rate=1.0, usd=3.0)), EIGHT, 15.5 * 3600)[hours - 1] == pytest.approx(2 * 8 * 3.0)
 
 
 def test_the_best_of_several_machines_decides():
@@ -94,3 +107,20 @@ def test_a_longer_deadline_is_never_dearer_and_more_items_are_never_cheaper(mach
     assert min(cheapest_run(problem, long, items)) <= least + 1e-9
     assert min(cheapest_run(problem, short, items * factor)) >= least - 1e-9
     assert SLACK >= 1
+
+
+def test_what_a_region_charges_has_a_part_in_the_choice():
+    """One that is cheaper by the run stands where 100 USD a month come on top: hours that suit the other are first."""
+    cheap, dear = pool_of("a", 2.0, 1.0, stand="x/a/m"), pool_of("b", 1.0, 1.1, stand="x/b/m")
+    free = posed(cheap, dear)
+    charged = replace(free, charges={"x/a": charges_of("x/a", (100 / 730, {"least": 730.0}))})
+
+    assert batch_hours(free, EIGHT, 3.9 * 3600) == 2
+    assert batch_hours(charged, EIGHT, 3.9 * 3600) == 4
+
+
+def test_hours_that_suit_a_full_machine_and_one_with_room_are_both_tried():
+    """Of 8.95 h of work nine hours suit a machine that is full, ten leave it 2 % of slack."""
+    twelve = BatchRun(1.0, 24, 0, tuple(range(12)), 12.0)
+
+    assert set(hours_by_cost(posed(pool_of(rate=1.0)), twelve, 8.95 * 3600)) == {9, 10}
