@@ -39,9 +39,14 @@ def _beside_words(batch: BatchPlan, idle_items: float, deadline: str) -> str:
     done = "not all done by" if batch.finished_hours is None else f"done after {hours_words(batch.finished_hours)} of"
     own = batch.items - idle_items
     parts = [f"{rounded(part)} {where}" for part, where in ((idle_items, _IDLE), (own, _OWN)) if round(part)]
+    apart = (
+        " What is on more of it is served like requests, and may cost less as a workload of its own."
+        if round(own)
+        else ""
+    )
     return (
         f"Batch: {run_words(batch)} beside the requests, {done} {deadline} at the rates that these leave idle: "
-        f"{' and '.join(parts)}; ${rounded(batch.usd_per_1000_items)} more per 1,000 items."
+        f"{' and '.join(parts)}; ${rounded(batch.usd_per_1000_items)} more per 1,000 items.{apart}"
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from advisor.catalog.values import Purchase
 from advisor.demand.batch import BatchRun
 from advisor.plan.fleet.chosen import HoldsUpTo
 from advisor.plan.problem.values import FleetSolution, PurchaseOption
@@ -76,7 +77,9 @@ class BatchTrials(Trials):
         super().__init__(formulation, context)
         self._run = run
         self.wanted = ENOUGH
-        words = "all its items there at the start; an instance on spot, where there is any, cut off half way"
+        words = "all its items there at the start"
+        if Purchase.SPOT in context.requirements.workload.purchase:
+            words += "; an instance on spot, where there is any, cut off half way"
         self.rehearsal = replace(self.rehearsal, minutes=run.deadline_hours * MINUTES_PER_HOUR, words=words)
         self._ends: dict[int, Floats] = {}
         """By the identity of a replica's times."""
