@@ -67,6 +67,11 @@ class Setup:
     """Memory of one accelerator, or of the share or slice that a rank has of it; None: not known."""
 
 
+def without_code(provider: str, catalog: Catalog) -> str:
+    """Sentence that no code is generated for a provider; "" where it is."""
+    return "" if provider in catalog.deployment.providers else f"no code is generated for {provider}"
+
+
 def machine_shortfall(machine: InstanceType, catalog: Catalog) -> Shortfall | None:
     """Why nothing can be deployed on a machine, whatever serves on it: it is a preview, or has no known shape."""
     if machine.provider not in catalog.deployment.providers:

@@ -29,6 +29,7 @@ from advisor.performance.stage import one_pass_stage
 from advisor.pipeline import question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
+from advisor.plan.replay.batch_engine import alone_ends
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import catalog_for, read_question, requirements_of
@@ -591,3 +592,51 @@ def test_engines_can_be_named(tmp_path):
     plan = recommend(write(tmp_path, KINDS["embedding"], "engines: [Text Embeddings Inference]\n"))
     assert {group.engine for group in plan.fleet.groups} == {"Text Embeddings Inference"}
     assert "engine_excluded" in {rejection.code for rejection in plan.rejected}
+
+
+NARROW = {
+    "vit": ("google/vit-base-patch16-224", "200, images: {count: 1}", "aws", "us-east-1", "g4dn.xlarge"),
+    "yolo": ("ultralytics/yolo11m", "100, images: {count: 2}", "azure", "eastus", "Standard_NC4as_T4_v3"),
+}
+
+
+def narrow(tmp_path, name, slo):
+    """A workload file on one type whose network takes much of a request's time."""
+    model, declared, provider, region, machine = NARROW[name]
+    path = write(tmp_path, (model, declared, slo))
+    text = path.read_text().replace("[aws]", f"[{provider}]").replace("us-east-1", region)
+    path.write_text(text.replace(MACHINES, f"[{machine}]"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "slo", "least_ms"),
+    [
+        ("yolo", "latency_p99: 16ms", 19.09),
+        ("vit", "latency_p95: 3.5ms", 3.82),
+        ("vit", "latency_p95: 2.5ms", 3.82),
+    ],
+)
+def test_a_target_below_transfer_and_work_is_kept_by_no_fleet(tmp_path, run_advisor, name, slo, least_ms):
+    """A ViT takes 2.80 ms on a T4 and 602 kB over 5 Gbit/s 1.02 ms: no number of machines answers within 3.5 ms."""
+    plan = recommend(narrow(tmp_path, name, slo))
+    assert plan.fleet is None
+    (miss,) = plan.nearest_misses
+    assert miss.code == "slo_latency"
+    assert miss.available == pytest.approx(least_ms, rel=0.002)
+    assert run_advisor("recommend", tmp_path / "workload.yaml").returncode == 4
+
+
+@pytest.mark.parametrize(("name", "slo"), [("yolo", "latency_p99: 40ms"), ("vit", "latency_p95: 6ms")])
+def test_a_predicted_latency_holds_the_transfer(tmp_path, name, slo):
+    """It is no less than the fastest replayed request, whose network and server are idle, and near the replay's."""
+    plan = recommend(narrow(tmp_path, name, slo))
+    times = planned(plan, load_catalog(), shipped_model()).groups[0].steps
+    assert times.replica.transfer_s > 0
+    items = np.array([int(plan.demand["output_tokens"]["mean"])], dtype=np.int32)
+    fastest_s = float(alone_ends(times, np.zeros(1), np.ones(1, dtype=np.int32), items)[0])
+    predicted = plan.recommended.predicted.e2e_p95_ms
+    assert plan.fleet.confirmed.reached
+    assert predicted.low > 1000 * times.replica.transfer_s
+    assert predicted.value >= 1000 * fastest_s
+    assert predicted.value == pytest.approx(plan.fleet.confirmed.ttft_p95_ms, rel=0.25)

@@ -16,6 +16,7 @@ from advisor.cli.quiet import quiet_option, tell
 from advisor.errors import NothingFeasible
 from advisor.pipeline import Basis, recommend
 from advisor.plan.document import as_written, plan_from_json, plan_to_json
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan, Rejection
 from advisor.processes import usable_processors
@@ -25,8 +26,11 @@ from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.option_values import OPTION_COLUMNS, option_values
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.price_age import check_age, prices_used
+from advisor.report.risks import is_refused, wanted_ratio
 from advisor.report.table import plan_markdown, plan_table
+from advisor.report.words import short_words
 from advisor.spread import BACKENDS, Spread
+from advisor.units import ratio_words
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import PrometheusDemand
 from advisor.workload.values import Slo, Workload
@@ -188,6 +192,8 @@ def command(
     deliver(_render(plan, output_format, _Shown(top, width, verbose)), output)
     if plan.fleet is None:
         raise _nothing_feasible(plan, workload)
+    if is_refused(plan):
+        raise _refused(plan, plan.fleet, workload)
     if terraform_dir is not None:
         _write_terraform(plan, terraform_dir)
 
@@ -260,6 +266,17 @@ def _nothing_feasible(plan: Plan, workload: Path) -> NothingFeasible:
         hint = "\n    ".join(["nearest misses:", *misses])
     return NothingFeasible(
         message, where=str(workload), hint=hint or "choose more providers, regions, precisions or purchase options"
+    )
+
+
+def _refused(plan: Plan, fleet: Fleet, workload: Path) -> NothingFeasible:
+    """No fleet that its replay confirms; the plan holds the closest."""
+    kept = 0.0 if fleet.confirmed is None else fleet.confirmed.within_slo_ratio
+    return NothingFeasible(
+        f"no fleet keeps the SLO in its replay: {short_words(fleet.groups)}, the closest, has {ratio_words(kept)} of "
+        f"the requests within it, {ratio_words(wanted_ratio(plan))} are asked",
+        where=str(workload),
+        hint="relax the targets of slo, or allow more providers, regions or accelerators",
     )
 
 

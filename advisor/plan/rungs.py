@@ -203,15 +203,32 @@ class _Scopes:
 
     @property
     def _why_no_other_cloud(self) -> str:
-        """Why the plan leaves no cloud: its regions are no others than of accounts of their own; "" where it may."""
+        """Why the plan leaves no cloud: its regions take accounts of their own, or lie nobody knows where; else ""."""
         kinds = sorted({restriction(region) for region in self._stated.regions})
-        if not kinds or "" in kinds:
-            return ""
         which = "named regions" if self._names_regions else "regions to plan in"
+        if not kinds or "" in kinds:
+            return self._why_none_is_near(which)
         return (
             f"the {which} are {' and '.join(kinds)} and take an account of their own: to plan on another cloud, name "
             "it and its regions"
         )
+
+    def _why_none_is_near(self, which: str) -> str:
+        """Why no region of another cloud is near those of the plan: the catalog says of none where it is; else ""."""
+        stated = self._stated
+        others = [name for name in _CLOUDS if name not in (*stated.providers, *stated.exclude.providers)]
+        if self._is_placed_by_users or not others or self._areas:
+            return ""
+        return (
+            f"where the {which} are is not known ({', '.join(stated.regions)}), so none of {', '.join(others)} is "
+            "counted as near: to plan on another cloud, name it and its regions"
+        )
+
+    @property
+    def _areas(self) -> set[str]:
+        """Countries of the named regions, or continents of those to plan in; without those of unknown location."""
+        area = self._country if self._names_regions else self._continent
+        return {area(place) for place in self._places} - {""}
 
     def _is_lossier_only(self, workload: Workload) -> bool:
         """Whether a workload allows beyond what is stated nothing but precisions that are no match for the stated."""
@@ -315,7 +332,7 @@ class _Scopes:
     def _elsewhere(self, provider: str) -> Iterator[Place]:
         """Places of a cloud that the workload does not name: in its countries, on its continents, or for its users."""
         area = self._country if self._names_regions else self._continent
-        areas = {area(place) for place in self._places} - {""}
+        areas = self._areas
         for place in _all_places((provider,), self._catalog):
             is_allowed = not restriction(place[1]) and place[1] not in self._stated.exclude.regions
             is_near = self._is_placed_by_users or area(place) in areas

@@ -82,3 +82,11 @@ def wanted_ratio(plan: Plan) -> float:
 def falls_short(plan: Plan, fleet: Fleet) -> bool:
     """Whether a replay finds fewer requests within the SLO than that share."""
     return fleet.confirmed is not None and fleet.confirmed.within_slo_ratio < wanted_ratio(plan)
+
+
+def is_refused(plan: Plan) -> bool:
+    """Whether a plan's fleet is only the closest of fleets that no replay confirms; a run of a batch has no replay."""
+    fleet = plan.fleet
+    if fleet is None or (fleet.batch is not None and fleet.batch.idle_items is None):
+        return False
+    return falls_short(plan, fleet)

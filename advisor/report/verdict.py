@@ -16,7 +16,7 @@ from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
-from advisor.report.risks import falls_short, risk_words, wanted_ratio
+from advisor.report.risks import falls_short, is_refused, risk_words, wanted_ratio
 from advisor.report.token_words import is_beyond, never_words, rate_words
 from advisor.report.words import (
     count_words,
@@ -65,8 +65,9 @@ def headline(plan: Plan) -> str:
             return f"{why}{floor_words(plan.rejected)}"
         return conflict_words(plan.conflict)
     total = usd(fleet.cost.total_usd_per_month)
+    how = "No fleet keeps the SLO in its replay; closest:" if is_refused(plan) else "Run"
     return (
-        f"Run {short_words(fleet.groups)}: {total} a month{_saved(plan)}{_unmeasured(plan)}; risk: {risk_words(plan)}"
+        f"{how} {short_words(fleet.groups)}: {total} a month{_saved(plan)}{_unmeasured(plan)}; risk: {risk_words(plan)}"
     )
 
 
@@ -113,6 +114,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from _cache_words(fleet)
         yield from _spare_words(fleet)
         yield from _limit_words(fleet)
+        yield from _code_words(fleet)
         yield from _failure_words(fleet)
         yield from _cheapest_words(fleet)
         yield from _weight_words(plan, fleet)
@@ -211,6 +213,13 @@ def _limit_words(fleet: Fleet) -> Iterator[str]:
     told = {f"{group.instance_type} by its {group.limited_by}": None for group in fleet.groups if group.limited_by}
     if told:
         yield f"Limited: {' and '.join(told)}."
+
+
+def _code_words(fleet: Fleet) -> Iterator[str]:
+    """Groups that are started by hand."""
+    told = dict.fromkeys(group.not_generated for group in fleet.groups if group.not_generated)
+    if told:
+        yield f"Code: {' and '.join(told)}; its machines are started by hand."
 
 
 def _spare_words(fleet: Fleet) -> Iterator[str]:

@@ -257,7 +257,7 @@ def test_a_prediction_takes_the_time_of_requests_as_a_plan_does(users):
     item_s = item_seconds(flop, cost.seconds_per_flop, cost.request_s)
     columns = (np.array([number]) for number in (cost.fixed_s, 1.0, users, 0.0))
     fixed_s, items, largest, wait_s = columns
-    server = Batching(fixed_s, item_s[:, None], items, np.array([1.0]), largest, wait_s)
+    server = Batching(fixed_s, item_s[:, None], items, np.array([1.0]), largest, wait_s, np.zeros_like(fixed_s))
     predicted = ask(setup, Scenario.FIXED_BATCH, users).value["samples_per_second"][0]
     assert predicted == pytest.approx(server.most_per_second[0])
     assert cost.request_s == pytest.approx(8e-5)

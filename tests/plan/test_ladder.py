@@ -173,6 +173,24 @@ def test_no_rung_or_step_leaves_for_open_regions_where_all_named_ones_are_of_acc
     assert (steps[Step.ANY_CLOUD] == why) == stays
 
 
+@pytest.mark.parametrize(
+    ("providers", "others"), [(("lambda",), "aws, gcp, azure"), (("oracle", "coreweave"), "aws, gcp, azure")]
+)
+def test_no_cloud_is_near_regions_of_unknown_location(providers, others):
+    """What is left out is told: no region of the clouds is on the continent of one that is "global"."""
+    need = requirements(current=None, regions=(), providers=providers)
+    rung, (_, steps) = rungs_of(need, CATALOG)[-1], steps_alone(need, CATALOG)
+    why = (
+        f"where the regions to plan in are is not known (global), so none of {others} is counted as near: to plan on "
+        "another cloud, name it and its regions"
+    )
+
+    assert (rung.step, rung.workload, rung.why_none) == (Step.ANY_CLOUD, None, why)
+    assert steps[Step.ANY_CLOUD] == why
+    beside = requirements(current=None, regions=(), providers=(*providers, "aws"))
+    assert {"gcp", "azure"} <= set(rungs_of(beside, CATALOG)[-1].workload.providers)
+
+
 @pytest.mark.parametrize("providers", [("aws",), ("aws", "azure"), ("aws", "azure", "gcp")])
 def test_other_clouds_alone_are_as_near_as_todays(providers):
     """Whatever clouds the workload lists, without regions theirs are those of today's continent, open to any account."""

@@ -14,11 +14,13 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
+from advisor.plan.explain.obstacles import obstacles_of
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.explain.why import LoadRange, why
 from advisor.plan.request import PlanRequest
 from advisor.report.explain_plan import why_section
 from advisor.report.words import usd
+from advisor.requirements import require
 from advisor.workload.values import Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
@@ -261,3 +263,19 @@ def test_what_may_not_process_the_requests_does_not_compete():
 
     assert explained("g6.xlarge", question, catalog).wins
     assert [one.code for one in explained("g5.xlarge", question, catalog).obstacles] == ["residency"]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "region", "lifted_by"),
+    [
+        ({"providers": ("aws",)}, None, []),
+        ({"providers": ("aws",)}, "us-east-1", []),
+        ({"providers": ("aws",), "regions": ("us-west-2",)}, "us-east-1", ["regions=us-west-2+us-east-1"]),
+        ({"providers": ("gcp",), "regions": ("us-central1",)}, None, ["providers=gcp+aws"]),
+    ],
+)
+def test_a_type_without_a_rejection_is_left_out_only_by_what_the_workload_says(asked_for, region, lifted_by):
+    """Who asks for AWS is not told to ask for AWS: its type is missing for its replay or a limit, and those are told."""
+    work = workload(**({"regions": ("us-east-1",)} | asked_for))
+    need = require(work, find_model(work.model), declared_demand(5, 8, 800, 200), CATALOG)
+    assert [each.lifted_by for each in obstacles_of([], need, CATALOG, ("g6.xlarge", region))] == lifted_by

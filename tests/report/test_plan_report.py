@@ -6,10 +6,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from advisor.catalog.values import Purchase
+from advisor.cli.recommend import command
 from advisor.demand.values import DemandProfile
 from advisor.demand_sources import measure_demand
+from advisor.errors import NothingFeasible
 from advisor.models import find_model
 from advisor.pipeline import plan_for, plan_question
 from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
@@ -30,6 +33,13 @@ CATALOG = catalog_of(
     offer("g6e.xlarge", on_demand=1.86, spot=0.7), offer("g5.xlarge", on_demand=1.0), offer("g6.xlarge", on_demand=0.8)
 )
 ON_DEMAND = (Purchase.ON_DEMAND,)
+
+WORKLOAD = """name: chat
+model: meta-llama/Llama-3.1-8B-Instruct
+slo: {ttft_p95: 1s, tpot_p95: 50ms}
+demand: {declared: {requests_per_second: 5, input_tokens: 800, output_tokens: 200}}
+providers: [aws]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +214,19 @@ def test_a_replay_that_falls_short_is_no_small_print(plan, found, reached, expec
     for words in expected:
         assert words in text
     assert ("Do not rely on it" in text) == (found < 0.99)
+
+
+def test_the_closest_of_refused_fleets_is_shown_and_is_no_answer(plan, tmp_path, monkeypatch):
+    """The command shows it, without "Run", and ends as where nothing is feasible."""
+    confirmed = replace(plan.fleet.confirmed, within_slo_ratio=0.0, reached=False)
+    short = replace(plan, fleet=replace(plan.fleet, confirmed=confirmed))
+    monkeypatch.setattr("advisor.cli.recommend.recommend", lambda *_args, **_options: short)
+    (tmp_path / "workload.yaml").write_text(WORKLOAD)
+    done = CliRunner().invoke(command, [str(tmp_path / "workload.yaml")])
+
+    assert done.stdout.startswith("No fleet keeps the SLO in its replay; closest: ")
+    assert isinstance(done.exception, NothingFeasible)
+    assert "has 0% of the requests within it, 99% are asked" in done.exception.message
 
 
 def test_an_unproven_fleet_says_how_much_cheaper_another_may_be(plan):

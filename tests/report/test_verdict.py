@@ -164,7 +164,19 @@ def test_a_replay_that_falls_short_is_said_first():
     assert next(verdict_lines(short)) == (
         "Do not rely on it: its replay finds 97.31% of the requests within the SLO, 99% are asked."
     )
+    assert headline(short).startswith("No fleet keeps the SLO in its replay; closest: ")
     assert headline(short).endswith("risk: replay, 57 minutes of history, spot")
+
+
+def test_machines_without_code_are_told():
+    """A provider that no code is generated for is told once, whatever is planned there."""
+    group = make_group()
+    by_hand = [replace(group, not_generated="no code is generated for lambda", name=name) for name in ("a", "b")]
+
+    assert lines_of(make_plan(make_fleet(*by_hand)))["Code"].endswith(
+        "no code is generated for lambda; its machines are started by hand."
+    )
+    assert "Code" not in lines_of(make_plan(make_fleet(group)))
 
 
 def test_what_does_not_matter_is_not_said():

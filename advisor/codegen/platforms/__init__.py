@@ -4,6 +4,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen.container import Platform, Serves
 from advisor.codegen.deployability import check_deployable
 from advisor.codegen.platforms import aws, azure, gcp, managed_kubernetes
+from advisor.deployable import without_code
 from advisor.errors import NotDeployable
 
 _PLATFORMS = {"aws": aws.platform_of, "gcp": gcp.platform_of, "azure": azure.platform_of}
@@ -17,11 +18,8 @@ def platform_of(serves: Serves) -> Platform:
         NotDeployable: the cloud or the type is none that code can be written for; the message says why.
         InputError: the type is malformed.
     """
-    providers = load_catalog().deployment.providers
-    if serves.provider not in providers:
-        raise NotDeployable(
-            f"no code is generated for {serves.provider}", hint=f"choose an option of {', '.join(providers)}"
-        )
+    if why := without_code(serves.provider, load_catalog()):
+        raise NotDeployable(why, hint=f"choose an option of {', '.join(load_catalog().deployment.providers)}")
     platform = _PLATFORMS.get(serves.provider, managed_kubernetes.platform_of)(serves)
     check_deployable(serves)
     return platform

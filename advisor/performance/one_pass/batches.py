@@ -19,8 +19,6 @@ class BatchTimes:
     model: Model
     unit: Unit
     replica: Replica
-    transfer_s: float = 0.0
-    """Time that a request takes of the replica's share of its machine's network, one after the other."""
     ttft_factor: float = 1.0
     """Nothing was learned beyond the batch."""
     context_tokens: int = _ANY

@@ -18,6 +18,8 @@ shape 1 / J (Erlang's k where they are random). Two answers are worked out, and 
   meets one in proportion to its length (mean ``S + Var S / S``), anywhere in it, and then waits for its own, which
   takes f, its own c and u of the batch that it met. The sum is taken as lognormal; quadrature is over where it is met.
 
+Requests come in by the network one after the other before; a limit is shorter by that.
+
 Tests compare it with a simulation, ``tests/benchmarks/bench_kinds.py`` the replicas that it asks for with a replay's.
 """
 
@@ -66,6 +68,8 @@ class Batching:
     """Items of a batch at most, (n,)."""
     wait_s: Floats
     """Time that an item waits for others, (n,)."""
+    transfer_s: Floats
+    """Time that a request takes of its replica's share of the network, (n,)."""
 
     @property
     def request_s(self) -> Floats:
@@ -78,9 +82,14 @@ class Batching:
         return np.ceil(self.items / self.largest[:, None]) * self.fixed_s[:, None] + self.request_s
 
     @property
-    def alone_s(self) -> Floats:
-        """Seconds of a request that finds the server idle, (n, p)."""
+    def answered_s(self) -> Floats:
+        """Seconds from the arrival at an idle server to the answer, (n, p)."""
         return self.wait_s[:, None] + self.served_s
+
+    @property
+    def alone_s(self) -> Floats:
+        """Seconds of a request that finds network and server idle, (n, p)."""
+        return self.transfer_s[:, None] + self.answered_s
 
     @property
     def most_per_second(self) -> Floats:
@@ -155,9 +164,29 @@ def late_share(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts
         limit_s: of each point, (n, p).
         bursts: how unevenly requests arrive.
     """
-    return np.minimum(
-        _late_one_by_one(batching, rate, limit_s, bursts), _late_in_batches(batching, rate, limit_s, bursts)
+    waited_s, busy = _link_wait(batching, rate, bursts)
+    left_s = limit_s - (batching.transfer_s + waited_s * busy)[:, None]
+    server = np.minimum(
+        _late_one_by_one(batching, rate, left_s, bursts), _late_in_batches(batching, rate, left_s, bursts)
     )
+    return np.maximum(server, _late_by_network(batching, limit_s, waited_s, busy))
+
+
+def _link_wait(batching: Batching, rate: Floats, bursts: Bursts) -> tuple[Floats, Floats]:
+    """Mean seconds that a request waits for those before it in a busy network, and share that find it so, (n,).
+
+    ``J t / (2 (1 - u))`` of a share ``u = r t``: Kingman's (1961) bound of a queue whose services are equal.
+    """
+    busy = np.minimum(rate * batching.transfer_s, MOST_BUSY)
+    waited: Floats = np.asarray(bursts.in_turn_at(rate)) * batching.transfer_s / (2 * (1 - busy))
+    return waited, busy
+
+
+def _late_by_network(batching: Batching, limit_s: Floats, waited_s: Floats, busy: Floats) -> Floats:
+    """Share of the requests that wait for the network longer than an idle server leaves: ``u exp(-x / w)``, (n,)."""
+    room = np.maximum(limit_s - batching.alone_s, 0.0) / np.maximum(waited_s, 1e-12)[:, None]
+    share: Floats = (busy[:, None] * np.exp(-room)) @ batching.probability
+    return share
 
 
 def _late_one_by_one(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts) -> Floats:
@@ -172,7 +201,7 @@ def _late_one_by_one(batching: Batching, rate: Floats, limit_s: Floats, bursts: 
         excess = shape * np.log1p(decay / (shape * load)) - decay
         decay = np.maximum(decay - excess / (1 / (load + decay / shape) - 1), 0.0)
     beside = 1 + rate * (batching.request_s @ batching.probability)
-    room = limit_s - batching.alone_s
+    room = limit_s - batching.answered_s
     waited = np.maximum(room, 0.0) / (mean * beside)[:, None]
     tail = _waiting(shape, load, np.zeros_like(waited)) * np.exp(-decay[:, None] * waited)
     late = np.maximum(tail, _waiting(shape, load, waited))
@@ -202,7 +231,7 @@ def _late_in_batches(batching: Batching, rate: Floats, limit_s: Floats, bursts: 
     left = limit_s - batching.served_s
     room = np.maximum(left, 1e-12)[:, :, None]
     z = (np.log(room) - np.log(mean)[:, None, :] + spread[:, None, :] / 2) / np.sqrt(spread)[:, None, :]
-    late = (upper_tail(z) @ _PARTS) * state.busy[:, None] + (1 - state.busy)[:, None] * (batching.alone_s > limit_s)
+    late = (upper_tail(z) @ _PARTS) * state.busy[:, None] + (1 - state.busy)[:, None] * (batching.answered_s > limit_s)
     share: Floats = np.where(left < 0, 1.0, late) @ batching.probability
     return np.where(_is_valid(batching, rate, state), share, 1.0)
 

@@ -60,6 +60,8 @@ class Replica:
     """How texts are rounded up, see ``OnePassEngine``."""
     context_tokens: float = 0.0
     """Of texts that are compiled for one length."""
+    transfer_s: float = 0.0
+    """Time that a request takes of the replica's share of its machine's network, one after the other."""
 
     @property
     def workers(self) -> int:
@@ -71,13 +73,16 @@ class Replica:
         return computed_sizes(self.padding, self.context_tokens, unit, sizes)
 
 
-def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requirements) -> Replica:
+def replica_of(
+    candidate: Candidate, deployment: Deployment, requirements: Requirements, transfer_s: float = 0.0
+) -> Replica:  # fmt: skip
     """The server of a candidate with a known peak, with the largest batch that the workload's SLO leaves.
 
     Args:
         candidate: where it runs, with its batcher.
         deployment: the same, reduced to what decides its speed.
         requirements: model, sizes and SLO.
+        transfer_s: of a request over the replica's share of the network.
     """
     resolved = Resolved(requirements.model, deployment, 1)
     cost = batch_cost(resolved, Scenario.SATURATED)
@@ -95,6 +100,7 @@ def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requi
         spread=cost.spread,
         padding="" if server is None else server.padding,
         context_tokens=requirements.context_tokens,
+        transfer_s=transfer_s,
     )
     flop = flop_of_items(requirements.model, demand.unit, replica.computed_sizes(demand.unit, sizes))
     beside_s, per_flop = padded_cost(server, cost.seconds_per_flop, flop.max(keepdims=True))
@@ -102,7 +108,7 @@ def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requi
     if replica.padding == COMPILED:
         return replace(replica, largest_items=int(max(most, 1)))
     item_s = item_seconds(flop, replica.seconds_per_flop, cost.request_s, items)
-    limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S)
+    limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S) - transfer_s
     left = largest_batch(*(np.array([number]) for number in (cost.fixed_s, float(item_s.max()), limit, most)))
     return replace(replica, largest_items=int(max(left[0], min(most, float(items.max())), 1)))
 
@@ -161,11 +167,12 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
         probability=tokens.probability,
         largest=column([float(replica.largest_items) for replica in replicas]) / workers,
         wait_s=column([replica.wait_s for replica in replicas]) + sooner_s,
+        transfer_s=column([replica.transfer_s for replica in replicas]),
     )
 
 
 def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:
-    """Why a replica sustains no rate: the latency of a request that finds it idle is above the target."""
+    """Why a replica sustains no rate: a request that finds it and its network idle takes longer than the target."""
     demand, slo = requirements.demand, requirements.workload.slo
     alone_ms = batching_of([replica], requirements, demand.tokens).alone_s[0] * MS_PER_SECOND
     limits_ms = _limits(demand.tokens, slo) * MS_PER_SECOND

@@ -26,6 +26,7 @@ from advisor.performance.physics import Floats
 from advisor.performance.served import LoadLatency, Served
 from advisor.performance.values import Deployment, Interval
 from advisor.requirements import Requirements
+from advisor.units import MS_PER_SECOND
 from advisor.workload.values import Slo
 
 Deployed = Callable[[Candidate, Model], Deployment]
@@ -99,26 +100,40 @@ class OnePassStage:
         if self.requirements.demand.batch is not None:
             demand = self.requirements.demand
             loads = np.minimum(loads, rates_of(each, self.requirements, demand.tokens, Slo(), bursts_of(demand)))
-        found = latencies_of(each, loads, self.requirements).tolist()
-        whole = [
-            Interval(ms, ms / replica.spread[1], ms / replica.spread[0])
-            for ms, replica in zip(found, each, strict=True)
-        ]  # fmt: skip
+        latencies_ms = latencies_of(each, loads, self.requirements).tolist()
+        whole = [_ranged(ms, replica) for ms, replica in zip(latencies_ms, each, strict=True)]
         return [LoadLatency(latency, _NOTHING, latency) for latency in whole]
 
     def times(self, candidate: Candidate) -> BatchTimes:
         """Times of one replica's batches."""
-        requirements, replica = self.requirements, self._replica(candidate)
-        most = float(batching_of([replica], requirements, requirements.demand.tokens).most_per_second[0])
-        transfer_s = simulated_seconds(candidate, requirements, most)
-        return BatchTimes(requirements.model, requirements.demand.unit, replica, transfer_s)
+        (replica,), _ = self._grouped([candidate])
+        return BatchTimes(self.requirements.model, self.requirements.demand.unit, replica)
 
-    def _replica(self, candidate: Candidate) -> Replica:
-        return replica_of(candidate, self.deployed(candidate, self.requirements.model), self.requirements)
+    def _replica(self, candidate: Candidate, transfer_s: float = 0.0) -> Replica:
+        deployment = self.deployed(candidate, self.requirements.model)
+        return replica_of(candidate, deployment, self.requirements, transfer_s)
 
     def _grouped(self, candidates: Sequence[Candidate]) -> tuple[list[Replica], list[int]]:
         """The different replicas, and which of them each candidate has."""
-        keys = [(candidate.accelerator.name, candidate.precision, candidate.engine) for candidate in candidates]
+        servers = [(candidate.accelerator.name, candidate.precision, candidate.engine) for candidate in candidates]
+        first = dict(zip(reversed(servers), reversed(candidates), strict=True))
+        local = {server: self._replica(candidate) for server, candidate in first.items()}
+        batching = batching_of(list(local.values()), self.requirements, self.requirements.demand.tokens)
+        most = dict(zip(local, batching.most_per_second.tolist(), strict=True))
+        keys = [
+            (server, simulated_seconds(candidate, self.requirements, most[server]))
+            for server, candidate in zip(servers, candidates, strict=True)
+        ]
         position = {key: at for at, key in enumerate(dict.fromkeys(keys))}
-        first = dict(zip(reversed(keys), reversed(candidates), strict=True))
-        return [self._replica(first[key]) for key in position], [position[key] for key in keys]
+        replicas = [
+            self._replica(first[server], transfer_s) if transfer_s else local[server] for server, transfer_s in position
+        ]
+        return replicas, [position[key] for key in keys]
+
+
+def _ranged(latency_ms: float, replica: Replica) -> Interval:
+    """A latency with its range: the batches may be faster or slower, the network is as it is stated."""
+    transfer_ms = replica.transfer_s * MS_PER_SECOND
+    slower, faster = replica.spread
+    own_ms = latency_ms - transfer_ms
+    return Interval(latency_ms, transfer_ms + own_ms / faster, transfer_ms + own_ms / slower)

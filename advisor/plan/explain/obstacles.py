@@ -57,7 +57,7 @@ def obstacles_of(
         if rejection.instance_type == name and (places is None or rejection.region in places):
             by_code.setdefault(rejection.code, []).append(rejection)
     if not by_code:
-        return (_not_asked(requirements, catalog, name),)
+        return _not_asked(requirements.workload, catalog, place)
     obstacles = [_obstacle(code, ones, requirements, catalog) for code, ones in by_code.items()]
     return tuple(sorted(obstacles, key=lambda obstacle: -obstacle.count))
 
@@ -110,18 +110,26 @@ def _sold_in(catalog: Catalog, provider: str, name: str) -> str:
     return f"regions={'+'.join(regions[:_REGIONS_NAMED])}" if regions else ""
 
 
-def _not_asked(requirements: Requirements, catalog: Catalog, name: str) -> Obstacle:
-    """No rejection at all: the workload leaves its provider, its accelerator or the type itself out."""
-    workload = requirements.workload
+def _not_asked(workload: Workload, catalog: Catalog, place: tuple[str, str | None]) -> tuple[Obstacle, ...]:
+    """No rejection at all: the workload leaves out its provider, region or accelerator, or the type; else nothing."""
+    name, region = place
     providers = [provider for provider, known in catalog.instance_types if known == name]
     machines = [catalog.instance_types[provider, name] for provider in providers if provider in workload.providers]
     left_out = next((obstacle for machine in machines if (obstacle := _left_out(workload, machine)) is not None), None)
     if left_out is not None:
-        return left_out
+        return (left_out,)
+    if region and machines and workload.regions and region not in workload.regions:
+        asked = workload.regions
+        reason = f"{region} is left out: the workload asks for {', '.join(asked)}"
+        return (
+            Obstacle(NOT_ASKED, 1, region, "+".join(asked), "regions", reason, f"regions={'+'.join((*asked, region))}"),
+        )
+    if machines:
+        return ()
     asked = workload.providers
     reason = f"{name} is of {', '.join(providers)}, and the workload asks for {', '.join(asked)}"
     lifted_by = f"providers={'+'.join((*asked, *providers))}"
-    return Obstacle(NOT_ASKED, 1, "+".join(providers), "+".join(asked), "providers", reason, lifted_by)
+    return (Obstacle(NOT_ASKED, 1, "+".join(providers), "+".join(asked), "providers", reason, lifted_by),)
 
 
 def _left_out(workload: Workload, machine: InstanceType) -> Obstacle | None:

@@ -53,6 +53,8 @@ class FleetGroup(Layout):
     """Limit that keeps a replica below what its accelerators sustain: ``network 2.5 Gbit/s``; "": none."""
     uncounted_gbit_per_second: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """Traffic of an instance in the busiest hours over a network that is not known, where it may matter; 0: none."""
+    not_generated: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Why no code is generated for it; "" where it is."""
     cold_start_seconds: Interval | None
     """From the order to the first answer; None where nothing in the plan depends on it."""
     interruptions_per_instance_hour: float

@@ -13,6 +13,7 @@ from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.demand.batch import BatchRun
 from advisor.demand.values import Forecast
+from advisor.deployable import without_code
 from advisor.models import AUTO
 from advisor.performance.link import limit_words, uncounted_gbit_per_second
 from advisor.performance.transfer import sent_gb
@@ -284,6 +285,7 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
         planned_requests_per_second_per_instance=planned,
         limited_by=limit_words(source.served.candidate, planned, context.requirements),
         uncounted_gbit_per_second=uncounted_gbit_per_second(source.served.candidate, busiest, context.requirements),
+        not_generated=without_code(source.offer.provider, context.catalog),
         cold_start_seconds=source.cold_start.total_s if source.cold_start else None,
         interruptions_per_instance_hour=risk.per_hour.value if risk else 0.0,
         interruptions_source=risk.source if risk else "",

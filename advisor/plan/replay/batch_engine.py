@@ -25,7 +25,7 @@ def batch_ends(times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: In
         items: of each request, at least 1.
     """
     fixed, wait = times.replica.fixed_s, times.replica.wait_s
-    arrivals, own = _received(arrivals_s, times.transfer_s).tolist(), _of_items(times, sizes, items).tolist()
+    arrivals, own = _received(arrivals_s, times.replica.transfer_s).tolist(), _of_items(times, sizes, items).tolist()
     fitting, left = _fitting(times, sizes).tolist(), items.tolist()
     ends, head, now, count = np.zeros(len(arrivals)), 0, 0.0, len(arrivals)
     while head < count:
@@ -63,7 +63,7 @@ def alone_ends(times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: In
     """End of each request as if on a replica that serves no other; see :func:`batch_ends`."""
     replica = times.replica
     batches = np.ceil(items / _fitting(times, sizes))
-    ends: Floats = arrivals_s + times.transfer_s + replica.wait_s + batches * replica.fixed_s
+    ends: Floats = arrivals_s + replica.transfer_s + replica.wait_s + batches * replica.fixed_s
     return ends + items * _of_items(times, sizes, items)
 
 

@@ -19,9 +19,9 @@ from performance.batch_simulator import simulate
 
 def times(fixed_s=0.005, item_s=0.010, items=32, tokens=np.inf, wait_s=0.0, transfer_s=0.0):
     """Times of a replica whose items all take as long, whatever their size."""
-    replica = Replica(fixed_s, item_s, items, tokens, wait_s, Evidence.ROOFLINE, (1.0, 1.0))
+    replica = Replica(fixed_s, item_s, items, tokens, wait_s, Evidence.ROOFLINE, (1.0, 1.0), transfer_s=transfer_s)
     item_seconds = lambda sizes, _items: np.full(sizes.shape, item_s)  # noqa: E731 - a method of a stand-in
-    return SimpleNamespace(replica=replica, item_seconds=item_seconds, transfer_s=transfer_s)
+    return SimpleNamespace(replica=replica, item_seconds=item_seconds)
 
 
 def ends(of, arrivals, sizes, items):
