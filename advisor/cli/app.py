@@ -148,8 +148,7 @@ def main() -> NoReturn:
         sys.stderr.close()
         sys.exit(0)
     except (OSError, MemoryError) as error:
-        click.echo(f"error: {_of_machine(error)}", err=True)
-        sys.exit(AdvisorError.exit_code)
+        sys.exit(_of_machine(error))
     except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
         sys.exit(_unexpected(error))
     sys.exit(0)
@@ -162,8 +161,7 @@ _NO_ROOM = "failed to map segment from shared object"
 def _unexpected(error: Exception) -> int:
     """Exit status after a library is missing, with what to install, or has no room; else after a bug report."""
     if isinstance(error, ImportError) and _NO_ROOM in str(error):
-        click.echo(f"error: {_of_machine(MemoryError())}", err=True)
-        return AdvisorError.exit_code
+        return _of_machine(MemoryError())
     library = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if library not in EXTRA_OF:
         click.echo(_bug_report(error), err=True)
@@ -173,12 +171,17 @@ def _unexpected(error: Exception) -> int:
     return AdvisorError.exit_code
 
 
-def _of_machine(error: OSError | MemoryError) -> str:
-    """Lack of the machine, such as of room on a disk or for a process."""
+def _of_machine(error: OSError | MemoryError) -> int:
+    """Exit status after the machine lacks something, such as room on a disk; a template that is not there is a bug."""
+    if isinstance(error, LookupError):
+        return _unexpected(error)
     if isinstance(error, MemoryError):
-        return "not enough memory\n  hint: give a smaller input, or run it where there is more"
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}\n  hint: see that the disk has room and that the place may be used"
+        told = "not enough memory\n  hint: give a smaller input, or run it where there is more"
+    else:
+        place = f"{error.filename}: " if error.filename else ""
+        told = f"{place}{error.strerror or error}\n  hint: see that the disk has room and that the place may be used"
+    click.echo(f"error: {told}", err=True)
+    return AdvisorError.exit_code
 
 
 _LONGEST_CAUSE = 400

@@ -100,11 +100,12 @@ def render_terraform(
     templates = form | budget | _TERRAFORM_OF_PROVIDER[cloud] | _own_templates(folder, without) | dict(shared)
     known = _with_inputs(folder, stack, {**known, **cache_facts(stack)})
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
+    if stack.component:
+        del files[_ROOT_ALONE]
     root = "\n".join(text for path, text in files.items() if "/" not in path)
     inputs, outputs = (declarations(root, kind) for kind in ("variable", "output"))
     declared = {"inputs": inputs, "outputs": outputs, "rights": rights_of(files.values())}
     if stack.component:
-        del files[_ROOT_ALONE]
         files |= _render(folder, {_MODULE_ALONE: "example_root.tf.j2"}, stack, dict(known) | declared)
     return _with_readme(folder, files, stack, dict(known) | declared)
 

@@ -1,12 +1,15 @@
 """Why the deployment is what it is, in words and numbers: the rows of the generated README."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from advisor.catalog import load_catalog
 from advisor.codegen.alarms import promise_of
 from advisor.codegen.container import Quota
 from advisor.codegen.model import Row, Summary
 from advisor.codegen.selection import Choice, Member
+from advisor.cost.services import disk_usd_per_month, download_usd
 from advisor.demand.values import Unit
 from advisor.deployable import service_of
 from advisor.plan.batch_words import hours_words, run_words
@@ -160,7 +163,7 @@ def _option_cost(plan: Plan, option: Option) -> Iterator[Row]:
     what = f"{option.instance_type}, {option.purchase.replace('_', ' ')}, {option.region}"
     price = f"${cost.instance_usd_per_hour:,.4f} an hour each"
     yield Row(what, f"{price}; {_price(cost.price_source, cost.price_as_of, cost.price_quality)}")
-    yield from _parts(cost, unit_of(plan.demand))
+    yield from _parts(cost, unit_of(plan.demand), _unpriced([option]))
     if plan.current is not None:
         now = plan.current
         yield Row("Today", f"{now.instances} × {now.instance_type}: {usd(now.total_usd_per_month)} a month")
@@ -174,18 +177,35 @@ def _fleet_cost(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
         what = f"{group.instance_type}, {group.purchase.replace('_', ' ')}, {group.region}"
         price = f"${group.instance_usd_per_hour:,.4f} an hour each, {usd(group.compute_usd_per_month)} a month"
         yield Row(what, f"{price}; {_price(group.price_source, group.price_as_of, group.price_quality)}")
-    yield from _parts(fleet.cost, unit)
+    yield from _parts(fleet.cost, unit, _unpriced(fleet.groups))
     for charge in fleet.standing:
         amount = _UNKNOWN if charge.usd_per_month is None else f"{usd(charge.usd_per_month)} a month"
         yield Row(f"{'In' if fleet.cost.counts_standing else 'Beside'} the total: {charge.title}", amount)
 
 
-def _parts(cost: FleetCost, unit: Unit) -> Iterator[Row]:
+@dataclass(frozen=True, slots=True)
+class _Unpriced:
+    """Providers of hosts in regions where a price is not known: what it is of counts as nothing."""
+
+    disks: Collection[str]
+    downloads: Collection[str]
+
+
+def _unpriced(serving: Sequence[Option | FleetGroup]) -> _Unpriced:
+    catalog = load_catalog()
+    places = {(runs.provider, runs.region) for runs in serving if not service_of(runs.purchase)}
+    return _Unpriced(
+        {provider for provider, region in places if disk_usd_per_month(catalog, provider, region, 1) is None},
+        {provider for provider, region in places if download_usd(catalog, provider, region, 1) is None},
+    )
+
+
+def _parts(cost: FleetCost, unit: Unit, unpriced: _Unpriced) -> Iterator[Row]:
     """The total and what it is made of."""
     yield Row("Compute", f"{usd(cost.compute_usd_per_month)} a month of {HOURS_PER_MONTH} hours")
     if cost.disks_usd_per_month is not None and cost.starts_usd_per_month is not None:
-        yield Row("Disks", f"{usd(cost.disks_usd_per_month)} a month")
-        yield Row("Downloads of started instances", f"{usd(cost.starts_usd_per_month)} a month")
+        yield Row("Disks", _counted(cost.disks_usd_per_month, unpriced.disks))
+        yield Row("Downloads of started instances", _counted(cost.starts_usd_per_month, unpriced.downloads))
     yield Row("Expected spot interruptions", f"{usd(cost.interruptions_usd_per_month)} a month")
     yield Row("Data transfer to the users", f"{usd(cost.transfer_usd_per_month)} a month")
     yield Row("Putting new types into service", f"{usd(cost.switching_usd_per_month)} a month")
@@ -194,6 +214,15 @@ def _parts(cost: FleetCost, unit: Unit) -> Iterator[Row]:
         yield Row("Obligation of new commitments", f"{usd(cost.obligation_usd)} until {cost.obligation_until}")
     yield Row(f"Per million {items_word(unit)}", f"${unit_usd(cost.usd_per_million_output_tokens)}")
     yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
+
+
+def _counted(usd_per_month: float, unpriced: Collection[str]) -> str:
+    """A part of the cost, which may be without that of some providers."""
+    if not unpriced:
+        return f"{usd(usd_per_month)} a month"
+    if not usd_per_month:
+        return _UNKNOWN
+    return f"{usd(usd_per_month)} a month, without those of {', '.join(sorted(unpriced))}, which are {_UNKNOWN}"
 
 
 def _price(source: str, as_of: str, quality: str) -> str:

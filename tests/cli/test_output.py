@@ -5,10 +5,11 @@ import os
 import sys
 from pathlib import Path
 
+import jinja2
 import pytest
 from click.testing import CliRunner
 
-from advisor.cli.app import advisor, guard_terminals
+from advisor.cli.app import advisor, guard_terminals, main
 from advisor.cli.output import deliver, report_width
 from advisor.names import printable
 from audit.bills import Charge, write_focus
@@ -94,3 +95,30 @@ def test_columns_and_reasons_fit_a_pipe(words):
     lines = done.output.splitlines()
     assert max(map(len, lines)) <= 80
     assert "params" in lines[1] if "models" in words else "usable" in done.output
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (OSError(28, "No space left on device", "plan.json"), 1, "hint: see that the disk has room"),
+        (MemoryError(), 1, "hint: give a smaller input"),
+        (jinja2.TemplateNotFound("outputs.tf.j2"), 3, "this is a bug in advisor (TemplateNotFound: outputs.tf.j2)"),
+    ],
+)
+def test_what_the_machine_lacks_is_told_apart_from_a_template_that_is_not_there(
+    monkeypatch, capsys, tmp_path, error, code, told
+):
+    """The library's error is one of the operating system by its type alone: no room on a disk would help."""
+
+    def failing(**_):
+        raise error
+
+    monkeypatch.setattr("advisor.cli.app.advisor", failing)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    said = capsys.readouterr().err
+    assert ended.value.code == code
+    assert told in said
+    assert ("disk has room" in said) == ("No space left" in said)

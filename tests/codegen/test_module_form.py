@@ -48,6 +48,21 @@ def test_root_and_module_differ_in_who_configures_the_provider(name):
     assert "required_providers" not in module["examples/complete/main.tf"]
 
 
+@pytest.mark.parametrize("name", [*OF_EACH_TARGET, "kubernetes-spot"])
+@pytest.mark.parametrize("as_component", [False, True])
+def test_page_lists_the_variables_that_are_there(name, *, as_component):
+    """What configures a provider is an input of the root alone."""
+    files = files_of(name, as_component=as_component)
+    declared = {
+        variable
+        for path, text in files.items()
+        if "/" not in path
+        for variable in re.findall(r'^variable "(\w+)"', text, re.MULTILINE)
+    }
+    inputs = files["README.md"].partition("## Inputs")[2].partition("## Outputs")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", inputs, re.MULTILINE)) == declared
+
+
 def test_module_of_a_partition_without_budgets_is_sound():
     """GovCloud has no budget, so that nothing but a provider would ask for the home region."""
     assert findings(files_of("gov-cloud", as_component=True)) == ()

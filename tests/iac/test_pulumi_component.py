@@ -332,7 +332,7 @@ def test_mistakes_are_told_without_a_traceback_of_ours(name, told, users):
 def test_generated_programs_pass_their_own_tests(tmp_path):
     """The short program of each scenario of today, as it is written, with its example values and with none."""
     jobs = []
-    for name in TODAY:
+    for name in (*TODAY, "kubernetes-spot"):
         scenario = SCENARIOS[name]()
         files = generate(scenario.plan, Language.PYTHON, dataclasses.replace(scenario.wanted, as_component=True)).files
         job = {"program": str(harness.write_module(files, tmp_path / name)), "configuration": dict(scenario.variables)}

@@ -1,6 +1,7 @@
 """What real Terraform says of the generated roots, against the schemas of today's providers."""
 
 import dataclasses
+import json
 import re
 
 import pytest
@@ -98,6 +99,38 @@ def test_module_is_called_twice_with_for_each(name, simulated_clouds, tmp_path):
     calls = {name: [one for one in addresses if f'["{name}"]' in one] for name in ("production", "staging")}
     assert len(calls["production"]) == len(calls["staging"]) > 0
     assert len(addresses) == 2 * len(calls["production"])
+
+
+_BY_ID = {
+    "hf_token_secret_id": "azurerm_role_assignment.hub_token",
+    "registry_secret_id": "azurerm_role_assignment.registry_secret",
+    "private_dns_zone_id": "azurerm_private_dns_a_record.this",
+}
+"""What is there where an id is given."""
+
+
+@pytest.mark.parametrize(
+    "name", ["vm-scale-set-reactive", "container-apps-a100-scheduled", "aks-scheduled", "aks-cache"]
+)
+def test_ids_of_azure_may_be_made_in_the_same_configuration(name, simulated_clouds, tmp_path):
+    """How many grants and records there are is known before the ids are, as long as their first words are."""
+    scenario = SCENARIOS[name]()
+    wanted = dataclasses.replace(scenario.wanted, as_component=True)
+    harness.write_module(generate(scenario.plan, Language.TERRAFORM, wanted).files, tmp_path / "module")
+    values = {key: value for key, value in scenario.variables.items() if key != "subscription_id"}
+    made = re.sub('"/subscriptions/[^/]+/', '"/subscriptions/${terraform_data.made.id}/', json.dumps(values))
+    assert made != json.dumps(values)
+    caller = {
+        "provider": {"azurerm": {"features": {}}},
+        "resource": {"terraform_data": {"made": {}}},
+        "module": {"inference": {"source": "./module", **json.loads(made)}},
+    }
+    (tmp_path / "main.tf.json").write_text(json.dumps(caller))
+    terraform = harness.Terraform(tmp_path, simulated_clouds)
+    terraform.init()
+    planned = {change["address"].split("[")[0] for change in terraform.plan()["resource_changes"]}
+    for setting, resource in _BY_ID.items():
+        assert (f"module.inference.{resource}" in planned) == (setting in values)
 
 
 @pytest.mark.parametrize("name", ["scheduled-to-zero", "eks-scheduled", "vm-scale-set-two-regions"])

@@ -57,7 +57,8 @@ def _canonical(typed: str, value: str) -> str:
         return f"{{ for key, id in {value} : key => {_canonical('str', 'id')} }}"
     if typed.startswith("Sequence"):
         return f"[for id in {value} : {_canonical('str', 'id')}]"
-    return f'try(join("/", [for word in split("/", {value}) : lookup(local.id_words, lower(word), word)]), null)'
+    words = f'[for word in split("/", {value}) : lookup(local.id_words, lower(word), word)]'
+    return f'{value} == null ? null : join("/", {words})'
 
 
 def hcl_examples(inputs: Iterable[Input], indent: int = 0) -> Quoted:

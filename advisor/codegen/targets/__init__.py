@@ -1,5 +1,8 @@
 """The ways of running containers that code is written for: one module each."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from advisor.catalog import load_catalog
 from advisor.codegen.model import Stack
 from advisor.codegen.targets.aws_ec2 import EC2
@@ -13,7 +16,7 @@ from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.targets.target import Files, Target
-from advisor.codegen.wanted import Engine
+from advisor.codegen.wanted import Engine, Form
 from advisor.errors import InputError
 
 __all__ = ["TARGETS", "Files", "Target", "target_of"]
@@ -56,11 +59,17 @@ def target_of(stack: Stack) -> Target:
             for one in of_provider.values()
             if one is not target and not (_against_paying(stack, one) or one.obstacle(stack))
         ]
-        raise InputError(
-            f"{target.title}: {obstacle}",
-            hint=f"try --target {' or '.join(others)}" if others else "choose --option RANK",
-        )
+        raise InputError(f"{target.title}: {obstacle}", hint=_way_out(stack, target, others))
     return target
+
+
+def _way_out(stack: Stack, target: Target, others: Sequence[str]) -> str:
+    """Where the stack can run, with what changed of it."""
+    if others:
+        return f"try --target {' or '.join(others)}"
+    plain = replace(stack, form=Form.MANIFESTS)
+    takes_manifests = stack.form is not Form.MANIFESTS and not target.obstacle(plain)
+    return "take --form manifests" if takes_manifests else "choose --option RANK"
 
 
 def _against_paying(stack: Stack, target: Target) -> str:

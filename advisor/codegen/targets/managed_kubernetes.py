@@ -7,7 +7,8 @@ Kubernetes provider 4 (``kustomize.v2.Directory``), read in November 2026.
 """
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from string import Template
 from typing import Any
@@ -28,6 +29,18 @@ _FOLDER = "kubernetes"
 _LONGEST_POOL = 15
 _HASH_DIGITS = 4
 _UNPRICED = "The total holds the machines: no prices are known of the cluster, of disks and of load balancers there."
+_PLACEHOLDERS = {
+    "CLUSTER": "the cluster, by its id or name",
+    "COMPARTMENT": "the OCID of the compartment",
+    "DOMAIN": "the availability domain",
+    "DRIVERS": "a preset of NVIDIA drivers, which nebius mk8s node-group get-compatibility-matrix lists",
+    "IMAGE": "the OCID of OKE's GPU image for the cluster's version, which "
+    "oci ce node-pool-options get --node-pool-option-id all lists",
+    "NODES": "the names of the nodes",
+    "SUBNET": "the subnet of the nodes, by its id",
+    "ZONE": "the zone",
+}
+"""What a word in capitals stands for in the commands of node_pools.csv."""
 _FOLLOWED = (
     "The plan runs fewer nodes in quiet hours, and counts their cost so: the pools have to follow their pods between "
     "the bounds that this page names, else those of the busiest hours are paid for at all hours."
@@ -87,12 +100,14 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         }
         for region in stack.regions
     }
+    commands = {group.key: _command(stack, group) for group in stack.groups}
     return {
         "serves_where": "on clusters of yours, one in each region",
         "cautions": stack.summary.cautions,
         "regions": regions,
         "node_pools": {group.key: _node_pool(stack, group) for group in stack.groups},
-        "commands": {group.key: _command(stack, group) for group in stack.groups},
+        "commands": commands,
+        "placeholders": _placeholders(commands.values()),
         "clusters": {
             region.name: {"kubeconfig": "~/.kube/config", "context": f"inference-{region.name}"}
             for region in stack.regions
@@ -141,6 +156,12 @@ def _command(stack: Stack, group: ComputeGroup) -> str:
         device=kubernetes.DEVICES[group.platform.runtime].taint,
     )
     return f"{filled} {pool.spot}".strip() if group.is_spot else filled
+
+
+def _placeholders(commands: Iterable[str]) -> Mapping[str, str]:
+    """Words that the user replaces in the commands, with their meanings."""
+    words = {word for command in commands for word in re.findall(r"\b[A-Z]+\b", command)}
+    return {word: meaning for word, meaning in _PLACEHOLDERS.items() if word in words}
 
 
 KUBERNETES = Target(

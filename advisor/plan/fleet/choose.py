@@ -206,4 +206,7 @@ def _supply_notes(formulation: Formulation, requirements: Requirements) -> Itera
     if any(
         tariff.disk_usd_per_hour == 0 for pool in formulation.problem.pools for tariff in pool.tariffs if _boots(tariff)
     ):
-        yield "disks and downloads are left out for providers whose prices for them are not known"
+        yield (
+            "disks, downloads, load balancers and clusters are left out for providers whose prices for them are not "
+            "known"
+        )

@@ -115,8 +115,9 @@ def test_nothing_is_said_of_buckets_and_of_what_kubectl_leaves():
 
 def test_other_forms_are_refused():
     """They are applied by hand, which this code does not do."""
-    with pytest.raises(InputError, match="applies manifests, and none of --form kserve"):
+    with pytest.raises(InputError, match="applies manifests, and none of --form kserve") as refused:
         files_of("kubernetes-mi300x", form=Form.KSERVE)
+    assert refused.value.hint == "take --form manifests"
 
 
 def test_hosts_of_a_cloud_are_no_target_there():
@@ -133,6 +134,38 @@ def test_a_module_takes_a_cluster_for_each_region_from_its_caller():
     assert "providers.tf" not in files
     assert not any("kubeconfig" in text for path, text in files.items() if path.endswith(".tf") and "/" not in path)
     assert "kustomization.eu_north1 = kustomization.eu_north1" in files["examples/complete/main.tf"]
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_words_that_the_user_replaces_are_explained(name):
+    """Each word in capitals of a command has its meaning below the commands."""
+    readme = files_of(name)["README.md"]
+    (meanings,) = re.findall(r"^- In these commands (.*)$", readme, re.MULTILINE)
+    commands = re.findall(r"^- \S+: (`.*)$", readme, re.MULTILINE)
+    words = {word for command in commands for word in re.findall(r"\b[A-Z]{4,}\b", command)}
+    assert words
+    assert words == set(re.findall("`([A-Z]+)` is", meanings))
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_secret_of_gated_models_comes_after_the_apply_that_makes_its_namespace(language):
+    """Both pages say so: a namespace that is there already cannot be made."""
+    files = files_of("kubernetes-spot", language)
+    objects = files["kubernetes/README.md"]
+    assert objects.index("Apply the code beside this folder") < objects.index("create secret generic hub-token")
+    assert "Gated models need the secret `hub-token`" in files["README.md"]
+    assert "made after the first" in files["README.md"]
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_costs_that_nobody_knows_are_not_zero(language):
+    """No prices are known of disks and downloads at providers of a cluster alone."""
+    plan = SCENARIOS["kubernetes-spot"]().plan
+    cost = dataclasses.replace(plan.fleet.cost, disks_usd_per_month=0.0, starts_usd_per_month=0.0)
+    counted = dataclasses.replace(plan, fleet=dataclasses.replace(plan.fleet, cost=cost))
+    rows = generate(counted, language, Wanted()).files["README.md"].splitlines()
+    for part in ("Disks", "Downloads of started instances"):
+        assert f"| {part} | unknown |" in rows
 
 
 def test_a_pulumi_program_names_its_cluster():

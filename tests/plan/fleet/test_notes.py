@@ -143,7 +143,13 @@ def test_disks_without_a_price_are_told(fleet, tariffs, told):
         )
         return replace(problem, pools=(replace(problem.pools[0], tariffs=paid),))
 
-    assert any(note.startswith("disks and downloads are left out") for note in notes_of(fleet, changed=sold)) is told
+    assert (
+        any(
+            note.startswith("disks, downloads, load balancers and clusters are left out")
+            for note in notes_of(fleet, changed=sold)
+        )
+        is told
+    )
 
 
 LIMITS = Limits(min_replicas=3, zones=2, max_usd_per_month=1234.5, max_replicas=7)

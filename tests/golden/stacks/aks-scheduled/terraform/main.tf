@@ -8,8 +8,8 @@ locals {
   })
 
   # Azure writes resource ids in any case; the provider reads these words in this one alone.
-  capacity_reservation_group_ids = { for key, id in var.capacity_reservation_group_ids : key => try(join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)]), null) }
-  model_storage_account_id       = try(join("/", [for word in split("/", var.model_storage_account_id) : lookup(local.id_words, lower(word), word)]), null)
+  capacity_reservation_group_ids = { for key, id in var.capacity_reservation_group_ids : key => id == null ? null : join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)]) }
+  model_storage_account_id       = var.model_storage_account_id == null ? null : join("/", [for word in split("/", var.model_storage_account_id) : lookup(local.id_words, lower(word), word)])
 
   id_words = {
     "microsoft.compute"             = "Microsoft.Compute"
@@ -30,9 +30,9 @@ locals {
 
   clusters = {
     for region, cluster in var.clusters : region => merge(cluster, {
-      id                         = try(join("/", [for word in split("/", cluster.id) : lookup(local.id_words, lower(word), word)]), null)
-      subnet_id                  = try(join("/", [for word in split("/", cluster.subnet_id) : lookup(local.id_words, lower(word), word)]), null)
-      log_analytics_workspace_id = try(join("/", [for word in split("/", cluster.log_analytics_workspace_id) : lookup(local.id_words, lower(word), word)]), null)
+      id                         = cluster.id == null ? null : join("/", [for word in split("/", cluster.id) : lookup(local.id_words, lower(word), word)])
+      subnet_id                  = cluster.subnet_id == null ? null : join("/", [for word in split("/", cluster.subnet_id) : lookup(local.id_words, lower(word), word)])
+      log_analytics_workspace_id = cluster.log_analytics_workspace_id == null ? null : join("/", [for word in split("/", cluster.log_analytics_workspace_id) : lookup(local.id_words, lower(word), word)])
     })
   }
 }

@@ -8,10 +8,10 @@ locals {
   })
 
   # Azure writes resource ids in any case; the provider reads these words in this one alone.
-  hf_token_secret_id       = try(join("/", [for word in split("/", var.hf_token_secret_id) : lookup(local.id_words, lower(word), word)]), null)
-  model_storage_account_id = try(join("/", [for word in split("/", var.model_storage_account_id) : lookup(local.id_words, lower(word), word)]), null)
-  container_registry_ids   = [for id in var.container_registry_ids : try(join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)]), null)]
-  registry_secret_id       = try(join("/", [for word in split("/", var.registry_secret_id) : lookup(local.id_words, lower(word), word)]), null)
+  hf_token_secret_id       = var.hf_token_secret_id == null ? null : join("/", [for word in split("/", var.hf_token_secret_id) : lookup(local.id_words, lower(word), word)])
+  model_storage_account_id = var.model_storage_account_id == null ? null : join("/", [for word in split("/", var.model_storage_account_id) : lookup(local.id_words, lower(word), word)])
+  container_registry_ids   = [for id in var.container_registry_ids : id == null ? null : join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)])]
+  registry_secret_id       = var.registry_secret_id == null ? null : join("/", [for word in split("/", var.registry_secret_id) : lookup(local.id_words, lower(word), word)])
 
   id_words = {
     "microsoft.containerregistry" = "Microsoft.ContainerRegistry"
@@ -31,7 +31,7 @@ locals {
 
   locations = {
     for region, location in var.locations : region => merge(location, {
-      subnet_id = try(join("/", [for word in split("/", location.subnet_id) : lookup(local.id_words, lower(word), word)]), null)
+      subnet_id = location.subnet_id == null ? null : join("/", [for word in split("/", location.subnet_id) : lookup(local.id_words, lower(word), word)])
     })
   }
 }

@@ -8,13 +8,13 @@ locals {
   })
 
   # Azure writes resource ids in any case; the provider reads these words in this one alone.
-  hf_token_secret_id             = try(join("/", [for word in split("/", var.hf_token_secret_id) : lookup(local.id_words, lower(word), word)]), null)
-  certificate_secret_id          = try(join("/", [for word in split("/", var.certificate_secret_id) : lookup(local.id_words, lower(word), word)]), null)
-  private_dns_zone_id            = try(join("/", [for word in split("/", var.private_dns_zone_id) : lookup(local.id_words, lower(word), word)]), null)
-  capacity_reservation_group_ids = { for key, id in var.capacity_reservation_group_ids : key => try(join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)]), null) }
-  model_storage_account_id       = try(join("/", [for word in split("/", var.model_storage_account_id) : lookup(local.id_words, lower(word), word)]), null)
-  container_registry_ids         = [for id in var.container_registry_ids : try(join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)]), null)]
-  registry_secret_id             = try(join("/", [for word in split("/", var.registry_secret_id) : lookup(local.id_words, lower(word), word)]), null)
+  hf_token_secret_id             = var.hf_token_secret_id == null ? null : join("/", [for word in split("/", var.hf_token_secret_id) : lookup(local.id_words, lower(word), word)])
+  certificate_secret_id          = var.certificate_secret_id == null ? null : join("/", [for word in split("/", var.certificate_secret_id) : lookup(local.id_words, lower(word), word)])
+  private_dns_zone_id            = var.private_dns_zone_id == null ? null : join("/", [for word in split("/", var.private_dns_zone_id) : lookup(local.id_words, lower(word), word)])
+  capacity_reservation_group_ids = { for key, id in var.capacity_reservation_group_ids : key => id == null ? null : join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)]) }
+  model_storage_account_id       = var.model_storage_account_id == null ? null : join("/", [for word in split("/", var.model_storage_account_id) : lookup(local.id_words, lower(word), word)])
+  container_registry_ids         = [for id in var.container_registry_ids : id == null ? null : join("/", [for word in split("/", id) : lookup(local.id_words, lower(word), word)])]
+  registry_secret_id             = var.registry_secret_id == null ? null : join("/", [for word in split("/", var.registry_secret_id) : lookup(local.id_words, lower(word), word)])
 
   id_words = {
     "microsoft.compute"           = "Microsoft.Compute"
@@ -38,8 +38,8 @@ locals {
 
   locations = {
     for region, location in var.locations : region => merge(location, {
-      subnet_id              = try(join("/", [for word in split("/", location.subnet_id) : lookup(local.id_words, lower(word), word)]), null)
-      disk_encryption_set_id = try(join("/", [for word in split("/", location.disk_encryption_set_id) : lookup(local.id_words, lower(word), word)]), null)
+      subnet_id              = location.subnet_id == null ? null : join("/", [for word in split("/", location.subnet_id) : lookup(local.id_words, lower(word), word)])
+      disk_encryption_set_id = location.disk_encryption_set_id == null ? null : join("/", [for word in split("/", location.disk_encryption_set_id) : lookup(local.id_words, lower(word), word)])
     })
   }
 }

@@ -2,12 +2,13 @@
 """The component: what runs in the cluster of each region of the plan."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 import pulumi
 
 from inference.checks import DeploymentArgs
 from inference.compute import objects
-from inference.plan import NodePool
 
 
 class Deployment(pulumi.ComponentResource):
@@ -15,7 +16,7 @@ class Deployment(pulumi.ComponentResource):
 
     objects: Mapping[str, pulumi.Output[str]]
     """What runs in the cluster of each region, as a resource of this program."""
-    node_pools: Mapping[str, NodePool]
+    node_pools: Mapping[str, Mapping[str, Any]]
     """Nodes that the plan has in each region, by group; they are not made here."""
     region_weights: Mapping[str, int]
     """Per mille of all requests that each region is planned for."""
@@ -26,7 +27,7 @@ class Deployment(pulumi.ComponentResource):
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
         self.objects = {region: objects(args.settings, region, self).urn for region in args.fleet.regions}
-        self.node_pools = args.fleet.node_pools
+        self.node_pools = {key: asdict(pool) for key, pool in args.fleet.node_pools.items()}
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}
         self.planned_usd_per_month = args.fleet.planned_usd_per_month
         self.register_outputs({"objects": self.objects})
