@@ -92,7 +92,7 @@ def fleet_of(planned=2.0, low=1.0):
 def test_an_estate_commits_where_a_fleet_may(days, limits, purchase, counted):
     """History, terms and ways of paying count as in a fleet of one workload; what is not on demand stays as it is."""
     profile = SimpleNamespace(requests_per_minute=np.ones(days * 1440)) if days else None
-    demand = SimpleNamespace(profile=profile, window_seconds=days * 86_400.0 if days else None)
+    demand = SimpleNamespace(profile=profile, window_seconds=days * 86_400.0 if days else None, batch=None)
     stated = SimpleNamespace(workload=workload(limits=limits, purchase=purchase), demand=demand)
 
     found = hourly_uses(fleet_of(), stated)
