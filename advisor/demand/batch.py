@@ -31,6 +31,10 @@ class BatchRun:
         """Runs that start in a week."""
         return HOURS_PER_WEEK // self.every_hours
 
+    def hours_up(self, hours_per_week: int) -> int:
+        """Hours of a run in which machines are up, where they are in so many hours of the week."""
+        return hours_per_week // self.runs_per_week
+
     def times(self, factor: float) -> "BatchRun":
         """The same with so many times the items."""
         return replace(self, items=self.items * factor)

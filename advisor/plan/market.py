@@ -83,7 +83,7 @@ def hours_to_try(market: Market) -> Mapping[int, float]:
 def hours_of(market: Market) -> int:
     """Hours of a run of batch work that are planned; 0 of other work."""
     run = market.context.requirements.demand.batch
-    return 0 if run is None else market.week.classes[-1].hours_per_week // run.runs_per_week
+    return 0 if run is None else run.hours_up(market.week.classes[-1].hours_per_week)
 
 
 def in_hours(market: Market, hours: int | None) -> Market:

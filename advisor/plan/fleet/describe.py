@@ -125,7 +125,7 @@ def _batch(confirmed: Confirmed, run: BatchRun | None, cost: FleetCost) -> Batch
     if run is None:
         return None
     busiest = confirmed.formulation.problem.hours[-1]
-    machine_hours = busiest.hours_per_week // run.runs_per_week
+    machine_hours = run.hours_up(busiest.hours_per_week)
     return BatchPlan(
         items=run.planned_items(machine_hours, busiest.planned_rate),
         every_hours=run.every_hours,

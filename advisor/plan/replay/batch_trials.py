@@ -81,8 +81,8 @@ class BatchTrials(Trials):
         if Purchase.SPOT in context.requirements.workload.purchase:
             words += "; an instance on spot, where there is any, cut off half way"
         self.rehearsal = replace(self.rehearsal, minutes=run.deadline_hours * MINUTES_PER_HOUR, words=words)
-        self._ends: dict[int, Floats] = {}
-        """By the identity of a replica's times."""
+        self._ends: dict[Times, Floats] = {}
+        """End of each item of a replica, by its times."""
 
     def of(
         self,
@@ -133,7 +133,7 @@ class BatchTrials(Trials):
 
     def _hours_worked(self, formulation: Formulation) -> int:
         """Hours of a run in which machines are up."""
-        return formulation.problem.hours[-1].hours_per_week // self._run.runs_per_week
+        return self._run.hours_up(formulation.problem.hours[-1].hours_per_week)
 
     def _worked_off(
         self, formulation: Formulation, groups: Sequence[ReplayGroup], late_s: Sequence[float], items: float
@@ -171,15 +171,15 @@ class BatchTrials(Trials):
 
     def _ends_of(self, times: Times, items: float) -> Floats:
         """End of each item of a replica before an endless queue, ascending."""
-        if id(times) not in self._ends:
+        if times not in self._ends:
             count = min(math.ceil(items), MOST_SIMULATED)
             lengths = self.rehearsal.requests
             sizes, answers = (
                 np.maximum(np.resize(tokens, count), 1) for tokens in (lengths.input_tokens, lengths.output_tokens)
             )
             *_, timeline = self._timelines(times, np.zeros(count), sizes, answers, ())
-            self._ends[id(times)] = np.sort(timeline.last_s + timeline.lag_s)
-        return self._ends[id(times)]
+            self._ends[times] = np.sort(timeline.last_s + timeline.lag_s)
+        return self._ends[times]
 
     def _loses_spot(self, formulation: Formulation) -> bool:  # noqa: ARG002 - always
         return True
