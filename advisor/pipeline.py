@@ -26,11 +26,12 @@ from advisor.performance.model import PerformanceModel, load_model, shipped_mode
 from advisor.performance.served import Served
 from advisor.performance.stage import serve
 from advisor.plan.build import build_plan
+from advisor.plan.choosing import Asked
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
 from advisor.plan.market import market_of
 from advisor.plan.measured import compared
-from advisor.plan.planning import Asked, plan_routed, with_batch
+from advisor.plan.planning import plan_routed, with_batch
 from advisor.plan.problem.values import Problem
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest, catalog_for, requirements_of

@@ -16,11 +16,12 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import recommend
+from advisor.plan.choosing import Asked, recommended_fleet
 from advisor.plan.geography import in_reach
 from advisor.plan.ladder import Ladder
 from advisor.plan.market import market_of
 from advisor.plan.options import rank
-from advisor.plan.planning import Asked, plan_fleet, recommended_fleet
+from advisor.plan.planning import plan_fleet
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.targets import name_of

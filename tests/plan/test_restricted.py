@@ -10,7 +10,8 @@ from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for
-from advisor.plan.planning import Asked, Planned, plan_fleet
+from advisor.plan.choosing import Asked
+from advisor.plan.planning import Planned, plan_fleet
 from plan.generated import made, tried
 
 WITHIN = 0.98

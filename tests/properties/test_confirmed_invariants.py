@@ -19,9 +19,10 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import Extent, answer, question_for
+from advisor.plan.choosing import Asked
 from advisor.plan.geography import in_reach
 from advisor.plan.market import market_of
-from advisor.plan.planning import Asked, plan_fleet
+from advisor.plan.planning import plan_fleet
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.solve.existing import standing_of
 from advisor.plan.solve.stage import Effort, PlanningContext

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from advisor.candidates import Rejection
+from advisor.plan.choosing import recommended_fleet
 from advisor.plan.explain.why import Judged
 from advisor.plan.market import Market
-from advisor.plan.planning import recommended_fleet
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.objective import allocation_usd_per_month
 

@@ -15,13 +15,13 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.performance.link import limit_words
+from advisor.plan.choosing import likely_fleet, recommended_fleet
 from advisor.plan.explain.break_even import price_up_to
 from advisor.plan.explain.breakpoints import Outcome, first_turn, lost_after
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
 from advisor.plan.explain.perturb import with_price
 from advisor.plan.market import Market
 from advisor.plan.options import rank_rejections
-from advisor.plan.planning import likely_fleet, recommended_fleet
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.replay.confirmed import worst_share
 from advisor.plan.replay.targets import name_of

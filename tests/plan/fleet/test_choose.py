@@ -18,7 +18,8 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_for, plan_question, routed_as
-from advisor.plan.planning import ANYWHERE_NOTE, Asked, plan_fleet
+from advisor.plan.choosing import Asked
+from advisor.plan.planning import ANYWHERE_NOTE, plan_fleet
 from advisor.plan.request import PlanRequest, read_question, requirements_of
 from advisor.plan.solve.existing import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines

@@ -1,0 +1,176 @@
+"""Choosing a fleet: the simplest of the cheapest that their replays confirm, options of one type among them."""
+
+import math
+from dataclasses import dataclass, replace
+
+from advisor.plan.market import Market
+from advisor.plan.options import Ranking, Single, rank, rank_rejections
+from advisor.plan.problem.values import Infeasible, Pool
+from advisor.plan.remedies import held_to_limits, with_confirmed_budget
+from advisor.plan.replay.confirmed import Confirmed, held_to, unproven
+from advisor.plan.rungs import RungScope
+from advisor.plan.solve.stage import Formulation, formulate, narrowed
+from advisor.units import A_CENT
+
+NEAR_RATIO = 1.15
+"""A mix of accelerators costs about so much less than the cheapest single type of them, seldom more."""
+WASTED = 2
+"""Instances that a mix may save on a single type of many: one that is not full, and one that is spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Extent of the answer that is wanted."""
+
+    replayed: int = 5
+    """So many of the cheapest options are replayed."""
+    every_variant: bool = False
+    """Every precision and parallelism, not only the best of each offer and way of paying."""
+    rungs: tuple[RungScope, ...] = ()
+    """What each rung of the ladder allows; empty: no ladder."""
+    judges_today: bool = True
+    """Whether what runs today is priced and replayed too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """The fleet to recommend, and the options that it was chosen beside."""
+
+    found: Confirmed | Infeasible | None
+    """None: nothing could serve."""
+    every: Formulation
+    """What the options are chosen from."""
+    ranking: Ranking
+
+
+def recommended_fleet(market: Market) -> Confirmed | Infeasible | None:
+    """The fleet that a plan recommends; None where nothing could serve."""
+    return chosen_fleet(market, Asked()).found
+
+
+def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
+    """Fleet that a plan is likely to recommend, in a fraction of the time: for comparisons, never to be run.
+
+    The best of the cheapest fleets of one type, or a mix that is cheaper by 1 % at the headroom which these have shown;
+    neighbours of it are not looked at.
+    """
+    if not market.formulation.problem.pools:
+        return None
+    ranking = rank(market.formulation, market.validator, market.context, None, Asked().replayed)
+    found = market.validator.confirmed(known=ranking.cheapest_confirmed)
+    return market.validator.simplest(found) if isinstance(found, Confirmed) else found
+
+
+def chosen_fleet(market: Market, asked: Asked) -> Chosen:
+    """The simplest of the cheapest fleets that their replays confirm, options among them.
+
+    A budget has no part in the search: what is cheapest without one is within it, or nothing is that was found.
+    """
+    budget = market.formulation.problem.limits.max_usd_per_month
+    if budget is None:
+        return _chosen_below(market, asked, math.inf)
+    limits = replace(market.formulation.problem.limits, max_usd_per_month=None)
+    formulation = held_to_limits(market.formulation, limits)
+    validator = market.validator.within(formulation, market.context)
+    chosen = _chosen_below(replace(market, formulation=formulation, validator=validator), asked, budget)
+    market.validator.learn(validator)
+    confirmed = chosen.found
+    if (
+        isinstance(confirmed, Confirmed)
+        and confirmed.confirmation.reached
+        and confirmed.usd_per_month <= budget + A_CENT
+    ):
+        held = replace(confirmed, formulation=held_to_limits(confirmed.formulation, market.formulation.problem.limits))
+        return replace(chosen, found=held, ranking=chosen.ranking.within(budget, market.formulation))
+    limited = market.validator.confirmed(refined=True) if formulation.problem.pools else None
+    if limited is None:
+        return chosen
+    refused = with_confirmed_budget(limited, confirmed, market.formulation)
+    if isinstance(confirmed, Confirmed):
+        rejections = chosen.ranking.within(budget, market.formulation).rejections
+    else:
+        rejections = rank_rejections(market.formulation)
+    return Chosen(refused, market.formulation, Ranking((), tuple(rejections)))
+
+
+def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
+    """The same without a budget, but that a simpler fleet costs no more than an amount."""
+    context, formulation, validator = market.context, market.formulation, market.validator
+    every = formulation
+    if asked.every_variant and formulation.problem.pools:
+        every = formulate(context, narrowed(market.supply, market.workload), market.week, every=True)
+        every = held_to_limits(every, formulation.problem.limits)
+
+    def ranked(fleet: Confirmed | None) -> Ranking:
+        return rank(every, validator, context, fleet, asked.replayed, every_variant=asked.every_variant)
+
+    ranking = ranked(None)
+    found = validator.confirmed(known=ranking.cheapest_confirmed, refined=True) if formulation.problem.pools else None
+    if not isinstance(found, Confirmed):
+        return Chosen(found, formulation, Ranking((), rank_rejections(formulation)))
+    limit_usd = found.usd_per_month - A_CENT
+    unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
+    if unknown or validator.is_exact or validator.carried_beyond(found):
+        ranking = ranked(found)
+    cheapest = _of_other_accelerators(market, _cheaper(market, found, ranking, every), ranking, every)
+    best = validator.simplest(cheapest, most_usd=most_usd)
+    return Chosen(best, every, ranking.with_fleet(best))
+
+
+def _of_other_accelerators(market: Market, found: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
+    """A fleet, or a cheaper one of other accelerators alone: a search ends near the fleets that it began with.
+
+    It is looked for where a single type of them (``every`` has the ranked types) is near enough for a mix to cost less,
+    and not in haste.
+    """
+    if not market.context.effort.in_full:
+        return found
+    sources = {**market.formulation.pool_set.sources, **every.pool_set.sources, **found.formulation.pool_set.sources}
+
+    def chip(pool: Pool) -> str:
+        return sources[pool.key].served.candidate.accelerator.name
+
+    used = {chip(allocation.pool) for allocation in found.solution.allocations}
+    others_singles = (single for single in ranking.singles if chip(single.pool) not in used)
+    if not found.confirmation.reached or not any(_is_near(single, found) for single in others_singles):
+        return found
+    others = market.formulation.of(pool for pool in market.formulation.problem.pools if chip(pool) not in used)
+    if not others.problem.pools:
+        return found
+    validator = market.validator.within(others, market.context)
+    single = rank(others, validator, market.context, None, 1).cheapest_confirmed
+    other = validator.confirmed(single, refined=True)
+    if isinstance(other, Infeasible) or not other.confirmation.reached:
+        return found
+    return other if other.usd_per_month < found.usd_per_month - A_CENT else found
+
+
+def _is_near(single: Single, found: Confirmed) -> bool:
+    """Whether a mix with a single type may cost less than a fleet, if it carries as much beyond the closed form.
+
+    With few instances it costs little less because none of its parts is idle; with many there is little that is.
+    """
+    saved_ratio = min(1 - 1 / NEAR_RATIO, WASTED / max(single.instances))
+    carried = found.confirmation.headroom_factor if single.confirmed is None else 1.0
+    return single.usd_per_month * (1 - saved_ratio) * min(carried, 1.0) <= found.usd_per_month
+
+
+def _cheaper(market: Market, found: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
+    """The fleet, or an option that its replay confirms at less, or a cheaper fleet of that one's machines.
+
+    A proof is of what the search found, which is then not the cheapest fleet.
+    """
+    confirmed = [single.confirmed for single in ranking.singles if single.confirmed is not None]
+    best = min(confirmed, key=lambda confirmed: confirmed.usd_per_month, default=found)
+    if best is found or (found.confirmation.reached and best.usd_per_month >= found.usd_per_month - A_CENT):
+        return found
+    stand = best.solution.allocations[0].pool.stand
+    own = every.of(pool for pool in every.problem.pools if pool.stand == stand)
+    again = market.validator.within(own, market.context).confirmed(best, refined=True)
+    if (
+        isinstance(again, Confirmed)
+        and again.confirmation.reached
+        and again.usd_per_month < best.usd_per_month - A_CENT
+    ):
+        best = again
+    return unproven(held_to(best, found.solution.bound_usd_per_month))
