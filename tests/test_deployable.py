@@ -390,13 +390,13 @@ def test_rows_name_what_the_generator_knows():
 
 def test_each_machine_of_a_cluster_has_a_pool_that_sells_what_is_planned():
     """A row says what makes its nodes; ways of paying that it has no words for are refused beforehand."""
-    clusters = [one for one in MACHINES if FACTS.target(one.provider, one.name) == KUBERNETES.name]
-    assert {one.provider for one in clusters} == {row.provider for row in FACTS.node_pools}
-    for one in clusters:
-        pool = FACTS.node_pool(one.provider, one.name)
+    clusters = [machine for machine in MACHINES if FACTS.target(machine.provider, machine.name) == KUBERNETES.name]
+    assert {machine.provider for machine in clusters} == {row.provider for row in FACTS.node_pools}
+    for machine in clusters:
+        pool = FACTS.node_pool(machine.provider, machine.name)
         assert pool is not None
-        assert "spot" in FACTS.purchases(one.provider, one.name) or pool.spot
-        assert "\\" not in pool.expanded(pool.command, one.name)
+        assert "spot" in FACTS.purchases(machine.provider, machine.name) or pool.spot
+        assert "\\" not in pool.expanded(pool.command, machine.name)
 
 
 @pytest.mark.parametrize(

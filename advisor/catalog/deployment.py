@@ -46,13 +46,13 @@ class NodePool:
     label: OptionalText
     """Label that the service itself gives to nodes of the type, as ``key=value``; "": none."""
     command: str
-    """What makes the pool; what is filled in stands after ``$``."""
+    """Command that makes the pool; what is filled in stands after ``$``."""
     spot: OptionalText
     """Added to the command for nodes that the provider may take back; "": it sells none."""
     autoscaling: OptionalText
     """How the pool follows its pods; "": by the command."""
     devices: str
-    """What offers the accelerators to pods."""
+    """Software that offers the accelerators to pods."""
     provenance: Provenance
 
     def expanded(self, text: str, instance_type: str) -> str:
@@ -79,7 +79,7 @@ class DeploymentFacts:
     limits: Mapping[tuple[str, str], Limit]
     """By (engine, target or family; name of the limit)."""
     node_pools: Sequence[NodePool] = ()
-    """Of providers whose clusters code is written for, and not their nodes."""
+    """Node pools of providers whose clusters code is written for, and not their nodes."""
     _matching: dict[tuple[str, str], tuple[MachineSupport, ...]] = field(default_factory=dict)
     _support: dict[tuple[str, str], MachineSupport | None] = field(default_factory=dict)
 

@@ -31,11 +31,11 @@ class Fill:
 
     run: BatchRun
     items: float
-    """Of a run, with growth."""
+    """Items of a run, with growth."""
     weight: float
     """Requests that an item counts for."""
     requests: Forecast
-    """Of the requests alone."""
+    """Forecast of the requests alone."""
     idle_items: float
     """Items of the run with the least room that the fleet for the requests alone has idle capacity for."""
     alone_usd_per_month: float

@@ -195,7 +195,7 @@ class BatchPlan:
     """The same as the replay finds it, with one instance of spot interrupted, or at the rates that other requests leave
     idle; None: not by the deadline."""
     usd_per_1000_items: float
-    """Of the fleet; beside other requests of what it costs more than for these alone."""
+    """Cost of the fleet by its items; beside other requests of what it costs more than for these alone."""
     idle_items: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Items of a run that the fleet for other requests alone has idle capacity for; None: nothing else is served."""
 

@@ -27,12 +27,12 @@ def files_of(name, language=Language.TERRAFORM, **changes):
 
 def deployments(files):
     """Deployment → its pods, of all regions."""
-    found = {}
+    deployments = {}
     for path, text in files.items():
         if re.fullmatch(r"kubernetes/[^/]+/[^/]+\.yaml", path) and not path.endswith("kustomization.yaml"):
             objects = [document for document in yaml.safe_load_all(text) if document]
-            found |= {one["metadata"]["name"]: one["spec"] for one in objects if one["kind"] == "Deployment"}
-    return found
+            deployments |= {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Deployment"}
+    return deployments
 
 
 @pytest.mark.parametrize("name", _NAMES)
@@ -68,7 +68,7 @@ def test_pods_are_kept_to_the_nodes_that_the_command_labels(name):
 def test_pods_select_the_type_where_the_provider_labels_it():
     """Nebius labels nodes by their platform; instances that join a cluster by hand have no such label."""
     spot = [spec["template"]["spec"]["nodeSelector"] for spec in deployments(files_of("kubernetes-spot")).values()]
-    assert sorted(one[_LABEL] for one in spot) == ["gpu-h100-sxm", "gpu-h100-sxm", "gpu-h200-sxm"]
+    assert sorted(labels[_LABEL] for labels in spot) == ["gpu-h100-sxm", "gpu-h100-sxm", "gpu-h200-sxm"]
     (gaudi,) = deployments(files_of("kubernetes-gaudi")).values()
     assert set(gaudi["template"]["spec"]["nodeSelector"]) == {NODE_LABEL}
 

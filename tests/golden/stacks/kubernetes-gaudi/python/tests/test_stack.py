@@ -32,10 +32,10 @@ class StackTest(unittest.TestCase):
 
     def test_each_region_has_its_kustomization(self) -> None:
         """One of each region of the plan, in the cluster of its context."""
-        found = [one["directory"] for one in inputs_of(self.resources, "kustomize/v2:Directory")]
-        self.assertEqual(sorted(found), sorted(f"./kubernetes/{region}" for region in FLEET.regions))
-        contexts = [one["context"] for one in inputs_of(self.resources, "pulumi:providers:kubernetes")]
-        self.assertEqual(sorted(contexts), sorted(one.context for one in SETTINGS.clusters.values()))
+        directories = [inputs["directory"] for inputs in inputs_of(self.resources, "kustomize/v2:Directory")]
+        self.assertEqual(sorted(directories), sorted(f"./kubernetes/{region}" for region in FLEET.regions))
+        contexts = [inputs["context"] for inputs in inputs_of(self.resources, "pulumi:providers:kubernetes")]
+        self.assertEqual(sorted(contexts), sorted(cluster.context for cluster in SETTINGS.clusters.values()))
 
     def test_pools_have_room_for_the_planned_nodes(self) -> None:
         """As many in the busiest hours as may be there, and no fewer than in the quietest."""
