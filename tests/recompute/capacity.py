@@ -25,9 +25,14 @@ def zones_of(group):
     return zone_count(group["provider"], group["region"], group["instance_type"])
 
 
-def whole(groups, at, *, without=None):
+def whole(groups, at, *, without=None, rate="planned_rate"):
     """Requests per second of all instances in an hour class."""
-    return sum(group["instances"][at] * group["planned_rate"] for group in groups if group["purchase"] != without)
+    return sum(group["instances"][at] * group[rate] for group in groups if group["purchase"] != without)
+
+
+def left(groups, at, lost_rate):
+    """The same of what is left after a failure, each with requests of every kind in proportion."""
+    return whole(groups, at, rate="mix_rate") - lost_rate
 
 
 def lost(groups, at):
@@ -37,7 +42,7 @@ def lost(groups, at):
         if group["instances"][at]:
             pools.setdefault(pool(group), []).append(group)
     for key, members in pools.items():
-        first, rate = members[0], members[0]["planned_rate"]
+        first, rate = members[0], members[0]["mix_rate"]
         found[f"one instance of {key}"] = rate
         count = sum(group["instances"][at] for group in members)
         zone = f"one zone of {first['provider']}/{first['region']}"
@@ -51,12 +56,12 @@ def lost(groups, at):
 
 def failures(groups, week):
     """Failure → share of the planned rate that is left in the hours that it hits hardest."""
-    left = {}
+    ratios = {}
     for at, planned in enumerate(week.planned):
         for name, rate in lost(groups, at).items() if planned else ():
-            ratio = (whole(groups, at) - rate) / planned
-            left[name] = min(left.get(name, ratio), ratio)
-    return left
+            ratio = left(groups, at, rate) / planned
+            ratios[name] = min(ratios.get(name, ratio), ratio)
+    return ratios
 
 
 def wanted_without(name, limits):
@@ -76,25 +81,15 @@ def faults(groups, week, limits, *, to_zero, alike):
             yield f"class {at}: {float(whole(groups, at))} requests/s are carried of {float(planned)}"
         if not planned:
             continue
-        for name, rate in lost(groups, at).items() if alike else ():
-            if whole(groups, at) - rate < wanted_without(name, limits) * load:
-                yield f"class {at}: without {name} {float(whole(groups, at) - rate)} of {float(planned)} are left"
+        for name, rate in lost(groups, at).items():
+            if name.startswith("spot") and not alike:
+                continue
+            if left(groups, at, rate) < wanted_without(name, limits) * load:
+                yield f"class {at}: without {name} {float(left(groups, at, rate))} of {float(planned)} are left"
         base = Fraction(str(limits["on_demand_base_ratio"]))
         if whole(groups, at, without="spot") < base * load:
             yield f"class {at}: less than {float(base)} of the load is off spot"
     yield from counted_faults(groups, week, limits, to_zero=to_zero)
-
-
-def printed_faults(printed, limits):
-    """The same of what a plan says that failures leave.
-
-    Where requests are not alike to the router, what is left depends on how it sends them to the others, which the
-    planned rates of the whole fleet do not say; what is left of spot is then for the replay alone to judge.
-    """
-    for name, left in printed.items():
-        wanted = wanted_without(name, limits) * (1 - EPSILON)
-        if not name.startswith("spot") and Fraction(str(left)) < wanted:
-            yield f"without {name} {left} of the load are left, and {float(wanted)} has to be"
 
 
 def least_alone(group, week, limits):

@@ -119,7 +119,7 @@ def _layout(group, document):
     """A group with what its recomputation needs."""
     targets = document["workload"]["slo"]
     answer = document["question"]["demand"]["output_tokens"]["mean"]
-    longest = Fraction(3600)
+    planned, longest = group["planned_requests_per_second_per_instance"], Fraction(3600)
     if targets["tpot_p95_ms"]:
         first = targets["ttft_p95_ms"] or targets["e2e_p95_ms"] or 3_600_000
         longest = (Fraction(str(first)) + Fraction(str(answer)) * Fraction(str(targets["tpot_p95_ms"]))) / 1000
@@ -128,7 +128,8 @@ def _layout(group, document):
         "usd_per_hour": Fraction(str(group["instance_usd_per_hour"])),
         "weights_gib": Fraction(str(group["weights_gib"])),
         "checkpoint_gib": Fraction(str(group["checkpoint_gib"])),
-        "planned_rate": Fraction(str(group["planned_requests_per_second_per_instance"])),
+        "planned_rate": Fraction(str(planned)),
+        "mix_rate": Fraction(str(group.get("mix_requests_per_second_per_instance", planned))),
         "longest_answer_s": longest,
     }
 
@@ -268,8 +269,7 @@ def _capacity(seen, document, week, groups):
     own = capacity.failures(groups, week)
     printed = {failure["of"]: failure["left_ratio"] for failure in fleet["failures"]}
     seen.equal("failures", sorted(printed), sorted(own))
-    seen.found += [f"fleet: {fault}" for fault in capacity.printed_faults(printed, workload["limits"])]
-    for name in printed.keys() & own.keys() if alike else ():
+    for name in printed.keys() & own.keys():
         seen.ratio(f"failure of {name}", printed[name], max(own[name], 0))
     for at in range(len(week.planned)):
         shares = sum(Fraction(str(group["request_shares"][at])) for group in groups)

@@ -87,6 +87,18 @@ def test_a_number_that_is_changed_is_found(kind):
     assert any(told in difference for difference in found)
 
 
+def test_what_a_failure_leaves_is_recomputed_where_users_are_in_two_places():
+    """Each instance then carries another rate of the mix than is planned of it."""
+    plan = copy.deepcopy(plan_of(QUESTIONS["a commitment of users in two places"]))
+    assert all("mix_requests_per_second_per_instance" in group for group in plan["fleet"]["groups"])
+    plan["fleet"]["failures"][0]["left_ratio"] *= 1.001
+
+    found, _ = differences(plan)
+
+    assert len(found) == 1
+    assert "failure of" in found[0]
+
+
 def test_the_second_implementation_shares_no_line_with_the_product():
     """Its modules import nothing of the product."""
     for name in ("facts", "memory", "money", "capacity", "differences"):

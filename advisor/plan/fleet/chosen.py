@@ -49,6 +49,10 @@ class FleetGroup(Layout):
     """Largest rate that one replica sustains within the SLO under random arrivals."""
     planned_requests_per_second_per_instance: float | None = None
     """What one instance is planned to carry: after bursts, network and what the replay asked for."""
+    mix_requests_per_second_per_instance: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Rate of one instance for all its places and lengths in their proportion, which failures are counted with.
+
+    None: the planned one."""
     limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Limit that keeps a replica below what its accelerators sustain: ``network 2.5 Gbit/s``; "": none."""
     uncounted_gbit_per_second: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)

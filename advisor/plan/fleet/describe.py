@@ -270,7 +270,7 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
     source = formulation.pool_set.sources[pool.key]
     part = group_part(confirmed.solution, allocation)
     risk = hazard(context.catalog.spot_risk(source.offer)) if tariff.paid is PurchaseOption.SPOT else None
-    planned = confirmed.planned_rates()[name_of(allocation)]
+    planned, mix = confirmed.planned_rates()[name_of(allocation)], mix_rate(formulation.problem, pool)
     shares = tuple((share @ formulation.problem.parts * part).tolist())
     busiest = formulation.problem.hours[-1].planned_rate * shares[-1] / max(allocation.instances[-1], 1)
     return FleetGroup(
@@ -283,6 +283,7 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
         bucket_shares=tuple((share[-1] * part[-1]).tolist()) if formulation.bucket_edges else (),
         requests_per_second_per_replica=source.served.requests_per_second_per_replica,
         planned_requests_per_second_per_instance=planned,
+        mix_requests_per_second_per_instance=None if mix == planned else mix,
         limited_by=limit_words(source.served.candidate, planned, context.requirements),
         uncounted_gbit_per_second=uncounted_gbit_per_second(source.served.candidate, busiest, context.requirements),
         not_generated=without_code(source.offer.provider, context.catalog),
