@@ -455,3 +455,10 @@ def test_an_index_beside_searches(tmp_path):
 
     assert plan.fleet.batch.finished_hours <= 10
     assert plan.fleet.confirmed.reached
+
+
+def test_levers_know_that_all_of_it_may_wait(tmp_path, run_advisor):
+    """A batch tier of a service is said for all of the work."""
+    (tmp_path / "workload.yaml").write_text(json.dumps(SUMMARIES))
+    told = " ".join(run_advisor("levers", str(tmp_path / "workload.yaml"), "--verbose").stdout.split())
+    assert "all of it may wait: a batch tier at half of the list price" in told

@@ -111,7 +111,7 @@ class _Pricing:
         requirements = self._without.requirements
         together = self._compared(combination.plan, combination.pulled)
         levers = [self._in_combination(lever, combination, _regions(together)) for lever in priced.values()]
-        cache_usd = combination.plan.cache_usd_per_month
+        cache_usd, waits = combination.plan.cache_usd_per_month, requirements.demand.batch is not None
         services = self._services(combination.plan, cache_usd)
         return LeverReport(
             workload=requirements.workload.name,
@@ -123,7 +123,7 @@ class _Pricing:
             levers=tuple(sorted(levers, key=_by_worth)),
             together=together,
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
-            unpriced=tuple(self._unpriced({**reasons, **_of_services(services, cache_usd)})),
+            unpriced=tuple(self._unpriced({**reasons, **_of_services(services, cache_usd, all_may_wait=waits)})),
             services=services,
             path=requirements.workload.path.as_posix(),
             unit=requirements.demand.unit,
@@ -288,19 +288,20 @@ def _of_every_workload(entry: LeverEntry) -> Reason | None:
     return Reason(ReasonCode(entry.code), entry.why_unpriced) if entry.why_unpriced else None
 
 
-def _of_services(services: Sequence[TokenApi], cache_usd: float) -> Mapping[str, Reason]:
+def _of_services(services: Sequence[TokenApi], cache_usd: float, *, all_may_wait: bool) -> Mapping[str, Reason]:
     """Reasons of levers that take the place of the fleet: prices of services that sell the same tokens."""
     if not services:
         return {}
     cheapest, usd = services[0].name, services[0].total_usd_per_month
     batch = (usd - cache_usd) * _BATCH_RATIO + cache_usd
-    waiting = f"if all may, a batch tier at half of the list price would ask ${batch:,.2f} of ${usd:,.2f}"
+    tier = f"a batch tier at half of the list price would ask ${batch:,.2f} of ${usd:,.2f}"
+    waiting = Reason(ReasonCode.FIGURE_MISSING, f"which requests may wait is not known: if all may, {tier}")
     return {
         "token_service": Reason(
             ReasonCode.BESIDE_THE_FLEET,
             f"it keeps no latency target: {cheapest} asks ${usd:,.2f} a month for what the plan with all levers serves",
         ),
-        "token_tiers": Reason(ReasonCode.FIGURE_MISSING, f"which requests may wait is not known: {waiting}"),
+        "token_tiers": Reason(ReasonCode.BESIDE_THE_FLEET, f"all of it may wait: {tier}") if all_may_wait else waiting,
     }
 
 
