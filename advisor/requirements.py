@@ -19,7 +19,7 @@ from advisor.workload.holds import check_holds, check_known, unsold_holds
 from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
 from advisor.workload.scope import in_scope, scope_notes
-from advisor.workload.values import DEFAULT_PRECISIONS, WIDE_PRECISIONS, Deployment, Workload
+from advisor.workload.values import DEFAULT_PRECISIONS, WIDE_PRECISIONS, DeclaredDemand, Deployment, Workload
 
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
@@ -247,7 +247,8 @@ def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:
         raise _beyond_model(workload, model.name, demand, limit)
     if workload.context_tokens is not None:
         return _stated_context(workload.context_tokens, workload, model, demand)
-    margin = 1.0 if demand.requests is not None else CONTEXT_MARGIN
+    is_spread = isinstance(workload.demand, DeclaredDemand) and workload.demand.is_spread
+    margin = 1.0 if demand.requests is not None or is_spread else CONTEXT_MARGIN
     steps = -(-int(longest * margin) // CONTEXT_STEP_TOKENS)
     wanted = steps * CONTEXT_STEP_TOKENS
     return wanted if limit is None else min(wanted, limit)

@@ -108,10 +108,10 @@ class Field:
         for index, node in enumerate(nodes):
             yield Field(node, f"{self.name}[{index}]", self.path)
 
-    def text(self) -> str:
-        """A non-empty string."""
+    def text(self, what: str = "text") -> str:
+        """A non-empty string, which is to be read as something."""
         if not isinstance(self.node, yaml.ScalarNode):
-            self.fail(f"expected text, found {_KIND[type(self.node)]}", f"write {self.name}: value")
+            self.fail(f"expected {what}, found {_KIND[type(self.node)]}", f"write {self.name}: value")
         if self.node.tag == "tag:yaml.org,2002:null" or not self.node.value.strip():
             self.fail("the value is empty", "give it a value, or take the key out")
         return str(self.node.value).strip()
@@ -133,7 +133,7 @@ class Field:
 
     def number(self, minimum: float, *, exclusive: bool = False, maximum: float = float("inf")) -> float:
         """A finite number in a range."""
-        text = self.text()
+        text = self.text("a number")
         value = self._parse(float, text, "a number")
         low_enough = value > minimum if exclusive else value >= minimum
         if not (low_enough and value <= maximum and value != float("inf")):
@@ -144,7 +144,7 @@ class Field:
 
     def count(self, minimum: int, maximum: int = MOST) -> int:
         """A whole number from *minimum* to *maximum*."""
-        text = self.text()
+        text = self.text("a whole number")
         value = self._parse(int, text, "a whole number")
         if not minimum <= value <= maximum:
             top = "" if maximum == MOST else f" and at most {maximum:,}"

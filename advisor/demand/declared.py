@@ -5,26 +5,34 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.demand.batch import BatchRun
-from advisor.demand.values import ArrivalRate, Demand, DemandProfile, TokenHistogram, TokenQuantiles
+from advisor.demand.values import ArrivalRate, Demand, DemandProfile, TokenHistogram, TokenQuantiles, Unit
 from advisor.units import SECONDS_PER_HOUR
 
+_SPREAD_UNITS = frozenset({Unit.TOKENS, Unit.TEXTS, Unit.AUDIO})
+"""Units whose lengths can be declared by their quantiles."""
 
-def declared_demand(mean: float, peak: float, input_tokens: float, output_tokens: float) -> Demand:
+
+def declared_demand(
+    mean: float, peak: float, input_tokens: float, output_tokens: float, unit: Unit = Unit.TOKENS
+) -> Demand:
     """Demand as the user states it: every request of the same length.
 
     Args:
         mean: requests per second on average.
         peak: requests per second in the busiest minute.
-        input_tokens: prompt tokens of a request.
-        output_tokens: generated tokens of a request.
+        input_tokens: prompt tokens of a request, or the size of its items.
+        output_tokens: generated tokens of a request, or its items.
+        unit: of the size.
     """
-    return one_size_demand(
+    better = "so state p50 and p95, or a trace" if unit in _SPREAD_UNITS else "so a trace is better"
+    demand = one_size_demand(
         ArrivalRate(mean=mean, p50=mean, p95=peak, p99=peak, peak=peak),
         (input_tokens, output_tokens),
         "declared in the workload",
-        ("every request is taken to have the stated lengths: lengths that vary need more, so a trace is better",),
+        (f"every request is taken to have the stated lengths: lengths that vary need more, {better}",),
         None,
     )
+    return replace(demand, unit=unit)
 
 
 def batch_demand(run: BatchRun, input_tokens: float, output_tokens: float) -> Demand:

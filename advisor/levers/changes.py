@@ -243,7 +243,8 @@ def _prompt(question: PlanRequest, shorter: float | None, what: str = "prompts")
         return Reason(ReasonCode.FIGURE_MISSING, why)
     workload = question.workload
     declared = workload.demand if isinstance(workload.demand, DeclaredDemand) else None
-    tokens = declared.input_tokens if declared and workload.prompt_times == 1 else None
+    is_one_length = declared is not None and declared.size_spread is None and workload.prompt_times == 1
+    tokens = declared.input_tokens if declared and is_one_length else None
     measured = f"prompt_times: {significant(workload.prompt_times * (1 - shorter)):g}"
     return Change(
         f"{what} {shorter:.0%} shorter",

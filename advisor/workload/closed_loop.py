@@ -1,11 +1,15 @@
 """Declared demand → requests per second, of users who wait for each answer and of batch work too."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+
+import numpy as np
 
 from advisor.demand.batch import BatchBeside, BatchRun
 from advisor.demand.declared import batch_demand, declared_demand
-from advisor.demand.values import Demand, Unit
+from advisor.demand.stated_lengths import LengthSpread
+from advisor.demand.values import Demand, Floats, TokenHistogram, TokenQuantiles, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.units import HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR
@@ -37,8 +41,52 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Mode
             where=workload.where("demand.declared"),
             hint=f"give peak_requests_per_second: {mean:.4g} or more, or take it out",
         )
-    demand = replace(declared_demand(mean, peak, size, items), unit=unit)
+    demand = declared_demand(mean, peak, size, items, unit)
+    if declared.is_spread:
+        demand = _of_lengths(demand, declared, workload, model)
     return demand.with_notes(note) if note else demand
+
+
+def _of_lengths(demand: Demand, declared: DeclaredDemand, workload: Workload, model: Model) -> Demand:
+    """The same requests in the lengths that are stated by their quantiles, prompts and answers independent."""
+    size, answer = declared.size_spread, declared.output_spread
+    if answer is not None and model.max_context_tokens is not None:
+        answer = answer.within(model.max_context_tokens)
+    outputs, output_tokens = _cells(demand.output_tokens, answer, float)
+
+    def size_of(length: float) -> float:
+        return declared_size(declared.of_length(length), model, workload)[1][0]
+
+    if size is not None and demand.unit is not Unit.AUDIO and model.max_context_tokens is not None:
+        beside = output_tokens.max if demand.unit is Unit.TOKENS else declared.size.query_tokens or 0.0
+        size = size.within(model.max_context_tokens - beside)
+    inputs, input_tokens = _cells(demand.input_tokens, size, size_of)
+    tokens = TokenHistogram(
+        np.repeat(inputs[0], outputs[0].size),
+        np.tile(outputs[0], inputs[0].size),
+        np.outer(inputs[1], outputs[1]).ravel(),
+    )
+    note = "lengths are log-normal through the stated p50 and p95" + (
+        ", prompts and answers independent of each other" if demand.unit is Unit.TOKENS else ""
+    )
+    return replace(
+        demand,
+        tokens=tokens,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        longest_request_tokens=input_tokens.max + output_tokens.max,
+        notes=(f"{note}: a trace is better",),
+    )
+
+
+def _cells(
+    one_length: TokenQuantiles, spread: LengthSpread | None, size_of: Callable[[float], float]
+) -> tuple[tuple[Floats, Floats], TokenQuantiles]:
+    """Sizes of cells with their shares of the requests, and the quantiles of both."""
+    if spread is None:
+        return (np.array([one_length.mean]), np.array([1.0])), one_length
+    lengths, shares = spread.points()
+    return (np.array([size_of(length) for length in lengths]), shares), spread.quantiles(size_of)
 
 
 def batch_run(work: BatchWork) -> BatchRun:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
-from advisor.units import MS_PER_SECOND
-from advisor.workload.batch_fields import BATCH_KEYS, read_batch
+from advisor.workload.batch_fields import BATCH_KEYS
+from advisor.workload.declared_fields import DECLARED_KEYS, RATE, read_batch_work, read_declared
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 from advisor.workload.planning_fields import (
     LIMIT_KEYS,
@@ -28,7 +28,6 @@ from advisor.workload.values import (
     DemandSource,
     Deployment,
     Limits,
-    OnePassSize,
     Routing,
     Scaling,
     Slo,
@@ -57,15 +56,6 @@ _TIMES = "times"
 _MOST_TIMES = 1e6
 _PROMPT_TIMES = "prompt_times"
 _BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon", _TIMES, _PROMPT_TIMES)
-_RATE = "requests_per_second"
-_USERS = "concurrent_users"
-_IMAGES = "images"
-_IMAGE_KEYS = ("count", "width", "height")
-_SIZE_KEYS = ("documents", "tokens_per_document", "query_tokens", "audio_seconds", _IMAGES, "steps", "rows")
-"""Of requests to models that answer in one pass."""
-_TOKEN_KEYS = ("input_tokens", "output_tokens")
-_DECLARED_KEYS = (_RATE, "peak_requests_per_second", _USERS, "think_time", *_TOKEN_KEYS, *_SIZE_KEYS)
-_BATCH_KEYS = (*BATCH_KEYS, *_TOKEN_KEYS, *_SIZE_KEYS)
 _SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
 _CLOUDWATCH_KEYS = ("region", "profile", "endpoint", "hosts", *RECORDED_KEYS)
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase", "measured")
@@ -77,9 +67,6 @@ _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
 _MAX_NAME_LENGTH = 100
-_MOST_TOKENS = 1e9
-_MOST_ITEMS = 10_000
-_MOST_PIXELS = 16_384
 DEFAULT_HORIZON_DAYS = 30.0
 _ELSEWHERE: Mapping[str, str] = {
     key: level
@@ -88,7 +75,7 @@ _ELSEWHERE: Mapping[str, str] = {
         (_EVERY_SLO_KEY, "under slo"),
         (_BESIDE_SOURCE, "under demand"),
         (BATCH_KEYS, "under demand.batch"),
-        (_DECLARED_KEYS, "under demand.declared"),
+        (DECLARED_KEYS, "under demand.declared"),
         (SCALING_KEYS, "under scaling"),
         (LIMIT_KEYS, "under limits"),
     )
@@ -176,7 +163,7 @@ def _slo(field: Field | None) -> Slo:
     fields = field.mapping(_EVERY_SLO_KEY, _ELSEWHERE)
     if _SAMPLE_RATE in fields:
         fields[_SAMPLE_RATE].fail(
-            "the rate to serve is the demand, not a target", f"state it as {_RATE} under demand.declared"
+            "the rate to serve is the demand, not a target", f"state it as {RATE} under demand.declared"
         )
     targets = {key: fields[key].duration_ms() if key in fields else None for key in _SLO_KEYS}
     latency_ms, percentile = _latency(field, fields)
@@ -211,9 +198,9 @@ def _demand(field: Field) -> DemandSource:
         field.fail("demand needs exactly one source", f"{verb} one of: {', '.join(choice)}")
     (kind, source), *_ = sources.items()
     if kind == "declared":
-        return _declared(source)
+        return read_declared(source)
     if kind == _BATCH:
-        return _batch(source)
+        return read_batch_work(source, _ELSEWHERE)
     if kind == "samples":
         return _samples(source, cache_is_stated=_HIT_RATIO in _beside(field))
     if kind == "prometheus":
@@ -233,7 +220,7 @@ def _batch_beside(field: Field | None, *, is_stated: bool) -> DeclaredDemand | N
     sources = {} if field is None else _sources(field)
     if _BATCH not in sources or (is_stated and len(sources) == 1):
         return None
-    return _batch(sources[_BATCH])
+    return read_batch_work(sources[_BATCH], _ELSEWHERE)
 
 
 def _sources(field: Field) -> dict[str, Field]:
@@ -287,75 +274,12 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
     return replace(given, cache_is_stated=is_stated)
 
 
-def _declared(field: Field) -> DeclaredDemand:
-    fields = field.mapping(_DECLARED_KEYS)
-    missing = [key for key in _TOKEN_KEYS if key not in fields]
-    if missing and not any(key in fields for key in (*_SIZE_KEYS, "input_tokens", _RATE, _USERS)):
-        field.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {field.name}")
-    if (_RATE in fields) == (_USERS in fields):
-        field.fail(f"demand.declared needs either {_RATE} or {_USERS}", "keep one of them")
-    if "think_time" in fields and _USERS not in fields:
-        fields["think_time"].fail(f"it goes with {_USERS}", f"take it out, or state {_USERS} in place of {_RATE}")
-    rate = fields[_RATE].number(0, exclusive=True) if _RATE in fields else None
-    peak_field = fields.get("peak_requests_per_second")
-    lengths = _lengths(fields)
-    return DeclaredDemand(
-        requests_per_second=rate,
-        peak_requests_per_second=peak_field.number(rate or 0.0) if peak_field else rate,
-        input_tokens=lengths["input_tokens"],
-        output_tokens=lengths["output_tokens"],
-        concurrent_users=fields[_USERS].number(0, exclusive=True) if _USERS in fields else None,
-        think_time_seconds=fields["think_time"].duration_ms() / MS_PER_SECOND if "think_time" in fields else None,
-        size=_one_pass_size(fields),
-    )
-
-
-def _batch(field: Field) -> DeclaredDemand:
-    """Batch work, its items of one size."""
-    fields = field.mapping(_BATCH_KEYS, _ELSEWHERE)
-    return DeclaredDemand(
-        requests_per_second=None,
-        peak_requests_per_second=None,
-        **_lengths(fields),
-        size=_one_pass_size(fields),
-        batch=read_batch(field, fields),
-    )
-
-
 def _check_batch(fields: Mapping[str, Field]) -> None:
     """Refuse what batch work cannot be held to."""
     if "slo" in fields:
         fields["slo"].fail("the target of batch work is its deadline", "take slo out")
     if "scaling" in fields:
         fields["scaling"].fail("machines of batch work run in its hours alone", "take scaling out")
-
-
-def _lengths(fields: Mapping[str, Field]) -> dict[str, float | None]:
-    """Tokens of a request, as far as they are stated."""
-    return {key: fields[key].number(1, maximum=_MOST_TOKENS) if key in fields else None for key in _TOKEN_KEYS}
-
-
-def _one_pass_size(fields: Mapping[str, Field]) -> OnePassSize:
-    """Size of a request in the unit of a model that answers in one pass, as far as it is stated."""
-    images = fields[_IMAGES].mapping(_IMAGE_KEYS) if _IMAGES in fields else {}
-
-    def number(key: str) -> float | None:
-        return fields[key].number(0, exclusive=True, maximum=_MOST_TOKENS) if key in fields else None
-
-    def count(fields: Mapping[str, Field], key: str, most: int) -> int | None:
-        return fields[key].count(1, most) if key in fields else None
-
-    return OnePassSize(
-        documents=count(fields, "documents", _MOST_ITEMS),
-        tokens_per_document=number("tokens_per_document"),
-        query_tokens=number("query_tokens"),
-        audio_seconds=number("audio_seconds"),
-        images=count(images, "count", _MOST_ITEMS),
-        width=count(images, "width", _MOST_PIXELS),
-        height=count(images, "height", _MOST_PIXELS),
-        steps=count(fields, "steps", _MOST_ITEMS),
-        rows=count(fields, "rows", _MOST_ITEMS),
-    )
 
 
 def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:

@@ -1,11 +1,13 @@
 """Values of the workload file."""
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from advisor.catalog.values import Purchase
+from advisor.demand.stated_lengths import LengthSpread
 from advisor.models.formats import ENDINGS
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
@@ -252,6 +254,22 @@ class DeclaredDemand:
     size: OnePassSize = field(default=OnePassSize(), metadata=OMITTED_AT_DEFAULT)
     batch: BatchWork | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """In place of a rate."""
+    size_spread: LengthSpread | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """How the lengths of prompts, texts or recordings differ, in the unit of their key; None: all are of one length."""
+    output_spread: LengthSpread | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether requests differ in length."""
+        return self.size_spread is not None or self.output_spread is not None
+
+    def of_length(self, length: float) -> Self:
+        """Requests of another length, in the unit of the key that states it."""
+        if self.input_tokens is not None:
+            return replace(self, input_tokens=length)
+        if self.size.tokens_per_document is not None:
+            return replace(self, size=replace(self.size, tokens_per_document=length))
+        return replace(self, size=replace(self.size, audio_seconds=length))
 
 
 MOST_HITS = 0.999

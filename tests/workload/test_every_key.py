@@ -14,7 +14,7 @@ import yaml
 
 from advisor import pipeline
 from advisor.plan.document import plan_document
-from advisor.workload import document, planning_fields, prometheus_fields, recorded_fields
+from advisor.workload import declared_fields, document, planning_fields, prometheus_fields, recorded_fields
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHARES = 12
@@ -276,7 +276,7 @@ def test_every_key_that_a_workload_may_have_stands_in_the_table():
         "": document._KEYS,
         "slo.": document._EVERY_SLO_KEY,
         "demand.": (*document._DEMAND_SOURCES, *document._BESIDE_SOURCE),
-        "declared.": document._DECLARED_KEYS,
+        "declared.": declared_fields.DECLARED_KEYS,
         "batch.": document.BATCH_KEYS,
         "samples.": document._SAMPLE_KEYS,
         "current.": document._CURRENT_KEYS,

@@ -1,0 +1,123 @@
+"""Lengths that a workload states by their quantiles."""
+
+import pytest
+
+from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.pipeline import recommend
+from advisor.workload.closed_loop import demand_as_declared
+from advisor.workload.document import read_workload
+
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+HEAD = "name: a\nmodel: {}\nslo: {}\nproviders: [aws]\nregions: [us-east-1]\ndemand:\n  declared: {}\n"
+
+
+def read(tmp_path, declared: str, model: str = LLAMA, slo: str = "{ttft_p95: 1s, tpot_p95: 60ms}"):
+    """A workload with demand so declared."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(HEAD.format(model, slo, declared))
+    return read_workload(path)
+
+
+def demand_of(tmp_path, declared: str, model: str = LLAMA, slo: str = "{latency_p95: 1s}"):
+    """The demand that is declared so."""
+    workload = read(tmp_path, declared, model, slo)
+    return demand_as_declared(workload.demand, workload, find_model(model))
+
+
+def test_prompts_and_answers_have_the_stated_quantiles(tmp_path):
+    """Joint cells have the means of both, and the longest request is the sum of the longest."""
+    stated = (
+        "{requests_per_second: 6, input_tokens: {p50: 700, p95: 3000}, output_tokens: {p50: 150, p95: 600, max: 2000}}"
+    )
+    demand = demand_of(tmp_path, stated, slo="{e2e_p95: 20s}")
+
+    assert (demand.input_tokens.p50, demand.input_tokens.p95) == (700, pytest.approx(3000))
+    assert (demand.output_tokens.p50, demand.output_tokens.p95, demand.output_tokens.max) == (
+        150,
+        pytest.approx(600),
+        2000,
+    )
+    assert demand.tokens.probability.sum() == pytest.approx(1)
+    assert demand.tokens.mean_input_tokens() == pytest.approx(demand.input_tokens.mean)
+    assert demand.tokens.mean_output_tokens() == pytest.approx(demand.output_tokens.mean)
+    assert demand.longest_request_tokens == pytest.approx(demand.input_tokens.max + 2000)
+
+
+def test_one_of_both_lengths_may_differ_alone(tmp_path):
+    """Answers of one length beside prompts of many."""
+    demand = demand_of(
+        tmp_path,
+        "{requests_per_second: 6, input_tokens: {p50: 700, p95: 3000}, output_tokens: 200}",
+        slo="{e2e_p95: 9s}",
+    )
+
+    assert set(demand.tokens.output_tokens) == {200}
+    assert demand.output_tokens.p95 == 200
+
+
+@pytest.mark.parametrize(
+    ("model", "declared", "median", "longest"),
+    [
+        ("BAAI/bge-m3", "input_tokens: {p50: 200, p95: 900}", 200, None),
+        (
+            "BAAI/bge-reranker-v2-m3",
+            "documents: 20, query_tokens: 30, tokens_per_document: {p50: 200, p95: 500}",
+            230,
+            None,
+        ),
+        ("openai/whisper-large-v3", "audio_seconds: {p50: 12, p95: 40, max: 60}", 12_000, 60_000),
+        ("BAAI/bge-large-en-v1.5", "input_tokens: {p50: 100, p95: 450}", 100, 512),
+    ],
+)
+def test_sizes_of_other_kinds(tmp_path, model, declared, median, longest):
+    """In the unit of the kind, a query beside each document, and cut where the model reads no more."""
+    demand = demand_of(tmp_path, f"{{requests_per_second: 6, {declared}}}", model)
+
+    assert demand.input_tokens.p50 == pytest.approx(median)
+    assert longest is None or demand.input_tokens.max == pytest.approx(longest)
+    assert demand.tokens.mean_input_tokens() == pytest.approx(demand.input_tokens.mean)
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ("{requests_per_second: 6, input_tokens: {p50: 700}, output_tokens: 200}", "input_tokens: missing: p95"),
+        (
+            "{requests_per_second: 6, input_tokens: {p50: 700, p95: 600}, output_tokens: 200}",
+            "p95: 600 is out of range",
+        ),
+        (
+            "{requests_per_second: 6, input_tokens: {p50: 7, p95: 60, max: 50}, output_tokens: 200}",
+            "max: 50 is out of range",
+        ),
+        ("{requests_per_second: 6, input_tokens: {p50: 7, p99: 60}, output_tokens: 200}", "unknown key 'p99'"),
+        ("{requests_per_second: 6, input_tokens: [7], output_tokens: 200}", "expected a mapping, found a list"),
+        ("{requests_per_second: {p50: 3}, input_tokens: 7, output_tokens: 200}", "expected a number, found a mapping"),
+        (
+            "{requests_per_second: 6, input_tokens: {p50: 1, p95: 900000}, output_tokens: 200}",
+            "the longest is 1.54e+11",
+        ),
+    ],
+)
+def test_what_is_no_spread_is_refused(tmp_path, declared, message):
+    """With the field, and what to write."""
+    with pytest.raises(InputError) as refused:
+        read(tmp_path, declared)
+
+    assert message in str(refused.value)
+    assert refused.value.hint
+
+
+def test_lengths_that_differ_are_planned_as_they_are(tmp_path):
+    """Of equal means, they need more: the fleet holds less, though the means are the same."""
+    spread = read(
+        tmp_path, "{requests_per_second: 60, input_tokens: {p50: 700, p95: 4000}, output_tokens: {p50: 150, p95: 700}}"
+    )
+    mean = spread.demand
+    single = read(
+        tmp_path, f"{{requests_per_second: 60, input_tokens: {mean.input_tokens}, output_tokens: {mean.output_tokens}}}"
+    )
+    of_spread, of_one_length = recommend(spread), recommend(single)
+
+    assert of_spread.fleet.cost.total_usd_per_month > of_one_length.fleet.cost.total_usd_per_month
