@@ -1,9 +1,9 @@
 """Plans of questions that nobody chose, each recomputed from the shipped tables by a second, plain implementation.
 
-``python tests/benchmarks/bench_recompute.py [plans [first number]]`` prints how many are equal to the cent and to the
+``python tests/benchmarks/bench_recompute.py [plans [first number [kinds]]]`` prints how many are equal to the cent and to the
 byte, and every number that is not; it ends with 1 where there is one. A plan takes a second or less: every twentieth is
 whole, the others are brief. As many replicas of random layouts are recomputed beside them. ``tests/recompute/drawn.py``
-has a question for each number.
+has a question for each number, and with ``kinds`` ``drawn_kinds.py`` one about a model that answers in one pass.
 """
 
 import sys
@@ -13,17 +13,25 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
+from advisor.catalog import Catalog  # noqa: E402 - the line above finds what follows
 from advisor.errors import AdvisorError  # noqa: E402 - the line above finds what follows
 from advisor.models.memory import fit_memory  # noqa: E402
 from advisor.performance.model import shipped_model  # noqa: E402
 from advisor.pipeline import BEST, BRIEF, answer  # noqa: E402
 from advisor.plan.plain_values import to_plain  # noqa: E402
+from advisor.plan.request import PlanRequest  # noqa: E402
 from recompute.differences import differences, fit_differences  # noqa: E402
 from recompute.drawn import drawn, drawn_fit  # noqa: E402
+from recompute.drawn_kinds import drawn_kind  # noqa: E402
 
 USUAL = 20
 TOLD_AT = 100
 A_WHOLE_PLAN_EVERY = 20
+
+
+def _ask(number: int) -> tuple[PlanRequest, Catalog]:
+    """The question of a number, and a catalog for it."""
+    return drawn_kind(number) if sys.argv[3:] == ["kinds"] else drawn(number)
 
 
 def main() -> int:
@@ -32,12 +40,12 @@ def main() -> int:
     Returns:
         1 where a number differs, else 0.
     """
-    wanted, number = (*map(int, sys.argv[1:]), *(USUAL, 1)[len(sys.argv) - 1 :])
+    wanted, number = (*map(int, sys.argv[1:3]), *(USUAL, 1)[len(sys.argv[1:3]) :])
     plans = equal = fleets = compared = without = refused = 0
     started = time.process_time()
     while plans < wanted:
         try:
-            question, catalog = drawn(number)
+            question, catalog = _ask(number)
             scope = BRIEF if number % A_WHOLE_PLAN_EVERY else BEST
             plan = answer(question, catalog, shipped_model(), scope).plan
         except AdvisorError:

@@ -7,7 +7,7 @@ are held to the cent and memory to the byte; of a JSON file, whose numbers are r
 import datetime as dt
 from fractions import Fraction
 
-from recompute import capacity, facts, memory, money
+from recompute import capacity, facts, kinds, memory, money
 
 ROUNDED = Fraction(1, 10**5)
 """Relative; six digits are written, and some numbers are made of several."""
@@ -120,7 +120,9 @@ def _layout(group, document):
     targets = document["workload"]["slo"]
     answer = document["question"]["demand"]["output_tokens"]["mean"]
     planned, longest = group["planned_requests_per_second_per_instance"], Fraction(3600)
-    if targets["tpot_p95_ms"]:
+    if targets.get("latency_ms"):
+        longest = Fraction(str(targets["latency_ms"])) / 1000
+    elif targets["tpot_p95_ms"]:
         first = targets["ttft_p95_ms"] or targets["e2e_p95_ms"] or 3_600_000
         longest = (Fraction(str(first)) + Fraction(str(answer)) * Fraction(str(targets["tpot_p95_ms"]))) / 1000
     return {
@@ -172,21 +174,21 @@ def _fleet(seen, where, document, week, groups, cost):
             seen.between(f"{name}: interruptions", cost["interruptions_usd_per_month"], low, high)
             parts["interruptions"] = Fraction(str(cost["interruptions_usd_per_month"]))
     question = document["question"]
-    tokens = [Fraction(str(question["demand"][name]["mean"])) for name in ("input_tokens", "output_tokens")]
+    (sent, answered), items = kinds.traffic(question), _items(question)
     parts |= {
-        "transfer": money.transfer_usd(groups, week, tokens[1]),
+        "transfer": money.transfer_usd(groups, week, answered),
         "switching": money.switching_usd(groups, question),
     }
     for part, amount in parts.items():
         seen.usd(f"{where}: {part}", cost[f"{part}_usd_per_month"], amount, roundings=2 * len(groups))
-    _standing(seen, where, cost, money.standing(groups, week, *tokens, _peak(question["demand"])))
+    _standing(seen, where, cost, money.standing(groups, week, sent + answered, items, _peak(question["demand"])))
     total = sum(Fraction(str(cost[f"{part}_usd_per_month"])) for part in (*parts, "standing"))
     seen.usd(f"{where}: total", cost["total_usd_per_month"], total, roundings=0)
     requests = week.requests([1] * len(week.mean))
     if requests:
         seen.ratio(f"{where}: USD per 1,000 requests", cost["usd_per_1000_requests"], total / requests * 1000)
-        tokens = requests * tokens[1]
-        seen.ratio(f"{where}: USD per million", cost["usd_per_million_output_tokens"], total / tokens * 10**6)
+        per_million = total / (requests * items) * 10**6
+        seen.ratio(f"{where}: USD per million", cost["usd_per_million_output_tokens"], per_million)
     _obligation(seen, where, document, week, groups, cost)
     return total
 
@@ -216,7 +218,7 @@ def _price(seen, name, group):
 def _memory(seen, name, document, group):
     """Weights to the byte, and that one whole request has room."""
     model = document["question"]["model"]
-    if group["purchase"] == "serverless":
+    if group["purchase"] == "serverless" or kinds.is_one_pass(document["question"]["demand"]):
         return
     layout = {
         **group, "memory_gib": memory.accelerator_memory_gib(group),
@@ -288,8 +290,8 @@ def _capacity(seen, document, week, groups):
 def _beside(seen, document, week, groups, total):
     """Standing charges, quotas, policies and the static peak."""
     fleet, demand = document["fleet"], document["question"]["demand"]
-    tokens = [Fraction(str(demand[name]["mean"])) for name in ("input_tokens", "output_tokens")]
-    own = money.standing(groups, week, *tokens, _peak(demand))
+    question = document["question"]
+    own = money.standing(groups, week, sum(kinds.traffic(question)), _items(question), _peak(demand))
     printed = {(charge["provider"], charge["region"], charge["item"]): charge for charge in fleet["standing"]}
     seen.equal("standing charges", sorted(printed), sorted(own))
     for key in printed.keys() & own.keys():
@@ -351,6 +353,11 @@ def _static_peak(seen, document, week, groups):
     compute = Fraction(str(document["fleet"]["cost"]["compute_usd_per_month"]))
     printed = Fraction(str(peak["compute_usd_per_month"]))
     seen.ratio("saved of the static peak", peak["saved_ratio"], 1 - compute / printed)
+
+
+def _items(question):
+    """Tokens of an answer, or the items that it answers."""
+    return Fraction(str(question["demand"]["output_tokens"]["mean"]))
 
 
 def _peak(demand):

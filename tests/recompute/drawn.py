@@ -61,7 +61,7 @@ USERS = ((("US-east", 0.7), ("DE", 0.3)), (("US-west", 1.0),), (("FR", 0.5), ("U
 def drawn(number):
     """(question, catalog of a few offers) by its number."""
     draw = random.Random(number)
-    offers = _offers(draw)
+    sold = offers(draw)
     model = draw.choice(USUAL) if draw.random() < 0.5 else draw.choice(_models())
     days = draw.choice((None, None, None, 1, 5, 15))
     peak = round(0.05 * 600 ** draw.random(), 3)
@@ -76,12 +76,12 @@ def drawn(number):
             draw.choice((100, 800, 2000)),
             draw.choice((20, 200, 400)),
         ),
-        providers=tuple(sorted({offer.provider for offer in offers})),
-        regions=tuple(dict.fromkeys(offer.region for offer in offers)),
+        providers=tuple(sorted({offer.provider for offer in sold})),
+        regions=tuple(dict.fromkeys(offer.region for offer in sold)),
         purchase=draw.choice(PURCHASES),
         context_tokens=draw.choice((4096, LONGEST)),
-        current=_current(draw, offers),
-        limits=_limits(draw, offers),
+        current=current(draw, sold),
+        limits=limits(draw, sold),
         path=Path("workload.yaml"),
         scaling=Scaling(scheduled=draw.random() < 0.8, scale_to_zero=draw.random() < 0.08),
         growth_per_year=draw.choice((None, None, 0.5, -0.2)),
@@ -89,7 +89,7 @@ def drawn(number):
         users=draw.choice(USERS) if draw.random() < 0.15 else (),
         routing=Routing.BY_PROMPT_LENGTH if draw.random() < 0.1 else Routing.WEIGHTED,
         prefix_cache_hit_ratio=draw.choice((0.0, 0.0, 0.4)),
-        commitments=_owned(draw, offers),
+        commitments=_owned(draw, sold),
         as_of=dt.date(2026, 11, 20),
     )
     served = find_model(workload.model_reference)
@@ -97,11 +97,11 @@ def drawn(number):
     if days is not None:
         dispersion = draw.choice((Dispersion(), Dispersion(3.0, 10.0), Dispersion(6.0, 30.0)))
         demand = replace(demand, profile=week_of_days(peak, days, dispersion))
-    return PlanRequest(workload, served, demand), _whole_catalog().with_offers(offers)
+    return PlanRequest(workload, served, demand), whole_catalog().with_offers(sold)
 
 
 @cache
-def _whole_catalog():
+def whole_catalog():
     """The shipped catalog with every table read, which those of a few offers then share."""
     catalog = load_catalog()
     for kind in type(catalog).__mro__:
@@ -122,7 +122,7 @@ def _models():
     ]
 
 
-def _offers(draw):
+def offers(draw):
     """Two to nine offers in one to three regions, of those that have a price."""
     by_region = {}
     for offer in load_catalog().offers:
@@ -137,27 +137,29 @@ def _offers(draw):
     return tuple(found)
 
 
-def _current(draw, offers):
-    sold = [offer for offer in offers if offer.on_demand]
+def current(draw, among):
+    """What runs today, in three of ten questions: some machines that are sold on demand."""
+    sold = [offer for offer in among if offer.on_demand]
     if not sold or draw.random() < 0.7:
         return None
     offer = draw.choice(sold)
     return Deployment(offer.provider, offer.region, offer.instance_type, draw.randint(1, 4), Purchase.ON_DEMAND)
 
 
-def _owned(draw, offers):
+def _owned(draw, among):
     if draw.random() < 0.9:
         return ()
-    offer = draw.choice(offers)
+    offer = draw.choice(among)
     expires = dt.date(2027, 5, 1)
     return (OwnedCommitment(offer.provider, offer.region, offer.instance_type, draw.randint(1, 3), expires),)
 
 
-def _limits(draw, offers):
+def limits(draw, among):
+    """Limits, each stated in few of the questions."""
     stated = {name: draw.choice(values) for name, values in LIMITS.items() if draw.random() < OFTEN.get(name, 0.08)}
     quotas = []
     if draw.random() < 0.1:
-        offer = draw.choice(offers)
+        offer = draw.choice(among)
         counted = facts.quota_units(offer.provider, offer.instance_type, "on_demand")
         if counted:
             quotas.append(QuotaLimit(offer.provider, offer.region, counted[0], draw.choice((48.0, 200.0))))

@@ -40,12 +40,29 @@ def number(text):
 
 def machine(provider, instance_type):
     """Row of a machine."""
-    return by_columns("instances", "provider", "name").get((provider, instance_type))
+    place = provider, instance_type
+    return by_columns("instances", "provider", "name").get(place) or _processors(*place)
+
+
+def _processors(provider, instance_type):
+    """Row of a machine without an accelerator, in the columns of others; its cores are one."""
+    row = by_columns("cpu_instances", "provider", "name").get((provider, instance_type))
+    if row is None:
+        return None
+    networks = [
+        line for line in rows("cpu_networks")
+        if line["provider"] == provider and instance_type in line["instance_types"].split(";")
+    ]  # fmt: skip
+    return {
+        **row, "accelerator_count": "1", "interconnect": "", "local_nvme_gb": "",
+        "network_gbit_per_second": next((line["network_gbit_per_second"] for line in networks), ""),
+    }  # fmt: skip
 
 
 def offer_row(provider, region, instance_type):
     """Row of prices of a machine in a region."""
-    return by_columns(f"prices/{provider}", "region", "instance_type").get((region, instance_type))
+    tables = (by_columns(f"{kind}/{provider}", "region", "instance_type") for kind in ("prices", "cpu_prices"))
+    return next((table[region, instance_type] for table in tables if (region, instance_type) in table), None)
 
 
 def price(group):

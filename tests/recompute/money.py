@@ -33,7 +33,8 @@ A_MONTH = Fraction(HOURS_A_MONTH, HOURS_A_WEEK)
 
 def vendor(layout):
     """Maker of the accelerator."""
-    return by_columns("accelerators", "name")[layout["accelerator"],]["vendor"]
+    row = by_columns("accelerators", "name").get((layout["accelerator"],))
+    return row["vendor"] if row else "cpu"
 
 
 def network_gb(layout):
@@ -120,16 +121,6 @@ def disk_usd_per_hour(layout):
     return (usd or Fraction(0)) / HOURS_A_MONTH
 
 
-def answer_gb(tokens):
-    """GB of a streamed answer."""
-    return (700 + tokens * 250) / Fraction(10**9)
-
-
-def prompt_gb(tokens):
-    """GB of a prompt."""
-    return (700 + tokens * 4) / Fraction(10**9)
-
-
 class Week:
     """Instances and hours of a week, one hour after the other."""
 
@@ -207,12 +198,10 @@ def place(layout):
     return layout["provider"], layout["region"], layout["instance_type"]
 
 
-def transfer_usd(groups, week, output_tokens):
+def transfer_usd(groups, week, answer_gb):
     """USD a month of all answers on their way to users."""
     return sum(
-        egress_usd_per_gb(group["provider"], group["region"])
-        * answer_gb(output_tokens)
-        * week.requests(group["request_shares"])
+        egress_usd_per_gb(group["provider"], group["region"]) * answer_gb * week.requests(group["request_shares"])
         for group in groups
     )
 
@@ -337,10 +326,9 @@ def machine_hours(groups, week):
     return hours
 
 
-def standing(groups, week, input_tokens, output_tokens, peak):
+def standing(groups, week, per_request, output_tokens, peak):
     """(provider, region, item) → quantity and USD a month of load balancers, gateways, keys, alarms and logs."""
     found = {}
-    per_request = prompt_gb(input_tokens) + answer_gb(output_tokens)
     places = dict.fromkeys((group["provider"], group["region"]) for group in groups if group["provider"] in CLOUDS)
     for provider, region in places:
         own = [group for group in groups if (group["provider"], group["region"]) == (provider, region)]

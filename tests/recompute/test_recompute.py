@@ -12,6 +12,7 @@ from advisor.pipeline import BRIEF, answer
 from advisor.plan.plain_values import to_plain
 from recompute.differences import differences
 from recompute.drawn import drawn
+from recompute.drawn_kinds import drawn_kind
 
 QUESTIONS = {
     "on demand, by the hour": 24,
@@ -32,6 +33,15 @@ QUESTIONS = {
     "neighbours that an even load makes dearer": 116_597,
     "a commitment of users in two places": 405_796,
 }
+KINDS = {
+    "speech of many lengths, on spot and commitments": 1000,
+    "texts on processors": 1001,
+    "texts on two accelerators": 1003,
+    "texts on spot": 1009,
+    "texts of many lengths": 1023,
+    "images on processors at Azure": 1026,
+}
+"""Questions about models that answer in one pass."""
 CHANGES = {
     "price": ("fleet groups 0 instance_usd_per_hour", 1.001, "USD per hour"),
     "compute": ("fleet groups 0 compute_usd_per_month", 1.0001, "compute"),
@@ -71,6 +81,17 @@ def test_a_plan_is_what_the_tables_come_to(kind):
     assert compared > 30
 
 
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plan_of_another_kind_is_what_the_tables_come_to(kind):
+    """Of machines without an accelerator too, and with the bytes that requests of the kind have."""
+    question, catalog = drawn_kind(KINDS[kind])
+    found, compared = differences(to_plain(answer(question, catalog, shipped_model(), BRIEF).plan))
+
+    assert found == []
+    assert compared > 60
+
+
 @pytest.mark.parametrize("kind", CHANGES)
 def test_a_number_that_is_changed_is_found(kind):
     """A plan of which one number is another differs from what is recomputed."""
@@ -101,7 +122,7 @@ def test_what_a_failure_leaves_is_recomputed_where_users_are_in_two_places():
 
 def test_the_second_implementation_shares_no_line_with_the_product():
     """Its modules import nothing of the product."""
-    for name in ("facts", "memory", "money", "capacity", "differences"):
+    for name in ("facts", "kinds", "memory", "money", "capacity", "differences"):
         tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
