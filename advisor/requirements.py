@@ -88,15 +88,15 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
 
 
 def _in_own_precision(workload: Workload, model: Model) -> Workload:
-    """The workload with the precision of a file that is served as it is stored, where the workload names none.
+    """The workload with the precision that the model is published or stored in, where the workload names none.
 
-    Quantised weights are, graphs, which compute in what they are stored in, and trees: no server compares in 16 bit.
+    Weights of 16 and 32 bit are planned in 16 bit; quantised weights as they are, as are graphs, which compute in what
+    they are stored in, and trees: no server compares in 16 bit.
     """
     own = model.checkpoint
     is_open = "precisions" not in workload.lines and workload.precisions == DEFAULT_PRECISIONS
-    is_as_stored = UNITS.get(model.task) is Unit.ROWS or model.family in FORMATS
-    is_cast = own.precision in WIDE_PRECISIONS and not is_as_stored
-    if not is_open or not own.file_bytes or is_cast:
+    is_as_stored = own.file_bytes and (UNITS.get(model.task) is Unit.ROWS or model.family in FORMATS)
+    if not is_open or (own.precision in WIDE_PRECISIONS and not is_as_stored):
         return workload
     return replace(workload, precisions=(own.precision,))
 

@@ -1,6 +1,7 @@
 """Values of the workload file."""
 
 import datetime as dt
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -48,6 +49,11 @@ class Slo:
     def rehearsed_ratio(self) -> float:
         """Share of made-up requests that have to be within every target: :attr:`within_ratio` and a margin."""
         return 1 - (1 - self.within_ratio) * _MADE_UP_MARGIN
+
+    @staticmethod
+    def within_ratio_for(rehearsed_ratio: float) -> float:
+        """Largest :attr:`within_ratio` of whole percents for which so many made-up requests within it are enough."""
+        return math.floor(100 - (100 - 100 * rehearsed_ratio) / _MADE_UP_MARGIN) / 100
 
     @property
     def is_of_tokens(self) -> bool:

@@ -43,6 +43,7 @@ def asked(**changes) -> PlanRequest:
     [
         ("slo.tpot_p95=30ms", lambda one: one.workload.slo, Slo(1000, 30.0)),
         ("slo.ttft_p95=1.5s,slo.tpot_p95=none", lambda one: one.workload.slo, Slo(1500.0, None)),
+        ("slo.within_ratio=0.95", lambda one: one.workload.slo.within_ratio, 0.95),
         ("slo.e2e_p95=1m", lambda one: one.workload.slo.e2e_p95_ms, 60_000),
         ("demand=2x", lambda one: one.demand.requests_per_second.peak, 16),
         ("demand=+50%", lambda one: one.demand.requests_per_second.mean, 7.5),

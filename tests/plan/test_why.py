@@ -195,6 +195,7 @@ def test_a_type_that_cannot_hold_the_model_is_told_what_would_lift_that():
         ("g5.xlarge", asked(instance_types=("g6.xlarge",)), "not_asked", "instance_types=g6.xlarge+g5.xlarge"),
         ("g5.xlarge", asked(exclude=Exclude(accelerators=("A10G",))), "not_asked", "exclude.accelerators=none"),
         ("g6.xlarge", asked(slo=Slo(ttft_p95_ms=5.0)), "slo_ttft", "slo.ttft_p95 above"),
+        ("g5.xlarge", asked(precisions=("bf16",), context_tokens=36_000), "memory", "limits.memory_utilization=0.95"),
         ("g6.xlarge", asked(limits=Limits(max_replicas=1)), "max_replicas", "limits.max_replicas="),
         ("p5.48xlarge", asked(limits=Limits(max_usd_per_month=2000)), "budget", "limits.max_usd_per_month="),
     ],
@@ -230,6 +231,8 @@ def test_a_type_that_its_replay_refuses_is_told_so():
     assert not found.wins
     assert (replay.code, replay.needed) == ("replay", 0.99)
     assert 0.95 < replay.available < 0.99
+    assert replay.lifted_by == f"slo.within_ratio={Slo.within_ratio_for(replay.available):g}"
+    assert Slo(within_ratio=Slo.within_ratio_for(replay.available)).rehearsed_ratio <= replay.available
     assert "are asked" in replay.message
     assert "price_unknown" not in {one.code for one in others}
     assert why_section(found).title == "g5.xlarge cannot serve this as it is asked"

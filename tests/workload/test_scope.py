@@ -18,8 +18,9 @@ from advisor.pipeline import plan_for
 from advisor.requirements import check_names, require
 from advisor.workload.document import read_workload
 from advisor.workload.holds import check_holds
+from advisor.workload.kinds import unit_of
 from advisor.workload.scope import allows, in_scope, restriction, scope_notes
-from advisor.workload.values import Deployment, Exclude, Limits, OwnedCommitment, Scaling
+from advisor.workload.values import DEFAULT_PRECISIONS, Deployment, Exclude, Limits, OwnedCommitment, Scaling, Slo
 from builders import catalog_of, offer, workload
 
 CATALOG = load_catalog()
@@ -315,3 +316,22 @@ def test_a_base_on_demand_contradicts_spot_alone_only_where_nothing_else_may_car
     with pytest.raises(InputError, match=r"on_demand_base_ratio 0\.5 contradicts purchase: \[spot\]"):
         check_holds(stated, CATALOG)
     check_holds(replace(stated, **changes), CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("model", "planned"),
+    [
+        ("openai/gpt-oss-120b", ("mxfp4",)),
+        ("deepseek-ai/DeepSeek-V3", ("fp8",)),
+        ("meta-llama/Llama-3.1-8B-Instruct", ("bf16",)),
+        ("openai/whisper-large-v3", ("bf16",)),
+    ],
+)
+def test_a_model_is_planned_in_the_precision_that_it_is_published_in(model, planned):
+    """Nobody makes 16 bit of weights that are published in 4: it would take twice the machines and more."""
+    asked = replace(workload(model=model), precisions=DEFAULT_PRECISIONS)
+    demand = replace(declared_demand(1, 1, 800, 200), unit=unit_of(find_model(model), asked))
+
+    assert require(replace(asked, slo=Slo()), find_model(model), demand, CATALOG).workload.precisions == planned
+    stated = replace(asked, lines={"precisions": 3}, slo=Slo())
+    assert require(stated, find_model(model), demand, CATALOG).workload.precisions == DEFAULT_PRECISIONS

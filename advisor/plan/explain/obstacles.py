@@ -9,7 +9,7 @@ from advisor.catalog.values import InstanceType, Purchase
 from advisor.plan.misses import distance
 from advisor.plan.problem.pools import SERVICE
 from advisor.requirements import Requirements
-from advisor.workload.values import PRECISIONS, Workload
+from advisor.workload.values import PRECISIONS, Slo, Workload
 
 NOT_ASKED = "not_asked"
 """The code of an instance type that the workload leaves out, or whose provider it leaves out."""
@@ -22,6 +22,9 @@ _TARGETS = {
     "slo_latency": "slo.latency",
 }
 _REGIONS_NAMED = 3
+_MOST_UTILIZATION = 0.95
+"""Share of an accelerator's memory that a server can be given without running out beside it."""
+_LEAST_WITHIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalo
         return f"{_TARGETS[code]} above {rejection.available:,.4g} ms"
     if code in _LIMITS and isinstance(rejection.needed, int | float):
         return f"{_LIMITS[code]}={rejection.needed:.0f}"
+    if code == "replay" and isinstance(rejection.available, int | float):
+        return lifted_by_share(rejection.available)
     simple = {
         "price_unknown": f"price.{name}=USD per hour",
         "not_listed": "listed_only=false",
@@ -88,11 +93,28 @@ def _lifted_by(rejection: Rejection, requirements: Requirements, catalog: Catalo
     }
     if code in simple:
         return simple[code]
-    if code == "not_sold" and rejection.unit == SERVICE:
-        return f"purchase={Purchase.ON_DEMAND}"
     if code == "not_sold":
-        return _sold_in(catalog, rejection.provider, name)
-    return _other_precisions(rejection, requirements, catalog) if code in _FITTING else ""
+        of_service = rejection.unit == SERVICE
+        return f"purchase={Purchase.ON_DEMAND}" if of_service else _sold_in(catalog, rejection.provider, name)
+    return _fitting(rejection, requirements, catalog) if code in _FITTING else ""
+
+
+def _fitting(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:
+    """More of the accelerators' memory where the model then fits, else other precisions."""
+    workload = requirements.workload
+    if rejection.code == "memory" and workload.limits.memory_utilization < _MOST_UTILIZATION:
+        limits = replace(workload.limits, memory_utilization=_MOST_UTILIZATION)
+        machine = catalog.instance_type(rejection.provider, rejection.instance_type)
+        roomier = replace(requirements, workload=replace(workload, limits=limits))
+        if any(isinstance(candidate, Candidate) for candidate in judge(machine, roomier, catalog)):
+            return f"limits.memory_utilization={_MOST_UTILIZATION:g}"
+    return _other_precisions(rejection, requirements, catalog)
+
+
+def lifted_by_share(kept_ratio: float) -> str:
+    """A what-if that asks for no more requests within the SLO than a replay finds; "" where that is under half."""
+    ratio = Slo.within_ratio_for(kept_ratio)
+    return f"slo.within_ratio={ratio:g}" if ratio >= _LEAST_WITHIN else ""
 
 
 def _other_precisions(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:

@@ -160,6 +160,7 @@ def _known() -> dict[str, _Setting]:
             ),
         }
         | {"response_cache": _Setting(_change_cache, _show_cache)}
+        | {"slo.within_ratio": _Setting(_change_within, lambda asked: f"{asked.workload.slo.within_ratio:g}")}
         | {key: _Setting(partial(_change_field, key), partial(_show_field, key)) for key in _WORKLOAD_FIELDS}
         | {
             f"{part}.{field.name}": _Setting(
@@ -185,6 +186,15 @@ def _change_slo(name: str, question: PlanRequest, value: str) -> PlanRequest:
     changed: dict[str, Any] = {name: None if value == _NONE else _field(value, name).duration_ms()}
     workload = question.workload
     return replace(question, workload=replace(workload, slo=replace(workload.slo, **changed)))
+
+
+def _change_within(question: PlanRequest, value: str) -> PlanRequest:
+    """Share of the requests that have to be within every target."""
+    if question.demand.batch is not None:
+        raise InputError("batch work has no latency targets", hint="ask demand.batch.deadline=2h")
+    ratio = _field(value, "within_ratio").number(0, exclusive=True, maximum=1)
+    workload = question.workload
+    return replace(question, workload=replace(workload, slo=replace(workload.slo, within_ratio=ratio)))
 
 
 def _show_slo(name: str, question: PlanRequest) -> str:

@@ -18,7 +18,7 @@ from advisor.performance.link import limit_words
 from advisor.plan.choosing import likely_fleet, recommended_fleet
 from advisor.plan.explain.break_even import price_up_to
 from advisor.plan.explain.breakpoints import Outcome, first_turn, lost_after
-from advisor.plan.explain.obstacles import Obstacle, obstacles_of
+from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_of
 from advisor.plan.explain.perturb import with_price
 from advisor.plan.market import Market
 from advisor.plan.options import rank_rejections
@@ -349,7 +349,7 @@ def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle
         f"{fleet.instances} × {fleet.instance_type} {fleet.precision}{several}, the closest of all fleets: its replay "
         f"finds {kept} of the requests within the SLO, {asked} are asked"
     )
-    return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, "")
+    return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, lifted_by_share(share))
 
 
 def _contender(confirmed: Confirmed, requirements: Requirements) -> Contender:
