@@ -204,6 +204,8 @@ def quota_units(provider, instance_type, market):
         for row in rows("quotas"):
             if (row["provider"], row["market"]) == (provider, market) and wanted in row["families"].split(";"):
                 host = machine(provider, instance_type)
+                if host is None:
+                    return None
                 counted = {r["unit"] for r in rows("quotas") if r["code"] == row["code"]}
                 column = "vcpus" if "vcpu" in counted else "accelerator_count"
                 return row["code"], number(host[column])
