@@ -14,7 +14,7 @@ from iac import harness
 
 NAMES = (
     "mixed-fleet", "eks-scheduled", "mig-t4-attached", "tpu-vm-v6e-spot", "cloud-run-l4-to-zero", "vm-scale-set-h100-tp8",
-    "container-apps-mixed", "mig-cache", "vm-scale-set-cache",
+    "container-apps-mixed", "mig-cache", "vm-scale-set-cache", "ibm-gaudi-scheduled",
 )  # fmt: skip
 """One of each kind of machine, and two caches."""
 

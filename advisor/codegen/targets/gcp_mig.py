@@ -15,7 +15,7 @@ from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, 
 from advisor.codegen.targets import gcp_values
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
-from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
+from advisor.codegen.targets.host_backends import backend_facts, obstacle_to_hosts, pins_with_models, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
@@ -94,7 +94,7 @@ def _facts(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str
         "log_alerts": log_alerts(stack),
         "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
-        **gcp_values.pins(stack),
+        **pins_with_models(stack),
         "account": "host",
         "query_policies": "metrics",
         "mounts_bucket": False,
@@ -218,7 +218,7 @@ def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
 
 
 def _obstacle(stack: Stack) -> str:
-    refusal = gcp_values.refusal_of_hosts(stack) or obstacle_to_entrances(stack)
+    refusal = obstacle_to_hosts(stack) or obstacle_to_entrances(stack)
     if refusal:
         return refusal
     if stack.rests:

@@ -59,9 +59,38 @@ def pins(stack: Stack) -> Mapping[str, object]:
     }
 
 
+def pins_with_models(stack: Stack) -> Mapping[str, object]:
+    """Template values for pins: engines that may be keys, models, and examples of those that nobody knows yet."""
+    return {
+        "engines": pin_keys(stack),
+        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
+        "example_models": {
+            pin_key(stack, backend): "organisation/model"
+            for backend in stack.backends
+            if backend.container.checkpoint.model_id is None
+        },
+    }
+
+
+def pin_key(stack: Stack, backend: Backend) -> str:
+    """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
+    container = backend.container
+    alike = [backend.container for backend in stack.backends if backend.container.engine is container.engine]
+    return container.engine.value if all(other.checkpoint == container.checkpoint for other in alike) else backend.key
+
+
 def pin_keys(stack: Stack) -> list[str]:
     """Engines that may be keys of pins: all that answer what those of the stack do."""
     return [engine.value for engine in Engine if engine is Engine.CUSTOM or stack.unit in served_units(engine)]
+
+
+def obstacle_to_hosts(stack: Stack) -> str:
+    """Why hosts behind a load balancer cannot serve *stack*; empty when they can."""
+    if any(group.is_serverless for group in stack.groups):
+        return "a serverless group has no hosts"
+    if any(backend.container.tls_options is None for backend in stack.backends):
+        return "the engine speaks plain HTTP only, and the way to the hosts has to be encrypted"
+    return ""
 
 
 def serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:
