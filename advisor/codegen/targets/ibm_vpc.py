@@ -69,9 +69,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
-    sizes = {
-        "schedule": {size.name: {"cron": size.cron, "instances": size.instances} for size in group.schedule},
-    }
+    sizes = {size.name: {"cron": size.cron, "instances": size.instances} for size in group.schedule}
     return {
         "region": group.region,
         "backend": group.backend,
@@ -80,7 +78,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "disk_gib": group.host_disk_gib,
         "disk_gib_with_weights": group.root_volume_gib,
         "instances": group.instances,
-        **(sizes if stack.scaling is Scaling.SCHEDULED else {}),
+        **({"schedule": sizes} if stack.scaling is Scaling.SCHEDULED else {}),
     }
 
 
@@ -98,11 +96,7 @@ def _obstacle(stack: Stack) -> str:
         return "IBM's provider works in one region, and the plan has several"
     if len(serving) > 1:
         return "its load balancer sends all requests to one group, and the plan shares them out over several"
-    return next(filter(None, (_against_spot(stack), _against_scaling(stack), _against_disks(stack))), "")
-
-
-def _against_spot(stack: Stack) -> str:
-    return "IBM lets only accounts that it approved start spot instances" if stack.has_spot else ""
+    return _against_scaling(stack) or _against_disks(stack)
 
 
 def _against_scaling(stack: Stack) -> str:

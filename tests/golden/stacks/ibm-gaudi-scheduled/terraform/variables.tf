@@ -14,6 +14,11 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9-]{0,22}[a-z0-9]$", var.name))
     error_message = "Give 2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen."
   }
+
+  validation {
+    condition     = !strcontains(var.name, "--")
+    error_message = "A name of IBM has no two hyphens after each other."
+  }
 }
 
 variable "tags" {
