@@ -134,13 +134,18 @@ def curl(*words: str) -> None:
     os.execv("/usr/bin/curl", ["curl", *there])
 
 
+def ip(*_: str) -> None:
+    """The way out, with the own address."""
+    sys.stdout.write("161.26.0.10 via 10.0.0.1 dev eth0 src 10.0.0.5 uid 0\n    cache\n")
+
+
 def lsblk(*_: str) -> None:
     """A volume and two disks of the machine's own, with what they hang on."""
     sys.stdout.write("/dev/vda virtio\n/dev/nvme0n1 nvme\n/dev/nvme1n1 nvme\n")
 
 
 PROGRAMS = {
-    "curl": curl, "docker": docker, "gcloud": gcloud, "lsblk": lsblk, "mkfs.ext4": format_disk, "mount": mount,
+    "curl": curl, "docker": docker, "gcloud": gcloud, "ip": ip, "lsblk": lsblk, "mkfs.ext4": format_disk, "mount": mount,
     "mountpoint": mountpoint,
 }  # fmt: skip
 

@@ -466,7 +466,11 @@ def finish(stack: Stack, after: str, rollout: Rollout, kept: list[ComputeGroup],
     names |= {part for region in going for part in (region, f"entrance-{region}")}
     planned = stack.terraform.plan()
     assert moved_endpoints(planned, staying) == set()
-    early = [address for address in destroyed_first(planned) if not any(f'["{name}"]' in address for name in names)]
+    early = [
+        address
+        for address in destroyed_first(planned)
+        if not any(f'["{name}"]' in address or f'["{name} ' in address for name in names)
+    ]
     removed = {change.get("index") for change in planned["resource_changes"] if "delete" in change["change"]["actions"]}
     assert early == []
     assert rescripted(target, planned, kept) == []

@@ -27,8 +27,10 @@ _KILL_SECONDS = 5
 """For a drained container to end by itself."""
 _LARGEST_BOOT_VOLUME_GIB = 250
 """Provider's reference of instances: boot_volume.size."""
-_MOST_SCHEDULED = 100
-"""Members that a scheduled action takes, at most (resource_ibm_is_instance_group_manager_action.go)."""
+_MOST_MEMBERS = 50
+"""Members of a pool of an application load balancer, at most."""
+_LOOK_SECONDS = 15
+"""Time between two looks of a host at its pool."""
 _IMAGE_NEEDS = {
     Runtime.CUDA: "Ubuntu with Docker, NVIDIA's driver (580 or newer) and its container toolkit",
     Runtime.GAUDI: "Ubuntu with Docker, Intel's Gaudi driver (habanalabs-dkms, of the release of the serving image), "
@@ -63,6 +65,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
         "kill_seconds": _KILL_SECONDS,
+        "look_seconds": _LOOK_SECONDS,
         "image_needs": "; ".join(dict.fromkeys(_IMAGE_NEEDS[group.platform.runtime] for group in stack.groups)),
         **pins_with_models(stack),
     }
@@ -74,12 +77,19 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "region": group.region,
         "backend": group.backend,
         "weight": group.weight,
+        "zones": _zones(group),
         "instance_type": group.instance_type,
         "disk_gib": group.host_disk_gib,
         "disk_gib_with_weights": group.root_volume_gib,
         "instances": group.instances,
+        "start_limit_seconds": group.start_limit_seconds,
         **({"schedule": sizes} if stack.scaling is Scaling.SCHEDULED else {}),
     }
+
+
+def _zones(group: ComputeGroup) -> int:
+    """Zones that the instances of a group are shared out over."""
+    return max(1, group.zones)
 
 
 def _example_subnets(region: Region) -> Mapping[str, str]:
@@ -103,11 +113,11 @@ def _against_scaling(stack: Stack) -> str:
     """Why instance groups cannot follow the plan's sizes; empty when they can."""
     if stack.scaling is Scaling.REACTIVE:
         return "its groups follow processors, memory and network, none of which is the load of a model"
-    sizes = [size.instances for group in stack.groups for size in group.schedule]
-    if 0 in sizes:
-        return "IBM's provider passes on no scheduled size of 0"
-    if sizes and max(sizes) > _MOST_SCHEDULED:
-        return f"a scheduled size has {_MOST_SCHEDULED} instances at most, and the plan has {max(sizes)}"
+    if any(size.instances < _zones(group) for group in stack.groups for size in group.schedule):
+        return "IBM's provider passes on no scheduled size of 0, which the plan has in some zone"
+    most = max(group.instances for group in stack.groups)
+    if most > _MOST_MEMBERS:
+        return f"its load balancer takes {_MOST_MEMBERS} hosts of a group, and the plan has {most}"
     return ""
 
 

@@ -13,6 +13,18 @@ resource "ibm_iam_trusted_profile" "host" {
   description = "Inference hosts of ${var.name}"
 }
 
+# To join the pool of the load balancer, and to leave it.
+resource "ibm_iam_trusted_profile_policy" "entrance" {
+  iam_id      = ibm_iam_trusted_profile.host.iam_id
+  description = "Hosts of ${var.name} join its load balancer"
+  roles       = ["Editor"]
+
+  resources {
+    service    = "is"
+    attributes = { loadBalancerId = ibm_is_lb.this.id }
+  }
+}
+
 resource "ibm_iam_trusted_profile_policy" "secret" {
   for_each = local.secrets
 

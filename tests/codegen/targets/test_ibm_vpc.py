@@ -29,7 +29,8 @@ REFUSED = {
     "two kinds": ((gaudi(**HALF), h100(**HALF)), Policy.SCHEDULED, "all requests to one group"),
     "by load": ((gaudi(),), Policy.REACTIVE, "none of which is the load of a model"),
     "empty at night": ((gaudi(instances=(0, 2)),), Policy.SCHEDULED, "no scheduled size of 0"),
-    "too many": ((gaudi(instances=(2, 101)),), Policy.SCHEDULED, "100 instances at most, and the plan has 101"),
+    "empty in a zone at night": ((gaudi(instances=(1, 2)),), Policy.SCHEDULED, "which the plan has in some zone"),
+    "too many": ((gaudi(instances=(2, 51)),), Policy.SCHEDULED, "takes 50 hosts of a group, and the plan has 51"),
     "no room": ((gaudi(disk_gib=308, **STEADY),), Policy.STATIC, "308 GiB, and IBM's have 250 at most"),
 }
 

@@ -3,17 +3,34 @@
 locals {
   user_data = {
     for key, group in local.groups : key => templatefile("${path.module}/user_data.sh.tftpl", {
-      drain_seconds   = local.drain_seconds
-      hf_token_secret = var.hf_token_secret_crn == null ? "" : var.hf_token_secret_crn
-      image           = local.images[group.backend]
-      model           = local.models[group.backend]
-      model_source    = var.model_source
-      region          = local.region
-      registry_secret = var.registry_secret_crn == null ? "" : var.registry_secret_crn
-      words           = join("\n  ", local.shell_words[group.backend])
-      agent_package   = ""
+      drain_seconds       = local.drain_seconds
+      health_path         = local.backends[group.backend].health_path
+      hf_token_secret     = var.hf_token_secret_crn == null ? "" : var.hf_token_secret_crn
+      image               = local.images[group.backend]
+      look_seconds        = 15
+      members_url         = "https://${local.region}.iaas.cloud.ibm.com/v1/load_balancers/${ibm_is_lb.this.id}/pools/${ibm_is_lb_pool.this[key].pool_id}/members"
+      model               = local.models[group.backend]
+      model_source        = var.model_source
+      region              = local.region
+      registry_secret     = var.registry_secret_crn == null ? "" : var.registry_secret_crn
+      start_limit_seconds = group.start_limit_seconds
+      words               = join("\n  ", local.shell_words[group.backend])
+      agent_package       = ""
     })
   }
+
+  # A group of IBM's places its instances in any of its subnets: those of a group of the plan are shared out over as many
+  # zones as it spreads over, the first more where they do not come out even.
+  placements = merge([
+    for key, group in local.groups : {
+      for number, zone in slice(keys(var.subnets), 0, group.zones) : "${key} ${zone}" => {
+        group     = key
+        number    = number
+        subnet    = var.subnets[zone]
+        instances = floor((group.instances + group.zones - 1 - number) / group.zones)
+      }
+    }
+  ]...)
 
   disks_gib = { for key, group in local.groups : key => startswith(var.model_source, "/") ? group.disk_gib_with_weights : group.disk_gib }
 
@@ -53,7 +70,7 @@ resource "ibm_is_instance_template" "this" {
     delete_volume_on_instance_delete = true
   }
 
-  # No address outside the network. A group starts its instances in its own subnets, one in each zone.
+  # No address outside the network; a group starts its instances in its own subnet.
   primary_network_interface {
     subnet          = values(var.subnets)[0]
     security_groups = [ibm_is_security_group.hosts.id]
@@ -66,20 +83,18 @@ resource "ibm_is_instance_template" "this" {
 
 # Another template holds for hosts that start from then on: README.md says how those that run are replaced.
 resource "ibm_is_instance_group" "this" {
-  for_each = local.groups
+  for_each = local.placements
 
-  name               = "${var.name}-${each.key}"
-  instance_template  = ibm_is_instance_template.this[each.key].id
-  instance_count     = each.value.instances
-  subnets            = values(var.subnets)
-  application_port   = local.host_port
-  load_balancer      = ibm_is_lb.this.id
-  load_balancer_pool = ibm_is_lb_pool.this[each.key].pool_id
-  resource_group     = var.resource_group_id
-  tags               = local.tags
+  name              = "${var.name}-${substr(sha256(each.value.group), 0, 8)}-${each.value.number + 1}"
+  instance_template = ibm_is_instance_template.this[each.value.group].id
+  instance_count    = each.value.instances
+  subnets           = [each.value.subnet]
+  resource_group    = var.resource_group_id
+  tags              = concat(local.tags, ["group:${each.value.group}"])
 
   # The hosts need their rights and the way out from their first second.
   depends_on = [
+    ibm_iam_trusted_profile_policy.entrance,
     ibm_iam_trusted_profile_policy.secret,
     ibm_iam_trusted_profile_policy.weights,
     ibm_is_lb_listener.https,

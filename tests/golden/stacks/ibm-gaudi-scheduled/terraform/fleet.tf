@@ -49,16 +49,18 @@ locals {
   }
 
   # Instances that start, scale and are bought together; instances: in the busiest hours. Weight: per mille of all requests;
-  # 0 for nothing.
+  # 0 for nothing. Zones: those that they are shared out over. Start limit: until a start counts as failed.
   groups = {
     us-east-gx3d-160x1792x8gaudi3-b-3b0353 = {
       region                = "us-east"
       backend               = "us-east-8xgaudi3-bf16-tp8-vllm-gaudi"
       weight                = 1000
+      zones                 = 2
       instance_type         = "gx3d-160x1792x8gaudi3"
       disk_gib              = 140
       disk_gib_with_weights = 164
       instances             = 4
+      start_limit_seconds   = 3600
       schedule = {
         "0648-12345" = {
           cron      = "48 6 * * 1,2,3,4,5"

@@ -6,7 +6,7 @@ output "endpoints" {
 }
 
 output "instance_group_ids" {
-  description = "Instance group of each group of the plan."
+  description = "Instance groups of each group of the plan, one for each of its zones."
   value       = { for key, group in ibm_is_instance_group.this : key => group.id }
 }
 

@@ -2,16 +2,21 @@
 
 locals {
   scheduled_sizes = merge([
-    for key, group in local.groups : {
-      for name, size in group.schedule : "${key} ${name}" => merge(size, { group = key, name = name })
+    for key, place in local.placements : {
+      for name, size in local.groups[place.group].schedule : "${key} ${name}" => {
+        placement = key
+        name      = name
+        cron      = size.cron
+        instances = floor((size.instances + local.groups[place.group].zones - 1 - place.number) / local.groups[place.group].zones)
+      }
     }
   ]...)
 }
 
 resource "ibm_is_instance_group_manager" "this" {
-  for_each = local.groups
+  for_each = local.placements
 
-  name           = "${var.name}-${each.key}"
+  name           = ibm_is_instance_group.this[each.key].name
   instance_group = ibm_is_instance_group.this[each.key].id
   manager_type   = "scheduled"
   enable_manager = true
@@ -22,8 +27,8 @@ resource "ibm_is_instance_group_manager_action" "this" {
   for_each = local.scheduled_sizes
 
   name                   = "from-${each.value.name}"
-  instance_group         = ibm_is_instance_group.this[each.value.group].id
-  instance_group_manager = ibm_is_instance_group_manager.this[each.value.group].manager_id
+  instance_group         = ibm_is_instance_group.this[each.value.placement].id
+  instance_group_manager = ibm_is_instance_group_manager.this[each.value.placement].manager_id
   cron_spec              = each.value.cron
   membership_count       = each.value.instances
 }

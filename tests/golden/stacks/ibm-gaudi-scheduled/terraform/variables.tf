@@ -48,7 +48,7 @@ variable "tags" {
 }
 
 variable "subnets" {
-  description = "Subnet of each zone that the hosts and the load balancer stand in, by zone: all of one VPC, with a public gateway."
+  description = "Subnet in each zone, by zone: all of one VPC, with a public gateway. The load balancer stands in all, the hosts in the first of them by name, as many as the plan spreads over."
   type        = map(string)
 
   validation {

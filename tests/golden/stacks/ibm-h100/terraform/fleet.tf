@@ -44,16 +44,18 @@ locals {
   }
 
   # Instances that start, scale and are bought together; instances: in the busiest hours. Weight: per mille of all requests;
-  # 0 for nothing.
+  # 0 for nothing. Zones: those that they are shared out over. Start limit: until a start counts as failed.
   groups = {
     eu-de-gx3d-160x1792x8h100-bf16-3f679d = {
       region                = "eu-de"
       backend               = "eu-de-8xh100-sxm-bf16-tp8-vllm"
       weight                = 1000
+      zones                 = 2
       instance_type         = "gx3d-160x1792x8h100"
       disk_gib              = 140
       disk_gib_with_weights = 164
       instances             = 3
+      start_limit_seconds   = 3600
     }
   }
 }

@@ -48,16 +48,18 @@ locals {
   }
 
   # Instances that start, scale and are bought together; instances: in the busiest hours. Weight: per mille of all requests;
-  # 0 for nothing.
+  # 0 for nothing. Zones: those that they are shared out over. Start limit: until a start counts as failed.
   groups = {
     us-east-gx3d-160x1792x8gaudi3-b-6ff595 = {
       region                = "us-east"
       backend               = "us-east-1x-resource-null-resour-6f4a45"
       weight                = 1000
+      zones                 = 1
       instance_type         = "gx3d-160x1792x8gaudi3"
       disk_gib              = 164
       disk_gib_with_weights = 164
       instances             = 2
+      start_limit_seconds   = 3600
     }
   }
 }

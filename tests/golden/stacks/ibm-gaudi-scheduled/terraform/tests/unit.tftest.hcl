@@ -22,15 +22,29 @@ run "follows_the_plan" {
   command = plan
 
   assert {
-    condition     = keys(ibm_is_instance_group.this) == keys(local.groups)
-    error_message = "Each group of the plan must be an instance group."
+    condition = alltrue([
+      for key, group in local.groups :
+      sum([for at, place in local.placements : ibm_is_instance_group.this[at].instance_count if place.group == key]) == group.instances
+    ])
+    error_message = "Each group must hold the planned number of instances, in all of its zones together."
   }
 
   assert {
     condition = alltrue([
       for key, group in local.groups :
-      [for name, size in group.schedule : ibm_is_instance_group_manager_action.this["${key} ${name}"].membership_count] == values(group.schedule)[*].instances
+      length([for place in local.placements : place if place.group == key && place.instances > 0]) == min(group.zones, group.instances)
     ])
+    error_message = "Each group must have an instance in each of its zones, as far as it has so many."
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for key, group in local.groups : [
+        for name, size in group.schedule : sum([
+          for at, place in local.placements : ibm_is_instance_group_manager_action.this["${at} ${name}"].membership_count if place.group == key
+        ]) == size.instances
+      ]
+    ]))
     error_message = "Each group must have the sizes of the plan at its hours."
   }
 
