@@ -62,6 +62,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         "regions": {region.name: {"zones": region.zones}},
         "subnets": _example_subnets(region),
+        "sold_in": sorted({zone for group in stack.groups if group.zones_verified for zone in group.zone_names}),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
         "kill_seconds": _KILL_SECONDS,
