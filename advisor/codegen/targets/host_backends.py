@@ -9,6 +9,10 @@ from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.serving import served_units
 from advisor.codegen.wanted import Engine
 
+_KEY = "/etc/inference/key.pem"
+_CERTIFICATE = "/etc/inference/certificate.pem"
+_STOP_MARGIN_SECONDS = 30
+_KILL_SECONDS = 5
 _CACHE = "/root/.cache"
 """Where a container finds the disk of its host that outlives it."""
 
@@ -93,7 +97,14 @@ def obstacle_to_hosts(stack: Stack) -> str:
     return ""
 
 
-def serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:
+def stop_times(stack: Stack) -> Mapping[str, int]:
+    """Seconds that a host's service has to stop, and of them those for a drained container to end by itself."""
+    return {"stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS, "kill_seconds": _KILL_SECONDS}
+
+
+def serving_arguments(
+    container: Container, host_port: int, key: str = _KEY, certificate: str = _CERTIFICATE
+) -> tuple[str, ...]:
     """Arguments of the plan with the port, and the paths of key and certificate where the engine speaks TLS itself."""
     port = [f"{container.port_option}{host_port}"] if container.port_option else []
     paths = zip(container.tls_options or (), (key, certificate), strict=False)

@@ -16,15 +16,11 @@ from advisor.codegen.targets.host_backends import (
     obstacle_to_hosts,
     pins_with_models,
     serving_arguments,
+    stop_times,
 )
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
-_KEY = "/etc/inference/key.pem"
-_CERTIFICATE = "/etc/inference/certificate.pem"
-_STOP_MARGIN_SECONDS = 30
-_KILL_SECONDS = 5
-"""For a drained container to end by itself."""
 _LARGEST_BOOT_VOLUME_GIB = 250
 """Provider's reference of instances: boot_volume.size."""
 _MOST_MEMBERS = 50
@@ -54,18 +50,14 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "balancing": "round_robin" if stack.unit.is_one_pass else "least_connections",
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {
-            backend.key: backend_facts(
-                backend,
-                serving_arguments(backend.container, stack.load_balancer.host_port, _KEY, _CERTIFICATE),
-            )
+            backend.key: backend_facts(backend, serving_arguments(backend.container, stack.load_balancer.host_port))
             for backend in stack.backends
         },
         "regions": {region.name: {"zones": region.zones}},
         "subnets": _example_subnets(region),
         "sold_in": sorted({zone for group in stack.groups if group.zones_verified for zone in group.zone_names}),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
-        "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
-        "kill_seconds": _KILL_SECONDS,
+        **stop_times(stack),
         "look_seconds": _LOOK_SECONDS,
         "image_needs": "; ".join(dict.fromkeys(_IMAGE_NEEDS[group.platform.runtime] for group in stack.groups)),
         **pins_with_models(stack),
