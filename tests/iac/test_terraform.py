@@ -203,6 +203,20 @@ def test_mistakes_do_not_pass(simulated_clouds, tmp_path):
     }
 
 
+def test_other_logins_on_ibm_make_another_template(start):
+    """Though the provider takes no notice of keys and volumes that a template already has; groups go on with the new one."""
+    terraform = start("ibm-h100", filled=True)
+    terraform("apply", "-no-color", "-auto-approve").ok()
+    path = terraform.directory / "terraform.tfvars.json"
+    keys = {"ssh_key_ids": ["r014-a6b1a881-2ce8-41a3-80fc-36316a73f803"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+    actions = {}
+    for change in terraform.plan()["resource_changes"]:
+        actions.setdefault(change["type"], set()).add(tuple(change["change"]["actions"]))
+    assert actions["ibm_is_instance_template"] == {("create", "delete")}
+    assert actions["ibm_is_instance_group"] == {("update",)}
+
+
 def test_mistakes_on_ibm_do_not_pass(simulated_clouds, tmp_path):
     """What the provider's validators refuse is refused, with the argument."""
     (tmp_path / "main.tf").write_text(

@@ -3,10 +3,12 @@
 locals {
   user_data = {
     for key, group in local.groups : key => templatefile("${path.module}/user_data.sh.tftpl", {
+      boot_volume         = "${local.disks_gib[key]} GiB with ${var.disk_key_crn == null ? "a key of IBM's" : var.disk_key_crn}"
       drain_seconds       = local.drain_seconds
       health_path         = local.backends[group.backend].health_path
       hf_token_secret     = var.hf_token_secret_crn == null ? "" : var.hf_token_secret_crn
       image               = local.images[group.backend]
+      logins              = length(var.ssh_key_ids) == 0 ? "no logins" : join(" ", var.ssh_key_ids)
       look_seconds        = 15
       members_url         = "https://${local.region}.iaas.cloud.ibm.com/v1/load_balancers/${ibm_is_lb.this.id}/pools/${ibm_is_lb_pool.this[key].pool_id}/members"
       model               = local.models[group.backend]
@@ -37,8 +39,7 @@ locals {
   # A template is never changed: another one has another name, and is made before the former goes.
   template_marks = {
     for key, group in local.groups : key => substr(sha256(jsonencode([
-      group.instance_type, var.machine_image_id, local.disks_gib[key], var.subnets, var.disk_key_crn, var.resource_group_id,
-      local.user_data[key],
+      group.instance_type, var.machine_image_id, var.subnets, var.resource_group_id, local.user_data[key],
     ])), 0, 8)
   }
 }
