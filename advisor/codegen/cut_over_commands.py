@@ -28,6 +28,7 @@ _CHECKS: Mapping[str, str] = {
     "vm-scale-set": "az vmss get-instance-view --instance-id '*' --query '[].vmHealth.status.code' "
     "--ids $(az vmss list --query \"[?tags.Group=='{key}'].id\" --output tsv)",
     "cloud-run": "gcloud run services list --region {region}",
+    "ibm-vpc": "ibmcloud is load-balancer-pool-members {name} {name}-{key}",
     "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
 }
 """Target → command that shows whether the instances of a group serve."""

@@ -22,7 +22,7 @@ from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
 from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets import target_of
+from advisor.codegen.targets import target_of, targets_of
 from advisor.codegen.wanted import Form, Language, Wanted
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import as_written, plan_to_json
@@ -248,9 +248,11 @@ def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Map
         target = target_of(stack)
         render = target.renderers.get(language)
         if render is None:
+            others = [other.name for other in targets_of(stack.provider) if language in other.renderers]
             raise InputError(
                 f"{target.title} is not written in {language.value}",
-                hint=f"it is in {', '.join(renderer.value for renderer in target.renderers)}",
+                hint=f"it is in {', '.join(known.value for known in target.renderers)}; "
+                f"in {language.value} try --target {' or '.join(others)}",
             )
         held = stack if target.takes_cache else without_cache(stack, target.title)
         rendered[name] = render(target.completed(held))

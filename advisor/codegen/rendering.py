@@ -27,6 +27,7 @@ _TERRAFORM_OF_PROVIDER = {
     "aws": {"kms.tf": "aws_kms.tf.j2"},
     "azure": {"budget.tf": "azure_budget.tf.j2", "main.tf": "azure_main.tf.j2"},
     "gcp": {},
+    "ibm": {},
     "kubernetes": {},
 }
 """Files of every root on a cloud, from ``terraform/shared``."""

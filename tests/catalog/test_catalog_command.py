@@ -156,7 +156,7 @@ def test_zones_are_listed_with_whether_they_are_verified():
     assert lines[3].split() == ["us-central1", "ct6e-standard-8t", "1", "yes", "2025", "4.3537"]
     whole = run("list", "--zones").stdout.splitlines()
     assert max(map(len, whole)) <= 100
-    assert whole[-1] == "3,232 offers; zones of 1,635 verified, of the others those of the region"
+    assert whole[-1] == "3,233 offers; zones of 1,639 verified, of the others those of the region"
     header = run("list", "--zones", "--format", "csv").stdout.splitlines()[0]
     assert header.endswith(",zones_source,zones_as_of,spot_zone_low_usd_per_hour,spot_zone_high_usd_per_hour")
 

@@ -105,7 +105,7 @@ def test_a_missing_price_is_empty_and_marked():
         ("azure", 1085, 0),
         ("gcp", 634, 135),
         ("nebius", 23, 0),
-        ("ibm", 3, 0),
+        ("ibm", 4, 0),
         ("runpod", 35, 0),
         ("lambda", 9, 0),
     ],

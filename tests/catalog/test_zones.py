@@ -48,7 +48,7 @@ def test_every_type_is_listed_once_in_a_region():
 
 
 def test_zones_belong_to_their_region():
-    """AWS zones are ids of availability zones, Google's begin with the region, Azure's are numbers."""
+    """AWS zones are ids of availability zones, Google's and IBM's begin with the region, Azure's are numbers."""
     prefixes = {}
     for row in ROWS:
         zones = row["zones"].split(";")
@@ -58,7 +58,7 @@ def test_zones_belong_to_their_region():
                 prefix, number = zone.rsplit("-az", 1)
                 assert number.isdigit()
                 prefixes.setdefault(row["region"], set()).add(prefix)
-            elif row["provider"] == "gcp":
+            elif row["provider"] in ("gcp", "ibm"):
                 assert zone.startswith(f"{row['region']}-")
             else:
                 assert zone in {"1", "2", "3"}
@@ -68,7 +68,7 @@ def test_zones_belong_to_their_region():
 
 def test_no_offer_was_lost():
     """As many offers have their zones listed as were gathered; those of May 2023 say so."""
-    verified = dict.fromkeys(("aws", "gcp", "azure"), 0)
+    verified = dict.fromkeys(("aws", "gcp", "azure", "ibm"), 0)
     old = 0
     for offer in CATALOG.offers_in():
         supply = CATALOG.zones(offer.provider, offer.region, offer.instance_type)
@@ -77,7 +77,7 @@ def test_no_offer_was_lost():
         if supply.verified:
             verified[offer.provider] += 1
             old += supply.as_of == "2023-05-02"
-    assert verified == {"aws": 1009, "gcp": 626, "azure": 0}
+    assert verified == {"aws": 1009, "gcp": 626, "azure": 0, "ibm": 4}
     assert old == 158
 
 

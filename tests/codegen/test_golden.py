@@ -28,15 +28,16 @@ WHOLE = (
     "container-apps-a100-scheduled",
     "aks-scheduled",
     "eks-reranker",
+    "ibm-gaudi-scheduled",
     "kubernetes-gaudi",
 )
-"""A stack for each target (two for EKS, whose nodes start in two ways, and one of whole answers), kept whole in both
+"""A stack for each target (two for EKS, whose nodes start in two ways, and one of whole answers), kept whole in all of its
 languages; of the others, the data alone. Programs and roots of all are evaluated and compared in ``tests/iac``."""
 DATA = re.compile(r"fleet\.tf|.+/fleet\.tf|.*kubernetes/.+\.ya?ml")
 """Files that hold what a plan decides."""
 CASES = [
     *((name, Language.TERRAFORM) for name in SCENARIOS),
-    *((name, Language.PYTHON) for name in WHOLE),
+    *((name, Language.PYTHON) for name in WHOLE if Language.PYTHON in SCENARIOS[name]().languages),
 ]
 
 

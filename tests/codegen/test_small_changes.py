@@ -16,7 +16,7 @@ def _cases():
     for name, make in SCENARIOS.items():
         for language in make().languages:
             firsts.setdefault((name.split("-")[0] if "-" in name else name, language), name)
-    wanted = ("l4", "mixed", "eks", "mig", "tpu", "gke", "cloud", "vm", "aks", "sagemaker", "container")
+    wanted = ("l4", "mixed", "eks", "mig", "tpu", "gke", "cloud", "vm", "aks", "sagemaker", "container", "ibm")
     return [(name, language) for (prefix, language), name in firsts.items() if prefix in wanted]
 
 

@@ -1,4 +1,4 @@
-"""The programs of a Google host, as far as its scripts need them, on the loopback interface.
+"""The programs of a host on Google Cloud or IBM Cloud, as far as its scripts need them, on the loopback interface.
 
 usage: google_host_programs.py NAME ARGUMENTS...
 
@@ -128,7 +128,26 @@ def format_disk(*_: str) -> None:
     LABEL.touch()
 
 
-PROGRAMS = {"docker": docker, "gcloud": gcloud, "mkfs.ext4": format_disk, "mount": mount, "mountpoint": mountpoint}
+def curl(*words: str) -> None:
+    """The real one, which finds other hosts than this one at $CLOUD/HOST/."""
+    there = [re.sub(r"^https?://(?!127)", f"{CLOUD}/", word) for word in words]
+    os.execv("/usr/bin/curl", ["curl", *there])
+
+
+def ip(*_: str) -> None:
+    """The way out, with the own address."""
+    sys.stdout.write("161.26.0.10 via 10.0.0.1 dev eth0 src 10.0.0.5 uid 0\n    cache\n")
+
+
+def lsblk(*_: str) -> None:
+    """A volume and two disks of the machine's own, with what they hang on."""
+    sys.stdout.write("/dev/vda virtio\n/dev/nvme0n1 nvme\n/dev/nvme1n1 nvme\n")
+
+
+PROGRAMS = {
+    "curl": curl, "docker": docker, "gcloud": gcloud, "ip": ip, "lsblk": lsblk, "mkfs.ext4": format_disk, "mount": mount,
+    "mountpoint": mountpoint,
+}  # fmt: skip
 
 if __name__ == "__main__":
     with Path(os.environ["RECORD"]).open("a") as record:

@@ -21,11 +21,12 @@ PROVIDERS = {
     "google": "8.7.0",
     "google-beta": "8.7.0",
     "azurerm": "5.10.0",
+    "ibm": "2.5.0",
     "kustomization": "0.9.8",
 }
 """Simulated, each with the schema of this version."""
 _REGISTRY = "registry.terraform.io"
-_OWNERS = {"kustomization": "kbst"}
+_OWNERS = {"ibm": "ibm-cloud", "kustomization": "kbst"}
 """Of providers that are not HashiCorp's."""
 REAL_AWS_VERSION = "3.39.0"
 INSTALL_HINT = "not installed: run make tools"

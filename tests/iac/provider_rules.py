@@ -10,6 +10,7 @@ from typing import Any
 import botocore.session
 from azure_rules import broken_azure_rules
 from google_rules import broken_google_rules
+from ibm_rules import broken_ibm_rules
 
 _LONGEST_NAMES = {
     ("aws_lb", "name"): 32,
@@ -63,6 +64,7 @@ def broken_rules(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[s
     """Pairs of attribute and complaint."""
     yield from broken_azure_rules(resource_type, config)
     yield from broken_google_rules(resource_type, config)
+    yield from broken_ibm_rules(resource_type, config)
     yield from _policies(config)
     yield from _lengths(resource_type, config)
     if resource_type == "aws_autoscaling_group":

@@ -54,6 +54,17 @@ def test_plan_and_code_cost_the_same(name, start, tmp_path):
     assert _hourly_of_each(in_code) == _hourly_of_each(in_plan)
 
 
+@pytest.mark.parametrize("name", ["ibm-gaudi-scheduled", "ibm-h100"])
+def test_groups_by_zone_cost_what_their_group_of_the_plan_does(name, start):
+    """On IBM Terraform makes one for each zone, and the code says how many machines there are in all."""
+    terraform = start(name, filled=True)
+    in_plan = priced(terraform)
+    (project,) = read_projects(terraform.directory, None, load_catalog())
+    assert in_plan.unknown == project.now.unknown == ()
+    assert len(in_plan.costs) == 2
+    assert in_plan.hourly == project.now.hourly > 0
+
+
 def _hourly_of_each(breakdown):
     """Address → USD an hour; None where a price is not known."""
     return {cost.resource.address: cost.hourly for cost in breakdown.costs}

@@ -77,7 +77,15 @@ def test_what_is_missing_is_named(changes, told, start):
 
 
 MODULES = of_today(
-    [QUICK, "eks-scheduled", "sagemaker-sglang", "aks-scheduled", "vm-scale-set-reactive", "mig-two-regions"]
+    [
+        QUICK,
+        "eks-scheduled",
+        "sagemaker-sglang",
+        "aks-scheduled",
+        "vm-scale-set-reactive",
+        "mig-two-regions",
+        "ibm-h100",
+    ]
 )
 
 
@@ -193,6 +201,40 @@ def test_mistakes_do_not_pass(simulated_clouds, tmp_path):
         "capacity_type: EKS knows no CHEAP",
         "instance_types: AWS sells no g6.3xlarge",
     }
+
+
+def test_other_logins_on_ibm_make_another_template(start):
+    """Though the provider takes no notice of keys and volumes that a template already has; groups go on with the new one."""
+    terraform = start("ibm-h100", filled=True)
+    terraform("apply", "-no-color", "-auto-approve").ok()
+    path = terraform.directory / "terraform.tfvars.json"
+    keys = {"ssh_key_ids": ["r014-a6b1a881-2ce8-41a3-80fc-36316a73f803"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+    actions = {}
+    for change in terraform.plan()["resource_changes"]:
+        actions.setdefault(change["type"], set()).add(tuple(change["change"]["actions"]))
+    assert actions["ibm_is_instance_template"] == {("create", "delete")}
+    assert actions["ibm_is_instance_group"] == {("update",)}
+
+
+def test_mistakes_on_ibm_do_not_pass(simulated_clouds, tmp_path):
+    """What the provider's validators refuse is refused, with the argument."""
+    (tmp_path / "main.tf").write_text(
+        'terraform {\n  required_providers {\n    ibm = {\n      source = "IBM-Cloud/ibm"\n    }\n  }\n}\n'
+        'resource "ibm_is_instance_group" "a" {\n  name = "a--b"\n  instance_template = "t"\n  subnets = ["s"]\n'
+        '  application_port = 8443\n  instance_count = 1001\n  tags = ["Team:a"]\n}\n'
+        'resource "ibm_is_instance_group_manager_action" "a" {\n  instance_group = "g"\n  instance_group_manager = "m"\n'
+        '  cron_spec = "0 7 * * MON"\n  membership_count = 0\n}\n'
+        'resource "ibm_is_lb_pool" "a" {\n  name = "p"\n  lb = "l"\n  algorithm = "random"\n  protocol = "https"\n'
+        '  health_type = "https"\n  health_delay = 5\n  health_retries = 2\n  health_timeout = 5\n}\n'
+    )
+    terraform = harness.Terraform(tmp_path, simulated_clouds)
+    terraform.init()
+    refused = {
+        complaint["summary"].partition(":")[0] for complaint in terraform("validate", "-json").json["diagnostics"]
+    }
+    expected = {"name", "load_balancer", "instance_count", "tags", "cron_spec", "membership_count", "algorithm"}
+    assert refused == expected | {"health_delay"}
 
 
 def test_name_of_an_entrance_comes_after_its_hosts(start):

@@ -7,13 +7,13 @@ from decimal import Decimal
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Price, Purchase
-from advisor.codegen.pricing import aws, azure, gcp
+from advisor.codegen.pricing import aws, azure, gcp, ibm
 from advisor.codegen.pricing.resources import Resource, Resources
 from advisor.codegen.pricing.uses import Rules, Use
 from advisor.cost.services import container_price
 from advisor.units import HOURS_PER_MONTH
 
-RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES}
+RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **ibm.RULES}
 _FREE = (
     "aws_autoscaling_policy",
     "aws_autoscaling_schedule",
@@ -38,6 +38,11 @@ _FREE = (
     "google_network_connectivity_service_connection_policy",
     "google_project_iam_",
     "google_service_account",
+    "ibm_iam_",
+    "ibm_is_instance_group_manager",
+    "ibm_is_instance_template",
+    "ibm_is_lb_",
+    "ibm_is_security_group",
 )
 """Types, or how they begin, that nobody charges for."""
 _HOURS = Decimal(HOURS_PER_MONTH)

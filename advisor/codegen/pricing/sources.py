@@ -110,7 +110,7 @@ _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
 _BY_KARPENTER = "Karpenter starts its machines, which kubernetes/karpenter names"
 _GROUPS, _REGIONS = "groups", "regions"
-_PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
+_PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure", "ibm": "ibm"}
 """How types of resources begin → provider in the catalog."""
 _TYPES = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
 CACHES = ("aws_elasticache_replication_group", "azurerm_managed_redis", "google_memorystore_instance")

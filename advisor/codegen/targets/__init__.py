@@ -14,12 +14,13 @@ from advisor.codegen.targets.azure_vm_scale_set import VM_SCALE_SET
 from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
 from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
+from advisor.codegen.targets.ibm_vpc import IBM_VPC
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Form
 from advisor.errors import InputError
 
-__all__ = ["TARGETS", "Files", "Target", "target_of"]
+__all__ = ["TARGETS", "Files", "Target", "target_of", "targets_of"]
 
 TARGETS: tuple[Target, ...] = (
     EC2,
@@ -33,6 +34,7 @@ TARGETS: tuple[Target, ...] = (
     GKE,
     MIG,
     TPU_VM,
+    IBM_VPC,
     KUBERNETES,
 )
 
@@ -44,8 +46,7 @@ def target_of(stack: Stack) -> Target:
         InputError: there is no such target, or the stack cannot run there; the message says why.
     """
     name = stack.target or _default(stack)
-    cloud = stack.provider if stack.provider in _HOSTS_AND_CLUSTER else KUBERNETES.provider
-    of_provider = {target.name: target for target in TARGETS if target.provider == cloud}
+    of_provider = {target.name: target for target in targets_of(stack.provider)}
     target = of_provider.get(name)
     if target is None:
         raise InputError(
@@ -55,12 +56,18 @@ def target_of(stack: Stack) -> Target:
     obstacle = _against_paying(stack, target) or target.obstacle(stack)
     if obstacle:
         others = [
-            one.name
-            for one in of_provider.values()
-            if one is not target and not (_against_paying(stack, one) or one.obstacle(stack))
+            other.name
+            for other in of_provider.values()
+            if other is not target and not (_against_paying(stack, other) or other.obstacle(stack))
         ]
         raise InputError(f"{target.title}: {obstacle}", hint=_way_out(stack, target, others))
     return target
+
+
+def targets_of(provider: str) -> tuple[Target, ...]:
+    """Targets that a provider's machines run on: its own, and clusters of the user's where code makes none there."""
+    own = tuple(target for target in TARGETS if target.provider == provider)
+    return own if provider in _HOSTS_AND_CLUSTER else (*own, KUBERNETES)
 
 
 def _way_out(stack: Stack, target: Target, others: Sequence[str]) -> str:

@@ -44,8 +44,6 @@ _SPOT_DRAIN_SECONDS = 100
 """Of the 120 s between the notice and the end, for running requests; the container takes the rest."""
 _WARMUP_SECONDS = 60
 """From the first answer until the load is spread: two health checks of 15 s, and a minute of metrics."""
-_KEY = "/etc/inference/key.pem"
-_CERTIFICATE = "/etc/inference/certificate.pem"
 _EVERY_MIDNIGHT = "0 0 * * *"
 _EXAMPLE_ACCOUNT = "123456789012"
 
@@ -257,7 +255,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     return {
         **backend_facts(
             backend,
-            serving_arguments(container, stack.load_balancer.host_port, _KEY, _CERTIFICATE),
+            serving_arguments(container, stack.load_balancer.host_port),
             _docker_arguments(stack, container),
         ),
         "weight": stack.share_of(backend),

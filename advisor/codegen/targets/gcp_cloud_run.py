@@ -18,7 +18,7 @@ from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
-from advisor.codegen.targets.gcp_values import pin_key, pins
+from advisor.codegen.targets.host_backends import pin_key, pins_with_models
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 from advisor.deployable import CONTAINER_ENGINE_GIB
@@ -143,7 +143,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             for backend in stack.backends
             if _PULLED.fullmatch(_image(backend.container.image)) is None
         },
-        **pins(stack),
+        **pins_with_models(stack),
         "account": "this",
         "mounts_bucket": True,
     }

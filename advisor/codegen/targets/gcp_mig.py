@@ -15,7 +15,13 @@ from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, 
 from advisor.codegen.targets import gcp_values
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
-from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
+from advisor.codegen.targets.host_backends import (
+    backend_facts,
+    obstacle_to_hosts,
+    pins_with_models,
+    serving_arguments,
+    stop_times,
+)
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
@@ -36,12 +42,7 @@ _ANSWERS = {
 
 _TARGET_UTILIZATION = 0.8
 """The rest is the room that the plan's headroom of a quarter gives."""
-_STOP_MARGIN_SECONDS = 30
 _SPOT_DRAIN_SECONDS = 20
-_KILL_SECONDS = 5
-"""For a drained container to end by itself."""
-_KEY = "/etc/inference/key.pem"
-_CERTIFICATE = "/etc/inference/certificate.pem"
 _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 """Google starts TPU v5e through GKE and the older Cloud TPU API only."""
 
@@ -94,7 +95,7 @@ def _facts(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str
         "log_alerts": log_alerts(stack),
         "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
-        **gcp_values.pins(stack),
+        **pins_with_models(stack),
         "account": "host",
         "query_policies": "metrics",
         "mounts_bucket": False,
@@ -115,8 +116,7 @@ def _choices(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[s
         "may_be_empty": [group.group.key for group in groups if group.min_instances == 0],
         "has_several_regions": len(stack.regions) > 1,
         "target_utilization": _TARGET_UTILIZATION,
-        "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
-        "kill_seconds": _KILL_SECONDS,
+        **stop_times(stack),
         "longest_wait_seconds": gcp_values.LONGEST_WAIT_SECONDS,
         "unhealed": [group.group.key for group in groups if not group.heals],
         "accelerators": {
@@ -202,7 +202,7 @@ def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str,
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
-    arguments = serving_arguments(backend.container, stack.load_balancer.host_port, _KEY, _CERTIFICATE)
+    arguments = serving_arguments(backend.container, stack.load_balancer.host_port)
     return {**backend_facts(backend, arguments), "scraped": scraped(backend.container.engine)}
 
 
@@ -218,7 +218,7 @@ def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
 
 
 def _obstacle(stack: Stack) -> str:
-    refusal = gcp_values.refusal_of_hosts(stack) or obstacle_to_entrances(stack)
+    refusal = obstacle_to_hosts(stack) or obstacle_to_entrances(stack)
     if refusal:
         return refusal
     if stack.rests:

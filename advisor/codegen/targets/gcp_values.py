@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import ComputeGroup, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
-from advisor.codegen.targets.host_backends import pin_keys
 
 _SMALLEST_CAPACITY = 0.1
 LONGEST_WAIT_SECONDS = 3600
@@ -135,26 +134,6 @@ def example_zones(stack: Stack, region: Region) -> list[str]:
     return names if len(names) >= region.zones else [f"{region.name}-{letter}" for letter in "abcdef"[: region.zones]]
 
 
-def pins(stack: Stack) -> Mapping[str, object]:
-    """Template values for pins: engines that may be keys, models, and examples of those that nobody knows yet."""
-    return {
-        "engines": pin_keys(stack),
-        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
-        "example_models": {
-            pin_key(stack, backend): "organisation/model"
-            for backend in stack.backends
-            if backend.container.checkpoint.model_id is None
-        },
-    }
-
-
-def pin_key(stack: Stack, backend: Backend) -> str:
-    """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
-    container = backend.container
-    alike = [backend.container for backend in stack.backends if backend.container.engine is container.engine]
-    return container.engine.value if all(one.checkpoint == container.checkpoint for one in alike) else backend.key
-
-
 def _provisioning_model(group: ComputeGroup, *, starts_on_demand: bool) -> str:
     if group.is_spot:
         return "SPOT"
@@ -200,12 +179,3 @@ def capacities(groups: Iterable[ComputeGroup]) -> Mapping[str, float]:
     if most == 0:
         return dict.fromkeys(per_rate, 1.0)
     return {key: max(_SMALLEST_CAPACITY, round(one / most, 3)) if one else 0.0 for key, one in per_rate.items()}
-
-
-def refusal_of_hosts(stack: Stack) -> str:
-    """Why hosts behind a load balancer cannot serve *stack*; empty when they can."""
-    if any(group.is_serverless for group in stack.groups):
-        return "a serverless group has no hosts"
-    if any(backend.container.tls_options is None for backend in stack.backends):
-        return "the engine speaks plain HTTP only, and the way to the hosts has to be encrypted"
-    return ""

@@ -9,6 +9,10 @@ from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.serving import served_units
 from advisor.codegen.wanted import Engine
 
+_KEY = "/etc/inference/key.pem"
+_CERTIFICATE = "/etc/inference/certificate.pem"
+_STOP_MARGIN_SECONDS = 30
+_KILL_SECONDS = 5
 _CACHE = "/root/.cache"
 """Where a container finds the disk of its host that outlives it."""
 
@@ -59,12 +63,48 @@ def pins(stack: Stack) -> Mapping[str, object]:
     }
 
 
+def pins_with_models(stack: Stack) -> Mapping[str, object]:
+    """Template values for pins: engines that may be keys, models, and examples of those that nobody knows yet."""
+    return {
+        "engines": pin_keys(stack),
+        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
+        "example_models": {
+            pin_key(stack, backend): "organisation/model"
+            for backend in stack.backends
+            if backend.container.checkpoint.model_id is None
+        },
+    }
+
+
+def pin_key(stack: Stack, backend: Backend) -> str:
+    """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
+    container = backend.container
+    alike = [backend.container for backend in stack.backends if backend.container.engine is container.engine]
+    return container.engine.value if all(other.checkpoint == container.checkpoint for other in alike) else backend.key
+
+
 def pin_keys(stack: Stack) -> list[str]:
     """Engines that may be keys of pins: all that answer what those of the stack do."""
     return [engine.value for engine in Engine if engine is Engine.CUSTOM or stack.unit in served_units(engine)]
 
 
-def serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:
+def obstacle_to_hosts(stack: Stack) -> str:
+    """Why hosts behind a load balancer cannot serve *stack*; empty when they can."""
+    if any(group.is_serverless for group in stack.groups):
+        return "a serverless group has no hosts"
+    if any(backend.container.tls_options is None for backend in stack.backends):
+        return "the engine speaks plain HTTP only, and the way to the hosts has to be encrypted"
+    return ""
+
+
+def stop_times(stack: Stack) -> Mapping[str, int]:
+    """Seconds that a host's service has to stop, and of them those for a drained container to end by itself."""
+    return {"stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS, "kill_seconds": _KILL_SECONDS}
+
+
+def serving_arguments(
+    container: Container, host_port: int, key: str = _KEY, certificate: str = _CERTIFICATE
+) -> tuple[str, ...]:
     """Arguments of the plan with the port, and the paths of key and certificate where the engine speaks TLS itself."""
     port = [f"{container.port_option}{host_port}"] if container.port_option else []
     paths = zip(container.tls_options or (), (key, certificate), strict=False)

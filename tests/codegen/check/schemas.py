@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 _SCHEMAS = Path(__file__).parents[2] / "iac" / "schemas"
-PROVIDERS = ("aws", "google", "google-beta", "azurerm", "kustomization")
+PROVIDERS = ("aws", "google", "google-beta", "azurerm", "ibm", "kustomization")
 _PREFIXES = {
     "aws_": ("aws",),
     "google_": ("google", "google-beta"),
     "azurerm_": ("azurerm",),
+    "ibm_": ("ibm",),
     "kustomization_": ("kustomization",),
 }
 _BUILT_IN = frozenset({"terraform_data", "terraform_remote_state"})

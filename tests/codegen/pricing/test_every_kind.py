@@ -1,4 +1,4 @@
-"""One plan of three clouds with each kind of accelerated resource: to the cent as the tables of the catalog have it, or unpriced with a reason.
+"""One plan of four clouds with each kind of accelerated resource: to the cent as the tables of the catalog have it, or unpriced with a reason.
 
 The expected costs are computed from the CSV files by pandas, by nothing of the program.
 """
@@ -154,6 +154,11 @@ PRICED = {
         {"node_type": "STANDARD_SMALL", "shard_count": 1, "replica_count": 1, "location": "us-east1"},
         cache("gcp", "standard-small_valkey", "us-east1", 2),
     ),
+    "ibm_is_instance.this": (
+        {"profile": "gx3d-160x1792x8h100", "zone": "eu-de-2", "availability": [{"class": "spot"}]},
+        machine("ibm", "gx3d-160x1792x8h100", "eu-de", 1, "spot"),
+    ),
+    "ibm_is_instance_group.this": ({"instance_count": 3}, machine("ibm", "gx3d-160x1792x8gaudi3", "us-east", 3)),
     "azurerm_managed_redis.this": (
         {"sku_name": "Balanced_B3", "location": "East US 2"}, cache("azure", "Balanced_B3_redis", "eastus2", 2),
     ),
@@ -205,6 +210,8 @@ BESIDE = (
             "workload_profile": [{"name": "gpu", "workload_profile_type": "Consumption-GPU-NC24-A100"}],
         },
     ),
+    resource("ibm_is_instance_template", {"profile": "gx3d-160x1792x8gaudi3", "zone": "us-east-1"}),
+    resource("ibm_is_instance", {"profile": "bx2-8x32", "zone": "us-east-1"}, "small"),
     resource("aws_sagemaker_notebook_instance", {"instance_type": "ml.t3.medium", "region": "us-east-1"}, "small"),
     resource("azurerm_windows_virtual_machine", {"location": "eastus", "size": "Standard_D4s_v5"}, "small"),
 )
@@ -225,6 +232,10 @@ CODE = [
         "azurerm_kubernetes_cluster_node_pool.this",
         "azurerm",
         kubernetes_cluster_id=["azurerm_kubernetes_cluster.this"],
+    ),
+    configured(
+        "ibm_is_instance_group.this",
+        instance_template=["ibm_is_instance_template.this.id", "ibm_is_instance_template.this"],
     ),
     configured(
         "azurerm_container_app.this",
@@ -255,9 +266,9 @@ def _named(stated):
 
 
 def test_every_kind_is_in_the_plan(costs):
-    """30 kinds of accelerated resources and caches, no more and no fewer than the program knows; nothing else is counted."""
+    """32 kinds of accelerated resources and caches, no more and no fewer than the program knows; nothing else is counted."""
     assert {address.split(".")[0] for address in {**PRICED, **UNPRICED}} == set(RULES)
-    assert len(RULES) == 30
+    assert len(RULES) == 32
     assert set(costs) == {*PRICED, *UNPRICED}
 
 

@@ -1,0 +1,137 @@
+"""Instance groups of IBM Cloud VPC behind a private application load balancer.
+
+Sources: IBM's documentation of instance groups, application load balancers, the metadata service and Secrets Manager,
+and the source of its Terraform provider 2.5, read in November 2026. None of it was tried on IBM Cloud.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from advisor.codegen.container import Runtime
+from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.rendering import render_terraform, scaling_left_out
+from advisor.codegen.targets.host_backends import (
+    backend_facts,
+    obstacle_to_hosts,
+    pins_with_models,
+    serving_arguments,
+    stop_times,
+)
+from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Language
+
+_LARGEST_BOOT_VOLUME_GIB = 250
+"""Provider's reference of instances: boot_volume.size."""
+_MOST_MEMBERS = 50
+"""Members of a pool of an application load balancer, at most."""
+_LOOK_SECONDS = 15
+"""Time between two looks of a host at its pool."""
+_IMAGE_NEEDS = {
+    Runtime.CUDA: "Ubuntu with Docker, NVIDIA's driver (580 or newer) and its container toolkit",
+    Runtime.GAUDI: "Ubuntu with Docker, Intel's Gaudi driver (habanalabs-dkms, of the release of the serving image), "
+    "its firmware and habanalabs-container-runtime",
+}
+_UNPRICED = "The total holds the machines: no prices are known of boot volumes, the load balancer and traffic there."
+
+
+def _terraform(stack: Stack) -> Files:
+    shared = {"user_data.sh.tftpl": "ibm_user_data.sh.j2"}
+    return render_terraform("ibm-vpc", stack, _known(stack), shared, scaling_left_out(stack))
+
+
+def _known(stack: Stack) -> Mapping[str, Any]:
+    """Values that the templates use beside the stack."""
+    (region,) = stack.regions
+    return {
+        "serves_where": "behind a private load balancer, on a group of VPC instances",
+        "cautions": stack.summary.cautions,
+        # Plans of answers in one pass take requests to go round in turn (docs/kinds.md).
+        "balancing": "round_robin" if stack.unit.is_one_pass else "least_connections",
+        "groups": {group.key: _group(stack, group) for group in stack.groups},
+        "backends": {
+            backend.key: backend_facts(backend, serving_arguments(backend.container, stack.load_balancer.host_port))
+            for backend in stack.backends
+        },
+        "regions": {region.name: {"zones": region.zones}},
+        "subnets": _example_subnets(region),
+        "sold_in": sorted({zone for group in stack.groups if group.zones_verified for zone in group.zone_names}),
+        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
+        **stop_times(stack),
+        "look_seconds": _LOOK_SECONDS,
+        "image_needs": "; ".join(dict.fromkeys(_IMAGE_NEEDS[group.platform.runtime] for group in stack.groups)),
+        **pins_with_models(stack),
+    }
+
+
+def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    sizes = {size.name: {"cron": size.cron, "instances": size.instances} for size in group.schedule}
+    return {
+        "region": group.region,
+        "backend": group.backend,
+        "weight": group.weight,
+        "zones": _zones(group),
+        "instance_type": group.instance_type,
+        "disk_gib": group.host_disk_gib,
+        "disk_gib_with_weights": group.root_volume_gib,
+        "instances": group.instances,
+        "start_limit_seconds": group.start_limit_seconds,
+        **({"schedule": sizes} if stack.scaling is Scaling.SCHEDULED else {}),
+    }
+
+
+def _zones(group: ComputeGroup) -> int:
+    """Zones that the instances of a group are shared out over."""
+    return max(1, group.zones)
+
+
+def _example_subnets(region: Region) -> Mapping[str, str]:
+    return {
+        f"{region.name}-{number}": f"0717-00000000-0000-0000-0000-{number:012}" for number in range(1, region.zones + 1)
+    }
+
+
+def _obstacle(stack: Stack) -> str:
+    serving = [group for group in stack.groups if group.weight]
+    if refusal := obstacle_to_hosts(stack):
+        return refusal
+    if len(stack.regions) > 1:
+        return "IBM's provider works in one region, and the plan has several"
+    if len(serving) > 1:
+        return "its load balancer sends all requests to one group, and the plan shares them out over several"
+    return _against_scaling(stack) or _against_disks(stack)
+
+
+def _against_scaling(stack: Stack) -> str:
+    """Why instance groups cannot follow the plan's sizes; empty when they can."""
+    if stack.scaling is Scaling.REACTIVE:
+        return "its groups follow processors, memory and network, none of which is the load of a model"
+    if any(size.instances < _zones(group) for group in stack.groups for size in group.schedule):
+        return "IBM's provider passes on no scheduled size of 0, which the plan has in some zone"
+    most = max(group.instances for group in stack.groups)
+    if most > _MOST_MEMBERS:
+        return f"its load balancer takes {_MOST_MEMBERS} hosts of a group, and the plan has {most}"
+    return ""
+
+
+def _against_disks(stack: Stack) -> str:
+    """Why boot volumes cannot hold what hosts download; empty when they can."""
+    largest = max(group.host_disk_gib for group in stack.groups)
+    if largest <= _LARGEST_BOOT_VOLUME_GIB:
+        return ""
+    return f"a host needs a boot volume of {largest} GiB, and IBM's have {_LARGEST_BOOT_VOLUME_GIB} at most"
+
+
+def _completed(stack: Stack) -> Stack:
+    """The stack with what its hosts cost beside the total."""
+    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, _UNPRICED)))
+
+
+IBM_VPC = Target(
+    name="ibm-vpc",
+    provider="ibm",
+    title="VPC instance groups",
+    renderers={Language.TERRAFORM: _terraform},
+    obstacle=_obstacle,
+    completed=_completed,
+)
