@@ -31,7 +31,7 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
         workload=str(plan.workload["name"]),
         model=str(plan.workload["model"]),
         headlines=tuple(_headline(member, unit) for member in choice.members),
-        demand=tuple(_demand(plan.demand)),
+        demand=(*_demand(plan.demand), *_http_requests(choice.members, unit)),
         prediction=tuple(_prediction(plan, option) if option else _confirmation(of_fleet, plan.workload["slo"])),
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet, unit)),
         not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
@@ -83,6 +83,15 @@ def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:
         yield Row("Prompt tokens, median / 95th percentile", f"{sent['p50']:,.0f} / {sent['p95']:,.0f}")
         yield Row("Answer tokens, median / 95th percentile", f"{answered['p50']:,.0f} / {answered['p95']:,.0f}")
     yield Row("Source", str(demand.get("source") or _UNKNOWN))
+
+
+def _http_requests(members: Sequence[Member], unit: Unit) -> Iterator[Row]:
+    """HTTP requests of a request, where clients send its items by themselves."""
+    count = max(member.serves.http_requests_per_call for member in members)
+    if count > 1:
+        yield Row(
+            "HTTP requests of a request, mean", f"{count:,.4g}, one for each of its {items_word(unit)}, all at once"
+        )
 
 
 def _prediction(plan: Plan, option: Option) -> Iterator[Row]:
@@ -137,7 +146,8 @@ def _batch_rows(batch: BatchPlan, groups: Sequence[FleetGroup]) -> Iterator[Row]
         yield Row("Pace of the client", "no faster than the requests' latency targets allow: they go first")
         return
     yield Row("Machines are up", f"{batch.machine_hours} h of a run")
-    yield Row("Requests that the client keeps in flight", f"{in_flight:,}; it sends those again that are cut off")
+    own = "HTTP requests of one item each" if any(group.http_requests_per_call > 1 for group in groups) else "Requests"
+    yield Row(f"{own} that the client keeps in flight", f"{in_flight:,}; it sends those again that are cut off")
 
 
 def _milliseconds(value: float | None) -> str:

@@ -8,7 +8,7 @@ from advisor.models.model import ModelFile
 from advisor.plan.batch_words import replayed_run_words
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint
-from advisor.plan.unit_words import replayed_words
+from advisor.plan.unit_words import replayed_words, split_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
@@ -39,6 +39,7 @@ _SAME = 0.005
 """Savings below this are none."""
 _TRAFFIC = {
     "answers": "answers on their way to the users",
+    "http_requests": "HTTP requests of single items",
     "load_balancer_capacity": "capacity units of the load balancer",
     "load_balancer_data": "what goes through the load balancer",
     "log_ingest": "access logs",
@@ -115,6 +116,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from _spare_words(fleet)
         yield from _limit_words(fleet)
         yield from _code_words(fleet)
+        yield from _client_words(fleet)
         yield from _failure_words(fleet)
         yield from _cheapest_words(fleet)
         yield from _weight_words(plan, fleet)
@@ -220,6 +222,14 @@ def _code_words(fleet: Fleet) -> Iterator[str]:
     told = dict.fromkeys(group.not_generated for group in fleet.groups if group.not_generated)
     if told:
         yield f"Code: {' and '.join(told)}; its machines are started by hand."
+
+
+def _client_words(fleet: Fleet) -> Iterator[str]:
+    """Calls whose items clients have to send by themselves."""
+    split = [group for group in fleet.groups if group.http_requests_per_call > 1]
+    if split:
+        words = split_words(fleet.unit, split[0].http_requests_per_call, dict.fromkeys(group.engine for group in split))
+        yield f"Calls: {words}."
 
 
 def _spare_words(fleet: Fleet) -> Iterator[str]:

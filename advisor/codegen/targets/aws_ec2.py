@@ -232,9 +232,14 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         return warm | {"schedule": _schedule(group)}
     is_alone = [group.backend for group in stack.groups].count(group.backend) == 1
     return warm | {
-        "requests_per_minute": group.requests_per_second_per_instance * _SECONDS_PER_MINUTE,
+        "requests_per_minute": _http_requests_per_second(stack, group) * _SECONDS_PER_MINUTE,
         "launch_ahead_seconds": min(group.start_seconds, _LONGEST_BUFFER_SECONDS) if is_alone else None,
     }
+
+
+def _http_requests_per_second(stack: Stack, group: ComputeGroup) -> float:
+    """HTTP requests that an instance is planned to answer, as its load balancer counts them."""
+    return group.requests_per_second_per_instance * stack.backend_of(group).container.http_requests_per_request
 
 
 def _is_warmed(stack: Stack, group: ComputeGroup) -> bool:
