@@ -15,7 +15,7 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.served import Served
 from advisor.performance.stage import serve
 from advisor.performance.values import Interval
-from advisor.plan.cold_start import ColdStart, cold_start
+from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import cache_shortfall
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import pools_of
@@ -139,7 +139,7 @@ def _priced(
         source = pool_set.sources[pool.key]
         offer, candidate = source.offer, source.served.candidate
         service = services[offer.provider, offer.region, offer.instance_type]
-        start = _start(service, cold_start(candidate, supply.catalog.cold_start))
+        start = _start(service, start_of(candidate, supply.catalog))
         duty = load.duty(_service_s(source.served) + service.idle_s, start.total_s.value)
         shortfall = cold_start_shortfall(duty, start.total_s.value, supply.requirements.workload.slo)
         if shortfall is not None:
