@@ -31,7 +31,10 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
         workload=str(plan.workload["name"]),
         model=str(plan.workload["model"]),
         headlines=tuple(_headline(member, unit) for member in choice.members),
-        demand=(*_demand(plan.demand), *_http_requests(choice.members, unit)),
+        demand=(
+            *_demand(plan.demand, is_batch=bool(plan.workload["slo"].get("latency_is_deadline"))),
+            *_http_requests(choice.members, unit),
+        ),
         prediction=tuple(_prediction(plan, option) if option else _confirmation(of_fleet, plan.workload["slo"])),
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet, unit)),
         not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
@@ -72,11 +75,15 @@ def _zones(member: Member) -> str:
     return f", {over} ({names} {', '.join(serves.zone_names)})"
 
 
-def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:
+def _demand(demand: Mapping[str, Any], *, is_batch: bool) -> Iterator[Row]:
     rate, sent, answered = (demand[key] for key in ("requests_per_second", "input_tokens", "output_tokens"))
-    yield Row("Requests per second, mean", f"{_figure(rate['mean'])}")
-    yield Row("Requests per second, 95th percentile minute", f"{_figure(rate['p95'])}")
-    yield Row("Requests per second, busiest minute", f"{_figure(rate['peak'])}")
+    if is_batch:
+        yield Row("Items per second, mean of the week", f"{_figure(rate['mean'])}")
+        yield Row("Items per second, while a run is worked on", f"{_figure(rate['peak'])}")
+    else:
+        yield Row("Requests per second, mean", f"{_figure(rate['mean'])}")
+        yield Row("Requests per second, 95th percentile minute", f"{_figure(rate['p95'])}")
+        yield Row("Requests per second, busiest minute", f"{_figure(rate['peak'])}")
     if unit_of(demand).is_one_pass:
         yield Row("A request, mean", size_words(demand).removesuffix(" a request"))
     else:
@@ -126,7 +133,7 @@ def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:
     replay = fleet.confirmed
     if fleet.batch is not None:
         yield from _batch_rows(fleet.batch, fleet.groups)
-    if replay is not None and (fleet.batch is None or fleet.batch.idle_items is not None):
+    if replay is not None and not fleet.is_batch_alone:
         share = f"{ratio_words(replay.within_slo_ratio)} of {replay.requests:,} requests within the SLO"
         yield Row("Replayed", f"{share} ({replay.arrivals})")
         first = "Whole answer" if fleet.unit.is_one_pass else "Time to first token"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from advisor.demand.values import DemandInterval
 from advisor.models.model import ModelFile
-from advisor.plan.batch_words import replayed_run_words
-from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
-from advisor.plan.problem.values import Constraint
+from advisor.plan.batch_words import hours_words, replayed_run_words, spare_hours, start_hours
+from advisor.plan.fleet.chosen import DoubtfulPrice, Failure, Fleet, FleetGroup, QuotaNeed, Spare
+from advisor.plan.problem.values import Constraint, PurchaseOption
 from advisor.plan.unit_words import replayed_words, split_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
@@ -134,8 +134,9 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     if replay is None:
         return "Not replayed: only the closed form says that it keeps the SLO."
     kept = ratio_words(replay.within_slo_ratio)
-    if fleet.batch is not None and fleet.batch.idle_items is None:
-        return replayed_run_words(fleet.batch, replay)
+    if fleet.batch is not None and fleet.is_batch_alone:
+        paid_by_use = all(group.purchase == PurchaseOption.SERVERLESS for group in fleet.groups)
+        return replayed_run_words(fleet.batch, replay, paid_by_use=paid_by_use)
     if falls_short(plan, fleet):
         return f"Do not rely on it: its replay finds {kept} of the requests within the SLO, {wanted} are asked."
     p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))
@@ -256,8 +257,20 @@ def _failure_words(fleet: Fleet) -> Iterator[str]:
     worst = min(fleet.failures, key=lambda failure: failure.left_ratio, default=None)
     if worst is None or worst.left_ratio >= 1 - _ROUNDING:
         return
+    if fleet.is_batch_alone:
+        yield _interrupted_words(fleet, worst)
+        return
     left = f"{whole_percent(worst.left_ratio)} of the planned rate" if worst.left_ratio > 0 else "nothing"
     yield f"Failure: without {part_words(fleet, worst.of)} {left} is left {hour_words(fleet, worst.hour_class)}."
+
+
+def _interrupted_words(fleet: Fleet, worst: Failure) -> str:
+    """A failure in a run of batch work, which goes on when another machine is there."""
+    pace = f"goes on at {whole_percent(worst.left_ratio)} of its pace" if worst.left_ratio > 0 else "stands still"
+    start, spare = start_hours(fleet), spare_hours(fleet)
+    until = f" ({hours_words(start)})" if start else ""
+    left = "" if spare is None else f"; it has {hours_words(spare)} to spare"
+    return f"Failure: without {part_words(fleet, worst.of)} a run {pace} until the next is there{until}{left}."
 
 
 def _cheapest_words(fleet: Fleet) -> Iterator[str]:

@@ -388,6 +388,11 @@ class Fleet:
     """None: requests are answered when they come."""
 
     @property
+    def is_batch_alone(self) -> bool:
+        """Whether all that it serves is batch work."""
+        return self.batch is not None and self.batch.idle_items is None
+
+    @property
     def parts_usd_per_month(self) -> Mapping[str, float | None]:
         """Parts of the total, by name, the response cache apart from other standing charges; None: not counted."""
         parts, cache = self.cost.parts_usd_per_month, cache_usd_per_month(self.standing)
