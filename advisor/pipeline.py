@@ -25,14 +25,16 @@ from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.served import Served
 from advisor.performance.stage import serve
+from advisor.plan.batch_apart import question_apart, with_apart
 from advisor.plan.build import build_plan
 from advisor.plan.choosing import Asked
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
-from advisor.plan.market import market_of
+from advisor.plan.market import Market, market_of
 from advisor.plan.measured import compared
-from advisor.plan.planning import plan_routed, with_batch
+from advisor.plan.planning import Planned, plan_routed, routed_fleet, with_batch
 from advisor.plan.problem.values import Problem
+from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest, catalog_for, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
@@ -246,6 +248,7 @@ def answer(
         extent.replayed_options, every_variant=extent.every_variant, rungs=rungs, judges_today=extent.judges_today
     )
     market, planned = plan_routed(context, wide, served, offers, asked)
+    planned = _with_batch_apart(planned, market, question, catalog, model) if extent.has_ladder else planned
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if planned.options and not extent.rejections_beside_options:
         rejections = []
@@ -254,6 +257,20 @@ def answer(
     plan = build_plan(requirements, planned, rejections, catalog, model.calibration.version)
     problem = market.validator.with_known_headroom(market.formulation).problem
     return Answer(plan, requirements, problem, served, own.offers)
+
+
+def _with_batch_apart(
+    planned: Planned, market: Market, question: PlanRequest, catalog: Catalog, model: PerformanceModel
+) -> Planned:
+    """A plan with the cost of batch work beside its requests as a workload of its own, where that takes machines."""
+    fleet, fill, apart = planned.choice.fleet, market.fill, question_apart(question)
+    if fleet is None or fleet.batch is None or fill is None or apart is None or not fill.takes_more:
+        return planned
+    alone = routed_fleet(market_for(apart, catalog, model).market)
+    if not isinstance(alone, Confirmed) or not alone.confirmation.reached:
+        return planned
+    batch = with_apart(fleet.batch, fill.alone_usd_per_month, alone)
+    return replace(planned, choice=replace(planned.choice, fleet=replace(fleet, batch=batch)))
 
 
 def market_for(

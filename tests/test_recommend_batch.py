@@ -487,6 +487,32 @@ def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):
     assert both.fleet.confirmed.without_one_within_slo_ratio >= 0.99
 
 
+@pytest.mark.parametrize("items", [150_000, 20_000])
+def test_work_beside_requests_is_compared_with_two_workloads(tmp_path, items):
+    """Both are planned as they would be from files of their own, and the verdict names the difference."""
+    together = beside(tmp_path, items)
+    apart = together.fleet.batch.apart
+    if items == 20_000:  # all of it is done on idle capacity
+        assert apart is None
+        assert not any("part: as two" in line for line in verdict_lines(together))
+        return
+    requests = beside(tmp_path, 0)
+    work = planned(tmp_path, demand={"batch": IN_THE_NIGHT | {"items": items}}, **(BESIDE | {"slo": None}))
+    (group,) = work.fleet.groups
+    (part,) = apart.batch_parts
+    less = together.fleet.cost.total_usd_per_month - apart.total_usd_per_month
+    (told,) = (line for line in verdict_lines(together) if "as two workloads" in line)
+
+    assert apart.requests_usd_per_month == requests.fleet.cost.total_usd_per_month
+    assert apart.batch_usd_per_month == work.fleet.cost.total_usd_per_month
+    assert (part.instance_type, part.purchase, part.instances) == (
+        group.instance_type, group.purchase, max(group.instances)
+    )  # fmt: skip
+    assert told.startswith("Cheaper apart" if less > 0 else "Apart")
+    assert f"${abs(less):,.2f} {'less' if less > 0 else 'more than together'}" in told
+    assert plan_from_json(plan_to_json(together)).fleet.batch.apart == apart
+
+
 def test_work_beside_requests_is_told_and_generated(tmp_path):
     """In the report, the document, the README and by another deadline."""
     plan = beside(tmp_path, 150_000)

@@ -1,7 +1,10 @@
 """Batch work in words: what a run is, and when its last item is done."""
 
+from collections.abc import Iterator
+
 from advisor.demand.forecast import DAYS
 from advisor.plan.fleet.chosen import BatchPlan, Confirmation, Fleet
+from advisor.plan.problem.values import PurchaseOption
 from advisor.units import (
     HOURS_PER_DAY,
     HOURS_PER_WEEK,
@@ -62,17 +65,33 @@ def _beside_words(batch: BatchPlan, idle_items: float, deadline: str) -> str:
     done = "not all done by" if batch.finished_hours is None else f"done after {hours_words(batch.finished_hours)} of"
     own = batch.items - idle_items
     parts = [f"{rounded(part)} {where}" for part, where in ((idle_items, _IDLE), (own, _OWN)) if round(part)]
-    apart = (
-        " What is on more of it is served like requests, and may cost less as a workload of its own."
-        if round(own)
-        else ""
-    )
     return (
         f"Batch: {run_words(batch)} beside the requests, {done} {deadline} at the rates that these leave idle. "
-        f"{' and '.join(parts)}; ${rounded(batch.usd_per_1000_items)} more per 1,000 items.{apart}"
+        f"{' and '.join(parts)}; ${rounded(batch.usd_per_1000_items)} more per 1,000 items."
     )
 
 
+def apart_words(batch: BatchPlan, usd_per_month: float) -> Iterator[str]:
+    """Sentences on batch work as a workload of its own, beside what the requests and it cost together.
+
+    Args:
+        batch: the runs.
+        usd_per_month: cost of the fleet for both.
+    """
+    apart = batch.apart
+    if apart is None:
+        return
+    less = round(usd_per_month - apart.total_usd_per_month, 2)
+    parts = " + ".join(f"{part.instances} × {part.instance_type} {_PAID[part.purchase]}" for part in apart.batch_parts)
+    cost = f"the requests ${apart.requests_usd_per_month:,.2f} and the batch work ${apart.batch_usd_per_month:,.2f}"
+    two = f"as two workloads {cost} a month ({parts})"
+    if less > 0:
+        yield f"Cheaper apart: {two}, ${less:,.2f} less. Plan each from a workload file of its own."
+    else:
+        yield f"Apart: {two}, ${-less:,.2f} more than together."
+
+
+_PAID = {purchase.value: purchase.value.replace("_", " ") for purchase in PurchaseOption}
 _IDLE, _OWN = "on capacity that they leave idle", "on more of it"
 
 

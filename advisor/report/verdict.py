@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from advisor.demand.values import DemandInterval
 from advisor.models.model import ModelFile
-from advisor.plan.batch_words import hours_words, replayed_run_words, spare_hours, start_hours
+from advisor.plan.batch_words import apart_words, hours_words, replayed_run_words, spare_hours, start_hours
 from advisor.plan.fleet.chosen import DoubtfulPrice, Failure, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint, PurchaseOption
 from advisor.plan.unit_words import replayed_words, split_words
@@ -109,6 +109,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield _replay_words(plan, fleet)
         if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
             yield replayed_run_words(fleet.batch, fleet.confirmed)
+            yield from apart_words(fleet.batch, fleet.cost.total_usd_per_month)
         yield from _obligation_words(fleet)
         yield from _price_words(fleet)
         yield from _traffic_words(fleet)

@@ -182,6 +182,32 @@ class Confirmation:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedPart:
+    """Equal instances of a fleet that is told in short."""
+
+    instance_type: str
+    region: str
+    purchase: str
+    instances: int
+    """In the busiest hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchApart:
+    """Requests and batch work as two workloads, each on a fleet of its own."""
+
+    requests_usd_per_month: float
+    batch_usd_per_month: float
+    batch_parts: tuple[PlannedPart, ...]
+    """Fleet for the batch work."""
+
+    @property
+    def total_usd_per_month(self) -> float:
+        """Cost of the two."""
+        return round(self.requests_usd_per_month + self.batch_usd_per_month, 2)
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPlan:
     """Runs of batch work as a fleet works them off."""
 
@@ -202,6 +228,9 @@ class BatchPlan:
     """Cost of the fleet by its items; beside other requests of what it costs more than for these alone."""
     idle_items: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Items of a run that the fleet for other requests alone has idle capacity for; None: nothing else is served."""
+    apart: BatchApart | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Cost as a workload of its own, beside one of the requests; None where all of it fits idle capacity, or nobody
+    asked."""
 
 
 QUANTILES: Mapping[str, float] = {
