@@ -238,8 +238,12 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 
 def _http_requests_per_second(stack: Stack, group: ComputeGroup) -> float:
-    """HTTP requests that an instance is planned to answer, as its load balancer counts them."""
-    return group.requests_per_second_per_instance * stack.backend_of(group).container.http_requests_per_request
+    """HTTP requests that an instance is planned to answer, as its load balancer counts them.
+
+    Clients that send items by themselves to one backend send them so to all.
+    """
+    each = max(backend.container.http_requests_per_request for backend in stack.backends)
+    return group.requests_per_second_per_instance * each
 
 
 def _is_warmed(stack: Stack, group: ComputeGroup) -> bool:

@@ -105,6 +105,7 @@ class _Fleet:
         requests = calls if split is None else split.requests
         self._groups, self._sessions, self._requests, self._split = groups, sessions, requests, split
         self._serve_in_parts: ServeInParts = serve_in_parts
+        self._calls = calls.seconds.size
         self._router = Router(groups, sessions, routes)
         self._kinds = self._router.kinds(requests)
         self._arrival = requests.seconds.copy()
@@ -169,7 +170,7 @@ class _Fleet:
         for index in range(len(self._sessions)):
             served += self._serve_members(index).size
             if progress:
-                progress(served)
+                progress(min(served, self._calls))
         return None
 
     def _serve_until_clear(self, cutoff: Cutoff) -> Estimate | None:

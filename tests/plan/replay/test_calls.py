@@ -82,6 +82,13 @@ def test_counts_are_of_calls():
     assert (result.requests, result.within_slo_ratio, result.by_group[0].requests) == (2, 0.5, 2)
 
 
+def test_progress_is_counted_in_calls():
+    """Never more than there are, however many parts they come in."""
+    told = []
+    replay([group(4)], calls(np.arange(50.0), 8), LOOSE, progress=told.append)
+    assert told[-1] == max(told) == 50
+
+
 def test_what_an_interruption_cuts_off_is_sent_again():
     """Images of a call that their replica loses in the middle come to the one that is left, and the call ends with them."""
     lost = group(2, lost_at=MONDAY_SECONDS + 0.025, lead_seconds=100.0)
