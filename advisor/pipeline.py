@@ -25,7 +25,7 @@ from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.served import Served
 from advisor.performance.stage import serve
-from advisor.plan.batch_apart import question_apart, with_apart
+from advisor.plan.batch_apart import apart_of, kept_beside, question_apart, question_beside
 from advisor.plan.build import build_plan
 from advisor.plan.choosing import Asked
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
@@ -263,14 +263,25 @@ def _with_batch_apart(
     planned: Planned, market: Market, question: PlanRequest, catalog: Catalog, model: PerformanceModel
 ) -> Planned:
     """A plan with the cost of batch work beside its requests as a workload of its own, where that takes machines."""
-    fleet, fill, apart = planned.choice.fleet, market.fill, question_apart(question)
-    if fleet is None or fleet.batch is None or fill is None or apart is None or not fill.takes_more:
+    fleet, fill = planned.choice.fleet, market.fill
+    if fleet is None or fleet.batch is None or fill is None or not fill.takes_more:
         return planned
-    alone = routed_fleet(market_for(apart, catalog, model).market)
-    if not isinstance(alone, Confirmed) or not alone.confirmation.reached:
-        return planned
-    batch = with_apart(fleet.batch, fill.alone_usd_per_month, alone)
+    forms = []
+    for kept in kept_beside(question, fill):
+        alone = _fleet_of(question_apart(question, kept), catalog, model)
+        with_kept = _fleet_of(question_beside(question, kept), catalog, model) if kept else None
+        usd = fill.alone_usd_per_month if with_kept is None else with_kept.usd_per_month
+        if alone is not None and (with_kept is not None or not kept):
+            forms.append(apart_of(usd, alone, kept))
+    cheapest = min(forms, key=lambda form: form.total_usd_per_month, default=None)
+    batch = replace(fleet.batch, apart=cheapest)
     return replace(planned, choice=replace(planned.choice, fleet=replace(fleet, batch=batch)))
+
+
+def _fleet_of(question: PlanRequest | None, catalog: Catalog, model: PerformanceModel) -> Confirmed | None:
+    """The fleet of a question that its replay confirms; None where there is none."""
+    found = None if question is None else routed_fleet(market_for(question, catalog, model).market)
+    return found if isinstance(found, Confirmed) and found.confirmation.reached else None
 
 
 def market_for(

@@ -487,17 +487,18 @@ def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):
     assert both.fleet.confirmed.without_one_within_slo_ratio >= 0.99
 
 
-@pytest.mark.parametrize("items", [150_000, 20_000])
+@pytest.mark.parametrize("items", [150_000, 200_000, 20_000])
 def test_work_beside_requests_is_compared_with_two_workloads(tmp_path, items):
     """Both are planned as they would be from files of their own, and the verdict names the difference."""
     together = beside(tmp_path, items)
     apart = together.fleet.batch.apart
     if items == 20_000:  # all of it is done on idle capacity
         assert apart is None
-        assert not any("part: as two" in line for line in verdict_lines(together))
+        assert not any("as two workloads" in line for line in verdict_lines(together))
         return
-    requests = beside(tmp_path, 0)
-    work = planned(tmp_path, demand={"batch": IN_THE_NIGHT | {"items": items}}, **(BESIDE | {"slo": None}))
+    kept = round(apart.beside_items)
+    requests = beside(tmp_path, kept)
+    work = planned(tmp_path, demand={"batch": IN_THE_NIGHT | {"items": items - kept}}, **(BESIDE | {"slo": None}))
     (group,) = work.fleet.groups
     (part,) = apart.batch_parts
     less = together.fleet.cost.total_usd_per_month - apart.total_usd_per_month
@@ -508,6 +509,12 @@ def test_work_beside_requests_is_compared_with_two_workloads(tmp_path, items):
     assert (part.instance_type, part.purchase, part.instances) == (
         group.instance_type, group.purchase, max(group.instances)
     )  # fmt: skip
+    assert kept in (0, math.floor(together.fleet.batch.idle_items))
+    if kept:
+        assert f"the requests with {kept:,} items a run" in told
+        whole = planned(tmp_path, demand={"batch": IN_THE_NIGHT | {"items": items}}, **(BESIDE | {"slo": None}))
+        alone = beside(tmp_path, 0).fleet.cost.total_usd_per_month + whole.fleet.cost.total_usd_per_month
+        assert apart.total_usd_per_month < alone
     assert told.startswith("Cheaper apart" if less > 0 else "Apart")
     assert f"${abs(less):,.2f} {'less' if less > 0 else 'more than together'}" in told
     assert plan_from_json(plan_to_json(together)).fleet.batch.apart == apart

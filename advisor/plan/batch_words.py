@@ -83,7 +83,9 @@ def apart_words(batch: BatchPlan, usd_per_month: float) -> Iterator[str]:
         return
     less = round(usd_per_month - apart.total_usd_per_month, 2)
     parts = " + ".join(f"{part.instances} × {part.instance_type} {_PAID[part.purchase]}" for part in apart.batch_parts)
-    cost = f"the requests ${apart.requests_usd_per_month:,.2f} and the batch work ${apart.batch_usd_per_month:,.2f}"
+    kept = f" with {rounded(apart.beside_items)} items a run" if apart.beside_items else ""
+    own = "the other items" if kept else "the batch work"
+    cost = f"the requests{kept} ${apart.requests_usd_per_month:,.2f} and {own} ${apart.batch_usd_per_month:,.2f}"
     two = f"as two workloads {cost} a month ({parts})"
     if less > 0:
         yield f"Cheaper apart: {two}, ${less:,.2f} less. Plan each from a workload file of its own."

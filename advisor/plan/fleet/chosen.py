@@ -200,6 +200,8 @@ class BatchApart:
     batch_usd_per_month: float
     batch_parts: tuple[PlannedPart, ...]
     """Fleet for the batch work."""
+    beside_items: float = 0.0
+    """Items of a run that the fleet for the requests does on idle capacity all the same; the others are apart."""
 
     @property
     def total_usd_per_month(self) -> float:
