@@ -29,6 +29,8 @@ CONTAINER_ENGINE_GIB = 6
 """Memory of the engine in a container whose files lie in memory too: an estimate."""
 _START_SECONDS = 900
 """Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
+_BOOT_SECONDS = 180
+"""Part of that for a machine to be there, as in cold_start.csv at most."""
 _COMPILE_SECONDS = 1800
 """Ahead-of-time compilation for Neuron and TPU: more than 10 minutes for a 32 B model."""
 _DOWNLOAD_GIB_PER_SECOND = 0.1
@@ -118,9 +120,16 @@ def service_of(purchase: str) -> str:
     return purchase if purchase in (MANAGED, SERVERLESS) else ""
 
 
-def start_seconds(checkpoint_gib: float, *, compiles: bool) -> float:
-    """Seconds from the order of an instance until the model answers, on the safe side."""
-    return _START_SECONDS + (_COMPILE_SECONDS if compiles else 0) + checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND
+def start_seconds(checkpoint_gib: float, *, compiles: bool, boot_s: float | None = None) -> float:
+    """Seconds from the order of an instance until the model answers, on the safe side.
+
+    Args:
+        checkpoint_gib: what is downloaded.
+        compiles: whether the engine compiles the model first.
+        boot_s: longest time until the machine is there; None: as of most.
+    """
+    more = max((boot_s or 0.0) - _BOOT_SECONDS, 0.0) + (_COMPILE_SECONDS if compiles else 0)
+    return _START_SECONDS + more + checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND
 
 
 def _allowed(setup: Setup, catalog: Catalog) -> str:

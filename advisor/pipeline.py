@@ -25,14 +25,16 @@ from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.served import Served
 from advisor.performance.stage import serve
+from advisor.plan.batch_apart import apart_of, kept_beside, question_apart, question_beside
 from advisor.plan.build import build_plan
 from advisor.plan.choosing import Asked
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
-from advisor.plan.market import market_of
+from advisor.plan.market import Market, market_of
 from advisor.plan.measured import compared
-from advisor.plan.planning import plan_routed, with_batch
+from advisor.plan.planning import Planned, plan_routed, routed_fleet, with_batch
 from advisor.plan.problem.values import Problem
+from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest, catalog_for, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
@@ -246,6 +248,7 @@ def answer(
         extent.replayed_options, every_variant=extent.every_variant, rungs=rungs, judges_today=extent.judges_today
     )
     market, planned = plan_routed(context, wide, served, offers, asked)
+    planned = _with_batch_apart(planned, market, question, catalog, model) if extent.has_ladder else planned
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if planned.options and not extent.rejections_beside_options:
         rejections = []
@@ -254,6 +257,31 @@ def answer(
     plan = build_plan(requirements, planned, rejections, catalog, model.calibration.version)
     problem = market.validator.with_known_headroom(market.formulation).problem
     return Answer(plan, requirements, problem, served, own.offers)
+
+
+def _with_batch_apart(
+    planned: Planned, market: Market, question: PlanRequest, catalog: Catalog, model: PerformanceModel
+) -> Planned:
+    """A plan with the cost of batch work beside its requests as a workload of its own, where that takes machines."""
+    fleet, fill = planned.choice.fleet, market.fill
+    if fleet is None or fleet.batch is None or fill is None or not fill.takes_more:
+        return planned
+    forms = []
+    for kept in kept_beside(question, fill):
+        alone = _fleet_of(question_apart(question, kept), catalog, model)
+        with_kept = _fleet_of(question_beside(question, kept), catalog, model) if kept else None
+        usd = fill.alone_usd_per_month if with_kept is None else with_kept.usd_per_month
+        if alone is not None and (with_kept is not None or not kept):
+            forms.append(apart_of(usd, alone, kept))
+    cheapest = min(forms, key=lambda form: form.total_usd_per_month, default=None)
+    batch = replace(fleet.batch, apart=cheapest)
+    return replace(planned, choice=replace(planned.choice, fleet=replace(fleet, batch=batch)))
+
+
+def _fleet_of(question: PlanRequest | None, catalog: Catalog, model: PerformanceModel) -> Confirmed | None:
+    """The fleet of a question that its replay confirms; None where there is none."""
+    found = None if question is None else routed_fleet(market_for(question, catalog, model).market)
+    return found if isinstance(found, Confirmed) and found.confirmation.reached else None
 
 
 def market_for(

@@ -147,7 +147,7 @@ class Field:
         text = self.text("a whole number")
         value = self._parse(int, text, "a whole number")
         if not minimum <= value <= maximum:
-            top = "" if maximum == MOST else f" and at most {maximum:,}"
+            top = "" if value < minimum and maximum == MOST else f" and at most {maximum:,}"
             self.fail(f"{text} is out of range", f"give a whole number of at least {minimum}{top}")
         return value
 

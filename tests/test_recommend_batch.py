@@ -16,11 +16,14 @@ from advisor.codegen import Language, Wanted, generate
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question, question_for, recommend
-from advisor.plan.batch_words import hours_words, replayed_run_words
+from advisor.plan.batch_words import hours_words, replayed_run_words, spare_hours, start_hours
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question
+from advisor.report.plan_words import question_words
+from advisor.report.risks import risk_words
 from advisor.report.table import plan_table
+from advisor.report.verdict import verdict_lines
 from advisor.workload.document import read_workload
 
 NIGHT = {
@@ -35,6 +38,7 @@ SUMMARIES = {
     "accelerators": ["L4", "L40S"],
 }
 RUNS_A_MONTH = 365 / 12
+CLOUD_RUN_IDLE_S = 900
 KINDS = {
     "embedding": ("BAAI/bge-m3", {"input_tokens": 512}, 2_000_000),
     "reranker": ("BAAI/bge-reranker-v2-m3", {"documents": 20, "tokens_per_document": 400}, 100_000),
@@ -88,6 +92,15 @@ def test_a_service_starts_when_the_items_come(tmp_path):
     assert start_hours > 0.01
     assert plan.fleet.confirmed.reached
     serving_hours = 50_000 / (each * group.instances[-1]) / 3600
+    beside_hours = (group.cold_start_seconds.value + CLOUD_RUN_IDLE_S) / 3600
+    billed_hours = group.instances[-1] * (serving_hours + beside_hours) * RUNS_A_MONTH
+    whole_hours = group.instances[-1] * RUNS_A_MONTH
+    # One container would do by its rate, so that each of the two is counted with all of the work.
+    most_hours = billed_hours + serving_hours * group.instances[-1] * RUNS_A_MONTH
+    paid_hours = plan.fleet.cost.compute_usd_per_month / group.instance_usd_per_hour
+    assert billed_hours < paid_hours == pytest.approx(most_hours, rel=0.01)
+    assert paid_hours < 0.4 * whole_hours
+    assert "Containers run until then" in " ".join(plan_table(plan).split())
     assert plan.fleet.batch.finished_hours == pytest.approx(start_hours + serving_hours, rel=0.1)
     assert plan.fleet.batch.finished_hours <= 0.1
 
@@ -282,6 +295,58 @@ def test_the_report_says_when_the_last_item_is_done(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"purchase": ["on_demand"], "limits": {"max_replicas": 1}, "accelerators": ["L40S"]},
+        {"items": 1_000_000, "every": "week", "deadline": "7d"},
+    ],
+    ids=["nights", "one replica", "weeks"],
+)
+def test_a_verdict_on_batch_work_is_in_short_sentences_of_its_own(tmp_path, changes):
+    """No minute is the busiest, a failure is a pause, and no sentence has more than 220 characters."""
+    plan = planned(tmp_path, **changes)
+    lines = list(verdict_lines(plan))
+    (failure,) = (line for line in lines if line.startswith("Failure"))
+
+    assert "busiest" not in plan_table(plan, width=None, verbose=True)
+    assert "items every" in question_words(plan)
+    assert max(len(sentence) for line in lines for sentence in re.split(r"(?<=[.]) ", line)) <= 220
+    assert re.search(r"a run (stands still|goes on at \d+% of its pace) until the next is there \(.* min\)", failure)
+
+
+def test_a_failure_is_a_risk_where_the_next_machine_comes_too_late(tmp_path):
+    """A run with time to spare waits for another machine; without, or where it is not done, a failure is a risk."""
+    plan = planned(tmp_path, purchase=["on_demand"], limits={"max_replicas": 1}, accelerators=["L40S"])
+    fleet = plan.fleet
+    spare = spare_hours(fleet)
+    late = replace(fleet.batch, finished_hours=fleet.batch.finished_hours + spare)
+    undone = replace(fleet.batch, finished_hours=None)
+
+    assert spare > start_hours(fleet) > 0
+    assert "failure" not in risk_words(plan)
+    assert "failure" in risk_words(replace(plan, fleet=replace(fleet, batch=late)))
+    assert "failure" in risk_words(replace(plan, fleet=replace(fleet, batch=undone)))
+
+
+def test_a_number_of_items_out_of_range_is_told_with_the_largest(tmp_path):
+    """Whoever writes too many is told how many may be written."""
+    with pytest.raises(InputError, match="out of range") as refused:
+        planned(tmp_path, items=10**12)
+
+    assert refused.value.hint == "give a whole number of at least 1 and at most 1,000,000,000"
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_readme_counts_items_of_batch_work(tmp_path, language):
+    """Its demand has no busiest minute."""
+    readme = generate(planned(tmp_path), language, Wanted()).files["README.md"]
+
+    assert "Items per second, while a run is worked on" in readme
+    assert "busiest minute" not in readme
+
+
+@pytest.mark.parametrize(
     ("hours", "words"), [(6, "6 h"), (168, "168 h"), (1, "1 h"), (0.256, "15.4 min"), (0.00427, "15.4 s"), (0, "0 s")]
 )
 def test_times_of_a_run_are_told_in_a_unit_that_suits_them(hours, words):
@@ -420,6 +485,39 @@ def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):
     assert [group.instances[-1] for group in both.fleet.groups] == [group.instances[-1] for group in alone.fleet.groups]
     assert both.fleet.batch.idle_items == 20_000
     assert both.fleet.confirmed.without_one_within_slo_ratio >= 0.99
+
+
+@pytest.mark.parametrize("items", [150_000, 200_000, 20_000])
+def test_work_beside_requests_is_compared_with_two_workloads(tmp_path, items):
+    """Both are planned as they would be from files of their own, and the verdict names the difference."""
+    together = beside(tmp_path, items)
+    apart = together.fleet.batch.apart
+    if items == 20_000:  # all of it is done on idle capacity
+        assert apart is None
+        assert not any("as two workloads" in line for line in verdict_lines(together))
+        return
+    kept = round(apart.beside_items)
+    requests = beside(tmp_path, kept)
+    work = planned(tmp_path, demand={"batch": IN_THE_NIGHT | {"items": items - kept}}, **(BESIDE | {"slo": None}))
+    (group,) = work.fleet.groups
+    (part,) = apart.batch_parts
+    less = together.fleet.cost.total_usd_per_month - apart.total_usd_per_month
+    (told,) = (line for line in verdict_lines(together) if "as two workloads" in line)
+
+    assert apart.requests_usd_per_month == requests.fleet.cost.total_usd_per_month
+    assert apart.batch_usd_per_month == work.fleet.cost.total_usd_per_month
+    assert (part.instance_type, part.purchase, part.instances) == (
+        group.instance_type, group.purchase, max(group.instances)
+    )  # fmt: skip
+    assert kept in (0, math.floor(together.fleet.batch.idle_items))
+    if kept:
+        assert f"the requests with {kept:,} items a run" in told
+        whole = planned(tmp_path, demand={"batch": IN_THE_NIGHT | {"items": items}}, **(BESIDE | {"slo": None}))
+        alone = beside(tmp_path, 0).fleet.cost.total_usd_per_month + whole.fleet.cost.total_usd_per_month
+        assert apart.total_usd_per_month < alone
+    assert told.startswith("Cheaper apart" if less > 0 else "Apart")
+    assert f"${abs(less):,.2f} {'less' if less > 0 else 'more than together'}" in told
+    assert plan_from_json(plan_to_json(together)).fleet.batch.apart == apart
 
 
 def test_work_beside_requests_is_told_and_generated(tmp_path):

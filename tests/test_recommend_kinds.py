@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+import re
 import struct
 import time
 from dataclasses import replace
@@ -14,7 +15,8 @@ import pytest
 from advisor.candidates import match
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import CPU
-from advisor.checks import Now, Policy, check_plan
+from advisor.checks import Now, check_plan
+from advisor.checks import Policy as CheckPolicy
 from advisor.checks.values import Level
 from advisor.codegen import Language, Wanted, generate
 from advisor.demand.arrivals import Requests
@@ -29,6 +31,7 @@ from advisor.performance.stage import one_pass_stage
 from advisor.pipeline import question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
+from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.replay.batch_engine import alone_ends
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
@@ -227,7 +230,7 @@ def test_a_plan_on_processors_is_checked(plans):
     dearer = replace(group, instance_usd_per_hour=group.instance_usd_per_hour * 1.5)
     then = replace(plan, fleet=replace(plan.fleet, groups=(dearer,)))
     now = Now(load_catalog(), shipped_model(), dt.date(2026, 11, 28))
-    policy = Policy(levels=dict.fromkeys(("CHK103", "CHK201", "CHK202", "CHK203", "CHK204", "CHK501"), Level.OFF))
+    policy = CheckPolicy(levels=dict.fromkeys(("CHK103", "CHK201", "CHK202", "CHK203", "CHK204", "CHK501"), Level.OFF))
     checks = [check_plan(asked, plan_to_json(asked), "plan.json", now, policy) for asked in (plan, then)]
     assert [[finding.id for finding in check.findings] for check in checks] == [[], ["CHK101"]]
 
@@ -547,6 +550,73 @@ def test_a_compiled_batch_takes_as_long_whatever_it_holds(tmp_path):
     fixed_s, item_s, largest = replica_on(tmp_path, "g6.xlarge", "")
     assert largest > 2
     assert item_s > 0.02 * fixed_s
+
+
+SPLIT = ("BAAI/bge-reranker-v2-m3", "6, documents: 23, tokens_per_document: 512", "latency_p95: 1s")
+ON_INFERENTIA = "instance_types: [inf2.xlarge, inf2.8xlarge]\nscaling: {scheduled: false}\n"
+
+
+@pytest.fixture(scope="module")
+def split_plan(tmp_path_factory):
+    """Calls of 23 documents on Inferentia2, whose server takes one in a request."""
+    path = write(tmp_path_factory.mktemp("split"), SPLIT)
+    path.write_text(path.read_text().replace(f"instance_types: {MACHINES}", ON_INFERENTIA.strip()))
+    return recommend(path)
+
+
+def test_calls_are_planned_where_a_server_takes_one_item_in_a_request(split_plan):
+    """As many replicas as the documents take, each call within its target, and what clients have to do for it."""
+    fleet = split_plan.fleet
+    (group,) = fleet.groups
+    documents = 6 * 23 / (max(group.instances) * group.replicas_per_instance)
+
+    assert fleet.confirmed.reached
+    assert (group.engine, group.http_requests_per_call) == ("Optimum Neuron", 23)
+    assert 40 < documents < 95  # of which a chip of two cores takes 95 a second at most
+    told = " ".join(plan_table(split_plan, 100).split())
+    assert "Calls: clients send each of the 23 texts of a call as an HTTP request of its own, all at once" in told
+    assert plan_from_json(plan_to_json(split_plan)).fleet.groups[0].http_requests_per_call == 23
+
+
+def test_http_requests_of_a_call_are_paid_for_at_the_load_balancer(split_plan):
+    """By hand: 22 more lines of 200 bytes in the log, and capacity units by connections in place of by bytes."""
+    fleet, per_month = split_plan.fleet, 6 * 730 * 3600
+    (line,) = [line for line in fleet.cost_lines if line.item == "http_requests"]
+    whole_gb, split_gb = ((each * 2 * 700 + 23 * (512 * 4 + 60)) / 1e9 for each in (1, 23))
+    units = max(23 / 25, split_gb * 3600) - max(1 / 25, whole_gb * 3600)
+    capacity = 6 * units * 730 * 0.008
+    logs = 22 * per_month * 200 / 1e9 * (0.5 + 12 * 0.15 * 0.03)
+
+    assert line.quantity == pytest.approx(22 * per_month / 1e6)
+    assert line.usd_per_month == pytest.approx(capacity + logs, rel=0.01)
+    total = round(math.fsum(line.usd_per_month for line in fleet.cost_lines if line.in_total), 2)
+    assert total == fleet.cost.total_usd_per_month
+    (sent,) = [line for line in fleet.cost_lines if line.item == "answers"]
+    assert sent.quantity == pytest.approx(per_month * 23 * (700 + 60) / 1e9)
+
+
+def test_generated_code_counts_http_requests_where_its_load_balancer_does(split_plan):
+    """The target of the autoscaling is in HTTP requests, and the README says what clients send."""
+    scaling = replace(split_plan.fleet.scaling, recommended=Policy.REACTIVE)
+    fleet = replace(split_plan.fleet, scaling=scaling)
+    (group,) = fleet.groups
+    files = generate(replace(split_plan, fleet=fleet), Language.TERRAFORM, Wanted()).files
+    (target,) = (float(words) for words in re.findall(r"requests_per_minute += ([0-9.]+)", "\n".join(files.values())))
+    readme = " ".join(files["README.md"].split())
+
+    assert target == pytest.approx(group.planned_requests_per_second_per_instance * 60 * 23, rel=1e-3)
+    assert "| HTTP requests of a request, mean | 23, one for each of its texts, all at once |" in readme
+    assert "Clients send each of the 23 texts of a call as an HTTP request of its own" in readme
+
+
+def test_a_target_that_one_replica_misses_is_kept_by_the_replicas_side_by_side(tmp_path):
+    """Twenty-three documents take a chip 250 ms and four of them 63 ms: a target of 150 ms takes several."""
+    path = write(tmp_path, (SPLIT[0], SPLIT[1], "latency_p95: 150ms"))
+    path.write_text(path.read_text().replace(f"instance_types: {MACHINES}", ON_INFERENTIA.strip()))
+    fleet = recommend(path).fleet
+
+    assert fleet.confirmed.reached
+    assert sum(max(group.instances) * group.replicas_per_instance for group in fleet.groups) >= 3
 
 
 @pytest.mark.parametrize(

@@ -98,18 +98,14 @@ def _one_pass_engine(
         for server in catalog.one_pass_engines
         if server.serves(unit, family, precision) and server.runs_with(accelerator)
     ]
-    items = requirements.demand.output_tokens.mean
-    whole = [server for server in fitting if items <= (server.max_request_items or items)]
-    if fitting and not whole:
-        return reject(instance_type, _too_many_items(fitting, accelerator, unit, items), precision)
-    serving = [server for server in whole if server.runs_on(instance_type, accelerator)]
+    serving = [server for server in fitting if server.runs_on(instance_type, accelerator)]
     if not serving:
         gap = catalog.engine_gaps.get((accelerator.vendor, unit), f"no server of {unit} in {precision} is known for it")
         runs_others = any(
             server.loads(unit, family) and server.runs_with(accelerator) for server in catalog.one_pass_engines
         )
         code = "precision_unsupported" if runs_others else "no_server"
-        shortfall = _without_server(instance_type, accelerator, whole, precision, (code, gap))
+        shortfall = _without_server(instance_type, accelerator, fitting, precision, (code, gap))
         return reject(instance_type, shortfall, precision)
     # What generated code starts comes first; the rest is planned where no code is generated anyway.
     allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
@@ -126,19 +122,6 @@ def _one_pass_engine(
     if not startable:
         return reject(instance_type, _without_container(allowed, accelerator, unit, catalog), precision)
     return startable[0].support(accelerator, precision)
-
-
-def _too_many_items(servers: Sequence[OnePassEngine], accelerator: Accelerator, unit: Unit, items: float) -> Shortfall:
-    """Why servers that compute the items of a request one after the other are not planned for several."""
-    names, most = (
-        " and ".join(server.engine for server in servers),
-        max(server.max_request_items or 1 for server in servers),
-    )
-    reason = (
-        f"{accelerator.name}: {names} computes {most} of the {items:g} {unit} of a request at a time, so each takes a "
-        "request of its own: declare them so"
-    )
-    return Shortfall("request_items", unit.value, items, most, reason)
 
 
 def _without_server(

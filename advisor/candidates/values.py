@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import Accelerator, InstanceType
+from advisor.demand.values import Demand
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall
 from advisor.models import MemoryFit
 
@@ -45,6 +46,12 @@ class Candidate:
         """Place of the first of a workload's precisions that it serves, from 0."""
         served = self.stands_for or (self.precision,)
         return min(at for at, precision in enumerate(precisions) if precision in served)
+
+    def http_requests(self, demand: Demand) -> float:
+        """HTTP requests that a call of a demand is sent as: 1, or its mean items, each by itself."""
+        items = demand.output_tokens
+        is_split = self.batcher is not None and demand.unit.is_one_pass and self.batcher.splits(items.max)
+        return items.mean if is_split else 1.0
 
     @property
     def setup(self) -> Setup:

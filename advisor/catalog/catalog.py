@@ -15,7 +15,7 @@ from advisor.catalog.cpu import CpuInstance, read_cpu_instances
 from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
 from advisor.catalog.one_pass_engines import OnePassEngine, read_engine_gaps, read_one_pass_engines
 from advisor.catalog.partitions import Partition, read_partitions
-from advisor.catalog.planning import CommitmentPrice
+from advisor.catalog.planning import CommitmentPrice, Fact
 from advisor.catalog.planning_tables import PlanningTables
 from advisor.catalog.releases import Releases, at_version, planned, read_releases, version_of, within
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Quality
@@ -298,6 +298,10 @@ class Catalog(PlanningTables):
     def generated_units(self) -> frozenset[str]:
         """Units of models that answer in one pass of which code is generated for some server."""
         return frozenset(unit for server in self.one_pass_engines if server.release for unit in server.units)
+
+    def machine_start(self, provider: str, instance_type: str) -> Fact | None:
+        """Start of a machine as generated code orders it; None: it starts as others of its kind."""
+        return self.cold_start.machine(provider, instance_type, self.deployment.target(provider, instance_type))
 
     @cached_property
     def deployment(self) -> DeploymentFacts:

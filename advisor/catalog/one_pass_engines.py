@@ -53,7 +53,7 @@ class OnePassEngine:
     max_batch_items: int | None
     max_batch_tokens: int | None
     max_request_items: int | None
-    """Items of a request that are computed together, the others after them; None: all."""
+    """Items of a request that are computed together; of larger calls clients send each item by itself; None: all."""
     max_wait_ms: float
     """Time that an item waits for others before a batch is begun."""
     padding: OptionalText
@@ -74,6 +74,10 @@ class OnePassEngine:
             return False
         named = [name for name in self.families if not name.startswith(_NOT)]
         return family in (self.formats if family in FORMATS else named or (family,))
+
+    def splits(self, items: float) -> bool:
+        """Whether each item of a call of so many is an HTTP request of its own."""
+        return self.max_request_items is not None and items > self.max_request_items
 
     def runs_on(self, machine: InstanceType, accelerator: Accelerator) -> bool:
         """Whether it has an image for a machine and its accelerators."""

@@ -1,7 +1,8 @@
 """Data of planning beside hardware and on-demand prices: commitments, risk, limits, distance, carbon, cold starts."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.catalog.values import Provenance, Purchase, Quality
@@ -248,4 +249,36 @@ class TokenPrice:
         return f"{self.provider}/{self.api_model}"
 
 
-Facts = Mapping[str, Fact]
+@dataclass(frozen=True, slots=True)
+class MachineStart:
+    """Seconds from the order of machines of a provider until they are there with their driver."""
+
+    provider: str
+    service: str
+    """Target that orders them; "" for any."""
+    pattern: re.Pattern[str]
+    """Of instance types."""
+    seconds: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class StartFacts:
+    """Parts of a cold start."""
+
+    parts: Mapping[str, Fact]
+    """By name."""
+    machines: tuple[MachineStart, ...] = ()
+    """Machines that do not start as others of their kind."""
+    images: Mapping[tuple[str, str], Fact] = field(default_factory=dict)
+    """Compressed images in GB by engine and vendor of the accelerators."""
+
+    def __getitem__(self, name: str) -> Fact:
+        """One of the parts."""
+        return self.parts[name]
+
+    def machine(self, provider: str, instance_type: str, service: str) -> Fact | None:
+        """Start of a machine that a service orders; None: it starts as others of its kind."""
+        for row in self.machines:
+            if row.provider == provider and row.service in ("", service) and row.pattern.fullmatch(instance_type):
+                return row.seconds
+        return None

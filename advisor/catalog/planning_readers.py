@@ -1,5 +1,6 @@
 """The planning tables as values: one function for each table, one row for each value."""
 
+import re
 from pathlib import Path
 
 from advisor.catalog import planning
@@ -95,9 +96,25 @@ def read_grids(directory: Path, sources: Sources) -> dict[tuple[str, str], plann
     }
 
 
-def read_cold_start(directory: Path, sources: Sources) -> dict[str, planning.Fact]:
-    """Parts of a cold start, by name."""
-    return {row.text("name"): _fact(row, sources) for row in read_records(directory / "cold_start.csv")}
+def read_cold_start(directory: Path, sources: Sources) -> planning.StartFacts:
+    """Parts of a cold start; machines in the order of their table, the first of which counts."""
+    machines = (
+        planning.MachineStart(
+            row.text("provider"),
+            row.optional_text("service"),
+            re.compile(row.text("pattern"), re.ASCII),
+            _fact(row, sources),
+        )
+        for row in read_records(directory / "machine_starts.csv")
+    )
+    return planning.StartFacts(
+        {row.text("name"): _fact(row, sources) for row in read_records(directory / "cold_start.csv")},
+        tuple(machines),
+        {
+            (row.text("engine"), row.text("vendor")): _fact(row, sources)
+            for row in read_records(directory / "engine_images.csv")
+        },
+    )
 
 
 def read_egress(directory: Path, sources: Sources) -> dict[Triple, planning.DataPrice]:

@@ -207,8 +207,8 @@ class PlanningTables:
         return resources
 
     @cached_property
-    def cold_start(self) -> planning.Facts:
-        """Parts of a cold start, by name."""
+    def cold_start(self) -> planning.StartFacts:
+        """Parts of a cold start."""
         return planning_readers.read_cold_start(self.directory, self._sources)
 
     @cached_property

@@ -145,3 +145,5 @@ class Container:
     """It writes outside its cache as root, which pods do not let it."""
     finished_per_request: float = 1.0
     """The same of the engine's counter of finished requests."""
+    http_requests_per_request: float = 1.0
+    """HTTP requests of one request of the workload, as load balancers count them."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
 from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.deployability import checkpoint_gib
@@ -288,7 +289,9 @@ def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> fl
     """The time that the plan orders instances ahead by; an estimate on the safe side where it knows none."""
     if member.cold_start_seconds is not None:
         return member.cold_start_seconds
-    return start_seconds(on_disk_gib, compiles=platform.runtime in _COMPILED)
+    known = load_catalog().machine_start(member.serves.provider, member.serves.instance_type)
+    boot_s = None if known is None else known.high
+    return start_seconds(on_disk_gib, compiles=platform.runtime in _COMPILED, boot_s=boot_s)
 
 
 def most_instances(member: Member) -> int:

@@ -31,7 +31,10 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
         workload=str(plan.workload["name"]),
         model=str(plan.workload["model"]),
         headlines=tuple(_headline(member, unit) for member in choice.members),
-        demand=tuple(_demand(plan.demand)),
+        demand=(
+            *_demand(plan.demand, is_batch=bool(plan.workload["slo"].get("latency_is_deadline"))),
+            *_http_requests(choice.members, unit),
+        ),
         prediction=tuple(_prediction(plan, option) if option else _confirmation(of_fleet, plan.workload["slo"])),
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet, unit)),
         not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
@@ -72,17 +75,30 @@ def _zones(member: Member) -> str:
     return f", {over} ({names} {', '.join(serves.zone_names)})"
 
 
-def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:
+def _demand(demand: Mapping[str, Any], *, is_batch: bool) -> Iterator[Row]:
     rate, sent, answered = (demand[key] for key in ("requests_per_second", "input_tokens", "output_tokens"))
-    yield Row("Requests per second, mean", f"{_figure(rate['mean'])}")
-    yield Row("Requests per second, 95th percentile minute", f"{_figure(rate['p95'])}")
-    yield Row("Requests per second, busiest minute", f"{_figure(rate['peak'])}")
+    if is_batch:
+        yield Row("Items per second, mean of the week", f"{_figure(rate['mean'])}")
+        yield Row("Items per second, while a run is worked on", f"{_figure(rate['peak'])}")
+    else:
+        yield Row("Requests per second, mean", f"{_figure(rate['mean'])}")
+        yield Row("Requests per second, 95th percentile minute", f"{_figure(rate['p95'])}")
+        yield Row("Requests per second, busiest minute", f"{_figure(rate['peak'])}")
     if unit_of(demand).is_one_pass:
         yield Row("A request, mean", size_words(demand).removesuffix(" a request"))
     else:
         yield Row("Prompt tokens, median / 95th percentile", f"{sent['p50']:,.0f} / {sent['p95']:,.0f}")
         yield Row("Answer tokens, median / 95th percentile", f"{answered['p50']:,.0f} / {answered['p95']:,.0f}")
     yield Row("Source", str(demand.get("source") or _UNKNOWN))
+
+
+def _http_requests(members: Sequence[Member], unit: Unit) -> Iterator[Row]:
+    """HTTP requests of a request, where clients send its items by themselves."""
+    count = max(member.serves.http_requests_per_call for member in members)
+    if count > 1:
+        yield Row(
+            "HTTP requests of a request, mean", f"{count:,.4g}, one for each of its {items_word(unit)}, all at once"
+        )
 
 
 def _prediction(plan: Plan, option: Option) -> Iterator[Row]:
@@ -117,7 +133,7 @@ def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:
     replay = fleet.confirmed
     if fleet.batch is not None:
         yield from _batch_rows(fleet.batch, fleet.groups)
-    if replay is not None and (fleet.batch is None or fleet.batch.idle_items is not None):
+    if replay is not None and not fleet.is_batch_alone:
         share = f"{ratio_words(replay.within_slo_ratio)} of {replay.requests:,} requests within the SLO"
         yield Row("Replayed", f"{share} ({replay.arrivals})")
         first = "Whole answer" if fleet.unit.is_one_pass else "Time to first token"
@@ -137,7 +153,8 @@ def _batch_rows(batch: BatchPlan, groups: Sequence[FleetGroup]) -> Iterator[Row]
         yield Row("Pace of the client", "no faster than the requests' latency targets allow: they go first")
         return
     yield Row("Machines are up", f"{batch.machine_hours} h of a run")
-    yield Row("Requests that the client keeps in flight", f"{in_flight:,}; it sends those again that are cut off")
+    own = "HTTP requests of one item each" if any(group.http_requests_per_call > 1 for group in groups) else "Requests"
+    yield Row(f"{own} that the client keeps in flight", f"{in_flight:,}; it sends those again that are cut off")
 
 
 def _milliseconds(value: float | None) -> str:

@@ -305,6 +305,24 @@ def region_charges(
     return RegionCharges(provider, region, (*rules, *resources.values()))
 
 
+def split_usd_per_call(
+    catalog: Catalog, provider: str, region: str, gb_per_call: float, split: tuple[float, float]
+) -> float:
+    """USD that a call adds to a region's charges where its items are HTTP requests of their own; 0 where unknown.
+
+    Args:
+        catalog: prices of services.
+        provider: who runs the region.
+        region: where.
+        gb_per_call: of the call as one HTTP request, with its answer.
+        split: HTTP requests of the call, and GB of all of them with their answers.
+    """
+    count, gb = split
+    charges = [region_charges(catalog, provider, region, each_gb) for each_gb in (gb_per_call, gb / count)]
+    whole_usd, each_usd = (0.0 if known is None else known.usd_per_request(balanced=True) for known in charges)
+    return count * each_usd - whole_usd
+
+
 def _with_own(rule: ChargeRule, own: ChargeRule | None) -> ChargeRule:
     """A rule of the load with the units that the generated code orders of the same."""
     if own is None:

@@ -30,10 +30,11 @@ _SETTLED = 1e-4
 """Rates are cut to five digits."""
 
 
-def gb_per_request(requirements: Requirements) -> float:
+def gb_per_request(candidate: Candidate, requirements: Requirements) -> float:
     """GB of a request or of its answer, whichever is larger: as much goes in as out at the same time."""
     demand, model = requirements.demand, requirements.model
-    return max(request_gb(demand, model), answer_gb(demand, model))
+    http_requests = candidate.http_requests(demand)
+    return max(request_gb(demand, model, http_requests), answer_gb(demand, model, http_requests))
 
 
 def transfer_seconds(candidate: Candidate, gb: float) -> float:
@@ -49,8 +50,7 @@ def transfer_seconds(candidate: Candidate, gb: float) -> float:
 
 def carried_by_each(candidates: Iterable[Candidate], requirements: Requirements) -> Floats:
     """Requests per second that a replica's share of the network carries, (candidates,); infinite where unknown."""
-    gb = gb_per_request(requirements)
-    seconds = (transfer_seconds(candidate, gb) for candidate in candidates)
+    seconds = (transfer_seconds(candidate, gb_per_request(candidate, requirements)) for candidate in candidates)
     return np.array([PLANNED_BUSY_SHARE / each if each else math.inf for each in seconds])
 
 
@@ -67,15 +67,16 @@ def within_links(served: Sequence[Served], requirements: Requirements) -> Iterat
 
 
 def simulated_seconds(candidate: Candidate, requirements: Requirements, most_per_second: float) -> float:
-    """Transfer of a request in seconds; 0 of a replica that cannot keep its network busy enough to wait for it.
+    """Transfer of an HTTP request in seconds; 0 of a replica that cannot keep its network busy enough to wait for it.
 
     Args:
         candidate: the replica.
         requirements: model and sizes.
         most_per_second: requests that it serves at most, whatever their latency.
     """
-    seconds = transfer_seconds(candidate, gb_per_request(requirements))
-    return seconds if seconds * most_per_second >= _IDLE_SHARE else 0.0
+    seconds = transfer_seconds(candidate, gb_per_request(candidate, requirements))
+    is_busy = seconds * most_per_second >= _IDLE_SHARE
+    return seconds / candidate.http_requests(requirements.demand) if is_busy else 0.0
 
 
 def uncounted_gbit_per_second(candidate: Candidate, requests_per_second: float, requirements: Requirements) -> float:
@@ -86,7 +87,7 @@ def uncounted_gbit_per_second(candidate: Candidate, requests_per_second: float, 
     """
     if candidate.instance_type.network_gbit_per_second is not None:
         return 0.0
-    gbit, slo = gb_per_request(requirements) * BITS_PER_BYTE, requirements.workload.slo
+    gbit, slo = gb_per_request(candidate, requirements) * BITS_PER_BYTE, requirements.workload.slo
     targets_ms = (target for target in (slo.ttft_p95_ms, slo.e2e_p95_ms, slo.latency_ms) if target is not None)
     alone_ms = gbit / _FEWEST_GBIT_PER_SECOND * MS_PER_SECOND
     is_slow = alone_ms > _SHARE_OF_TARGET * min(targets_ms, default=math.inf)

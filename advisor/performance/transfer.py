@@ -48,29 +48,30 @@ def egress_gb(output_tokens: float, *, streamed: bool = True) -> float:
     return (BYTES_PER_ANSWER + output_tokens * per_token) / BYTES_PER_GB
 
 
-def answer_gb(demand: Demand, model: Model) -> float:
-    """GB that leave the region for one answer of a demand.
+def answer_gb(demand: Demand, model: Model, http_requests: float = 1.0) -> float:
+    """GB that leave the region for the answer to one call of a demand.
 
-    :func:`egress_gb` of its tokens; of answers that come whole ``(answer + items × bytes of an item) ÷ 10⁹``.
+    :func:`egress_gb` of its tokens; of answers that come whole ``(HTTP requests × answer + items × bytes of an item) ÷
+    10⁹``.
     """
     items = demand.output_tokens.mean
     if not demand.unit.is_one_pass:
         return egress_gb(items)
-    return (BYTES_PER_ANSWER + items * _bytes_of_item(demand, model)) / BYTES_PER_GB
+    return (http_requests * BYTES_PER_ANSWER + items * _bytes_of_item(demand, model)) / BYTES_PER_GB
 
 
-def sent_gb(demand: Demand, model: Model) -> float:
+def sent_gb(demand: Demand, model: Model, http_requests: float = 1.0) -> float:
     """GB that leave the region for one request that reaches the fleet: ``answer ÷ (1 - share answered by a cache)``.
 
     A response cache stands beside the fleet, so its answers leave the region too.
     """
-    return answer_gb(demand, model) / (1 - demand.answered_ratio)
+    return answer_gb(demand, model, http_requests) / (1 - demand.answered_ratio)
 
 
-def request_gb(demand: Demand, model: Model) -> float:
-    """GB of one request on the wire: ``(headers and JSON + items × bytes of an item) ÷ 10⁹``."""
+def request_gb(demand: Demand, model: Model, http_requests: float = 1.0) -> float:
+    """GB of one call on the wire: ``(HTTP requests × headers and JSON + items × bytes of an item) ÷ 10⁹``."""
     items = demand.output_tokens.mean if demand.unit.is_one_pass else 1.0
-    return (BYTES_PER_ANSWER + items * _bytes_sent_of_item(demand, model)) / BYTES_PER_GB
+    return (http_requests * BYTES_PER_ANSWER + items * _bytes_sent_of_item(demand, model)) / BYTES_PER_GB
 
 
 def guesses_outputs(demand: Demand, model: Model) -> bool:

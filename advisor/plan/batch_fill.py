@@ -41,6 +41,11 @@ class Fill:
     alone_usd_per_month: float
     """Cost of that fleet."""
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether not all of it fits what the requests leave idle."""
+        return self.idle_items < self.items * _ALL
+
     def finished_hours(self, confirmed: Confirmed) -> float | None:
         """Hours from the start of a run to its last item on a fleet, in the slowest run; None: not by the deadline."""
         idle = idle_rates(confirmed, self.requests)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.candidates import Candidate
-from advisor.catalog.planning import Fact, Facts
+from advisor.catalog import Catalog
+from advisor.catalog.planning import Fact, StartFacts
 from advisor.catalog.values import InstanceType
 from advisor.cost.services import counted_gib
 from advisor.demand.values import Floats
@@ -66,13 +67,19 @@ class ColdStart:
         return self.total_s.high + METRIC_DELAY_S
 
 
-def cold_start(candidate: Candidate, facts: Facts) -> ColdStart:
-    """Cold start of a candidate: ``launch + image + weights + engine``, from the catalog's table of the same name."""
+def cold_start(candidate: Candidate, facts: StartFacts, machine_s: Fact | None = None) -> ColdStart:
+    """Cold start of a candidate: ``launch + image + weights + engine``, from the catalog's tables.
+
+    Args:
+        candidate: one replica.
+        facts: parts of a cold start.
+        machine_s: from the order to a machine with its driver; None: as of others of its kind.
+    """
     machine, vendor = candidate.instance_type, candidate.accelerator.vendor
     weights_gib, stored_gib = candidate.memory.weights_gib, candidate.memory.checkpoint_gib
     network = (machine.network_gbit_per_second or math.inf) / BITS_PER_BYTE
-    launch = _range(facts[_launch(machine, vendor)])
-    size = _range(facts[_image(vendor)])
+    launch = _range(machine_s or facts[_launch(machine, vendor)])
+    size = _range(_image(candidate, facts))
     image = _seconds(size, facts["pull"], min(network, DISK_GB_PER_SECOND))
     weights = _from_hub(stored_gib, candidate.tensor_parallel, network, facts)
     engine = _engine(weights_gib, vendor, facts, cached=False)
@@ -81,18 +88,26 @@ def cold_start(candidate: Candidate, facts: Facts) -> ColdStart:
     return ColdStart(launch, image, weights, engine, _sum(launch, image, weights, engine), _sum(*resumed))
 
 
-def image_gb(candidate: Candidate, facts: Facts) -> float:
+def start_of(candidate: Candidate, catalog: Catalog) -> ColdStart:
+    """Cold start of a candidate on machines as generated code orders them."""
+    machine = candidate.instance_type
+    return cold_start(candidate, catalog.cold_start, catalog.machine_start(machine.provider, machine.name))
+
+
+def image_gb(candidate: Candidate, facts: StartFacts) -> float:
     """A serving image, compressed."""
-    return facts[_image(candidate.accelerator.vendor)].value
+    return _image(candidate, facts).value
 
 
-def download_gb(candidate: Candidate, facts: Facts) -> float:
+def download_gb(candidate: Candidate, facts: StartFacts) -> float:
     """Image and weights in whole steps, which a start from a hub fetches from outside the network."""
     return image_gb(candidate, facts) + counted_gib(candidate.memory.checkpoint_gib) * BYTES_PER_GIB / BYTES_PER_GB
 
 
-def _image(vendor: str) -> str:
-    return _IMAGES.get(vendor, _IMAGES["nvidia"])
+def _image(candidate: Candidate, facts: StartFacts) -> Fact:
+    """Size of the image of an engine, as large as that of vLLM where it is not known."""
+    vendor = candidate.accelerator.vendor
+    return facts.images.get((candidate.engine, vendor)) or facts[_IMAGES.get(vendor, _IMAGES["nvidia"])]
 
 
 def _launch(machine: InstanceType, vendor: str) -> str:
@@ -103,7 +118,7 @@ def _launch(machine: InstanceType, vendor: str) -> str:
     return "launch_gpu_large" if large else "launch_gpu"
 
 
-def _from_hub(stored_gib: float, tensor_parallel: int, network_gb_per_second: float, facts: Facts) -> Interval:
+def _from_hub(stored_gib: float, tensor_parallel: int, network_gb_per_second: float, facts: StartFacts) -> Interval:
     """Weights from a hub: ``stored ÷ min(hub, network, disk) + stored ÷ (rate to one accelerator × accelerators)``.
 
     What is stored is read, in 16 bit where the engine quantises it.
@@ -121,7 +136,7 @@ def _in_gib(gb: float) -> float:
     return gb * BYTES_PER_GB / BYTES_PER_GIB
 
 
-def _engine(weights_gib: float, vendor: str, facts: Facts, *, cached: bool) -> Interval:
+def _engine(weights_gib: float, vendor: str, facts: StartFacts, *, cached: bool) -> Interval:
     """``process + base + seconds per GiB × weights`` (a line through runs of 8B to 235B), and compilation elsewhere."""
     kind = "engine_init_cached" if cached else "engine_init"
     line = facts[f"{kind}_base"].value + facts[f"{kind}_per_weights"].value * weights_gib

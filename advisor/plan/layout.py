@@ -1,7 +1,8 @@
 """Layout of one kind of replica: the same fields wherever a plan names it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.workload.values import WIDE_PRECISIONS
 
 
@@ -28,6 +29,8 @@ class Layout:
     """Longest request served, prompt and answer together."""
     max_concurrency: int
     """Requests that one replica runs at the same time."""
+    http_requests_per_call: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
+    """Mean HTTP requests that clients send for one of the demand: its items, where the server takes one each."""
     memory_utilization: float
     """Share of an accelerator's memory that the engine may use."""
     weights_gib: float

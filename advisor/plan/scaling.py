@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.demand.values import Forecast
-from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, cold_start
+from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, start_of
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption
 from advisor.plan.replay.targets import name_of
@@ -111,4 +111,4 @@ def _cold_starts(context: PlanningContext, formulation: Formulation, solution: F
     for allocation in solution.allocations:
         source = formulation.pool_set.sources[allocation.pool.key]
         if not allocation.tariff.paid.always and allocation.tariff.paid is not PurchaseOption.SERVERLESS:
-            yield source.cold_start or cold_start(source.served.candidate, context.catalog.cold_start)
+            yield source.cold_start or start_of(source.served.candidate, context.catalog)

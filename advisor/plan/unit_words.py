@@ -26,6 +26,12 @@ def unit_of(demand: Mapping[str, Any]) -> Unit:
     return Unit(demand.get("unit", Unit.TOKENS))
 
 
+def split_words(unit: Unit, items: float, engines: Iterable[str]) -> str:
+    """Clients' part where each item of a call is an HTTP request of its own."""
+    each = f"each of the {items:,.4g} {items_word(unit)} of a call as an HTTP request of its own"
+    return f"clients send {each}, all at once ({' and '.join(engines)} takes one); the last one answers the call"
+
+
 def items_word(unit: Unit) -> str:
     """What an answer is counted in: ``output tokens``, ``texts``."""
     return _ITEMS[unit]

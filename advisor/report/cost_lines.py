@@ -22,6 +22,7 @@ _ITEMS = {
     "disk_throughput": "their throughput",
     "start_download": "downloads of starts",
     "answers": "answers to the users",
+    "http_requests": "HTTP requests of single items",
     "switching": "types put into service, over the horizon",
     "load_balancer": "load balancer",
     "load_balancer_capacity": "its capacity units",

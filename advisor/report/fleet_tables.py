@@ -30,6 +30,7 @@ _GROUP_COLUMNS = (
 )
 _MACHINE = "one instance of "
 _HOUR_HEADERS = ("hours a week", "requests/s on average", "busiest minute planned")
+_BATCH_HEADERS = ("hours a week", "items/s on average", "items/s planned")
 
 
 def letters(fleet: Fleet) -> list[str]:
@@ -48,7 +49,7 @@ def detail_sections(fleet: Fleet) -> list[Section]:
     tables = [
         Section(
             "instances by hours of the week (which hours: --format json)",
-            headers=(*_HOUR_HEADERS, *letters(fleet)),
+            headers=(*(_BATCH_HEADERS if fleet.is_batch_alone else _HOUR_HEADERS), *letters(fleet)),
             rows=tuple(_hour_rows(fleet)),
         ),
         Section(

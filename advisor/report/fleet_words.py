@@ -23,6 +23,7 @@ _SAME = 0.005
 _TOO_FEW = 100
 """Requests of a replay, of fewer than which nobody can say how much more a fleet would hold."""
 _UP_TO = "up to "
+_MINUTE = "the busiest minute expected"
 
 
 def fleet_words(fleet: Fleet) -> str:
@@ -44,10 +45,10 @@ def forecast_words(fleet: Fleet) -> str:
     planned, low = rounded(busiest.planned_requests_per_second), rounded(busiest.low_requests_per_second)
     edge = f"lower edge of the {forecast_used.interval_level:.0%} interval"
     interval = "" if low == planned else f" ({low} at the {edge})"
+    planned = f"{planned} items/s in their hours" if fleet.is_batch_alone else f"{planned} requests/s in {_MINUTE}"
     return (
         f"forecast: {_FORECASTS.get(forecast_used.method, forecast_used.method)}; for "
-        f"{forecast_used.horizon_days:g} days, planned for "
-        f"{planned} requests/s in the busiest minute expected{interval}"
+        f"{forecast_used.horizon_days:g} days, planned for {planned}{interval}"
     )
 
 
@@ -172,6 +173,10 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     margin = "" if confirmation.reached or short else ", with less margin than is wanted for requests unlike these"
     latencies = latency_words(fleet.unit, confirmation.ttft_p95_ms, confirmation.tpot_p95_ms)
     p95s = "".join(f", {words}" for words in latencies)
+    if fleet.is_batch_alone:
+        items = counted(confirmation.requests, "item")
+        done = f"{ratio_words(confirmation.within_slo_ratio)} of {items} done by the deadline"
+        return f"{verdict}: {done}; {confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
     requests = counted(confirmation.requests, "request")
     return (
         f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {requests} within the SLO "
@@ -217,7 +222,8 @@ def _capacity_words(fleet: Fleet) -> Iterator[str]:
         if (planned := group.planned_requests_per_second_per_instance) is not None
     ]
     needed = rounded(fleet.hour_classes[-1].planned_requests_per_second)
-    yield f"capacity in the busiest hours: {' + '.join(terms)} = {rounded(total)} requests/s for {needed} planned"
+    hours, counted_in = ("hours of a run", "items") if fleet.is_batch_alone else ("busiest hours", "requests")
+    yield f"capacity in the {hours}: {' + '.join(terms)} = {rounded(total)} {counted_in}/s for {needed} planned"
 
 
 def constraint_words(fleet: Fleet) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from advisor.plan.batch_words import run_words
 from advisor.plan.unit_words import compared_words, size_words, unit_of
 from advisor.plan.values import MeasureFirst, Option, Plan
 from advisor.report.fleet_words import forecast_words, price_words, rate_words
@@ -19,8 +20,15 @@ def question_words(plan: Plan) -> str:
 
 
 def _rate_words(plan: Plan) -> str:
-    """Mean and busiest minute as they were seen or stated; the forecast has a busiest minute of its own."""
+    """Mean and busiest minute as they were seen or stated, or the items of a run of batch work.
+
+    The forecast has a busiest minute of its own.
+    """
     rate = plan.demand["requests_per_second"]
+    if plan.workload["slo"].get("latency_is_deadline"):
+        if plan.fleet is not None and plan.fleet.batch is not None:
+            return run_words(plan.fleet.batch)
+        return f"{rounded(rate['mean'])} items/s on average, {rounded(rate['peak'])} while a run is worked on"
     origin = " stated" if plan.demand.get("window_seconds") is None else " seen"
     origin = "" if plan.demand.get("interval") else origin
     origin += ", without those that the cache answers" if plan.demand.get("answered_ratio") else ""

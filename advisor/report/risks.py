@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from advisor.plan.batch_words import spare_hours, start_hours
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.values import Plan
 from advisor.units import SECONDS_PER_DAY, rounded, span_words
@@ -33,10 +34,16 @@ def risk_words(plan: Plan) -> str:
         "network not known": any(group.uncounted_gbit_per_second > 0 for group in fleet.groups),
         "price": bool(fleet.doubtful_prices),
         "commitment": fleet.cost.obligation_usd > 0,
-        "failure": any(failure.left_ratio <= 0 for failure in fleet.failures),
+        "failure": any(failure.left_ratio <= 0 for failure in fleet.failures) and not _waits_for_another(fleet),
         "spot": any(group.purchase == "spot" for group in fleet.groups),
     }
     return ", ".join(words for words, holds in applies.items() if holds) or "none"
+
+
+def _waits_for_another(fleet: Fleet) -> bool:
+    """Whether the runs of batch work that machines leave in the middle are done in time by those that replace them."""
+    spare = spare_hours(fleet)
+    return fleet.is_batch_alone and spare is not None and spare >= start_hours(fleet)
 
 
 def _is_declared(plan: Plan) -> bool:
@@ -87,6 +94,6 @@ def falls_short(plan: Plan, fleet: Fleet) -> bool:
 def is_refused(plan: Plan) -> bool:
     """Whether a plan's fleet is only the closest of fleets that no replay confirms; a run of a batch has no replay."""
     fleet = plan.fleet
-    if fleet is None or (fleet.batch is not None and fleet.batch.idle_items is None):
+    if fleet is None or fleet.is_batch_alone:
         return False
     return falls_short(plan, fleet)

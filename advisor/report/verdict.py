@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from advisor.demand.values import DemandInterval
 from advisor.models.model import ModelFile
-from advisor.plan.batch_words import replayed_run_words
-from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
-from advisor.plan.problem.values import Constraint
-from advisor.plan.unit_words import replayed_words
+from advisor.plan.batch_words import apart_words, hours_words, replayed_run_words, spare_hours, start_hours
+from advisor.plan.fleet.chosen import DoubtfulPrice, Failure, Fleet, FleetGroup, QuotaNeed, Spare
+from advisor.plan.problem.values import Constraint, PurchaseOption
+from advisor.plan.unit_words import replayed_words, split_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
@@ -39,6 +39,7 @@ _SAME = 0.005
 """Savings below this are none."""
 _TRAFFIC = {
     "answers": "answers on their way to the users",
+    "http_requests": "HTTP requests of single items",
     "load_balancer_capacity": "capacity units of the load balancer",
     "load_balancer_data": "what goes through the load balancer",
     "log_ingest": "access logs",
@@ -108,6 +109,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield _replay_words(plan, fleet)
         if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
             yield replayed_run_words(fleet.batch, fleet.confirmed)
+            yield from apart_words(fleet.batch, fleet.cost.total_usd_per_month)
         yield from _obligation_words(fleet)
         yield from _price_words(fleet)
         yield from _traffic_words(fleet)
@@ -115,6 +117,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from _spare_words(fleet)
         yield from _limit_words(fleet)
         yield from _code_words(fleet)
+        yield from _client_words(fleet)
         yield from _failure_words(fleet)
         yield from _cheapest_words(fleet)
         yield from _weight_words(plan, fleet)
@@ -132,8 +135,9 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     if replay is None:
         return "Not replayed: only the closed form says that it keeps the SLO."
     kept = ratio_words(replay.within_slo_ratio)
-    if fleet.batch is not None and fleet.batch.idle_items is None:
-        return replayed_run_words(fleet.batch, replay)
+    if fleet.batch is not None and fleet.is_batch_alone:
+        paid_by_use = all(group.purchase == PurchaseOption.SERVERLESS for group in fleet.groups)
+        return replayed_run_words(fleet.batch, replay, paid_by_use=paid_by_use)
     if falls_short(plan, fleet):
         return f"Do not rely on it: its replay finds {kept} of the requests within the SLO, {wanted} are asked."
     p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))
@@ -222,6 +226,14 @@ def _code_words(fleet: Fleet) -> Iterator[str]:
         yield f"Code: {' and '.join(told)}; its machines are started by hand."
 
 
+def _client_words(fleet: Fleet) -> Iterator[str]:
+    """Calls whose items clients have to send by themselves."""
+    split = [group for group in fleet.groups if group.http_requests_per_call > 1]
+    if split:
+        words = split_words(fleet.unit, split[0].http_requests_per_call, dict.fromkeys(group.engine for group in split))
+        yield f"Calls: {words}."
+
+
 def _spare_words(fleet: Fleet) -> Iterator[str]:
     counts = {group.name: group.instances for group in fleet.groups}
     names, by_reason = names_of(fleet), dict[str, list[str]]()
@@ -246,8 +258,20 @@ def _failure_words(fleet: Fleet) -> Iterator[str]:
     worst = min(fleet.failures, key=lambda failure: failure.left_ratio, default=None)
     if worst is None or worst.left_ratio >= 1 - _ROUNDING:
         return
+    if fleet.is_batch_alone:
+        yield _interrupted_words(fleet, worst)
+        return
     left = f"{whole_percent(worst.left_ratio)} of the planned rate" if worst.left_ratio > 0 else "nothing"
     yield f"Failure: without {part_words(fleet, worst.of)} {left} is left {hour_words(fleet, worst.hour_class)}."
+
+
+def _interrupted_words(fleet: Fleet, worst: Failure) -> str:
+    """A failure in a run of batch work, which goes on when another machine is there."""
+    pace = f"goes on at {whole_percent(worst.left_ratio)} of its pace" if worst.left_ratio > 0 else "stands still"
+    start, spare = start_hours(fleet), spare_hours(fleet)
+    until = f" ({hours_words(start)})" if start else ""
+    left = "" if spare is None else f"; it has {hours_words(spare)} to spare"
+    return f"Failure: without {part_words(fleet, worst.of)} a run {pace} until the next is there{until}{left}."
 
 
 def _cheapest_words(fleet: Fleet) -> Iterator[str]:

@@ -54,7 +54,6 @@ CODE_WORDS = {
     "price_unknown": "price unknown",
     "quota": "over the quota",
     "replay": "refused by its replay",
-    "request_items": "items of a request in turn",
     "residency": "outside the allowed countries",
     "response_cache": "no priced node for the response cache",
     "slo_e2e": "end-to-end latency over target",

@@ -142,6 +142,8 @@ def test_every_offer_has_a_machine_and_a_region():
         ("user_places.csv", ["place"]),
         ("grid.csv", ["provider", "region"]),
         ("cold_start.csv", ["name"]),
+        ("machine_starts.csv", ["provider", "service", "pattern"]),
+        ("engine_images.csv", ["engine", "vendor"]),
         ("egress.csv", ["provider", "region", "destination"]),
         ("serverless.csv", ["provider", "service", "accelerator"]),
         ("managed.csv", ["provider", "instance_type", "region"]),

@@ -78,27 +78,16 @@ ROWS = {
 CELLS = [(name, machines) for name in ROWS for machines in MACHINES]
 
 
-def planned(tmp_path, name, machines, *, in_turn=True):
-    """The plan of a model on some machines of a provider's region; documents of a call are requests where computed so."""
+def planned(tmp_path, name, machines):
+    """The plan of a model on some machines of a provider's region."""
     row, (provider, region, types) = ROWS[name], machines
-    is_in_turn = in_turn and machines == MACHINES["Inferentia2"]
-    declared = row.declared.replace("2, documents: 23", "46, documents: 1") if is_in_turn else row.declared
     path = tmp_path / "workload.yaml"
     path.write_text(
         f"name: a\nmodel: {row.model}\nslo: {{{row.slo}}}\n"
-        f"demand:\n  declared: {{requests_per_second: {declared}}}\n"
+        f"demand:\n  declared: {{requests_per_second: {row.declared}}}\n"
         f"providers: [{provider}]\nregions: [{region}]\ninstance_types: {types}\nas_of: 2026-11-28\n"
     )
     return recommend(path)
-
-
-def test_documents_of_a_call_are_no_request_of_a_server_that_computes_them_in_turn(tmp_path):
-    """The plan says what to declare in their place, with both numbers."""
-    plan = planned(tmp_path, "bge-reranker-v2-m3", MACHINES["Inferentia2"], in_turn=False)
-
-    assert plan.fleet is None
-    assert {(each.code, each.needed, each.available) for each in plan.rejected} == {("request_items", 23.0, 1)}
-    assert "each takes a request of its own: declare them so" in plan.rejected[0].message
 
 
 @pytest.mark.parametrize(

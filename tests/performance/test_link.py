@@ -40,7 +40,7 @@ def test_what_a_network_carries_by_hand(chat):
     machine = next(each for each in candidates if each.instance_type.name == "g6.xlarge")
     by_hand = 2.5e9 * 1448 / 1538 * 0.85 / (8 * 50_700)
     halves = replace(machine, replicas_per_instance=2)
-    assert gb_per_request(requirements) == pytest.approx(50_700e-9)
+    assert gb_per_request(machine, requirements) == pytest.approx(50_700e-9)
     assert carried_by_each([machine, halves], requirements) == pytest.approx([by_hand, by_hand / 2])
     assert limit_words(halves, by_hand, requirements) == "network 2.5 Gbit/s"
     assert limit_words(halves, 0.99 * by_hand, requirements) == ""
@@ -70,7 +70,7 @@ def test_an_unknown_network_counts_where_it_may_matter(chat, known, gbit_per_sec
     requirements, candidates = chat
     asked = replace(requirements.workload, slo=Slo(latency_ms=target_ms))
     machine = next(each for each in candidates if (each.instance_type.network_gbit_per_second is None) != known)
-    rate = gbit_per_second / (gb_per_request(requirements) * 8)
+    rate = gbit_per_second / (gb_per_request(machine, requirements) * 8)
 
     assert uncounted_gbit_per_second(machine, rate, replace(requirements, workload=asked)) == pytest.approx(told)
 

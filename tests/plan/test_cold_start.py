@@ -23,6 +23,7 @@ from advisor.plan.cold_start import (
     image_gb,
     minimum_warm_replicas,
     reactive,
+    start_of,
 )
 from advisor.requirements import require
 from builders import workload
@@ -285,7 +286,8 @@ def test_a_warm_pool_reads_weights_from_its_disk_or_the_hub_whichever_is_faster(
 
     assert slow.warm_pool_total_s.value - others == pytest.approx(100 / volume)
     assert cold_start(base, facts).warm_pool_total_s.value - others == pytest.approx(min(100 / volume, hub.value))
-    slow_disk = {**facts, "weights_volume": replace(facts["weights_volume"], value=0.001, low=0.001, high=0.001)}
+    volume_fact = replace(facts["weights_volume"], value=0.001, low=0.001, high=0.001)
+    slow_disk = replace(facts, parts={**facts.parts, "weights_volume": volume_fact})
     from_hub = cold_start(base, slow_disk)
     assert from_hub.warm_pool_total_s.value - others == pytest.approx(hub.value)
     for end, error in (("low", -13), ("high", 13)):
@@ -295,9 +297,45 @@ def test_a_warm_pool_reads_weights_from_its_disk_or_the_hub_whichever_is_faster(
         assert rest == pytest.approx(getattr(hub, end)), end
 
 
+@pytest.mark.parametrize(
+    ("provider", "instance_type", "parallel", "seconds"),
+    [
+        ("coreweave", "HGX H100 8x", 8, (300, 600, 900)),
+        ("oracle", "BM.GPU.H100.8", 8, (600, 900, 1800)),
+        ("oracle", "VM.GPU.A10.1", 1, (60, 120, 180)),
+        ("ibm", "gx3d-160x1792x8gaudi3", 1, (600, 900, 1800)),
+        ("nebius", "gpu-h100-sxm_8gpu-128vcpu-1600gb", 8, (180, 390, 600)),
+        ("aws", "p5.48xlarge", 8, (180, 390, 600)),
+    ],
+)
+def test_machines_start_as_their_provider_says(provider, instance_type, parallel, seconds):
+    """Bare metal takes longer to be there than the virtual machines of the same accelerators."""
+    launch = start_of(candidate(MODEL_8B, provider, instance_type, parallel), CATALOG).launch_s
+
+    assert (launch.low, launch.value, launch.high) == seconds
+    assert CATALOG.cold_start.machine("coreweave", instance_type, "ec2") is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "vendor", "gb"),
+    [
+        ("Text Embeddings Inference", "cpu", 0.4),
+        ("Text Embeddings Inference", "nvidia", 0.75),
+        ("Triton (TensorRT)", "nvidia", 5.4),
+        ("vLLM (pooling)", "nvidia", 12),
+        ("vLLM (pooling)", "cpu", 2),
+    ],
+)
+def test_a_start_downloads_the_image_of_its_engine(engine, vendor, gb):
+    """Images for processors hold no CUDA, and servers of embeddings no vLLM."""
+    served = replace(BASE, engine=engine, accelerator=replace(BASE.accelerator, vendor=vendor))
+    assert image_gb(served, FACTS) == gb
+
+
 def test_an_engine_never_starts_in_less_than_nothing():
     """A line through measured starts has an error of 13 s either way, of which the lower end is cut at none."""
-    quick = {**FACTS, "engine_init_base": replace(FACTS["engine_init_base"], value=5.0)}
+    base = replace(FACTS["engine_init_base"], value=5.0)
+    quick = replace(FACTS, parts={**FACTS.parts, "engine_init_base": base})
     engine = cold_start(with_weights(0), quick).engine_s
     process = FACTS["process_start"]
     assert (engine.low, engine.value, engine.high) == pytest.approx((process.low, process.value + 5, process.high + 18))

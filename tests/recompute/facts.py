@@ -193,9 +193,21 @@ def interrupted_ratio(provider, region, instance_type):
 
 def start_fact(name):
     """(value, low, high) of a part of a cold start."""
-    row = by_columns("cold_start", "name")[name,]
+    return range_of(by_columns("cold_start", "name")[name,])
+
+
+def range_of(row):
+    """(value, low, high) of a row that states a figure with its range."""
     value = number(row["value"])
     return value, number(row["low"]) or value, number(row["high"]) or value
+
+
+def machine_start(provider, instance_type):
+    """(value, low, high) of the start of a machine; None: it starts as others of its kind."""
+    for row in rows("machine_starts"):
+        if row["provider"] == provider and re.fullmatch(row["pattern"], instance_type):
+            return range_of(row)
+    return None
 
 
 def quota_units(provider, instance_type, market):

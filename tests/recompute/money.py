@@ -11,8 +11,10 @@ from recompute.facts import (
     egress_usd_per_gb,
     interrupted_ratio,
     machine,
+    machine_start,
     number,
     offer_row,
+    range_of,
     refused,
     rows,
     service_usd,
@@ -50,8 +52,8 @@ def stages(layout):
     many = host and (number(host["accelerator_count"]) or 0) >= 8
     linked = host and host["interconnect"] not in ("", "none", "pcie", "ici")
     kind = "launch_tpu" if maker == "google" else "launch_gpu_large" if many and linked else "launch_gpu"
-    launch = start_fact(kind)
-    size, pull = start_fact(f"image_vllm_{IMAGES.get(maker, 'cuda')}"), start_fact("pull")
+    launch = machine_start(layout["provider"], layout["instance_type"]) or start_fact(kind)
+    size, pull = image_size(layout), start_fact("pull")
     disk = Fraction(1, 2)
     slowest = min(network_gb(layout), disk)
     image = (size[0] / min(pull[0], slowest), size[2] / min(pull[1], slowest))
@@ -81,10 +83,16 @@ def stored_step_gib(layout):
     return ceil(layout["checkpoint_gib"] / 20) * 20
 
 
+def image_size(layout):
+    """(value, low, high) of the compressed image in GB."""
+    maker = vendor(layout)
+    known = by_columns("engine_images", "engine", "vendor").get((layout["engine"], maker))
+    return range_of(known) if known else start_fact(f"image_vllm_{IMAGES.get(maker, 'cuda')}")
+
+
 def download_gb(layout):
     """Image and weights that a start fetches."""
-    image = start_fact(f"image_vllm_{IMAGES.get(vendor(layout), 'cuda')}")[0]
-    return image + stored_step_gib(layout) * Fraction(2**30, 10**9)
+    return image_size(layout)[0] + stored_step_gib(layout) * Fraction(2**30, 10**9)
 
 
 def start_usd(layout):

@@ -20,6 +20,7 @@ from advisor.codegen.engines.vllm import compiled_folder
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
+from advisor.plan.unit_words import split_words
 from advisor.workload.kinds import names_reranker
 
 _COMPILE_CACHE = "NEURON_COMPILE_CACHE_URL"
@@ -83,7 +84,8 @@ class Toolkit:
                 "HF_OPTIMUM_SEQUENCE_LENGTH": str(serves.context_tokens),
                 "SAGEMAKER_MODEL_SERVER_TIMEOUT": _LONGEST_LOAD_SECONDS,
             },
-            api=Api("Inference-toolkit", "/invocations", _CLIENTS),
+            api=Api("Inference-toolkit", "/invocations", _clients(request)),
+            http_requests_per_request=serves.http_requests_per_call,
             health_path=server.health_path,
             shares_port=serves.replicas_per_instance > 1,
             hub_image=processor_image(request),
@@ -142,6 +144,15 @@ class Vllm:
     def catalog_name(self, _request: Request) -> str:
         """The server as engines.csv names it."""
         return self.name
+
+
+def _clients(request: Request) -> str:
+    """Words for clients, and for calls of several items."""
+    items = request.serves.http_requests_per_call
+    if items == 1:
+        return _CLIENTS
+    told = split_words(request.demand.unit, items, (TOOLKIT.name,))
+    return f"{_CLIENTS} C{told[1:]}. The load balancer counts and times each of these requests by itself."
 
 
 def _task(request: Request) -> str:

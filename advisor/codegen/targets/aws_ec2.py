@@ -230,9 +230,18 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         return warm | {"schedule": _schedule(group)}
     is_alone = [group.backend for group in stack.groups].count(group.backend) == 1
     return warm | {
-        "requests_per_minute": group.requests_per_second_per_instance * _SECONDS_PER_MINUTE,
+        "requests_per_minute": _http_requests_per_second(stack, group) * _SECONDS_PER_MINUTE,
         "launch_ahead_seconds": min(group.start_seconds, _LONGEST_BUFFER_SECONDS) if is_alone else None,
     }
+
+
+def _http_requests_per_second(stack: Stack, group: ComputeGroup) -> float:
+    """HTTP requests that an instance is planned to answer, as its load balancer counts them.
+
+    Clients that send items by themselves to one backend send them so to all.
+    """
+    each = max(backend.container.http_requests_per_request for backend in stack.backends)
+    return group.requests_per_second_per_instance * each
 
 
 def _is_warmed(stack: Stack, group: ComputeGroup) -> bool:

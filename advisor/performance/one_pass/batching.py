@@ -20,9 +20,13 @@ shape 1 / J (Erlang's k where they are random). Two answers are worked out, and 
 
 Requests come in by the network one after the other before; a limit is shorter by that.
 
+Where each item of a call is a request of its own, the k items of a call go to n replicas in turn, as parts of ⌈k / n⌉,
+each served as a request. Replicas in turn are in about the same state, so that a call is late where a part is.
+
 Tests compare it with a simulation, ``tests/benchmarks/bench_kinds.py`` the replicas that it asks for with a replay's.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +73,16 @@ class Batching:
     wait_s: Floats
     """Time that an item waits for others, (n,)."""
     transfer_s: Floats
-    """Time that a request takes of its replica's share of the network, (n,)."""
+    """Time that a request takes of its replica's share of the network, (n,); an item where calls are split."""
+    split: npt.NDArray[np.bool_] | None = None
+    """Whether each item of a call is a request of its own, (n,); None: of no server."""
+    judged: Floats | None = None
+    """Share of the calls that are late where a request of each point is, (p,); None: each request is a call."""
+
+    @property
+    def counted(self) -> Floats:
+        """Weight of each point among what may be late, (p,)."""
+        return self.probability if self.judged is None else self.judged
 
     @property
     def request_s(self) -> Floats:
@@ -156,14 +169,47 @@ def _longer(shape: Floats, times_mean: Floats) -> Floats:
 
 
 def late_share(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts = RANDOM) -> Floats:
-    """Share of the requests answered after a limit at a rate of requests per second, (n,); 1 where it is not known.
+    """Share of the calls answered after a limit at a rate of calls per second, (n,); 1 where it is not known.
 
     Args:
         batching: the servers.
         rate: (n,).
         limit_s: of each point, (n, p).
-        bursts: how unevenly requests arrive.
+        bursts: how unevenly calls arrive.
     """
+    share = _late_requests(batching, rate, limit_s, bursts)
+    for at in () if batching.split is None else np.flatnonzero(batching.split):
+        here = slice(at, at + 1)
+        parts, each = _parts(batching, here, float(rate[at]), bursts)
+        share[here] = _late_requests(parts, rate[here] * each, limit_s[here], bursts)
+    return share
+
+
+def _parts(batching: Batching, here: slice, rate: float, bursts: Bursts) -> tuple[Batching, float]:
+    """One server that is sent parts of calls, and the parts of a mean call.
+
+    Of ``k`` items at most ``m = ⌈k / n⌉`` come to each of ``n = peak / r`` replicas: ``k / m`` parts are counted.
+    """
+    replicas = max(math.floor(bursts.peak / rate), 1)
+    items = np.maximum(batching.items, 1.0)
+    of_part = np.ceil(items / replicas)
+    weight = batching.probability * items / of_part
+    each = float(weight.sum())
+    parts = Batching(
+        fixed_s=batching.fixed_s[here],
+        item_s=batching.item_s[here],
+        items=of_part,
+        probability=weight / each,
+        largest=batching.largest[here],
+        wait_s=batching.wait_s[here],
+        transfer_s=batching.transfer_s[here] * (batching.items @ batching.probability) / each,
+        judged=batching.probability,
+    )
+    return parts, each
+
+
+def _late_requests(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts) -> Floats:
+    """The same of servers that are sent whole requests."""
     waited_s, busy = _link_wait(batching, rate, bursts)
     left_s = limit_s - (batching.transfer_s + waited_s * busy)[:, None]
     server = np.minimum(
@@ -185,7 +231,7 @@ def _link_wait(batching: Batching, rate: Floats, bursts: Bursts) -> tuple[Floats
 def _late_by_network(batching: Batching, limit_s: Floats, waited_s: Floats, busy: Floats) -> Floats:
     """Share of the requests that wait for the network longer than an idle server leaves: ``u exp(-x / w)``, (n,)."""
     room = np.maximum(limit_s - batching.alone_s, 0.0) / np.maximum(waited_s, 1e-12)[:, None]
-    share: Floats = (busy[:, None] * np.exp(-room)) @ batching.probability
+    share: Floats = (busy[:, None] * np.exp(-room)) @ batching.counted
     return share
 
 
@@ -205,7 +251,7 @@ def _late_one_by_one(batching: Batching, rate: Floats, limit_s: Floats, bursts: 
     waited = np.maximum(room, 0.0) / (mean * beside)[:, None]
     tail = _waiting(shape, load, np.zeros_like(waited)) * np.exp(-decay[:, None] * waited)
     late = np.maximum(tail, _waiting(shape, load, waited))
-    share: Floats = np.where(room < 0, 1.0, late) @ batching.probability
+    share: Floats = np.where(room < 0, 1.0, late) @ batching.counted
     return np.where(rate * mean < MOST_BUSY, share, 1.0)
 
 
@@ -232,7 +278,7 @@ def _late_in_batches(batching: Batching, rate: Floats, limit_s: Floats, bursts: 
     room = np.maximum(left, 1e-12)[:, :, None]
     z = (np.log(room) - np.log(mean)[:, None, :] + spread[:, None, :] / 2) / np.sqrt(spread)[:, None, :]
     late = (upper_tail(z) @ _PARTS) * state.busy[:, None] + (1 - state.busy)[:, None] * (batching.answered_s > limit_s)
-    share: Floats = np.where(left < 0, 1.0, late) @ batching.probability
+    share: Floats = np.where(left < 0, 1.0, late) @ batching.counted
     return np.where(_is_valid(batching, rate, state), share, 1.0)
 
 

@@ -61,7 +61,9 @@ class Replica:
     context_tokens: float = 0.0
     """Of texts that are compiled for one length."""
     transfer_s: float = 0.0
-    """Time that a request takes of the replica's share of its machine's network, one after the other."""
+    """Time that an HTTP request takes of the replica's share of its machine's network, one after the other."""
+    is_split: bool = False
+    """Each item of a call is an HTTP request of its own, which goes to the next replica in turn."""
 
     @property
     def workers(self) -> int:
@@ -82,7 +84,7 @@ def replica_of(
         candidate: where it runs, with its batcher.
         deployment: the same, reduced to what decides its speed.
         requirements: model, sizes and SLO.
-        transfer_s: of a request over the replica's share of the network.
+        transfer_s: of an HTTP request over the replica's share of the network.
     """
     resolved = Resolved(requirements.model, deployment, 1)
     cost = batch_cost(resolved, Scenario.SATURATED)
@@ -101,6 +103,7 @@ def replica_of(
         padding="" if server is None else server.padding,
         context_tokens=requirements.context_tokens,
         transfer_s=transfer_s,
+        is_split=server is not None and server.splits(demand.output_tokens.max),
     )
     flop = flop_of_items(requirements.model, demand.unit, replica.computed_sizes(demand.unit, sizes))
     beside_s, per_flop = padded_cost(server, cost.seconds_per_flop, flop.max(keepdims=True))
@@ -168,18 +171,24 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
         largest=column([float(replica.largest_items) for replica in replicas]) / workers,
         wait_s=column([replica.wait_s for replica in replicas]) + sooner_s,
         transfer_s=column([replica.transfer_s for replica in replicas]),
+        split=np.array([replica.is_split for replica in replicas], dtype=np.bool_),
     )
 
 
 def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:
     """Why a replica sustains no rate: a request that finds it and its network idle takes longer than the target."""
     demand, slo = requirements.demand, requirements.workload.slo
-    alone_ms = batching_of([replica], requirements, demand.tokens).alone_s[0] * MS_PER_SECOND
+    alone_ms = batching_of([replica], requirements, _of_a_replica(replica, demand.tokens)).alone_s[0] * MS_PER_SECOND
     limits_ms = _limits(demand.tokens, slo) * MS_PER_SECOND
     worst = int(np.argmax(alone_ms / limits_ms))
     floor, target = float(alone_ms[worst]), float(limits_ms[worst])
     reason = f"latency is {milliseconds(floor)} with no other load, {milliseconds(target)} wanted"
     return Shortfall("slo_latency", "ms", target, floor, reason)
+
+
+def _of_a_replica(replica: Replica, tokens: TokenHistogram) -> TokenHistogram:
+    """Least part of calls of some sizes at a replica: one item of each, where they are requests of their own."""
+    return replace(tokens, output_tokens=np.ones_like(tokens.output_tokens)) if replica.is_split else tokens
 
 
 def check_known(requirements: Requirements) -> None:

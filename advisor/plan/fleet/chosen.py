@@ -182,6 +182,34 @@ class Confirmation:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedPart:
+    """Equal instances of a fleet that is told in short."""
+
+    instance_type: str
+    region: str
+    purchase: str
+    instances: int
+    """In the busiest hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchApart:
+    """Requests and batch work as two workloads, each on a fleet of its own."""
+
+    requests_usd_per_month: float
+    batch_usd_per_month: float
+    batch_parts: tuple[PlannedPart, ...]
+    """Fleet for the batch work."""
+    beside_items: float = 0.0
+    """Items of a run that the fleet for the requests does on idle capacity all the same; the others are apart."""
+
+    @property
+    def total_usd_per_month(self) -> float:
+        """Cost of the two."""
+        return round(self.requests_usd_per_month + self.batch_usd_per_month, 2)
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPlan:
     """Runs of batch work as a fleet works them off."""
 
@@ -202,6 +230,9 @@ class BatchPlan:
     """Cost of the fleet by its items; beside other requests of what it costs more than for these alone."""
     idle_items: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Items of a run that the fleet for other requests alone has idle capacity for; None: nothing else is served."""
+    apart: BatchApart | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Cost as a workload of its own, beside one of the requests; None where all of it fits idle capacity, or nobody
+    asked."""
 
 
 QUANTILES: Mapping[str, float] = {
@@ -386,6 +417,11 @@ class Fleet:
     """Of the requests: what ``usd_per_million_output_tokens`` counts is items of it, where answers come whole."""
     batch: BatchPlan | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """None: requests are answered when they come."""
+
+    @property
+    def is_batch_alone(self) -> bool:
+        """Whether all that it serves is batch work."""
+        return self.batch is not None and self.batch.idle_items is None
 
     @property
     def parts_usd_per_month(self) -> Mapping[str, float | None]:

@@ -9,6 +9,9 @@ from advisor.catalog import Catalog
 from advisor.catalog.planning import ServicePrice
 from advisor.cost.services import disk_parts
 from advisor.cost.standing import StandingCharge
+from advisor.demand.values import Demand
+from advisor.models.model import Model
+from advisor.performance.transfer import sent_gb
 from advisor.plan.problem.formulas import paid_hours_per_month, starts_per_month
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import (
@@ -39,8 +42,8 @@ class CostLine:
 
     kind: CostKind
     item: str
-    """instance, lost_work, interruption_download, disk, disk_throughput, start_download, answers, switching, or the
-    item of a standing charge; beside the total object_storage, registry_storage and cluster."""
+    """instance, lost_work, interruption_download, disk, disk_throughput, start_download, answers, http_requests,
+    switching, or the item of a standing charge; beside the total object_storage, registry_storage and cluster."""
     place: str
     """Pool and way of paying, or provider/region."""
     quantity: float
@@ -62,8 +65,12 @@ class Answers:
     """Mean answer, and prices of what leaves a region with it."""
 
     catalog: Catalog
-    gb: float
-    """Length of one answer, and of those that a cache gives for each of the fleet's."""
+    demand: Demand
+    model: Model
+
+    def gb(self, http_requests: float) -> float:
+        """GB of one answer, and of those that a cache gives for each of the fleet's."""
+        return sent_gb(self.demand, self.model, http_requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,9 @@ class Host:
     """Spot: what is published of its interruptions, by whom and when; "" for others."""
 
 
+_BALANCER = "prices of the load balancer and its logs"
+_SPLIT = "HTTP requests beyond the first of each call, whose items are sent by themselves"
+_MILLION = 1e6
 _SWITCHING = "price of the instance on demand"
 _MANAGED = (
     "log_ingest", "log_storage", "kms_key", "alarm", "log_alarm", "response_cache", "cache_alarm", "cache_log_alarm",
@@ -180,12 +190,21 @@ def _sent(problem: Problem, pool: Pool, shares: Mapping[str, Floats], answers: A
         return
     provider, region = pool.region.split("/")
     price = answers.catalog.egress_usd_per_gb(provider, region)
-    gb = answers_per_month(problem, shares[pool.key]) * answers.gb
+    count = answers_per_month(problem, shares[pool.key])
+    gb = count * answers.gb(pool.http_requests)
     source = price.provenance
     usd = pool_transfer_usd_per_month(problem, pool, shares)
+    sent_usd = usd if pool.http_requests == 1 else round(gb * price.usd_per_gb, 2)
     yield CostLine(
-        CostKind.NETWORK, "answers", pool.region, gb, "GB", price.usd_per_gb, usd, source.source, source.as_of,
+        CostKind.NETWORK, "answers", pool.region, gb, "GB", price.usd_per_gb, sent_usd, source.source, source.as_of,
         source.quality.value,
+    )  # fmt: skip
+    if pool.http_requests == 1:
+        return
+    millions, beyond = count * (pool.http_requests - 1) / _MILLION, round(usd - sent_usd, 2)
+    yield CostLine(
+        CostKind.NETWORK, "http_requests", pool.region, millions, "1M requests", beyond / millions, beyond, _BALANCER,
+        assumes=_SPLIT,
     )  # fmt: skip
 
 

@@ -16,7 +16,6 @@ from advisor.demand.values import Forecast
 from advisor.deployable import without_code
 from advisor.models import AUTO
 from advisor.performance.link import limit_words, uncounted_gbit_per_second
-from advisor.performance.transfer import sent_gb
 from advisor.plan.batch_fill import Fill
 from advisor.plan.cold_start import download_gb, image_gb
 from advisor.plan.fleet.beside import lines_beside
@@ -108,7 +107,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
                 problem,
                 solution.allocations,
                 solution.shares,
-                Answers(context.catalog, sent_gb(context.requirements.demand, context.requirements.model)),
+                Answers(context.catalog, context.requirements.demand, context.requirements.model),
                 standing,
                 lambda allocation: _host(formulation, allocation, context.catalog),
             ),
@@ -250,6 +249,7 @@ def layout_of(formulation: Formulation, allocation: Allocation, context: Plannin
         "engine_version": candidate.engine_version,
         "context_tokens": context.requirements.context_tokens,
         "max_concurrency": source.served.max_concurrency,
+        "http_requests_per_call": candidate.http_requests(context.requirements.demand),
         "memory_utilization": context.requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,

@@ -64,7 +64,8 @@ def run_costs(problem: Problem, run: BatchRun, items: float) -> Iterator[tuple[P
 
     ``USD a run = n · (hours + stretches · lead) · price + n · stretches · start`` with
     ``n = ⌈(items + r · lost) ÷ (r · work hours)⌉`` for instances of the rate r, and what redundancy asks for; on spot
-    one interruption loses a start-up. A service starts its own instances. Infinite where limits allow no such number.
+    one interruption loses a start-up. A service costs no less than the work takes. Infinite where limits allow no such
+    number.
     """
     counts = range(1, len(run.open_hours) + 1)
     work_s = np.array([run.work_hours(count) for count in counts]) * SECONDS_PER_HOUR
@@ -76,13 +77,13 @@ def run_costs(problem: Problem, run: BatchRun, items: float) -> Iterator[tuple[P
                 lost = rate * pool.lead_hours * SECONDS_PER_HOUR * (tariff.paid is PurchaseOption.SPOT)
                 instances = least_instances(problem, (items + lost) / work_s, np.array([rate]))[0]
                 usd = _usd(pool, tariff, instances, np.arange(1.0, work_s.size + 1), stretches)
+                if tariff.paid is PurchaseOption.SERVERLESS:
+                    usd = np.full(work_s.size, items / rate / SECONDS_PER_HOUR * tariff.all_usd_per_hour)
                 yield pool, tariff, np.where(_allowed(problem, pool, tariff, instances), usd, np.inf)
 
 
 def _usd(pool: Pool, tariff: Tariff, instances: Floats, hours: Floats, stretches: Floats) -> Floats:
     """Cost of one run."""
-    if tariff.paid is PurchaseOption.SERVERLESS:
-        return instances * hours * tariff.all_usd_per_hour
     usd: Floats = instances * (
         (hours + stretches * pool.lead_hours) * tariff.all_usd_per_hour + stretches * pool.start_usd
     )

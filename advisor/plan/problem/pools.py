@@ -11,9 +11,9 @@ from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_c
 from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Purchase
 from advisor.cost.services import disk_parts, download_usd, host_disk_gib, root_volume_gib
-from advisor.cost.standing import instance_hour_usd
+from advisor.cost.standing import instance_hour_usd, split_usd_per_call
 from advisor.deployable import purchase_shortfall
-from advisor.performance.transfer import sent_gb
+from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.cold_start import download_gb
 from advisor.plan.geography import network_shortfall
 from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, stand_of
@@ -106,7 +106,7 @@ class _OfferFacts:
         """Remember what each offer came to."""
         self._supply = supply
         self._tariffs: dict[Stand, tuple[Tariff, ...]] = {}
-        self._egress: dict[tuple[str, str], float] = {}
+        self._egress: dict[tuple[str, str, float], float] = {}
         self._disks: dict[tuple[str, str, int], tuple[float, ...]] = {}
         self._standing: dict[tuple[str, str], float] = {}
         self._hosted: dict[tuple[int, int], Tariff] = {}
@@ -158,14 +158,20 @@ class _OfferFacts:
             self._tariffs[key] = tuple(usable(tariffs_of(self._supply, offer), offer, self._supply))
         return self._tariffs[key]
 
-    def egress_usd_per_request(self, offer: Offer) -> float:
-        """Data transfer of one answer."""
-        key = (offer.provider, offer.region)
+    def usd_per_request(self, offer: Offer, http_requests: float) -> float:
+        """Data transfer of one answer, and what a request sent as several costs more at the load balancer."""
+        key = (offer.provider, offer.region, http_requests)
         if key not in self._egress:
-            price = self._supply.catalog.egress_usd_per_gb(*key)
-            requirements = self._supply.requirements
-            self._egress[key] = sent_gb(requirements.demand, requirements.model) * price.usd_per_gb
+            self._egress[key] = self._usd_per_request(*key)
         return self._egress[key]
+
+    def _usd_per_request(self, provider: str, region: str, http_requests: float) -> float:
+        catalog, question = self._supply.catalog, (self._supply.requirements.demand, self._supply.requirements.model)
+        sent_usd = sent_gb(*question, http_requests) * catalog.egress_usd_per_gb(provider, region).usd_per_gb
+        if http_requests == 1:
+            return sent_usd
+        whole_gb, split_gb = (request_gb(*question, sent) + answer_gb(*question, sent) for sent in (1.0, http_requests))
+        return sent_usd + split_usd_per_call(catalog, provider, region, whole_gb, (http_requests, split_gb))
 
 
 def _payable(
@@ -202,6 +208,7 @@ def _pool(
     start_usd = places.start_usd(offer, download_gb(candidate, supply.catalog.cold_start))
     hosted = [places.hosted(tariff, offer, boot_disk_gib(candidate, tariff.paid)) for tariff in tariffs]
     accelerators = _supply_name(candidate, offer)
+    http_requests = candidate.http_requests(supply.requirements.demand)
     return Pool(
         key=_key(offer, candidate),
         instance_type=f"{offer.provider}/{offer.instance_type}",
@@ -210,7 +217,8 @@ def _pool(
         mix_rates=mix,
         rates=buckets,
         tariffs=tuple(exposed(supply, at, offer, hosted, start_usd)),
-        usd_per_request=places.egress_usd_per_request(offer),
+        usd_per_request=places.usd_per_request(offer, http_requests),
+        http_requests=http_requests,
         lead_hours=cold.lead_hours if cold else 0.0,
         start_usd=start_usd,
         kw=kw,

@@ -1,5 +1,6 @@
 """Services that scale to zero, as pools: as fast as an instance with their accelerator, paid for while one runs."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,18 +10,19 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, judge, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Price, Purchase
+from advisor.demand.batch import BatchRun
 from advisor.demand.clock import mean_by_hour_of_week
-from advisor.demand.values import DemandProfile, Floats
+from advisor.demand.values import Demand, DemandProfile, Floats
 from advisor.performance.model import PerformanceModel
 from advisor.performance.served import Served
 from advisor.performance.stage import serve
 from advisor.performance.values import Interval
-from advisor.plan.cold_start import ColdStart, cold_start
+from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import cache_shortfall
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import pools_of
 from advisor.plan.problem.supply import PoolSet, PoolSource, RateTable, Supply
-from advisor.plan.problem.values import Pool, PurchaseOption, Tariff
+from advisor.plan.problem.values import HourClass, Pool, PurchaseOption, Tariff
 from advisor.plan.serverless import (
     Duty,
     ServerlessOffer,
@@ -30,9 +32,12 @@ from advisor.plan.serverless import (
     serverless_offers,
 )
 from advisor.requirements import Requirements
+from advisor.units import SECONDS_PER_HOUR
 from advisor.workload.scope import allows
 from advisor.workload.values import Workload
 
+_ROUNDING = 1e-6
+"""Rates have six digits."""
 Services = Mapping[tuple[str, str, str], ServerlessOffer]
 """By provider, region and name of the service."""
 
@@ -89,7 +94,7 @@ def serverless_pools(
             running={},
         )
     )
-    return _priced(pool_set, services, _Load.of(week, requirements.demand.profile), supply, rejected)
+    return _priced(pool_set, services, _Load.of(week, requirements.demand), supply, rejected)
 
 
 def _outcomes(workload: Workload, catalog: Catalog) -> Sequence[ServerlessOffer | Rejection]:
@@ -139,8 +144,10 @@ def _priced(
         source = pool_set.sources[pool.key]
         offer, candidate = source.offer, source.served.candidate
         service = services[offer.provider, offer.region, offer.instance_type]
-        start = _start(service, cold_start(candidate, supply.catalog.cold_start))
+        start = _start(service, start_of(candidate, supply.catalog))
         duty = load.duty(_service_s(source.served) + service.idle_s, start.total_s.value)
+        if load.run is not None:
+            duty = replace(duty, billed_ratio=load.billed_of_runs(load.run, pool, service.idle_s + start.total_s.value))
         shortfall = cold_start_shortfall(duty, start.total_s.value, supply.requirements.workload.slo)
         if shortfall is not None:
             slow.append(reject_candidate(candidate, shortfall, offer.region))
@@ -188,10 +195,13 @@ class _Load:
     expected_rates: Floats
     """Requests per second in each hour of the week."""
     profile: DemandProfile | None
+    run: BatchRun | None
+    classes: Sequence[HourClass]
 
     @classmethod
-    def of(cls, week: Week, profile: DemandProfile | None) -> "_Load":
-        return cls(week.schedule, np.array([week.classes[at].mean_rate for at in week.schedule]), profile)
+    def of(cls, week: Week, demand: Demand) -> "_Load":
+        rates = np.array([week.classes[at].mean_rate for at in week.schedule])
+        return cls(week.schedule, rates, demand.profile, demand.batch, week.classes)
 
     def duty(self, awake_s: float, cold_start_s: float) -> Duty:
         """Billed share of each hour class: as observed, and as Poisson arrivals give it in hours never observed."""
@@ -204,3 +214,24 @@ class _Load:
             cold_ratio = cold_ratio if np.isnan(observed.cold_request_ratio) else observed.cold_request_ratio
         hours = np.bincount(self.schedule)
         return Duty(np.bincount(self.schedule, weights=by_hour) / hours, cold_ratio)
+
+    def billed_of_runs(self, run: BatchRun, pool: Pool, beside_s: float) -> Floats:
+        """Billed share of each hour class for runs of batch work on as few containers as do them.
+
+        ``(work hours · R / (n · r) + stretches · beside) ÷ hours`` with ``n = ⌈R / r⌉`` containers of the rate r for
+        the planned rate R: they take the next items until none is left, and not until the hour ends. It exceeds 1
+        where they idle on after the last open hour.
+
+        Args:
+            run: of the work.
+            pool: the containers.
+            beside_s: of the start and the idle time of a container in each stretch of open hours.
+        """
+        busiest, rate = self.classes[-1], float(pool.mix_rates.mean())
+        hours = run.hours_up(busiest.hours_per_week)
+        containers = max(math.ceil(busiest.planned_rate / rate - _ROUNDING), 1)
+        work_hours = run.work_hours(hours) * busiest.planned_rate / (containers * rate)
+        stretches = len(list(run.stretches(hours)))
+        billed = np.zeros(len(self.classes))
+        billed[-1] = (work_hours + stretches * beside_s / SECONDS_PER_HOUR) / hours
+        return billed

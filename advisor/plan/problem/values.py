@@ -171,7 +171,9 @@ class Pool:
     """The same for the requests of one prompt-length bucket alone: (places, buckets)."""
     tariffs: tuple[Tariff, ...]
     usd_per_request: float = 0.0
-    """Data transfer."""
+    """Data transfer, and what the HTTP requests of its items add to what a region charges for one."""
+    http_requests: float = 1.0
+    """Mean HTTP requests that a request is sent as."""
     lead_hours: float = 0.0
     """Time that an instance runs, and is billed, before it serves."""
     start_usd: float = 0.0

@@ -3,7 +3,8 @@
 Items wait in the order of their arrival. A free server begins a batch as soon as it is full or its first item has
 waited as long as the server waits for others, and takes what has come by then, up to its items and tokens; what does
 not fit stays first in line (Triton's dynamic batcher, and Text Embeddings Inference with a wait of 0). A request is
-answered with the batch of its last item. Before, requests come in one after the other by the machine's network.
+answered with the batch of its last item. Before, requests come in one after the other by the machine's network. Those
+items of a call that come to a replica as HTTP requests of their own are one request here, of as many transfers.
 """
 
 import numpy as np
@@ -25,7 +26,8 @@ def batch_ends(times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: In
         items: of each request, at least 1.
     """
     fixed, wait = times.replica.fixed_s, times.replica.wait_s
-    arrivals, own = _received(arrivals_s, times.replica.transfer_s).tolist(), _of_items(times, sizes, items).tolist()
+    arrivals = _received(arrivals_s, times.replica.transfer_s, _transfers(times, items)).tolist()
+    own = _of_items(times, sizes, items).tolist()
     fitting, left = _fitting(times, sizes).tolist(), items.tolist()
     ends, head, now, count = np.zeros(len(arrivals)), 0, 0.0, len(arrivals)
     while head < count:
@@ -47,15 +49,20 @@ def batch_ends(times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: In
     return ends
 
 
-def _received(arrivals_s: Floats, transfer_s: float) -> Floats:
-    """End of the transfer of each request over a network that carries one at a time.
+def _transfers(times: BatchTimes, items: Integers) -> Integers:
+    """Transfers of each request over the network: one, or one of each of its items."""
+    return items if times.replica.is_split else np.ones_like(items)
+
+
+def _received(arrivals_s: Floats, transfer_s: float, transfers: Integers) -> Floats:
+    """End of the transfers of each request over a network that carries one at a time.
 
     Each begins when it arrives, or when the one before it is through (Lindley).
     """
     if not transfer_s:
         return arrivals_s
-    before = transfer_s * np.arange(arrivals_s.size)
-    received: Floats = np.maximum.accumulate(arrivals_s - before) + before + transfer_s
+    before = transfer_s * (np.cumsum(transfers) - transfers)
+    received: Floats = np.maximum.accumulate(arrivals_s - before) + before + transfer_s * transfers
     return received
 
 
@@ -63,7 +70,9 @@ def alone_ends(times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: In
     """End of each request as if on a replica that serves no other; see :func:`batch_ends`."""
     replica = times.replica
     batches = np.ceil(items / _fitting(times, sizes))
-    ends: Floats = arrivals_s + replica.transfer_s + replica.wait_s + batches * replica.fixed_s
+    ends: Floats = (
+        arrivals_s + replica.transfer_s * _transfers(times, items) + replica.wait_s + batches * replica.fixed_s
+    )
     return ends + items * _of_items(times, sizes, items)
 
 

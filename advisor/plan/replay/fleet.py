@@ -3,6 +3,9 @@
 Replicas do not know of each other, so one is simulated after the other and memory stays bounded. Those that end first
 go first: what a spot interruption cuts short is routed anew, always to replicas that end later. Nothing is random but
 the interruptions, and those follow from the seed.
+
+Where calls are split, every item is routed by itself; those of a call that meet at a replica are served as one request.
+A part of the replicas then shows nothing of a call, so that all of them are simulated.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
+from advisor.plan.replay.calls import SplitCalls, any_split
 from advisor.plan.replay.early import EarlyEnd, Estimate
 from advisor.plan.replay.engine import ServeInParts, serve_in_parts
 from advisor.plan.replay.keeping_up import backlog_ratios
@@ -79,7 +83,8 @@ def simulate(
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
     sessions = [session for index, group in enumerate(groups) for session in sessions_of(index, group, window, seed)]
     sessions.sort(key=lambda session: session.end)
-    fleet = _Fleet(groups, sessions, requests, routes)
+    split = SplitCalls.of(requests) if any_split(group.steps for group in groups) else None
+    fleet = _Fleet(groups, sessions, requests, routes, split)
     if cutoff is None or not cutoff.slo.limits_waits:
         fleet.tell_backlogs()
     fleet.route()
@@ -90,14 +95,24 @@ class _Fleet:
     """Requests on their way: where each goes and when it gets there."""
 
     def __init__(
-        self, groups: Sequence[ReplayGroup], sessions: list[Session], requests: Requests, routes: Sequence[Route]
+        self,
+        groups: Sequence[ReplayGroup],
+        sessions: list[Session],
+        calls: Requests,
+        routes: Sequence[Route],
+        split: SplitCalls | None = None,
     ) -> None:
-        self._groups, self._sessions, self._requests = groups, sessions, requests
+        requests = calls if split is None else split.requests
+        self._groups, self._sessions, self._requests, self._split = groups, sessions, requests, split
         self._serve_in_parts: ServeInParts = serve_in_parts
+        self._calls = calls.seconds.size
         self._router = Router(groups, sessions, routes)
         self._kinds = self._router.kinds(requests)
         self._arrival = requests.seconds.copy()
+        self._answers = np.maximum(requests.output_tokens, 1)
         count = requests.seconds.size
+        self._served_with = np.arange(count)
+        """Request that each was served with: itself, or another item of its call."""
         self._ttft, self._decode = np.full(count, np.nan), np.full(count, np.nan)
         self._group = np.full(count, NOWHERE, dtype=np.int32)
         self._cut = np.zeros(count, dtype=np.bool_)
@@ -149,12 +164,13 @@ class _Fleet:
         """
         if cutoff is not None:
             self._serve_in_parts = cutoff.serve
+        if cutoff is not None and self._split is None:
             return self._serve_until_clear(cutoff)
         served = 0
         for index in range(len(self._sessions)):
             served += self._serve_members(index).size
             if progress:
-                progress(served)
+                progress(min(served, self._calls))
         return None
 
     def _serve_until_clear(self, cutoff: Cutoff) -> Estimate | None:
@@ -194,7 +210,19 @@ class _Fleet:
         if not parts:
             return np.zeros(0, dtype=np.intp)
         members = np.concatenate(parts)
-        return self._serve(self._sessions[index], members[np.argsort(self._arrival[members], kind="stable")], is_enough)
+        members = members[np.argsort(self._arrival[members], kind="stable")]
+        if self._split is not None:
+            members = self._together(members, self._split)
+        return self._serve(self._sessions[index], members, is_enough)
+
+    def _together(self, members: Indices, split: SplitCalls) -> Indices:
+        """The first of the items of each call that reach one session together, which stands for them from here on."""
+        is_next = np.diff(self._arrival[members], prepend=-np.inf) > 0
+        first = np.flatnonzero(is_next | (np.diff(split.call[members], prepend=-1) != 0))
+        heads = members[first]
+        self._served_with[members] = np.repeat(heads, np.diff(np.append(first, members.size)))
+        self._answers[heads] = np.add.reduceat(self._answers[members], first)
+        return heads
 
     def _serve(self, session: Session, members: Indices, is_enough: IsEnough | None) -> Indices:
         """The same of the requests of one session in the order of their arrival there."""
@@ -202,7 +230,7 @@ class _Fleet:
         begin = float(self._arrival[members[0]])
         arrival = self._arrival[members] - begin
         prompts = np.maximum(self._requests.input_tokens[members], 1)
-        answers = np.maximum(self._requests.output_tokens[members], 1)
+        answers = self._answers[members]
         in_parts = is_enough is not None and members.size >= LEAST_IN_PARTS and not session.interrupted
         counts = [members.size // part for part in PARTS] if in_parts else []
         for number, timeline in enumerate(self._serve_in_parts(steps, arrival, prompts, answers, counts)):
@@ -232,7 +260,18 @@ class _Fleet:
         """Outcome of each request and of each group."""
         ttft = self._ttft + self._network_s(self._group, self._requests.places)
         outcome = Outcome(ttft, self._decode, self._group, self._cut, self._backlog)
+        if self._split is not None:
+            outcome = self._split.outcome_of(self._of_every_item(outcome))
         return Served(outcome, self._sessions, self._preemptions, self._busy, window, early)
+
+    def _of_every_item(self, outcome: Outcome) -> Outcome:
+        """The outcome with that of the request that each item was served with, which may have been cut off since."""
+        within, at = self._served_with, self._served_with[self._served_with]
+        while (at != within).any():
+            within, at = at, at[at]
+        backlog = outcome.backlog_ratio
+        own = (outcome.ttft_s[at], outcome.decode_s[at], outcome.group[at], outcome.cut[at])
+        return Outcome(*own, None if backlog is None else backlog[at])
 
     def _network_s(self, groups: npt.NDArray[np.int32], places: npt.NDArray[np.int32] | None) -> Floats:
         """Round trip between the place of each request and the group that answers it."""

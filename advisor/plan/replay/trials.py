@@ -14,6 +14,7 @@ from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribut
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
+from advisor.plan.replay.calls import any_split
 from advisor.plan.replay.engine import Times, serve_idle
 from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
@@ -165,7 +166,9 @@ class Trials:
         key = ("idle", id(group.steps), group.network_ms)
         if key not in self._known:
             requests = self.rehearsal.requests
-            idle = replace(group, instances_by_hour=(1,), replicas_per_instance=1, lost_at=None, target="")
+            # Items that clients send by themselves meet at none of as many replicas.
+            most = int(requests.output_tokens.max()) if any_split([group.steps]) else 1
+            idle = replace(group, instances_by_hour=(most,), replicas_per_instance=1, lost_at=None, target="")
             outcome = simulate([idle], requests, cutoff=Cutoff(self._slo, serve=serve_idle)).outcome
             share = _share(within(outcome, requests, self._slo), ~outcome.cut)
             self._known[key] = _Seen(share, share, None, None, (), ended_early=False)

@@ -17,7 +17,7 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.served import Served
 from advisor.performance.stage import rates_within
 from advisor.performance.transfer import answer_gb, request_gb
-from advisor.plan.cold_start import ColdStart, cold_start
+from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.plan.problem.buckets import prompt_buckets
 from advisor.plan.problem.hours import Week
@@ -226,7 +226,7 @@ def in_precisions(formulation: Formulation, solution: FleetSolution, precisions:
     catalog = formulation.supply.catalog
     supply = replace(
         formulation.supply.take(at, offers),
-        cold_starts=[cold_start(one.candidate, catalog.cold_start) if cold else None for one in served],
+        cold_starts=[start_of(one.candidate, catalog) if cold else None for one in served],
     )
     found = pools_of(supply)
     pool_set = replace(formulation.pool_set, sources={**formulation.pool_set.sources, **found.sources})
@@ -268,7 +268,7 @@ def _cold_starts(
 ) -> list[ColdStart | None]:  # fmt: skip
     if len(week.classes) == 1 and Purchase.SPOT not in purchase:
         return [None] * len(served)
-    return [cold_start(one.candidate, catalog.cold_start) for one in served]
+    return [start_of(one.candidate, catalog) for one in served]
 
 
 def _most_regions(workload: Workload) -> int | None:

@@ -17,6 +17,9 @@ from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_MINUTE, rou
 _NOT_KNOWN = "-"
 
 
+_BUSIEST = "in the busiest minute"
+
+
 @dataclass(frozen=True, slots=True)
 class Hour:
     """One hour of the week; None: not known."""
@@ -59,6 +62,8 @@ class WeekChart:
     columns: tuple[tuple[str, str], ...]
     """Place of each hour and what is told of it."""
     rows: tuple[tuple[str, ...], ...]
+    planned_words: str
+    """Meaning of the planned rate: of the busiest minute, or of the hours of batch work."""
 
     @property
     def hour_width(self) -> str:
@@ -68,7 +73,7 @@ class WeekChart:
 
 def week_chart(plan: Plan, fleet: Fleet) -> WeekChart:
     """The week that the fleet is planned for."""
-    hours = tuple(_hours(plan, fleet))
+    hours, when = tuple(_hours(plan, fleet)), "while a run is worked on" if fleet.is_batch_alone else _BUSIEST
     axis = from_zero(value for hour in hours for value in (hour.capacity, hour.planned, hour.seen) if value is not None)
     return WeekChart(
         hours=hours,
@@ -78,8 +83,9 @@ def week_chart(plan: Plan, fleet: Fleet) -> WeekChart:
         seen=tuple(blocks([hour.seen for hour in hours], axis)),
         marks=tuple((percent(100.0 - axis.at(mark)), f"{mark:,g}") for mark in axis.marks()),
         days=tuple((percent(100.0 * at / len(DAYS)), day) for at, day in enumerate(DAYS)),
-        columns=tuple((percent(100.0 * at / HOURS_PER_WEEK), _told(hour)) for at, hour in enumerate(hours)),
+        columns=tuple((percent(100.0 * at / HOURS_PER_WEEK), _told(hour, when)) for at, hour in enumerate(hours)),
         rows=tuple(_cells(hour) for hour in hours),
+        planned_words=f"planned {when}",
     )
 
 
@@ -140,10 +146,10 @@ def blocks(values: Sequence[float | None], axis: Axis) -> Iterator[Block]:
         start += length
 
 
-def _told(hour: Hour) -> str:
+def _told(hour: Hour, when: str) -> str:
     parts = [f"{hour.name} UTC: {hour.instances} instance{'' if hour.instances == 1 else 's'}"]
     parts += [f"carry {rounded(hour.capacity)} requests/s"] if hour.capacity is not None else []
-    parts += [f"planned for {rounded(hour.planned)} in the busiest minute", f"{rounded(hour.mean)} expected on average"]
+    parts += [f"planned for {rounded(hour.planned)} {when}", f"{rounded(hour.mean)} expected on average"]
     parts += [f"{rounded(hour.seen)} seen on average"] if hour.seen is not None else []
     return ", ".join(parts)
 
