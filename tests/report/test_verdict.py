@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from advisor.demand.values import Backtest
 from advisor.models.model import ModelFile
-from advisor.plan.fleet.chosen import Cheapest, DoubtfulPrice, Failure, ForecastUsed, PlannedHours, QuotaNeed, Spare
+from advisor.plan.fleet.chosen import (
+    Cheapest,
+    DoubtfulPrice,
+    Failure,
+    ForecastUsed,
+    PlannedHours,
+    PriceRange,
+    QuotaNeed,
+    Spare,
+)
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
@@ -323,6 +332,41 @@ def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
     assert "g6e.2xlarge spot at $0.9 an hour, today $0.558 to $1.26" in told
     assert "derived, 499 days old" in told
     assert "5 × g6e.xlarge on demand at $6,817.45" in told
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        (
+            PriceRange(3000.0, 4500.0, "A", 4100.0, rival_replayed=True, rival_in_doubt=True),
+            "fleet costs $4,500.00 and A $4,100.00 by a price that is in doubt too; on listed prices alone: B at $6,817.45.",
+        ),
+        (
+            PriceRange(3000.0, 4500.0, "5 × g6e.xlarge on demand", 4100.0, rival_replayed=False, rival_in_doubt=False),
+            "fleet costs $4,500.00 and 5 × g6e.xlarge on demand ~$4,100.00 (not replayed).",
+        ),
+    ],
+)
+def test_the_upper_end_stands_beside_the_rival(ends, words):
+    """The break-even price, the total at the upper end and that of what would then be cheaper."""
+    fleet = mixed_plan().fleet
+    (doubt,) = fleet.doubtful_prices
+    doubt = replace(doubt, break_even_usd_per_hour=1.1, runner_up=("B",))
+    fleet = replace(fleet, doubtful_prices=(doubt,), price_range=ends)
+    told = lines_of(replace(mixed_plan(), fleet=fleet))["Price"]
+    assert "is in doubt and decides: the answer holds while it costs less than $1.1 an hour; at its upper end" in told
+    assert told.endswith(f" the {words}")
+
+
+def test_an_upper_end_below_every_rival_is_told():
+    """A price that may rise and overturns nothing is told with what the fleet may then cost."""
+    fleet = mixed_plan().fleet
+    (doubt,) = fleet.doubtful_prices
+    ends = PriceRange(3000.0, 4500.0, "5 × g6e.xlarge on demand", 6817.45, rival_replayed=True, rival_in_doubt=False)
+    fleet = replace(fleet, doubtful_prices=(replace(doubt, decides=False),), price_range=ends)
+    assert lines_of(replace(mixed_plan(), fleet=fleet))["Price"].endswith(
+        " is in doubt; even at its upper end, where the fleet costs $4,500.00, no option costs less."
+    )
 
 
 def test_a_price_in_doubt_that_does_not_decide_is_told_too():
