@@ -8,6 +8,7 @@ from advisor.models.model import ModelFile
 from advisor.plan.batch_words import replayed_run_words
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint
+from advisor.plan.refusal import falls_short, is_refused, wanted_ratio
 from advisor.plan.unit_words import replayed_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
@@ -16,9 +17,10 @@ from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
-from advisor.report.risks import falls_short, is_refused, risk_words, wanted_ratio
+from advisor.report.risks import risk_words
 from advisor.report.token_words import is_beyond, never_words, rate_words
 from advisor.report.words import (
+    REFUSED,
     count_words,
     floor_words,
     rejection_counts,
@@ -65,7 +67,7 @@ def headline(plan: Plan) -> str:
             return f"{why}{floor_words(plan.rejected)}"
         return conflict_words(plan.conflict)
     total = usd(fleet.cost.total_usd_per_month)
-    how = "No fleet keeps the SLO in its replay; closest:" if is_refused(plan) else "Run"
+    how = REFUSED if is_refused(plan) else "Run"
     return (
         f"{how} {short_words(fleet.groups)}: {total} a month{_saved(plan)}{_unmeasured(plan)}; risk: {risk_words(plan)}"
     )

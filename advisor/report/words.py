@@ -18,6 +18,9 @@ _CENTURY_MONTHS = 1200
 SOLD_UNPRICED = "sold, price unknown"
 """Of an offer that nobody prices: not absent, and not free."""
 
+REFUSED = "No fleet keeps the SLO in its replay; closest:"
+"""Beginning of what is said of a fleet that its replay refuses."""
+
 CODE_WORDS = {
     "budget": "over the budget",
     "carbon_unknown": "carbon unknown",
