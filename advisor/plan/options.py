@@ -8,6 +8,7 @@ from heapq import nsmallest
 import numpy as np
 
 from advisor.candidates import Rejection, Shortfall, reject_candidate
+from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
 from advisor.plan.problem.standing import alone_usd_per_month
 from advisor.plan.problem.values import (
@@ -124,9 +125,11 @@ class Ranking:
             (single for single in self.singles if (single.pool.stand, single.tariff.paid) == offer),
             key=lambda single: single.pool.key != first.pool.key,
         )[:1]
+        own = Single(first.pool, first.tariff, confirmed.solution, confirmed)
+        if same and (same[0].pool.key, same[0].instances) == (first.pool.key, first.instances):
+            return replace(self, singles=tuple(own if single is same[0] else single for single in self.singles))
         if same and same[0].usd_per_month <= confirmed.usd_per_month + A_CENT:
             return self
-        own = Single(first.pool, first.tariff, confirmed.solution, confirmed)
         singles = sorted(
             (own, *(single for single in self.singles if single not in same)), key=lambda single: single.usd_per_month
         )
@@ -313,10 +316,9 @@ class _Replays:
             and confirmed.confirmation.reached
             and len(confirmed.solution.allocations) == 1
         ):
-            planned = confirmed.solution.allocations[0].pool
             kind, shown = self._confirmer.kind_of(pool.key), _headroom_shown(self._posed, pool, confirmed)
             self._headroom[kind] = max(self._headroom.get(kind, shown), shown)
-            return Single(planned, single.tariff, confirmed.solution, confirmed)
+            return _as_planned(self._posed, pool, single.tariff, confirmed)
         kept = worst_share(confirmed) if isinstance(confirmed, Confirmed) else 0.0
         self._rejections.append(_replay_refusal(self._posed, pool, self._setting.requirements.workload.slo, kept))
         return None
@@ -333,6 +335,21 @@ class _Replays:
             self._rejections.append(_rejection(self._posed, pool, single.tariff, fleet))
             return None
         return Single(planned, single.tariff, fleet)
+
+
+def _as_planned(formulation: Formulation, pool: Pool, tariff: Tariff, confirmed: Confirmed) -> Single:
+    """A confirmed option whose instances are planned to carry what the recommended fleet's are.
+
+    Where they carry more than the closed form says, that is as much as is asked of them, whatever a failure leaves.
+    """
+    solution = confirmed.solution
+    factor = confirmed.confirmation.headroom_factor
+    if factor < 1:
+        usual = replace(solution.allocations[0], pool=pool)
+        room = most_headroom(formulation.problem, replace(solution, allocations=(usual,)))
+        planned = replace(usual, pool=pool.slower(min(max(room, factor), 1.0)))
+        solution = replace(solution, allocations=(planned,))
+    return Single(solution.allocations[0].pool, tariff, solution, confirmed)
 
 
 def _headroom_shown(formulation: Formulation, pool: Pool, confirmed: Confirmed) -> float:

@@ -205,4 +205,4 @@ def savings_words(current: "CurrentCost", usd_per_month: float, ratio: float) ->
 def rejection_counts(rejected: "Sequence[Rejection]") -> str:
     """``412 too little memory, 30 price unknown``: most frequent first."""
     counts = Counter(rejection.code for rejection in rejected)
-    return ", ".join(f"{count} {CODE_WORDS[code]}" for code, count in counts.most_common())
+    return ", ".join(f"{count:,} {CODE_WORDS[code]}" for code, count in counts.most_common())

@@ -27,7 +27,7 @@ from advisor.plan.estate.values import (
 )
 from advisor.plan.problem.constraints import quota_detail
 from advisor.plan.problem.pools import quota_key
-from advisor.plan.problem.values import Constraint
+from advisor.plan.problem.values import Constraint, PurchaseOption
 from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import Plan, PlanProvenance
 
@@ -54,6 +54,7 @@ def workload_row(file: str, plan: Plan) -> WorkloadRow:
         prices=tuple(
             PriceDate(group.provider, group.instance_type, group.region, group.price_as_of)
             for group in (fleet.groups if fleet else ())
+            if group.purchase != PurchaseOption.OWNED
         ),
         saved_usd_per_month=plan.savings.usd_per_month if plan.savings and fleet else None,
         slower=plan.current.slower if plan.current else (),
