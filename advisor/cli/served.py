@@ -16,6 +16,7 @@ _RELAX = {
     "slo_ttft": "relax slo.ttft_p95",
     "slo_tpot": "relax slo.tpot_p95",
     "slo_e2e": "relax slo.e2e_p95",
+    "engine_excluded": "allow one of those under engines, or leave engines out",
     "deadline": "give a longer demand.batch.deadline",
     "max_replicas": "raise limits.max_replicas",
     "zones": "lower limits.zones, or allow regions and types that are sold in more zones",

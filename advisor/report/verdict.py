@@ -20,6 +20,7 @@ from advisor.report.plan_words import close_call_words, measured_words
 from advisor.report.risks import risk_words
 from advisor.report.token_words import is_beyond, never_words, rate_words
 from advisor.report.words import (
+    LATENCY_CODES,
     REFUSED,
     count_words,
     floor_words,
@@ -64,7 +65,7 @@ def headline(plan: Plan) -> str:
     if fleet is None:
         if plan.conflict is None or set(plan.conflict.constraints) <= _OF_THE_SLO:
             why = _nothing_words(plan) if plan.conflict is None else conflict_words(plan.conflict)
-            return f"{why}{floor_words(plan.rejected)}"
+            return f"{why}{_floor_words(plan)}"
         return conflict_words(plan.conflict)
     total = usd(fleet.cost.total_usd_per_month)
     how = REFUSED if is_refused(plan) else "Run"
@@ -83,7 +84,13 @@ def _nothing_words(plan: Plan) -> str:
     """Sentence that nothing serves, and the obstacle of what came closest, where that is no latency."""
     codes = {nearest_miss.code for nearest_miss in plan.nearest_misses}
     closest = rejection_counts([rejection for rejection in plan.rejected if rejection.code in codes])
-    return f"{_NOTHING} Closest: {closest}." if codes and not floor_words(plan.rejected) else _NOTHING
+    return f"{_NOTHING} Closest: {closest}." if codes and not _floor_words(plan) else _NOTHING
+
+
+def _floor_words(plan: Plan) -> str:
+    """The shortest latency, where a target below it is what stands last in the way."""
+    misses = {nearest_miss.code for nearest_miss in plan.nearest_misses}
+    return floor_words(plan.rejected) if misses <= LATENCY_CODES else ""
 
 
 def _saved(plan: Plan) -> str:
@@ -323,7 +330,7 @@ def _weight_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     precisions = dict.fromkeys(group.precision for group in fleet.groups)
     if len(precisions) > 1:
         named = " and ".join(precisions)
-        yield f"Answers: {named} replicas serve side by side; equal prompts may get different ones (`precisions`)."
+        yield f"Answers: {named} replicas serve side by side; equal requests may get different ones (`precisions`)."
 
 
 def _is_quantised(group: FleetGroup) -> bool:

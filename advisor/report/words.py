@@ -71,6 +71,8 @@ CODE_WORDS = {
 }
 
 _FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95", "slo_latency": "latency"}
+LATENCY_CODES = frozenset(_FLOORS)
+"""Codes of rejections by a latency target."""
 _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 """What is judged of those that can hold the model, in that order."""
 

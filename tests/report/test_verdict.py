@@ -36,6 +36,7 @@ from report.plans import (
     mixed_plan,
     no_plan,
     no_rung,
+    rejection,
     spot_plan,
     with_today,
 )
@@ -624,3 +625,15 @@ def test_two_precisions_behind_one_service_are_remarked_on():
     assert lines["one"] == []
     (line,) = lines["two"]
     assert "bf16 and fp8 replicas serve side by side" in line
+
+
+def test_the_fastest_candidate_is_named_only_where_latency_stands_last_in_the_way():
+    """Where what keeps the targets is sold in too few zones, no target is said to be below what can be kept."""
+    slow = replace(rejection("slo_ttft", "slow"), needed=10.0, available=40.0)
+    zones = rejection("zones", "sold in 2 zones, and limits.zones asks for 9")
+
+    by_latency = make_plan(None, rejected=(slow,), nearest_misses=(slow,))
+    assert "The fastest candidate, g5.xlarge" in headline(by_latency)
+    assert headline(make_plan(None, rejected=(slow, zones), nearest_misses=(zones,))) == (
+        "Nothing in the catalog serves this workload within its limits. Closest: 1 sold in too few zones."
+    )
