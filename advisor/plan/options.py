@@ -21,7 +21,7 @@ from advisor.plan.problem.values import (
     PurchaseOption,
     Tariff,
 )
-from advisor.plan.replay.confirmed import worst_share
+from advisor.plan.replay.confirmed import closer, worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
@@ -76,6 +76,8 @@ class Ranking:
 
     singles: tuple[Single, ...]
     rejections: tuple[Rejection, ...]
+    closest: Confirmed | None = None
+    """Of the options that their replays refuse, the one that comes closest to holding; None where none was replayed."""
 
     @property
     def cheapest_confirmed(self) -> Confirmed | None:
@@ -164,8 +166,9 @@ def rank(
     singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
     preferred = sorted(singles, key=lambda single: _preference(single, formulation, context))
     kept = preferred if every_variant else _first_of_each_offer(preferred)
-    ranked, unconfirmed = _Replays(formulation, validator, context, known).replayed(kept, limit_usd, shown)
-    return Ranking(tuple(ranked), (*rejections, *unconfirmed))
+    replays = _Replays(formulation, validator, context, known)
+    ranked, unconfirmed = replays.replayed(kept, limit_usd, shown)
+    return Ranking(tuple(ranked), (*rejections, *unconfirmed), replays.closest)
 
 
 def _at_known(formulation: Formulation, known: Mapping[Kind, float]) -> Formulation:
@@ -286,6 +289,8 @@ class _Replays:
         self._pools = {pool.key: pool for pool in formulation.problem.pools}
         self._headroom = dict(known)
         self._left = MOST_REPLAYED
+        self.closest: Confirmed | None = None
+        """Of the options that no number of instances makes hold, the one that comes closest to it."""
         self._rejections: list[Rejection] = []
 
     def replayed(
@@ -319,7 +324,11 @@ class _Replays:
             kind, shown = self._confirmer.kind_of(pool.key), _headroom_shown(self._posed, pool, confirmed)
             self._headroom[kind] = max(self._headroom.get(kind, shown), shown)
             return _as_planned(self._posed, pool, single.tariff, confirmed)
-        kept = worst_share(confirmed) if isinstance(confirmed, Confirmed) else 0.0
+        kept = 0.0
+        if isinstance(confirmed, Confirmed):
+            kept = worst_share(confirmed)
+            if not confirmed.confirmation.reached:
+                self.closest = closer(self.closest, confirmed)
         self._rejections.append(_replay_refusal(self._posed, pool, self._setting.requirements.workload.slo, kept))
         return None
 

@@ -137,7 +137,7 @@ def paid_words(group: "Option | FleetGroup | RungGroup") -> str:
 def count_words(instances: Sequence[int]) -> str:
     """``4``, or ``2…4`` where the number follows the hours."""
     low, high = min(instances), max(instances)
-    return f"{high}" if low == high else f"{low}…{high}"
+    return f"{high:,}" if low == high else f"{low:,}…{high:,}"
 
 
 def short_words(groups: "Sequence[FleetGroup | RungGroup]", *, with_precision: bool = False) -> str:

@@ -271,7 +271,7 @@ class _Case:
         if not isinstance(confirmed, Confirmed):
             return None
         if not confirmed.confirmation.reached:
-            self._refused = confirmed if own else self._refused
+            self._refused = validator.in_full(confirmed) if own else self._refused
             return None
         return validator.simplest(confirmed)
 
