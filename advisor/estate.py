@@ -154,7 +154,8 @@ def plan_one(task: Task) -> Part:
         row = WorkloadRow(task.file, task.path.stem, FAILED, "", None, None, None, None, None, None, message.strip())
         return Part(row, "", {}, None, (), None, 0.0, None)
     plan = found.plan
-    row, fleet = workload_row(task.file, plan), plan.fleet
+    row = workload_row(task.file, plan)
+    fleet = plan.fleet if row.status == PLANNED else None
     uses = uses_of(fleet, task.shared) if fleet else {}
     return Part(
         row=row,

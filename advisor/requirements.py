@@ -205,7 +205,7 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
     if highest > MOST_REQUESTS_PER_SECOND:
         parts = -(-highest // MOST_REQUESTS_PER_SECOND)
         raise InputError(
-            f"{highest:,.6g} requests/s in the busiest minute{grown} are more than the "
+            f"{highest:,.12g} requests/s in the busiest minute{grown} are more than the "
             f"{MOST_REQUESTS_PER_SECOND:,.0f} that a fleet is confirmed for",
             where=where,
             hint=f"{slower}plan {parts:,.6g} equal workloads of {highest / parts:,.6g} requests/s each",

@@ -71,7 +71,7 @@ REFUSED = {
         {"limits": {"max_usd_per_month": 10}}, 4, ["raise limits.max_usd_per_month from 10 to"],
     ),
     "a rate beyond what is planned": (
-        declared(1e6), 1, ["demand: 1e+06 requests/s", "more than the 10,000", "plan 100 equal workloads"],
+        declared(1e6), 1, ["demand: 1,000,000 requests/s", "more than the 10,000", "plan 100 equal workloads"],
     ),
     "a rate of nothing": (declared(0), 1, ["requests_per_second: 0 is out of range", "give a number above 0"]),
 }  # fmt: skip

@@ -220,16 +220,9 @@ def _priced(part: Part, reading: Field, usd: float, charges: tuple[CostLine, ...
 
 
 def _range(fleet: Fleet) -> tuple[float, float]:
-    """Cost of a fleet with all its doubtful prices at their low, then at their high end.
-
-    ``total + Σ compute × (ratio - 1)``, as :func:`advisor.plan.doubts.doubtful_prices` has them.
-    """
-    total, compute = fleet.cost.total_usd_per_month, {group.name: group.compute_usd_per_month for group in fleet.groups}
-    low, high = (
-        math.fsum(compute[price.group] * (getattr(price, end) - 1) for price in fleet.doubtful_prices)
-        for end in ("low_ratio", "high_ratio")
-    )
-    return round(total + low, 2), round(total + high, 2)
+    """Cost of a fleet with all its doubtful prices at their low, then at their high end."""
+    ends, total = fleet.price_range, fleet.cost.total_usd_per_month
+    return (total, total) if ends is None else (ends.low_usd_per_month, ends.high_usd_per_month)
 
 
 def _answer_p95_ms(plan: Plan) -> float | None:

@@ -61,6 +61,8 @@ class PriceTrust:
     """Today's price is at most this × the price, in 19 of 20 cases; 1 where it is certain."""
     reason: str
     """Why it is not certain; "" where it is."""
+    on_list: bool = True
+    """It stands in a source, and if that is old, it can only have fallen since."""
 
     @property
     def certain(self) -> bool:
@@ -81,11 +83,13 @@ def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
     if (zones := _apart(price)) is not None:
         bounds.append((zones[0] / price.usd_per_hour, zones[1] / price.usd_per_hour))
         words.append(f"${zones[0]:,.4g} to ${zones[1]:,.4g} by zone")
+    high_ratio = max((high for _, high in bounds), default=1.0)
     return PriceTrust(
         listed=not doubts,
         low_ratio=min((low for low, _ in bounds), default=1.0),
-        high_ratio=max((high for _, high in bounds), default=1.0),
+        high_ratio=high_ratio,
         reason="; ".join(words),
+        on_list=high_ratio <= 1 and not _is_unfounded(price, purchase),
     )
 
 
@@ -97,11 +101,17 @@ def _apart(price: Price) -> tuple[float, float] | None:
     return zones
 
 
+def _is_unfounded(price: Price, purchase: Purchase) -> bool:
+    """Whether a price stands in no source as it is."""
+    quality = price.provenance.quality
+    return quality in _UNFOUNDED and (purchase, quality) != (Purchase.COMMITMENT, Quality.DERIVED)
+
+
 def _doubts(price: Price, purchase: Purchase, today: dt.date) -> Iterator[tuple[str, tuple[float, float]]]:
     """Reasons not to rely on a price, each with the bounds of a price that is not spot."""
-    quality, as_of = price.provenance.quality, price.provenance.as_of
-    if quality in _UNFOUNDED and (purchase, quality) != (Purchase.COMMITMENT, Quality.DERIVED):
-        yield _UNFOUNDED[quality]
+    as_of = price.provenance.as_of
+    if _is_unfounded(price, purchase):
+        yield _UNFOUNDED[price.provenance.quality]
     day = first_day(as_of)
     if day is None:
         yield "without a date", _OLDER

@@ -41,6 +41,8 @@ def _of_group(group: FleetGroup, catalog: Catalog, policy: Policy) -> Iterator[t
 
 
 def _of_age(group: FleetGroup, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
+    if group.purchase == "owned":
+        return
     day = first_day(group.price_as_of)
     most = policy.max_spot_price_age_days if group.purchase == "spot" else policy.max_price_age_days
     age = None if day is None else (today - day).days

@@ -10,9 +10,10 @@ from advisor.checks.prices import usd_today
 from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.values import Demand
 from advisor.demand_sources import as_demanded, measure_demand
-from advisor.errors import InputError
+from advisor.errors import InputError, NothingFeasible
 from advisor.pipeline import plan_question
 from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import PlanRequest, read_question
@@ -23,7 +24,8 @@ from advisor.workload.measured_demand import TraceDemand
 if TYPE_CHECKING:
     from advisor.checks.run import Now
 
-RULES = ("CHK201", "CHK202", "CHK203", "CHK204")
+REFUSED = "CHK205"
+RULES = ("CHK201", "CHK202", "CHK203", "CHK204", REFUSED)
 OF_DEMAND = ("CHK202", "CHK203")
 """Rules that are not looked at without today's demand."""
 _REHEARSED_REQUESTS = 20_000
@@ -35,7 +37,9 @@ def look(plan: Plan, where: str, now: "Now", policy: Policy, notes: list[str]) -
     """The fleet replayed on today's demand, its load against its capacity, and a plan made anew."""
     fleet = plan.fleet
     if fleet is None:
-        raise InputError("the plan has no fleet to check", where=where, hint="plan again with other limits")
+        raise NothingFeasible("the plan has no fleet to check", where=where, hint="plan again with other limits")
+    if is_refused(plan):
+        yield REFUSED, "", refusal_words(plan), "advisor recommend WORKLOAD, with other targets, providers or regions"
     question = _question_now(read_question(plan.question, where), now)
     if now.demand is not None:
         yield from _load(fleet, question.demand)
@@ -45,7 +49,8 @@ def look(plan: Plan, where: str, now: "Now", policy: Policy, notes: list[str]) -
         now.catalog,
         model=now.model,
     )
-    yield from _cheaper(usd_today(fleet, now.catalog), again, policy)
+    if not (is_refused(plan) and is_refused(again)):
+        yield from _cheaper(usd_today(fleet, now.catalog), again, policy)
 
 
 def _question_now(question: PlanRequest, now: "Now") -> PlanRequest:
@@ -102,6 +107,9 @@ def _cheaper(then: float, again: Plan, policy: Policy) -> Iterator[tuple[str, st
         reason = again.conflict.constraints if again.conflict else ()
         told = "nothing serves it within the limits" + (f": {', '.join(reason)} exclude each other" if reason else "")
         yield "CHK204", "", told, "advisor recommend WORKLOAD"
+        return
+    if is_refused(again):
+        yield "CHK204", "", refusal_words(again), "advisor recommend WORKLOAD"
         return
     now = again.fleet.cost.total_usd_per_month
     if then and 1 - now / then > policy.cheaper_by_ratio:

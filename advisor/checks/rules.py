@@ -27,6 +27,7 @@ RULES: Mapping[str, Rule] = {
         Rule("CHK202", "the fleet misses its latency targets under today's demand", Level.ERROR),
         Rule("CHK203", "today's demand is beyond what the fleet carries", Level.ERROR),
         Rule("CHK204", "nothing serves today's demand within the workload's limits", Level.ERROR),
+        Rule("CHK205", "the plan's fleet is refused by its replay", Level.ERROR),
         Rule("CHK301", "the code deploys something else than the plan", Level.ERROR),
         Rule("CHK302", "the code holds groups of an earlier plan", Level.WARNING),
         Rule("CHK303", "the code has another response cache than the plan", Level.ERROR),

@@ -29,10 +29,18 @@ if TYPE_CHECKING:
 @click.option(
     "--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Single type of the plan, by its rank."
 )
+@click.option("--unconfirmed", is_flag=True, help="Go on with a fleet that its replay refused.")
 @click.option("--dry-run", is_flag=True, help="Print the patch, and write nothing.")
 @click.option("--force", is_flag=True, help="Go on with a plan that was edited.")
 def command(
-    directory: Path, address: str, plan_path: Path, key: str | None, rank: int | None, dry_run: bool, force: bool
+    directory: Path,
+    address: str,
+    plan_path: Path,
+    key: str | None,
+    rank: int | None,
+    unconfirmed: bool,
+    dry_run: bool,
+    force: bool,
 ) -> None:
     """Edit instance types and counts of the Terraform in DIR, and print the patch.
 
@@ -46,7 +54,7 @@ def command(
     text = _read(plan_path)
     plan = plan_from_json(text, where=str(plan_path))
     check_unedited(text, str(plan_path), force=force)
-    application = apply_to(directory, address, _pick(targets_of(plan, rank), address, key))
+    application = apply_to(directory, address, _pick(targets_of(plan, rank, unconfirmed=unconfirmed), address, key))
     if not dry_run:
         write_application(application)
     deliver_application(application, directory, None, written=not dry_run)

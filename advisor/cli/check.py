@@ -11,9 +11,11 @@ import click
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan, read_policy
 from advisor.checks.output import check_json, check_junit, check_markdown, check_sarif, check_text
+from advisor.checks.replanned import REFUSED
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.price_age import warn_of_layers
-from advisor.errors import AdvisorError
+from advisor.cli.served import check_served
+from advisor.errors import AdvisorError, NothingFeasible
 from advisor.performance.model import load_model
 from advisor.plan.document import plan_from_json
 from advisor.plan.locks import DEFAULT_NAME, read_lock
@@ -65,7 +67,7 @@ def command(
     output: Path | None,
     calibration: Path | None,
 ) -> None:
-    """Check a committed plan against what is true now; exit code 1 when it no longer holds.
+    """Check a committed plan against what is true now; exit code 1 when it no longer holds, 4 when it never did.
 
     Of PLAN.json: prices, a cheaper fleet, targets and capacity under today's demand, the code that was made of it,
     commitments that end, releases of engines, spot. Each finding has an id (docs/check.md) and the command that mends
@@ -123,7 +125,10 @@ def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None
     warn_of_layers()
     today = dt.datetime.now(dt.UTC).date()
     now = Now(load_catalog(), load_model(told.calibration), today, _demand(told), told.infra)
-    checked = check_plan(plan_from_json(text, str(file)), text, str(file), now, policy)
+    plan = plan_from_json(text, str(file))
+    if plan.fleet is None:
+        check_served(plan, str(file))
+    checked = check_plan(plan, text, str(file), now, policy)
     writers: dict[str, Callable[[Checked], str]] = {
         "json": check_json,
         "junit": partial(check_junit, failing=policy.fail_on),
@@ -134,6 +139,9 @@ def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None
     deliver(writers[output_format](checked), output)
     if checked.failed:
         worst = checked.findings[0]
+        refused = next((finding for finding in checked.findings if finding.id == REFUSED), None)
+        if refused is not None and policy.fails(refused.level):
+            raise NothingFeasible(f"{refused.id}: {refused.message}", where=str(file), hint=f"`{refused.command}`")
         raise DoesNotPass(f"{worst.id}: {worst.message}", where=str(file), hint=f"`{worst.command}`")
 
 

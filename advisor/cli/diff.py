@@ -26,8 +26,11 @@ def command(before: Path, after: Path, output_format: str, wide: bool, output: P
 
     The Markdown fits a comment of 60 lines; `advisor comment` posts it. Plans of different workloads are compared
     too, and the first line says so. Two estates (estate.json, or the directory that holds it) are compared by workload.
+
+    Exit code 4: the later plan has no fleet, or none that its replay confirms; the comparison is printed all the same.
     """
-    from advisor.plan.estate.document import is_estate  # noqa: PLC0415 - help shows without it
+    from advisor.cli.served import check_served  # noqa: PLC0415 - help shows without it
+    from advisor.plan.estate.document import is_estate  # noqa: PLC0415
     from advisor.reading import read_text  # noqa: PLC0415
 
     texts = {str(path): read_text(path, "plan") for path in (_file(before), _file(after))}
@@ -36,8 +39,12 @@ def command(before: Path, after: Path, output_format: str, wide: bool, output: P
     if len(estates) == 1:
         raise InputError("an estate and a plan have nothing to compare", where=estates[0], hint="give two of a kind")
     width = report_width(output, wide=wide)
-    compare = _estates if estates else _plans
-    deliver(compare((old, texts[old]), (new, texts[new]), output_format, width), output)
+    if estates:
+        deliver(_estates((old, texts[old]), (new, texts[new]), output_format, width), output)
+        return
+    before_plan, after_plan = _read(old, texts[old]), _read(new, texts[new])
+    deliver(_plans(before_plan, after_plan, output_format, width), output)
+    check_served(after_plan, new)
 
 
 def _file(path: Path) -> Path:
@@ -45,15 +52,14 @@ def _file(path: Path) -> Path:
     return path / _ESTATE_FILE if path.is_dir() else path
 
 
-def _plans(before: tuple[str, str], after: tuple[str, str], output_format: str, width: int | None) -> str:
-    """Difference of two plans; each is a file's name and its text."""
+def _plans(old: "Plan", new: "Plan", output_format: str, width: int | None) -> str:
+    """Difference of two plans."""
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.codegen import Language  # noqa: PLC0415
     from advisor.codegen.replacement import replacement  # noqa: PLC0415
     from advisor.report.plan_diff import plan_diff  # noqa: PLC0415
     from advisor.report.plan_diff_words import diff_json, diff_markdown, diff_table  # noqa: PLC0415
 
-    old, new = _read(*before), _read(*after)
     diff, code = plan_diff(old, new), replacement(old, new, Language.TERRAFORM, load_catalog())
     if output_format == "json":
         return diff_json(diff, asdict(code))

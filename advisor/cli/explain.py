@@ -12,6 +12,7 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.price_trust import first_day
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.price_age import tell_age, warn_of_layers
+from advisor.cli.served import check_served
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import market_for, plan_question, routed_as, under_targets
@@ -109,13 +110,15 @@ def command(
             return
     if cost or output_format == _FOCUS:
         deliver(_cost(read, asked, output_format, report_width(output, wide=wide)), output)
+        check_served(read, str(plan))
         return
     catalog, model = load_catalog(), load_model(calibration)
     warn_of_layers()
     tell_age(prices_used(read))
     _warn_of_other_facts(read, catalog, model)
-    explanation = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
+    explained, explanation = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
     deliver(_render(explanation, output_format, report_width(output, wide=wide)), output)
+    check_served(explained, str(plan))
 
 
 def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> str:
@@ -166,7 +169,8 @@ def _warn_of_other_facts(plan: Plan, catalog: Catalog, model: PerformanceModel) 
 
 def _explain(
     read: Plan, question: PlanRequest, catalog: Catalog, model: PerformanceModel, asked: _Asked
-) -> _Explanation:
+) -> tuple[Plan, _Explanation]:
+    """The plan that is explained, made anew where changes are asked for, and the answers."""
     difference, plan = None, read
     named = [asked.instance_type] if asked.instance_type else []
     if asked.changes is not None:
@@ -183,7 +187,7 @@ def _explain(
         return market_for(replace(other, demand=other.demand.times(demand_factor)), sold, model)
 
     nothing_asked = (asked.changes, asked.instance_type, asked.fronts) == (None, None, None)
-    return _Explanation(
+    return plan, _Explanation(
         plan=outcome_of(read) if nothing_asked else None,
         what_if=difference,
         why=why(under, catalog, asked.instance_type, asked.region) if asked.instance_type else None,

@@ -81,6 +81,7 @@ _OPTIONS = (
         help="Where groups vanish from the plan: run both, with requests to the old ones (prepare, the default) or to "
         "the new ones (shift); leave the old ones out (finish).",
     ),
+    click.option("--unconfirmed", is_flag=True, help="Go on with a fleet that its replay refused."),
     click.option("--dry-run", is_flag=True, help="Print what would be written as a patch, and write nothing."),
     click.option("--force", is_flag=True, help="Write every file as it is generated, over edits and files of others."),
 )
@@ -111,8 +112,8 @@ def command() -> None:
 def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
     """Write a Terraform root that deploys PLAN.json (- for standard input).
 
-    The fleet of the plan is taken unless --option names a single type. Where code for it cannot be generated, nothing
-    is written and the exit code is 4: no other option is taken in its place.
+    The fleet of the plan is taken unless --option names a single type. Where code for it cannot be generated, or its
+    replay refused it, nothing is written and the exit code is 4: no other option is taken in its place.
 
     DIR may hold files of your own. A second run changes nothing; after a new plan, what you edited is merged with the
     new code. Where both changed the same lines, nothing is written and both sides are shown.
@@ -165,10 +166,13 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
     metavar="MATCHERS",
     help="Label matchers of the workload's series, such as 'namespace=\"chat\"'.  [default: the model's name]",
 )
+@click.option("--unconfirmed", is_flag=True, help="Go on with a fleet that its replay refused.")
 @click.option("--dry-run", is_flag=True, help="Print what would be written as a patch, and write nothing.")
 @click.option("--force", is_flag=True, help="Write every file as it is generated, over edits and files of others.")
 @quiet_option
-def monitoring(plan: Path, directory: Path, matchers: str | None, *, dry_run: bool, force: bool) -> None:
+def monitoring(
+    plan: Path, directory: Path, matchers: str | None, *, unconfirmed: bool, dry_run: bool, force: bool
+) -> None:
     """Write Prometheus rules and a Grafana dashboard that hold PLAN.json against what is served and spent.
 
     Cost per hour, per request and per token, error budgets of the latency targets, load against capacity, and what is
@@ -176,11 +180,14 @@ def monitoring(plan: Path, directory: Path, matchers: str | None, *, dry_run: bo
     """
     from advisor.codegen import Generated, WriteOptions, write_files  # noqa: PLC0415 - help shows without it
     from advisor.codegen.monitoring import MONITORING, monitoring_files  # noqa: PLC0415
+    from advisor.codegen.selection import check_confirmed  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
 
     text = read_text(plan, "plan")
     read = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=force)
+    if not unconfirmed:
+        check_confirmed(read)
     files = monitoring_files(read, matchers)
     generated = Generated(files, ("",), (MONITORING,), read.provenance.input_digest, ())
     report = write_files(generated, directory, WriteOptions(None, force=force, dry_run=dry_run))
@@ -237,6 +244,7 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         form=_form_of(asked["form"], former, directory),
         digests={} if asked["resolve_digests"] else _digests(directory),
         as_component=_as_component(asked["as_component"], former, language, directory),
+        unconfirmed=asked["unconfirmed"],
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])

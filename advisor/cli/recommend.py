@@ -1,10 +1,9 @@
 """``advisor recommend``: a workload file in, a ranked recommendation out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,45 +12,22 @@ from advisor.cli.output import answers_text, calibration_option, deliver, format
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.cli.quiet import quiet_option, tell
-from advisor.errors import NothingFeasible
+from advisor.cli.served import check_served
 from advisor.pipeline import Basis, recommend
 from advisor.plan.document import as_written, plan_from_json, plan_to_json
-from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.locks import locked_catalog, read_lock
-from advisor.plan.values import Plan, Rejection
+from advisor.plan.values import Plan
 from advisor.processes import usable_processors
 from advisor.reading import read_text
 from advisor.report.fleet_words import change_words
-from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.option_values import OPTION_COLUMNS, option_values
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.price_age import check_age, prices_used
-from advisor.report.risks import is_refused, wanted_ratio
 from advisor.report.table import plan_markdown, plan_table
-from advisor.report.words import short_words
 from advisor.spread import BACKENDS, Spread
-from advisor.units import ratio_words
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import PrometheusDemand
-from advisor.workload.values import Slo, Workload
-
-_SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"
-_RELAX = {
-    "memory": "allow a lower precision, a shorter context_tokens, or more providers and regions",
-    "slo_ttft": "relax slo.ttft_p95",
-    "slo_tpot": "relax slo.tpot_p95",
-    "slo_e2e": "relax slo.e2e_p95",
-    "deadline": "give a longer demand.batch.deadline",
-    "max_replicas": "raise limits.max_replicas",
-    "zones": "lower limits.zones, or allow regions and types that are sold in more zones",
-    "budget": "raise limits.max_usd_per_month",
-    "network": "relax slo.ttft_p95 and slo.e2e_p95, or allow regions nearer to the users",
-    "residency": "widen residency, or allow providers and regions that are in it",
-    "not_listed": "leave listed_only out, or ask for today's prices with `advisor catalog refresh`",
-    "price_unknown": "allow other ways of paying, providers or regions",
-    "replay": "relax slo, or lower slo.within_ratio",
-}
-"""What helps against a code; "" against others."""
+from advisor.workload.values import Workload
 
 
 @click.command(name="recommend")
@@ -190,10 +166,7 @@ def command(
         plan = replace(plan, notes=(change_words(running, plan), *plan.notes))
     width = report_width(output, wide=wide)
     deliver(_render(plan, output_format, _Shown(top, width, verbose)), output)
-    if plan.fleet is None:
-        raise _nothing_feasible(plan, workload)
-    if is_refused(plan):
-        raise _refused(plan, plan.fleet, workload)
+    check_served(plan, str(workload))
     if terraform_dir is not None:
         _write_terraform(plan, terraform_dir)
 
@@ -252,45 +225,6 @@ def _watched(
     return PrometheusDemand(
         shown_url(url), days, selector, token_file=token_file, ca_file=ca_file, metrics_file=metrics_file
     )
-
-
-def _nothing_feasible(plan: Plan, workload: Path) -> NothingFeasible:
-    """Which limits to relax: those that exclude each other, or those that the nearest misses break."""
-    message, hint = "no offer of the catalog serves this workload within its limits", ""
-    if plan.conflict is not None:
-        message = conflict_words(plan.conflict).rstrip(".")
-        relaxed = tuple(relaxation_words(plan.conflict))
-        hint = "\n    ".join(["what would help by itself:", *relaxed] if relaxed else [_SEVERAL])
-    elif plan.nearest_misses:
-        misses = [_miss_words(miss, plan.workload["slo"]) for miss in plan.nearest_misses]
-        hint = "\n    ".join(["nearest misses:", *misses])
-    return NothingFeasible(
-        message, where=str(workload), hint=hint or "choose more providers, regions, precisions or purchase options"
-    )
-
-
-def _refused(plan: Plan, fleet: Fleet, workload: Path) -> NothingFeasible:
-    """No fleet that its replay confirms; the plan holds the closest."""
-    kept = 0.0 if fleet.confirmed is None else fleet.confirmed.within_slo_ratio
-    return NothingFeasible(
-        f"no fleet keeps the SLO in its replay: {short_words(fleet.groups)}, the closest, has {ratio_words(kept)} of "
-        f"the requests within it, {ratio_words(wanted_ratio(plan))} are asked",
-        where=str(workload),
-        hint="relax the targets of slo, or allow more providers, regions or accelerators",
-    )
-
-
-def _miss_words(miss: Rejection, slo: Mapping[str, Any]) -> str:
-    """A rejection and what helps against it; the target of whole answers under the key that states it."""
-    helps = f"relax slo.{_whole_target(slo)}" if miss.code == "slo_latency" else _RELAX.get(miss.code, "")
-    return f"{miss.message} → {helps}" if helps else miss.message
-
-
-def _whole_target(slo: Mapping[str, Any]) -> str:
-    """Keys of the workload file that state the targets of whole answers."""
-    latency = f"latency_p{round(100 * slo.get('latency_percentile', Slo().latency_percentile))}"
-    stated = ((latency, slo.get("latency_ms")), ("real_time_factor", slo.get("real_time_factor")))
-    return " or slo.".join(key for key, value in stated if value is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from advisor.catalog import Catalog
 from advisor.codegen.generate import Generated, generate
 from advisor.codegen.model import ComputeGroup
 from advisor.codegen.rollout import Deployed, Former, Rollout
-from advisor.codegen.wanted import Language
+from advisor.codegen.wanted import Language, Wanted
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
 
@@ -21,6 +21,8 @@ _LAUNCHED = (
 )
 """Fields of a group that its instances are started with; with another value they are replaced."""
 _NAMED_FILES = 4
+_WHATEVER = Wanted(unconfirmed=True)
+"""Code of both plans is compared, whether or not their fleets should be started."""
 _Pair = tuple[tuple[ComputeGroup, Deployed], tuple[ComputeGroup, Deployed]]
 """A group before and after, each with the root that holds it."""
 
@@ -68,8 +70,8 @@ class Replacement:
 def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog) -> Replacement:
     """Replacements in what the code of *before* deployed, when the code of *after* is applied."""
     try:
-        former = generate(before, language, catalog=catalog)
-        now = generate(after, language, catalog=catalog, former=_left_by(former, language))
+        former = generate(before, language, _WHATEVER, catalog)
+        now = generate(after, language, _WHATEVER, catalog, former=_left_by(former, language))
     except AdvisorError as error:
         return Replacement(not_generated=error.message)
     rollouts = [*now.rollouts.values(), *_left_roots(former, now)]

@@ -10,12 +10,17 @@ from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import Option, Plan
 from advisor.units import SECONDS_PER_MINUTE
 
 _SPOT = "spot"
 _BOUGHT_AHEAD = ("commitment", "owned")
 _MAKE_AGAIN = "make the plan again: it was edited"
+_REFUSED_HINT = (
+    "relax slo in the workload and plan again; --option RANK takes an option whose replay holds, --unconfirmed the "
+    "closest fleet"
+)
 _PLAN_HINT = "make a plan that allows it, such as providers: [aws, gcp, azure] in the workload file"
 
 
@@ -59,8 +64,10 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
 
     Raises:
         InputError: there is no such option, or none that code can be generated for as the user asks.
-        NotDeployable: no generated code can start it.
+        NotDeployable: no generated code can start it, or no replay confirms the fleet.
     """
+    if wanted.rank is None and not wanted.unconfirmed:
+        check_confirmed(plan)
     if wanted.rank is not None:
         choice = _single(_with_rank(plan, wanted.rank), plan.fleet)
     else:
@@ -73,6 +80,16 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
     if wanted.is_as_planned:
         raise _not_deployable(choice, error, _generated_ranks(plan, choice, obstacle)) from error
     raise error
+
+
+def check_confirmed(plan: Plan) -> None:
+    """Refuse a fleet that is only the closest of those that no replay confirms.
+
+    Raises:
+        NotDeployable: the message says what its replay finds.
+    """
+    if is_refused(plan):
+        raise NotDeployable(refusal_words(plan), hint=_REFUSED_HINT)
 
 
 def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], AdvisorError | None]:
@@ -156,7 +173,7 @@ def _planned_rate(serves: Serves, predicted: float) -> float:
 
 def _recommended(plan: Plan) -> Choice:
     if plan.recommended is None:
-        raise InputError("the plan has nothing to generate code for", hint="see its rejected offers for the reasons")
+        raise NotDeployable("the plan has nothing to generate code for", hint="see its rejected offers for the reasons")
     return _single(plan.recommended, plan.fleet)
 
 

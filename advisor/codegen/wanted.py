@@ -90,6 +90,9 @@ class Wanted:
     """For larger programs: a Terraform module with an example of its call, in place of a root; a Pulumi program that
     takes its resources from ``advisor.pulumi`` and holds the plan, in place of their whole source."""
 
+    unconfirmed: bool = False
+    """Go on with a fleet that its replay refused."""
+
     @property
     def is_as_planned(self) -> bool:
         """Whether target, engine, image and form are those of the plan."""

@@ -7,7 +7,7 @@ from advisor.plan.market import Market
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.values import Infeasible, Pool
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
-from advisor.plan.replay.confirmed import Confirmed, held_to, unproven
+from advisor.plan.replay.confirmed import Confirmed, closer, held_to, unproven
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, formulate, narrowed
 from advisor.units import A_CENT
@@ -108,6 +108,8 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
     found = validator.confirmed(known=ranking.cheapest_confirmed, refined=True) if formulation.problem.pools else None
     if not isinstance(found, Confirmed):
         return Chosen(found, formulation, Ranking((), rank_rejections(formulation)))
+    if not found.confirmation.reached and ranking.closest is not None:
+        found = closer(found, ranking.closest)
     limit_usd = found.usd_per_month - A_CENT
     unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
     if unknown or validator.is_exact or validator.carried_beyond(found):

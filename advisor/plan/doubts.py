@@ -2,14 +2,16 @@
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.price_trust import PriceTrust, trust
 from advisor.catalog.values import Price, Provenance, Purchase, Quality
-from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
+from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, PriceRange
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.values import Option
+from advisor.plan.values import Option, OptionCost
+from advisor.units import A_CENT
 
 _OF_PURCHASE = {
     PurchaseOption.ON_DEMAND: Purchase.ON_DEMAND,
@@ -20,13 +22,21 @@ _OF_PURCHASE = {
 }
 
 
-def doubtful_prices(
-    fleet: Fleet, options: Sequence[Option], today: dt.date, catalog: Catalog
-) -> Iterator[DoubtfulPrice]:
+@dataclass(frozen=True, slots=True)
+class PriceDoubts:
+    """Prices of a fleet that are in doubt, and what that may come to."""
+
+    prices: tuple[DoubtfulPrice, ...]
+    price_range: PriceRange | None
+    """None: no price is in doubt."""
+
+
+def price_doubts(fleet: Fleet, options: Sequence[Option], today: dt.date, catalog: Catalog) -> PriceDoubts:
     """Prices of a fleet that are derived, recalled or old, and spot prices that differ from zone to zone.
 
-    They decide where, at the upper end of their intervals, an option on listed prices is cheaper. A price that can only
-    have fallen since decides nothing: the fleet is the cheapest all the more.
+    They decide where an option, as priced, costs less once they are at the upper end of their ranges, or where there is
+    no option on listed prices. A price that can only have fallen since decides nothing: the fleet is the cheapest all
+    the more.
 
     Args:
         fleet: the recommended one.
@@ -37,43 +47,91 @@ def doubtful_prices(
     doubted = [
         (group, group_trust)
         for group in fleet.groups
-        if (group_trust := _trust_of_group(group, today, catalog)) is not None
+        if (group_trust := _trust_of(group, group, today, catalog)) is not None
     ]  # fmt: skip
-    rival = next((option for option in options if _is_certain(option, today, catalog)), None)
-    dearest = fleet.cost.total_usd_per_month + math.fsum(
-        group.compute_usd_per_month * (group_trust.high_ratio - 1) for group, group_trust in doubted
-    )
-    overtaken = rival is None or dearest > rival.cost.total_usd_per_month
-    for group, group_trust in doubted:
-        yield DoubtfulPrice(
+    if not doubted:
+        return PriceDoubts((), None)
+    rise = _Rise(fleet, doubted)
+    rival = min(options, key=rise.part_until_cheaper, default=None)
+    part = math.inf if rival is None else rise.part_until_cheaper(rival)
+    trusts = ((option, _trust_of(option, option.cost, today, catalog)) for option in options)
+    listed = next((option for option, option_trust in trusts if option_trust is None or option_trust.on_list), None)
+    prices = tuple(
+        DoubtfulPrice(
             group=group.name,
             reason=group_trust.reason,
             low_ratio=group_trust.low_ratio,
             high_ratio=group_trust.high_ratio,
-            runner_up=() if rival is None else (_words(rival),),
-            runner_up_usd_per_month=None if rival is None else rival.cost.total_usd_per_month,
-            decides=overtaken and group_trust.high_ratio > 1,
+            runner_up=() if listed is None else (_words(listed),),
+            runner_up_usd_per_month=None if listed is None else listed.cost.total_usd_per_month,
+            decides=(part < 1 or listed is None) and group_trust.high_ratio > 1,
+            runner_up_replayed=listed is None or listed.confirmed is not None,
+            break_even_usd_per_hour=_at(part, group, group_trust),
+        )
+        for group, group_trust in doubted
+    )
+    low = math.fsum(group.compute_usd_per_month * (group_trust.low_ratio - 1) for group, group_trust in doubted)
+    overtaking = rival if math.isfinite(part) else None
+    return PriceDoubts(
+        prices,
+        PriceRange(
+            low_usd_per_month=round(fleet.cost.total_usd_per_month + low, 2),
+            high_usd_per_month=round(fleet.cost.total_usd_per_month + rise.usd_per_month, 2),
+            rival="" if overtaking is None else _words(overtaking),
+            rival_usd_per_month=None if overtaking is None else rise.usd_per_month_of(overtaking),
+            rival_replayed=overtaking is not None and overtaking.confirmed is not None,
+            rival_in_doubt=overtaking is not None
+            and _trust_of(overtaking, overtaking.cost, today, catalog) is not None,
+        ),
+    )
+
+
+class _Rise:
+    """Doubtful prices of a fleet, from as planned (0) to the upper ends of their ranges (1), all by the same part."""
+
+    def __init__(self, fleet: Fleet, doubted: Sequence[tuple[FleetGroup, PriceTrust]]) -> None:
+        """Keep the total as planned, and by how much each price may rise."""
+        self._planned_usd = fleet.cost.total_usd_per_month
+        self._ratios = {(group.stand, group.purchase): group_trust.high_ratio - 1 for group, group_trust in doubted}
+        self.usd_per_month = math.fsum(
+            group.compute_usd_per_month * (group_trust.high_ratio - 1) for group, group_trust in doubted
         )
 
+    def usd_per_month_of(self, option: Option) -> float:
+        """Total of an option at the upper ends; other prices as planned."""
+        return round(option.cost.total_usd_per_month + self._of(option), 2)
 
-def _trust_of_group(group: FleetGroup, today: dt.date, catalog: Catalog) -> PriceTrust | None:
-    """Reliability of a group's price; None where it can be relied on, or where nothing is paid."""
-    purchase = _OF_PURCHASE.get(PurchaseOption(group.purchase))
+    def part_until_cheaper(self, option: Option) -> float:
+        """Part of the rise at which an option costs as much as the fleet; infinite where none makes it so."""
+        lead_usd, closing_usd = (
+            option.cost.total_usd_per_month - self._planned_usd,
+            self.usd_per_month - self._of(option),
+        )
+        return lead_usd / closing_usd if closing_usd > A_CENT and lead_usd >= 0 else math.inf
+
+    def _of(self, option: Option) -> float:
+        """USD a month by which an option costs more at the upper ends."""
+        return option.cost.compute_usd_per_month * self._ratios.get((option.stand, option.purchase), 0.0)
+
+
+def _at(part: float, group: FleetGroup, price_trust: PriceTrust) -> float | None:
+    """Price of an instance at a part of its rise, USD an hour; None where it does not rise, or for no part."""
+    if price_trust.high_ratio <= 1 or not math.isfinite(part):
+        return None
+    return group.instance_usd_per_hour * (1 + part * (price_trust.high_ratio - 1))
+
+
+def _trust_of(
+    bought: FleetGroup | Option, paid: FleetGroup | OptionCost, today: dt.date, catalog: Catalog
+) -> PriceTrust | None:
+    """Reliability of a price; None where it can be relied on, or where nothing is paid."""
+    purchase = _OF_PURCHASE.get(PurchaseOption(bought.purchase))
     if purchase is None:
         return None
-    origin = Provenance(group.price_source, group.price_as_of, Quality(group.price_quality))
-    price = Price(group.instance_usd_per_hour, origin, _by_zone(group, purchase, catalog))
+    origin = Provenance(paid.price_source, paid.price_as_of, Quality(paid.price_quality))
+    price = Price(paid.instance_usd_per_hour, origin, _by_zone(bought, purchase, catalog))
     price_trust = trust(price, purchase, today)
     return None if price_trust.certain else price_trust
-
-
-def _is_certain(option: Option, today: dt.date, catalog: Catalog) -> bool:
-    cost, purchase = option.cost, _OF_PURCHASE.get(PurchaseOption(option.purchase))
-    if purchase is None:
-        return False
-    origin = Provenance(cost.price_source, cost.price_as_of, Quality(cost.price_quality))
-    price = Price(cost.instance_usd_per_hour, origin, _by_zone(option, purchase, catalog))
-    return trust(price, purchase, today).certain
 
 
 def _by_zone(bought: FleetGroup | Option, purchase: Purchase, catalog: Catalog) -> tuple[float, float] | None:

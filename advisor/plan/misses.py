@@ -14,7 +14,7 @@ from advisor.plan.problem.values import Constraint
 NEAREST = 3
 
 _STAGES = (
-    ("not_sold",),
+    ("not_sold", "engine_excluded"),
     ("residency",),
     ("network",),
     ("response_cache",),

@@ -8,6 +8,7 @@ from heapq import nsmallest
 import numpy as np
 
 from advisor.candidates import Rejection, Shortfall, reject_candidate
+from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
 from advisor.plan.problem.standing import alone_usd_per_month
 from advisor.plan.problem.values import (
@@ -20,7 +21,7 @@ from advisor.plan.problem.values import (
     PurchaseOption,
     Tariff,
 )
-from advisor.plan.replay.confirmed import worst_share
+from advisor.plan.replay.confirmed import closer, worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
@@ -75,6 +76,8 @@ class Ranking:
 
     singles: tuple[Single, ...]
     rejections: tuple[Rejection, ...]
+    closest: Confirmed | None = None
+    """Of the options that their replays refuse, the one that comes closest to holding; None where none was replayed."""
 
     @property
     def cheapest_confirmed(self) -> Confirmed | None:
@@ -124,9 +127,11 @@ class Ranking:
             (single for single in self.singles if (single.pool.stand, single.tariff.paid) == offer),
             key=lambda single: single.pool.key != first.pool.key,
         )[:1]
+        own = Single(first.pool, first.tariff, confirmed.solution, confirmed)
+        if same and (same[0].pool.key, same[0].instances) == (first.pool.key, first.instances):
+            return replace(self, singles=tuple(own if single is same[0] else single for single in self.singles))
         if same and same[0].usd_per_month <= confirmed.usd_per_month + A_CENT:
             return self
-        own = Single(first.pool, first.tariff, confirmed.solution, confirmed)
         singles = sorted(
             (own, *(single for single in self.singles if single not in same)), key=lambda single: single.usd_per_month
         )
@@ -161,8 +166,9 @@ def rank(
     singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
     preferred = sorted(singles, key=lambda single: _preference(single, formulation, context))
     kept = preferred if every_variant else _first_of_each_offer(preferred)
-    ranked, unconfirmed = _Replays(formulation, validator, context, known).replayed(kept, limit_usd, shown)
-    return Ranking(tuple(ranked), (*rejections, *unconfirmed))
+    replays = _Replays(formulation, validator, context, known)
+    ranked, unconfirmed = replays.replayed(kept, limit_usd, shown)
+    return Ranking(tuple(ranked), (*rejections, *unconfirmed), replays.closest)
 
 
 def _at_known(formulation: Formulation, known: Mapping[Kind, float]) -> Formulation:
@@ -283,6 +289,8 @@ class _Replays:
         self._pools = {pool.key: pool for pool in formulation.problem.pools}
         self._headroom = dict(known)
         self._left = MOST_REPLAYED
+        self.closest: Confirmed | None = None
+        """Of the options that no number of instances makes hold, the one that comes closest to it."""
         self._rejections: list[Rejection] = []
 
     def replayed(
@@ -313,11 +321,14 @@ class _Replays:
             and confirmed.confirmation.reached
             and len(confirmed.solution.allocations) == 1
         ):
-            planned = confirmed.solution.allocations[0].pool
             kind, shown = self._confirmer.kind_of(pool.key), _headroom_shown(self._posed, pool, confirmed)
             self._headroom[kind] = max(self._headroom.get(kind, shown), shown)
-            return Single(planned, single.tariff, confirmed.solution, confirmed)
-        kept = worst_share(confirmed) if isinstance(confirmed, Confirmed) else 0.0
+            return _as_planned(self._posed, pool, single.tariff, confirmed)
+        kept = 0.0
+        if isinstance(confirmed, Confirmed):
+            kept = worst_share(confirmed)
+            if not confirmed.confirmation.reached:
+                self.closest = closer(self.closest, confirmed)
         self._rejections.append(_replay_refusal(self._posed, pool, self._setting.requirements.workload.slo, kept))
         return None
 
@@ -333,6 +344,21 @@ class _Replays:
             self._rejections.append(_rejection(self._posed, pool, single.tariff, fleet))
             return None
         return Single(planned, single.tariff, fleet)
+
+
+def _as_planned(formulation: Formulation, pool: Pool, tariff: Tariff, confirmed: Confirmed) -> Single:
+    """A confirmed option whose instances are planned to carry what the recommended fleet's are.
+
+    Where they carry more than the closed form says, that is as much as is asked of them, whatever a failure leaves.
+    """
+    solution = confirmed.solution
+    factor = confirmed.confirmation.headroom_factor
+    if factor < 1:
+        usual = replace(solution.allocations[0], pool=pool)
+        room = most_headroom(formulation.problem, replace(solution, allocations=(usual,)))
+        planned = replace(usual, pool=pool.slower(min(max(room, factor), 1.0)))
+        solution = replace(solution, allocations=(planned,))
+    return Single(solution.allocations[0].pool, tariff, solution, confirmed)
 
 
 def _headroom_shown(formulation: Formulation, pool: Pool, confirmed: Confirmed) -> float:

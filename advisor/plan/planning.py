@@ -9,7 +9,7 @@ from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
 from advisor.performance.served import Served
 from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
-from advisor.plan.doubts import doubtful_prices
+from advisor.plan.doubts import price_doubts
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
@@ -116,9 +116,15 @@ def _checked(
     market: Market, found: Confirmed, fleet: Fleet, options: Sequence[Option], holds: HoldsUpTo | None
 ) -> Fleet:  # fmt: skip
     """A fleet with how far it holds, what its spare is for, and prices that may decide."""
-    doubts = doubtful_prices(fleet, options, planning_day(market.context), market.context.catalog)
+    doubts = price_doubts(fleet, options, planning_day(market.context), market.context.catalog)
     spare = judged_spare(found, fleet.spare, market.validator.replayed)
-    return replace(fleet, doubtful_prices=tuple(doubts), spare=tuple(spare), holds_up_to=holds)
+    return replace(
+        fleet,
+        doubtful_prices=doubts.prices,
+        price_range=doubts.price_range,
+        spare=tuple(spare),
+        holds_up_to=holds,
+    )
 
 
 def _without_fleet(market: Market, chosen: Chosen, lower: LowerRungs) -> Planned:

@@ -157,7 +157,7 @@ class _Words:
                 yield f"{source.offer.instance_type}: predicted from its data sheet alone"
         precisions = dict.fromkeys(group.precision for group in groups_of(self._found, self._setting))
         if len(precisions) > 1:
-            yield f"{' and '.join(precisions)} side by side: equal prompts may be answered differently"
+            yield f"{' and '.join(precisions)} side by side: equal requests may be answered differently"
         usd, until = obligation_of(self._found.solution.allocations, self._setting)
         if until is not None:
             yield f"obliges to ${usd:,.0f} until {until}"

@@ -184,10 +184,8 @@ def _beyond_limits(judged: CurrentCost, formulation: Formulation, validator: Rep
         enough = validator.alone(held_to_limits(formulation, replace(limits, max_usd_per_month=None)))
         if isinstance(enough, Confirmed) and enough.confirmation.reached:
             count = _busiest(enough.solution)
-            why = (
-                f"{count} would do, at ${enough.usd_per_month:,.2f} a month; limits.max_usd_per_month allows "
-                f"${limits.max_usd_per_month:,.2f}"
-            )
+            needed = f"{count} {'is' if count == 1 else 'are'} needed, at ${enough.usd_per_month:,.2f} a month"
+            why = f"{needed}; limits.max_usd_per_month allows ${limits.max_usd_per_month:,.2f}"
             return replace(judged, instances_needed=count, not_judged=why)
     return replace(judged, not_judged=f"no number of {judged.instance_type} keeps the SLO and the limits")
 

@@ -160,6 +160,7 @@ def _program(plan: str, choice: Choice) -> Program:
         image=choice.get("image", ""),
         form=_form(choice.get("form", former.form.value)),
         digests={} if directory is None else kept_in(directory),
+        unconfirmed=True,  # refused, or asked for, when the program was written
     )
     # Stages of a Terraform root are none of this program's, and its source is whole whatever lies in the directory.
     goes_on = None if former.language is Language.TERRAFORM else replace(former, as_component=None)

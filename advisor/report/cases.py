@@ -119,7 +119,7 @@ def _price_words(report: CaseReport) -> Iterator[str]:
     before, last = report.stages[0].usd_per_month, report.stages[-1]
     low, high = last.range_usd_per_month
     if high - low >= A_CENT:
-        saves = f"{_percent(1 - high / before)} to {_percent(1 - low / before)}"
+        saves = " to ".join(dict.fromkeys(_percent(1 - end / before) for end in (high, low)))
         yield (
             f"Prices: '{last.stage}' costs {usd(low)} to {usd(high)} a month as prices that are old or not listed may "
             f"be today, and saves {saves} of the first stage as it is."

@@ -118,7 +118,7 @@ def _cells(row: WorkloadRow, machines: Sequence[SharedMachine]) -> tuple[str, ..
 def _kept(row: WorkloadRow) -> str:
     if row.within_slo_ratio is None:
         return "–"
-    return f"{ratio_words(row.within_slo_ratio)}{'' if row.slo_kept else ' (too few)'}"
+    return f"{ratio_words(row.within_slo_ratio)}{'' if row.slo_kept else ' (little margin)'}"
 
 
 def _machine_cells(position: int, machine: SharedMachine) -> tuple[str, ...]:

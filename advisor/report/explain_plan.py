@@ -13,7 +13,7 @@ from advisor.report.fleet_words import confirmation_words, constraint_words, fle
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.scaling_words import scaling_lines
 from advisor.report.sections import Section
-from advisor.report.words import SOLD_UNPRICED, hardware_words, purchase_words, usd
+from advisor.report.words import REFUSED, SOLD_UNPRICED, hardware_words, purchase_words, usd
 from advisor.units import A_CENT, milliseconds
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95", "latency": "latency"}
@@ -36,7 +36,8 @@ def outcome_sections(outcome: Outcome) -> list[Section]:
     fleet = outcome.fleet
     if fleet is None:
         return [Section(_nothing_words(outcome), (*_relaxations(outcome), *outcome.nearest_misses))]
-    title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month is recommended"
+    title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month"
+    title = f"{REFUSED} {title}" if outcome.refused else f"{title} is recommended"
     lines = [*fleet_lines(fleet, outcome.within_ratio), *_next_words(outcome)]
     scaling = Section("how it scales", tuple(scaling_lines(fleet)))
     return [Section(title, tuple(lines)), group_section(fleet), *detail_sections(fleet), scaling]
@@ -91,7 +92,8 @@ def what_if_section(what_if: WhatIf) -> Section:
 def _outcome_words(outcome: Outcome) -> str:
     if outcome.fleet is None:
         return _nothing_words(outcome)
-    return f"{fleet_words(outcome.fleet)} at {usd(outcome.fleet.cost.total_usd_per_month)} a month"
+    words = f"{fleet_words(outcome.fleet)} at {usd(outcome.fleet.cost.total_usd_per_month)} a month"
+    return f"{REFUSED} {words}" if outcome.refused else words
 
 
 def _difference_words(what_if: WhatIf) -> str:

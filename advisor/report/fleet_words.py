@@ -45,10 +45,13 @@ def forecast_words(fleet: Fleet) -> str:
     planned, low = rounded(busiest.planned_requests_per_second), rounded(busiest.low_requests_per_second)
     edge = f"lower edge of the {forecast_used.interval_level:.0%} interval"
     interval = "" if low == planned else f" ({low} at the {edge})"
-    planned = f"{planned} items/s in their hours" if fleet.is_batch_alone else f"{planned} requests/s in {_MINUTE}"
+    hours = sum(hour.hours_per_week for hour in fleet.hour_classes)
+    mean = sum(hour.hours_per_week * hour.mean_requests_per_second for hour in fleet.hour_classes) / hours
+    of_requests = f"{rounded(mean)} requests/s on average, planned for {planned} requests/s in {_MINUTE}"
+    told = f"planned for {planned} items/s in their hours" if fleet.is_batch_alone else of_requests
     return (
         f"forecast: {_FORECASTS.get(forecast_used.method, forecast_used.method)}; for "
-        f"{forecast_used.horizon_days:g} days, planned for {planned}{interval}"
+        f"{forecast_used.horizon_days:g} days, {told}{interval}"
     )
 
 

@@ -85,7 +85,10 @@ def _warnings(diff: PlanDiff) -> Iterator[str]:
     if diff.after.usd_per_month is not None and kept is None:
         yield "The later plan was not replayed: only the closed form says that it keeps the SLO."
     if kept is not None and kept < wanted:
-        yield f"The later plan misses the SLO: {ratio_words(kept)} of the requests, {ratio_words(wanted)} are asked."
+        yield (
+            f"No fleet keeps the SLO in its replay: the closest, of the later plan, has {ratio_words(kept)} of the "
+            f"requests within it, {ratio_words(wanted)} are asked."
+        )
 
 
 def _sections(diff: PlanDiff, code: Sequence[str]) -> list[Section]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from advisor.plan.values import Plan
 
 
+_OWNED = "owned"
+"""Way of paying for instances that have no price of their own."""
 ZONE_DAYS = 1
 """A date is at most so far ahead where days begin earlier than in UTC."""
 
@@ -47,11 +49,12 @@ def is_ahead(as_of: str, today: dt.date) -> bool:
 
 
 def prices_used(plan: "Plan") -> tuple[PriceUsed, ...]:
-    """Prices of the recommended fleet; of the best single type where there is none."""
+    """Prices of the recommended fleet, what is owned left out; of the best single type where there is none."""
     if plan.fleet is not None:
         return tuple(
             PriceUsed(group.provider, group.instance_type, group.region, group.price_as_of)
             for group in plan.fleet.groups
+            if group.purchase != _OWNED
         )
     best = plan.recommended
     return () if best is None else (PriceUsed(best.provider, best.instance_type, best.region, best.cost.price_as_of),)

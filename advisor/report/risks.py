@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from advisor.plan.batch_words import spare_hours, start_hours
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.refusal import falls_short
 from advisor.plan.values import Plan
 from advisor.units import SECONDS_PER_DAY, rounded, span_words
 
@@ -79,21 +80,3 @@ def _history_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
     error = max((test.wape for test in fleet.forecast.backtest if test.chosen), default=0.0)
     if error > _MOST_ERROR:
         yield f"forecast off by {error:.0%}"
-
-
-def wanted_ratio(plan: Plan) -> float:
-    """Share of the requests that has to be within the SLO."""
-    return float(plan.workload["slo"]["within_ratio"])
-
-
-def falls_short(plan: Plan, fleet: Fleet) -> bool:
-    """Whether a replay finds fewer requests within the SLO than that share."""
-    return fleet.confirmed is not None and fleet.confirmed.within_slo_ratio < wanted_ratio(plan)
-
-
-def is_refused(plan: Plan) -> bool:
-    """Whether a plan's fleet is only the closest of fleets that no replay confirms; a run of a batch has no replay."""
-    fleet = plan.fleet
-    if fleet is None or fleet.is_batch_alone:
-        return False
-    return falls_short(plan, fleet)

@@ -68,7 +68,7 @@ def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
         return f"against {cheapest.name} {never_words(plan.fleet, rate)}"
     return (
         f"the fleet at {fleet} would have to carry {rate_words(plan.fleet, rate)} on average to cost less than "
-        f"{cheapest.name}; {rounded(mean)} are expected"
+        f"{cheapest.name}; {rounded(mean)} is the mean demand"
     )
 
 

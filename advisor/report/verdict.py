@@ -1,13 +1,14 @@
 """The verdict of a plan: what to run in one line, then what to know before running it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from advisor.demand.values import DemandInterval
 from advisor.models.model import ModelFile
 from advisor.plan.batch_words import apart_words, hours_words, replayed_run_words, spare_hours, start_hours
 from advisor.plan.fleet.chosen import DoubtfulPrice, Failure, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint, PurchaseOption
+from advisor.plan.refusal import falls_short, is_refused, wanted_ratio
 from advisor.plan.unit_words import replayed_words, split_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
@@ -16,9 +17,11 @@ from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
-from advisor.report.risks import falls_short, is_refused, risk_words, wanted_ratio
+from advisor.report.risks import risk_words
 from advisor.report.token_words import is_beyond, never_words, rate_words
 from advisor.report.words import (
+    LATENCY_CODES,
+    REFUSED,
     count_words,
     floor_words,
     rejection_counts,
@@ -63,10 +66,10 @@ def headline(plan: Plan) -> str:
     if fleet is None:
         if plan.conflict is None or set(plan.conflict.constraints) <= _OF_THE_SLO:
             why = _nothing_words(plan) if plan.conflict is None else conflict_words(plan.conflict)
-            return f"{why}{floor_words(plan.rejected)}"
+            return f"{why}{_floor_words(plan)}"
         return conflict_words(plan.conflict)
     total = usd(fleet.cost.total_usd_per_month)
-    how = "No fleet keeps the SLO in its replay; closest:" if is_refused(plan) else "Run"
+    how = REFUSED if is_refused(plan) else "Run"
     return (
         f"{how} {short_words(fleet.groups)}: {total} a month{_saved(plan)}{_unmeasured(plan)}; risk: {risk_words(plan)}"
     )
@@ -82,7 +85,13 @@ def _nothing_words(plan: Plan) -> str:
     """Sentence that nothing serves, and the obstacle of what came closest, where that is no latency."""
     codes = {nearest_miss.code for nearest_miss in plan.nearest_misses}
     closest = rejection_counts([rejection for rejection in plan.rejected if rejection.code in codes])
-    return f"{_NOTHING} Closest: {closest}." if codes and not floor_words(plan.rejected) else _NOTHING
+    return f"{_NOTHING} Closest: {closest}." if codes and not _floor_words(plan) else _NOTHING
+
+
+def _floor_words(plan: Plan) -> str:
+    """The shortest latency, where a target below it is what stands last in the way."""
+    misses = {nearest_miss.code for nearest_miss in plan.nearest_misses}
+    return floor_words(plan.rejected) if misses <= LATENCY_CODES else ""
 
 
 def _saved(plan: Plan) -> str:
@@ -175,17 +184,25 @@ def _traffic_words(fleet: Fleet) -> Iterator[str]:
 
 
 def _price_words(fleet: Fleet) -> Iterator[str]:
-    names, prices = names_of(fleet), {group.name: group.instance_usd_per_hour for group in fleet.groups}
-    by_rival: dict[tuple[bool, str], list[str]] = {}
-    for doubt in fleet.doubtful_prices:
-        told = names.get(doubt.group, doubt.group)
-        if doubt.group in prices:
-            told += f" at ${prices[doubt.group]:,.4g} an hour{_range(doubt, prices[doubt.group])}"
-        by_rival.setdefault((doubt.decides, _runner_up(doubt)), []).append(f"{told} ({doubt.reason})")
-    for (decides, rival), doubted in by_rival.items():
-        single = len(doubted) == 1
-        verb = f"{('decides and ' if single else 'decide and ') * decides}{'is' if single else 'are'} in doubt"
-        yield f"Price: {' and '.join(doubted)} {verb}; {rival}."
+    """Doubtful prices with what they may be today, those that decide first, and what would then be cheaper."""
+    for decides in (True, False):
+        doubts = [doubt for doubt in fleet.doubtful_prices if doubt.decides is decides]
+        if doubts:
+            told = " and ".join(_doubt_words(fleet, doubt) for doubt in doubts)
+            verb = "is" if len(doubts) == 1 else "are"
+            yield f"Price: {told} {verb} in doubt{_decided(fleet, doubts) if decides else _undecided(fleet, doubts)}."
+
+
+def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
+    """``inf2.xlarge spot at $0.17 an hour, today $0.06 to $0.34 (derived from other prices)``."""
+    told, price = names_of(fleet).get(doubt.group, doubt.group), _usd_per_hour(fleet, doubt)
+    if price is not None:
+        told += f" at ${price:,.4g} an hour{_range(doubt, price)}"
+    return f"{told} ({doubt.reason})"
+
+
+def _usd_per_hour(fleet: Fleet, doubt: DoubtfulPrice) -> float | None:
+    return next((group.instance_usd_per_hour for group in fleet.groups if group.name == doubt.group), None)
 
 
 def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
@@ -194,12 +211,43 @@ def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
     return f", today ${low:,.4g} to ${high:,.4g}" if math.isfinite(high) else ""
 
 
-def _runner_up(doubt: DoubtfulPrice) -> str:
-    if not doubt.decides:
-        return "even so no option on listed prices is cheaper"
+def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
+    """Break-even prices, the totals at the upper ends, and the cheapest option on listed prices."""
+    ends, single = fleet.price_range, len(doubts) == 1
+    decide, listed = f" and {'decides' if single else 'decide'}", _listed_words(doubts[0])
+    if ends is None:
+        return f"{decide}; {listed}"
+    at_most = f"at {'its upper end' if single else 'their upper ends'} the fleet costs {usd(ends.high_usd_per_month)}"
+    even = " and ".join(
+        f"${doubt.break_even_usd_per_hour:,.4g}" for doubt in doubts if doubt.break_even_usd_per_hour is not None
+    )
+    if ends.rival_usd_per_month is None or ends.rival_usd_per_month >= ends.high_usd_per_month:
+        return f"{decide}: {listed}; {at_most}, and no option less"
+    rival = f"{ends.rival} {_option_usd(ends.rival_usd_per_month, replayed=ends.rival_replayed)}"
+    if ends.rival_in_doubt:
+        rival += f" by a price that is in doubt too; {listed}"
+    holds = f"the answer holds while {'it costs' if single else 'they cost'} less than {even} an hour"
+    return f"{decide}: {holds}; {at_most} and {rival}"
+
+
+def _undecided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
+    """How dear the fleet may be, and that nothing is cheaper even so."""
+    ends = fleet.price_range
+    if ends is None or all(doubt.high_ratio <= 1 for doubt in doubts):
+        return "; even so no option on listed prices is cheaper"
+    end = "its upper end" if len(doubts) == 1 else "their upper ends"
+    return f"; even at {end}, where the fleet costs {usd(ends.high_usd_per_month)}, no option costs less"
+
+
+def _listed_words(doubt: DoubtfulPrice) -> str:
     if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
         return "no option rests on listed prices alone"
-    return f"on listed prices alone: {' + '.join(doubt.runner_up)} at {usd(doubt.runner_up_usd_per_month)}"
+    cost = _option_usd(doubt.runner_up_usd_per_month, replayed=doubt.runner_up_replayed)
+    return f"on listed prices alone: {' + '.join(doubt.runner_up)} at {cost}"
+
+
+def _option_usd(usd_per_month: float, *, replayed: bool) -> str:
+    return usd(usd_per_month) if replayed else f"~{usd(usd_per_month)} (not replayed)"
 
 
 def _cache_words(fleet: Fleet) -> Iterator[str]:
@@ -306,7 +354,7 @@ def _weight_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     precisions = dict.fromkeys(group.precision for group in fleet.groups)
     if len(precisions) > 1:
         named = " and ".join(precisions)
-        yield f"Answers: {named} replicas serve side by side; equal prompts may get different ones (`precisions`)."
+        yield f"Answers: {named} replicas serve side by side; equal requests may get different ones (`precisions`)."
 
 
 def _is_quantised(group: FleetGroup) -> bool:

@@ -18,6 +18,9 @@ _CENTURY_MONTHS = 1200
 SOLD_UNPRICED = "sold, price unknown"
 """Of an offer that nobody prices: not absent, and not free."""
 
+REFUSED = "No fleet keeps the SLO in its replay; closest:"
+"""Beginning of what is said of a fleet that its replay refuses."""
+
 CODE_WORDS = {
     "budget": "over the budget",
     "carbon_unknown": "carbon unknown",
@@ -67,6 +70,8 @@ CODE_WORDS = {
 }
 
 _FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95", "slo_latency": "latency"}
+LATENCY_CODES = frozenset(_FLOORS)
+"""Codes of rejections by a latency target."""
 _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 """What is judged of those that can hold the model, in that order."""
 
@@ -131,7 +136,7 @@ def paid_words(group: "Option | FleetGroup | RungGroup") -> str:
 def count_words(instances: Sequence[int]) -> str:
     """``4``, or ``2…4`` where the number follows the hours."""
     low, high = min(instances), max(instances)
-    return f"{high}" if low == high else f"{low}…{high}"
+    return f"{high:,}" if low == high else f"{low:,}…{high:,}"
 
 
 def short_words(groups: "Sequence[FleetGroup | RungGroup]", *, with_precision: bool = False) -> str:
@@ -201,4 +206,4 @@ def savings_words(current: "CurrentCost", usd_per_month: float, ratio: float) ->
 def rejection_counts(rejected: "Sequence[Rejection]") -> str:
     """``412 too little memory, 30 price unknown``: most frequent first."""
     counts = Counter(rejection.code for rejection in rejected)
-    return ", ".join(f"{count} {CODE_WORDS[code]}" for code, count in counts.most_common())
+    return ", ".join(f"{count:,} {CODE_WORDS[code]}" for code, count in counts.most_common())

@@ -187,20 +187,20 @@ def test_fleet_is_generated(advisor, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "arguments", "message"),
+    ("options", "arguments", "refusal"),
     [
-        ([make_option()], ["--option", "7"], "the plan has no option 7"),
-        ([make_option()], ["--target", "moon"], "no code is generated for the target 'moon'"),
-        ([], [], "the plan has nothing to generate code for"),
+        ([make_option()], ["--option", "7"], (1, "the plan has no option 7")),
+        ([make_option()], ["--target", "moon"], (1, "no code is generated for the target 'moon'")),
+        ([], [], (4, "the plan has nothing to generate code for")),
     ],
     ids=["no such rank", "no such target", "nothing feasible"],
 )
-def test_what_cannot_be_generated_is_one_error_with_a_hint(options, arguments, message, advisor, write_plan, tmp_path):
-    """Exit code 1, one message, a hint, no traceback and no file."""
+def test_what_cannot_be_generated_is_one_error_with_a_hint(options, arguments, refusal, advisor, write_plan, tmp_path):
+    """Exit code 1, or 4 where nothing is feasible; one message, a hint, no traceback and no file."""
     write_plan(*options)
     code, _, err = advisor("terraform", "plan.json", "--into", "infra", *arguments)
-    assert code == 1
-    assert message in err
+    assert code == refusal[0]
+    assert refusal[1] in err
     assert "hint: " in err
     assert "Traceback" not in err
     assert not (tmp_path / "infra").exists()

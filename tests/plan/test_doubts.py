@@ -2,6 +2,8 @@
 
 import datetime as dt
 
+import pytest
+
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.pipeline import plan_for
 from builders import LISTED, catalog_of, workload
@@ -88,3 +90,47 @@ def test_listed_only_plans_without_them():
     assert {group.instance_type for group in plan.fleet.groups} == {"g5.xlarge"}
     assert plan.fleet.doubtful_prices == ()
     assert any(one.instance_type == "g6e.xlarge" and one.code == "not_listed" for one in plan.rejected)
+
+
+def test_the_upper_end_is_told_with_the_rival_and_the_break_even_price():
+    """At the break-even price of a machine the fleet costs what the first rival costs, replanned with that price."""
+    rival = sold("g6e.2xlarge", 1.2)
+    plan = planned(sold("g6e.xlarge", 1.0, RECALLED), rival)
+    (doubt,), ends = plan.fleet.doubtful_prices, plan.fleet.price_range
+    at_most = planned(sold("g6e.xlarge", doubt.high_ratio), sold("g5.xlarge", 30.0))
+    at_break_even = planned(sold("g6e.xlarge", doubt.break_even_usd_per_hour), sold("g5.xlarge", 30.0))
+
+    assert at_most.fleet.groups[0].instances == plan.fleet.groups[0].instances
+    assert ends.high_usd_per_month == pytest.approx(at_most.fleet.cost.total_usd_per_month, abs=0.02)
+    assert at_break_even.fleet.cost.total_usd_per_month == pytest.approx(ends.rival_usd_per_month, abs=0.02)
+    assert ends.low_usd_per_month < plan.fleet.cost.total_usd_per_month < ends.rival_usd_per_month
+    assert "g6e.2xlarge" in ends.rival
+    assert not ends.rival_in_doubt
+    below, above = (
+        planned(sold("g6e.xlarge", doubt.break_even_usd_per_hour * ratio), rival).fleet.groups[0].instance_type
+        for ratio in (0.99, 1.01)
+    )
+    assert (below, above) == ("g6e.xlarge", "g6e.2xlarge")
+
+
+def test_a_rival_by_a_price_in_doubt_decides_too():
+    """An option that is cheaper as priced overturns the answer, though its own price is in doubt, and that is said."""
+    plan = planned(sold("g6e.xlarge", 1.0, RECALLED), sold("g6e.2xlarge", 1.1, RECALLED), sold("p5.48xlarge", 90.0))
+    (doubt,), ends = plan.fleet.doubtful_prices, plan.fleet.price_range
+
+    assert doubt.decides
+    assert "g6e.2xlarge" in ends.rival
+    assert ends.rival_in_doubt
+    assert "p5.48xlarge" in doubt.runner_up[0]
+
+
+def test_an_old_list_price_is_a_listed_runner_up():
+    """List prices only fell, so that an option on an old one costs no more than it says."""
+    (doubt,) = planned(sold("g6e.xlarge", 1.0, RECALLED), sold("g6e.2xlarge", 1.2, OLD)).fleet.doubtful_prices
+
+    assert "g6e.2xlarge" in doubt.runner_up[0]
+
+
+def test_prices_without_doubt_have_no_range():
+    """Nothing is said of ranges where every price is certain."""
+    assert planned(sold("g6e.xlarge", 1.86)).fleet.price_range is None

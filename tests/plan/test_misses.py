@@ -78,3 +78,11 @@ def test_a_type_that_cannot_hold_the_model_is_not_rejected_for_its_country_too()
     codes = {one.code for one in plan.rejected if one.instance_type == "g6f.4xlarge"}
     assert codes == {"memory"}
     assert "residency" in {one.code for one in plan.rejected if one.instance_type == "g6e.xlarge"}
+
+
+def test_an_engine_that_is_left_out_is_a_miss_beside_a_type_that_is_no_longer_sold():
+    """Of hardware alone no reason would be told; what the workload may change stands among those that are."""
+    gone = rejected("not_sold", 1, 0, "dl1.24xlarge")
+    excluded = rejected("engine_excluded", "engines to plan with", "vLLM", "g5.12xlarge")
+
+    assert {miss.code for miss in nearest_misses([gone, excluded])} == {"not_sold", "engine_excluded"}

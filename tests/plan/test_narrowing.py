@@ -100,3 +100,15 @@ def test_a_mix_is_measured_by_its_main_type(two_options):
     mix = replace(changed(first, spread=0.3), rank=0, groups=2)
     found = measure_first(mix, [changed(second, usd=1200.0, spread=0.3, hourly=2.0)], Limits(), RATE)
     assert (found.rank, found.rival_rank) == (0, 2)
+
+
+def test_a_rival_on_spot_keeps_what_takes_over_where_spot_is_withdrawn(two_options):
+    """However fast a replica may be, no rival of one instance: what is withdrawn in a zone leaves nothing."""
+    first, second = (changed(option, usd=10_000.0, spread=0.95) for option in two_options)
+    cost = replace(second.cost, transfer_usd_per_month=0.0, standing_usd_per_month=0.0)
+    one, spot = (replace(second, zones=3, purchase=paid, cost=cost) for paid in ("on_demand", "spot"))
+
+    assert measure_first(first, (first, one), Limits(), 10.0).rival_usd_per_month_low == 1000.0
+    assert measure_first(first, (first, spot), Limits(), 10.0).rival_usd_per_month_low == 2000.0
+    survives = Limits(survive=Survive.ZONE)
+    assert measure_first(first, (first, one), survives, 10.0).rival_usd_per_month_low == 2000.0

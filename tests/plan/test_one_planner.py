@@ -82,6 +82,19 @@ def least_without(fleet, rate, part):
 
 
 @every_workload
+def test_the_option_that_is_recommended_is_planned_as_the_fleet(workload):
+    """One rate of an instance, where requests of all places and lengths are alike to it."""
+    plan = planned(workload)
+    rank = plan.recommended.rank
+    if not rank or len(plan.fleet.places) > 1 or plan.fleet.bucket_max_input_tokens:
+        pytest.skip("a mix, or several rates of one machine")
+    option = next(option for option in plan.options if option.rank == rank)
+
+    (rate,) = {group.planned_requests_per_second_per_instance for group in plan.fleet.groups}
+    assert rate == pytest.approx(option.planned_requests_per_second_per_instance, rel=ROUNDED)
+
+
+@every_workload
 def test_a_workload_without_a_fleet_says_why(workload):
     """A conflict or the nearest misses, and no recommendation; with a fleet there is one."""
     plan = plan_of(workload)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.pipeline import plan_for
+from advisor.pipeline import plan_for, recommend
 from advisor.plan.options import Ranking, Single, _headroom_shown
 from advisor.plan.problem.values import Allocation, FleetSolution
+from advisor.plan.refusal import is_refused
+from advisor.plan.replay.confirmed import closer
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.workload.measured_demand import SampleDemand
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, Slo
@@ -20,6 +23,8 @@ from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
 from samples.records import row
 from samples.stores import store
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def plan_with(*offers, **changes):
@@ -260,3 +265,37 @@ def test_an_option_in_a_precision_that_others_outdo_keeps_its_source():
 def single_usd(ranking):
     """Cost of the only option, a month."""
     return ranking.singles[0].usd_per_month
+
+
+def test_the_closest_of_refused_fleets_is_as_close_as_every_option(tmp_path):
+    """Options that the search for a mix never came by count: none of those that their replays refuse keeps more."""
+    (tmp_path / "demand.json").write_text((EXAMPLES / "chat/demand.json").read_text())
+    (tmp_path / "workload.yaml").write_text(
+        "name: hasty\nmodel: meta-llama/Llama-3.1-8B-Instruct\n"
+        "slo: {ttft_p95: 90ms, tpot_p95: 50ms, within_ratio: 0.9995}\n"
+        "demand: {summary: demand.json}\nproviders: [aws]\nregions: [us-east-1]\n"
+    )
+    plan = recommend(tmp_path / "workload.yaml")
+    refused = [rejection for rejection in plan.rejected if rejection.code == "replay"]
+
+    assert is_refused(plan)
+    assert refused
+    assert plan.fleet.confirmed.within_slo_ratio >= max(rejection.available for rejection in refused) - 2e-4
+    assert plan.fleet.cost.total_usd_per_month < 100_000
+
+
+def test_of_two_fleets_as_close_the_cheaper_is_the_closest():
+    """To a hundredth of a percent; more of the requests within the SLO comes first."""
+
+    def fleet(kept, usd):
+        shares = dict.fromkeys(("busiest_within_slo_ratio", "without_one_within_slo_ratio"))
+        return SimpleNamespace(
+            usd_per_month=usd, confirmation=SimpleNamespace(within_slo_ratio=kept, **shares)
+        )  # fmt: skip
+
+    cheap, dear, better = fleet(0.96, 100.0), fleet(0.96004, 200.0), fleet(0.97, 300.0)
+
+    assert closer(None, dear) is dear
+    assert closer(dear, cheap) is cheap
+    assert closer(cheap, dear) is cheap
+    assert closer(cheap, better) is better

@@ -25,6 +25,7 @@ VALUES = {
     "option": Option,
     "option_cost": OptionCost,
     "planned_hours": chosen.PlannedHours,
+    "price_range": chosen.PriceRange,
     "predicted": Predicted,
     "reactive_policy": scaling_values.ReactivePolicy,
     "relaxed_limit": chosen.RelaxedLimit,

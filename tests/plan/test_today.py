@@ -184,7 +184,7 @@ def test_a_budget_that_nothing_keeps_to_is_said_with_what_enough_machines_cost()
 
     told = judged(2, limits=Limits(max_usd_per_month=1.0))
 
-    assert told.not_judged == f"{needed} would do, at ${total:,.2f} a month; limits.max_usd_per_month allows $1.00"
+    assert told.not_judged == f"{needed} are needed, at ${total:,.2f} a month; limits.max_usd_per_month allows $1.00"
     assert told.instances_needed == needed
 
 

@@ -15,7 +15,7 @@ from advisor.catalog.values import Purchase
 from advisor.cli.diff import command
 from advisor.codegen import Language
 from advisor.codegen.replacement import Replacement, replacement
-from advisor.errors import InputError
+from advisor.errors import InputError, NothingFeasible
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_to_json
 from advisor.plan.fleet.scaling_values import Policy
@@ -138,7 +138,10 @@ def test_a_plan_that_misses_the_slo_is_warned_of():
     plan = spot_plan()
     late = replace(plan, fleet=replace(plan.fleet, confirmed=replace(plan.fleet.confirmed, within_slo_ratio=0.5)))
 
-    assert "misses the SLO: 50%" in diff_markdown(plan_diff(plan, late), ()).splitlines()[2]
+    assert (
+        "No fleet keeps the SLO in its replay: the closest, of the later plan, has 50%"
+        in diff_markdown(plan_diff(plan, late), ()).splitlines()[2]
+    )
 
 
 HOSTILE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300) | st.sampled_from(
@@ -214,10 +217,12 @@ def test_a_plan_that_was_edited_is_compared_with_a_warning(files):
 
 @pytest.mark.parametrize("output_format", ["table", "markdown", "json"])
 def test_the_command_compares_two_files(files, output_format):
-    """In every format; a fleet of one side alone is no error."""
+    """In every format; a fleet of one side alone is compared, and ends as `advisor recommend` where the later has none."""
     done = CliRunner().invoke(command, [*files(planned("spot"), planned("infeasible")), "--format", output_format])
+    back = CliRunner().invoke(command, [*files(planned("infeasible"), planned("spot")), "--format", output_format])
 
-    assert done.exit_code == 0, done.exception
+    assert isinstance(done.exception, NothingFeasible)
+    assert back.exit_code == 0, back.exception
     assert "no fleet" in done.output or json.loads(done.output)["after"]["usd_per_month"] is None
 
 

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from advisor.demand.values import Backtest
 from advisor.models.model import ModelFile
-from advisor.plan.fleet.chosen import Cheapest, DoubtfulPrice, Failure, ForecastUsed, PlannedHours, QuotaNeed, Spare
+from advisor.plan.fleet.chosen import (
+    Cheapest,
+    DoubtfulPrice,
+    Failure,
+    ForecastUsed,
+    PlannedHours,
+    PriceRange,
+    QuotaNeed,
+    Spare,
+)
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
@@ -27,6 +36,7 @@ from report.plans import (
     mixed_plan,
     no_plan,
     no_rung,
+    rejection,
     spot_plan,
     with_today,
 )
@@ -325,6 +335,41 @@ def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
     assert "5 × g6e.xlarge on demand at $6,817.45" in told
 
 
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        (
+            PriceRange(3000.0, 4500.0, "A", 4100.0, rival_replayed=True, rival_in_doubt=True),
+            "fleet costs $4,500.00 and A $4,100.00 by a price that is in doubt too; on listed prices alone: B at $6,817.45.",
+        ),
+        (
+            PriceRange(3000.0, 4500.0, "5 × g6e.xlarge on demand", 4100.0, rival_replayed=False, rival_in_doubt=False),
+            "fleet costs $4,500.00 and 5 × g6e.xlarge on demand ~$4,100.00 (not replayed).",
+        ),
+    ],
+)
+def test_the_upper_end_stands_beside_the_rival(ends, words):
+    """The break-even price, the total at the upper end and that of what would then be cheaper."""
+    fleet = mixed_plan().fleet
+    (doubt,) = fleet.doubtful_prices
+    doubt = replace(doubt, break_even_usd_per_hour=1.1, runner_up=("B",))
+    fleet = replace(fleet, doubtful_prices=(doubt,), price_range=ends)
+    told = lines_of(replace(mixed_plan(), fleet=fleet))["Price"]
+    assert "is in doubt and decides: the answer holds while it costs less than $1.1 an hour; at its upper end" in told
+    assert told.endswith(f" the {words}")
+
+
+def test_an_upper_end_below_every_rival_is_told():
+    """A price that may rise and overturns nothing is told with what the fleet may then cost."""
+    fleet = mixed_plan().fleet
+    (doubt,) = fleet.doubtful_prices
+    ends = PriceRange(3000.0, 4500.0, "5 × g6e.xlarge on demand", 6817.45, rival_replayed=True, rival_in_doubt=False)
+    fleet = replace(fleet, doubtful_prices=(replace(doubt, decides=False),), price_range=ends)
+    assert lines_of(replace(mixed_plan(), fleet=fleet))["Price"].endswith(
+        " is in doubt; even at its upper end, where the fleet costs $4,500.00, no option costs less."
+    )
+
+
 def test_a_price_in_doubt_that_does_not_decide_is_told_too():
     """An old list price is a risk of the first line, and that no option on listed prices is cheaper is said."""
     group = make_group()
@@ -580,3 +625,15 @@ def test_two_precisions_behind_one_service_are_remarked_on():
     assert lines["one"] == []
     (line,) = lines["two"]
     assert "bf16 and fp8 replicas serve side by side" in line
+
+
+def test_the_fastest_candidate_is_named_only_where_latency_stands_last_in_the_way():
+    """Where what keeps the targets is sold in too few zones, no target is said to be below what can be kept."""
+    slow = replace(rejection("slo_ttft", "slow"), needed=10.0, available=40.0)
+    zones = rejection("zones", "sold in 2 zones, and limits.zones asks for 9")
+
+    by_latency = make_plan(None, rejected=(slow,), nearest_misses=(slow,))
+    assert "The fastest candidate, g5.xlarge" in headline(by_latency)
+    assert headline(make_plan(None, rejected=(slow, zones), nearest_misses=(zones,))) == (
+        "Nothing in the catalog serves this workload within its limits. Closest: 1 sold in too few zones."
+    )

@@ -27,7 +27,8 @@ from advisor.plan.estate.values import (
 )
 from advisor.plan.problem.constraints import quota_detail
 from advisor.plan.problem.pools import quota_key
-from advisor.plan.problem.values import Constraint
+from advisor.plan.problem.values import Constraint, PurchaseOption
+from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import Plan, PlanProvenance
 
 _UNITS = {Constraint.QUOTA.value: "units", Constraint.OWNED.value: "instances"}
@@ -35,25 +36,27 @@ _UNITS = {Constraint.QUOTA.value: "units", Constraint.OWNED.value: "instances"}
 
 def workload_row(file: str, plan: Plan) -> WorkloadRow:
     """One workload's plan in a line."""
-    fleet = plan.fleet
+    refused = is_refused(plan)
+    fleet = None if refused else plan.fleet
     confirmed = fleet.confirmed if fleet else None
     return WorkloadRow(
         file=file,
         name=str(plan.workload["name"]),
         status=PLANNED if fleet else INFEASIBLE,
-        fleet=_fleet_words(plan),
+        fleet=_fleet_words(plan) if fleet else "",
         usd_per_month=fleet.cost.total_usd_per_month if fleet else None,
         within_slo_ratio=confirmed.within_slo_ratio if confirmed else None,
         slo_kept=confirmed.reached if confirmed else None,
         proven=fleet.proven if fleet else None,
         gap_ratio=fleet.gap_ratio if fleet else None,
         shared_machine=None,
-        message="" if fleet else _obstacle(plan),
+        message=refusal_words(plan, _fleet_words(plan)) if refused else "" if fleet else _obstacle(plan),
         prices=tuple(
             PriceDate(group.provider, group.instance_type, group.region, group.price_as_of)
             for group in (fleet.groups if fleet else ())
+            if group.purchase != PurchaseOption.OWNED
         ),
-        saved_usd_per_month=plan.savings.usd_per_month if plan.savings else None,
+        saved_usd_per_month=plan.savings.usd_per_month if plan.savings and fleet else None,
         slower=plan.current.slower if plan.current else (),
     )
 

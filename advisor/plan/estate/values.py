@@ -35,7 +35,7 @@ class WorkloadRow:
     """Told from the directory."""
     name: str
     status: str
-    """planned; infeasible: no fleet keeps its limits; failed: the file has to be mended."""
+    """planned; infeasible: no fleet keeps its limits, or its SLO in the replay; failed: the file has to be mended."""
     fleet: str
     """Instances of each group over the hours, in words."""
     usd_per_month: float | None
@@ -43,6 +43,7 @@ class WorkloadRow:
     within_slo_ratio: float | None
     """Of the requests of the replay."""
     slo_kept: bool | None
+    """Whether it is kept with the margin that is wanted of a replay."""
     proven: bool | None
     gap_ratio: float | None
     shared_machine: int | None

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 
 from advisor.performance.values import Evidence
+from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import MeasureFirst, Option
 from advisor.workload.values import Limits, Survive
 
@@ -67,7 +69,19 @@ def _bounds_usd(option: Option, limits: Limits, planned_rate: float) -> tuple[fl
     planned = option.planned_requests_per_second_per_instance
     loaded = min(planned_rate / planned, count) if planned and option.groups == 1 else float(max(count - spare, 1))
     floor = max(limits.zones, math.ceil(limits.min_replicas / option.replicas_per_instance), 1 + spare)
-    fewest, most = (math.ceil(loaded * rate.value / end - ROUNDING) + spare for end in (rate.high, rate.low))
+    fewest, most = (_least_instances(option, limits, loaded * rate.value / end, spare) for end in (rate.high, rate.low))
     fixed = (option.cost.standing_usd_per_month or 0.0) + option.cost.transfer_usd_per_month
     usd = (option.cost.total_usd_per_month - fixed) / count
     return fixed + usd * min(max(fewest, floor), count), fixed + usd * max(most, count)
+
+
+def _least_instances(option: Option, limits: Limits, loaded: float, spare: int) -> int:
+    """Whole instances for a load of so many, and beside those that a machine, a zone or spot in it may take."""
+    count = math.ceil(loaded - ROUNDING) + spare
+    lost_shares = [share_without(limits, Part.ZONE)]
+    if option.purchase == PurchaseOption.SPOT:
+        lost_shares.append(share_without(limits, Part.SUPPLY))
+    left = max(lost_shares) * loaded
+    while option.groups == 1 and option.zones > 1 and count - lost_in_zone(count, option.zones) < left - ROUNDING:
+        count += 1
+    return count

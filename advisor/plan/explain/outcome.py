@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from advisor.plan.fleet.chosen import Conflict, Fleet
+from advisor.plan.refusal import is_refused
 from advisor.plan.values import Option, Plan
 
 
@@ -31,13 +32,15 @@ class Outcome:
     """The fleet in short."""
     options: int
     runner_up: RunnerUp | None
+    refused: bool
+    """Whether the fleet is only the closest of those that no replay confirms."""
     nearest_misses: tuple[str, ...]
     """Where nothing is feasible: what came closest, in words."""
 
 
 def cost_of_plan(plan: Plan) -> float | None:
     """USD a month that is minimised; None where nothing serves the workload."""
-    return plan.fleet.cost.total_usd_per_month if plan.fleet else None
+    return plan.fleet.cost.total_usd_per_month if plan.fleet and not is_refused(plan) else None
 
 
 def outcome_of(plan: Plan) -> Outcome:
@@ -50,6 +53,7 @@ def outcome_of(plan: Plan) -> Outcome:
         recommended=plan.recommended,
         options=len(plan.options),
         runner_up=_runner_up(plan, plan.fleet) if plan.fleet else None,
+        refused=is_refused(plan),
         nearest_misses=tuple(miss.message for miss in plan.nearest_misses),
     )
 

@@ -189,6 +189,12 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
         )  # fmt: skip
 
 
+def _keeps_slo(confirmed: Confirmed, market: Market) -> bool:
+    """Whether a fleet is more than the closest of those that no replay confirms; a run of a batch has no replay."""
+    is_run = market.context.requirements.demand.batch is not None
+    return is_run or confirmed.confirmation.within_slo_ratio >= market.workload.slo.within_ratio
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fleets:
     """Confirmed fleets with a type and without it."""
@@ -216,7 +222,7 @@ class _Case:
         """The fleets that are compared."""
         market = self.judged.market
         recommended = recommended_fleet(market)
-        confirmed = recommended if isinstance(recommended, Confirmed) else None
+        confirmed = recommended if isinstance(recommended, Confirmed) and _keeps_slo(recommended, market) else None
         wins = self._wins_now = confirmed is not None and self.uses(confirmed.solution)
         ours = (
             confirmed if confirmed and self.is_of(confirmed.solution) else self.confirmed(market.formulation, own=True)
@@ -265,7 +271,7 @@ class _Case:
         if not isinstance(confirmed, Confirmed):
             return None
         if not confirmed.confirmation.reached:
-            self._refused = confirmed if own else self._refused
+            self._refused = validator.in_full(confirmed) if own else self._refused
             return None
         return validator.simplest(confirmed)
 
@@ -346,7 +352,7 @@ def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle
     several = f" on {fleet.tensor_parallel} accelerators" if fleet.tensor_parallel > 1 else ""
     kept, asked = ratio_words(share), ratio_words(slo.within_ratio)
     message = (
-        f"{fleet.instances} × {fleet.instance_type} {fleet.precision}{several}, the closest of all fleets: its replay "
+        f"{fleet.instances} × {fleet.instance_type} {fleet.precision}{several}, the closest of its fleets: a replay "
         f"finds {kept} of the requests within the SLO, {asked} are asked"
     )
     return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, lifted_by_share(share))

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.candidates import Rejection
-from advisor.catalog.values import Evidence, Quality
+from advisor.catalog.values import Evidence, Purchase, Quality
 from advisor.demand.forecast import batch_forecast, flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.performance.transfer import BYTES_PER_LABELS, guesses_outputs
 from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
+from advisor.plan.problem.tariffs import may_commit
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.requirements import Requirements
@@ -44,6 +45,7 @@ def choice_of(fleet: Fleet, formulation: Formulation, context: PlanningContext, 
     """
     notes = (
         *_notes(formulation, context, expected),
+        *_commitment_notes(fleet, formulation, context.requirements),
         *_limit_notes(fleet, context),
         *_transfer_notes(fleet.groups, context),
         *_network_notes(fleet),
@@ -132,6 +134,23 @@ def _several(limits: Limits) -> str:
     if limits.min_replicas > 1:
         return f"limits.min_replicas {limits.min_replicas}"
     return f"limits.zones {limits.zones}"
+
+
+def _commitment_notes(fleet: Fleet, formulation: Formulation, requirements: Requirements) -> Iterator[str]:
+    """Types of the fleet that commitments are allowed for and no price of one is known of."""
+    if Purchase.COMMITMENT not in requirements.workload.purchase or not may_commit(requirements):
+        return
+    paid = {(pool.stand, tariff.paid) for pool in formulation.problem.pools for tariff in pool.tariffs}
+    if not any(purchase is PurchaseOption.COMMITMENT for _, purchase in paid):
+        return
+    bought = (group for group in fleet.groups if group.purchase == PurchaseOption.ON_DEMAND)
+    unknown = dict.fromkeys(
+        f"{group.instance_type} in {group.region}"
+        for group in bought
+        if (group.stand, PurchaseOption.COMMITMENT) not in paid
+    )
+    if unknown:
+        yield f"no price for a commitment is known for {' and '.join(unknown)}: on demand is planned"
 
 
 def _limit_notes(fleet: Fleet, context: PlanningContext) -> Iterator[str]:

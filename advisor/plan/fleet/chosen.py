@@ -359,6 +359,28 @@ class DoubtfulPrice:
     runner_up_usd_per_month: float | None
     decides: bool = True
     """Whether the fleet may not be the cheapest at the upper end of what the price may be today."""
+    runner_up_replayed: bool = field(default=True, metadata=OMITTED_AT_DEFAULT)
+    break_even_usd_per_hour: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Price at which the rival of :class:`PriceRange` costs as much; None: it cannot rise, or no option would.
+
+    Of several prices that may rise, each rises by the same part of its own range."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRange:
+    """Total of a fleet over the range of its doubtful prices; parts other than compute are as planned."""
+
+    low_usd_per_month: float
+    """With each at its lower end."""
+    high_usd_per_month: float
+    """With each at its upper end."""
+    rival: str
+    """Option that is the first to cost less as these prices rise, in words; "" where none would."""
+    rival_usd_per_month: float | None
+    """Its total at those upper ends, all other prices as planned."""
+    rival_replayed: bool
+    rival_in_doubt: bool
+    """Whether its own price is derived, recalled or old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +428,8 @@ class Fleet:
     cheapest: Cheapest | None = None
     """None: the recommended fleet is the cheapest."""
     doubtful_prices: tuple[DoubtfulPrice, ...] = ()
+    price_range: PriceRange | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """None: no price is in doubt, or the plan was made before there were ranges."""
     quotas: tuple[QuotaNeed, ...] = ()
     cost_lines: tuple[CostLine, ...] = ()
     """Those in the total add up to it; empty for a plan that was made before there were any."""

@@ -66,8 +66,10 @@ def worst_share(confirmed: Confirmed) -> float:
 
 
 def closer(confirmed: Confirmed | None, other: Confirmed) -> Confirmed:
-    """The fleet that comes closer to holding."""
-    return other if confirmed is None or worst_share(other) > worst_share(confirmed) else confirmed
+    """The fleet that comes closer to holding; of two as close, to a hundredth of a percent, the cheaper one."""
+    if confirmed is None:
+        return other
+    return max(confirmed, other, key=lambda fleet: (round(worst_share(fleet), 4), -fleet.usd_per_month))
 
 
 def usd_of(best: Confirmed | None) -> float:

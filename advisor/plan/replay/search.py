@@ -191,7 +191,9 @@ class FleetSearch(ReplayedFleets):
                 return self._raised_together(bound, best, closest)
             tested += kinds
             for kind in kinds:
-                best = cheaper(best, self._bracketed(kind, best))
+                found = self._bracketed(kind, best)
+                best = cheaper(best, found)
+                closest = closer(closest, found) if isinstance(found, Confirmed) else closest
 
     def _held_to_the_closed_form(self, confirmed: Confirmed) -> Confirmed:
         """A fleet with a bound that holds in every hour, place and failure.

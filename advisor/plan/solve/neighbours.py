@@ -57,7 +57,8 @@ def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetS
     """
     if not _simple(problem):
         return []
-    priced = [_fleet(problem, groups) for groups in _changed(problem, _own(problem, solution)) if groups]
+    own = _own(problem, solution)
+    priced = [_fleet(problem, groups) for groups in (own, *_changed(problem, own)) if groups]
     below = [fleet for fleet in priced if fleet.objective_usd_per_month < solution.objective_usd_per_month]
     able = [fleet for fleet in below if _is_able(problem, fleet)]
     return sorted(able, key=lambda fleet: fleet.objective_usd_per_month)[-MOST:]
@@ -197,8 +198,29 @@ def _joined(rest: tuple[Allocation, ...], way: _Way, more: tuple[int, ...]) -> t
     return (*rest, Allocation(way.pool, way.tariff, more))
 
 
+def _owned_first(problem: Problem, allocations: tuple[Allocation, ...]) -> tuple[Allocation, ...]:
+    """The same machines, paid for as far as they are owned: at all hours, before any other is bought."""
+    left = dict(problem.owned)
+    for group in allocations:
+        if group.tariff.paid is PurchaseOption.OWNED:
+            left[group.pool.stand] = left.get(group.pool.stand, 0) - max(group.instances)
+    for group in allocations:
+        free = left.get(group.pool.stand, 0)
+        owned = next((tariff for tariff in group.pool.tariffs if tariff.paid is PurchaseOption.OWNED), None)
+        taken = min(free, max(group.instances))
+        if owned is None or taken <= 0 or group.tariff.paid not in _ADDED:
+            continue
+        left[group.pool.stand] = free - taken
+        others = tuple(other for other in allocations if other is not group)
+        bought = replace(group, instances=tuple(max(count - taken, 0) for count in group.instances))
+        rest = (*others, bought) if any(bought.instances) else others
+        allocations = _joined(rest, _Way(group.pool, owned), (taken,) * len(group.instances))
+    return allocations
+
+
 def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSolution:
     """A fleet loaded by capacity."""
+    allocations = _owned_first(problem, allocations)
     rates = {group.pool.key: np.zeros(len(problem.hours)) for group in allocations}
     for group in allocations:
         rates[group.pool.key] += np.array(group.instances) * mix_rate(problem, group.pool)

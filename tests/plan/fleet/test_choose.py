@@ -252,6 +252,19 @@ def test_base_load_is_committed_and_the_shoulder_is_not():
     assert groups["on_demand"].instances[-1] > groups["on_demand"].instances[0]
 
 
+def test_a_fleet_whose_types_have_no_price_for_a_commitment_says_so():
+    """Commitments are allowed, and others are known to cost less than on demand: only of these machines none is."""
+    limits = Limits(commit_without_history=True)
+    asked = workload(purchase=(Purchase.ON_DEMAND, Purchase.COMMITMENT), limits=limits)
+    dear, cheap = offer("g6e.xlarge", on_demand=90.0), offer("p5.4xlarge", on_demand=1.0)
+
+    noted = [note for note in plan_for(asked, catalog_of(dear, cheap)).notes if "commitment" in note]
+    assert noted == ["no price for a commitment is known for p5.4xlarge in us-east-1: on demand is planned"]
+    committed = plan_for(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("p5.4xlarge", on_demand=90.0)))
+    assert {group.purchase for group in committed.fleet.groups} == {"commitment"}
+    assert not any("commitment" in note for note in committed.notes)
+
+
 def test_spot_is_spread_so_that_one_pool_can_go():
     """Without any one spot stand's zone the rest still carries the busiest minute, unless requests may wait."""
     catalog = catalog_of(offer("g6e.xlarge", spot=0.7), offer("g5.12xlarge", spot=1.4, on_demand=5.67))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import requests_per_month
-from advisor.plan.problem.values import Infeasible
+from advisor.plan.problem.values import Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.neighbours import cheaper_neighbours, keeps_to_all, topped_up
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits
@@ -80,6 +80,25 @@ def test_a_fleet_that_fails_is_topped_up_below_the_cost_of_one_that_holds():
 
     assert [one.allocations[1].instances for one in found] == [(2,), (1,)]
     assert all(one.objective_usd_per_month < below for one in found)
+
+
+def test_a_fleet_is_topped_up_with_what_is_owned_before_any_is_bought():
+    """Of four more machines three are owned, and cost nothing; a fleet that buys them has one that does not next to it."""
+    large = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large")
+    bought = pool_of("a/r/small", 1.0, 0.5, stand="a/r/small")
+    small = replace(bought, tariffs=(Tariff(PurchaseOption.OWNED, 0.0, "owned"), *bought.tariffs))
+    problem = replace(problem_of(large, small, planned=(3.0,)), owned={"a/r/small": 3})
+    fleet = optimise(problem_of(large, planned=(3.0,)))
+
+    found = topped_up(problem, fleet, fleet.objective_usd_per_month + 4.1 * 0.5 * 730)
+    paid = [{group.tariff.paid.value: group.instances for group in each.allocations[1:]} for each in found]
+    assert paid[0] == {"on_demand": (1,), "owned": (3,)}
+    assert found[0].objective_usd_per_month == pytest.approx(fleet.objective_usd_per_month + 0.5 * 730, abs=CENTS)
+
+    on_demand = optimise(problem_of(bought, planned=(3.0,)))
+    (same, *_) = cheaper_neighbours(problem, on_demand)[:1]
+    assert [group.tariff.paid for group in same.allocations] == [PurchaseOption.OWNED]
+    assert keeps_to_all(problem, same)
 
 
 def test_a_fleet_is_topped_up_with_no_type_too_many_and_with_nothing_too_far_from_users():

@@ -1,0 +1,74 @@
+"""Exit of commands about a plan that nothing serves: no fleet within its limits, or none that its replay confirms."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.errors import NothingFeasible
+from advisor.plan.refusal import is_refused, refusal_words
+from advisor.plan.values import Plan, Rejection
+from advisor.report.limits_words import conflict_words, relaxation_words
+from advisor.report.words import short_words
+from advisor.workload.values import Slo
+
+_SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"
+_RELAX = {
+    "memory": "allow a lower precision, a shorter context_tokens, or more providers and regions",
+    "slo_ttft": "relax slo.ttft_p95",
+    "slo_tpot": "relax slo.tpot_p95",
+    "slo_e2e": "relax slo.e2e_p95",
+    "engine_excluded": "allow one of those under engines, or leave engines out",
+    "deadline": "give a longer demand.batch.deadline",
+    "max_replicas": "raise limits.max_replicas",
+    "zones": "lower limits.zones, or allow regions and types that are sold in more zones",
+    "budget": "raise limits.max_usd_per_month",
+    "network": "relax slo.ttft_p95 and slo.e2e_p95, or allow regions nearer to the users",
+    "residency": "widen residency, or allow providers and regions that are in it",
+    "not_listed": "leave listed_only out, or ask for today's prices with `advisor catalog refresh`",
+    "price_unknown": "allow other ways of paying, providers or regions",
+    "replay": "relax slo, or lower slo.within_ratio",
+}
+"""What helps against a code; "" against others."""
+
+
+def check_served(plan: Plan, where: str) -> None:
+    """End with exit code 4 where a plan has no fleet that serves its workload.
+
+    Raises:
+        NothingFeasible: limits that exclude each other, the nearest misses, or the fleet that came closest.
+    """
+    if plan.fleet is None:
+        raise _nothing_feasible(plan, where)
+    if is_refused(plan):
+        raise NothingFeasible(
+            refusal_words(plan, short_words(plan.fleet.groups)),
+            where=where,
+            hint="relax the targets of slo, or allow more providers, regions or accelerators",
+        )
+
+
+def _nothing_feasible(plan: Plan, where: str) -> NothingFeasible:
+    """Which limits to relax: those that exclude each other, or those that the nearest misses break."""
+    message, hint = "no offer of the catalog serves this workload within its limits", ""
+    if plan.conflict is not None:
+        message = conflict_words(plan.conflict).rstrip(".")
+        relaxed = tuple(relaxation_words(plan.conflict))
+        hint = "\n    ".join(["what would help by itself:", *relaxed] if relaxed else [_SEVERAL])
+    elif plan.nearest_misses:
+        misses = [_miss_words(miss, plan.workload["slo"]) for miss in plan.nearest_misses]
+        hint = "\n    ".join(["nearest misses:", *misses])
+    return NothingFeasible(
+        message, where=where, hint=hint or "choose more providers, regions, precisions or purchase options"
+    )
+
+
+def _miss_words(miss: Rejection, slo: Mapping[str, Any]) -> str:
+    """A rejection and what helps against it; the target of whole answers under the key that states it."""
+    helps = f"relax slo.{_whole_target(slo)}" if miss.code == "slo_latency" else _RELAX.get(miss.code, "")
+    return f"{miss.message} → {helps}" if helps else miss.message
+
+
+def _whole_target(slo: Mapping[str, Any]) -> str:
+    """Keys of the workload file that state the targets of whole answers."""
+    latency = f"latency_p{round(100 * slo.get('latency_percentile', Slo().latency_percentile))}"
+    stated = ((latency, slo.get("latency_ms")), ("real_time_factor", slo.get("real_time_factor")))
+    return " or slo.".join(key for key, value in stated if value is not None)
