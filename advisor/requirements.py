@@ -7,15 +7,16 @@ line and the nearest known names.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
-from advisor.models.model import Model
+from advisor.models.model import Checkpoint, Model
 from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR
-from advisor.workload.holds import check_holds, check_known, unsold_holds
+from advisor.workload.holds import check_engine_kind, check_holds, check_known, unsold_holds
 from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
 from advisor.workload.scope import in_scope, scope_notes
@@ -66,10 +67,12 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     check_names(workload, catalog)
     workload = _in_own_precision(in_scope(workload, catalog), model)
     _check_unit(workload, model, demand)
+    check_engine_kind(workload, model, demand.unit, catalog)
     check_targets(workload, model, demand.unit)
     _check_precisions(workload, demand)
     _check_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
+    model = _as_loaded(model, demand.unit)
     regions = tuple(
         f"{provider} has none of the regions given, so it is left out"
         for provider in workload.providers
@@ -99,6 +102,13 @@ def _in_own_precision(workload: Workload, model: Model) -> Workload:
     if not is_open or not own.file_bytes or is_cast:
         return workload
     return replace(workload, precisions=(own.precision,))
+
+
+@lru_cache(maxsize=64)
+def _as_loaded(model: Model, unit: Unit) -> Model:
+    """The model as planned engines load it: no GGUF where it answers token by token, but another checkpoint."""
+    is_other = not unit.is_one_pass and model.file is not None and model.file.is_gguf
+    return replace(model, checkpoint=Checkpoint(model.checkpoint.precision)) if is_other else model
 
 
 def _check_precisions(workload: Workload, demand: Demand) -> None:

@@ -85,6 +85,11 @@ class ModelFile:
     sha256: str
     """Of its content; "": it is too large to be read whole."""
 
+    @property
+    def is_gguf(self) -> bool:
+        """Whether it holds weights for llama.cpp."""
+        return self.name.casefold().endswith(".gguf")
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
