@@ -13,7 +13,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
-from advisor.models.model import Checkpoint, Model
+from advisor.models.model import Checkpoint, Model, TextAnswer
 from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR
 from advisor.workload.holds import check_engine_kind, check_holds, check_known, unsold_holds
@@ -82,6 +82,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         *demand.notes,
         *_prefix_cache_note(workload, demand),
         *_left_out_note(context_tokens, demand),
+        *_masked_note(model),
         *scope_notes(workload, catalog),
         *regions,
         *unsold_holds(workload, catalog),
@@ -140,6 +141,17 @@ def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:
     how_many = f"about {share:.1%} of them" if share >= 0.001 else "fewer than 1 in 1,000"
     longest = f"the longest has {demand.longest_request_tokens:,.0f}"
     return (f"requests of more than {context_tokens:,} tokens are left out by context_tokens, {how_many}: {longest}",)
+
+
+def _masked_note(model: Model) -> tuple[str, ...]:
+    """What is taken to be answered by an encoder whose file names words for masked tokens."""
+    if model.answer is not TextAnswer.WORDS:
+        return ()
+    told = (
+        f"{model.name} is a masked language model, planned as an embedder that answers one vector of {model.hidden:,} "
+        "numbers a text; sparse vectors (SPLADE), and those of each token (ColBERT), are larger and served otherwise"
+    )
+    return (told,)
 
 
 def _idle_limits(workload: Workload, catalog: Catalog) -> Iterator[str]:

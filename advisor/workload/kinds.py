@@ -16,7 +16,7 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Unit
 from advisor.errors import InputError
-from advisor.models.model import Model
+from advisor.models.model import Model, TextAnswer
 from advisor.units import MS_PER_SECOND
 from advisor.workload.measured_demand import Recorded
 from advisor.workload.values import DeclaredDemand, OnePassSize, Workload
@@ -62,13 +62,40 @@ Size = tuple[float, float]
 """Size of an item, and items of a request."""
 
 
+_UNPLANNED_ANSWERS: Mapping[TextAnswer, tuple[str, str]] = {
+    TextAnswer.VECTORS: (
+        "a vector for each token (late interaction, ColBERT)",
+        "an answer has tokens × numbers of a vector, for which no generated code sets a server up; vLLM has one",
+    ),
+    TextAnswer.TERMS: (
+        "weights of terms of its vocabulary (a sparse vector, SPLADE)",
+        "no generated code sets a server up for them; Text Embeddings Inference has --pooling splade",
+    ),
+}
+"""Answers that are not planned: in words, and what is known of serving them (docs.vllm.ai, late interaction models; the
+README of Text Embeddings Inference)."""
+
+
 def unit_of(model: Model, workload: Workload) -> Unit:
     """Unit of the requests to a model.
 
     Raises:
-        InputError: models of its task are not planned.
+        InputError: models of its task, or of its answers, are not planned.
     """
     unit = UNITS.get(model.task)
+    if model.answer in _UNPLANNED_ANSWERS:
+        answers, known = _UNPLANNED_ANSWERS[model.answer]
+        raise InputError(
+            f"{model.name} answers {answers}, and plans are made for one vector, score or set of labels a text",
+            where=workload.where("model"),
+            hint=f"{known}; `advisor predict` tells the texts a second of its encoder",
+        )
+    if unit is Unit.AUDIO and model.flop_per_sample is None:
+        raise InputError(
+            f"{model.name} recognises speech, and its FLOPs of a recording are not known (family: {model.family})",
+            where=workload.where("model"),
+            hint="no plan is made for it: Whisper is planned, which vLLM's transcription server runs",
+        )
     if unit is None or (unit is Unit.ROWS and model.sample_size is None):
         raise InputError(
             f"{model.name} is of a kind that no plan is made for (task: {model.task}, family: {model.family})",
@@ -83,8 +110,16 @@ _RERANKERS = ("rerank", "cross-encoder")
 
 
 def is_reranker(model: Model) -> bool:
-    """Whether a model scores documents against a query, as its name says: its architecture is that of an embedder."""
-    return UNITS.get(model.task) is Unit.TEXTS and names_reranker(model.name)
+    """Whether a model scores documents against a query, as its file says, or its name where no file does."""
+    if UNITS.get(model.task) is not Unit.TEXTS:
+        return False
+    return model.answer is TextAnswer.SCORE or (model.answer is not TextAnswer.LABELS and names_reranker(model.name))
+
+
+def is_embedder(model: Model) -> bool:
+    """Whether a model answers a text with one vector."""
+    is_vector = model.answer in (TextAnswer.VECTOR, TextAnswer.WORDS)
+    return UNITS.get(model.task) is Unit.TEXTS and is_vector and not is_reranker(model)
 
 
 def names_reranker(name: str) -> bool:
