@@ -212,7 +212,7 @@ def _check_unit(workload: Workload, model: Model, demand: Demand) -> None:
         raise InputError(
             f"{model.name} answers in one pass (task: {model.task}), and {demand.source} counts tokens in and out",
             where=workload.where("demand"),
-            hint="state its requests under demand.declared: docs/kinds.md has one for each kind",
+            hint="give a trace in its own columns, or state its requests under demand.declared: see docs/kinds.md",
         )
 
 

@@ -41,6 +41,7 @@ from advisor.report.table import plan_table
 from advisor.report.verdict import verdict_lines
 from advisor.units import BYTES_PER_GIB
 from advisor.workload.document import read_workload
+from advisor.workload.measured_demand import TraceDemand
 from advisor.workload.values import Slo
 from demand.monitored.serving import counter
 from samples.query.conftest import victoria_metrics_url
@@ -453,6 +454,30 @@ def test_a_gguf_file_is_planned_in_its_own_quantisation(tmp_path):
     assert '"Q4_K_M"' in fleet
     assert (wide.recommended.precision, wide.recommended.engine) == ("fp16", "Text Embeddings Inference")
     assert weight_bytes(read_question(own.question).model, "int4") == size
+
+
+def test_the_plan_of_a_trace_is_checked_with_a_trace_of_its_kind(tmp_path):
+    """As long as demand is the same, its load and targets hold; twenty times as many texts are told, with the numbers."""
+    for name, gap, count in (("then", 0.05, 4000), ("now", 0.0025, 48_000)):
+        rows = "\n".join(f"{at * gap:.4f},{300 + at % 7}" for at in range(count))
+        (tmp_path / f"{name}.csv").write_text(f"timestamp,input_tokens\n{rows}\n")
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        "name: a\nmodel: BAAI/bge-m3\nslo: {latency_p95: 500ms}\ndemand: {trace: then.csv}\nproviders: [aws]\n"
+        "regions: [us-east-1]\ninstance_types: [g6.xlarge]\nas_of: 2026-11-28\n"
+    )
+    text = plan_to_json(recommend(path))
+
+    def rules(demand):
+        now = Now(load_catalog(), shipped_model(), dt.date(2026, 11, 28), TraceDemand(demand))
+        checked = check_plan(plan_from_json(text, "plan.json"), text, "plan.json", now, Policy())
+        return {finding.id for finding in checked.findings}
+
+    assert not rules(tmp_path / "then.csv") & {"CHK202", "CHK203", "CHK204"}
+    assert {"CHK202", "CHK203"} <= rules(tmp_path / "now.csv")
+    with pytest.raises(InputError, match="counts tokens in and out") as refused:
+        rules(EXAMPLES / "chat" / "demand.json")
+    assert "a trace in its own columns" in refused.value.hint
 
 
 GGUF_CHAT = "name: a\nmodel: llama.gguf\nslo: {ttft_p95: 2s, tpot_p95: 80ms}\n"
