@@ -83,6 +83,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         *_prefix_cache_note(workload, demand),
         *_left_out_note(context_tokens, demand),
         *_masked_note(model),
+        *_tower_note(model, demand),
         *scope_notes(workload, catalog),
         *regions,
         *unsold_holds(workload, catalog),
@@ -150,6 +151,19 @@ def _masked_note(model: Model) -> tuple[str, ...]:
     told = (
         f"{model.name} is a masked language model, planned as an embedder that answers one vector of {model.hidden:,} "
         "numbers a text; sparse vectors (SPLADE), and those of each token (ColBERT), are larger and served otherwise"
+    )
+    return (told,)
+
+
+def _tower_note(model: Model, demand: Demand) -> tuple[str, ...]:
+    """What is not counted of images, of models that see."""
+    if demand.unit is not Unit.TOKENS or model.task != "vlm":
+        return ()
+    towers = model.surroundings.towers
+    tower = f"of {towers / 1e6:,.0f} million parameters " if towers else ""
+    told = (
+        f"{model.name} takes images too: they count as the tokens that input_tokens has of them, and the vision tower "
+        f"{tower}takes memory and no time here, so the first token of a request with images comes later than is said"
     )
     return (told,)
 

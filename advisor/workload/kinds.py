@@ -211,7 +211,8 @@ def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Wo
         return
     if unit is Unit.TOKENS:
         reason = f"{foreign[0]} is of models that answer in one pass, and {model.name} answers token by token"
-        raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens and output_tokens")
+        seen = ", those of the images among them" if model.task == "vlm" and foreign[0] == "images" else ""
+        raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens{seen} and output_tokens")
     reason = f"{foreign[0]} is no size of a request to {model.name} (task: {model.task})"
     if foreign[0] == "output_tokens":
         reason = f"{model.name} generates no tokens: its answer comes whole (task: {model.task})"
