@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 
+from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.trace_columns import (
     DOCUMENT,
     DOCUMENTS,
@@ -62,6 +63,18 @@ Size = tuple[float, float]
 """Size of an item, and items of a request."""
 
 
+_GRAPH_OF_ROWS = (
+    "this graph takes rows of numbers: Triton would run it, and no run of such a graph is known that a predicted time "
+    "could rest on. `advisor fit` tells its size and its work"
+)
+
+
+def _unplanned(model: Model) -> str:
+    """What is known of a model that is not planned."""
+    is_graph = model.task == "tabular" and model.family in FORMATS
+    return _GRAPH_OF_ROWS if is_graph else _NOT_PLANNED[model.task]
+
+
 _UNPLANNED_ANSWERS: Mapping[TextAnswer, tuple[str, str]] = {
     TextAnswer.VECTORS: (
         "a vector for each token (late interaction, ColBERT)",
@@ -100,7 +113,7 @@ def unit_of(model: Model, workload: Workload) -> Unit:
         raise InputError(
             f"{model.name} is of a kind that no plan is made for (task: {model.task}, family: {model.family})",
             where=workload.where("model"),
-            hint=f"models of these kinds are planned: {', '.join(UNITS)}; {_NOT_PLANNED[model.task]}",
+            hint=f"models of these kinds are planned: {', '.join(UNITS)}; {_unplanned(model)}",
         )
     return unit
 

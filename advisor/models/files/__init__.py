@@ -34,6 +34,8 @@ from advisor.reading import read_json, read_text
 
 _CONFIG = "config.json"
 _TEXT_TASKS = ("encoder", "embedding")
+_CATBOOST = b"CBM1"
+"""First bytes of CatBoost's binary format."""
 _MOST_DIGESTED_BYTES = 2**29
 """Size of a file whose digest is told: a second to read. Of larger weights headers alone are read."""
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".h5")
@@ -114,9 +116,21 @@ def _model_of(file: Path, name: str) -> Model:
     _refuse_code(file, start)
     kind = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), file.suffix)
     read = _READERS.get(file.suffix) or _READERS.get(kind)
+    if start == _CATBOOST:
+        raise _catboost(file)
     if read is None:
         raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
     return read(file, name)
+
+
+def _catboost(file: Path) -> InputError:
+    """Why CatBoost's own formats are not read, and what is."""
+    return InputError(
+        "CatBoost's own formats are not read",
+        where=str(file),
+        hint="trees are planned from XGBoost's JSON or UBJSON and from LightGBM's text; of CatBoost's export to ONNX "
+        "(save_model with format='onnx') size and work are told, and no plan is made: no server here loads its trees",
+    )
 
 
 def _first_bytes(file: Path) -> bytes:
@@ -170,6 +184,8 @@ def _json_model(file: Path, name: str) -> Model:
         raise InputError("a JSON object is expected", where=str(file), hint=_HINT)
     if "learner" in values:
         return _forest_model(xgboost_forest(values, str(file)), "xgboost", file, name)
+    if "oblivious_trees" in values or "features_info" in values:
+        raise _catboost(file)
     if file.name == INDEX:
         return pipeline_model(file.parent, name)
     if isinstance(values.get("_class_name"), str):
