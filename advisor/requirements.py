@@ -145,7 +145,7 @@ def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:
 
 
 def _masked_note(model: Model) -> tuple[str, ...]:
-    """What is taken to be answered by an encoder whose file names words for masked tokens."""
+    """Note on the answer that is assumed of an encoder whose file names words for masked tokens."""
     if model.answer is not TextAnswer.WORDS:
         return ()
     told = (
@@ -156,7 +156,7 @@ def _masked_note(model: Model) -> tuple[str, ...]:
 
 
 def _tower_note(model: Model, demand: Demand) -> tuple[str, ...]:
-    """What is not counted of images, of models that see."""
+    """Note on the work of images that is not counted, for models that see."""
     if demand.unit is not Unit.TOKENS or model.task != "vlm":
         return ()
     towers = model.surroundings.towers

@@ -148,7 +148,7 @@ class Model:
     outputs: tuple[ModelInput, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """The same of what it puts out; empty: not known."""
     answer: TextAnswer = field(default=TextAnswer.VECTOR, metadata=OMITTED_AT_DEFAULT)
-    """Of a text encoder, for each text."""
+    """Answer of a text encoder to each text."""
     file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """File that it was read from; None: the catalog's."""
 

@@ -87,7 +87,7 @@ class Combination:
     """``levers/WORKLOAD``, or ``plan/WORKLOAD``."""
     workload: str
     paid_usd_per_month: float
-    """What the bill has of it; else the cost of today's deployment, or of the plan without any lever."""
+    """Cost that the bill has of it; else the cost of today's deployment, or of the plan without any lever."""
     usd_per_month: float
     """Cost with every lever of it."""
     alone_usd_per_month: tuple[tuple[str, float], ...]

@@ -36,7 +36,7 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
     )
     rows = [(what, _ms(found), _ms(limit)) for what, found, limit in latencies]
     if slo.real_time_factor is not None:
-        rows = [(what, found, _of_recording(limit, slo.real_time_factor)) for what, found, limit in rows]
+        rows = [(what, value, _of_recording(limit, slo.real_time_factor)) for what, value, limit in rows]
     tables = render_table(("p95", "replayed", "target"), rows), render_table(_GROUP_COLUMNS, groups)
     return f"{head}\n{tables[0]}\n\n{tables[1]}\n"
 

@@ -70,7 +70,7 @@ _GRAPH_OF_ROWS = (
 
 
 def _unplanned(model: Model) -> str:
-    """What is known of a model that is not planned."""
+    """Reason why a model is not planned, and where its size is told."""
     is_graph = model.task == "tabular" and model.family in FORMATS
     return _GRAPH_OF_ROWS if is_graph else _NOT_PLANNED[model.task]
 
@@ -97,11 +97,11 @@ def unit_of(model: Model, workload: Workload) -> Unit:
     """
     unit = UNITS.get(model.task)
     if model.answer in _UNPLANNED_ANSWERS:
-        answers, known = _UNPLANNED_ANSWERS[model.answer]
+        answers, remedy = _UNPLANNED_ANSWERS[model.answer]
         raise InputError(
             f"{model.name} answers {answers}, and plans are made for one vector, score or set of labels a text",
             where=workload.where("model"),
-            hint=f"{known}; `advisor predict` tells the texts a second of its encoder",
+            hint=f"{remedy}; `advisor predict` tells the texts a second of its encoder",
         )
     if unit is Unit.AUDIO and model.flop_per_sample is None:
         raise InputError(

@@ -124,7 +124,7 @@ def _model_of(file: Path, name: str) -> Model:
 
 
 def _catboost(file: Path) -> InputError:
-    """Why CatBoost's own formats are not read, and what is."""
+    """Error of CatBoost's own formats, with those that are read."""
     return InputError(
         "CatBoost's own formats are not read",
         where=str(file),

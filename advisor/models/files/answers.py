@@ -21,7 +21,7 @@ _PROJECTION = "linear.weight"
 
 
 def text_answer(values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path, name: str) -> TextAnswer:
-    """What a text encoder answers for a text.
+    """Answer of a text encoder for one text.
 
     Args:
         values: fields of its ``config.json``.
