@@ -7,15 +7,16 @@ line and the nearest known names.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
-from advisor.models.model import Model
+from advisor.models.model import Checkpoint, Model, TextAnswer
 from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR
-from advisor.workload.holds import check_holds, check_known, unsold_holds
+from advisor.workload.holds import check_engine_kind, check_holds, check_known, unsold_holds
 from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
 from advisor.workload.scope import in_scope, scope_notes
@@ -66,10 +67,12 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     check_names(workload, catalog)
     workload = _in_own_precision(in_scope(workload, catalog), model)
     _check_unit(workload, model, demand)
+    check_engine_kind(workload, model, demand.unit, catalog)
     check_targets(workload, model, demand.unit)
     _check_precisions(workload, demand)
     _check_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
+    model = _as_loaded(model, demand.unit)
     regions = tuple(
         f"{provider} has none of the regions given, so it is left out"
         for provider in workload.providers
@@ -79,6 +82,8 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         *demand.notes,
         *_prefix_cache_note(workload, demand),
         *_left_out_note(context_tokens, demand),
+        *_masked_note(model),
+        *_tower_note(model, demand),
         *scope_notes(workload, catalog),
         *regions,
         *unsold_holds(workload, catalog),
@@ -99,6 +104,13 @@ def _in_own_precision(workload: Workload, model: Model) -> Workload:
     if not is_open or (own.precision in WIDE_PRECISIONS and not is_as_stored):
         return workload
     return replace(workload, precisions=(own.precision,))
+
+
+@lru_cache(maxsize=64)
+def _as_loaded(model: Model, unit: Unit) -> Model:
+    """The model as planned engines load it: no GGUF where it answers token by token, but another checkpoint."""
+    is_other = not unit.is_one_pass and model.file is not None and model.file.is_gguf
+    return replace(model, checkpoint=Checkpoint(model.checkpoint.precision)) if is_other else model
 
 
 def _check_precisions(workload: Workload, demand: Demand) -> None:
@@ -130,6 +142,30 @@ def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:
     how_many = f"about {share:.1%} of them" if share >= 0.001 else "fewer than 1 in 1,000"
     longest = f"the longest has {demand.longest_request_tokens:,.0f}"
     return (f"requests of more than {context_tokens:,} tokens are left out by context_tokens, {how_many}: {longest}",)
+
+
+def _masked_note(model: Model) -> tuple[str, ...]:
+    """Note on the answer that is assumed of an encoder whose file names words for masked tokens."""
+    if model.answer is not TextAnswer.WORDS:
+        return ()
+    told = (
+        f"{model.name} is a masked language model, planned as an embedder that answers one vector of {model.hidden:,} "
+        "numbers a text; sparse vectors (SPLADE), and those of each token (ColBERT), are larger and served otherwise"
+    )
+    return (told,)
+
+
+def _tower_note(model: Model, demand: Demand) -> tuple[str, ...]:
+    """Note on the work of images that is not counted, for models that see."""
+    if demand.unit is not Unit.TOKENS or model.task != "vlm":
+        return ()
+    towers = model.surroundings.towers
+    tower = f"of {towers / 1e6:,.0f} million parameters " if towers else ""
+    told = (
+        f"{model.name} takes images too: they count as the tokens that input_tokens has of them, and the vision tower "
+        f"{tower}takes memory and no time here, so the first token of a request with images comes later than is said"
+    )
+    return (told,)
 
 
 def _idle_limits(workload: Workload, catalog: Catalog) -> Iterator[str]:
@@ -190,7 +226,7 @@ def _check_unit(workload: Workload, model: Model, demand: Demand) -> None:
         raise InputError(
             f"{model.name} answers in one pass (task: {model.task}), and {demand.source} counts tokens in and out",
             where=workload.where("demand"),
-            hint="state its requests under demand.declared: docs/kinds.md has one for each kind",
+            hint="give a trace in its own columns, or state its requests under demand.declared: see docs/kinds.md",
         )
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import math
 import re
+import shutil
 import struct
 import time
 from dataclasses import replace
@@ -23,12 +24,13 @@ from advisor.demand.arrivals import Requests
 from advisor.demand.requests import read_requests
 from advisor.demand.values import Unit
 from advisor.errors import InputError
-from advisor.models import weight_bytes
+from advisor.models import find_model, weight_bytes
+from advisor.models.model import Checkpoint
 from advisor.performance.model import shipped_model
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample
 from advisor.performance.stage import one_pass_stage
-from advisor.pipeline import question_for, recommend
+from advisor.pipeline import plan_question, question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.fleet.scaling_values import Policy
@@ -39,7 +41,10 @@ from advisor.plan.request import catalog_for, read_question, requirements_of
 from advisor.questions.predict import answer_rows, result_of
 from advisor.report.risks import risk_words
 from advisor.report.table import plan_table
+from advisor.report.verdict import verdict_lines
+from advisor.units import BYTES_PER_GIB
 from advisor.workload.document import read_workload
+from advisor.workload.measured_demand import TraceDemand
 from advisor.workload.values import Slo
 from demand.monitored.serving import counter
 from samples.query.conftest import victoria_metrics_url
@@ -49,6 +54,7 @@ from samples.query.remote_writing import write as remote_write
 __all__ = ["victoria_metrics_url"]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+MADE = Path(__file__).parent / "models" / "files" / "made"
 MODELS = Path(__file__).parent / "models" / "files" / "made"
 MACHINES = "[g4dn.xlarge, g5.xlarge, g6.xlarge, g6e.xlarge, inf2.xlarge, c7i.xlarge, c7i.4xlarge, c8g.2xlarge]"
 RERANKER = ("BAAI/bge-reranker-v2-m3", "37.5, documents: 23, tokens_per_document: 512", "latency_p95: 1s")
@@ -451,6 +457,70 @@ def test_a_gguf_file_is_planned_in_its_own_quantisation(tmp_path):
     assert '"Q4_K_M"' in fleet
     assert (wide.recommended.precision, wide.recommended.engine) == ("fp16", "Text Embeddings Inference")
     assert weight_bytes(read_question(own.question).model, "int4") == size
+
+
+def test_the_plan_of_a_trace_is_checked_with_a_trace_of_its_kind(tmp_path):
+    """As long as demand is the same, its load and targets hold; twenty times as many texts are told, with the numbers."""
+    for name, gap, count in (("then", 0.05, 4000), ("now", 0.0025, 48_000)):
+        rows = "\n".join(f"{at * gap:.4f},{300 + at % 7}" for at in range(count))
+        (tmp_path / f"{name}.csv").write_text(f"timestamp,input_tokens\n{rows}\n")
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        "name: a\nmodel: BAAI/bge-m3\nslo: {latency_p95: 500ms}\ndemand: {trace: then.csv}\nproviders: [aws]\n"
+        "regions: [us-east-1]\ninstance_types: [g6.xlarge]\nas_of: 2026-11-28\n"
+    )
+    text = plan_to_json(recommend(path))
+
+    def rules(demand):
+        now = Now(load_catalog(), shipped_model(), dt.date(2026, 11, 28), TraceDemand(demand))
+        checked = check_plan(plan_from_json(text, "plan.json"), text, "plan.json", now, Policy())
+        return {finding.id for finding in checked.findings}
+
+    assert not rules(tmp_path / "then.csv") & {"CHK202", "CHK203", "CHK204"}
+    assert {"CHK202", "CHK203"} <= rules(tmp_path / "now.csv")
+    with pytest.raises(InputError, match="counts tokens in and out") as refused:
+        rules(EXAMPLES / "chat" / "demand.json")
+    assert "a trace in its own columns" in refused.value.hint
+
+
+GGUF_CHAT = "name: a\nmodel: llama.gguf\nslo: {ttft_p95: 2s, tpot_p95: 80ms}\n"
+GGUF_CHAT += "demand: {declared: {requests_per_second: 1, input_tokens: 100, output_tokens: 20}}\nproviders: [aws]\n"
+GGUF_CHAT += "regions: [us-east-1]\ninstance_types: [g6.xlarge]\nas_of: 2026-11-28\n"
+
+
+def test_a_gguf_file_that_chats_is_planned_with_another_checkpoint_and_says_so(tmp_path):
+    """No engine loads it there: plan and code say whose speed and memory they are, with the bytes of that one."""
+    shutil.copy(MADE / "llama.gguf", tmp_path)
+    path = tmp_path / "workload.yaml"
+    path.write_text(GGUF_CHAT)
+    plan = recommend(path)
+    group = plan.fleet.groups[0]
+    assert (group.engine, group.precision) == ("vLLM", "int8")
+    (told,) = (line for line in verdict_lines(plan) if line.startswith("Weights: "))
+    assert told.startswith("Weights: llama.gguf is GGUF, with which vLLM is not planned: speed and memory are those of")
+    own = find_model(str(tmp_path / "llama.gguf"))
+    described = weight_bytes(replace(own, checkpoint=Checkpoint()), "int8")
+    assert described > weight_bytes(own, "int8")
+    assert group.weights_gib * BYTES_PER_GIB == pytest.approx(described, abs=1e4)
+    assert plan_question(read_question(plan.question), load_catalog()).fleet.cost == plan.fleet.cost
+    readme = generate(plan, Language.TERRAFORM).files["README.md"]
+    assert "nothing here loads GGUF" in " ".join(readme.split())
+
+
+@pytest.mark.parametrize("name", ["llama.cpp", "llama.cpp server"])
+def test_an_engine_of_other_kinds_is_refused_with_them(tmp_path, name):
+    """By either of its names: llama.cpp is planned for embedders alone."""
+    shutil.copy(MADE / "llama.gguf", tmp_path)
+    path = tmp_path / "workload.yaml"
+    path.write_text(f"{GGUF_CHAT}engines: [{name}]\n")
+    with pytest.raises(InputError, match=r"plans know llama\.cpp server for texts") as error:
+        recommend(path)
+    assert "workload.yaml" in error.value.where
+    assert "no engine is planned that answers token by token from GGUF" in error.value.hint
+    path.write_text(f"{GGUF_CHAT.replace('llama.gguf', 'Qwen/Qwen3-8B')}engines: [{name}]\n")
+    with pytest.raises(InputError) as error:
+        recommend(path)
+    assert error.value.hint.startswith("name one of SGLang, TensorRT-LLM, vLLM")
 
 
 def write_bert_gguf(path) -> int:

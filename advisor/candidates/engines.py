@@ -77,7 +77,7 @@ def server_on(
         and server.serves(unit, model.family, precision)
         and (server.runs_with(accelerator) if machine is None else server.runs_on(machine, accelerator))
     )
-    asked = [server for server in servers if engine.lower() in ("", server.engine.lower())]
+    asked = [server for server in servers if not engine or server.engine == catalog.engine_named(engine)]
     return min(asked, key=lambda server: (not server.release, server.widens(accelerator, precision)), default=None)
 
 

@@ -26,6 +26,10 @@ from advisor.names import architecture_key, normalised, suggestion
 _ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")
 """The vendor's own vLLM first: it is the one whose deployment we write."""
 _UNLISTED = "untested"
+_TOKENS = "tokens"
+"""Unit of requests that are answered token by token."""
+_SERVER = "server"
+"""End of an engine's name that may be left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,8 +261,24 @@ class Catalog(PlanningTables):
     @property
     def engines(self) -> tuple[str, ...]:
         """Serving engines that the catalog knows, sorted."""
-        generating = {row.engine for rows in self._engine_support.values() for row in rows}
-        return tuple(sorted(generating | {server.engine for server in self.one_pass_engines}))
+        return tuple(sorted(self.generating_engines | {server.engine for server in self.one_pass_engines}))
+
+    def units_of_engine(self, engine: str) -> frozenset[str]:
+        """Units of the requests that an engine serves; empty: it is not known."""
+        of_whole_answers = {
+            unit for server in self.one_pass_engines if server.engine == engine for unit in server.units
+        }
+        return frozenset(of_whole_answers | ({_TOKENS} if engine in self.generating_engines else set()))
+
+    def engine_named(self, name: str) -> str:
+        """Name of an engine as the catalog has it, with or without ``server`` at its end; *name* of an unknown one."""
+        names = {normalised(engine).removesuffix(_SERVER): engine for engine in self.engines}
+        return names.get(normalised(name).removesuffix(_SERVER), name)
+
+    @cached_property
+    def generating_engines(self) -> frozenset[str]:
+        """Serving engines that answer token by token."""
+        return frozenset(row.engine for rows in self._engine_support.values() for row in rows)
 
     def _support_by_engine(self, accelerator: str, precision: str) -> dict[str, tuple[EngineSupport, ...]]:
         """Rows of each engine, the preferred engine first; those of the accelerator, else of its architecture."""

@@ -57,12 +57,6 @@ def _question_now(question: PlanRequest, now: "Now") -> PlanRequest:
     """The question of a plan with today's demand."""
     if now.demand is None:
         return question
-    if question.demand.unit.is_one_pass:
-        raise InputError(
-            "demand of a model that answers in one pass is declared: traces and metrics count tokens",
-            where="--demand",
-            hint="check without it, or change demand.declared in the workload and plan again",
-        )
     workload = replace(
         question.workload, demand=now.demand, path=Path("workload.yaml"), demand_times=1.0, prompt_times=1.0
     )

@@ -17,13 +17,13 @@ from advisor.demand.cache.log import read_log
 from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
-from advisor.demand.values import Backtest, Demand, Floats, Forecast, Unit
+from advisor.demand.values import Backtest, Demand, Floats, Forecast
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.report.sections import Section, sections_markdown, sections_text
 from advisor.report.text_table import render_table
 from advisor.units import size_words
-from advisor.workload.kinds import UNITS, is_reranker
+from advisor.workload.kinds import is_embedder
 
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
@@ -106,7 +106,7 @@ def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> 
             raise click.UsageError("--dimension says how long the vectors of --embedder are: give both")
         return None
     model = find_model(embedder)
-    if UNITS.get(model.task) is not Unit.TEXTS or is_reranker(model):
+    if not is_embedder(model):
         raise InputError(
             f"{model.name} does not answer a text with a vector",
             where="--embedder",

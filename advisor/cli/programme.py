@@ -8,9 +8,10 @@ import click
 from advisor.cli.numbers import Above
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
 from advisor.plan.document import plan_from_json
+from advisor.programme.billed import billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.reading import read_text
-from advisor.report.bill.document import read_findings
+from advisor.report.bill.document import read_audit
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_as
 
@@ -80,11 +81,13 @@ def command(
     """
     if not (audit or levers or plans):
         raise click.UsageError("give --audit, --levers or --plan: a programme is made of them")
+    audited = None if audit is None else read_audit(audit)
     inputs = Inputs(
         start=start.date(),
         hourly_rate_usd=hourly_rate,
         max_payback_months=max_payback,
-        findings=read_findings(audit) if audit else (),
+        findings=() if audited is None else tuple(audited.findings),
+        billed=None if audited is None else billed_month(audited),
         levers=tuple(map(LEVERS.read, levers)),
         plans={str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans},
         workload_path=workload,

@@ -138,6 +138,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     engines = tuple(dict.fromkeys(backend.container.engine for backend in backends))
     promised = slo_alarms(promise)
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
+    of_containers += _file_cautions(plan)
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
         provider=choice.members[0].serves.provider,
@@ -165,6 +166,16 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         cache=cache_of(plan, choice),
         is_batch=bool(plan.workload["slo"].get("latency_is_deadline")),
     )
+
+
+def _file_cautions(plan: Plan) -> Iterator[str]:
+    """The file that a plan was made of, where what it starts loads another checkpoint of the model."""
+    file = plan.provenance.model_file
+    if file is not None and file.is_gguf and not unit_of(plan.demand).is_one_pass:
+        yield (
+            f"the plan was made of `{file.name}`, and nothing here loads GGUF: speed and memory are those of another "
+            "checkpoint of the same model, which `model_ids` has to name"
+        )
 
 
 def tells_times(engine: Engine) -> bool:

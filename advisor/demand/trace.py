@@ -23,6 +23,8 @@ Block = tuple[npt.NDArray[np.float64], Integers, Integers]
 
 _BLOCK_BYTES = 8 << 20
 _LONGEST_HEADER = 1 << 20
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""Marks between columns that spreadsheets write in place of commas, in words."""
 _NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
 
 
@@ -97,6 +99,12 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
             "the trace is empty",
             where=str(path),
             hint=f"it needs a header with {', '.join(column.name for column in columns if column.headers)}",
+        )
+    if len(header) == 1 and (separator := next((mark for mark in _SEPARATORS if mark in header[0]), "")):
+        raise InputError(
+            f"the columns are separated by {_SEPARATORS[separator]}, and those of a trace by commas",
+            where=f"{path}:1",
+            hint="save it with commas between columns, and points in decimal numbers",
         )
     keys = [name.strip().lower() for name in header]
     known = dict(zip(keys, header, strict=True))

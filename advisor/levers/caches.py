@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from advisor.catalog import Catalog
 from advisor.cost import hourly_to_monthly
 from advisor.cost.response_cache import priced_cache
-from advisor.demand.values import Unit
 from advisor.levers.response_cache import MeasuredCache, MeasuredSemantic
 from advisor.levers.values import Change, LeverSettings, Reason, ReasonCode
 from advisor.models.catalog import catalogued_name
 from advisor.plan.request import PlanRequest
 from advisor.units import significant
-from advisor.workload.kinds import is_reranker
+from advisor.workload.kinds import is_embedder
 from advisor.workload.values import MOST_HITS, ResponseCache, Workload
 
 _OF_WORKLOAD = "hit ratio of the workload, measured or stated there"
@@ -47,7 +46,7 @@ class _Caches:
     @property
     def embeds(self) -> bool:
         """Whether the model answers a text with a vector."""
-        return self.question.demand.unit is Unit.TEXTS and not is_reranker(self.question.model)
+        return is_embedder(self.question.model)
 
     def of_answers(self) -> Mapping[str, Change | Reason]:
         name = self.question.model.name

@@ -76,6 +76,23 @@ class ModelInput:
     """Of one item, without the batch; None: the tokens of a text."""
 
 
+class TextAnswer(StrEnum):
+    """Answer of a text encoder for one text."""
+
+    VECTOR = "vector"
+    """One dense vector, or what is not known to be anything else."""
+    SCORE = "score"
+    """One number: a cross-encoder."""
+    LABELS = "labels"
+    """A number for each label."""
+    VECTORS = "vectors"
+    """A vector for each token, compared by late interaction (ColBERT)."""
+    TERMS = "terms"
+    """Weights of terms of the vocabulary, nearly all of them zero (SPLADE)."""
+    WORDS = "words"
+    """Words for masked tokens; whoever takes vectors or weights of terms from it does more than the file says."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """File that a model was read from, wherever it lies."""
@@ -84,6 +101,11 @@ class ModelFile:
     bytes: int
     sha256: str
     """Of its content; "": it is too large to be read whole."""
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether it holds weights for llama.cpp."""
+        return self.name.casefold().endswith(".gguf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +147,8 @@ class Model:
     """Of its graph in ONNX, by the file or by the convention of exporters; empty: not known."""
     outputs: tuple[ModelInput, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """The same of what it puts out; empty: not known."""
+    answer: TextAnswer = field(default=TextAnswer.VECTOR, metadata=OMITTED_AT_DEFAULT)
+    """Answer of a text encoder to each text."""
     file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """File that it was read from; None: the catalog's."""
 

@@ -10,7 +10,7 @@ from advisor.performance.releases import UNNUMBERED
 
 LISTED = {"vllm": "vLLM", "sglang": "SGLang", "trtllm": "TensorRT-LLM"}
 """Engine whose releases the catalog lists, by engine class."""
-OTHERS = ("llama.cpp", "DeepSpeed", "LMDeploy TurboMind", "NVIDIA NIM (TensorRT-LLM)", "ATOM", "TGI")
+OTHERS = ("DeepSpeed", "LMDeploy TurboMind", "NVIDIA NIM (TensorRT-LLM)", "ATOM", "TGI")
 """Engines that are known beside those of the catalog."""
 MEASURED_WORDS = (
     "tgi", "pytorch", "tensorflow", "flax", "onnx", "transformer", "optimum", "cloud ai", "jetstream", "mlc", "exllama",

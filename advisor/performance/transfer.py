@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Unit
-from advisor.models.model import Model, ModelInput
+from advisor.models.model import Model, ModelInput, TextAnswer
 from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, MS_PER_SECOND
 from advisor.workload.kinds import is_reranker
 
@@ -115,6 +115,11 @@ def _number_bytes(numeric_type: str) -> float:
     return int(width[0]) / BITS_PER_BYTE if width else 1
 
 
+def _text_bytes(model: Model) -> float:
+    """Bytes of the answer to a text in JSON: labels with their scores, else a vector as wide as the model."""
+    return BYTES_PER_LABELS if model.answer is TextAnswer.LABELS else model.hidden * BYTES_PER_NUMBER
+
+
 def _bytes_of_item(demand: Demand, model: Model) -> float:
     """Bytes of what an answer holds of one item: a vector, a score, a transcript, labels, a picture.
 
@@ -124,7 +129,7 @@ def _bytes_of_item(demand: Demand, model: Model) -> float:
         case _ if model.outputs:
             return _tensor_bytes(model.outputs, demand.input_tokens.mean)
         case Unit.TEXTS if not guesses_outputs(demand, model):
-            return BYTES_PER_SCORE if is_reranker(model) else model.hidden * BYTES_PER_NUMBER
+            return BYTES_PER_SCORE if is_reranker(model) else _text_bytes(model)
         case Unit.AUDIO:
             return demand.input_tokens.mean / MS_PER_SECOND * BYTES_PER_SPOKEN_SECOND
         case Unit.PICTURES:

@@ -9,6 +9,7 @@ from advisor.candidates import Rejection
 from advisor.catalog import Catalog
 from advisor.cost.standing import cache_usd_per_month
 from advisor.demand.values import Demand, TokenQuantiles
+from advisor.models.model import TextAnswer
 from advisor.plan.digests import digest
 from advisor.plan.document import plain
 from advisor.plan.explain.narrowing import measure_first
@@ -123,6 +124,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "exclude": plain(workload.exclude, "exclude"),
         "listed_only": workload.listed_only,
         **_model_inputs(requirements),
+        **({} if requirements.model.answer is TextAnswer.VECTOR else {"model_answer": requirements.model.answer.value}),
         **({"tags": dict(workload.tags)} if workload.tags else {}),
         **({"response_cache": plain(workload.response_cache, "response_cache")} if workload.response_cache else {}),
     }

@@ -12,6 +12,7 @@ from advisor.levers.values import LeverReport, PricedLever, ReasonCode
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import CurrentCost, Plan, RungGroup
 from advisor.programme import rules
+from advisor.programme.billed import BilledMonth, as_billed
 from advisor.programme.rules import Phase, Rule
 from advisor.programme.values import DAYS, Combination, Document, Item, LeftOut, Programme, Saving, total_of
 from advisor.units import A_CENT
@@ -40,6 +41,8 @@ class Inputs:
     """File of workloads whose levers do not name it."""
     owners: Mapping[str, str] = field(default_factory=dict)
     """Names of a team's own, by owner tag."""
+    billed: BilledMonth | None = None
+    """Bill that the findings are of; None: there is none, or its month is not known."""
 
 
 def programme_of(inputs: Inputs) -> Programme:
@@ -59,6 +62,7 @@ class _Builder:
         self._inputs = inputs
         self._left_out: list[LeftOut] = []
         self._combinations: list[Combination] = []
+        self._bill_notes: list[str] = []
         self._replaced: dict[str, str] = {}
         """Type that runs today and that a fleet of the programme is without → id of the combination."""
 
@@ -70,7 +74,7 @@ class _Builder:
         items.sort(key=_order)
         by_id = {combination.id: combination.saving for combination in self._combinations}
         own = [item.saving for item in items if item.saving is not None and not item.counted_in]
-        total = total_of((*by_id.values(), *own))
+        total = self._within_bill(total_of((*by_id.values(), *own)))
         hours = sum(item.effort_hours for item in items)
         usd = hours * self._inputs.hourly_rate_usd
         return Programme(
@@ -90,13 +94,14 @@ class _Builder:
     def _of_levers(self) -> Iterator[Item]:
         """Levers that each combination uses; their saving together is that of the combination."""
         for report in self._inputs.levers:
-            combination = _combination(report)
+            combination = self._as_billed(_combination(report), runs_today=report.current is not None)
             if any(other.id == combination.id for other in self._combinations):
                 raise InputError(
                     f"the levers of {report.workload} are given twice", where="--levers", hint="give each workload once"
                 )
             if combination.saving.usd_per_month < A_CENT:
-                why = f"all levers together cost {-combination.saving.usd_per_month:,.2f} USD a month more than is paid"
+                more, paid = -combination.saving.usd_per_month, combination.paid_usd_per_month
+                why = f"all levers together cost {more:,.2f} USD a month more than the {paid:,.2f} that are paid"
                 self._left_out.append(LeftOut(combination.id, f"Levers of {report.workload}", why))
                 continue
             self._combinations.append(combination)
@@ -108,11 +113,31 @@ class _Builder:
                     why = lever.dropped or "the combination does not use it"
                     self._left_out.append(LeftOut(f"{report.workload}/{lever.lever}", lever.title, why))
 
+    def _as_billed(self, combination: Combination, *, runs_today: bool) -> Combination:
+        """The combination, which saves no more than the bill has of it."""
+        month = self._inputs.billed
+        taken = sum(other.paid_usd_per_month for other in self._combinations)
+        left = max(month.usd_per_month - taken, 0.0) if month else 0.0
+        billed, told = as_billed(combination, month, left, runs_today=runs_today)
+        self._bill_notes += [told] if told else []
+        return billed
+
+    def _within_bill(self, total: Saving) -> Saving:
+        """The total, which is no more than the whole bill."""
+        month = self._inputs.billed
+        if month is None or total.usd_per_month <= month.usd_per_month:
+            return total
+        self._bill_notes.append(
+            f"all savings come to {total.usd_per_month:,.2f} USD a month, and the bill to {month.usd_per_month:,.2f}, "
+            "which is taken for the total"
+        )
+        return total.at_most(round(month.usd_per_month, 2))
+
     def _of_lever(self, lever: PricedLever, report: LeverReport, combination: Combination) -> Item:
         rule = rules.LEVERS.get(lever.lever, rules.OTHERS)
         worth = lever.worth_usd_per_month
         alone = dict(combination.alone_usd_per_month)[f"{combination.workload}/{lever.lever}"]
-        usd = alone if worth is None else worth
+        usd = min(alone if worth is None else worth, combination.saving.usd_per_month)
         paid = combination.paid_usd_per_month
         against = f"alone {paid:,.2f} → {paid - alone:,.2f} USD a month"
         told = (_stated(lever), rules.STEPS.get(lever.lever, ""), lever.change, lever.basis, against)
@@ -159,24 +184,26 @@ class _Builder:
                 self._left_out.append(LeftOut(f"plan/{name}", f"Deploy {path}", why))
                 continue
             today, planned = plan.current.total_usd_per_month, plan.fleet.cost.total_usd_per_month
-            saving = today - planned
             levers = next((each.id for each in self._combinations if each.workload == name), "")
+            combination = Combination(f"plan/{name}", name, today, planned, ((f"plan/{name}", today - planned),))
+            if not levers:
+                combination = self._as_billed(combination, runs_today=True)
+            paid, saving = combination.paid_usd_per_month, combination.saving
             item = self._item(
                 Item(
                     id=f"plan/{name}",
                     title=f"Deploy the plan of {name}",
-                    detail=f"{today:,.2f} → {planned:,.2f} USD a month",
+                    detail=f"{paid:,.2f} → {planned:,.2f} USD a month",
                     command=f"advisor generate terraform {shlex.quote(path)} --into infra/",
                     check=f"`advisor check {shlex.quote(path)} --infra infra/` passes",
                     risk="as the plan says: `advisor explain`",
-                    saving=Saving(saving, saving, saving),
+                    saving=saving,
                     effort_hours=rules.EFFORT_HOURS[Effort.MEDIUM],
                     counted_in=levers,
                 ),
                 rules.OTHERS,
             )
             if not levers and self._is_worth_it(item):
-                combination = Combination(item.id, name, today, planned, ((item.id, saving),))
                 self._combinations.append(combination)
                 self._replace(combination.id, plan.current, plan.fleet.groups)
                 yield replace(item, counted_in=combination.id)
@@ -305,6 +332,7 @@ class _Builder:
         return item.payback_months is not None and item.payback_months > self._inputs.max_payback_months
 
     def _notes(self, items: Sequence[Item]) -> Iterator[str]:
+        yield from self._bill_notes
         if self._combinations:
             yield (
                 "the total counts the levers of a workload as one plan: "

@@ -3,14 +3,14 @@
 import datetime as dt
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain
-from advisor.reading import json_of, read_text
+from advisor.reading import OMITTED_AT_DEFAULT, json_of, read_text
 
 SCHEMA = "advisor.programme/v1"
 DAYS = 30
@@ -29,6 +29,11 @@ class Saving:
     def in_cents(self) -> "Saving":
         """Each amount rounded to cents, as it is shown: so that those of a total add up to it."""
         return Saving(round(self.usd_per_month, 2), round(self.low_usd_per_month, 2), round(self.high_usd_per_month, 2))
+
+    def at_most(self, usd_per_month: float) -> "Saving":
+        """The same, and none of its amounts above *usd_per_month*."""
+        amounts = (self.usd_per_month, self.low_usd_per_month, self.high_usd_per_month)
+        return Saving(*(min(amount, usd_per_month) for amount in amounts))
 
     def plus(self, other: "Saving") -> "Saving":
         """Sum of two savings of different money."""
@@ -82,17 +87,20 @@ class Combination:
     """``levers/WORKLOAD``, or ``plan/WORKLOAD``."""
     workload: str
     paid_usd_per_month: float
-    """Cost of today's deployment; of the plan without any lever where nothing runs."""
+    """Cost that the bill has of it; else the cost of today's deployment, or of the plan without any lever."""
     usd_per_month: float
     """Cost with every lever of it."""
     alone_usd_per_month: tuple[tuple[str, float], ...]
     """Saving of each of its items by itself, of what is paid; never more than all of them save."""
+    least_paid_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Least that may be paid, where bill and workload do not tell it; None: as much as is paid."""
 
     @property
     def saving(self) -> Saving:
-        """Difference of two plans, which have no interval."""
+        """Difference of what is paid and the plan; from the least that may be paid."""
         usd = self.paid_usd_per_month - self.usd_per_month
-        return Saving(usd, usd, usd).in_cents()
+        least = self.paid_usd_per_month if self.least_paid_usd_per_month is None else self.least_paid_usd_per_month
+        return Saving(usd, least - self.usd_per_month, usd).in_cents()
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,11 +145,9 @@ def understood(row: Mapping[str, str], catalog: Catalog) -> dict[str, str]:
     deployment = setup.deployment
     version = deployment.engine_version or "not stated"
     if one_pass(setup.model):
-        return {
-            "engine": deployment.engine,
-            "engine_version": version,
-            "compute_precision": deployment.compute_precision,
-        }
+        is_served = setup.server is not None or bool(row.get("engine"))
+        engine = {"engine": deployment.engine, "engine_version": version} if is_served else {"engine": "none is known"}
+        return engine | {"compute_precision": deployment.compute_precision}
     return {"engine": deployment.engine, "engine_version": version, "kv_precision": setup.kv_precision}
 
 

@@ -35,8 +35,16 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
         f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}\n"
     )
     rows = [(what, _ms(found), _ms(limit)) for what, found, limit in latencies]
+    if slo.real_time_factor is not None:
+        rows = [(what, value, _of_recording(limit, slo.real_time_factor)) for what, value, limit in rows]
     tables = render_table(("p95", "replayed", "target"), rows), render_table(_GROUP_COLUMNS, groups)
     return f"{head}\n{tables[0]}\n\n{tables[1]}\n"
+
+
+def _of_recording(limit: str, real_time_factor: float) -> str:
+    """Target of a transcript: a share of its recording's length, and of all of them the limit that is stated."""
+    share = f"{real_time_factor:g} × recording"
+    return share if limit == "-" else f"{share}, {limit}"
 
 
 def _ms(value: float | None) -> str:

@@ -348,7 +348,10 @@ def _kept_weights(fleet: Fleet) -> str:
 
 def _weight_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     """Weights other than the published ones, how much quality they keep, and whether several serve side by side."""
-    lossy = dict.fromkeys(_weights(group, plan.provenance.model_file) for group in fleet.groups if _is_quantised(group))
+    file = plan.provenance.model_file
+    lossy = dict.fromkeys(
+        _weights(group, file) for group in fleet.groups if _is_quantised(group) or _is_not_loaded(group, file)
+    )
     if lossy:
         yield f"Weights: {'; '.join(lossy)}."
     precisions = dict.fromkeys(group.precision for group in fleet.groups)
@@ -362,7 +365,18 @@ def _is_quantised(group: FleetGroup) -> bool:
     return bool(group.weights_scheme) or group.has_unknown_weights
 
 
+def _is_not_loaded(group: FleetGroup, file: ModelFile | None) -> bool:
+    """Whether a GGUF file was planned with an engine that is planned with other weights of the model."""
+    return file is not None and file.is_gguf and not group.engine.startswith(_SERVES_FILES)
+
+
 def _weights(group: FleetGroup, file: ModelFile | None) -> str:
+    if file is not None and _is_not_loaded(group, file) and not group.weights:
+        return (
+            f"{file.name} is GGUF, with which {group.engine} is not planned: speed and memory are those of another "
+            f"checkpoint of the same model in {group.precision}, which you have to have, and to name in `model_ids` of "
+            "the code; quality loss not known"
+        )
     if group.has_unknown_weights and file is not None and group.engine.startswith(_SERVES_FILES):
         return f"{file.name} in {group.precision}, as stated"
     ratio = group.weights_quality_ratio

@@ -5,8 +5,10 @@ from typing import NoReturn
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
+from advisor.demand.values import Unit
 from advisor.errors import InputError
-from advisor.names import normalised, suggestion
+from advisor.models.model import Model
+from advisor.names import suggestion
 from advisor.workload.scope import (
     accelerator_names,
     allows,
@@ -19,6 +21,11 @@ from advisor.workload.scope import (
 from advisor.workload.values import Workload
 
 _PLACES_SHOWN = 6
+_GGUF_HINT = (
+    "no engine is planned that answers token by token from GGUF, for llama.cpp's speed with several users at a time is "
+    'not predicted well enough (`advisor fit --engine "llama.cpp server"` says whether the file fits an accelerator). '
+    "Such a file is planned with other engines, and with a checkpoint of the same model in as many bits: "
+)
 
 
 def check_holds(workload: Workload, catalog: Catalog) -> None:
@@ -35,6 +42,31 @@ def check_holds(workload: Workload, catalog: Catalog) -> None:
         _check_sold(key, scope, workload, catalog)
     if scope.engines or scope.exclude.engines:
         _check_served(scope, workload, catalog)
+
+
+def check_engine_kind(workload: Workload, model: Model, unit: Unit, catalog: Catalog) -> None:
+    """Refuse engines of which each serves other kinds of models alone.
+
+    Args:
+        workload: as :func:`advisor.workload.scope.in_scope` gives it.
+        model: what is served.
+        unit: of its requests.
+        catalog: the engines.
+
+    Raises:
+        InputError: with the kinds that they serve, and the engines that serve this one.
+    """
+    units = {name: catalog.units_of_engine(name) for name in workload.engines}
+    if not units or any(unit in served for served in units.values()):
+        return
+    fitting = [name for name in catalog.engines if unit in catalog.units_of_engine(name)]
+    kinds = "; ".join(f"{name} for {' and '.join(sorted(served))}" for name, served in units.items())
+    is_file = not unit.is_one_pass and model.file is not None and model.file.is_gguf
+    raise InputError(
+        f"plans know {kinds}, and requests to {model.name} are of {unit} (task: {model.task})",
+        where=workload.where("engines[0]" if "engines[0]" in workload.lines else "engines"),
+        hint=f"{_GGUF_HINT if is_file else ''}name one of {', '.join(fitting)}, or take engines out",
+    )
 
 
 def _check_on_demand_base(workload: Workload) -> None:
@@ -58,7 +90,6 @@ def check_known(workload: Workload, field: str, what: str, value: str, known: Se
 def _check_names(workload: Workload, catalog: Catalog) -> None:
     """Refuse accelerators, instance types and engines to use, and anything to exclude, that nobody knows."""
     types = sorted({name for _, name in catalog.instance_types})
-    engines = {normalised(engine): engine for engine in catalog.engines}
     regions = sorted({region for provider in catalog.providers for region in catalog.regions_of(provider)})
     for prefix, stated in (("", workload), ("exclude.", workload.exclude)):
         for field, name in _each_name(workload, prefix, "accelerators", stated.accelerators):
@@ -67,7 +98,7 @@ def _check_names(workload: Workload, catalog: Catalog) -> None:
         for field, name in _each_name(workload, prefix, "instance_types", stated.instance_types):
             check_known(workload, field, "instance type", name, types)
         for field, name in _each_name(workload, prefix, "engines", stated.engines):
-            check_known(workload, field, "engine", engines.get(normalised(name), name), catalog.engines)
+            check_known(workload, field, "engine", catalog.engine_named(name), catalog.engines)
     for field, name in _each_name(workload, "exclude.", "providers", workload.exclude.providers):
         check_known(workload, field, "provider", name, catalog.providers)
     for field, name in _each_name(workload, "exclude.", "regions", workload.exclude.regions):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 
+from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.trace_columns import (
     DOCUMENT,
     DOCUMENTS,
@@ -16,7 +17,7 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Unit
 from advisor.errors import InputError
-from advisor.models.model import Model
+from advisor.models.model import Model, TextAnswer
 from advisor.units import MS_PER_SECOND
 from advisor.workload.measured_demand import Recorded
 from advisor.workload.values import DeclaredDemand, OnePassSize, Workload
@@ -62,18 +63,57 @@ Size = tuple[float, float]
 """Size of an item, and items of a request."""
 
 
+_GRAPH_OF_ROWS = (
+    "this graph takes rows of numbers: Triton would run it, and no run of such a graph is known that a predicted time "
+    "could rest on. `advisor fit` tells its size and its work"
+)
+
+
+def _unplanned(model: Model) -> str:
+    """Reason why a model is not planned, and where its size is told."""
+    is_graph = model.task == "tabular" and model.family in FORMATS
+    return _GRAPH_OF_ROWS if is_graph else _NOT_PLANNED[model.task]
+
+
+_UNPLANNED_ANSWERS: Mapping[TextAnswer, tuple[str, str]] = {
+    TextAnswer.VECTORS: (
+        "a vector for each token (late interaction, ColBERT)",
+        "an answer has tokens × numbers of a vector, for which no generated code sets a server up; vLLM has one",
+    ),
+    TextAnswer.TERMS: (
+        "weights of terms of its vocabulary (a sparse vector, SPLADE)",
+        "no generated code sets a server up for them; Text Embeddings Inference has --pooling splade",
+    ),
+}
+"""Answers that are not planned: in words, and what is known of serving them (docs.vllm.ai, late interaction models; the
+README of Text Embeddings Inference)."""
+
+
 def unit_of(model: Model, workload: Workload) -> Unit:
     """Unit of the requests to a model.
 
     Raises:
-        InputError: models of its task are not planned.
+        InputError: models of its task, or of its answers, are not planned.
     """
     unit = UNITS.get(model.task)
+    if model.answer in _UNPLANNED_ANSWERS:
+        answers, remedy = _UNPLANNED_ANSWERS[model.answer]
+        raise InputError(
+            f"{model.name} answers {answers}, and plans are made for one vector, score or set of labels a text",
+            where=workload.where("model"),
+            hint=f"{remedy}; `advisor predict` tells the texts a second of its encoder",
+        )
+    if unit is Unit.AUDIO and model.flop_per_sample is None:
+        raise InputError(
+            f"{model.name} recognises speech, and its FLOPs of a recording are not known (family: {model.family})",
+            where=workload.where("model"),
+            hint="no plan is made for it: Whisper is planned, which vLLM's transcription server runs",
+        )
     if unit is None or (unit is Unit.ROWS and model.sample_size is None):
         raise InputError(
             f"{model.name} is of a kind that no plan is made for (task: {model.task}, family: {model.family})",
             where=workload.where("model"),
-            hint=f"models of these kinds are planned: {', '.join(UNITS)}; {_NOT_PLANNED[model.task]}",
+            hint=f"models of these kinds are planned: {', '.join(UNITS)}; {_unplanned(model)}",
         )
     return unit
 
@@ -83,8 +123,16 @@ _RERANKERS = ("rerank", "cross-encoder")
 
 
 def is_reranker(model: Model) -> bool:
-    """Whether a model scores documents against a query, as its name says: its architecture is that of an embedder."""
-    return UNITS.get(model.task) is Unit.TEXTS and names_reranker(model.name)
+    """Whether a model scores documents against a query, as its file says, or its name where no file does."""
+    if UNITS.get(model.task) is not Unit.TEXTS:
+        return False
+    return model.answer is TextAnswer.SCORE or (model.answer is not TextAnswer.LABELS and names_reranker(model.name))
+
+
+def is_embedder(model: Model) -> bool:
+    """Whether a model answers a text with one vector."""
+    is_vector = model.answer in (TextAnswer.VECTOR, TextAnswer.WORDS)
+    return UNITS.get(model.task) is Unit.TEXTS and is_vector and not is_reranker(model)
 
 
 def names_reranker(name: str) -> bool:
@@ -176,7 +224,8 @@ def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Wo
         return
     if unit is Unit.TOKENS:
         reason = f"{foreign[0]} is of models that answer in one pass, and {model.name} answers token by token"
-        raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens and output_tokens")
+        seen = ", those of the images among them" if model.task == "vlm" and foreign[0] == "images" else ""
+        raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens{seen} and output_tokens")
     reason = f"{foreign[0]} is no size of a request to {model.name} (task: {model.task})"
     if foreign[0] == "output_tokens":
         reason = f"{model.name} generates no tokens: its answer comes whole (task: {model.task})"

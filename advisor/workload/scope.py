@@ -6,7 +6,6 @@ from dataclasses import replace
 from advisor.catalog import Catalog
 from advisor.catalog.values import EngineSupport, InstanceType
 from advisor.errors import InputError
-from advisor.names import normalised
 from advisor.workload.values import Workload
 
 HELD = ("providers", "regions", "accelerators", "instance_types", "engines")
@@ -139,8 +138,7 @@ def _in_catalog(key: str, names: Iterable[str], catalog: Catalog) -> tuple[str, 
 
 
 def _engine_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
-    known = {normalised(engine): engine for engine in catalog.engines}
-    return tuple(dict.fromkeys(known.get(normalised(name), name) for name in names))
+    return tuple(dict.fromkeys(catalog.engine_named(name) for name in names))
 
 
 def _regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:

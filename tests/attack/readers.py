@@ -42,7 +42,7 @@ from advisor.programme.build import Inputs as ProgrammeInputs
 from advisor.programme.build import programme_of
 from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
 from advisor.report.bill import focus, json_report, table
-from advisor.report.bill.document import read_findings
+from advisor.report.bill.document import read_audit
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, plan_page
 from advisor.report.pages.documents import page_of
@@ -113,7 +113,7 @@ def _review_text() -> str:
 
 
 def _findings(text: str, directory: Path) -> None:
-    findings = read_findings(_file(directory, "audit.json", text))
+    findings = read_audit(_file(directory, "audit.json", text)).findings
     programme_json(programme_of(ProgrammeInputs(dt.date(2026, 12, 1), 100.0, 12.0, findings)))
 
 

@@ -152,6 +152,16 @@ def test_a_missing_column_names_what_would_do(tmp_path):
     assert "completion_tokens" in caught.value.hint
 
 
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_columns_of_another_separator_are_named(tmp_path, mark, name):
+    """As spreadsheets of countries with decimal commas save them: the separator is said, not a missing column."""
+    path = tmp_path / "t.csv"
+    path.write_text(f"timestamp{mark}input_tokens{mark}output_tokens\n1{mark}2{mark}3\n")
+    with pytest.raises(InputError, match=f"separated by {name}") as caught:
+        read_trace(path)
+    assert "with commas between columns" in caught.value.hint
+
+
 def test_an_empty_file_and_a_binary_file_are_refused(tmp_path):
     """Neither an empty nor a binary file reaches the parser's own errors."""
     (tmp_path / "empty.csv").write_bytes(b"")

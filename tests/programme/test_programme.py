@@ -18,12 +18,14 @@ from advisor.cli.programme import command
 from advisor.errors import InputError
 from advisor.levers.pricing import price_levers
 from advisor.levers.values import SCHEMA, LeverSettings
+from advisor.names import normalised
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
 from advisor.plan.document import plain
+from advisor.programme.billed import BilledMonth, billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.values import PROGRAMME
-from advisor.report.bill.document import read_findings
+from advisor.report.bill.document import read_audit
 from advisor.report.bill.json_report import audit_json
 from advisor.report.levers import lever_sections
 from advisor.report.programme import programme_json, programme_sections
@@ -319,7 +321,7 @@ def audit_file(audit_document, tmp_path):
 
 def test_every_finding_of_an_audit_is_an_item_or_left_out(audit_document, audit_file):
     """A fresh audit's own file is read: its savings, bounds and resources are those of the items."""
-    findings = read_findings(audit_file())
+    findings = read_audit(audit_file()).findings
     programme = made(*findings, max_payback=1e6)
     items = {item.id: item for item in programme.items if not item.id.startswith("assess/")}
 
@@ -333,7 +335,7 @@ def test_every_finding_of_an_audit_is_an_item_or_left_out(audit_document, audit_
 def test_amounts_of_another_currency_are_refused(audit_file):
     """An audit without USD amounts is refused, with the option that converts them."""
     with pytest.raises(InputError, match="in USD a month") as refused:
-        read_findings(audit_file(usd_per_month=None))
+        read_audit(audit_file(usd_per_month=None))
 
     assert "--rate" in refused.value.hint
 
@@ -342,7 +344,7 @@ def test_amounts_of_another_currency_are_refused(audit_file):
 def test_a_document_of_other_fields_is_an_error(audit_file, changes):
     """A field of another kind is named and no traceback."""
     with pytest.raises(InputError, match="it is no audit"):
-        read_findings(audit_file(**changes))
+        read_audit(audit_file(**changes))
 
 
 def test_the_same_input_gives_the_same_bytes(run_advisor, audit_file):
@@ -396,3 +398,77 @@ def test_caches_are_measured_only_where_nothing_measured_them(report):
 
     assert name in {item.id for item in made(levers=(report,), max_payback=1e6).items}
     assert name not in {item.id for item in made(levers=(replace(report, unpriced=measured),), max_payback=1e6).items}
+
+
+def billed(usd, **by_name):
+    """A month of a bill."""
+    return BilledMonth(usd, by_name)
+
+
+def test_what_the_bill_has_of_a_workload_is_what_is_saved_of(report):
+    """Neither today's deployment at list price nor a plan: the bill minus the plan, with both numbers said."""
+    together, stated = report.together.plan.total_usd_per_month, report.paid_usd_per_month
+    name = normalised(report.workload)
+    programme = made(levers=(report,), max_payback=1e6, billed=billed(5000.0, **{name: 2000.0}))
+    (combination,) = programme.combinations
+    assert combination.saving.usd_per_month == pytest.approx(2000 - together, abs=0.01)
+    assert combination.saving.high_usd_per_month == combination.saving.usd_per_month == programme.total.usd_per_month
+    assert all(item.saving.usd_per_month <= 2000 for item in programme.items if item.counted_in)
+    assert max(saved for _, saved in combination.alone_usd_per_month) <= combination.saving.usd_per_month + 0.01
+    (note,) = (note for note in programme.notes if note.startswith("the bill has"))
+    assert "2,000.00 USD a month" in note
+    assert f"{stated:,.2f} USD a month" in note
+    same = made(levers=(report,), billed=billed(9000.0, **{name: stated}))
+    assert not any("bill" in note for note in same.notes)
+
+
+def test_savings_of_a_plan_that_nobody_pays_are_no_more_than_the_bill(report):
+    """Where nothing is said to run and no tag names the workload, the bill is the most, and nothing the least."""
+    without = replace(report.without, total_usd_per_month=12_000.0)
+    hypothetical = replace(report, current=None, without=without)
+    assert made(levers=(hypothetical,)).total.usd_per_month > 9000
+    programme = made(levers=(hypothetical,), billed=billed(9000.0))
+    together = report.together.plan.total_usd_per_month
+    assert programme.total.usd_per_month == pytest.approx(9000 - together, abs=0.01)
+    assert (programme.total.low_usd_per_month, programme.total.high_usd_per_month) == (
+        0.0,
+        programme.total.usd_per_month,
+    )
+    (note,) = (note for note in programme.notes if note.startswith("no tag and no endpoint"))
+    assert "12,000.00" in note
+    assert "9,000.00" in note
+    too_little = made(levers=(hypothetical,), billed=billed(50.0))
+    assert not too_little.combinations
+    assert "50.00 that are paid" in too_little.left_out[0].why
+
+
+@given(st.floats(0, 1e5), st.floats(0, 1e5), st.floats(0, 1e5))
+def test_no_more_is_promised_than_is_billed(of_one, whole, first, second):
+    """Of two workloads and a finding."""
+    levers = tuple(replace(of_one, workload=name) for name in ("a", "b"))
+    month = billed(whole, a=min(first, whole), b=min(second, whole))
+    programme = made(finding(usd=5000.0), levers=levers, max_payback=1e9, billed=month)
+    assert programme.total.usd_per_month <= whole + 0.01
+    assert programme.total.low_usd_per_month <= programme.total.usd_per_month <= programme.total.high_usd_per_month
+
+
+@pytest.fixture(scope="module")
+def of_one(priced):
+    """The levers, for generated cases."""
+    return priced[0]
+
+
+def test_a_bill_is_read_with_its_tags(tmp_path):
+    """A month of 730 hours of each tag's value; none of a bill without a period, or in another currency."""
+    start = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+    charges = [
+        Charge(resource="i-1", at=start + dt.timedelta(hours=hour), tags={"team": "Chat-Bot"}) for hour in range(10)
+    ]
+    bill = write_focus(tmp_path / "bill.csv", charges)
+    with audited(AuditInputs((str(bill),))) as opened:
+        month = billed_month(opened.audit)
+    assert month.usd_per_month == pytest.approx(730)
+    assert month.of("chat-bot") == pytest.approx(730)
+    assert month.of("other") is None
+    euros = replace(opened.audit, bill=replace(opened.audit.bill, currency="EUR"))
+    assert billed_month(euros) is None

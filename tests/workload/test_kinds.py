@@ -134,6 +134,15 @@ def test_requests_that_metrics_count_have_the_size_of_their_model(tmp_path):
         counted_size(find_model(CHAT), Recorded(rows=40), workload)
 
 
+def test_images_of_a_model_that_sees_are_tokens_of_its_prompt(tmp_path):
+    """The hint says where they belong; of a model that does not see there are none."""
+    for model, told in (("Qwen/Qwen2.5-VL-7B-Instruct", "those of the images among them"), (CHAT, "input_tokens and")):
+        workload = read(tmp_path, model, "input_tokens: 800, output_tokens: 9, images: {count: 2}")
+        with pytest.raises(InputError, match="images is of models that answer in one pass") as refused:
+            declared_size(workload.demand, find_model(model), workload)
+        assert told in refused.value.hint
+
+
 def test_a_reranker_is_told_by_its_name():
     """Rerankers have the architecture of embedders."""
     assert is_reranker(find_model(RERANKER))

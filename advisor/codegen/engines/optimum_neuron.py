@@ -159,7 +159,8 @@ def _task(request: Request) -> str:
     """Task of the toolkit's pipeline."""
     if request.demand.unit is Unit.IMAGES:
         return "image-classification"
-    return "text-classification" if names_reranker(request.model) else "feature-extraction"
+    is_scored = request.demand.is_scored or names_reranker(request.model)
+    return "text-classification" if is_scored else "feature-extraction"
 
 
 def _needed(request: Request, task: str) -> str:

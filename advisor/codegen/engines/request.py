@@ -10,7 +10,7 @@ from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Platform, Serves
 from advisor.demand.values import Unit
 from advisor.errors import InputError
-from advisor.models.model import ModelFile, ModelInput
+from advisor.models.model import ModelFile, ModelInput, TextAnswer
 from advisor.plan.unit_words import unit_of
 
 SERVED_NAME = "--served-model-name="
@@ -38,6 +38,8 @@ class Demanded:
     """Name of the workload."""
     file: ModelFile | None = None
     """File that the model was read from, where its digest is known; None: a model of the hub, or too large a file."""
+    is_scored: bool = False
+    """The answer to a text is a score, or one for each label, as the model's configuration says."""
 
 
 def demanded(
@@ -61,7 +63,9 @@ def demanded(
     name = str(workload.get("name", ""))
     is_served = file is not None and (unit is Unit.ROWS or file.name.endswith(_SERVED_ENDINGS))
     known = file if file is not None and file.sha256 and is_served else None
-    return Demanded(unit, items["mean"], math.ceil(items["max"]), size["mean"], cached, inputs, name, known)
+    is_scored = workload.get("model_answer") in (TextAnswer.SCORE, TextAnswer.LABELS)
+    most = math.ceil(items["max"])
+    return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, known, is_scored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.config import is_known_type, model_from_config, read_config_values
+from advisor.models.files.adapters import refuse_adapter
+from advisor.models.files.answers import text_answer
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.gguf import MAGIC
 from advisor.models.files.gguf_model import gguf_model
@@ -31,6 +33,9 @@ from advisor.models.networks.work import Work
 from advisor.reading import read_json, read_text
 
 _CONFIG = "config.json"
+_TEXT_TASKS = ("encoder", "embedding")
+_CATBOOST = b"CBM1"
+"""First bytes of CatBoost's binary format."""
 _MOST_DIGESTED_BYTES = 2**29
 """Size of a file whose digest is told: a second to read. Of larger weights headers alone are read."""
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".h5")
@@ -58,6 +63,7 @@ def model_at(path: Path) -> Model:
     Raises:
         InputError: it cannot be read, is of no known format, or is one that runs code when it is loaded.
     """
+    refuse_adapter(path)
     file = _in_folder(path) if path.is_dir() else path
     if file is None:
         raise InputError("there is no model in the folder", where=str(path), hint=_HINT)
@@ -110,9 +116,21 @@ def _model_of(file: Path, name: str) -> Model:
     _refuse_code(file, start)
     kind = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), file.suffix)
     read = _READERS.get(file.suffix) or _READERS.get(kind)
+    if start == _CATBOOST:
+        raise _catboost(file)
     if read is None:
         raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
     return read(file, name)
+
+
+def _catboost(file: Path) -> InputError:
+    """Error of CatBoost's own formats, with those that are read."""
+    return InputError(
+        "CatBoost's own formats are not read",
+        where=str(file),
+        hint="trees are planned from XGBoost's JSON or UBJSON and from LightGBM's text; of CatBoost's export to ONNX "
+        "(save_model with format='onnx') size and work are told, and no plan is made: no server here loads its trees",
+    )
 
 
 def _first_bytes(file: Path) -> bytes:
@@ -166,6 +184,8 @@ def _json_model(file: Path, name: str) -> Model:
         raise InputError("a JSON object is expected", where=str(file), hint=_HINT)
     if "learner" in values:
         return _forest_model(xgboost_forest(values, str(file)), "xgboost", file, name)
+    if "oblivious_trees" in values or "features_info" in values:
+        raise _catboost(file)
     if file.name == INDEX:
         return pipeline_model(file.parent, name)
     if isinstance(values.get("_class_name"), str):
@@ -178,9 +198,13 @@ def _configured(file: Path, name: str) -> Model:
     values = read_config_values(file)
     tensors = () if "quantization_config" in values else stored_tensors(file.parent)
     if tensors and not is_known_type(values):
-        return estimated_model(tensors, values, name, str(file))
-    model = model_from_config(values, name=name, where=str(file))
-    return replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
+        model = estimated_model(tensors, values, name, str(file))
+    else:
+        model = model_from_config(values, name=name, where=str(file))
+        model = replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
+    if model.task not in _TEXT_TASKS:
+        return model
+    return replace(model, answer=text_answer(values, tensors, file.parent, name))
 
 
 def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:

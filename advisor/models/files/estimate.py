@@ -29,6 +29,8 @@ _KEYS = re.compile(r"(k_proj|key|attn_k|\bwk|k_lin)\.\w*weight$")
 _VALUES = re.compile(r"(v_proj|value|attn_v|\bwv|v_lin)\.\w*weight$")
 _FUSED = re.compile(r"(qkv|qkv_proj|query_key_value|c_attn|attn_qkv|Wqkv)\.\w*weight$")
 _EXPERTS = re.compile(r"experts?[._](\d{1,6})[._]|_exps\.|experts\.\w+$")
+_SPEECH = ("ForCTC", "RNNT", "TDT", "Transducer", "SpeechSeq2Seq", "Speech2Text")
+"""Parts of the names of classes that recognise speech."""
 _COPIED = (
     "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "sliding_window", "num_experts_per_tok",
     "tie_word_embeddings",
@@ -57,6 +59,8 @@ def estimated_model(tensors: Sequence[Tensor], config: Mapping[str, Any], name: 
     model = replace(
         model, family=family, task=task, estimate_factor=ESTIMATE_FACTOR, source="estimated from tensor shapes"
     )
+    if task == "asr":
+        return replace(model, sample="not known: strides of audio stand in no tensor")
     if task != "vision":
         return model
     positions = _longest(tensors, _POSITIONS, -2)
@@ -70,6 +74,8 @@ def estimated_model(tensors: Sequence[Tensor], config: Mapping[str, Any], name: 
 def _task(tensors: Sequence[Tensor], config: Mapping[str, Any]) -> str:
     """Kind of the model, from the class that the configuration names, else from its tensors."""
     classes = " ".join(map(str, ConfigFields(config, "").items("architectures")))
+    if any(word in classes for word in _SPEECH):
+        return "asr"
     if any(word in classes for word in ("CausalLM", "LMHead", "ConditionalGeneration")):
         return "llm"
     if "Image" in classes or "Vision" in classes or "ObjectDetection" in classes:

@@ -34,6 +34,10 @@ from advisor.units import MS_PER_SECOND, milliseconds
 from advisor.workload.values import Slo
 
 P95_LATE = 0.05
+_COUNTED = (
+    "`advisor catalog models` lists the models that are known by name; of others FLOPs are counted from an ONNX file "
+    "whose first axis alone is free"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +208,7 @@ def check_known(requirements: Requirements) -> None:
         raise InputError(
             f"the FLOPs of one of the {demand.unit} that {model.name} is sent are not known{told}",
             where=workload.where("model"),
-            hint=remedy
-            or "name a model of models.csv with flop_per_sample; of speech and diffusion its family has to be in "
-            "usual_samples.csv too",
+            hint=remedy or _COUNTED,
         )
 
 

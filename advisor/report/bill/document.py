@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from advisor.audit.values import HOST_PARTS, KINDS, PARTS, SCHEMA, Audit, Finding
+from advisor.audit.values import HOST_PARTS, KINDS, PARTS, SCHEMA, Audit
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain
 from advisor.reading import json_of, read_text
@@ -47,8 +47,8 @@ def audit_from_json(text: str, where: str = "audit") -> Audit:
         raise InputError(f"it is no audit of this version ({str(error)[:80]})", where=where, hint=_HINT) from error
 
 
-def read_findings(path: Path) -> tuple[Finding, ...]:
-    """Findings of an audit's file, in USD a month.
+def read_audit(path: Path) -> Audit:
+    """The audit of a file, with findings in USD a month.
 
     Raises:
         InputError: the file cannot be read, is no audit, or has amounts in another currency or without a period.
@@ -60,7 +60,7 @@ def read_findings(path: Path) -> tuple[Finding, ...]:
             where=str(path),
             hint="repeat it with --rate, such as --rate EUR=1.08, or of a bill whose rows state begin and end",
         )
-    return tuple(audit.findings)
+    return audit
 
 
 def _refuse_beyond(value: Any) -> None:  # noqa: ANN401 - any JSON value

@@ -220,6 +220,8 @@ def test_the_toolkit_on_neuron_is_told_the_task_and_given_a_compiled_model(model
     assert ("--sequence_length 512" in made.checkpoint.needed) == (unit is Unit.TEXTS)
     assert made.device_arguments == tuple(f"--device=/dev/neuron{chip}" for chip in range(6))
     assert Engine.OPTIMUM_NEURON not in METRICS
+    by_file = container_of(option, "team-model", platform, Wanted(), Demanded(Unit.TEXTS, is_scored=True))
+    assert by_file.environment["HF_TASK"] == "text-classification"
 
 
 def test_the_toolkit_reads_a_model_of_the_hub_or_of_a_folder(tmp_path):

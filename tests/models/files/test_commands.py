@@ -11,10 +11,13 @@ from click.testing import CliRunner
 from advisor.catalog import load_catalog
 from advisor.cli.fit import command as fit
 from advisor.cli.predict import command as predict_command
+from advisor.errors import InputError
+from advisor.models import find_model
 from advisor.performance.predictions import predict
 from advisor.performance.questions import SCENARIOS, Questions
 from advisor.performance.setups import Setup, resolve
 from advisor.performance.values import Scenario
+from advisor.questions.predict import understood
 
 MADE = Path(__file__).parent / "made"
 COUNTED = json.loads((MADE / "counted.json").read_text(encoding="utf-8"))
@@ -83,3 +86,19 @@ def test_estimated_models_have_wider_intervals(name):
     assert answers.value[quantity][0] == answers.value[quantity][1] > 0
     assert answers.low[quantity][0] / answers.low[quantity][1] == pytest.approx(1.3)
     assert answers.high[quantity][1] / answers.high[quantity][0] == pytest.approx(1.3)
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.cbm", b"CBM1\xb0G"), ("a.json", b'{"oblivious_trees": []}')])
+def test_formats_of_catboost_are_named_with_what_is_read(tmp_path, name, content):
+    """Its binary one and its JSON, which is no configuration of a network."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="CatBoost's own formats are not read") as refused:
+        find_model(str(tmp_path / name))
+    assert "LightGBM's text" in refused.value.hint
+
+
+def test_no_engine_is_named_where_none_serves():
+    """A forest in ONNX is served by none that is known; an engine that is asked for is named."""
+    row = {"model": str(MADE / "forest.onnx"), "accelerator": "T4"}
+    assert understood(row, load_catalog())["engine"] == "none is known"
+    assert understood(row | {"engine": "vLLM"}, load_catalog())["engine"] == "vLLM"

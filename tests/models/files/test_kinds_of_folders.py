@@ -1,0 +1,127 @@
+"""Kinds of models by what lies in their folder, and folders that hold none that is planned."""
+
+import json
+import struct
+
+import pytest
+
+from advisor.demand.values import Unit
+from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.models.model import TextAnswer
+from advisor.performance.transfer import BYTES_PER_LABELS, _text_bytes
+from advisor.workload.document import read_workload
+from advisor.workload.kinds import is_embedder, is_reranker, unit_of
+
+BERT = {
+    "model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "intermediate_size": 3072, "max_position_embeddings": 512, "vocab_size": 30522, "type_vocab_size": 2,
+}  # fmt: skip
+ONE = {"id2label": {"0": "LABEL_0"}}
+THREE = {"id2label": {"0": "a", "1": "b", "2": "c"}}
+SPARSE = [{"idx": 1, "type": "sentence_transformers.sparse_encoder.models.SpladePooling"}]
+DENSE = [{"idx": 1, "type": "sentence_transformers.models.Pooling"}]
+
+
+def write_weights(path, shapes):
+    """Safetensors of these tensors in bf16, with empty data."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size = 2
+        for side in shape:
+            size *= side
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+
+
+def folder(tmp_path, name="team-model", config=None, modules=None, shapes=None):
+    """A folder with such files."""
+    path = tmp_path / name
+    path.mkdir()
+    if config is not None:
+        (path / "config.json").write_text(json.dumps(config))
+    if modules is not None:
+        (path / "modules.json").write_text(json.dumps(modules))
+    if shapes:
+        write_weights(path / "model.safetensors", shapes)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "files", "answer"),
+    [
+        ("a", {"architectures": ["BertModel"]}, {}, TextAnswer.VECTOR),
+        ("a", {"architectures": ["HF_ColBERT"]}, {}, TextAnswer.VECTORS),
+        ("a", {}, {"shapes": {"bert.x.weight": (8, 8), "linear.weight": (128, 768)}}, TextAnswer.VECTORS),
+        ("a", {}, {"modules": [{"type": "pylate.models.Dense.Dense"}]}, TextAnswer.VECTORS),
+        ("a", {"architectures": ["BertForMaskedLM"]}, {"modules": SPARSE}, TextAnswer.TERMS),
+        ("my-splade", {"architectures": ["BertForMaskedLM"]}, {}, TextAnswer.TERMS),
+        ("a", {"architectures": ["BertForMaskedLM"]}, {}, TextAnswer.WORDS),
+        ("a", {"architectures": ["BertForMaskedLM"]}, {"modules": DENSE}, TextAnswer.VECTOR),
+        ("a", {"architectures": ["BertForSequenceClassification"], **ONE}, {}, TextAnswer.SCORE),
+        ("a", {"architectures": ["BertForSequenceClassification"], "num_labels": 1}, {}, TextAnswer.SCORE),
+        ("a-reranker", {"architectures": ["BertForSequenceClassification"], **THREE}, {}, TextAnswer.LABELS),
+    ],
+)
+def test_what_an_encoder_answers_is_told_by_its_folder(tmp_path, name, config, files, answer):
+    """Class, labels, modules and projection; the name of the folder alone says that of a sparse encoder."""
+    model = find_model(str(folder(tmp_path, name, BERT | config, **files)))
+    assert model.answer is answer
+    assert is_reranker(model) is (answer is TextAnswer.SCORE)
+    assert is_embedder(model) is (answer in (TextAnswer.VECTOR, TextAnswer.WORDS))
+    if answer is TextAnswer.LABELS:
+        assert _text_bytes(model) == BYTES_PER_LABELS
+
+
+def planned_unit(tmp_path, path):
+    """Unit of a workload of a model."""
+    file = tmp_path / "workload.yaml"
+    declared = "declared: {requests_per_second: 5, input_tokens: 100}"
+    file.write_text(f"name: a\nmodel: {path}\nslo: {{latency_p95: 1s}}\ndemand: {{{declared}}}\n")
+    return unit_of(find_model(str(path)), read_workload(file))
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "message"),
+    [
+        ({"architectures": ["HF_ColBERT"]}, "a", "a vector for each token"),
+        ({"architectures": ["BertForMaskedLM"]}, "splade", "a sparse vector"),
+    ],
+)
+def test_answers_that_are_no_single_vector_are_not_planned_as_one(tmp_path, config, name, message):
+    """With the servers that give them; size and speed of the encoder are told all the same."""
+    path = folder(tmp_path, name, BERT | config)
+    with pytest.raises(InputError, match=message) as refused:
+        planned_unit(tmp_path, path)
+    assert "advisor predict" in refused.value.hint
+    assert planned_unit(tmp_path, folder(tmp_path, "dense", BERT)) is Unit.TEXTS
+
+
+def test_a_recogniser_of_speech_is_no_encoder_of_texts(tmp_path):
+    """Of an architecture that is estimated from its tensors: its class names the kind."""
+    config = {"architectures": ["ParakeetForCTC"], "model_type": "parakeet_ctc", "vocab_size": 1025}
+    path = folder(tmp_path, config=config, shapes={"encoder.layers.0.self_attn.q_proj.weight": (1024, 1024)})
+    assert find_model(str(path)).task == "asr"
+    with pytest.raises(InputError, match="recognises speech") as refused:
+        planned_unit(tmp_path, path)
+    assert "Whisper" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "adapter_model.safetensors"])
+def test_an_adapter_is_no_model(tmp_path, name):
+    """Its base is named, and the memory that the adapter takes beside it."""
+    path = folder(tmp_path)
+    adapter = {"base_model_name_or_path": "meta-llama/Llama-3.1-8B-Instruct", "peft_type": "LORA", "r": 16}
+    (path / "adapter_config.json").write_text(json.dumps(adapter))
+    write_weights(path / "adapter_model.safetensors", {"q_proj.lora_A.weight": (1000, 1000)})
+    with pytest.raises(InputError, match=r"an adapter \(LORA\) of meta-llama/Llama-3\.1-8B-Instruct") as refused:
+        find_model(str(path / name if name else path))
+    assert "plan its base, model: meta-llama/Llama-3.1-8B-Instruct" in refused.value.hint
+    assert "1,000,000 parameters take 2 MB" in refused.value.hint
+    (path / "config.json").write_text(json.dumps(BERT))
+    if not name:
+        assert find_model(str(path)).task == "encoder"
