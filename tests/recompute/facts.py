@@ -121,6 +121,21 @@ def refused(provider, instance_type, purchase):
     )
 
 
+def target(provider, instance_type):
+    """What runs a machine unless another target is asked for."""
+    for row in rows("machine_support"):
+        if row["provider"] == provider and not row["purchases"] and re.fullmatch(row["pattern"], instance_type):
+            return row["target"]
+    return ""
+
+
+def lacks(engine, trait):
+    """Whether the table of limits says that an engine has none of something."""
+    return any(
+        (row["subject"], row["limit"], row["value"]) == (engine, trait, "none") for row in rows("deployment_limits")
+    )
+
+
 def label(line):
     """Name of a commitment in a plan."""
     return f"{line['instrument']}, {line['term_years']} y, {line['payment'].replace('_', ' ')}"
