@@ -65,6 +65,10 @@ _TITLES = {
 }
 _OF_CACHE = "cache_"
 """Prefix of items that are the same resource as those of the fleet, and come with its response cache."""
+_BALANCER_ITEMS = (
+    "load_balancer", "load_balancer_capacity", "load_balancer_data", "load_balancer_proxy", "entrance", "entrance_disk",
+)  # fmt: skip
+"""Items of what passes requests on to hosts; before nodes of a cluster stands what its owner puts there."""
 CACHE_ITEMS = ("response_cache", "private_endpoint", "cache_alarm", "cache_log_alarm")
 """Items of a response cache: its nodes and what comes with them."""
 
@@ -100,6 +104,11 @@ class StandingCharge:
 def cache_usd_per_month(charges: Iterable[StandingCharge]) -> float:
     """USD a month of a response cache among standing charges, as far as prices are known, to the cent."""
     return round(sum(charge.usd_per_month or 0.0 for charge in charges if charge.item in CACHE_ITEMS), 2)
+
+
+def balancers_usd_per_month(charges: Iterable[StandingCharge]) -> float:
+    """USD a month of load balancers and entrances among standing charges, as far as prices are known, to the cent."""
+    return round(sum(charge.usd_per_month or 0.0 for charge in charges if charge.item in _BALANCER_ITEMS), 2)
 
 
 class Further(NamedTuple):
