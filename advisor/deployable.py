@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from advisor.catalog import Catalog
 from advisor.catalog.deployment import GENERATED
 from advisor.catalog.processors import CPU
+from advisor.catalog.releases import version_of
 from advisor.catalog.values import InstanceType
 
 CHECKPOINT_MARGIN = 1.2
@@ -118,9 +119,19 @@ def deployable(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Sh
     return found or shortfall(setup, catalog) or purchase_shortfall(setup, purchase, region, catalog)
 
 
-def speaks_https(engine: str, catalog: Catalog) -> bool:
-    """Whether an engine, as engine_support.csv or engines.csv names it, encrypts connections by itself."""
-    return catalog.deployment.words(engine, "https") != _NONE
+def speaks_https(engine: str, release: str, catalog: Catalog) -> bool:
+    """Whether a release of an engine encrypts connections by itself.
+
+    Args:
+        engine: as engine_support.csv or engines.csv names it.
+        release: "" for the newest.
+        catalog: limits of engines.
+    """
+    known = catalog.deployment.words(engine, "https")
+    if not known or known == _NONE:
+        return not known
+    first, own = version_of(known[0]), version_of(release)
+    return first is None or own is None or own >= first
 
 
 def logs_requests(engine: str, catalog: Catalog) -> bool:

@@ -28,6 +28,7 @@ from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
 from advisor.plan.digests import digest
 from advisor.plan.document import plan_document
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.scaling_values import while_replaced
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.unit_words import unit_of
@@ -234,7 +235,7 @@ def _budget(plan: Plan, choice: Choice) -> Budget:
     return Budget(
         _usd_per_month(plan, choice),
         holds_entrances=any(charge.item.endswith("entrance") for charge in standing),
-        entrances_usd=balancers_usd_per_month(standing) if choice.option is None else 0.0,
+        entrances_usd=balancers_usd_per_month(standing) if choice.option is None and _is_whole(plan.fleet) else 0.0,
         most_usd_per_month=plan.workload["limits"]["max_usd_per_month"],
     )
 
@@ -243,12 +244,14 @@ def _usd_per_month(plan: Plan, choice: Choice) -> float:
     """The plan's total; of a fleet over several clouds or services, this part's compute at the hours of the week."""
     if choice.option is not None:
         return choice.option.cost.total_usd_per_month
-    if (
-        plan.fleet is not None
-        and len({(group.provider, service_of(group.purchase)) for group in plan.fleet.groups}) == 1
-    ):
+    if plan.fleet is not None and _is_whole(plan.fleet):
         return plan.fleet.cost.total_usd_per_month
     return round(sum(_monthly(member) for member in choice.members), 2)
+
+
+def _is_whole(fleet: Fleet | None) -> bool:
+    """Whether one stack deploys all of a fleet, which is on one cloud and paid to no service beside its machines."""
+    return fleet is not None and len({(group.provider, service_of(group.purchase)) for group in fleet.groups}) == 1
 
 
 def _monthly(member: Member) -> float:

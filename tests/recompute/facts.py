@@ -136,6 +136,15 @@ def lacks(engine, trait):
     )
 
 
+def speaks_https(engine, release):
+    """Whether a release of an engine encrypts connections: from the one that the table of limits names, if it names any."""
+    first = [row["value"] for row in rows("deployment_limits") if (row["subject"], row["limit"]) == (engine, "https")]
+    if not first or first == ["none"]:
+        return not first
+    numbers, least = (tuple(map(int, re.findall(r"\d+", text))) for text in (release, first[0]))
+    return not numbers or numbers >= least
+
+
 def label(line):
     """Name of a commitment in a plan."""
     return f"{line['instrument']}, {line['term_years']} y, {line['payment'].replace('_', ' ')}"

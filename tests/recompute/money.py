@@ -17,6 +17,7 @@ from recompute.facts import (
     refused,
     rows,
     service_usd,
+    speaks_https,
     start_fact,
     target,
     term_years,
@@ -99,7 +100,7 @@ def is_node(layout):
     """Whether code starts it in a cluster: at Google and Azure, where hosts answer by HTTPS or not at all."""
     of_cluster = {"gcp": "gke", "azure": "aks"}.get(layout["provider"])
     paid_by_machine = layout["purchase"] not in ("managed", "serverless")
-    plain = lacks(layout["engine"], "https")
+    plain = not speaks_https(layout["engine"], layout["engine_version"])
     return bool(
         of_cluster and paid_by_machine and (plain or target(layout["provider"], layout["instance_type"]) == of_cluster)
     )

@@ -203,7 +203,10 @@ def _pool(
     cold = supply.cold_starts[at]
     start_usd = places.start_usd(offer, download_gb(candidate, supply.catalog.cold_start))
     on_nodes = needs_cluster(
-        offer.provider, offer.instance_type, supply.catalog, https=speaks_https(candidate.engine, supply.catalog)
+        offer.provider,
+        offer.instance_type,
+        supply.catalog,
+        https=speaks_https(candidate.engine, candidate.engine_version, supply.catalog),
     )
     disks = [boot_disk_gib(candidate, tariff.paid, on_nodes=on_nodes) for tariff in tariffs]
     hosted = [places.hosted(tariff, offer, gib) for tariff, gib in zip(tariffs, disks, strict=True)]
