@@ -147,6 +147,8 @@ def test_a_target_of_pods_says_that_the_plan_prices_load_balancers(plans):
 
 def generated_as_planned(plan):
     """Stacks of machines of a fleet, with the target that each has by default; none where that refuses it."""
+    if plan.fleet is None or not plan.fleet.groups:
+        return []
     try:
         stacks = stacks_of(plan, of_fleet(plan.fleet), Wanted())
         return [
@@ -158,22 +160,24 @@ def generated_as_planned(plan):
         return []
 
 
-@pytest.mark.parametrize("name", sorted(SCENARIOS))
-def test_plan_and_code_agree_on_what_needs_a_cluster(name):
+def test_plan_and_code_agree_on_what_needs_a_cluster():
     """Engines speak HTTPS as the table of limits says, and the default target follows from that and the machines."""
-    plan = SCENARIOS[name]().plan
-    catalog = load_catalog()
-    generated = generated_as_planned(plan) if plan.fleet is not None and plan.fleet.groups else []
-    if not generated:
-        pytest.skip("no fleet that is generated as it is planned")
-    engines = {
-        (group.provider, group.region, group.instance_type): (group.engine, group.engine_version)
-        for group in plan.fleet.groups
-    }
-    for stack, target in generated:
-        needed = set()
-        for group in stack.groups:
-            https = speaks_https(*engines[stack.provider, group.region, group.instance_type], catalog)
-            assert https is (stack.backend_of(group).container.tls_options is not None)
-            needed.add(needs_cluster(stack.provider, group.instance_type, catalog, https=https))
-        assert target.is_cluster is (any(needed) or stack.provider not in ("aws", "gcp", "azure")), target.name
+    catalog, targets = load_catalog(), set()
+    for name, scenario in SCENARIOS.items():
+        plan = scenario().plan
+        for stack, target in generated_as_planned(plan):
+            needed = set()
+            for group in stack.groups:
+                planned = next(
+                    own
+                    for own in plan.fleet.groups
+                    if (own.provider, own.region, own.instance_type)
+                    == (stack.provider, group.region, group.instance_type)
+                )
+                https = speaks_https(planned.engine, planned.engine_version, catalog)
+                assert https is (stack.backend_of(group).container.tls_options is not None), name
+                needed.add(needs_cluster(stack.provider, group.instance_type, catalog, https=https))
+            assert target.is_cluster is (any(needed) or stack.provider not in ("aws", "gcp", "azure")), name
+            targets.add(target.name)
+
+    assert targets >= {"ec2", "mig", "vm-scale-set", "gke", "aks", "kubernetes"}
