@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from advisor.catalog import Catalog
 from advisor.catalog.deployment import GENERATED
 from advisor.catalog.processors import CPU
+from advisor.catalog.releases import version_of
 from advisor.catalog.values import InstanceType
 
 CHECKPOINT_MARGIN = 1.2
@@ -23,8 +24,13 @@ MANAGED = "managed"
 SERVERLESS = "serverless"
 SAGEMAKER = "sagemaker"
 """The target of what is paid as managed."""
+CLUSTERS = {"gcp": "gke", "azure": "aks"}
+"""Targets on clusters of providers whose load balancers reach hosts over HTTPS alone; AWS's reach plain HTTP too."""
+_RESTING_ON_CLUSTERS = ("gcp",)
+"""Providers whose groups of hosts keep an instance at all hours, so that batch work between whose runs nothing runs
+is for nodes of a cluster."""
 _ARM = "arm64"
-_NO_MANAGED = ("none",)
+_NONE = ("none",)
 CONTAINER_ENGINE_GIB = 6
 """Memory of the engine in a container whose files lie in memory too: an estimate."""
 _START_SECONDS = 900
@@ -113,6 +119,44 @@ def deployable(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Sh
     machine = catalog.instance_types.get((setup.provider, setup.instance_type))
     found = None if machine is None else machine_shortfall(machine, catalog)
     return found or shortfall(setup, catalog) or purchase_shortfall(setup, purchase, region, catalog)
+
+
+def speaks_https(engine: str, release: str, catalog: Catalog) -> bool:
+    """Whether a release of an engine encrypts connections by itself.
+
+    Args:
+        engine: as engine_support.csv or engines.csv names it.
+        release: "" for the newest.
+        catalog: limits of engines.
+    """
+    known = catalog.deployment.words(engine, "https")
+    if not known or known == _NONE:
+        return not known
+    first, own = version_of(known[0]), version_of(release)
+    return first is None or own is None or own >= first
+
+
+def logs_requests(engine: str, catalog: Catalog) -> bool:
+    """Whether an engine writes a line for each request, as code starts it."""
+    return catalog.deployment.words(engine, "request_log") != _NONE
+
+
+def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https: bool) -> bool:
+    """Whether code runs a machine as a node of a cluster unless a target is asked for, since no host serves there so.
+
+    Args:
+        provider: who sells it.
+        instance_type: name of the machine.
+        catalog: targets of machines.
+        https: whether its engine speaks HTTPS; see :func:`speaks_https`.
+    """
+    cluster = CLUSTERS.get(provider, "")
+    return bool(cluster) and (not https or catalog.deployment.target(provider, instance_type) == cluster)
+
+
+def rests_on_cluster(provider: str) -> bool:
+    """Whether code starts machines that stop between the runs of batch work as nodes of a cluster."""
+    return provider in _RESTING_ON_CLUSTERS
 
 
 def service_of(purchase: str) -> str:
@@ -247,7 +291,7 @@ def _managed(setup: Setup, region: str, catalog: Catalog) -> Shortfall | None:
         return Shortfall("no_image", "registries", 1, 0, reason)
     served = catalog.deployment.words(setup.engine, "managed_accelerators")
     if served and setup.accelerator not in served:
-        known = "no accelerator" if served == _NO_MANAGED else ", ".join(served)
+        known = "no accelerator" if served == _NONE else ", ".join(served)
         reason = f"the image of {setup.engine} for SageMaker serves on {known}"
         return Shortfall("no_image", "accelerator", setup.accelerator, known, reason)
     return _start_within(setup, SAGEMAKER, catalog)

@@ -10,7 +10,7 @@ from advisor.checks.prices import usd_today
 from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.values import Demand
 from advisor.demand_sources import as_demanded, measure_demand
-from advisor.errors import InputError, NothingFeasible
+from advisor.errors import NothingFeasible
 from advisor.pipeline import plan_question
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.refusal import is_refused, refusal_words

@@ -19,6 +19,7 @@ from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
+from advisor.cost.services import COMPILED_GIB, SCRATCH_GIB, replica_disk_gib
 
 GROUP_LABEL = "inference/group"
 """Label of the pods of a group, with its key as the value."""
@@ -42,9 +43,6 @@ _CORES_SHARE = 0.75
 _PROCESSORS_TAINT = "inference/processors"
 _MEMORY_GIB = 4
 """Requested for each accelerator: a quarter of what the smallest accelerated instances have."""
-_COMPILED_GIB = 8
-"""What engines compile, and chunks of downloads, beside the weights."""
-_SCRATCH_GIB = 8
 _PROBE_SECONDS = 10
 _SCHEDULING_SECONDS = 600
 """What a rollout may wait for a node beyond the start of a replica."""
@@ -192,11 +190,7 @@ def node_pool_name(stack: Stack, group: ComputeGroup) -> str:
 
 def node_volume_gib(group: ComputeGroup) -> int:
     """Root volume of a node, on which each replica keeps weights of its own."""
-    return group.root_volume_gib + (group.replicas_per_instance - 1) * _disk_gib(group)
-
-
-def _disk_gib(group: ComputeGroup) -> int:
-    return group.checkpoint_gib + _COMPILED_GIB + _SCRATCH_GIB
+    return group.root_volume_gib + (group.replicas_per_instance - 1) * replica_disk_gib(group.checkpoint_gib)
 
 
 def fewest_replicas(stack: Stack, group: ComputeGroup) -> int:
@@ -246,7 +240,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
             "google_ranges": _GOOGLE_RANGES,
             "group_label": GROUP_LABEL,
             "is_restricted": not any(one.device.needs_root for one in served),
-            "scratch_gib": _SCRATCH_GIB,
+            "scratch_gib": SCRATCH_GIB,
             "probe_seconds": _PROBE_SECONDS,
             "grace_seconds": stack.load_balancer.drain_seconds + _GRACE_SECONDS,
         }
@@ -312,8 +306,8 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         cores=_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),
         memory_gib=_MEMORY_GIB * accelerators + (0 if device.resource else group.checkpoint_gib),
         shared_memory_gib=_SHARED_MEMORY_GIB * accelerators,
-        cache_gib=group.checkpoint_gib + _COMPILED_GIB,
-        disk_gib=_disk_gib(group),
+        cache_gib=group.checkpoint_gib + COMPILED_GIB,
+        disk_gib=replica_disk_gib(group.checkpoint_gib),
         start_probes=-(-group.start_limit_seconds // _PROBE_SECONDS),
         progress_seconds=group.start_limit_seconds + _SCHEDULING_SECONDS,
     )

@@ -205,6 +205,8 @@ class Budget:
     """Whose spending it is."""
     holds_entrances: bool = False
     """Whether the total holds Azure's entrances and the load balancers behind them."""
+    entrances_usd: float = 0.0
+    """USD a month of it for load balancers and entrances of hosts."""
     most_usd_per_month: float | None = None
     """Spending that the workload allows (``limits.max_usd_per_month``); None: it states none."""
 
@@ -367,7 +369,8 @@ class Stack:
     @property
     def latency_words(self) -> str:
         """Time that clients were promised, as people call it."""
-        return "latency" if any(alarm.name == "latency" for alarm in self.slo_alarms) else "TTFT"
+        by_latency = self.unit.is_one_pass or any(alarm.name == "latency" for alarm in self.slo_alarms)
+        return "latency" if by_latency else "TTFT"
 
     def queued_per_second(self, group: ComputeGroup) -> float:
         """Entries that queue in an instance of *group* each second at its planned rate: requests, or texts."""

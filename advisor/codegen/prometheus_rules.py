@@ -12,6 +12,15 @@ from advisor.codegen.model import Backend, ComputeGroup, Stack
 
 _WINDOW_SECONDS = 300
 _ENDED = 'phase=~"Failed|Succeeded"'
+_NOT_READY = "pods_not_ready"
+_SUBJECTS = {
+    "ttft": "TTFT",
+    "latency": "latency",
+    "waiting_requests": "waiting requests",
+    "server_errors": "errors",
+    _NOT_READY: "pods that never become ready",
+}
+"""Alert → what it watches, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,14 @@ def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
         if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace"))
     )
     return (*slo, *(_not_ready(stack, group) for group in groups))
+
+
+def watched_words(stack: Stack) -> str:
+    """Subjects of the alerts of all regions, in words: ``TTFT, waiting requests and pods that never become ready``."""
+    names = {rule.name for region in stack.regions for rule in rules_of(stack, region.name)}
+    subjects = [words for name, words in _SUBJECTS.items() if _alert_name(name) in names]
+    *first, last = subjects
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def left_out(stack: Stack) -> Iterator[str]:
@@ -106,7 +123,7 @@ def _not_ready(stack: Stack, group: ComputeGroup) -> Rule:
     unready = f'max by (namespace, pod) (kube_pod_status_ready{{{pods},condition="true"}}) == 0'
     ended = f"max by (namespace, pod) (kube_pod_status_phase{{{pods},{_ENDED}}}) == 1"
     return Rule(
-        name=_alert_name("pods_not_ready"),
+        name=_alert_name(_NOT_READY),
         subject=group.key,
         expression=f"{unready} unless {ended}",
         wait_seconds=group.start_seconds,

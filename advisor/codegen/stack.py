@@ -24,10 +24,12 @@ from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
 from advisor.codegen.wanted import Engine, Wanted
 from advisor.cost.services import root_volume_gib
+from advisor.cost.standing import balancers_usd_per_month
 from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
 from advisor.plan.digests import digest
 from advisor.plan.document import plan_document
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.scaling_values import while_replaced
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.unit_words import unit_of
@@ -155,7 +157,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
             max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
         ),
         slo_alarms=promised,
-        slo_left_out=tuple(slo_left_out(promised, engines)),
+        slo_left_out=tuple(slo_left_out(promised, engines, _without_target(plan))),
         agent=_agent(version) if has_gpu else None,
         budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",
@@ -164,7 +166,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_containers)))),
         unit=unit_of(plan.demand),
         cache=cache_of(plan, choice),
-        is_batch=bool(plan.workload["slo"].get("latency_is_deadline")),
+        is_batch=_is_batch(plan),
     )
 
 
@@ -184,11 +186,29 @@ def tells_times(engine: Engine) -> bool:
     return metrics is not None and bool(metrics.times)
 
 
-def slo_left_out(alarms: Sequence[Alarm], engines: Sequence[Engine]) -> Iterator[str]:
-    """Why some alarms on what clients were promised and on waiting requests are missing."""
+def _without_target(plan: Plan) -> str:
+    """Why a workload without a target has no alarms on times."""
+    words = "latency" if unit_of(plan.demand).is_one_pass else "TTFT"
+    why = "requests of batch work wait by design" if _is_batch(plan) else f"the workload has no target for {words}"
+    return f"no alarms on {words} and waiting requests, since {why}"
+
+
+def _is_batch(plan: Plan) -> bool:
+    """Whether all that comes is batch work."""
+    return bool(plan.workload["slo"].get("latency_is_deadline"))
+
+
+def slo_left_out(alarms: Sequence[Alarm], engines: Sequence[Engine], without_target: str = "") -> Iterator[str]:
+    """Why some alarms on what clients were promised and on waiting requests are missing.
+
+    Args:
+        alarms: those of the workload's targets.
+        engines: servers of the stack.
+        without_target: the reason where it has none.
+    """
     slow = next((alarm for alarm in alarms if alarm.target_seconds is not None), None)
     if slow is None:
-        yield "no alarms on TTFT and waiting requests, since the workload has no target for TTFT"
+        yield without_target
         return
     words = "latency" if slow.name == "latency" else "TTFT"
     for engine in engines:
@@ -227,6 +247,7 @@ def _budget(plan: Plan, choice: Choice) -> Budget:
     return Budget(
         _usd_per_month(plan, choice),
         holds_entrances=any(charge.item.endswith("entrance") for charge in standing),
+        entrances_usd=balancers_usd_per_month(standing) if choice.option is None and _is_whole(plan.fleet) else 0.0,
         most_usd_per_month=plan.workload["limits"]["max_usd_per_month"],
     )
 
@@ -235,12 +256,14 @@ def _usd_per_month(plan: Plan, choice: Choice) -> float:
     """The plan's total; of a fleet over several clouds or services, this part's compute at the hours of the week."""
     if choice.option is not None:
         return choice.option.cost.total_usd_per_month
-    if (
-        plan.fleet is not None
-        and len({(group.provider, service_of(group.purchase)) for group in plan.fleet.groups}) == 1
-    ):
+    if plan.fleet is not None and _is_whole(plan.fleet):
         return plan.fleet.cost.total_usd_per_month
     return round(sum(_monthly(member) for member in choice.members), 2)
+
+
+def _is_whole(fleet: Fleet | None) -> bool:
+    """Whether one stack deploys all of a fleet, which is on one cloud and paid to no service beside its machines."""
+    return fleet is not None and len({(group.provider, service_of(group.purchase)) for group in fleet.groups}) == 1
 
 
 def _monthly(member: Member) -> float:

@@ -24,6 +24,12 @@ AZURE_DISKS_GIB = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 """Sizes that premium disks are charged in, P4 to P60."""
 
 
+COMPILED_GIB = 8
+"""What engines compile, and chunks of downloads, beside the weights of a replica on a node."""
+SCRATCH_GIB = 8
+"""Temporary files of a replica on a node."""
+
+
 def counted_gib(checkpoint_gib: float) -> int:
     """Weights on disk, in whole steps."""
     return math.ceil(checkpoint_gib / CHECKPOINT_STEP_GIB) * CHECKPOINT_STEP_GIB
@@ -39,6 +45,18 @@ def host_disk_gib(checkpoint_gib: float, local_gb: float | None) -> int:
     held_gib = 0.0 if local_gb is None else bytes_to_gib(local_gb * BYTES_PER_GB)
     whole, alone = root_volume_gib(checkpoint_gib), root_volume_gib(0)
     return alone if whole - alone <= held_gib else whole
+
+
+def node_disk_gib(checkpoint_gib: float, replicas: int) -> int:
+    """Disk that a node of a cluster boots from: on it, each replica has weights of its own."""
+    return root_volume_gib(checkpoint_gib) + (replicas - 1) * replica_disk_gib(
+        math.ceil(checkpoint_gib * CHECKPOINT_MARGIN)
+    )
+
+
+def replica_disk_gib(held_gib: int) -> int:
+    """Disk of a replica on a node: ``weights with a margin (held_gib) + what engines compile + scratch``."""
+    return held_gib + COMPILED_GIB + SCRATCH_GIB
 
 
 class DiskPart(NamedTuple):

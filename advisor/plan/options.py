@@ -10,7 +10,7 @@ import numpy as np
 from advisor.candidates import Rejection, Shortfall, reject_candidate
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
-from advisor.plan.problem.standing import alone_usd_per_month
+from advisor.plan.problem.standing import alone_usd_per_month, way_of
 from advisor.plan.problem.values import (
     SET_BY,
     Constraint,
@@ -220,7 +220,7 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
             if tariff.paid is not PurchaseOption.OWNED:
                 hourly = float(counts @ (hours * tariff.active_ratios)) if tariff.active_ratios else running
                 usd = tariff.all_usd_per_hour * (float(counts.max()) * every if tariff.paid.always else hourly)
-                usd += pool.usd_per_request * answers + standing[pool.region, tariff.on_hosts]
+                usd += pool.usd_per_request * answers + standing[way_of(problem, pool, tariff)]
                 found.append((usd, pool, tariff))
     return sorted(found, key=lambda one: one[0])
 

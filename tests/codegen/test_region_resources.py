@@ -82,6 +82,20 @@ def cache_log_alarms():
         ("azure", "log_alarm", "services", lambda: len(entries("container-apps-a100-scheduled", "log_alarms"))),
         ("azure", "alarm", "services", app_alarms),
         ("gcp", "alarm", "hosts", lambda: len(entries("mig-h100", "metric_alerts", "host_alerts"))),
+        ("gcp", "alarm", "nodes", lambda: len(entries("gke-tpu-embeddings", "queries"))),
+        (
+            "gcp",
+            "alarm",
+            "gpu_nodes",
+            lambda: len(entries("gke-embeddings", "queries")) - len(entries("gke-tpu-embeddings", "queries")),
+        ),
+        ("azure", "log_alarm", "nodes", lambda: len(entries("aks-pictures", "alarms"))),
+        (
+            "azure",
+            "log_alarm",
+            "gpu_nodes",
+            lambda: len(entries("aks-reranker", "alarms")) - len(entries("aks-pictures", "alarms")),
+        ),
         ("gcp", "alarm", "services", lambda: len(entries("cloud-run-two-regions", "alerts"))),
         ("aws", "alarm", "cache_node", cache_node_metrics),
         (

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.cost.entrances import EntranceLoad
-from advisor.cost.standing import Further, instance_hour_usd, region_charges
+from advisor.cost.standing import Deployed, Further, instance_hour_usd, region_charges
 from advisor.units import HOURS_PER_MONTH
 
 CATALOG = load_catalog()
@@ -102,7 +102,7 @@ def test_further_groups_and_backends_are_paid_for(provider, region, item, furthe
 )
 def test_an_entrance_is_priced_by_its_size(rate, size):
     """Two machines at all hours, as large as the busiest minute of 200-token answers asks; containers for services."""
-    charges = region_charges(CATALOG, "azure", "eastus", 1e-6, EntranceLoad(rate, 200.0))
+    charges = region_charges(CATALOG, "azure", "eastus", 1e-6, Deployed(EntranceLoad(rate, 200.0)))
     hosts = {each.item: each for each in charges.charges(1.0, 1.0)}
     services = {each.item for each in charges.charges(1.0, None)}
 

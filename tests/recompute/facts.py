@@ -121,6 +121,30 @@ def refused(provider, instance_type, purchase):
     )
 
 
+def target(provider, instance_type):
+    """What runs a machine unless another target is asked for."""
+    for row in rows("machine_support"):
+        if row["provider"] == provider and not row["purchases"] and re.fullmatch(row["pattern"], instance_type):
+            return row["target"]
+    return ""
+
+
+def lacks(engine, trait):
+    """Whether the table of limits says that an engine has none of something."""
+    return any(
+        (row["subject"], row["limit"], row["value"]) == (engine, trait, "none") for row in rows("deployment_limits")
+    )
+
+
+def speaks_https(engine, release):
+    """Whether a release of an engine encrypts connections: from the one that the table of limits names, if it names any."""
+    first = [row["value"] for row in rows("deployment_limits") if (row["subject"], row["limit"]) == (engine, "https")]
+    if not first or first == ["none"]:
+        return not first
+    numbers, least = (tuple(map(int, re.findall(r"\d+", text))) for text in (release, first[0]))
+    return not numbers or numbers >= least
+
+
 def label(line):
     """Name of a commitment in a plan."""
     return f"{line['instrument']}, {line['term_years']} y, {line['payment'].replace('_', ' ')}"

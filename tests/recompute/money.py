@@ -10,6 +10,7 @@ from recompute.facts import (
     by_columns,
     egress_usd_per_gb,
     interrupted_ratio,
+    lacks,
     machine,
     machine_start,
     number,
@@ -18,7 +19,9 @@ from recompute.facts import (
     refused,
     rows,
     service_usd,
+    speaks_https,
     start_fact,
+    target,
     term_years,
 )
 
@@ -101,13 +104,29 @@ def start_usd(layout):
     return 0 if price is None or layout["purchase"] == "serverless" else price * download_gb(layout)
 
 
+def is_node(layout):
+    """Whether code starts it in a cluster: at Google and Azure, where hosts answer by HTTPS or not at all."""
+    of_cluster = {"gcp": "gke", "azure": "aks"}.get(layout["provider"])
+    paid_by_machine = layout["purchase"] not in ("managed", "serverless")
+    plain = not speaks_https(layout["engine"], layout["engine_version"])
+    return bool(
+        of_cluster and paid_by_machine and (plain or target(layout["provider"], layout["instance_type"]) == of_cluster)
+    )
+
+
 def disk_gib(layout):
-    """Disk that an instance boots from: 100 GiB of system, 40 of image, and weights with a fifth, unless they lie local."""
+    """Disk that an instance boots from: 100 GiB of system, 40 of image, and weights with a fifth, unless they lie local.
+
+    On nodes each further replica has weights of its own, with 8 GiB of what is compiled and 8 GiB of scratch.
+    """
     host, paid = machine(layout["provider"], layout["instance_type"]), layout["purchase"]
     local_gb = host and number(host["local_nvme_gb"])
     if paid == "serverless" or (paid == "managed" and local_gb):
         return 0
     whole = ceil(140 + stored_step_gib(layout) * Fraction(12, 10))
+    if is_node(layout):
+        own = ceil(layout["checkpoint_gib"] * Fraction(12, 10)) + 8 + 8
+        return whole + (layout["replicas_per_instance"] - 1) * own
     fits = paid != "managed" and (whole - 140) * 2**30 <= (local_gb or 0) * 10**9
     return 140 if fits else whole
 
@@ -287,6 +306,18 @@ def resources(provider, hosts, services, machine_hours):
     return {**units, **with_it, ("entrance" if hosts else "container_entrance"): 2 * HOURS_A_MONTH}
 
 
+def node_resources(provider, nodes, services, machine_hours):
+    """The same where nodes of a cluster stand in place of hosts: alarms, two more with NVIDIA accelerators, and the way out."""
+    units = resources(provider, nodes, services, machine_hours)
+    kept = {item: units[item] for item in ("nat_gateway", "public_ip")}
+    alarms = {"gcp": 6, "azure": 3}[provider] + 2 * any(vendor(group) == "nvidia" for group in nodes)
+    endpoints = max(len({layout(group) for group in services}) - 1, 0)
+    if provider == "gcp":
+        return {**kept, "alarm": alarms}
+    more = {"alarm": 3 * endpoints} if endpoints else {}
+    return {**kept, "log_alarm": alarms + 2 * endpoints, **more}
+
+
 def layout(group):
     """Machine of a region, and how replicas are on it."""
     split = ("tensor_parallel", "pipeline_parallel", "replicas_per_instance")
@@ -334,34 +365,44 @@ def machine_hours(groups, week):
     return hours
 
 
+def balanced_quantities(provider, hosts, balanced, per_request):
+    """Units of a region's load balancers, and of what passes them."""
+    seconds = HOURS_A_MONTH * SECONDS
+    quantities = {"load_balancer": balancer_count(provider, hosts) * HOURS_A_MONTH}
+    gb = balanced * per_request
+    if provider == "aws":
+        units = max(balanced / seconds / 25, gb / HOURS_A_MONTH)
+        quantities["load_balancer_capacity"] = units * HOURS_A_MONTH
+    if provider == "gcp":
+        proxies = max(balanced / seconds / 150, gb / seconds / Fraction("0.018"))
+        quantities["load_balancer_proxy"] = max(ceil(proxies), 3) * HOURS_A_MONTH
+    if provider != "aws":
+        quantities["load_balancer_data"] = gb
+    return quantities
+
+
 def standing(groups, week, per_request, output_tokens, peak):
     """(provider, region, item) → quantity and USD a month of load balancers, gateways, keys, alarms and logs."""
     found = {}
     places = dict.fromkeys((group["provider"], group["region"]) for group in groups if group["provider"] in CLOUDS)
+    clusters = {group["provider"] for group in groups if is_node(group)}
     for provider, region in places:
         own = [group for group in groups if (group["provider"], group["region"]) == (provider, region)]
-        hosts = [group for group in own if group["purchase"] not in ("managed", "serverless")]
-        month = sum(week.requests(group["request_shares"]) for group in own)
+        machines = [group for group in own if group["purchase"] not in ("managed", "serverless")]
+        hosts = [] if provider in clusters else machines
+        month = sum(
+            week.requests(group["request_shares"]) for group in own if not lacks(group["engine"], "request_log")
+        )
         balanced = sum(week.requests(group["request_shares"]) for group in hosts)
-        seconds = HOURS_A_MONTH * SECONDS
-        quantities = {}
-        if hosts:
-            quantities["load_balancer"] = balancer_count(provider, hosts) * HOURS_A_MONTH
-            gb = balanced * per_request
-            if provider == "aws":
-                units = max(balanced / seconds / 25, gb / HOURS_A_MONTH)
-                quantities["load_balancer_capacity"] = units * HOURS_A_MONTH
-            if provider == "gcp":
-                proxies = max(balanced / seconds / 150, gb / seconds / Fraction("0.018"))
-                quantities["load_balancer_proxy"] = max(ceil(proxies), 3) * HOURS_A_MONTH
-            if provider != "aws":
-                quantities["load_balancer_data"] = gb
+        quantities = balanced_quantities(provider, hosts, balanced, per_request) if hosts else {}
         logged = month * 200 + (balanced * 1000 if provider == "gcp" else 0)
-        quantities["log_ingest"] = logged / 10**9
-        if provider == "aws":
+        if logged:
+            quantities["log_ingest"] = logged / 10**9
+        if provider == "aws" and month:
             quantities["log_storage"] = logged / 10**9 * 12 * Fraction("0.15")
-        services = [group for group in own if group not in hosts]
-        quantities |= resources(provider, hosts, services, machine_hours(own, week) if provider == "gcp" else 0)
+        services = [group for group in own if group not in machines]
+        ordered = node_resources if provider in clusters and machines else resources
+        quantities |= ordered(provider, machines, services, machine_hours(own, week) if provider == "gcp" else 0)
         for item, quantity in quantities.items():
             usd = entrance_usd(item, region, peak, output_tokens) or service_usd(provider, item, region)
             found[provider, region, item] = quantity, usd and usd * quantity

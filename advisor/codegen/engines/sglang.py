@@ -4,16 +4,17 @@ Options: ``sglang.launch_server`` of 0.5.9 and 0.5.23, read from the wheels (tes
 lmsysorg/sglang, tags seen in November 2026.
 """
 
+from advisor.catalog import load_catalog
 from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.request import Request, refusal, served_name, version_key
+from advisor.codegen.engines.request import Request, refusal, served_name
 from advisor.codegen.engines.support import computes_in_half, release_of, support_of
 from advisor.codegen.wanted import Engine
+from advisor.deployable import speaks_https
 
 NAME = "SGLang"
 _REPOSITORY = "lmsysorg/sglang"
-_FIRST_WITH_TLS = "0.5.10"
 _OUTSIDE_SHARE = 0.05
 """The planned share of memory holds activations and CUDA graphs too, which SGLang takes from what its share leaves.
 Less this much, 0.9 gives 0.85, near SGLang's own rule (server_args.py of 0.5.9: 0.84 for 24 GB, 0.83 for 80 GB)."""
@@ -30,7 +31,7 @@ def container(request: Request) -> Container:
         raise refusal(serves, f"SGLang has no image for {request.platform.runtime.value}", "--engine vllm has one")
     half = computes_in_half(support_of(NAME, request))
     checkpoint = checkpoint_of(request.model, serves.precision, NAME)
-    has_tls = version_key(release_of(NAME, request)) >= version_key(_FIRST_WITH_TLS)
+    has_tls = speaks_https(NAME, release_of(NAME, request), load_catalog())
     return Container(
         engine=Engine.SGLANG,
         image=request.image or _image(request),

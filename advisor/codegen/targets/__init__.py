@@ -18,6 +18,7 @@ from advisor.codegen.targets.ibm_vpc import IBM_VPC
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Form
+from advisor.deployable import needs_cluster, rests_on_cluster
 from advisor.errors import InputError
 
 __all__ = ["TARGETS", "Files", "Target", "target_of", "targets_of"]
@@ -102,22 +103,21 @@ def _default(stack: Stack) -> str:
         return KUBERNETES.name
     if targets == {TPU_VM.name} and not stack.rests:
         return TPU_VM.name
-    only_there = next((cluster.name for cluster in (GKE, AKS) if cluster.name in targets), "")
-    if only_there:
-        return only_there
     hosts, cluster = _HOSTS_AND_CLUSTER[stack.provider]
-    return cluster.name if _needs_cluster(stack, hosts) else hosts.name
+    return cluster.name if _needs_cluster(stack) else hosts.name
 
 
-def _needs_cluster(stack: Stack, hosts: Target) -> bool:
-    """Engines of a plan that speak plain HTTP only serve behind the encrypted way to a cluster, not to hosts.
-
-    At Google batch work is for a cluster too, whose pools go down to no node by the clock.
-    """
-    if hosts is MIG and stack.rests:
-        return True
-    plain = [backend for backend in stack.backends if backend.container.tls_options is None]
-    return hosts is not EC2 and any(backend.container.engine is not Engine.CUSTOM for backend in plain)
+def _needs_cluster(stack: Stack) -> bool:
+    """Whether hosts cannot serve all of a stack; of an image of the user's own, HTTPS is the user's to know."""
+    https = {
+        backend.key: backend.container.tls_options is not None or backend.container.engine is Engine.CUSTOM
+        for backend in stack.backends
+    }
+    catalog = load_catalog()
+    return (stack.rests and rests_on_cluster(stack.provider)) or any(
+        needs_cluster(stack.provider, group.instance_type, catalog, https=https[group.backend])
+        for group in stack.groups
+    )
 
 
 _HOSTS_AND_CLUSTER = {"aws": (EC2, EKS), "gcp": (MIG, GKE), "azure": (VM_SCALE_SET, AKS)}

@@ -16,6 +16,7 @@ from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files, workload_name
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
@@ -120,6 +121,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
     describe = _karpenter_group if is_karpenter else _node_group
     in_blocks = [group.key for group in stack.groups if is_sold_in_blocks(group)]
     return {
+        "watched_by_prometheus": watched_words(stack),
         "key_is_for": "Alerts",
         "encrypts_logs": False,
         "takes_service_cost": False,

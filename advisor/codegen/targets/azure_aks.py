@@ -15,6 +15,7 @@ from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
+from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
@@ -81,6 +82,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     return {
         "serves_where": "on node pools of existing AKS clusters, one in each region",
         "cautions": stack.summary.cautions,
+        "watched_by_prometheus": watched_words(stack),
         "has_rocm": any(group.platform.runtime is Runtime.ROCM for group in stack.groups),
         "regions": regions,
         "prefix_condition": "".join(_PREFIX_CONDITION),

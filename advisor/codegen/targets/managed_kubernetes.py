@@ -18,6 +18,7 @@ from advisor.catalog.deployment import NodePool
 from advisor.codegen import kubernetes
 from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
+from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -102,6 +103,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     }
     commands = {group.key: _command(stack, group) for group in stack.groups}
     return {
+        "watched_by_prometheus": watched_words(stack),
         "serves_where": "on clusters of yours, one in each region",
         "cautions": stack.summary.cautions,
         "regions": regions,

@@ -1,10 +1,10 @@
-"""Costs beside a plan's total: what is paid only where code is generated otherwise than by default."""
+"""Costs beside a plan's total: what is paid only where code is generated otherwise, or is there for others too."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from advisor.catalog import Catalog
-from advisor.cost.standing import CLOUDS
+from advisor.cost.standing import CLOUDS, Machines
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.fleet.cost_lines import CostKind, CostLine, priced_line
 from advisor.units import HOURS_PER_MONTH
@@ -16,25 +16,33 @@ _REGISTRY = (
 _CLUSTER = (
     "only where --target names a cluster, and nothing else runs in it; by default code starts machines and services"
 )
+_ITS_CLUSTER = (
+    "only where nothing else runs in the cluster: by default code starts nodes of one that is there, and no cluster; "
+    "its other nodes, and the gateway through which requests enter, are not counted"
+)
 
 
-def lines_beside(groups: Sequence[FleetGroup], catalog: Catalog, image_gb: float) -> Iterator[CostLine]:
+def lines_beside(
+    groups: Sequence[FleetGroup], catalog: Catalog, image_gb: float, machines: Mapping[str, Machines]
+) -> Iterator[CostLine]:
     """Weights in a bucket, an image in a registry and the control plane of a cluster, in each region of the clouds.
 
     Args:
         groups: what runs.
         catalog: prices of services.
         image_gb: a serving image, compressed.
+        machines: what serves in each provider/region.
     """
     for provider, region in dict.fromkeys((group.provider, group.region) for group in groups):
         if provider not in CLOUDS:
             continue
         own = [group for group in groups if (group.provider, group.region) == (provider, region)]
+        on_nodes = machines[f"{provider}/{region}"] is not Machines.HOSTS
         weights_gib = sum({(group.weights, group.precision): group.checkpoint_gib or 0.0 for group in own}.values())
         for kind, item, quantity, assumes in (
             (CostKind.STORAGE, "object_storage", weights_gib, _BUCKET),
             (CostKind.STORAGE, "registry_storage", image_gb, _REGISTRY),
-            (CostKind.MANAGED, "cluster", float(HOURS_PER_MONTH), _CLUSTER),
+            (CostKind.MANAGED, "cluster", float(HOURS_PER_MONTH), _ITS_CLUSTER if on_nodes else _CLUSTER),
         ):
             price = catalog.service_price(provider, item, region)
             usd = None if price is None else round(quantity * price.usd, 2)

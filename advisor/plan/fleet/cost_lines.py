@@ -55,7 +55,7 @@ class CostLine:
     price_as_of: str = ""
     price_quality: str = ""
     in_total: bool = True
-    """False: it is paid only where the code is generated so, as *assumes* says; the generated code needs it not."""
+    """False: the generated code does not order it; *assumes* says where it is paid."""
     assumes: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Nature of the units and assumptions on their number; "": they follow from the fleet and its load."""
 

@@ -37,7 +37,7 @@ from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
 from advisor.plan.problem.pools import boot_disk_gib
-from advisor.plan.problem.standing import standing_charges, standing_usd_per_month
+from advisor.plan.problem.standing import machines_of, standing_charges, standing_usd_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.targets import name_of
@@ -111,7 +111,12 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
                 standing,
                 lambda allocation: _host(formulation, allocation, context.catalog),
             ),
-            *lines_beside(groups, context.catalog, _image_gb(formulation, solution, context.catalog)),
+            *lines_beside(
+                groups,
+                context.catalog,
+                _image_gb(formulation, solution, context.catalog),
+                machines_of(problem, solution.allocations),
+            ),
         ),
         response_cache=_response_cache(context, groups),
         unit=context.requirements.demand.unit,
@@ -154,10 +159,12 @@ def batch_beside_of(fill: Fill, confirmed: Confirmed) -> BatchPlan:
 
 
 def _host(formulation: Formulation, allocation: Allocation, catalog: Catalog) -> Host:
-    source, paid = formulation.pool_set.sources[allocation.pool.key], allocation.tariff.paid
+    pool, paid = allocation.pool, allocation.tariff.paid
+    source = formulation.pool_set.sources[pool.key]
     candidate = source.served.candidate
     interruptions = hazard(catalog.spot_risk(source.offer)).source if paid is PurchaseOption.SPOT else ""
-    return Host(boot_disk_gib(candidate, paid), download_gb(candidate, catalog.cold_start), interruptions)
+    disk_gib = boot_disk_gib(candidate, paid, on_nodes=pool.on_nodes)
+    return Host(disk_gib, download_gb(candidate, catalog.cold_start), interruptions)
 
 
 def _image_gb(formulation: Formulation, solution: FleetSolution, catalog: Catalog) -> float:
@@ -253,7 +260,7 @@ def layout_of(formulation: Formulation, allocation: Allocation, context: Plannin
         "memory_utilization": context.requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
-        "disk_gib": boot_disk_gib(candidate, tariff.paid),
+        "disk_gib": boot_disk_gib(candidate, tariff.paid, on_nodes=pool.on_nodes),
         "loading_gib": candidate.memory.loading_gib,
         "weights": weights.repository,
         "weights_scheme": weights.scheme,

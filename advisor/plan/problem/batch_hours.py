@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from advisor.demand.batch import BatchRun
 from advisor.plan.problem.formulas import least_instances, mix_rate
-from advisor.plan.problem.standing import alone_usd_per_month
+from advisor.plan.problem.standing import alone_usd_per_month, way_of
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 
@@ -56,7 +56,7 @@ def _monthly(problem: Problem, run: BatchRun, items: float) -> Iterator[Floats]:
     alone = alone_usd_per_month(problem)
     runs = run.runs_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
     for pool, tariff, usd in run_costs(problem, run, items):
-        yield runs * (usd + items * pool.usd_per_request) + alone[pool.region, tariff.on_hosts]
+        yield runs * (usd + items * pool.usd_per_request) + alone[way_of(problem, pool, tariff)]
 
 
 def run_costs(problem: Problem, run: BatchRun, items: float) -> Iterator[tuple[Pool, Tariff, Floats]]:

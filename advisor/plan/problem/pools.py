@@ -10,9 +10,9 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
 from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Purchase
-from advisor.cost.services import disk_parts, download_usd, host_disk_gib, root_volume_gib
+from advisor.cost.services import disk_parts, download_usd, host_disk_gib, node_disk_gib, root_volume_gib
 from advisor.cost.standing import instance_hour_usd, split_usd_per_call
-from advisor.deployable import purchase_shortfall
+from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.cold_start import download_gb
 from advisor.plan.geography import network_shortfall
@@ -31,6 +31,8 @@ from advisor.workload.values import Limits, QuotaLimit
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
 the time in which old and new run side by side while the new one is tried."""
+
+_NVIDIA = "nvidia"
 
 SERVICE = "services"
 """Unit of a rejection that a service is missing for, where others are about regions."""
@@ -206,7 +208,14 @@ def _pool(
     stand = stand_of(offer.provider, offer.region, offer.instance_type)
     cold = supply.cold_starts[at]
     start_usd = places.start_usd(offer, download_gb(candidate, supply.catalog.cold_start))
-    hosted = [places.hosted(tariff, offer, boot_disk_gib(candidate, tariff.paid)) for tariff in tariffs]
+    on_nodes = needs_cluster(
+        offer.provider,
+        offer.instance_type,
+        supply.catalog,
+        https=speaks_https(candidate.engine, candidate.engine_version, supply.catalog),
+    )
+    disks = [boot_disk_gib(candidate, tariff.paid, on_nodes=on_nodes) for tariff in tariffs]
+    hosted = [places.hosted(tariff, offer, gib) for tariff, gib in zip(tariffs, disks, strict=True)]
     accelerators = _supply_name(candidate, offer)
     http_requests = candidate.http_requests(supply.requirements.demand)
     return Pool(
@@ -229,6 +238,9 @@ def _pool(
         supply=accelerators,
         backend=f"{accelerators}/{candidate.engine}",
         replica_kind=_replica_kind(candidate),
+        on_nodes=on_nodes,
+        has_gpu=candidate.accelerator.vendor == _NVIDIA,
+        logs_requests=logs_requests(candidate.engine, supply.catalog),
         loss_rank=loss_rank,
         most_rate=supply.served[at].most_requests_per_second * candidate.replicas_per_instance,
     )
@@ -248,12 +260,14 @@ def _replica_kind(candidate: Candidate) -> str:
     return "/".join(map(str, parts))
 
 
-def boot_disk_gib(candidate: Candidate, paid: PurchaseOption) -> int:
+def boot_disk_gib(candidate: Candidate, paid: PurchaseOption, *, on_nodes: bool) -> int:
     """Disk that is priced and ordered with an instance; 0: none, as of a managed endpoint whose machine has its own."""
     local_gb = candidate.instance_type.local_nvme_gb
     if paid is PurchaseOption.SERVERLESS or (paid is PurchaseOption.MANAGED and local_gb):
         return 0
     checkpoint_gib = candidate.memory.checkpoint_gib
+    if on_nodes:
+        return node_disk_gib(checkpoint_gib, candidate.replicas_per_instance)
     return (
         root_volume_gib(checkpoint_gib) if paid is PurchaseOption.MANAGED else host_disk_gib(checkpoint_gib, local_gb)
     )

@@ -153,7 +153,7 @@ def _priced(
             slow.append(reject_candidate(candidate, shortfall, offer.region))
             continue
         billed = tuple(_billed(tariff, service, duty) for tariff in pool.tariffs)
-        pools.append(replace(pool, tariffs=billed, start_usd=0.0))
+        pools.append(replace(pool, tariffs=billed, start_usd=0.0, on_nodes=False))
         sources[pool.key] = replace(source, cold_start=start)
     return PoolSet(tuple(pools), sources, (*rejected, *pool_set.rejections, *slow))
 

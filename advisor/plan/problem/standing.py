@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.cost.standing import NONE_FURTHER, Further, StandingCharge
+from advisor.cost.standing import NONE_FURTHER, Further, Machines, StandingCharge
 from advisor.plan.problem.formulas import paid_hours_per_month
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_WEEK
@@ -15,40 +15,82 @@ class RegionRates(NamedTuple):
     """Mean requests per second of a region."""
 
     served: float
+    """Those that a server writes a line for."""
     balanced: float | None
-    """Those that its load balancer passes on to hosts; None: no hosts, so no load balancer."""
+    """Those that hosts or nodes of a cluster serve; None: there are none, so no load balancer."""
     instance_hours: float = 0.0
     """Hours of instances that are paid for in an average month, where the region charges by them."""
     further: Further = NONE_FURTHER
     """Groups, backends and endpoints beyond the first."""
 
 
+def place_of(region: str, machines: Machines) -> str:
+    """Key of the charges of a region with such machines."""
+    return region if machines is Machines.HOSTS else f"{region} {machines.value}"
+
+
+def own_place(problem: Problem, pool: Pool) -> str:
+    """Key of what a pool's region charges where it serves alone."""
+    if not problem.has_nodes or not (pool.on_nodes or provider_of(pool.region) in problem.resting):
+        return pool.region
+    return place_of(pool.region, Machines.GPU_NODES if pool.has_gpu else Machines.NODES)
+
+
+def provider_of(region: str) -> str:
+    """Provider of a region."""
+    return region.partition("/")[0]
+
+
+def machines_of(problem: Problem, allocations: Sequence[Allocation]) -> Mapping[str, Machines]:
+    """Machines of each region of a fleet.
+
+    All hosts of a provider are generated together: as nodes of clusters where one of their layouts needs a cluster, or
+    where none of them runs between two runs.
+    """
+    regions = dict.fromkeys((allocation.pool.region for allocation in allocations), Machines.HOSTS)
+    if not problem.has_nodes:
+        return regions
+    hosts = [allocation for allocation in allocations if allocation.tariff.on_hosts]
+    for region in regions:
+        alike = [allocation for allocation in hosts if provider_of(allocation.pool.region) == provider_of(region)]
+        rests = provider_of(region) in problem.resting and not any(min(each.instances) for each in alike)
+        if alike and (rests or any(allocation.pool.on_nodes for allocation in alike)):
+            has_gpu = any(allocation.pool.has_gpu for allocation in alike)
+            regions[region] = Machines.GPU_NODES if has_gpu else Machines.NODES
+    return regions
+
+
 def region_rates(
     problem: Problem, allocations: Sequence[Allocation], shares: Mapping[str, Floats]
 ) -> Mapping[str, RegionRates]:
-    """Rates of each region of a fleet that charges anything, in the order of the allocations.
+    """Rates of each region of a fleet by the key of its charges, in the order of the allocations.
 
     Args:
         problem: hours, places and what regions charge.
         allocations: what runs.
         shares: request shares of each pool: (classes, places, buckets or 1).
     """
-    regions = {allocation.pool.region for allocation in allocations}
-    if len(regions) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
+    places = {region: place_of(region, machines) for region, machines in machines_of(problem, allocations).items()}
+    logging = {allocation.pool.logs_requests for allocation in allocations}
+    if len(places) == len(logging) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
         rate = mean_rate(problem)
         hours = sum(_instance_hours(problem, allocation) for allocation in allocations)
-        return dict.fromkeys(regions, RegionRates(rate, rate, hours, further_of(allocations)))
+        logged = rate if logging == {True} else 0.0
+        return dict.fromkeys(places.values(), RegionRates(logged, rate, hours, further_of(allocations)))
     rates: dict[str, RegionRates] = {}
     for allocation in allocations:
         served, balanced, hours, _ = rates.get(allocation.pool.region, RegionRates(0.0, None))
         rate = _rate(problem, allocation, allocations, shares)
         if allocation.tariff.on_hosts:
             balanced = (balanced or 0.0) + rate
+        logged = rate if allocation.pool.logs_requests else 0.0
         rates[allocation.pool.region] = RegionRates(
-            served + rate, balanced, hours + _instance_hours(problem, allocation)
+            served + logged, balanced, hours + _instance_hours(problem, allocation)
         )
     return {
-        region: of_region._replace(further=further_of([each for each in allocations if each.pool.region == region]))
+        places[region]: of_region._replace(
+            further=further_of([each for each in allocations if each.pool.region == region])
+        )
         for region, of_region in rates.items()
     }
 
@@ -76,9 +118,9 @@ def standing_charges(
     problem: Problem, allocations: Sequence[Allocation], shares: Mapping[str, Floats]
 ) -> Iterator[StandingCharge]:
     """Charges of each region of a fleet; see :func:`region_rates`."""
-    for region, rates in region_rates(problem, allocations, shares).items():
-        if region in problem.charges:
-            yield from problem.charges[region].charges(*rates)
+    for place, rates in region_rates(problem, allocations, shares).items():
+        if place in problem.charges:
+            yield from problem.charges[place].charges(*rates)
 
 
 def standing_usd_per_month(
@@ -91,20 +133,32 @@ def standing_usd_per_month(
     return round(sum(problem.charges[at].usd_per_month(*of) for at, of in rates.items() if at in problem.charges), 2)
 
 
-def alone_usd_per_month(problem: Problem) -> Mapping[tuple[str, bool], float]:
-    """Standing charges of a fleet in one region alone, by region and whether hosts serve, to fractions of a cent."""
+Way = tuple[str, bool, bool]
+"""Key of a region's charges, whether machines serve there rather than a service, and whether requests are logged."""
+
+
+def way_of(problem: Problem, pool: Pool, tariff: Tariff) -> Way:
+    """Way in which a pool serves alone under a tariff."""
+    return own_place(problem, pool), tariff.on_hosts, pool.logs_requests
+
+
+def alone_usd_per_month(problem: Problem) -> Mapping[Way, float]:
+    """Standing charges of a fleet in one region alone, by :func:`way_of`, to fractions of a cent."""
     rate, charges = mean_rate(problem), problem.charges
-    ways = {(pool.region, tariff.on_hosts) for pool in problem.pools for tariff in pool.tariffs}
+    ways = {way_of(problem, pool, tariff) for pool in problem.pools for tariff in pool.tariffs}
     return {
-        (region, on_hosts): charges[region].usd_alone(rate, on_hosts=on_hosts) if region in charges else 0.0
-        for region, on_hosts in ways
+        (place, on_hosts, logs): charges[place].usd_alone(rate, on_hosts=on_hosts, logs=logs)
+        if place in charges
+        else 0.0
+        for place, on_hosts, logs in ways
     }
 
 
 def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:
     """USD of a request that instances under a tariff answer: data transfer, and what its region charges for it."""
-    charges = problem.charges.get(pool.region)
-    return pool.usd_per_request + (charges.usd_per_request(balanced=tariff.on_hosts) if charges else 0.0)
+    charges = problem.charges.get(own_place(problem, pool))
+    of_region = charges.usd_per_request(balanced=tariff.on_hosts, logs=pool.logs_requests) if charges else 0.0
+    return pool.usd_per_request + of_region
 
 
 def mean_rate(problem: Problem) -> float:
@@ -114,7 +168,7 @@ def mean_rate(problem: Problem) -> float:
 
 def _instance_hours(problem: Problem, allocation: Allocation) -> float:
     """Hours of instances in an average month; 0 where the region does not charge by them."""
-    charges = problem.charges.get(allocation.pool.region)
+    charges = problem.charges.get(own_place(problem, allocation.pool))
     return paid_hours_per_month(problem, allocation) if charges and charges.counts_instance_hours else 0.0
 
 

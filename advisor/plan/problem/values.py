@@ -1,7 +1,7 @@
 """Inputs and results of the fleet optimiser; every constraint has one name here, in the docs and in explanations."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -196,6 +196,13 @@ class Pool:
     """Where its precision stands among those that keep less of the model's quality than the published one, in the order
     of the workload; 0: not among them."""
 
+    on_nodes: bool = False
+    """Whether generated code starts its hosts as nodes of a cluster, unless a target is asked for."""
+    has_gpu: bool = False
+    """Whether it has NVIDIA accelerators, which nodes have alarms of their own for."""
+    logs_requests: bool = True
+    """Whether its server writes a line for each request."""
+
     most_rate: float = math.inf
     """Requests per second of one instance beyond which it is never taken to sustain more: what its chips can do."""
     region: str = field(init=False)
@@ -248,13 +255,18 @@ class Problem:
     low_band: bool = True
     """Whether commitments are held to the low edge of the forecast."""
     charges: Mapping[str, RegionCharges] = field(default_factory=dict)
-    """Charges of each region beside machines and answers, as far as they are known."""
+    """Charges of each region beside machines and answers, as far as they are known, by :func:`place_of`."""
+    resting: Collection[str] = ()
+    """Providers whose hosts are nodes of a cluster because nothing runs between two runs."""
+    has_nodes: bool = field(init=False)
+    """Whether any pool may run as nodes of a cluster."""
     starts_per_week: tuple[float, ...] = field(init=False)
     """Hours of each class that follow one of a lower class, less those of a higher one that follow it."""
 
     def __post_init__(self) -> None:
         """Count the starts."""
         starts = _starts_per_week(self.transitions.tobytes(), len(self.transitions))
+        object.__setattr__(self, "has_nodes", bool(self.resting) or any(pool.on_nodes for pool in self.pools))
         object.__setattr__(self, "starts_per_week", starts)
 
     @property

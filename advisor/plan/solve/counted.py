@@ -20,7 +20,7 @@ from advisor.plan.problem.formulas import (
     part_name,
     share_without,
 )
-from advisor.plan.problem.standing import mean_rate, parts_of, usd_per_request
+from advisor.plan.problem.standing import mean_rate, own_place, parts_of, usd_per_request
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.solver import FEASIBLE
@@ -57,6 +57,7 @@ def is_countable(problem: Problem) -> bool:
         and all(tariff.paid in _BY_THE_HOUR for pool in pools for tariff in pool.tariffs)
         and len({usd_per_request(problem, pool, tariff) for pool in pools for tariff in pool.tariffs}) == 1
         and len({pool.region for pool in pools}) <= (problem.max_regions or math.inf)
+        and len({(pool.region, own_place(problem, pool)) for pool in pools}) == len({pool.region for pool in pools})
         and not _takes_steps(problem)
         and _cells(problem) <= MOST_CELLS
     )
@@ -64,19 +65,20 @@ def is_countable(problem: Problem) -> bool:
 
 def _takes_steps(problem: Problem) -> bool:
     """Whether what a region charges depends on its part of the requests by more than a price for each."""
-    regions = {pool.region for pool in problem.pools} & problem.charges.keys()
-    return len(regions) > 1 and any(
-        problem.charges[region].fixed_usd_per_month(mean_rate(problem))
-        != problem.charges[region].fixed_usd_per_month(0.0)
-        for region in regions
+    places = {own_place(problem, pool) for pool in problem.pools} & problem.charges.keys()
+    return len(places) > 1 and any(
+        problem.charges[place].fixed_usd_per_month(mean_rate(problem))
+        != problem.charges[place].fixed_usd_per_month(0.0)
+        for place in places
     )
 
 
 def _standing_usd(problem: Problem, ways: Sequence[_Way]) -> Floats:
     """USD a month of the regions of each fleet: counts never fall, so the busiest hours have them all."""
     usd: Floats = np.zeros(())
-    for region in {way.pool.region for way in ways} & problem.charges.keys():
-        charges, members = problem.charges[region], [way for way in ways if way.pool.region == region]
+    for place in {own_place(problem, way.pool) for way in ways} & problem.charges.keys():
+        charges = problem.charges[place]
+        members = [way for way in ways if own_place(problem, way.pool) == place]
         instances = sum(way.counts for way in members)
         hosts = sum((way.counts for way in members if way.tariff.on_hosts), start=np.zeros(()))
         usd = usd + np.where(instances > 0, charges.anyway_usd_per_month, 0.0)

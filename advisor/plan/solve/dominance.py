@@ -9,9 +9,10 @@ Without one of z zones k instances leave ``k - ⌈k/z⌉``, and m times as many 
 same region and no fewer zones. Spot is replaced by what is not on spot, by spot of the same supply in no fewer zones,
 or by twice as many instances of another supply in two zones or more, of which a shortage leaves half.
 
-Hosts in another region, or in place of a service, are no replacement where a region charges for its load balancer. What
-a region charges for a further group or backend is left out: where only some ways of paying for a pool are replaced, the
-fleet may have one more, and cost that much more than the cheapest.
+Hosts in another region, or in place of a service or of nodes of a cluster, are no replacement where a region charges
+for its load balancer; nor are nodes in place of hosts. What a region charges for a further group or backend is left
+out: where only some ways of paying for a pool are replaced, the fleet may have one more, and cost that much more than
+the cheapest.
 
 There are two exceptions. Where failures count, a pool is left out for the sake of spot of other supplies, or of other
 regions, only if pools in two of them could stand in for it: the cheapest fleet of at most two pools, each in a place of
@@ -27,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, quota_units, share_without, starts_per_month
-from advisor.plan.problem.standing import usd_per_request
+from advisor.plan.problem.standing import own_place, usd_per_request
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.workload.values import Limits
 
@@ -67,6 +68,8 @@ class _Items:
     replicas: Floats
     types: Codes
     regions: Codes
+    places: Codes
+    """Keys of what regions charge."""
     zones: Floats
     supplies: Codes
     backends: Codes
@@ -139,6 +142,7 @@ def _items(problem: Problem) -> _Items:
         replicas=np.array([float(pool.replicas) for *_, pool, _ in rows]),
         types=_codes(pool.instance_type for *_, pool, _ in rows),
         regions=_codes(pool.region for *_, pool, _ in rows),
+        places=_codes(own_place(problem, pool) for *_, pool, _ in rows),
         zones=np.array([float(pool.zones) for *_, pool, _ in rows]),
         supplies=_codes(pool.spot_supply for *_, pool, _ in rows),
         backends=_codes(pool.backend or pool.key for *_, pool, _ in rows),
@@ -277,7 +281,8 @@ def _could_stand_in(items: _Items, others: _Items, pairs: _Pairs, problem: Probl
     could &= _keeps_limits(items, others, pairs, problem)
     if problem.charges:
         in_region = items.regions[item] == others.regions[other]
-        could &= ~others.on_hosts[other] | (items.on_hosts[item] & in_region)
+        in_place = items.places[item] == others.places[other]
+        could &= ~others.on_hosts[other] | (items.on_hosts[item] & in_place)
         if any(charges.anyway_usd_per_month for charges in problem.charges.values()):
             could &= in_region
     equal = (count == 1) & (others.usd[other] >= items.usd[item] - ROUNDING)

@@ -177,9 +177,9 @@ def _worth(program: FleetProgram, known_usd: float) -> tuple[Pool, ...]:
 def _has_further_parts(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:
     """Whether a fleet pays for groups, backends or endpoints beyond the first of a region."""
     return any(
-        rates.further.units(problem.charges[region].further_usd)
-        for region, rates in region_rates(problem, allocations, {}).items()
-        if region in problem.charges
+        rates.further.units(problem.charges[place].further_usd)
+        for place, rates in region_rates(problem, allocations, {}).items()
+        if place in problem.charges
     )
 
 

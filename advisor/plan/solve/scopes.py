@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.plan.problem.formulas import hours_per_month, least_instances, mix_rate
-from advisor.plan.problem.standing import alone_usd_per_month, region_rates
+from advisor.plan.problem.standing import alone_usd_per_month, region_rates, way_of
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.solve.alone import Missed, alone
 from advisor.plan.solve.bounds import bound_with_spare, least_usd, lower_bound, planned_rates
@@ -92,9 +92,7 @@ def _bounded_without_further(problem: Problem, solution: FleetSolution) -> Fleet
     """
     rates = region_rates(problem, solution.allocations, {})
     further = sum(
-        rates[region].further.units(charges.further_usd)
-        for region, charges in problem.charges.items()
-        if region in rates
+        rates[place].further.units(charges.further_usd) for place, charges in problem.charges.items() if place in rates
     )
     bound = min(solution.bound_usd_per_month, solution.objective_usd_per_month - further)
     return replace(solution, proven=solution.proven and not further, bound_usd_per_month=bound)
@@ -224,7 +222,7 @@ def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     usd: Floats = usd_per_hour * (least_instances(problem, planned_rates(problem), rates) * hours).sum(axis=1)
     standing = alone_usd_per_month(problem)
-    usd += [min(standing[pool.region, tariff.on_hosts] for tariff in pool.tariffs) for pool in able]
+    usd += [min(standing[way_of(problem, pool, tariff)] for tariff in pool.tariffs) for pool in able]
     return able, usd
 
 

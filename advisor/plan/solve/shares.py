@@ -133,5 +133,8 @@ def costs_the_same(solution: FleetSolution) -> bool:
 
 def depends_on_routing(problem: Problem, solution: FleetSolution) -> bool:
     """Whether a fleet costs more or less by what its pools receive: for answers, or for what regions charge."""
-    places = {(allocation.pool.region, allocation.tariff.on_hosts) for allocation in solution.allocations}
+    places = {
+        (allocation.pool.region, allocation.tariff.on_hosts, allocation.pool.logs_requests)
+        for allocation in solution.allocations
+    }
     return not costs_the_same(solution) or (bool(problem.charges) and len(places) > 1)

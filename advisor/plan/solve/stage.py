@@ -1,6 +1,6 @@
 """Fleet stage of the pipeline, from served candidates to the cheapest fleet: it holds the optimiser together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,9 +9,10 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.entrances import EntranceLoad
 from advisor.cost.response_cache import cache_nodes, cache_rules
-from advisor.cost.standing import RegionCharges, region_charges
+from advisor.cost.standing import Deployed, Machines, RegionCharges, region_charges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
+from advisor.deployable import rests_on_cluster
 from advisor.performance.bursts import bursts_of
 from advisor.performance.model import PerformanceModel
 from advisor.performance.served import Served
@@ -24,6 +25,7 @@ from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.problem.shortlist import best_layouts
+from advisor.plan.problem.standing import place_of, provider_of
 from advisor.plan.problem.supply import PoolSet, RateTable, Supply
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
 from advisor.plan.replay.timelines import Timelines
@@ -159,6 +161,7 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
     )
     most_regions = _most_regions(workload)
     pool_set = in_zones(pools_of(layouts).plus(services), workload.limits, most_regions)
+    resting = _resting(pool_set.pools, requirements, week)
     problem = Problem(
         hours=week.classes,
         pools=pool_set.pools,
@@ -179,35 +182,51 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
         max_regions=most_regions,
         mix_providers=workload.limits.mix_providers,
         low_band=not workload.limits.commit_beyond_forecast,
-        charges=_charges(pool_set.pools, requirements, supply.catalog, week),
+        charges=_charges(pool_set.pools, requirements, supply.catalog, week, resting),
+        resting=resting,
     )
     edges = tuple(float(tokens.input_tokens.max()) for tokens in lengths)
     return Formulation(problem, pool_set, week, where, edges, supply)
 
 
+def _resting(pools: Iterable[Pool], requirements: Requirements, week: Week) -> frozenset[str]:
+    """Providers whose hosts code starts in a cluster because nothing runs between the runs of batch work."""
+    if requirements.demand.batch is None or week.classes[0].planned_rate > 0:
+        return frozenset()
+    return frozenset(filter(rests_on_cluster, (provider_of(pool.region) for pool in pools)))
+
+
 def _charges(
-    pools: Iterable[Pool], requirements: Requirements, catalog: Catalog, week: Week
+    pools: Sequence[Pool], requirements: Requirements, catalog: Catalog, week: Week, resting: Collection[str]
 ) -> Mapping[str, RegionCharges]:
-    """Charges of the regions of pools for requests of the demand's size; of batch work at the rate of its hours."""
+    """Charges of the regions of pools for requests of the demand's size; of batch work at the rate of its hours.
+
+    Of providers that may run pools as nodes of a cluster, for each kind of machines.
+    """
     demand, workload = requirements.demand, requirements.workload
     gb_per_request = request_gb(demand, requirements.model) + answer_gb(demand, requirements.model)
     peak = demand.requests_per_second.peak if demand.batch is None else week.classes[-1].planned_rate
     entrance = EntranceLoad(peak, demand.output_tokens.mean)
-    regions = {pool.region: pool.region.partition("/") for pool in pools}
+    with_nodes = {*resting, *(provider_of(pool.region) for pool in pools if pool.on_nodes)}
     charges = {
-        region: region_charges(
-            catalog, provider, place, gb_per_request, entrance, cache_nodes(workload, catalog, provider, place)
+        place_of(f"{provider}/{region}", machines): region_charges(
+            catalog,
+            provider,
+            region,
+            gb_per_request,
+            Deployed(entrance, cache_nodes(workload, catalog, provider, region), machines),
         )
-        for region, (provider, _, place) in regions.items()
+        for provider, region in dict.fromkeys(tuple(pool.region.split("/")) for pool in pools)
+        for machines in (Machines if provider in with_nodes else (Machines.HOSTS,))
     }
-    known = {region: of_region for region, of_region in charges.items() if of_region is not None}
+    known = {place: of_place for place, of_place in charges.items() if of_place is not None}
     of_cache = {
-        region: tuple(cache_rules(workload, catalog, of_region.provider, of_region.region))
-        for region, of_region in known.items()
+        place: tuple(cache_rules(workload, catalog, of_place.provider, of_place.region))
+        for place, of_place in known.items()
     }
     return {
-        region: replace(of_region, rules=(*of_region.rules, *of_cache[region])) if of_cache[region] else of_region
-        for region, of_region in known.items()
+        place: replace(of_place, rules=(*of_place.rules, *of_cache[place])) if of_cache[place] else of_place
+        for place, of_place in known.items()
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from advisor.cost.standing import ChargeRule
 from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
-from advisor.plan.problem.standing import mean_rate, parts_of, usd_per_request
+from advisor.plan.problem.standing import mean_rate, own_place, parts_of, usd_per_request
 from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
 from advisor.units import HOURS_PER_WEEK
@@ -131,17 +131,21 @@ class ProgramVariables:
         return variable
 
     def _standing(self) -> None:
-        """Load balancers: in the only region there is one in any case, else in each one whose hosts serve."""
+        """Load balancers: in the only region there is one in any case, else in each one whose hosts serve.
+
+        Pools that need a cluster are priced as its nodes, others as hosts, though in one fleet all of them are nodes.
+        """
         problem, rate = self.problem, mean_rate(self.problem)
-        on_hosts: dict[str, list[int]] = {}
+        on_hosts: dict[tuple[str, str], list[int]] = {}
         for g, pool in enumerate(problem.pools):
-            if pool.region in problem.charges and any(tariff.on_hosts for tariff in pool.tariffs):
-                on_hosts.setdefault(pool.region, []).append(g)
+            place = own_place(problem, pool)
+            if place in problem.charges and any(tariff.on_hosts for tariff in pool.tariffs):
+                on_hosts.setdefault((pool.region, place), []).append(g)
         every = all(tariff.on_hosts for pool in problem.pools for tariff in pool.tariffs)
-        is_only = every and len({pool.region for pool in problem.pools}) == 1
+        is_only = every and len({own_place(problem, pool) for pool in problem.pools}) == 1
         with_services = self._regions_with_services()
-        for region, members in on_hosts.items():
-            charges = problem.charges[region]
+        for (region, place), members in on_hosts.items():
+            charges = problem.charges[place]
             used = self.program.variable(lower=float(is_only), upper=1.0, integer=not is_only)
             self.program.add_cost(used, charges.fixed_usd_per_month(rate if is_only else 0.0))
             if region not in with_services:
@@ -169,13 +173,14 @@ class ProgramVariables:
         """Costs of the groups, backends and endpoints that a region has beyond the first of its kind."""
         parts: dict[tuple[str, int], dict[str, list[tuple[int, int]]]] = {}
         for g, pool in enumerate(self.problem.pools):
-            if pool.region in self.problem.charges:
+            place = own_place(self.problem, pool)
+            if place in self.problem.charges:
                 for t, tariff in enumerate(pool.tariffs):
                     for at, part in enumerate(parts_of(pool, tariff)):
                         if part:
-                            parts.setdefault((pool.region, at), {}).setdefault(part, []).append((g, t))
-        for (region, at), members in parts.items():
-            usd = self.problem.charges[region].further_usd[at]
+                            parts.setdefault((place, at), {}).setdefault(part, []).append((g, t))
+        for (place, at), members in parts.items():
+            usd = self.problem.charges[place].further_usd[at]
             if usd and len(members) > 1:
                 self._beyond_the_first(usd, [*members.values()])
 

@@ -1,0 +1,126 @@
+"""Which machines of a fleet are hosts, which are nodes of a cluster, and what their regions charge."""
+
+from dataclasses import replace
+
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.cost.standing import Deployed, Machines, region_charges
+from advisor.plan.problem.standing import (
+    alone_usd_per_month,
+    machines_of,
+    own_place,
+    place_of,
+    standing_charges,
+    standing_usd_per_month,
+    usd_per_request,
+    way_of,
+)
+from advisor.plan.problem.values import Allocation, PurchaseOption, Tariff
+from advisor.plan.solve.alone import whole_shares
+from advisor.plan.solve.optimise import optimise
+from plan.fleet.problems import pool_of, problem_of
+
+CATALOG = load_catalog()
+GOOGLE, NEAR, AZURE, AWS = "gcp/us-central1", "gcp/us-east4", "azure/eastus", "aws/us-east-1"
+SERVICE = (Tariff(PurchaseOption.SERVERLESS, 2.0, "run"),)
+
+
+def pool(name, region, **more):
+    """A pool of a stand in a region."""
+    return pool_of(name, 5.0, 1.0, stand=f"{region}/{name}", **more)
+
+
+def problem(*pools, **more):
+    """A problem of pools whose regions charge what the catalog says, for each kind of machines."""
+    charges = {
+        place_of(region, machines): region_charges(CATALOG, *region.split("/"), 1e-6, Deployed(machines=machines))
+        for region in {each.region for each in pools}
+        for machines in Machines
+    }
+    return problem_of(*pools, charges=charges, **more)
+
+
+def fleet(*pools, counts=(1,)):
+    """An allocation of each pool."""
+    return [Allocation(each, each.tariffs[0], counts) for each in pools]
+
+
+def machines(*pools, **more):
+    """Machines of each region of a fleet of all pools."""
+    return machines_of(problem(*pools, **more), fleet(*pools))
+
+
+def test_hosts_stay_hosts():
+    """Where every layout serves behind a load balancer, each region has one."""
+    assert machines(pool("a", GOOGLE), pool("b", AZURE)) == {GOOGLE: Machines.HOSTS, AZURE: Machines.HOSTS}
+
+
+def test_one_layout_that_needs_a_cluster_makes_nodes_of_a_provider():
+    """In all its regions, since one root deploys them; other providers have roots of their own."""
+    found = machines(pool("a", GOOGLE, on_nodes=True), pool("b", NEAR), pool("c", AZURE), pool("d", AWS))
+
+    assert found == {
+        GOOGLE: Machines.NODES, NEAR: Machines.NODES, AZURE: Machines.HOSTS, AWS: Machines.HOSTS,
+    }  # fmt: skip
+
+
+def test_nodes_with_gpus_have_alarms_of_their_own():
+    """Whichever of the machines has them."""
+    found = machines(pool("a", GOOGLE, on_nodes=True), pool("b", GOOGLE, has_gpu=True))
+
+    assert found == {GOOGLE: Machines.GPU_NODES}
+
+
+def test_services_need_no_cluster():
+    """Containers of a service beside hosts leave these what they are."""
+    assert machines(pool("a", GOOGLE, on_nodes=True, tariffs=SERVICE), pool("b", GOOGLE)) == {GOOGLE: Machines.HOSTS}
+
+
+def test_machines_that_rest_are_nodes_where_groups_of_hosts_cannot():
+    """Nothing runs between the runs of batch work; an instance that is bought ahead runs at all hours."""
+    nightly = pool("a", GOOGLE)
+    of_batch = problem(nightly, planned=(0.0, 4.0), resting=("gcp",))
+
+    assert machines_of(of_batch, fleet(nightly, counts=(0, 1))) == {GOOGLE: Machines.NODES}
+    assert machines_of(of_batch, fleet(nightly, counts=(1, 1))) == {GOOGLE: Machines.HOSTS}
+    assert own_place(of_batch, nightly) == place_of(GOOGLE, Machines.NODES)
+
+
+@pytest.mark.parametrize("region", [GOOGLE, AZURE])
+def test_nodes_pay_for_no_load_balancer(region):
+    """Gateway, address, alarms and what servers write are all that a region charges for nodes."""
+    node = pool("a", region, on_nodes=True)
+    asked = problem(node)
+    items = {charge.item for charge in standing_charges(asked, fleet(node), whole_shares(asked, node))}
+
+    assert items == {"nat_gateway", "public_ip", "log_ingest", "alarm" if region == GOOGLE else "log_alarm"}
+
+
+def test_a_server_that_logs_nothing_pays_for_no_lines():
+    """Neither for each request nor for a region alone."""
+    silent = pool("a", GOOGLE, on_nodes=True, logs_requests=False)
+    asked = problem(silent)
+    charges = list(standing_charges(asked, fleet(silent), whole_shares(asked, silent)))
+
+    assert "log_ingest" not in {charge.item for charge in charges}
+    assert usd_per_request(asked, silent, silent.tariffs[0]) == 0
+    alone = alone_usd_per_month(asked)[way_of(asked, silent, silent.tariffs[0])]
+    by_the_month = [charge.usd_per_month for charge in charges if charge.item != "nat_gateway"]
+    assert alone == pytest.approx(sum(by_the_month), abs=0.02)
+
+
+@pytest.mark.parametrize("region", [GOOGLE, AZURE])
+def test_the_cheapest_fleet_knows_what_stands_before_its_machines(region):
+    """Hosts that cost a little less than nodes are dearer with their load balancer; where both are, all are nodes."""
+    host, node = pool("host", region), pool("node", region, on_nodes=True)
+    dearer = replace(node, tariffs=(replace(node.tariffs[0], usd_per_hour=1.01),))
+    asked = problem(host, dearer)
+    (allocation,) = optimise(asked).allocations
+    both = fleet(host, dearer)
+    shares = {key: share / 2 for each in (host, dearer) for key, share in whole_shares(asked, each).items()}
+
+    assert allocation.pool.key == "node"
+    assert optimise(problem(host)).objective_usd_per_month > optimise(asked).objective_usd_per_month
+    two = standing_usd_per_month(asked, fleet(dearer, counts=(2,)), whole_shares(asked, dearer))
+    assert standing_usd_per_month(asked, both, shares) == two
