@@ -71,6 +71,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     check_targets(workload, model, demand.unit)
     _check_precisions(workload, demand)
     _check_rate(workload, demand)
+    _check_run_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
     model = _as_loaded(model, demand.unit)
     regions = tuple(
@@ -252,6 +253,22 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
             "planned for",
             where=where,
             hint=f"{slower}state at least {FEWEST_REQUESTS_PER_SECOND:g} requests/s, one in 32 years",
+        )
+
+
+def _check_run_rate(workload: Workload, demand: Demand) -> None:
+    """Refuse batch work beside requests of more items a second than a replay can confirm a fleet with."""
+    if demand.beside is None:
+        return
+    run = demand.beside.run
+    rate = _grown(run.items_per_second(len(run.open_hours)), workload)
+    if rate > MOST_REQUESTS_PER_SECOND:
+        parts = -(-rate // MOST_REQUESTS_PER_SECOND)
+        raise InputError(
+            f"{run.items:,.12g} items in {run.work_hours(len(run.open_hours)):g} h are {rate:,.6g} a second, more than "
+            f"the {MOST_REQUESTS_PER_SECOND:,.0f} that a fleet is confirmed for",
+            where=workload.where("demand.batch"),
+            hint=f"give a longer deadline, or plan {parts:,.6g} equal workloads of {run.items / parts:,.0f} items each",
         )
 
 

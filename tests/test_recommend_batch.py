@@ -470,6 +470,15 @@ def test_what_does_not_fit_takes_machines_in_its_hours_alone(tmp_path):
     assert batch.usd_per_1000_items == pytest.approx(added / monthly, rel=1e-3)
 
 
+def test_more_items_than_a_replay_can_confirm_are_refused_beside_requests(tmp_path):
+    """Before anything is planned: with the field, both numbers and how many workloads to plan."""
+    with pytest.raises(InputError, match="a second, more than the 10,000") as refused:
+        beside(tmp_path, 1_000_000_000)
+
+    assert "demand.batch" in str(refused.value)
+    assert "equal workloads of" in refused.value.hint
+
+
 def test_more_items_are_never_cheaper_beside_requests(tmp_path):
     """From none to ten times what is idle."""
     usd = [beside(tmp_path, items).fleet.cost.total_usd_per_month for items in (0, 1_000, 40_000, 90_000, 300_000)]
