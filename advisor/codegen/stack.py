@@ -175,8 +175,8 @@ def _file_cautions(plan: Plan) -> Iterator[str]:
     file = plan.provenance.model_file
     if file is not None and file.is_gguf and not unit_of(plan.demand).is_one_pass:
         yield (
-            f"the plan was made of `{file.name}`, and nothing here loads GGUF: speed and memory are those of another "
-            "checkpoint of the same model, which `model_ids` has to name"
+            f"the plan was made of {file.name}, and nothing here loads GGUF: speed and memory are those of another "
+            "checkpoint of the same model, which model_ids has to name"
         )
 
 

@@ -34,6 +34,7 @@ from advisor.reading import read_json, read_text
 
 _CONFIG = "config.json"
 _TEXT_TASKS = ("encoder", "embedding")
+_CLASSIFIER = "ForSequenceClassification"
 _CATBOOST = b"CBM1"
 """First bytes of CatBoost's binary format."""
 _MOST_DIGESTED_BYTES = 2**29
@@ -202,6 +203,8 @@ def _configured(file: Path, name: str) -> Model:
     else:
         model = model_from_config(values, name=name, where=str(file))
         model = replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
+    if model.task == "llm" and _CLASSIFIER in str(values.get("architectures")):
+        model = replace(model, task="embedding")  # a decoder whose head scores a text that it has read
     if model.task not in _TEXT_TASKS:
         return model
     return replace(model, answer=text_answer(values, tensors, file.parent, name))

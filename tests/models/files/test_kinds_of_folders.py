@@ -77,6 +77,16 @@ def test_what_an_encoder_answers_is_told_by_its_folder(tmp_path, name, config, f
         assert _text_bytes(model) == BYTES_PER_LABELS
 
 
+def test_a_decoder_that_scores_a_text_does_not_chat(tmp_path):
+    """Its head has one label in place of a vocabulary, so it is a reranker."""
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes |= {"intermediate_size": 96, "vocab_size": 1000, "max_position_embeddings": 512, "model_type": "qwen3"}
+    scoring = sizes | {"architectures": ["Qwen3ForSequenceClassification"], **ONE}
+    model = find_model(str(folder(tmp_path, "scores", scoring)))
+    assert (model.task, is_reranker(model)) == ("embedding", True)
+    assert find_model(str(folder(tmp_path, "chats", sizes | {"architectures": ["Qwen3ForCausalLM"]}))).task == "llm"
+
+
 def planned_unit(tmp_path, path):
     """Unit of a workload of a model."""
     file = tmp_path / "workload.yaml"
