@@ -41,7 +41,7 @@ def billed_month(audit: Audit) -> BilledMonth | None:
 def as_billed(
     combination: Combination, month: BilledMonth | None, left_usd_per_month: float, *, runs_today: bool
 ) -> tuple[Combination, str]:
-    """A combination that saves of what the bill has, and the two numbers where they differ; "" where they do not.
+    """A combination that saves of what the bill has, and a note where that is not known or differs; "" elsewhere.
 
     Args:
         combination: priced against today's deployment, or against a plan.
@@ -49,9 +49,11 @@ def as_billed(
         left_usd_per_month: of the bill, beside what is paid of other combinations.
         runs_today: it is priced against today's deployment.
     """
+    stated = combination.paid_usd_per_month
     if month is None:
-        return combination, ""
-    stated, billed = combination.paid_usd_per_month, month.of(combination.workload)
+        unpaid = f"neither a bill nor `current` says what is paid for {combination.workload}: savings are of the plan"
+        return combination, "" if runs_today else f"{unpaid} without any of them ({stated:,.2f} USD a month)"
+    billed = month.of(combination.workload)
     whose = "today's deployment as stated" if runs_today else "the plan without any of them"
     against = f"{whose} costs {stated:,.2f} USD a month"
     if billed is None:

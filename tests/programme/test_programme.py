@@ -426,7 +426,10 @@ def test_savings_of_a_plan_that_nobody_pays_are_no_more_than_the_bill(report):
     """Where nothing is said to run and no tag names the workload, the bill is the most, and nothing the least."""
     without = replace(report.without, total_usd_per_month=12_000.0)
     hypothetical = replace(report, current=None, without=without)
-    assert made(levers=(hypothetical,)).total.usd_per_month > 9000
+    unpaid = made(levers=(hypothetical,))
+    assert unpaid.total.usd_per_month > 9000
+    assert any("neither a bill nor `current`" in note and "12,000.00" in note for note in unpaid.notes)
+    assert not any("neither a bill" in note for note in made(levers=(report,)).notes)
     programme = made(levers=(hypothetical,), billed=billed(9000.0))
     together = report.together.plan.total_usd_per_month
     assert programme.total.usd_per_month == pytest.approx(9000 - together, abs=0.01)
