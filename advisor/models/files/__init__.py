@@ -11,7 +11,7 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.config import is_known_type, model_from_config, read_config_values
-from advisor.models.files.adapters import refuse_adapter
+from advisor.models.files.adapters import holds_adapter, refuse_adapter
 from advisor.models.files.answers import text_answer
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.gguf import MAGIC
@@ -51,9 +51,9 @@ _HINT = f"give one of: {FORMATS}; or a folder that holds one"
 
 
 def holds_model(path: Path) -> bool:
-    """Whether there is a file of this path, or a folder with a model in it; a name may be too long for a path."""
+    """Whether there is a file of this path, or a folder with a model or adapter; a name may be too long for a path."""
     try:
-        return path.is_file() or (path.is_dir() and _in_folder(path) is not None)
+        return path.is_file() or (path.is_dir() and (holds_adapter(path) or _in_folder(path) is not None))
     except OSError:
         return False
 

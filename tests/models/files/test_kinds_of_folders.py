@@ -121,6 +121,17 @@ def test_a_recogniser_of_speech_is_no_encoder_of_texts(tmp_path):
     assert "Whisper" in refused.value.hint
 
 
+@pytest.mark.parametrize(
+    "text", ["[]", '{"peft_type": 3, "base_model_name_or_path": [1]}', '{"peft_type": null}', "no JSON"]
+)
+def test_an_adapter_without_readable_facts_is_refused_all_the_same(tmp_path, text):
+    """Its weights may be a pickle, and its configuration anything."""
+    path = folder(tmp_path)
+    (path / "adapter_config.json").write_text(text)
+    with pytest.raises(InputError):
+        find_model(str(path))
+
+
 @pytest.mark.parametrize("name", ["", "adapter_model.safetensors"])
 def test_an_adapter_is_no_model(tmp_path, name):
     """Its base is named, and the memory that the adapter takes beside it."""
