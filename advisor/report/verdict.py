@@ -1,22 +1,23 @@
 """The verdict of a plan: what to run in one line, then what to know before running it."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from advisor.demand.values import DemandInterval
 from advisor.models.model import ModelFile
 from advisor.plan.batch_words import apart_words, hours_words, replayed_run_words, spare_hours, start_hours
-from advisor.plan.fleet.chosen import DoubtfulPrice, Failure, Fleet, FleetGroup, QuotaNeed, Spare
+from advisor.plan.fleet.chosen import Failure, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint, PurchaseOption
 from advisor.plan.refusal import falls_short, is_refused, wanted_ratio
-from advisor.plan.unit_words import replayed_words, split_words
+from advisor.plan.unit_words import replayed_words
 from advisor.plan.values import CurrentCost, Plan
+from advisor.report.code_words import client_words, cluster_words, code_words
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
+from advisor.report.price_words import price_words
 from advisor.report.risks import risk_words
 from advisor.report.token_words import is_beyond, never_words, rate_words
 from advisor.report.words import (
@@ -120,13 +121,14 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
             yield replayed_run_words(fleet.batch, fleet.confirmed)
             yield from apart_words(fleet.batch, fleet.cost.total_usd_per_month)
         yield from _obligation_words(fleet)
-        yield from _price_words(fleet)
+        yield from price_words(fleet)
         yield from _traffic_words(fleet)
         yield from _cache_words(fleet)
         yield from _spare_words(fleet)
         yield from _limit_words(fleet)
-        yield from _code_words(fleet)
-        yield from _client_words(fleet)
+        yield from code_words(fleet)
+        yield from cluster_words(fleet)
+        yield from client_words(fleet)
         yield from _failure_words(fleet)
         yield from _cheapest_words(fleet)
         yield from _weight_words(plan, fleet)
@@ -183,73 +185,6 @@ def _traffic_words(fleet: Fleet) -> Iterator[str]:
         )
 
 
-def _price_words(fleet: Fleet) -> Iterator[str]:
-    """Doubtful prices with what they may be today, those that decide first, and what would then be cheaper."""
-    for decides in (True, False):
-        doubts = [doubt for doubt in fleet.doubtful_prices if doubt.decides is decides]
-        if doubts:
-            told = " and ".join(_doubt_words(fleet, doubt) for doubt in doubts)
-            verb = "is" if len(doubts) == 1 else "are"
-            yield f"Price: {told} {verb} in doubt{_decided(fleet, doubts) if decides else _undecided(fleet, doubts)}."
-
-
-def _doubt_words(fleet: Fleet, doubt: DoubtfulPrice) -> str:
-    """``inf2.xlarge spot at $0.17 an hour, today $0.06 to $0.34 (derived from other prices)``."""
-    told, price = names_of(fleet).get(doubt.group, doubt.group), _usd_per_hour(fleet, doubt)
-    if price is not None:
-        told += f" at ${price:,.4g} an hour{_range(doubt, price)}"
-    return f"{told} ({doubt.reason})"
-
-
-def _usd_per_hour(fleet: Fleet, doubt: DoubtfulPrice) -> float | None:
-    return next((group.instance_usd_per_hour for group in fleet.groups if group.name == doubt.group), None)
-
-
-def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
-    """Range of today's price; "" where nobody can say."""
-    low, high = usd_per_hour * doubt.low_ratio, usd_per_hour * doubt.high_ratio
-    return f", today ${low:,.4g} to ${high:,.4g}" if math.isfinite(high) else ""
-
-
-def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
-    """Break-even prices, the totals at the upper ends, and the cheapest option on listed prices."""
-    ends, single = fleet.price_range, len(doubts) == 1
-    decide, listed = f" and {'decides' if single else 'decide'}", _listed_words(doubts[0])
-    if ends is None:
-        return f"{decide}; {listed}"
-    at_most = f"at {'its upper end' if single else 'their upper ends'} the fleet costs {usd(ends.high_usd_per_month)}"
-    even = " and ".join(
-        f"${doubt.break_even_usd_per_hour:,.4g}" for doubt in doubts if doubt.break_even_usd_per_hour is not None
-    )
-    if ends.rival_usd_per_month is None or ends.rival_usd_per_month >= ends.high_usd_per_month:
-        return f"{decide}: {listed}; {at_most}, and no option less"
-    rival = f"{ends.rival} {_option_usd(ends.rival_usd_per_month, replayed=ends.rival_replayed)}"
-    if ends.rival_in_doubt:
-        rival += f" by a price that is in doubt too; {listed}"
-    holds = f"the answer holds while {'it costs' if single else 'they cost'} less than {even} an hour"
-    return f"{decide}: {holds}; {at_most} and {rival}"
-
-
-def _undecided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
-    """How dear the fleet may be, and that nothing is cheaper even so."""
-    ends = fleet.price_range
-    if ends is None or all(doubt.high_ratio <= 1 for doubt in doubts):
-        return "; even so no option on listed prices is cheaper"
-    end = "its upper end" if len(doubts) == 1 else "their upper ends"
-    return f"; even at {end}, where the fleet costs {usd(ends.high_usd_per_month)}, no option costs less"
-
-
-def _listed_words(doubt: DoubtfulPrice) -> str:
-    if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
-        return "no option rests on listed prices alone"
-    cost = _option_usd(doubt.runner_up_usd_per_month, replayed=doubt.runner_up_replayed)
-    return f"on listed prices alone: {' + '.join(doubt.runner_up)} at {cost}"
-
-
-def _option_usd(usd_per_month: float, *, replayed: bool) -> str:
-    return usd(usd_per_month) if replayed else f"~{usd(usd_per_month)} (not replayed)"
-
-
 def _cache_words(fleet: Fleet) -> Iterator[str]:
     cache = fleet.response_cache
     if cache is not None:
@@ -265,21 +200,6 @@ def _limit_words(fleet: Fleet) -> Iterator[str]:
     told = {f"{group.instance_type} by its {group.limited_by}": None for group in fleet.groups if group.limited_by}
     if told:
         yield f"Limited: {' and '.join(told)}."
-
-
-def _code_words(fleet: Fleet) -> Iterator[str]:
-    """Groups that are started by hand."""
-    told = dict.fromkeys(group.not_generated for group in fleet.groups if group.not_generated)
-    if told:
-        yield f"Code: {' and '.join(told)}; its machines are started by hand."
-
-
-def _client_words(fleet: Fleet) -> Iterator[str]:
-    """Calls whose items clients have to send by themselves."""
-    split = [group for group in fleet.groups if group.http_requests_per_call > 1]
-    if split:
-        words = split_words(fleet.unit, split[0].http_requests_per_call, dict.fromkeys(group.engine for group in split))
-        yield f"Calls: {words}."
 
 
 def _spare_words(fleet: Fleet) -> Iterator[str]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from advisor.demand.values import Backtest
 from advisor.models.model import ModelFile
+from advisor.plan.fleet.beside import ITS_CLUSTER
 from advisor.plan.fleet.chosen import (
     Cheapest,
     DoubtfulPrice,
@@ -214,6 +215,21 @@ def test_traffic_that_costs_more_than_the_machines_is_told_with_both_sums(share,
     if "Traffic" in told:
         assert f"${usd:,.2f} of the" in lines["Traffic"]
         assert f"(${fleet.cost.compute_usd_per_month:,.2f})" in lines["Traffic"]
+
+
+@pytest.mark.parametrize(("assumes", "told"), [(ITS_CLUSTER, True), ("only where --target names one", False)])
+def test_nodes_of_a_cluster_are_told_with_what_no_total_holds(assumes, told):
+    """Its fee in the verdict where code starts nodes of one; of machines that code starts by themselves nothing."""
+    fleet = make_fleet(make_group())
+    fee = CostLine(
+        CostKind.MANAGED, "cluster", "gcp/us-central1", 730, "hour", 0.1, 73.0, in_total=False, assumes=assumes
+    )
+    lines = lines_of(make_plan(replace(fleet, cost_lines=(*fleet.cost_lines, fee))))
+
+    assert ("Cluster" in lines) is told
+    if told:
+        assert "nodes of a GKE cluster in us-central1" in lines["Cluster"]
+        assert "$73.00 a month" in lines["Cluster"]
 
 
 def test_a_spare_names_its_machines_and_its_rule():

@@ -16,10 +16,11 @@ _REGISTRY = (
 _CLUSTER = (
     "only where --target names a cluster, and nothing else runs in it; by default code starts machines and services"
 )
-_ITS_CLUSTER = (
+ITS_CLUSTER = (
     "only where nothing else runs in the cluster: by default code starts nodes of one that is there, and no cluster; "
     "its other nodes, and the gateway through which requests enter, are not counted"
 )
+"""Assumption of a control plane's line where code starts nodes of a cluster by default."""
 
 
 def lines_beside(
@@ -42,7 +43,7 @@ def lines_beside(
         for kind, item, quantity, assumes in (
             (CostKind.STORAGE, "object_storage", weights_gib, _BUCKET),
             (CostKind.STORAGE, "registry_storage", image_gb, _REGISTRY),
-            (CostKind.MANAGED, "cluster", float(HOURS_PER_MONTH), _ITS_CLUSTER if on_nodes else _CLUSTER),
+            (CostKind.MANAGED, "cluster", float(HOURS_PER_MONTH), ITS_CLUSTER if on_nodes else _CLUSTER),
         ):
             price = catalog.service_price(provider, item, region)
             usd = None if price is None else round(quantity * price.usd, 2)

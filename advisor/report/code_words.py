@@ -1,0 +1,36 @@
+"""Code in the verdict: what it does not start, what has to be there for it, and what clients send."""
+
+from collections.abc import Iterator
+
+from advisor.plan.fleet.beside import ITS_CLUSTER
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.unit_words import split_words
+
+_CLUSTERS = {"azure": "an AKS cluster", "gcp": "a GKE cluster"}
+
+
+def code_words(fleet: Fleet) -> Iterator[str]:
+    """Groups that are started by hand."""
+    told = dict.fromkeys(group.not_generated for group in fleet.groups if group.not_generated)
+    if told:
+        yield f"Code: {' and '.join(told)}; its machines are started by hand."
+
+
+def cluster_words(fleet: Fleet) -> Iterator[str]:
+    """What a cluster costs of which code starts nodes, and is in no total."""
+    for line in fleet.cost_lines:
+        if line.item == "cluster" and line.assumes == ITS_CLUSTER:
+            provider, _, region = line.place.partition("/")
+            fee = "" if line.usd_per_month is None else f" (${line.usd_per_month:,.2f} a month)"
+            yield (
+                f"Cluster: these are nodes of {_CLUSTERS[provider]} in {region} that has to be there; its fee{fee}, "
+                "other nodes and what requests enter by are not in the total."
+            )
+
+
+def client_words(fleet: Fleet) -> Iterator[str]:
+    """Calls whose items clients have to send by themselves."""
+    split = [group for group in fleet.groups if group.http_requests_per_call > 1]
+    if split:
+        words = split_words(fleet.unit, split[0].http_requests_per_call, dict.fromkeys(group.engine for group in split))
+        yield f"Calls: {words}."
