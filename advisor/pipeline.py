@@ -280,14 +280,28 @@ def _with_batch_apart(
 
 def _fleet_of(question: PlanRequest | None, catalog: Catalog, model: PerformanceModel) -> Confirmed | None:
     """The fleet of a question that its replay confirms; None where there is none."""
-    found = None if question is None else routed_fleet(market_for(question, catalog, model).market)
+    found = None if question is None else routed_fleet(market_of_requests(question, catalog, model).market)
     return found if isinstance(found, Confirmed) and found.confirmation.reached else None
 
 
-def market_for(
+def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel) -> "Judged":
+    """A question written down without answering it, with the batch work beside its requests.
+
+    That is what explanations ask again under other targets.
+
+    Args:
+        question: what is asked.
+        catalog: the offers.
+        model: what predicts.
+    """
+    judged = market_of_requests(question, catalog, model)
+    return replace(judged, market=with_batch(judged.market))
+
+
+def market_of_requests(
     question: PlanRequest, catalog: Catalog, model: PerformanceModel, timelines: Timelines | None = None
 ) -> "Judged":
-    """A question written down without answering it: what explanations ask again under other targets.
+    """The same without the batch work beside its requests, which :func:`routed_fleet` plans with them.
 
     Args:
         question: what is asked.
@@ -307,7 +321,7 @@ def market_for(
     )
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
-    market = with_batch(market_of(context, requirements, served, matches.offers))
+    market = market_of(context, requirements, served, matches.offers)
     return Judged(market, matches, tuple(too_slow))
 
 

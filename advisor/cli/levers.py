@@ -24,7 +24,7 @@ from advisor.levers.pricing import price_levers
 from advisor.levers.response_cache import read_measured_cache
 from advisor.levers.values import LeverReport, LeverSettings
 from advisor.performance.model import load_model
-from advisor.pipeline import market_for, question_for, with_account
+from advisor.pipeline import market_of_requests, question_for, with_account
 from advisor.plan.market import Market
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest
@@ -129,7 +129,7 @@ def command(
     timelines = Timelines()
 
     def posed(asked: PlanRequest) -> Market:
-        return market_for(asked, catalog, model, timelines).market
+        return market_of_requests(asked, catalog, model, timelines).market
 
     cache = None if cache_file is None else read_measured_cache(cache_file)
     settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, false_hits, effort)

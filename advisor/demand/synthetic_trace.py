@@ -7,6 +7,7 @@ a minute.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from advisor.demand.bursts import PER_SECOND
 from advisor.demand.clock import MONDAY_SECONDS, hours_of_week, on_the_calendar
 from advisor.demand.tally import bin_edges, token_bin
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
-from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 Integers = npt.NDArray[np.int64]
 
@@ -44,6 +45,15 @@ class Calendar:
     """Class of each hour of the week, from Monday 00:00 UTC."""
     mean_rates: tuple[float, ...]
     """Requests per second expected in the hours of each class."""
+    added_rates: tuple[float, ...] = ()
+    """Requests per second among them that batch work adds to the demand in each hour of the week; empty: none."""
+
+    def times(self, scale: float) -> Self:
+        """A share of the same demand."""
+        mean_rates, added_rates = (
+            tuple(rate * scale for rate in rates) for rates in (self.mean_rates, self.added_rates)
+        )  # fmt: skip
+        return replace(self, mean_rates=mean_rates, added_rates=added_rates)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,11 +87,11 @@ def rehearse(
         calendar: classes of the hours; the busiest stretch alone without, or with one class.
         scale: share of the demand; without, as much as has three times so many requests in its busiest minute.
     """
-    whole = demand.profile or _declared(demand, most_requests)
+    whole = _minutes(demand, most_requests, calendar)
     scale = _usual_scale(whole, most_requests) if scale is None else scale
     profile = whole.times(scale)
     if calendar is not None:
-        calendar = replace(calendar, mean_rates=tuple(rate * scale for rate in calendar.mean_rates))
+        calendar = _at_its_peak(demand, calendar).times(scale)
     classes = len(calendar.mean_rates) if calendar else 1
     others = list(_hour_changes(profile, calendar, most_requests // 2)) if calendar and classes > 1 else []
     in_others = sum(int(other.requests_per_minute.sum()) for other in others)
@@ -96,7 +106,13 @@ def rehearse(
 
 
 def stressed(
-    demand: Demand, most_requests: int, scale: float, *, peak_ratio: float = 1.0, dispersion_ratio: float = 1.0
+    demand: Demand,
+    most_requests: int,
+    scale: float,
+    calendar: Calendar | None = None,
+    *,
+    peak_ratio: float = 1.0,
+    dispersion_ratio: float = 1.0,
 ) -> Requests:
     """The busiest stretch with more requests in each minute, or with more uneven arrivals.
 
@@ -107,14 +123,44 @@ def stressed(
         demand: what is rehearsed.
         most_requests: about so many at ratio 1.
         scale: share of the demand.
+        calendar: classes of the hours, with what batch work adds.
         peak_ratio: requests of a minute ÷ those of the demand.
         dispersion_ratio: index of dispersion ÷ that of the demand.
     """
-    thinned = (demand.profile or _declared(demand, most_requests)).times(scale)
+    thinned = _minutes(demand, most_requests, calendar).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
     more = stretch.times(peak_ratio)
     ten_seconds, one_second, tenth_second = (index * dispersion_ratio for index in _indices(more.dispersion))
     return _requests(demand, [replace(more, dispersion=Dispersion(one_second, ten_seconds, tenth_second))])
+
+
+def _minutes(demand: Demand, most_requests: int, calendar: Calendar | None) -> DemandProfile:
+    """Requests of each minute with those of batch work: as observed, or the busiest stretch of a declared demand.
+
+    Batch work comes at random, at the rate that it adds to the hour.
+    """
+    added = np.array(calendar.added_rates) if calendar and calendar.added_rates else np.zeros(HOURS_PER_WEEK)
+    profile = demand.profile
+    if profile is None:
+        return _declared(demand, most_requests, added, of_one_class=calendar is None or len(calendar.mean_rates) == 1)
+    if not added.any():
+        return profile
+    start = on_the_calendar(profile.start_seconds)
+    hours = (_minute_of(start) + np.arange(profile.requests_per_minute.size)) // MINUTES_PER_HOUR
+    of_week = hours_of_week(int(hours[0]), int(hours[-1] - hours[0]) + 1)[hours - hours[0]]
+    items = _random_counts(start, added[of_week] * SECONDS_PER_MINUTE)
+    return replace(profile, requests_per_minute=profile.requests_per_minute + items)
+
+
+def _at_its_peak(demand: Demand, calendar: Calendar) -> Calendar:
+    """Classes with the stated peak in the hours to which batch work adds, of a demand that is the same at all hours."""
+    if demand.profile is not None or not calendar.added_rates:
+        return calendar
+    added, schedule = np.array(calendar.added_rates), np.array(calendar.schedule)
+    most = [float(added[schedule == number].max(initial=0.0)) for number in range(len(calendar.mean_rates))]
+    peak = demand.requests_per_second.peak
+    rates = (max(rate, peak + more) if more else rate for rate, more in zip(calendar.mean_rates, most, strict=True))
+    return replace(calendar, mean_rates=tuple(rates))
 
 
 def _usual_scale(profile: DemandProfile, most_requests: int) -> float:
@@ -131,23 +177,33 @@ def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:
     return f"made up after the busiest {minutes} min of the demand{more}, as bursty as measured"
 
 
-def _declared(demand: Demand, most_requests: int) -> DemandProfile:
-    """Random arrivals at the stated peak, in hours that are not open to batch work, where there are any."""
-    per_minute = demand.requests_per_second.peak * SECONDS_PER_MINUTE
+def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class: bool) -> DemandProfile:
+    """Random arrivals at the stated peak, in hours that are not open to batch work, where there are any.
+
+    Where all hours are planned alike, or all are open, in the hour to which batch work adds most, with what it adds.
+
+    Args:
+        demand: what is declared.
+        most_requests: about so many at most.
+        added: requests per second of batch work in each hour of the week, (168,).
+        of_one_class: whether all hours are planned alike.
+    """
+    closed = None if of_one_class and added.any() else _first_closed_hour(demand)
+    hour = int(np.argmax(added)) if closed is None else closed
+    per_minute = (demand.requests_per_second.peak + float(added[hour])) * SECONDS_PER_MINUTE
     minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
     count = min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1))
-    start = MONDAY_SECONDS + _first_closed_hour(demand) * SECONDS_PER_HOUR
-    counts = _random_counts(start, np.full(count, per_minute))
+    counts = _random_counts(MONDAY_SECONDS + hour * SECONDS_PER_HOUR, np.full(count, per_minute))
     if not counts.any():
         counts[0] = 1
-    return DemandProfile(start, counts)
+    return DemandProfile(MONDAY_SECONDS + hour * SECONDS_PER_HOUR, counts)
 
 
-def _first_closed_hour(demand: Demand) -> int:
-    """First hour of the week in which the machines of batch work beside the requests may be away."""
+def _first_closed_hour(demand: Demand) -> int | None:
+    """First hour of the week in which machines of batch work beside the requests may be away; None: there is none."""
     run = None if demand.beside is None else demand.beside.run
     is_open = set() if run is None else set(run.hours_of_week(len(run.open_hours)))
-    return next((hour for hour in range(HOURS_PER_WEEK) if hour not in is_open), 0)
+    return next((hour for hour in range(HOURS_PER_WEEK) if hour not in is_open), None)
 
 
 def _random_counts(start_seconds: float, per_minute: Floats) -> Floats:

@@ -8,7 +8,7 @@ from advisor.errors import InputError
 from advisor.levers.changes import Changes
 from advisor.levers.values import Change, Latency
 from advisor.plan.market import Market
-from advisor.plan.planning import routed_fleet
+from advisor.plan.planning import routed_fleet, with_batch
 from advisor.plan.problem.standing import standing_charges
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed
@@ -22,7 +22,7 @@ from advisor.requirements import Requirements
 from advisor.units import ratio_words
 
 Planner = Callable[[PlanRequest], Market]
-"""Poses a question: :func:`advisor.pipeline.market_for` with its catalog and performance model."""
+"""Poses a question: :func:`advisor.pipeline.market_of_requests` with its catalog and performance model."""
 _SCOPE = RungScope(Step.AS_STATED, None)
 
 
@@ -66,7 +66,7 @@ class LeverPlanner:
 
     def today(self, levers: Collection[str]) -> CurrentCost | None:
         """Today's deployment at all that a plan would count for it, judged by the replay of the question's plans."""
-        market = self.pose(self.changes.question(levers))
+        market = with_batch(self.pose(self.changes.question(levers)))
         return judged_current(market, requirements_of(self.changes.stated, market.context.catalog))
 
     def _described(self, market: Market, fleet: Confirmed, levers: Collection[str]) -> LeverPlan:

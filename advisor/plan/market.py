@@ -8,7 +8,7 @@ import numpy as np
 from advisor.catalog.values import Offer
 from advisor.demand.batch import BatchBeside
 from advisor.demand.forecast import batch_forecast
-from advisor.demand.values import Forecast, TokenHistogram
+from advisor.demand.values import Floats, Forecast, TokenHistogram
 from advisor.performance.served import Served
 from advisor.performance.stage import full_rates
 from advisor.plan.batch_fill import Fill, fill_of, raised
@@ -111,7 +111,8 @@ def beside_batch(market: Market, confirmed: Confirmed) -> Market:
     )
     items = beside.run.planned_items(hours, float(grown.peak.max()))
     fill = fill_of(beside.run, items, _weight(market, confirmed, beside), market.expected, confirmed)
-    return replace(_expecting(market, raised(fill, confirmed)), fill=fill)
+    expected = raised(fill, confirmed)
+    return replace(_expecting(market, expected, expected.mean - market.expected.mean), fill=fill)
 
 
 def _weight(market: Market, confirmed: Confirmed, beside: BatchBeside) -> float:
@@ -123,12 +124,20 @@ def _weight(market: Market, confirmed: Confirmed, beside: BatchBeside) -> float:
     return float((rates[0] / rates[1]).max())
 
 
-def _expecting(market: Market, expected: Forecast) -> Market:
-    """The question under another forecast."""
+def _expecting(market: Market, expected: Forecast, added: Floats | None = None) -> Market:
+    """The question under another forecast.
+
+    Args:
+        market: the question.
+        expected: the forecast.
+        added: what batch work adds to that of the requests in each hour of the week, requests per second, (168,).
+    """
     workload = market.context.requirements.workload
     beside = market.context.requirements.demand.beside
     apart = () if beside is None else beside.run.hours_of_week(len(beside.run.open_hours))
     week = week_of(expected, scheduled=workload.scaling.scheduled, apart=apart)
+    if added is not None:
+        week = replace(week, added_rates=tuple(added.tolist()))
     formulation = formulate(market.context, narrowed(market.supply, workload), week)
     validator = ReplayValidator(formulation, market.context)
     return replace(market, expected=expected, week=week, formulation=formulation, validator=validator)

@@ -20,7 +20,7 @@ from advisor.levers.pricing import price_levers
 from advisor.levers.response_cache import MeasuredCache, read_measured_cache
 from advisor.levers.values import Change, LeverSettings, ReasonCode
 from advisor.performance.model import shipped_model
-from advisor.pipeline import market_for, plan_question, question_for
+from advisor.pipeline import market_of_requests, plan_question, question_for
 from advisor.plan.request import question_document, requirements_of
 from advisor.plan.rungs import rungs_of
 from advisor.plan.today import judged_current
@@ -82,7 +82,7 @@ def asked(**changes):
 
 def posed(question):
     """The planner of the tests' catalog."""
-    return market_for(question, CATALOG, shipped_model()).market
+    return market_of_requests(question, CATALOG, shipped_model()).market
 
 
 def report_of(settings=SETTINGS, **changes):

@@ -20,7 +20,7 @@ from advisor.levers.pricing import price_levers
 from advisor.levers.values import SCHEMA, LeverSettings
 from advisor.names import normalised
 from advisor.performance.model import shipped_model
-from advisor.pipeline import market_for, plan_question, question_for
+from advisor.pipeline import market_of_requests, plan_question, question_for
 from advisor.plan.document import plain
 from advisor.programme.billed import BilledMonth, billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
@@ -68,7 +68,9 @@ def priced():
     )
     model = shipped_model()
     question = question_for(stated, catalog, model)
-    report = price_levers(question, catalog, lambda asked: market_for(asked, catalog, model).market, LeverSettings())
+    report = price_levers(
+        question, catalog, lambda asked: market_of_requests(asked, catalog, model).market, LeverSettings()
+    )
     return report, plan_question(question, catalog, model=model)
 
 

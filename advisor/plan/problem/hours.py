@@ -33,6 +33,8 @@ class Week:
     """Class of each hour of the week, from Monday 00:00 UTC."""
     transitions: Floats
     """How often an hour of class a is followed by one of class b: (classes, classes)."""
+    added_rates: tuple[float, ...] = ()
+    """Requests per second that batch work adds in each hour of the week, from Monday 00:00 UTC; empty: it adds none."""
 
 
 def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ()) -> Week:

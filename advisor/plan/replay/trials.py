@@ -83,7 +83,8 @@ class Trials:
         self._requirements = context.requirements
         self._model = context.model
         self._slo = context.requirements.workload.slo
-        self._calendar = Calendar(formulation.week.schedule, tuple(hour.mean_rate for hour in formulation.week.classes))
+        week = formulation.week
+        self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
         self.wanted = self._slo.rehearsed_ratio
         """Share of the requests that have to be within every target."""
         self._shares = np.array(formulation.geography.shares)
@@ -181,7 +182,7 @@ class Trials:
 
         def holds(**stress: float) -> bool:
             made_up = stressed(
-                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, **stress
+                self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, self._calendar, **stress
             )  # fmt: skip
             requests = thinned(self._from_places(made_up), small.share)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
