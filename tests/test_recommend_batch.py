@@ -496,6 +496,23 @@ def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):
     assert both.fleet.confirmed.without_one_within_slo_ratio >= 0.99
 
 
+def test_items_beside_requests_are_replayed_where_all_hours_are_planned_alike(tmp_path):
+    """Counts that may not follow the hours are no cheaper, and a day that is all open carries its items too."""
+    followed = beside(tmp_path, 150_000)
+    held = beside(tmp_path, 150_000, scaling={"scheduled": False})
+    all_day = {
+        "declared": ONLINE,
+        "batch": {"items": 800_000, "every": "day", "deadline": "24h", "input_tokens": 1200, "output_tokens": 150},
+    }
+    spread = planned(tmp_path, demand=all_day, **BESIDE)
+
+    assert held.fleet.cost.total_usd_per_month >= followed.fleet.cost.total_usd_per_month
+    for plan in (held, spread):
+        for group in plan.fleet.groups:
+            predicted = group.requests_per_second_per_replica.high * group.replicas_per_instance
+            assert group.planned_requests_per_second_per_instance < 1.5 * predicted
+
+
 @pytest.mark.parametrize("items", [150_000, 200_000, 20_000])
 def test_work_beside_requests_is_compared_with_two_workloads(tmp_path, items):
     """Both are planned as they would be from files of their own, and the verdict names the difference."""

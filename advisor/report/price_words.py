@@ -41,18 +41,18 @@ def _decided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
     ends, single = fleet.price_range, len(doubts) == 1
     decide, listed = f" and {'decides' if single else 'decide'}", _listed_words(doubts[0])
     if ends is None:
-        return f"{decide}; {listed}"
-    at_most = f"at {'its upper end' if single else 'their upper ends'} the fleet costs {usd(ends.high_usd_per_month)}"
+        return f"{decide}. {listed}"
+    at_most = f"At {'its upper end' if single else 'their upper ends'} the fleet costs {usd(ends.high_usd_per_month)}"
     even = " and ".join(
         f"${doubt.break_even_usd_per_hour:,.4g}" for doubt in doubts if doubt.break_even_usd_per_hour is not None
     )
     if ends.rival_usd_per_month is None or ends.rival_usd_per_month >= ends.high_usd_per_month:
-        return f"{decide}: {listed}; {at_most}, and no option less"
+        return f"{decide}. {listed}. {at_most}, and no option less"
     rival = f"{ends.rival} {_option_usd(ends.rival_usd_per_month, replayed=ends.rival_replayed)}"
     if ends.rival_in_doubt:
-        rival += f" by a price that is in doubt too; {listed}"
-    holds = f"the answer holds while {'it costs' if single else 'they cost'} less than {even} an hour"
-    return f"{decide}: {holds}; {at_most} and {rival}"
+        rival += f" by a price that is in doubt too. {listed}"
+    holds = f"The answer holds while {'it costs' if single else 'they cost'} less than {even} an hour"
+    return f"{decide}. {holds}. {at_most} and {rival}"
 
 
 def _undecided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
@@ -66,9 +66,9 @@ def _undecided(fleet: Fleet, doubts: Sequence[DoubtfulPrice]) -> str:
 
 def _listed_words(doubt: DoubtfulPrice) -> str:
     if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
-        return "no option rests on listed prices alone"
+        return "No option rests on listed prices alone"
     cost = _option_usd(doubt.runner_up_usd_per_month, replayed=doubt.runner_up_replayed)
-    return f"on listed prices alone: {' + '.join(doubt.runner_up)} at {cost}"
+    return f"On listed prices alone: {' + '.join(doubt.runner_up)} at {cost}"
 
 
 def _option_usd(usd_per_month: float, *, replayed: bool) -> str:

@@ -128,6 +128,36 @@ def test_one_class_of_hours_is_its_busiest_stretch_alone():
     assert found.busiest == slice(0, found.requests.seconds.size)
 
 
+def test_batch_work_comes_beside_what_was_observed_in_its_hours():
+    """Half a request a second in every hour of a week, and 4 more from 22:00 to 02:00: the busiest stretch is there."""
+    hours = np.arange(168) % 24
+    added = np.where((hours >= 22) | (hours < 2), 4.0, 0.0)
+    calendar = Calendar((0,) * 168, (0.5 + float(added.mean()),), tuple(added.tolist()))
+    steady = demand(np.full(168 * 60, 30.0))
+
+    found = rehearse(steady, 5_000, calendar)
+
+    at = hours_of_week(0, 1)[0] + (found.requests.seconds // 3600).astype(int)
+    assert set((at % 24).tolist()) <= {22, 23, 0, 1, 2, 21}
+    assert found.requests.seconds.size / found.minutes / 60 == pytest.approx(4.5, rel=0.1)
+    stress = stressed(steady, 5_000, 1.0, calendar, peak_ratio=2.0)
+    assert stress.seconds.size == pytest.approx(2 * found.requests.seconds.size, rel=0.1)
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_batch_work_comes_beside_the_declared_peak(classes):
+    """In a class of its own an hour change of it is made up; where all hours are one class, it is the stretch itself."""
+    hours = np.arange(168) % 24
+    added = np.where(hours < 6, 9.0, 0.0)
+    schedule = (hours < 6).astype(int) * (classes - 1)
+    calendar = Calendar(tuple(schedule.tolist()), (3.0, 12.0)[:classes], tuple(added.tolist()))
+
+    found = rehearse(declared_demand(3.0, 6.0, 500, 100), 20_000, calendar)
+
+    minutes = np.bincount((found.requests.seconds // 60).astype(int) - int(found.requests.seconds[0] // 60))
+    assert np.quantile(minutes[minutes > 0], 0.9) / 60 == pytest.approx(15.0, rel=0.15)
+
+
 @pytest.mark.parametrize("ratio", [1.0, 1.5, 3.0])
 def test_a_stressed_stretch_has_so_many_times_the_requests(ratio):
     """The same minutes with more in each."""

@@ -356,7 +356,7 @@ def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
     [
         (
             PriceRange(3000.0, 4500.0, "A", 4100.0, rival_replayed=True, rival_in_doubt=True),
-            "fleet costs $4,500.00 and A $4,100.00 by a price that is in doubt too; on listed prices alone: B at $6,817.45.",
+            "fleet costs $4,500.00 and A $4,100.00 by a price that is in doubt too. On listed prices alone: B at $6,817.45.",
         ),
         (
             PriceRange(3000.0, 4500.0, "5 × g6e.xlarge on demand", 4100.0, rival_replayed=False, rival_in_doubt=False),
@@ -371,7 +371,7 @@ def test_the_upper_end_stands_beside_the_rival(ends, words):
     doubt = replace(doubt, break_even_usd_per_hour=1.1, runner_up=("B",))
     fleet = replace(fleet, doubtful_prices=(doubt,), price_range=ends)
     told = lines_of(replace(mixed_plan(), fleet=fleet))["Price"]
-    assert "is in doubt and decides: the answer holds while it costs less than $1.1 an hour; at its upper end" in told
+    assert "is in doubt and decides. The answer holds while it costs less than $1.1 an hour. At its upper end" in told
     assert told.endswith(f" the {words}")
 
 
