@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
+
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Unit
@@ -22,6 +24,8 @@ from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
 from advisor.workload.scope import in_scope, scope_notes
 from advisor.workload.values import DEFAULT_PRECISIONS, WIDE_PRECISIONS, DeclaredDemand, Deployment, Workload
 
+_CLEARLY = 2.0
+"""Requests that a context leaves out ÷ those that may miss the SLO, beyond which no replay has to say so."""
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
 CONTEXT_STEP_TOKENS = 256
@@ -73,6 +77,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     _check_rate(workload, demand)
     _check_run_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
+    _check_left_out(workload, demand, context_tokens)
     model = _as_loaded(model, demand.unit)
     regions = tuple(
         f"{provider} has none of the regions given, so it is left out"
@@ -132,6 +137,26 @@ def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:
     is_measured = isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated
     how = "measured on today's; state prefix_cache_hit_ratio for another routing or size" if is_measured else "stated"
     return (f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as {how}",)
+
+
+def _check_left_out(workload: Workload, demand: Demand, context_tokens: int) -> None:
+    """Refuse a context that leaves out more requests than may miss the SLO: each that is left out does."""
+    if demand.unit.is_one_pass or demand.batch is not None or not workload.slo.is_of_tokens:
+        return
+    lengths = demand.tokens.input_tokens + demand.tokens.output_tokens
+    order = np.argsort(lengths)
+    held = demand.tokens.probability[order].cumsum()
+    allowed = 1 - workload.slo.within_ratio
+    left_out = float(demand.tokens.probability[lengths > context_tokens].sum())
+    if left_out <= _CLEARLY * allowed:
+        return
+    enough = lengths[order][min(int(np.searchsorted(held, workload.slo.rehearsed_ratio)), held.size - 1)]
+    steps = -(-int(enough) // CONTEXT_STEP_TOKENS) * CONTEXT_STEP_TOKENS
+    raise InputError(
+        f"{context_tokens:,} tokens leave out {left_out:.1%} of the requests, and {allowed:.2%} may miss the SLO",
+        where=workload.where("context_tokens"),
+        hint=f"give {steps} or more, or a smaller slo.within_ratio: requests that are left out miss the SLO",
+    )
 
 
 def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:

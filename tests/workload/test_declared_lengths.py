@@ -1,5 +1,7 @@
 """Lengths that a workload states by their quantiles."""
 
+from dataclasses import replace
+
 import pytest
 
 from advisor.errors import InputError
@@ -121,3 +123,16 @@ def test_lengths_that_differ_are_planned_as_they_are(tmp_path):
     of_spread, of_one_length = recommend(spread), recommend(single)
 
     assert of_spread.fleet.cost.total_usd_per_month > of_one_length.fleet.cost.total_usd_per_month
+
+
+def test_a_context_that_leaves_out_more_than_may_miss_the_slo_is_refused(tmp_path):
+    """No machine and no target helps: the number that would, and the share that it leaves out, are named."""
+    lengths = "input_tokens: {p50: 700, p95: 3000}, output_tokens: 150"
+    asked = replace(read(tmp_path, f"{{requests_per_second: 3, {lengths}}}"), context_tokens=2000)
+
+    with pytest.raises(
+        InputError, match=r"2,000 tokens leave out 1\d\.\d% of the requests, and 1.00% may miss"
+    ) as refused:
+        recommend(asked)
+    assert "give 6656 or more" in refused.value.hint
+    assert recommend(replace(asked, context_tokens=8192)).fleet is not None
