@@ -43,7 +43,7 @@ def _changes(instances: Sequence[int], minutes_ahead: int) -> list[tuple[int, in
 
 
 def _turns(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Those of *sizes* that differ from the one before; the first follows the last, a week earlier."""
+    """Minutes and sizes that differ from the one before; the first follows the last, a week earlier."""
     return [after for before, after in zip([sizes[-1], *sizes[:-1]], sizes, strict=True) if before[1] != after[1]]
 
 
