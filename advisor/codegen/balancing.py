@@ -1,6 +1,6 @@
 """Load balancing that plans of whole answers rest on, and what stands in front of the replicas instead.
 
-Shares of requests within the target: the table of docs/kinds.md.
+What each rule costs in requests within the target: the table of docs/kinds.md.
 """
 
 from dataclasses import replace
@@ -8,14 +8,12 @@ from dataclasses import replace
 from advisor.codegen.model import Stack
 
 _RESTS_ON = "The plan rests on one entrance that sends requests to the replicas in turn, or to the least loaded of all"
-_EXAMPLE = "of 20 replicas at 37.5 requests per second of 0.48 s each, {} are answered within 1 s"
 _NODES = (
-    "A load balancer of AWS has a node in each zone, and each counts by itself: "
-    f"{_EXAMPLE.format('99.9 %')} behind one node, 87 % behind three."
+    "A load balancer of AWS has a node in each zone, and each counts by itself: fewer requests are within the target."
 )
 _SERVICES = (
-    "A Service of Kubernetes chooses at random: set the Gateway to round robin or least requests, and "
-    f"{_EXAMPLE.format('99.9 %')} in turn, 67 % by the fewer requests of two replicas, 28 % at random."
+    "A Service of Kubernetes chooses at random, by which more requests wait: set the Gateway to round robin or "
+    "least requests of all replicas."
 )
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from advisor.catalog import load_catalog
 from advisor.codegen.container import Runtime
 from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics
 from advisor.codegen.kubernetes_scaling import Scale, scale_of
@@ -42,7 +43,9 @@ _CORES_SHARE = 0.75
 """The rest is for the system and what runs on every node."""
 _PROCESSORS_TAINT = "inference/processors"
 _MEMORY_GIB = 4
-"""Requested for each accelerator: a quarter of what the smallest accelerated instances have."""
+"""For each accelerator, and at most without one: a quarter of what the smallest accelerated instances have."""
+_MEMORY_SHARE = 0.25
+"""Of a node without an accelerator, beside the weights; the rest is for the system and what runs on every node."""
 _PROBE_SECONDS = 10
 _SCHEDULING_SECONDS = 600
 """What a rollout may wait for a node beyond the start of a replica."""
@@ -304,13 +307,20 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(manner.node_labels.get(group.key, {})),
         tolerated=(device.taint, *spot),
         cores=_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),
-        memory_gib=_MEMORY_GIB * accelerators + (0 if device.resource else group.checkpoint_gib),
+        memory_gib=_MEMORY_GIB * accelerators if device.resource else _memory_beside_processors(stack.provider, group),
         shared_memory_gib=_SHARED_MEMORY_GIB * accelerators,
         cache_gib=group.checkpoint_gib + COMPILED_GIB,
         disk_gib=replica_disk_gib(group.checkpoint_gib),
         start_probes=-(-group.start_limit_seconds // _PROBE_SECONDS),
         progress_seconds=group.start_limit_seconds + _SCHEDULING_SECONDS,
     )
+
+
+def _memory_beside_processors(provider: str, group: ComputeGroup) -> int:
+    """GiB that a replica without an accelerator asks for: a share of its node, and the weights."""
+    machine = load_catalog().cpu_instances.get((provider, group.instance_type))
+    share = _MEMORY_GIB if machine is None else math.floor(machine.memory_gib * _MEMORY_SHARE)
+    return max(1, min(_MEMORY_GIB, share)) + group.checkpoint_gib
 
 
 def most_of_the_cores(provider: str, group: ComputeGroup) -> int:

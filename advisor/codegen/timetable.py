@@ -1,7 +1,6 @@
 """Instances by hour of the week → the few entries of a scheduler."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from advisor.codegen.model import ScheduledSize
 
@@ -12,7 +11,7 @@ _MINUTES_PER_WEEK = HOURS_PER_WEEK * _MINUTES_PER_HOUR
 
 
 def scheduled_sizes(instances: Sequence[int], minutes_ahead: int) -> tuple[ScheduledSize, ...]:
-    """The entries after which at least *instances* serve in each hour.
+    """The entries after which at least *instances* serve in each hour, none for dips shorter than a start.
 
     Args:
         instances: of each hour of the week, from Monday 00:00 UTC (168).
@@ -35,9 +34,35 @@ def _changes(instances: Sequence[int], minutes_ahead: int) -> list[tuple[int, in
     """Minute of the week and the number from then on, where it differs from the one before."""
     hours = [hour * _MINUTES_PER_HOUR for hour in range(HOURS_PER_WEEK)]
     moments = sorted({*hours, *((minute - minutes_ahead) % _MINUTES_PER_WEEK for minute in hours)})
-    sizes = [_ordered(instances, minute, minutes_ahead) for minute in moments]
-    turns = pairwise([(moments[-1], sizes[-1]), *zip(moments, sizes, strict=True)])
-    return [after for before, after in turns if before[1] != after[1]]
+    changes = _turns([(minute, _ordered(instances, minute, minutes_ahead)) for minute in moments])
+    while (dip := _shortest_dip(changes)) is not None and _minutes(changes, dip) < minutes_ahead:
+        neighbours = changes[dip - 1], changes[(dip + 1) % len(changes)]
+        changes[dip] = (changes[dip][0], min(size for _, size in neighbours))
+        changes = _turns(changes)
+    return changes
+
+
+def _turns(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Minutes and sizes that differ from the one before; the first follows the last, a week earlier."""
+    return [after for before, after in zip([sizes[-1], *sizes[:-1]], sizes, strict=True) if before[1] != after[1]]
+
+
+def _shortest_dip(changes: Sequence[tuple[int, int]]) -> int | None:
+    """Index of the size that is smaller than both beside it for the fewest minutes; None without any change.
+
+    A machine that stops for less time than its start takes spends all of it on leaving and coming back.
+    """
+    dips = [
+        index
+        for index, (_, size) in enumerate(changes)
+        if size < changes[index - 1][1] and size < changes[(index + 1) % len(changes)][1]
+    ]
+    return min(dips, key=lambda index: _minutes(changes, index), default=None)
+
+
+def _minutes(changes: Sequence[tuple[int, int]], index: int) -> int:
+    """Minutes that the size at *index* lasts."""
+    return (changes[(index + 1) % len(changes)][0] - changes[index][0]) % _MINUTES_PER_WEEK
 
 
 def _ordered(instances: Sequence[int], minute: int, minutes_ahead: int) -> int:

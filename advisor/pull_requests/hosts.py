@@ -111,7 +111,7 @@ class GitLab:
         return f"{place.api}/user"
 
     def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401 - any JSON value
-        """By the same user."""
+        """Whether the same user wrote it."""
         return bool(user) and comment.author == user["username"]
 
     def first_page(self, place: PullRequest) -> str:

@@ -207,6 +207,23 @@ def test_a_copy_runs_on_nodes_of_its_image(instance_type, architecture, image):
     assert pod["initContainers"][0]["image"] == f"vllm/vllm-openai-cpu:{image}"
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "checkpoint_gib", "memory"),
+    [
+        ("c7a.xlarge", 3e-5, "3Gi"),
+        ("c7a.2xlarge", 3e-5, "5Gi"),
+        ("c7a.xlarge", 1.06, "4Gi"),
+        ("c7a.9xlarge", 1.06, "6Gi"),
+    ],
+)
+def test_a_pod_without_an_accelerator_leaves_room_on_small_nodes(instance_type, checkpoint_gib, memory):
+    """A quarter of the node and the weights: 8 GiB are 2 and 1; 4 from 16 GiB on, and where no size is known."""
+    plan = SCENARIOS["eks-karpenter-processors"]().plan
+    server = replace(plan.fleet.groups[0], instance_type=instance_type, checkpoint_gib=checkpoint_gib)
+    _, container = pod_of(objects_of(replace(plan, fleet=replace(plan.fleet, groups=(server,)))))
+    assert container["resources"]["requests"]["memory"] == memory
+
+
 def copied(job):
     """The model that a job downloads."""
     (container,) = job["spec"]["template"]["spec"]["initContainers"]
@@ -387,6 +404,41 @@ def test_windows_say_what_the_schedule_says(hours, minutes_ahead):
         held = [window.replicas for window in found if _last(window.start, moment) > _last(window.end, moment)]
         due = max((_last(one.cron, moment), one.instances) for one in schedule)
         assert max(held, default=min(hours)) == due[1]
+
+
+@pytest.mark.parametrize(
+    ("dip", "minutes_ahead", "entries"),
+    [
+        ((2,), 30, [("0 12", 2), ("30 12", 3)]),
+        ((2,), 31, []),
+        ((2, 1), 50, [("0 12", 2), ("10 13", 3)]),
+        ((2, 1), 70, []),
+        ((2, 1, 2), 20, [("0 12", 2), ("0 13", 1), ("40 13", 2), ("40 14", 3)]),
+        ((1, 2, 1), 40, [("0 12", 2), ("20 14", 3)]),
+    ],
+)
+def test_no_dip_of_a_schedule_is_shorter_than_a_start(dip, minutes_ahead, entries):
+    """An hour off of which 29 minutes are left after a start of 31 saves less than it costs: nothing stops."""
+    hours = [3] * HOURS_PER_WEEK
+    hours[12 : 12 + len(dip)] = dip
+    schedule = scheduled_sizes(hours, minutes_ahead)
+    assert [(entry.cron.partition(" * ")[0], entry.instances) for entry in schedule] == entries
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=HOURS_PER_WEEK, max_size=HOURS_PER_WEEK), st.integers(1, 150))
+def test_schedules_hold_the_planned_number_and_stop_nothing_for_less_than_a_start(hours, minutes_ahead):
+    """At each change: no fewer than planned until a start later, and no size between two larger ones for less."""
+    changes = sorted(
+        (1440 * (day - 1) + 60 * entry.hour + entry.minute, entry.instances)
+        for entry in scheduled_sizes(hours, minutes_ahead)
+        for day in entry.weekdays
+    )
+    for before, (minute, size), after in zip(changes[-1:] + changes, changes, changes[1:] + changes[:1], strict=False):
+        lasts = (after[0] - minute) % (60 * HOURS_PER_WEEK)
+        due = [hours[at // 60 % HOURS_PER_WEEK] for at in range(minute, minute + lasts + minutes_ahead)]
+        assert size >= max(due[:lasts])
+        assert lasts >= minutes_ahead or size > min(before[1], after[1])
 
 
 def _last(cron, moment):

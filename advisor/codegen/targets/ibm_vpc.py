@@ -27,12 +27,20 @@ _MOST_MEMBERS = 50
 """Members of a pool of an application load balancer, at most."""
 _LOOK_SECONDS = 15
 """Time between two looks of a host at its pool."""
+_LEAVE_SECONDS = 60
+"""Time that a host has to leave its pool, while the load balancer may take in another change."""
+_HEALTH_DELAY_SECONDS = 10
+"""Time between two checks of the load balancer."""
 _IMAGE_NEEDS = {
     Runtime.CUDA: "Ubuntu with Docker, NVIDIA's driver (580 or newer) and its container toolkit",
     Runtime.GAUDI: "Ubuntu with Docker, Intel's Gaudi driver (habanalabs-dkms, of the release of the serving image), "
     "its firmware and habanalabs-container-runtime",
 }
 _UNPRICED = "The total holds the machines: no prices are known of boot volumes, the load balancer and traffic there."
+_UNTRIED = (
+    "None of this was tried on IBM Cloud yet: arguments and limits are from the source of its Terraform provider, the "
+    "calls of hosts from its documentation. Try it with one instance before it serves."
+)
 
 
 def _terraform(stack: Stack) -> Files:
@@ -59,6 +67,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         **stop_times(stack),
         "look_seconds": _LOOK_SECONDS,
+        "leave_seconds": _LEAVE_SECONDS,
+        "health_delay_seconds": _HEALTH_DELAY_SECONDS,
+        "longest_start_limit": max(group.start_limit_seconds for group in stack.groups),
         "image_needs": "; ".join(dict.fromkeys(_IMAGE_NEEDS[group.platform.runtime] for group in stack.groups)),
         **pins_with_models(stack),
     }
@@ -123,8 +134,8 @@ def _against_disks(stack: Stack) -> str:
 
 
 def _completed(stack: Stack) -> Stack:
-    """The stack with what its hosts cost beside the total."""
-    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, _UNPRICED)))
+    """The stack that says what its hosts cost beside the total, and that nobody has run it."""
+    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, _UNPRICED, _UNTRIED)))
 
 
 IBM_VPC = Target(

@@ -94,6 +94,39 @@ def test_the_readme_says_what_is_not_made_and_how_hosts_are_replaced():
         assert part in readme
 
 
+def test_the_readme_says_what_nobody_has_seen_yet():
+    """Not tried; no documented time to shut down, with the hour after which others remove a dead host; tokens."""
+    readme = " ".join(generate(make_fleet_plan(gaudi()), wanted=HERE).files["README.md"].split())
+    for part in (
+        "None of this was tried on IBM Cloud yet",
+        "No such time is documented",
+        "take it out of the pool 3600 seconds later",
+        "the metadata service gives it the profile's tokens too",
+    ):
+        assert part in readme
+
+
+@pytest.mark.parametrize(
+    ("plan", "arrives"),
+    [
+        (make_fleet_plan(gaudi()), "one more from its next size on"),
+        (make_fleet_plan(gaudi(instances=(1, 1)), policy=Policy.STATIC), "starts one more, from the new template"),
+    ],
+)
+def test_hosts_are_replaced_with_one_more_in_its_quota(plan, arrives):
+    """The one more comes before the first goes, in groups and schedules alike, and the quota counts it."""
+    files = generate(plan, wanted=HERE).files
+    (group,) = groups_of(files).values()
+    readme = " ".join(files["README.md"].split())
+    steps = ["surge_instances = 1", arrives, "until it is healthy", "membership-delete", "surge_instances = 0"]
+    places = [readme.index(step) for step in steps]
+    assert places == sorted(places)
+    more = group["instances"] + 1
+    assert f"{8 * more} in us-east ({more} × 8), with those that a replacement starts" in readme
+    assert "group.instances + var.surge_instances" in files["compute.tf"]
+    assert "size.instances + var.surge_instances" in files.get("scaling.tf", "size.instances + var.surge_instances")
+
+
 def test_nothing_of_the_hosts_is_open_but_to_the_load_balancer():
     """In from its group alone; out over HTTPS, and to IBM's servers of names and time."""
     network = SCENARIOS["ibm-h100"]()

@@ -29,7 +29,7 @@ locals {
         group     = key
         number    = number
         subnet    = var.subnets[zone]
-        instances = floor((group.instances + group.zones - 1 - number) / group.zones)
+        instances = floor((group.instances + var.surge_instances + group.zones - 1 - number) / group.zones)
       }
     }
   ]...)

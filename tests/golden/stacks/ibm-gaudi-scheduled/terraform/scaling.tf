@@ -7,7 +7,7 @@ locals {
         placement = key
         name      = name
         cron      = size.cron
-        instances = floor((size.instances + local.groups[place.group].zones - 1 - place.number) / local.groups[place.group].zones)
+        instances = floor((size.instances + var.surge_instances + local.groups[place.group].zones - 1 - place.number) / local.groups[place.group].zones)
       }
     }
   ]...)

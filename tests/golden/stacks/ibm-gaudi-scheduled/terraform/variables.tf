@@ -119,6 +119,17 @@ variable "ssh_key_ids" {
   }
 }
 
+variable "surge_instances" {
+  description = "Instances beyond the plan in each group, for the time in which hosts are replaced (README.md)."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.surge_instances >= 0 && var.surge_instances <= 10 && floor(var.surge_instances) == var.surge_instances
+    error_message = "The value of surge_instances must be a number of instances from 0 to 10."
+  }
+}
+
 variable "disk_key_crn" {
   description = "Root key of Key Protect or Hyper Protect Crypto Services that encrypts the boot volumes; null takes a key of IBM's."
   type        = string

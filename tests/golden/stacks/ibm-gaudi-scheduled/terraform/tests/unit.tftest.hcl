@@ -24,7 +24,7 @@ run "follows_the_plan" {
   assert {
     condition = alltrue([
       for key, group in local.groups :
-      sum([for at, place in local.placements : ibm_is_instance_group.this[at].instance_count if place.group == key]) == group.instances
+      sum([for at, place in local.placements : ibm_is_instance_group.this[at].instance_count if place.group == key]) == group.instances + var.surge_instances
     ])
     error_message = "Each group must hold the planned number of instances, in all of its zones together."
   }
@@ -32,7 +32,7 @@ run "follows_the_plan" {
   assert {
     condition = alltrue([
       for key, group in local.groups :
-      length([for place in local.placements : place if place.group == key && place.instances > 0]) == min(group.zones, group.instances)
+      length([for place in local.placements : place if place.group == key && place.instances > 0]) == min(group.zones, group.instances + var.surge_instances)
     ])
     error_message = "Each group must have an instance in each of its zones, as far as it has so many."
   }
@@ -42,7 +42,7 @@ run "follows_the_plan" {
       for key, group in local.groups : [
         for name, size in group.schedule : sum([
           for at, place in local.placements : ibm_is_instance_group_manager_action.this["${at} ${name}"].membership_count if place.group == key
-        ]) == size.instances
+        ]) == size.instances + var.surge_instances
       ]
     ]))
     error_message = "Each group must have the sizes of the plan at its hours."
@@ -51,6 +51,25 @@ run "follows_the_plan" {
   assert {
     condition     = alltrue([for key, group in local.groups : ibm_is_instance_template.this[key].profile == group.instance_type])
     error_message = "Machine types must be the planned ones."
+  }
+}
+
+run "starts_more_while_hosts_are_replaced" {
+  command = plan
+
+  variables {
+    surge_instances = 1
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for key, group in local.groups : [
+        for name, size in group.schedule : sum([
+          for at, place in local.placements : ibm_is_instance_group_manager_action.this["${at} ${name}"].membership_count if place.group == key
+        ]) == size.instances + 1
+      ]
+    ]))
+    error_message = "Each group must have one more than the plan."
   }
 }
 
@@ -93,10 +112,11 @@ run "refuses_bad_input" {
   variables {
     name                    = "Bad Name"
     subnets                 = {}
+    surge_instances         = -1
     container_images        = { "no-such-backend" = "image" }
     extra_serving_arguments = { "*" = [""] }
     tags                    = { deployment = "other" }
   }
 
-  expect_failures = [var.name, var.subnets, var.container_images, var.extra_serving_arguments, var.tags]
+  expect_failures = [var.name, var.subnets, var.surge_instances, var.container_images, var.extra_serving_arguments, var.tags]
 }
