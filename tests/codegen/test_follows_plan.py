@@ -48,8 +48,8 @@ EAST_AND_WEST = replace(ASKED, users=(("US-east", 0.7), ("US-west", 0.3)), limit
 
 
 def stacks(plan, rank=None):
-    """What is generated for a plan."""
-    wanted = Wanted(rank=rank)
+    """What is generated for a plan, whatever its replay finds: weights and numbers are looked at."""
+    wanted = Wanted(rank=rank, unconfirmed=True)
     return stacks_of(plan, choose(plan, wanted, lambda _choice: None), wanted)
 
 
