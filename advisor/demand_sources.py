@@ -130,7 +130,7 @@ def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: Cou
     demand = read_summary(path) if path.suffix == ".json" else _read_trace(path, workload, model, progress)
     if demand.window_seconds is not None and demand.window_seconds <= _NO_SPAN_SECONDS:
         raise InputError(
-            f"the trace is too short to count a rate: {demand.requests or 0:,} requests within a second",
+            f"the trace is too short to count a rate: it spans a second at most (requests: {demand.requests or 0:,})",
             where=str(path),
             hint="give a longer trace, or state demand.declared",
         )

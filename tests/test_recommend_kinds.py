@@ -486,7 +486,7 @@ def test_the_plan_of_a_trace_is_checked_with_a_trace_of_its_kind(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "place", "message"),
     [
-        (["0,100"], "now.csv", "too short to count a rate: 1 requests within a second"),
+        (["0,100"], "now.csv", "too short to count a rate: it spans a second at most (requests: 1)"),
         (["0,100", "600,100"], "now.csv", "0 requests in its 11 minutes"),
         ([f"{at},{9000 if at == 1234 else 100}" for at in range(20_000)], "now.csv:1236", "a text of 9,000 tokens is"),
         ([f"{at},100" for at in range(100)] + ["200,-5"], "now.csv:102: input_tokens", "a whole number"),

@@ -64,7 +64,8 @@ def _modules(folder: Path) -> str:
     if not file.is_file():
         return ""
     modules = json_of(read_text(file, "list of modules", _MODULES_HINT, _MOST_BYTES), str(file), _MODULES_HINT)
-    types = [module.get("type") for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
-    if not types or len(types) < len(modules) or not all(isinstance(name, str) for name in types):
+    listed = [module for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
+    types = [module["type"] for module in listed if isinstance(module.get("type"), str)]
+    if not types or len(types) < len(modules):
         raise InputError("a list of modules with their types is expected", where=str(file), hint=_MODULES_HINT)
     return " ".join(types).lower()
