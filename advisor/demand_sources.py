@@ -45,7 +45,7 @@ def measure_demand(
 
 
 def planned_demand(demand: Demand, workload: Workload, model: Model) -> Demand:
-    """So many times the demand as the workload asks for, its prompts so many times as long, without cached answers.
+    """Demand times the factors that the workload states, of its prompts too, without cached answers.
 
     Raises:
         InputError: the requests hold no text that could be longer or shorter.
