@@ -15,6 +15,7 @@ from advisor.models import Model
 from advisor.models.catalog import model_names
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import busy_second_or_reason
+from advisor.requirements import beyond_model
 from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.closed_loop import batch_beside, deadline_slo, demand_as_declared
 from advisor.workload.kinds import counted_size, trace_columns, unit_of
@@ -24,7 +25,10 @@ from advisor.workload.values import DeclaredDemand, Workload
 if TYPE_CHECKING:
     from advisor.demand.recorded import Within
     from advisor.demand.services import Wanted
+    from advisor.demand.trace_columns import SizeColumns
 
+_NO_SPAN_SECONDS = 1.0
+"""Window of a trace whose requests all came within a second."""
 CountProgress = Callable[[int], None]
 """Called with the number of requests read."""
 
@@ -41,7 +45,7 @@ def measure_demand(
 
 
 def planned_demand(demand: Demand, workload: Workload, model: Model) -> Demand:
-    """So many times the demand as the workload asks for, its prompts so many times as long, without cached answers.
+    """Demand times the factors that the workload states, of its prompts too, without cached answers.
 
     Raises:
         InputError: the requests hold no text that could be longer or shorter.
@@ -123,13 +127,13 @@ def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: Cou
     Raises:
         InputError: it cannot be read, or no request of it generated a token.
     """
-    if path.suffix == ".json":
-        demand = read_summary(path)
-    else:
-        from advisor.demand.trace import read_trace
-
-        unit = unit_of(model, workload)
-        demand = replace(read_trace(path, progress, trace_columns(model, unit)), unit=unit)
+    demand = read_summary(path) if path.suffix == ".json" else _read_trace(path, workload, model, progress)
+    if demand.window_seconds is not None and demand.window_seconds <= _NO_SPAN_SECONDS:
+        raise InputError(
+            f"the trace is too short to count a rate: it spans a second at most (requests: {demand.requests or 0:,})",
+            where=str(path),
+            hint="give a longer trace, or state demand.declared",
+        )
     if demand.output_tokens.max == 0:
         raise InputError(
             "no request generated a token, and plans are made for models that answer token by token",
@@ -137,6 +141,37 @@ def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: Cou
             hint="check the column output_tokens",
         )
     return demand
+
+
+def _read_trace(path: Path, workload: Workload, model: Model, progress: CountProgress | None) -> Demand:
+    """Demand of a trace in the unit of the model.
+
+    Raises:
+        InputError: it cannot be read, or a request is longer than the model takes and is not left out.
+    """
+    from advisor.demand.trace import first_longer, read_trace
+
+    unit = unit_of(model, workload)
+    columns, limit = _columns_of(path, model, unit), model.max_context_tokens
+    demand = replace(read_trace(path, progress, columns), unit=unit)
+    longest = {Unit.TEXTS: demand.input_tokens.max, Unit.TOKENS: demand.longest_request_tokens}.get(unit, 0.0)
+    is_left_out = unit is Unit.TOKENS and workload.context_tokens is not None
+    if limit is not None and longest > limit and workload.prompt_times == 1 and not is_left_out:
+        raise beyond_model(unit, longest, model.name, limit, first_longer(path, columns, limit))
+    return demand
+
+
+def _columns_of(path: Path, model: Model, unit: Unit) -> "SizeColumns":
+    """Columns of a trace that tell the size of a request to a model.
+
+    Raises:
+        InputError: its requests are not read from traces.
+    """
+    try:
+        return trace_columns(model, unit)
+    except InputError as error:
+        error.where = str(path)
+        raise
 
 
 def _demand_of_samples(

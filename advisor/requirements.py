@@ -251,7 +251,7 @@ def _check_unit(workload: Workload, model: Model, demand: Demand) -> None:
     if demand.unit is not unit:
         raise InputError(
             f"{model.name} answers in one pass (task: {model.task}), and {demand.source} counts tokens in and out",
-            where=workload.where("demand"),
+            where=workload.demand_place,
             hint="give a trace in its own columns, or state its requests under demand.declared: see docs/kinds.md",
         )
 
@@ -259,7 +259,7 @@ def _check_unit(workload: Workload, model: Model, demand: Demand) -> None:
 def _check_rate(workload: Workload, demand: Demand) -> None:
     """Refuse more requests than a replay can confirm a fleet with, and fewer than costs can be stated for."""
     rate, growth = demand.requests_per_second, workload.growth_per_year
-    where = workload.where("demand.growth_per_year" if growth else "demand")
+    where = workload.where("demand.growth_per_year") if growth else workload.demand_place
     grown = f" after growth of {growth:.4g} a year until the horizon" if growth else ""
     slower = "state less growth or a shorter horizon, or " if growth else ""
     slower = "give a longer deadline, or " if demand.batch is not None else slower
@@ -322,7 +322,7 @@ def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:
     limit, longest = model.max_context_tokens, _longest_tokens(demand)
     is_left_out = workload.context_tokens is not None and demand.unit is not Unit.TEXTS
     if limit is not None and longest > limit and not is_left_out:
-        raise _beyond_model(workload, model.name, demand, limit)
+        raise beyond_model(demand.unit, longest, model.name, limit, workload.demand_place)
     if workload.context_tokens is not None:
         return _stated_context(workload.context_tokens, workload, model, demand)
     is_spread = isinstance(workload.demand, DeclaredDemand) and workload.demand.is_spread
@@ -363,10 +363,9 @@ def _stated_context(stated: int, workload: Workload, model: Model, demand: Deman
     return stated
 
 
-def _beyond_model(workload: Workload, model: str, demand: Demand, limit: int) -> InputError:
+def beyond_model(unit: Unit, longest: float, model: str, limit: int, where: str) -> InputError:
     """Error of requests that are longer than the model takes."""
-    longest, where = _longest_tokens(demand), workload.where("demand")
-    if demand.unit is Unit.TEXTS:
+    if unit is Unit.TEXTS:
         hint = f"split it into parts of {limit:,} tokens at most, or choose a model with a longer context"
         told = f"a text of {longest:,.0f} tokens is longer than the {limit:,} that {model} reads"
         return InputError(told, where=where, hint=hint)

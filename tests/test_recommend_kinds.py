@@ -473,7 +473,7 @@ def test_the_plan_of_a_trace_is_checked_with_a_trace_of_its_kind(tmp_path):
 
     def rules(demand):
         now = Now(load_catalog(), shipped_model(), dt.date(2026, 11, 28), TraceDemand(demand))
-        checked = check_plan(plan_from_json(text, "plan.json"), text, "plan.json", now, Policy())
+        checked = check_plan(plan_from_json(text, "plan.json"), text, "plan.json", now, CheckPolicy())
         return {finding.id for finding in checked.findings}
 
     assert not rules(tmp_path / "then.csv") & {"CHK202", "CHK203", "CHK204"}
@@ -481,6 +481,40 @@ def test_the_plan_of_a_trace_is_checked_with_a_trace_of_its_kind(tmp_path):
     with pytest.raises(InputError, match="counts tokens in and out") as refused:
         rules(EXAMPLES / "chat" / "demand.json")
     assert "a trace in its own columns" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "message"),
+    [
+        (["0,100"], "now.csv", "too short to count a rate: it spans a second at most (requests: 1)"),
+        (["0,100", "600,100"], "now.csv", "0 requests in its 11 minutes"),
+        ([f"{at},{9000 if at == 1234 else 100}" for at in range(20_000)], "now.csv:1236", "a text of 9,000 tokens is"),
+        ([f"{at},100" for at in range(100)] + ["200,-5"], "now.csv:102: input_tokens", "a whole number"),
+    ],
+    ids=["one row", "two rows", "a long text", "a negative length"],
+)
+def test_errors_about_a_trace_name_its_file_and_row(tmp_path, lines, place, message):
+    """Of a check and of the recommendation alike: both read it in the same way."""
+    declared = "{declared: {requests_per_second: 20, input_tokens: 100}}"
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        f"name: a\nmodel: BAAI/bge-m3\nslo: {{latency_p95: 500ms}}\ndemand: {declared}\nproviders: [aws]\n"
+        "regions: [us-east-1]\ninstance_types: [g6.xlarge]\nas_of: 2026-11-28\n"
+    )
+    text = plan_to_json(recommend(path))
+    trace = tmp_path / "now.csv"
+    trace.write_text("\n".join(("timestamp,input_tokens", *lines)) + "\n")
+    now = Now(load_catalog(), shipped_model(), dt.date(2026, 11, 28), TraceDemand(trace))
+    with pytest.raises(InputError) as checked:
+        check_plan(plan_from_json(text, "plan.json"), text, "plan.json", now, CheckPolicy())
+    path.write_text(path.read_text().replace(declared, "{trace: now.csv}"))
+    with pytest.raises(InputError) as planned:
+        recommend(path)
+
+    for refused in (checked, planned):
+        assert message in refused.value.message
+        assert refused.value.where == str(tmp_path / place)
+        assert refused.value.hint
 
 
 GGUF_CHAT = "name: a\nmodel: llama.gguf\nslo: {ttft_p95: 2s, tpot_p95: 80ms}\n"

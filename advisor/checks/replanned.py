@@ -29,7 +29,7 @@ RULES = ("CHK201", "CHK202", "CHK203", "CHK204", REFUSED)
 OF_DEMAND = ("CHK202", "CHK203")
 """Rules that are not looked at without today's demand."""
 _REHEARSED_REQUESTS = 20_000
-_WITH_DEMAND = "advisor recommend WORKLOAD --previous PLAN.json, with today's demand in the workload"
+_STATE_DEMAND = "plan again with today's demand in the workload"
 _AGAIN = "advisor recommend WORKLOAD --previous PLAN.json --format json -o PLAN.json"
 
 
@@ -39,7 +39,8 @@ def look(plan: Plan, where: str, now: "Now", policy: Policy, notes: list[str]) -
     if fleet is None:
         raise NothingFeasible("the plan has no fleet to check", where=where, hint="plan again with other limits")
     if is_refused(plan):
-        yield REFUSED, "", refusal_words(plan), "advisor recommend WORKLOAD, with other targets, providers or regions"
+        told = f"{refusal_words(plan)}; plan again with other targets, providers or regions in the workload"
+        yield REFUSED, "", told, "advisor recommend WORKLOAD --format json -o PLAN.json"
     question = _question_now(read_question(plan.question, where), now)
     if now.demand is not None:
         yield from _load(fleet, question.demand)
@@ -76,7 +77,7 @@ def _load(fleet: Fleet, demand: Demand) -> Iterator[tuple[str, str, str, str]]:
     peak = demand.requests_per_second.peak
     if peak > most:
         told = f"the busiest minute has {peak:.4g} requests/s, the fleet holds up to {most:.4g}"
-        yield "CHK203", "", told, _WITH_DEMAND
+        yield "CHK203", "", f"{told}; {_STATE_DEMAND}", _AGAIN
 
 
 def _latency(plan: Plan, demand: Demand, now: "Now", notes: list[str]) -> Iterator[tuple[str, str, str, str]]:
@@ -92,7 +93,7 @@ def _latency(plan: Plan, demand: Demand, now: "Now", notes: list[str]) -> Iterat
         if result.refused:
             longest = plan.workload["context_tokens"]
             told += f"; {result.refused:,} are refused, longer than {longest:,} tokens (context_tokens)"
-        yield "CHK202", "", told, _WITH_DEMAND
+        yield "CHK202", "", f"{told}; {_STATE_DEMAND}", _AGAIN
 
 
 def _cheaper(then: float, again: Plan, policy: Policy) -> Iterator[tuple[str, str, str, str]]:

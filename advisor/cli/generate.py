@@ -187,7 +187,7 @@ def monitoring(
     read = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=force)
     if not unconfirmed:
-        check_confirmed(read)
+        check_confirmed(read, takes_option=False)
     files = monitoring_files(read, matchers)
     generated = Generated(files, ("",), (MONITORING,), read.provenance.input_digest, ())
     report = write_files(generated, directory, WriteOptions(None, force=force, dry_run=dry_run))

@@ -7,9 +7,11 @@ import click
 
 from advisor.cli.numbers import Above
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
+from advisor.names import suggestion
 from advisor.plan.document import plan_from_json
 from advisor.programme.billed import billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
+from advisor.programme.rules import OWNERS
 from advisor.reading import read_text
 from advisor.report.bill.document import read_audit
 from advisor.report.programme import programme_json, programme_sections
@@ -25,6 +27,8 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
         tag, _, name = value.partition("=")
         if not name:
             raise click.BadParameter(f"'{value}' is no TAG=NAME, such as platform=team-infra")
+        if tag not in OWNERS:
+            raise click.BadParameter(f"no item has the owner tag '{tag}'; {suggestion(tag, OWNERS)}")
         owners[tag] = name
     return owners
 

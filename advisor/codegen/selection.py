@@ -17,10 +17,7 @@ from advisor.units import SECONDS_PER_MINUTE
 _SPOT = "spot"
 _BOUGHT_AHEAD = ("commitment", "owned")
 _MAKE_AGAIN = "make the plan again: it was edited"
-_REFUSED_HINT = (
-    "relax slo in the workload and plan again; --option RANK takes an option whose replay holds, --unconfirmed the "
-    "closest fleet"
-)
+_RELAX_HINT = "relax slo in the workload and plan again"
 _PLAN_HINT = "make a plan that allows it, such as providers: [aws, gcp, azure] in the workload file"
 
 
@@ -67,7 +64,7 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
         NotDeployable: no generated code can start it, or no replay confirms the fleet.
     """
     if wanted.rank is None and not wanted.unconfirmed:
-        check_confirmed(plan)
+        check_confirmed(plan, takes_option=True)
     if wanted.rank is not None:
         choice = _single(_with_rank(plan, wanted.rank), plan.fleet)
     else:
@@ -82,14 +79,22 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
     raise error
 
 
-def check_confirmed(plan: Plan) -> None:
+def check_confirmed(plan: Plan, *, takes_option: bool) -> None:
     """Refuse a fleet that is only the closest of those that no replay confirms.
+
+    Args:
+        plan: what was planned.
+        takes_option: whether the command takes an option of the plan in its place.
 
     Raises:
         NotDeployable: the message says what its replay finds.
     """
-    if is_refused(plan):
-        raise NotDeployable(refusal_words(plan), hint=_REFUSED_HINT)
+    if not is_refused(plan):
+        return
+    closest = "--unconfirmed takes the closest fleet"
+    if takes_option and plan.options:
+        closest = "--option RANK takes an option whose replay holds, --unconfirmed the closest fleet"
+    raise NotDeployable(refusal_words(plan), hint=f"{_RELAX_HINT}; {closest}")
 
 
 def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], AdvisorError | None]:

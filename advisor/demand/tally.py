@@ -8,14 +8,13 @@ import numpy.typing as npt
 from advisor.demand.bursts import PER_SECOND, FineCounts
 from advisor.demand.clock import LAST_SECONDS, UNDATED, is_dated, on_the_calendar
 from advisor.demand.gaps import gap_note, without_gaps
+from advisor.demand.trace_columns import MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
 
 Integers = npt.NDArray[np.int64]
 
-MAX_TOKENS = 4_000_000
-"""Longer prompts than any model takes: a count above it is a mistake in the trace."""
 MAX_MINUTES = 3 * 366 * 24 * 60
 """Three years of minutes: a longer span is a mistake in the clock."""
 LEAST_SECONDS_BY_HOUR = 6 * SECONDS_PER_HOUR

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from advisor.demand.clock import ticks_per_second
-from advisor.demand.tally import MAX_TOKENS, Integers, RequestTally
-from advisor.demand.trace_columns import OF_TOKENS, TIME, Column, SizeColumns
+from advisor.demand.tally import Integers, RequestTally
+from advisor.demand.trace_columns import MAX_TOKENS, OF_TOKENS, TIME, Column, SizeColumns
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 
@@ -82,6 +82,23 @@ def read_blocks(path: Path, columns: SizeColumns = OF_TOKENS) -> Iterator[Block]
         raise _first_bad_line(path, names) or InputError(f"not a readable CSV: {error}", where=str(path)) from error
     if not rows:
         raise InputError("the trace has a header and no rows", where=str(path), hint="give at least one request")
+
+
+def first_longer(path: Path, columns: SizeColumns, most_tokens: float) -> str:
+    """Place of the first request of more tokens: ``trace.csv:17``; the file alone where there is none.
+
+    Args:
+        path: as of :func:`tally_trace`.
+        columns: tokens of a text and texts of a request, or tokens of prompt and answer.
+        most_tokens: of a text, or of prompt and answer together.
+    """
+    rows = 0
+    for _, sizes, items in read_blocks(path, columns):
+        longer = np.flatnonzero((sizes + items if columns == OF_TOKENS else sizes) > most_tokens)
+        if longer.size:
+            return f"{path}:{rows + int(longer[0]) + 2}"
+        rows += sizes.size
+    return str(path)
 
 
 def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MAX_TOKENS = 4_000_000
+"""Longer prompts than any model takes: a count above it is a mistake in the trace."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -36,6 +39,7 @@ RECORDING = Column(
     least=1,
     counted="a recording, in ms,",
 )
+LONGEST_RECORDING_SECONDS = MAX_TOKENS / RECORDING.per_cell
 IMAGES = Column("images", ("images",), least=1, usual=1, counted="a number of images")
 ROWS = Column("rows", ("rows",), least=1, usual=1, counted="a number of rows")
 ONE = Column("items", usual=1)

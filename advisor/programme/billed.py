@@ -34,7 +34,8 @@ def billed_month(audit: Audit) -> BilledMonth | None:
     named += [(endpoint.name, endpoint.cost) for endpoint in audit.endpoints if endpoint.cost is not None]
     by_name: dict[str, float] = {}
     for name, amount in named:
-        by_name[normalised(name)] = max(by_name.get(normalised(name), 0.0), float(amount) / months)
+        usd_per_month = float(amount) / months
+        by_name[normalised(name)] = max(by_name.get(normalised(name), usd_per_month), usd_per_month)
     return BilledMonth(float(audit.bill.cost) / months, by_name)
 
 
@@ -60,11 +61,11 @@ def as_billed(
         least = stated if runs_today else combination.usd_per_month
         told = _unnamed_words(combination.workload, month, against, runs_today=runs_today)
         return _paid(combination, min(stated, left_usd_per_month), least), told
-    taken = _paid(combination, min(billed, left_usd_per_month), max(stated, combination.usd_per_month))
+    taken = _paid(combination, min(max(billed, 0.0), left_usd_per_month), max(stated, combination.usd_per_month))
     if abs(billed - stated) <= _SAME * max(billed, A_CENT):
         return taken, ""
-    named = f"the bill has {billed:,.2f} USD a month of {combination.workload}"
-    return taken, f"{named}, from which savings are counted; {against}"
+    counted = "from which savings are counted" if billed >= 0 else "its credits exceed its charges: nothing is paid"
+    return taken, f"the bill has {billed:,.2f} USD a month of {combination.workload}, {counted}; {against}"
 
 
 def _paid(combination: Combination, paid: float, least: float) -> Combination:

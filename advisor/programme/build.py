@@ -10,11 +10,22 @@ from advisor.errors import InputError
 from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
 from advisor.levers.values import LeverReport, PricedLever, ReasonCode
 from advisor.plan.fleet.chosen import FleetGroup
+from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import CurrentCost, Plan, RungGroup
 from advisor.programme import rules
 from advisor.programme.billed import BilledMonth, as_billed
 from advisor.programme.rules import Phase, Rule
-from advisor.programme.values import DAYS, Combination, Document, Item, LeftOut, Programme, Saving, total_of
+from advisor.programme.values import (
+    DAYS,
+    NOTHING,
+    Combination,
+    Document,
+    Item,
+    LeftOut,
+    Programme,
+    Saving,
+    total_of,
+)
 from advisor.units import A_CENT
 
 _SERVING = "(serving)"
@@ -125,6 +136,12 @@ class _Builder:
     def _within_bill(self, total: Saving) -> Saving:
         """The total, which is no more than the whole bill."""
         month = self._inputs.billed
+        if month is not None and month.usd_per_month < 0:
+            self._bill_notes.append(
+                f"the bill comes to {month.usd_per_month:,.2f} USD a month: its credits exceed its charges, "
+                "so the total has no saving"
+            )
+            return NOTHING
         if month is None or total.usd_per_month <= month.usd_per_month:
             return total
         self._bill_notes.append(
@@ -182,6 +199,9 @@ class _Builder:
             if plan.current is None or plan.fleet is None:
                 why = "no fleet is planned" if plan.fleet is None else "nothing is said to run today: state current"
                 self._left_out.append(LeftOut(f"plan/{name}", f"Deploy {path}", why))
+                continue
+            if is_refused(plan):
+                self._left_out.append(LeftOut(f"plan/{name}", f"Deploy {path}", refusal_words(plan)))
                 continue
             today, planned = plan.current.total_usd_per_month, plan.fleet.cost.total_usd_per_month
             levers = next((each.id for each in self._combinations if each.workload == name), "")

@@ -70,6 +70,8 @@ LEVERS = {
 }
 """Levers that are not for the platform's owner, or no quick win."""
 OTHERS = Rule("platform")
+OWNERS = tuple(dict.fromkeys(rule.owner for rule in (OTHERS, *FINDINGS.values(), *LEVERS.values())))
+"""Owner tags that items have."""
 EVALUATED = ("model", "precision", "prompt", "semantic_cache")
 """Levers that change answers."""
 MEASURES = (

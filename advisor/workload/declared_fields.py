@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from advisor.demand.stated_lengths import LengthSpread
+from advisor.demand.trace_columns import LONGEST_RECORDING_SECONDS
 from advisor.units import MS_PER_SECOND
 from advisor.workload.batch_fields import BATCH_KEYS, read_batch
 from advisor.workload.values import DeclaredDemand, OnePassSize
@@ -93,24 +94,26 @@ def _length(field: Field) -> _Length:
     if field.is_single:
         return _Length(_one_length(field))
     fields = field.all_of(_SPREAD_KEYS, optional=("max",))
-    least = _least(field)
-    p50 = fields["p50"].number(least, maximum=_MOST_TOKENS)
-    p95 = fields["p95"].number(p50, maximum=_MOST_TOKENS)
-    spread = LengthSpread(p50, p95, fields["max"].number(p95, maximum=_MOST_TOKENS) if "max" in fields else None)
-    if spread.most > _MOST_TOKENS:
-        field.fail(f"with these quantiles the longest is {spread.most:.3g}", f"add max, of at most {_MOST_TOKENS:.0e}")
+    least, most = _bounds(field)
+    p50 = fields["p50"].number(least, maximum=most)
+    p95 = fields["p95"].number(p50, maximum=most)
+    spread = LengthSpread(p50, p95, fields["max"].number(p95, maximum=most) if "max" in fields else None)
+    if spread.most > most:
+        shown = f"{spread.most:,.0f}" if spread.most < _MOST_TOKENS else f"{spread.most:.3g}"
+        field.fail(f"with these quantiles the longest is {shown}", f"add max, of at most {most:.10g}")
     return _Length(spread.mean, spread)
 
 
 def _one_length(field: Field) -> float:
     if field.name.endswith(_TOKEN_KEYS):
         return field.number(_LEAST_TOKENS, maximum=_MOST_TOKENS)
-    return field.number(0, exclusive=True, maximum=_MOST_TOKENS)
+    return field.number(0, exclusive=True, maximum=_bounds(field)[1])
 
 
-def _least(field: Field) -> float:
-    """The least median of a length, in its unit."""
-    return _LEAST_SECONDS if field.name.endswith("audio_seconds") else _LEAST_TOKENS
+def _bounds(field: Field) -> tuple[float, float]:
+    """Least median and longest length, in its unit; of recordings as of a trace."""
+    is_recording = field.name.endswith("audio_seconds")
+    return (_LEAST_SECONDS, LONGEST_RECORDING_SECONDS) if is_recording else (_LEAST_TOKENS, _MOST_TOKENS)
 
 
 def _one_pass_size(fields: Mapping[str, Field], sizes: Mapping[str, float | None]) -> OnePassSize:

@@ -392,6 +392,11 @@ class Workload:
         is_path = self.model.startswith((".", "/", "~")) or self.model.endswith(".json")
         return str(path) if is_path or (self.model.endswith(ENDINGS) and path.exists()) else self.model
 
+    @property
+    def demand_place(self) -> str:
+        """Place of the demand for an error message: the file of a trace or summary, else its field."""
+        return str(self.demand.path) if isinstance(self.demand, TraceDemand) else self.where("demand")
+
     def where(self, field_name: str) -> str:
         """Place of a field for an error message: ``workload.yaml:9: demand.trace``."""
         line = self.lines.get(field_name)

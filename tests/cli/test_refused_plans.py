@@ -81,11 +81,23 @@ def test_no_code_is_written_unless_that_is_asked_for(command, files, run_advisor
 
     assert done.returncode == 4
     assert SAID in done.stderr
-    assert "--option RANK" in done.stderr
+    assert ("--option RANK" in done.stderr) is (command != ("monitoring",))
     assert "--unconfirmed" in done.stderr
     assert not (tmp_path / "code").exists()
     went_on = run_advisor("generate", *command, "refused.json", "--into", tmp_path / "code", "--unconfirmed", cwd=files)
     assert went_on.returncode == 0, went_on.stderr
+
+
+@pytest.mark.parametrize("command", [("terraform",), ("pulumi",), ("monitoring",)], ids=" ".join)
+def test_no_option_is_offered_where_the_plan_has_none(command, files, run_advisor, tmp_path):
+    """Targets to relax and the closest fleet are what is left."""
+    plan = plan_from_json((files / "refused.json").read_text(), "refused.json")
+    (tmp_path / "none.json").write_text(plan_to_json(replace(plan, options=())))
+    done = run_advisor("generate", *command, "none.json", "--into", "code", cwd=tmp_path)
+
+    assert done.returncode == 4
+    assert "--option" not in done.stderr
+    assert "--unconfirmed takes the closest fleet" in done.stderr
 
 
 def test_an_option_is_taken_by_its_rank(files, run_advisor, tmp_path):
@@ -99,6 +111,7 @@ def test_a_check_finds_it_once(files, run_advisor):
     told = run_advisor("check", "refused.json", cwd=files).stdout
 
     assert "error CHK205" in told
+    assert "\n    advisor recommend WORKLOAD --format json -o refused.json\n" in told
     assert "CHK204" not in told
 
 
@@ -117,6 +130,7 @@ def test_a_plan_without_a_fleet_ends_alike(files, run_advisor, tmp_path):
         ("check", "p.json"),
         ("diff", files / "held.json", "p.json"),
         ("generate", "terraform", "p.json", "--into", "code"),
+        ("generate", "monitoring", "p.json", "--into", "rules"),
     ):
         assert run_advisor(*arguments, cwd=tmp_path).returncode == 4, arguments
 

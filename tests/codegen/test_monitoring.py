@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from advisor.codegen.monitoring import monitoring_files
-from advisor.errors import InputError
+from advisor.errors import InputError, NotDeployable
 from advisor.plan.document import plan_from_json
 from codegen.scenarios import SCENARIOS
 
@@ -187,7 +187,7 @@ def test_a_second_run_changes_nothing_and_code_of_another_kind_stays(plan, run_a
 
 def test_what_cannot_be_watched_is_said(read):
     """A plan without a fleet, and engines without known metrics."""
-    with pytest.raises(InputError, match="no fleet"):
+    with pytest.raises(NotDeployable, match="no fleet"):
         monitoring_files(replace(read, fleet=None))
     with pytest.raises(InputError, match="publishes no metrics"):
         monitoring_files(as_engine(read, "NIM"))

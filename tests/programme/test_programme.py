@@ -24,7 +24,8 @@ from advisor.pipeline import market_of_requests, plan_question, question_for
 from advisor.plan.document import plain
 from advisor.programme.billed import BilledMonth, billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
-from advisor.programme.values import PROGRAMME
+from advisor.programme.rules import OWNERS
+from advisor.programme.values import NOTHING, PROGRAMME
 from advisor.report.bill.document import read_audit
 from advisor.report.bill.json_report import audit_json
 from advisor.report.levers import lever_sections
@@ -283,6 +284,21 @@ def test_a_plan_counts_by_itself_or_in_its_levers(priced):
     assert "state current" in unknown.left_out[0].why
 
 
+@pytest.mark.parametrize("with_levers", [False, True])
+def test_a_plan_that_its_replay_refuses_saves_nothing(priced, with_levers):
+    """It is left out with the share that is within the SLO, beside levers too."""
+    report, plan = priced
+    short = replace(plan.fleet.confirmed, within_slo_ratio=0.5, reached=False)
+    refused = replace(plan, fleet=replace(plan.fleet, confirmed=short))
+    levers = (report,) if with_levers else ()
+    programme = made(levers=levers, plans={"plan.json": refused}, max_payback=1e6)
+
+    assert programme.total == made(levers=levers, max_payback=1e6).total
+    assert f"plan/{report.workload}" not in {item.id for item in programme.items}
+    (why,) = (left.why for left in programme.left_out if left.id == f"plan/{report.workload}")
+    assert "50% of the requests within it" in why
+
+
 @pytest.mark.parametrize(
     ("machines", "is_left_out"), [(("g5.12xlarge",), True), (("g5.12xlarge", "p5.48xlarge"), False)]
 )
@@ -367,6 +383,17 @@ def test_work_is_not_free():
     assert "a programme is made of them" in CliRunner().invoke(command, [*words, "100"]).output
 
 
+def test_an_owner_tag_that_no_item_has_is_refused():
+    """A name that would go nowhere is a slip; the tags are told."""
+    words = ["--start", "2026-12-01", "--hourly-rate", "100", "--owner"]
+
+    refused = CliRunner().invoke(command, [*words, "zz=a"])
+    assert refused.exit_code == 2
+    assert "no item has the owner tag 'zz'" in " ".join(refused.output.split())
+    assert "platform, ml, finance" in " ".join(refused.output.split())
+    assert set(OWNERS) == {"platform", "finance", "ml", "data", "network", "application"}
+
+
 def test_hours_of_a_lever_that_the_plan_holds_count_once(priced):
     """The plan's item has no hours of its own beside a used lever that the workload file allows already."""
     report, plan = priced
@@ -445,6 +472,19 @@ def test_savings_of_a_plan_that_nobody_pays_are_no_more_than_the_bill(report):
     too_little = made(levers=(hypothetical,), billed=billed(50.0))
     assert not too_little.combinations
     assert "50.00 that are paid" in too_little.left_out[0].why
+
+
+def test_a_bill_whose_credits_exceed_its_charges_saves_nothing(report):
+    """The total is 0 and not the negative bill; the notes have the amounts that the bill has."""
+    month = billed(-3000.0, **{normalised(report.workload): -2000.0})
+    programme = made(finding(), levers=(report,), max_payback=1e6, billed=month)
+
+    assert programme.total == NOTHING
+    assert programme.payback_months is None
+    notes = " ".join(programme.notes)
+    assert f"the bill has -2,000.00 USD a month of {report.workload}, its credits exceed its charges" in notes
+    assert "the bill comes to -3,000.00 USD a month: its credits exceed its charges" in notes
+    assert "which is taken for the total" not in notes
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5), st.floats(0, 1e5))

@@ -100,6 +100,13 @@ def test_sizes_of_other_kinds(tmp_path, model, declared, median, longest):
             "{requests_per_second: 6, input_tokens: {p50: 1, p95: 900000}, output_tokens: 200}",
             "the longest is 1.54e+11",
         ),
+        (
+            "{requests_per_second: 6, audio_seconds: {p50: 0.001, p95: 30}}",
+            "demand.declared.audio_seconds: with these quantiles the longest is 257,806",
+        ),
+        ("{requests_per_second: 6, audio_seconds: {p50: 30, p95: 4001}}", "audio_seconds.p95: 4001 is out of range"),
+        ("{requests_per_second: 6, audio_seconds: {p50: 30, p95: 90, max: 4001}}", "max: 4001 is out of range"),
+        ("{requests_per_second: 6, audio_seconds: 4001}", "audio_seconds: 4001 is out of range"),
     ],
 )
 def test_what_is_no_spread_is_refused(tmp_path, declared, message):
@@ -109,6 +116,13 @@ def test_what_is_no_spread_is_refused(tmp_path, declared, message):
 
     assert message in str(refused.value)
     assert refused.value.hint
+
+
+def test_a_recording_is_at_most_as_long_as_in_a_trace(tmp_path):
+    """The longest that a trace may have is read, and stated as a maximum too."""
+    for declared in ("4000", "{p50: 0.001, p95: 30, max: 4000}"):
+        text = f"{{requests_per_second: 6, audio_seconds: {declared}}}"
+        assert demand_of(tmp_path, text, "openai/whisper-large-v3").input_tokens.max <= 4_000_000
 
 
 def test_lengths_that_differ_are_planned_as_they_are(tmp_path):

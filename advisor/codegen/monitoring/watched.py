@@ -13,7 +13,7 @@ from advisor.codegen.engines.onnx_files import served_model
 from advisor.codegen.engines.vllm_one_pass import engine_requests
 from advisor.codegen.serving import planned_engine
 from advisor.codegen.wanted import Engine
-from advisor.errors import InputError
+from advisor.errors import InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MS_PER_SECOND
@@ -163,11 +163,12 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
         matchers: of the workload's series; None: the model's name, where all engines publish it as a label.
 
     Raises:
-        InputError: there is no fleet, or an engine publishes no metrics that are known.
+        NotDeployable: there is no fleet.
+        InputError: an engine publishes no metrics that are known.
     """
     fleet, recommended = plan.fleet, plan.recommended
     if fleet is None or recommended is None:
-        raise InputError("the plan has no fleet to watch", hint="see its conflict, and plan again with other limits")
+        raise NotDeployable("the plan has no fleet to watch", hint="see its conflict, and plan again with other limits")
     planned = {group.engine: planned_engine(group) for group in fleet.groups}
     _check_published(planned)
     engines = sorted({engine for engine in planned.values() if engine is not None})

@@ -1,17 +1,19 @@
 """Answers of text encoders, from what lies in their folder: the architecture alone tells none from another."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
 from advisor.models.files.tensors import Tensor
 from advisor.models.model import TextAnswer
+from advisor.reading import json_of, read_text
 
 _MODULES = "modules.json"
 """Modules that sentence-transformers runs, one after the other."""
 _MOST_BYTES = 1_000_000
+_MODULES_HINT = "download it again; sentence-transformers writes a list of modules, each with its type"
 _OF_TOKENS = ("pylate", "multi_vector_encoder", "multivectorencoder")
 _OF_TERMS = ("spladepooling", "sparse_encoder")
 _COLBERT_FILE = "artifact.metadata"
@@ -28,6 +30,9 @@ def text_answer(values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Pa
         tensors: of its weights; none where only the configuration is there.
         folder: where both lie.
         name: of the model.
+
+    Raises:
+        InputError: the list of its modules cannot be read.
     """
     fields = ConfigFields(values, str(folder))
     classes, modules = " ".join(map(str, fields.items("architectures"))), _modules(folder)
@@ -50,11 +55,17 @@ def _labels(fields: ConfigFields) -> int:
 
 
 def _modules(folder: Path) -> str:
-    """Text of the list of modules in lower case; "" where there is none that can be read."""
+    """Types of the listed modules in lower case; "" where there is no list.
+
+    Raises:
+        InputError: the list cannot be read, or a module of it has no type.
+    """
     file = folder / _MODULES
-    try:
-        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
-            return ""
-        return json.dumps(json.loads(file.read_text("utf-8"))).lower()
-    except (OSError, ValueError, RecursionError):
+    if not file.is_file():
         return ""
+    modules = json_of(read_text(file, "list of modules", _MODULES_HINT, _MOST_BYTES), str(file), _MODULES_HINT)
+    listed = [module for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
+    types = [module["type"] for module in listed if isinstance(module.get("type"), str)]
+    if not types or len(types) < len(modules):
+        raise InputError("a list of modules with their types is expected", where=str(file), hint=_MODULES_HINT)
+    return " ".join(types).lower()

@@ -96,6 +96,7 @@ def forecast_of(requirements: Requirements, batch_hours: int | None = None) -> F
         minutes = demand.profile.requests_per_minute.size
         raise InputError(
             f"the demand has 0 requests in its {minutes:,} minutes, the first and last of which do not count",
+            where=workload.demand_place,
             hint="give a longer trace, or state demand.declared",
         )
     return expected

@@ -121,6 +121,17 @@ def test_a_recogniser_of_speech_is_no_encoder_of_texts(tmp_path):
     assert "Whisper" in refused.value.hint
 
 
+@pytest.mark.parametrize("text", ["{", "[" * 2000, '{"a": 1}', "null", "[1, 2]", '[{"type": 5}]', "[]"])
+def test_a_list_of_modules_that_is_none_is_an_error_of_its_file(tmp_path, text):
+    """What an encoder answers is in it, so that a broken one says nothing."""
+    path = folder(tmp_path, config=BERT)
+    (path / "modules.json").write_text(text)
+    with pytest.raises(InputError) as refused:
+        find_model(str(path))
+    assert refused.value.where == str(path / "modules.json")
+    assert refused.value.hint
+
+
 @pytest.mark.parametrize(
     "text", ["[]", '{"peft_type": 3, "base_model_name_or_path": [1]}', '{"peft_type": null}', "no JSON"]
 )
@@ -128,11 +139,40 @@ def test_an_adapter_without_readable_facts_is_refused_all_the_same(tmp_path, tex
     """Its weights may be a pickle, and its configuration anything."""
     path = folder(tmp_path)
     (path / "adapter_config.json").write_text(text)
-    with pytest.raises(InputError):
+    for given in (path, path / "adapter_config.json"):
+        with pytest.raises(InputError) as refused:
+            find_model(str(given))
+        assert refused.value.hint
+        if text != "no JSON":
+            assert "this is an adapter (PEFT) that names no base" in refused.value.message
+
+
+@pytest.mark.parametrize("weights", [{}, {"adapter_model.bin": b"PK"}])
+@pytest.mark.parametrize("name", ["", "adapter_config.json", "adapter_model.bin"])
+def test_an_adapter_without_safetensors_is_refused_too(tmp_path, weights, name):
+    """Whatever of it is named; its weights are never opened."""
+    if name == "adapter_model.bin" and not weights:
+        return
+    path = folder(tmp_path)
+    (path / "adapter_config.json").write_text('{"base_model_name_or_path": "Qwen/Qwen3-8B", "peft_type": "LORA"}')
+    for file, content in weights.items():
+        (path / file).write_bytes(content)
+    with pytest.raises(InputError, match=r"an adapter \(LORA\) of Qwen/Qwen3-8B"):
+        find_model(str(path / name if name else path))
+
+
+def test_the_base_of_an_adapter_steers_no_terminal(tmp_path):
+    """Escapes, bold among them, and characters that turn the text around are shown as question marks."""
+    path = folder(tmp_path)
+    base = "a\x1b[31mb\x1b[1mc\u202ed"
+    (path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    with pytest.raises(InputError, match="an adapter") as refused:
         find_model(str(path))
+    assert "of a?[31mb?[1mc?d, and" in refused.value.message
+    assert str(refused.value).replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("name", ["", "adapter_model.safetensors"])
+@pytest.mark.parametrize("name", ["", "adapter_model.safetensors", "adapter_config.json"])
 def test_an_adapter_is_no_model(tmp_path, name):
     """Its base is named, and the memory that the adapter takes beside it."""
     path = folder(tmp_path)
@@ -143,6 +183,10 @@ def test_an_adapter_is_no_model(tmp_path, name):
         find_model(str(path / name if name else path))
     assert "plan its base, model: meta-llama/Llama-3.1-8B-Instruct" in refused.value.hint
     assert "1,000,000 parameters take 2 MB" in refused.value.hint
+    write_weights(path / "adapter_model.safetensors", {"q_proj.lora_A.weight": (100, 100)})
+    with pytest.raises(InputError, match="an adapter") as small:
+        find_model(str(path / name if name else path))
+    assert "10,000 parameters take less than 1 MB" in small.value.hint
     (path / "config.json").write_text(json.dumps(BERT))
     if not name:
         assert find_model(str(path)).task == "encoder"
