@@ -140,11 +140,11 @@ def test_today_costs_and_keeps_the_same_beside_levers_as_in_a_plan(response_cach
 )
 def test_shorter_prompts_are_a_line_of_the_workload_file(demand, stated, line):
     """Whatever the demand comes from, that line gives the question that the lever makes."""
-    question = asked(demand=demand, prompt_times=stated)
+    question = asked(demand=demand, prompt_times=stated, context_tokens=16_384)
     change = changes_of(question, CATALOG, LeverSettings(prompt_shorter=0.2)).by_lever["prompt"]
     key, value = change.line.split(": ")
     written = {key: float(value)} if key == "prompt_times" else {"demand": replace(demand, input_tokens=float(value))}
-    again = asked(**({"demand": demand, "prompt_times": stated} | written))
+    again = asked(**({"demand": demand, "prompt_times": stated, "context_tokens": 16_384} | written))
 
     assert change.line == line
     by_lever = change.to(question).demand
