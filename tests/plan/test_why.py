@@ -221,7 +221,7 @@ def test_an_unknown_price_has_a_break_even_all_the_same():
 
 def test_a_type_that_its_replay_refuses_is_told_so():
     """Long prompts, 3 % of all, miss the target on it though 95 % are in time; a price unknown elsewhere is no reason."""
-    question = asked(rate=2.0, slo=Slo(ttft_p95_ms=600.0))
+    question = asked(rate=2.0, slo=Slo(ttft_p95_ms=600.0), context_tokens=8192)
     tokens = TokenHistogram(np.array([800.0, 6000.0]), np.array([200.0, 200.0]), np.array([0.97, 0.03]))
     mixed = replace(question, demand=replace(question.demand, tokens=tokens, longest_request_tokens=6200.0))
     slow = (offer("g5.xlarge", on_demand=1.0), offer("g5.xlarge", region="us-west-2", on_demand=None))
