@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from advisor.catalog import Catalog
 from advisor.catalog.levers import CacheNode
 from advisor.catalog.planning import ServicePrice
-from advisor.cost.standing import ChargeRule, cache_node_usd
+from advisor.cost.region_charges import cache_node_usd
+from advisor.cost.standing import ChargeRule
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import ResponseCache, Survive, Workload

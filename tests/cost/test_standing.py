@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.cost.entrances import EntranceLoad
-from advisor.cost.standing import Deployed, Further, instance_hour_usd, region_charges
+from advisor.cost.region_charges import Deployed, instance_hour_usd, region_charges
+from advisor.cost.standing import Further
 from advisor.units import HOURS_PER_MONTH
 
 CATALOG = load_catalog()

@@ -10,8 +10,8 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
 from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Purchase
+from advisor.cost.region_charges import instance_hour_usd, split_usd_per_call
 from advisor.cost.services import disk_parts, download_usd, host_disk_gib, node_disk_gib, root_volume_gib
-from advisor.cost.standing import instance_hour_usd, split_usd_per_call
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.cold_start import download_gb

@@ -8,8 +8,9 @@ import numpy as np
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.entrances import EntranceLoad
+from advisor.cost.region_charges import Deployed, region_charges
 from advisor.cost.response_cache import cache_nodes, cache_rules
-from advisor.cost.standing import Deployed, Machines, RegionCharges, region_charges
+from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
 from advisor.deployable import rests_on_cluster

@@ -10,8 +10,8 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.cost import hourly_to_monthly
+from advisor.cost.region_charges import BYTES_PER_LOG_LINE
 from advisor.cost.services import disk_usd_per_month
-from advisor.cost.standing import BYTES_PER_LOG_LINE
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.demand_sources import measure_demand
 from advisor.errors import InputError

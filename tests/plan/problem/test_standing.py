@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.cost.standing import Deployed, Machines, region_charges
+from advisor.cost.region_charges import Deployed, region_charges
+from advisor.cost.standing import Machines
 from advisor.plan.problem.standing import (
     alone_usd_per_month,
     machines_of,
