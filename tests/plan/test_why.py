@@ -219,13 +219,26 @@ def test_an_unknown_price_has_a_break_even_all_the_same():
     assert "g5.12xlarge" in winners(question, CATALOG, f"price.g5.12xlarge={found.price.usd_per_hour * 0.95:.4f}")
 
 
-def test_a_type_that_its_replay_refuses_is_told_so():
-    """Long prompts, 3 % of all, miss the target on it though 95 % are in time; a price unknown elsewhere is no reason."""
+def refused_by_its_replay():
+    """A type on which long prompts, 3 % of all, miss the target though 95 % are in time; its price is unknown elsewhere."""
     question = asked(rate=2.0, slo=Slo(ttft_p95_ms=600.0), context_tokens=8192)
     tokens = TokenHistogram(np.array([800.0, 6000.0]), np.array([200.0, 200.0]), np.array([0.97, 0.03]))
     mixed = replace(question, demand=replace(question.demand, tokens=tokens, longest_request_tokens=6200.0))
     slow = (offer("g5.xlarge", on_demand=1.0), offer("g5.xlarge", region="us-west-2", on_demand=None))
-    found = explained("g5.xlarge", mixed, catalog_of(*slow, offer("p5.48xlarge", on_demand=55.0)))
+    return explained("g5.xlarge", mixed, catalog_of(*slow, offer("p5.48xlarge", on_demand=55.0)))
+
+
+def test_a_share_that_is_asked_but_has_no_margin_is_refused_for_the_margin(monkeypatch):
+    """Requests are made up, so a quarter of those that may be late is kept for others."""
+    monkeypatch.setattr("advisor.plan.explain.why.worst_share", lambda _confirmed: 0.9903)
+    replay, *_ = refused_by_its_replay().obstacles
+
+    assert "finds 99.03% of the requests within the SLO, 99.25% are wanted of it, 99% and a margin" in replay.message
+
+
+def test_a_type_that_its_replay_refuses_is_told_so():
+    """Its replay is the reason, and a price that is unknown elsewhere is none."""
+    found = refused_by_its_replay()
     replay, *others = found.obstacles
 
     assert not found.wins

@@ -350,10 +350,12 @@ def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle
     """Obstacle that the replay of the closest fleet finds too few requests within the SLO."""
     fleet, share, slo = _contender(refused, requirements), worst_share(refused), requirements.workload.slo
     several = f" on {fleet.tensor_parallel} accelerators" if fleet.tensor_parallel > 1 else ""
-    kept, asked = ratio_words(share), ratio_words(slo.within_ratio)
+    kept, asked = ratio_words(share), f"{ratio_words(slo.within_ratio)} are asked"
+    if share >= slo.within_ratio:
+        asked = f"{ratio_words(slo.rehearsed_ratio)} are wanted of it, {ratio_words(slo.within_ratio)} and a margin"
     message = (
         f"{fleet.instances} × {fleet.instance_type} {fleet.precision}{several}, the closest of its fleets: a replay "
-        f"finds {kept} of the requests within the SLO, {asked} are asked"
+        f"finds {kept} of the requests within the SLO, {asked}"
     )
     return Obstacle("replay", 1, slo.within_ratio, share, "share of requests", message, lifted_by_share(share))
 
