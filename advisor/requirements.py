@@ -147,7 +147,7 @@ def _check_left_out(workload: Workload, demand: Demand, context_tokens: int) -> 
     order = np.argsort(lengths)
     held = demand.tokens.probability[order].cumsum()
     allowed = 1 - workload.slo.within_ratio
-    left_out = float(demand.tokens.probability[lengths > context_tokens].sum())
+    left_out = _left_out_ratio(context_tokens, demand)
     if left_out <= _CLEARLY * allowed:
         return
     enough = lengths[order][min(int(np.searchsorted(held, workload.slo.rehearsed_ratio)), held.size - 1)]
@@ -159,12 +159,17 @@ def _check_left_out(workload: Workload, demand: Demand, context_tokens: int) -> 
     )
 
 
+def _left_out_ratio(context_tokens: int, demand: Demand) -> float:
+    """Share of the requests that are longer than a context."""
+    longer = demand.tokens.input_tokens + demand.tokens.output_tokens > context_tokens
+    return float(demand.tokens.probability[longer].sum())
+
+
 def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:
     """Requests longer than the context that is planned for, where there are any."""
     if demand.unit.is_one_pass or context_tokens >= demand.longest_request_tokens:
         return ()
-    longer = demand.tokens.input_tokens + demand.tokens.output_tokens > context_tokens
-    share = float(demand.tokens.probability[longer].sum())
+    share = _left_out_ratio(context_tokens, demand)
     how_many = f"about {share:.1%} of them" if share >= 0.001 else "fewer than 1 in 1,000"
     longest = f"the longest has {demand.longest_request_tokens:,.0f}"
     return (f"requests of more than {context_tokens:,} tokens are left out by context_tokens, {how_many}: {longest}",)

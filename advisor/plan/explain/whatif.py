@@ -181,20 +181,19 @@ def _all_known() -> str:
 
 
 def _change_slo(name: str, question: PlanRequest, value: str) -> PlanRequest:
-    if question.demand.batch is not None:
-        raise InputError("batch work has no latency targets", hint="ask demand.batch.deadline=2h")
-    changed: dict[str, Any] = {name: None if value == _NONE else _field(value, name).duration_ms()}
-    workload = question.workload
-    return replace(question, workload=replace(workload, slo=replace(workload.slo, **changed)))
+    return _with_slo(question, {name: None if value == _NONE else _field(value, name).duration_ms()})
 
 
 def _change_within(question: PlanRequest, value: str) -> PlanRequest:
     """Share of the requests that have to be within every target."""
+    return _with_slo(question, {"within_ratio": _field(value, "within_ratio").number(0, exclusive=True, maximum=1)})
+
+
+def _with_slo(question: PlanRequest, changed: Mapping[str, Any]) -> PlanRequest:
     if question.demand.batch is not None:
         raise InputError("batch work has no latency targets", hint="ask demand.batch.deadline=2h")
-    ratio = _field(value, "within_ratio").number(0, exclusive=True, maximum=1)
     workload = question.workload
-    return replace(question, workload=replace(workload, slo=replace(workload.slo, within_ratio=ratio)))
+    return replace(question, workload=replace(workload, slo=replace(workload.slo, **changed)))
 
 
 def _show_slo(name: str, question: PlanRequest) -> str:
