@@ -261,7 +261,7 @@ class MachineStart:
     service: str
     """Target that orders them; "" for any."""
     pattern: re.Pattern[str]
-    """Of instance types."""
+    """Instance types."""
     seconds: Fact
 
 

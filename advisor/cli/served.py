@@ -27,7 +27,7 @@ _RELAX = {
     "price_unknown": "allow other ways of paying, providers or regions",
     "replay": "relax slo, or lower slo.within_ratio",
 }
-"""What helps against a code; "" against others."""
+"""Remedy by the code of a rejection; others have none."""
 
 
 def check_served(plan: Plan, where: str) -> None:

@@ -45,7 +45,7 @@ _PROCESSORS_TAINT = "inference/processors"
 _MEMORY_GIB = 4
 """For each accelerator, and at most without one: a quarter of what the smallest accelerated instances have."""
 _MEMORY_SHARE = 0.25
-"""Of a node without an accelerator, beside the weights; the rest is for the system and what runs on every node."""
+"""Memory of a node without an accelerator for a pod beside its weights; the rest is for the system and its daemons."""
 _PROBE_SECONDS = 10
 _SCHEDULING_SECONDS = 600
 """What a rollout may wait for a node beyond the start of a replica."""

@@ -39,7 +39,7 @@ class Deployed(NamedTuple):
     cache_nodes: int = 0
     """Nodes of the response cache that stands there; 0: there is none."""
     machines: Machines = Machines.HOSTS
-    """What serves there beside services."""
+    """Machines that serve there, beside services."""
 
 
 def region_charges(

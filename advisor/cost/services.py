@@ -25,7 +25,7 @@ AZURE_DISKS_GIB = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
 
 COMPILED_GIB = 8
-"""What engines compile, and chunks of downloads, beside the weights of a replica on a node."""
+"""Room for compiled programs and chunks of downloads beside the weights of a replica on a node."""
 SCRATCH_GIB = 8
 """Temporary files of a replica on a node."""
 

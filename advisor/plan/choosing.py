@@ -27,7 +27,7 @@ class Asked:
     every_variant: bool = False
     """Every precision and parallelism, not only the best of each offer and way of paying."""
     rungs: tuple[RungScope, ...] = ()
-    """What each rung of the ladder allows; empty: no ladder."""
+    """Scope of each rung of the ladder; empty: no ladder."""
     judges_today: bool = True
     """Whether what runs today is priced and replayed too."""
 
@@ -39,7 +39,7 @@ class Chosen:
     found: Confirmed | Infeasible | None
     """None: nothing could serve."""
     every: Formulation
-    """What the options are chosen from."""
+    """Formulation that the options are chosen from."""
     ranking: Ranking
 
 

@@ -77,7 +77,7 @@ class Ranking:
     singles: tuple[Single, ...]
     rejections: tuple[Rejection, ...]
     closest: Confirmed | None = None
-    """Of the options that their replays refuse, the one that comes closest to holding; None where none was replayed."""
+    """Option that comes closest to holding, of those that their replays refuse; None where none was replayed."""
 
     @property
     def cheapest_confirmed(self) -> Confirmed | None:
@@ -290,7 +290,7 @@ class _Replays:
         self._headroom = dict(known)
         self._left = MOST_REPLAYED
         self.closest: Confirmed | None = None
-        """Of the options that no number of instances makes hold, the one that comes closest to it."""
+        """Option that comes closest to holding, of those that no number of instances makes hold."""
         self._rejections: list[Rejection] = []
 
     def replayed(

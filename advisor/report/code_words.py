@@ -17,7 +17,7 @@ def code_words(fleet: Fleet) -> Iterator[str]:
 
 
 def cluster_words(fleet: Fleet) -> Iterator[str]:
-    """What a cluster costs of which code starts nodes, and is in no total."""
+    """Costs of a cluster of which code starts nodes, which are in no total."""
     for line in fleet.cost_lines:
         if line.item == "cluster" and line.assumes == ITS_CLUSTER:
             provider, _, region = line.place.partition("/")

@@ -15,7 +15,7 @@ _USERS = "concurrent_users"
 _IMAGES = "images"
 _IMAGE_KEYS = ("count", "width", "height")
 _SIZE_KEYS = ("documents", "tokens_per_document", "query_tokens", "audio_seconds", _IMAGES, "steps", "rows")
-"""Of requests to models that answer in one pass."""
+"""Sizes of requests to models that answer in one pass."""
 _SPREAD_SIZES = ("input_tokens", "tokens_per_document", "audio_seconds")
 """Sizes that may be stated by their quantiles; a request has one of them."""
 _SPREAD_KEYS = ("p50", "p95", "max")

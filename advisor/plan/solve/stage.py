@@ -246,7 +246,7 @@ def in_precisions(formulation: Formulation, solution: FleetSolution, precisions:
     catalog = formulation.supply.catalog
     supply = replace(
         formulation.supply.take(at, offers),
-        cold_starts=[start_of(one.candidate, catalog) if cold else None for one in served],
+        cold_starts=[start_of(each.candidate, catalog) if cold else None for each in served],
     )
     found = pools_of(supply)
     pool_set = replace(formulation.pool_set, sources={**formulation.pool_set.sources, **found.sources})
@@ -288,7 +288,7 @@ def _cold_starts(
 ) -> list[ColdStart | None]:  # fmt: skip
     if len(week.classes) == 1 and Purchase.SPOT not in purchase:
         return [None] * len(served)
-    return [start_of(one.candidate, catalog) for one in served]
+    return [start_of(each.candidate, catalog) for each in served]
 
 
 def _most_regions(workload: Workload) -> int | None:
