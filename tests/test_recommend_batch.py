@@ -420,7 +420,7 @@ IN_THE_NIGHT = NIGHT | {"deadline": "8h"}
 def beside(folder, items, **changes):
     """The plan of a chat with so many items each night; without any where there are none."""
     batch = {"batch": IN_THE_NIGHT | {"items": items}} if items else {}
-    return planned(folder, demand={"declared": ONLINE, **batch}, **(BESIDE | changes))
+    return planned(folder, **({"demand": {"declared": ONLINE, **batch}} | BESIDE | changes))
 
 
 def capacity(fleet):
@@ -452,7 +452,7 @@ def test_what_does_not_fit_takes_machines_in_its_hours_alone(tmp_path):
     """By hand: the capacity of the open hours, less the requests' planned rate, is enough for the items."""
     alone, both = beside(tmp_path, 0), beside(tmp_path, 150_000)
     fleet, batch = both.fleet, both.fleet.batch
-    night = {hour for hour in range(168) if hour % 24 >= 22 or hour % 24 < 6}
+    night = {hour for hour in range(168) if (hour - 22) % 24 < batch.machine_hours}
     counts = [sum(group.instances[number] for group in fleet.groups) for number in fleet.schedule]
     (before,) = alone.fleet.groups
 
@@ -462,7 +462,7 @@ def test_what_does_not_fit_takes_machines_in_its_hours_alone(tmp_path):
     assert 0 < batch.idle_items < batch.items == 150_000
     assert batch.finished_hours <= 8
     idle, more = (max(capacity(plan.fleet)) for plan in (alone, both))
-    weight = (idle / 1.03 - 6) * 8 * 3600 / batch.idle_items
+    weight = (idle / 1.03 - 6) * batch.machine_hours * 3600 / batch.idle_items
     assert batch.finished_hours == pytest.approx(batch.items * weight / ((more - 6) * 3600), rel=1e-3)
     assert fleet.cost.total_usd_per_month > alone.fleet.cost.total_usd_per_month
     monthly = batch.items * RUNS_A_MONTH / 1000
@@ -484,6 +484,16 @@ def test_more_items_are_never_cheaper_beside_requests(tmp_path):
     usd = [beside(tmp_path, items).fleet.cost.total_usd_per_month for items in (0, 1_000, 40_000, 90_000, 300_000)]
 
     assert all(more >= fewer - 0.01 for fewer, more in pairwise(usd)), usd
+
+
+def test_a_longer_deadline_is_never_dearer_beside_requests(tmp_path):
+    """Of the open hours as many are used as cost least, of which a shorter deadline has fewer."""
+    plans = [beside(tmp_path, 150_000, demand={"declared": ONLINE, "batch": IN_THE_NIGHT | {
+        "items": 150_000, "deadline": f"{hours}h"}}) for hours in (2, 3, 8)]  # fmt: skip
+    usd = [plan.fleet.cost.total_usd_per_month for plan in plans]
+
+    assert all(longer <= shorter + 0.01 for shorter, longer in pairwise(usd)), usd
+    assert plans[-1].fleet.batch.machine_hours < 8
 
 
 def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):

@@ -39,6 +39,10 @@ class BatchRun:
         """The same with so many times the items."""
         return replace(self, items=self.items * factor)
 
+    def in_first(self, hours: int) -> "BatchRun":
+        """The same in its first so many open hours."""
+        return replace(self, open_hours=self.open_hours[:hours])
+
     def hours_of_week(self, count: int) -> tuple[int, ...]:
         """Hours of the week in which the first so many open hours of any run lie."""
         starts = range(self.first_hour, self.first_hour + HOURS_PER_WEEK, self.every_hours)

@@ -1,14 +1,16 @@
 """Market of a question: the question written down, with all that fleets are chosen from."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
 from advisor.catalog.values import Offer
 from advisor.demand.batch import BatchBeside
 from advisor.demand.forecast import batch_forecast
-from advisor.demand.values import Floats, Forecast, TokenHistogram
+from advisor.demand.values import Demand, Floats, Forecast, TokenHistogram
 from advisor.performance.served import Served
 from advisor.performance.stage import full_rates
 from advisor.plan.batch_fill import Fill, fill_of, raised
@@ -22,6 +24,11 @@ from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.requirements import Requirements
 from advisor.workload.values import Workload
+
+MOST_SUITED = 2
+"""Numbers of hours, suited to machines for batch work alone, that it is tried in beside requests."""
+SHARES_OF_HOURS = (2 / 3, 1 / 3)
+"""Shares of the open hours of a run that are tried besides: machines of requests have room for a part of the work."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,18 +101,31 @@ def in_hours(market: Market, hours: int | None) -> Market:
     return market if other.week.schedule == market.week.schedule else other
 
 
-def beside_batch(market: Market, confirmed: Confirmed) -> Market:
+def hours_beside(market: Market, fill: Fill) -> tuple[int, ...]:
+    """Hours of each run, fewer than are open, to try for what requests leave no room for: what suits machines first."""
+    if not fill.takes_more:
+        return ()
+    rest, every = (fill.items - fill.idle_items) * fill.weight, len(fill.run.open_hours)
+    suited = islice(hours_by_cost(market.formulation.problem, fill.run, rest), MOST_SUITED)
+    parts = (math.ceil(every * share) for share in SHARES_OF_HOURS)
+    return tuple(dict.fromkeys(hours for hours in (*suited, *parts) if hours < every))
+
+
+def beside_batch(market: Market, confirmed: Confirmed, hours: int | None = None) -> Market:
     """The question with the batch work beside its requests; as it is where there is none.
 
     Args:
         market: the question of the requests alone.
         confirmed: its fleet, whose idle hours are filled first.
+        hours: of a run in which the work is done, the first that are open; None: all.
     """
-    requirements = market.context.requirements
-    beside = requirements.demand.beside
+    beside = market.context.requirements.demand.beside
     if beside is None:
         return market
-    workload, hours = requirements.workload, len(beside.run.open_hours)
+    hours = hours or len(beside.run.open_hours)
+    beside = replace(beside, run=beside.run.in_first(hours))
+    market = _of_demand(market, replace(market.context.requirements.demand, beside=beside))
+    workload = market.workload
     grown = batch_forecast(
         beside.run, hours, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year
     )
@@ -113,6 +133,12 @@ def beside_batch(market: Market, confirmed: Confirmed) -> Market:
     fill = fill_of(beside.run, items, _weight(market, confirmed, beside), market.expected, confirmed)
     expected = raised(fill, confirmed)
     return replace(_expecting(market, expected, expected.mean - market.expected.mean), fill=fill)
+
+
+def _of_demand(market: Market, demand: Demand) -> Market:
+    """The question of another demand, whose forecast is the same."""
+    requirements = replace(market.context.requirements, demand=demand)
+    return replace(market, context=replace(market.context, requirements=requirements))
 
 
 def _weight(market: Market, confirmed: Confirmed, beside: BatchBeside) -> float:

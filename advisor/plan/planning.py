@@ -15,7 +15,7 @@ from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
-from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, market_of
+from advisor.plan.market import Market, beside_batch, hours_beside, hours_of, hours_to_try, in_hours, market_of
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking
 from advisor.plan.problem.values import Infeasible, PurchaseOption
@@ -61,7 +61,8 @@ def with_batch(market: Market) -> Market:
     if market.context.requirements.demand.beside is None:
         return market
     alone = recommended_fleet(market)
-    return beside_batch(market, alone) if isinstance(alone, Confirmed) else market
+    both = _beside(market, alone, Asked()) if isinstance(alone, Confirmed) else None
+    return both[0] if both else market
 
 
 def plan_fleet(market: Market, asked: Asked) -> Planned:
@@ -184,8 +185,20 @@ def _routed(market: Market, asked: Asked) -> tuple[Market, Chosen]:
     answered, chosen = _of_requests(market, asked)
     if not isinstance(chosen.found, Confirmed):
         return answered, chosen
-    both = beside_batch(answered, chosen.found)
-    return (answered, chosen) if both is answered else (both, chosen_fleet(both, asked))
+    return _beside(answered, chosen.found, asked) or (answered, chosen)
+
+
+def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Chosen] | None:
+    """The answer with the batch work in the hours of each run in which it costs least; None where there is none.
+
+    Fewer hours than are open are tried where the work takes more than what the requests leave idle in all of them.
+    """
+    both = beside_batch(market, alone)
+    if both.fill is None:
+        return None
+    fewer = (beside_batch(market, alone, hours) for hours in hours_beside(market, both.fill))
+    answers = ((other, chosen_fleet(other, asked)) for other in (both, *fewer))
+    return min(answers, key=lambda answer: _order(answer[1]))
 
 
 def _of_requests(market: Market, asked: Asked) -> tuple[Market, Chosen]:
