@@ -171,7 +171,7 @@ def plan_one(task: Task) -> Part:
 
 def _usd_of_machines(cost: FleetCost) -> float:
     """USD a month that a fleet costs without what is paid for on any machine."""
-    return cost.total_usd_per_month - cost.transfer_usd_per_month - (cost.standing_usd_per_month or 0.0)
+    return cost.total_usd_per_month - cost.transfer_usd_per_month - cost.standing_usd_per_month
 
 
 def _answer(task: Task) -> Answer:

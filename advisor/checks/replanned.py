@@ -81,7 +81,7 @@ def _load(fleet: Fleet, demand: Demand) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _latency(plan: Plan, demand: Demand, now: "Now", notes: list[str]) -> Iterator[tuple[str, str, str, str]]:
-    """The fleet under requests that are made up after today's demand."""
+    """The fleet under synthetic requests, modelled on today's demand."""
     set_up = planned(plan, now.catalog, now.model)
     notes += set_up.notes
     trace = rehearse(demand, _REHEARSED_REQUESTS, None, 1.0)

@@ -9,6 +9,7 @@ from advisor.codegen.alarms import promise_of
 from advisor.codegen.container import Quota
 from advisor.codegen.model import Row, Summary
 from advisor.codegen.selection import Choice, Member
+from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import disk_usd_per_month, download_usd
 from advisor.demand.values import Unit
 from advisor.deployable import service_of
@@ -37,7 +38,7 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
         ),
         prediction=tuple(_prediction(plan, option) if option else _confirmation(of_fleet, plan.workload["slo"])),
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet, unit)),
-        not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
+        not_included=FLEET_LEAVES_OUT if of_fleet or option else "",
         quotas=tuple(quotas),
         commitments=tuple(_commitments(choice.members)),
         cautions=tuple(_cautions(plan, choice)),
@@ -197,7 +198,7 @@ def _fleet_cost(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
     yield from _parts(fleet.cost, unit, _unpriced(fleet.groups))
     for charge in fleet.standing:
         amount = _UNKNOWN if charge.usd_per_month is None else f"{usd(charge.usd_per_month)} a month"
-        yield Row(f"{'In' if fleet.cost.counts_standing else 'Beside'} the total: {charge.title}", amount)
+        yield Row(f"In the total: {charge.title}", amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +221,8 @@ def _unpriced(serving: Sequence[Option | FleetGroup]) -> _Unpriced:
 def _parts(cost: FleetCost, unit: Unit, unpriced: _Unpriced) -> Iterator[Row]:
     """The total and what it is made of."""
     yield Row("Compute", f"{usd(cost.compute_usd_per_month)} a month of {HOURS_PER_MONTH} hours")
-    if cost.disks_usd_per_month is not None and cost.starts_usd_per_month is not None:
-        yield Row("Disks", _counted(cost.disks_usd_per_month, unpriced.disks))
-        yield Row("Downloads of started instances", _counted(cost.starts_usd_per_month, unpriced.downloads))
+    yield Row("Disks", _counted(cost.disks_usd_per_month, unpriced.disks))
+    yield Row("Downloads of started instances", _counted(cost.starts_usd_per_month, unpriced.downloads))
     yield Row("Expected spot interruptions", f"{usd(cost.interruptions_usd_per_month)} a month")
     yield Row("Data transfer to the users", f"{usd(cost.transfer_usd_per_month)} a month")
     yield Row("Putting new types into service", f"{usd(cost.switching_usd_per_month)} a month")

@@ -1,4 +1,4 @@
-"""Requests made up after a demand: as many in each minute, as bursty, as long; the same ones every time.
+"""Synthetic requests, modelled on a demand: as many in each minute, as bursty, as long; the same ones every time.
 
 Of more of the same demand they are the same requests and some more: every number that is drawn belongs to a request of
 a minute.
@@ -174,7 +174,7 @@ def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:
     if demand.profile is None:
         return f"synthetic: random arrivals (Poisson) at the stated peak for {minutes} min"
     more = f" and an hour change of each of {others} other kinds of hours" if others else ""
-    return f"made up after the busiest {minutes} min of the demand{more}, as bursty as measured"
+    return f"synthetic, modelled on the busiest {minutes} min of the demand{more}, as bursty as measured"
 
 
 def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class: bool) -> DemandProfile:

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.standing import CLOUDS
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
@@ -96,7 +97,7 @@ def cost_section(fleet: Fleet, beside_total: Sequence[str] = ()) -> Section:
     unpriced = [_ITEMS.get(line.item, line.item) for line in lines if line.usd_per_month is None]
     if unpriced:
         told.append(f"not in the total, since no price is known: {', '.join(unpriced)}")
-    told.append(f"without {fleet.cost.leaves_out}")
+    told.append(f"without {FLEET_LEAVES_OUT}")
     title = f"{usd(fleet.cost.total_usd_per_month)} a month is the sum of these lines"
     return Section(title, (*told, *_assumed(fleet), *beside_total), COST_COLUMNS, tuple(map(cost_row, lines)))
 

@@ -89,10 +89,8 @@ def part_words(fleet: Fleet, part: str) -> str:
     return f"{_MACHINE}{own.instance_type}{f' in {own.region}' if several else ''}"
 
 
-def hour_words(fleet: Fleet, hour_class: int | None) -> str:
+def hour_words(fleet: Fleet, hour_class: int) -> str:
     """``in 32 hours a week (first: Mon 07:00 UTC)``."""
-    if hour_class is None:
-        return "in the hours that it hits hardest"
     if len(fleet.hour_classes) == 1:
         return "at all hours"
     day, hour = divmod(fleet.schedule.index(hour_class), HOURS_PER_DAY)

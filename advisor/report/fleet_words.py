@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.link import PLANNED_BUSY_SHARE
 from advisor.performance.values import Interval
@@ -80,29 +81,27 @@ def cost_words(fleet: Fleet) -> str:
     """The parts of the total, to the cent."""
     cost = fleet.cost
     told = " + ".join(
-        f"{usd(amount or 0.0)} {PART_WORDS[part]}"
+        f"{usd(amount)} {PART_WORDS[part]}"
         for part, amount in fleet.parts_usd_per_month.items()
         if amount or part == "compute"
     )
     return (
         f"cost: {told} = {usd(cost.total_usd_per_month)} a month "
         f"(${rounded(cost.usd_per_million_output_tokens)} per 1M {items_word(fleet.unit)}, "
-        f"${rounded(cost.usd_per_1000_requests)} per 1,000 requests), without {cost.leaves_out}"
+        f"${rounded(cost.usd_per_1000_requests)} per 1,000 requests), without {FLEET_LEAVES_OUT}"
     )
 
 
 def standing_lines(fleet: Fleet) -> Iterator[str]:
-    """Standing charges of each region, and whether the total holds them."""
+    """Standing charges of each region, which the total holds."""
     if not fleet.standing:
         return
     told = [
         f"{standing_charge.title} {_known_usd(standing_charge.usd_per_month)}" for standing_charge in fleet.standing
     ]
     unknown = any(standing_charge.usd_per_month is None for standing_charge in fleet.standing)
-    total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month or 0.0)} a month"
-    is_in = fleet.cost.counts_standing
-    where = "in the total, whatever machines run" if is_in else "not in the total, the same for every fleet there"
-    yield f"{where}: {', '.join(told)} = {total}"
+    total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month)} a month"
+    yield f"in the total, whatever machines run: {', '.join(told)} = {total}"
 
 
 def _known_usd(amount: float | None) -> str:

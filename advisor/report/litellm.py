@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.token_weight import output_weight
 from advisor.demand.values import Unit
 from advisor.errors import InputError
@@ -63,9 +64,10 @@ def litellm_config(plan: Plan, where: str) -> str:
     requests = _requests_per_month(fleet)
     is_ranked = is_reranker(read_question(plan.question, where).model)
     price = _price(plan, fleet.cost.total_usd_per_month / requests, fleet.unit, is_ranked=is_ranked)
-    beyond = fleet.cost.leaves_out
     name, total = " ".join(printable(plan.workload["name"]).split()), usd(fleet.cost.total_usd_per_month)
-    head = _HEAD.format(what=fleet.unit, name=name, total=total, requests=requests, rule=price.rule, beyond=beyond)
+    head = _HEAD.format(
+        what=fleet.unit, name=name, total=total, requests=requests, rule=price.rule, beyond=FLEET_LEAVES_OUT
+    )
     entries = list(_entries(plan, fleet, price))
     if any(entry["litellm_params"]["model"].startswith(_HUGGINGFACE) for entry in entries):
         head += _BASE_OF_TEXTS

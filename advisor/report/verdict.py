@@ -207,8 +207,7 @@ def _spare_words(fleet: Fleet) -> Iterator[str]:
     names, by_reason = names_of(fleet), dict[str, list[str]]()
     for spare in fleet.spare:
         of = f" of {count_words(counts[spare.group][-1:])}" if spare.group in counts else ""
-        cost = "" if spare.usd_per_month is None else f" ({usd(spare.usd_per_month)} a month)"
-        told = f"{spare.instances}{of} × {names.get(spare.group, spare.group)}{cost}"
+        told = f"{spare.instances}{of} × {names.get(spare.group, spare.group)} ({usd(spare.usd_per_month)} a month)"
         by_reason.setdefault(_why_spare(spare), []).append(told)
     for why, instances in by_reason.items():
         yield f"Spare: {' and '.join(instances)} beyond the load of the busiest hours, {why}."

@@ -41,10 +41,12 @@ def make_cost(usd_per_hour: float, instances: int) -> OptionCost:
         total_usd_per_month=month,
         usd_per_million_output_tokens=month / 1051.2,
         usd_per_1000_requests=month / 5256,
+        disks_usd_per_month=0.0,
+        starts_usd_per_month=0.0,
+        standing_usd_per_month=0.0,
         price_source="AWS price list",
         price_as_of="2026-08-11",
         price_quality="listed",
-        counts_resources=True,
     )
 
 
@@ -263,7 +265,7 @@ def make_fleet(*groups: FleetGroup, policy: Policy = Policy.SCHEDULED, **changes
         "bound_usd_per_month": compute + interruptions,
         "pools_considered": 40,
         "static_peak": None,
-        "confirmed": Confirmation(20000, 60.0, 0.998, 310.0, 41.5, 1.0, reached=True, arrivals="made up"),
+        "confirmed": Confirmation(20000, 60.0, 0.998, 310.0, 41.5, 1.0, True, "synthetic", 0.998),  # noqa: FBT003
         "forecast": ForecastUsed("seasonal", 0.8, 30.0, ()),
         "scaling": _scaling(groups, policy),
     }
@@ -272,9 +274,8 @@ def make_fleet(*groups: FleetGroup, policy: Policy = Policy.SCHEDULED, **changes
 
 def _cost(compute: float, interruptions: float) -> FleetCost:
     disks, starts = 24.0, 5.5
-    total = round(compute + interruptions + disks + starts, 2)
-    cost = FleetCost(compute, interruptions, 0.0, 0.0, total, 3.2, 0.64, disks, starts, 16.43)
-    return dataclasses.replace(cost, counts_resources=True)
+    total = round(compute + interruptions + disks + starts + 16.43, 2)
+    return FleetCost(compute, interruptions, 0.0, 0.0, total, 3.2, 0.64, disks, starts, 16.43)
 
 
 def _scaling(groups: Sequence[FleetGroup], policy: Policy) -> ScalingPlan:

@@ -106,7 +106,7 @@ def pool_of(group: FleetGroup) -> str:
 def make_cost(compute: float, **changes: Any) -> FleetCost:
     """So much compute and $24 of disks."""
     total = round(compute + 24.0, 2)
-    cost = FleetCost(compute, 0.0, 0.0, 0.0, total, 0.82, 0.21, 24.0, 0.0, 16.43, counts_resources=True)
+    cost = FleetCost(compute, 0.0, 0.0, 0.0, total, 0.82, 0.21, 24.0, 0.0, 16.43)
     return replace(cost, **changes)
 
 
@@ -128,7 +128,7 @@ def make_fleet(*groups: FleetGroup, **changes: Any) -> Fleet:
         "pools_considered": 302,
         "static_peak": StaticPeak(groups[0].instance_type, groups[0].region, 4, compute, 0.0),
         "confirmed": Confirmation(
-            8819, 58.0, 0.9958, 429.0, 50.9, 1.0, reached=True, arrivals="synthetic, modelled on the busiest 58 min"
+            8819, 58.0, 0.9958, 429.0, 50.9, 1.0, True, "synthetic, modelled on the busiest 58 min", 0.9958  # noqa: FBT003
         ),
         "forecast": ForecastUsed("hour-of-day shape × recent level", 0.8, 30.0, ()),
         "scaling": ScalingPlan(
@@ -167,7 +167,9 @@ def make_option(group: FleetGroup, rank: int = 1, **changes: Any) -> Option:
             price_as_of=group.price_as_of,
             price_quality=group.price_quality,
         ),
-        "confirmed": Confirmation(8819, 58.0, 0.9958, 429.0, 50.9, 1.0, reached=True, arrivals="synthetic"),
+        "confirmed": Confirmation(
+            8819, 58.0, 0.9958, 429.0, 50.9, 1.0, reached=True, arrivals="synthetic", busiest_within_slo_ratio=0.9958
+        ),
     }
     return Option(**(values | changes))
 
@@ -252,7 +254,7 @@ def spot_plan() -> Plan:
     takes = ("driver and image for L40S (vLLM)",)
     fleet = make_fleet(
         spot,
-        spare=(Spare(spot.name, 1, "spot_reroute"),),
+        spare=(Spare(spot.name, 1, "spot_reroute", 543.27),),
         failures=(
             Failure(f"one instance of {pool_of(spot)}", 0.88, 0),
             Failure("spot of aws/us-east-1/L40S in one zone", 0.59, 0),
@@ -312,7 +314,7 @@ def mixed_plan() -> Plan:
         hour_classes=(PlannedHours(108, 1.1, 2.6, 1.8), PlannedHours(60, 6.1, 9.75, 5.7)),
         schedule=((0,) * 12 + (1,) * 12) * 7,
         cost=cost,
-        spare=(Spare(busy.name, 1, "survive: instance"),),
+        spare=(Spare(busy.name, 1, "survive: instance", 657.0),),
         failures=(Failure(f"one instance of {pool_of(base)}", 1.17, 0),
                   Failure(f"one instance of {pool_of(busy)}", 1.17, 1)),
         cheapest=Cheapest(("2 × g6e.xlarge committed for 1 year", "1 × inf2.8xlarge spot"), 3650.0, 111.6, 2),

@@ -107,7 +107,10 @@ def test_what_holds_is_rounded_down_everywhere(plan, ratio, percent, times):
     """A limit, a failure and how far a fleet holds say one number of one share, and none more than it is."""
     use = ConstraintUse("survive", "without one machine", 1.0, ratio, "share of requests", binding=False)
     fleet = replace(
-        plan.fleet, failures=(Failure("one zone of x", ratio),), holds_up_to=HoldsUpTo(ratio, ratio), constraints=(use,)
+        plan.fleet,
+        failures=(Failure("one zone of x", ratio, 0),),
+        holds_up_to=HoldsUpTo(ratio, ratio),
+        constraints=(use,),
     )
     text = full(replace(plan, fleet=fleet))
 

@@ -124,7 +124,7 @@ def planned_beyond(ratio):
         (make_fleet(make_group(purchase="spot")), "spot"),
         (mixed_plan().fleet, "price, commitment, spot"),
         (replace(mixed_plan().fleet, doubtful_prices=()), "commitment, spot"),
-        (replace(make_fleet(make_group()), failures=(Failure("one instance of it", 0.0),)), "failure"),
+        (replace(make_fleet(make_group()), failures=(Failure("one instance of it", 0.0, 0),)), "failure"),
         (make_fleet(make_group(purchase="spot", evidence="roofline")), "prediction, spot"),
         (make_fleet(make_group(evidence="roofline"), confirmed=None), "replay, prediction"),
         (planned_beyond(2.5), "replicas planned at 2.5 × the predicted rate"),
@@ -243,12 +243,15 @@ def test_a_spare_names_its_machines_and_its_rule():
 def test_spares_of_one_rule_stand_in_one_line():
     """Two groups, one reason, one sentence."""
     first, second = make_group(), make_group(2, instance_type="g7e.2xlarge")
-    spare = (Spare(first.name, 1, "survive: zone"), Spare(second.name, 2, "survive: zone"))
+    spare = (Spare(first.name, 1, "survive: zone", 1319.89), Spare(second.name, 2, "survive: zone", 4910.16))
     plan = make_plan(make_fleet(first, second, spare=spare))
 
     told = [line for line in verdict_lines(plan) if line.startswith("Spare")]
     assert len(told) == 1
-    assert "1 of 4 × g6e.xlarge on demand and 2 of 2 × g7e.2xlarge on demand" in told[0]
+    assert (
+        "1 of 4 × g6e.xlarge on demand ($1,319.89 a month) and 2 of 2 × g7e.2xlarge on demand ($4,910.16 a month)"
+        in told[0]
+    )
 
 
 def test_a_spare_says_what_it_costs_and_what_its_replay_finds_without_it():
@@ -286,8 +289,8 @@ def test_a_failure_names_the_hours_that_it_hits():
 def test_only_the_worst_failure_is_in_the_verdict():
     """Where every failure leaves enough nothing is said; otherwise the failure that leaves least."""
     group = make_group()
-    enough = (Failure(f"one instance of {group.name}", 1.0),)
-    some = (*enough, Failure("one zone of us-east-1", 0.5), Failure("spot of x in one zone", 0.0))
+    enough = (Failure(f"one instance of {group.name}", 1.0, 0),)
+    some = (*enough, Failure("one zone of us-east-1", 0.5, 0), Failure("spot of x in one zone", 0.0, 0))
 
     assert "Failure" not in lines_of(make_plan(make_fleet(group, failures=enough)))
     assert (
@@ -587,7 +590,7 @@ def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, 
     group = make_group(3, instance_type=instance_type, region=region, zones_verified=False)
     second = make_group(1, instance_type=f"{instance_type}2", purchase="spot", region=region)
     fleet = make_fleet(
-        group, second, spare=(Spare(group.name, 1, "zones"),), failures=(Failure(f"x {group.name}", 0.5),)
+        group, second, spare=(Spare(group.name, 1, "zones", 0.0),), failures=(Failure(f"x {group.name}", 0.5, 0),)
     )
     rungs = (no_rung("as_is", name), make_rung("spot", group, second, requires=(name,), risks=(instance_type, region)))
     option = make_option(group, not_recommended=name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advisor.atomic_files import write_bytes
 from advisor.codegen.writing.places import read_bytes
-from advisor.codegen.writing.record import FOLDER, FORMER_MANIFEST, Record, digest_of
+from advisor.codegen.writing.record import FOLDER, Record, digest_of
 from advisor.codegen.writing.report import Change
 from advisor.errors import InputError
 
@@ -60,5 +60,4 @@ def tidy(directory: Path, record: Record) -> None:
     for base in (directory / FOLDER / "base").iterdir():
         if base.name not in record.digests:
             base.unlink()
-    (directory / FORMER_MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(directory / _SCRATCH, ignore_errors=True)

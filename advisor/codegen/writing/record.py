@@ -25,8 +25,6 @@ from advisor.reading import json_of
 
 FOLDER = ".advisor"
 MANIFEST = "manifest.json"
-FORMER_MANIFEST = ".advisor-generated.json"
-"""Of version 0.1: digests only."""
 _SCHEMA = "advisor.generated/v1"
 _DAMAGED = "restore it from version control, or delete it and run again: files that differ are then refused by name"
 
@@ -94,7 +92,7 @@ def read_record(directory: Path) -> Record:
     path = directory / FOLDER / MANIFEST
     content = read_bytes(path)
     if content is None:
-        return _former(directory)
+        return Record()
     document = _parsed(content, path)
     if document.get("schema") != _SCHEMA:
         raise InputError(
@@ -115,17 +113,6 @@ def read_record(directory: Path) -> Record:
                 **{name: _words(document[name]) for name in ("targets", "roots") if name in document},
             },
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED) from error
-
-
-def _former(directory: Path) -> Record:
-    path = directory / FORMER_MANIFEST
-    content = read_bytes(path)
-    if content is None:
-        return Record()
-    try:
-        return Record(files=_digests(_parsed(content, path)["files"]), about={"roots": [""]})
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED) from error
 

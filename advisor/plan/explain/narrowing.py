@@ -70,7 +70,7 @@ def _bounds_usd(option: Option, limits: Limits, planned_rate: float) -> tuple[fl
     loaded = min(planned_rate / planned, count) if planned and option.groups == 1 else float(max(count - spare, 1))
     floor = max(limits.zones, math.ceil(limits.min_replicas / option.replicas_per_instance), 1 + spare)
     fewest, most = (_least_instances(option, limits, loaded * rate.value / end, spare) for end in (rate.high, rate.low))
-    fixed = (option.cost.standing_usd_per_month or 0.0) + option.cost.transfer_usd_per_month
+    fixed = option.cost.standing_usd_per_month + option.cost.transfer_usd_per_month
     usd = (option.cost.total_usd_per_month - fixed) / count
     return fixed + usd * min(max(fewest, floor), count), fixed + usd * max(most, count)
 

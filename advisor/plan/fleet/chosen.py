@@ -1,10 +1,8 @@
 """The chosen fleet as values: what a plan holds under ``fleet``, under the same names."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.response_cache import PlannedCache
 from advisor.cost.standing import StandingCharge, cache_usd_per_month
 from advisor.demand.values import Backtest, Unit
@@ -13,7 +11,6 @@ from advisor.plan.fleet.cost_lines import CostLine
 from advisor.plan.fleet.scaling_values import ScalingPlan
 from advisor.plan.layout import Layout
 from advisor.reading import OMITTED_AT_DEFAULT
-from advisor.units import A_CENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,39 +92,23 @@ class FleetCost:
     """The number that is minimised and the number that is printed."""
     usd_per_million_output_tokens: float
     usd_per_1000_requests: float
-    disks_usd_per_month: float | None = None
-    """Volumes that instances boot from; None, here and below: the plan is of a version that did not count them."""
-    starts_usd_per_month: float | None = None
+    disks_usd_per_month: float
+    """Volumes that instances boot from."""
+    starts_usd_per_month: float
     """Images and weights that instances started for busier hours download."""
-    standing_usd_per_month: float | None = None
-    """Load balancers and logs of the fleet's regions, as far as their prices are known."""
+    standing_usd_per_month: float
+    """Balancers, gateways, keys, alarms and logs of the fleet's regions, as far as their prices are known."""
     obligation_usd: float = 0.0
     """What new commitments oblige to pay until they end, whatever the demand."""
     obligation_until: str | None = None
     """ISO date on which the last of them ends; None without."""
     regret_usd_per_month: float | None = None
     """What the same commitments cost beyond use if the demand falls by half; None without commitments."""
-    counts_resources: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
-    """Whether standing charges hold gateways, keys and alarms; False: the plan is of a version that left them out."""
 
     @property
-    def counts_standing(self) -> bool:
-        """Whether the total holds the standing charges, as it does but for plans of older versions."""
-        parts = (getattr(self, f"{part}_usd_per_month") for part in COST_PARTS)
-        return abs(math.fsum(part or 0.0 for part in parts) - self.total_usd_per_month) < A_CENT
-
-    @property
-    def parts_usd_per_month(self) -> Mapping[str, float | None]:
-        """Parts of the total, by name; None: not counted."""
-        parts: dict[str, float | None] = {part: getattr(self, f"{part}_usd_per_month") for part in COST_PARTS}
-        return parts if self.counts_standing else {**parts, "standing": None}
-
-    @property
-    def leaves_out(self) -> str:
-        """Costs that the total does not hold, in words."""
-        more = "" if self.counts_resources else "alarms, keys, the hours of NAT gateways, "
-        disks = "" if self.disks_usd_per_month is not None else "disks, load balancers and logs, "
-        return f"{disks}{more}{FLEET_LEAVES_OUT}"
+    def parts_usd_per_month(self) -> Mapping[str, float]:
+        """Parts of the total, by name."""
+        return {part: getattr(self, f"{part}_usd_per_month") for part in COST_PARTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +151,11 @@ class Confirmation:
     """By how much less a replica is taken to sustain than the closed form says, at most: raised until the replay finds
     enough of the requests within the SLO."""
     reached: bool
-    """Whether each of these shares is ``slo.within_ratio`` and half of the rest: the requests are made up."""
+    """Whether each of these shares is ``slo.within_ratio`` and a quarter of the rest: the requests are synthetic."""
     arrivals: str
     """What was replayed, in words."""
-    busiest_within_slo_ratio: float | None = None
-    """Of the busiest stretch; None, here and below: the plan is of a version that did not look."""
+    busiest_within_slo_ratio: float
+    """Of the busiest stretch."""
     without_one_within_slo_ratio: float | None = None
     """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
     finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
@@ -290,8 +271,8 @@ class Spare:
     """In the busiest hours."""
     why: str
     """The rule that keeps them: survive, spot_reroute, min_replicas, zones, max_changed_instances; replay; or none."""
-    usd_per_month: float | None = None
-    """What they cost in compute; None: the plan is of a version that did not say."""
+    usd_per_month: float
+    """What they cost in compute."""
     without_within_slo_ratio: float | None = None
     """Of ``replay``: least share of the requests that a replay without them finds within the SLO."""
 
@@ -304,8 +285,8 @@ class Failure:
     """The part that fails: one instance of a group, one zone of a region, one spot supply."""
     left_ratio: float
     """Rate that the rest sustains ÷ planned rate."""
-    hour_class: int | None = None
-    """The hours that it hits hardest; None: the plan is of a version that did not say."""
+    hour_class: int
+    """The hours that it hits hardest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,13 +317,13 @@ class QuotaNeed:
     needed: float
     account_limit: float | None
     """As the workload states it, or else as the last refresh found it; None: neither."""
-    needed_while_replaced: float | None = None
-    """With the instances that a rolling replacement starts; None: a plan of a version that did not say it."""
+    needed_while_replaced: float
+    """With the instances that a rolling replacement starts."""
 
     @property
     def most(self) -> float:
         """Most of it that is in use at a time, while instances are replaced."""
-        return max(self.needed, self.needed_while_replaced or 0.0)
+        return max(self.needed, self.needed_while_replaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,7 +401,7 @@ class Fleet:
     forecast: ForecastUsed
     scaling: ScalingPlan
     standing: tuple[StandingCharge, ...] = ()
-    """Charges of each region that are not in the total, the same for every fleet there."""
+    """Charges of each region, whatever machines run there."""
     holds_up_to: HoldsUpTo | None = None
     """None: not looked for."""
     spare: tuple[Spare, ...] = ()
@@ -429,12 +410,12 @@ class Fleet:
     """None: the recommended fleet is the cheapest."""
     doubtful_prices: tuple[DoubtfulPrice, ...] = ()
     price_range: PriceRange | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """None: no price is in doubt, or the plan was made before there were ranges."""
+    """None: no price is in doubt."""
     quotas: tuple[QuotaNeed, ...] = ()
     cost_lines: tuple[CostLine, ...] = ()
-    """Those in the total add up to it; empty for a plan that was made before there were any."""
+    """Those in the total add up to it."""
     latencies: tuple[LatencyDistribution, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
-    """Latencies of the replay that ``confirmed`` tells of; empty where it was ended early, or in plans made before."""
+    """Latencies of the replay that ``confirmed`` tells of; empty where it was ended early."""
     response_cache: PlannedCache | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """In front of the fleet, priced among its standing charges; None: there is none."""
     unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)
@@ -448,13 +429,12 @@ class Fleet:
         return self.batch is not None and self.batch.idle_items is None
 
     @property
-    def parts_usd_per_month(self) -> Mapping[str, float | None]:
-        """Parts of the total, by name, the response cache apart from other standing charges; None: not counted."""
+    def parts_usd_per_month(self) -> Mapping[str, float]:
+        """Parts of the total, by name, the response cache apart from other standing charges."""
         parts, cache = self.cost.parts_usd_per_month, cache_usd_per_month(self.standing)
-        standing = parts["standing"]
-        if not cache or standing is None:
+        if not cache:
             return parts
-        return {**parts, "standing": round(standing - cache, 2), "response_cache": cache}
+        return {**parts, "standing": round(parts["standing"] - cache, 2), "response_cache": cache}
 
 
 @dataclass(frozen=True, slots=True)

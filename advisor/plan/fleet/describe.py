@@ -204,7 +204,7 @@ def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[
         needs[key] = replace(
             before,
             needed=before.needed + most * units,
-            needed_while_replaced=(before.needed_while_replaced or 0.0) + replaced * units,
+            needed_while_replaced=before.needed_while_replaced + replaced * units,
         )
     yield from needs.values()
 
@@ -333,7 +333,6 @@ def cost_of(
         obligation_usd=obligation,
         obligation_until=until,
         regret_usd_per_month=_regret(problem, solution) if obligation else None,
-        counts_resources=True,
     )
 
 

@@ -100,7 +100,7 @@ class Trials:
         """Whether every replay is of all requests."""
 
     def _rehearsed(self, scale: float | None) -> SyntheticTrace:
-        """Requests made up after a share of the demand, each with the place of its user; at the usual scale without."""
+        """Requests modelled on a share of the demand, each with the place of its user; at the usual scale without."""
         if scale not in self._rehearsals:
             rehearsal = rehearse(self._requirements.demand, self._most_served, self._calendar, scale)
             self._rehearsals[scale] = replace(rehearsal, requests=self._from_places(rehearsal.requests))

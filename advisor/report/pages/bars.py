@@ -84,9 +84,7 @@ def cost_bars(fleet: Fleet) -> Iterator[Bar]:
         (f"compute {letter}: {group.instance_type} {paid_words(group)}", group.compute_usd_per_month)
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     ]
-    parts += [
-        (PART_WORDS[part], amount or 0.0) for part, amount in fleet.parts_usd_per_month.items() if part != "compute"
-    ]
+    parts += [(PART_WORDS[part], amount) for part, amount in fleet.parts_usd_per_month.items() if part != "compute"]
     axis = from_zero((cost.total_usd_per_month,))
     so_far = 0.0
     for name, amount in parts:

@@ -10,7 +10,6 @@ import pytest
 
 from advisor.codegen import ConflictPolicy, Generated, WriteOptions
 from advisor.codegen.writing import Action, last_generated, write_files
-from advisor.codegen.writing.record import digest_of
 from advisor.errors import InputError
 
 MAIN = "one\ntwo\nthree\nfour\nfive\n"
@@ -243,22 +242,6 @@ def test_patch_applies(tmp_path):
     (tmp_path / "p").write_text(patch)
     os.system(f"cd {tmp_path}/patched && git apply --unsafe-paths {tmp_path}/p")
     assert own_files(tmp_path / "patched") == own_files(tmp_path / "written")
-
-
-def test_former_manifest_is_taken_over(tmp_path):
-    """Digests of version 0.1 tell own files from edited ones; what was edited is refused, as its base is not known."""
-    for path, text in FILES.items():
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_text(text)
-    digests = {path: digest_of(text.encode()) for path, text in FILES.items()}
-    (tmp_path / ".advisor-generated.json").write_text(json.dumps({"generator": "advisor", "files": digests}))
-    (tmp_path / "main.tf").write_text("mine\n")
-    new = FILES | {"main.tf": "new\n", "fleet.tf": "new\n"}
-    with pytest.raises(InputError, match=r"main\.tf was edited, and its text as it was generated last is not known"):
-        write(tmp_path, new)
-    (tmp_path / "main.tf").write_text(MAIN)
-    assert write(tmp_path, new).paths(Action.REPLACED) == ("fleet.tf", "main.tf")
-    assert not (tmp_path / ".advisor-generated.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ ASKED = workload(
     horizon_days=365.0,
     as_of=dt.date(2026, 11, 1),
 )
-HELD = Confirmation(100, 1.0, 1.0, 1.0, 1.0, 1.0, reached=True, arrivals="")
+HELD = Confirmation(100, 1.0, 1.0, 1.0, 1.0, 1.0, reached=True, arrivals="", busiest_within_slo_ratio=1.0)
 
 
 @cache

@@ -39,8 +39,8 @@ def notes_of(fleet, asked=None, *, changed=lambda problem: problem, **catalog):
     [
         ((16.0, 20.0), 20.0, False, False),
         ((16.0, 20.0), 19.0, False, True),
-        ((16.0, None), 16.0, False, False),
-        ((16.0, None), 15.0, False, True),
+        ((16.0, 16.0), 16.0, False, False),
+        ((16.0, 16.0), 15.0, False, True),
         ((16.0, 20.0), 19.0, True, False),
     ],
 )

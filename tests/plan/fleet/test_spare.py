@@ -120,7 +120,7 @@ def test_what_may_not_be_stopped_is_kept_for_the_limit_of_changes():
 
 def confirmation_of(share):
     """A replay that finds such a share within the SLO, of which 99 % is asked."""
-    return Confirmation(100, 1.0, 1.0, 1.0, 1.0, 1.0, share >= 0.99, "", without_one_within_slo_ratio=share)
+    return Confirmation(100, 1.0, 1.0, 1.0, 1.0, 1.0, share >= 0.99, "", 1.0, without_one_within_slo_ratio=share)
 
 
 @pytest.mark.parametrize(
