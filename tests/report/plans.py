@@ -104,8 +104,8 @@ def pool_of(group: FleetGroup) -> str:
 
 
 def make_cost(compute: float, **changes: Any) -> FleetCost:
-    """So much compute and $24 of disks."""
-    total = round(compute + 24.0, 2)
+    """So much compute, $24 of disks and $16.43 for a load balancer."""
+    total = round(compute + 24.0 + 16.43, 2)
     cost = FleetCost(compute, 0.0, 0.0, 0.0, total, 0.82, 0.21, 24.0, 0.0, 16.43)
     return replace(cost, **changes)
 

@@ -72,7 +72,7 @@ def test_the_report_reads_as_it_did(golden, shape):
 def test_the_first_line_says_what_to_run():
     """Fleet, USD a month, saving and risk stand in the first line of text and in bold in Markdown."""
     expected = (
-        "Run 4 × g6e.xlarge spot (aws us-east-1): $2,197.06 a month, 87% less than today, "
+        "Run 4 × g6e.xlarge spot (aws us-east-1): $2,213.49 a month, 87% less than today, "
         "which misses the SLO; risk: 57 minutes of history, spot"
     )
 
@@ -479,7 +479,7 @@ def test_a_measured_latency_far_above_its_prediction_is_said_first_with_the_mach
 def test_the_rungs_beside_the_recommendation_are_named():
     """The nearest rung that costs more below, the nearest that costs less above; or that more saves nothing."""
     assert lines_of(spot_plan())["Ladder"] == (
-        "Ladder: the rung below (commit) costs $5,458.12; the rung above (any cloud) costs $818.53."
+        "Ladder: the rung below (commit) costs $5,474.55; the rung above (any cloud) costs $834.96."
     )
     ladder = (
         make_rung("same_cloud", make_group(), recommended=True),
@@ -497,7 +497,7 @@ def test_the_cheapest_rung_is_named_beside_the_next_one():
     )
     told = lines_of(make_plan(make_fleet(make_group()), ladder=ladder))["Ladder"]
 
-    assert told == "Ladder: the rung above (precision) costs $4,099.59; the cheapest (any cloud) $1,382.53."
+    assert told == "Ladder: the rung above (precision) costs $4,116.02; the cheapest (any cloud) $1,398.96."
 
 
 def test_a_rung_named_after_spot_says_where_it_has_none():
