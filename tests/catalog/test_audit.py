@@ -44,7 +44,7 @@ def test_the_page_shows_what_the_program_counts():
 
 def test_the_page_counts_as_its_sentences_say():
     """Figures beside the generated block: prices under commitments, spot without a band, ages of prices."""
-    page = PAGE.read_text()
+    page = " ".join(PAGE.read_text().split())
     catalog = load_catalog()
     offers = catalog.offers_in(CLOUDS)
     committed = [
@@ -61,7 +61,7 @@ def test_the_page_counts_as_its_sentences_say():
     figures = [provider(result, name) for name in CLOUDS]
     recent, priced = sum(one.current[180] for one in figures), sum(one.on_demand for one in figures)
     assert f"{recent:,} of {priced:,} on-demand prices of the three clouds are listed" in page
-    assert f"{sum(sum(one.unpriced.values()) for one in result.providers):,} pairs\nof type and region are sold" in page
+    assert f"{sum(sum(one.unpriced.values()) for one in result.providers):,} pairs of type and region are sold" in page
 
 
 def test_old_releases_of_engines_are_a_problem_of_the_day_that_is_asked_for():
