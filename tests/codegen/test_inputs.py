@@ -80,6 +80,14 @@ def test_every_text_has_a_pattern(target):
 
 
 @pytest.mark.parametrize("target", TARGETS)
+def test_no_condition_iterates_over_null(target):
+    """Terraform before 1.12 evaluates both sides of ``||``, so that a check of null beside a loop protects nothing."""
+    variables = hcl_variables(everything(target))
+
+    assert re.findall(r"[\w.]+(?= == null \|\| .*\bin )", variables) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_every_check_is_written_for_both_languages(target):
     """A condition, which has to look at the variable itself, has statements of Python beside it, and so have keys."""
     for row in everything(target):

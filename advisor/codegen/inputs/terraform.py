@@ -195,7 +195,7 @@ def _condition(row: Input, name: str) -> str:
     if not row.type.startswith("Mapping"):
         if not row.is_nullable:
             return _test(row, row.type, name)
-        if row.type.startswith("Sequence"):
+        if row.type.removeprefix("Input[").startswith("Sequence"):  # before 1.12 both sides of || are evaluated
             return _test(row, row.type, f"coalesce({name}, [])")
         return f"{name} == null || {_guarded(row, _test(row, row.type, name))}"
     inner = row.type.removeprefix("Mapping[str, ").removesuffix("]")

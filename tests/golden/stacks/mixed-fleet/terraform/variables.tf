@@ -69,7 +69,7 @@ variable "networks" {
   }
 
   validation {
-    condition     = alltrue([for network in values(var.networks) : network.load_balancer_subnet_ids == null || alltrue([for entry in network.load_balancer_subnet_ids : can(regex("^subnet-[0-9a-f]+$", entry))])])
+    condition     = alltrue([for network in values(var.networks) : alltrue([for entry in coalesce(network.load_balancer_subnet_ids, []) : can(regex("^subnet-[0-9a-f]+$", entry))])])
     error_message = "Each entry of load_balancer_subnet_ids must be an id such as subnet-0123456789abcdef0."
   }
 
