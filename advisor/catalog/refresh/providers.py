@@ -2,7 +2,7 @@
 
 A package names a function in the entry point group ``advisor.catalog_providers``; its name is that of the provider. The
 function takes the known :class:`~advisor.catalog.Catalog` and the regions that are wanted (none: all), and returns the
-:class:`~advisor.catalog.refresh.values.Question` to ask.
+:class:`~advisor.catalog.refresh.values.RefreshJob` to run.
 """
 
 from typing import TYPE_CHECKING
