@@ -105,6 +105,17 @@ def plans(tmp_path_factory):
     return plan
 
 
+@pytest.mark.parametrize("lengths", ["{p50: 200, p95: 4000}", "{p50: 300, p95: 600}"])
+def test_texts_of_different_lengths_are_planned_at_the_rate_that_is_predicted(tmp_path, lengths):
+    """The server's sum of tokens limits a batch, not its longest text: no replica is planned beyond its interval."""
+    plan = recommend(write(tmp_path, ("BAAI/bge-m3", f"200, input_tokens: {lengths}", "latency_p95: 500ms")))
+    assert plan.fleet.groups
+    for group in plan.fleet.groups:
+        planned_rate = group.planned_requests_per_second_per_instance / group.replicas_per_instance
+        assert planned_rate <= group.requests_per_second_per_replica.high
+        assert group.max_concurrency > 8
+
+
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_planned_and_confirmed(plans, kind):
