@@ -257,7 +257,8 @@ def picture_tokens(declared: DeclaredDemand, model: Model) -> int:
 def _tokens(declared: DeclaredDemand, model: Model, workload: Workload) -> Size:
     """Prompt, with the tokens of its images, and answer of a language model."""
     size = declared.size
-    if size.images is not None and (size.width is None or size.height is None):
+    stated = [getattr(size, name) is not None for name in _IMAGE_FIELDS]
+    if any(stated) and (size.width is None or size.height is None):
         what = "images: {count, width, height}, such as {count: 1, width: 1024, height: 768}"
         raise _fault(workload, "the size of the images is not stated, and their tokens follow from it", f"state {what}")
     missing = [key for key in _OF_UNIT[Unit.TOKENS] if getattr(declared, key) is None]

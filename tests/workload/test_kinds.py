@@ -140,6 +140,7 @@ def test_requests_that_metrics_count_have_the_size_of_their_model(tmp_path):
     ("model", "images", "message", "told"),
     [
         (SEEING, "{count: 2}", "the size of the images is not stated", "{count: 1, width: 1024, height: 768}"),
+        (SEEING, "{width: 640}", "the size of the images is not stated", "{count: 1, width: 1024, height: 768}"),
         (
             "meta-llama/Llama-4-Scout-17B-16E-Instruct",
             "{width: 640, height: 480}",

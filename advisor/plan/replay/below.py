@@ -315,7 +315,10 @@ def at_need(confirmed: Confirmed) -> Confirmed:
     slower = tuple(replace(group, pool=group.pool.slower(room)) for group in solution.allocations)
     fleet, shares = replace(solution, allocations=slower), request_shares(problem, solution)
     is_split_alike = all(np.allclose(share, shares[key]) for key, share in request_shares(problem, fleet).items())
-    return replace(confirmed, solution=fleet) if is_split_alike else confirmed
+    if not is_split_alike:
+        return confirmed
+    factor = confirmed.confirmation.headroom_factor * room
+    return replace(confirmed, solution=fleet, confirmation=replace(confirmed.confirmation, headroom_factor=factor))
 
 
 def _holds_below(fleet: Confirmed | None, limit_usd: float) -> TypeGuard[Confirmed]:

@@ -1,6 +1,7 @@
 """Fleets below the closed form: what is mixed, and whether one with more headroom keeps to every limit."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.targets import name_of
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits
+from plan.fleet.described import HELD
 from plan.fleet.exhaustive import cost_of, counts_of
 from plan.fleet.problems import everything, pool_of, problem_of, problems
 
@@ -61,6 +63,7 @@ def test_replicas_are_planned_beyond_the_closed_form_as_far_as_the_load_asks(ins
     solution = optimise(roomy)
     (allocation,) = solution.allocations
     assert allocation.instances == (instances,)
-    confirmation = SimpleNamespace(headroom_factor=1 / beyond)
-    confirmed = Confirmed(solution, SimpleNamespace(problem=roomy), confirmation)
-    assert at_need(confirmed).planned_rates()[name_of(allocation)] == pytest.approx(planned)
+    confirmed = Confirmed(solution, SimpleNamespace(problem=roomy), replace(HELD, headroom_factor=1 / beyond))
+    needed = at_need(confirmed)
+    assert needed.planned_rates()[name_of(allocation)] == pytest.approx(planned)
+    assert needed.confirmation.headroom_factor == pytest.approx(10.0 / planned)
