@@ -32,7 +32,7 @@ from advisor.plan.replay.headroom import (
     Kind,
     kind_of,
 )
-from advisor.plan.solve.neighbours import keeps_to_all
+from advisor.plan.solve.neighbours import ROUNDING, keeps_to_all
 from advisor.plan.solve.scopes import Singles, usd_alone
 from advisor.plan.solve.shares import request_shares
 from advisor.plan.solve.solver import HALF_A_CENT
@@ -309,7 +309,7 @@ def at_need(confirmed: Confirmed) -> Confirmed:
     The split of the requests stays as it was replayed.
     """
     problem, solution = confirmed.formulation.problem, confirmed.solution
-    room = min(most_headroom(problem, solution), 1 / confirmed.confirmation.headroom_factor)
+    room = min(most_headroom(problem, solution) * (1 - ROUNDING), 1 / confirmed.confirmation.headroom_factor)
     if room <= EXACT:
         return confirmed
     slower = tuple(replace(group, pool=group.pool.slower(room)) for group in solution.allocations)
