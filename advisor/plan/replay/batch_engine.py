@@ -21,6 +21,9 @@ from advisor.performance.one_pass.serving import Replica
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 
+_ENDLESS = 2**62
+"""Tokens of a batch that nothing limits."""
+
 
 def batch_ends(times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: Integers) -> Floats:
     """End of the batch that answers each request, on the clock of the arrivals.
@@ -53,11 +56,28 @@ class _Waiting:
     def __init__(self, replica: Replica, sizes: list[int], own_s: list[float], left: list[int]) -> None:
         """Requests that nothing was taken of yet."""
         self.sizes, self.own_s, self.left = sizes, own_s, left
-        self.most_items, self.most_tokens = replica.largest_items, replica.largest_tokens
+        self.most_items, self.most_tokens = replica.largest_items, int(min(replica.largest_tokens, _ENDLESS))
         self.is_padded, self.is_alike = replica.padding == LONGEST, replica.padding == ALIKE
 
     def take(self, head: int, arrived: int) -> tuple[int, float]:
         """Begin a batch with the request at *head* and those up to *arrived*; the first one left, and its work in s."""
+        if self.is_padded or self.is_alike:
+            return self._take_shaped(head, arrived)
+        sizes, own_s, left_of = self.sizes, self.own_s, self.left
+        items, tokens, work = self.most_items, self.most_tokens, 0.0
+        for at in range(head, arrived):
+            size, left = sizes[at], left_of[at]
+            if left > items or left * size > tokens:
+                taken = max(min(items, tokens // max(size, 1)), int(at == head))
+                if taken < left:
+                    left_of[at] = left - taken
+                    return at, work + taken * own_s[at]
+            items, tokens = items - left, tokens - left * size
+            work += left * own_s[at]
+        return arrived, work
+
+    def _take_shaped(self, head: int, arrived: int) -> tuple[int, float]:
+        """The same of texts that are padded to the longest, or all of one length."""
         items, tokens, longest, longest_s, work = 0, 0, 0, 0.0, 0.0
         at = head
         while at < arrived:
@@ -87,8 +107,9 @@ class _Waiting:
 
     def _room(self, size: int, items: int, tokens: int, longest: int) -> int:
         """Items of a size that still fit a batch of so many items and tokens; one in any case in an empty one."""
-        within = self.most_tokens // longest - items if self.is_padded else (self.most_tokens - tokens) // max(size, 1)
-        return max(int(min(self.most_items - items, within)), int(items == 0))
+        padded = self.most_tokens // max(longest, 1) - items
+        within = padded if self.is_padded else (self.most_tokens - tokens) // max(size, 1)
+        return max(min(self.most_items - items, within), int(items == 0))
 
 
 def _transfers(times: BatchTimes, items: Integers) -> Integers:
