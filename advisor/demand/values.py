@@ -188,12 +188,12 @@ class Pictures:
 
     count: float
     width: int
-    """In pixels, as height."""
+    """Pixels, as height."""
     height: int
 
     @property
     def pixels(self) -> int:
-        """Of one picture."""
+        """Pixels of one picture."""
         return self.width * self.height
 
 
@@ -232,7 +232,7 @@ class Demand:
     beside: BatchBeside | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work beside the requests, which are no part of it; None: there is none."""
     pictures: Pictures | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Of each request; None: none, or of no stated size."""
+    """Images of each request; None: none, or of no stated size."""
 
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""

@@ -20,11 +20,11 @@ class Scaling(StrEnum):
     """How a picture becomes patches."""
 
     NATIVE = "native"
-    """As it is, in cells of merged patches, within a least and a largest area."""
+    """Its own size, in cells of merged patches, within a least and a largest area."""
     AREA = "area"
     """Scaled to one area, whatever its size."""
     SIDE = "side"
-    """As it is, with no side longer than the tower's input."""
+    """Its own size, with no side longer than the tower's input."""
     FIXED = "fixed"
     """Scaled to the tower's square input."""
     TILES = "tiles"
@@ -56,9 +56,9 @@ class Encoded:
     parts: int
     """Tiles that are encoded each by itself; 1 of a whole picture."""
     patches: int
-    """Of each part."""
+    """Patches of each part."""
     tokens: int
-    """Of the prompt, in all."""
+    """Tokens of the prompt, in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,16 @@ class VisionTower:
     width: int
     layer_parameters: int
     patch_parameters: int
-    """Of the projection of a patch."""
+    """Parameters of the projection of a patch."""
     projector_parameters: int
-    """That each token meets."""
+    """Parameters that each token meets."""
     patch_pixels: int
     """Side of a patch."""
     merge: int
     side_pixels: int
     """Side of the tower's square input; 0: it has none."""
     window_patches: int
-    """That layers with a window see; 0: every layer sees all."""
+    """Patches that layers with a window see; 0: every layer sees all."""
     full_layers: int
 
     def encoded(self, width: int, height: int) -> Encoded:

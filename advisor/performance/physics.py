@@ -86,7 +86,7 @@ class Replicas:
     picture_flop: Floats
     """FLOPs of encoding the pictures of a request."""
     picture_pixels: Floats
-    """Of the pictures of a request, which the host decodes and scales."""
+    """Pixels of the pictures of a request, which the host decodes and scales."""
 
     def column(self) -> "Replicas":
         """The same replicas as a column, to broadcast against a row of lengths."""

@@ -77,4 +77,4 @@ class Deployment:
     picture_flop: float = 0.0
     """FLOPs of encoding the pictures of a request."""
     picture_pixels: float = 0.0
-    """Of the pictures of a request, which the host decodes and scales."""
+    """Pixels of the pictures of a request, which the host decodes and scales."""

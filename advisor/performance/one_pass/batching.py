@@ -79,7 +79,7 @@ class Batching:
     judged: Floats | None = None
     """Share of the calls that are late where a request of each point is, (p,); None: each request is a call."""
     sizes: Floats | None = None
-    """Of an item at each point, (p,); None: all are alike."""
+    """Size of an item at each point, (p,); None: all are alike."""
     largest_sizes: Floats | None = None
     """Sum of the sizes of a batch at most, (n,); None or infinite: its items alone are limited."""
 
@@ -370,7 +370,7 @@ def _is_valid(batching: Batching, rate: Floats, state: Busy) -> npt.NDArray[np.b
 
 
 def _most_waiting(batching: Batching, amounts: Floats, count: Floats, state: Busy) -> Floats:
-    """What waits of an amount of each request, but for one time in twenty, (n,)."""
+    """Amount that waits of so much of each request, but for one time in twenty, (n,)."""
     mean, square = amounts @ batching.probability, amounts**2 @ batching.probability
     waiting: Floats = count * mean + Z95 * np.sqrt(state.dispersion * count * square / (1 - state.own**2))
     return waiting
