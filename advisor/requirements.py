@@ -13,11 +13,12 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import FORMATS
-from advisor.demand.values import Demand, Unit
+from advisor.demand.values import Demand, Pictures, Unit
 from advisor.errors import InputError
 from advisor.models.model import Checkpoint, Model, TextAnswer
+from advisor.models.pictures import VisionTower
 from advisor.names import suggestion
-from advisor.units import DAYS_PER_YEAR
+from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP
 from advisor.workload.holds import check_engine_kind, check_holds, check_known, unsold_holds
 from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
@@ -187,16 +188,29 @@ def _masked_note(model: Model) -> tuple[str, ...]:
 
 
 def _tower_note(model: Model, demand: Demand) -> tuple[str, ...]:
-    """Note on the work of images that is not counted, for models that see."""
+    """Note on the work of images, for models that see: what is counted of it, or that nothing is."""
     if demand.unit is not Unit.TOKENS or model.task != "vlm":
         return ()
+    if demand.pictures is not None and model.vision is not None:
+        return (_picture_note(model.vision, demand.pictures),)
     towers = model.surroundings.towers
     tower = f"of {towers / 1e6:,.0f} million parameters " if towers else ""
     told = (
         f"{model.name} takes images too: they count as the tokens that input_tokens has of them, and the vision tower "
         f"{tower}takes memory and no time here, so the first token of a request with images comes later than is said"
+        + ("; state images: {count, width, height} under demand.declared" if model.vision is not None else "")
     )
     return (told,)
+
+
+def _picture_note(tower: VisionTower, shown: Pictures) -> str:
+    """Tokens and FLOPs of the images of a request."""
+    encoded, flop = tower.encoded(shown.width, shown.height), tower.flop(shown.width, shown.height)
+    images = f"{shown.count:g} image{'' if shown.count == 1 else 's'} of {shown.width:,} × {shown.height:,}"
+    return (
+        f"each request shows {images}: {encoded.tokens:,} tokens each beside those of input_tokens, encoded in "
+        f"{flop / FLOP_PER_TFLOP:.3g} TFLOP; few machines were measured with images, so the interval is wide"
+    )
 
 
 def _idle_limits(workload: Workload, catalog: Catalog) -> Iterator[str]:

@@ -105,6 +105,17 @@ def plans(tmp_path_factory):
     return plan
 
 
+@pytest.mark.parametrize("lengths", ["{p50: 200, p95: 4000}", "{p50: 300, p95: 600}"])
+def test_texts_of_different_lengths_are_planned_at_the_rate_that_is_predicted(tmp_path, lengths):
+    """The server's sum of tokens limits a batch, not its longest text: no replica is planned beyond its interval."""
+    plan = recommend(write(tmp_path, ("BAAI/bge-m3", f"200, input_tokens: {lengths}", "latency_p95: 500ms")))
+    assert plan.fleet.groups
+    for group in plan.fleet.groups:
+        planned_rate = group.planned_requests_per_second_per_instance / group.replicas_per_instance
+        assert planned_rate <= group.requests_per_second_per_replica.high
+        assert group.max_concurrency > 8
+
+
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_planned_and_confirmed(plans, kind):
@@ -814,3 +825,31 @@ def test_a_predicted_latency_holds_the_transfer(tmp_path, name, slo):
     assert predicted.low > 1000 * times.replica.transfer_s
     assert predicted.value >= 1000 * fastest_s
     assert predicted.value == pytest.approx(plan.fleet.confirmed.ttft_p95_ms, rel=0.25)
+
+
+def test_images_that_a_language_model_is_shown_take_their_tokens_and_time(tmp_path):
+    """The same tokens without them carry more requests a second and answer sooner; the plan and its code name both."""
+    shown = "4, input_tokens: 104, output_tokens: 100, images: {count: 2, width: 1280, height: 720}"
+    asked = (shown, "4, input_tokens: 2500, output_tokens: 100")
+    plans = [recommend(_seeing(tmp_path, declared)) for declared in asked]
+    seeing, reading = (plan.options[0] for plan in plans)
+    assert [plan.demand["input_tokens"]["mean"] for plan in plans] == [2500, 2500]
+    assert plans[0].demand["pictures"] == {"count": 2.0, "width": 1280, "height": 720}
+    assert "pictures" not in plans[1].demand
+    rates = [option.predicted.requests_per_second_per_replica for option in (seeing, reading)]
+    assert seeing.instance_type == reading.instance_type
+    assert rates[0].value < rates[1].value
+    assert rates[0].high / rates[0].low > rates[1].high / rates[1].low
+    again = plan_from_json(plan_to_json(plans[0]))
+    assert again.demand == plans[0].demand
+    assert "2 images of 1,280 × 720" in generate(again, Language.TERRAFORM).files["README.md"]
+
+
+def _seeing(tmp_path, declared):
+    """A workload file of a language model that sees, on one kind of machine."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        "name: a\nmodel: Qwen/Qwen2.5-VL-7B-Instruct\nslo: {ttft_p95: 2s, tpot_p95: 80ms}\ndemand:\n  declared: "
+        f"{{requests_per_second: {declared}}}\nproviders: [aws]\nregions: [us-east-1]\ninstance_types: [g6e.xlarge]\n"
+    )
+    return path

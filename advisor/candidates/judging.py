@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from advisor.candidates.engines import engines_of
+from advisor.candidates.engines import engines_of, server_on
 from advisor.candidates.values import Candidate, Rejection, reject, reject_undeployable
 from advisor.catalog import Catalog
 from advisor.catalog.partitions import Partition, share_of, slice_of
@@ -205,7 +205,9 @@ def _judge_one(
         memory=memory,
         partition=seat.partition,
         max_sequences=memory.max_concurrency if is_contiguous else None,
-        batcher=catalog.one_pass_engine(engine.engine, seat.accelerator.vendor),
+        batcher=server_on(
+            (seat.accelerator, instance_type), requirements.model, engine.precision, catalog, engine.engine
+        ),
         stands_for=engine.stands_for,
     )
 

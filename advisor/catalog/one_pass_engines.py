@@ -12,6 +12,8 @@ SEPARATOR = ";"
 _NOT = "!"
 POWERS, COMPILED = "powers", "compiled"
 """Padding of texts and batches: to powers of two, or to the context and the largest batch that were compiled."""
+LONGEST, ALIKE = "longest", "alike"
+"""Padding of texts to the longest of their batch; or none, and batches of texts of one length."""
 FORMATS = ("onnx",)
 """Families of models that are read from files of one format, whatever their architecture."""
 _CASTS: Mapping[str, tuple[str, ...]] = {
@@ -57,7 +59,8 @@ class OnePassEngine:
     max_wait_ms: float
     """Time that an item waits for others before a batch is begun."""
     padding: OptionalText
-    """How texts and batches are rounded up to shapes: :data:`POWERS` or :data:`COMPILED`; "": not at all."""
+    """How texts of different lengths are batched: :data:`POWERS`, :data:`COMPILED`, :data:`LONGEST`, :data:`ALIKE`; "":
+    each as long as it is."""
     health_path: OptionalText
     metrics_path: OptionalText
     queue_metric: OptionalText
@@ -74,6 +77,10 @@ class OnePassEngine:
             return False
         named = [name for name in self.families if not name.startswith(_NOT)]
         return family in (self.formats if family in FORMATS else named or (family,))
+
+    def batch_tokens(self, context_tokens: int) -> int | None:
+        """Tokens of a batch at most, as code configures it: the longest text is read whole. None: no limit."""
+        return None if self.max_batch_tokens is None else max(self.max_batch_tokens, context_tokens)
 
     def splits(self, items: float) -> bool:
         """Whether each item of a call of so many is an HTTP request of its own."""

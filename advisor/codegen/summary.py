@@ -16,7 +16,7 @@ from advisor.deployable import service_of
 from advisor.plan.batch_words import hours_words, run_words
 from advisor.plan.fleet.chosen import BatchPlan, Fleet, FleetCost, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.unit_words import items_word, replayed_first, size_words, unit_of
+from advisor.plan.unit_words import images_words, items_word, replayed_first, size_words, unit_of
 from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH, ratio_words, unit_usd
 
@@ -89,6 +89,8 @@ def _demand(demand: Mapping[str, Any], *, is_batch: bool) -> Iterator[Row]:
         yield Row("A request, mean", size_words(demand).removesuffix(" a request"))
     else:
         yield Row("Prompt tokens, median / 95th percentile", f"{sent['p50']:,.0f} / {sent['p95']:,.0f}")
+        if images := images_words(demand):
+            yield Row("Images of a prompt, whose tokens are among its own", images)
         yield Row("Answer tokens, median / 95th percentile", f"{answered['p50']:,.0f} / {answered['p95']:,.0f}")
     yield Row("Source", str(demand.get("source") or _UNKNOWN))
 

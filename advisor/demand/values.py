@@ -182,6 +182,21 @@ class HourlyUse:
     serving engines; those that nothing says are left out."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures of a request, all of one size: those that it shows, or asks for."""
+
+    count: float
+    width: int
+    """Pixels, as height."""
+    height: int
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one picture."""
+        return self.width * self.height
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Demand:
     """Load that has to be served."""
@@ -216,6 +231,8 @@ class Demand:
     """Runs of batch work that the requests are; None: each is answered when it comes."""
     beside: BatchBeside | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work beside the requests, which are no part of it; None: there is none."""
+    pictures: Pictures | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Images of each request; None: none, or of no stated size."""
 
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""

@@ -18,7 +18,7 @@ from advisor.models.encoders import ENCODER_TYPES, read_encoder
 from advisor.models.inputs import class_scores, exported_inputs
 from advisor.models.model import Model
 from advisor.models.networks import NETWORKS, network_model
-from advisor.models.towers import tower_parameters
+from advisor.models.towers import tower_parameters, vision_tower
 from advisor.models.traits import SAME_AS, TRAITS
 from advisor.reading import read_json
 
@@ -64,8 +64,10 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
         return replace(read_encoder(text, name, checkpoint), inputs=exported_inputs(model_type, text))
     if model_type not in TRAITS:
         raise _unknown(model_type, values, where)
-    counted = tower_parameters(outer, text.integer("hidden_size", "n_embd", "d_model")) if towers is None else towers
-    return read_decoder(text, name, checkpoint, counted, "vlm" if counted else "llm")
+    hidden = text.integer("hidden_size", "n_embd", "d_model")
+    counted = tower_parameters(outer, hidden) if towers is None else towers
+    model = read_decoder(text, name, checkpoint, counted, "vlm" if counted else "llm")
+    return replace(model, vision=vision_tower(outer, hidden))
 
 
 def _with_quantiser_notes(values: dict[str, Any], notes: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from advisor.models.layers import Layer, MixerKind
+from advisor.models.pictures import VisionTower
 from advisor.reading import OMITTED_AT_DEFAULT
 
 
@@ -151,6 +152,8 @@ class Model:
     """Answer of a text encoder to each text."""
     file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """File that it was read from; None: the catalog's."""
+    vision: VisionTower | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Encoder of pictures; None: it sees none, or what a picture takes there is not known."""
 
     @cached_property
     def n_layers(self) -> int:

@@ -185,7 +185,7 @@ def widening(deployment: Deployment) -> float:
 
 
 def _serving_numbers(deployment: Deployment) -> tuple[float, ...]:
-    """Expert parallelism, the token budget of a step and speculation."""
+    """Expert parallelism, the token budget of a step, speculation and pictures."""
     draft = deployment.draft or DraftModel(tokens=0, acceptance=0.0)
     stated = deployment.max_batched_tokens
     routed = deployment.shape.n_experts > 0 and deployment.attention_data_parallel > 1
@@ -197,6 +197,8 @@ def _serving_numbers(deployment: Deployment) -> tuple[float, ...]:
         draft.acceptance,
         draft.params,
         draft.layers,
+        deployment.picture_flop,
+        deployment.picture_pixels,
     )
 
 

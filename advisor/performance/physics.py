@@ -16,6 +16,8 @@ FloatLike = Floats | float
 HEAD_BYTES_PER_PARAM = 2.0
 """Embedding and output head stay in 16 bit in every quantised checkpoint that the models table holds."""
 ACTIVATION_BYTES = 2.0
+SECONDS_PER_PIXEL = 1.9e-8
+"""Decoding and scaling a picture on the host, which holds the engine up: ``tests/benchmarks/bench_pictures.py``."""
 """Bytes of one activation in an all-reduce."""
 MIN_DENSE_SHARE = 0.02
 """Least share of a model's parameters that is read at every step, whatever the expert counts say."""
@@ -81,6 +83,10 @@ class Replicas:
     draft_params: Floats
     """Parameters that drafting one token reads."""
     draft_layers: Floats
+    picture_flop: Floats
+    """FLOPs of encoding the pictures of a request."""
+    picture_pixels: Floats
+    """Pixels of the pictures of a request, which the host decodes and scales."""
 
     def column(self) -> "Replicas":
         """The same replicas as a column, to broadcast against a row of lengths."""
@@ -310,7 +316,7 @@ def prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatL
     new = tokens - cached
     busy = _gemm_seconds(r, c, new) + _rest_attention_seconds(r, c, tokens, cached)
     messages = _ring_seconds(r, c, new) + _hop_seconds(r, c)
-    return busy + messages + _launch_seconds(r, c) + c.prompt_token_s * tokens
+    return busy + messages + _launch_seconds(r, c) + c.prompt_token_s * tokens + picture_seconds(r, c)
 
 
 def prefill_parts(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> dict[str, Floats]:
@@ -331,7 +337,16 @@ def marginal_prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cache
     new = tokens - cached
     arithmetic = c.gemm * _flop_seconds(r, new) * _moe_factor(r, c)
     moved = arithmetic + _rest_attention_seconds(r, c, tokens, cached) + _ring_seconds(r, c, new)
-    return (moved + c.prompt_token_s * tokens) / r.pipeline + c.sequence_s
+    return (moved + c.prompt_token_s * tokens) / r.pipeline + c.sequence_s + picture_seconds(r, c)
+
+
+def picture_seconds(r: Replicas, c: Constants) -> Floats:
+    """Seconds that the pictures of a request take: ``gemm · FLOPs ÷ 16-bit peak of one accelerator + s · pixels``.
+
+    Splitting the tower over the ranks of a replica saved nothing where it was measured, so that it is not counted.
+    """
+    seconds: Floats = c.gemm * r.picture_flop / r.attention_flops + SECONDS_PER_PIXEL * r.picture_pixels
+    return seconds
 
 
 def prompt_tokens_per_step(r: Replicas, batch: FloatLike) -> Floats:

@@ -22,7 +22,7 @@ from advisor.performance.link import carried_by_each, within_links
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.stage import OnePassStage
-from advisor.performance.physics import Floats
+from advisor.performance.physics import Floats, picture_seconds
 from advisor.performance.points import length_points
 from advisor.performance.queueing import offer, state_at
 from advisor.performance.regimes import Load
@@ -36,7 +36,7 @@ from advisor.performance.serving import (
     rates_at_slo,
 )
 from advisor.performance.steps import StepTimes, step_times
-from advisor.performance.values import Deployment, Interval, Scenario
+from advisor.performance.values import Deployment, Evidence, Interval, Scenario
 from advisor.requirements import Requirements, require
 from advisor.units import MS_PER_SECOND, gib_to_bytes, milliseconds
 from advisor.workload.values import Slo, Workload
@@ -45,6 +45,11 @@ _LIKE = Scenario.FIXED_CONCURRENCY
 """A loaded replica under random arrivals errs as one with so many users does: by the same physics of the same steps."""
 
 
+_CALIBRATED = CLASSES.index(Evidence.CALIBRATED)
+"""Code of what may be said at most of requests with pictures: set-ups were measured with text."""
+PICTURE_FACTORS = (0.9, 4.6)
+"""Ends of the interval of the time that pictures take, as factors: eight in ten of what was measured
+(``tests/benchmarks/bench_pictures.py``)."""
 _RATE_DIGITS = 5
 """Significant digits of a rate: the last bits differ between processors, and must not decide between equals."""
 _LEAST_RATE = 1e-9
@@ -73,7 +78,7 @@ def _serve(
         return served, rejected
     slo = requirements.workload.slo
     resident_tokens = length_points(requirements.demand.tokens).resident_tokens
-    groups = _Groups.of(known, requirements.model, model)
+    groups = _Groups.of(known, requirements, model)
     tokens = requirements.demand.tokens
     learned = model.open_loop(groups.packed, tokens)
     run = requirements.demand.batch
@@ -82,7 +87,7 @@ def _serve(
     most = None if slo.tpot_p95_ms is None else most_at_once(groups.packed, tokens, slo.tpot_p95_ms, learned)
     rates = _settled(capacity.requests_per_second)
     evidence = _evidence(groups, tokens, capacity.concurrency)
-    low, high = groups.grounds.spread(_LIKE, Quantity.THROUGHPUT, evidence)
+    low, high = groups.rate_spread(rates, evidence)
     for candidate, group in zip(known, groups.index, strict=True):
         rate, mean = float(rates[group]), float(capacity.concurrency[group])
         late = late_item(candidate, mean, rate, run) if run is not None and rate > 0 else None
@@ -132,7 +137,7 @@ def rates_within(
     if requirements.demand.unit.is_one_pass:
         rates = one_pass_stage(requirements).rates_within(candidates, cases, bursts)
         return _settled(np.minimum(rates, carried))
-    groups = _Groups.of(candidates, requirements.model, model)
+    groups = _Groups.of(candidates, requirements, model)
     alike: dict[int, list[int]] = {}
     for at, (tokens, _) in enumerate(cases):
         alike.setdefault(id(tokens), []).append(at)
@@ -152,7 +157,7 @@ def full_rates(
     """Requests per second of one replica of each candidate while requests always wait: (cases, candidates)."""
     if requirements.demand.unit.is_one_pass:
         return _settled(one_pass_stage(requirements).full_rates(candidates, cases))
-    groups = _Groups.of(candidates, requirements.model, model)
+    groups = _Groups.of(candidates, requirements, model)
     rates = [full_load(groups.packed, tokens, model.open_loop(groups.packed, tokens))[0] for tokens in cases]
     return _settled(np.array(rates)[:, groups.index])
 
@@ -203,7 +208,7 @@ def latencies_at_load(
     position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     first = {position[key]: (candidate, key[1]) for candidate, key in zip(candidates, keys, strict=True)}
     ordered = [first[index] for index in range(len(position))]
-    groups = _Groups.for_each([deployment_of(candidate, requirements.model) for candidate, _ in ordered], model)
+    groups = _Groups.for_each([deployment_for(candidate, requirements) for candidate, _ in ordered], model)
     loads = np.array([rate for _, rate in ordered])
     tokens = requirements.demand.tokens
     learned = model.open_loop(groups.packed, tokens)
@@ -211,19 +216,24 @@ def latencies_at_load(
         loads = np.minimum(loads, capacity_at_slo(groups.packed, tokens, Slo(), learned).requests_per_second)
     latency = latency_at_rate(groups.packed, tokens, loads, learned)
     evidence = _evidence(groups, tokens, loads * tokens.mean_output_tokens() * latency.tpot_p95_ms / MS_PER_SECOND)
+    pictures_ms = groups.pictures_s * MS_PER_SECOND
     quantities = (
-        (Quantity.TTFT, latency.ttft_p95_ms),
-        (Quantity.TPOT, latency.tpot_p95_ms),
-        (Quantity.TPOT, latency.e2e_p95_ms),
+        (Quantity.TTFT, latency.ttft_p95_ms, pictures_ms),
+        (Quantity.TPOT, latency.tpot_p95_ms, np.zeros_like(pictures_ms)),
+        (Quantity.TPOT, latency.e2e_p95_ms, pictures_ms),
     )
-    columns = [_intervals(groups, quantity, value, evidence) for quantity, value in quantities]
+    columns = [_intervals(groups, *quantity, evidence) for quantity in quantities]
     return [LoadLatency(*(column[position[key]] for column in columns)) for key in keys]
 
 
-def _intervals(groups: "_Groups", quantity: Quantity, values: Floats, evidence: Codes) -> list[Interval]:
-    """A value of each group with its range."""
+def _intervals(
+    groups: "_Groups", quantity: Quantity, values: Floats, pictures_ms: Floats, evidence: Codes
+) -> list[Interval]:
+    """A value of each group, of which pictures take so much, with its range."""
     low, high = groups.grounds.spread(_LIKE, quantity, evidence)
-    return [Interval(*map(float, numbers)) for numbers in zip(values, values * low, values * high, strict=True)]
+    less, more = (pictures_ms * (factor - 1) for factor in PICTURE_FACTORS)
+    ends = (values, np.maximum(values * low + less, 0.0), values * high + more)
+    return [Interval(*map(float, numbers)) for numbers in zip(*ends, strict=True)]
 
 
 def one_pass_stage(requirements: Requirements) -> OnePassStage:
@@ -245,7 +255,7 @@ def times_of(
     if requirements.demand.unit.is_one_pass:
         return one_pass_stage(requirements).times(candidate)
     max_sequences, context_tokens = layout
-    deployment = replace(deployment_of(candidate, requirements.model), max_sequences=max_sequences)
+    deployment = replace(deployment_for(candidate, requirements), max_sequences=max_sequences)
     return step_times(deployment, model, requirements.demand.tokens, context_tokens)
 
 
@@ -253,7 +263,8 @@ def _evidence(groups: "_Groups", tokens: TokenHistogram, running: Floats) -> Cod
     """Evidence for the numbers of each group when so many requests run."""
     lengths = (tokens.mean_input_tokens(), tokens.mean_output_tokens(), tokens.prefix_cache_hit_ratio)
     load = Load(np.maximum(running, 1.0), *(np.full(running.shape, length) for length in lengths))
-    return groups.grounds.evidence(_LIKE, groups.packed.origin, load)
+    evidence = groups.grounds.evidence(_LIKE, groups.packed.origin, load)
+    return np.where(groups.pictures_s > 0, np.maximum(evidence, _CALIBRATED), evidence).astype(evidence.dtype)
 
 
 def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
@@ -345,6 +356,16 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
     )
 
 
+def deployment_for(candidate: Candidate, requirements: Requirements) -> Deployment:
+    """The same for requests that show pictures."""
+    deployment, shown = deployment_of(candidate, requirements.model), requirements.demand.pictures
+    tower = requirements.model.vision
+    if shown is None or tower is None or requirements.demand.unit.is_one_pass:
+        return deployment
+    flop = shown.count * tower.flop(shown.width, shown.height)
+    return replace(deployment, picture_flop=flop, picture_pixels=shown.count * shown.pixels)
+
+
 def _max_sequences(candidate: Candidate) -> int | None:
     """The engine's own limit, lowered to what an engine without paging has room for; None: the engine's own."""
     if candidate.max_sequences is None:
@@ -366,12 +387,26 @@ class _Groups:
     index: list[int]
     """Group of each candidate."""
 
+    @property
+    def pictures_s(self) -> Floats:
+        """Seconds that the pictures of a request take in each group."""
+        return picture_seconds(self.packed.replicas, self.packed.constants)
+
+    def rate_spread(self, rates: Floats, evidence: Codes) -> tuple[Floats, Floats]:
+        """Factors from rates to the ends of their intervals; wider by the share of the time that pictures take."""
+        ends = self.grounds.spread(_LIKE, Quantity.THROUGHPUT, evidence)
+        busy = rates * self.pictures_s
+        low, high = (
+            end / (1 + busy * (factor - 1)) for end, factor in zip(ends, reversed(PICTURE_FACTORS), strict=True)
+        )
+        return low, high
+
     @classmethod
-    def of(cls, candidates: Sequence[Candidate], served: Model, model: PerformanceModel) -> "_Groups":
+    def of(cls, candidates: Sequence[Candidate], asked: Requirements, model: PerformanceModel) -> "_Groups":
         keys = [_key(candidate) for candidate in candidates]
         position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
         first = dict(zip(reversed(keys), reversed(candidates), strict=True))
-        whole = cls.for_each([deployment_of(first[key], served) for key in position], model)
+        whole = cls.for_each([deployment_for(first[key], asked) for key in position], model)
         return cls(whole.packed, whole.grounds, [position[key] for key in keys])
 
     @classmethod

@@ -20,6 +20,7 @@ from advisor.performance.physics import (
     decode_step_seconds,
     kv_bytes_per_sequence,
     marginal_prefill_seconds,
+    picture_seconds,
     prefill_seconds,
     tokens_per_step,
 )
@@ -48,7 +49,7 @@ class StepTimes:
     prompt_s: Table
     """Marginal prefill of the first so many tokens of a prompt; one entry for each length up to the context."""
     begin_s: float
-    """What one prompt adds whatever its length."""
+    """What one prompt adds whatever its length: a sequence, and its pictures."""
     cached_token_s: float
     """For each token of a prompt that is held already."""
     alone_s: Table
@@ -106,7 +107,7 @@ def step_times(
     speed = learned / tokens_per_step(r)
     base = speed * decode_step_seconds(r, c, batch, 0.0)
     step = speed * decode_step_seconds(r, c, batch, resident)
-    begin = float(np.asarray(c.sequence_s)[0])
+    begin = float((np.asarray(c.sequence_s) + picture_seconds(r, c))[0])
     lengths = np.arange(context_tokens + 1.0)
     prompt = marginal_prefill_seconds(r, c, lengths) - begin
     new = np.arange(max(budget, 1) + 1.0)

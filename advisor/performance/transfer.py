@@ -33,8 +33,14 @@ BYTES_PER_COLUMN = 4
 BYTES_PER_IMAGE = 3 * 224 * 224 * 4
 """An image of 224 × 224 as a tensor, where the inputs of its graph are not known; an estimate. Every server that images
 are planned on takes tensors."""
-BYTES_PER_PICTURE = 1_500_000
-"""A megapixel as PNG; an estimate."""
+_BASE64 = 4 / 3
+"""Characters of base64 a byte: how JSON carries pictures, in requests and answers."""
+BYTES_PER_MADE_PIXEL = 15_394_305 / (24 * 768 * 512) * _BASE64
+"""Of a picture that is answered as PNG: the 24 photographs of Kodak's set in it (images of QOI's benchmark)."""
+BYTES_PER_SHOWN_PIXEL = 0.3 * _BASE64
+"""Of a picture that is sent to a language model, as JPEG of 2.4 bits a pixel; an estimate."""
+_PIXELS = 1024 * 1024
+"""Of a picture whose size is not stated."""
 
 _WIDTH = re.compile(r"[0-9]+$")
 
@@ -71,7 +77,10 @@ def sent_gb(demand: Demand, model: Model, http_requests: float = 1.0) -> float:
 def request_gb(demand: Demand, model: Model, http_requests: float = 1.0) -> float:
     """GB of one call on the wire: ``(HTTP requests × headers and JSON + items × bytes of an item) ÷ 10⁹``."""
     items = demand.output_tokens.mean if demand.unit.is_one_pass else 1.0
-    return (http_requests * BYTES_PER_ANSWER + items * _bytes_sent_of_item(demand, model)) / BYTES_PER_GB
+    shown = 0.0
+    if demand.unit is Unit.TOKENS and demand.pictures is not None:
+        shown = demand.pictures.count * demand.pictures.pixels * BYTES_PER_SHOWN_PIXEL
+    return (http_requests * BYTES_PER_ANSWER + items * _bytes_sent_of_item(demand, model) + shown) / BYTES_PER_GB
 
 
 def guesses_outputs(demand: Demand, model: Model) -> bool:
@@ -133,7 +142,7 @@ def _bytes_of_item(demand: Demand, model: Model) -> float:
         case Unit.AUDIO:
             return demand.input_tokens.mean / MS_PER_SECOND * BYTES_PER_SPOKEN_SECOND
         case Unit.PICTURES:
-            return BYTES_PER_PICTURE
+            return BYTES_PER_MADE_PIXEL * (demand.pictures.pixels if demand.pictures else _PIXELS)
         case Unit.ROWS:
             return BYTES_PER_COLUMN
         case _:

@@ -74,3 +74,7 @@ class Deployment:
     """Tokens that one step takes in, prompts and decodes together; None for the engine's default of prompt tokens."""
     draft: DraftModel | None = None
     """Speculative decoding; None for none."""
+    picture_flop: float = 0.0
+    """FLOPs of encoding the pictures of a request."""
+    picture_pixels: float = 0.0
+    """Pixels of the pictures of a request, which the host decodes and scales."""

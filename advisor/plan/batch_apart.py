@@ -9,7 +9,7 @@ from advisor.plan.batch_fill import Fill
 from advisor.plan.fleet.chosen import BatchApart, PlannedPart
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.request import PlanRequest
-from advisor.workload.closed_loop import deadline_slo
+from advisor.workload.closed_loop import deadline_slo, pictures_of
 from advisor.workload.values import Limits, Routing, Scaling
 
 _BY_THE_HOUR = (Purchase.ON_DEMAND, Purchase.SPOT)
@@ -40,7 +40,11 @@ def question_apart(question: PlanRequest, kept: float) -> PlanRequest | None:
         return None
     limits, unit = Limits(), question.demand.unit
     run = beside.run.times(1 - kept / beside.run.items)
-    demand = replace(batch_demand(run, beside.input_tokens, beside.output_tokens), unit=unit)
+    demand = replace(
+        batch_demand(run, beside.input_tokens, beside.output_tokens),
+        unit=unit,
+        pictures=pictures_of(workload.batch.size),
+    )
     alone = replace(
         workload,
         demand=workload.batch,

@@ -63,7 +63,16 @@ def _distinct(ordered: Sequence[Rejection]) -> Iterator[Rejection]:
         numbers = (rejection.code, rejection.needed, rejection.available)
         if said.isdisjoint((machine, numbers)):
             said |= {machine, numbers}
-            yield replace(rejection, instance_type=ANY) if rejection.code == "response_cache" else rejection
+            alike = sum((other.code, other.needed, other.available) == numbers for other in ordered)
+            yield _of_any(rejection, alike)
+
+
+def _of_any(rejection: Rejection, alike: int) -> Rejection:
+    """The rejection without a name where it is of no one machine: of a cache, or of all that are not sold somewhere."""
+    if rejection.code == "not_sold" and alike > 1:
+        told = f"none of {alike} instance types is known to be sold in {rejection.needed}: name other regions"
+        return replace(rejection, instance_type=ANY, message=told)
+    return replace(rejection, instance_type=ANY) if rejection.code == "response_cache" else rejection
 
 
 def distance(rejection: Rejection) -> float:

@@ -17,6 +17,7 @@ from advisor.plan.problem.values import (
     Allocation,
     PurchaseOption,
 )
+from advisor.plan.replay.below import at_need
 from advisor.plan.replay.targets import name_of
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.stage import Formulation, PlanningContext
@@ -47,6 +48,7 @@ def options_of(
 
 def recommended(confirmed: Confirmed, context: PlanningContext, fleet: Fleet, options: Sequence[Option]) -> Option:
     """The fleet in short, named by the group that serves most in the busiest hours; ranked where it is an option."""
+    confirmed = at_need(confirmed)
     formulation = confirmed.formulation
     shares = {group.name: group.request_shares[-1] for group in fleet.groups}
     main = max(

@@ -21,6 +21,7 @@ from advisor.plan.problem.values import (
     PurchaseOption,
     Tariff,
 )
+from advisor.plan.replay.below import at_need
 from advisor.plan.replay.confirmed import closer, worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
@@ -119,6 +120,7 @@ class Ranking:
 
     def with_fleet(self, confirmed: Confirmed) -> "Ranking":
         """The same with a confirmed fleet of one type and way of paying, which is an option, at what it costs."""
+        confirmed = at_need(confirmed)
         first, *others = confirmed.solution.allocations
         if others or not confirmed.confirmation.reached or first.tariff.paid is PurchaseOption.OWNED:
             return self

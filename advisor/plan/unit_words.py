@@ -86,7 +86,8 @@ def size_words(demand: Mapping[str, Any]) -> str:
     match unit:
         case Unit.TOKENS:
             sent, answered = (f"{one['mean']:,.0f}" for one in (size, items))
-            return f"{sent} tokens in (p95 {size['p95']:,.0f}), {answered} out (p95 {items['p95']:,.0f})"
+            prompt = f"{sent} tokens in (p95 {size['p95']:,.0f}{_with_images(demand)})"
+            return f"{prompt}, {answered} out (p95 {items['p95']:,.0f})"
         case Unit.TEXTS:
             return f"{count} {_noun('text', count)} of {size['mean']:,.0f} tokens a request"
         case Unit.AUDIO:
@@ -97,6 +98,20 @@ def size_words(demand: Mapping[str, Any]) -> str:
             return f"{count} {_noun('picture', count)} of {size['mean'] / _MEGA:,.4g} M pixels × steps a request"
         case Unit.ROWS:
             return f"{count} {_noun('row', count)} of {size['mean']:,.0f} columns a request"
+
+
+def images_words(demand: Mapping[str, Any]) -> str:
+    """Images that a prompt shows: ``2 images of 1,280 × 720``; "" without any."""
+    shown = demand.get("pictures")
+    if shown is None or unit_of(demand).is_one_pass:
+        return ""
+    count = f"{shown['count']:g}"
+    return f"{count} {_noun('image', count)} of {shown['width']:,} × {shown['height']:,}"
+
+
+def _with_images(demand: Mapping[str, Any]) -> str:
+    images = images_words(demand)
+    return f", with {images}" if images else ""
 
 
 def _noun(singular: str, count: str) -> str:

@@ -9,12 +9,12 @@ import numpy as np
 from advisor.demand.batch import BatchBeside, BatchRun
 from advisor.demand.declared import batch_demand, declared_demand
 from advisor.demand.stated_lengths import LengthSpread
-from advisor.demand.values import Demand, Floats, TokenHistogram, TokenQuantiles, Unit
+from advisor.demand.values import Demand, Floats, Pictures, TokenHistogram, TokenQuantiles, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.units import HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR
-from advisor.workload.kinds import declared_size
-from advisor.workload.values import BatchWork, DeclaredDemand, Slo, Workload
+from advisor.workload.kinds import declared_size, picture_tokens
+from advisor.workload.values import BatchWork, DeclaredDemand, OnePassSize, Slo, Workload
 
 
 def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Model) -> Demand:
@@ -30,7 +30,8 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Mode
     """
     unit, (size, items) = declared_size(declared, model, workload)
     if declared.batch is not None:
-        return replace(batch_demand(batch_run(declared.batch), size, items), unit=unit)
+        run = batch_run(declared.batch)
+        return replace(batch_demand(run, size, items), unit=unit, pictures=pictures_of(declared.size))
     mean, note = declared.requests_per_second, ""
     if mean is None:
         mean, note = _closed_loop_rate(declared, workload, unit, items)
@@ -44,7 +45,15 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Mode
     demand = declared_demand(mean, peak, size, items, unit)
     if declared.is_spread:
         demand = _of_lengths(demand, declared, workload, model)
+    demand = replace(demand, pictures=pictures_of(declared.size))
     return demand.with_notes(note) if note else demand
+
+
+def pictures_of(size: OnePassSize) -> Pictures | None:
+    """Pictures of a request whose size is stated."""
+    if size.width is None or size.height is None:
+        return None
+    return Pictures(float(size.images or 1), size.width, size.height)
 
 
 def _of_lengths(demand: Demand, declared: DeclaredDemand, workload: Workload, model: Model) -> Demand:
@@ -58,7 +67,9 @@ def _of_lengths(demand: Demand, declared: DeclaredDemand, workload: Workload, mo
         return declared_size(declared.of_length(length), model, workload)[1][0]
 
     if size is not None and demand.unit is not Unit.AUDIO and model.max_context_tokens is not None:
-        beside = output_tokens.max if demand.unit is Unit.TOKENS else declared.size.query_tokens or 0.0
+        beside = declared.size.query_tokens or 0.0
+        if demand.unit is Unit.TOKENS:
+            beside = output_tokens.max + picture_tokens(declared, model)
         size = size.within(model.max_context_tokens - beside)
     inputs, input_tokens = _cells(demand.input_tokens, size, size_of)
     tokens = TokenHistogram(

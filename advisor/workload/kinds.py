@@ -219,13 +219,17 @@ def check_targets(workload: Workload, model: Model, unit: Unit) -> None:
 def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Workload) -> None:
     """Refuse sizes in the unit of another kind of model."""
     allowed = {*_OF_UNIT[unit], *(_OF_RERANKERS if is_reranker(model) else ())}
+    if unit is Unit.TOKENS and model.vision is not None:
+        allowed.add("images")
     foreign = [key for key in _stated(declared) if key not in allowed]
     if not foreign:
         return
+    if unit is Unit.TOKENS and model.task == "vlm" and foreign[0] == "images":
+        reason = f"how many tokens an image becomes is not known of {model.name}"
+        raise _fault(workload, reason, "take images out, and state input_tokens, those of the images among them")
     if unit is Unit.TOKENS:
         reason = f"{foreign[0]} is of models that answer in one pass, and {model.name} answers token by token"
-        seen = ", those of the images among them" if model.task == "vlm" and foreign[0] == "images" else ""
-        raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens{seen} and output_tokens")
+        raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens and output_tokens")
     reason = f"{foreign[0]} is no size of a request to {model.name} (task: {model.task})"
     if foreign[0] == "output_tokens":
         reason = f"{model.name} generates no tokens: its answer comes whole (task: {model.task})"
@@ -242,12 +246,25 @@ def _stated(declared: DeclaredDemand) -> Iterator[str]:
     yield from dict.fromkeys("images" if name in _IMAGE_FIELDS else name for name in stated)
 
 
-def _tokens(declared: DeclaredDemand, _model: Model, workload: Workload) -> Size:
-    """Prompt and answer of a language model."""
+def picture_tokens(declared: DeclaredDemand, model: Model) -> int:
+    """Tokens that the images of a request to a language model become; 0 where none are stated."""
+    size = declared.size
+    if model.vision is None or size.width is None or size.height is None:
+        return 0
+    return (size.images or 1) * model.vision.encoded(size.width, size.height).tokens
+
+
+def _tokens(declared: DeclaredDemand, model: Model, workload: Workload) -> Size:
+    """Prompt, with the tokens of its images, and answer of a language model."""
+    size = declared.size
+    stated = [getattr(size, name) is not None for name in _IMAGE_FIELDS]
+    if any(stated) and (size.width is None or size.height is None):
+        what = "images: {count, width, height}, such as {count: 1, width: 1024, height: 768}"
+        raise _fault(workload, "the size of the images is not stated, and their tokens follow from it", f"state {what}")
     missing = [key for key in _OF_UNIT[Unit.TOKENS] if getattr(declared, key) is None]
     if declared.input_tokens is None or declared.output_tokens is None:
         raise _fault(workload, f"missing: {', '.join(missing)}", f"add {missing[0]} under {_source(workload)}")
-    return declared.input_tokens, declared.output_tokens
+    return declared.input_tokens + picture_tokens(declared, model), declared.output_tokens
 
 
 def _texts(declared: DeclaredDemand, model: Model, workload: Workload) -> Size:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.candidates.engines import server_on
 from advisor.catalog import load_catalog
-from advisor.demand.values import Unit
+from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.models.config_fields import ConfigFields
@@ -18,6 +19,7 @@ from advisor.performance.one_pass.batching import Batching
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.effects import NOVELTIES, read_effects, shipped_effects
 from advisor.performance.one_pass.samples import flop_of_items
+from advisor.performance.one_pass.servers import PaddedBatch, padded_batch
 from advisor.performance.one_pass.work import flop_of_sample, labels_of
 from advisor.performance.questions import SCENARIOS, Answers, Questions
 from advisor.performance.setups import Resolved, Setup, resolve
@@ -275,3 +277,33 @@ def test_a_token_of_a_transcript_takes_its_share_of_the_encoding_and_a_decoder_s
     keys = layers * 2 * 2 * square * frames
     step = 2 * (layers * 14 * square + words * width)
     assert find_model(name).flop_per_sample == pytest.approx((encoding + keys) / 110 + step, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "accelerator", "precision", "padding"),
+    [
+        ("BAAI/bge-m3", "L4", "bf16", ""),
+        ("BAAI/bge-m3", "T4", "fp16", ""),
+        ("BAAI/bge-m3", "L4", "fp32", "longest"),
+        ("sentence-transformers/all-mpnet-base-v2", "L4", "fp16", "longest"),
+        ("nomic-ai/nomic-embed-text-v1.5", "L4", "fp16", ""),
+        ("nomic-ai/nomic-embed-text-v1.5", "T4", "fp16", "longest"),
+    ],
+)
+def test_text_embeddings_inference_pads_where_flash_attention_does_not_run(name, accelerator, precision, padding):
+    """FlashAttention computes in fp16, of MPNet never, of Nomic's models from compute capability 8.0 on."""
+    catalog = load_catalog()
+    server = server_on((catalog.accelerators[accelerator], None), find_model(name), precision, catalog)
+    assert server.engine == "Text Embeddings Inference"
+    assert server.padding == padding
+
+
+def test_a_padded_batch_is_as_large_as_its_padding_leaves():
+    """Half of the texts 100 ms and half 10 ms: in pairs three quarters take 100 ms; 5 ms a batch do not pay for that."""
+    tokens = TokenHistogram(np.array([100.0, 1000.0]), np.ones(2), np.array([0.5, 0.5]))
+    item_s = np.array([0.010, 0.100])
+    assert padded_batch(tokens, item_s, 0.005, 8.0, 16_384.0) == PaddedBatch(1, 1.0)
+    pair = padded_batch(tokens, item_s, 0.200, 2.0, 16_384.0)
+    assert pair.items == 2
+    assert pair.padding == pytest.approx(0.0775 / 0.055)
+    assert padded_batch(tokens, item_s, 0.200, 2.0, 1_000.0).items == 1

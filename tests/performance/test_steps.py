@@ -13,6 +13,7 @@ from advisor.demand.summary import read_summary
 from advisor.demand.values import TokenHistogram
 from advisor.performance.bursts import Bursts
 from advisor.performance.model import shipped_model
+from advisor.performance.physics import SECONDS_PER_PIXEL, picture_seconds
 from advisor.performance.serving import capacity_at_slo, latency_at_rate
 from advisor.performance.speculation import head_draft
 from advisor.performance.steps import step_times
@@ -96,8 +97,8 @@ def test_a_lone_request_takes_what_the_closed_form_says(name):
 
 @pytest.mark.parametrize("changes", [
     {"draft": head_draft(make_shape(), 3, 0.7)}, {"max_batched_tokens": 2048}, {"tensor_parallel": 4},
-    {"shape": make_shape(window_tokens=512, window_kv_share=0.5)},
-], ids=["speculation", "token budget", "tensor parallel", "windows"])  # fmt: skip
+    {"shape": make_shape(window_tokens=512, window_kv_share=0.5)}, {"picture_flop": 5e12, "picture_pixels": 1e6},
+], ids=["speculation", "token budget", "tensor parallel", "windows", "pictures"])  # fmt: skip
 def test_what_the_physics_knows_the_steps_know(changes):
     """A lone request's time per token is that of the closed form, whatever the deployment does."""
     deployment = make_deployment(**changes)
@@ -105,6 +106,21 @@ def test_what_the_physics_knows_the_steps_know(changes):
     found = serve(times, np.array([1.0]), np.array([1000], dtype=np.int32), np.array([200], dtype=np.int32))
     tpot = 1000 * (found.last_s - found.first_s)[0] / 199
     assert tpot == pytest.approx(closed(deployment, FLAT, 1e-6)[1], rel=2e-3)
+
+
+def test_pictures_are_encoded_before_the_first_token():
+    """Seconds of the FLOPs at the 16-bit peak, and of the pixels: in the closed form and in single steps alike."""
+    text = DEPLOYMENTS["H100"]
+    shown = replace(text, picture_flop=2e13, picture_pixels=2e6)
+    packed = pack([shown])
+    pictures_ms = 1000 * float(picture_seconds(packed.replicas, packed.constants)[0])
+    assert pictures_ms > 1000 * (2e13 / 990e12 + 2e6 * SECONDS_PER_PIXEL)
+    more = closed(shown, FLAT, 1e-6) - closed(text, FLAT, 1e-6)
+    factor = step_times(shown, shipped_model(), FLAT, CONTEXT).ttft_factor
+    assert more[0] == pytest.approx(factor * pictures_ms, rel=0.02)
+    single = replayed(shown, FLAT, 1e-3)[0] - replayed(text, FLAT, 1e-3)[0]
+    assert np.median(single) == pytest.approx(factor * pictures_ms, rel=0.02)
+    assert capacity(shown, FLAT) < capacity(text, FLAT)
 
 
 def test_cached_prompt_tokens_are_not_computed():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from advisor.demand.declared import declared_demand
-from advisor.demand.values import Unit
+from advisor.demand.values import Pictures, Unit
 from advisor.models.catalog import find_model
 from advisor.models.model import ModelInput
 from advisor.performance.transfer import (
@@ -126,7 +126,7 @@ def test_classes_are_those_of_the_configuration(config, classes, tmp_path):
         ("BAAI/bge-m3", Unit.TEXTS, 100, 100 * 4, 1024 * len("-0.12345678,")),  # a vector of 1,024 in JSON
         ("BAAI/bge-reranker-v2-m3", Unit.TEXTS, 100, 100 * 4, 60),  # an index and a score
         ("openai/whisper-large-v3", Unit.AUDIO, 30_000, 30 * 16_000 * 2, 30 * 2.5 * 6),  # 16 kHz, six letters a word
-        ("black-forest-labs/FLUX.1-dev", Unit.PICTURES, 100, 0, 1_500_000),
+        ("black-forest-labs/FLUX.1-dev", Unit.PICTURES, 100, 0, 1024 * 1024 * 15_394_305 / 9_437_184 * 4 / 3),
         ("BAAI/bge-m3", Unit.ROWS, 25, 25 * 4, 4),  # 25 columns and a value in fp32
         ("YOLO v4", Unit.IMAGES, 1, None, 300),
     ],
@@ -137,6 +137,18 @@ def test_a_request_and_its_answer_of_three_items_by_hand(name, unit, size, sent,
     assert answer_gb(demand, model) == pytest.approx((700 + 3 * answered) * 1e-9, rel=1e-9)
     if sent is not None:
         assert request_gb(demand, model) == pytest.approx((700 + 3 * sent) * 1e-9, rel=1e-9)
+
+
+def test_a_picture_is_as_large_as_its_pixels():
+    """As PNG in base64, 2.17 bytes a pixel; a picture that a language model is shown is sent as JPEG in base64."""
+    flux, made = find_model("black-forest-labs/FLUX.1-dev"), replace(declared_demand(1, 1, 100, 2), unit=Unit.PICTURES)
+    small, large = (replace(made, pictures=Pictures(2.0, side, side)) for side in (512, 1024))
+    assert answer_gb(small, flux) == pytest.approx((700 + 2 * 512 * 512 * 2.175) * 1e-9, rel=1e-3)
+    assert answer_gb(large, flux) > 3.9 * answer_gb(small, flux)
+    seeing, prompt = find_model("Qwen/Qwen2.5-VL-7B-Instruct"), declared_demand(1, 1, 1000, 200)
+    shown = replace(prompt, pictures=Pictures(2.0, 1000, 500))
+    assert request_gb(shown, seeing) - request_gb(prompt, seeing) == pytest.approx(2 * 500_000 * 0.4e-9)
+    assert answer_gb(shown, seeing) == answer_gb(prompt, seeing)
 
 
 def test_answers_of_a_cache_leave_the_region_too():

@@ -39,6 +39,15 @@ def test_the_closest_of_each_code_comes_first_and_nothing_is_said_twice():
     assert nearest_misses([next_closest, zones, again, spot]) == (spot, zones, next_closest)
 
 
+def test_what_is_sold_nowhere_is_named_by_no_one_machine():
+    """Two types that a region lacks are one miss, which says how many; a single one is named."""
+    two = [rejected("not_sold", "af-south-1", 0, name) for name in ("a", "b")]
+    (miss,) = nearest_misses(two)
+    assert miss.instance_type == "*"
+    assert miss.message == "none of 2 instance types is known to be sold in af-south-1: name other regions"
+    assert nearest_misses(two[:1]) == (two[0],)
+
+
 def test_misses_are_about_the_limits_that_conflict():
     """Where a budget excludes a fleet, a type that is sold in too few zones is none of its reasons."""
     budget, zones = rejected("budget", 300.0, 200.0), rejected("zones", 4, 3, "d")

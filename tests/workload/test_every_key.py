@@ -51,6 +51,10 @@ SEEING = {
     "slo": {},
     "demand": {"declared": {"requests_per_second": 900, "images": {"count": 1}}},
 }
+READING = {
+    "model": "Qwen/Qwen2.5-VL-7B-Instruct",
+    "demand.declared.images": {"count": 1, "width": 2048, "height": 1536},
+}
 SCORING = {
     "model": str(EXAMPLES / "trees" / "xgboost.json"),
     "precisions": ["fp32"],
@@ -138,6 +142,7 @@ CASES = {
     "declared.query_tokens": (RANKING, {"demand.declared.query_tokens": 900}),
     "declared.audio_seconds": (SPEECH, {"demand.declared.audio_seconds": 100}),
     "declared.images": (SEEING, {"demand.declared.images": {"count": 9}}),
+    "declared.images.size": (READING, {"demand.declared.images": {"count": 1, "width": 640, "height": 480}}),
     "declared.rows": (SCORING, {"demand.declared.rows": 4000}),
     "declared.steps": (PAINTING, {"demand.declared.steps": 80}),
     "samples.path": ({"demand": SAMPLES}, {"demand.samples.path": [f"{PLACE}/date=2026-10-14"]}),

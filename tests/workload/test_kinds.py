@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from advisor.demand.values import Unit
+from advisor.demand.values import Pictures, Unit
 from advisor.errors import InputError
 from advisor.models import find_model
+from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
 from advisor.workload.kinds import check_targets, counted_size, declared_size, is_reranker
 from advisor.workload.measured_demand import Recorded
 
 EMBEDDER, RERANKER = "BAAI/bge-m3", "BAAI/bge-reranker-v2-m3"
+SEEING = "Qwen/Qwen2.5-VL-7B-Instruct"
 SPEECH, VISION, CHAT = "openai/whisper-large-v3", "resnet50", "meta-llama/Llama-3.1-8B-Instruct"
 DIFFUSION = "stabilityai/stable-diffusion-xl-base-1.0"
 MADE = Path(__file__).parents[1] / "models" / "files" / "made"
@@ -134,13 +136,38 @@ def test_requests_that_metrics_count_have_the_size_of_their_model(tmp_path):
         counted_size(find_model(CHAT), Recorded(rows=40), workload)
 
 
-def test_images_of_a_model_that_sees_are_tokens_of_its_prompt(tmp_path):
-    """The hint says where they belong; of a model that does not see there are none."""
-    for model, told in (("Qwen/Qwen2.5-VL-7B-Instruct", "those of the images among them"), (CHAT, "input_tokens and")):
-        workload = read(tmp_path, model, "input_tokens: 800, output_tokens: 9, images: {count: 2}")
-        with pytest.raises(InputError, match="images is of models that answer in one pass") as refused:
-            declared_size(workload.demand, find_model(model), workload)
-        assert told in refused.value.hint
+@pytest.mark.parametrize(
+    ("model", "images", "message", "told"),
+    [
+        (SEEING, "{count: 2}", "the size of the images is not stated", "{count: 1, width: 1024, height: 768}"),
+        (SEEING, "{width: 640}", "the size of the images is not stated", "{count: 1, width: 1024, height: 768}"),
+        (
+            "meta-llama/Llama-4-Scout-17B-16E-Instruct",
+            "{width: 640, height: 480}",
+            "how many tokens an image becomes is not known",
+            "those of the images among them",
+        ),
+        (CHAT, "{count: 2}", "images is of models that answer in one pass", "input_tokens and output_tokens"),
+    ],
+)
+def test_images_that_are_not_counted_are_refused(tmp_path, model, images, message, told):
+    """Without their size, of a model whose rule is not known, and of one that does not see; the hint says what to do."""
+    workload = read(tmp_path, model, f"input_tokens: 800, output_tokens: 9, images: {images}")
+    with pytest.raises(InputError, match=message) as refused:
+        declared_size(workload.demand, find_model(model), workload)
+    assert told in refused.value.hint
+
+
+def test_images_of_a_model_that_sees_are_tokens_beside_its_prompt(tmp_path):
+    """Two of 1,280 × 720 are 2 × 1,198 tokens, and kept with their size; a prompt of any length has them."""
+    images = "images: {count: 2, width: 1280, height: 720}"
+    workload = read(tmp_path, SEEING, f"input_tokens: 100, output_tokens: 9, {images}")
+    assert declared_size(workload.demand, find_model(SEEING), workload) == (Unit.TOKENS, (2496, 9))
+    demand = demand_as_declared(workload.demand, workload, find_model(SEEING))
+    assert demand.pictures == Pictures(2.0, 1280, 720)
+    workload = read(tmp_path, SEEING, f"input_tokens: {{p50: 100, p95: 400}}, output_tokens: 9, {images}")
+    spread = demand_as_declared(workload.demand, workload, find_model(SEEING))
+    assert spread.tokens.input_tokens.min() > 2396
 
 
 def test_a_reranker_is_told_by_its_name():

@@ -56,7 +56,7 @@ def container(request: Request) -> Container:
         arguments=(
             *served_name(request),
             f"--dtype={_dtype(request)}",
-            f"--max-batch-tokens={max(server.max_batch_tokens or 0, serves.context_tokens)}",
+            f"--max-batch-tokens={server.batch_tokens(serves.context_tokens)}",
             f"--max-batch-requests={serves.max_concurrency}",
             f"--max-client-batch-size={max(_CLIENT_ITEMS, request.demand.most_items)}",
             f"--max-concurrent-requests={max(_REQUESTS, _QUEUED_BATCHES * serves.max_concurrency)}",

@@ -90,8 +90,7 @@ class VllmOnePass:
             return dtype
         arguments = [*dtype, f"--max-num-seqs={serves.max_concurrency}"]
         if server.max_batch_tokens is not None:
-            # A text is read in one step, whatever its length.
-            step = max(server.max_batch_tokens, serves.context_tokens)
+            step = server.batch_tokens(serves.context_tokens)
             arguments += [f"--max-model-len={serves.context_tokens}", f"--max-num-batched-tokens={step}"]
         elif request.platform.runtime is Runtime.GAUDI:
             # It warms up for every length up to this one.

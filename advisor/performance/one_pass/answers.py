@@ -8,7 +8,7 @@ from advisor.demand.values import Unit
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.forests import SERVED_ON
 from advisor.performance.one_pass.samples import samples_of_item
-from advisor.performance.one_pass.servers import computed_sizes, most_items, padded_cost
+from advisor.performance.one_pass.servers import computed_sizes, items_within, most_sizes, padded_cost
 from advisor.performance.one_pass.work import KINDS, flop_of_sample
 from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
@@ -69,7 +69,7 @@ def _most_samples(setup: Resolved, unit: Unit, tokens: Floats) -> Floats:
         return np.full_like(tokens, ENDLESS)
     usual = setup.model.sample_size or 1.0
     sizes = np.where(np.isfinite(tokens) & (unit is Unit.TEXTS), tokens, usual)
-    return np.maximum(most_items(setup.server, unit, sizes), 1.0)
+    return np.maximum(items_within(setup.server, sizes, most_sizes(setup.server, unit, 1)), 1.0)
 
 
 def _is_predicted(setup: Resolved) -> bool:

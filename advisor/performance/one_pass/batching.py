@@ -78,6 +78,10 @@ class Batching:
     """Whether each item of a call is a request of its own, (n,); None: of no server."""
     judged: Floats | None = None
     """Share of the calls that are late where a request of each point is, (p,); None: each request is a call."""
+    sizes: Floats | None = None
+    """Size of an item at each point, (p,); None: all are alike."""
+    largest_sizes: Floats | None = None
+    """Sum of the sizes of a batch at most, (n,); None or infinite: its items alone are limited."""
 
     @property
     def counted(self) -> Floats:
@@ -92,7 +96,9 @@ class Batching:
     @property
     def served_s(self) -> Floats:
         """Seconds of a request's own batches, (n, p): several where it does not fit one."""
-        return np.ceil(self.items / self.largest[:, None]) * self.fixed_s[:, None] + self.request_s
+        batches = np.ceil(self.items / np.maximum(self._fitting, 1.0))
+        served: Floats = batches * self.fixed_s[:, None] + self.request_s
+        return served
 
     @property
     def answered_s(self) -> Floats:
@@ -107,9 +113,33 @@ class Batching:
     @property
     def most_per_second(self) -> Floats:
         """Requests per second of full batches, (n,)."""
-        full = self.items * (self.item_s + (self.fixed_s / self.largest)[:, None])
-        most: Floats = 1 / (full @ self.probability)
+        batches = np.maximum(self.items @ self.probability / self.largest, self.summed / self.usual_sizes)
+        most: Floats = 1 / (self.request_s @ self.probability + self.fixed_s * batches)
         return most
+
+    @property
+    def summed(self) -> float:
+        """Sum of the sizes of a mean request's items."""
+        return 0.0 if self.sizes is None else float(self.items * self.sizes @ self.probability)
+
+    @property
+    def usual_sizes(self) -> Floats:
+        """Mean sum of the sizes of a full batch, (n,).
+
+        The item that no longer fits leaves ``E[s²] / 2 E[s]`` of the largest sum (renewal theory).
+        """
+        if self.sizes is None or self.largest_sizes is None:
+            return np.full_like(self.fixed_s, np.inf)
+        of_items = self.items * self.probability
+        left = float(of_items @ self.sizes**2 / (2 * of_items @ self.sizes))
+        return np.maximum(self.largest_sizes - left, self.largest_sizes / 2)
+
+    @property
+    def _fitting(self) -> Floats:
+        """Items of each point's size in a batch, (n, p)."""
+        if self.sizes is None or self.largest_sizes is None:
+            return np.broadcast_to(self.largest[:, None], self.item_s.shape)
+        return np.minimum(self.largest[:, None], np.floor(self.largest_sizes[:, None] / self.sizes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,6 +234,8 @@ def _parts(batching: Batching, here: slice, rate: float, bursts: Bursts) -> tupl
         wait_s=batching.wait_s[here],
         transfer_s=batching.transfer_s[here] * (batching.items @ batching.probability) / each,
         judged=batching.probability,
+        sizes=batching.sizes,
+        largest_sizes=None if batching.largest_sizes is None else batching.largest_sizes[here],
     )
     return parts, each
 
@@ -330,7 +362,15 @@ def largest_batch(fixed_s: Floats, item_s: Floats, limit_s: Floats, most: Floats
 def _is_valid(batching: Batching, rate: Floats, state: Busy) -> npt.NDArray[np.bool_]:
     """Whether what waits fits one batch, but for one time in twenty."""
     count = rate * state.batch_s
-    mean, square = batching.items @ batching.probability, batching.items**2 @ batching.probability
-    spread = np.sqrt(state.dispersion * count * square / (1 - state.own**2))
-    fits: npt.NDArray[np.bool_] = count * mean + Z95 * spread <= batching.largest
+    items = batching.items
+    fits: npt.NDArray[np.bool_] = _most_waiting(batching, items, count, state) <= batching.largest
+    if batching.sizes is not None:
+        fits &= _most_waiting(batching, items * batching.sizes, count, state) <= batching.usual_sizes
     return fits
+
+
+def _most_waiting(batching: Batching, amounts: Floats, count: Floats, state: Busy) -> Floats:
+    """Amount that waits of so much of each request, but for one time in twenty, (n,)."""
+    mean, square = amounts @ batching.probability, amounts**2 @ batching.probability
+    waiting: Floats = count * mean + Z95 * np.sqrt(state.dispersion * count * square / (1 - state.own**2))
+    return waiting

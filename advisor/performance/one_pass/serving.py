@@ -4,13 +4,14 @@ The same questions as :mod:`advisor.performance.stage` answers of token models, 
 (:mod:`advisor.performance.one_pass.batching`) in place of one that generates.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from advisor.candidates import Candidate, Shortfall
-from advisor.catalog.one_pass_engines import COMPILED
+from advisor.catalog.one_pass_engines import ALIKE, COMPILED, LONGEST
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.performance.bursts import Bursts, bursts_of
@@ -25,7 +26,14 @@ from advisor.performance.one_pass.batching import (
 )
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.samples import flop_of_items
-from advisor.performance.one_pass.servers import computed_sizes, most_items, most_sizes, padded_cost
+from advisor.performance.one_pass.servers import (
+    computed_sizes,
+    differ,
+    most_items,
+    most_sizes,
+    padded_batch,
+    padded_cost,
+)
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
@@ -61,7 +69,9 @@ class Replica:
     request_s: float = 0.0
     """Of a request beside its items."""
     padding: str = ""
-    """How texts are rounded up, see ``OnePassEngine``."""
+    """How texts are batched, see ``OnePassEngine``."""
+    padding_ratio: float = 1.0
+    """Mean work of an item in a full batch ÷ its own, where all are computed as the longest."""
     context_tokens: float = 0.0
     """Of texts that are compiled for one length."""
     transfer_s: float = 0.0
@@ -94,12 +104,13 @@ def replica_of(
     cost = batch_cost(resolved, Scenario.SATURATED)
     demand, server = requirements.demand, candidate.batcher
     sizes, items = demand.tokens.input_tokens, demand.tokens.output_tokens
-    most = float(most_items(server, demand.unit, sizes).min())
+    largest_sizes = most_sizes(server, demand.unit, requirements.context_tokens)
+    most = most_items(server, demand.tokens, largest_sizes)
     replica = Replica(
         fixed_s=cost.fixed_s,
         seconds_per_flop=cost.seconds_per_flop,
         largest_items=1,
-        largest_tokens=most_sizes(server, demand.unit),
+        largest_tokens=largest_sizes,
         wait_s=0.0 if server is None else server.max_wait_ms / MS_PER_SECOND,
         request_s=cost.request_s,
         evidence=cost.evidence,
@@ -116,8 +127,14 @@ def replica_of(
         return replace(replica, largest_items=int(max(most, 1)))
     item_s = item_seconds(flop, replica.seconds_per_flop, cost.request_s, items)
     limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S) - transfer_s
-    left = largest_batch(*(np.array([number]) for number in (cost.fixed_s, float(item_s.max()), limit, most)))
-    return replace(replica, largest_items=int(max(left[0], min(most, float(items.max())), 1)))
+    weight = demand.tokens.probability * items
+    mean_s = float(weight @ item_s / weight.sum())
+    left = largest_batch(*(np.array([number]) for number in (cost.fixed_s, mean_s, limit, most)))
+    largest = int(max(left[0], min(most, float(items.max())), 1))
+    if replica.padding == LONGEST and differ(sizes):
+        padded = padded_batch(demand.tokens, item_s, replica.fixed_s, largest, largest_sizes)
+        return replace(replica, largest_items=padded.items, padding_ratio=padded.padding)
+    return replace(replica, largest_items=largest)
 
 
 def rates_of(
@@ -163,7 +180,8 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
     per_flop = column([replica.seconds_per_flop for replica in replicas])
     of_request = column([replica.request_s for replica in replicas])
     fixed_s = column([replica.fixed_s for replica in replicas])
-    item_s = item_seconds(flop, per_flop[:, None], of_request[:, None], tokens.output_tokens[None, :])
+    padding = column([replica.padding_ratio for replica in replicas])
+    item_s = item_seconds(flop, (per_flop * padding)[:, None], of_request[:, None], tokens.output_tokens[None, :])
     workers = column([float(replica.workers) for replica in replicas])
     # So many servers of one item wait no longer than one that is as many times as quick, which is done sooner.
     sooner_s = (fixed_s + item_s.max(axis=1)) * (1 - 1 / workers)
@@ -176,7 +194,15 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
         wait_s=column([replica.wait_s for replica in replicas]) + sooner_s,
         transfer_s=column([replica.transfer_s for replica in replicas]),
         split=np.array([replica.is_split for replica in replicas], dtype=np.bool_),
+        sizes=tokens.input_tokens,
+        largest_sizes=column([_largest_sum(replica, tokens) for replica in replicas]),
     )
+
+
+def _largest_sum(replica: Replica, tokens: TokenHistogram) -> float:
+    """Sum of sizes in a batch at most; infinite where the items alone limit it, as where all have one size."""
+    is_summed = replica.padding not in (ALIKE, COMPILED, LONGEST) and differ(tokens.input_tokens)
+    return replica.largest_tokens if is_summed else math.inf
 
 
 def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:

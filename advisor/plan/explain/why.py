@@ -23,6 +23,7 @@ from advisor.plan.explain.perturb import with_price
 from advisor.plan.market import Market
 from advisor.plan.options import rank_rejections
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
+from advisor.plan.replay.below import at_need
 from advisor.plan.replay.confirmed import worst_share
 from advisor.plan.replay.targets import name_of
 from advisor.plan.replay.validator import Confirmed
@@ -361,6 +362,7 @@ def _replay_obstacle(refused: Confirmed, requirements: Requirements) -> Obstacle
 
 
 def _contender(confirmed: Confirmed, requirements: Requirements) -> Contender:
+    confirmed = at_need(confirmed)
     main = _main(confirmed.solution.allocations, confirmed.formulation.problem)
     source = confirmed.formulation.pool_set.sources[main.pool.key]
     candidate, planned = source.served.candidate, confirmed.planned_rates()[name_of(main)]

@@ -39,6 +39,7 @@ from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst
 from advisor.plan.problem.pools import boot_disk_gib
 from advisor.plan.problem.standing import machines_of, standing_charges, standing_usd_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
+from advisor.plan.replay.below import at_need
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.targets import name_of
 from advisor.plan.scaling import scaling_of
@@ -69,6 +70,7 @@ _PARTS = {
 
 def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast) -> Fleet:
     """The fleet that was found, with all that a plan says of it."""
+    confirmed = at_need(confirmed)
     formulation, solution, problem = confirmed.formulation, confirmed.solution, confirmed.formulation.problem
     shares = request_shares(problem, solution)
     groups = tuple(

@@ -8,6 +8,9 @@ from functools import cache
 from operator import itemgetter
 from typing import TypeGuard
 
+import numpy as np
+
+from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
 from advisor.plan.problem.values import (
     FleetSolution,
@@ -29,8 +32,9 @@ from advisor.plan.replay.headroom import (
     Kind,
     kind_of,
 )
-from advisor.plan.solve.neighbours import keeps_to_all
+from advisor.plan.solve.neighbours import ROUNDING, keeps_to_all
 from advisor.plan.solve.scopes import Singles, usd_alone
+from advisor.plan.solve.shares import request_shares
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation
 
@@ -296,6 +300,25 @@ class BelowClosedForm:
         for pool in sorted(problem.pools, key=lambda pool: (usd[pool.key], pool.key)):
             pools.setdefault(self.kind_of(pool.key), {}).setdefault(pool.instance_type, pool)
         return [tuple(by_type.values()) for by_type in pools.values()]
+
+
+def at_need(confirmed: Confirmed) -> Confirmed:
+    """The same fleet, its replicas planned beyond the closed form no further than the planned rates ask for.
+
+    Where fewer instances are not possible, a fleet is looked for with replicas that carry up to eight times as much.
+    The split of the requests stays as it was replayed.
+    """
+    problem, solution = confirmed.formulation.problem, confirmed.solution
+    room = min(most_headroom(problem, solution) * (1 - ROUNDING), 1 / confirmed.confirmation.headroom_factor)
+    if room <= EXACT:
+        return confirmed
+    slower = tuple(replace(group, pool=group.pool.slower(room)) for group in solution.allocations)
+    fleet, shares = replace(solution, allocations=slower), request_shares(problem, solution)
+    is_split_alike = all(np.allclose(share, shares[key]) for key, share in request_shares(problem, fleet).items())
+    if not is_split_alike:
+        return confirmed
+    factor = confirmed.confirmation.headroom_factor * room
+    return replace(confirmed, solution=fleet, confirmation=replace(confirmed.confirmation, headroom_factor=factor))
 
 
 def _holds_below(fleet: Confirmed | None, limit_usd: float) -> TypeGuard[Confirmed]:

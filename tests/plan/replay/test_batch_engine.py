@@ -1,5 +1,6 @@
 """Replay of a server that batches: against the plainest simulation, and its rule in single cases."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.catalog.one_pass_engines import COMPILED, POWERS
+from advisor.catalog.one_pass_engines import ALIKE, COMPILED, LONGEST, POWERS
 from advisor.demand.values import Unit
 from advisor.models import find_model
 from advisor.performance.one_pass.batches import BatchTimes
+from advisor.performance.one_pass.batching import Batching, rate_within
 from advisor.performance.one_pass.serving import Replica
 from advisor.performance.values import Evidence
 from advisor.plan.replay.batch_engine import alone_ends, batch_ends
@@ -83,13 +85,13 @@ def test_alone_nobody_shares_a_batch():
     assert alone == pytest.approx([0.410, 1.015])
 
 
-def padded(padding, items, fixed_s=0.005, context_tokens=1024):
+def padded(padding, items, fixed_s=0.005, context_tokens=1024, tokens=np.inf):
     """Times of an embedder's replica whose texts are padded."""
     replica = Replica(
         fixed_s,
         1e-13,
         items,
-        np.inf,
+        tokens,
         0.0,
         Evidence.ROOFLINE,
         (1.0, 1.0),
@@ -113,3 +115,57 @@ def test_a_batch_of_padded_texts_takes_what_their_padding_takes():
     """Two texts of 300 tokens in one batch: as two of 512."""
     of, alike = padded(POWERS, 2), padded("", 2)
     assert ends(of, [0, 0], [300, 300], [1, 1]) == pytest.approx(ends(alike, [0, 0], [512, 512], [1, 1]))
+
+
+def test_a_batch_holds_so_many_tokens_and_so_many_texts():
+    """Five texts of 100 tokens and one of 500 fill 1,000 tokens, though not eight items: one batch."""
+    sizes = [100] * 5 + [500]
+    assert ends(times(items=8, tokens=1000.0), [0] * 6, sizes, [1] * 6) == pytest.approx([0.065] * 6)
+
+
+def test_texts_are_padded_to_the_longest_of_their_batch():
+    """Texts of 100, 100 and 400 tokens take three times 400 where they fit one batch, else 400 waits for the others."""
+    of, alike = padded(LONGEST, 8), padded("", 8)
+    three = ends(alike, [0] * 3, [400] * 3, [1] * 3)
+    assert ends(of, [0] * 3, [100, 100, 400], [1] * 3) == pytest.approx(three)
+    apart = ends(padded(LONGEST, 8, tokens=1000.0), [0] * 3, [100, 100, 400], [1] * 3)
+    short, whole = ends(alike, [0] * 2, [100] * 2, [1] * 2)[0], ends(alike, [0], [400], [1])[0]
+    assert apart == pytest.approx([short, short, short + whole])
+
+
+def test_texts_of_another_length_begin_a_batch_where_shapes_have_to_be_alike():
+    """300, 300, 400 and 300 tokens: two, one and one."""
+    of = times()
+    of.replica = replace(of.replica, padding=ALIKE)
+    assert ends(of, [0] * 4, [300, 300, 400, 300], [1] * 4) == pytest.approx([0.025, 0.025, 0.040, 0.055])
+    full = times(wait_s=1.0)
+    full.replica = replace(full.replica, padding=ALIKE)
+    assert ends(full, [0, 0.1], [300, 400], [1, 1])[0] == pytest.approx(0.115)
+
+
+@pytest.mark.parametrize("tokens", [4_096.0, 16_384.0])
+@pytest.mark.parametrize("slack", [3.0, 10.0])
+def test_the_closed_form_of_texts_of_different_lengths_is_near_the_replay(tokens, slack):
+    """The rate at which 5 % are late by the closed form is within 0.8 to 1.25 times that of the replay."""
+    sizes = np.array([20.0, 60.0, 200.0, 700.0, 2_000.0])
+    probability = np.array([0.2, 0.2, 0.3, 0.2, 0.1])
+    per_token, fixed_s = 2e-5, 0.004
+    number = lambda value: np.array([float(value)])  # noqa: E731 - a column of one server
+    server = Batching(
+        number(fixed_s), per_token * sizes[None, :], np.ones(5), probability, number(256), number(0), number(0),
+        sizes=sizes, largest_sizes=number(tokens),
+    )  # fmt: skip
+    limit = slack * (fixed_s + per_token * 2_000)
+    rate = float(rate_within(server, np.full((1, 5), limit), 0.05)[0])
+    random = np.random.default_rng(5)
+    lengths = random.choice(sizes, 20_000, p=probability).astype(np.int32)
+    gaps = np.cumsum(random.exponential(1.0, 20_000))
+    of = times(fixed_s, items=256, tokens=tokens)
+    of.item_seconds = lambda each, _items: per_token * each
+
+    def late(requests_per_second):
+        arrivals = gaps / requests_per_second
+        answered = batch_ends(of, arrivals, lengths, np.ones_like(lengths))
+        return float((answered - arrivals > limit).mean())
+
+    assert late(rate / 1.25) <= 0.05 < late(rate / 0.8)

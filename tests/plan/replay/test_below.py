@@ -1,13 +1,20 @@
 """Fleets below the closed form: what is mixed, and whether one with more headroom keeps to every limit."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.values import FleetSolution
-from advisor.plan.replay.below import cheapest_by_payment, with_headroom, with_less
+from advisor.plan.replay.below import at_need, cheapest_by_payment, with_headroom, with_less
+from advisor.plan.replay.confirmed import Confirmed
+from advisor.plan.replay.targets import name_of
 from advisor.plan.solve.optimise import optimise
+from advisor.workload.values import Limits
+from plan.fleet.described import HELD
 from plan.fleet.exhaustive import cost_of, counts_of
 from plan.fleet.problems import everything, pool_of, problem_of, problems
 
@@ -44,3 +51,19 @@ def test_small_machines_are_mixed_with_large_ones_that_cost_as_much_for_what_the
     pools = cheapest_by_payment(problem_of(eight, single, dear, elsewhere))
 
     assert [pool.key for pool in pools] == ["a/r/eight", "a/r/one"]
+
+
+@pytest.mark.parametrize(
+    ("instances", "beyond", "planned"), [(1, 8.0, 17.0), (1, 1.7, 17.0), (2, 8.0, 17.0), (3, 1.0, 10.0)]
+)
+def test_replicas_are_planned_beyond_the_closed_form_as_far_as_the_load_asks(instances, beyond, planned):
+    """One of 10 a second that may carry more is planned at the 17 asked for, and so is each of two that stand in for both."""
+    problem = problem_of(pool_of(rate=10.0), planned=(17.0,), limits=Limits(min_replicas=min(instances, 2)))
+    roomy = with_headroom(problem, 1 / beyond)
+    solution = optimise(roomy)
+    (allocation,) = solution.allocations
+    assert allocation.instances == (instances,)
+    confirmed = Confirmed(solution, SimpleNamespace(problem=roomy), replace(HELD, headroom_factor=1 / beyond))
+    needed = at_need(confirmed)
+    assert needed.planned_rates()[name_of(allocation)] == pytest.approx(planned)
+    assert needed.confirmation.headroom_factor == pytest.approx(10.0 / planned)
