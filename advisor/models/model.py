@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
+from advisor.models.adapter_values import Adapters
 from advisor.models.layers import Layer, MixerKind
 from advisor.reading import OMITTED_AT_DEFAULT
 
@@ -151,6 +152,8 @@ class Model:
     """Answer of a text encoder to each text."""
     file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """File that it was read from; None: the catalog's."""
+    adapters: Adapters | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """LoRA adapters that are served on it; None: none."""
 
     @cached_property
     def n_layers(self) -> int:

@@ -44,6 +44,19 @@ class Evidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterLoad:
+    """LoRA adapters on the model of a deployment, reduced to what decides its speed."""
+
+    count: int
+    bytes_per_accelerator: float
+    """Of one adapter: what is read of it in a step."""
+    step_ratio: float
+    """Time of a step with adapters ÷ without, beside their bytes and FLOPs."""
+    miss_ratio: float
+    """Share of the requests whose adapter has to be copied from host memory first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One replica of a model on its accelerators, reduced to what decides its speed."""
 
@@ -74,3 +87,5 @@ class Deployment:
     """Tokens that one step takes in, prompts and decodes together; None for the engine's default of prompt tokens."""
     draft: DraftModel | None = None
     """Speculative decoding; None for none."""
+    adapters: AdapterLoad | None = None
+    """LoRA adapters on the model; None for none."""
