@@ -1,16 +1,24 @@
 """LoRA adapters from the workload file to the plan: rejections with two numbers, memory, speed, changed questions."""
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.models.adapter_engines import adapter_engine
+from advisor.models.adapter_values import Adapters
+from advisor.models.adapters import rank_bytes, with_adapters
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question
+from advisor.units import BYTES_PER_MIB
 
 BASE = """name: tunes
 model: {model}
@@ -159,3 +167,26 @@ def test_the_plan_reads_back_and_is_asked_otherwise(tmp_path):
     assert slots_gib("adapters.count=none") == 0
     with pytest.raises(InputError, match="cannot be active"):
         slots_gib("adapters.count=2")
+
+
+def test_the_page_is_what_the_program_does(tmp_path, run_advisor):
+    """The workload of docs/adapters.md is planned, asked otherwise and written as code by the commands that it shows."""
+    page = (Path(__file__).parents[1] / "docs" / "adapters.md").read_text()
+    text = re.search(r"<!-- plan -->\n```yaml\n(.*?)```", page, re.DOTALL)[1]
+    commands = re.search(r"```sh\n(advisor recommend.*?)```", page, re.DOTALL)[1].splitlines()
+    (tmp_path / "workload.yaml").write_text(text)
+    printed = {}
+    for command in commands:
+        words = shlex.split(command)[1:]
+        done = run_advisor(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        printed[words[0]] = done.stdout
+
+    assert "If adapters.active were 2 (now 3)" in printed["explain"]
+    assert "adapters_gib" in printed["fit"]
+    assert '"sql-lora=acme/sql-lora"' in (tmp_path / "infra" / "fleet.tf").read_text()
+    adapters = Adapters(8, 16, active=8)
+    assert Adapters(24, 16, active=8).most_sequences == 9
+    assert "8 slots for 24 equally asked-for adapters are 9 requests" in page
+    slot = rank_bytes(with_adapters(find_model(LLAMA), adapters), adapter_engine("vLLM"), 1) / 8 / BYTES_PER_MIB
+    assert f"({slot:.0f} MiB in this example)" in page

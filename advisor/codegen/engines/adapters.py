@@ -60,8 +60,8 @@ def adapter_words(adapters: AdapterPlan, container: Container) -> str:
     names = ", ".join(f'"model": "{adapter.name}"' for adapter in adapters.named[:_SHOWN])
     more = f" and {len(adapters.named) - _SHOWN} more" if len(adapters.named) > _SHOWN else ""
     words = (
-        f"requests for a LoRA adapter give its name as their model: {names}{more}; any other way they get the base. "
-        "Where the weights come from a bucket or a folder, each adapter lies beside them under its own name"
+        f"requests for a LoRA adapter give its name as their model: {names}{more}; by that of the model they get the "
+        "base. Where the weights come from a bucket or a folder, each adapter lies beside them under its own name"
     )
     local = [adapter.id for adapter in adapters.named if not adapter.on_hub]
     if local:
