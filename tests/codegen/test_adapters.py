@@ -60,6 +60,16 @@ def test_every_host_and_cluster_starts_with_the_adapters(target, language):
     assert not findings(files)
 
 
+def test_hosts_on_ibm_copy_them_too():
+    """One call of the script for each, before the engine starts."""
+    changes = {"provider": "ibm", "region": "eu-de", "instance_type": "gx3d-160x1792x8h100", "accelerator": "H100-SXM"}
+    files = written(planned(**changes), "ibm-vpc")
+    script = next(text for path, text in files.items() if path.endswith(".tftpl"))
+
+    assert "for adapter in acme/sql-lora acme/mail-lora support-de; do" in script
+    assert not findings(files)
+
+
 @pytest.mark.parametrize("target", ["ec2", "mig", "vm-scale-set"])
 def test_hosts_copy_adapters_beside_the_weights(target):
     """Each from the bucket that the model comes from, and the container looks for them there."""
