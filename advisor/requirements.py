@@ -129,6 +129,12 @@ def _adapted(model: Model, workload: Workload) -> Model:
     if adapters is None:
         return model
     where = workload.where("adapters" if workload.adapters else "model")
+    if model.adapters is not None and adapters != model.adapters:
+        raise InputError(
+            "model is an adapter itself, and adapters names others",
+            where=where,
+            hint=f"write model: {model.name}, and the folder of the adapter under adapters: [{{path: …}}, …]",
+        )
     check_base(adapters, model, where)
     try:
         return with_adapters(model, adapters)

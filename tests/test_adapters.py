@@ -58,6 +58,8 @@ def test_adapters_take_memory_time_and_disk(tmp_path):
     assert costs == sorted(costs)
     assert any("24 LoRA adapters of rank 16 are served on one base, all of them on" in note for note in few.notes)
     assert any("4 of them on the accelerators at a time: 83% of the requests wait" in note for note in many.notes)
+    assert alone.token_apis
+    assert few.token_apis == ()
     assert "adapters" not in alone.workload
     assert few.workload["adapters"]["bytes"] == 24 * 2 * 41_943_040
 
@@ -150,6 +152,14 @@ def test_a_model_that_is_an_adapter_is_planned_as_its_base(tmp_path, named):
 
     assert found.workload["model"] == LLAMA
     assert found.workload["adapters"]["named"] == [{"id": "tuned", "rank": 32, "on_hub": False}]
+
+
+def test_an_adapter_as_model_beside_others_is_refused(tmp_path):
+    """None of them is dropped unseen."""
+    adapter_folder(tmp_path)
+    with pytest.raises(InputError, match="model is an adapter itself") as found:
+        plan(tmp_path, "{count: 2, rank: 16}", model="./tuned")
+    assert f"model: {LLAMA}" in found.value.hint
 
 
 def test_the_plan_reads_back_and_is_asked_otherwise(tmp_path):

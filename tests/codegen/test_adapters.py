@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from advisor.codegen import Language, Wanted, generate
+from advisor.codegen import Form, Language, Wanted, generate
 from advisor.errors import InputError, NotDeployable
 from codegen.check import findings
 from codegen.plans import make_fleet_plan, make_group
@@ -147,3 +147,19 @@ def test_what_takes_no_adapters_says_so(target, changes, words):
     """A target, an engine, and an engine at that rank."""
     with pytest.raises((InputError, NotDeployable), match=words):
         written(planned(**changes), target)
+
+
+@pytest.mark.parametrize("form", [Form.DYNAMO, Form.PRODUCTION_STACK])
+def test_forms_whose_router_knows_models_refuse_adapters(form):
+    """Whether it routes by their names was not found."""
+    with pytest.raises(InputError, match="names of LoRA adapters"):
+        written(planned(), "eks", form=form)
+
+
+@pytest.mark.parametrize("form", [Form.KSERVE, Form.INFERENCE_POOL])
+def test_other_forms_name_them(form):
+    """As the manifests do."""
+    code = "\n".join(written(planned(), "eks", form=form).values())
+
+    assert "--lora-modules" in code
+    assert "sql-lora=acme/sql-lora" in code
