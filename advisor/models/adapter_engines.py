@@ -7,7 +7,7 @@ from advisor.data_files import data_dir
 from advisor.tables import Row, read_rows
 
 _FALLBACK = "vLLM"
-_EVERY_MODULE, _VOCABULARY = "every_module", "vocabulary"
+_EVERY_MODULE, _VOCABULARY, _BASE = "every_module", "vocabulary", "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class AdapterEngine:
     """Its slots hold every module of the model; otherwise those that the adapters have."""
     keeps_vocabulary: bool
     """They hold embeddings and output head too."""
+    counts_base: bool
+    """Requests for the base take a slot as those for an adapter do."""
     step_ratio: float
     """Time of a step with adapters ÷ without, beside the bytes and FLOPs of the adapters."""
     reason: str
@@ -30,6 +32,10 @@ class AdapterEngine:
     def started_rank(self, rank: int) -> int:
         """Rank that its slots are made for: the smallest that it can be started for and that holds *rank*."""
         return next((allowed for allowed in self.ranks if allowed >= rank), rank)
+
+    def slots_for(self, adapters: int) -> int:
+        """Slots in which so many adapters are at a time."""
+        return adapters + self.counts_base
 
     @property
     def most_rank(self) -> int | None:
@@ -62,6 +68,7 @@ def _engine(row: Row) -> AdapterEngine:
         ranks=tuple(int(rank) for rank in row["ranks"].split(";") if rank),
         keeps_every_module=_EVERY_MODULE in slots,
         keeps_vocabulary=_VOCABULARY in slots,
+        counts_base=_BASE in slots,
         step_ratio=float(row["step_ratio"]) if row["step_ratio"] else 1.0,
         reason=row["reason"],
     )

@@ -22,6 +22,8 @@ _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 _NETWORK = ("gate_proj", "up_proj", "down_proj")
 MODULES = (*_ATTENTION, *_NETWORK)
 """Modules of a layer whose shapes are known, as HuggingFace's configurations of Llama and its kin name them."""
+_PACKED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+"""Modules that engines load as one matrix: a slot of any of them is one of all."""
 _ROW_SPLIT = ("o_proj", "down_proj")
 """Modules whose inputs are split over ranks; outputs of the others are."""
 
@@ -98,7 +100,7 @@ def slot_bytes(model: Model, engine: AdapterEngine, ranks: int) -> float:
     adapters = model.adapters
     if adapters is None:
         return 0.0
-    targets = (ALL,) if engine.keeps_every_module else adapters.target_modules
+    targets = (ALL,) if engine.keeps_every_module else packed(adapters.target_modules)
     rank = engine.started_rank(adapters.rank)
     return _BYTES * sum(
         module.of_a_rank(rank, ranks) * count
@@ -116,7 +118,13 @@ def rank_bytes(model: Model, engine: AdapterEngine, ranks: int, stages: int = 1)
     share = ceil(model.n_layers / stages) / model.n_layers if model.n_layers else 1.0
     rank = engine.started_rank(adapters.rank)
     vocabulary = 2 * _BYTES * rank * (model.vocab + model.hidden) if engine.keeps_vocabulary else 0
-    return adapters.slots * (slot_bytes(model, engine, ranks) * share + vocabulary)
+    return engine.slots_for(adapters.slots) * (slot_bytes(model, engine, ranks) * share + vocabulary)
+
+
+def packed(targets: Sequence[str]) -> tuple[str, ...]:
+    """Target modules with those that engines keep in one matrix with them."""
+    beside = {name for group in _PACKED if set(group) & set(targets) for name in group}
+    return tuple(sorted({*targets, *beside}))
 
 
 def _is_target(name: str, targets: Sequence[str]) -> bool:

@@ -126,7 +126,7 @@ def test_sglang_is_told_its_modules():
 
     for argument in (
         "--enable-lora",
-        "--max-loras-per-batch=2",
+        "--max-loras-per-batch=3",
         "--max-loaded-loras=3",
         "--max-lora-rank=20",
         "--lora-paths",

@@ -65,7 +65,8 @@ def test_slots_are_of_the_rank_that_the_engine_is_started_for():
 
     assert VLLM.started_rank(20) == 32
     assert slot_bytes(adapted, VLLM, 1) == 2 * adapter_parameters(adapted, 32, (ALL,))
-    assert slot_bytes(adapted, SGLANG, 1) == 2 * adapter_parameters(adapted, 20, QUERY_VALUE)
+    assert slot_bytes(adapted, SGLANG, 1) == 2 * adapter_parameters(adapted, 20, ("q_proj", "k_proj", "v_proj"))
+    assert rank_bytes(adapted, SGLANG, 1) == 5 * slot_bytes(adapted, SGLANG, 1)
 
 
 def test_one_of_two_matrices_is_split_over_ranks():

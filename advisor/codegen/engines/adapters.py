@@ -3,6 +3,8 @@
 from advisor.codegen.container import Container
 from advisor.codegen.engines.request import AdapterPlan, Request, refusal
 from advisor.models.adapter_engines import adapter_engine
+from advisor.models.adapter_values import ALL
+from advisor.models.adapters import MODULES
 
 _SHOWN = 4
 
@@ -25,13 +27,15 @@ def sglang_arguments(request: Request, engine: str) -> tuple[str, ...]:
     adapters = request.demand.adapters
     if adapters is None:
         return ()
+    slots = adapter_engine(engine).slots_for(adapters.slots)
     return (
         "--enable-lora",
-        f"--max-loras-per-batch={adapters.slots}",
-        f"--max-loaded-loras={adapters.count}",
+        f"--max-loras-per-batch={slots}",
+        f"--max-loaded-loras={max(adapters.count, slots)}",
         f"--max-lora-rank={_rank(request, adapters, engine)}",
         "--lora-target-modules",
-        *adapters.target_modules,
+        # Its "all" would make slots of embeddings and output head too.
+        *(MODULES if ALL in adapters.target_modules else adapters.target_modules),
     )
 
 

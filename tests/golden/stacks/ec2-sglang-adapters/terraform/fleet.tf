@@ -37,7 +37,7 @@ locals {
         "--kv-cache-dtype=auto",
         "--enable-metrics",
         "--enable-lora",
-        "--max-loras-per-batch=2",
+        "--max-loras-per-batch=3",
         "--max-loaded-loras=3",
         "--max-lora-rank=16",
         "--lora-target-modules",
