@@ -58,6 +58,7 @@ def test_adapters_take_memory_time_and_disk(tmp_path):
     assert costs == sorted(costs)
     assert any("24 LoRA adapters of rank 16 are served on one base, all of them on" in note for note in few.notes)
     assert any("4 of them on the accelerators at a time: 83% of the requests wait" in note for note in many.notes)
+    assert few.recommended.evidence == "roofline"
     assert alone.token_apis
     assert few.token_apis == ()
     assert "adapters" not in alone.workload
