@@ -114,9 +114,9 @@ def plan_estate(
     plans = {file: part.plan_text for file, part in parts.items()}
     joined = list(_joined(parts, shares, terms, calibration))
     together = assemble(_with_bases(parts, joined), shares, terms, load_catalog()) if joined else estate
-    together = _with_savings(together, [one.base for one in joined])
+    together = _with_savings(together, [deployment.base for deployment in joined])
     if together.totals.total_usd_per_month < estate.totals.total_usd_per_month:
-        return Planned(together, plans | {one.base.plan: one.plan_text for one in joined})
+        return Planned(together, plans | {deployment.base.plan: deployment.plan_text for deployment in joined})
     return Planned(estate, plans)
 
 
@@ -151,9 +151,9 @@ def _joined(parts: Mapping[str, Part], shares: Shares, terms: Terms, calibration
 def _with_bases(parts: Mapping[str, Part], joined: Sequence[_Joined]) -> list[Part]:
     """The parts, of which those on one base have no seat and no commitment of their own; the first takes for all."""
     changed = dict(parts)
-    for one in joined:
-        for file in one.base.workloads:
-            uses = one.uses if file == one.base.workloads[0] else {}
+    for deployment in joined:
+        for file in deployment.base.workloads:
+            uses = deployment.uses if file == deployment.base.workloads[0] else {}
             changed[file] = replace(parts[file], seating=None, hourly=(), uses=uses)
     return list(changed.values())
 

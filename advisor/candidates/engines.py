@@ -69,7 +69,7 @@ def _with_adapters(
     if adapters is None:
         return rows, None
     shortfalls = {row.engine: _adapter_shortfall(row, accelerator, adapters) for row in rows}
-    refused = next((found for found in shortfalls.values() if found is not None), None)
+    refused = next((shortfall for shortfall in shortfalls.values() if shortfall is not None), None)
     return [row for row in rows if shortfalls[row.engine] is None], refused
 
 

@@ -50,9 +50,9 @@ def adapter_engine(name: str) -> AdapterEngine:
     row = rows.get(name)
     if row is not None:
         return row
-    known = rows[_FALLBACK]
+    fallback = rows[_FALLBACK]
     reason = f"whether {name} serves LoRA adapters is not known"
-    return replace(known, engine=name, is_supported=False, reason=reason)
+    return replace(fallback, engine=name, is_supported=False, reason=reason)
 
 
 @lru_cache(maxsize=1)

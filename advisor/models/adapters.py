@@ -140,7 +140,7 @@ def _modules(layer: Layer, model: Model, ranks: int) -> Iterator[_Module]:
 
 
 def _attention_modules(mixer: Mixer, model: Model, ranks: int) -> Iterator[_Module]:
-    """Queries may be twice as wide (an output gate); keys and values are taken to be as wide as each other."""
+    """Modules of attention: queries may be twice as wide (an output gate), keys are as wide as values."""
     hidden, keys = model.hidden, mixer.kv_parameters // (2 * model.hidden)
     queries = mixer.matrix_parameters // hidden - mixer.width - 2 * keys
     split = ranks / mixer.kv_heads if mixer.kv_heads else 1.0
@@ -152,7 +152,7 @@ def _attention_modules(mixer: Mixer, model: Model, ranks: int) -> Iterator[_Modu
 
 
 def _network_modules(network: FeedForward, model: Model) -> Iterator[_Module]:
-    """Those of what every token passes through, and of each routed expert."""
+    """Modules of what every token passes through, and of each routed expert."""
     hidden = model.hidden
     dense = network.matrix_parameters // (network.matrices * hidden)
     for width, inner, copies in ((dense, hidden, 1), (network.expert_intermediate, network.hidden, network.experts)):
@@ -175,6 +175,6 @@ def _check_layer(layer: Layer, model: Model) -> None:
         return
     what = "latent attention" if kind is MixerKind.LATENT else "recurrent layers"
     raise InputError(
-        f"adapters of {model.name} are not planned: the shapes of its {what} are not known to their counts",
+        f"adapters of {model.name} are not planned: the shapes of the modules of its {what} are not known",
         hint="merge the adapter into its weights (PEFT's merge_and_unload) and plan the merged model",
     )

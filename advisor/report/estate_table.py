@@ -120,7 +120,7 @@ def _cells(row: WorkloadRow, estate: Estate) -> tuple[str, ...]:
     if row.status != PLANNED:
         return row.file, row.status, "–", "–", "–", "–"
     at = row.shared_machine
-    base = next((place for place, one in enumerate(estate.joined, start=1) if row.file in one.workloads), None)
+    base = next((at for at, joined in enumerate(estate.joined, start=1) if row.file in joined.workloads), None)
     fleet = row.fleet if base is None else f"with the others on base {base}"
     if at is not None:
         fleet = f"on shared machine {at + 1}, {estate.shared_machines[at].instance_type}"

@@ -58,7 +58,7 @@ def check_base(adapters: Adapters, model: Model, where: str) -> None:
 
 
 def adapter_notes(adapters: Adapters | None, prefix_cache_hit_ratio: float) -> tuple[str, ...]:
-    """What a plan with adapters rests on, for its notes."""
+    """Notes of a plan on its adapters: their slots, and caches that they do not share."""
     if adapters is None:
         return ()
     many = f"{adapters.count:,} LoRA adapters" if adapters.count > 1 else "1 LoRA adapter"

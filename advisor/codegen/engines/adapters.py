@@ -23,7 +23,7 @@ def vllm_arguments(request: Request, engine: str) -> tuple[str, ...]:
 
 
 def sglang_arguments(request: Request, engine: str) -> tuple[str, ...]:
-    """The same of SGLang, which is told the modules that its slots hold."""
+    """Slots of SGLang, with the modules that they hold; none without adapters."""
     adapters = request.demand.adapters
     if adapters is None:
         return ()
@@ -52,7 +52,7 @@ def without_adapters(request: Request, engine: str) -> None:
 
 
 def adapter_words(adapters: AdapterPlan, container: Container) -> str:
-    """How clients ask for an adapter, and where its weights have to be."""
+    """Words on how clients ask for an adapter, and where its weights have to be."""
     if not container.adapter_option:
         return ""
     if not adapters.named:

@@ -27,7 +27,7 @@ _NOT_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _AdapterFiles:
     """Files of an adapter, and its configuration."""
 
     path: Path
@@ -65,17 +65,17 @@ def adapted_model(path: Path) -> Model | None:
     Raises:
         InputError: the adapter is of a kind that engines do not serve, or its base is not known.
     """
-    found = _found(path)
-    if found is None:
+    files = _files_of(path)
+    if files is None:
         return None
-    adapter = _lora(found)
+    adapter = _lora(files)
     if not adapter.base:
-        raise found.refusal("what it changes is not known", "name the base: model, with this adapter under adapters")
+        raise files.refusal("what it changes is not known", "name the base: model, with this adapter under adapters")
     from advisor.models.catalog import catalogued_name, find_model  # noqa: PLC0415 - it reads files through this module
 
     if not catalogued_name(adapter.base):
         hint = "give the base under model, by name or as a file, and this folder under adapters: [{path: …}]"
-        raise found.refusal("that base is not known by this name", hint)
+        raise files.refusal("that base is not known by this name", hint)
     base = find_model(adapter.base)
     return with_adapters(base, Adapters(1, adapter.rank, adapter.target_modules, named=(adapter,)))
 
@@ -86,57 +86,57 @@ def read_adapter(path: Path) -> NamedAdapter:
     Raises:
         InputError: there is none, or it is of a kind that engines do not serve.
     """
-    found = _found(path)
-    if found is None:
+    files = _files_of(path)
+    if files is None:
         hint = f"give a folder that holds {_CONFIG}, as PEFT's save_pretrained writes it"
         raise InputError("there is no adapter", where=str(path), hint=hint)
-    return _lora(found)
+    return _lora(files)
 
 
-def _found(path: Path) -> _Found | None:
+def _files_of(path: Path) -> _AdapterFiles | None:
     folder = path if path.is_dir() else path.parent
     is_file = path != folder and (path.name == _CONFIG or path.name.startswith(_START))
     is_adapter = is_file or (path == folder and not (folder / _MODEL).is_file())
     if not is_adapter or not holds_adapter(folder):
         return None
     values = read_json(folder / _CONFIG, "adapter's configuration", _HINT)
-    return _Found(path, folder, values if isinstance(values, dict) else {})
+    return _AdapterFiles(path, folder, values if isinstance(values, dict) else {})
 
 
-def _lora(found: _Found) -> NamedAdapter:
+def _lora(files: _AdapterFiles) -> NamedAdapter:
     """The adapter, where engines serve its kind: vLLM and SGLang take plain LoRA on linear modules.
 
     Raises:
         InputError: with what is in the way.
     """
-    fields = found.fields
+    fields = files.fields
     if _text(fields.get("peft_type")) != _LORA:
-        raise found.refusal("engines serve LoRA alone beside its base")
+        raise files.refusal("engines serve LoRA alone beside its base")
     merge = "merge it into its base (PEFT's merge_and_unload) and plan the merged model"
     for name, words in (("use_dora", "DoRA"), ("modules_to_save", "modules that it replaces whole (modules_to_save)")):
         if fields.get(name):
-            raise found.refusal(f"engines do not serve {words}", merge)
+            raise files.refusal(f"engines do not serve {words}", merge)
     if fields.get("bias") not in (None, "none"):
-        raise found.refusal("engines do not serve adapters with biases", merge)
-    folder = found.folder.resolve()
+        raise files.refusal("engines do not serve adapters with biases", merge)
+    folder = files.folder.resolve()
     return NamedAdapter(
         id=_NOT_A_NAME.sub("-", folder.name).strip("-.") or "adapter",
-        rank=_rank(found),
+        rank=_rank(files),
         target_modules=_targets(fields.get("target_modules")),
-        parameters=_parameters(found.folder),
-        base=found.base,
+        parameters=_parameters(files.folder),
+        base=files.base,
         on_hub=False,
     )
 
 
-def _rank(found: _Found) -> int:
+def _rank(files: _AdapterFiles) -> int:
     """The largest rank of its modules."""
-    pattern = found.fields.get("rank_pattern")
-    ranks = [found.fields.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
-    known = [rank for rank in ranks if isinstance(rank, int) and 1 <= rank <= MOST_RANK]
-    if not known or len(known) < len(ranks):
-        raise found.refusal(f"its rank (r) is no whole number from 1 to {MOST_RANK:,}")
-    return max(known)
+    pattern = files.fields.get("rank_pattern")
+    ranks = [files.fields.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
+    whole = [rank for rank in ranks if isinstance(rank, int) and 1 <= rank <= MOST_RANK]
+    if len(whole) < len(ranks):
+        raise files.refusal(f"its rank (r) is no whole number from 1 to {MOST_RANK:,}")
+    return max(whole)
 
 
 def _targets(stated: object) -> tuple[str, ...]:

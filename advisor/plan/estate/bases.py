@@ -73,9 +73,9 @@ def _is_free(question: PlanRequest) -> bool:
     )
 
 
-def _is_alike(one: PlanRequest, other: PlanRequest) -> bool:
-    same_base = replace(one.model, adapters=None).name == other.model.name
-    return same_base and _compared(one.workload) == _compared(other.workload)
+def _is_alike(question: PlanRequest, other: PlanRequest) -> bool:
+    same_base = question.model.name == other.model.name
+    return same_base and _compared(question.workload) == _compared(other.workload)
 
 
 def _compared(workload: Workload) -> Workload:
@@ -119,24 +119,24 @@ def _adapters(questions: Sequence[PlanRequest]) -> Adapters | None:
     """All adapters, each with its share of the requests of all; by number where some have no names."""
     rates = [question.demand.requests_per_second.mean for question in questions]
     stated = [question.workload.adapters for question in questions]
-    known = [adapters for adapters in stated if adapters is not None]
-    if not known:
+    members = [adapters for adapters in stated if adapters is not None]
+    if not members:
         return None
-    targets = {target for adapters in known for target in adapters.target_modules}
+    targets = {target for adapters in members for target in adapters.target_modules}
     named: list[NamedAdapter] = []
-    if all(adapters.named for adapters in known):
+    if all(adapters.named for adapters in members):
         for adapters, rate in zip(stated, rates, strict=True):
             if adapters is not None:
                 pairs = zip(adapters.named, adapters.shares, strict=True)
                 named += [replace(adapter, share=share * rate / sum(rates)) for adapter, share in pairs]
         if len({adapter.served_name for adapter in named}) < len(named):
             return None
-    is_limited = any(adapters.active is not None for adapters in known)
+    is_limited = any(adapters.active is not None for adapters in members)
     return Adapters(
-        count=sum(adapters.count for adapters in known),
-        rank=max(adapters.rank for adapters in known),
+        count=sum(adapters.count for adapters in members),
+        rank=max(adapters.rank for adapters in members),
         target_modules=(ALL,) if ALL in targets else tuple(sorted(targets)),
-        active=sum(adapters.slots for adapters in known) if is_limited else None,
+        active=sum(adapters.slots for adapters in members) if is_limited else None,
         named=tuple(named),
     )
 
