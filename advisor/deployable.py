@@ -73,6 +73,8 @@ class Setup:
     """Most that one accelerator holds while weights are loaded; None: not known."""
     accelerator_gib: float | None = None
     """Memory of one accelerator, or of the share or slice that a rank has of it; None: not known."""
+    adapters_host_gib: float = 0.0
+    """LoRA adapters in host memory; 0 for none."""
 
 
 def without_code(provider: str, catalog: Catalog) -> str:
@@ -261,9 +263,15 @@ def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
     if machine is None or machine.memory_gib is None or base is None:
         return None
     ratio = facts.number(setup.engine, "host_checkpoint_ratio") or 0.0
-    needed = base + ratio * setup.checkpoint_gib
+    needed = base + ratio * setup.checkpoint_gib + setup.adapters_host_gib
     if needed <= machine.memory_gib:
         return None
+    if not ratio:
+        reason = (
+            f"the engine takes {base:g} GiB of host memory and adapters {setup.adapters_host_gib:.1f} GiB, the machine "
+            f"has {machine.memory_gib:g} GiB"
+        )
+        return Shortfall("host_memory", "GiB", needed, machine.memory_gib, reason)
     reason = (
         f"loading and compiling take {needed:.1f} GiB of host memory ({base:g} GiB and {ratio:g} × the checkpoint of "
         f"{setup.checkpoint_gib:.1f} GiB), the machine has {machine.memory_gib:g} GiB"
@@ -286,6 +294,9 @@ def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | No
 
 def _managed(setup: Setup, region: str, catalog: Catalog) -> Shortfall | None:
     """Why SageMaker cannot run it as an endpoint."""
+    if setup.adapters_host_gib:
+        reason = "no code is generated that gives LoRA adapters to an endpoint of SageMaker"
+        return Shortfall(NOT_GENERATED, PURCHASE, MANAGED, _allowed(setup, catalog), reason)
     if region in catalog.deployment.words(SAGEMAKER, "regions_without_images"):
         reason = f"no registry of SageMaker's images is known in {region}"
         return Shortfall("no_image", "registries", 1, 0, reason)

@@ -3,10 +3,11 @@
 ::
 
     workload files ─▶ plans, in parallel ─▶ contested quotas and owned instances divided ─▶ those planned again
-                                                     ─▶ shared machines ─▶ shared commitments ─▶ estate
+                                ─▶ adapters on one base joined ─▶ shared machines ─▶ shared commitments ─▶ estate
 """
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,17 +19,18 @@ from advisor.errors import AdvisorError, InputError
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import BEST, BRIEF, Answer, answer
-from advisor.plan.document import plan_to_json
+from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
+from advisor.plan.estate.bases import JoinedBase, bases_of
 from advisor.plan.estate.commitments import hourly_uses
 from advisor.plan.estate.contention import Contention, contest_of
 from advisor.plan.estate.divide import Shares, divide
-from advisor.plan.estate.resources import allotment, limits_of, uses_of
+from advisor.plan.estate.resources import ENOUGH, Uses, allotment, limits_of, totals, uses_of
 from advisor.plan.estate.slots import Seating, SlotSearch, seating
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
 from advisor.plan.fleet.chosen import FleetCost
-from advisor.plan.request import PlanRequest
+from advisor.plan.request import PlanRequest, read_question
 from advisor.requirements import check_names
 from advisor.spread import Run, Spread
 from advisor.workload.document import INCOMPLETE, read_workload
@@ -38,6 +40,8 @@ from advisor.workload.values import Workload
 Watch = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and of how many."""
 _SUFFIXES = (".yaml", ".yml")
+_ADAPTERS = '"adapters": {'
+"""In the text of a plan with LoRA adapters."""
 MOST_IN_FULL = 20
 """Workload files of a directory up to which those that replace something are planned in full."""
 
@@ -107,7 +111,61 @@ def plan_estate(
         ]
         parts |= _plan(again, run, watch, "workloads that share")
     estate = assemble(list(parts.values()), shares, terms, load_catalog())
-    return Planned(estate, {file: part.plan_text for file, part in parts.items()})
+    plans = {file: part.plan_text for file, part in parts.items()}
+    joined = list(_joined(parts, shares, terms, calibration))
+    together = assemble(_with_bases(parts, joined), shares, terms, load_catalog()) if joined else estate
+    together = _with_savings(together, [deployment.base for deployment in joined])
+    if together.totals.total_usd_per_month < estate.totals.total_usd_per_month:
+        return Planned(together, plans | {deployment.base.plan: deployment.plan_text for deployment in joined})
+    return Planned(estate, plans)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Joined:
+    """Workloads on one base as one deployment, with its plan as JSON text and what it takes of what is shared."""
+
+    base: JoinedBase
+    plan_text: str
+    uses: Uses
+
+
+def _joined(parts: Mapping[str, Part], shares: Shares, terms: Terms, calibration: Path | None) -> Iterator[_Joined]:
+    """Workloads on one base that cost less as one deployment, and take no more of what is shared."""
+    if not any(_ADAPTERS in part.plan_text for part in parts.values()):
+        return
+    free = [part for part in parts.values() if part.row.status == PLANNED and part.row.file not in shares.together]
+    questions = [(part.row.file, read_question(plan_from_json(part.plan_text).question)) for part in free]
+    for at, (files, question) in enumerate(bases_of(questions), start=1):
+        plan = answer(question, load_catalog(), _model(calibration), BRIEF).plan
+        row, members = workload_row(f"base-{at}.yaml", plan), [parts[file] for file in files]
+        apart = round(math.fsum(part.row.usd_per_month or 0.0 for part in members), 2)
+        uses = uses_of(plan.fleet, terms) if plan.fleet else {}
+        taken = totals({part.row.file: part.uses for part in members})
+        is_within = all(used <= taken.get(resource, 0.0) + ENOUGH for resource, used in uses.items())
+        if row.status == PLANNED and row.usd_per_month is not None and row.usd_per_month < apart and is_within:
+            count = question.workload.adapters.count if question.workload.adapters else 0
+            base = JoinedBase(question.model.name, files, count, row.fleet, row.file, row.usd_per_month, apart)
+            yield _Joined(base, plan_to_json(plan), uses)
+
+
+def _with_bases(parts: Mapping[str, Part], joined: Sequence[_Joined]) -> list[Part]:
+    """The parts, of which those on one base have no seat and no commitment of their own; the first takes for all."""
+    changed = dict(parts)
+    for deployment in joined:
+        for file in deployment.base.workloads:
+            uses = deployment.uses if file == deployment.base.workloads[0] else {}
+            changed[file] = replace(parts[file], seating=None, hourly=(), uses=uses)
+    return list(changed.values())
+
+
+def _with_savings(estate: Estate, joined: Sequence[JoinedBase]) -> Estate:
+    """The estate less what workloads on one base save together."""
+    if not joined:
+        return estate
+    saved = round(math.fsum(base.saved_usd_per_month for base in joined), 2)
+    total = round(estate.totals.total_usd_per_month - saved, 2)
+    sums = replace(estate.totals, bases_saved_usd_per_month=saved, total_usd_per_month=total)
+    return replace(estate, totals=sums, joined=tuple(joined))
 
 
 def workload_files(directory: Path) -> list[Path]:

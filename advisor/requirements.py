@@ -15,10 +15,12 @@ from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Pictures, Unit
 from advisor.errors import InputError
+from advisor.models.adapters import with_adapters
 from advisor.models.model import Checkpoint, Model, TextAnswer
 from advisor.models.pictures import VisionTower
 from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP
+from advisor.workload.adapter_fields import adapter_notes, check_base
 from advisor.workload.holds import check_engine_kind, check_holds, check_known, unsold_holds
 from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
@@ -79,7 +81,8 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     _check_run_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
     _check_left_out(workload, demand, context_tokens)
-    model = _as_loaded(model, demand.unit)
+    model = _adapted(_as_loaded(model, demand.unit), workload)
+    workload = workload if model.adapters is None else replace(workload, adapters=model.adapters)
     regions = tuple(
         f"{provider} has none of the regions given, so it is left out"
         for provider in workload.providers
@@ -91,6 +94,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         *_left_out_note(context_tokens, demand),
         *_masked_note(model),
         *_tower_note(model, demand),
+        *adapter_notes(model.adapters, workload.prefix_cache_hit_ratio or demand.tokens.prefix_cache_hit_ratio),
         *scope_notes(workload, catalog),
         *regions,
         *unsold_holds(workload, catalog),
@@ -118,6 +122,25 @@ def _as_loaded(model: Model, unit: Unit) -> Model:
     """The model as planned engines load it: no GGUF where it answers token by token, but another checkpoint."""
     is_other = not unit.is_one_pass and model.file is not None and model.file.is_gguf
     return replace(model, checkpoint=Checkpoint(model.checkpoint.precision)) if is_other else model
+
+
+def _adapted(model: Model, workload: Workload) -> Model:
+    """The model with the adapters that the workload names, or those that its file brought."""
+    adapters = workload.adapters or model.adapters
+    if adapters is None:
+        return model
+    where = workload.where("adapters" if workload.adapters else "model")
+    if model.adapters is not None and adapters != model.adapters:
+        raise InputError(
+            "model is an adapter itself, and adapters names others",
+            where=where,
+            hint=f"write model: {model.name}, and the folder of the adapter under adapters: [{{path: …}}, …]",
+        )
+    check_base(adapters, model, where)
+    try:
+        return with_adapters(model, adapters)
+    except InputError as error:
+        raise InputError(error.message, where=where, hint=error.hint) from error
 
 
 def _check_precisions(workload: Workload, demand: Demand) -> None:

@@ -100,6 +100,11 @@ class Field:
             self.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {self.name}")
         return fields
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it is written as a list."""
+        return isinstance(self.node, yaml.SequenceNode)
+
     def items(self) -> Iterator["Field"]:
         """The items of a list; a single value stands for a list of one."""
         if isinstance(self.node, yaml.MappingNode):

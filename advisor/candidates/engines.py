@@ -9,6 +9,8 @@ from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
 from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
+from advisor.models.adapter_engines import adapter_engine
+from advisor.models.adapter_values import Adapters
 from advisor.models.model import Model
 from advisor.requirements import Requirements
 from advisor.workload.kinds import UNITS
@@ -48,12 +50,39 @@ def _engine(
     allowed = [row for row in serving if allows_engine(workload, row.engine)]
     if not allowed:
         return reject(instance_type, _engine_excluded(workload, engine_names(serving)), precision)
-    for row in allowed:
+    adapted, refused = _with_adapters(allowed, accelerator, requirements)
+    if not adapted and refused is not None:
+        return reject(instance_type, refused, precision)
+    for row in adapted:
         status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
         if status in (None, "supported", "validated"):
             return row
-    reason = f"{allowed[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
+    reason = f"{adapted[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
     return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
+
+
+def _with_adapters(
+    rows: Sequence[EngineSupport], accelerator: Accelerator, requirements: Requirements
+) -> tuple[Sequence[EngineSupport], Shortfall | None]:  # fmt: skip
+    """The engines that serve the adapters of the model, and why the first of the others does not."""
+    adapters = requirements.model.adapters
+    if adapters is None:
+        return rows, None
+    shortfalls = {row.engine: _adapter_shortfall(row, accelerator, adapters) for row in rows}
+    refused = next((shortfall for shortfall in shortfalls.values() if shortfall is not None), None)
+    return [row for row in rows if shortfalls[row.engine] is None], refused
+
+
+def _adapter_shortfall(row: EngineSupport, accelerator: Accelerator, adapters: Adapters) -> Shortfall | None:
+    """Why an engine serves no adapters of this rank; None where it does."""
+    engine = adapter_engine(row.engine)
+    if not engine.is_supported:
+        reason = f"{row.engine} on {accelerator.name}: {engine.reason}"
+        return Shortfall("adapters_unsupported", "support", "LoRA adapters", "no", reason)
+    if engine.most_rank is not None and adapters.rank > engine.most_rank:
+        reason = f"{row.engine} takes adapters up to rank {engine.most_rank}, and these have rank {adapters.rank}"
+        return Shortfall("adapters_unsupported", "rank", adapters.rank, engine.most_rank, reason)
+    return None
 
 
 def server_on(

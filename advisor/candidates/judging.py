@@ -190,7 +190,9 @@ def _judge_one(
     )
     is_contiguous = catalog.deployment.is_contiguous(engine.engine)
     if not memory.fits:
-        found = _memory_shortfall(memory, requirements.context_tokens, is_contiguous=is_contiguous)
+        found = _adapter_shortfall(memory, requirements) or _memory_shortfall(
+            memory, requirements.context_tokens, is_contiguous=is_contiguous
+        )
         return reject(instance_type, found, engine.precision, tensor_parallel, partition=seat.partition)
     return Candidate(
         instance_type=instance_type,
@@ -204,12 +206,19 @@ def _judge_one(
         replicas_per_instance=seat.per_instance // tensor_parallel,
         memory=memory,
         partition=seat.partition,
-        max_sequences=memory.max_concurrency if is_contiguous else None,
+        max_sequences=_most_sequences(memory, requirements.model, is_contiguous=is_contiguous),
         batcher=server_on(
             (seat.accelerator, instance_type), requirements.model, engine.precision, catalog, engine.engine
         ),
         stands_for=engine.stands_for,
     )
+
+
+def _most_sequences(memory: MemoryFit, model: Model, *, is_contiguous: bool) -> int | None:
+    """Requests at a time that have ranges of their own, or slots for their adapters; None: as the cache holds."""
+    slotted = None if model.adapters is None else model.adapters.most_sequences
+    limits = [limit for limit in (memory.max_concurrency if is_contiguous else None, slotted) if limit is not None]
+    return min(limits, default=None)
 
 
 def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog) -> bool:
@@ -220,6 +229,19 @@ def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog
     if weights is not None:
         return weights.made_while_loading
     return catalog.is_made_while_loading(engine.precision, engine.engine)
+
+
+def _adapter_shortfall(memory: MemoryFit, requirements: Requirements) -> Shortfall | None:
+    """Adapters whose slots leave no room for the KV cache of a request; None where it would not fit without them."""
+    adapters = requirements.model.adapters
+    left = memory.usable_gib - memory.needed_gib + memory.adapters_gib
+    if adapters is None or left < 0 or memory.needed_gib <= memory.usable_gib:
+        return None
+    reason = (
+        f"slots for {adapters.slots:,} adapters take {memory.adapters_gib:.1f} GiB, {left:.1f} GiB are left beside "
+        f"weights and the KV cache of {requirements.context_tokens:,} tokens; fewer adapters.active take less"
+    )
+    return Shortfall("adapters_memory", "GiB", memory.adapters_gib, left, reason)
 
 
 def _memory_shortfall(memory: MemoryFit, context_tokens: int, *, is_contiguous: bool) -> Shortfall:

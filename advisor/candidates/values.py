@@ -32,7 +32,8 @@ class Candidate:
     partition: str = ""
     """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
     max_sequences: int | None = None
-    """Requests that an engine without paging has room for, each of the longest length; None: as the cache holds."""
+    """Requests that an engine without paging has room for, each of the longest length, or that have slots for their
+    adapters; None: as the cache holds."""
     batcher: OnePassEngine | None = None
     """Server that batches requests to a model that answers in one pass; None: it answers token by token."""
     stands_for: tuple[str, ...] = ()
@@ -67,6 +68,7 @@ class Candidate:
             checkpoint_gib=self.memory.checkpoint_gib,
             loading_gib=self.memory.loading_gib,
             accelerator_gib=self.accelerator.memory_gib,
+            adapters_host_gib=self.memory.adapters_host_gib * self.replicas_per_instance,
         )
 
 

@@ -47,7 +47,7 @@ def recommend_estate(
     _tell_age(estate, max_price_age)
     if output is not None and not document:
         _write(estate, planned.plans, output)
-        tell(f"wrote {estate.totals.workloads - estate.totals.failed} plans and {output / ESTATE_FILE}")
+        tell(f"wrote {sum(map(bool, planned.plans.values()))} plans and {output / ESTATE_FILE}")
         click.echo(_shown(estate, output_format, report_width(None, wide=wide)), nl=False)
     elif output_format == "json":
         deliver(estate_to_json(estate, planned.plans), output)

@@ -19,7 +19,15 @@ from advisor.cli.output import (
     output_option,
 )
 from advisor.errors import InputError
-from advisor.questions.fit import INPUT_COLUMNS, RESULT_COLUMNS, answer, answer_row, fit_case, no_answer
+from advisor.questions.fit import (
+    ADAPTERS_COLUMN,
+    INPUT_COLUMNS,
+    RESULT_COLUMNS,
+    answer,
+    answer_row,
+    fit_case,
+    no_answer,
+)
 from advisor.reading import read_text
 from advisor.report.fitted_table import wrap
 
@@ -40,6 +48,8 @@ _LARGE = 1e6
 @click.option("--engine-version", help="Its version.  [default: that of plans]")
 @click.option("--context", "context_tokens", help="Prompt and answer of a request, in tokens.  [default: the model's]")
 @click.option("--concurrency", help="Requests that must fit at the same time.  [default: 1]")
+@click.option("--adapters", help="LoRA adapters on the accelerators at a time.  [default: none]")
+@click.option("--adapter-rank", help="The largest rank of them.")
 @click.option("--memory-utilization", help="Share of the memory that the engine may use.  [default: 0.9]")
 @click.option(
     "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of cases: {', '.join(INPUT_COLUMNS)}."
@@ -93,8 +103,10 @@ def _batch(path: Path, output_format: str) -> str:
     """
     header, rows = _read_cases(path)
     kept = [name for name in header if name not in RESULT_COLUMNS]
-    none = dict.fromkeys([*kept, *RESULT_COLUMNS])
-    answers = [{**none, **{name: row.get(name, "") for name in kept}, **_answered(row)} for row in rows]
+    more = (ADAPTERS_COLUMN,) if "adapters" in header else ()
+    none = dict.fromkeys([*kept, *RESULT_COLUMNS, *more])
+    rows_answered = ({**none, **{name: row.get(name, "") for name in kept}, **_answered(row)} for row in rows)
+    answers = [{name: row[name] for name in none} for row in rows_answered]
     return answers_text(answers, output_format, [*none])
 
 

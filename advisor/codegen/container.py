@@ -7,6 +7,7 @@ from enum import StrEnum
 from advisor.codegen.wanted import Engine
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
+from advisor.reading import OMITTED_AT_DEFAULT
 
 
 class Runtime(StrEnum):
@@ -68,6 +69,20 @@ class Checkpoint:
     """The engine quantises it to the planned precision."""
     file_names: tuple[str, ...] = ()
     """Names that a model which was planned from a file may have in its folder, by its format; empty: of the hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedAdapter:
+    """A LoRA adapter that requests name in place of the model."""
+
+    id: str
+    """Name on the hub, and of its folder beside the weights elsewhere."""
+    on_hub: bool
+
+    @property
+    def name(self) -> str:
+        """Name that requests give."""
+        return self.id.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +162,13 @@ class Container:
     """The same of the engine's counter of finished requests."""
     http_requests_per_request: float = 1.0
     """HTTP requests of one request of the workload, as load balancers count them."""
+    adapters: tuple[ServedAdapter, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """LoRA adapters that it starts with."""
+    adapter_option: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Before all of them, each as a word NAME=ID: a folder of that name below the working folder, else on the hub."""
+
+    @property
+    def adapter_arguments(self) -> tuple[str, ...]:
+        """Arguments that name the adapters; none without any."""
+        words = [f"{adapter.name}={adapter.id}" for adapter in self.adapters]
+        return (self.adapter_option, *words) if words else ()

@@ -291,7 +291,10 @@ def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
         model_map=model_map_name(backend),
         device=DEVICES[backend.runtime],
         metrics=METRICS.get(container.engine),
-        arguments=tuple(argument for argument in container.arguments if argument not in container.sharing_arguments),
+        arguments=(
+            *(argument for argument in container.arguments if argument not in container.sharing_arguments),
+            *container.adapter_arguments,
+        ),
         pods=tuple(_pods(stack, group, manner) for group in stack.groups if group.backend == backend.key),
     )
 

@@ -5,7 +5,7 @@ Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in No
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor.codegen.container import Runtime
 from advisor.codegen.engines.metrics import STREAMING
@@ -132,15 +132,18 @@ def weights_files(stack: Stack, bucket: Bucket | None, known: Mapping[str, objec
 
 
 def streaming_engines(stack: Stack) -> tuple[str, ...]:
-    """Engines of the stack that stream weights from a bucket; empty where one runs on what is not streamed to."""
+    """Engines of the stack that stream weights from a bucket; empty where one runs on what is not streamed to.
+
+    Adapters are not streamed: engines read them from a folder.
+    """
     able = [backend for backend in stack.backends if backend.container.engine in STREAMING]
-    if any(backend.runtime not in _STREAMED_TO for backend in able):
+    if stack.adapters or any(backend.runtime not in _STREAMED_TO for backend in able):
         return ()
     return tuple(sorted({backend.container.engine.value for backend in able}))
 
 
 def copies_of(stack: Stack) -> tuple[Copy, ...]:
-    """One for each checkpoint of the stack; what an image of the user's own loads is the user's to copy."""
+    """One for each checkpoint and adapter of the stack; what an image of the user's own loads is the user's to copy."""
     copies: dict[str, Copy] = {}
     for group in stack.groups:
         container = stack.backend_of(group).container
@@ -158,4 +161,8 @@ def copies_of(stack: Stack) -> tuple[Copy, ...]:
                 group.checkpoint_gib,
             )
             copies.setdefault(what, copy)
+            for adapter in container.adapters:
+                if adapter.on_hub:
+                    own = replace(copy, name=slug(f"copy {adapter.id}", _LONGEST_NAME, "copy"), model_id=adapter.id)
+                    copies.setdefault(adapter.id, replace(own, needed=""))
     return tuple(copies[what] for what in sorted(copies))

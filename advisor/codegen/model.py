@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Api, Container, Platform, Quota, Runtime
+from advisor.codegen.container import Api, Container, Platform, Quota, Runtime, ServedAdapter
 from advisor.codegen.wanted import Form, Stage
 from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
@@ -335,6 +335,11 @@ class Stack:
     def api(self) -> Api:
         """Requests that the backends answer."""
         return self.backends[0].container.api
+
+    @property
+    def adapters(self) -> tuple[ServedAdapter, ...]:
+        """LoRA adapters that its backends start with."""
+        return tuple(dict.fromkeys(adapter for backend in self.backends for adapter in backend.container.adapters))
 
     @property
     def rests(self) -> bool:

@@ -18,6 +18,7 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&!$])")
 _LARGEST_BMP = 0xFFFF
 _SLUG_SEPARATORS = re.compile(r"[^a-z0-9]+")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _IMAGE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?(?:/[A-Za-z0-9._-]+)*(?::[A-Za-z0-9._-]+)?(?:@sha256:[0-9a-f]{64})?", re.ASCII
 )
@@ -148,6 +149,17 @@ def name(text: str) -> Quoted:
     """
     if _NAME.fullmatch(text) is None:
         raise ValueError(f"{text!r} is no plain name")
+    return Quoted(text)
+
+
+def hub_name(text: str) -> Quoted:
+    """*text* itself, when it is a name as the hub gives them, with or without an organisation.
+
+    Raises:
+        ValueError: it holds anything else.
+    """
+    if _HUB_NAME.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no name of the hub")
     return Quoted(text)
 
 

@@ -11,6 +11,7 @@ from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, vis
 from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.deployability import checkpoint_gib
 from advisor.codegen.engines import demanded
+from advisor.codegen.engines.adapters import adapter_words
 from advisor.codegen.engines.metrics import METRICS, published, without_times
 from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
 from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
@@ -141,6 +142,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     promised = slo_alarms(promise)
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
     of_containers += _file_cautions(plan)
+    if asked.adapters is not None:
+        of_containers += [adapter_words(asked.adapters, container) for container in containers]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
         provider=choice.members[0].serves.provider,

@@ -31,6 +31,7 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "hcl_string": quoting.hcl_string,
     "hcl_value": quoting.hcl_value,
     "hcl_variables": hcl_variables,
+    "hub_name": quoting.hub_name,
     "image_reference": quoting.image_reference,
     "ip_network": quoting.ip_network,
     "json_list": quoting.json_list,

@@ -1,5 +1,7 @@
 """Feed-forward network of each layer, from a configuration: dense, or routed experts."""
 
+from dataclasses import replace
+
 from advisor.models.config_fields import ConfigFields
 from advisor.models.layers import FeedForward, dense
 from advisor.models.mixers import borrows_cache
@@ -16,7 +18,8 @@ def feed_forward_of(fields: ConfigFields, traits: DecoderTraits, index: int) -> 
     if has_experts(fields, index):
         return _experts(fields, traits, hidden)
     bias = fields.flag("mlp_bias", default=traits.mlp_bias)
-    return dense(hidden, _dense_intermediate(fields, traits, hidden, index), traits.matrices, bias=bias)
+    network = dense(hidden, _dense_intermediate(fields, traits, hidden, index), traits.matrices, bias=bias)
+    return replace(network, matrices=traits.matrices)
 
 
 def has_experts(fields: ConfigFields, index: int) -> bool:
@@ -79,6 +82,7 @@ def _experts(fields: ConfigFields, traits: DecoderTraits, hidden: int) -> FeedFo
         expert_other_parameters=((traits.matrices - 1) * width + inner) * traits.expert_bias,
         expert_intermediate=width,
         hidden=inner,
+        matrices=traits.matrices,
     )
 
 

@@ -5,8 +5,13 @@ feed-forward network, either of which may be absent. Parameters are split into t
 shrinks) and all others (norms, biases, convolutions, decay rates: always 16 bit or more).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from advisor.reading import OMITTED_AT_DEFAULT
+
+GATED_MATRICES = 3
+"""Matrices of a gated feed-forward network: gate, up and down."""
 
 
 class MixerKind(StrEnum):
@@ -70,6 +75,8 @@ class FeedForward:
     expert_other_parameters: int = 0
     expert_intermediate: int = 0
     hidden: int = 0
+    matrices: int = field(default=GATED_MATRICES, metadata=OMITTED_AT_DEFAULT)
+    """Of a decoder's network, and of an expert: gate, up and down, or two without a gate."""
 
     @property
     def expert_parameters(self) -> int:

@@ -1,14 +1,16 @@
 """Whether a model fits, and how many requests at a time.
 
-``needed = weights + workspace + runtime + KV cache of the requests`` must stay within
+``needed = weights + adapters + workspace + runtime + KV cache of the requests`` must stay within
 ``memory_utilization × memory``, summed over the accelerators of one replica. What is left of that share beside weights,
-workspace and runtime is the KV cache.
+slots for LoRA adapters, workspace and runtime is the KV cache.
 """
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from advisor.errors import InputError
+from advisor.models.adapter_engines import adapter_engine
+from advisor.models.adapters import rank_bytes, stored_bytes
 from advisor.models.engine_memory import (
     EngineMemory,
     StepSize,
@@ -83,6 +85,10 @@ class MemoryFit:
     usable_gib: float
     reason: str
     """Why it does not fit, with the numbers; empty when it does."""
+    adapters_gib: float = 0.0
+    """Slots for LoRA adapters on all accelerators."""
+    adapters_host_gib: float = 0.0
+    """All adapters in host memory, once for each accelerator's process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +111,12 @@ class _Budget:
     weights_gib: float
     workspace_gib: float
     runtime_gib: float
+    adapters_gib: float
 
     @property
     def cache_gib(self) -> float:
         """GiB left for the KV cache; negative when the rest does not fit."""
-        return self.usable_gib - self.weights_gib - self.workspace_gib - self.runtime_gib
+        return self.usable_gib - self.weights_gib - self.workspace_gib - self.runtime_gib - self.adapters_gib
 
     def with_overhead(self, share: float) -> "_Budget":
         """The same with more or less workspace and runtime."""
@@ -175,13 +182,15 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
         needed_gib=needed * ranks,
         usable_gib=budget.usable_gib * ranks,
         reason=_reason(model, budget, cache, context, ranks),
+        adapters_gib=budget.adapters_gib * ranks,
+        adapters_host_gib=stored_bytes(model) / BYTES_PER_GIB * ranks,
     )
 
 
 def _checkpoint_bytes(model: Model, request: FitRequest) -> float:
     published = model.checkpoint.precision
     is_published = request.made_while_loading or (is_wide(request.precision) and is_wide(published))
-    return weight_bytes(model, published if is_published else request.precision)
+    return weight_bytes(model, published if is_published else request.precision) + stored_bytes(model)
 
 
 def _loading_gib(model: Model, request: FitRequest, split: Split, engine: EngineMemory) -> float:
@@ -225,6 +234,8 @@ def _replica(model: Model, request: FitRequest, engine: EngineMemory) -> _Replic
         weights_gib=rank_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
         workspace_gib=workspace_gib(engine, step_memory(model, step, split.tensor_parallel, request.precision)),
         runtime_gib=runtime_gib(engine, step, split.tensor_parallel),
+        adapters_gib=rank_bytes(model, adapter_engine(request.engine), split.tensor_parallel, split.pipeline_parallel)
+        / BYTES_PER_GIB,
     )
     kv_bytes = kv_bytes_per_element(request.kv_precision, request.precision, model.checkpoint.kv_precision)
     return _Replica(model, request, engine, step, context, budget, kv_bytes)
@@ -271,11 +282,12 @@ def _reason(model: Model, budget: _Budget, cache: _Cache, context: int, ranks: i
         return f"a context of {context:,} tokens is asked for, the model takes {model.max_context_tokens:,}"
     if cache.needed_gib <= budget.cache_gib:
         return ""
-    parts = (budget.weights_gib, cache.needed_gib, budget.workspace_gib, budget.runtime_gib)
-    weights, cached, workspace, runtime = (round(part * ranks, 1) for part in parts)
+    parts = (budget.weights_gib, cache.needed_gib, budget.workspace_gib, budget.runtime_gib, budget.adapters_gib)
+    weights, cached, workspace, runtime, adapters = (round(part * ranks, 1) for part in parts)
     total = sum(parts) * ranks
+    slots = f" + adapters {adapters}" if model.adapters is not None else ""
     return (
-        f"weights {weights} + KV {cached} + workspace {workspace} + runtime {runtime} = {total:.1f} GiB needed, "
+        f"weights {weights}{slots} + KV {cached} + workspace {workspace} + runtime {runtime} = {total:.1f} GiB needed, "
         f"{budget.usable_gib * ranks:.1f} GiB usable"
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
+from advisor.models.adapter_values import Adapters
 from advisor.models.layers import Layer, MixerKind
 from advisor.models.pictures import VisionTower
 from advisor.reading import OMITTED_AT_DEFAULT
@@ -154,6 +155,8 @@ class Model:
     """File that it was read from; None: the catalog's."""
     vision: VisionTower | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Encoder of pictures; None: it sees none, or what a picture takes there is not known."""
+    adapters: Adapters | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """LoRA adapters that are served on it; None: none."""
 
     @cached_property
     def n_layers(self) -> int:

@@ -13,7 +13,7 @@ from advisor.performance.measured_coverage import cell_of
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Replicas
 from advisor.performance.speculation import DraftModel
 from advisor.performance.traits import sizes_of, traits_of
-from advisor.performance.values import Deployment
+from advisor.performance.values import AdapterLoad, Deployment
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
 
 PCIE_BYTES_PER_SECOND = 32 * BYTES_PER_GB
@@ -174,7 +174,16 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
         max(deployment.kv_cache_bytes, 1.0),
         limit,
         *_serving_numbers(deployment),
+        *_adapter_numbers(deployment.adapters),
     )
+
+
+def _adapter_numbers(load: AdapterLoad | None) -> tuple[float, ...]:
+    """Adapters, bytes of one on an accelerator, ratio of a step, and seconds of copying: miss ratio × bytes ÷ PCIe."""
+    if load is None:
+        return 0.0, 0.0, 1.0, 0.0
+    copy_s = load.miss_ratio * load.bytes_per_accelerator / SLOW_PCIE_BYTES_PER_SECOND
+    return float(load.count), load.bytes_per_accelerator, load.step_ratio, copy_s
 
 
 def widening(deployment: Deployment) -> float:

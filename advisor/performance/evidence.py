@@ -31,17 +31,19 @@ class PredictionEvidence:
             [CLASSES.index(reach.familiar(deployment)) for deployment in deployments], dtype=np.intp
         )
 
+        self._adapted = np.array([deployment.adapters is not None for deployment in deployments], dtype=np.bool_)
+
     def evidence(self, scenario: Scenario, place: npt.NDArray[np.intp], load: Load) -> Codes:
         """Code of each question, about the deployment at ``place``.
 
-        Measured where the same set-up was, under a load within reach. Cached prompts were never measured.
+        Measured where the same set-up was, under a load within reach. Neither cached prompts nor adapters ever were.
         """
         low, high = self._ranges(scenario)
         users = np.where(np.isnan(load.concurrency), 1.0, load.concurrency)
         asked = np.stack([users, load.input_tokens, load.output_tokens], axis=1)
         within = np.all((asked >= low[place]) & (asked <= high[place]), axis=1)
         codes = np.where(within, CLASSES.index(Evidence.MEASURED), self._familiar[place])
-        return np.where(np.asarray(load.prefix_cache_hit_ratio) > 0, ROOFLINE, codes)
+        return np.where((np.asarray(load.prefix_cache_hit_ratio) > 0) | self._adapted[place], ROOFLINE, codes)
 
     def spread(self, scenario: Scenario, quantity: Quantity, evidence: Codes) -> tuple[Floats, Floats]:
         """Factors to the ends of the 80 % interval of each question."""

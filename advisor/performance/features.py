@@ -50,6 +50,14 @@ def without_pictures(r: Replicas) -> Replicas:
     return replace(r, picture_flop=np.zeros_like(r.picture_flop), picture_pixels=np.zeros_like(r.picture_pixels))
 
 
+def without_adapters(r: Replicas) -> Replicas:
+    """The same replicas without LoRA adapters: nothing was learned with any."""
+    if not r.adapters.any():
+        return r
+    none, one = np.zeros_like(r.adapters), np.ones_like(r.adapters)
+    return replace(r, adapters=none, adapter_bytes=none, adapter_step_ratio=one, adapter_copy_s=none)
+
+
 def features_of(target: str, packed: Packed, load: Load) -> npt.NDArray[np.float32]:
     """Features that one target is learned from, (n, features): the first token of a lone user ignores its answer."""
     if target != FIRST:
@@ -60,7 +68,7 @@ def features_of(target: str, packed: Packed, load: Load) -> npt.NDArray[np.float
 
 def features(packed: Packed, load: Load) -> npt.NDArray[np.float32]:
     """Features of each entry, shape (n, features); the load's concurrency is not looked at."""
-    r, c = without_pictures(without_bandwidth(packed.replicas)), packed.constants
+    r, c = without_pictures(without_adapters(without_bandwidth(packed.replicas))), packed.constants
     context = load.input_tokens + load.output_tokens / 2
     few, many = (decode_parts(r, c, np.full_like(context, batch), context) for batch in (FEW, MANY))
     prefill = prefill_parts(r, c, load.input_tokens, load.cached_tokens)

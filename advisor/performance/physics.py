@@ -87,6 +87,14 @@ class Replicas:
     """FLOPs of encoding the pictures of a request."""
     picture_pixels: Floats
     """Pixels of the pictures of a request, which the host decodes and scales."""
+    adapters: Floats
+    """LoRA adapters that requests are for, all alike; 0 for none."""
+    adapter_bytes: Floats
+    """Bytes of one of them that each accelerator reads, in 16 bit."""
+    adapter_step_ratio: Floats
+    """Time of a step with adapters over that without, beside their bytes and FLOPs; 1 for none."""
+    adapter_copy_s: Floats
+    """Expected seconds until a request's adapter is copied from host memory to the accelerators."""
 
     def column(self) -> "Replicas":
         """The same replicas as a column, to broadcast against a row of lengths."""
@@ -135,6 +143,11 @@ def distinct_experts(experts: Floats, per_token: Floats, tokens: FloatLike) -> F
     return np.where(experts > 0, count * -np.expm1(tokens * miss), 0.0)
 
 
+def distinct_adapters(r: Replicas, sequences: FloatLike) -> Floats:
+    """Expected different adapters of so many sequences, all adapters asked for alike: no other shares make it more."""
+    return distinct_experts(r.adapters, np.ones_like(r.adapters), sequences)
+
+
 def attended_tokens(r: Replicas, context: FloatLike) -> Floats:
     """Tokens that one query attends to, averaged over layers: windowed layers see at most their window."""
     windowed = np.where(r.window_tokens > 0, np.minimum(context, r.window_tokens), context)
@@ -151,20 +164,27 @@ def least_token_seconds(r: Replicas) -> Floats:
     return _weight_seconds(r, 1.0) / tokens_per_step(r)
 
 
-def _weight_seconds(r: Replicas, tokens: FloatLike) -> Floats:
-    """Ideal seconds to read the weights that ``tokens`` tokens use: dense parts, experts hit, output head."""
+def _weight_seconds(r: Replicas, tokens: FloatLike, sequences: FloatLike = 1.0) -> Floats:
+    """Ideal seconds to read the weights that ``tokens`` tokens use: dense parts, experts hit, output head, adapters."""
     expert_total = r.moe_layers * r.experts * r.expert_params
     body = r.params_total - r.head_params * r.head_copies
     dense = np.maximum(body - expert_total, MIN_DENSE_SHARE * r.params_total)
     hit = r.moe_layers * distinct_experts(r.experts, r.experts_per_token, tokens) * r.expert_params
     body_bytes = r.weight_bytes_per_param * (dense / r.attention_shards + hit / r.shards)
-    return (body_bytes + HEAD_BYTES_PER_PARAM * r.head_params / r.shards) / r.bandwidth
+    read = body_bytes + HEAD_BYTES_PER_PARAM * r.head_params / r.shards
+    if r.adapters.any():
+        read = read + distinct_adapters(r, sequences) * r.adapter_bytes
+    return read / r.bandwidth
 
 
 def _flop_seconds(r: Replicas, tokens: FloatLike) -> Floats:
-    """Ideal seconds of the matrix products: 2 FLOP per active parameter and token (Kaplan et al. 2020, table 1)."""
+    """Ideal seconds of the matrix products: 2 FLOP per active parameter and token (Kaplan et al. 2020, table 1).
+
+    An adapter's parameters take 2 bytes each, so that its bytes are its FLOP for each token too, in 16 bit.
+    """
     active = np.maximum(r.params_active - r.head_params, 0.0)
-    return 2 * active * tokens / (r.shards * r.flops)
+    seconds = 2 * active * tokens / (r.shards * r.flops)
+    return seconds + r.adapter_bytes * tokens / r.attention_flops if r.adapters.any() else seconds
 
 
 def _moe_factor(r: Replicas, c: Constants) -> Floats:
@@ -172,20 +192,22 @@ def _moe_factor(r: Replicas, c: Constants) -> Floats:
     return np.where(r.experts > 0, c.moe_gemm, 1.0)
 
 
-def _gemm_bounds(r: Replicas, c: Constants, tokens: FloatLike) -> tuple[Floats, Floats]:
+def _gemm_bounds(
+    r: Replicas, c: Constants, tokens: FloatLike, sequences: FloatLike = 1.0
+) -> tuple[Floats, Floats]:  # fmt: skip
     """Matrix products as long as their memory takes and as long as their arithmetic takes, cubed."""
-    memory = c.weight_read * _weight_seconds(r, tokens)
+    memory = c.weight_read * _weight_seconds(r, tokens, sequences)
     arithmetic = c.gemm * _flop_seconds(r, tokens)
     return memory * memory * memory, arithmetic * arithmetic * arithmetic
 
 
-def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
+def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike, sequences: FloatLike = 1.0) -> Floats:
     """Matrix products: memory time and arithmetic time overlap in part, (m³ + a³)^(1/3).
 
     The exponent lies between their sum (1) and their maximum (infinity).
     """
-    memory, arithmetic = _gemm_bounds(r, c, tokens)
-    return np.cbrt(memory + arithmetic) * _moe_factor(r, c)
+    memory, arithmetic = _gemm_bounds(r, c, tokens, sequences)
+    return np.cbrt(memory + arithmetic) * _moe_factor(r, c) * r.adapter_step_ratio
 
 
 def _ring_bytes(ranks: Floats, tokens: FloatLike, hidden: Floats) -> Floats:
@@ -225,8 +247,11 @@ def _hop_seconds(r: Replicas, c: Constants) -> Floats:
 
 
 def _launch_seconds(r: Replicas, c: Constants) -> Floats:
-    """Kernel launches, expert routing and the scheduler: paid once a step, whatever the batch."""
-    return r.layers * c.layer_s + r.moe_layers * c.moe_layer_s + c.step_s
+    """Kernel launches, expert routing and the scheduler: paid once a step, whatever the batch.
+
+    Adapters add kernels to each layer as they add time to its products.
+    """
+    return (r.layers * c.layer_s + r.moe_layers * c.moe_layer_s) * r.adapter_step_ratio + c.step_s
 
 
 def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike) -> Floats:
@@ -240,7 +265,8 @@ def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: Fl
     tokens = micro * (1 + r.draft_tokens)
     attention = _decode_attention_seconds(r, c, micro, context)
     messages = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
-    seconds: Floats = _gemm_seconds(r, c, tokens) + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
+    busy = _gemm_seconds(r, c, tokens, micro)
+    seconds: Floats = busy + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
     return seconds + _draft_seconds(r, c, micro, context) if r.draft_tokens.any() else seconds
 
 
@@ -248,7 +274,7 @@ def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike
     """The same step by what it is spent on: weights, arithmetic, cache, messages and overhead; together all of it."""
     micro = np.maximum(batch / r.pipeline, 1.0)
     tokens = micro * (1 + r.draft_tokens)
-    parts = _gemm_parts(r, c, tokens)
+    parts = _gemm_parts(r, c, tokens, micro)
     parts["cache"] = _decode_attention_seconds(r, c, micro, context)
     parts["messages"] = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
     parts["overhead"] = _launch_seconds(r, c) + c.sequence_s * micro
@@ -257,10 +283,12 @@ def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike
     return parts
 
 
-def _gemm_parts(r: Replicas, c: Constants, tokens: FloatLike) -> dict[str, Floats]:
+def _gemm_parts(
+    r: Replicas, c: Constants, tokens: FloatLike, sequences: FloatLike = 1.0
+) -> dict[str, Floats]:  # fmt: skip
     """Matrix products split into reading weights and arithmetic, as their cubes are."""
-    memory, arithmetic = _gemm_bounds(r, c, tokens)
-    whole = np.cbrt(memory + arithmetic) * _moe_factor(r, c)
+    memory, arithmetic = _gemm_bounds(r, c, tokens, sequences)
+    whole = np.cbrt(memory + arithmetic) * _moe_factor(r, c) * r.adapter_step_ratio
     share = memory / (memory + arithmetic)
     return {"weights": whole * share, "arithmetic": whole * (1 - share)}
 
@@ -332,12 +360,13 @@ def prefill_parts(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLik
 def marginal_prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> Floats:
     """Seconds that one more prompt adds to a busy replica.
 
-    Weight reads, launches and all-reduce latency are shared with the step it rides in; a busy pipeline is full.
+    Weight reads, launches and all-reduce latency are shared with the step it rides in; a busy pipeline is full. The
+    step waits while an adapter is copied.
     """
     new = tokens - cached
-    arithmetic = c.gemm * _flop_seconds(r, new) * _moe_factor(r, c)
+    arithmetic = c.gemm * _flop_seconds(r, new) * _moe_factor(r, c) * r.adapter_step_ratio
     moved = arithmetic + _rest_attention_seconds(r, c, tokens, cached) + _ring_seconds(r, c, new)
-    return (moved + c.prompt_token_s * tokens) / r.pipeline + c.sequence_s + picture_seconds(r, c)
+    return (moved + c.prompt_token_s * tokens) / r.pipeline + c.sequence_s + picture_seconds(r, c) + r.adapter_copy_s
 
 
 def picture_seconds(r: Replicas, c: Constants) -> Floats:

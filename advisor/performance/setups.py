@@ -24,6 +24,7 @@ from advisor.models import (
     weight_bytes,
 )
 from advisor.models.values import ServingShape
+from advisor.performance.adapter_load import adapter_load
 from advisor.performance.constants import engine_class
 from advisor.performance.deployments import peak_flops
 from advisor.performance.speculation import DraftModel, head_draft, model_draft
@@ -276,6 +277,7 @@ def _deploy(
         expert_parallel=setup.expert_parallel or 1,
         max_batched_tokens=setup.max_batched_tokens,
         draft=_draft(setup, shape),
+        adapters=adapter_load(model, engine.engine if engine else name, layout.tensor_parallel * groups),
     )
     cache = kv_cache_precision(precisions.cache, precisions.weights, model.checkpoint.kv_precision)
     return Resolved(model, deployment, layout.replicas, cache)

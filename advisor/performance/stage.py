@@ -13,6 +13,7 @@ from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.model import Model
+from advisor.performance.adapter_load import adapter_load
 from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
@@ -353,6 +354,7 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
         pipeline_parallel=candidate.pipeline_parallel,
         interconnect=_interconnect(candidate),
         max_sequences=_max_sequences(candidate),
+        adapters=adapter_load(model, candidate.engine, candidate.tensor_parallel),
     )
 
 

@@ -107,7 +107,7 @@ def step_times(
     speed = learned / tokens_per_step(r)
     base = speed * decode_step_seconds(r, c, batch, 0.0)
     step = speed * decode_step_seconds(r, c, batch, resident)
-    begin = float((np.asarray(c.sequence_s) + picture_seconds(r, c))[0])
+    begin = float((np.asarray(c.sequence_s) + picture_seconds(r, c) + r.adapter_copy_s)[0])
     lengths = np.arange(context_tokens + 1.0)
     prompt = marginal_prefill_seconds(r, c, lengths) - begin
     new = np.arange(max(budget, 1) + 1.0)

@@ -44,6 +44,19 @@ class Evidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterLoad:
+    """LoRA adapters on the model of a deployment, reduced to what decides its speed."""
+
+    count: int
+    bytes_per_accelerator: float
+    """Of one adapter: what is read of it in a step."""
+    step_ratio: float
+    """Time of a step with adapters ÷ without, beside their bytes and FLOPs."""
+    miss_ratio: float
+    """Share of the requests whose adapter has to be copied from host memory first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One replica of a model on its accelerators, reduced to what decides its speed."""
 
@@ -78,3 +91,5 @@ class Deployment:
     """FLOPs of encoding the pictures of a request."""
     picture_pixels: float = 0.0
     """Pixels of the pictures of a request, which the host decodes and scales."""
+    adapters: AdapterLoad | None = None
+    """LoRA adapters on the model; None for none."""

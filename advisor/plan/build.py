@@ -9,6 +9,7 @@ from advisor.candidates import Rejection
 from advisor.catalog import Catalog
 from advisor.cost.standing import cache_usd_per_month
 from advisor.demand.values import Demand, TokenQuantiles
+from advisor.models.adapters import stored_bytes
 from advisor.models.model import TextAnswer
 from advisor.plan.digests import digest
 from advisor.plan.document import plain
@@ -126,8 +127,26 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         **_model_inputs(requirements),
         **({} if requirements.model.answer is TextAnswer.VECTOR else {"model_answer": requirements.model.answer.value}),
         **({"tags": dict(workload.tags)} if workload.tags else {}),
+        **_adapters(requirements),
         **({"response_cache": plain(workload.response_cache, "response_cache")} if workload.response_cache else {}),
     }
+
+
+def _adapters(requirements: Requirements) -> dict[str, Any]:
+    """LoRA adapters on the model, with their names where the workload has them."""
+    adapters = requirements.model.adapters
+    if adapters is None:
+        return {}
+    named = [{"id": adapter.id, "rank": adapter.rank, "on_hub": adapter.on_hub} for adapter in adapters.named]
+    document = {
+        "count": adapters.count,
+        "rank": adapters.rank,
+        "target_modules": list(adapters.target_modules),
+        "slots": adapters.slots,
+        "bytes": stored_bytes(requirements.model),
+        "named": named,
+    }
+    return {"adapters": document}
 
 
 def _model_inputs(requirements: Requirements) -> dict[str, Any]:

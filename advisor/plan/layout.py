@@ -42,6 +42,8 @@ class Layout:
     is of a version that did not say it."""
     loading_gib: float | None = None
     """Most that one accelerator holds while weights are loaded; None: the plan is of a version that did not say it."""
+    adapters_gib: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
+    """Slots for LoRA adapters on the accelerators of one replica."""
     weights: str = ""
     """Repository on the hub that its engine loads; "" where the user has to name one, or the plan is an older one."""
     weights_scheme: str = ""

@@ -89,9 +89,12 @@ class TokenDemand:
 def compared_with_fleet(
     requirements: Requirements, catalog: Catalog, fleet_usd_per_month: float | None, cache_usd_per_month: float
 ) -> tuple[TokenApi, ...]:
-    """Services that sell the tokens of the demand that a fleet serves; see :func:`token_apis`."""
+    """Services that sell the tokens of the demand that a fleet serves; see :func:`token_apis`.
+
+    None sells the weights of a base with adapters on it: those that are asked for are compared alone.
+    """
     workload, demand = requirements.workload, TokenDemand.of(requirements)
-    name = catalogued_name(workload.model)
+    name = "" if requirements.model.adapters is not None else catalogued_name(workload.model)
     return token_apis(catalog, name, demand, workload.compare, fleet_usd_per_month, cache_usd_per_month)
 
 

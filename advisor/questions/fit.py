@@ -1,7 +1,7 @@
 """One question about memory, as a command line or a table row puts it: names in, numbers or a reason out."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 
 import numpy as np
@@ -19,6 +19,8 @@ from advisor.models import (
     parse_precision,
     weight_bytes,
 )
+from advisor.models.adapter_values import Adapters
+from advisor.models.adapters import with_adapters
 from advisor.models.model import Model
 from advisor.performance.engine_names import check_engine
 from advisor.performance.one_pass.work import flop_of_sample, one_pass
@@ -36,7 +38,11 @@ INPUT_COLUMNS = (
     "context_tokens",
     "concurrency",
     "memory_utilization",
+    "adapters",
+    "adapter_rank",
 )
+ADAPTERS_COLUMN = "adapters_gib"
+"""Result of questions with LoRA adapters alone."""
 RESULT_COLUMNS = (
     "fits",
     "parameters_total",
@@ -80,7 +86,7 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     Raises:
         InputError: a name is unknown or a number is none.
     """
-    model = find_model(_required(cells, "model"))
+    model = _with_adapters(find_model(_required(cells, "model")), cells)
     accelerator = load_catalog().accelerator(_required(cells, "accelerator"))
     count = _whole(cells, "accelerator_count", 1)
     tensor_parallel = _whole(cells, "tensor_parallel", count)
@@ -109,6 +115,8 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     inputs: dict[str, object] = {"model": model.name}
     inputs |= {name: value for name, value in asdict(request).items() if name != "accelerator_memory_gib"}
     inputs["accelerator_memory_gib"] = accelerator.memory_gib
+    if model.adapters is not None:
+        inputs |= {"adapters": model.adapters.slots, "adapter_rank": model.adapters.rank}
     inputs["kv_precision"] = kv_cache_precision(request.kv_precision, precision, model.checkpoint.kv_precision)
     return FitCase(model, request, inputs)
 
@@ -118,8 +126,22 @@ def answer(case: FitCase) -> dict[str, object]:
     flop, item = item_work(case.model, case.request.context_tokens)
     fit = asdict(fit_memory(case.model, case.request)) | asdict(memory_range(case.model, case.request))
     fit |= {"checkpoint_bytes": stored_bytes(case.model), "flop_per_item": flop, "item": item}
-    values = {name: fit[name] for name in RESULT_COLUMNS}
+    more = () if case.model.adapters is None else (ADAPTERS_COLUMN,)
+    values = {name: fit[name] for name in (*RESULT_COLUMNS, *more)}
     return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _with_adapters(model: Model, cells: Mapping[str, str]) -> Model:
+    """The model with so many LoRA adapters on the accelerators, or with that which it was read with."""
+    count, rank = (cells.get(name, "").strip() for name in ("adapters", "adapter_rank"))
+    if not count and not rank:
+        return model
+    if not count or (not rank and model.adapters is None):
+        missing, example = ("adapter_rank", 16) if count else ("adapters", 24)
+        raise InputError("is empty", where=missing, hint=f"give a number, such as {example}")
+    own = 0 if model.adapters is None else model.adapters.rank
+    adapters = Adapters(_whole(cells, "adapters", 1), _whole(cells, "adapter_rank", own))
+    return with_adapters(replace(model, adapters=None), adapters)
 
 
 def stored_bytes(model: Model) -> int:

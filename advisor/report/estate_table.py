@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
 from advisor.plan.unit_words import compared_words
@@ -11,10 +12,11 @@ from advisor.report.words import usd
 from advisor.units import ratio_words
 
 _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
+_BASE_HEADERS = ("one base", "workloads", "adapters", "fleet", "USD/month", "alone")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
-_TITLES = ("workloads", "shared machines", "shared commitments", "shared limits")
+_TITLES = ("workloads", "one base", "shared machines", "shared commitments", "shared limits")
 _SAVED = "saves USD/month"
 """Against what each workload states to run today."""
 _SENTENCES = {"fleet": 24, "workloads on each accelerator": 24, "shared machine": 20, "commit to": 16}
@@ -44,6 +46,8 @@ def totals(estate: Estate) -> list[str]:
     lines = [f"{sums.planned} of {sums.workloads} workloads planned: {usd(sums.total_usd_per_month)} a month"]
     if sums.machines_saved_usd_per_month:
         lines.append(f"shared machines save {usd(sums.machines_saved_usd_per_month)} a month")
+    if sums.bases_saved_usd_per_month:
+        lines.append(f"workloads on one base save {usd(sums.bases_saved_usd_per_month)} a month as one deployment")
     if sums.commitments_saved_usd_per_month:
         lines.append(f"shared commitments save {usd(sums.commitments_saved_usd_per_month)} a month")
     if together.workloads:
@@ -79,7 +83,8 @@ def _blocks(estate: Estate, render: Render) -> list[str]:
 def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Sequence[str]]]]:
     """Headers and rows of each table, by its title."""
     tables: tuple[tuple[Sequence[str], Sequence[Sequence[str]]], ...] = (
-        ((*_HEADERS, _SAVED), [_cells(workload, estate.shared_machines) for workload in estate.workloads]),
+        ((*_HEADERS, _SAVED), [_cells(workload, estate) for workload in estate.workloads]),
+        (_BASE_HEADERS, [_base_cells(at, base) for at, base in enumerate(estate.joined, start=1)]),
         (_MACHINE_HEADERS, [_machine_cells(at, machine) for at, machine in enumerate(estate.shared_machines, start=1)]),
         (
             _COMMITMENT_HEADERS,
@@ -100,15 +105,29 @@ def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Seq
     return dict(zip(_TITLES, tables, strict=True))
 
 
-def _cells(row: WorkloadRow, machines: Sequence[SharedMachine]) -> tuple[str, ...]:
+def _base_cells(position: int, base: JoinedBase) -> tuple[str, ...]:
+    return (
+        f"{position}: {base.model}",
+        ", ".join(base.workloads),
+        f"{base.adapters:,}",
+        base.fleet,
+        f"{base.usd_per_month:,.2f}",
+        f"{base.apart_usd_per_month:,.2f}",
+    )
+
+
+def _cells(row: WorkloadRow, estate: Estate) -> tuple[str, ...]:
     if row.status != PLANNED:
         return row.file, row.status, "–", "–", "–", "–"
     at = row.shared_machine
-    fleet = row.fleet if at is None else f"on shared machine {at + 1}, {machines[at].instance_type}"
+    base = next((at for at, joined in enumerate(estate.joined, start=1) if row.file in joined.workloads), None)
+    fleet = row.fleet if base is None else f"with the others on base {base}"
+    if at is not None:
+        fleet = f"on shared machine {at + 1}, {estate.shared_machines[at].instance_type}"
     return (
         row.file,
         fleet,
-        f"{row.usd_per_month or 0.0:,.2f}" if at is None else "shared",
+        f"{row.usd_per_month or 0.0:,.2f}" if at is None and base is None else "shared",
         _kept(row),
         f"{row.gap_ratio or 0.0:.2%}",
         "–" if row.saved_usd_per_month is None else f"{row.saved_usd_per_month:,.2f}",

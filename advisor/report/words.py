@@ -27,6 +27,8 @@ CODE_WORDS = {
     "cold_start": "cold start too slow",
     "commitment_low_band": "commitment above the forecast's low edge",
     "contiguous_kv": "too little memory for a contiguous KV cache",
+    "adapters_memory": "adapters leave no room for a KV cache",
+    "adapters_unsupported": "LoRA adapters not supported",
     "loading_memory": "too little accelerator memory to quantise while loading",
     "deadline": "one item longer than the deadline",
     "demand": "demand not carried alone",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
+from advisor.workload.adapter_fields import read_adapters
 from advisor.workload.batch_fields import BATCH_KEYS
 from advisor.workload.declared_fields import DECLARED_KEYS, RATE, read_batch_work, read_declared
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
@@ -40,6 +41,7 @@ _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
     "limits", "users", "residency", "commitments", "scaling", "routing", "as_of", "compare", "accelerators",
     "instance_types", "engines", "exclude", "listed_only", "tags", "response_cache",
+    "adapters",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
 _LATENCIES: Mapping[str, float] = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
@@ -143,6 +145,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         listed_only=fields["listed_only"].truth() if "listed_only" in fields else False,
         tags=read_tags(fields["tags"]) if "tags" in fields else (),
         response_cache=read_response_cache(fields["response_cache"], limits) if "response_cache" in fields else None,
+        adapters=read_adapters(fields["adapters"]) if "adapters" in fields else None,
         near_current=current is not None and not {"providers", "regions"} & set(fields),
         demand_times=_factor(fields.get("demand"), _TIMES),
         prompt_times=_factor(fields.get("demand"), _PROMPT_TIMES),

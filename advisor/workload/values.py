@@ -9,6 +9,7 @@ from typing import Self
 
 from advisor.catalog.values import Purchase
 from advisor.demand.stated_lengths import LengthSpread
+from advisor.models.adapter_values import Adapters
 from advisor.models.formats import ENDINGS
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
@@ -374,6 +375,8 @@ class Workload:
     """Length of the planned prompts ÷ that of the measured or declared ones."""
     batch: DeclaredDemand | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work beside the demand, on the same machines."""
+    adapters: Adapters | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """LoRA adapters that are served on the model; None: none that the workload names."""
 
     @property
     def answered_ratio(self) -> float:

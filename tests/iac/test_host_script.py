@@ -89,7 +89,7 @@ def serve(host) -> list[str]:
     return command
 
 
-@pytest.mark.parametrize("name", ["l4-spot", "inferentia2", "scheduled", "ec2-images"])
+@pytest.mark.parametrize("name", ["l4-spot", "inferentia2", "scheduled", "ec2-images", "ec2-adapters"])
 def test_shellcheck_finds_nothing(name, start, tmp_path):
     """The linter of shell scripts has nothing to say about the script or the ones that it writes."""
     text = user_data(start(name, filled=True).plan())
@@ -218,6 +218,45 @@ def test_host_logs_into_ngc_and_serves_from_a_folder(boot):
     commands = host.run((host.root / "usr/local/sbin/inference-token").read_text())
     assert ["docker", "login", "--username", "$oauthtoken", "--password-stdin", "nvcr.io"] in commands
     assert (host.root / "password").read_text() == "hf_secret\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [("hub", None), ("s3://weights/llm", "/root/.cache/models"), ("/srv/models", "/srv/models")],
+)
+def test_adapters_are_found_where_the_weights_are(source, folder, boot):
+    """By their names on the hub, or as folders of these names below the working folder of the container."""
+    host, _ = boot("ec2-adapters", model_source=source)
+    command = serve(host)
+    named = command.index("--lora-modules")
+
+    assert command[named + 1 : named + 4] == [
+        "sql-lora=acme/sql-lora",
+        "mail-lora=acme/mail-lora",
+        "support-de=support-de",
+    ]
+    assert command[named + 4].startswith("--port=")
+    assert [word for word in command if word.startswith("--workdir=")] == ([f"--workdir={folder}"] if folder else [])
+
+
+def test_adapters_of_a_bucket_are_copied_with_the_weights(boot):
+    """Each to a folder of its name beside the model."""
+    host, _ = boot("ec2-adapters", model_source="s3://weights/llm")
+    host.program("bin/aws", RECORDER + 'mkdir -p "${@: -1}" && touch "${@: -1}/file"\n')
+    (host.root / "run/inference").mkdir(exist_ok=True)
+    script = host.root / "usr/local/sbin/inference-weights"
+    moved = HOST_PATHS.sub(rf"{host.root}/\1/", script.read_text().replace(str(host.root), ""))
+    script.write_text(moved)
+    environment = {"PATH": f"{host.root}/bin:{os.environ['PATH']}", "RECORD": str(host.record)}
+    host.record.write_bytes(b"")
+    subprocess.run([str(script)], env=environment, cwd=host.root, check=True)
+
+    copied = [
+        command[-2].removeprefix("s3://weights/llm/")
+        for command in host.commands()
+        if command[:3] == ["aws", "s3", "sync"]
+    ]
+    assert copied == ["meta-llama/Llama-3.1-8B-Instruct", "acme/sql-lora", "acme/mail-lora", "support-de"]
 
 
 @pytest.mark.parametrize(("name", "is_watched"), [("mixed-fleet", False), ("l4-spot", True)])

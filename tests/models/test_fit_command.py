@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from advisor.cli.fit import command
 from advisor.errors import InputError
-from advisor.questions.fit import RESULT_COLUMNS
+from advisor.questions.fit import RESULT_COLUMNS, fit_case
 
 CASES = """id,model,accelerator,accelerator_count,tensor_parallel,precision,kv_precision,engine,engine_version,context_tokens,concurrency,memory_utilization
 good,meta-llama/Llama-3.1-8B-Instruct,H100-80GB,1,1,bf16,auto,vLLM,0.19.0,8192,,0.95
@@ -149,3 +149,30 @@ def test_batch_and_options_do_not_mix(tmp_path: Path):
 
     assert result.exit_code == 2
     assert "--batch" in result.stderr
+
+
+def test_adapters_are_counted_where_they_are_asked_for(tmp_path: Path):
+    """Their slots come out of the cache, and without any there is no such line."""
+    asked = ("--model", "meta-llama/Llama-3.1-8B-Instruct", "--accelerator", "L40S", "--context", "4096")
+    alone, adapted = (
+        json.loads(run(*asked, *more, "--format", "json"))
+        for more in ((), ("--adapters", "24", "--adapter-rank", "16"))
+    )
+
+    assert "adapters_gib" not in alone
+    assert (adapted["adapters"], adapted["adapter_rank"]) == (24, 16)
+    assert alone["kv_cache_gib_available"] - adapted["kv_cache_gib_available"] == pytest.approx(adapted["adapters_gib"])
+    (tmp_path / "cases.csv").write_text(
+        "model,accelerator,adapters,adapter_rank\nQwen/Qwen3-8B,L40S,8,16\nQwen/Qwen3-8B,L40S,,\n"
+    )
+    rows = list(csv.DictReader(io.StringIO(run("--batch", str(tmp_path / "cases.csv")))))
+    assert float(rows[0]["adapters_gib"]) > 0
+    assert rows[1]["adapters_gib"] == ""
+
+
+@pytest.mark.parametrize("given", [{"adapters": "8"}, {"adapter_rank": "8"}])
+def test_half_of_what_adapters_need_is_refused(given: dict[str, str]):
+    """Their number without a rank, and a rank without a number."""
+    with pytest.raises(InputError, match="is empty") as refused:
+        fit_case({"model": "Qwen/Qwen3-8B", "accelerator": "L40S"} | given)
+    assert refused.value.where in ("adapters", "adapter_rank")

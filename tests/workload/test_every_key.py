@@ -14,7 +14,14 @@ import yaml
 
 from advisor import pipeline
 from advisor.plan.document import plan_document
-from advisor.workload import declared_fields, document, planning_fields, prometheus_fields, recorded_fields
+from advisor.workload import (
+    adapter_fields,
+    declared_fields,
+    document,
+    planning_fields,
+    prometheus_fields,
+    recorded_fields,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHARES = 12
@@ -76,6 +83,8 @@ HELD = {"provider": "aws", "region": "us-east-1", "instance_type": "g6.xlarge", 
 OWNED = HELD | {"expires": dt.date(2027, 12, 31)}
 QUOTA = {"provider": "aws", "region": "us-east-1", "code": "L-DB2E81BA", "limit": 1000}
 CACHE = {"hit_ratio": 0.4, "memory_gib": 20}
+TUNES = {"count": 24, "rank": 16}
+TUNE = {"id": "acme/a", "rank": 16}
 OPEN = {"accelerators": None, "regions": ["us-east-1", "eu-central-1"]}
 
 CASES = {
@@ -98,6 +107,20 @@ CASES = {
     "response_cache.ttl": ({"response_cache": CACHE}, {"response_cache.ttl": "1h"}),
     "response_cache.runs_already": ({"response_cache": CACHE}, {"response_cache.runs_already": True}),
     "response_cache.similarity": ({"response_cache": CACHE}, {"response_cache.similarity": 0.9}),
+    "adapters": ({}, {"adapters": {"count": 24, "rank": 16}}),
+    "adapters.count": ({"adapters": TUNES}, {"adapters.count": 60}),
+    "adapters.rank": ({"adapters": TUNES}, {"adapters.rank": 64}),
+    "adapters.target_modules": ({"adapters": TUNES}, {"adapters.target_modules": ["q_proj"]}),
+    "adapters.active": ({"adapters": TUNES}, {"adapters.active": 4}),
+    "adapters.named": ({}, {"adapters": {"named": [TUNE]}}),
+    "named.id": ({"adapters": [TUNE, TUNE | {"id": "acme/b"}]}, {"adapters": [TUNE, TUNE]}),
+    "named.path": ({"adapters": [TUNE]}, {"adapters": [{"path": "nowhere"}]}),
+    "named.rank": ({"adapters": [TUNE]}, {"adapters": [TUNE | {"rank": 256}]}),
+    "named.target_modules": ({"adapters": [TUNE]}, {"adapters": [TUNE | {"target_modules": ["q_proj"]}]}),
+    "named.share": (
+        {"adapters": {"active": 1, "named": [TUNE, TUNE | {"id": "acme/b"}]}},
+        {"adapters.named": [TUNE | {"share": 0.99}, TUNE | {"id": "acme/b"}]},
+    ),
     "accelerators": ({}, {"accelerators": ["L4"]}),
     "instance_types": ({}, {"instance_types": ["g6.12xlarge"]}),
     "engines": ({}, {"engines": ["SGLang"]}),
@@ -290,6 +313,8 @@ def test_every_key_that_a_workload_may_have_stands_in_the_table():
         "limits.": planning_fields.LIMIT_KEYS,
         "exclude.": planning_fields.EXCLUDE_KEYS,
         "response_cache.": planning_fields.CACHE_KEYS,
+        "adapters.": adapter_fields.COUNT_KEYS,
+        "named.": adapter_fields.NAMED_KEYS,
     }
     keys = {f"{section}{key}" for section, names in sections.items() for key in names}
     assert keys == {*CASES, *ELSEWHERE}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Platform, Serves
+from advisor.codegen.container import Platform, ServedAdapter, Serves
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import ModelFile, ModelInput, TextAnswer
@@ -18,6 +18,19 @@ SERVED_NAME = "--served-model-name="
 _SERVED_ENDINGS = (".onnx", ".gguf")
 """Endings of files that are served themselves, as those of trees are; a configuration describes others."""
 _EXACT_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(\.post\d+)?(?![\d.])")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterPlan:
+    """LoRA adapters as a plan counts them."""
+
+    count: int
+    rank: int
+    slots: int
+    """Of them on the accelerators at a time."""
+    target_modules: tuple[str, ...]
+    named: tuple[ServedAdapter, ...]
+    """Those that the workload names; empty: it has their number alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,8 @@ class Demanded:
     """File that the model was read from, where its digest is known; None: a model of the hub, or too large a file."""
     is_scored: bool = False
     """The answer to a text is a score, or one for each label, as the model's configuration says."""
+    adapters: AdapterPlan | None = None
+    """LoRA adapters on the model; None: none."""
 
 
 def demanded(
@@ -55,7 +70,7 @@ def demanded(
     unit, workload = unit_of(demand), workload or {}
     cached = workload.get("prefix_cache_hit_ratio", 0.0) > 0
     if not unit.is_one_pass:
-        return Demanded(prefix_cached=cached)
+        return Demanded(prefix_cached=cached, adapters=adapters_of(workload))
     items, size = demand["output_tokens"], demand["input_tokens"]
     inputs = tuple(
         ModelInput(entry["name"], entry["type"], tuple(entry["shape"])) for entry in workload.get("model_inputs", ())
@@ -66,6 +81,16 @@ def demanded(
     is_scored = workload.get("model_answer") in (TextAnswer.SCORE, TextAnswer.LABELS)
     most = math.ceil(items["max"])
     return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, known, is_scored)
+
+
+def adapters_of(workload: Mapping[str, Any]) -> AdapterPlan | None:
+    """LoRA adapters of a plan's workload; None where it has none."""
+    stated = workload.get("adapters")
+    if stated is None:
+        return None
+    named = tuple(ServedAdapter(entry["id"], entry["on_hub"]) for entry in stated["named"])
+    targets = tuple(stated["target_modules"])
+    return AdapterPlan(stated["count"], stated["rank"], stated["slots"], targets, named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ lmsysorg/sglang, tags seen in November 2026.
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
+from advisor.codegen.engines.adapters import sglang_arguments
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, served_name
@@ -44,6 +45,8 @@ def container(request: Request) -> Container:
         tls_options=("--ssl-keyfile=", "--ssl-certfile=") if has_tls else None,
         device_arguments=device_arguments(serves, request.platform),
         shares_port=serves.replicas_per_instance > 1,
+        adapters=request.demand.adapters.named if request.demand.adapters else (),
+        adapter_option="--lora-paths" if request.demand.adapters else "",
     )
 
 
@@ -67,6 +70,7 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
         f"--mem-fraction-static={round(serves.memory_utilization - _OUTSIDE_SHARE, 3):g}",
         f"--kv-cache-dtype={'fp8_e4m3' if serves.kv_precision == 'fp8' else 'auto'}",
         "--enable-metrics",
+        *sglang_arguments(request, NAME),
     ]
     if serves.pipeline_parallel > 1:
         arguments.append(f"--pp-size={serves.pipeline_parallel}")

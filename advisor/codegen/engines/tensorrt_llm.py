@@ -5,6 +5,7 @@ release of the same number. The server speaks plain HTTP.
 """
 
 from advisor.codegen.container import Container, Runtime, Serves
+from advisor.codegen.engines.adapters import without_adapters
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal
@@ -24,6 +25,7 @@ def container(request: Request) -> Container:
         InputError: TensorRT-LLM does not serve this precision or layout on this accelerator.
     """
     _check(request)
+    without_adapters(request, NAME)
     support_of(NAME, request)
     serves = request.serves
     return Container(

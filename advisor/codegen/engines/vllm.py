@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
+from advisor.codegen.engines.adapters import vllm_arguments
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments, logs_of
 from advisor.codegen.engines.request import Request, refusal, served_name, version_key
@@ -68,6 +69,8 @@ def container(request: Request) -> Container:
         device_arguments=device_arguments(serves, platform),
         environment=logs_of(platform),
         shares_port=serves.replicas_per_instance > 1,
+        adapters=request.demand.adapters.named if request.demand.adapters else (),
+        adapter_option="--lora-modules" if request.demand.adapters else "",
         compiled_environment=_COMPILED_ENVIRONMENT if is_compiled else "",
         compiled_folder=compiled_folder(checkpoint, image, arguments) if is_compiled else "",
     )
@@ -138,6 +141,7 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
     ]
     if platform.runtime is not Runtime.NEURON:
         arguments += _memory_arguments(serves)
+    arguments += vllm_arguments(request, catalog_name(request))
     if _is_compiled_ahead(request):
         # It has one range for each sequence; with prefix caching, the default, it asks for blocks and stops.
         arguments.append("--no-enable-prefix-caching")

@@ -27,8 +27,10 @@ def obstacle(stack: Stack) -> str:
     most = max(sum(group.region == region.name for group in stack.groups) for region in stack.regions)
     if most >= _MOST_COMPONENTS:
         return f"Dynamo takes {_MOST_COMPONENTS} components, and a region has {most} groups and a frontend"
-    return shared.vllm_obstacle(stack, "Dynamo", (Runtime.CUDA,)) or shared.spread_obstacle(
-        stack, "the frontend of Dynamo"
+    return (
+        shared.vllm_obstacle(stack, "Dynamo", (Runtime.CUDA,))
+        or shared.spread_obstacle(stack, "the frontend of Dynamo")
+        or shared.adapter_obstacle(stack, "Dynamo")
     )
 
 

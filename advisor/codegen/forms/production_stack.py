@@ -22,6 +22,7 @@ def obstacle(stack: Stack) -> str:
     return (
         shared.vllm_obstacle(stack, "production-stack", (Runtime.CUDA, Runtime.ROCM))
         or shared.spread_obstacle(stack, _PROJECT)
+        or shared.adapter_obstacle(stack, _PROJECT)
         or _user_obstacle(stack)
     )
 

@@ -77,6 +77,12 @@ def spread_obstacle(stack: Stack, router: str) -> str:
     return ""
 
 
+def adapter_obstacle(stack: Stack, router: str) -> str:
+    """Why a router that knows the models of its replicas by itself takes no LoRA adapters; empty without any."""
+    has_adapters = any("--enable-lora" in backend.container.arguments for backend in stack.backends)
+    return f"whether {router} routes requests by the names of LoRA adapters is not known" if has_adapters else ""
+
+
 def engine_arguments(served: Served) -> list[str]:
     """Arguments that the plan decides, without the name that the model answers to."""
     return [argument for argument in served.arguments if not argument.startswith(SERVED_NAME)]

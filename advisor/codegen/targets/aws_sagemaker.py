@@ -16,7 +16,7 @@ from advisor.codegen.rendering import render_pulumi, render_terraform, scaling_l
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
 from advisor.codegen.targets.host_backends import pins, python_fleet
-from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.targets.target import Files, Target, against_adapters
 from advisor.codegen.wanted import Engine, Language
 
 _UP_TO_16 = ("xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge")
@@ -86,7 +86,13 @@ _MODEL_VARIABLES = {Engine.VLLM: "SM_VLLM_MODEL", Engine.SGLANG: "SM_SGLANG_MODE
 
 
 def _obstacle(stack: Stack) -> str:
-    reasons = (*(_against_group(group) for group in stack.groups), _against_number(stack), _against_image(stack))
+    against_groups = (_against_group(group) for group in stack.groups)
+    reasons = (
+        *against_groups,
+        _against_number(stack),
+        _against_image(stack),
+        against_adapters(stack, "real-time endpoint"),
+    )
     return next((reason for reason in reasons if reason), "")
 
 

@@ -27,7 +27,7 @@ from advisor.codegen.targets.azure_names import (
     weights,
 )
 from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, health_path, obstacle_to_entrances
-from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.targets.target import Files, Target, against_adapters
 from advisor.codegen.wanted import Engine, Language
 from advisor.cost.entrances import HOSTS
 
@@ -95,7 +95,8 @@ _PROFILES: Mapping[str, Profile] = {"T4": _T4, "A100-80GB-PCIe": _A100, "A100-80
 
 
 def _obstacle(stack: Stack) -> str:
-    return next((reason for group in stack.groups if (reason := _refusal(group))), "") or obstacle_to_entrances(stack)
+    refusals = (reason for group in stack.groups if (reason := _refusal(group)))
+    return next(refusals, "") or obstacle_to_entrances(stack) or against_adapters(stack, "container app")
 
 
 def _refusal(group: ComputeGroup) -> str:

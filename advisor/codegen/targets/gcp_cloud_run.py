@@ -19,7 +19,7 @@ from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
 from advisor.codegen.targets.host_backends import pin_key, pins_with_models
-from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.targets.target import Files, Target, against_adapters
 from advisor.codegen.wanted import Language
 from advisor.deployable import CONTAINER_ENGINE_GIB
 
@@ -77,7 +77,8 @@ _PENDING = _alert("", "request_latency/pending", "ALIGN_PERCENTILE_95", "REDUCE_
 
 
 def _obstacle(stack: Stack) -> str:
-    return next((reason for group in stack.groups if (reason := _refusal(group))), "")
+    refusals = (reason for group in stack.groups if (reason := _refusal(group)))
+    return next(refusals, "") or against_adapters(stack, "service of Cloud Run")
 
 
 def _refusal(group: ComputeGroup) -> str:

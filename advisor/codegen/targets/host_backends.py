@@ -108,7 +108,7 @@ def serving_arguments(
     """Arguments of the plan with the port, and the paths of key and certificate where the engine speaks TLS itself."""
     port = [f"{container.port_option}{host_port}"] if container.port_option else []
     paths = zip(container.tls_options or (), (key, certificate), strict=False)
-    return (*container.arguments, *port, *(f"{option}{path}" for option, path in paths))
+    return (*container.arguments, *container.adapter_arguments, *port, *(f"{option}{path}" for option, path in paths))
 
 
 def python_fleet(stack: Stack, known: Mapping[str, Any], alarms: Mapping[str, Mapping[str, object]]) -> Call:

@@ -16,6 +16,12 @@ def nothing_against(_stack: Stack) -> str:
     return ""
 
 
+def against_adapters(stack: Stack, what: str) -> str:
+    """Why *what* takes no LoRA adapters, where the stack has any; empty where it has none."""
+    has_adapters = any("--enable-lora" in backend.container.arguments for backend in stack.backends)
+    return f"no code is generated that gives LoRA adapters to a {what}" if has_adapters else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Place where containers run."""

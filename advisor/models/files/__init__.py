@@ -11,7 +11,7 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.config import is_known_type, model_from_config, read_config_values
-from advisor.models.files.adapters import holds_adapter, refuse_adapter
+from advisor.models.files.adapters import adapted_model, holds_adapter
 from advisor.models.files.answers import text_answer
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.gguf import MAGIC
@@ -64,7 +64,8 @@ def model_at(path: Path) -> Model:
     Raises:
         InputError: it cannot be read, is of no known format, or is one that runs code when it is loaded.
     """
-    refuse_adapter(path)
+    if (adapted := adapted_model(path)) is not None:
+        return adapted
     file = _in_folder(path) if path.is_dir() else path
     if file is None:
         raise InputError("there is no model in the folder", where=str(path), hint=_HINT)

@@ -1,11 +1,18 @@
 """Adapters of the PEFT library (LoRA and its kin): weights that are added to those of another model, and no model."""
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from advisor.errors import InputError
+from advisor.models.adapter_values import ALL, MOST_RANK, Adapters, NamedAdapter
+from advisor.models.adapters import with_adapters
 from advisor.models.files.safetensors import read_safetensors
 from advisor.models.files.stored import weight_file
 from advisor.models.files.tensors import bytes_of, parameters_of
+from advisor.models.model import Model
 from advisor.names import printable
 from advisor.reading import read_json
 from advisor.units import BYTES_PER_MB
@@ -15,6 +22,33 @@ _MODEL = "config.json"
 _START = "adapter_model."
 _LONGEST_NAME = 100
 _HINT = "download it again; an adapter's configuration names the base, which is what to plan"
+_LORA = "LORA"
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _AdapterFiles:
+    """Files of an adapter, and its configuration."""
+
+    path: Path
+    folder: Path
+    fields: Mapping[str, Any]
+
+    @property
+    def base(self) -> str:
+        """Model that it was trained on; "": it names none."""
+        return _text(self.fields.get("base_model_name_or_path"))
+
+    def refusal(self, reason: str, remedy: str = "") -> InputError:
+        """The error of an adapter that is not planned."""
+        of = f"of {self.base}" if self.base else "that names no base"
+        kind = _text(self.fields.get("peft_type")) or "PEFT"
+        base = self.base or "the model that it was trained on"
+        return InputError(
+            f"this is an adapter ({kind}) {of}, and {reason}",
+            where=str(self.path),
+            hint=remedy or f"plan its base, model: {base}{_size_words(self.path, self.folder)}",
+        )
 
 
 def holds_adapter(folder: Path) -> bool:
@@ -22,26 +56,100 @@ def holds_adapter(folder: Path) -> bool:
     return (folder / _CONFIG).is_file()
 
 
-def refuse_adapter(path: Path) -> None:
-    """Refuse a folder that holds an adapter and no model, and the files of its configuration and its weights.
+def adapted_model(path: Path) -> Model | None:
+    """The base of an adapter with the adapter on it; None where a path is none of an adapter's.
+
+    Args:
+        path: a folder that holds an adapter and no model, its configuration, or its weights.
 
     Raises:
-        InputError: with the base that it belongs to, and how much memory it takes.
+        InputError: the adapter is of a kind that engines do not serve, or its base is not known.
     """
+    files = _files_of(path)
+    if files is None:
+        return None
+    adapter = _lora(files)
+    if not adapter.base:
+        raise files.refusal("what it changes is not known", "name the base: model, with this adapter under adapters")
+    from advisor.models.catalog import catalogued_name, find_model  # noqa: PLC0415 - it reads files through this module
+
+    if not catalogued_name(adapter.base):
+        hint = "give the base under model, by name or as a file, and this folder under adapters: [{path: …}]"
+        raise files.refusal("that base is not known by this name", hint)
+    base = find_model(adapter.base)
+    return with_adapters(base, Adapters(1, adapter.rank, adapter.target_modules, named=(adapter,)))
+
+
+def read_adapter(path: Path) -> NamedAdapter:
+    """A LoRA adapter as its folder describes it.
+
+    Raises:
+        InputError: there is none, or it is of a kind that engines do not serve.
+    """
+    files = _files_of(path)
+    if files is None:
+        hint = f"give a folder that holds {_CONFIG}, as PEFT's save_pretrained writes it"
+        raise InputError("there is no adapter", where=str(path), hint=hint)
+    return _lora(files)
+
+
+def _files_of(path: Path) -> _AdapterFiles | None:
     folder = path if path.is_dir() else path.parent
     is_file = path != folder and (path.name == _CONFIG or path.name.startswith(_START))
     is_adapter = is_file or (path == folder and not (folder / _MODEL).is_file())
     if not is_adapter or not holds_adapter(folder):
-        return
+        return None
     values = read_json(folder / _CONFIG, "adapter's configuration", _HINT)
-    fields = values if isinstance(values, dict) else {}
-    kind, base = (_text(fields.get(name)) for name in ("peft_type", "base_model_name_or_path"))
-    of = f"of {base}" if base else "that names no base"
-    raise InputError(
-        f"this is an adapter ({kind or 'PEFT'}) {of}, and no model",
-        where=str(path),
-        hint=f"plan its base, model: {base or 'the model that it was trained on'}{_size_words(path, folder)}",
+    return _AdapterFiles(path, folder, values if isinstance(values, dict) else {})
+
+
+def _lora(files: _AdapterFiles) -> NamedAdapter:
+    """The adapter, where engines serve its kind: vLLM and SGLang take plain LoRA on linear modules.
+
+    Raises:
+        InputError: with what is in the way.
+    """
+    fields = files.fields
+    if _text(fields.get("peft_type")) != _LORA:
+        raise files.refusal("engines serve LoRA alone beside its base")
+    merge = "merge it into its base (PEFT's merge_and_unload) and plan the merged model"
+    for name, words in (("use_dora", "DoRA"), ("modules_to_save", "modules that it replaces whole (modules_to_save)")):
+        if fields.get(name):
+            raise files.refusal(f"engines do not serve {words}", merge)
+    if fields.get("bias") not in (None, "none"):
+        raise files.refusal("engines do not serve adapters with biases", merge)
+    folder = files.folder.resolve()
+    return NamedAdapter(
+        id=_NOT_A_NAME.sub("-", folder.name).strip("-.") or "adapter",
+        rank=_rank(files),
+        target_modules=_targets(fields.get("target_modules")),
+        parameters=_parameters(files.folder),
+        base=files.base,
+        on_hub=False,
     )
+
+
+def _rank(files: _AdapterFiles) -> int:
+    """The largest rank of its modules."""
+    pattern = files.fields.get("rank_pattern")
+    ranks = [files.fields.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
+    whole = [rank for rank in ranks if isinstance(rank, int) and 1 <= rank <= MOST_RANK]
+    if len(whole) < len(ranks):
+        raise files.refusal(f"its rank (r) is no whole number from 1 to {MOST_RANK:,}")
+    return max(whole)
+
+
+def _targets(stated: object) -> tuple[str, ...]:
+    """Names of its modules; all, where a pattern is stated."""
+    names = [_text(name) for name in stated] if isinstance(stated, list) else []
+    last = sorted({name.rpartition(".")[2] for name in names if name})
+    return tuple(last) or (ALL,)
+
+
+def _parameters(folder: Path) -> int:
+    """Parameters by the header of its weights; 0 where they are no safetensors."""
+    file = weight_file(folder)
+    return parameters_of(read_safetensors(file)) if file is not None and file.suffix == ".safetensors" else 0
 
 
 def _text(value: object) -> str:

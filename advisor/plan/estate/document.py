@@ -10,7 +10,7 @@ from advisor.errors import InputError
 from advisor.plan.document import plain
 from advisor.plan.estate.values import SCHEMA, Estate
 from advisor.plan.plain_values import from_plain
-from advisor.reading import json_of
+from advisor.reading import OMITTED_AT_DEFAULT, json_of
 
 _HINT = "make it again with `advisor recommend DIRECTORY --output PLANS`"
 
@@ -24,6 +24,8 @@ def estate_to_json(estate: Estate, plans: Mapping[str, str] | None = None) -> st
     """
     document: dict[str, Any] = {"schema": estate.schema}
     for field in dataclasses.fields(estate):
+        if field.metadata == OMITTED_AT_DEFAULT and getattr(estate, field.name) == field.default:
+            continue
         document[field.name] = plain(getattr(estate, field.name), field.name)
     if plans is not None:
         document["plans"] = {file: json.loads(text) for file, text in plans.items() if text}

@@ -161,7 +161,8 @@ def _memory_gib(served: Served, busy: float, resident_tokens: float) -> float:
     tokens = (running + IN_FLIGHT_DEVIATIONS * math.sqrt(running) + 1) * resident_tokens
     held = memory.kv_cache_tokens
     cache = 0.0 if held is None else memory.kv_cache_gib_available * min(tokens / max(held, 1.0), 1.0)
-    return max(memory.weights_gib + memory.workspace_gib + memory.runtime_gib + cache, memory.loading_gib)
+    engine = memory.adapters_gib + memory.workspace_gib + memory.runtime_gib
+    return max(memory.weights_gib + engine + cache, memory.loading_gib)
 
 
 def _quotas(search: SlotSearch, machine: InstanceType, offer: Offer) -> Iterator[tuple[str, float]]:

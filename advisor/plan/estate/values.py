@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.commitments import HourlyUse, SharedCommitment
 from advisor.plan.estate.contention import Contention
 from advisor.plan.estate.packing import SharedMachine
@@ -89,6 +90,8 @@ class EstateTotals:
     machines_saved_usd_per_month: float
     commitments_saved_usd_per_month: float
     total_usd_per_month: float
+    bases_saved_usd_per_month: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
+    """By workloads with LoRA adapters on one base that are deployed together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +117,6 @@ class Estate:
     conflict: tuple[ResourceUse, ...]
     """Shared limits that not all workloads together can keep; ``used`` is the least that would do."""
     provenance: PlanProvenance
+    joined: tuple[JoinedBase, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Workloads on one base that cost less as one deployment: their own fleets are not deployed."""
     schema: str = SCHEMA

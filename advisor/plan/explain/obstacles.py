@@ -13,7 +13,15 @@ from advisor.workload.values import PRECISIONS, Slo, Workload
 
 NOT_ASKED = "not_asked"
 """The code of an instance type that the workload leaves out, or whose provider it leaves out."""
-_FITTING = ("memory", "parallelism", "precision_unsupported", "precision_untested", "model_unsupported")
+_FITTING = (
+    "memory",
+    "adapters_memory",
+    "adapters_unsupported",
+    "parallelism",
+    "precision_unsupported",
+    "precision_untested",
+    "model_unsupported",
+)
 _LIMITS = {"max_replicas": "limits.max_replicas", "budget": "limits.max_usd_per_month"}
 _TARGETS = {
     "slo_ttft": "slo.ttft_p95",

@@ -27,6 +27,7 @@ from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_p
 from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
 from advisor.units import span_words
+from advisor.workload.adapter_fields import read_adapters
 from advisor.workload.batch_fields import read_deadline_hours
 from advisor.workload.closed_loop import batch_run, deadline_slo
 from advisor.workload.planning_fields import CACHE_KEYS, read_exclude, read_limits, read_response_cache, read_scaling
@@ -160,6 +161,10 @@ def _known() -> dict[str, _Setting]:
             ),
         }
         | {"response_cache": _Setting(_change_cache, _show_cache)}
+        | {
+            f"adapters.{name}": _Setting(partial(_change_adapters, name), partial(_show_adapters, name))
+            for name in _ADAPTERS
+        }
         | {"slo.within_ratio": _Setting(_change_within, lambda asked: f"{asked.workload.slo.within_ratio:g}")}
         | {key: _Setting(partial(_change_field, key), partial(_show_field, key)) for key in _WORKLOAD_FIELDS}
         | {
@@ -274,6 +279,33 @@ def _show_cache(question: PlanRequest) -> str:
     kept = "" if cache.ttl_seconds is None else f", kept for {span_words(cache.ttl_seconds)}"
     similar = "" if cache.similarity is None else f", from a similarity of {cache.similarity:g} on"
     return f"{cache.hit_ratio:.4g} of the requests from {cache.memory_gib:.4g} GiB{kept}{similar}"
+
+
+_ADAPTERS = ("count", "rank", "active")
+
+
+def _change_adapters(name: str, question: PlanRequest, value: str) -> PlanRequest:
+    """Another number of LoRA adapters, or of those that are active; of adapters without names, another rank."""
+    present = question.workload.adapters
+    if value == _NONE and name != "rank":
+        changed = None if present is None or name == "count" else replace(present, active=None)
+    elif present is not None and present.named and name != "active":
+        raise InputError("the workload names its adapters", hint="change its list, or ask adapters.active")
+    else:
+        stated = {} if present is None else {"count": present.count, "rank": present.rank, "active": present.active}
+        texts = {key: str(entry) for key, entry in stated.items() if entry is not None} | {name: value}
+        read = read_adapters(_mapping({"count": "1", **texts}, "adapters"))
+        targets = read.target_modules if present is None else present.target_modules
+        changed = replace(read, target_modules=targets, named=() if present is None else present.named)
+    workload, model = question.workload, replace(question.model, adapters=None)
+    return replace(question, workload=replace(workload, adapters=changed), model=model)
+
+
+def _show_adapters(name: str, question: PlanRequest) -> str:
+    adapters = question.workload.adapters
+    if adapters is None:
+        return _NONE
+    return str(adapters.slots if name == "active" else getattr(adapters, name))
 
 
 _CACHE_PARTS, _FEWEST_CACHE_PARTS = CACHE_KEYS[:3], 2

@@ -264,6 +264,7 @@ def layout_of(formulation: Formulation, allocation: Allocation, context: Plannin
         "checkpoint_gib": candidate.memory.checkpoint_gib,
         "disk_gib": boot_disk_gib(candidate, tariff.paid, on_nodes=pool.on_nodes),
         "loading_gib": candidate.memory.loading_gib,
+        "adapters_gib": candidate.memory.adapters_gib,
         "weights": weights.repository,
         "weights_scheme": weights.scheme,
         "weights_quality_ratio": weights.quality_ratio,

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from advisor.candidates import Candidate, Rejection, judge, reject, reject_candidate
+from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Price, Purchase
 from advisor.demand.batch import BatchRun
@@ -102,15 +102,18 @@ def _outcomes(workload: Workload, catalog: Catalog) -> Sequence[ServerlessOffer 
         return ()
     allowed = partial(allows, workload)
     offers = serverless_offers(catalog, workload.providers, workload.regions, allowed)
-    return tuple(_beside_cache(offer, workload, catalog) for offer in offers)
+    return tuple(_able(offer, workload, catalog) for offer in offers)
 
 
-def _beside_cache(
+def _able(
     offer: ServerlessOffer | Rejection, workload: Workload, catalog: Catalog
 ) -> ServerlessOffer | Rejection:  # fmt: skip
-    """The offer, unless the response cache of the workload cannot be where it is."""
+    """The offer, unless it takes no adapters, or the response cache of the workload cannot be where it is."""
     if isinstance(offer, Rejection):
         return offer
+    if workload.adapters is not None:
+        reason = f"no code is generated that gives LoRA adapters to {offer.service.service}"
+        return reject(offer.instance_type, Shortfall("not_generated", "adapters", 1, 0, reason), region=offer.region)
     lacking = cache_shortfall(workload, catalog, offer.service.provider, offer.region)
     return offer if lacking is None else reject(offer.instance_type, lacking, region=offer.region)
 

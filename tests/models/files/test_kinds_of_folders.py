@@ -17,6 +17,7 @@ BERT = {
     "model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
     "intermediate_size": 3072, "max_position_embeddings": 512, "vocab_size": 30522, "type_vocab_size": 2,
 }  # fmt: skip
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 ONE = {"id2label": {"0": "LABEL_0"}}
 THREE = {"id2label": {"0": "a", "1": "b", "2": "c"}}
 SPARSE = [{"idx": 1, "type": "sentence_transformers.sparse_encoder.models.SpladePooling"}]
@@ -173,20 +174,59 @@ def test_the_base_of_an_adapter_steers_no_terminal(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "adapter_model.safetensors", "adapter_config.json"])
-def test_an_adapter_is_no_model(tmp_path, name):
-    """Its base is named, and the memory that the adapter takes beside it."""
+def test_an_adapter_is_its_base_with_it(tmp_path, name):
+    """Whatever of its files is named; its parameters are those of the header."""
     path = folder(tmp_path)
-    adapter = {"base_model_name_or_path": "meta-llama/Llama-3.1-8B-Instruct", "peft_type": "LORA", "r": 16}
+    adapter = {"base_model_name_or_path": LLAMA, "peft_type": "LORA", "r": 16, "target_modules": ["q_proj", "v_proj"]}
     (path / "adapter_config.json").write_text(json.dumps(adapter))
     write_weights(path / "adapter_model.safetensors", {"q_proj.lora_A.weight": (1000, 1000)})
-    with pytest.raises(InputError, match=r"an adapter \(LORA\) of meta-llama/Llama-3\.1-8B-Instruct") as refused:
-        find_model(str(path / name if name else path))
-    assert "plan its base, model: meta-llama/Llama-3.1-8B-Instruct" in refused.value.hint
-    assert "1,000,000 parameters take 2 MB" in refused.value.hint
-    write_weights(path / "adapter_model.safetensors", {"q_proj.lora_A.weight": (100, 100)})
-    with pytest.raises(InputError, match="an adapter") as small:
-        find_model(str(path / name if name else path))
-    assert "10,000 parameters take less than 1 MB" in small.value.hint
-    (path / "config.json").write_text(json.dumps(BERT))
-    if not name:
-        assert find_model(str(path)).task == "encoder"
+    model = find_model(str(path / name if name else path))
+    (named,) = model.adapters.named
+
+    assert model.name == LLAMA
+    assert (model.adapters.count, model.adapters.rank, model.adapters.slots) == (1, 16, 1)
+    assert (named.rank, named.target_modules, named.parameters) == (16, ("q_proj", "v_proj"), 1_000_000)
+    assert not named.on_hub
+    assert find_model(str(path / name if name else path)) is find_model(str(path / name if name else path))
+
+
+def test_a_folder_with_a_model_is_that_model(tmp_path):
+    """Whatever adapter lies beside it."""
+    path = folder(tmp_path, config=BERT)
+    (path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": LLAMA, "peft_type": "LORA"}))
+    assert find_model(str(path)).task == "encoder"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"peft_type": "LOHA"}, "engines serve LoRA alone"),
+        ({"use_dora": True}, "do not serve DoRA"),
+        ({"modules_to_save": ["lm_head"]}, "modules that it replaces whole"),
+        ({"bias": "all"}, "adapters with biases"),
+        ({"r": None}, r"its rank \(r\) is no whole number"),
+        ({"r": 0}, r"its rank \(r\) is no whole number"),
+        ({"rank_pattern": {"q_proj": "x"}}, r"its rank \(r\) is no whole number"),
+        ({"base_model_name_or_path": "../other"}, "that base is not known"),
+        ({"base_model_name_or_path": ""}, "names no base, and what it changes is not known"),
+        ({"base_model_name_or_path": "BAAI/bge-m3"}, "answers in one pass"),
+    ],
+)
+def test_adapters_that_no_engine_serves_are_refused(tmp_path, changes, words):
+    """With what is in the way."""
+    path = folder(tmp_path)
+    config = {"base_model_name_or_path": LLAMA, "peft_type": "LORA", "r": 16} | changes
+    (path / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=words) as refused:
+        find_model(str(path))
+    assert refused.value.hint
+
+
+def test_the_largest_rank_of_an_adapter_counts(tmp_path):
+    """Ranks may differ by module; a pattern of modules is all of them."""
+    path = folder(tmp_path)
+    config = {"base_model_name_or_path": LLAMA, "peft_type": "LORA", "r": 8, "rank_pattern": {"down_proj": 32}}
+    (path / "adapter_config.json").write_text(json.dumps(config | {"target_modules": "all-linear"}))
+
+    adapters = find_model(str(path)).adapters
+    assert (adapters.rank, adapters.target_modules) == (32, ("all",))

@@ -1,0 +1,180 @@
+"""LoRA adapters beside the weights of their base: parameters by rank and shapes, and bytes that engines keep and read.
+
+An adapter adds to a matrix of *in* × *out* two of *in* × r and r × *out* (Hu et al. 2021, section 4.1), in 16 bit.
+Engines keep slots of one size on the accelerators, each as large as the largest rank that they are started for. Under
+tensor parallelism one of the two is split, as the matrix is, and the other held by every rank (vLLM without
+``--fully-sharded-loras``, SGLang).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import ceil
+
+from advisor.errors import InputError
+from advisor.models.adapter_engines import AdapterEngine
+from advisor.models.adapter_values import ALL, Adapters
+from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
+from advisor.models.model import Model
+
+_BYTES = 2
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+_NETWORK = ("gate_proj", "up_proj", "down_proj")
+MODULES = (*_ATTENTION, *_NETWORK)
+"""Modules of a layer whose shapes are known, as HuggingFace's configurations of Llama and its kin name them."""
+_PACKED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+"""Modules that engines load as one matrix: a slot of any of them is one of all."""
+_ROW_SPLIT = ("o_proj", "down_proj")
+"""Modules whose inputs are split over ranks; outputs of the others are."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """One linear module of a layer: sides of its matrix, and how many of it there are."""
+
+    name: str
+    inputs: int
+    outputs: int
+    copies: int = 1
+    split: float = 1.0
+    """Outputs of a rank × ranks ÷ outputs: keys and values are repeated where heads are few."""
+
+    def parameters(self, rank: int) -> int:
+        """Parameters of an adapter of a rank."""
+        return self.copies * rank * (self.inputs + self.outputs)
+
+    def of_a_rank(self, rank: int, ranks: int) -> float:
+        """Parameters that one tensor-parallel rank holds of it."""
+        if self.name in _ROW_SPLIT:
+            return self.copies * rank * (self.inputs / ranks + self.outputs)
+        return self.copies * rank * (self.inputs + self.outputs * max(self.split, 1.0) / ranks)
+
+
+def with_adapters(model: Model, adapters: Adapters | None) -> Model:
+    """The model with adapters on it.
+
+    Raises:
+        InputError: it answers in one pass, or shapes of its modules are not known.
+    """
+    return model if adapters is None or adapters == model.adapters else _with_adapters(model, adapters)
+
+
+@lru_cache(maxsize=256)
+def _with_adapters(model: Model, adapters: Adapters) -> Model:
+    if not model.is_generative:
+        raise InputError(
+            f"{model.name} answers in one pass, and adapters are planned for models that answer token by token alone",
+            hint="merge the adapter into its weights (PEFT's merge_and_unload) and plan the merged model",
+        )
+    for layer, _ in model.layers:
+        _check_layer(layer, model)
+    return replace(model, adapters=adapters)
+
+
+def adapter_parameters(model: Model, rank: int, target_modules: Sequence[str]) -> int:
+    """Parameters of one adapter: r × (in + out) of each target module and layer."""
+    return sum(
+        module.parameters(rank) * count
+        for layer, count in model.layers
+        for module in _modules(layer, model, 1)
+        if _is_target(module.name, target_modules)
+    )
+
+
+def stored_bytes(model: Model) -> float:
+    """Bytes of all adapters on disk, and in host memory; 0 where there are none."""
+    adapters = model.adapters
+    if adapters is None:
+        return 0.0
+    if not adapters.named:
+        return float(adapters.count * adapter_parameters(model, adapters.rank, adapters.target_modules) * _BYTES)
+    counted = (
+        adapter.parameters or adapter_parameters(model, adapter.rank, adapter.target_modules)
+        for adapter in adapters.named
+    )
+    return float(sum(counted) * _BYTES)
+
+
+def slot_bytes(model: Model, engine: AdapterEngine, ranks: int) -> float:
+    """Bytes that one accelerator holds and reads of one adapter: a slot of the rank that the engine is started for."""
+    adapters = model.adapters
+    if adapters is None:
+        return 0.0
+    targets = (ALL,) if engine.keeps_every_module else packed(adapters.target_modules)
+    rank = engine.started_rank(adapters.rank)
+    return _BYTES * sum(
+        module.of_a_rank(rank, ranks) * count
+        for layer, count in model.layers
+        for module in _modules(layer, model, ranks)
+        if _is_target(module.name, targets)
+    )
+
+
+def rank_bytes(model: Model, engine: AdapterEngine, ranks: int, stages: int = 1) -> float:
+    """Bytes of all slots on the fullest accelerator of a replica, those of embeddings and output head included."""
+    adapters = model.adapters
+    if adapters is None:
+        return 0.0
+    share = ceil(model.n_layers / stages) / model.n_layers if model.n_layers else 1.0
+    rank = engine.started_rank(adapters.rank)
+    vocabulary = 2 * _BYTES * rank * (model.vocab + model.hidden) if engine.keeps_vocabulary else 0
+    return engine.slots_for(adapters.slots) * (slot_bytes(model, engine, ranks) * share + vocabulary)
+
+
+def packed(targets: Sequence[str]) -> tuple[str, ...]:
+    """Target modules with those that engines keep in one matrix with them."""
+    beside = {name for group in _PACKED if set(group) & set(targets) for name in group}
+    return tuple(sorted({*targets, *beside}))
+
+
+def _is_target(name: str, targets: Sequence[str]) -> bool:
+    return ALL in targets or name in targets
+
+
+def _modules(layer: Layer, model: Model, ranks: int) -> Iterator[_Module]:
+    """Linear modules of a layer that adapters are known for."""
+    if layer.mixer is not None and layer.mixer.kind is MixerKind.ATTENTION:
+        yield from _attention_modules(layer.mixer, model, ranks)
+    if layer.feed_forward is not None:
+        yield from _network_modules(layer.feed_forward, model)
+
+
+def _attention_modules(mixer: Mixer, model: Model, ranks: int) -> Iterator[_Module]:
+    """Modules of attention: queries may be twice as wide (an output gate), keys are as wide as values."""
+    hidden, keys = model.hidden, mixer.kv_parameters // (2 * model.hidden)
+    queries = mixer.matrix_parameters // hidden - mixer.width - 2 * keys
+    split = ranks / mixer.kv_heads if mixer.kv_heads else 1.0
+    yield _Module("q_proj", hidden, 2 * mixer.width if queries == 2 * mixer.width else mixer.width)
+    if keys:
+        yield _Module("k_proj", hidden, keys, split=split)
+        yield _Module("v_proj", hidden, keys, split=split)
+    yield _Module("o_proj", mixer.width, hidden)
+
+
+def _network_modules(network: FeedForward, model: Model) -> Iterator[_Module]:
+    """Modules of what every token passes through, and of each routed expert."""
+    hidden = model.hidden
+    dense = network.matrix_parameters // (network.matrices * hidden)
+    for width, inner, copies in ((dense, hidden, 1), (network.expert_intermediate, network.hidden, network.experts)):
+        if not (width and inner and copies):
+            continue
+        if network.matrices > 2:
+            yield _Module("gate_proj", inner, width, copies)
+        yield _Module("up_proj", inner, width, copies)
+        yield _Module("down_proj", width, inner, copies)
+
+
+def _check_layer(layer: Layer, model: Model) -> None:
+    """Refuse layers whose modules have other shapes than those of attention over heads.
+
+    Raises:
+        InputError: with what the layer has.
+    """
+    kind = None if layer.mixer is None else layer.mixer.kind
+    if kind in (None, MixerKind.ATTENTION):
+        return
+    what = "latent attention" if kind is MixerKind.LATENT else "recurrent layers"
+    raise InputError(
+        f"adapters of {model.name} are not planned: the shapes of the modules of its {what} are not known",
+        hint="merge the adapter into its weights (PEFT's merge_and_unload) and plan the merged model",
+    )
