@@ -87,6 +87,8 @@ TUNES = {"count": 24, "rank": 16}
 TUNE = {"id": "acme/a", "rank": 16}
 OPEN = {"accelerators": None, "regions": ["us-east-1", "eu-central-1"]}
 
+SECOND_CASES = {"declared.images.size"}
+"""Cases of a key that has one already: images of a language model, in pixels."""
 CASES = {
     "model": ({}, {"model": "Qwen/Qwen3-14B"}),
     "precisions": ({}, {"precisions": ["bf16"]}),
@@ -317,5 +319,5 @@ def test_every_key_that_a_workload_may_have_stands_in_the_table():
         "named.": adapter_fields.NAMED_KEYS,
     }
     keys = {f"{section}{key}" for section, names in sections.items() for key in names}
-    assert keys == {*CASES, *ELSEWHERE}
+    assert keys == {*CASES, *ELSEWHERE} - SECOND_CASES
     assert set(recorded_fields.RECORDED_KEYS) < set(prometheus_fields._KEYS)
