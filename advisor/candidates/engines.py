@@ -6,12 +6,13 @@ from dataclasses import replace
 from advisor.candidates.values import Rejection, reject
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.catalog.processors import CPU
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
 from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.model import Model
 from advisor.requirements import Requirements
-from advisor.workload.kinds import UNITS
+from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp
 from advisor.workload.scope import allows_engine, engine_names, serving_engines
 from advisor.workload.values import Workload
 
@@ -20,10 +21,14 @@ def engines_of(
     instance_type: InstanceType, accelerator: Accelerator, requirements: Requirements, catalog: Catalog
 ) -> Iterator[EngineSupport | Rejection]:
     """The engine of each of the workload's precisions, or why none serves it; precisions cast to the same are one."""
-    asked = requirements.workload.precisions
-    engines = [_engine(instance_type, accelerator, precision, requirements, catalog) for precision in asked]
+    served = [
+        (precision, engine)
+        for precision in requirements.workload.precisions
+        for engine in _each_engine(instance_type, accelerator, precision, requirements, catalog)
+    ]
+    engines = [engine for _, engine in served]
     stands_for: dict[tuple[str, str], tuple[str, ...]] = {}
-    for precision, engine in zip(asked, engines, strict=True):
+    for precision, engine in served:
         if not isinstance(engine, Rejection):
             key = (engine.engine, engine.precision)
             stands_for[key] = (*stands_for.get(key, ()), precision)
@@ -32,6 +37,43 @@ def engines_of(
             yield engine
         elif cast := stands_for.pop((engine.engine, engine.precision), ()):
             yield engine if cast == (engine.precision,) else replace(engine, stands_for=cast)
+
+
+def _each_engine(
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
+) -> Iterator[EngineSupport | Rejection]:
+    """The engine of a precision, and llama.cpp before it where it is planned too; one rejection where none serves."""
+    engine = _engine(instance_type, accelerator, precision, requirements, catalog)
+    if not takes_llama_cpp(requirements.workload, requirements.model, requirements.demand.unit):
+        yield engine
+        return
+    file_server = _file_server(instance_type, accelerator, precision, requirements, catalog)
+    is_alone = requirements.workload.engines == (LLAMA_CPP,)
+    if not isinstance(file_server, Rejection):
+        yield file_server
+    if not isinstance(engine, Rejection):
+        yield engine
+    elif isinstance(file_server, Rejection):
+        yield file_server if is_alone or accelerator.vendor == CPU else engine
+
+
+def _file_server(
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
+) -> EngineSupport | Rejection:
+    """The server of files of language models, or why it has no image for a machine."""
+    family = requirements.model.family
+    fitting = [
+        server
+        for server in catalog.one_pass_engines
+        if server.is_of_tokens and server.serves(Unit.TOKENS, family, precision) and server.runs_with(accelerator)
+    ]
+    serving = next((server for server in fitting if server.runs_on(instance_type, accelerator)), None)
+    if serving is None:
+        gap = ("no_server", f"no image of {LLAMA_CPP} is known for it in {precision}")
+        return reject(
+            instance_type, _without_server(instance_type, accelerator, fitting, precision, gap), precision
+        )  # fmt: skip
+    return serving.support(accelerator, precision)
 
 
 def _engine(

@@ -66,6 +66,9 @@ class Replicas:
     """1 where several accelerators hold consecutive layers and work one after the other (llama.cpp)."""
     kv_cache_bytes: Floats
     """Memory for KV cache of the whole replica."""
+    further_sequence: Floats
+    """Time that each further sequence adds to a step, over that of reading the weights: kernels that multiply a few
+    vectors by quantised weights are not bound by memory alone (llama.cpp). 0 elsewhere."""
     max_sequences: Floats
     """Most sequences that the engine runs at a time."""
     all_to_all: Floats
@@ -182,6 +185,12 @@ def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
     return np.cbrt(memory + arithmetic) * _moe_factor(r, c)
 
 
+def _further_seconds(r: Replicas, c: Constants, micro: FloatLike) -> Floats:
+    """Seconds that the sequences of a step beyond its first add to its matrix products; see ``further_sequence``."""
+    seconds: Floats = r.further_sequence * np.maximum(micro - 1.0, 0.0) * c.weight_read * _weight_seconds(r, 1.0)
+    return seconds
+
+
 def _ring_bytes(ranks: Floats, tokens: FloatLike, hidden: Floats) -> Floats:
     """Bytes that each rank sends in a ring all-reduce: 2 (n-1)/n of the activations (Patarasuk and Yuan 2009)."""
     sent: Floats = 2 * (ranks - 1) / ranks * tokens * hidden * ACTIVATION_BYTES
@@ -234,7 +243,8 @@ def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: Fl
     tokens = micro * (1 + r.draft_tokens)
     attention = _decode_attention_seconds(r, c, micro, context)
     messages = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
-    seconds: Floats = _gemm_seconds(r, c, tokens) + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
+    products = _gemm_seconds(r, c, tokens) + _further_seconds(r, c, micro)
+    seconds: Floats = products + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
     return seconds + _draft_seconds(r, c, micro, context) if r.draft_tokens.any() else seconds
 
 
@@ -243,6 +253,7 @@ def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike
     micro = np.maximum(batch / r.pipeline, 1.0)
     tokens = micro * (1 + r.draft_tokens)
     parts = _gemm_parts(r, c, tokens)
+    parts["arithmetic"] = parts["arithmetic"] + _further_seconds(r, c, micro)
     parts["cache"] = _decode_attention_seconds(r, c, micro, context)
     parts["messages"] = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
     parts["overhead"] = _launch_seconds(r, c) + c.sequence_s * micro
