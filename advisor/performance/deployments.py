@@ -12,7 +12,7 @@ from advisor.models.values import ServingShape
 from advisor.performance.constants import ConstantTable, engine_class, stack_class
 from advisor.performance.measured_coverage import cell_of
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Replicas
-from advisor.performance.processors import WIDE_BITS, speed_of
+from advisor.performance.processors import Speed, speed_of
 from advisor.performance.speculation import DraftModel
 from advisor.performance.traits import sizes_of, traits_of
 from advisor.performance.values import Deployment
@@ -44,10 +44,9 @@ WIDENING = 1.22
 WIDENED_BELOW_BYTES = 1.5
 """Bytes per parameter, scales included, below which weights are not in 16 bit."""
 
-FURTHER_QUANTISED, FURTHER_WIDE = 0.15, 0.02
-"""Time that each further sequence adds to a step of llama.cpp over that of reading the weights, on NVIDIA: Q2_K on
-RTX 3090 takes 2.07 times as long for 8 sequences as for one (pull request 5434), bf16 on RTX 4090 1.08 times (15131).
-"""
+FEW_SHARE = 0.22
+"""FLOP/s of llama.cpp on NVIDIA where quantised weights are multiplied by a few vectors, over that of its prompts: Q2_K
+on RTX 3090 takes 9.5 ms for one sequence and 19.7 ms for 8 (llama.cpp pull request 5434)."""
 
 STEP_TOKENS = {"vllm": 8192, "sglang": 8192, "trtllm": 8192}
 """Prompt tokens that one step takes in by default, by engine class: ``max_num_batched_tokens`` (vLLM, for serving on
@@ -156,7 +155,7 @@ def classes_of(deployment: Deployment) -> tuple[str, str]:
 def _row(deployment: Deployment) -> tuple[float, ...]:
     """One deployment's numbers in the order of the fields of :class:`Replicas`."""
     accelerator = deployment.accelerator
-    bandwidth, flops, attention_flops = _speeds(deployment)
+    speed = _speed(deployment)
     shards = deployment.tensor_parallel * deployment.attention_data_parallel
     layered = engine_class(deployment.engine) == "llamacpp" and shards > 1
     stages = 1 if layered else shards
@@ -167,46 +166,38 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
         *_cache_numbers(deployment.shape),
         body_bytes_per_param(deployment.shape, deployment.weight_bytes),
         deployment.kv_bytes_per_element,
-        bandwidth,
-        flops,
-        attention_flops,
+        speed.bytes_per_second,
+        speed.flops,
+        speed.few_flops,
+        speed.wide_flops,
         link_bytes_per_second(accelerator, deployment.interconnect, shards),
         stages,
         1 if layered else deployment.tensor_parallel,
         deployment.pipeline_parallel,
         float(layered),
         max(deployment.kv_cache_bytes, 1.0),
-        _further_sequence(deployment),
         limit,
         *_serving_numbers(deployment),
     )
 
 
-def _speeds(deployment: Deployment) -> tuple[float, float, float]:
-    """Bytes a second, and FLOP/s of weights and of attention, of one accelerator.
+def _speed(deployment: Deployment) -> Speed:
+    """Speed of one accelerator.
 
     Raises:
         ValueError: it has no known peak.
     """
     accelerator = deployment.accelerator
     if accelerator.vendor == CPU:
-        bits = 8 * deployment.weight_bytes / deployment.shape.params_total
-        speed = speed_of(accelerator, bits)
-        return speed.bytes_per_second, speed.flops, speed_of(accelerator, WIDE_BITS).flops
+        return speed_of(accelerator, 8 * deployment.weight_bytes / deployment.shape.params_total)
     flops = peak_flops(accelerator, deployment.compute_precision)
     attention_flops = peak_flops(accelerator, "bf16")
     if flops is None or attention_flops is None:
         raise ValueError(f"{accelerator.name} has no known {deployment.compute_precision} and bf16 peak")
+    slower = widening(deployment)
+    few = FEW_SHARE if slower > 1 and engine_class(deployment.engine) == "llamacpp" else 1.0
     bandwidth = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB
-    return bandwidth, flops / widening(deployment), attention_flops
-
-
-def _further_sequence(deployment: Deployment) -> float:
-    """Time that each further sequence adds to a step of llama.cpp on GPUs, over that of reading the weights."""
-    if engine_class(deployment.engine) != "llamacpp" or deployment.accelerator.vendor == CPU:
-        return 0.0
-    stored = body_bytes_per_param(deployment.shape, deployment.weight_bytes)
-    return FURTHER_QUANTISED if stored < WIDENED_BELOW_BYTES else FURTHER_WIDE
+    return Speed(bandwidth, flops / slower, few * (flops / slower), attention_flops)
 
 
 def widening(deployment: Deployment) -> float:

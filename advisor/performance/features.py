@@ -41,8 +41,8 @@ FEATURES = (*NUMBERS, *SIZES, *TRAITS)
 
 
 def without_bandwidth(r: Replicas) -> Replicas:
-    """The same replicas with a bandwidth in fixed proportion to their arithmetic peak, and no time that follows it."""
-    return replace(r, bandwidth=r.attention_flops / FLOP_PER_BYTE, further_sequence=np.zeros_like(r.bandwidth))
+    """The same replicas with a bandwidth in fixed proportion to their arithmetic peak, whatever the kernels."""
+    return replace(r, bandwidth=r.attention_flops / FLOP_PER_BYTE, few_flops=r.flops)
 
 
 def features_of(target: str, packed: Packed, load: Load) -> npt.NDArray[np.float32]:

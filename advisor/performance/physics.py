@@ -53,6 +53,9 @@ class Replicas:
     """Bytes per second of one accelerator's memory."""
     flops: Floats
     """FLOP/s of one accelerator in the precision of the weight arithmetic."""
+    few_flops: Floats
+    """The same where weights are multiplied by a few vectors, those of the sequences that decode: less where kernels
+    unpack quantised weights for each of them (llama.cpp)."""
     attention_flops: Floats
     """FLOP/s of one accelerator in 16 bit."""
     link: Floats
@@ -66,9 +69,6 @@ class Replicas:
     """1 where several accelerators hold consecutive layers and work one after the other (llama.cpp)."""
     kv_cache_bytes: Floats
     """Memory for KV cache of the whole replica."""
-    further_sequence: Floats
-    """Time that each further sequence adds to a step, over that of reading the weights: kernels that multiply a few
-    vectors by quantised weights are not bound by memory alone (llama.cpp). 0 elsewhere."""
     max_sequences: Floats
     """Most sequences that the engine runs at a time."""
     all_to_all: Floats
@@ -158,10 +158,10 @@ def _weight_seconds(r: Replicas, tokens: FloatLike) -> Floats:
     return (body_bytes + HEAD_BYTES_PER_PARAM * r.head_params / r.shards) / r.bandwidth
 
 
-def _flop_seconds(r: Replicas, tokens: FloatLike) -> Floats:
-    """Ideal seconds of the matrix products: 2 FLOP per active parameter and token (Kaplan et al. 2020, table 1)."""
+def _flop_seconds(r: Replicas, tokens: FloatLike, flops: Floats) -> Floats:
+    """Ideal seconds of the matrix products at so many FLOP/s: 2 FLOP per active parameter and token (Kaplan et al. 2020, table 1)."""
     active = np.maximum(r.params_active - r.head_params, 0.0)
-    return 2 * active * tokens / (r.shards * r.flops)
+    return 2 * active * tokens / (r.shards * flops)
 
 
 def _moe_factor(r: Replicas, c: Constants) -> Floats:
@@ -169,26 +169,20 @@ def _moe_factor(r: Replicas, c: Constants) -> Floats:
     return np.where(r.experts > 0, c.moe_gemm, 1.0)
 
 
-def _gemm_bounds(r: Replicas, c: Constants, tokens: FloatLike) -> tuple[Floats, Floats]:
+def _gemm_bounds(r: Replicas, c: Constants, tokens: FloatLike, flops: Floats) -> tuple[Floats, Floats]:
     """Matrix products as long as their memory takes and as long as their arithmetic takes, cubed."""
     memory = c.weight_read * _weight_seconds(r, tokens)
-    arithmetic = c.gemm * _flop_seconds(r, tokens)
+    arithmetic = c.gemm * _flop_seconds(r, tokens, flops)
     return memory * memory * memory, arithmetic * arithmetic * arithmetic
 
 
-def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike) -> Floats:
+def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike, flops: Floats) -> Floats:
     """Matrix products: memory time and arithmetic time overlap in part, (m³ + a³)^(1/3).
 
     The exponent lies between their sum (1) and their maximum (infinity).
     """
-    memory, arithmetic = _gemm_bounds(r, c, tokens)
+    memory, arithmetic = _gemm_bounds(r, c, tokens, flops)
     return np.cbrt(memory + arithmetic) * _moe_factor(r, c)
-
-
-def _further_seconds(r: Replicas, c: Constants, micro: FloatLike) -> Floats:
-    """Seconds that the sequences of a step beyond its first add to its matrix products; see ``further_sequence``."""
-    seconds: Floats = r.further_sequence * np.maximum(micro - 1.0, 0.0) * c.weight_read * _weight_seconds(r, 1.0)
-    return seconds
 
 
 def _ring_bytes(ranks: Floats, tokens: FloatLike, hidden: Floats) -> Floats:
@@ -243,7 +237,7 @@ def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: Fl
     tokens = micro * (1 + r.draft_tokens)
     attention = _decode_attention_seconds(r, c, micro, context)
     messages = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
-    products = _gemm_seconds(r, c, tokens) + _further_seconds(r, c, micro)
+    products = _gemm_seconds(r, c, tokens, r.few_flops)
     seconds: Floats = products + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
     return seconds + _draft_seconds(r, c, micro, context) if r.draft_tokens.any() else seconds
 
@@ -252,8 +246,7 @@ def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike
     """The same step by what it is spent on: weights, arithmetic, cache, messages and overhead; together all of it."""
     micro = np.maximum(batch / r.pipeline, 1.0)
     tokens = micro * (1 + r.draft_tokens)
-    parts = _gemm_parts(r, c, tokens)
-    parts["arithmetic"] = parts["arithmetic"] + _further_seconds(r, c, micro)
+    parts = _gemm_parts(r, c, tokens, r.few_flops)
     parts["cache"] = _decode_attention_seconds(r, c, micro, context)
     parts["messages"] = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
     parts["overhead"] = _launch_seconds(r, c) + c.sequence_s * micro
@@ -262,9 +255,9 @@ def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike
     return parts
 
 
-def _gemm_parts(r: Replicas, c: Constants, tokens: FloatLike) -> dict[str, Floats]:
+def _gemm_parts(r: Replicas, c: Constants, tokens: FloatLike, flops: Floats) -> dict[str, Floats]:
     """Matrix products split into reading weights and arithmetic, as their cubes are."""
-    memory, arithmetic = _gemm_bounds(r, c, tokens)
+    memory, arithmetic = _gemm_bounds(r, c, tokens, flops)
     whole = np.cbrt(memory + arithmetic) * _moe_factor(r, c)
     share = memory / (memory + arithmetic)
     return {"weights": whole * share, "arithmetic": whole * (1 - share)}
@@ -319,7 +312,7 @@ def _rest_attention_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached
 def prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> Floats:
     """Seconds to prefill one prompt of ``tokens`` tokens, the first ``cached`` of them held, on an idle replica."""
     new = tokens - cached
-    busy = _gemm_seconds(r, c, new) + _rest_attention_seconds(r, c, tokens, cached)
+    busy = _gemm_seconds(r, c, new, r.flops) + _rest_attention_seconds(r, c, tokens, cached)
     messages = _ring_seconds(r, c, new) + _hop_seconds(r, c)
     return busy + messages + _launch_seconds(r, c) + c.prompt_token_s * tokens
 
@@ -327,7 +320,7 @@ def prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatL
 def prefill_parts(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> dict[str, Floats]:
     """The same prefill by what it is spent on: weights, arithmetic, attention, messages and overhead."""
     new = tokens - cached
-    parts = _gemm_parts(r, c, new)
+    parts = _gemm_parts(r, c, new, r.flops)
     parts["attention"] = _rest_attention_seconds(r, c, tokens, cached)
     parts["messages"] = _ring_seconds(r, c, new) + _hop_seconds(r, c)
     parts["overhead"] = _launch_seconds(r, c) + c.prompt_token_s * tokens
@@ -340,7 +333,7 @@ def marginal_prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cache
     Weight reads, launches and all-reduce latency are shared with the step it rides in; a busy pipeline is full.
     """
     new = tokens - cached
-    arithmetic = c.gemm * _flop_seconds(r, new) * _moe_factor(r, c)
+    arithmetic = c.gemm * _flop_seconds(r, new, r.flops) * _moe_factor(r, c)
     moved = arithmetic + _rest_attention_seconds(r, c, tokens, cached) + _ring_seconds(r, c, new)
     return (moved + c.prompt_token_s * tokens) / r.pipeline + c.sequence_s
 

@@ -29,10 +29,9 @@ CONSTANTS: Mapping[str, float] = {
     "step_wait": 1.5,
 }
 """Of llama.cpp's server, measured on two cores of Genoa: see docs/performance.md. The rates are ideal already."""
-_WIDTHS = ((6.0, "int4"), (12.0, "int8"))
+_WIDTHS = ((7.5, "int4"), (12.0, "int8"))
 """Bits of a weight, scales included, up to which the kernels are those of a precision; beyond, those of 16 bit."""
 _WIDE = "bf16"
-WIDE_BITS = 16.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +42,37 @@ class ProcessorRate:
     precision: str
     prompt_flop_per_cycle: float
     """Of one core, in prompts of hundreds of tokens."""
+    few_flop_per_cycle: float
+    """The same of a few vectors at a time, those of the sequences that decode."""
     memory_share: float
     """Bytes of weights read for one sequence over what the cores share of the machine's memory bandwidth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """FLOP and bytes per second of the cores of a machine."""
+    """Bytes and FLOP per second of an accelerator, as the physics takes them."""
 
-    flops: float
     bytes_per_second: float
+    flops: float
+    """Of products with weights as they are stored."""
+    few_flops: float
+    """The same of a few vectors at a time."""
+    wide_flops: float
+    """Of products in 16 bit, such as attention's."""
 
 
 def speed_of(accelerator: Accelerator, bits_per_weight: float) -> Speed:
     """Speed of the cores of a machine with weights of so many bits."""
     precision = next((name for bits, name in _WIDTHS if bits_per_weight <= bits), _WIDE)
-    rate = _rates()[accelerator.architecture, precision]
-    cores, _ = cores_and_clock(accelerator, _peaks().values())
-    return Speed(
-        flops=_peaks()[rate.generation].tflops(round(cores), rate.prompt_flop_per_cycle) * FLOP_PER_TFLOP,
-        bytes_per_second=accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB * rate.memory_share,
+    rate, wide = (_rates()[accelerator.architecture, name] for name in (precision, _WIDE))
+    peak = _peaks()[accelerator.architecture]
+    cores, _ = cores_and_clock(accelerator, (peak,))
+    flops, few, of_wide = (
+        peak.tflops(round(cores), flop_per_cycle) * FLOP_PER_TFLOP
+        for flop_per_cycle in (rate.prompt_flop_per_cycle, rate.few_flop_per_cycle, wide.prompt_flop_per_cycle)
     )
+    bandwidth = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB * rate.memory_share
+    return Speed(bandwidth, flops, few, of_wide)
 
 
 @cache
