@@ -54,8 +54,8 @@ class Replicas:
     flops: Floats
     """FLOP/s of one accelerator in the precision of the weight arithmetic."""
     few_flops: Floats
-    """The same where weights are multiplied by a few vectors, those of the sequences that decode: less where kernels
-    unpack quantised weights for each of them (llama.cpp)."""
+    """The same of each further sequence that decodes: less where kernels unpack quantised weights for each of a few
+    vectors (llama.cpp)."""
     attention_flops: Floats
     """FLOP/s of one accelerator in 16 bit."""
     link: Floats
@@ -158,10 +158,14 @@ def _weight_seconds(r: Replicas, tokens: FloatLike) -> Floats:
     return (body_bytes + HEAD_BYTES_PER_PARAM * r.head_params / r.shards) / r.bandwidth
 
 
-def _flop_seconds(r: Replicas, tokens: FloatLike, flops: Floats) -> Floats:
-    """Ideal seconds of the matrix products at so many FLOP/s: 2 FLOP per active parameter and token (Kaplan et al. 2020, table 1)."""
+def _flop_seconds(r: Replicas, tokens: FloatLike, few: FloatLike = 0.0) -> Floats:
+    """Ideal seconds of the matrix products, *few* of whose tokens go by the kernels for a few vectors.
+
+    2 FLOP per active parameter and token (Kaplan et al. 2020, table 1).
+    """
     active = np.maximum(r.params_active - r.head_params, 0.0)
-    return 2 * active * tokens / (r.shards * flops)
+    slower: Floats = 2 * active * few / r.shards * (1 / r.few_flops - 1 / r.flops)
+    return 2 * active * tokens / (r.shards * r.flops) + slower
 
 
 def _moe_factor(r: Replicas, c: Constants) -> Floats:
@@ -169,19 +173,19 @@ def _moe_factor(r: Replicas, c: Constants) -> Floats:
     return np.where(r.experts > 0, c.moe_gemm, 1.0)
 
 
-def _gemm_bounds(r: Replicas, c: Constants, tokens: FloatLike, flops: Floats) -> tuple[Floats, Floats]:
+def _gemm_bounds(r: Replicas, c: Constants, tokens: FloatLike, few: FloatLike = 0.0) -> tuple[Floats, Floats]:
     """Matrix products as long as their memory takes and as long as their arithmetic takes, cubed."""
     memory = c.weight_read * _weight_seconds(r, tokens)
-    arithmetic = c.gemm * _flop_seconds(r, tokens, flops)
+    arithmetic = c.gemm * _flop_seconds(r, tokens, few)
     return memory * memory * memory, arithmetic * arithmetic * arithmetic
 
 
-def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike, flops: Floats) -> Floats:
+def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike, few: FloatLike = 0.0) -> Floats:
     """Matrix products: memory time and arithmetic time overlap in part, (m³ + a³)^(1/3).
 
     The exponent lies between their sum (1) and their maximum (infinity).
     """
-    memory, arithmetic = _gemm_bounds(r, c, tokens, flops)
+    memory, arithmetic = _gemm_bounds(r, c, tokens, few)
     return np.cbrt(memory + arithmetic) * _moe_factor(r, c)
 
 
@@ -237,7 +241,7 @@ def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: Fl
     tokens = micro * (1 + r.draft_tokens)
     attention = _decode_attention_seconds(r, c, micro, context)
     messages = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
-    products = _gemm_seconds(r, c, tokens, r.few_flops)
+    products = _gemm_seconds(r, c, tokens, np.maximum(tokens - 1, 0.0))
     seconds: Floats = products + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
     return seconds + _draft_seconds(r, c, micro, context) if r.draft_tokens.any() else seconds
 
@@ -246,7 +250,7 @@ def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike
     """The same step by what it is spent on: weights, arithmetic, cache, messages and overhead; together all of it."""
     micro = np.maximum(batch / r.pipeline, 1.0)
     tokens = micro * (1 + r.draft_tokens)
-    parts = _gemm_parts(r, c, tokens, r.few_flops)
+    parts = _gemm_parts(r, c, tokens, np.maximum(tokens - 1, 0.0))
     parts["cache"] = _decode_attention_seconds(r, c, micro, context)
     parts["messages"] = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
     parts["overhead"] = _launch_seconds(r, c) + c.sequence_s * micro
@@ -255,9 +259,9 @@ def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike
     return parts
 
 
-def _gemm_parts(r: Replicas, c: Constants, tokens: FloatLike, flops: Floats) -> dict[str, Floats]:
+def _gemm_parts(r: Replicas, c: Constants, tokens: FloatLike, few: FloatLike = 0.0) -> dict[str, Floats]:
     """Matrix products split into reading weights and arithmetic, as their cubes are."""
-    memory, arithmetic = _gemm_bounds(r, c, tokens, flops)
+    memory, arithmetic = _gemm_bounds(r, c, tokens, few)
     whole = np.cbrt(memory + arithmetic) * _moe_factor(r, c)
     share = memory / (memory + arithmetic)
     return {"weights": whole * share, "arithmetic": whole * (1 - share)}
@@ -312,7 +316,7 @@ def _rest_attention_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached
 def prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> Floats:
     """Seconds to prefill one prompt of ``tokens`` tokens, the first ``cached`` of them held, on an idle replica."""
     new = tokens - cached
-    busy = _gemm_seconds(r, c, new, r.flops) + _rest_attention_seconds(r, c, tokens, cached)
+    busy = _gemm_seconds(r, c, new) + _rest_attention_seconds(r, c, tokens, cached)
     messages = _ring_seconds(r, c, new) + _hop_seconds(r, c)
     return busy + messages + _launch_seconds(r, c) + c.prompt_token_s * tokens
 
@@ -320,7 +324,7 @@ def prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatL
 def prefill_parts(r: Replicas, c: Constants, tokens: FloatLike, cached: FloatLike = 0.0) -> dict[str, Floats]:
     """The same prefill by what it is spent on: weights, arithmetic, attention, messages and overhead."""
     new = tokens - cached
-    parts = _gemm_parts(r, c, new, r.flops)
+    parts = _gemm_parts(r, c, new)
     parts["attention"] = _rest_attention_seconds(r, c, tokens, cached)
     parts["messages"] = _ring_seconds(r, c, new) + _hop_seconds(r, c)
     parts["overhead"] = _launch_seconds(r, c) + c.prompt_token_s * tokens
@@ -333,7 +337,7 @@ def marginal_prefill_seconds(r: Replicas, c: Constants, tokens: FloatLike, cache
     Weight reads, launches and all-reduce latency are shared with the step it rides in; a busy pipeline is full.
     """
     new = tokens - cached
-    arithmetic = c.gemm * _flop_seconds(r, new, r.flops) * _moe_factor(r, c)
+    arithmetic = c.gemm * _flop_seconds(r, new) * _moe_factor(r, c)
     moved = arithmetic + _rest_attention_seconds(r, c, tokens, cached) + _ring_seconds(r, c, new)
     return (moved + c.prompt_token_s * tokens) / r.pipeline + c.sequence_s
 
