@@ -149,3 +149,11 @@ def test_batch_and_options_do_not_mix(tmp_path: Path):
 
     assert result.exit_code == 2
     assert "--batch" in result.stderr
+
+
+@pytest.mark.parametrize(("machine", "fits"), [("c7g.2xlarge", "yes"), ("c7g.xlarge", "no")])
+def test_processors_hold_language_models_by_their_own_memory(machine, fits):
+    """Eight billion parameters in 4 bit need more than 8 GiB with a context, and less than 16, with llama.cpp."""
+    words = ("--model", "Qwen/Qwen3-8B", "--precision", "int4", "--context", "8192", "--accelerator", machine)
+    told = dict(line.split(maxsplit=1) for line in run(*words).splitlines() if len(line.split()) > 1)
+    assert (told["fits"], told["engine"]) == (fits, "llama.cpp server")

@@ -104,7 +104,8 @@ def test_wherever_a_server_is_planned_it_has_an_image(server):
         for precision in server.precisions:
             host = {"instance_type": "inf2.8xlarge"} if server.vendor == "aws" else {}
             runtime = RUNTIMES[server.vendor]
-            made = container(server.engine, accelerator, runtime, architecture, precision=precision, **host)
+            asked = Demanded(Unit(server.units[0]))
+            made = container(server.engine, accelerator, runtime, architecture, asked, precision=precision, **host)
             assert image_reference(made.image)
             assert server.release in made.image
             assert made.health_path == server.health_path
