@@ -571,7 +571,7 @@ def test_a_gguf_file_that_chats_is_planned_with_llama_cpp_as_it_is(tmp_path, mac
 
 
 def test_processors_are_candidates_of_a_gguf_file_and_of_nothing_else_that_answers_token_by_token(tmp_path):
-    """With no engine named both are planned, and processors are read; neither for other models nor for slow ones."""
+    """Unless an engine is named or excluded; neither for other models nor for those that are too slow there."""
     catalog = load_catalog()
     plan = gguf_chat(tmp_path, ("instance_types: [g6.xlarge]\n", ""))
     assert plan.fleet.groups[0].accelerator.startswith(("4 cores of", "8 cores of"))

@@ -42,24 +42,29 @@ def engines_of(
 def _each_engine(
     instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
 ) -> Iterator[EngineSupport | Rejection]:
-    """The engine of a precision, and llama.cpp before it where it is planned too; one rejection where none serves."""
+    """The engines of a precision, or one rejection where none serves it.
+
+    A file is served as it is where llama.cpp can: other engines are planned where it cannot, and where they are named.
+    """
+    workload, unit = requirements.workload, requirements.demand.unit
     engine = _engine(instance_type, accelerator, precision, requirements, catalog)
-    if not takes_llama_cpp(requirements.workload, requirements.model, requirements.demand.unit):
+    if not takes_llama_cpp(workload, requirements.model, unit):
         yield engine
         return
-    file_server = _file_server(instance_type, accelerator, precision, requirements, catalog)
-    is_alone = requirements.workload.engines == (LLAMA_CPP,)
-    if not isinstance(file_server, Rejection):
-        yield file_server
-    if not isinstance(engine, Rejection):
+    server = _file_server(instance_type, accelerator, precision, requirements, catalog)
+    if isinstance(server, Rejection):
+        is_own = workload.engines == (LLAMA_CPP,) or accelerator.vendor == CPU
+        yield server if is_own and isinstance(engine, Rejection) else engine
+        return
+    yield server.support(accelerator, precision)
+    is_other_planned = LLAMA_CPP in workload.engines or _is_crowded(server, instance_type, catalog)
+    if is_other_planned and not isinstance(engine, Rejection):
         yield engine
-    elif isinstance(file_server, Rejection):
-        yield file_server if is_alone or accelerator.vendor == CPU else engine
 
 
 def _file_server(
     instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
-) -> EngineSupport | Rejection:
+) -> OnePassEngine | Rejection:
     """The server of files of language models, or why it has no image for a machine."""
     family = requirements.model.family
     fitting = [
@@ -73,7 +78,7 @@ def _file_server(
         return reject(
             instance_type, _without_server(instance_type, accelerator, fitting, precision, gap), precision
         )  # fmt: skip
-    return serving.support(accelerator, precision)
+    return serving
 
 
 def _engine(
