@@ -7,7 +7,6 @@ line and the nearest known names.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Pictures, Unit
 from advisor.errors import InputError
 from advisor.models.adapters import with_adapters
-from advisor.models.model import Checkpoint, Model, TextAnswer
+from advisor.models.model import Model, TextAnswer
 from advisor.models.pictures import VisionTower
 from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP
@@ -81,7 +80,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     _check_run_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
     _check_left_out(workload, demand, context_tokens)
-    model = _adapted(_as_loaded(model, demand.unit), workload)
+    model = _adapted(model, workload)
     workload = workload if model.adapters is None else replace(workload, adapters=model.adapters)
     regions = tuple(
         f"{provider} has none of the regions given, so it is left out"
@@ -115,13 +114,6 @@ def _in_own_precision(workload: Workload, model: Model) -> Workload:
     if not is_open or (own.precision in WIDE_PRECISIONS and not is_as_stored):
         return workload
     return replace(workload, precisions=(own.precision,))
-
-
-@lru_cache(maxsize=64)
-def _as_loaded(model: Model, unit: Unit) -> Model:
-    """The model as planned engines load it: no GGUF where it answers token by token, but another checkpoint."""
-    is_other = not unit.is_one_pass and model.file is not None and model.file.is_gguf
-    return replace(model, checkpoint=Checkpoint(model.checkpoint.precision)) if is_other else model
 
 
 def _adapted(model: Model, workload: Workload) -> Model:

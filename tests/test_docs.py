@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,23 @@ def test_the_readme_lists_every_page():
     """Each page of docs/ has a row in the README's table."""
     listed = re.findall(r"^\| \[docs/[\w-]+\.md\]\(docs/([\w-]+)\.md\) \|", README, re.MULTILINE)
     assert sorted(listed) == sorted(page.stem for page in (ROOT / "docs").glob("*.md"))
+
+
+def test_the_chat_model_in_gguf_of_the_page_is_planned_and_generated(tmp_path, run_advisor):
+    """The workload and the commands of docs/models.md, with a file that the tests have."""
+    page = (ROOT / "docs/models.md").read_text()
+    shown = re.search(r"<!-- gguf -->\n```yaml\n(.*?)```\n\n```sh\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
+    shutil.copy(ROOT / "tests/models/files/made/llama.gguf", tmp_path)
+    (tmp_path / "workload.yaml").write_text(f"{shown[1]}as_of: 2026-11-28\n")
+
+    for line in shown[2].splitlines():
+        done = run_advisor(*line.split()[1:], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert {group["engine"] for group in plan["fleet"]["groups"]} == {"llama.cpp server"}
+    assert "llama-server" in (tmp_path / "infrastructure/fleet.tf").read_text()
 
 
 @pytest.mark.sampled(3)

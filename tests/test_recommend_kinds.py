@@ -533,12 +533,20 @@ GGUF_CHAT += "demand: {declared: {requests_per_second: 1, input_tokens: 100, out
 GGUF_CHAT += "regions: [us-east-1]\ninstance_types: [g6.xlarge]\nas_of: 2026-11-28\n"
 
 
-def test_a_gguf_file_that_chats_is_planned_with_another_checkpoint_and_says_so(tmp_path):
-    """No engine loads it there: plan and code say whose speed and memory they are, with the bytes of that one."""
+def gguf_chat(tmp_path, *changes):
+    """The plan of the chat model in a file, with changes of the text of its workload."""
     shutil.copy(MADE / "llama.gguf", tmp_path)
-    path = tmp_path / "workload.yaml"
-    path.write_text(GGUF_CHAT)
-    plan = recommend(path)
+    path, text = tmp_path / "workload.yaml", GGUF_CHAT
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return recommend(path)
+
+
+def test_a_gguf_file_that_chats_is_planned_with_another_checkpoint_where_an_engine_asks_for_it(tmp_path):
+    """Others do not load it: plan and code say whose speed and memory they are, with the bytes of that one."""
+    plan = gguf_chat(tmp_path, ("providers", "engines: [vLLM]\nproviders"))
     group = plan.fleet.groups[0]
     assert (group.engine, group.precision) == ("vLLM", "int8")
     (told,) = (line for line in verdict_lines(plan) if line.startswith("Weights: "))
@@ -549,23 +557,84 @@ def test_a_gguf_file_that_chats_is_planned_with_another_checkpoint_and_says_so(t
     assert group.weights_gib * BYTES_PER_GIB == pytest.approx(described, abs=1e4)
     assert plan_question(read_question(plan.question), load_catalog()).fleet.cost == plan.fleet.cost
     readme = generate(plan, Language.TERRAFORM).files["README.md"]
-    assert "nothing here loads GGUF" in " ".join(readme.split())
+    assert "vllm is planned without GGUF" in " ".join(readme.split())
 
 
-@pytest.mark.parametrize("name", ["llama.cpp", "llama.cpp server"])
-def test_an_engine_of_other_kinds_is_refused_with_them(tmp_path, name):
-    """By either of its names: llama.cpp is planned for embedders alone."""
+@pytest.mark.parametrize("machine", ["g6.xlarge", "g4dn.xlarge", "g5.xlarge", "c7i.2xlarge", "c8g.2xlarge"])
+def test_a_gguf_file_that_chats_is_planned_with_llama_cpp_as_it_is(tmp_path, machine):
+    """On small GPUs and on processors of both architectures, replayed, with its slots and the bytes of the file."""
+    plan = gguf_chat(
+        tmp_path, ("[g6.xlarge]", f"[{machine}]"), ("providers", "engines: [llama.cpp]\nproviders")
+    )  # fmt: skip
+    group = plan.fleet.groups[0]
+    own = find_model(str(tmp_path / "llama.gguf"))
+    assert (group.engine, group.precision, group.instance_type) == ("llama.cpp server", "int8", machine)
+    assert group.weights_gib * BYTES_PER_GIB == pytest.approx(weight_bytes(own, "int8"), abs=1e4)
+    assert group.max_concurrency == (16 if machine.startswith("c") else 8)
+    assert plan.fleet.confirmed.reached
+    assert "Weights: llama.gguf in int8, as stated." in list(verdict_lines(plan))
+    files = generate(plan, Language.TERRAFORM).files
+    assert f'"--ctx-size={group.max_concurrency * group.context_tokens}"' in files["fleet.tf"]
+    assert "--embeddings" not in files["fleet.tf"]
+    assert ("--n-gpu-layers=all" in files["fleet.tf"]) is machine.startswith("g")
+    assert "over_target" not in files["fleet.tf"]
+    assert "no alarm on TTFT of llama.cpp-server" in files["README.md"]
+
+
+def test_processors_are_candidates_of_a_gguf_file_and_of_nothing_else_that_answers_token_by_token(tmp_path):
+    """Unless an engine is named or excluded; neither for other models nor for those that are too slow there."""
+    catalog = load_catalog()
+    plan = gguf_chat(tmp_path, ("instance_types: [g6.xlarge]\n", ""))
+    assert plan.fleet.groups[0].accelerator.startswith(("4 cores of", "8 cores of"))
+    assert {option.engine for option in plan.options} >= {"llama.cpp server"}
+    path = tmp_path / "workload.yaml"
+
+    def reads_processors(text):
+        path.write_text(text.replace("instance_types: [g6.xlarge]\n", ""))
+        workload = read_workload(path)
+        return catalog_for(workload, find_model(workload.model), catalog) is not catalog
+
+    text = GGUF_CHAT.replace("llama.gguf", "Qwen/Qwen3-0.6B")
+    llama_cpp = "engines: [llama.cpp]\n"
+    assert not reads_processors(text)
+    assert reads_processors(text + llama_cpp)
+    assert not reads_processors(text.replace("Qwen3-0.6B", "Qwen3-32B") + llama_cpp)
+    assert reads_processors(text.replace("Qwen3-0.6B", "Qwen3-30B-A3B") + llama_cpp)
+    assert not reads_processors(text + "exclude: {engines: [llama.cpp]}\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [("gcp", "us-central1"), ("azure", "eastus")],
+)
+@pytest.mark.parametrize("language", Language)
+def test_code_is_generated_for_a_chat_model_on_processors_of_every_cloud(tmp_path, place, target, language):
+    """Nodes of a cluster, whose command divides the context over the slots."""
+    region = ("providers: [aws]\nregions: [us-east-1]\n", f"providers: [{place}]\nregions: [{target}]\n")
+    plan = gguf_chat(
+        tmp_path,
+        region,
+        ("instance_types: [g6.xlarge]\n", "engines: [llama.cpp]\nexclude: {accelerators: [T4, L4, A10]}\n"),
+    )
+    group = plan.fleet.groups[0]
+    assert " cores of " in group.accelerator
+    files = generate(plan, language).files
+    assert any(f"--parallel={group.max_concurrency}" in content for content in files.values())
+
+
+def test_a_chat_model_is_planned_with_llama_cpp_where_the_workload_asks_for_it(tmp_path):
+    """Whose weights in 4 bit the user names, as GGUF; other engines in the list are planned too."""
     shutil.copy(MADE / "llama.gguf", tmp_path)
     path = tmp_path / "workload.yaml"
-    path.write_text(f"{GGUF_CHAT}engines: [{name}]\n")
-    with pytest.raises(InputError, match=r"plans know llama\.cpp server for texts") as error:
-        recommend(path)
-    assert "workload.yaml" in error.value.where
-    assert "no engine is planned that answers token by token from GGUF" in error.value.hint
-    path.write_text(f"{GGUF_CHAT.replace('llama.gguf', 'Qwen/Qwen3-8B')}engines: [{name}]\n")
-    with pytest.raises(InputError) as error:
-        recommend(path)
-    assert error.value.hint.startswith("name one of SGLang, TensorRT-LLM, vLLM")
+    text = GGUF_CHAT.replace("llama.gguf", "Qwen/Qwen3-0.6B").replace("[g6.xlarge]", "[g6.xlarge, c7i.2xlarge]")
+    path.write_text(f"{text}precisions: [int4]\nengines: [llama.cpp, vLLM]\n")
+    plan = recommend(path, every_variant=True)
+    served = {(option.instance_type, option.engine) for option in plan.options}
+    assert served >= {("c7i.2xlarge", "llama.cpp server"), ("g6.xlarge", "vLLM")}
+    option = next(option for option in plan.options if option.engine == "llama.cpp server")
+    made = generate(plan, Language.TERRAFORM, Wanted(rank=option.rank)).files
+    assert "the planned model as GGUF in Q4_K_M" in made["fleet.tf"]
+    assert "--alias=Qwen/Qwen3-0.6B" in made["fleet.tf"]
 
 
 def write_bert_gguf(path) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from advisor.candidates.values import Rejection, reject
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.catalog.processors import CPU
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
 from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
@@ -13,7 +14,7 @@ from advisor.models.adapter_engines import adapter_engine
 from advisor.models.adapter_values import Adapters
 from advisor.models.model import Model
 from advisor.requirements import Requirements
-from advisor.workload.kinds import UNITS
+from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp
 from advisor.workload.scope import allows_engine, engine_names, serving_engines
 from advisor.workload.values import Workload
 
@@ -22,10 +23,14 @@ def engines_of(
     instance_type: InstanceType, accelerator: Accelerator, requirements: Requirements, catalog: Catalog
 ) -> Iterator[EngineSupport | Rejection]:
     """The engine of each of the workload's precisions, or why none serves it; precisions cast to the same are one."""
-    asked = requirements.workload.precisions
-    engines = [_engine(instance_type, accelerator, precision, requirements, catalog) for precision in asked]
+    served = [
+        (precision, engine)
+        for precision in requirements.workload.precisions
+        for engine in _each_engine(instance_type, accelerator, precision, requirements, catalog)
+    ]
+    engines = [engine for _, engine in served]
     stands_for: dict[tuple[str, str], tuple[str, ...]] = {}
-    for precision, engine in zip(asked, engines, strict=True):
+    for precision, engine in served:
         if not isinstance(engine, Rejection):
             key = (engine.engine, engine.precision)
             stands_for[key] = (*stands_for.get(key, ()), precision)
@@ -34,6 +39,48 @@ def engines_of(
             yield engine
         elif cast := stands_for.pop((engine.engine, engine.precision), ()):
             yield engine if cast == (engine.precision,) else replace(engine, stands_for=cast)
+
+
+def _each_engine(
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
+) -> Iterator[EngineSupport | Rejection]:
+    """The engines of a precision, or one rejection where none serves it.
+
+    A file is served as it is where llama.cpp can: other engines are planned where it cannot, and where they are named.
+    """
+    workload, unit = requirements.workload, requirements.demand.unit
+    engine = _engine(instance_type, accelerator, precision, requirements, catalog)
+    if not takes_llama_cpp(workload, requirements.model, unit):
+        yield engine
+        return
+    server = _file_server(instance_type, accelerator, precision, requirements, catalog)
+    if isinstance(server, Rejection):
+        is_own = workload.engines == (LLAMA_CPP,) or accelerator.vendor == CPU
+        yield server if is_own and isinstance(engine, Rejection) else engine
+        return
+    yield server.support(accelerator, precision)
+    is_other_planned = LLAMA_CPP in workload.engines or _is_crowded(server, instance_type, catalog)
+    if is_other_planned and not isinstance(engine, Rejection):
+        yield engine
+
+
+def _file_server(
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
+) -> OnePassEngine | Rejection:
+    """The server of files of language models, or why it has no image for a machine."""
+    family = requirements.model.family
+    fitting = [
+        server
+        for server in catalog.one_pass_engines
+        if server.is_of_tokens and server.serves(Unit.TOKENS, family, precision) and server.runs_with(accelerator)
+    ]
+    serving = next((server for server in fitting if server.runs_on(instance_type, accelerator)), None)
+    if serving is None:
+        gap = ("no_server", f"no image of {LLAMA_CPP} is known for it in {precision}")
+        return reject(
+            instance_type, _without_server(instance_type, accelerator, fitting, precision, gap), precision
+        )  # fmt: skip
+    return serving
 
 
 def _engine(

@@ -12,11 +12,14 @@ from functools import lru_cache
 from advisor.candidates.engines import engines_of, server_on
 from advisor.candidates.values import Candidate, Rejection, reject, reject_undeployable
 from advisor.catalog import Catalog
+from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.partitions import Partition, share_of, slice_of
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer
 from advisor.deployable import Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
+from advisor.models.model import loaded_by
 from advisor.requirements import Requirements
+from advisor.workload.kinds import LLAMA_CPP
 from advisor.workload.scope import allows
 
 _REGIONS_NAMED = 8
@@ -101,7 +104,7 @@ def judge_hardware(
         if isinstance(engine, Rejection):
             yield engine
             continue
-        for tensor_parallel in _parallel_choices(instance_type, requirements):
+        for tensor_parallel in _parallel_choices(instance_type, engine, requirements):
             outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements, catalog)
             yield outcome
             if tensor_parallel == 1 and isinstance(outcome, Candidate):
@@ -115,9 +118,12 @@ def parallel_choices(accelerator_count: float) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*powers, whole]))
 
 
-def _parallel_choices(instance_type: InstanceType, requirements: Requirements) -> tuple[int, ...]:
-    """Tensor parallelism worth trying; models that answer in one pass have a copy on each accelerator."""
-    return (1,) if requirements.demand.unit.is_one_pass else parallel_choices(instance_type.accelerator_count or 0.0)
+def _parallel_choices(
+    instance_type: InstanceType, engine: EngineSupport, requirements: Requirements
+) -> tuple[int, ...]:  # fmt: skip
+    """Tensor parallelism worth trying; models that answer in one pass, and GGUF, have a copy on each accelerator."""
+    is_copied = requirements.demand.unit.is_one_pass or engine.engine == LLAMA_CPP
+    return (1,) if is_copied else parallel_choices(instance_type.accelerator_count or 0.0)
 
 
 def divides_heads(model: Model, tensor_parallel: int) -> bool:
@@ -170,8 +176,9 @@ def _judge_one(
         reason = f"{heads} attention heads cannot be split over {tensor_parallel} accelerators"
         unsplit = Shortfall("parallelism", "attention heads", tensor_parallel, heads, reason)
         return reject(instance_type, unsplit, engine.precision, tensor_parallel)
+    unit = requirements.demand.unit
     memory = _fit(
-        requirements.model,
+        requirements.model if unit.is_one_pass else loaded_by(requirements.model, engine.engine),
         FitRequest(
             accelerator_memory_gib=seat.accelerator.memory_gib,
             accelerator_count=tensor_parallel,
@@ -188,12 +195,13 @@ def _judge_one(
             accelerator=seat.accelerator.name,
         ),
     )
-    is_contiguous = catalog.deployment.is_contiguous(engine.engine)
+    is_contiguous = catalog.deployment.is_contiguous(engine.engine) and not unit.is_one_pass
     if not memory.fits:
         found = _adapter_shortfall(memory, requirements) or _memory_shortfall(
             memory, requirements.context_tokens, is_contiguous=is_contiguous
         )
         return reject(instance_type, found, engine.precision, tensor_parallel, partition=seat.partition)
+    server = None if unit.is_one_pass else catalog.token_server(engine.engine, seat.accelerator.vendor)
     return Candidate(
         instance_type=instance_type,
         accelerator=seat.accelerator,
@@ -206,19 +214,28 @@ def _judge_one(
         replicas_per_instance=seat.per_instance // tensor_parallel,
         memory=memory,
         partition=seat.partition,
-        max_sequences=_most_sequences(memory, requirements.model, is_contiguous=is_contiguous),
+        max_sequences=_most_sequences(memory, requirements.model, server, is_contiguous=is_contiguous),
         batcher=server_on(
             (seat.accelerator, instance_type), requirements.model, engine.precision, catalog, engine.engine
-        ),
+        )
+        if unit.is_one_pass
+        else None,
+        max_batched_tokens=None if server is None else server.max_batch_tokens,
         stands_for=engine.stands_for,
     )
 
 
-def _most_sequences(memory: MemoryFit, model: Model, *, is_contiguous: bool) -> int | None:
-    """Requests at a time that have ranges of their own, or slots for their adapters; None: as the cache holds."""
-    slotted = None if model.adapters is None else model.adapters.most_sequences
-    limits = [limit for limit in (memory.max_concurrency if is_contiguous else None, slotted) if limit is not None]
-    return min(limits, default=None)
+def _most_sequences(
+    memory: MemoryFit, model: Model, server: OnePassEngine | None, *, is_contiguous: bool
+) -> int | None:  # fmt: skip
+    """Requests at a time: those with ranges of their own, slots of the engine, or slots for their adapters.
+
+    None: as the cache holds.
+    """
+    held = memory.max_concurrency if is_contiguous else None
+    slots = None if server is None else server.max_batch_items
+    adapted = None if model.adapters is None else model.adapters.most_sequences
+    return min((most for most in (held, slots, adapted) if most is not None), default=None)
 
 
 def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog) -> bool:

@@ -32,8 +32,10 @@ class Candidate:
     partition: str = ""
     """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
     max_sequences: int | None = None
-    """Requests that an engine without paging has room for, each of the longest length, or that have slots for their
-    adapters; None: as the cache holds."""
+    """Requests that an engine without paging has room for, each of the longest length, or that have slots, or slots for
+    their adapters; None: as the cache holds."""
+    max_batched_tokens: int | None = None
+    """Tokens of a step, prompts and answers together, as code starts the engine; None: the engine's own."""
     batcher: OnePassEngine | None = None
     """Server that batches requests to a model that answers in one pass; None: it answers token by token."""
     stands_for: tuple[str, ...] = ()

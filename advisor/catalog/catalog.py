@@ -300,13 +300,19 @@ class Catalog(PlanningTables):
         """A server of models that answer in one pass on a vendor's accelerators; None of an engine that generates."""
         return self._servers.get((engine, vendor))
 
+    def token_server(self, engine: str, vendor: str) -> OnePassEngine | None:
+        """A server of files of language models on a vendor's accelerators; None of any other engine."""
+        servers = (server for server in self.one_pass_engines if server.is_of_tokens)
+        return next((server for server in servers if (server.engine, server.vendor) == (engine, vendor)), None)
+
     @cached_property
     def _servers(self) -> Mapping[tuple[str, str], OnePassEngine]:
-        return {(server.engine, server.vendor): server for server in self.one_pass_engines}
+        servers = (server for server in self.one_pass_engines if not server.is_of_tokens)
+        return {(server.engine, server.vendor): server for server in servers}
 
     @cached_property
     def one_pass_engines(self) -> tuple[OnePassEngine, ...]:
-        """Servers of models that answer in one pass, the preferred ones first."""
+        """Servers of models that answer in one pass, and of language models in files, the preferred ones first."""
         return tuple(read_one_pass_engines(self.directory, self._sources))
 
     @cached_property

@@ -9,6 +9,7 @@ from advisor.catalog.values import Accelerator, EngineSupport, Evidence, Instanc
 from advisor.tables import OptionalText, read_records
 
 SEPARATOR = ";"
+_TOKENS = "tokens"
 _NOT = "!"
 POWERS, COMPILED = "powers", "compiled"
 """Padding of texts and batches: to powers of two, or to the context and the largest batch that were compiled."""
@@ -22,6 +23,9 @@ _CASTS: Mapping[str, tuple[str, ...]] = {
     "fp32": ("fp32",),
 }
 """Precision of weights that are multiplied as they are → what they are cast to, the nearest first."""
+_WIDENED_TO = {False: "fp16", True: "bf16"}
+"""Precision that fewer bits are computed in, by whether the answer comes token by token: equally fast, and as the
+measurements of either kind name it."""
 _FIRST_WITH_BF16 = 8.0
 """Compute capability: Turing and older have units for fp16 alone."""
 
@@ -66,6 +70,11 @@ class OnePassEngine:
     queue_metric: OptionalText
     """Metric of the items that wait."""
     provenance: Provenance
+
+    @property
+    def is_of_tokens(self) -> bool:
+        """Whether it answers token by token, with as many slots as :attr:`max_batch_items`."""
+        return _TOKENS in self.units
 
     def serves(self, unit: str, family: str, precision: str) -> bool:
         """Whether it serves models of a family and unit with weights in a precision."""
@@ -113,7 +122,7 @@ class OnePassEngine:
     def support(self, accelerator: Accelerator, precision: str) -> EngineSupport:
         """How it serves a precision that it serves, in what runs: fewer bits are widened to 16, or 32 without units."""
         precision = self.served_precision(accelerator, precision)
-        computed = precision if precision in _CASTS else "fp16"
+        computed = precision if precision in _CASTS else _WIDENED_TO[self.is_of_tokens]
         computed = "fp32" if accelerator.fp16_tflops is None else computed
         is_read = self.provenance.quality in (Quality.LISTED, Quality.DERIVED)
         return EngineSupport(

@@ -20,6 +20,8 @@ _QUANTISED_WHILE_LOADING = ("llm", "vlm", "embedding")
 _ON_LOAD = "fp8"
 _QUANTISING_ENGINES = ("vLLM", "SGLang")
 """Engines of engine_support.csv that quantise while loading; plugins for other chips read stored weights only."""
+_LOADS_GGUF = "llama.cpp server"
+"""Engine of engines.csv that reads GGUF alone: which repository of a model is GGUF is not known."""
 _QUANTISED_ON_LOAD = "FP8 dynamic, quantised by the engine while loading"
 _TENSORRT = "tensorrt"
 _TENSORRT_FORMATS = ("", "modelopt")
@@ -150,6 +152,8 @@ class Precisions:
             precision: what they are served in.
             engine: as engine_support.csv names it; "" for an image of the user's own, which is given the model itself.
         """
+        if engine == _LOADS_GGUF and (is_hub_id(model) or precision not in _WIDE):
+            return None
         key = (model, precision, engine)
         if key not in self._loaded:
             self._loaded[key] = self._weights_loaded(model, precision, engine)

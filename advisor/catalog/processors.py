@@ -87,6 +87,12 @@ def with_processors(
     return catalog.with_machines(accelerators, types, offers)
 
 
+def fastest_bytes_per_second(catalog: Catalog) -> float:
+    """Memory traffic of the largest machine that is planned, of the generation with the most for each core."""
+    fastest = max(peak.memory_gb_per_second_per_core for peak in read_processor_peaks(catalog.directory))
+    return _MOST_VCPUS * fastest * _GIGA
+
+
 def slowest_of(machine: CpuInstance, peaks: Iterable[ProcessorPeak]) -> ProcessorPeak | None:
     """The generation of a machine's processor; of two that it may have, the slower; None where it has no known one."""
     named = [peak for peak in peaks if peak.generation in machine.processor.name]

@@ -39,7 +39,9 @@ _LARGE = 1e6
 
 @click.command(name="fit")
 @click.option("--model", help=MODEL_HELP)
-@click.option("--accelerator", help="A catalogued accelerator, such as L40S or H100-SXM.")
+@click.option(
+    "--accelerator", help="A catalogued accelerator, such as L40S, or a machine type without one, such as c7i.4xlarge."
+)
 @click.option("--accelerator-count", help="Accelerators of one replica.  [default: 1]")
 @click.option("--tensor-parallel", help="Ranks that share each layer.  [default: all accelerators]")
 @click.option("--precision", help="Of the weights.  [default: the checkpoint's own]")

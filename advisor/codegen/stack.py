@@ -141,7 +141,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     engines = tuple(dict.fromkeys(backend.container.engine for backend in backends))
     promised = slo_alarms(promise)
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
-    of_containers += _file_cautions(plan)
+    of_containers += _file_cautions(plan, engines)
     if asked.adapters is not None:
         of_containers += [adapter_words(asked.adapters, container) for container in containers]
     return Stack(
@@ -173,13 +173,14 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     )
 
 
-def _file_cautions(plan: Plan) -> Iterator[str]:
+def _file_cautions(plan: Plan, engines: Sequence[Engine]) -> Iterator[str]:
     """The file that a plan was made of, where what it starts loads another checkpoint of the model."""
     file = plan.provenance.model_file
-    if file is not None and file.is_gguf and not unit_of(plan.demand).is_one_pass:
+    others = [engine.value for engine in engines if engine is not Engine.LLAMA_CPP_SERVER]
+    if file is not None and file.is_gguf and others and not unit_of(plan.demand).is_one_pass:
         yield (
-            f"the plan was made of {file.name}, and nothing here loads GGUF: speed and memory are those of another "
-            "checkpoint of the same model, which model_ids has to name"
+            f"the plan was made of {file.name}, and {' and '.join(others)} is planned without GGUF: speed and memory "
+            "are those of another checkpoint of the same model, which model_ids has to name"
         )
 
 

@@ -37,7 +37,7 @@ class Engine(StrEnum):
     OPENVINO_MODEL_SERVER_ONNX = "openvino-model-server-onnx"
     """ONNX files on x86-64 processors."""
     LLAMA_CPP_SERVER = "llama.cpp-server"
-    """Embedders in GGUF."""
+    """Language models, embedders and rerankers in GGUF."""
     OPTIMUM_NEURON = "optimum-neuron"
     """Encoders and classifiers on Neuron, behind Hugging Face's inference toolkit."""
     OPTIMUM_NEURON_VLLM = "optimum-neuron-vllm"

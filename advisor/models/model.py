@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from advisor.models.adapter_values import Adapters
 from advisor.models.layers import Layer, MixerKind
 from advisor.models.pictures import VisionTower
 from advisor.reading import OMITTED_AT_DEFAULT
+
+SERVES_GGUF = "llama.cpp"
+"""Beginning of the name of the engine that serves the weights of a GGUF file as they are stored."""
 
 
 class Scope(StrEnum):
@@ -221,6 +224,13 @@ class Model:
     def stored_as(self, checkpoint: Checkpoint, name: str) -> "Model":
         """The same architecture in another repository."""
         return replace(self, checkpoint=checkpoint, name=name)
+
+
+@lru_cache(maxsize=64)
+def loaded_by(model: Model, engine: str) -> Model:
+    """A language model as an engine loads it: GGUF by llama.cpp alone, by others a checkpoint in as many bits."""
+    is_other = model.file is not None and model.file.is_gguf and not engine.startswith(SERVES_GGUF)
+    return replace(model, checkpoint=Checkpoint(model.checkpoint.precision)) if is_other else model
 
 
 def _parts_of(layer: Layer) -> Iterator[tuple[str, int]]:

@@ -19,7 +19,7 @@ from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.performance.constants import ConstantTable, Quantity
 from advisor.performance.features import FEATURES
-from advisor.performance.measured_coverage import MeasuredCoverage
+from advisor.performance.measured_coverage import MeasuredCoverage, of_processors
 from advisor.performance.physics import Floats
 from advisor.performance.residual import NODES, Floats32, Residual
 from advisor.performance.values import Evidence, Scenario
@@ -90,6 +90,7 @@ class Calibration:
     def at_nodes(self, group: Group, features: Floats32, cells: Strings) -> Floats:
         """Log factors of a group's targets at the nodes of the users axis, (n, targets, nodes)."""
         found = self._shipped_at_nodes(group, features)
+        found[of_processors(cells)] = 0.0
         if self.own is not None and group in self.own.residuals:
             rows = np.flatnonzero(~np.isin(cells, self.own.published))
             found[rows] += self.own.residuals[group].at_nodes(features[rows])

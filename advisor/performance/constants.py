@@ -10,7 +10,9 @@ from functools import cache
 
 import numpy as np
 
+from advisor.catalog.processors import CPU
 from advisor.performance.physics import Constants
+from advisor.performance.processors import CONSTANTS as PROCESSOR_CONSTANTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ def stack_class(vendor: str, accelerator: str, engine: str, engine_version: str)
     if is_cpu(accelerator):
         return ""
     maker = vendor.lower()
+    if maker == CPU:
+        return CPU
     if maker == "amd":
         return "amd-2024" if engine.lower() in UNVERSIONED_IN_2024 and not engine_version else "amd"
     if accelerator.lower().startswith("gaudi"):
@@ -139,6 +143,8 @@ class ConstantTable:
     def _scaled(self, key: tuple[str, str]) -> list[float]:
         """The values for one engine and stack."""
         values = dict(self.base)
+        if key[1] == CPU:
+            return [PROCESSOR_CONSTANTS.get(constant.name, values[constant.name]) for constant in TABLE]
         for name in key:
             for group, factor in self.multipliers.get(name, {}).items():
                 for constant in GROUPS[group]:

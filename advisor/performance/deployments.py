@@ -6,11 +6,13 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from advisor.catalog.processors import CPU
 from advisor.catalog.values import Accelerator
 from advisor.models.values import ServingShape
 from advisor.performance.constants import ConstantTable, engine_class, stack_class
 from advisor.performance.measured_coverage import cell_of
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Replicas
+from advisor.performance.processors import Speed, speed_of
 from advisor.performance.speculation import DraftModel
 from advisor.performance.traits import sizes_of, traits_of
 from advisor.performance.values import AdapterLoad, Deployment
@@ -41,6 +43,10 @@ WIDENING = 1.22
 512 to 8,192 tokens in q4_k_m over fp16, median of 128 pairs on fifteen accelerators."""
 WIDENED_BELOW_BYTES = 1.5
 """Bytes per parameter, scales included, below which weights are not in 16 bit."""
+
+FEW_SHARE = 0.22
+"""FLOP/s of llama.cpp on NVIDIA where quantised weights are multiplied by a few vectors, over that of its prompts: Q2_K
+on RTX 3090 takes 9.5 ms for one sequence and 19.7 ms for 8 (llama.cpp pull request 5434)."""
 
 STEP_TOKENS = {"vllm": 8192, "sglang": 8192, "trtllm": 8192}
 """Prompt tokens that one step takes in by default, by engine class: ``max_num_batched_tokens`` (vLLM, for serving on
@@ -149,10 +155,7 @@ def classes_of(deployment: Deployment) -> tuple[str, str]:
 def _row(deployment: Deployment) -> tuple[float, ...]:
     """One deployment's numbers in the order of the fields of :class:`Replicas`."""
     accelerator = deployment.accelerator
-    flops = peak_flops(accelerator, deployment.compute_precision)
-    attention_flops = peak_flops(accelerator, "bf16")
-    if flops is None or attention_flops is None:
-        raise ValueError(f"{accelerator.name} has no known {deployment.compute_precision} and bf16 peak")
+    speed = _speed(deployment)
     shards = deployment.tensor_parallel * deployment.attention_data_parallel
     layered = engine_class(deployment.engine) == "llamacpp" and shards > 1
     stages = 1 if layered else shards
@@ -163,9 +166,10 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
         *_cache_numbers(deployment.shape),
         body_bytes_per_param(deployment.shape, deployment.weight_bytes),
         deployment.kv_bytes_per_element,
-        accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB,
-        flops / widening(deployment),
-        attention_flops,
+        speed.bytes_per_second,
+        speed.flops,
+        speed.few_flops,
+        speed.wide_flops,
         link_bytes_per_second(accelerator, deployment.interconnect, shards),
         stages,
         1 if layered else deployment.tensor_parallel,
@@ -184,6 +188,25 @@ def _adapter_numbers(load: AdapterLoad | None) -> tuple[float, ...]:
         return 0.0, 0.0, 1.0, 0.0
     copy_s = load.miss_ratio * load.bytes_per_accelerator / SLOW_PCIE_BYTES_PER_SECOND
     return float(load.count), load.bytes_per_accelerator, load.step_ratio, copy_s
+
+
+def _speed(deployment: Deployment) -> Speed:
+    """Speed of one accelerator.
+
+    Raises:
+        ValueError: it has no known peak.
+    """
+    accelerator = deployment.accelerator
+    if accelerator.vendor == CPU:
+        return speed_of(accelerator, 8 * deployment.weight_bytes / deployment.shape.params_total)
+    flops = peak_flops(accelerator, deployment.compute_precision)
+    attention_flops = peak_flops(accelerator, "bf16")
+    if flops is None or attention_flops is None:
+        raise ValueError(f"{accelerator.name} has no known {deployment.compute_precision} and bf16 peak")
+    slower = widening(deployment)
+    few = FEW_SHARE if slower > 1 and engine_class(deployment.engine) == "llamacpp" else 1.0
+    bandwidth = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB
+    return Speed(bandwidth, flops / slower, few * (flops / slower), attention_flops)
 
 
 def widening(deployment: Deployment) -> float:

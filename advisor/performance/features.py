@@ -41,8 +41,8 @@ FEATURES = (*NUMBERS, *SIZES, *TRAITS)
 
 
 def without_bandwidth(r: Replicas) -> Replicas:
-    """The same replicas with a memory bandwidth in fixed proportion to their arithmetic peak."""
-    return replace(r, bandwidth=r.attention_flops / FLOP_PER_BYTE)
+    """The same replicas with a bandwidth in fixed proportion to their arithmetic peak, whatever the kernels."""
+    return replace(r, bandwidth=r.attention_flops / FLOP_PER_BYTE, few_flops=r.flops)
 
 
 def without_pictures(r: Replicas) -> Replicas:

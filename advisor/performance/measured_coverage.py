@@ -5,12 +5,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from advisor.performance.constants import engine_class
 from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.tables import read_records
 
 WITHIN = 2.0
 """A load is within interpolation reach up to this factor beyond the smallest and largest measured one."""
+_CORES = " cores of "
+"""In the name of a processor, and of no accelerator (:func:`advisor.catalog.processors.name_of`)."""
 LOAD_COLUMNS = ("concurrency", "input_tokens", "output_tokens")
 
 SetupKey = tuple[str, str, str, int]
@@ -110,6 +115,12 @@ def architecture(deployment: Deployment) -> str:
 def cell_of(deployment: Deployment) -> str:
     """Architecture and accelerator: the unit that accuracy is judged by."""
     return f"{architecture(deployment)} | {deployment.accelerator.name}"
+
+
+def of_processors(cells: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
+    """Whether each cell is of the cores of a machine: nothing that was learned of accelerators holds there."""
+    found: npt.NDArray[np.bool_] = np.char.find(cells, _CORES) >= 0
+    return found
 
 
 def bits_per_param(deployment: Deployment) -> float:

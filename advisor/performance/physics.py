@@ -55,6 +55,9 @@ class Replicas:
     """Bytes per second of one accelerator's memory."""
     flops: Floats
     """FLOP/s of one accelerator in the precision of the weight arithmetic."""
+    few_flops: Floats
+    """The same of each further sequence that decodes: less where kernels unpack quantised weights for each of a few
+    vectors (llama.cpp)."""
     attention_flops: Floats
     """FLOP/s of one accelerator in 16 bit."""
     link: Floats
@@ -177,13 +180,15 @@ def _weight_seconds(r: Replicas, tokens: FloatLike, sequences: FloatLike = 1.0) 
     return read / r.bandwidth
 
 
-def _flop_seconds(r: Replicas, tokens: FloatLike) -> Floats:
-    """Ideal seconds of the matrix products: 2 FLOP per active parameter and token (Kaplan et al. 2020, table 1).
+def _flop_seconds(r: Replicas, tokens: FloatLike, few: FloatLike = 0.0) -> Floats:
+    """Ideal seconds of the matrix products, *few* of whose tokens go by the kernels for a few vectors.
 
-    An adapter's parameters take 2 bytes each, so that its bytes are its FLOP for each token too, in 16 bit.
+    2 FLOP per active parameter and token (Kaplan et al. 2020, table 1). An adapter's parameters take 2 bytes each, so
+    that its bytes are its FLOP for each token too, in 16 bit.
     """
     active = np.maximum(r.params_active - r.head_params, 0.0)
-    seconds = 2 * active * tokens / (r.shards * r.flops)
+    slower: Floats = 2 * active * few / r.shards * (1 / r.few_flops - 1 / r.flops)
+    seconds = 2 * active * tokens / (r.shards * r.flops) + slower
     return seconds + r.adapter_bytes * tokens / r.attention_flops if r.adapters.any() else seconds
 
 
@@ -193,20 +198,22 @@ def _moe_factor(r: Replicas, c: Constants) -> Floats:
 
 
 def _gemm_bounds(
-    r: Replicas, c: Constants, tokens: FloatLike, sequences: FloatLike = 1.0
+    r: Replicas, c: Constants, tokens: FloatLike, few: FloatLike = 0.0, sequences: FloatLike = 1.0
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """Matrix products as long as their memory takes and as long as their arithmetic takes, cubed."""
     memory = c.weight_read * _weight_seconds(r, tokens, sequences)
-    arithmetic = c.gemm * _flop_seconds(r, tokens)
+    arithmetic = c.gemm * _flop_seconds(r, tokens, few)
     return memory * memory * memory, arithmetic * arithmetic * arithmetic
 
 
-def _gemm_seconds(r: Replicas, c: Constants, tokens: FloatLike, sequences: FloatLike = 1.0) -> Floats:
+def _gemm_seconds(
+    r: Replicas, c: Constants, tokens: FloatLike, few: FloatLike = 0.0, sequences: FloatLike = 1.0
+) -> Floats:  # fmt: skip
     """Matrix products: memory time and arithmetic time overlap in part, (m³ + a³)^(1/3).
 
     The exponent lies between their sum (1) and their maximum (infinity).
     """
-    memory, arithmetic = _gemm_bounds(r, c, tokens, sequences)
+    memory, arithmetic = _gemm_bounds(r, c, tokens, few, sequences)
     return np.cbrt(memory + arithmetic) * _moe_factor(r, c) * r.adapter_step_ratio
 
 
@@ -265,8 +272,8 @@ def decode_step_seconds(r: Replicas, c: Constants, batch: FloatLike, context: Fl
     tokens = micro * (1 + r.draft_tokens)
     attention = _decode_attention_seconds(r, c, micro, context)
     messages = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
-    busy = _gemm_seconds(r, c, tokens, micro)
-    seconds: Floats = busy + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
+    products = _gemm_seconds(r, c, tokens, np.maximum(tokens - 1, 0.0), micro)
+    seconds: Floats = products + attention + messages + _launch_seconds(r, c) + c.sequence_s * micro
     return seconds + _draft_seconds(r, c, micro, context) if r.draft_tokens.any() else seconds
 
 
@@ -274,7 +281,7 @@ def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike
     """The same step by what it is spent on: weights, arithmetic, cache, messages and overhead; together all of it."""
     micro = np.maximum(batch / r.pipeline, 1.0)
     tokens = micro * (1 + r.draft_tokens)
-    parts = _gemm_parts(r, c, tokens, micro)
+    parts = _gemm_parts(r, c, tokens, np.maximum(tokens - 1, 0.0), micro)
     parts["cache"] = _decode_attention_seconds(r, c, micro, context)
     parts["messages"] = _ring_seconds(r, c, tokens) + _hop_seconds(r, c)
     parts["overhead"] = _launch_seconds(r, c) + c.sequence_s * micro
@@ -284,10 +291,10 @@ def decode_parts(r: Replicas, c: Constants, batch: FloatLike, context: FloatLike
 
 
 def _gemm_parts(
-    r: Replicas, c: Constants, tokens: FloatLike, sequences: FloatLike = 1.0
+    r: Replicas, c: Constants, tokens: FloatLike, few: FloatLike = 0.0, sequences: FloatLike = 1.0
 ) -> dict[str, Floats]:  # fmt: skip
     """Matrix products split into reading weights and arithmetic, as their cubes are."""
-    memory, arithmetic = _gemm_bounds(r, c, tokens, sequences)
+    memory, arithmetic = _gemm_bounds(r, c, tokens, few, sequences)
     whole = np.cbrt(memory + arithmetic) * _moe_factor(r, c) * r.adapter_step_ratio
     share = memory / (memory + arithmetic)
     return {"weights": whole * share, "arithmetic": whole * (1 - share)}

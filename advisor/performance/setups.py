@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from advisor.candidates.engines import server_on
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
-from advisor.catalog.processors import hardware_named
+from advisor.catalog.processors import CPU, hardware_named
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
+from advisor.demand.values import Unit
 from advisor.models import (
     FitRequest,
     Model,
@@ -30,6 +31,7 @@ from advisor.performance.deployments import peak_flops
 from advisor.performance.speculation import DraftModel, head_draft, model_draft
 from advisor.performance.values import Deployment
 from advisor.units import gib_to_bytes
+from advisor.workload.kinds import LLAMA_CPP, UNITS
 
 MEMORY_UTILIZATION = 0.95
 """Share of the memory given to the engine: published measurements are tuned to the part, not run with the default."""
@@ -113,20 +115,34 @@ def resolve(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
     model = find_model(setup.model)
     hardware = hardware_named(catalog, setup.accelerator)
     accelerator, machine = hardware
-    if machine is not None and model.is_generative:
-        return Abstention("models that answer token by token are neither predicted nor planned on processors")
+    on_cores = machine is not None and not UNITS.get(model.task, Unit.TOKENS).is_one_pass
+    if on_cores:
+        if setup.engine and catalog.engine_named(setup.engine) != LLAMA_CPP:
+            return Abstention(f"language models are predicted on processors with {LLAMA_CPP}, not with {setup.engine}")
+        setup = replace(setup, engine=LLAMA_CPP)
     layout = lay_out(setup, model, accelerator)
     if isinstance(layout, Abstention):
         return layout
     server = _server(setup, hardware, model, catalog)
-    engine = _engine(setup, accelerator, model, catalog, server)
+    engine = None if on_cores else _engine(setup, accelerator, model, catalog, server)
     if isinstance(engine, Abstention):
         return engine
     precisions = _precisions(setup, model, accelerator, engine)
     if isinstance(precisions, Abstention):
         return precisions
     deployed = _deploy(setup, model, accelerator, (layout, engine, precisions))
-    return deployed if isinstance(deployed, Abstention) else replace(deployed, server=server)
+    if isinstance(deployed, Abstention):
+        return deployed
+    slots = catalog.token_server(LLAMA_CPP, CPU) if on_cores else None
+    return replace(deployed, server=server) if slots is None else _with_slots(deployed, slots)
+
+
+def _with_slots(deployed: Resolved, server: OnePassEngine) -> Resolved:
+    """A deployment with the slots and the steps that code starts the server with."""
+    deployment = replace(
+        deployed.deployment, max_sequences=server.max_batch_items, max_batched_tokens=server.max_batch_tokens
+    )  # fmt: skip
+    return replace(deployed, deployment=deployment)
 
 
 def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Abstention:
@@ -204,6 +220,8 @@ def _precisions(
     arithmetic = engine.compute_precision if engine and engine.compute_precision else weights
     if "tf32" in setup.precision.lower() and peak_flops(accelerator, "tf32"):
         arithmetic = "tf32"
+    if accelerator.vendor == CPU and engine is None and model.is_generative:
+        return _Precisions(weights, cache, arithmetic)
     is_unknown = peak_flops(accelerator, arithmetic) is None and not model.is_forest
     if is_unknown and (arithmetic != "fp32" or accelerator.vendor == "aws"):
         arithmetic = "bf16"

@@ -7,12 +7,13 @@ import numpy as np
 
 from advisor.candidates import Candidate, Rejection, Shortfall, judge_hardware, reject_candidate
 from advisor.catalog import Catalog
+from advisor.catalog.processors import CPU
 from advisor.demand.busy_interval import BusySecond
 from advisor.demand.declared import declared_demand
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
-from advisor.models.model import Model
+from advisor.models.model import Model, loaded_by
 from advisor.performance.adapter_load import adapter_load
 from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
@@ -338,6 +339,8 @@ def busy_second_or_reason(
 
 def deployment_of(candidate: Candidate, model: Model) -> Deployment:
     """One replica of a candidate, reduced to what decides its speed."""
+    if candidate.batcher is None:
+        model = loaded_by(model, candidate.engine)
     shape = serving_shape(model)
     elements = max(shape.kv_elements_per_token, 1.0)
     return Deployment(
@@ -354,6 +357,7 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
         pipeline_parallel=candidate.pipeline_parallel,
         interconnect=_interconnect(candidate),
         max_sequences=_max_sequences(candidate),
+        max_batched_tokens=candidate.max_batched_tokens,
         adapters=adapter_load(model, candidate.engine, candidate.tensor_parallel),
     )
 
@@ -426,8 +430,12 @@ def _key(candidate: Candidate) -> tuple[str, str, str, int, str]:
 
 
 def _has_peak(candidate: Candidate, model: Model) -> bool:
-    """Whether the peak that a prediction starts from is known; trees go by memory bandwidth alone."""
-    return model.is_forest or peak_flops(candidate.accelerator, candidate.compute_precision) is not None
+    """Whether the peak that a prediction starts from is known.
+
+    Trees go by memory bandwidth alone, language models on processors by measured rates.
+    """
+    is_cores = candidate.accelerator.vendor == CPU and candidate.batcher is None
+    return model.is_forest or is_cores or peak_flops(candidate.accelerator, candidate.compute_precision) is not None
 
 
 def _abstained(candidate: Candidate) -> Rejection:

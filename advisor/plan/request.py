@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog import Catalog
-from advisor.catalog.processors import with_processors
+from advisor.catalog.processors import fastest_bytes_per_second, with_processors
 from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models import weight_bytes
@@ -15,8 +15,8 @@ from advisor.models.model import Model
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.requirements import Requirements, require
-from advisor.units import BYTES_PER_GIB
-from advisor.workload.kinds import UNITS
+from advisor.units import BYTES_PER_GIB, MS_PER_SECOND
+from advisor.workload.kinds import UNITS, takes_llama_cpp
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand
 from advisor.workload.values import DeclaredDemand, DemandSource, Workload
 
@@ -44,12 +44,43 @@ def catalog_for(workload: Workload, model: Model, catalog: Catalog, named: Colle
         catalog: without processors, or this catalog itself.
         named: instance types that are in it wherever they are sold, beside those that the workload names.
     """
+    precision = model.checkpoint.precision
     if not UNITS.get(model.task, Unit.TOKENS).is_one_pass:
-        return catalog
-    weights_gib = weight_bytes(model, model.checkpoint.precision) / BYTES_PER_GIB
+        precision = _least_precision(workload, model)
+        if not _runs_on_processors(workload, model, precision, catalog):
+            return catalog
+    weights_gib = weight_bytes(model, precision) / BYTES_PER_GIB
     current = (workload.current.instance_type,) if workload.current is not None else ()
     kept = frozenset((*workload.instance_types, *current, *named))
     return with_processors(catalog, _WITH_PROCESSORS, weights_gib + _BESIDE_WEIGHTS_GIB, kept)
+
+
+def _least_precision(workload: Workload, model: Model) -> str:
+    """Precision of the fewest bytes that a language model is planned in; of a file its own, where none is named."""
+    if model.file is not None and "precisions" not in workload.lines:
+        return model.checkpoint.precision
+    return min(workload.precisions, key=lambda precision: weight_bytes(model, precision))
+
+
+def _runs_on_processors(workload: Workload, model: Model, precision: str, catalog: Catalog) -> bool:
+    """Whether processors could keep the time per token of a language model that is planned with llama.cpp.
+
+    None reads the weights that a token uses faster than the largest machine that is planned, at the most memory
+    traffic that the cores of any generation have.
+    """
+    if not takes_llama_cpp(_with_engines_named(workload, catalog), model, Unit.TOKENS):
+        return False
+    used = weight_bytes(model, precision) * model.parameters_active / model.parameters_total
+    target_ms = workload.slo.tpot_p95_ms
+    return target_ms is None or used / fastest_bytes_per_second(catalog) * MS_PER_SECOND <= target_ms
+
+
+def _with_engines_named(workload: Workload, catalog: Catalog) -> Workload:
+    """The workload with engines as the catalog names them."""
+    engines, excluded = (
+        tuple(catalog.engine_named(name) for name in names) for names in (workload.engines, workload.exclude.engines)
+    )
+    return replace(workload, engines=engines, exclude=replace(workload.exclude, engines=excluded))
 
 
 def catalog_of_fleet(question: PlanRequest, fleet: Fleet | None, catalog: Catalog) -> Catalog:

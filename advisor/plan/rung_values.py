@@ -4,6 +4,8 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from advisor.candidates import Candidate
+from advisor.catalog.processors import CPU
 from advisor.plan.fleet.describe import obligation_of
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.replay.validator import Confirmed
@@ -154,7 +156,7 @@ class _Words:
                 days = 1 / per_hour / HOURS_PER_DAY if per_hour > 0 else math.inf
                 yield f"spot {source.offer.instance_type}: an instance is interrupted every {days:,.0f} days"
             if source.served.evidence.value == "roofline":
-                yield f"{source.offer.instance_type}: predicted from its data sheet alone"
+                yield f"{source.offer.instance_type}: {_weak_evidence(source.served.candidate)}"
         precisions = dict.fromkeys(group.precision for group in groups_of(self._found, self._setting))
         if len(precisions) > 1:
             yield f"{' and '.join(precisions)} side by side: equal requests may be answered differently"
@@ -185,3 +187,9 @@ class _Words:
             if group.precision not in self._precisions
         )
         yield from dict.fromkeys(weight.words for weight in weights if not weight.is_published)
+
+
+def _weak_evidence(candidate: Candidate) -> str:
+    """Basis of a prediction that rests on no run of its accelerator."""
+    is_of_tokens = candidate.batcher is None and candidate.accelerator.vendor == CPU
+    return "predicted from runs on its like" if is_of_tokens else "predicted from its data sheet alone"

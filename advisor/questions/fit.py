@@ -8,6 +8,7 @@ import numpy as np
 
 from advisor.candidates.engines import server_on
 from advisor.catalog import load_catalog
+from advisor.catalog.processors import hardware_named
 from advisor.errors import InputError
 from advisor.models import (
     FitRequest,
@@ -24,6 +25,7 @@ from advisor.models.adapters import with_adapters
 from advisor.models.model import Model
 from advisor.performance.engine_names import check_engine
 from advisor.performance.one_pass.work import flop_of_sample, one_pass
+from advisor.workload.kinds import LLAMA_CPP
 
 INPUT_COLUMNS = (
     "id",
@@ -87,14 +89,15 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
         InputError: a name is unknown or a number is none.
     """
     model = _with_adapters(find_model(_required(cells, "model")), cells)
-    accelerator = load_catalog().accelerator(_required(cells, "accelerator"))
+    accelerator, machine = hardware_named(load_catalog(), _required(cells, "accelerator"))
     count = _whole(cells, "accelerator_count", 1)
     tensor_parallel = _whole(cells, "tensor_parallel", count)
     _check_split(model, count, tensor_parallel)
     stated = cells.get("precision", "").strip()
     precision = parse_precision(stated) if stated else model.checkpoint.precision
-    engine, version = _engine(cells, accelerator.name, precision)
-    server = server_on((accelerator, None), model, precision, load_catalog(), cells.get("engine", "").strip())
+    on_cores = machine is not None
+    engine, version = _engine_on_cores(cells) if on_cores else _engine(cells, accelerator.name, precision)
+    server = server_on((accelerator, machine), model, precision, load_catalog(), cells.get("engine", "").strip())
     if server is not None:
         engine, version = server.engine, cells.get("engine_version", "").strip() or server.release
         precision = server.served_precision(accelerator, precision)
@@ -195,6 +198,13 @@ def _engine(cells: Mapping[str, str], accelerator: str, precision: str) -> tuple
     planned = catalog.preferred_engine(accelerator, precision, engine)
     name = engine or (planned.engine if planned else _FALLBACK)
     return name, version or (planned.engine_version if planned else "")
+
+
+def _engine_on_cores(cells: Mapping[str, str]) -> tuple[str, str]:
+    """Engine and version as stated on processors, else llama.cpp, which language models are planned with there."""
+    engine, version = (cells.get(name, "").strip() for name in ("engine", "engine_version"))
+    check_engine(engine, version, load_catalog())
+    return (load_catalog().engine_named(engine) if engine else LLAMA_CPP), version
 
 
 def _check_split(model: Model, count: int, tensor_parallel: int) -> None:

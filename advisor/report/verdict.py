@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from advisor.demand.values import DemandInterval
-from advisor.models.model import ModelFile
+from advisor.models.model import SERVES_GGUF, ModelFile
 from advisor.plan.batch_words import apart_words, hours_words, replayed_run_words, spare_hours, start_hours
 from advisor.plan.fleet.chosen import Failure, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint, PurchaseOption
@@ -37,8 +37,6 @@ _ROUNDING = 1e-4
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
 _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}
 """Constraints that a latency target below every candidate's may be behind."""
-_SERVES_FILES = "llama.cpp"
-"""Beginning of the name of the engine that serves weights of a file as they are stored."""
 _SAME = 0.005
 """Savings below this are none."""
 _TRAFFIC = {
@@ -286,7 +284,7 @@ def _is_quantised(group: FleetGroup) -> bool:
 
 def _is_not_loaded(group: FleetGroup, file: ModelFile | None) -> bool:
     """Whether a GGUF file was planned with an engine that is planned with other weights of the model."""
-    return file is not None and file.is_gguf and not group.engine.startswith(_SERVES_FILES)
+    return file is not None and file.is_gguf and not group.engine.startswith(SERVES_GGUF)
 
 
 def _weights(group: FleetGroup, file: ModelFile | None) -> str:
@@ -296,10 +294,12 @@ def _weights(group: FleetGroup, file: ModelFile | None) -> str:
             f"checkpoint of the same model in {group.precision}, which you have to have, and to name in `model_ids` of "
             "the code; quality loss not known"
         )
-    if group.has_unknown_weights and file is not None and group.engine.startswith(_SERVES_FILES):
+    if group.has_unknown_weights and file is not None and group.engine.startswith(SERVES_GGUF):
         return f"{file.name} in {group.precision}, as stated"
     ratio = group.weights_quality_ratio
     kept = "quality loss not known" if ratio is None else f"keep {ratio:.1%} of the benchmark scores"
+    if group.has_unknown_weights and group.engine.startswith(SERVES_GGUF):
+        return f"a GGUF of the model in {group.precision}, which you name in `model_ids` of the code, {kept}"
     if group.has_unknown_weights:
         return f"no {group.precision} ones are known: make them and name them in `model_ids` of the code, {kept}"
     return f"{group.weights} in {group.precision} ({group.weights_scheme}), {kept}"

@@ -21,11 +21,6 @@ from advisor.workload.scope import (
 from advisor.workload.values import Workload
 
 _PLACES_SHOWN = 6
-_GGUF_HINT = (
-    "no engine is planned that answers token by token from GGUF, for llama.cpp's speed with several users at a time is "
-    'not predicted well enough (`advisor fit --engine "llama.cpp server"` says whether the file fits an accelerator). '
-    "Such a file is planned with other engines, and with a checkpoint of the same model in as many bits: "
-)
 
 
 def check_holds(workload: Workload, catalog: Catalog) -> None:
@@ -61,11 +56,10 @@ def check_engine_kind(workload: Workload, model: Model, unit: Unit, catalog: Cat
         return
     fitting = [name for name in catalog.engines if unit in catalog.units_of_engine(name)]
     kinds = "; ".join(f"{name} for {' and '.join(sorted(served))}" for name, served in units.items())
-    is_file = not unit.is_one_pass and model.file is not None and model.file.is_gguf
     raise InputError(
         f"plans know {kinds}, and requests to {model.name} are of {unit} (task: {model.task})",
         where=workload.where("engines[0]" if "engines[0]" in workload.lines else "engines"),
-        hint=f"{_GGUF_HINT if is_file else ''}name one of {', '.join(fitting)}, or take engines out",
+        hint=f"name one of {', '.join(fitting)}, or take engines out",
     )
 
 

@@ -33,6 +33,8 @@ UNITS: Mapping[str, Unit] = {
     "tabular": Unit.ROWS,
 }
 """By task of the model; others are not planned."""
+LLAMA_CPP = "llama.cpp server"
+"""Server of files in GGUF, as the catalog names it."""
 _NOT_PLANNED: Mapping[str, str] = {
     "encoder-decoder": "`advisor predict` knows samples a second of this one",
     "tabular": "of tabular models, those that XGBoost or LightGBM saved with trees, which Triton loads",
@@ -214,6 +216,18 @@ def check_targets(workload: Workload, model: Model, unit: Unit) -> None:
             where=workload.where("slo.real_time_factor"),
             hint="state latency_p95",
         )
+
+
+def takes_llama_cpp(workload: Workload, model: Model, unit: Unit) -> bool:
+    """Whether a language model is planned with llama.cpp too: it is a GGUF file, or ``engines`` names the server.
+
+    Args:
+        workload: with engines as the catalog names them.
+        model: what is served.
+        unit: of its requests.
+    """
+    is_asked = LLAMA_CPP in workload.engines or (not workload.engines and model.file is not None and model.file.is_gguf)
+    return is_asked and not unit.is_one_pass and LLAMA_CPP not in workload.exclude.engines
 
 
 def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Workload) -> None:

@@ -1,4 +1,4 @@
-"""Models that answer in one pass, from demand to Terraform and Pulumi: on NVIDIA, on processors, on another accelerator."""
+"""Every kind of model, from demand to Terraform and Pulumi: on NVIDIA, on processors, on another accelerator."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,3 +138,41 @@ def test_the_page_shows_what_is_planned():
         (line,) = [line for line in lines if line.startswith(f"| {name} |")]
         cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
         assert [cell.partition(":")[0] for cell in cells] == [server or "none" for server in row.servers.values()]
+
+
+CHAT = """\
+name: chat
+model: {model}
+slo: {{ttft_p95: 4s, tpot_p95: 150ms}}
+demand: {{declared: {{requests_per_second: 0.5, input_tokens: 200, output_tokens: 80}}}}
+engines: [llama.cpp server]
+precisions: [int4]
+providers: [{provider}]
+regions: [{region}]
+instance_types: [{machine}]
+as_of: 2026-11-28
+"""
+
+
+@pytest.mark.parametrize(
+    ("provider", "region", "machine", "target"),
+    [
+        ("aws", "us-east-1", "g6.xlarge", "ec2"),
+        ("aws", "us-east-1", "c7i.4xlarge", "eks"),
+        ("gcp", "us-central1", "c4a-highcpu-16", "gke"),
+        ("azure", "eastus", "Standard_NC4as_T4_v3", "aks"),
+    ],
+    ids=["ec2", "eks", "gke", "aks"],
+)
+def test_a_chat_model_in_gguf_is_planned_and_generated(tmp_path, provider, region, machine, target):
+    """By llama.cpp on each target that takes plain HTTP, on GPUs and on processors of both architectures."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(CHAT.format(model="Qwen/Qwen3-0.6B", provider=provider, region=region, machine=machine))
+    plan = recommend(path)
+    (group,) = plan.fleet.groups
+    assert (group.engine, group.precision) == ("llama.cpp server", "int4")
+    assert plan.fleet.confirmed.reached
+    for language in Language:
+        files = generate(plan, language, Wanted(target=target)).files
+        assert findings(files) == ()
+        assert any(f"--parallel={group.max_concurrency}" in content for content in files.values())

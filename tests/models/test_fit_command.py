@@ -176,3 +176,11 @@ def test_half_of_what_adapters_need_is_refused(given: dict[str, str]):
     with pytest.raises(InputError, match="is empty") as refused:
         fit_case({"model": "Qwen/Qwen3-8B", "accelerator": "L40S"} | given)
     assert refused.value.where in ("adapters", "adapter_rank")
+
+
+@pytest.mark.parametrize(("machine", "fits"), [("c7g.2xlarge", "yes"), ("c7g.xlarge", "no")])
+def test_processors_hold_language_models_by_their_own_memory(machine, fits):
+    """Eight billion parameters in 4 bit need more than 8 GiB with a context, and less than 16, with llama.cpp."""
+    words = ("--model", "Qwen/Qwen3-8B", "--precision", "int4", "--context", "8192", "--accelerator", machine)
+    told = dict(line.split(maxsplit=1) for line in run(*words).splitlines() if len(line.split()) > 1)
+    assert (told["fits"], told["engine"]) == (fits, "llama.cpp server")

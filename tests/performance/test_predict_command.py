@@ -297,10 +297,15 @@ def test_recordings_take_the_time_of_plans(machine, accelerator, scenario, recor
         assert each_s == pytest.approx(batching.alone_s[0, 0])
 
 
-def test_language_models_are_not_predicted_on_processors(run_advisor):
-    """The reason says so; a name that nothing has is refused as before."""
-    done = run_advisor("predict", "--model", "Qwen/Qwen3-8B", "--accelerator", "c7i.4xlarge", "--format", "json")
-    assert "on processors" in json.loads(done.stdout)["reason"]
+def test_language_models_are_predicted_on_processors_with_llama_cpp_alone(run_advisor):
+    """Of another engine the reason says so; a name that nothing has is refused as before."""
+    asked = ("predict", "--model", "Qwen/Qwen3-8B", "--precision", "int4", "--accelerator", "c7i.4xlarge")
+    asked += ("--input-tokens", "300", "--output-tokens", "100", "--concurrency", "2", "--format", "json")
+    told = json.loads(run_advisor(*asked).stdout)
+    assert (told["engine"], told["evidence"], told["reason"]) == ("llama.cpp server", "roofline", "")
+    assert told["tpot_ms_low"] < told["tpot_ms"] < told["tpot_ms_high"]
+    done = run_advisor(*asked, "--engine", "vLLM")
+    assert "on processors with llama.cpp server, not with vLLM" in json.loads(done.stdout)["reason"]
     done = run_advisor("predict", "--model", "resnet50", "--accelerator", "c7i.4xlage")
     assert done.returncode == 1
     assert "unknown accelerator: 'c7i.4xlage'" in done.stderr

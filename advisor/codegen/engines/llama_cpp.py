@@ -1,13 +1,16 @@
-"""The server of llama.cpp for embedders and rerankers in GGUF, on NVIDIA and on processors.
+"""The server of llama.cpp for language models, embedders and rerankers in GGUF, on NVIDIA and on processors.
 
 Options and images: tools/server/README.md of llama.cpp, read in November 2026. It speaks plain HTTP, takes the value of
 an option as a word by itself. Its metrics, which are off by default, are gauges of what waits and runs: it tells no
 times and counts no finished requests.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from advisor.catalog import load_catalog
+from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Runtime
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.onnx_files import digest_environment, needed, verified
@@ -18,7 +21,8 @@ from advisor.workload.kinds import names_reranker
 
 NAME = "llama.cpp server"
 _TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "server-cuda-", Runtime.CPU: "server-"}
-_QUANTISATIONS: Mapping[str, str] = {"int8": "Q8_0", "int4": "Q4_K_M"}
+_VENDORS: Mapping[Runtime, str] = {Runtime.CUDA: "nvidia", Runtime.CPU: "cpu"}
+_QUANTISATIONS: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "int8": "Q8_0", "int4": "Q4_K_M"}
 _START = f"""\
 model=$1 options=()
 for word in "${{@:2}}"; do
@@ -44,12 +48,11 @@ def container(request: Request) -> Container:
         InputError: no image of it is known for the accelerator, or no file of the hub has such weights.
     """
     serves = request.serves
-    server = server_of(NAME, request)
+    server = _server(request)
     quantisation = _QUANTISATIONS.get(serves.precision)
-    if quantisation is None:
-        raise refusal(serves, f"{NAME} is planned for GGUF in int8 and int4, not for {serves.precision}")
-    most = serves.max_concurrency
-    step = max(server.max_batch_tokens or 0, serves.context_tokens)
+    if quantisation is None or serves.precision not in server.precisions:
+        planned = " and ".join(server.precisions)
+        raise refusal(serves, f"{NAME} is planned for GGUF in {planned}, not for {serves.precision}")
     return Container(
         engine=Engine.LLAMA_CPP_SERVER,
         image=request.image or f"{server.image}:{_TAGS[request.platform.runtime]}{server.release}",
@@ -60,16 +63,7 @@ def container(request: Request) -> Container:
         entrypoint="bash",
         command=("-euc", _START, quantisation),
         model_option="",
-        arguments=(
-            "--rerank" if names_reranker(request.model) else "--embeddings",
-            "--host=0.0.0.0",
-            f"--parallel={most}",
-            f"--ctx-size={most * serves.context_tokens}",
-            # A text is read in one step, whatever its length.
-            f"--batch-size={step}",
-            f"--ubatch-size={step}",
-            "--metrics",
-        ),
+        arguments=(*_arguments(request, server), "--metrics"),
         tls_options=None,
         revision_option="",
         device_arguments=device_arguments(serves, request.platform),
@@ -77,6 +71,41 @@ def container(request: Request) -> Container:
         environment=digest_environment(request.demand.file),
         hub_image=processor_image(request),
     )
+
+
+def _server(request: Request) -> OnePassEngine:
+    """Row of the server for the kind of model and the accelerators of the request.
+
+    Raises:
+        InputError: no image of it is known there.
+    """
+    if request.demand.unit.is_one_pass:
+        return server_of(NAME, request)
+    server = load_catalog().token_server(NAME, _VENDORS.get(request.platform.runtime, ""))
+    if server is None:
+        raise refusal(request.serves, f"no image of {NAME} is known for {request.platform.runtime.value}")
+    return server
+
+
+def _arguments(request: Request, server: OnePassEngine) -> Iterator[str]:
+    """Options of the server: slots of one context each, which share ``--ctx-size``, and the tokens of a step."""
+    serves = request.serves
+    most = serves.max_concurrency
+    is_one_pass = request.demand.unit.is_one_pass
+    # A text is read in one step, whatever its length; a prompt is spread over steps, in which answers go on.
+    step = max(server.max_batch_tokens or 0, serves.context_tokens if is_one_pass else 0)
+    if is_one_pass:
+        yield "--rerank" if names_reranker(request.model) else "--embeddings"
+    yield from ("--host=0.0.0.0", f"--parallel={most}", f"--ctx-size={most * serves.context_tokens}")
+    yield from (f"--batch-size={step}", f"--ubatch-size={step}")
+    if is_one_pass:
+        return
+    # Prompts of earlier requests would take memory of the host that the plan does not count.
+    yield "--cache-ram=0"
+    if request.platform.runtime is Runtime.CUDA:
+        yield "--n-gpu-layers=all"
+    if is_hub_id(request.model):
+        yield f"--alias={request.model}"
 
 
 def catalog_name(_request: Request) -> str:

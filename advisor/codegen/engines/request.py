@@ -69,15 +69,15 @@ def demanded(
     """
     unit, workload = unit_of(demand), workload or {}
     cached = workload.get("prefix_cache_hit_ratio", 0.0) > 0
+    is_served = file is not None and (unit is Unit.ROWS or file.name.endswith(_SERVED_ENDINGS))
+    known = file if file is not None and file.sha256 and is_served else None
     if not unit.is_one_pass:
-        return Demanded(prefix_cached=cached, adapters=adapters_of(workload))
+        return Demanded(prefix_cached=cached, adapters=adapters_of(workload), file=known)
     items, size = demand["output_tokens"], demand["input_tokens"]
     inputs = tuple(
         ModelInput(entry["name"], entry["type"], tuple(entry["shape"])) for entry in workload.get("model_inputs", ())
     )
     name = str(workload.get("name", ""))
-    is_served = file is not None and (unit is Unit.ROWS or file.name.endswith(_SERVED_ENDINGS))
-    known = file if file is not None and file.sha256 and is_served else None
     is_scored = workload.get("model_answer") in (TextAnswer.SCORE, TextAnswer.LABELS)
     most = math.ceil(items["max"])
     return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, known, is_scored)

@@ -8,7 +8,7 @@ from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
 from advisor.codegen.container import Container, Runtime
-from advisor.codegen.engines.metrics import EngineMetrics, published
+from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.stack import slo_left_out, tells_times
@@ -59,10 +59,18 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _timed_at_balancer(stack: Stack) -> Stack:
-    """The stack with the load balancer's percentile as its latency where no engine tells times of whole answers."""
+    """The stack with the load balancer's percentile as its latency where no engine tells times of whole answers.
+
+    Of a time to the first token the balancer knows nothing: there the alarm on it is left out.
+    """
     engines = tuple(dict.fromkeys(backend.container.engine for backend in stack.backends))
-    if stack.latency_words != "latency" or any(map(tells_times, engines)):
+    if any(map(tells_times, engines)):
         return stack
+    if stack.latency_words != "latency":
+        untimed = [without_times(stack.latency_words, engine) for engine in engines if published(engine) is not None]
+        kept = tuple(alarm for alarm in stack.slo_alarms if alarm.target_seconds is None or not untimed)
+        told = tuple(untimed) if len(kept) < len(stack.slo_alarms) else ()
+        return replace(stack, slo_alarms=kept, slo_left_out=(*stack.slo_left_out, *told))
     alarms = tuple(at_balancer(alarm) if alarm.name == "latency" else alarm for alarm in stack.slo_alarms)
     return replace(stack, slo_alarms=alarms, slo_left_out=tuple(slo_left_out(alarms, engines)))
 

@@ -84,8 +84,18 @@ def pin_key(stack: Stack, backend: Backend) -> str:
 
 
 def pin_keys(stack: Stack) -> list[str]:
-    """Engines that may be keys of pins: all that answer what those of the stack do."""
-    return [engine.value for engine in Engine if engine is Engine.CUSTOM or stack.unit in served_units(engine)]
+    """Engines that may be keys of pins: all that answer what those of the stack do.
+
+    Of language models llama.cpp only where it is one of them: a plan of other weights does not come to it by itself.
+    """
+    used = {backend.container.engine for backend in stack.backends}
+    has_files = stack.unit.is_one_pass or Engine.LLAMA_CPP_SERVER in used
+    passed_over = () if has_files else (Engine.LLAMA_CPP_SERVER,)
+    return [
+        engine.value
+        for engine in Engine
+        if engine is Engine.CUSTOM or (stack.unit in served_units(engine) and engine not in passed_over)
+    ]
 
 
 def obstacle_to_hosts(stack: Stack) -> str:

@@ -207,6 +207,22 @@ def _engine_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Ite
                 f"that {engine} {row.engine_version} serves {precision} on {accelerator} is recalled: no document and "
                 "no measurement says so; try it before relying on it"
             )
+    yield from _slot_notes(groups, context)
+
+
+def _slot_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[str]:
+    """Servers whose requests at a time are held to what their speed is known for."""
+    if context.requirements.demand.unit.is_one_pass:
+        return
+    limits = {
+        (server.engine, server.max_batch_items) for server in context.catalog.one_pass_engines if server.is_of_tokens
+    }
+    for engine, most in dict.fromkeys((group.engine, group.max_concurrency) for group in groups):
+        if (engine, most) in limits:
+            yield (
+                f"replicas of {engine} answer {most} requests at a time at most, as many as its speed is known for, "
+                "though their memory would hold more"
+            )
 
 
 def _boots(tariff: Tariff) -> bool:
