@@ -26,6 +26,14 @@ SAGEMAKER = "sagemaker"
 """The target of what is paid as managed."""
 CLUSTERS = {"gcp": "gke", "azure": "aks"}
 """Targets on clusters of providers whose load balancers reach hosts over HTTPS alone; AWS's reach plain HTTP too."""
+SHARED_ON = {"gcp": "gke"}
+"""Targets whose nodes run the pods of several workloads, by provider."""
+POD_CORES = 1
+"""Processors that a pod asks for with each accelerator, or part of one."""
+POD_MEMORY_GIB = 4
+"""Memory that it asks for likewise: a quarter of what the smallest accelerated machines have."""
+PODS_SHARE = 0.75
+"""Share of a node's processors and memory that pods may ask for; the rest is for the system and its daemons."""
 _RESTING_ON_CLUSTERS = ("gcp",)
 """Providers whose groups of hosts keep an instance at all hours, so that batch work between whose runs nothing runs
 is for nodes of a cluster."""
@@ -103,6 +111,19 @@ def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
         return unloadable
     checks = (_ungenerated, _partitioned, _too_many_replicas, _other_precision, _without_image, _host_memory, _in_time)
     return next((found for check in checks if (found := check(setup, catalog)) is not None), None)
+
+
+def seat_shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    """Why no generated code seats a workload so beside others on a machine; None where it does, or is not asked to.
+
+    The workload has a slice to itself where accelerators are cut, else it takes turns on a whole one.
+    """
+    if setup.provider not in catalog.deployment.providers:
+        return None
+    if setup.provider not in SHARED_ON:
+        reason = f"no code is generated for several workloads on one machine of {setup.provider}"
+        return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
+    return shortfall(setup, catalog)
 
 
 def purchase_shortfall(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Shortfall | None:

@@ -199,8 +199,14 @@ def _contest(task: Task, found: Answer) -> Contention:
 def _seating(task: Task, found: Answer) -> Seating | None:
     peak = max(hour.planned_rate for hour in found.problem.hours)
     search = SlotSearch(
-        found.requirements, load_catalog(), _model(task.calibration), task.shared.sharing, task.shared.quotas, peak
-    )  # fmt: skip
+        requirements=found.requirements,
+        catalog=load_catalog(),
+        model=_model(task.calibration),
+        sharing=task.shared.sharing,
+        quotas=task.shared.quotas,
+        peak_rate=peak,
+        file=task.file,
+    )
     return seating(search, found.served, found.offers)
 
 

@@ -21,6 +21,7 @@ from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
 from advisor.cost.services import COMPILED_GIB, SCRATCH_GIB, replica_disk_gib
+from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE
 
 GROUP_LABEL = "inference/group"
 """Label of the pods of a group, with its key as the value."""
@@ -38,12 +39,7 @@ _PORT = 8000
 _UNPRIVILEGED_USER = 2000
 _SHARED_MEMORY_GIB = 2
 """For each accelerator: NCCL asks for 1."""
-_CORES = 1
-_CORES_SHARE = 0.75
-"""The rest is for the system and what runs on every node."""
 _PROCESSORS_TAINT = "inference/processors"
-_MEMORY_GIB = 4
-"""For each accelerator, and at most without one: a quarter of what the smallest accelerated instances have."""
 _MEMORY_SHARE = 0.25
 """Memory of a node without an accelerator for a pod beside its weights; the rest is for the system and its daemons."""
 _PROBE_SECONDS = 10
@@ -298,6 +294,7 @@ def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
 
 def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
     device = DEVICES[group.platform.runtime]
+    of_processors = _memory_beside_processors(stack.provider, group)
     spot = (manner.spot_taint,) if group.is_spot and manner.spot_taint else ()
     accelerators = group.accelerators_per_replica
     return Pods(
@@ -306,8 +303,8 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         scale=scale_of(stack, group),
         node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(manner.node_labels.get(group.key, {})),
         tolerated=(device.taint, *spot),
-        cores=_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),
-        memory_gib=_MEMORY_GIB * accelerators if device.resource else _memory_beside_processors(stack.provider, group),
+        cores=POD_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),
+        memory_gib=POD_MEMORY_GIB * accelerators if device.resource else of_processors,
         shared_memory_gib=_SHARED_MEMORY_GIB * accelerators,
         cache_gib=group.checkpoint_gib + COMPILED_GIB,
         disk_gib=replica_disk_gib(group.checkpoint_gib),
@@ -319,11 +316,11 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
 def _memory_beside_processors(provider: str, group: ComputeGroup) -> int:
     """GiB that a replica without an accelerator asks for: a share of its node, and the weights."""
     machine = load_catalog().cpu_instances.get((provider, group.instance_type))
-    share = _MEMORY_GIB if machine is None else math.floor(machine.memory_gib * _MEMORY_SHARE)
-    return max(1, min(_MEMORY_GIB, share)) + group.checkpoint_gib
+    share = POD_MEMORY_GIB if machine is None else math.floor(machine.memory_gib * _MEMORY_SHARE)
+    return max(1, min(POD_MEMORY_GIB, share)) + group.checkpoint_gib
 
 
 def most_of_the_cores(provider: str, group: ComputeGroup) -> int:
     """Virtual processors that a replica without an accelerator asks for: so many that no second one fits on a node."""
     vcpus = vcpus_of(provider, group)
-    return _CORES if vcpus is None else max(_CORES, math.floor(vcpus * _CORES_SHARE))
+    return POD_CORES if vcpus is None else max(POD_CORES, math.floor(vcpus * PODS_SHARE))

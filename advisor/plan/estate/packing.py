@@ -1,12 +1,13 @@
 """Small workloads on shared machines, where that costs less than their own fleets."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import counted_gib
 from advisor.plan.estate.resources import ENOUGH
+from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
@@ -35,6 +36,8 @@ class SharedMachine:
     """What the fleets of these workloads cost, but for data transfer."""
     quotas: tuple[tuple[str, float], ...]
     """Units that all copies take."""
+    seats: tuple[Seat, ...] = ()
+    """Of the workloads, in their order; empty: the estate is of a version that did not state them."""
 
     @property
     def workloads(self) -> tuple[str, ...]:
@@ -88,7 +91,7 @@ def _useful(slot_tenant: SlotTenant) -> SlotTenant | None:
         for slot in slot_tenant.seating.slots
         if slot.share_usd_per_hour * copies * HOURS_PER_MONTH < slot_tenant.usd_per_month - A_CENT
     ]
-    seating = Seating(copies, tuple(cheap), slot_tenant.seating.tpot_ms)
+    seating = Seating(copies, tuple(cheap))
     return SlotTenant(slot_tenant.name, slot_tenant.usd_per_month, seating) if cheap else None
 
 
@@ -112,17 +115,18 @@ def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_mont
     alone = {slot_tenant.name: slot_tenant.usd_per_month for slot_tenant in slot_tenants}
     slots = {slot.stand: slot for slot_tenant in slot_tenants for slot in slot_tenant.seating.slots}
     packing = pack_shared([_tenant(slot_tenant) for slot_tenant in slot_tenants], _hosts(slot_tenants))
-    by_stand: dict[str, list[Group]] = {}
+    by_kind: dict[tuple[str, str], list[Group]] = {}
     for group in packing.groups:
-        by_stand.setdefault(group.host, []).append(group)
+        by_kind.setdefault((group.host, group.slice), []).append(group)
     shared_machines = []
-    for stand, groups in sorted(by_stand.items()):
+    for (stand, _), groups in sorted(by_kind.items()):
         size = slots[stand].accelerators
-        groups.sort(key=lambda group: (group.slice, -sum(alone[name] for name in group.tenants), group.tenants))
+        groups.sort(key=lambda group: (-sum(alone[name] for name in group.tenants), group.tenants))
         for at in range(0, len(groups), size):
             part = groups[at : at + size]
             disk = disk_usd_per_month(stand, _weights_gib(slot_tenants, part))
             machine = _machine(slots[stand], copies, part, alone, disk)
+            machine = replace(machine, seats=tuple(_taken(slot_tenants, part)))
             if machine.usd_per_month < machine.alone_usd_per_month - A_CENT:
                 shared_machines.append(machine)
     return shared_machines
@@ -138,6 +142,17 @@ def _weights_gib(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) ->
     return float(sum(kept[name, group.host, group.slice] for group in groups for name in group.tenants))
 
 
+def _taken(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> Iterator[Seat]:
+    """Seats of all workloads on a machine, in the order of its accelerators."""
+    seats = {
+        (slot_tenant.name, slot.stand, slot.slice): slot.seat
+        for slot_tenant in slot_tenants
+        for slot in slot_tenant.seating.slots
+    }
+    for group in groups:
+        yield from (seats[name, group.host, group.slice] for name in group.tenants)
+
+
 def _machine(
     slot: Slot, copies: int, groups: Sequence[Group], alone: Mapping[str, float], disk_usd_per_month: float
 ) -> SharedMachine:  # fmt: skip
@@ -146,7 +161,7 @@ def _machine(
         provider=provider,
         region=region,
         instance_type=name,
-        slice="+".join(dict.fromkeys(group.slice for group in groups)),
+        slice=groups[0].slice,
         copies=copies,
         accelerators=tuple(group.tenants for group in groups),
         usd_per_month=round(hourly_to_monthly(slot.usd_per_hour, copies) + disk_usd_per_month * copies, 2),
@@ -157,7 +172,7 @@ def _machine(
 
 def _tenant(slot_tenant: SlotTenant) -> Tenant:
     needs = {(slot.stand, slot.slice): slot.need for slot in slot_tenant.seating.slots}
-    return Tenant(slot_tenant.name, needs, slot_tenant.seating.tpot_ms)
+    return Tenant(slot_tenant.name, needs)
 
 
 def _hosts(slot_tenants: Sequence[SlotTenant]) -> list[Host]:
@@ -173,6 +188,8 @@ def _hosts(slot_tenants: Sequence[SlotTenant]) -> list[Host]:
             memory_gib=min((slot.memory_gib for slot in slots if not slot.slice), default=0.0),
             accelerators=slots[0].accelerators,
             slices=tuple(_slices(slots)),
+            host_gib=slots[0].host_gib,
+            cores=slots[0].cores,
         )
         for stand, slots in sorted(by_stand.items())
     ]

@@ -1,0 +1,58 @@
+"""Turns on a shared accelerator: among how many tenants a workload still keeps its targets.
+
+The driver gives each process that has work its turn, of about a millisecond, one after the other: of n tenants each has
+at least an n-th of the time, whatever the others send. On an n-th of the time a replica is one whose clock runs n times
+slower: it keeps its targets where one of its own keeps an n-th of them at n times the rate. Nothing of the neighbours
+counts but their number, and kinds of models may mix.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from advisor.candidates import Candidate
+from advisor.performance.bursts import bursts_of
+from advisor.performance.model import PerformanceModel
+from advisor.performance.stage import rates_within
+from advisor.plan.sharing import HEADROOM
+from advisor.requirements import Requirements
+from advisor.workload.values import Slo
+
+MOST_SHARERS = 8
+"""Tenants of one accelerator at most."""
+
+
+def most_sharers(
+    candidates: Sequence[Candidate], rate: float, asked: Requirements, model: PerformanceModel
+) -> list[int]:  # fmt: skip
+    """The most tenants, itself among them, beside whom a replica of each candidate keeps the targets; 1: alone.
+
+    Args:
+        candidates: whole accelerators, on which it keeps them alone.
+        rate: requests per second that a replica carries.
+        asked: targets and lengths.
+        model: what predicts.
+    """
+    spread = [sharers / (1 - HEADROOM) for sharers in range(2, MOST_SHARERS + 1)]
+    cases = [(asked.demand.tokens, _on_a_part(asked.workload.slo, times)) for times in spread]
+    sustained = rates_within(candidates, asked, model, cases, bursts_of(asked.demand))
+    found = []
+    for at in range(len(candidates)):
+        kept = [bool(sustained[row, at] >= rate * times) for row, times in enumerate(spread)]
+        found.append(1 + next((row for row, is_kept in enumerate(kept) if not is_kept), len(kept)))
+    return found
+
+
+def _on_a_part(slo: Slo, times: float) -> Slo:
+    """Targets as a clock shows them that runs so many times slower."""
+
+    def part(target: float | None) -> float | None:
+        return None if target is None else target / times
+
+    return replace(
+        slo,
+        ttft_p95_ms=part(slo.ttft_p95_ms),
+        tpot_p95_ms=part(slo.tpot_p95_ms),
+        e2e_p95_ms=part(slo.e2e_p95_ms),
+        latency_ms=part(slo.latency_ms),
+        real_time_factor=part(slo.real_time_factor),
+    )
