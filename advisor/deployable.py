@@ -26,6 +26,8 @@ SAGEMAKER = "sagemaker"
 """The target of what is paid as managed."""
 CLUSTERS = {"gcp": "gke", "azure": "aks"}
 """Targets on clusters of providers whose load balancers reach hosts over HTTPS alone; AWS's reach plain HTTP too."""
+SLICES = "mig-"
+"""Start of the names of slices in plans: mig-1g.10gb."""
 _RESTING_ON_CLUSTERS = ("gcp",)
 """Providers whose groups of hosts keep an instance at all hours, so that batch work between whose runs nothing runs
 is for nodes of a cluster."""
@@ -141,7 +143,7 @@ def logs_requests(engine: str, catalog: Catalog) -> bool:
     return catalog.deployment.words(engine, "request_log") != _NONE
 
 
-def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https: bool) -> bool:
+def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https: bool, partition: str = "") -> bool:
     """Whether code runs a machine as a node of a cluster unless a target is asked for, since no host serves there so.
 
     Args:
@@ -149,9 +151,12 @@ def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https:
         instance_type: name of the machine.
         catalog: targets of machines.
         https: whether its engine speaks HTTPS; see :func:`speaks_https`.
+        partition: slices that its accelerators are cut into, which nodes of clusters do alone; "" for none.
     """
     cluster = CLUSTERS.get(provider, "")
-    return bool(cluster) and (not https or catalog.deployment.target(provider, instance_type) == cluster)
+    return bool(cluster) and (
+        bool(partition) or not https or catalog.deployment.target(provider, instance_type) == cluster
+    )
 
 
 def rests_on_cluster(provider: str) -> bool:
@@ -202,14 +207,20 @@ def _ungenerated(setup: Setup, catalog: Catalog) -> Shortfall | None:
     return Shortfall(support.status, TARGETS, 1, 0, support.reason)
 
 
-def _partitioned(setup: Setup, _catalog: Catalog) -> Shortfall | None:
+def _partitioned(setup: Setup, catalog: Catalog) -> Shortfall | None:
     if not setup.partition:
         return None
-    reason = f"no code is generated that cuts accelerators into {setup.partition} slices"
-    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
+    profiles = catalog.deployment.slices(setup.provider, setup.instance_type)
+    if any(setup.partition.removeprefix(SLICES) in cut for cut in profiles.values()):
+        return None
+    reason = f"no code is generated that cuts its accelerators into {setup.partition} slices"
+    others = "; ".join(f"{target} cuts them into {', '.join(cut)}" for target, cut in profiles.items())
+    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, f"{reason}; {others or 'whole ones can be deployed'}")
 
 
 def _too_many_replicas(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    if setup.partition:
+        return None  # each slice has a container of its own
     replicas = setup.replicas_per_instance
     for subject in (setup.engine, catalog.deployment.target(setup.provider, setup.instance_type)):
         most = catalog.deployment.limits.get((subject, "replicas_per_machine"))
@@ -261,18 +272,22 @@ def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
     if machine is None or machine.memory_gib is None or base is None:
         return None
     ratio = facts.number(setup.engine, "host_checkpoint_ratio") or 0.0
-    needed = base + ratio * setup.checkpoint_gib
+    engines = setup.replicas_per_instance if setup.partition else 1
+    needed = engines * (base + ratio * setup.checkpoint_gib)
     if needed <= machine.memory_gib:
         return None
     reason = (
         f"loading and compiling take {needed:.1f} GiB of host memory ({base:g} GiB and {ratio:g} × the checkpoint of "
-        f"{setup.checkpoint_gib:.1f} GiB), the machine has {machine.memory_gib:g} GiB"
+        f"{setup.checkpoint_gib:.1f} GiB{f', of {engines} engines' if engines > 1 else ''}), the machine has "
+        f"{machine.memory_gib:g} GiB"
     )
     return Shortfall("host_memory", "GiB", needed, machine.memory_gib, reason)
 
 
 def _in_time(setup: Setup, catalog: Catalog) -> Shortfall | None:
-    return _start_within(setup, catalog.deployment.target(setup.provider, setup.instance_type), catalog)
+    facts = catalog.deployment
+    slicing = next(iter(facts.slices(setup.provider, setup.instance_type)), "") if setup.partition else ""
+    return _start_within(setup, slicing or facts.target(setup.provider, setup.instance_type), catalog)
 
 
 def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | None:
