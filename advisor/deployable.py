@@ -28,12 +28,16 @@ CLUSTERS = {"gcp": "gke", "azure": "aks"}
 """Targets on clusters of providers whose load balancers reach hosts over HTTPS alone; AWS's reach plain HTTP too."""
 SHARED_ON = {"gcp": "gke"}
 """Targets whose nodes run the pods of several workloads, by provider."""
+TURNS_ON = ("gke",)
+"""Those of them whose nodes hand out an accelerator to several pods in turns."""
 POD_CORES = 1
 """Processors that a pod asks for with each accelerator, or part of one."""
 POD_MEMORY_GIB = 4
 """Memory that it asks for likewise: a quarter of what the smallest accelerated machines have."""
 PODS_SHARE = 0.75
 """Share of a node's processors and memory that pods may ask for; the rest is for the system and its daemons."""
+SLICES = "mig-"
+"""Start of the names of slices in plans: mig-1g.10gb."""
 _RESTING_ON_CLUSTERS = ("gcp",)
 """Providers whose groups of hosts keep an instance at all hours, so that batch work between whose runs nothing runs
 is for nodes of a cluster."""
@@ -120,10 +124,14 @@ def seat_shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
     """
     if setup.provider not in catalog.deployment.providers:
         return None
-    if setup.provider not in SHARED_ON:
-        reason = f"no code is generated for several workloads on one machine of {setup.provider}"
-        return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
-    return shortfall(setup, catalog)
+    target = SHARED_ON.get(setup.provider, "")
+    cut = catalog.deployment.slices(setup.provider, setup.instance_type).get(target, ())
+    is_shared = setup.partition.removeprefix(SLICES) in cut if setup.partition else target in TURNS_ON
+    if is_shared:
+        return shortfall(setup, catalog)
+    how = f"on {setup.partition} slices of" if setup.partition else "in turns on"
+    reason = f"no code is generated for several workloads {how} its accelerators"
+    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
 
 
 def purchase_shortfall(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Shortfall | None:
@@ -162,7 +170,7 @@ def logs_requests(engine: str, catalog: Catalog) -> bool:
     return catalog.deployment.words(engine, "request_log") != _NONE
 
 
-def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https: bool) -> bool:
+def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https: bool, partition: str = "") -> bool:
     """Whether code runs a machine as a node of a cluster unless a target is asked for, since no host serves there so.
 
     Args:
@@ -170,9 +178,12 @@ def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https:
         instance_type: name of the machine.
         catalog: targets of machines.
         https: whether its engine speaks HTTPS; see :func:`speaks_https`.
+        partition: slices that its accelerators are cut into, which nodes of clusters do alone; "" for none.
     """
     cluster = CLUSTERS.get(provider, "")
-    return bool(cluster) and (not https or catalog.deployment.target(provider, instance_type) == cluster)
+    return bool(cluster) and (
+        bool(partition) or not https or catalog.deployment.target(provider, instance_type) == cluster
+    )
 
 
 def rests_on_cluster(provider: str) -> bool:
@@ -223,14 +234,20 @@ def _ungenerated(setup: Setup, catalog: Catalog) -> Shortfall | None:
     return Shortfall(support.status, TARGETS, 1, 0, support.reason)
 
 
-def _partitioned(setup: Setup, _catalog: Catalog) -> Shortfall | None:
+def _partitioned(setup: Setup, catalog: Catalog) -> Shortfall | None:
     if not setup.partition:
         return None
-    reason = f"no code is generated that cuts accelerators into {setup.partition} slices"
-    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
+    profiles = catalog.deployment.slices(setup.provider, setup.instance_type)
+    if any(setup.partition.removeprefix(SLICES) in cut for cut in profiles.values()):
+        return None
+    reason = f"no code is generated that cuts its accelerators into {setup.partition} slices"
+    others = "; ".join(f"{target} cuts them into {', '.join(cut)}" for target, cut in profiles.items())
+    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, f"{reason}; {others or 'whole ones can be deployed'}")
 
 
 def _too_many_replicas(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    if setup.partition:
+        return None  # each slice has a container of its own
     replicas = setup.replicas_per_instance
     for subject in (setup.engine, catalog.deployment.target(setup.provider, setup.instance_type)):
         most = catalog.deployment.limits.get((subject, "replicas_per_machine"))
@@ -282,18 +299,22 @@ def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
     if machine is None or machine.memory_gib is None or base is None:
         return None
     ratio = facts.number(setup.engine, "host_checkpoint_ratio") or 0.0
-    needed = base + ratio * setup.checkpoint_gib
+    engines = setup.replicas_per_instance if setup.partition else 1
+    needed = engines * (base + ratio * setup.checkpoint_gib)
     if needed <= machine.memory_gib:
         return None
     reason = (
         f"loading and compiling take {needed:.1f} GiB of host memory ({base:g} GiB and {ratio:g} × the checkpoint of "
-        f"{setup.checkpoint_gib:.1f} GiB), the machine has {machine.memory_gib:g} GiB"
+        f"{setup.checkpoint_gib:.1f} GiB{f', of {engines} engines' if engines > 1 else ''}), the machine has "
+        f"{machine.memory_gib:g} GiB"
     )
     return Shortfall("host_memory", "GiB", needed, machine.memory_gib, reason)
 
 
 def _in_time(setup: Setup, catalog: Catalog) -> Shortfall | None:
-    return _start_within(setup, catalog.deployment.target(setup.provider, setup.instance_type), catalog)
+    facts = catalog.deployment
+    slicing = next(iter(facts.slices(setup.provider, setup.instance_type)), "") if setup.partition else ""
+    return _start_within(setup, slicing or facts.target(setup.provider, setup.instance_type), catalog)
 
 
 def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | None:

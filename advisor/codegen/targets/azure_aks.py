@@ -30,6 +30,9 @@ _MANNER = kubernetes.ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
 _EXAMPLE_ISSUER = "https://oidc.example.com/"
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
+_PODS_BESIDE = 30
+"""Pods of the cluster itself on a node: as many as a node may have of all by default where pods have addresses of the
+network, which a node with 56 slices is beyond."""
 _OF_CLUSTER = 'where ClusterId =~ "<cluster>"'
 """A workspace may hold several clusters; the code puts the id of the region's one in place of ``<cluster>``."""
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
@@ -83,6 +86,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on node pools of existing AKS clusters, one in each region",
         "cautions": stack.summary.cautions,
         "watched_by_prometheus": watched_words(stack),
+        "has_slices": any(group.sharing for group in stack.groups),
         "has_rocm": any(group.platform.runtime is Runtime.ROCM for group in stack.groups),
         "regions": regions,
         "prefix_condition": "".join(_PREFIX_CONDITION),
@@ -116,6 +120,17 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "os_disk_gib": kubernetes.node_volume_gib(group),
         "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot,
         "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
+        **_slices(group),
+    }
+
+
+def _slices(group: ComputeGroup) -> Mapping[str, object]:
+    """How AKS cuts each GPU, and room for a pod on each slice; of whole GPUs nothing, which is the default."""
+    if group.sharing is None:
+        return {}
+    return {
+        "gpu_instance": group.sharing.aks_instance_profile,
+        "max_pods": group.replicas_per_instance + _PODS_BESIDE,
     }
 
 
@@ -156,7 +171,7 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             " | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
         ),
     }
-    if stack.has_gpu:
+    if any(alarm.name == "gpu_memory" for alarm in stack.alarms):
         gpus = (
             f"InsightsMetrics | where Computer in (({pods} | distinct Computer))"
             ' | where Namespace == "container.azm.ms/gpu"'

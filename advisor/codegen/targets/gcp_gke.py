@@ -111,7 +111,9 @@ def _accelerator_labels(google_group: GoogleGroup) -> Mapping[str, str]:
     if google_group.group.platform.runtime is Runtime.CPU:
         return {"kubernetes.io/arch": google_group.group.platform.debian_architecture}
     if google_group.group.platform.runtime is not Runtime.TPU:
-        return {"cloud.google.com/gke-accelerator": google_group.accelerator_type}
+        sharing = google_group.group.sharing
+        shared = {} if sharing is None else sharing.gke_labels
+        return {"cloud.google.com/gke-accelerator": google_group.accelerator_type, **shared}
     return {
         "cloud.google.com/gke-tpu-accelerator": google_group.accelerator_type,
         "cloud.google.com/gke-tpu-topology": google_group.tpu_topology,
@@ -153,6 +155,7 @@ def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
         "machine_type": google_group.machine_type,
         # GKE knows the chips of a TPU by the machine type, and taints their nodes by itself.
         "accelerators": {google_group.accelerator_type: google_group.accelerator_count} if is_gpu else {},
+        **({} if group.sharing is None else group.sharing.gke_node_pool),
         "taints": {} if is_tpu else {kubernetes.DEVICES[group.platform.runtime].taint: "present"},
         "spot": group.is_spot,
         "reserved": google_group.needs_reservation,
@@ -233,5 +236,6 @@ GKE = Target(
     title="GKE node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
+    takes_turns=True,
     obstacle=_obstacle,
 )

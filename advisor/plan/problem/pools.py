@@ -213,6 +213,7 @@ def _pool(
         offer.instance_type,
         supply.catalog,
         https=speaks_https(candidate.engine, candidate.engine_version, supply.catalog),
+        partition=candidate.partition,
     )
     disks = [boot_disk_gib(candidate, tariff.paid, on_nodes=on_nodes) for tariff in tariffs]
     hosted = [places.hosted(tariff, offer, gib) for tariff, gib in zip(tariffs, disks, strict=True)]
