@@ -18,11 +18,12 @@ from advisor.errors import AdvisorError, InputError
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import BEST, BRIEF, Answer, answer
-from advisor.plan.document import plan_to_json
+from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.commitments import hourly_uses
 from advisor.plan.estate.contention import Contention, contest_of
 from advisor.plan.estate.divide import Shares, divide
+from advisor.plan.estate.packing_words import seat_words
 from advisor.plan.estate.resources import allotment, limits_of, uses_of
 from advisor.plan.estate.slots import Seating, SlotSearch, seating
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account
@@ -107,7 +108,19 @@ def plan_estate(
         ]
         parts |= _plan(again, run, watch, "workloads that share")
     estate = assemble(list(parts.values()), shares, terms, load_catalog())
-    return Planned(estate, {file: part.plan_text for file, part in parts.items()})
+    return Planned(estate, {file: _seated(part, estate) for file, part in parts.items()})
+
+
+def _seated(part: Part, estate: Estate) -> str:
+    """The plan of a workload as JSON text, with the shared machine that it sits on."""
+    row = next(row for row in estate.workloads if row.file == part.row.file)
+    if row.shared_machine is None:
+        return part.plan_text
+    machine = estate.shared_machines[row.shared_machine]
+    place = seat_words(row.shared_machine, machine, machine.seat_of(row.file))
+    plan = plan_from_json(part.plan_text, part.row.file)
+    note = f"the estate seats the workload on {place}; this plan is of a fleet of its own"
+    return plan_to_json(replace(plan, seated_on=place, notes=(*plan.notes, note)))
 
 
 def workload_files(directory: Path) -> list[Path]:

@@ -114,6 +114,8 @@ class Pods:
     disk_gib: int
     start_probes: int
     progress_seconds: int
+    apart: int
+    """Nodes that the pods are spread over, one each; 0: as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +186,13 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
 
 def node_pool_name(stack: Stack, group: ComputeGroup) -> str:
     """Unique in a cluster that serves several deployments; at most 63 characters."""
-    return f"{stack.name}-{group.key}"
+    return stack.nodes or f"{stack.name}-{group.key}"
 
 
 def node_volume_gib(group: ComputeGroup) -> int:
     """Root volume of a node, on which each replica keeps weights of its own."""
+    if group.node_disk_gib is not None:
+        return group.node_disk_gib
     return group.root_volume_gib + (group.replicas_per_instance - 1) * replica_disk_gib(group.checkpoint_gib)
 
 
@@ -310,6 +314,7 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         disk_gib=replica_disk_gib(group.checkpoint_gib),
         start_probes=-(-group.start_limit_seconds // _PROBE_SECONDS),
         progress_seconds=group.start_limit_seconds + _SCHEDULING_SECONDS,
+        apart=group.instances if stack.nodes and group.instances > 1 else 0,
     )
 
 

@@ -110,6 +110,8 @@ class ComputeGroup:
     """As many as its replicas serve at a time; more of them wait in the engine."""
     priced_disk_gib: int | None = None
     """Boot disk of a host, as the plan prices it; None: the plan is of a version that did not say it."""
+    node_disk_gib: int | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Disk of a node that pods of several workloads share; None: its replicas are alike."""
     sharing: GpuSharing | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """How its nodes hand out each GPU to several replicas; None: a replica has whole ones."""
 
@@ -334,6 +336,15 @@ class Stack:
     """Response cache in front of the fleet; None: there is none."""
     is_batch: bool = False
     """All that comes is batch work: nobody sends anything between its runs."""
+    tenants: tuple["Stack", ...] = ()
+    """Workloads that its nodes run the pods of, each in a namespace of its own; empty: it runs its own pods."""
+    nodes: str = ""
+    """Label of the nodes that its pods run on, where a stack with tenants makes them; "": its own nodes."""
+
+    @property
+    def serving(self) -> tuple["Stack", ...]:
+        """The stacks whose pods its nodes run."""
+        return self.tenants or (self,)
 
     @property
     def owner_tags(self) -> Mapping[str, str]:

@@ -54,6 +54,17 @@ def node_disk_gib(checkpoint_gib: float, replicas: int) -> int:
     )
 
 
+def shared_disk_gib(checkpoints_gib: Sequence[float], images: int) -> int:
+    """Disk of a node for several workloads: ``system + serving images + what each keeps there``.
+
+    Args:
+        checkpoints_gib: of each workload.
+        images: different ones, of which each is kept once.
+    """
+    kept = (replica_disk_gib(math.ceil(checkpoint_gib * CHECKPOINT_MARGIN)) for checkpoint_gib in checkpoints_gib)
+    return HOST_GIB + images * SERVING_IMAGE_GIB + sum(kept)
+
+
 def replica_disk_gib(held_gib: int) -> int:
     """Disk of a replica on a node: ``weights with a margin (held_gib) + what engines compile + scratch``."""
     return held_gib + COMPILED_GIB + SCRATCH_GIB

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from advisor.plan.estate.packing import SharedMachine
+from advisor.plan.estate.seats import Seat
+from advisor.plan.estate.slots import MEMORY_MARGIN
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
+from advisor.plan.sharing import HEADROOM
 from advisor.plan.unit_words import compared_words
 from advisor.report.fitted_table import Column, fit_table, wrap
 from advisor.report.text_table import markdown_list, render_markdown_table
@@ -12,9 +15,10 @@ from advisor.units import ratio_words
 
 _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
+_SEAT_HEADERS = ("seat", "on", "serves", "requests/s", "of the most", "memory GiB", "among at most")
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
-_TITLES = ("workloads", "shared machines", "shared commitments", "shared limits")
+_TITLES = ("workloads", "shared machines", "seats", "shared commitments", "shared limits")
 _SAVED = "saves USD/month"
 """Against what each workload states to run today."""
 _SENTENCES = {"fleet": 24, "workloads on each accelerator": 24, "shared machine": 20, "commit to": 16}
@@ -44,6 +48,7 @@ def totals(estate: Estate) -> list[str]:
     lines = [f"{sums.planned} of {sums.workloads} workloads planned: {usd(sums.total_usd_per_month)} a month"]
     if sums.machines_saved_usd_per_month:
         lines.append(f"shared machines save {usd(sums.machines_saved_usd_per_month)} a month")
+    lines += _margins(estate)
     if sums.commitments_saved_usd_per_month:
         lines.append(f"shared commitments save {usd(sums.commitments_saved_usd_per_month)} a month")
     if together.workloads:
@@ -60,6 +65,21 @@ def totals(estate: Estate) -> list[str]:
         f"{use.used:,g} would do"
         for use in estate.conflict
     ]
+    return lines
+
+
+def _margins(estate: Estate) -> list[str]:
+    """What keeps workloads on shared machines apart, and what that rests on."""
+    seats = [seat for machine in estate.shared_machines for seat in machine.seats]
+    lines = []
+    if any(seat.most_sharers is None for seat in seats):
+        lines.append("a slice has memory and speed of its own, by the hardware, whoever sits beside it")
+    if any(seat.most_sharers is not None for seat in seats):
+        lines.append(
+            "whoever takes turns keeps its targets among at most as many as its seat says, each with an equal part of "
+            f"{1 - HEADROOM:.0%} of the time, as predicted; {HEADROOM:.0%} of the time are kept for switching, and "
+            f"{MEMORY_MARGIN - 1:.0%} of each seat's memory for what its estimate misses (assumptions, not measured)"
+        )
     return lines
 
 
@@ -81,6 +101,14 @@ def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Seq
     tables: tuple[tuple[Sequence[str], Sequence[Sequence[str]]], ...] = (
         ((*_HEADERS, _SAVED), [_cells(workload, estate.shared_machines) for workload in estate.workloads]),
         (_MACHINE_HEADERS, [_machine_cells(at, machine) for at, machine in enumerate(estate.shared_machines, start=1)]),
+        (
+            _SEAT_HEADERS,
+            [
+                _seat_cells(at, machine, seat)
+                for at, machine in enumerate(estate.shared_machines)
+                for seat in machine.seats
+            ],
+        ),
         (
             _COMMITMENT_HEADERS,
             [
@@ -119,6 +147,19 @@ def _kept(row: WorkloadRow) -> str:
     if row.within_slo_ratio is None:
         return "–"
     return f"{ratio_words(row.within_slo_ratio)}{'' if row.slo_kept else ' (little margin)'}"
+
+
+def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str, ...]:
+    """Who sits where with which engine, the rate of each copy, and the margins."""
+    return (
+        seat.workload,
+        f"machine {position + 1}, {machine.slice.removeprefix('mig-') or 'in turns'}",
+        f"{seat.engine} {seat.precision}",
+        f"{seat.planned_requests_per_second_per_instance:.3g}",
+        f"{seat.busy_ratio:.0%} ({seat.evidence})",
+        f"{seat.memory_gib:.1f} of {seat.usable_gib:.1f}",
+        "its own slice" if seat.most_sharers is None else f"{seat.most_sharers}",
+    )
 
 
 def _machine_cells(position: int, machine: SharedMachine) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from advisor import __version__
 from advisor.catalog import Catalog
-from advisor.cost.services import disk_usd_per_month, host_disk_gib
+from advisor.cost.services import disk_usd_per_month
 from advisor.plan.digests import digest
 from advisor.plan.document import plain
 from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
@@ -126,10 +126,9 @@ def _machines(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> tuple[Sh
         for part in parts
     }
 
-    def disk_usd(stand: str, weights_gib: float) -> float:
-        provider, region, machine = stand.split("/", 2)
-        volume_gib = host_disk_gib(weights_gib, catalog.instance_type(provider, machine).local_nvme_gb)
-        return disk_usd_per_month(catalog, provider, region, volume_gib) or 0.0
+    def disk_usd(stand: str, disk_gib: int) -> float:
+        provider, region, _ = stand.split("/", 2)
+        return disk_usd_per_month(catalog, provider, region, disk_gib) or 0.0
 
     return share_machines(slot_tenants, room, freed, disk_usd)
 

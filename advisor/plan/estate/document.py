@@ -61,3 +61,14 @@ def estate_from_json(text: str, where: str = "estate") -> Estate:
     if any(row.shared_machine is not None and row.shared_machine not in places for row in estate.workloads):
         raise InputError("a workload is on a shared machine that is not there", where=where, hint=_HINT)
     return estate
+
+
+def plans_in(text: str, where: str) -> Mapping[str, str]:
+    """Plans that an estate's document holds, as JSON text by file; empty where they are files of their own.
+
+    Raises:
+        InputError: no JSON.
+    """
+    document = json_of(text, where, _HINT)
+    plans = document.get("plans") if isinstance(document, dict) else None
+    return {str(file): json.dumps(plan) for file, plan in plans.items()} if isinstance(plans, dict) else {}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from advisor.cost.compute import hourly_to_monthly
-from advisor.cost.services import counted_gib
+from advisor.cost.services import shared_disk_gib
 from advisor.plan.estate.resources import ENOUGH
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot
@@ -13,8 +13,8 @@ from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
-DiskPrice = Callable[[str, float], float]
-"""USD per month of the disk of a machine, by its stand and the GiB of all checkpoints on it."""
+DiskPrice = Callable[[str, int], float]
+"""USD per month of the disk of a machine, by its stand and its GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,21 @@ class SharedMachine:
     """Units that all copies take."""
     seats: tuple[Seat, ...] = ()
     """Of the workloads, in their order; empty: the estate is of a version that did not state them."""
+    disk_gib: int | None = None
+    """Disk of a copy, for the images and weights of all; None: likewise."""
 
     @property
     def workloads(self) -> tuple[str, ...]:
         """All that sit on it."""
         return tuple(name for group in self.accelerators for name in group)
+
+    def seat_of(self, workload: str) -> Seat:
+        """Seat of one of its workloads."""
+        return next(seat for seat in self.seats if seat.workload == workload)
+
+    def accelerator_of(self, workload: str) -> tuple[str, ...]:
+        """Workloads on the accelerator of one of them."""
+        return next(group for group in self.accelerators if workload in group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +134,18 @@ def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_mont
         groups.sort(key=lambda group: (-sum(alone[name] for name in group.tenants), group.tenants))
         for at in range(0, len(groups), size):
             part = groups[at : at + size]
-            disk = disk_usd_per_month(stand, _weights_gib(slot_tenants, part))
-            machine = _machine(slots[stand], copies, part, alone, disk)
-            machine = replace(machine, seats=tuple(_taken(slot_tenants, part)))
-            if machine.usd_per_month < machine.alone_usd_per_month - A_CENT:
+            seats = tuple(_taken(slot_tenants, part))
+            disk_gib = _disk_gib(seats)
+            machine = _machine(slots[stand], copies, part, alone, disk_usd_per_month(stand, disk_gib))
+            machine = replace(machine, seats=seats, disk_gib=disk_gib)
+            if len(seats) > 1 and machine.usd_per_month < machine.alone_usd_per_month - A_CENT:
                 shared_machines.append(machine)
     return shared_machines
 
 
-def _weights_gib(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> float:
-    """Disk for the weights of all workloads on a machine, each counted in whole steps."""
-    kept = {
-        (slot_tenant.name, slot.stand, slot.slice): counted_gib(slot.checkpoint_gib)
-        for slot_tenant in slot_tenants
-        for slot in slot_tenant.seating.slots
-    }
-    return float(sum(kept[name, group.host, group.slice] for group in groups for name in group.tenants))
+def _disk_gib(seats: Sequence[Seat]) -> int:
+    """Disk of a machine for all who sit on it: engines of one name share an image."""
+    return shared_disk_gib([seat.checkpoint_gib or 0.0 for seat in seats], len({seat.engine for seat in seats}))
 
 
 def _taken(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> Iterator[Seat]:

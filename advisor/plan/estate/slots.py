@@ -49,8 +49,6 @@ class Slot:
     need: Need
     quotas: tuple[tuple[str, float], ...]
     """Units of the estate's quotas that the machine takes."""
-    checkpoint_gib: float
-    """What the workload keeps on the machine's disk."""
     seat: Seat
     """As it is stated once it is taken."""
     host_gib: float = math.inf
@@ -169,7 +167,6 @@ def _slot(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
         memory_gib=candidate.accelerator.memory_gib * utilization,
         need=Need(seat.memory_gib, seat.busy_ratio, host_gib=POD_MEMORY_GIB, cores=POD_CORES),
         quotas=tuple(_quotas(search, machine, offer)),
-        checkpoint_gib=candidate.memory.checkpoint_gib,
         seat=seat,
         host_gib=math.inf if machine.memory_gib is None else machine.memory_gib * PODS_SHARE,
         cores=math.inf if machine.vcpus is None else machine.vcpus * PODS_SHARE,
