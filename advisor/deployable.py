@@ -26,7 +26,7 @@ SAGEMAKER = "sagemaker"
 """The target of what is paid as managed."""
 CLUSTERS = {"gcp": "gke", "azure": "aks"}
 """Targets on clusters of providers whose load balancers reach hosts over HTTPS alone; AWS's reach plain HTTP too."""
-SHARED_ON = {"gcp": "gke"}
+SHARED_ON = {"aws": "eks", "gcp": "gke", "azure": "aks"}
 """Targets whose nodes run the pods of several workloads, by provider."""
 TURNS_ON = ("gke",)
 """Those of them whose nodes hand out an accelerator to several pods in turns."""

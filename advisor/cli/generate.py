@@ -27,8 +27,8 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         required=True,
         metavar="DIR",
-        help="Directory of the code; it may hold files of your own. Of an estate.json: of a folder for each workload and "
-        "shared machine.",
+        help="Directory of the code; it may hold files of your own. Of an estate.json: of a folder for each workload "
+        "and shared machine.",
     ),
     click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by rank."),
     click.option(

@@ -42,8 +42,8 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
     given = [name for name in _OF_ONE_PLAN if asked[name]]
     if given:
         raise click.UsageError(
-            "--option, --target, --engine, --image, --form and --cut-over are of one plan: give its file in place of the "
-            "estate, and its folder below DIR"
+            "--option, --target, --engine, --image, --form and --cut-over are of one plan: give its file in place of "
+            "the estate, and its folder below DIR"
         )
     where, directory = str(asked["plan"]), asked["directory"]
     estate = estate_from_json(text, where)
@@ -105,7 +105,7 @@ def _plan_texts(estate: Estate, text: str, path: Path) -> Mapping[str, str]:
     held = plans_in(text, str(path))
     if held:
         return {file: held[file] for file in files if file in held}
-    if str(path) == STDOUT:
+    if path == Path(STDOUT):
         raise InputError(
             "an estate on standard input holds no plans",
             hint="make it with `advisor recommend DIRECTORY --format json`",

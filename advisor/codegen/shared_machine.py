@@ -36,15 +36,15 @@ from advisor.units import HOURS_PER_MONTH
 _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"
 _ALONE = "`advisor generate` of the plan file of each workload gives it a fleet of its own"
 _BESIDE = (
-    "load balancers, data transfer and logs, which the plans of the workloads hold, the clusters and their fees, taxes and "
-    "support"
+    "load balancers, data transfer and logs, which the plans of the workloads hold, the clusters and their fees, taxes "
+    "and support"
 )
 _LOST_TOGETHER = (
     "One machine holds all of these workloads: while it is replaced or lost, nobody answers for any of them."
 )
 _NO_ISOLATION = (
-    "Pods that take turns share the memory of the accelerator, which nothing keeps apart: one that takes more than the "
-    "plan lets it can end the others."
+    "Pods that take turns share the memory and the faults of the accelerator, which nothing keeps apart: one that takes "
+    "more than the plan lets it, or fails there, can end the others."
 )
 
 

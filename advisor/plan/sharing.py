@@ -4,7 +4,7 @@ An accelerator is used in one of two ways.
 
 - Cut into equal slices (MIG): each tenant has a slice to itself, with the slice's memory and speed.
 - Whole: one tenant alone, or several that take turns (time-slicing). Nothing isolates their memory, so it adds up:
-  Σ memory ≤ usable memory. The driver hands out time in turns of about a millisecond to whoever has work, so that of n
+  Σ memory ≤ usable memory. The driver gives an equal share of the time to all processes that have work, so that of n
   tenants each has at least 1/n of it whatever the others do: each has to keep its targets on (1 - headroom)/n of the
   time, which bounds n, and Σ busy ≤ 1 - headroom. Kinds of models may mix: nothing of the neighbours' requests counts.
 

@@ -13,7 +13,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import InstanceType
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms import kubernetes_files, workload_name
+from advisor.codegen.forms import objects_of, workload_name
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
@@ -97,7 +97,7 @@ def _karpenter_python(stack: Stack) -> Files:
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
     """Files with the Kubernetes objects that all languages have."""
-    together = dict(kubernetes_files(stack, _MANNER))
+    together = dict(objects_of(stack, lambda _: _MANNER))
     for some in files:
         together |= some
     return dict(sorted(together.items()))
@@ -131,6 +131,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
         "groups": {group.key: describe(stack, group) for group in stack.groups},
+        "workloads": {tenant.name: _karpenter_group(tenant, tenant.groups[0]) for tenant in stack.tenants},
         "alarms": alarms,
         "alarm_values": {alarm.name: _alarm(alarm) for alarm in alarms},
         "period_seconds": _PERIOD_SECONDS,
@@ -149,7 +150,7 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
     known = dict(_known(stack, is_karpenter=is_karpenter))
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "namespace": stack.name,
+        **_pods_of(stack, known),
         "regions": calls("Region", known["regions"]),
         "groups": calls("Group", known["groups"]),
         "alarms": calls("Alarm", known["alarm_values"]),
@@ -158,6 +159,11 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
         "answers": ANSWERS["aws"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
     }
+
+
+def _pods_of(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
+    """Namespace of the pods, or the workloads, each in one of its own."""
+    return {"workloads": calls("Workload", known["workloads"])} if stack.tenants else {"namespace": stack.name}
 
 
 def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
@@ -187,8 +193,7 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "min_instances": group.min_instances,
         "instances": group.instances,
         "max_instances": group.max_instances,
-        "workload": workload_name(stack, group),
-        "min_replicas": kubernetes.fewest_replicas(stack, group),
+        **_pods_of_group(stack, group),
         "volume_gib": _volume_gib(group),
         "local_gib": local_gib(group),
     }
@@ -199,9 +204,15 @@ def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     return {
         "region": group.region,
         "accelerator": kubernetes.DEVICES[group.platform.runtime].taint,
-        "workload": workload_name(stack, group),
-        "min_replicas": kubernetes.fewest_replicas(stack, group),
+        **_pods_of_group(stack, group),
     }
+
+
+def _pods_of_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    """Pods of a group for the alarms; of nodes that several workloads share, these are watched in its place."""
+    if stack.tenants:
+        return {}
+    return {"workload": workload_name(stack, group), "min_replicas": kubernetes.fewest_replicas(stack, group)}
 
 
 def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:

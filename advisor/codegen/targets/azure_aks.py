@@ -12,7 +12,7 @@ from typing import Any
 
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms import kubernetes_files
+from advisor.codegen.forms import objects_of
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
@@ -46,18 +46,18 @@ _PREFIX_CONDITION = (
 """What a role that reads or writes blobs holds for: those below a prefix, and lists of them."""
 _READY = (
     'InsightsMetrics | where Name == "kube_deployment_status_replicas_ready" | extend tags = parse_json(Tags)'
-    ' | where tags["container.azm.ms/clusterId"] =~ "<cluster>" and tags.k8sNamespace == "{namespace}"'
+    ' | where tags["container.azm.ms/clusterId"] =~ "<cluster>" and tags.k8sNamespace {namespace}'
     " | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m)"
     " | summarize ready = sum(ready) by TimeGenerated"
     " | summarize value = coalesce(max(ready), 0.0)"
 )
 """The most replicas that answered at any time of the window: a pod that still loads its model is none."""
-_PODS = 'KubePodInventory | {of_cluster} and Namespace == "{namespace}"'
+_PODS = "KubePodInventory | {of_cluster} and Namespace {namespace}"
 
 
 def _terraform(stack: Stack) -> Files:
     files = render_terraform(_FOLDER, stack, _known(stack))
-    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
+    return dict(sorted((dict(files) | dict(objects_of(stack, lambda _: _MANNER))).items()))
 
 
 def _python(stack: Stack) -> Files:
@@ -67,7 +67,7 @@ def _python(stack: Stack) -> Files:
         "fleet": Call("Fleet", fleet),
     }
     files = render_pulumi(_FOLDER, stack, {**known, **more})
-    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
+    return dict(sorted((dict(files) | dict(objects_of(stack, lambda _: _MANNER))).items()))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -93,6 +93,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "prefix_condition_lines": _PREFIX_CONDITION,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "alarms": alarms_of_pods(stack),
+        "namespaces": [one.name for one in stack.serving],
         "clusters": {region.name: _example_cluster(region.name) for region in stack.regions},
         "issuing_clusters": {
             region.name: {**_example_cluster(region.name), "oidc_issuer_url": _EXAMPLE_ISSUER}
@@ -149,12 +150,13 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
 
     Container Insights knows no driver errors (Xid) and no agent.
     """
-    pods = _PODS.format(of_cluster=_OF_CLUSTER, namespace=stack.name)
+    namespace = _namespaces(stack)
+    pods = _PODS.format(of_cluster=_OF_CLUSTER, namespace=namespace)
     unhealthy = planned_alarm(stack, "unhealthy_hosts")
     alarms = {
         "unavailable-replicas": query_rule(
             unhealthy,
-            _READY.format(namespace=stack.name),
+            _READY.format(namespace=namespace),
             "Fewer replicas answer than the plan needs, for longer than one takes to start.",
         ),
         "metrics-silent": query_rule(
@@ -187,6 +189,12 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             " | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
         )
     return alarms
+
+
+def _namespaces(stack: Stack) -> str:
+    """Condition on the namespaces of the pods."""
+    names = ", ".join(f'"{one.name}"' for one in stack.serving)
+    return f"in ({names})" if stack.tenants else f"== {names}"
 
 
 def _example_cluster(region: str) -> Mapping[str, object]:

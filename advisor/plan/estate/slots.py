@@ -119,12 +119,21 @@ def seating(
     alone = search.sharing is Sharing.NONE or workload.users or workload.residency
     if alone or demand.batch is not None or demand.beside is not None or Purchase.ON_DEMAND not in workload.purchase:
         return None
-    may_share = [of_kind for of_kind in served if seat_shortfall(of_kind.candidate.setup, search.catalog) is None]
+    may_share = [of_kind for of_kind in served if _may_share(search, of_kind, offers)]
     slices = [of_kind for of_kind in may_share if of_kind.candidate.partition]
     wholes = [of_kind for of_kind in may_share if _takes_turns(of_kind)] if search.sharing is Sharing.ALL else []
     cheapest = [_cheapest(list(_seats(search, group, offers, copies))) for group in (slices, wholes)]
     slots = [*(slot for _, slot in cheapest[0]), *_in_turns(search, cheapest[1], copies)]
     return Seating(copies.count, tuple(slots)) if slots else None
+
+
+def _may_share(
+    search: SlotSearch, served: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> bool:  # fmt: skip
+    """Whether the workload itself allows what serves, it is sold where the workload may be, and code seats it."""
+    candidate, machine = served.candidate, served.candidate.instance_type
+    is_allowed = candidate.is_in(search.requirements.workload.precisions) and (machine.provider, machine.name) in offers
+    return is_allowed and seat_shortfall(candidate.setup, search.catalog) is None
 
 
 def _takes_turns(served: Served) -> bool:

@@ -1,9 +1,9 @@
 """Turns on a shared accelerator: among how many tenants a workload still keeps its targets.
 
-The driver gives each process that has work its turn, of about a millisecond, one after the other: of n tenants each has
-at least an n-th of the time, whatever the others send. On an n-th of the time a replica is one whose clock runs n times
-slower: it keeps its targets where one of its own keeps an n-th of them at n times the rate. Nothing of the neighbours
-counts but their number, and kinds of models may mix.
+CUDA gives all processes of a GPU that have work an equal share of its time (README of NVIDIA's device plugin, read in
+November 2026): of n tenants each has at least an n-th, whatever the others send. On an n-th of the time a replica is
+one whose clock runs n times slower: it keeps its targets where one of its own keeps an n-th of them at n times the
+rate. Nothing of the neighbours counts but their number, and kinds of models may mix.
 """
 
 from collections.abc import Sequence
