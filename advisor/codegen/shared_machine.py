@@ -43,7 +43,7 @@ _LOST_TOGETHER = (
     "One machine holds all of these workloads: while it is replaced or lost, nobody answers for any of them."
 )
 _NO_ISOLATION = (
-    "Pods that take turns share the memory and the faults of the accelerator, which nothing keeps apart: one that takes "
+    "Pods that take turns share the memory and the faults of an accelerator, which nothing keeps apart: one that takes "
     "more than the plan lets it, or fails there, can end the others."
 )
 

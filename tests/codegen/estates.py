@@ -14,9 +14,10 @@ name: {name}
 model: {model}
 slo: {slo}
 demand: {{declared: {demand}}}
-providers: [gcp]
-regions: [us-central1]
+providers: [{provider}]
+regions: [{region}]
 {more}"""
+GOOGLE, AZURE, AWS = ("gcp", "us-central1"), ("azure", "eastus"), ("aws", "us-east-1")
 _KINDS = {
     "chat": (
         "meta-llama/Llama-3.2-1B-Instruct",
@@ -29,11 +30,14 @@ _KINDS = {
 """Kind → its model, targets, and what a request is."""
 
 
-def workload_text(name: str, kind: str, rate: float, more: str = "") -> str:
+def workload_text(name: str, kind: str, rate: float, more: str = "", place: tuple[str, str] = GOOGLE) -> str:
     """A workload file of a kind of model."""
     model, slo, request = _KINDS[kind]
     demand = f"{{requests_per_second: {rate:g}, {request}}}"
-    return _WORKLOAD.format(name=name, model=model, slo=f"{{{slo}}}", demand=demand, more=more)
+    provider, region = place
+    return _WORKLOAD.format(
+        name=name, model=model, slo=f"{{{slo}}}", demand=demand, more=more, provider=provider, region=region
+    )
 
 
 TURNS: Mapping[str, str] = {
@@ -51,6 +55,20 @@ SLICES: Mapping[str, str] = {
     "estate.yaml": "sharing: mig\n",
 }
 """Seven of three kinds on the slices of two copies."""
+
+
+AZURE_SLICES: Mapping[str, str] = {
+    **{f"chat{at}.yaml": workload_text(f"chat{at}", "chat", 2, place=AZURE) for at in range(6)},
+    "speech.yaml": workload_text("speech", "speech", 0.1, place=AZURE),
+    "estate.yaml": "sharing: mig\n",
+}
+"""Seven of two kinds on the slices of one machine of Azure."""
+AWS_TURNS: Mapping[str, str] = {
+    **{f"chat{at}.yaml": workload_text(f"chat{at}", "chat", 1, place=AWS) for at in range(2)},
+    "rerank.yaml": workload_text("rerank", "rerank", 1, place=AWS),
+    "estate.yaml": "sharing: all\n",
+}
+"""Three of two kinds that take turns on a machine of AWS."""
 
 
 def written(files: Mapping[str, str], directory: Path) -> Path:

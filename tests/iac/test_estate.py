@@ -11,11 +11,18 @@ import yaml
 from advisor.codegen import Language
 from advisor.codegen.shared_machine import generate_shared
 from codegen import estates
-from codegen.scenarios.gke import variables
+from codegen.scenarios import azure_aks, gke
 from iac import harness, kubernetes_tools, parity
 from iac.modules import needs, resources
 
-SHARED = ("TURNS", "SLICES")
+FILLED = {
+    "TURNS": gke.variables("us-central1"),
+    "SLICES": gke.variables("us-central1"),
+    "AZURE_SLICES": azure_aks.variables("eastus"),
+}
+"""Estate → what a user fills in."""
+ON_GOOGLE = ("TURNS", "SLICES")
+SHARED = tuple(FILLED)
 VERSIONS = ("1.33.1", "1.37.0")
 
 
@@ -30,7 +37,7 @@ def begun(simulated_clouds, tmp_path):
 
     def begin(name):
         directory = code(name, Language.TERRAFORM, tmp_path / name)
-        (directory / "terraform.tfvars.json").write_text(json.dumps(variables("us-central1")))
+        (directory / "terraform.tfvars.json").write_text(json.dumps(FILLED[name]))
         terraform = harness.Terraform(directory, simulated_clouds, "tools")
         terraform.init()
         return terraform
@@ -39,14 +46,19 @@ def begun(simulated_clouds, tmp_path):
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_the_root_is_valid_and_plans_one_pool(name, begun):
-    """Formatted, valid without a warning, its own tests pass, and one pool of nodes hands out parts of its GPUs."""
+def test_the_root_is_valid(name, begun):
+    """Formatted, valid without a warning, and its own tests pass."""
     terraform = begun(name)
     assert terraform("fmt", "-check", "-recursive", "-diff").ok().out == ""
     validated = terraform("validate", "-json").ok().json
     assert (validated["valid"], validated["diagnostics"]) == (True, [])
     assert re.search(r"[1-9]\d* passed, 0 failed", terraform("test", "-no-color").ok().out)
-    planned = resources(terraform.plan())
+
+
+@pytest.mark.parametrize("name", ON_GOOGLE)
+def test_one_pool_of_gke_hands_out_parts_of_its_gpus(name, begun):
+    """As many nodes as there are copies; slices, or as many turns as there are workloads; alerts for each of them."""
+    planned = resources(begun(name).plan())
     (pool,) = planned["google_container_node_pool"]
     (gpu,) = pool["node_config"][0]["guest_accelerator"]
     alerts = {one["display_name"] for one in planned["google_monitoring_alert_policy"]}
@@ -61,12 +73,26 @@ def test_the_root_is_valid_and_plans_one_pool(name, begun):
     assert len([one for one in alerts if "waiting requests" in one]) == len(machine.seats)
 
 
+def test_one_pool_of_aks_cuts_its_gpus(begun):
+    """Slices that AKS cuts, in one node pool; an identity of the weights for the pods of every workload."""
+    terraform = begun("AZURE_SLICES")
+    weights = azure_aks.a100_spot().variables
+    (terraform.directory / "terraform.tfvars.json").write_text(json.dumps({**FILLED["AZURE_SLICES"], **weights}))
+    planned = resources(terraform.plan())
+    (pool,) = planned["azurerm_kubernetes_cluster_node_pool"]
+    subjects = {one["subject"] for one in planned["azurerm_federated_identity_credential"]}
+
+    assert (pool["gpu_instance"], pool["min_count"]) == ("MIG1g", 1)
+    assert "system:serviceaccount:speech:inference" in subjects
+    assert len(subjects) == 2 * len(estates.place("AZURE_SLICES").machine.seats)
+
+
 @pytest.mark.parametrize("name", SHARED)
 def test_the_program_describes_what_the_root_does(name, begun, tmp_path):
     """Pulumi registers the same resources with equal inputs, and its own tests pass."""
     needs("pulumi")
     program = code(name, Language.PYTHON, tmp_path / "program")
-    given = dict(variables("us-central1"))
+    given = dict(FILLED[name])
     jobs = [{"program": str(program), "configuration": given, "answers": parity.ANSWERS}]
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     (found,) = harness.in_environment("pulumi", "run_pulumi.py", str(tmp_path / "jobs.json")).ok().json
@@ -84,11 +110,11 @@ def test_the_program_describes_what_the_root_does(name, begun, tmp_path):
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("name", ON_GOOGLE)
 def test_weights_from_a_bucket_are_read_by_every_workload(name, begun):
     """Two service accounts in each namespace, each with its role on the prefix."""
     terraform = begun(name)
-    given = {**variables("us-central1"), "model_source": "gs://weights/llm"}
+    given = {**FILLED[name], "model_source": "gs://weights/llm"}
     (terraform.directory / "terraform.tfvars.json").write_text(json.dumps(given))
     members = [
         one["member"].split("/ns/")[1] for one in resources(terraform.plan())["google_storage_bucket_iam_member"]
