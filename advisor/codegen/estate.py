@@ -17,7 +17,7 @@ _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLA
 
 @dataclass(frozen=True, slots=True)
 class EstateParts:
-    """What an estate deploys, by the folder that its code is for."""
+    """Parts of an estate that are deployed, by the folder that the code of each is for."""
 
     fleets: Mapping[str, str]
     """Folder → file of the workload, of those with a fleet of their own."""
@@ -32,7 +32,7 @@ def plan_file(directory: Path, workload: str) -> Path:
 
 
 def parts_of(estate: Estate, plans: Mapping[str, Plan]) -> EstateParts:
-    """What an estate deploys.
+    """The parts of an estate that are deployed.
 
     Args:
         estate: as it was read.

@@ -110,7 +110,7 @@ class _Load:
         )
 
     def checks(self, last: Need, headroom: float) -> Iterator[tuple[str, float, float, str]]:
-        """What the load with its last tenant needs, and what there is."""
+        """Needs of the load with its last tenant, and what there is of each."""
         host, memory = self.way.host, self.way.memory_gib
         if self.way.slice:
             yield "memory", last.memory_gib, memory, "GiB"
@@ -142,7 +142,7 @@ class _Load:
 
     @property
     def sums(self) -> tuple[float, ...]:
-        """What decides who may join."""
+        """Sums and limits that decide who may join."""
         return (self.memory_gib, self.busy_ratio, self.most_sharers, self.host_gib, self.cores)
 
     def group(self) -> Group:

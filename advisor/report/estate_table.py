@@ -69,7 +69,7 @@ def totals(estate: Estate) -> list[str]:
 
 
 def _margins(estate: Estate) -> list[str]:
-    """What keeps workloads on shared machines apart, and what that rests on."""
+    """Sentences on what keeps workloads on shared machines apart, and what that rests on."""
     seats = [seat for machine in estate.shared_machines for seat in machine.seats]
     lines = []
     if any(seat.most_sharers is None for seat in seats):
