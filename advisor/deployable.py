@@ -154,9 +154,8 @@ def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https:
         partition: slices that its accelerators are cut into, which nodes of clusters do alone; "" for none.
     """
     cluster = CLUSTERS.get(provider, "")
-    return bool(cluster) and (
-        bool(partition) or not https or catalog.deployment.target(provider, instance_type) == cluster
-    )
+    on_cluster = bool(cluster) and (not https or catalog.deployment.target(provider, instance_type) == cluster)
+    return bool(partition) or on_cluster
 
 
 def rests_on_cluster(provider: str) -> bool:
@@ -301,6 +300,9 @@ def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | No
 
 def _managed(setup: Setup, region: str, catalog: Catalog) -> Shortfall | None:
     """Why SageMaker cannot run it as an endpoint."""
+    if setup.partition:
+        reason = f"SageMaker cuts no accelerators into {setup.partition} slices"
+        return Shortfall(NOT_GENERATED, PURCHASE, MANAGED, _allowed(setup, catalog), reason)
     if region in catalog.deployment.words(SAGEMAKER, "regions_without_images"):
         reason = f"no registry of SageMaker's images is known in {region}"
         return Shortfall("no_image", "registries", 1, 0, reason)

@@ -88,7 +88,7 @@ class StackTest(unittest.TestCase):
         with self.assertRaisesRegex(pulumi.RunError, "id: 'x' is not that of a cluster"):
             replace(cluster, id="x")
         with self.assertRaisesRegex(pulumi.RunError, "model_storage_account_id: give the resource id of weights"):
-            replace(SETTINGS, model_source="az://weights/models/llm")
+            DeploymentArgs(settings=replace(SETTINGS, model_source="az://weights/models/llm"), fleet=FLEET)
         with self.assertRaisesRegex(pulumi.RunError, "name: 'Bad Name' is not 2 to 24 lower-case"):
             replace(SETTINGS, name="Bad Name")
 
