@@ -28,7 +28,7 @@ CLUSTERS = {"gcp": "gke", "azure": "aks"}
 """Targets on clusters of providers whose load balancers reach hosts over HTTPS alone; AWS's reach plain HTTP too."""
 SHARED_ON = {"aws": "eks", "gcp": "gke", "azure": "aks"}
 """Targets whose nodes run the pods of several workloads, by provider."""
-TURNS_ON = ("gke",)
+TURNS_ON = ("eks", "gke")
 """Those of them whose nodes hand out an accelerator to several pods in turns."""
 POD_CORES = 1
 """Processors that a pod asks for with each accelerator, or part of one."""
@@ -181,9 +181,8 @@ def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https:
         partition: slices that its accelerators are cut into, which nodes of clusters do alone; "" for none.
     """
     cluster = CLUSTERS.get(provider, "")
-    return bool(cluster) and (
-        bool(partition) or not https or catalog.deployment.target(provider, instance_type) == cluster
-    )
+    on_cluster = bool(cluster) and (not https or catalog.deployment.target(provider, instance_type) == cluster)
+    return bool(partition) or on_cluster
 
 
 def rests_on_cluster(provider: str) -> bool:
@@ -328,6 +327,9 @@ def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | No
 
 def _managed(setup: Setup, region: str, catalog: Catalog) -> Shortfall | None:
     """Why SageMaker cannot run it as an endpoint."""
+    if setup.partition:
+        reason = f"SageMaker cuts no accelerators into {setup.partition} slices"
+        return Shortfall(NOT_GENERATED, PURCHASE, MANAGED, _allowed(setup, catalog), reason)
     if region in catalog.deployment.words(SAGEMAKER, "regions_without_images"):
         reason = f"no registry of SageMaker's images is known in {region}"
         return Shortfall("no_image", "registries", 1, 0, reason)

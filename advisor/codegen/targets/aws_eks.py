@@ -1,7 +1,8 @@
 """Nodes for existing EKS clusters, managed node groups or Karpenter's, and the Kubernetes objects that run on them.
 
 Sources: the EKS guide to accelerated images, managed node groups and capacity blocks; the metric declarations of the
-CloudWatch agent for Container Insights; Karpenter's v1 API. Read in November 2026.
+CloudWatch agent for Container Insights; Karpenter's v1 API; Bottlerocket's settings of device plugins and of local
+disks, which Karpenter writes alike. Read in November 2026.
 """
 
 import math
@@ -14,6 +15,7 @@ from advisor.catalog.values import InstanceType
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import objects_of, workload_name
+from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
@@ -50,6 +52,26 @@ _GPU_LABEL = "nvidia.com/gpu.present"
 _IDLE_PERCENT = 10
 _IDLE_PERIODS = 12
 _PERIOD_SECONDS = 300
+_GPU_MODELS = {
+    "A100-40GB-SXM": "a100.40gb",
+    "A100-80GB-SXM": "a100.80gb",
+    "H100-SXM": "h100.80gb",
+    "H200": "h200.141gb",
+    "B200": "b200.180gb",
+    "RTX-PRO-6000": "rtxpro6000.96gb",
+}
+"""Accelerator → name in Bottlerocket's settings of slices."""
+_ON_LOCAL_DISKS = (
+    "[settings.bootstrap-commands.local-disks]",
+    "commands = [",
+    '  ["apiclient", "ephemeral-storage", "init"],',
+    '  ["apiclient", "ephemeral-storage", "bind", "--dirs",',
+    '   "/var/lib/containerd", "/var/lib/kubelet", "/var/log/pods"],',
+    "]",
+    "essential = true",
+    'mode = "always"',
+)
+"""Settings by which Bottlerocket keeps images and the volumes of pods on local disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +144,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
     in_blocks = [group.key for group in stack.groups if is_sold_in_blocks(group)]
     return {
         "watched_by_prometheus": watched_words(stack),
+        "has_bottlerocket": any(group.sharing for group in stack.groups),
         "key_is_for": "Alerts",
         "encrypts_logs": False,
         "takes_service_cost": False,
@@ -196,7 +219,25 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_pods_of_group(stack, group),
         "volume_gib": _volume_gib(group),
         "local_gib": local_gib(group),
+        **({} if group.sharing is None else {"bottlerocket": bottlerocket_settings(group, group.sharing)}),
     }
+
+
+def bottlerocket_settings(group: ComputeGroup, sharing: GpuSharing) -> list[str]:
+    """Lines of the settings (TOML) by which a node of Bottlerocket hands out its GPUs, and uses its local disks.
+
+    Its device plugin offers each slice or turn as one nvidia.com/gpu.
+    """
+    plugin = "settings.kubelet-device-plugins.nvidia"
+    if sharing.kind is SharingKind.SLICES:
+        strategy = 'device-partitioning-strategy = "mig"'
+        values = [f"[{plugin}.mig.profile]", f'"{_GPU_MODELS[group.accelerator]}" = "{sharing.profile}"']
+    else:
+        name = "time-slicing" if sharing.kind is SharingKind.TURNS else "mps"
+        strategy = f'device-sharing-strategy = "{name}"'
+        values = [f"[{plugin}.{name}]", f"replicas = {sharing.clients_per_accelerator}", "rename-by-default = false"]
+    lines = [f"[{plugin}]", strategy, "", *values]
+    return [*lines, "", *_ON_LOCAL_DISKS] if local_gib(group) else lines
 
 
 def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -265,14 +306,17 @@ def _is_no_smaller(other: InstanceType, planned: InstanceType) -> bool:
 
 
 def _labels(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:
+    """Labels of the nodes; Bottlerocket has a device plugin of its own, beside which no DaemonSet has to run."""
+    needs_plugin = group.has_gpu and group.sharing is None
     return {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | (
-        {_GPU_LABEL: "true"} if group.has_gpu else {}
+        {_GPU_LABEL: "true"} if needs_plugin else {}
     )
 
 
 def _accelerators(group: ComputeGroup) -> int:
-    """Accelerators of a node, which a device plugin counts; a part counts as one."""
-    return math.ceil(group.accelerator_count) if kubernetes.DEVICES[group.platform.runtime].resource else 0
+    """Accelerators of a node, or slices and turns of them, which a device plugin counts; a part counts as one."""
+    each = 1 if group.sharing is None else group.sharing.clients_per_accelerator
+    return each * math.ceil(group.accelerator_count) if kubernetes.DEVICES[group.platform.runtime].resource else 0
 
 
 def ami_type(group: ComputeGroup) -> str:
@@ -281,7 +325,8 @@ def ami_type(group: ComputeGroup) -> str:
         return "AL2023_x86_64_NEURON"
     if group.platform.runtime is Runtime.CPU:
         return "AL2023_ARM_64_STANDARD" if group.platform.cpu_architecture == "arm64" else "AL2023_x86_64_STANDARD"
-    return "AL2023_ARM_64_NVIDIA" if group.platform.cpu_architecture == "arm64" else "AL2023_x86_64_NVIDIA"
+    system = "AL2023" if group.sharing is None else "BOTTLEROCKET"
+    return f"{system}_ARM_64_NVIDIA" if group.platform.cpu_architecture == "arm64" else f"{system}_x86_64_NVIDIA"
 
 
 def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
@@ -344,6 +389,7 @@ EKS = Target(
     title="EKS managed node groups",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
+    takes_turns=True,
     obstacle=kubernetes.obstacle_to_kubernetes,
 )
 EKS_KARPENTER = Target(

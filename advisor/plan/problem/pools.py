@@ -213,11 +213,9 @@ def _pool(
         offer.instance_type,
         supply.catalog,
         https=speaks_https(candidate.engine, candidate.engine_version, supply.catalog),
-        partition=candidate.partition,
     )
     disks = [boot_disk_gib(candidate, tariff.paid, on_nodes=on_nodes) for tariff in tariffs]
     hosted = [places.hosted(tariff, offer, gib) for tariff, gib in zip(tariffs, disks, strict=True)]
-    accelerators = _supply_name(candidate, offer)
     http_requests = candidate.http_requests(supply.requirements.demand)
     return Pool(
         key=_key(offer, candidate),
@@ -236,8 +234,8 @@ def _pool(
         quotas=_quotas(supply, candidate, offer),
         switching_usd=_switching_usd(supply, offer, tariffs) if supply.running and stand not in supply.running else 0.0,
         zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
-        supply=accelerators,
-        backend=f"{accelerators}/{candidate.engine}",
+        supply=f"{offer.provider}/{offer.region}/{_hardware(candidate)}",
+        backend=f"{offer.provider}/{offer.region}/{candidate.accelerator.name}/{candidate.engine}",
         replica_kind=_replica_kind(candidate),
         on_nodes=on_nodes,
         has_gpu=candidate.accelerator.vendor == _NVIDIA,
@@ -247,9 +245,9 @@ def _pool(
     )
 
 
-def _supply_name(candidate: Candidate, offer: Offer) -> str:
-    """Accelerators of one kind in a region, whatever the size of the machine."""
-    return f"{offer.provider}/{offer.region}/{candidate.accelerator.name}"
+def _hardware(candidate: Candidate) -> str:
+    """Accelerators that one shortage takes, whatever the size of the machine, and whether they are cut or not."""
+    return candidate.instance_type.accelerator if candidate.partition else candidate.accelerator.name
 
 
 def _replica_kind(candidate: Candidate) -> str:
@@ -262,12 +260,15 @@ def _replica_kind(candidate: Candidate) -> str:
 
 
 def boot_disk_gib(candidate: Candidate, paid: PurchaseOption, *, on_nodes: bool) -> int:
-    """Disk that is priced and ordered with an instance; 0: none, as of a managed endpoint whose machine has its own."""
+    """Disk that is priced and ordered with an instance; 0: none, as of a managed endpoint whose machine has its own.
+
+    Slices are handed out by nodes of clusters, on whose disk each replica has weights of its own.
+    """
     local_gb = candidate.instance_type.local_nvme_gb
     if paid is PurchaseOption.SERVERLESS or (paid is PurchaseOption.MANAGED and local_gb):
         return 0
     checkpoint_gib = candidate.memory.checkpoint_gib
-    if on_nodes:
+    if on_nodes or candidate.partition:
         return node_disk_gib(checkpoint_gib, candidate.replicas_per_instance)
     return (
         root_volume_gib(checkpoint_gib) if paid is PurchaseOption.MANAGED else host_disk_gib(checkpoint_gib, local_gb)
