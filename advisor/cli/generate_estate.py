@@ -86,11 +86,20 @@ def _written(
 
 def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Generated":
     from advisor.cli.generate import kept_digests  # noqa: PLC0415 - it calls this module
-    from advisor.codegen.registries import resolve  # noqa: PLC0415 - help shows without it
+    from advisor.codegen import last_generated, read_former  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.cut_over_refusals import check_program  # noqa: PLC0415
+    from advisor.codegen.registries import resolve  # noqa: PLC0415
     from advisor.codegen.shared_machine import generate_shared  # noqa: PLC0415
 
-    generated = generate_shared(place, language, {} if asked["resolve_digests"] else kept_digests(asked["directory"]))
-    return generate_shared(place, language, resolve(generated.images)) if asked["resolve_digests"] else generated
+    directory = asked["directory"]
+    former, last = read_former(directory, force=asked["force"]), last_generated(directory)
+    check_program(language, former, as_component=False)
+    as_module = bool(former.as_component if asked["as_component"] is None else asked["as_component"])
+    digests = {} if asked["resolve_digests"] else kept_digests(directory)
+    generated = generate_shared(place, language, digests, as_module=as_module, last=last)
+    if not asked["resolve_digests"]:
+        return generated
+    return generate_shared(place, language, resolve(generated.images), as_module=as_module, last=last)
 
 
 def _plan_texts(estate: Estate, text: str, path: Path) -> Mapping[str, str]:

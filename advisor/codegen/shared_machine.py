@@ -6,13 +6,14 @@ they may do, the budget and the alarms of the cloud are of all.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import alarms_of
 from advisor.codegen.generate import Generated, as_run
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.keys import unique_keys
-from advisor.codegen.model import Budget, ComputeGroup, Region, Row, Stack, Summary
+from advisor.codegen.model import Budget, Component, ComputeGroup, Region, Row, Stack, Summary
 from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.selection import Choice, Member
@@ -64,13 +65,22 @@ class Place:
         return f"shared-{self.position + 1}"
 
 
-def generate_shared(place: Place, language: Language, digests: Mapping[str, str]) -> Generated:
+def generate_shared(
+    place: Place,
+    language: Language,
+    digests: Mapping[str, str] = MappingProxyType({}),
+    *,
+    as_module: bool = False,
+    last: Mapping[str, str] = MappingProxyType({}),
+) -> Generated:
     """The code of a shared machine.
 
     Args:
         place: the machine.
         language: what the code is written in.
         digests: image with its tag → digest that the code takes it by.
+        as_module: in Terraform a module that others call; a program in Pulumi is whole in any case.
+        last: text of each file as the last run generated it in the directory; empty for an empty one.
 
     Raises:
         InputError: the estate does not say what is needed.
@@ -81,6 +91,7 @@ def generate_shared(place: Place, language: Language, digests: Mapping[str, str]
         unpinned,
         backends=pinned(unpinned, digests).backends,
         tenants=tuple(pinned(tenant, digests) for tenant in unpinned.tenants),
+        component=Component("", {}) if as_module and language is Language.TERRAFORM else None,
     )
     target = target_of(stack)
     images = images_of(unpinned.tenants)
@@ -93,9 +104,19 @@ def generate_shared(place: Place, language: Language, digests: Mapping[str, str]
         targets=(stack.target,),
         plan_digest=stack.plan_digest,
         images=images,
-        warnings=(),
+        warnings=tuple(_replaced(place, stack, last)),
         notes=(f"{place.name}: {', '.join(tenant.name for tenant in stack.tenants)}",),
     )
+
+
+def _replaced(place: Place, stack: Stack, last: Mapping[str, str]) -> Iterator[str]:
+    """Warning of nodes that go in the apply that makes others, which hand out their accelerators in another way."""
+    (group,) = stack.groups
+    if last and not any(group.key in text for text in last.values()):
+        yield (
+            f"{place.name}: other nodes take the place of those that run, and there is no cut-over between them: apply "
+            f"the new node pool ({group.key}) by itself first (-target), then the Kubernetes objects, then everything"
+        )
 
 
 def shared_stack(place: Place) -> Stack:
@@ -187,7 +208,7 @@ def _sharing(machine: SharedMachine) -> GpuSharing:
 
 def _group(machine: SharedMachine, seats: Sequence[ComputeGroup]) -> ComputeGroup:
     """The nodes: one pool of as many as there are copies, each with a pod of every workload."""
-    kind = machine.slice or "turns"
+    kind = machine.slice or f"{_sharing(machine).clients_per_accelerator} turns"
     name = f"{machine.region} {machine.instance_type.removeprefix('Standard_')} shared {kind}"
     usd_per_hour = machine.seats[0].instance_usd_per_hour
     return replace(
@@ -202,6 +223,7 @@ def _group(machine: SharedMachine, seats: Sequence[ComputeGroup]) -> ComputeGrou
         start_seconds=max(group.start_seconds for group in seats),
         replicas_per_instance=len(seats),
         node_disk_gib=machine.disk_gib,
+        priced_disk_gib=machine.disk_gib,
         zones=max(group.zones for group in seats),
         requests_per_second_per_instance=sum(group.requests_per_second_per_instance for group in seats),
     )

@@ -231,6 +231,38 @@ def test_a_machine_that_no_code_is_for_is_refused_and_the_others_are_written(pla
     assert (tmp_path / "infra/speech/main.tf").exists()
 
 
+def test_nodes_that_are_replaced_are_told(plans_of, run_advisor, tmp_path):
+    """One workload fewer takes other turns, which other nodes hand out: what to apply first is said, once."""
+    plans, infra = plans_of("TURNS"), tmp_path / "infra"
+    run_advisor("generate", "terraform", plans / "estate.json", "--into", infra)
+    document = json.loads((plans / "estate.json").read_text())
+    (machine,) = document["shared_machines"]
+    gone = next(row for row in document["workloads"] if row["file"] == "draft.yaml")
+    gone["shared_machine"] = None
+    machine["accelerators"] = [[file for file in machine["accelerators"][0] if file != "draft.yaml"]]
+    machine["seats"] = [seat for seat in machine["seats"] if seat["workload"] != "draft.yaml"]
+    (plans / "estate.json").write_text(json.dumps(document))
+    runs = [run_advisor("generate", "terraform", plans / "estate.json", "--into", infra) for _ in range(2)]
+
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
+    assert ["other nodes take the place of those that run" in run.stderr for run in runs] == [True, False]
+    assert not (infra / "shared-1/kubernetes/draft").exists()
+    assert (infra / "draft/fleet.tf").exists()
+
+
+def test_another_language_is_refused_and_a_module_has_no_provider(plans_of, run_advisor, tmp_path):
+    """Pulumi in place of Terraform would make everything a second time; a module leaves the provider to its caller."""
+    plans, infra = plans_of("TURNS"), tmp_path / "infra"
+    module = run_advisor("generate", "terraform", plans / "estate.json", "--into", infra, "--module")
+    other = run_advisor("generate", "pulumi", plans / "estate.json", "--into", infra)
+
+    assert module.returncode == 0, module.stderr
+    assert not (infra / "shared-1/providers.tf").exists()
+    assert (infra / "shared-1/examples/complete/main.tf").exists()
+    assert other.returncode == 1
+    assert "would make everything a second time" in other.stderr
+
+
 def test_a_folder_that_is_no_longer_part_is_named(plans_of, run_advisor, tmp_path):
     """Who moves to a shared machine leaves code of a fleet of its own behind."""
     plans, infra = plans_of("TURNS"), tmp_path / "infra"
@@ -247,5 +279,5 @@ def test_estates_that_cannot_be_generated_say_why():
         shared_stack(replace(place, machine=replace(place.machine, seats=())))
     with pytest.raises(InputError, match=r"the plan of .* is missing"):
         shared_stack(replace(place, plans={}))
-    with pytest.raises(NotDeployable, match="no code is generated for several workloads on one machine of aws"):
-        shared_stack(replace(place, machine=replace(place.machine, provider="aws")))
+    with pytest.raises(NotDeployable, match="no code is generated for several workloads on one machine of ibm"):
+        shared_stack(replace(place, machine=replace(place.machine, provider="ibm")))

@@ -1,5 +1,6 @@
 """What real tools say of the code of an estate's shared machines."""
 
+import base64
 import json
 import re
 import subprocess
@@ -11,7 +12,7 @@ import yaml
 from advisor.codegen import Language
 from advisor.codegen.shared_machine import generate_shared
 from codegen import estates
-from codegen.scenarios import azure_aks, gke
+from codegen.scenarios import azure_aks, eks, gke
 from iac import harness, kubernetes_tools, parity
 from iac.modules import needs, resources
 
@@ -19,6 +20,7 @@ FILLED = {
     "TURNS": gke.variables("us-central1"),
     "SLICES": gke.variables("us-central1"),
     "AZURE_SLICES": azure_aks.variables("eastus"),
+    "AWS_TURNS": eks.variables("us-east-1"),
 }
 """Estate → what a user fills in."""
 ON_GOOGLE = ("TURNS", "SLICES")
@@ -87,6 +89,20 @@ def test_one_pool_of_aks_cuts_its_gpus(begun):
     assert len(subjects) == 2 * len(estates.place("AZURE_SLICES").machine.seats)
 
 
+def test_one_node_group_of_eks_hands_out_turns(begun):
+    """Nodes that offer three turns of their GPU, and alarms on the pods of every workload in its own namespace."""
+    planned = resources(begun("AWS_TURNS").plan())
+    (group,) = planned["aws_eks_node_group"]
+    (template,) = planned["aws_launch_template"]
+    settings = base64.b64decode(template["user_data"]).decode()
+    watched = {one["dimensions"]["Namespace"] for one in planned["aws_cloudwatch_metric_alarm"]}
+
+    assert group["scaling_config"][0]["min_size"] == 1
+    assert "replicas = 3" in settings
+    assert "time-slicing" in settings
+    assert watched == {"chat0", "chat1", "rerank"}
+
+
 @pytest.mark.parametrize("name", SHARED)
 def test_the_program_describes_what_the_root_does(name, begun, tmp_path):
     """Pulumi registers the same resources with equal inputs, and its own tests pass."""
@@ -108,6 +124,18 @@ def test_the_program_describes_what_the_root_does(name, begun, tmp_path):
             check=False,
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_every_workload_of_eks_reads_a_bucket(begun):
+    """Two service accounts in each namespace are associated with the roles on the prefix."""
+    terraform = begun("AWS_TURNS")
+    given = {**FILLED["AWS_TURNS"], "model_source": "s3://weights/llm"}
+    (terraform.directory / "terraform.tfvars.json").write_text(json.dumps(given))
+    pods = resources(terraform.plan())["aws_eks_pod_identity_association"]
+
+    assert {(one["namespace"], one["service_account"]) for one in pods} == {
+        (name, account) for name in ("chat0", "chat1", "rerank") for account in ("inference", "copy-weights")
+    }
 
 
 @pytest.mark.parametrize("name", ON_GOOGLE)

@@ -22,6 +22,7 @@ from advisor.plan.weights import weights_of
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits, QuotaLimit
 
+_NVIDIA = "nvidia"
 MOST_SEATS = 6
 """Of each kind, the cheapest: a workload is packed on one of few machines, so that many find each other there."""
 MEMORY_MARGIN = 1.1
@@ -137,8 +138,10 @@ def _may_share(
 
 
 def _takes_turns(served: Served) -> bool:
-    """Whether it serves on a whole accelerator, the only one of its machine: nothing says which one a pod gets."""
+    """Whether it serves on a whole GPU of NVIDIA, the only one of its machine: nothing says which one a pod gets."""
     candidate = served.candidate
+    if candidate.accelerator.vendor != _NVIDIA:
+        return False
     is_one = candidate.tensor_parallel == candidate.pipeline_parallel == candidate.replicas_per_instance == 1
     return not candidate.partition and is_one and candidate.instance_type.accelerator_count == 1
 
