@@ -110,7 +110,7 @@ def sliced() -> Scenario:
         replicas_per_instance=56, partition="mig-1g.5gb", weights_gib=1.4, checkpoint_gib=2.5, disk_gib=1209,
     )  # fmt: skip
     plan = make_fleet_plan(group, policy=Policy.REACTIVE, model="meta-llama/Llama-3.2-1B-Instruct")
-    return dataclasses.replace(_aks(plan), wanted=Wanted())
+    return _aks(plan)
 
 
 SCENARIOS: Mapping[str, Make] = {

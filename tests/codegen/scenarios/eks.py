@@ -193,7 +193,7 @@ def sliced() -> Scenario:
         partition="mig-2g.48gb", purchase="spot", request_shares=(0.3, 0.3), disk_gib=120,
     )  # fmt: skip
     plan = make_fleet_plan(sevenths, halves, policy=Policy.REACTIVE, model="meta-llama/Llama-3.2-1B-Instruct")
-    return dataclasses.replace(_managed(plan), wanted=Wanted())
+    return _managed(plan)
 
 
 SCENARIOS: Mapping[str, Make] = {

@@ -156,7 +156,7 @@ def sliced() -> Scenario:
     )  # fmt: skip
     whole = make_group(**_google(purchase="spot"), **small, request_shares=(0.1, 0.1))
     plan = make_fleet_plan(sevenths, halves, whole, model="meta-llama/Llama-3.2-1B-Instruct")
-    return Scenario(plan, Wanted(), variables("us-central1"))
+    return Scenario(plan, _GKE, variables("us-central1"))
 
 
 SCENARIOS: Mapping[str, Make] = {
