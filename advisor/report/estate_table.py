@@ -15,13 +15,13 @@ from advisor.units import ratio_words
 
 _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
-_SEAT_HEADERS = ("seat", "on", "serves", "requests/s", "of the most", "memory GiB", "among at most")
+_SEAT_HEADERS = ("seat", "machine", "serves", "req/s", "busy", "evidence", "GiB", "sharers")
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
 _TITLES = ("workloads", "shared machines", "seats", "shared commitments", "shared limits")
 _SAVED = "saves USD/month"
 """Against what each workload states to run today."""
-_SENTENCES = {"fleet": 24, "workloads on each accelerator": 24, "shared machine": 20, "commit to": 16}
+_SENTENCES = {"serves": 14, "fleet": 24, "workloads on each accelerator": 24, "shared machine": 20, "commit to": 16}
 """Columns that wrap, and the characters that they keep."""
 Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
@@ -150,15 +150,16 @@ def _kept(row: WorkloadRow) -> str:
 
 
 def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str, ...]:
-    """Who sits where with which engine, the rate of each copy, and the margins."""
+    """Who sits where with which engine, the rate of each copy, its share of the most, and the margins."""
     return (
         seat.workload,
-        f"machine {position + 1}, {machine.slice.removeprefix('mig-') or 'in turns'}",
+        f"{position + 1}, {machine.slice.removeprefix('mig-') or 'turns'}",
         f"{seat.engine} {seat.precision}",
         f"{seat.planned_requests_per_second_per_instance:.3g}",
-        f"{seat.busy_ratio:.0%} ({seat.evidence})",
-        f"{seat.memory_gib:.1f} of {seat.usable_gib:.1f}",
-        "its own slice" if seat.most_sharers is None else f"{seat.most_sharers}",
+        f"{seat.busy_ratio:.0%}",
+        seat.evidence,
+        f"{seat.memory_gib:.1f}/{seat.usable_gib:.1f}",
+        "–" if seat.most_sharers is None else f"≤ {seat.most_sharers}",
     )
 
 
