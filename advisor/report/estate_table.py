@@ -15,7 +15,7 @@ from advisor.units import ratio_words
 
 _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
-_SEAT_HEADERS = ("seat", "machine", "serves", "req/s", "busy", "evidence", "GiB", "sharers")
+_SEAT_HEADERS = ("seat", "machine", "serves", "req/s", "busy", "GiB", "sharers")
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
 _TITLES = ("workloads", "shared machines", "seats", "shared commitments", "shared limits")
@@ -72,15 +72,25 @@ def _margins(estate: Estate) -> list[str]:
     """Sentences on what keeps workloads on shared machines apart, and what that rests on."""
     seats = [seat for machine in estate.shared_machines for seat in machine.seats]
     lines = []
-    if any(seat.most_sharers is None for seat in seats):
-        lines.append("a slice has memory and speed of its own, by the hardware, whoever sits beside it")
-    if any(seat.most_sharers is not None for seat in seats):
+    apart = [seat for seat in seats if seat.most_sharers is None]
+    in_turns = [seat for seat in seats if seat.most_sharers is not None]
+    if apart:
+        lines.append(
+            "a slice has memory and speed of its own, by the hardware, whoever sits beside it; its rate is predicted "
+            f"({_evidence(apart)})"
+        )
+    if in_turns:
         lines.append(
             "whoever takes turns keeps its targets among at most as many as its seat says, each with an equal part of "
-            f"{1 - HEADROOM:.0%} of the time, as predicted; {HEADROOM:.0%} of the time are kept for switching, and "
+            f"{1 - HEADROOM:.0%} of the time, as predicted ({_evidence(in_turns)}); {HEADROOM:.0%} of the time are kept "
+            "for switching, and "
             f"{MEMORY_MARGIN - 1:.0%} of each seat's memory for what its estimate misses (assumptions, not measured)"
         )
     return lines
+
+
+def _evidence(seats: Sequence[Seat]) -> str:
+    return ", ".join(dict.fromkeys(seat.evidence for seat in seats))
 
 
 def obstacles(estate: Estate) -> list[str]:
@@ -157,7 +167,6 @@ def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str,
         f"{seat.engine} {seat.precision}",
         f"{seat.planned_requests_per_second_per_instance:.3g}",
         f"{seat.busy_ratio:.0%}",
-        seat.evidence,
         f"{seat.memory_gib:.1f}/{seat.usable_gib:.1f}",
         "–" if seat.most_sharers is None else f"≤ {seat.most_sharers}",
     )
