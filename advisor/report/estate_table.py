@@ -82,8 +82,8 @@ def _margins(estate: Estate) -> list[str]:
     if in_turns:
         lines.append(
             "whoever takes turns keeps its targets among at most as many as its seat says, each with an equal part of "
-            f"{1 - HEADROOM:.0%} of the time, as predicted ({_evidence(in_turns)}); {HEADROOM:.0%} of the time are kept "
-            "for switching, and "
+            f"{1 - HEADROOM:.0%} of the time, as predicted ({_evidence(in_turns)}); {HEADROOM:.0%} of the time are "
+            "kept for switching, and "
             f"{MEMORY_MARGIN - 1:.0%} of each seat's memory for what its estimate misses (assumptions, not measured)"
         )
     return lines
