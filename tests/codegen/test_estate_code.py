@@ -272,6 +272,34 @@ def test_a_folder_that_is_no_longer_part_is_named(plans_of, run_advisor, tmp_pat
     assert f"{infra / 'chat'} is no longer part of the estate" in " ".join(done.stderr.split())
 
 
+@pytest.mark.parametrize("file", ["../chat.yaml", "/etc/chat.yaml", "a/../../chat.yaml", ""])
+def test_no_path_of_an_estate_leads_elsewhere(file, plans_of, run_advisor, tmp_path):
+    """A file that is not below the directory is refused before anything is read or written by it."""
+    plans = plans_of("TURNS")
+    document = json.loads((plans / "estate.json").read_text())
+    document["workloads"][0]["file"] = file
+    (plans / "estate.json").write_text(json.dumps(document))
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+
+    assert done.returncode == 1
+    assert "is no file below the directory of the estate" in done.stderr
+    assert not (tmp_path / "infra").exists()
+
+
+def test_an_estate_of_an_earlier_version_is_planned_again(plans_of, run_advisor, tmp_path):
+    """One that does not say how workloads sit: its other parts are written, and what to do is said."""
+    plans = plans_of("TURNS")
+    document = json.loads((plans / "estate.json").read_text())
+    del document["shared_machines"][0]["seats"], document["shared_machines"][0]["disk_gib"]
+    (plans / "estate.json").write_text(json.dumps(document))
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+
+    assert done.returncode == 1
+    assert "shared-1: the estate does not say how workloads sit on shared-1" in " ".join(done.stderr.split())
+    assert "plan the directory again" in done.stderr
+    assert (tmp_path / "infra/speech/main.tf").exists()
+
+
 def test_estates_that_cannot_be_generated_say_why():
     """No seats, as of an earlier version; a plan that is missing; and a provider without code."""
     place = estates.place("TURNS")
