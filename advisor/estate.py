@@ -23,8 +23,11 @@ from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.commitments import hourly_uses
 from advisor.plan.estate.contention import Contention, contest_of
 from advisor.plan.estate.divide import Shares, divide
+from advisor.plan.estate.packing import Confirm
 from advisor.plan.estate.packing_words import seat_words
+from advisor.plan.estate.rehearsal import within_slo_ratio
 from advisor.plan.estate.resources import allotment, limits_of, uses_of
+from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, SlotSearch, seating
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
@@ -34,7 +37,7 @@ from advisor.requirements import check_names
 from advisor.spread import Run, Spread
 from advisor.workload.document import INCOMPLETE, read_workload
 from advisor.workload.negotiated import holdings_of, within_regions
-from advisor.workload.values import Workload
+from advisor.workload.values import Slo, Workload
 
 Watch = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and of how many."""
@@ -107,8 +110,21 @@ def plan_estate(
             if task.file in shares.together and not shares.excess and shares.uses[task.file] != parts[task.file].uses
         ]
         parts |= _plan(again, run, watch, "workloads that share")
-    estate = assemble(list(parts.values()), shares, terms, load_catalog())
+    estate = assemble(list(parts.values()), shares, terms, load_catalog(), _confirm(parts, calibration))
     return Planned(estate, {file: _seated(part, estate) for file, part in parts.items()})
+
+
+def _confirm(parts: Mapping[str, Part], calibration: Path | None) -> Confirm:
+    """A replay of seats, each once for each number of tenants."""
+
+    @cache
+    def confirmed(seat: Seat, sharers: int) -> float | None:
+        plan = plan_from_json(parts[seat.workload].plan_text, seat.workload)
+        ratio = within_slo_ratio(seat, plan, sharers, load_catalog(), _model(calibration))
+        wanted = replace(Slo(), within_ratio=plan.workload["slo"]["within_ratio"]).rehearsed_ratio
+        return ratio if ratio >= wanted else None
+
+    return confirmed
 
 
 def _seated(part: Part, estate: Estate) -> str:

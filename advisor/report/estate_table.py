@@ -15,7 +15,7 @@ from advisor.units import ratio_words
 
 _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
-_SEAT_HEADERS = ("seat", "machine", "serves", "req/s", "busy", "GiB", "sharers")
+_SEAT_HEADERS = ("seat", "machine", "serves", "req/s", "busy", "GiB", "sharers", "in SLO")
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
 _TITLES = ("workloads", "shared machines", "seats", "shared commitments", "shared limits")
@@ -169,6 +169,7 @@ def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str,
         f"{seat.busy_ratio:.0%}",
         f"{seat.memory_gib:.1f}/{seat.usable_gib:.1f}",
         "–" if seat.most_sharers is None else f"≤ {seat.most_sharers}",
+        "–" if seat.within_slo_ratio is None else ratio_words(seat.within_slo_ratio),
     )
 
 

@@ -13,6 +13,11 @@ from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
+Confirm = Callable[[Seat, int], float | None]
+"""Share of a seat's requests within the SLO as a replay finds it, among so many tenants of its accelerator (1: alone on
+a slice); None: it does not hold."""
+_Place = tuple[str, str, str]
+"""Workload, stand and slice of a seat."""
 DiskPrice = Callable[[str, int], float]
 """USD per month of the disk of a machine, by its stand and its GiB."""
 
@@ -70,15 +75,61 @@ def share_machines(
     room: Mapping[str, float],
     freed: Mapping[str, Mapping[str, float]],
     disk_usd_per_month: DiskPrice,
+    confirm: Confirm = lambda _seat, _sharers: 1.0,
 ) -> tuple[SharedMachine, ...]:
     """Machines that cost less than the fleets of those who sit on them; what saves most first.
+
+    Seats whose replay does not hold are given up, or sit among fewer, and all are packed anew until those taken hold.
 
     Args:
         slot_tenants: in any order.
         room: units of each quota that nobody takes.
         freed: units that a workload gives back when it leaves its own fleet.
         disk_usd_per_month: what a disk costs.
+        confirm: what replays a seat.
     """
+    left = list(slot_tenants)
+    while True:
+        machines = _packed(left, room, freed, disk_usd_per_month)
+        confirmed = [_confirmed(machine, confirm) for machine in machines]
+        refused = {place: sharers for _, places in confirmed for place, sharers in places.items()}
+        if not refused:
+            return tuple(machine for machine, _ in confirmed)
+        left = [_without(slot_tenant, refused) for slot_tenant in left]
+
+
+def _confirmed(machine: SharedMachine, confirm: Confirm) -> tuple[SharedMachine, dict[_Place, int]]:
+    """The machine with its seats as replays find them, and among how many those do not hold that do not."""
+    held, refused = [], {}
+    for seat in machine.seats:
+        sharers = 1 if machine.slice else len(machine.accelerator_of(seat.workload))
+        ratio = confirm(seat, sharers)
+        if ratio is None:
+            refused[seat.workload, seat.stand, seat.partition] = sharers
+        held.append(replace(seat, within_slo_ratio=ratio))
+    return replace(machine, seats=tuple(held)), refused
+
+
+def _without(slot_tenant: SlotTenant, refused: Mapping[_Place, int]) -> SlotTenant:
+    """The tenant with the slots that may hold: those among fewer than were refused, and slices that were not."""
+    slots = []
+    for slot in slot_tenant.seating.slots:
+        sharers = refused.get((slot_tenant.name, slot.stand, slot.slice), 0)
+        if sharers == 0:
+            slots.append(slot)
+        elif sharers > 1:
+            fewer = sharers - 1
+            need, seat = replace(slot.need, most_sharers=fewer), replace(slot.seat, most_sharers=fewer)
+            slots.append(replace(slot, need=need, seat=seat))
+    return replace(slot_tenant, seating=replace(slot_tenant.seating, slots=tuple(slots)))
+
+
+def _packed(
+    slot_tenants: Iterable[SlotTenant],
+    room: Mapping[str, float],
+    freed: Mapping[str, Mapping[str, float]],
+    disk_usd_per_month: DiskPrice,
+) -> list[SharedMachine]:
     by_copies: dict[int, list[SlotTenant]] = {}
     for slot_tenant in sorted(slot_tenants, key=lambda slot_tenant: slot_tenant.name):
         useful = _useful(slot_tenant)
@@ -90,7 +141,7 @@ def share_machines(
         for neighbours in _neighbours(group)
         for machine in _machines(copies, neighbours, disk_usd_per_month)
     ]
-    return tuple(_within(machines, dict(room), freed))
+    return _within(machines, dict(room), freed)
 
 
 def _useful(slot_tenant: SlotTenant) -> SlotTenant | None:

@@ -25,6 +25,8 @@ class Seat(Layout):
     """Memory of the accelerator or slice that all who sit there may take."""
     most_sharers: int | None
     """Tenants of an accelerator among whom it keeps its SLO; None: it has a slice to itself."""
+    within_slo_ratio: float | None = None
+    """Of a replay of its requests on its part of the time; None: none was made."""
     instance_usd_per_hour: float
     price_source: str
     price_as_of: str

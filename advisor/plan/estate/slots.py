@@ -13,7 +13,7 @@ from advisor.performance.points import length_points
 from advisor.performance.served import Served
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.terms import Sharing
-from advisor.plan.estate.turns import most_sharers
+from advisor.plan.estate.turns import most_sharers, times_slower
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
@@ -188,10 +188,8 @@ def _slot(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
 def _seat(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load: tuple[float, Copies]) -> Seat:
     candidate, asked, (offer, price), (rate, copies) = served.candidate, search.requirements, bought, load
     busy = rate / served.requests_per_second_per_replica.value
-    needed_gib, running = _memory(served, busy, asked)
-    memory_gib = needed_gib if candidate.partition else needed_gib * MEMORY_MARGIN
-    whole_gib, utilization = candidate.accelerator.memory_gib, asked.workload.limits.memory_utilization
-    own = utilization if candidate.partition else min(_rounded_up(memory_gib / whole_gib), utilization)
+    memory_gib, _ = _memory(served, busy, asked)
+    utilization = asked.workload.limits.memory_utilization
     weights = weights_of(search.catalog, asked.model.name, candidate.precision, candidate.engine)
     zones = search.catalog.zones(offer.provider, offer.region, offer.instance_type)
     return Seat(
@@ -209,9 +207,9 @@ def _seat(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
         engine=candidate.engine,
         engine_version=candidate.engine_version,
         context_tokens=asked.context_tokens,
-        max_concurrency=served.max_concurrency if candidate.partition else min(served.max_concurrency, running),
+        max_concurrency=served.max_concurrency,
         http_requests_per_call=candidate.http_requests(asked.demand),
-        memory_utilization=own,
+        memory_utilization=utilization,
         weights_gib=candidate.memory.weights_gib,
         checkpoint_gib=candidate.memory.checkpoint_gib,
         loading_gib=candidate.memory.loading_gib,
@@ -228,7 +226,7 @@ def _seat(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
         evidence=served.evidence.value,
         busy_ratio=busy,
         memory_gib=memory_gib,
-        usable_gib=whole_gib * utilization,
+        usable_gib=candidate.accelerator.memory_gib * utilization,
         most_sharers=None,
         instance_usd_per_hour=price.usd_per_hour,
         price_source=price.provenance.source,
@@ -280,5 +278,21 @@ def _in_turns(search: SlotSearch, taken: list[tuple[Served, Slot]], copies: Copi
     """Slots that take turns, with the most tenants among whom the workload keeps its targets."""
     candidates = [served.candidate for served, _ in taken]
     sharers = most_sharers(candidates, search.peak_rate / copies.carrying, search.requirements, search.model)
-    for (_, slot), most in zip(taken, sharers, strict=True):
-        yield replace(slot, need=replace(slot.need, most_sharers=most), seat=replace(slot.seat, most_sharers=most))
+    for (served, slot), most in zip(taken, sharers, strict=True):
+        yield _among(search, served, slot, most)
+
+
+def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
+    """The slot with room for the requests that run at a time where the clock is as slow as among the most tenants."""
+    busy = min(slot.seat.busy_ratio * times_slower(most), 1.0)
+    needed_gib, running = _memory(served, busy, search.requirements)
+    memory_gib = needed_gib * MEMORY_MARGIN
+    utilization = search.requirements.workload.limits.memory_utilization
+    seat = replace(
+        slot.seat,
+        most_sharers=most,
+        memory_gib=memory_gib,
+        memory_utilization=min(_rounded_up(memory_gib / served.candidate.accelerator.memory_gib), utilization),
+        max_concurrency=min(served.max_concurrency, running),
+    )
+    return replace(slot, need=replace(slot.need, memory_gib=memory_gib, most_sharers=most), seat=seat)

@@ -32,8 +32,8 @@ def most_sharers(
         asked: targets and lengths.
         model: what predicts.
     """
-    spread = [sharers / (1 - HEADROOM) for sharers in range(2, MOST_SHARERS + 1)]
-    cases = [(asked.demand.tokens, _on_a_part(asked.workload.slo, times)) for times in spread]
+    spread = [times_slower(sharers) for sharers in range(2, MOST_SHARERS + 1)]
+    cases = [(asked.demand.tokens, on_a_part(asked.workload.slo, times)) for times in spread]
     sustained = rates_within(candidates, asked, model, cases, bursts_of(asked.demand))
     found = []
     for at in range(len(candidates)):
@@ -42,7 +42,12 @@ def most_sharers(
     return found
 
 
-def _on_a_part(slo: Slo, times: float) -> Slo:
+def times_slower(sharers: int) -> float:
+    """How many times slower the clock of one of several tenants runs; that of one who is alone as ever."""
+    return sharers / (1 - HEADROOM) if sharers > 1 else 1.0
+
+
+def on_a_part(slo: Slo, times: float) -> Slo:
     """Targets as a clock shows them that runs so many times slower."""
 
     def part(target: float | None) -> float | None:

@@ -20,10 +20,11 @@ HOURS = 730
 
 
 def slot_tenant(
-    name, usd, *, copies=1, busy=0.5, stand=STAND, price=3.5, slots=7, quotas=(), part="mig-1g.10gb"
+    name, usd, *, copies=1, busy=0.5, stand=STAND, price=3.5, slots=7, quotas=(), part="mig-1g.10gb", most=1
 ) -> SlotTenant:
-    """A workload that fits a slice."""
-    slot = Slot(stand, part, price, 1, slots, 9.0, Need(6.0, busy), tuple(quotas), seat(name, stand, part, busy))
+    """A workload that fits a slice, or takes turns."""
+    usable, need = (9.0, Need(6.0, busy)) if part else (80.0, Need(6.0, busy, most))
+    slot = Slot(stand, part, price, 1, slots, usable, need, tuple(quotas), seat(name, stand, part, busy))
     return SlotTenant(name, usd, Seating(copies, (slot,)))
 
 
@@ -136,6 +137,33 @@ def test_a_quota_without_room_keeps_them_apart():
 
     assert share_machines(slot_tenants, {QUOTA: 10.0}, {}, free) == ()
     assert len(share_machines(slot_tenants, {QUOTA: 10.0}, freed, free)) == 1
+
+
+def test_seats_that_no_replay_confirms_are_given_up():
+    """A slice on which a replay does not hold is taken by nobody; the others share the machine without it."""
+    slot_tenants = [slot_tenant(f"w{at}", 588.0) for at in range(7)]
+
+    (machine,) = share_machines(slot_tenants, {}, {}, free, lambda seat, _: None if seat.workload == "w3" else 0.995)
+
+    assert sorted(machine.workloads) == [f"w{at}" for at in range(7) if at != 3]
+    assert {one.within_slo_ratio for one in machine.seats} == {0.995}
+    assert share_machines(slot_tenants, {}, {}, free, lambda *_: None) == ()
+
+
+def test_turns_that_no_replay_confirms_are_taken_among_fewer():
+    """Four that hold among two only sit by twos, and each replay is asked with as many as sit there."""
+    in_turns = [slot_tenant(f"w{at}", 3000.0, busy=0.1, part="", most=4) for at in range(4)]
+    asked = []
+
+    def among_two(_seat, sharers):
+        asked.append(sharers)
+        return 0.995 if sharers <= 2 else None
+
+    machines = share_machines(in_turns, {}, {}, free, among_two)
+
+    assert sorted(len(machine.workloads) for machine in machines) == [2, 2]
+    assert set(asked) == {4, 3, 2}
+    assert len(share_machines(in_turns, {}, {}, free)) == 1
 
 
 slot_tenants = st.lists(
