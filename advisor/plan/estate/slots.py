@@ -127,7 +127,7 @@ def _seats(
         machine = one.candidate.instance_type
         priced = [
             (price.usd_per_hour, offer)
-            for offer in offers[machine.provider, machine.name]
+            for offer in offers.get((machine.provider, machine.name), ())  # a type in service may not be in scope
             if (price := search.catalog.price(offer, Purchase.ON_DEMAND)) is not None
             and search.catalog.zones(offer.provider, offer.region, offer.instance_type).count >= copies.zones
         ]
