@@ -28,7 +28,7 @@ CLUSTERS = {"gcp": "gke", "azure": "aks"}
 """Targets on clusters of providers whose load balancers reach hosts over HTTPS alone; AWS's reach plain HTTP too."""
 SHARED_ON = {"aws": "eks", "gcp": "gke", "azure": "aks"}
 """Targets whose nodes run the pods of several workloads, by provider."""
-TURNS_ON = ("eks", "gke")
+TURNS_ON = ("eks", "gke", "aks")
 """Those of them whose nodes hand out an accelerator to several pods in turns."""
 POD_CORES = 1
 """Processors that a pod asks for with each accelerator, or part of one."""

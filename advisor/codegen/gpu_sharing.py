@@ -1,8 +1,11 @@
 """GPUs that several pods share: how the nodes of a group hand them out, all alike.
 
+NVIDIA's MPS is not among the ways: on GKE its pods share the IPC namespace of the host, which the standards that the
+namespace enforces forbid.
+
 Sources: Google's guides to multi-instance GPUs, GPU time-sharing and NVIDIA MPS in GKE; Microsoft's guide to
 multi-instance GPU node pools of AKS, and ``mig-partition.sh`` of Azure/AgentBaker; the README of NVIDIA's device plugin
-(strategy ``single``). Read in November 2026.
+(strategy ``single``, configurations by a label of the node). Read in November 2026.
 """
 
 from collections.abc import Mapping
@@ -21,8 +24,6 @@ class SharingKind(StrEnum):
     """MIG: each pod has memory, bandwidth and multiprocessors of its own."""
     TURNS = "turns"
     """Time-slicing: pods take turns on the whole GPU, and share its memory."""
-    MPS = "mps"
-    """NVIDIA's Multi-Process Service: pods run at the same time on shares of one GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class GpuSharing:
         """How one accelerator is handed out, such as ``7 slices 1g.10gb``."""
         if self.kind is SharingKind.SLICES:
             return f"{self.clients_per_accelerator} slices {self.profile}"
-        return f"{self.clients_per_accelerator} pods {'in turns' if self.kind is SharingKind.TURNS else 'by MPS'}"
+        return f"{self.clients_per_accelerator} pods in turns"
 
     @property
     def gke_labels(self) -> Mapping[str, str]:
@@ -48,7 +49,7 @@ class GpuSharing:
         if self.kind is SharingKind.SLICES:
             return {f"{_GKE_LABEL}gpu-partition-size": self.profile}
         return {
-            f"{_GKE_LABEL}gpu-sharing-strategy": "time-sharing" if self.kind is SharingKind.TURNS else "mps",
+            f"{_GKE_LABEL}gpu-sharing-strategy": "time-sharing",
             f"{_GKE_LABEL}max-shared-clients-per-gpu": str(self.clients_per_accelerator),
         }
 
@@ -57,15 +58,17 @@ class GpuSharing:
         """Values of a node pool of GKE, by the names in its code."""
         if self.kind is SharingKind.SLICES:
             return {"gpu_partition_size": self.profile}
-        return {
-            "gpu_sharing_strategy": "TIME_SHARING" if self.kind is SharingKind.TURNS else "MPS",
-            "clients_per_gpu": self.clients_per_accelerator,
-        }
+        return {"gpu_sharing_strategy": "TIME_SHARING", "clients_per_gpu": self.clients_per_accelerator}
 
     @property
     def aks_instance_profile(self) -> str:
         """Slices as AKS names them: MIG1g cuts each GPU into the smallest slices, as many as it holds."""
         return f"MIG{self.profile.partition('.')[0]}"
+
+    @property
+    def plugin_configuration(self) -> str:
+        """Name of the configuration of NVIDIA's device plugin by which it hands out a GPU in turns."""
+        return f"turns-{self.clients_per_accelerator}"
 
 
 def sharing_of(partition: str, replicas_per_instance: int, accelerators: float) -> GpuSharing | None:

@@ -134,22 +134,42 @@ def test_nodes_in_slices_come_beside_whole_ones(tmp_path, language):
     assert read_former(tmp_path).rollouts[""].planned.groups[0].sharing == GpuSharing(SharingKind.SLICES, 2, "3g.20gb")
 
 
-@pytest.mark.parametrize(
-    ("kind", "pool", "label"),
-    [(SharingKind.TURNS, "TIME_SHARING", "time-sharing"), (SharingKind.MPS, "MPS", "mps")],
-)
-def test_a_gpu_is_handed_out_in_turns_by_name_and_number(kind, pool, label):
+def test_a_gpu_is_handed_out_in_turns_by_name_and_number():
     """GKE's node pool and its labels say the strategy and the pods of a GPU; Bottlerocket counts pods as replicas."""
-    sharing = GpuSharing(kind, 4)
-    assert sharing.gke_node_pool == {"gpu_sharing_strategy": pool, "clients_per_gpu": 4}
+    sharing = GpuSharing(SharingKind.TURNS, 4)
+    assert sharing.gke_node_pool == {"gpu_sharing_strategy": "TIME_SHARING", "clients_per_gpu": 4}
     assert sharing.gke_labels == {
-        "cloud.google.com/gke-gpu-sharing-strategy": label,
+        "cloud.google.com/gke-gpu-sharing-strategy": "time-sharing",
         "cloud.google.com/gke-max-shared-clients-per-gpu": "4",
     }
     (group,) = stack_of(make_plan(make_option())).groups
     lines = bottlerocket_settings(group, sharing)
     assert "replicas = 4" in lines
     assert "rename-by-default = false" in lines
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "told"),
+    [
+        ("gke", {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"}, {"clients_per_gpu": 3}),
+        (
+            "aks",
+            {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4",
+             "accelerator": "A100-80GB-PCIe"},
+            {"max_pods": 33},
+        ),
+        ("eks", {}, {"ami_type": "BOTTLEROCKET_x86_64_NVIDIA", "accelerators": 3}),
+    ],
+)  # fmt: skip
+def test_turns_reach_the_nodes_and_the_readme(target, fields, told):
+    """Whoever shares a GPU by turns gets nodes that hand it out so; on AKS the plugin's configuration has a name."""
+    stack = stack_of(make_plan(make_option(**fields, replicas_per_instance=3)))
+    shared = replace(stack.groups[0], sharing=GpuSharing(SharingKind.TURNS, 3))
+    runs = next(one for one in TARGETS if one.name == target)
+    files = runs.renderers[Language.TERRAFORM](replace(stack, target=target, groups=(shared,)))
+    assert told.items() <= group_of(files).items()
+    assert target != "aks" or group_of(files)["labels"]["nvidia.com/device-plugin.config"] == "turns-3"
+    assert target != "aks" or "resources: [{name: nvidia.com/gpu, replicas: 3}]" in files["README.md"]
 
 
 def test_every_profile_that_code_cuts_is_one_of_the_hardware():

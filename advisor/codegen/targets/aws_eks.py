@@ -233,9 +233,9 @@ def bottlerocket_settings(group: ComputeGroup, sharing: GpuSharing) -> list[str]
         strategy = 'device-partitioning-strategy = "mig"'
         values = [f"[{plugin}.mig.profile]", f'"{_GPU_MODELS[group.accelerator]}" = "{sharing.profile}"']
     else:
-        name = "time-slicing" if sharing.kind is SharingKind.TURNS else "mps"
-        strategy = f'device-sharing-strategy = "{name}"'
-        values = [f"[{plugin}.{name}]", f"replicas = {sharing.clients_per_accelerator}", "rename-by-default = false"]
+        strategy = 'device-sharing-strategy = "time-slicing"'
+        replicas = f"replicas = {sharing.clients_per_accelerator}"
+        values = [f"[{plugin}.time-slicing]", replicas, "rename-by-default = false"]
     lines = [f"[{plugin}]", strategy, "", *values]
     return [*lines, "", *_ON_LOCAL_DISKS] if local_gib(group) else lines
 

@@ -13,6 +13,7 @@ from typing import Any
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import objects_of
+from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
@@ -30,6 +31,7 @@ _MANNER = kubernetes.ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
 _EXAMPLE_ISSUER = "https://oidc.example.com/"
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
+_PLUGIN_LABEL = "nvidia.com/device-plugin.config"
 _PODS_BESIDE = 30
 """Pods of the cluster itself on a node: as many as a node may have of all by default where pods have addresses of the
 network, which a node with 56 slices is beyond."""
@@ -86,7 +88,12 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on node pools of existing AKS clusters, one in each region",
         "cautions": stack.summary.cautions,
         "watched_by_prometheus": watched_words(stack),
-        "has_slices": any(group.sharing for group in stack.groups),
+        "has_slices": any(group.sharing and group.sharing.kind is SharingKind.SLICES for group in stack.groups),
+        "turns": {
+            group.sharing.plugin_configuration: group.sharing.clients_per_accelerator
+            for group in stack.groups
+            if group.sharing and group.sharing.kind is SharingKind.TURNS
+        },
         "has_rocm": any(group.platform.runtime is Runtime.ROCM for group in stack.groups),
         "regions": regions,
         "prefix_condition": "".join(_PREFIX_CONDITION),
@@ -119,20 +126,26 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "instances": group.instances,
         "max_instances": group.max_instances,
         "os_disk_gib": kubernetes.node_volume_gib(group),
-        "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot,
+        "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot | dict(_configuration(group)),
         "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
-        **_slices(group),
+        **_parts(group),
     }
 
 
-def _slices(group: ComputeGroup) -> Mapping[str, object]:
-    """How AKS cuts each GPU, and room for a pod on each slice; of whole GPUs nothing, which is the default."""
+def _parts(group: ComputeGroup) -> Mapping[str, object]:
+    """How AKS cuts each GPU, and room for a pod on each part; of whole GPUs nothing, which is the default."""
     if group.sharing is None:
         return {}
-    return {
-        "gpu_instance": group.sharing.aks_instance_profile,
-        "max_pods": group.replicas_per_instance + _PODS_BESIDE,
-    }
+    is_cut = group.sharing.kind is SharingKind.SLICES
+    slices = {"gpu_instance": group.sharing.aks_instance_profile} if is_cut else {}
+    return {**slices, "max_pods": group.replicas_per_instance + _PODS_BESIDE}
+
+
+def _configuration(group: ComputeGroup) -> Mapping[str, str]:
+    """Label by which the device plugin of the cluster takes its configuration for nodes whose pods take turns."""
+    if group.sharing is None or group.sharing.kind is not SharingKind.TURNS:
+        return {}
+    return {_PLUGIN_LABEL: group.sharing.plugin_configuration}
 
 
 _GPU_DRIVERS = {Runtime.ROCM: "None", Runtime.CPU: None}
@@ -214,5 +227,6 @@ AKS = Target(
     title="AKS node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
+    takes_turns=True,
     obstacle=kubernetes.obstacle_to_kubernetes,
 )

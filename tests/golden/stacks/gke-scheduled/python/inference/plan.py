@@ -44,9 +44,9 @@ class Group:
     gpu_partition_size: str | None = None
     """Slices that each GPU is cut into; None: it is whole."""
     gpu_sharing_strategy: str | None = None
-    """TIME_SHARING or MPS, where pods share a GPU; None: they do not."""
+    """TIME_SHARING, where pods take turns on a GPU; None: they do not."""
     clients_per_gpu: int | None = None
-    """Pods that share a GPU by that strategy."""
+    """Pods that take turns on a GPU."""
 
     def zones_among(self, given: Sequence[str]) -> list[str]:
         """Those of the zones *given* that sell the machine type."""
