@@ -71,6 +71,14 @@ AWS_TURNS: Mapping[str, str] = {
 """Three of two kinds that take turns on a machine of AWS."""
 
 
+AZURE_TURNS: Mapping[str, str] = {
+    **{f"rerank{at}.yaml": workload_text(f"rerank{at}", "rerank", 0.5, place=AZURE) for at in range(2)},
+    "speech.yaml": workload_text("speech", "speech", 0.02, place=AZURE),
+    "estate.yaml": "sharing: all\n",
+}
+"""Two that take turns on a machine of Azure, and one that no seat is cheap enough for."""
+
+
 def written(files: Mapping[str, str], directory: Path) -> Path:
     """The files of an estate in a directory."""
     for name, text in files.items():

@@ -272,6 +272,7 @@ def test_a_folder_that_is_no_longer_part_is_named(plans_of, run_advisor, tmp_pat
     assert f"{infra / 'chat'} is no longer part of the estate" in " ".join(done.stderr.split())
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("file", ["../chat.yaml", "/etc/chat.yaml", "a/../../chat.yaml", ""])
 def test_no_path_of_an_estate_leads_elsewhere(file, plans_of, run_advisor, tmp_path):
     """A file that is not below the directory is refused before anything is read or written by it."""
