@@ -21,6 +21,7 @@ from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
 from advisor.cost.services import COMPILED_GIB, SCRATCH_GIB, replica_disk_gib
+from advisor.deployable import VCPUS_OF_POD
 
 GROUP_LABEL = "inference/group"
 """Label of the pods of a group, with its key as the value."""
@@ -38,7 +39,6 @@ _PORT = 8000
 _UNPRIVILEGED_USER = 2000
 _SHARED_MEMORY_GIB = 2
 """For each accelerator: NCCL asks for 1."""
-_CORES = 1
 _CORES_SHARE = 0.75
 """The rest is for the system and what runs on every node."""
 _PROCESSORS_TAINT = "inference/processors"
@@ -306,7 +306,7 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         scale=scale_of(stack, group),
         node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(manner.node_labels.get(group.key, {})),
         tolerated=(device.taint, *spot),
-        cores=_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),
+        cores=VCPUS_OF_POD * accelerators if device.resource else most_of_the_cores(stack.provider, group),
         memory_gib=_MEMORY_GIB * accelerators if device.resource else _memory_beside_processors(stack.provider, group),
         shared_memory_gib=_SHARED_MEMORY_GIB * accelerators,
         cache_gib=group.checkpoint_gib + COMPILED_GIB,
@@ -326,4 +326,4 @@ def _memory_beside_processors(provider: str, group: ComputeGroup) -> int:
 def most_of_the_cores(provider: str, group: ComputeGroup) -> int:
     """Virtual processors that a replica without an accelerator asks for: so many that no second one fits on a node."""
     vcpus = vcpus_of(provider, group)
-    return _CORES if vcpus is None else max(_CORES, math.floor(vcpus * _CORES_SHARE))
+    return VCPUS_OF_POD if vcpus is None else max(VCPUS_OF_POD, math.floor(vcpus * _CORES_SHARE))
