@@ -45,6 +45,8 @@ _ARM = "arm64"
 _NONE = ("none",)
 CONTAINER_ENGINE_GIB = 6
 """Memory of the engine in a container whose files lie in memory too: an estimate."""
+_VCPUS_OF_SYSTEM = 2
+"""Of a node, for the system and what runs on every node."""
 _START_SECONDS = 900
 """Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
 _BOOT_SECONDS = 180
@@ -238,10 +240,23 @@ def _partitioned(setup: Setup, catalog: Catalog) -> Shortfall | None:
         return None
     profiles = catalog.deployment.slices(setup.provider, setup.instance_type)
     if any(setup.partition.removeprefix(SLICES) in cut for cut in profiles.values()):
-        return None
+        return _too_many_pods(setup, catalog)
     reason = f"no code is generated that cuts its accelerators into {setup.partition} slices"
     others = "; ".join(f"{target} cuts them into {', '.join(cut)}" for target, cut in profiles.items())
     return Shortfall(NOT_GENERATED, TARGETS, 1, 0, f"{reason}; {others or 'whole ones can be deployed'}")
+
+
+def _too_many_pods(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    """Slices have a pod each, which asks for a virtual processor of its node."""
+    machine = catalog.instance_types.get((setup.provider, setup.instance_type))
+    needed = setup.replicas_per_instance * POD_CORES + _VCPUS_OF_SYSTEM
+    if machine is None or machine.vcpus is None or needed <= machine.vcpus:
+        return None
+    reason = (
+        f"pods on {setup.replicas_per_instance} slices ask for a vCPU each and the system for {_VCPUS_OF_SYSTEM}, the "
+        f"machine has {machine.vcpus:g}"
+    )
+    return Shortfall(NOT_GENERATED, "vCPUs", needed, machine.vcpus, reason)
 
 
 def _too_many_replicas(setup: Setup, catalog: Catalog) -> Shortfall | None:

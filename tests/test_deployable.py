@@ -285,6 +285,15 @@ def test_slices_that_no_node_is_cut_into_are_rejected_by_the_machine_and_precisi
     assert rejections("aws", "p4de.24xlarge", precisions=("bf16",)) == []
 
 
+def test_a_machine_has_a_vcpu_for_the_pod_of_each_slice():
+    """Sixteen A100 in seven slices each are 112 pods on 96 vCPUs; in three slices each they are 48."""
+    cut = Setup("gcp", "a2-megagpu-16g", "A100-40GB-SXM", "mig-1g.5gb", 112, "bf16", "vLLM", 2.5)
+    refused = deployable(cut, "on_demand", "us-central1", CATALOG)
+    assert (refused.code, refused.unit, refused.needed, refused.available) == ("not_generated", "vCPUs", 114, 96)
+    fewer = replace(cut, partition="mig-2g.10gb", replicas_per_instance=48)
+    assert deployable(fewer, "on_demand", "us-central1", CATALOG) is None
+
+
 def test_without_paging_every_sequence_takes_the_longest_length():
     """Room for whole requests of the longest length, not for as many tokens as are in them on average."""
     (candidate,) = [

@@ -7,6 +7,7 @@ import pytest
 from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import load_catalog
 from advisor.codegen import generate
+from advisor.cost.services import host_disk_gib
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
@@ -14,7 +15,7 @@ from advisor.performance.stage import serve
 from advisor.performance.values import Evidence
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.report.code_words import cluster_words
+from advisor.report.code_words import cluster_words, slice_words
 from advisor.report.option_words import option_cells
 from advisor.requirements import require
 from advisor.workload.values import DeclaredDemand, Slo
@@ -126,10 +127,14 @@ def test_slices_are_planned_where_the_overhead_of_one_engine_is_the_limit():
     (group,) = plan.fleet.groups
     assert group.partition.startswith("mig-")
     assert group.instances[-1] == 1
+    (cut,) = slice_words(plan.fleet)
+    slices = f"{group.replicas_per_instance}×{group.partition.removeprefix('mig-')} of H100-SXM"
+    assert cut.startswith(f"Slices: each p5.4xlarge serves on {slices}, one replica a slice")
     (told,) = cluster_words(plan.fleet)
     assert "nodes of an EKS cluster in us-east-1" in told
     assert told.endswith("and other nodes are not in the total.")
     assert any(charge.item == "load_balancer" for charge in plan.fleet.standing)
+    assert group.disk_gib == host_disk_gib(0.0, None)  # the weights of each slice lie on the machine's own disks
     assert generate(plan).targets == ("eks",)
 
 

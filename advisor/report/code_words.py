@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from advisor.plan.fleet.beside import CLUSTER_OF_SLICES, ITS_CLUSTER
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.unit_words import split_words
+from advisor.report.words import hardware_words
 
 _LEFT_OUT = {ITS_CLUSTER: ", other nodes and what requests enter by", CLUSTER_OF_SLICES: " and other nodes"}
 """What a total leaves out beside the fee of a cluster, by the assumption of its line."""
@@ -16,6 +17,13 @@ def code_words(fleet: Fleet) -> Iterator[str]:
     told = dict.fromkeys(group.not_generated for group in fleet.groups if group.not_generated)
     if told:
         yield f"Code: {' and '.join(told)}; its machines are started by hand."
+
+
+def slice_words(fleet: Fleet) -> Iterator[str]:
+    """Machines whose accelerators are cut, and into what."""
+    cut = dict.fromkeys((group.instance_type, hardware_words(group)) for group in fleet.groups if group.partition)
+    for machine, slices in cut:
+        yield f"Slices: each {machine} serves on {slices}, one replica a slice; nodes of a cluster cut them."
 
 
 def cluster_words(fleet: Fleet) -> Iterator[str]:

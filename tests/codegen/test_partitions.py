@@ -7,6 +7,7 @@ import yaml
 
 from advisor.catalog import load_catalog
 from advisor.codegen import Language, Wanted, generate, read_former, write_files
+from advisor.codegen.applying.targets import targets_of
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.targets import TARGETS
@@ -70,6 +71,14 @@ def test_readers_are_told_what_a_gpu_is_cut_into():
     assert "8 × A100-40GB-SXM, each in 7 slices 1g.5gb" in readme
     assert "no alarms on idle GPUs and their memory where each has 7 slices 1g.5gb" in readme
     assert "run Bottlerocket and cut them as they boot" in readme
+
+
+def test_code_of_ones_own_is_told_what_to_cut():
+    """Only types and counts of it are edited: the note says into what the plan cuts each GPU."""
+    (target,) = targets_of(make_plan(SLICED), rank=1)
+    assert target.serving.endswith(", 7 slices 1g.5gb of each A100-40GB-SXM")
+    (whole,) = targets_of(make_plan(make_option()), rank=1)
+    assert whole.serving.endswith(" tokens of context")
 
 
 def test_whole_gpus_keep_their_alarms_beside_slices():

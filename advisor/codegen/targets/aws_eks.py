@@ -26,8 +26,7 @@ from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
-from advisor.cost.services import HOST_GIB
-from advisor.units import BYTES_PER_GB, bytes_to_gib
+from advisor.cost.services import local_disks_gib
 
 _FOLDER = "aws-eks"
 _NODE_GROUPS = ("compute",)
@@ -45,8 +44,6 @@ _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": 
 
 _MANNER = kubernetes.ClusterManner()
 _PROVIDER = "aws"
-_FILE_SYSTEM_SHARE = 0.95
-"""Of local disks that a file system leaves for files."""
 _GPU_LABEL = "nvidia.com/gpu.present"
 """What DaemonSets for GPUs select nodes by where no feature discovery runs."""
 _IDLE_PERCENT = 10
@@ -282,8 +279,7 @@ def local_gib(group: ComputeGroup) -> int:
     types = load_catalog().instance_types
     instance_types = [types.get((_PROVIDER, name)) for name in _instance_types(group)]
     gigabytes = [instance_type.local_nvme_gb or 0 if instance_type else 0 for instance_type in instance_types]
-    holds = int(bytes_to_gib(min(gigabytes) * BYTES_PER_GB) * _FILE_SYSTEM_SHARE)
-    return holds if holds >= kubernetes.node_volume_gib(group) - HOST_GIB else 0
+    return local_disks_gib(min(gigabytes), kubernetes.node_volume_gib(group))
 
 
 def _instance_types(group: ComputeGroup) -> list[str]:

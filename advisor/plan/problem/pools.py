@@ -11,7 +11,14 @@ from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_c
 from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Purchase
 from advisor.cost.region_charges import instance_hour_usd, split_usd_per_call
-from advisor.cost.services import disk_parts, download_usd, host_disk_gib, node_disk_gib, root_volume_gib
+from advisor.cost.services import (
+    disk_parts,
+    download_usd,
+    host_disk_gib,
+    local_disks_gib,
+    node_disk_gib,
+    root_volume_gib,
+)
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.cold_start import download_gb
@@ -262,14 +269,17 @@ def _replica_kind(candidate: Candidate) -> str:
 def boot_disk_gib(candidate: Candidate, paid: PurchaseOption, *, on_nodes: bool) -> int:
     """Disk that is priced and ordered with an instance; 0: none, as of a managed endpoint whose machine has its own.
 
-    Slices are handed out by nodes of clusters, on whose disk each replica has weights of its own.
+    Slices are handed out by nodes of clusters, on whose disk each replica has weights of its own: on EKS on local disks
+    where they hold them.
     """
     local_gb = candidate.instance_type.local_nvme_gb
     if paid is PurchaseOption.SERVERLESS or (paid is PurchaseOption.MANAGED and local_gb):
         return 0
     checkpoint_gib = candidate.memory.checkpoint_gib
     if on_nodes or candidate.partition:
-        return node_disk_gib(checkpoint_gib, candidate.replicas_per_instance)
+        whole = node_disk_gib(checkpoint_gib, candidate.replicas_per_instance)
+        on_local = candidate.instance_type.provider == "aws" and local_disks_gib(local_gb or 0.0, whole)
+        return host_disk_gib(checkpoint_gib, local_gb) if on_local else whole
     return (
         root_volume_gib(checkpoint_gib) if paid is PurchaseOption.MANAGED else host_disk_gib(checkpoint_gib, local_gb)
     )
