@@ -26,6 +26,18 @@ SAGEMAKER = "sagemaker"
 """The target of what is paid as managed."""
 CLUSTERS = {"gcp": "gke", "azure": "aks"}
 """Targets on clusters of providers whose load balancers reach hosts over HTTPS alone; AWS's reach plain HTTP too."""
+SHARED_ON = {"aws": "eks", "gcp": "gke", "azure": "aks"}
+"""Targets whose nodes run the pods of several workloads, by provider."""
+TURNS_ON = ("eks", "gke", "aks")
+"""Those of them whose nodes hand out an accelerator to several pods in turns."""
+POD_CORES = 1
+"""Processors that a pod asks for with each accelerator, or part of one."""
+POD_MEMORY_GIB = 4
+"""Memory that it asks for likewise: a quarter of what the smallest accelerated machines have."""
+PODS_SHARE = 0.75
+"""Share of a node's processors and memory that pods may ask for; the rest is for the system and its daemons."""
+SLICES = "mig-"
+"""Start of the names of slices in plans: mig-1g.10gb."""
 _RESTING_ON_CLUSTERS = ("gcp",)
 """Providers whose groups of hosts keep an instance at all hours, so that batch work between whose runs nothing runs
 is for nodes of a cluster."""
@@ -33,6 +45,8 @@ _ARM = "arm64"
 _NONE = ("none",)
 CONTAINER_ENGINE_GIB = 6
 """Memory of the engine in a container whose files lie in memory too: an estimate."""
+_VCPUS_OF_SYSTEM = 2
+"""Of a node, for the system and what runs on every node."""
 _START_SECONDS = 900
 """Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
 _BOOT_SECONDS = 180
@@ -107,6 +121,23 @@ def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
     return next((found for check in checks if (found := check(setup, catalog)) is not None), None)
 
 
+def seat_shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    """Why no generated code seats a workload so beside others on a machine; None where it does, or is not asked to.
+
+    The workload has a slice to itself where accelerators are cut, else it takes turns on a whole one.
+    """
+    if setup.provider not in catalog.deployment.providers:
+        return None
+    target = SHARED_ON.get(setup.provider, "")
+    cut = catalog.deployment.slices(setup.provider, setup.instance_type).get(target, ())
+    is_shared = setup.partition.removeprefix(SLICES) in cut if setup.partition else target in TURNS_ON
+    if is_shared:
+        return shortfall(setup, catalog)
+    how = f"on {setup.partition} slices of" if setup.partition else "in turns on"
+    reason = f"no code is generated for several workloads {how} its accelerators"
+    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
+
+
 def purchase_shortfall(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Shortfall | None:
     """Why a machine that can be deployed so cannot be paid for in this way in a region; None where it can."""
     facts = catalog.deployment
@@ -143,7 +174,7 @@ def logs_requests(engine: str, catalog: Catalog) -> bool:
     return catalog.deployment.words(engine, "request_log") != _NONE
 
 
-def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https: bool) -> bool:
+def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https: bool, partition: str = "") -> bool:
     """Whether code runs a machine as a node of a cluster unless a target is asked for, since no host serves there so.
 
     Args:
@@ -151,9 +182,11 @@ def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https:
         instance_type: name of the machine.
         catalog: targets of machines.
         https: whether its engine speaks HTTPS; see :func:`speaks_https`.
+        partition: slices that its accelerators are cut into, which nodes of clusters do alone; "" for none.
     """
     cluster = CLUSTERS.get(provider, "")
-    return bool(cluster) and (not https or catalog.deployment.target(provider, instance_type) == cluster)
+    on_cluster = bool(cluster) and (not https or catalog.deployment.target(provider, instance_type) == cluster)
+    return bool(partition) or on_cluster
 
 
 def rests_on_cluster(provider: str) -> bool:
@@ -204,14 +237,33 @@ def _ungenerated(setup: Setup, catalog: Catalog) -> Shortfall | None:
     return Shortfall(support.status, TARGETS, 1, 0, support.reason)
 
 
-def _partitioned(setup: Setup, _catalog: Catalog) -> Shortfall | None:
+def _partitioned(setup: Setup, catalog: Catalog) -> Shortfall | None:
     if not setup.partition:
         return None
-    reason = f"no code is generated that cuts accelerators into {setup.partition} slices"
-    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
+    profiles = catalog.deployment.slices(setup.provider, setup.instance_type)
+    if any(setup.partition.removeprefix(SLICES) in cut for cut in profiles.values()):
+        return _too_many_pods(setup, catalog)
+    reason = f"no code is generated that cuts its accelerators into {setup.partition} slices"
+    others = "; ".join(f"{target} cuts them into {', '.join(cut)}" for target, cut in profiles.items())
+    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, f"{reason}; {others or 'whole ones can be deployed'}")
+
+
+def _too_many_pods(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    """Slices have a pod each, which asks for a virtual processor of its node."""
+    machine = catalog.instance_types.get((setup.provider, setup.instance_type))
+    needed = setup.replicas_per_instance * POD_CORES + _VCPUS_OF_SYSTEM
+    if machine is None or machine.vcpus is None or needed <= machine.vcpus:
+        return None
+    reason = (
+        f"pods on {setup.replicas_per_instance} slices ask for a vCPU each and the system for {_VCPUS_OF_SYSTEM}, the "
+        f"machine has {machine.vcpus:g}"
+    )
+    return Shortfall(NOT_GENERATED, "vCPUs", needed, machine.vcpus, reason)
 
 
 def _too_many_replicas(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    if setup.partition:
+        return None  # each slice has a container of its own
     replicas = setup.replicas_per_instance
     for subject in (setup.engine, catalog.deployment.target(setup.provider, setup.instance_type)):
         most = catalog.deployment.limits.get((subject, "replicas_per_machine"))
@@ -263,7 +315,8 @@ def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
     if machine is None or machine.memory_gib is None or base is None:
         return None
     ratio = facts.number(setup.engine, "host_checkpoint_ratio") or 0.0
-    needed = base + ratio * setup.checkpoint_gib + setup.adapters_host_gib
+    engines = setup.replicas_per_instance if setup.partition else 1
+    needed = engines * (base + ratio * setup.checkpoint_gib) + setup.adapters_host_gib
     if needed <= machine.memory_gib:
         return None
     if not ratio:
@@ -274,13 +327,16 @@ def _host_memory(setup: Setup, catalog: Catalog) -> Shortfall | None:
         return Shortfall("host_memory", "GiB", needed, machine.memory_gib, reason)
     reason = (
         f"loading and compiling take {needed:.1f} GiB of host memory ({base:g} GiB and {ratio:g} × the checkpoint of "
-        f"{setup.checkpoint_gib:.1f} GiB), the machine has {machine.memory_gib:g} GiB"
+        f"{setup.checkpoint_gib:.1f} GiB{f', of {engines} engines' if engines > 1 else ''}), the machine has "
+        f"{machine.memory_gib:g} GiB"
     )
     return Shortfall("host_memory", "GiB", needed, machine.memory_gib, reason)
 
 
 def _in_time(setup: Setup, catalog: Catalog) -> Shortfall | None:
-    return _start_within(setup, catalog.deployment.target(setup.provider, setup.instance_type), catalog)
+    facts = catalog.deployment
+    slicing = next(iter(facts.slices(setup.provider, setup.instance_type)), "") if setup.partition else ""
+    return _start_within(setup, slicing or facts.target(setup.provider, setup.instance_type), catalog)
 
 
 def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | None:
@@ -296,6 +352,9 @@ def _managed(setup: Setup, region: str, catalog: Catalog) -> Shortfall | None:
     """Why SageMaker cannot run it as an endpoint."""
     if setup.adapters_host_gib:
         reason = "no code is generated that gives LoRA adapters to an endpoint of SageMaker"
+        return Shortfall(NOT_GENERATED, PURCHASE, MANAGED, _allowed(setup, catalog), reason)
+    if setup.partition:
+        reason = f"SageMaker cuts no accelerators into {setup.partition} slices"
         return Shortfall(NOT_GENERATED, PURCHASE, MANAGED, _allowed(setup, catalog), reason)
     if region in catalog.deployment.words(SAGEMAKER, "regions_without_images"):
         reason = f"no registry of SageMaker's images is known in {region}"

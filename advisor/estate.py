@@ -25,7 +25,11 @@ from advisor.plan.estate.bases import JoinedBase, bases_of
 from advisor.plan.estate.commitments import hourly_uses
 from advisor.plan.estate.contention import Contention, contest_of
 from advisor.plan.estate.divide import Shares, divide
+from advisor.plan.estate.packing import Confirm
+from advisor.plan.estate.packing_words import seat_words
+from advisor.plan.estate.rehearsal import within_slo_ratio
 from advisor.plan.estate.resources import ENOUGH, Uses, allotment, limits_of, totals, uses_of
+from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, SlotSearch, seating
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
@@ -35,7 +39,7 @@ from advisor.requirements import check_names
 from advisor.spread import Run, Spread
 from advisor.workload.document import INCOMPLETE, read_workload
 from advisor.workload.negotiated import holdings_of, within_regions
-from advisor.workload.values import Workload
+from advisor.workload.values import Slo, Workload
 
 Watch = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and of how many."""
@@ -110,14 +114,15 @@ def plan_estate(
             if task.file in shares.together and not shares.excess and shares.uses[task.file] != parts[task.file].uses
         ]
         parts |= _plan(again, run, watch, "workloads that share")
-    estate = assemble(list(parts.values()), shares, terms, load_catalog())
-    plans = {file: part.plan_text for file, part in parts.items()}
+    confirm = _confirm(parts, calibration)
+    estate = assemble(list(parts.values()), shares, terms, load_catalog(), confirm)
     joined = list(_joined(parts, shares, terms, calibration))
-    together = assemble(_with_bases(parts, joined), shares, terms, load_catalog()) if joined else estate
+    together = assemble(_with_bases(parts, joined), shares, terms, load_catalog(), confirm) if joined else estate
     together = _with_savings(together, [deployment.base for deployment in joined])
     if together.totals.total_usd_per_month < estate.totals.total_usd_per_month:
-        return Planned(together, plans | {deployment.base.plan: deployment.plan_text for deployment in joined})
-    return Planned(estate, plans)
+        plans = {deployment.base.plan: deployment.plan_text for deployment in joined}
+        return Planned(together, {file: _seated(part, together) for file, part in parts.items()} | plans)
+    return Planned(estate, {file: _seated(part, estate) for file, part in parts.items()})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +171,31 @@ def _with_savings(estate: Estate, joined: Sequence[JoinedBase]) -> Estate:
     total = round(estate.totals.total_usd_per_month - saved, 2)
     sums = replace(estate.totals, bases_saved_usd_per_month=saved, total_usd_per_month=total)
     return replace(estate, totals=sums, joined=tuple(joined))
+
+
+def _confirm(parts: Mapping[str, Part], calibration: Path | None) -> Confirm:
+    """A replay of seats, each once for each number of tenants."""
+
+    @cache
+    def confirmed(seat: Seat, sharers: int) -> float | None:
+        plan = plan_from_json(parts[seat.workload].plan_text, seat.workload)
+        ratio = within_slo_ratio(seat, plan, sharers, load_catalog(), _model(calibration))
+        wanted = replace(Slo(), within_ratio=plan.workload["slo"]["within_ratio"]).rehearsed_ratio
+        return ratio if ratio >= wanted else None
+
+    return confirmed
+
+
+def _seated(part: Part, estate: Estate) -> str:
+    """The plan of a workload as JSON text, with the shared machine that it sits on."""
+    row = next(row for row in estate.workloads if row.file == part.row.file)
+    if row.shared_machine is None:
+        return part.plan_text
+    machine = estate.shared_machines[row.shared_machine]
+    place = seat_words(row.shared_machine, machine, machine.seat_of(row.file))
+    plan = plan_from_json(part.plan_text, part.row.file)
+    note = f"the estate seats the workload on {place}; this plan is of a fleet of its own"
+    return plan_to_json(replace(plan, seated_on=place, notes=(*plan.notes, note)))
 
 
 def workload_files(directory: Path) -> list[Path]:
@@ -257,8 +287,14 @@ def _contest(task: Task, found: Answer) -> Contention:
 def _seating(task: Task, found: Answer) -> Seating | None:
     peak = max(hour.planned_rate for hour in found.problem.hours)
     search = SlotSearch(
-        found.requirements, load_catalog(), _model(task.calibration), task.shared.sharing, task.shared.quotas, peak
-    )  # fmt: skip
+        requirements=found.requirements,
+        catalog=load_catalog(),
+        model=_model(task.calibration),
+        sharing=task.shared.sharing,
+        quotas=task.shared.quotas,
+        peak_rate=peak,
+        file=task.file,
+    )
     return seating(search, found.served, found.offers)
 
 

@@ -277,10 +277,21 @@ def test_code_for_another_engine_is_refused_where_its_weights_cannot_load():
         generate(plan, wanted=Wanted(engine=Engine.SGLANG))
 
 
-def test_slices_are_rejected_by_the_machine_and_precision():
-    """No target cuts accelerators: one rejection for all profiles, the whole accelerator stays a candidate."""
+def test_slices_that_no_node_is_cut_into_are_rejected_by_the_machine_and_precision():
+    """AKS cuts an A100 into profiles of its own, and no code cuts two H100 NVL: one rejection for all such profiles."""
     found = rejections("azure", "Standard_NC24ads_A100_v4", precisions=("bf16",))
     assert found == [("not_generated", 1, 0)]
+    assert rejections("azure", "Standard_NC80adis_H100_v5", precisions=("bf16",)) == [("not_generated", 1, 0)]
+    assert rejections("aws", "p4de.24xlarge", precisions=("bf16",)) == []
+
+
+def test_a_machine_has_a_vcpu_for_the_pod_of_each_slice():
+    """Sixteen A100 in seven slices each are 112 pods on 96 vCPUs; in three slices each they are 48."""
+    cut = Setup("gcp", "a2-megagpu-16g", "A100-40GB-SXM", "mig-1g.5gb", 112, "bf16", "vLLM", 2.5)
+    refused = deployable(cut, "on_demand", "us-central1", CATALOG)
+    assert (refused.code, refused.unit, refused.needed, refused.available) == ("not_generated", "vCPUs", 114, 96)
+    fewer = replace(cut, partition="mig-2g.10gb", replicas_per_instance=48)
+    assert deployable(fewer, "on_demand", "us-central1", CATALOG) is None
 
 
 def test_without_paging_every_sequence_takes_the_longest_length():
@@ -309,7 +320,7 @@ def test_a_way_of_paying_that_cannot_be_ordered_is_refused_alone():
     """Google starts small H100 machines as spot only; SageMaker has no image for Neuron."""
     (h100,) = [
         one for one in judge(CATALOG.instance_type("gcp", "a3-highgpu-1g"), requirements(precisions=("bf16",)), CATALOG)
-        if isinstance(one, Candidate)
+        if isinstance(one, Candidate) and not one.partition
     ]  # fmt: skip
     assert purchase_shortfall(h100.setup, "spot", "us-central1", CATALOG) is None
     refused = purchase_shortfall(h100.setup, "on_demand", "us-central1", CATALOG)

@@ -135,6 +135,20 @@ def test_every_key_of_the_workload_is_described(kind):
     assert all(f"`{percentile}`" in page for percentile in _LATENCIES)
 
 
+def test_the_estate_of_the_page_is_planned_and_generated(tmp_path, run_advisor):
+    """The commands of docs/estate.md, as they stand; what the first prints is what the page shows."""
+    page = (ROOT / "docs/estate.md").read_text()
+    commands = re.search(r"<!-- estate -->\n```sh\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    shown = re.search(r"<!-- estate shows -->\n```\n(.*?)```", page, re.DOTALL)[1]
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+
+    planned, generated = (run_advisor(*command.split()[1:], cwd=tmp_path) for command in commands)
+
+    assert (planned.returncode, generated.returncode) == (0, 0), planned.stderr + generated.stderr
+    assert " ".join(planned.stdout.split()) == " ".join(shown.split())
+    assert sorted(path.name for path in (tmp_path / "infra").iterdir()) == ["calls", "shared-1"]
+
+
 def test_constants_have_one_home():
     """Conversions stand in units.py and nowhere else."""
     constants = re.compile(rf"(?<![\w.]){HOURS_PER_MONTH}(?![\w.])|1024\s*\*\*|2\s*\*\*\s*30|1 << 30")

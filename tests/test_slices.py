@@ -1,4 +1,4 @@
-"""Slices and shares of accelerators: what they hold, what is predicted of them, and that none is planned."""
+"""Slices and shares of accelerators: what they hold, what is predicted of them, and where they are planned."""
 
 from dataclasses import replace
 
@@ -6,6 +6,8 @@ import pytest
 
 from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import load_catalog
+from advisor.codegen import generate
+from advisor.cost.services import host_disk_gib
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
@@ -13,6 +15,7 @@ from advisor.performance.stage import serve
 from advisor.performance.values import Evidence
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.report.code_words import cluster_words, slice_words
 from advisor.report.option_words import option_cells
 from advisor.requirements import require
 from advisor.workload.values import DeclaredDemand, Slo
@@ -93,8 +96,8 @@ def test_a_slice_is_slower_than_the_whole_and_nothing_of_it_was_measured():
             assert one.evidence is Evidence.ROOFLINE
 
 
-def test_no_plan_holds_slices():
-    """No target of the generated code cuts accelerators: the plan leaves them whole, and says that it does."""
+def test_slices_rank_behind_the_whole_at_its_price():
+    """Seven slices cost what the whole costs and sustain less; those that no code cuts are rejected with the reason."""
     work = workload(
         model=SMALL,
         precisions=("bf16",),
@@ -104,9 +107,35 @@ def test_no_plan_holds_slices():
     )
     plan = plan_for(work, catalog_of(offer(A100, "eastus", 3.673, provider="azure")), every_variant=True)
 
-    assert {one.partition for one in plan.options} == {""}
+    assert [one.partition for one in plan.options] == ["", "mig-3g.40gb", "mig-2g.20gb", "mig-1g.10gb"]
+    assert len({one.cost.compute_usd_per_month for one in plan.options}) == 1
     (rejection,) = [one for one in plan.rejected if one.partition and one.instance_type == A100]
     assert (rejection.code, rejection.needed, rejection.available) == ("not_generated", 1, 0)
+    assert "mig-1g.20gb slices; aks cuts them into 1g.10gb, 2g.20gb, 3g.40gb" in rejection.message
+
+
+def test_slices_are_planned_where_the_overhead_of_one_engine_is_the_limit():
+    """Several engines on one H100 sustain what takes two whole ones: the plan takes them, and says what it leaves out."""
+    work = workload(
+        model="meta-llama/Llama-3.2-1B-Instruct",
+        precisions=("fp8",),
+        slo=Slo(ttft_p95_ms=1000, tpot_p95_ms=40),
+        demand=DeclaredDemand(152, 190, 600, 150),
+    )
+    plan = plan_for(work, catalog_of(offer("p5.4xlarge", "us-east-1", 4.3)))
+
+    (group,) = plan.fleet.groups
+    assert group.partition.startswith("mig-")
+    assert group.instances[-1] == 1
+    (cut,) = slice_words(plan.fleet)
+    slices = f"{group.replicas_per_instance}×{group.partition.removeprefix('mig-')} of H100-SXM"
+    assert cut.startswith(f"Slices: each p5.4xlarge serves on {slices}, one replica a slice")
+    (told,) = cluster_words(plan.fleet)
+    assert "nodes of an EKS cluster in us-east-1" in told
+    assert told.endswith("and other nodes are not in the total.")
+    assert any(charge.item == "load_balancer" for charge in plan.fleet.standing)
+    assert group.disk_gib == host_disk_gib(0.0, None)  # the weights of each slice lie on the machine's own disks
+    assert generate(plan).targets == ("eks",)
 
 
 def test_an_option_in_slices_says_so_and_survives_its_file():

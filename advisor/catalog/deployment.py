@@ -62,6 +62,18 @@ class NodePool:
 
 
 @dataclass(frozen=True, slots=True)
+class SlicedNodes:
+    """Slices that the nodes of a target cut the GPUs of the instance types into that match a pattern."""
+
+    target: str
+    provider: str
+    pattern: re.Pattern[str]
+    profiles: tuple[str, ...]
+    """As NVIDIA names them: 1g.10gb."""
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A limit of an engine, a target or a family."""
 
@@ -80,6 +92,7 @@ class DeploymentFacts:
     """By (engine, target or family; name of the limit)."""
     node_pools: Sequence[NodePool] = ()
     """Node pools of providers whose clusters code is written for, and not their nodes."""
+    sliced_nodes: Sequence[SlicedNodes] = ()
     _matching: dict[tuple[str, str], tuple[MachineSupport, ...]] = field(default_factory=dict)
     _support: dict[tuple[str, str], MachineSupport | None] = field(default_factory=dict)
 
@@ -117,6 +130,11 @@ class DeploymentFacts:
         """How a managed Kubernetes gets nodes of an instance type; None where that is not known."""
         pools = (pool for pool in self.node_pools if pool.provider == provider)
         return next((pool for pool in pools if pool.pattern.fullmatch(instance_type)), None)
+
+    def slices(self, provider: str, instance_type: str) -> Mapping[str, tuple[str, ...]]:
+        """Target → profiles that generated code cuts the GPUs of an instance type into there."""
+        rows = (nodes for nodes in self.sliced_nodes if nodes.provider == provider)
+        return {nodes.target: nodes.profiles for nodes in rows if nodes.pattern.fullmatch(instance_type)}
 
     def purchases(self, provider: str, instance_type: str) -> tuple[str, ...]:
         """Ways of paying that are refused for an instance type, sorted."""
@@ -159,4 +177,13 @@ def read_deployment_facts(directory: Path, sources: Sources) -> DeploymentFacts:
         sources.value(NodePool, row, pattern=re.compile(row.text("pattern"), re.ASCII))
         for row in read_records(directory / "node_pools.csv")
     )
-    return DeploymentFacts(rows, limits, pools)
+    sliced = tuple(
+        sources.value(
+            SlicedNodes,
+            row,
+            pattern=re.compile(row.text("pattern"), re.ASCII),
+            profiles=tuple(row.text("profiles").split(";")),
+        )
+        for row in read_records(directory / "sliced_nodes.csv")
+    )
+    return DeploymentFacts(rows, limits, pools, sliced)

@@ -27,7 +27,8 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         required=True,
         metavar="DIR",
-        help="Directory of the code; it may hold files of your own.",
+        help="Directory of the code; it may hold files of your own. Of an estate.json: of a folder for each workload "
+        "and shared machine.",
     ),
     click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by rank."),
     click.option(
@@ -110,7 +111,7 @@ def command() -> None:
 )
 @_options
 def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
-    """Write a Terraform root that deploys PLAN.json (- for standard input).
+    """Write a Terraform root that deploys PLAN.json (- for standard input), or one for each part of an estate.json.
 
     The fleet of the plan is taken unless --option names a single type. Where code for it cannot be generated, or its
     replay refused it, nothing is written and the exit code is 4: no other option is taken in its place.
@@ -196,10 +197,20 @@ def monitoring(
 
 
 def _generate(language: "Language", asked: dict[str, Any]) -> None:
-    from advisor.codegen import ConflictPolicy, WriteOptions, write_files  # noqa: PLC0415 - help shows without it
+    from advisor.cli.generate_estate import generate_estate, is_estate_file  # noqa: PLC0415 - help shows without it
 
     directory = asked["directory"]
-    generated = _code(language, asked)
+    text = read_text(asked["plan"], "plan")
+    if is_estate_file(text, str(asked["plan"])):
+        generate_estate(language, asked, text)
+        return
+    deliver_code(code_of(language, asked, text), directory, asked)
+
+
+def deliver_code(generated: "Generated", directory: Path, asked: dict[str, Any]) -> None:
+    """Write code as it is asked for, and tell what was written and what to know of it."""
+    from advisor.codegen import ConflictPolicy, WriteOptions, write_files  # noqa: PLC0415 - help shows without it
+
     for warning in generated.warnings:
         click.echo(f"warning: {warning}", err=True)
     for note in generated.notes:
@@ -226,14 +237,21 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
     click.echo(f"{'dry run, nothing written: ' if is_dry else ''}{report.summary}", err=is_dry)
 
 
-def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
+def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generated":
+    """Code of a plan as it is asked for.
+
+    Args:
+        language: language of the code.
+        asked: arguments of the command.
+        text: the plan as JSON.
+    """
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
     from advisor.codegen import Engine, Stage, Wanted, generate, read_former  # noqa: PLC0415
     from advisor.codegen.registries import resolve  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
+    from advisor.report.words import SEATED  # noqa: PLC0415
 
     plan, directory = asked["plan"], asked["directory"]
-    text = read_text(plan, "plan")
     stage = Stage(asked["stage"]) if asked["stage"] else None
     former = read_former(directory, stage, force=asked["force"])
     wanted = Wanted(
@@ -242,12 +260,14 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
         form=_form_of(asked["form"], former, directory),
-        digests={} if asked["resolve_digests"] else _digests(directory),
+        digests={} if asked["resolve_digests"] else kept_digests(directory),
         as_component=_as_component(asked["as_component"], former, language, directory),
         unconfirmed=asked["unconfirmed"],
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])
+    if document.seated_on and not asked.get("of_estate"):
+        click.echo(f"warning: {SEATED} {document.seated_on}: this is of a fleet of its own", err=True)
     generated = generate(document, language, wanted, load_catalog(), former)
     if not asked["resolve_digests"]:
         return generated
@@ -278,7 +298,7 @@ def _tell_kept(directory: Path, what: str, option: str) -> None:
     tell(f"note: {directory} holds {what}, which is written again; {option} ends that")
 
 
-def _digests(directory: Path) -> Mapping[str, str]:
+def kept_digests(directory: Path) -> Mapping[str, str]:
     """Digests that an earlier run kept; a file of the user's own of that name is none of them."""
     from advisor.codegen.pins import FILE, kept_in  # noqa: PLC0415 - help shows without it
     from advisor.codegen.writing.record import read_record  # noqa: PLC0415

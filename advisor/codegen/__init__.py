@@ -10,7 +10,7 @@ stands between the two.
 
 from advisor.codegen.generate import Generated, beside_total, generate
 from advisor.codegen.wanted import Engine, Form, Language, Stage, Wanted
-from advisor.codegen.writing import ConflictPolicy, WriteOptions, WriteReport, read_former, write_files
+from advisor.codegen.writing import ConflictPolicy, WriteOptions, WriteReport, last_generated, read_former, write_files
 
 __all__ = [
     "ConflictPolicy",
@@ -24,6 +24,7 @@ __all__ = [
     "WriteReport",
     "beside_total",
     "generate",
+    "last_generated",
     "read_former",
     "write_files",
 ]

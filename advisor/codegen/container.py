@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.codegen.wanted import Engine
+from advisor.plan.estate.seats import Seat
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
 from advisor.reading import OMITTED_AT_DEFAULT
@@ -22,7 +23,7 @@ class Runtime(StrEnum):
     """Processors, and no accelerator beside them."""
 
 
-Serves = Option | FleetGroup
+Serves = Option | FleetGroup | Seat
 """How one instance serves."""
 
 

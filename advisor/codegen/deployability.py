@@ -20,7 +20,6 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         NotDeployable: the message says what is missing, with the numbers compared.
     """
     catalog = load_catalog()
-    accelerator = catalog.accelerators.get(serves.accelerator)
     setup = Setup(
         provider=serves.provider,
         instance_type=serves.instance_type,
@@ -31,7 +30,7 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         engine=engine,
         checkpoint_gib=checkpoint_gib(serves),
         loading_gib=_loading_gib(serves, engine),
-        accelerator_gib=None if accelerator is None else accelerator.memory_gib,
+        accelerator_gib=_accelerator_gib(serves),
     )
     shortfall = deployable(setup, serves.purchase, serves.region, catalog)
     if shortfall is not None:
@@ -43,6 +42,16 @@ def checkpoint_gib(serves: Serves) -> float:
     if serves.checkpoint_gib is not None:
         return serves.checkpoint_gib
     return serves.weights_gib * (2 if serves.precision == "fp8" else 1)
+
+
+def _accelerator_gib(serves: Serves) -> float | None:
+    """Memory of the accelerator, or of the slice of it, that a rank has; None: not known."""
+    catalog = load_catalog()
+    if serves.partition:
+        slices = catalog.partitions(serves.accelerator)
+        return next((profile.memory_gib for profile in slices if profile.name == serves.partition), None)
+    accelerator = catalog.accelerators.get(serves.accelerator)
+    return None if accelerator is None else accelerator.memory_gib
 
 
 def _loading_gib(serves: Serves, engine: str) -> float | None:

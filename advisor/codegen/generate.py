@@ -216,10 +216,10 @@ def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 
 
 def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    return tuple(_with_target(stack, wanted) for stack in stacks_of(plan, choice, wanted))
+    return tuple(as_run(stack, wanted) for stack in stacks_of(plan, choice, wanted))
 
 
-def _with_target(stack: Stack, wanted: Wanted) -> Stack:
+def as_run(stack: Stack, wanted: Wanted) -> Stack:
     """The stack as its target and form run it."""
     target = target_of(stack)
     formed = replace(stack, target=target.name, form=wanted.form)

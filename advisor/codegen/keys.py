@@ -23,7 +23,8 @@ def _split(member: Member) -> str:
     one = member.serves
     stages = f"pp{one.pipeline_parallel}" if one.pipeline_parallel > 1 else ""
     replicas = f"x{one.replicas_per_instance}" if one.replicas_per_instance > 1 else ""
-    return f"{one.precision} tp{one.tensor_parallel}{stages}{replicas}"
+    slices = f" {one.partition}" if one.partition else ""
+    return f"{one.precision} tp{one.tensor_parallel}{stages}{replicas}{slices}"
 
 
 def group_keys(members: Sequence[Member]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
 from advisor.cost.services import COMPILED_GIB, SCRATCH_GIB, replica_disk_gib
+from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE
 
 GROUP_LABEL = "inference/group"
 """Label of the pods of a group, with its key as the value."""
@@ -38,12 +39,7 @@ _PORT = 8000
 _UNPRIVILEGED_USER = 2000
 _SHARED_MEMORY_GIB = 2
 """For each accelerator: NCCL asks for 1."""
-_CORES = 1
-_CORES_SHARE = 0.75
-"""The rest is for the system and what runs on every node."""
 _PROCESSORS_TAINT = "inference/processors"
-_MEMORY_GIB = 4
-"""For each accelerator, and at most without one: a quarter of what the smallest accelerated instances have."""
 _MEMORY_SHARE = 0.25
 """Memory of a node without an accelerator for a pod beside its weights; the rest is for the system and its daemons."""
 _PROBE_SECONDS = 10
@@ -118,6 +114,8 @@ class Pods:
     disk_gib: int
     start_probes: int
     progress_seconds: int
+    apart: int
+    """Nodes that the pods are spread over, one each; 0: as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +186,13 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
 
 def node_pool_name(stack: Stack, group: ComputeGroup) -> str:
     """Unique in a cluster that serves several deployments; at most 63 characters."""
-    return f"{stack.name}-{group.key}"
+    return stack.nodes or f"{stack.name}-{group.key}"
 
 
 def node_volume_gib(group: ComputeGroup) -> int:
     """Root volume of a node, on which each replica keeps weights of its own."""
+    if group.node_disk_gib is not None:
+        return group.node_disk_gib
     return group.root_volume_gib + (group.replicas_per_instance - 1) * replica_disk_gib(group.checkpoint_gib)
 
 
@@ -301,6 +301,7 @@ def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
 
 def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
     device = DEVICES[group.platform.runtime]
+    of_processors = _memory_beside_processors(stack.provider, group)
     spot = (manner.spot_taint,) if group.is_spot and manner.spot_taint else ()
     accelerators = group.accelerators_per_replica
     return Pods(
@@ -309,24 +310,25 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         scale=scale_of(stack, group),
         node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(manner.node_labels.get(group.key, {})),
         tolerated=(device.taint, *spot),
-        cores=_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),
-        memory_gib=_MEMORY_GIB * accelerators if device.resource else _memory_beside_processors(stack.provider, group),
+        cores=POD_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),
+        memory_gib=POD_MEMORY_GIB * accelerators if device.resource else of_processors,
         shared_memory_gib=_SHARED_MEMORY_GIB * accelerators,
         cache_gib=group.checkpoint_gib + COMPILED_GIB,
         disk_gib=replica_disk_gib(group.checkpoint_gib),
         start_probes=-(-group.start_limit_seconds // _PROBE_SECONDS),
         progress_seconds=group.start_limit_seconds + _SCHEDULING_SECONDS,
+        apart=group.instances if stack.nodes and group.instances > 1 else 0,
     )
 
 
 def _memory_beside_processors(provider: str, group: ComputeGroup) -> int:
     """GiB that a replica without an accelerator asks for: a share of its node, and the weights."""
     machine = load_catalog().cpu_instances.get((provider, group.instance_type))
-    share = _MEMORY_GIB if machine is None else math.floor(machine.memory_gib * _MEMORY_SHARE)
-    return max(1, min(_MEMORY_GIB, share)) + group.checkpoint_gib
+    share = POD_MEMORY_GIB if machine is None else math.floor(machine.memory_gib * _MEMORY_SHARE)
+    return max(1, min(POD_MEMORY_GIB, share)) + group.checkpoint_gib
 
 
 def most_of_the_cores(provider: str, group: ComputeGroup) -> int:
     """Virtual processors that a replica without an accelerator asks for: so many that no second one fits on a node."""
     vcpus = vcpus_of(provider, group)
-    return _CORES if vcpus is None else max(_CORES, math.floor(vcpus * _CORES_SHARE))
+    return POD_CORES if vcpus is None else max(POD_CORES, math.floor(vcpus * PODS_SHARE))

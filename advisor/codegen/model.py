@@ -4,14 +4,16 @@ Generators only read these values, so that two languages can never disagree abou
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Api, Container, Platform, Quota, Runtime, ServedAdapter
+from advisor.codegen.gpu_sharing import GpuSharing
 from advisor.codegen.wanted import Form, Stage
 from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.units import HOURS_PER_MONTH, LONGEST_MONTH_HOURS
 
 START_PATIENCE = 2
@@ -108,6 +110,10 @@ class ComputeGroup:
     """As many as its replicas serve at a time; more of them wait in the engine."""
     priced_disk_gib: int | None = None
     """Boot disk of a host, as the plan prices it; None: the plan is of a version that did not say it."""
+    node_disk_gib: int | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Disk of a node that pods of several workloads share; None: its replicas are alike."""
+    sharing: GpuSharing | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """How its nodes hand out each GPU to several replicas; None: a replica has whole ones."""
 
     @property
     def host_disk_gib(self) -> int:
@@ -128,6 +134,11 @@ class ComputeGroup:
     def has_gpu(self) -> bool:
         """NVIDIA: GPU metrics and the agent's sampler exist."""
         return self.platform.runtime is Runtime.CUDA
+
+    @property
+    def tells_gpu_use(self) -> bool:
+        """Clouds and NVML tell how busy a whole GPU is, and not a slice or a turn of it."""
+        return self.has_gpu and self.sharing is None
 
     def at_all_hours(self, instances: int) -> "ComputeGroup":
         """The group with so many instances whatever the hour and the load."""
@@ -325,6 +336,15 @@ class Stack:
     """Response cache in front of the fleet; None: there is none."""
     is_batch: bool = False
     """All that comes is batch work: nobody sends anything between its runs."""
+    tenants: tuple["Stack", ...] = ()
+    """Workloads that its nodes run the pods of, each in a namespace of its own; empty: it runs its own pods."""
+    nodes: str = ""
+    """Label of the nodes that its pods run on, where a stack with tenants makes them; "": its own nodes."""
+
+    @property
+    def serving(self) -> tuple["Stack", ...]:
+        """The stacks whose pods its nodes run."""
+        return self.tenants or (self,)
 
     @property
     def owner_tags(self) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from advisor.codegen.deployability import checkpoint_gib
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.adapters import adapter_words
 from advisor.codegen.engines.metrics import METRICS, published, without_times
+from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
 from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
 from advisor.codegen.platforms import platform_of
@@ -157,10 +158,12 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         load_balancer=LoadBalancer(),
         answer_tokens=float(plan.demand["output_tokens"]["mean"]),
         alarms=alarms_of(
-            max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
+            max(member.serves.memory_utilization for member in choice.members),
+            slowest_start,
+            has_gpu=any(group.tells_gpu_use for group in groups),
         ),
         slo_alarms=promised,
-        slo_left_out=tuple(slo_left_out(promised, engines, _without_target(plan))),
+        slo_left_out=(*slo_left_out(promised, engines, _without_target(plan)), *_shared_left_out(groups)),
         agent=_agent(version) if has_gpu else None,
         budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",
@@ -224,6 +227,14 @@ def slo_left_out(alarms: Sequence[Alarm], engines: Sequence[Engine], without_tar
         why = f"publishes metrics with {switch} in its options file only" if switch else "has no known metrics"
         missing = f"alarms on {words} and waiting requests" if slow.from_engine else "alarm on waiting requests"
         yield f"no {missing} of {engine.value}, which {why}"
+
+
+def _shared_left_out(groups: Sequence[ComputeGroup]) -> Iterator[str]:
+    """Why groups that share their GPUs have no alarms on how busy and full these are."""
+    shared = sorted({group.sharing.words for group in groups if group.sharing is not None})
+    if shared:
+        which = " or ".join(shared)
+        yield f"no alarms on idle GPUs and their memory where each has {which}: neither is published of a part"
 
 
 def _agent(version: str) -> Agent:
@@ -311,6 +322,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),
         concurrent_requests_per_instance=_concurrent_requests(plan, serves),
         priced_disk_gib=serves.disk_gib,
+        sharing=sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count),
     )
 
 
@@ -344,7 +356,7 @@ def _round_up(value: float, step: int) -> int:
 def _layout(member: Member) -> tuple[object, ...]:
     """Key of types that serve alike in one place."""
     one = member.serves
-    where = (one.provider, one.region, one.accelerator, one.accelerator_count)
+    where = (one.provider, one.region, one.accelerator, one.accelerator_count, one.partition)
     return (*where, one.precision, one.tensor_parallel, one.pipeline_parallel, one.replicas_per_instance, one.engine)
 
 
@@ -358,10 +370,7 @@ def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
     alike = {
         option.instance_type
         for option in plan.options
-        if same(option)
-        and option.purchase == purchase
-        and not option.partition
-        and option.cost.instance_usd_per_hour <= dearest
+        if same(option) and option.purchase == purchase and option.cost.instance_usd_per_hour <= dearest
         if (option.disk_gib or 0) <= (member.serves.disk_gib or 0)
     }
     return tuple(sorted(alike - {member.serves.instance_type}))

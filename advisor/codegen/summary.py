@@ -7,6 +7,7 @@ from typing import Any
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import promise_of
 from advisor.codegen.container import Quota
+from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.model import Row, Summary
 from advisor.codegen.selection import Choice, Member
 from advisor.cost import FLEET_LEAVES_OUT
@@ -58,7 +59,9 @@ def _headline(member: Member, unit: Unit) -> str:
         split += f", pipeline parallel {one.pipeline_parallel}"
     each = "1 replica" if one.replicas_per_instance == 1 else f"{one.replicas_per_instance} replicas"
     purchase = PurchaseOption(one.purchase).ordered_as.replace("_", " ")
-    machine = f"{one.instance_type} ({one.accelerator_count:g} × {one.accelerator}, {purchase})"
+    sharing = sharing_of(one.partition, one.replicas_per_instance, one.accelerator_count)
+    cut = "" if sharing is None else f", each in {sharing.words}"
+    machine = f"{one.instance_type} ({one.accelerator_count:g} × {one.accelerator}{cut}, {purchase})"
     cache = "unquantised" if one.kv_precision == "auto" else one.kv_precision
     few, many = min(member.hours), max(member.hours)
     count = f"{few} to {many}" if few != many else f"{many}"

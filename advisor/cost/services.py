@@ -28,6 +28,8 @@ COMPILED_GIB = 8
 """Room for compiled programs and chunks of downloads beside the weights of a replica on a node."""
 SCRATCH_GIB = 8
 """Temporary files of a replica on a node."""
+_FILE_SYSTEM_SHARE = 0.95
+"""Of local disks that a file system leaves for files."""
 
 
 def counted_gib(checkpoint_gib: float) -> int:
@@ -52,6 +54,28 @@ def node_disk_gib(checkpoint_gib: float, replicas: int) -> int:
     return root_volume_gib(checkpoint_gib) + (replicas - 1) * replica_disk_gib(
         math.ceil(checkpoint_gib * CHECKPOINT_MARGIN)
     )
+
+
+def shared_disk_gib(checkpoints_gib: Sequence[float], images: int) -> int:
+    """Disk of a node for several workloads: ``system + serving images + what each keeps there``.
+
+    Args:
+        checkpoints_gib: of each workload.
+        images: different ones, of which each is kept once.
+    """
+    kept = (replica_disk_gib(math.ceil(checkpoint_gib * CHECKPOINT_MARGIN)) for checkpoint_gib in checkpoints_gib)
+    return HOST_GIB + images * SERVING_IMAGE_GIB + sum(kept)
+
+
+def local_disks_gib(local_gb: float, whole_gib: int) -> int:
+    """GiB of a node's local disks as one file system; 0 where they do not hold what its own disk would beside the host.
+
+    Args:
+        local_gb: of all of them.
+        whole_gib: disk that the node would boot from (see :func:`node_disk_gib`).
+    """
+    holds = int(bytes_to_gib(local_gb * BYTES_PER_GB) * _FILE_SYSTEM_SHARE)
+    return holds if holds >= whole_gib - HOST_GIB else 0
 
 
 def replica_disk_gib(held_gib: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from advisor.errors import InputError
 from advisor.plan.digests import digest
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.plain_values import from_plain, to_plain
+from advisor.plan.plain_values import from_plain, is_omitted, to_plain
 from advisor.plan.values import SCHEMA, Plan
 from advisor.reading import json_of
 
@@ -47,7 +47,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     """
     document: dict[str, Any] = {"schema": plan.schema}
     for field in dataclasses.fields(plan):
-        document[field.name] = plain(getattr(plan, field.name), field.name)
+        if not is_omitted(field, plan):
+            document[field.name] = plain(getattr(plan, field.name), field.name)
     return document | {"question": plan.question}
 
 

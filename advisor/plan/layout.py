@@ -72,4 +72,4 @@ class Layout:
     @property
     def backend(self) -> tuple[str, str, str, str]:
         """Backend that an operator has to keep alive: provider, region, accelerator and engine."""
-        return self.provider, self.region, self.accelerator, self.engine
+        return self.provider, self.region, f"{self.accelerator} {self.partition}".rstrip(), self.engine

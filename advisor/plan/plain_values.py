@@ -40,7 +40,7 @@ def to_plain(value: Any, name: str = "", rounding: Rounding = exact) -> Any:  # 
     if type(value) in _SINGLE:  # most values: told first
         return _scalar(value, name, rounding)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = [field.name for field in _compared(type(value)) if not _omitted(field, value)]
+        kept = [field.name for field in _compared(type(value)) if not is_omitted(field, value)]
         return {field: to_plain(getattr(value, field), field, rounding) for field in kept}
     if isinstance(value, Mapping):
         return {str(key): to_plain(entry, str(key), rounding) for key, entry in value.items()}
@@ -57,7 +57,7 @@ def _compared(kind: type) -> "tuple[dataclasses.Field[Any], ...]":
     return tuple(field for field in dataclasses.fields(kind) if field.compare)
 
 
-def _omitted(field: "dataclasses.Field[Any]", value: Any) -> bool:  # noqa: ANN401 - any dataclass
+def is_omitted(field: "dataclasses.Field[Any]", value: Any) -> bool:  # noqa: ANN401 - any dataclass
     """Whether a field is left out: it says so of itself, and has its default."""
     return bool(field.metadata) and field.metadata == OMITTED_AT_DEFAULT and getattr(value, field.name) == field.default
 

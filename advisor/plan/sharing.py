@@ -3,20 +3,24 @@
 An accelerator is used in one of two ways.
 
 - Cut into equal slices (MIG): each tenant has a slice to itself, with the slice's memory and speed.
-- Whole: one tenant alone, or several that take turns (time-slicing). Nothing isolates those, so what they need adds up:
-  Σ memory ≤ usable memory; Σ busy ≤ 1 - headroom; and while all of them run, a token of one waits for a step of each
-  of the others, so Σ step ≤ the tightest target for the time per token.
+- Whole: one tenant alone, or several that take turns (time-slicing). Nothing isolates their memory, so it adds up:
+  Σ memory ≤ usable memory. The driver gives an equal share of the time to all processes that have work, so that of n
+  tenants each has at least 1/n of it whatever the others do: each has to keep its targets on (1 - headroom)/n of the
+  time, which bounds n, and Σ busy ≤ 1 - headroom. Kinds of models may mix: nothing of the neighbours' requests counts.
+
+The machine has to hold the pods of all: Σ of their processors and memory ≤ an equal part of it for each accelerator.
 
 The price is that of whole machines: Σ over hosts of ⌈accelerators used ÷ accelerators of one⌉ × USD/h. For few tenants
 it is proven to be the least, by branch and bound. For many, first-fit decreasing stands beside a lower bound: in
-whatever group a tenant is, it takes at least max(memory ÷ usable, busy) of an accelerator, or a slice.
+whatever group a tenant is, it takes at least a slice, or max(memory ÷ usable, busy, 1 ÷ most tenants beside it and
+itself) of an accelerator.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advisor.plan.tenants import Group, Host, Obstacle, Packing, Tenant
+from advisor.plan.tenants import Group, Host, Need, Obstacle, Packing, Tenant
 
 HEADROOM = 0.15
 """Share of an accelerator's time that is left free where several take turns, for switching and for bursts that meet: an
@@ -77,8 +81,9 @@ class _Load:
     tenants: tuple[Tenant, ...] = ()
     memory_gib: float = 0.0
     busy_ratio: float = 0.0
-    step_ms: float = 0.0
-    tpot_ms: float = math.inf
+    most_sharers: float = math.inf
+    host_gib: float = 0.0
+    cores: float = 0.0
 
     def join(self, tenant: Tenant, headroom: float) -> "_Load | Obstacle":
         """The same with one more tenant, or what stands against it."""
@@ -86,21 +91,45 @@ class _Load:
         need = tenant.needs.get((way.host.name, way.slice))
         if need is None or not self._has_seat(tenant):
             return self._obstacle(tenant, "not_offered", None, None, "")
-        others = _Load(way) if way.slice else self
-        memory, busy = others.memory_gib + need.memory_gib, others.busy_ratio + need.busy_ratio
-        step, target = others.step_ms + need.step_ms, min(others.tpot_ms, tenant.tpot_ms or math.inf)
-        time = 1 - headroom if others.tenants else 1.0
-        checks = (
-            ("memory", memory, way.memory_gib, "GiB"),
-            ("busy", busy, time, "share"),
-            ("tpot", step, target, "ms"),
-        )
-        for code, needed, available, unit in checks:
+        joined = self._with(tenant, need)
+        for code, needed, available, unit in joined.checks(need, headroom):
             if needed > available + _EPSILON:
                 return self._obstacle(tenant, code, needed, available, unit)
+        return joined
+
+    def _with(self, tenant: Tenant, need: Need) -> "_Load":
+        busy = max(self.busy_ratio, need.busy_ratio) if self.way.slice else self.busy_ratio + need.busy_ratio
+        return _Load(
+            way=self.way,
+            tenants=(*self.tenants, tenant),
+            memory_gib=self.memory_gib + need.memory_gib,
+            busy_ratio=busy,
+            most_sharers=min(self.most_sharers, need.most_sharers),
+            host_gib=self.host_gib + need.host_gib,
+            cores=self.cores + need.cores,
+        )
+
+    def checks(self, last: Need, headroom: float) -> Iterator[tuple[str, float, float, str]]:
+        """Needs of the load with its last tenant, and what there is of each."""
+        host, memory = self.way.host, self.way.memory_gib
+        if self.way.slice:
+            yield "memory", last.memory_gib, memory, "GiB"
+            yield "busy", last.busy_ratio, 1.0, "share"
+        else:
+            yield "memory", self.memory_gib, memory, "GiB"
+            yield "busy", self.busy_ratio, 1 - headroom if len(self.tenants) > 1 else 1.0, "share"
+            yield "sharers", len(self.tenants), self.most_sharers, "tenants"
+        yield "host_memory", self.host_gib, host.host_gib / host.accelerators, "GiB"
+        yield "processors", self.cores, host.cores / host.accelerators, "cores"
+
+    @property
+    def part(self) -> float:
+        """Share of the accelerator that it takes in whatever group it is."""
+        way, host = self.way, self.way.host
+        of_host = max(self.host_gib * host.accelerators / host.host_gib, self.cores * host.accelerators / host.cores)
         if way.slice:
-            memory, busy = self.memory_gib + need.memory_gib, max(self.busy_ratio, need.busy_ratio)
-        return _Load(way, (*self.tenants, tenant), memory, busy, step, target)
+            return max(1 / way.seats, of_host)
+        return max(self.memory_gib / way.memory_gib, self.busy_ratio, 1 / self.most_sharers, of_host)
 
     def _has_seat(self, tenant: Tenant) -> bool:
         apart = any(one.latency_critical for one in (*self.tenants, tenant))
@@ -110,6 +139,11 @@ class _Load:
         self, tenant: Tenant, code: str, needed: float | None, available: float | None, unit: str
     ) -> Obstacle:  # fmt: skip
         return Obstacle(tenant.name, self.way.host.name, self.way.slice, code, needed, available, unit)
+
+    @property
+    def sums(self) -> tuple[float, ...]:
+        """Sums and limits that decide who may join."""
+        return (self.memory_gib, self.busy_ratio, self.most_sharers, self.host_gib, self.cores)
 
     def group(self) -> Group:
         """Group as it is handed out."""
@@ -166,9 +200,8 @@ class _Packer:
         """USD per hour that the tenant takes at the least, on each way that it can have."""
         for load in self.alone(tenant):
             if isinstance(load, _Load):
-                apart = tenant.latency_critical
-                part = 1.0 if apart else max(load.memory_gib / load.way.memory_gib, load.busy_ratio)
-                yield load.way.usd_per_hour * (1 / load.way.seats if load.way.slice else part)
+                is_alone = tenant.latency_critical and not load.way.slice
+                yield load.way.usd_per_hour * (1.0 if is_alone else load.part)
 
     def _whole_machines(self, usd_per_hour: float) -> float:
         """The least price of whole machines that is not below a sum of shares."""
@@ -205,7 +238,7 @@ class _Packer:
         """Every way to seat one more tenant: with a group that is there (of equal ones the first), or apart."""
         tried = set()
         for index, load in enumerate(loads):
-            alike = (id(load.way), len(load.tenants), load.memory_gib, load.busy_ratio, load.step_ms, load.tpot_ms)
+            alike = (id(load.way), len(load.tenants), *load.sums)
             joined = load.join(tenant, self._headroom)
             if isinstance(joined, _Load) and alike not in tried:
                 tried.add(alike)

@@ -1,5 +1,6 @@
 """Tenants of shared accelerators, the machines they may sit on, and who sits where."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,8 +13,12 @@ class Need:
     """Weights, workspace, runtime and the KV cache of the requests that run at the planned load."""
     busy_ratio: float
     """Planned rate ÷ the largest rate that keeps the tenant's SLO when it has the seat to itself."""
-    step_ms: float
-    """Time of a token at the planned load when it has the seat to itself."""
+    most_sharers: float = math.inf
+    """Tenants among whom it keeps its targets on an equal part of the time of a whole accelerator; 1: alone only."""
+    host_gib: float = 0.0
+    """Memory of the machine that its pod asks for."""
+    cores: float = 0.0
+    """Processors of the machine that its pod asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,6 @@ class Tenant:
     name: str
     needs: Mapping[tuple[str, str], Need]
     """By host and slice, "" for the whole accelerator; where there is none, it cannot run."""
-    tpot_ms: float | None = None
-    """Target for the time per token; None for none."""
     latency_critical: bool = False
     """Takes turns with nobody."""
 
@@ -49,6 +52,10 @@ class Host:
     """Usable on one accelerator."""
     accelerators: int = 1
     slices: tuple[Slice, ...] = ()
+    host_gib: float = math.inf
+    """Memory of the machine that pods may ask for together."""
+    cores: float = math.inf
+    """Processors of the machine that pods may ask for together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class Obstacle:
     host: str
     slice: str
     code: str
-    """not_offered, memory, busy, tpot."""
+    """not_offered, memory, busy, sharers, host_memory, processors."""
     needed: float | None
     available: float | None
     unit: str

@@ -245,4 +245,6 @@ class Plan:
     """The recommendation as a rung, which stands below those that are ``beyond_stated``; None without a ladder."""
     question: Mapping[str, Any] | None = None
     """What was asked, to the last bit: workload, model and demand, from which the same plan can be made again."""
+    seated_on: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Shared machine that an estate seats the workload on in place of the fleet, in words; "" where there is none."""
     schema: str = SCHEMA

@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 
 from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.packing import SharedMachine
+from advisor.plan.estate.seats import Seat
+from advisor.plan.estate.slots import MEMORY_MARGIN
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
+from advisor.plan.sharing import HEADROOM
 from advisor.plan.unit_words import compared_words
 from advisor.report.fitted_table import Column, fit_table, wrap
 from advisor.report.text_table import markdown_list, render_markdown_table
@@ -14,12 +17,13 @@ from advisor.units import ratio_words
 _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _BASE_HEADERS = ("one base", "workloads", "adapters", "fleet", "USD/month", "alone")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
+_SEAT_HEADERS = ("seat", "machine", "serves", "req/s", "busy", "GiB", "sharers", "in SLO")
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
-_TITLES = ("workloads", "one base", "shared machines", "shared commitments", "shared limits")
+_TITLES = ("workloads", "one base", "shared machines", "seats", "shared commitments", "shared limits")
 _SAVED = "saves USD/month"
 """Against what each workload states to run today."""
-_SENTENCES = {"fleet": 24, "workloads on each accelerator": 24, "shared machine": 20, "commit to": 16}
+_SENTENCES = {"serves": 14, "fleet": 24, "workloads on each accelerator": 24, "shared machine": 20, "commit to": 16}
 """Columns that wrap, and the characters that they keep."""
 Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
@@ -48,6 +52,7 @@ def totals(estate: Estate) -> list[str]:
         lines.append(f"shared machines save {usd(sums.machines_saved_usd_per_month)} a month")
     if sums.bases_saved_usd_per_month:
         lines.append(f"workloads on one base save {usd(sums.bases_saved_usd_per_month)} a month as one deployment")
+    lines += _margins(estate)
     if sums.commitments_saved_usd_per_month:
         lines.append(f"shared commitments save {usd(sums.commitments_saved_usd_per_month)} a month")
     if together.workloads:
@@ -65,6 +70,31 @@ def totals(estate: Estate) -> list[str]:
         for use in estate.conflict
     ]
     return lines
+
+
+def _margins(estate: Estate) -> list[str]:
+    """Sentences on what keeps workloads on shared machines apart, and what that rests on."""
+    seats = [seat for machine in estate.shared_machines for seat in machine.seats]
+    lines = []
+    apart = [seat for seat in seats if seat.most_sharers is None]
+    in_turns = [seat for seat in seats if seat.most_sharers is not None]
+    if apart:
+        lines.append(
+            "a slice has memory and speed of its own, by the hardware, whoever sits beside it; its rate is predicted "
+            f"({_evidence(apart)})"
+        )
+    if in_turns:
+        lines.append(
+            "whoever takes turns keeps its targets among at most as many as its seat says, each with an equal part of "
+            f"{1 - HEADROOM:.0%} of the time, as predicted ({_evidence(in_turns)}); {HEADROOM:.0%} of the time are "
+            "kept for switching, and "
+            f"{MEMORY_MARGIN - 1:.0%} of each seat's memory for what its estimate misses (assumptions, not measured)"
+        )
+    return lines
+
+
+def _evidence(seats: Sequence[Seat]) -> str:
+    return ", ".join(dict.fromkeys(seat.evidence for seat in seats))
 
 
 def obstacles(estate: Estate) -> list[str]:
@@ -86,6 +116,14 @@ def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Seq
         ((*_HEADERS, _SAVED), [_cells(workload, estate) for workload in estate.workloads]),
         (_BASE_HEADERS, [_base_cells(at, base) for at, base in enumerate(estate.joined, start=1)]),
         (_MACHINE_HEADERS, [_machine_cells(at, machine) for at, machine in enumerate(estate.shared_machines, start=1)]),
+        (
+            _SEAT_HEADERS,
+            [
+                _seat_cells(at, machine, seat)
+                for at, machine in enumerate(estate.shared_machines)
+                for seat in machine.seats
+            ],
+        ),
         (
             _COMMITMENT_HEADERS,
             [
@@ -138,6 +176,20 @@ def _kept(row: WorkloadRow) -> str:
     if row.within_slo_ratio is None:
         return "–"
     return f"{ratio_words(row.within_slo_ratio)}{'' if row.slo_kept else ' (little margin)'}"
+
+
+def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str, ...]:
+    """Who sits where with which engine, the rate of each copy, its share of the most, and the margins."""
+    return (
+        seat.workload,
+        f"{position + 1}, {machine.slice.removeprefix('mig-') or 'turns'}",
+        f"{seat.engine} {seat.precision}",
+        f"{seat.planned_requests_per_second_per_instance:.3g}",
+        f"{seat.busy_ratio:.0%}",
+        f"{seat.memory_gib:.1f}/{seat.usable_gib:.1f}",
+        "–" if seat.most_sharers is None else f"≤ {seat.most_sharers}",
+        "–" if seat.within_slo_ratio is None else ratio_words(seat.within_slo_ratio),
+    )
 
 
 def _machine_cells(position: int, machine: SharedMachine) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from advisor.report.fleet_words import confirmation_words, constraint_words, fle
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.scaling_words import scaling_lines
 from advisor.report.sections import Section
-from advisor.report.words import REFUSED, SOLD_UNPRICED, hardware_words, purchase_words, usd
+from advisor.report.words import REFUSED, SEATED, SOLD_UNPRICED, hardware_words, purchase_words, usd
 from advisor.units import A_CENT, milliseconds
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95", "latency": "latency"}
@@ -38,7 +38,8 @@ def outcome_sections(outcome: Outcome) -> list[Section]:
         return [Section(_nothing_words(outcome), (*_relaxations(outcome), *outcome.nearest_misses))]
     title = f"{fleet_words(fleet)} at {usd(fleet.cost.total_usd_per_month)} a month"
     title = f"{REFUSED} {title}" if outcome.refused else f"{title} is recommended"
-    lines = [*fleet_lines(fleet, outcome.within_ratio), *_next_words(outcome)]
+    seated = [f"{SEATED} {outcome.seated_on}: this is of a fleet of its own"] if outcome.seated_on else []
+    lines = [*seated, *fleet_lines(fleet, outcome.within_ratio), *_next_words(outcome)]
     scaling = Section("how it scales", tuple(scaling_lines(fleet)))
     return [Section(title, tuple(lines)), group_section(fleet), *detail_sections(fleet), scaling]
 

@@ -10,7 +10,7 @@ from advisor.plan.problem.values import Constraint, PurchaseOption
 from advisor.plan.refusal import falls_short, is_refused, wanted_ratio
 from advisor.plan.unit_words import replayed_words
 from advisor.plan.values import CurrentCost, Plan
-from advisor.report.code_words import client_words, cluster_words, code_words
+from advisor.report.code_words import client_words, cluster_words, code_words, slice_words
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
@@ -125,6 +125,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from _spare_words(fleet)
         yield from _limit_words(fleet)
         yield from code_words(fleet)
+        yield from slice_words(fleet)
         yield from cluster_words(fleet)
         yield from client_words(fleet)
         yield from _failure_words(fleet)

@@ -21,6 +21,9 @@ SOLD_UNPRICED = "sold, price unknown"
 REFUSED = "No fleet keeps the SLO in its replay; closest:"
 """Beginning of what is said of a fleet that its replay refuses."""
 
+SEATED = "the estate seats the workload on"
+"""Beginning of what is said of a plan whose workload sits on a shared machine."""
+
 CODE_WORDS = {
     "budget": "over the budget",
     "carbon_unknown": "carbon unknown",

@@ -16,6 +16,7 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.served import Served
 from advisor.performance.stage import latencies_at_load, serve
+from advisor.plan.estate.turns import most_sharers
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Host, Need, Slice, Tenant
 from advisor.requirements import require
@@ -30,8 +31,12 @@ MACHINES = (
 )
 
 
-def seats(catalog: Catalog, peak: float) -> dict[tuple[str, str], tuple[Served, float, float]]:
-    """What holds the model within the SLO: by machine and slices, with TTFT and TPOT p95 at the peak."""
+Found = dict[tuple[str, str], tuple[Served, float, float, int]]
+"""By machine and slices: what serves, its TTFT and TPOT p95 at the peak, and among how many it keeps its targets."""
+
+
+def seats(catalog: Catalog, peak: float) -> Found:
+    """What holds the model within the SLO."""
     work = Workload(
         name="helper",
         model=MODEL,
@@ -52,10 +57,13 @@ def seats(catalog: Catalog, peak: float) -> dict[tuple[str, str], tuple[Served, 
     served, _ = serve(known, asked, shipped_model())
     rates = [asked.demand.requests_per_second.peak] * len(served)
     found = latencies_at_load([one.candidate for one in served], rates, asked, shipped_model())
+    sharers = most_sharers([one.candidate for one in served], peak, asked, shipped_model())
     return {
-        (one.candidate.instance_type.name, one.candidate.partition): (one, at.ttft_p95_ms.value, at.tpot_p95_ms.value)
-        for one, at in zip(served, found, strict=True)
-    }
+        (one.candidate.instance_type.name, one.candidate.partition): (
+            one, at.ttft_p95_ms.value, at.tpot_p95_ms.value, most
+        )
+        for one, at, most in zip(served, found, sharers, strict=True)
+    }  # fmt: skip
 
 
 def price(catalog: Catalog, provider: str, region: str, name: str) -> float:
@@ -76,16 +84,14 @@ def host(catalog: Catalog, provider: str, region: str, name: str) -> Host:
     return Host(name, price(catalog, provider, region, name), memory_gib, max(int(count), 1), slices)
 
 
-def tenant(
-    name: str, found: dict[tuple[str, str], tuple[Served, float, float]], peak: float, **changes: bool
-) -> Tenant:
+def tenant(name: str, found: Found, peak: float, **changes: bool) -> Tenant:
     """A model with 0.5 GiB of KV cache on every seat that keeps its SLO."""
     needs = {}
-    for key, (served, _, tpot_ms) in found.items():
+    for key, (served, _, _, most) in found.items():
         memory = served.candidate.memory
         gib = memory.weights_gib + memory.workspace_gib + memory.runtime_gib + 0.5
-        needs[key] = Need(gib, peak / served.requests_per_second_per_replica.value, tpot_ms)
-    return Tenant(name, needs, TPOT_MS, **changes)
+        needs[key] = Need(gib, peak / served.requests_per_second_per_replica.value, most)
+    return Tenant(name, needs, **changes)
 
 
 def crowd(count: int, hosts: list[Host]) -> list[Tenant]:
@@ -93,17 +99,17 @@ def crowd(count: int, hosts: list[Host]) -> list[Tenant]:
     draw = random.Random(1)
     tenants = []
     for index in range(count):
-        memory_gib, busy, step_ms = draw.uniform(3, 18), draw.uniform(0.01, 0.3), draw.uniform(2, 8)
+        memory_gib, busy, most = draw.uniform(3, 18), draw.uniform(0.01, 0.3), draw.randint(2, 8)
         needs = {}
         for speed, one in enumerate(hosts, start=1):
             for part in ("", *(piece.name for piece in one.slices)):
                 slower = 1.0 if not part else 5.0
-                needs[one.name, part] = Need(memory_gib, busy * slower / speed, step_ms * slower / speed)
-        tenants.append(Tenant(f"t{index}", needs, draw.choice([None, 40.0, 80.0]), draw.random() < 0.1))
+                needs[one.name, part] = Need(memory_gib, busy * slower / speed, most)
+        tenants.append(Tenant(f"t{index}", needs, draw.random() < 0.1))
     return tenants
 
 
-def show_seats(hosts: list[Host], found: dict[tuple[str, str], tuple[Served, float, float]]) -> None:
+def show_seats(hosts: list[Host], found: Found) -> None:
     """One line for each seat that one model can have."""
     for machine in hosts:
         per = {"": 1} | {one.name: one.per_accelerator for one in machine.slices}
@@ -111,15 +117,16 @@ def show_seats(hosts: list[Host], found: dict[tuple[str, str], tuple[Served, flo
             if (machine.name, part) not in found:
                 print(f"{machine.name} {part or 'whole'}: no seat, the model is too slow there or no code is generated")
                 continue
-            served, ttft_ms, tpot_ms = found[machine.name, part]
+            served, ttft_ms, tpot_ms, most = found[machine.name, part]
             rate = served.requests_per_second_per_replica.value
             print(
                 f"{machine.name} {part or 'whole'}: {count} seats, {machine.usd_per_hour / count * 730:.0f} USD/month "
-                f"each, {rate:.1f} requests/s, TTFT {ttft_ms:.0f} ms, TPOT {tpot_ms:.1f} ms ({served.evidence})"
+                f"each, {rate:.1f} requests/s, TTFT {ttft_ms:.0f} ms, TPOT {tpot_ms:.1f} ms ({served.evidence}), "
+                f"{most} in turns"
             )
 
 
-def show_packings(hosts: list[Host], found: dict[tuple[str, str], tuple[Served, float, float]], peak: float) -> None:
+def show_packings(hosts: list[Host], found: Found, peak: float) -> None:
     """One line for each number of models."""
     for critical in (False, True):
         for count in (1, 2, 4, 7, 14):

@@ -81,6 +81,8 @@ class Place:
     target: str = ""
     without_gpu: Mapping[str, Any] | None = None
     """Machines without an NVIDIA GPU that serve the model too."""
+    sliced: Mapping[str, Any] | None = None
+    """Machines whose GPUs its nodes cut into slices."""
 
 
 def _google(**changes: Any) -> FleetGroup:
@@ -109,17 +111,32 @@ AMD = {
     "accelerator_count": 8.0,
     "replicas_per_instance": 8,
 }
+RTX_HALVES = {**RTX, "replicas_per_instance": 2, "partition": "mig-2g.48gb"}
 GAUDI = {"instance_type": "gx3d-160x1792x8gaudi3", "accelerator": "Gaudi3", "engine": "vLLM-Gaudi"}
 AZURE_GROUP = azure_vm_scale_set.azure_group
 PLACES = {
     "aws-ec2": Place(make_group, A10G, "eu-west-1", partial(ec2.variables, **PACKAGE), without_gpu=NEURON),
     "gcp-mig": Place(_google, RTX, "europe-west4", partial(gcp_mig.variables, **PACKAGE), without_gpu=TPU),
     "azure-vm-scale-set": Place(AZURE_GROUP, T4, "swedencentral", azure_vm_scale_set.variables, without_gpu=AMD),
-    "eks": Place(make_group, A10G, "eu-west-1", eks.variables, target="eks"),
+    "eks": Place(
+        make_group,
+        A10G,
+        "eu-west-1",
+        eks.variables,
+        target="eks",
+        sliced={**RTX_HALVES, "instance_type": "g7e.2xlarge"},
+    ),
     "sagemaker": Place(make_group, A10G, "eu-west-1", sagemaker.variables, target="sagemaker"),
-    "gke": Place(_google, RTX, "europe-west4", gke.variables, target="gke"),
+    "gke": Place(_google, RTX, "europe-west4", gke.variables, target="gke", sliced=RTX_HALVES),
     "cloud-run": Place(_google, RTX, "europe-west4", cloud_run.variables, target="cloud-run"),
-    "aks": Place(AZURE_GROUP, T4, "swedencentral", azure_aks.variables, target="aks"),
+    "aks": Place(
+        AZURE_GROUP,
+        T4,
+        "swedencentral",
+        azure_aks.variables,
+        target="aks",
+        sliced={"replicas_per_instance": 2, "partition": "mig-3g.40gb"},
+    ),
     "container-apps": Place(AZURE_GROUP, T4, "swedencentral", azure_container_apps.filled, target="container-apps"),
     "ibm-vpc": Place(ibm_vpc.h100, GAUDI, "eu-de", ibm_vpc.variables, target="ibm-vpc"),
 }
@@ -133,6 +150,7 @@ ANOTHER_TYPE = "another type"
 SPOT_BESIDE = "spot beside"
 WITHOUT_GPU = "machines without a GPU beside"
 NO_GPU = "no GPU"
+IN_SLICES = "GPUs in slices"
 ONE_REGION_MORE = "one region more"
 ANOTHER_MODEL = "another model"
 OTHER_ZONES = "other zones"
@@ -151,6 +169,7 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     SPOT_BESIDE: (STEADY, Policy.STATIC),
     WITHOUT_GPU: (STEADY, Policy.STATIC),
     NO_GPU: (STEADY, Policy.STATIC),
+    IN_SLICES: (STEADY, Policy.STATIC),
     ONE_REGION_MORE: (STEADY, Policy.STATIC),
     ANOTHER_MODEL: (STEADY, Policy.STATIC),
     OTHER_ZONES: (STEADY, Policy.STATIC),
@@ -160,6 +179,7 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     "commitment": ({**STEADY, "purchase": "commitment", "commitment": "1 year"}, Policy.STATIC),
 }
 IMPOSSIBLE = {
+    **{(target, IN_SLICES): "cuts no GPUs" for target, place in PLACES.items() if place.sliced is None},
     **{
         (target, shape): "has no such machine here"
         for target, place in PLACES.items()
@@ -195,7 +215,12 @@ def neighbours() -> Iterator[tuple[str, str, str]]:
     pairs = [("static", shape) for shape in SHAPES if shape not in ("static", NO_GPU)]
     pairs += [("scheduled", "reactive"), (TWO_KINDS, ANOTHER_REGION), (WITHOUT_GPU, NO_GPU)]
     pairs += [(SCHEDULED_SPOT, "scheduled"), (SCHEDULED_SPOT, SPOT_BESIDE), ("one instance", TWO_KINDS)]
-    pairs += [(ONE_REGION_MORE, ANOTHER_REGION), (ONE_REGION_MORE, TWO_KINDS), (OTHER_ZONES, ANOTHER_TYPE)]
+    pairs += [
+        (IN_SLICES, ANOTHER_TYPE),
+        (ONE_REGION_MORE, ANOTHER_REGION),
+        (ONE_REGION_MORE, TWO_KINDS),
+        (OTHER_ZONES, ANOTHER_TYPE),
+    ]
     for target, (before, after) in itertools.product(PLACES, pairs):
         if not IMPOSSIBLE.keys() & {(target, before), (target, after)}:
             yield target, before, after
@@ -378,6 +403,7 @@ def plan_of(place: Place, shape: str) -> Plan:
         SPOT_BESIDE: [{}, {"purchase": "spot"}],
         WITHOUT_GPU: [{}, place.without_gpu or {}],
         NO_GPU: [place.without_gpu or {}],
+        IN_SLICES: [place.sliced or {}],
         ONE_REGION_MORE: [{}, {"region": place.another_region}],
         OTHER_ZONES: [other_zones(place.group().provider)],
     }.get(shape, [{}])

@@ -1,6 +1,7 @@
 """Several models on shared accelerators: the rules that hold, and that the packing is the cheapest."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -15,13 +16,10 @@ SMALL = Host("small", 0.8, 20.0)
 SPEED = {"big": 6.0, "small": 1.0, "mig-1g.10gb": 0.7, "mig-3g.40gb": 2.5}
 
 
-def tenant(name="a", memory_gib=5.0, busy_ratio=0.2, step_ms=12.0, **changes):
-    """A model that is as busy and as slow on the small host as said, and less so where the accelerator is faster."""
+def tenant(name="a", memory_gib=5.0, busy_ratio=0.2, most_sharers=8, **changes):
+    """A model that is as busy on the small host as said, and less so where the accelerator is faster."""
     seats = [("big", ""), ("small", ""), ("big", "mig-1g.10gb"), ("big", "mig-3g.40gb")]
-    needs = {
-        (host, part): Need(memory_gib, busy_ratio / SPEED[part or host], step_ms / SPEED[part or host])
-        for host, part in seats
-    }
+    needs = {(host, part): Need(memory_gib, busy_ratio / SPEED[part or host], most_sharers) for host, part in seats}
     return Tenant(name, needs, **changes)
 
 
@@ -53,19 +51,35 @@ def test_memory_is_shared_too():
     assert pack_shared(many(3, memory_gib=8.0, busy_ratio=0.01), [SMALL]).instances == {"small": 2}
 
 
-def test_a_token_waits_for_a_step_of_each_neighbour():
-    """With 12 ms a step and 30 ms wanted, two take turns and three do not."""
-    assert pack_shared(many(2, busy_ratio=0.01, tpot_ms=30.0), [SMALL]).instances == {"small": 1}
-    assert pack_shared(many(3, busy_ratio=0.01, tpot_ms=30.0), [SMALL]).instances == {"small": 2}
+def test_each_keeps_its_targets_on_its_part_of_the_time():
+    """A model that needs half of the time to answer soon enough sits with one other, however little that does."""
+    assert pack_shared(many(2, busy_ratio=0.01, most_sharers=2), [SMALL]).instances == {"small": 1}
+    assert pack_shared(many(3, busy_ratio=0.01, most_sharers=2), [SMALL]).instances == {"small": 2}
 
 
-def test_the_tightest_target_counts_for_all():
-    """A neighbour without a target of its own still delays one that has one."""
-    calm = tenant("calm", busy_ratio=0.01, step_ms=25.0)
-    strict = tenant("strict", busy_ratio=0.01, tpot_ms=30.0)
+def test_the_most_sensitive_tenant_decides_how_many_sit_together():
+    """Neighbours that would put up with more do not sit beside one that keeps its targets alone only."""
+    calm = [tenant(f"calm{at}", busy_ratio=0.01) for at in range(2)]
+    alone = tenant("alone", busy_ratio=0.01, most_sharers=1)
 
-    assert pack_shared([calm, strict], [SMALL]).instances == {"small": 2}
-    assert pack_shared([calm, tenant("loose", busy_ratio=0.01, tpot_ms=40.0)], [SMALL]).instances == {"small": 1}
+    assert pack_shared([*calm, alone], [SMALL]).instances == {"small": 2}
+    assert pack_shared([*calm, tenant("one of three", busy_ratio=0.01, most_sharers=3)], [SMALL]).instances == {
+        "small": 1
+    }
+
+
+def test_the_machine_has_to_hold_the_pods_of_all():
+    """Four small models fit the accelerator, and three pods of a core and 4 GiB the machine; slices are no way round."""
+    needs = {("small", ""): Need(1.0, 0.05, host_gib=4.0, cores=1.0)}
+    four = [Tenant(f"t{at}", needs) for at in range(4)]
+    cut = {("big", "mig-1g.10gb"): Need(1.0, 0.05, host_gib=4.0, cores=1.0)}
+
+    assert pack_shared(four, [replace(SMALL, cores=3.0, host_gib=100.0)]).instances == {"small": 2}
+    assert pack_shared(four, [replace(SMALL, cores=100.0, host_gib=12.0)]).instances == {"small": 2}
+    assert pack_shared(four, [replace(SMALL, cores=4.0, host_gib=16.0)]).instances == {"small": 1}
+    seven = [Tenant(f"t{at}", cut) for at in range(7)]
+    assert pack_shared(seven, [replace(BIG, cores=9.0)]).instances == {"big": 1}
+    assert pack_shared(seven, [replace(BIG, cores=6.0)]).instances == {"big": 2}
 
 
 def test_critical_models_take_turns_with_nobody_but_sit_in_slices():
@@ -80,8 +94,8 @@ def test_critical_models_take_turns_with_nobody_but_sit_in_slices():
 
 
 def test_slices_are_isolated():
-    """In slices neither time nor steps add up: each needs its own only."""
-    found = pack_shared(many(7, busy_ratio=0.6, tpot_ms=20.0), [BIG], headroom=0.5)
+    """In slices no time adds up, and no neighbour takes a turn: each needs its own only."""
+    found = pack_shared(many(7, busy_ratio=0.6, most_sharers=1), [BIG], headroom=0.5)
 
     assert found.instances == {"big": 1}
     assert found.groups[0].busy_ratio == pytest.approx(0.6 / 0.7)
@@ -90,7 +104,7 @@ def test_slices_are_isolated():
 def test_machines_are_bought_whole():
     """Nine accelerators of a machine that has eight are two machines."""
     eight = Host("eight", 20.0, 20.0, accelerators=8)
-    needs = {("eight", ""): Need(15.0, 0.9, 10.0)}
+    needs = {("eight", ""): Need(15.0, 0.9)}
     found = pack_shared([Tenant(f"t{index}", needs) for index in range(9)], [eight])
 
     assert len(found.groups) == 9
@@ -104,7 +118,7 @@ def test_what_fits_nowhere_is_named_with_the_numbers():
         [
             tenant("large", memory_gib=30.0),
             tenant("busy", busy_ratio=1.5),
-            tenant("slow", tpot_ms=10.0),
+            tenant("slow", most_sharers=0),
             tenant("fits"),
         ],
         [SMALL],
@@ -116,13 +130,13 @@ def test_what_fits_nowhere_is_named_with_the_numbers():
     assert reasons == {
         "large": ("memory", 30.0, 20.0, "GiB"),
         "busy": ("busy", 1.5, 1.0, "share"),
-        "slow": ("tpot", 12.0, 10.0, "ms"),
+        "slow": ("sharers", 1, 0, "tenants"),
     }
 
 
 def test_a_model_that_does_not_run_on_a_host_is_not_put_there():
     """Where a tenant states no need it has no seat, and the rejection has no numbers to make up."""
-    alone = Tenant("a", {("small", ""): Need(5.0, 0.2, 12.0)})
+    alone = Tenant("a", {("small", ""): Need(5.0, 0.2)})
     found = pack_shared([alone], [BIG, SMALL])
 
     assert found.instances == {"small": 1}
@@ -150,33 +164,29 @@ def test_many_come_with_a_bound_and_a_gap():
     )
 
 
-needs = st.tuples(st.floats(0.5, 25), st.floats(0.01, 1.2), st.floats(1, 30))
-crowds = st.lists(st.tuples(needs, st.sampled_from([None, 15.0, 40.0, 90.0]), st.booleans()), max_size=5)
+needs = st.tuples(st.floats(0.5, 25), st.floats(0.01, 1.2))
+crowds = st.lists(st.tuples(needs, st.integers(0, 4), st.booleans()), max_size=5)
 
 
 def crowd(drawn):
     """Tenants of drawn sizes."""
     return [
-        tenant(f"t{index}", *sizes, tpot_ms=target, latency_critical=critical)
-        for index, (sizes, target, critical) in enumerate(drawn)
+        tenant(f"t{index}", *sizes, most_sharers=most, latency_critical=critical)
+        for index, (sizes, most, critical) in enumerate(drawn)
     ]
 
 
 def allowed(members, host, part, limit):
     """Whether the rules let these share one accelerator, written out anew."""
     seats = [one.needs[host.name, part.name if part else ""] for one in members]
-    targets = [one.tpot_ms or math.inf for one in members]
     if part:
-        alone = (
-            s.memory_gib <= part.memory_gib and s.busy_ratio <= 1 and s.step_ms <= t
-            for s, t in zip(seats, targets, strict=True)
-        )
+        alone = (s.memory_gib <= part.memory_gib and s.busy_ratio <= 1 for s in seats)
         return len(members) <= part.per_accelerator and all(alone)
     time = 1.0 if len(members) == 1 else limit
     return (
         sum(s.memory_gib for s in seats) <= host.memory_gib
         and sum(s.busy_ratio for s in seats) <= time
-        and sum(s.step_ms for s in seats) <= min(targets)
+        and len(members) <= min(s.most_sharers for s in seats)
         and (len(members) == 1 or not any(one.latency_critical for one in members))
     )
 
@@ -209,7 +219,7 @@ def test_the_packing_of_a_few_is_the_cheapest_there_is(drawn):
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(needs, st.sampled_from([None, 40.0]), st.booleans()), max_size=30))
+@given(st.lists(st.tuples(needs, st.integers(0, 8), st.booleans()), max_size=30))
 def test_every_group_keeps_the_rules_and_nobody_is_lost(drawn):
     """Whatever the crowd: each tenant is in one group or left out, each group is allowed, and sharing never costs more than not sharing."""
     tenants = crowd(drawn)

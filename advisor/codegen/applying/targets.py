@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.keys import group_keys
 from advisor.codegen.selection import Member, choose
 from advisor.codegen.stack import interchangeable_types, most_instances
@@ -46,6 +47,8 @@ def targets_of(plan: Plan, rank: int | None = None, *, unconfirmed: bool = False
 
 def _target(plan: Plan, member: Member, key: str) -> Target:
     serves = member.serves
+    sharing = sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count)
+    cut = "" if sharing is None else f", {sharing.words} of each {serves.accelerator}"
     return Target(
         key=key,
         provider=serves.provider,
@@ -59,6 +62,6 @@ def _target(plan: Plan, member: Member, key: str) -> Target:
         serving=(
             f"{serves.engine} with {serves.precision} weights, tensor parallel {serves.tensor_parallel}, "
             f"{serves.replicas_per_instance} replica(s) an instance, {serves.max_concurrency} requests at a time, "
-            f"{serves.context_tokens} tokens of context"
+            f"{serves.context_tokens} tokens of context{cut}"
         ),
     )

@@ -13,12 +13,14 @@ from advisor.codegen.kubernetes import ClusterManner
 from advisor.codegen.kubernetes_stack import with_fixed_replicas, with_node_disks, with_own_entrance
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import left_out
+from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Form
 from advisor.errors import InputError
 
-__all__ = ["adapted", "kubernetes_files", "workload_name"]
+__all__ = ["adapted", "kubernetes_files", "objects_of", "workload_name"]
 
-_README = "kubernetes/README.md"
+_FOLDER = "kubernetes/"
+_README = f"{_FOLDER}README.md"
 _FILES: Mapping[Form, Callable[[Stack, ClusterManner], Mapping[str, str]]] = {
     Form.MANIFESTS: kubernetes.kubernetes_files,
     Form.INFERENCE_POOL: pools.inference_pool_files,
@@ -72,6 +74,26 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     if manner.has_own_nodes:
         files[_README] += leftovers.words(stack)  # else the code that applies them removes what is left
     return files
+
+
+def objects_of(stack: Stack, manner_of: Callable[[Stack], ClusterManner]) -> Mapping[str, str]:
+    """Path → text of what is applied to the clusters: of a machine with tenants a folder for each, in its namespace.
+
+    Args:
+        stack: with its own pods, or with tenants.
+        manner_of: the clusters' facts for a stack with pods of its own.
+    """
+    if not stack.tenants:
+        return kubernetes_files(stack, manner_of(stack))
+    files: dict[str, str] = {}
+    ignored: list[str] = []
+    for tenant in stack.tenants:
+        own = dict(kubernetes_files(tenant, manner_of(tenant)))
+        ignored.append(own.pop(kubernetes.IGNORED_FINDINGS))
+        files |= {f"{_FOLDER}{tenant.name}/{path.removeprefix(_FOLDER)}": text for path, text in own.items()}
+    files[_README] = fill("kubernetes", "tenants.md.j2", {"stack": stack})
+    # Of one kind of accelerator: whoever has more reasons has all of them.
+    return {**files, kubernetes.IGNORED_FINDINGS: max(ignored, key=len)}
 
 
 def _obstacle(stack: Stack, form: Form) -> str:

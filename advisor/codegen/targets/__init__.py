@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from advisor.catalog import load_catalog
+from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.model import Stack
 from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
@@ -54,13 +55,9 @@ def target_of(stack: Stack) -> Target:
             f"no code is generated for the target {name!r} on {stack.provider}",
             hint=f"its targets: {', '.join(of_provider) or 'none yet'}",
         )
-    obstacle = _against_paying(stack, target) or target.obstacle(stack)
+    obstacle = _against(stack, target)
     if obstacle:
-        others = [
-            other.name
-            for other in of_provider.values()
-            if other is not target and not (_against_paying(stack, other) or other.obstacle(stack))
-        ]
+        others = [other.name for other in of_provider.values() if other is not target and not _against(stack, other)]
         raise InputError(f"{target.title}: {obstacle}", hint=_way_out(stack, target, others))
     return target
 
@@ -76,8 +73,25 @@ def _way_out(stack: Stack, target: Target, others: Sequence[str]) -> str:
     if others:
         return f"try --target {' or '.join(others)}"
     plain = replace(stack, form=Form.MANIFESTS)
-    takes_manifests = stack.form is not Form.MANIFESTS and not target.obstacle(plain)
+    takes_manifests = stack.form is not Form.MANIFESTS and not _against(plain, target)
     return "take --form manifests" if takes_manifests else "choose --option RANK"
+
+
+def _against(stack: Stack, target: Target) -> str:
+    """Why a stack cannot run on a target; empty when it can."""
+    return _against_paying(stack, target) or _against_sharing(stack, target) or target.obstacle(stack)
+
+
+def _against_sharing(stack: Stack, target: Target) -> str:
+    """Why the nodes of a target cannot hand out their GPUs as a group shares them; empty when they can."""
+    facts = load_catalog().deployment
+    for group in stack.groups:
+        if group.sharing is None:
+            continue
+        is_cut = group.sharing.profile in facts.slices(stack.provider, group.instance_type).get(target.name, ())
+        if not (is_cut if group.sharing.kind is SharingKind.SLICES else target.takes_turns):
+            return f"no code is written for it that hands out {group.sharing.words} of each {group.accelerator}"
+    return ""
 
 
 def _against_paying(stack: Stack, target: Target) -> str:
@@ -115,7 +129,13 @@ def _needs_cluster(stack: Stack) -> bool:
     }
     catalog = load_catalog()
     return (stack.rests and rests_on_cluster(stack.provider)) or any(
-        needs_cluster(stack.provider, group.instance_type, catalog, https=https[group.backend])
+        needs_cluster(
+            stack.provider,
+            group.instance_type,
+            catalog,
+            https=https[group.backend],
+            partition="" if group.sharing is None else group.sharing.profile,
+        )
         for group in stack.groups
     )
 

@@ -1,7 +1,8 @@
 """Nodes for existing EKS clusters, managed node groups or Karpenter's, and the Kubernetes objects that run on them.
 
 Sources: the EKS guide to accelerated images, managed node groups and capacity blocks; the metric declarations of the
-CloudWatch agent for Container Insights; Karpenter's v1 API. Read in November 2026.
+CloudWatch agent for Container Insights; Karpenter's v1 API; Bottlerocket's settings of device plugins and of local
+disks, which Karpenter writes alike. Read in November 2026.
 """
 
 import math
@@ -13,7 +14,8 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import InstanceType
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms import kubernetes_files, workload_name
+from advisor.codegen.forms import objects_of, workload_name
+from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
@@ -24,8 +26,7 @@ from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
-from advisor.cost.services import HOST_GIB
-from advisor.units import BYTES_PER_GB, bytes_to_gib
+from advisor.cost.services import local_disks_gib
 
 _FOLDER = "aws-eks"
 _NODE_GROUPS = ("compute",)
@@ -43,13 +44,31 @@ _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": 
 
 _MANNER = kubernetes.ClusterManner()
 _PROVIDER = "aws"
-_FILE_SYSTEM_SHARE = 0.95
-"""Of local disks that a file system leaves for files."""
 _GPU_LABEL = "nvidia.com/gpu.present"
 """What DaemonSets for GPUs select nodes by where no feature discovery runs."""
 _IDLE_PERCENT = 10
 _IDLE_PERIODS = 12
 _PERIOD_SECONDS = 300
+_GPU_MODELS = {
+    "A100-40GB-SXM": "a100.40gb",
+    "A100-80GB-SXM": "a100.80gb",
+    "H100-SXM": "h100.80gb",
+    "H200": "h200.141gb",
+    "B200": "b200.180gb",
+    "RTX-PRO-6000": "rtxpro6000.96gb",
+}
+"""Accelerator → name in Bottlerocket's settings of slices."""
+_ON_LOCAL_DISKS = (
+    "[settings.bootstrap-commands.local-disks]",
+    "commands = [",
+    '  ["apiclient", "ephemeral-storage", "init"],',
+    '  ["apiclient", "ephemeral-storage", "bind", "--dirs",',
+    '   "/var/lib/containerd", "/var/lib/kubelet", "/var/log/pods"],',
+    "]",
+    "essential = true",
+    'mode = "always"',
+)
+"""Settings by which Bottlerocket keeps images and the volumes of pods on local disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +116,7 @@ def _karpenter_python(stack: Stack) -> Files:
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
     """Files with the Kubernetes objects that all languages have."""
-    together = dict(kubernetes_files(stack, _MANNER))
+    together = dict(objects_of(stack, lambda _: _MANNER))
     for some in files:
         together |= some
     return dict(sorted(together.items()))
@@ -122,6 +141,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
     in_blocks = [group.key for group in stack.groups if is_sold_in_blocks(group)]
     return {
         "watched_by_prometheus": watched_words(stack),
+        "has_bottlerocket": any(group.sharing for group in stack.groups),
         "key_is_for": "Alerts",
         "encrypts_logs": False,
         "takes_service_cost": False,
@@ -131,6 +151,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
         "groups": {group.key: describe(stack, group) for group in stack.groups},
+        "workloads": {tenant.name: _karpenter_group(tenant, tenant.groups[0]) for tenant in stack.tenants},
         "alarms": alarms,
         "alarm_values": {alarm.name: _alarm(alarm) for alarm in alarms},
         "period_seconds": _PERIOD_SECONDS,
@@ -149,7 +170,7 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
     known = dict(_known(stack, is_karpenter=is_karpenter))
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "namespace": stack.name,
+        **_pods_of(stack, known),
         "regions": calls("Region", known["regions"]),
         "groups": calls("Group", known["groups"]),
         "alarms": calls("Alarm", known["alarm_values"]),
@@ -158,6 +179,11 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
         "answers": ANSWERS["aws"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
     }
+
+
+def _pods_of(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
+    """Namespace of the pods, or the workloads, each in one of its own."""
+    return {"workloads": calls("Workload", known["workloads"])} if stack.tenants else {"namespace": stack.name}
 
 
 def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
@@ -187,11 +213,28 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "min_instances": group.min_instances,
         "instances": group.instances,
         "max_instances": group.max_instances,
-        "workload": workload_name(stack, group),
-        "min_replicas": kubernetes.fewest_replicas(stack, group),
+        **_pods_of_group(stack, group),
         "volume_gib": _volume_gib(group),
         "local_gib": local_gib(group),
+        **({} if group.sharing is None else {"bottlerocket": bottlerocket_settings(group, group.sharing)}),
     }
+
+
+def bottlerocket_settings(group: ComputeGroup, sharing: GpuSharing) -> list[str]:
+    """Lines of the settings (TOML) by which a node of Bottlerocket hands out its GPUs, and uses its local disks.
+
+    Its device plugin offers each slice or turn as one nvidia.com/gpu.
+    """
+    plugin = "settings.kubelet-device-plugins.nvidia"
+    if sharing.kind is SharingKind.SLICES:
+        strategy = 'device-partitioning-strategy = "mig"'
+        values = [f"[{plugin}.mig.profile]", f'"{_GPU_MODELS[group.accelerator]}" = "{sharing.profile}"']
+    else:
+        strategy = 'device-sharing-strategy = "time-slicing"'
+        replicas = f"replicas = {sharing.clients_per_accelerator}"
+        values = [f"[{plugin}.time-slicing]", replicas, "rename-by-default = false"]
+    lines = [f"[{plugin}]", strategy, "", *values]
+    return [*lines, "", *_ON_LOCAL_DISKS] if local_gib(group) else lines
 
 
 def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -199,9 +242,15 @@ def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     return {
         "region": group.region,
         "accelerator": kubernetes.DEVICES[group.platform.runtime].taint,
-        "workload": workload_name(stack, group),
-        "min_replicas": kubernetes.fewest_replicas(stack, group),
+        **_pods_of_group(stack, group),
     }
+
+
+def _pods_of_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    """Pods of a group for the alarms; of nodes that several workloads share, these are watched in its place."""
+    if stack.tenants:
+        return {}
+    return {"workload": workload_name(stack, group), "min_replicas": kubernetes.fewest_replicas(stack, group)}
 
 
 def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
@@ -230,8 +279,7 @@ def local_gib(group: ComputeGroup) -> int:
     types = load_catalog().instance_types
     instance_types = [types.get((_PROVIDER, name)) for name in _instance_types(group)]
     gigabytes = [instance_type.local_nvme_gb or 0 if instance_type else 0 for instance_type in instance_types]
-    holds = int(bytes_to_gib(min(gigabytes) * BYTES_PER_GB) * _FILE_SYSTEM_SHARE)
-    return holds if holds >= kubernetes.node_volume_gib(group) - HOST_GIB else 0
+    return local_disks_gib(min(gigabytes), kubernetes.node_volume_gib(group))
 
 
 def _instance_types(group: ComputeGroup) -> list[str]:
@@ -254,14 +302,17 @@ def _is_no_smaller(other: InstanceType, planned: InstanceType) -> bool:
 
 
 def _labels(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:
+    """Labels of the nodes; Bottlerocket has a device plugin of its own, beside which no DaemonSet has to run."""
+    needs_plugin = group.has_gpu and group.sharing is None
     return {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | (
-        {_GPU_LABEL: "true"} if group.has_gpu else {}
+        {_GPU_LABEL: "true"} if needs_plugin else {}
     )
 
 
 def _accelerators(group: ComputeGroup) -> int:
-    """Accelerators of a node, which a device plugin counts; a part counts as one."""
-    return math.ceil(group.accelerator_count) if kubernetes.DEVICES[group.platform.runtime].resource else 0
+    """Accelerators of a node, or slices and turns of them, which a device plugin counts; a part counts as one."""
+    each = 1 if group.sharing is None else group.sharing.clients_per_accelerator
+    return each * math.ceil(group.accelerator_count) if kubernetes.DEVICES[group.platform.runtime].resource else 0
 
 
 def ami_type(group: ComputeGroup) -> str:
@@ -270,7 +321,8 @@ def ami_type(group: ComputeGroup) -> str:
         return "AL2023_x86_64_NEURON"
     if group.platform.runtime is Runtime.CPU:
         return "AL2023_ARM_64_STANDARD" if group.platform.cpu_architecture == "arm64" else "AL2023_x86_64_STANDARD"
-    return "AL2023_ARM_64_NVIDIA" if group.platform.cpu_architecture == "arm64" else "AL2023_x86_64_NVIDIA"
+    system = "AL2023" if group.sharing is None else "BOTTLEROCKET"
+    return f"{system}_ARM_64_NVIDIA" if group.platform.cpu_architecture == "arm64" else f"{system}_x86_64_NVIDIA"
 
 
 def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
@@ -333,6 +385,7 @@ EKS = Target(
     title="EKS managed node groups",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
+    takes_turns=True,
     obstacle=kubernetes.obstacle_to_kubernetes,
 )
 EKS_KARPENTER = Target(

@@ -12,7 +12,8 @@ from typing import Any
 
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms import kubernetes_files
+from advisor.codegen.forms import objects_of
+from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
@@ -30,6 +31,10 @@ _MANNER = kubernetes.ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
 _EXAMPLE_ISSUER = "https://oidc.example.com/"
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
+_PLUGIN_LABEL = "nvidia.com/device-plugin.config"
+_PODS_BESIDE = 30
+"""Pods of the cluster itself on a node: as many as a node may have of all by default where pods have addresses of the
+network, which a node with 56 slices is beyond."""
 _OF_CLUSTER = 'where ClusterId =~ "<cluster>"'
 """A workspace may hold several clusters; the code puts the id of the region's one in place of ``<cluster>``."""
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
@@ -43,18 +48,18 @@ _PREFIX_CONDITION = (
 """What a role that reads or writes blobs holds for: those below a prefix, and lists of them."""
 _READY = (
     'InsightsMetrics | where Name == "kube_deployment_status_replicas_ready" | extend tags = parse_json(Tags)'
-    ' | where tags["container.azm.ms/clusterId"] =~ "<cluster>" and tags.k8sNamespace == "{namespace}"'
+    ' | where tags["container.azm.ms/clusterId"] =~ "<cluster>" and tags.k8sNamespace {namespace}'
     " | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m)"
     " | summarize ready = sum(ready) by TimeGenerated"
     " | summarize value = coalesce(max(ready), 0.0)"
 )
 """The most replicas that answered at any time of the window: a pod that still loads its model is none."""
-_PODS = 'KubePodInventory | {of_cluster} and Namespace == "{namespace}"'
+_PODS = "KubePodInventory | {of_cluster} and Namespace {namespace}"
 
 
 def _terraform(stack: Stack) -> Files:
     files = render_terraform(_FOLDER, stack, _known(stack))
-    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
+    return dict(sorted((dict(files) | dict(objects_of(stack, lambda _: _MANNER))).items()))
 
 
 def _python(stack: Stack) -> Files:
@@ -64,7 +69,7 @@ def _python(stack: Stack) -> Files:
         "fleet": Call("Fleet", fleet),
     }
     files = render_pulumi(_FOLDER, stack, {**known, **more})
-    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
+    return dict(sorted((dict(files) | dict(objects_of(stack, lambda _: _MANNER))).items()))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -83,12 +88,19 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on node pools of existing AKS clusters, one in each region",
         "cautions": stack.summary.cautions,
         "watched_by_prometheus": watched_words(stack),
+        "has_slices": any(group.sharing and group.sharing.kind is SharingKind.SLICES for group in stack.groups),
+        "turns": {
+            group.sharing.plugin_configuration: group.sharing.clients_per_accelerator
+            for group in stack.groups
+            if group.sharing and group.sharing.kind is SharingKind.TURNS
+        },
         "has_rocm": any(group.platform.runtime is Runtime.ROCM for group in stack.groups),
         "regions": regions,
         "prefix_condition": "".join(_PREFIX_CONDITION),
         "prefix_condition_lines": _PREFIX_CONDITION,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "alarms": alarms_of_pods(stack),
+        "namespaces": [one.name for one in stack.serving],
         "clusters": {region.name: _example_cluster(region.name) for region in stack.regions},
         "issuing_clusters": {
             region.name: {**_example_cluster(region.name), "oidc_issuer_url": _EXAMPLE_ISSUER}
@@ -114,9 +126,26 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "instances": group.instances,
         "max_instances": group.max_instances,
         "os_disk_gib": kubernetes.node_volume_gib(group),
-        "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot,
+        "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot | dict(_configuration(group)),
         "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
+        **_parts(group),
     }
+
+
+def _parts(group: ComputeGroup) -> Mapping[str, object]:
+    """How AKS cuts each GPU, and room for a pod on each part; of whole GPUs nothing, which is the default."""
+    if group.sharing is None:
+        return {}
+    is_cut = group.sharing.kind is SharingKind.SLICES
+    slices = {"gpu_instance": group.sharing.aks_instance_profile} if is_cut else {}
+    return {**slices, "max_pods": group.replicas_per_instance + _PODS_BESIDE}
+
+
+def _configuration(group: ComputeGroup) -> Mapping[str, str]:
+    """Label by which the device plugin of the cluster takes its configuration for nodes whose pods take turns."""
+    if group.sharing is None or group.sharing.kind is not SharingKind.TURNS:
+        return {}
+    return {_PLUGIN_LABEL: group.sharing.plugin_configuration}
 
 
 _GPU_DRIVERS = {Runtime.ROCM: "None", Runtime.CPU: None}
@@ -134,12 +163,13 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
 
     Container Insights knows no driver errors (Xid) and no agent.
     """
-    pods = _PODS.format(of_cluster=_OF_CLUSTER, namespace=stack.name)
+    namespace = _namespaces(stack)
+    pods = _PODS.format(of_cluster=_OF_CLUSTER, namespace=namespace)
     unhealthy = planned_alarm(stack, "unhealthy_hosts")
     alarms = {
         "unavailable-replicas": query_rule(
             unhealthy,
-            _READY.format(namespace=stack.name),
+            _READY.format(namespace=namespace),
             "Fewer replicas answer than the plan needs, for longer than one takes to start.",
         ),
         "metrics-silent": query_rule(
@@ -156,7 +186,7 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             " | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
         ),
     }
-    if stack.has_gpu:
+    if any(alarm.name == "gpu_memory" for alarm in stack.alarms):
         gpus = (
             f"InsightsMetrics | where Computer in (({pods} | distinct Computer))"
             ' | where Namespace == "container.azm.ms/gpu"'
@@ -172,6 +202,12 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
             " | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)",
         )
     return alarms
+
+
+def _namespaces(stack: Stack) -> str:
+    """Condition on the namespaces of the pods."""
+    names = ", ".join(f'"{one.name}"' for one in stack.serving)
+    return f"in ({names})" if stack.tenants else f"== {names}"
 
 
 def _example_cluster(region: str) -> Mapping[str, object]:
@@ -191,5 +227,6 @@ AKS = Target(
     title="AKS node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
+    takes_turns=True,
     obstacle=kubernetes.obstacle_to_kubernetes,
 )

@@ -11,7 +11,7 @@ from typing import Any
 from advisor.codegen import kubernetes
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms import kubernetes_files
+from advisor.codegen.forms import objects_of
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Region, Scaling, Stack
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
@@ -71,16 +71,16 @@ def _refusal(google_group: GoogleGroup) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    groups = google_groups(stack)
-    return _with_objects(stack, groups, render_terraform(_FOLDER, stack, _known(stack, groups)))
+    return _with_objects(stack, render_terraform(_FOLDER, stack, _known(stack, google_groups(stack))))
 
 
 def _python(stack: Stack) -> Files:
     groups = google_groups(stack)
     known = _known(stack, groups)
+    namespaces = known["namespaces"]
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "namespace": stack.name,
+        **({"namespaces": namespaces} if stack.tenants else {"namespace": stack.name}),
         "regions": calls("Region", known["regions"]),
         "groups": calls("Group", known["groups"]),
         "queries": calls("Query", known["queries"]),
@@ -89,18 +89,18 @@ def _python(stack: Stack) -> Files:
         "answers": ANSWERS["gcp"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
     }
-    return _with_objects(stack, groups, render_pulumi(_FOLDER, stack, {**known, **more}))
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, {**known, **more}))
 
 
-def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -> Files:
+def _with_objects(stack: Stack, files: Files) -> Files:
     """Files with the Kubernetes objects that both languages have."""
-    return dict(sorted((dict(files) | dict(kubernetes_files(stack, _manner(groups)))).items()))
+    return dict(sorted((dict(files) | dict(objects_of(stack, _manner))).items()))
 
 
-def _manner(groups: tuple[GoogleGroup, ...]) -> kubernetes.ClusterManner:
+def _manner(stack: Stack) -> kubernetes.ClusterManner:
     return kubernetes.ClusterManner(
         spot_taint=_SPOT_TAINT,
-        node_labels={group.group.key: _accelerator_labels(group) for group in groups},
+        node_labels={group.group.key: _accelerator_labels(group) for group in google_groups(stack)},
         bucket=GOOGLE_STORAGE,
         has_google_gateways=True,
     )
@@ -111,7 +111,9 @@ def _accelerator_labels(google_group: GoogleGroup) -> Mapping[str, str]:
     if google_group.group.platform.runtime is Runtime.CPU:
         return {"kubernetes.io/arch": google_group.group.platform.debian_architecture}
     if google_group.group.platform.runtime is not Runtime.TPU:
-        return {"cloud.google.com/gke-accelerator": google_group.accelerator_type}
+        sharing = google_group.group.sharing
+        shared = {} if sharing is None else sharing.gke_labels
+        return {"cloud.google.com/gke-accelerator": google_group.accelerator_type, **shared}
     return {
         "cloud.google.com/gke-tpu-accelerator": google_group.accelerator_type,
         "cloud.google.com/gke-tpu-topology": google_group.tpu_topology,
@@ -125,6 +127,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "groups": {group.group.key: _group(stack, group) for group in groups},
         "regions": regions,
         "queries": _queries(stack),
+        "namespaces": [tenant.name for tenant in stack.tenants],
         "query_policies": "this",
         "node_label": kubernetes.NODE_LABEL,
         "spot_taint": _SPOT_TAINT,
@@ -153,6 +156,7 @@ def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
         "machine_type": google_group.machine_type,
         # GKE knows the chips of a TPU by the machine type, and taints their nodes by itself.
         "accelerators": {google_group.accelerator_type: google_group.accelerator_count} if is_gpu else {},
+        **({} if group.sharing is None else group.sharing.gke_node_pool),
         "taints": {} if is_tpu else {kubernetes.DEVICES[group.platform.runtime].taint: "present"},
         "spot": group.is_spot,
         "reserved": google_group.needs_reservation,
@@ -183,24 +187,46 @@ def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     """Alerts on all clusters, by name: a query that has a result while the alert rings."""
     usual = {alarm.name: _query(alarm) for alarm in stack.alarms if alarm.name in _QUERIES}
     unhealthy = next(alarm for alarm in stack.alarms if alarm.name == "unhealthy_hosts")
-    slo = {alarm.name: entry for alarm in stack.slo_alarms if (entry := _slo_query(stack, alarm))}
+    slo = {
+        f"{alarm.name}_{one.name}" if stack.tenants else alarm.name: _in_namespaces(
+            entry, one.name if stack.tenants else ""
+        )
+        for one in stack.serving
+        for alarm in one.slo_alarms
+        if (entry := _slo_query(one, alarm))
+    }
+    every = "|".join(tenant.name for tenant in stack.tenants)
     return (
         usual
         | slo
         | {
-            "restarts": {
-                "description": "The engines of a cluster were restarted more than twice in 15 minutes.",
-                "query": _RESTARTS,
-                "seconds": 0,
-            },
+            "restarts": _in_namespaces(
+                {
+                    "description": "The engines of a cluster were restarted more than twice in 15 minutes.",
+                    "query": _RESTARTS,
+                    "seconds": 0,
+                },
+                every,
+            ),
             # Against the fewest replicas of each region, which stand beside it.
-            "missing_replicas": {
-                "description": "Fewer replicas answer than the plan needs, for longer than one takes to start.",
-                "query": _AVAILABLE,
-                "seconds": unhealthy.periods * unhealthy.period_seconds,
-            },
+            "missing_replicas": _in_namespaces(
+                {
+                    "description": "Fewer replicas answer than the plan needs, for longer than one takes to start.",
+                    "query": _AVAILABLE,
+                    "seconds": unhealthy.periods * unhealthy.period_seconds,
+                },
+                every,
+            ),
         }
     )
+
+
+def _in_namespaces(entry: Mapping[str, object], names: str) -> Mapping[str, object]:
+    """An alert on namespaces that are known, in place of the one that the code fills in; as it is without names."""
+    if not names:
+        return entry
+    said = f"{names.replace('|', ', ')}: {entry['description']}" if "|" not in names else entry["description"]
+    return {**entry, "description": said, "query": str(entry["query"]).replace('="NAMESPACE"', f'=~"{names}"')}
 
 
 def _slo_query(stack: Stack, alarm: Alarm) -> Mapping[str, object]:
@@ -233,5 +259,6 @@ GKE = Target(
     title="GKE node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
+    takes_turns=True,
     obstacle=_obstacle,
 )

@@ -40,5 +40,7 @@ class Target:
     """Stack, in the stage of its cut-over, with what the target adds to cost and cautions of the plan."""
     takes_cache: bool = False
     """Code is written for a response cache in front of the fleet, from ``cache_place`` among its templates."""
+    takes_turns: bool = False
+    """Its nodes hand out a GPU to several pods that take turns on it."""
     is_cluster: bool = False
     """Containers run on Kubernetes, in whichever form is asked for."""

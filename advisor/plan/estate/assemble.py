@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from advisor import __version__
 from advisor.catalog import Catalog
-from advisor.cost.services import disk_usd_per_month, host_disk_gib
+from advisor.cost.services import disk_usd_per_month
 from advisor.plan.digests import digest
 from advisor.plan.document import plain
 from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
 from advisor.plan.estate.divide import Shares
-from advisor.plan.estate.packing import SharedMachine, SlotTenant, share_machines
+from advisor.plan.estate.packing import Confirm, SharedMachine, SlotTenant, share_machines
 from advisor.plan.estate.resources import MARKETS, ResourceUse, limits_of, totals
 from advisor.plan.estate.terms import Terms
 from advisor.plan.estate.values import (
@@ -87,7 +87,7 @@ def _obstacle(plan: Plan) -> str:
     return misses[0] if misses else "nothing in the catalog serves it"
 
 
-def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catalog) -> Estate:
+def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catalog, confirm: Confirm) -> Estate:
     """The estate of all parts.
 
     Args:
@@ -95,9 +95,10 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
         shares: how those were divided.
         terms: what is shared.
         catalog: where prices of shared commitments are from.
+        confirm: what replays a seat on a shared machine.
     """
     uses = {part.row.file: part.uses for part in parts}
-    machines = () if shares.excess else _machines(parts, terms, catalog)
+    machines = () if shares.excess else _machines(parts, terms, catalog, confirm)
     where = {file: at for at, machine in enumerate(machines) for file in machine.workloads}
     rows = tuple(replace(part.row, shared_machine=where.get(part.row.file)) for part in parts)
     alone = [part for part in parts if part.row.file not in where]
@@ -115,7 +116,9 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
     )
 
 
-def _machines(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> tuple[SharedMachine, ...]:
+def _machines(
+    parts: Sequence[Part], terms: Terms, catalog: Catalog, confirm: Confirm
+) -> tuple[SharedMachine, ...]:  # fmt: skip
     slot_tenants = [
         SlotTenant(part.row.file, part.usd_of_machines, part.seating) for part in parts if part.seating is not None
     ]
@@ -126,12 +129,11 @@ def _machines(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> tuple[Sh
         for part in parts
     }
 
-    def disk_usd(stand: str, weights_gib: float) -> float:
-        provider, region, machine = stand.split("/", 2)
-        volume_gib = host_disk_gib(weights_gib, catalog.instance_type(provider, machine).local_nvme_gb)
-        return disk_usd_per_month(catalog, provider, region, volume_gib) or 0.0
+    def disk_usd(stand: str, disk_gib: int) -> float:
+        provider, region, _ = stand.split("/", 2)
+        return disk_usd_per_month(catalog, provider, region, disk_gib) or 0.0
 
-    return share_machines(slot_tenants, room, freed, disk_usd)
+    return share_machines(slot_tenants, room, freed, disk_usd, confirm)
 
 
 def _on_demand(key: str) -> tuple[str, str]:

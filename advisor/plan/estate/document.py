@@ -4,6 +4,7 @@ import dataclasses
 import json
 import typing
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from advisor.errors import InputError
@@ -59,7 +60,27 @@ def estate_from_json(text: str, where: str = "estate") -> Estate:
         estate = typing.cast("Estate", from_plain(Estate, held))
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
         raise InputError(f"the estate cannot be read ({error})", where=where, hint=_HINT) from error
+    outside = next((row.file for row in estate.workloads if not _is_below(row.file)), None)
+    if outside is not None:
+        raise InputError(f"{outside!r} is no file below the directory of the estate", where=where, hint=_HINT)
     places = range(len(estate.shared_machines))
     if any(row.shared_machine is not None and row.shared_machine not in places for row in estate.workloads):
         raise InputError("a workload is on a shared machine that is not there", where=where, hint=_HINT)
     return estate
+
+
+def _is_below(file: str) -> bool:
+    """Whether a path leads to a file below where it is told from: plans and code are found and put by it."""
+    path = PurePosixPath(file)
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in file
+
+
+def plans_in(text: str, where: str) -> Mapping[str, str]:
+    """Plans that an estate's document holds, as JSON text by file; empty where they are files of their own.
+
+    Raises:
+        InputError: no JSON.
+    """
+    document = json_of(text, where, _HINT)
+    plans = document.get("plans") if isinstance(document, dict) else None
+    return {str(file): json.dumps(plan) for file, plan in plans.items()} if isinstance(plans, dict) else {}

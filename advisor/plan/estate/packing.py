@@ -1,19 +1,25 @@
 """Small workloads on shared machines, where that costs less than their own fleets."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from advisor.cost.compute import hourly_to_monthly
-from advisor.cost.services import counted_gib
+from advisor.cost.services import shared_disk_gib
 from advisor.plan.estate.resources import ENOUGH
+from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
-DiskPrice = Callable[[str, float], float]
-"""USD per month of the disk of a machine, by its stand and the GiB of all checkpoints on it."""
+Confirm = Callable[[Seat, int], float | None]
+"""Share of a seat's requests within the SLO as a replay finds it, among so many tenants of its accelerator (1: alone on
+a slice); None: it does not hold."""
+_Place = tuple[str, str, str]
+"""Workload, stand and slice of a seat."""
+DiskPrice = Callable[[str, int], float]
+"""USD per month of the disk of a machine, by its stand and its GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,23 @@ class SharedMachine:
     """What the fleets of these workloads cost, but for data transfer."""
     quotas: tuple[tuple[str, float], ...]
     """Units that all copies take."""
+    seats: tuple[Seat, ...] = ()
+    """Of the workloads, in their order; empty: the estate is of a version that did not state them."""
+    disk_gib: int | None = None
+    """Disk of a copy, for the images and weights of all; None: likewise."""
 
     @property
     def workloads(self) -> tuple[str, ...]:
         """All that sit on it."""
         return tuple(name for group in self.accelerators for name in group)
+
+    def seat_of(self, workload: str) -> Seat:
+        """Seat of one of its workloads."""
+        return next(seat for seat in self.seats if seat.workload == workload)
+
+    def accelerator_of(self, workload: str) -> tuple[str, ...]:
+        """Workloads on the accelerator of one of them."""
+        return next(group for group in self.accelerators if workload in group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +75,61 @@ def share_machines(
     room: Mapping[str, float],
     freed: Mapping[str, Mapping[str, float]],
     disk_usd_per_month: DiskPrice,
+    confirm: Confirm = lambda _seat, _sharers: 1.0,
 ) -> tuple[SharedMachine, ...]:
     """Machines that cost less than the fleets of those who sit on them; what saves most first.
+
+    Seats whose replay does not hold are given up, or sit among fewer, and all are packed anew until those taken hold.
 
     Args:
         slot_tenants: in any order.
         room: units of each quota that nobody takes.
         freed: units that a workload gives back when it leaves its own fleet.
         disk_usd_per_month: what a disk costs.
+        confirm: what replays a seat.
     """
+    left = list(slot_tenants)
+    while True:
+        machines = _packed(left, room, freed, disk_usd_per_month)
+        confirmed = [_confirmed(machine, confirm) for machine in machines]
+        refused = {place: sharers for _, places in confirmed for place, sharers in places.items()}
+        if not refused:
+            return tuple(machine for machine, _ in confirmed)
+        left = [_without(slot_tenant, refused) for slot_tenant in left]
+
+
+def _confirmed(machine: SharedMachine, confirm: Confirm) -> tuple[SharedMachine, dict[_Place, int]]:
+    """The machine with its seats as replays find them, and among how many those do not hold that do not."""
+    held, refused = [], {}
+    for seat in machine.seats:
+        sharers = 1 if machine.slice else len(machine.accelerator_of(seat.workload))
+        ratio = confirm(seat, sharers)
+        if ratio is None:
+            refused[seat.workload, seat.stand, seat.partition] = sharers
+        held.append(replace(seat, within_slo_ratio=ratio))
+    return replace(machine, seats=tuple(held)), refused
+
+
+def _without(slot_tenant: SlotTenant, refused: Mapping[_Place, int]) -> SlotTenant:
+    """The tenant with the slots that may hold: those among fewer than were refused, and slices that were not."""
+    slots = []
+    for slot in slot_tenant.seating.slots:
+        sharers = refused.get((slot_tenant.name, slot.stand, slot.slice), 0)
+        if sharers == 0:
+            slots.append(slot)
+        elif sharers > 1:
+            fewer = sharers - 1
+            need, seat = replace(slot.need, most_sharers=fewer), replace(slot.seat, most_sharers=fewer)
+            slots.append(replace(slot, need=need, seat=seat))
+    return replace(slot_tenant, seating=replace(slot_tenant.seating, slots=tuple(slots)))
+
+
+def _packed(
+    slot_tenants: Iterable[SlotTenant],
+    room: Mapping[str, float],
+    freed: Mapping[str, Mapping[str, float]],
+    disk_usd_per_month: DiskPrice,
+) -> list[SharedMachine]:
     by_copies: dict[int, list[SlotTenant]] = {}
     for slot_tenant in sorted(slot_tenants, key=lambda slot_tenant: slot_tenant.name):
         useful = _useful(slot_tenant)
@@ -77,7 +141,7 @@ def share_machines(
         for neighbours in _neighbours(group)
         for machine in _machines(copies, neighbours, disk_usd_per_month)
     ]
-    return tuple(_within(machines, dict(room), freed))
+    return _within(machines, dict(room), freed)
 
 
 def _useful(slot_tenant: SlotTenant) -> SlotTenant | None:
@@ -88,7 +152,7 @@ def _useful(slot_tenant: SlotTenant) -> SlotTenant | None:
         for slot in slot_tenant.seating.slots
         if slot.share_usd_per_hour * copies * HOURS_PER_MONTH < slot_tenant.usd_per_month - A_CENT
     ]
-    seating = Seating(copies, tuple(cheap), slot_tenant.seating.tpot_ms)
+    seating = Seating(copies, tuple(cheap))
     return SlotTenant(slot_tenant.name, slot_tenant.usd_per_month, seating) if cheap else None
 
 
@@ -112,30 +176,38 @@ def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_mont
     alone = {slot_tenant.name: slot_tenant.usd_per_month for slot_tenant in slot_tenants}
     slots = {slot.stand: slot for slot_tenant in slot_tenants for slot in slot_tenant.seating.slots}
     packing = pack_shared([_tenant(slot_tenant) for slot_tenant in slot_tenants], _hosts(slot_tenants))
-    by_stand: dict[str, list[Group]] = {}
+    by_kind: dict[tuple[str, str], list[Group]] = {}
     for group in packing.groups:
-        by_stand.setdefault(group.host, []).append(group)
+        by_kind.setdefault((group.host, group.slice), []).append(group)
     shared_machines = []
-    for stand, groups in sorted(by_stand.items()):
+    for (stand, _), groups in sorted(by_kind.items()):
         size = slots[stand].accelerators
-        groups.sort(key=lambda group: (group.slice, -sum(alone[name] for name in group.tenants), group.tenants))
+        groups.sort(key=lambda group: (-sum(alone[name] for name in group.tenants), group.tenants))
         for at in range(0, len(groups), size):
             part = groups[at : at + size]
-            disk = disk_usd_per_month(stand, _weights_gib(slot_tenants, part))
-            machine = _machine(slots[stand], copies, part, alone, disk)
-            if machine.usd_per_month < machine.alone_usd_per_month - A_CENT:
+            seats = tuple(_taken(slot_tenants, part))
+            disk_gib = _disk_gib(seats)
+            machine = _machine(slots[stand], copies, part, alone, disk_usd_per_month(stand, disk_gib))
+            machine = replace(machine, seats=seats, disk_gib=disk_gib)
+            if len(seats) > 1 and machine.usd_per_month < machine.alone_usd_per_month - A_CENT:
                 shared_machines.append(machine)
     return shared_machines
 
 
-def _weights_gib(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> float:
-    """Disk for the weights of all workloads on a machine, each counted in whole steps."""
-    kept = {
-        (slot_tenant.name, slot.stand, slot.slice): counted_gib(slot.checkpoint_gib)
+def _disk_gib(seats: Sequence[Seat]) -> int:
+    """Disk of a machine for all who sit on it: engines of one name share an image."""
+    return shared_disk_gib([seat.checkpoint_gib or 0.0 for seat in seats], len({seat.engine for seat in seats}))
+
+
+def _taken(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> Iterator[Seat]:
+    """Seats of all workloads on a machine, in the order of its accelerators."""
+    seats = {
+        (slot_tenant.name, slot.stand, slot.slice): slot.seat
         for slot_tenant in slot_tenants
         for slot in slot_tenant.seating.slots
     }
-    return float(sum(kept[name, group.host, group.slice] for group in groups for name in group.tenants))
+    for group in groups:
+        yield from (seats[name, group.host, group.slice] for name in group.tenants)
 
 
 def _machine(
@@ -146,7 +218,7 @@ def _machine(
         provider=provider,
         region=region,
         instance_type=name,
-        slice="+".join(dict.fromkeys(group.slice for group in groups)),
+        slice=groups[0].slice,
         copies=copies,
         accelerators=tuple(group.tenants for group in groups),
         usd_per_month=round(hourly_to_monthly(slot.usd_per_hour, copies) + disk_usd_per_month * copies, 2),
@@ -157,7 +229,7 @@ def _machine(
 
 def _tenant(slot_tenant: SlotTenant) -> Tenant:
     needs = {(slot.stand, slot.slice): slot.need for slot in slot_tenant.seating.slots}
-    return Tenant(slot_tenant.name, needs, slot_tenant.seating.tpot_ms)
+    return Tenant(slot_tenant.name, needs)
 
 
 def _hosts(slot_tenants: Sequence[SlotTenant]) -> list[Host]:
@@ -173,6 +245,8 @@ def _hosts(slot_tenants: Sequence[SlotTenant]) -> list[Host]:
             memory_gib=min((slot.memory_gib for slot in slots if not slot.slice), default=0.0),
             accelerators=slots[0].accelerators,
             slices=tuple(_slices(slots)),
+            host_gib=slots[0].host_gib,
+            cores=slots[0].cores,
         )
         for stand, slots in sorted(by_stand.items())
     ]

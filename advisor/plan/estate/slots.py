@@ -5,21 +5,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
-from advisor.catalog.values import InstanceType, Offer, Purchase
+from advisor.catalog.values import InstanceType, Offer, Price, Purchase
+from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE, seat_shortfall
+from advisor.models import AUTO
 from advisor.performance.model import PerformanceModel
 from advisor.performance.points import length_points
 from advisor.performance.served import Served
-from advisor.performance.stage import latencies_at_load
+from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.terms import Sharing
+from advisor.plan.estate.turns import most_sharers, times_slower
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
 from advisor.plan.tenants import Need
+from advisor.plan.weights import weights_of
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits, QuotaLimit
 
+_NVIDIA = "nvidia"
 MOST_SEATS = 6
 """Of each kind, the cheapest: a workload is packed on one of few machines, so that many find each other there."""
+MEMORY_MARGIN = 1.1
+"""Memory of a seat beside others ÷ what it is taken to need: an engine that finds less than it wants does not start. An
+assumption, nothing measured."""
+_UTILIZATION_STEPS = 1000
+"""Of the share of an accelerator's memory that an engine is told to take."""
 IN_FLIGHT_DEVIATIONS = 2.0
 """Memory is kept for so many standard deviations more requests than run on average (Poisson)."""
 
@@ -40,13 +50,17 @@ class Slot:
     need: Need
     quotas: tuple[tuple[str, float], ...]
     """Units of the estate's quotas that the machine takes."""
-    checkpoint_gib: float
-    """What the workload keeps on the machine's disk."""
+    seat: Seat
+    """As it is stated once it is taken."""
+    host_gib: float = math.inf
+    """Memory of the machine that pods may ask for together; not known: infinite."""
+    cores: float = math.inf
+    """Processors of the machine that pods may ask for together."""
 
     @property
     def share_usd_per_hour(self) -> float:
         """Price of the slot when all others are taken."""
-        part = max(self.need.busy_ratio, self.need.memory_gib / self.memory_gib)
+        part = max(self.need.busy_ratio, self.need.memory_gib / self.memory_gib, 1 / max(self.need.most_sharers, 1))
         return self.usd_per_hour / self.accelerators * (1 / self.per_accelerator if self.slice else part)
 
 
@@ -56,7 +70,6 @@ class Seating:
 
     copies: int
     slots: tuple[Slot, ...]
-    tpot_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,8 @@ class SlotSearch:
     quotas: tuple[QuotaLimit, ...]
     peak_rate: float
     """Requests per second to plan for."""
+    file: str
+    """Of the workload."""
 
 
 def seating(
@@ -105,64 +120,142 @@ def seating(
     alone = search.sharing is Sharing.NONE or workload.users or workload.residency
     if alone or demand.batch is not None or demand.beside is not None or Purchase.ON_DEMAND not in workload.purchase:
         return None
-    slices = [one for one in served if one.candidate.partition]
-    wholes = [one for one in served if _takes_turns(one)] if search.sharing is Sharing.ALL else []
-    found = [_cheapest(list(_seats(search, group, offers, copies))) for group in (slices, wholes)]
-    slots = [*(slot for _, slot in found[0]), *_with_steps(search, found[1], copies.carrying)]
-    return Seating(copies.count, tuple(slots), workload.slo.tpot_p95_ms) if slots else None
+    may_share = [of_kind for of_kind in served if _may_share(search, of_kind, offers)]
+    slices = [of_kind for of_kind in may_share if of_kind.candidate.partition]
+    wholes = [of_kind for of_kind in may_share if _takes_turns(of_kind)] if search.sharing is Sharing.ALL else []
+    cheapest = [_cheapest(list(_seats(search, group, offers, copies))) for group in (slices, wholes)]
+    slots = [*(slot for _, slot in cheapest[0]), *_in_turns(search, cheapest[1], copies)]
+    return Seating(copies.count, tuple(slots)) if slots else None
+
+
+def _may_share(
+    search: SlotSearch, served: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> bool:  # fmt: skip
+    """Whether the workload itself allows what serves, it is sold where the workload may be, and code seats it."""
+    candidate, machine = served.candidate, served.candidate.instance_type
+    is_allowed = candidate.is_in(search.requirements.workload.precisions) and (machine.provider, machine.name) in offers
+    return is_allowed and seat_shortfall(candidate.setup, search.catalog) is None
 
 
 def _takes_turns(served: Served) -> bool:
+    """Whether it serves on a whole GPU of NVIDIA, the only one of its machine: nothing says which one a pod gets."""
     candidate = served.candidate
-    count = candidate.instance_type.accelerator_count or 0.0
-    return not candidate.partition and candidate.tensor_parallel == candidate.pipeline_parallel == 1 and count >= 1
+    if candidate.accelerator.vendor != _NVIDIA:
+        return False
+    is_one = candidate.tensor_parallel == candidate.pipeline_parallel == candidate.replicas_per_instance == 1
+    return not candidate.partition and is_one and candidate.instance_type.accelerator_count == 1
 
 
 def _seats(
     search: SlotSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]], copies: Copies
 ) -> Iterator[tuple[Served, Slot]]:
-    resident = length_points(search.requirements.demand.tokens).resident_tokens
-    for one in served:
-        busy = search.peak_rate / copies.carrying / one.requests_per_second_per_replica.value
-        machine = one.candidate.instance_type
+    for of_kind in served:
+        rate = search.peak_rate / copies.carrying
+        machine = of_kind.candidate.instance_type
         priced = [
-            (price.usd_per_hour, offer)
+            (price, offer)
             for offer in offers[machine.provider, machine.name]
             if (price := search.catalog.price(offer, Purchase.ON_DEMAND)) is not None
             and search.catalog.zones(offer.provider, offer.region, offer.instance_type).count >= copies.zones
         ]
-        if busy > 1 or not priced:
+        if rate > of_kind.requests_per_second_per_replica.value or not priced:
             continue
-        usd, offer = min(priced, key=lambda pair: pair[0])
-        yield one, _seat(search, one, offer, usd, Need(_memory_gib(one, busy, resident), busy, 0.0))
+        price, offer = min(priced, key=lambda pair: pair[0].usd_per_hour)
+        yield of_kind, _slot(search, of_kind, (offer, price), (rate, copies))
 
 
-def _seat(search: SlotSearch, served: Served, offer: Offer, usd_per_hour: float, need: Need) -> Slot:
-    candidate = served.candidate
-    accelerators = max(int(candidate.instance_type.accelerator_count or 1), 1)
+def _slot(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load: tuple[float, Copies]) -> Slot:
+    candidate, (offer, price) = served.candidate, bought
+    machine = candidate.instance_type
+    accelerators = max(int(machine.accelerator_count or 1), 1)
     utilization = search.requirements.workload.limits.memory_utilization
+    seat = _seat(search, served, bought, load)
     return Slot(
         stand=stand_of(offer.provider, offer.region, offer.instance_type),
         slice=candidate.partition,
-        usd_per_hour=usd_per_hour,
+        usd_per_hour=price.usd_per_hour,
         accelerators=accelerators,
         per_accelerator=candidate.replicas_per_instance // accelerators,
         memory_gib=candidate.accelerator.memory_gib * utilization,
-        need=need,
-        quotas=tuple(_quotas(search, candidate.instance_type, offer)),
-        checkpoint_gib=candidate.memory.checkpoint_gib,
+        need=Need(seat.memory_gib, seat.busy_ratio, host_gib=POD_MEMORY_GIB, cores=POD_CORES),
+        quotas=tuple(_quotas(search, machine, offer)),
+        seat=seat,
+        host_gib=math.inf if machine.memory_gib is None else machine.memory_gib * PODS_SHARE,
+        cores=math.inf if machine.vcpus is None else machine.vcpus * PODS_SHARE,
     )
 
 
-def _memory_gib(served: Served, busy: float, resident_tokens: float) -> float:
-    """Weights, workspace, runtime, and the KV cache of what runs at the load; no less than loading takes."""
+def _seat(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load: tuple[float, Copies]) -> Seat:
+    candidate, asked, (offer, price), (rate, copies) = served.candidate, search.requirements, bought, load
+    busy = rate / served.requests_per_second_per_replica.value
+    memory_gib, _ = _memory(served, busy, asked)
+    utilization = asked.workload.limits.memory_utilization
+    weights = weights_of(search.catalog, asked.model.name, candidate.precision, candidate.engine)
+    zones = search.catalog.zones(offer.provider, offer.region, offer.instance_type)
+    return Seat(
+        provider=offer.provider,
+        region=offer.region,
+        instance_type=offer.instance_type,
+        accelerator=candidate.instance_type.accelerator,
+        accelerator_count=candidate.instance_type.accelerator_count or 0.0,
+        partition=candidate.partition,
+        replicas_per_instance=1,
+        tensor_parallel=1,
+        pipeline_parallel=1,
+        precision=candidate.precision,
+        kv_precision=AUTO,
+        engine=candidate.engine,
+        engine_version=candidate.engine_version,
+        context_tokens=asked.context_tokens,
+        max_concurrency=served.max_concurrency,
+        http_requests_per_call=candidate.http_requests(asked.demand),
+        memory_utilization=utilization,
+        weights_gib=candidate.memory.weights_gib,
+        checkpoint_gib=candidate.memory.checkpoint_gib,
+        loading_gib=candidate.memory.loading_gib,
+        weights=weights.repository,
+        weights_scheme=weights.scheme,
+        weights_quality_ratio=weights.quality_ratio,
+        purchase=Purchase.ON_DEMAND.value,
+        zones=copies.zones,
+        zone_names=zones.names,
+        zones_verified=zones.verified,
+        workload=search.file,
+        planned_requests_per_second_per_instance=rate,
+        requests_per_second_per_replica=served.requests_per_second_per_replica,
+        evidence=served.evidence.value,
+        busy_ratio=busy,
+        memory_gib=memory_gib,
+        usable_gib=candidate.accelerator.memory_gib * utilization,
+        most_sharers=None,
+        instance_usd_per_hour=price.usd_per_hour,
+        price_source=price.provenance.source,
+        price_as_of=price.provenance.as_of,
+        price_quality=price.provenance.quality.value,
+    )
+
+
+def _rounded_up(share: float) -> float:
+    return math.ceil(round(share * _UTILIZATION_STEPS, 6)) / _UTILIZATION_STEPS
+
+
+def _memory(served: Served, busy: float, asked: Requirements) -> tuple[float, int]:
+    """GiB that a replica takes at the load, and requests that it has room for at a time.
+
+    Weights, workspace, runtime, and the KV cache of what runs at the load, of the longest request at least, which an
+    engine does not start without; no less than loading takes. What batches requests runs as many as its batches hold.
+    """
     memory = served.candidate.memory
-    running = served.mean_concurrency * busy
-    tokens = (running + IN_FLIGHT_DEVIATIONS * math.sqrt(running) + 1) * resident_tokens
     held = memory.kv_cache_tokens
-    cache = 0.0 if held is None else memory.kv_cache_gib_available * min(tokens / max(held, 1.0), 1.0)
-    engine = memory.adapters_gib + memory.workspace_gib + memory.runtime_gib
-    return max(memory.weights_gib + engine + cache, memory.loading_gib)
+    cache_gib, room = 0.0, served.max_concurrency
+    if held is not None and served.candidate.batcher is None:
+        resident = length_points(asked.demand.tokens).resident_tokens
+        running = served.mean_concurrency * busy
+        room = math.ceil(running + IN_FLIGHT_DEVIATIONS * math.sqrt(running) + 1)
+        tokens = max(room * resident, float(asked.context_tokens))
+        cache_gib = memory.kv_cache_gib_available * min(tokens / max(held, 1.0), 1.0)
+    needed = memory.weights_gib + memory.adapters_gib + memory.workspace_gib + memory.runtime_gib + cache_gib
+    return max(needed, memory.loading_gib), max(room, 1)
 
 
 def _quotas(search: SlotSearch, machine: InstanceType, offer: Offer) -> Iterator[tuple[str, float]]:
@@ -181,11 +274,25 @@ def _cheapest(found: list[tuple[Served, Slot]]) -> list[tuple[Served, Slot]]:
     return list(by_stand.values())[:MOST_SEATS]
 
 
-def _with_steps(search: SlotSearch, found: list[tuple[Served, Slot]], carrying: float) -> Iterator[Slot]:
-    """Slots that take turns, with the time of a token at the load."""
-    candidates = [served.candidate for served, _ in found]
-    rate = search.requirements.demand.requests_per_second.peak / carrying
-    latencies = latencies_at_load(candidates, [rate] * len(found), search.requirements, search.model)
-    for (_, slot), latency in zip(found, latencies, strict=True):
-        need = Need(slot.need.memory_gib, slot.need.busy_ratio, latency.tpot_p95_ms.value)
-        yield replace(slot, need=need)
+def _in_turns(search: SlotSearch, taken: list[tuple[Served, Slot]], copies: Copies) -> Iterator[Slot]:
+    """Slots that take turns, with the most tenants among whom the workload keeps its targets."""
+    candidates = [served.candidate for served, _ in taken]
+    sharers = most_sharers(candidates, search.peak_rate / copies.carrying, search.requirements, search.model)
+    for (served, slot), most in zip(taken, sharers, strict=True):
+        yield _among(search, served, slot, most)
+
+
+def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
+    """The slot with room for the requests that run at a time where the clock is as slow as among the most tenants."""
+    busy = min(slot.seat.busy_ratio * times_slower(most), 1.0)
+    needed_gib, running = _memory(served, busy, search.requirements)
+    memory_gib = needed_gib * MEMORY_MARGIN
+    utilization = search.requirements.workload.limits.memory_utilization
+    seat = replace(
+        slot.seat,
+        most_sharers=most,
+        memory_gib=memory_gib,
+        memory_utilization=min(_rounded_up(memory_gib / served.candidate.accelerator.memory_gib), utilization),
+        max_concurrency=min(served.max_concurrency, running),
+    )
+    return replace(slot, need=replace(slot.need, memory_gib=memory_gib, most_sharers=most), seat=seat)

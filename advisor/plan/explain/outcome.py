@@ -1,10 +1,11 @@
 """Outcome of a plan, and who came second: read from the plan, nothing is planned again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from advisor.plan.fleet.chosen import Conflict, Fleet
 from advisor.plan.refusal import is_refused
 from advisor.plan.values import Option, Plan
+from advisor.reading import OMITTED_AT_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Outcome:
     """Whether the fleet is only the closest of those that no replay confirms."""
     nearest_misses: tuple[str, ...]
     """Where nothing is feasible: what came closest, in words."""
+    seated_on: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Shared machine that an estate seats the workload on instead, in words; "" where there is none."""
 
 
 def cost_of_plan(plan: Plan) -> float | None:
@@ -55,6 +58,7 @@ def outcome_of(plan: Plan) -> Outcome:
         runner_up=_runner_up(plan, plan.fleet) if plan.fleet else None,
         refused=is_refused(plan),
         nearest_misses=tuple(miss.message for miss in plan.nearest_misses),
+        seated_on=plan.seated_on,
     )
 
 

@@ -21,6 +21,11 @@ ITS_CLUSTER = (
     "its other nodes, and the gateway through which requests enter, are not counted"
 )
 """Assumption of a control plane's line where code starts nodes of a cluster by default."""
+CLUSTER_OF_SLICES = (
+    "only where nothing else runs in the cluster: code starts nodes of one that is there, and no cluster; its other "
+    "nodes are not counted, and load balancers are as for hosts, for what requests enter by"
+)
+"""The same where nodes hand out slices, which are priced like whole accelerators of hosts."""
 
 
 def lines_beside(
@@ -39,11 +44,12 @@ def lines_beside(
             continue
         own = [group for group in groups if (group.provider, group.region) == (provider, region)]
         on_nodes = machines[f"{provider}/{region}"] is not Machines.HOSTS
+        sliced = CLUSTER_OF_SLICES if any(group.partition for group in own) else _CLUSTER
         weights_gib = sum({(group.weights, group.precision): group.checkpoint_gib or 0.0 for group in own}.values())
         for kind, item, quantity, assumes in (
             (CostKind.STORAGE, "object_storage", weights_gib, _BUCKET),
             (CostKind.STORAGE, "registry_storage", image_gb, _REGISTRY),
-            (CostKind.MANAGED, "cluster", float(HOURS_PER_MONTH), ITS_CLUSTER if on_nodes else _CLUSTER),
+            (CostKind.MANAGED, "cluster", float(HOURS_PER_MONTH), ITS_CLUSTER if on_nodes else sliced),
         ):
             price = catalog.service_price(provider, item, region)
             usd = None if price is None else round(quantity * price.usd, 2)

@@ -11,7 +11,14 @@ from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_c
 from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Purchase
 from advisor.cost.region_charges import instance_hour_usd, split_usd_per_call
-from advisor.cost.services import disk_parts, download_usd, host_disk_gib, node_disk_gib, root_volume_gib
+from advisor.cost.services import (
+    disk_parts,
+    download_usd,
+    host_disk_gib,
+    local_disks_gib,
+    node_disk_gib,
+    root_volume_gib,
+)
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.cold_start import download_gb
@@ -216,7 +223,6 @@ def _pool(
     )
     disks = [boot_disk_gib(candidate, tariff.paid, on_nodes=on_nodes) for tariff in tariffs]
     hosted = [places.hosted(tariff, offer, gib) for tariff, gib in zip(tariffs, disks, strict=True)]
-    accelerators = _supply_name(candidate, offer)
     http_requests = candidate.http_requests(supply.requirements.demand)
     return Pool(
         key=_key(offer, candidate),
@@ -235,8 +241,8 @@ def _pool(
         quotas=_quotas(supply, candidate, offer),
         switching_usd=_switching_usd(supply, offer, tariffs) if supply.running and stand not in supply.running else 0.0,
         zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
-        supply=accelerators,
-        backend=f"{accelerators}/{candidate.engine}",
+        supply=f"{offer.provider}/{offer.region}/{_hardware(candidate)}",
+        backend=f"{offer.provider}/{offer.region}/{candidate.accelerator.name}/{candidate.engine}",
         replica_kind=_replica_kind(candidate),
         on_nodes=on_nodes,
         has_gpu=candidate.accelerator.vendor == _NVIDIA,
@@ -246,9 +252,9 @@ def _pool(
     )
 
 
-def _supply_name(candidate: Candidate, offer: Offer) -> str:
-    """Accelerators of one kind in a region, whatever the size of the machine."""
-    return f"{offer.provider}/{offer.region}/{candidate.accelerator.name}"
+def _hardware(candidate: Candidate) -> str:
+    """Accelerators that one shortage takes, whatever the size of the machine, and whether they are cut or not."""
+    return candidate.instance_type.accelerator if candidate.partition else candidate.accelerator.name
 
 
 def _replica_kind(candidate: Candidate) -> str:
@@ -261,13 +267,19 @@ def _replica_kind(candidate: Candidate) -> str:
 
 
 def boot_disk_gib(candidate: Candidate, paid: PurchaseOption, *, on_nodes: bool) -> int:
-    """Disk that is priced and ordered with an instance; 0: none, as of a managed endpoint whose machine has its own."""
+    """Disk that is priced and ordered with an instance; 0: none, as of a managed endpoint whose machine has its own.
+
+    Slices are handed out by nodes of clusters, on whose disk each replica has weights of its own: on EKS on local disks
+    where they hold them.
+    """
     local_gb = candidate.instance_type.local_nvme_gb
     if paid is PurchaseOption.SERVERLESS or (paid is PurchaseOption.MANAGED and local_gb):
         return 0
     checkpoint_gib = candidate.memory.checkpoint_gib
-    if on_nodes:
-        return node_disk_gib(checkpoint_gib, candidate.replicas_per_instance)
+    if on_nodes or candidate.partition:
+        whole = node_disk_gib(checkpoint_gib, candidate.replicas_per_instance)
+        on_local = candidate.instance_type.provider == "aws" and local_disks_gib(local_gb or 0.0, whole)
+        return host_disk_gib(checkpoint_gib, local_gb) if on_local else whole
     return (
         root_volume_gib(checkpoint_gib) if paid is PurchaseOption.MANAGED else host_disk_gib(checkpoint_gib, local_gb)
     )

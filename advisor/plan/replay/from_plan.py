@@ -11,6 +11,7 @@ from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.layout import Layout
 from advisor.plan.measured import compared
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
@@ -67,7 +68,7 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
         )
         return Planned(title, tuple(groups), slo, notes, tuple(_routes(plan.fleet)), columns)
     option = _option(plan, rank, where)
-    candidate = _candidate(option, requirements, catalog, where)
+    candidate = candidate_of(option, requirements, catalog, where)
     title = f"{option.instances} × {option.instance_type} {option.purchase} in {option.region} ({option.precision})"
     return Planned(title, (_group(option, candidate, requirements, model),), slo, notes, (), columns)
 
@@ -75,7 +76,7 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
 def _fleet_group(
     fleet: Fleet, group: FleetGroup, requirements: Requirements, catalog: Catalog, model: PerformanceModel
 ) -> ReplayGroup:
-    candidate = _candidate(group, requirements, catalog, "")
+    candidate = candidate_of(group, requirements, catalog, "")
     cold = group.cold_start_seconds
     return ReplayGroup(
         name=group.name,
@@ -122,7 +123,7 @@ def _option(plan: Plan, rank: int | None, where: str) -> Option:
     return found
 
 
-def _candidate(option: Option | FleetGroup, requirements: Requirements, catalog: Catalog, where: str) -> Candidate:
+def candidate_of(option: Layout, requirements: Requirements, catalog: Catalog, where: str) -> Candidate:
     """The replica that the option stands for, as the catalog judges it today."""
     key = (option.provider, option.instance_type)
     wanted = (option.precision, option.tensor_parallel, option.engine, option.partition)

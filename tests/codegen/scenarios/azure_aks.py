@@ -103,6 +103,16 @@ def cached() -> Scenario:
     return dataclasses.replace(scenario, variables={**scenario.variables, **place})
 
 
+def sliced() -> Scenario:
+    """Eight A100 of a machine in seven slices each, scaled by load: more pods than a node has by default."""
+    group = azure_group(
+        instance_type="Standard_ND96asr_v4", accelerator="A100-40GB-SXM", accelerator_count=8.0,
+        replicas_per_instance=56, partition="mig-1g.5gb", weights_gib=1.4, checkpoint_gib=2.5, disk_gib=1209,
+    )  # fmt: skip
+    plan = make_fleet_plan(group, policy=Policy.REACTIVE, model="meta-llama/Llama-3.2-1B-Instruct")
+    return _aks(plan)
+
+
 SCENARIOS: Mapping[str, Make] = {
     "aks-a100-spot": a100_spot,
     "aks-mi300x": mi300x,
@@ -110,4 +120,5 @@ SCENARIOS: Mapping[str, Make] = {
     "aks-two-regions": two_regions,
     "aks-hostile": hostile,
     "aks-cache": cached,
+    "aks-slices": sliced,
 }

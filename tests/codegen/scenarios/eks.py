@@ -181,6 +181,21 @@ def cached() -> Scenario:
     return _managed(plan, "us-east-1")
 
 
+def sliced() -> Scenario:
+    """Eight A100 of a machine in seven slices each, on its local disks; RTX PRO 6000 in halves, on a disk of the node."""
+    small = {"weights_gib": 2.8, "checkpoint_gib": 2.5}
+    sevenths = make_group(
+        **small, instance_type="p4d.24xlarge", accelerator="A100-40GB-SXM", accelerator_count=8.0,
+        replicas_per_instance=56, partition="mig-1g.5gb", request_shares=(0.7, 0.7), disk_gib=60,
+    )  # fmt: skip
+    halves = make_group(
+        **small, instance_type="g7e.2xlarge", accelerator="RTX-PRO-6000", replicas_per_instance=2,
+        partition="mig-2g.48gb", purchase="spot", request_shares=(0.3, 0.3), disk_gib=120,
+    )  # fmt: skip
+    plan = make_fleet_plan(sevenths, halves, policy=Policy.REACTIVE, model="meta-llama/Llama-3.2-1B-Instruct")
+    return _managed(plan)
+
+
 SCENARIOS: Mapping[str, Make] = {
     "eks-l4-spot": l4_spot,
     "eks-h100-tp8": h100_tp8,
@@ -195,4 +210,5 @@ SCENARIOS: Mapping[str, Make] = {
     "eks-karpenter-spot": karpenter_spot,
     "eks-karpenter-neuron": karpenter_neuron,
     "eks-cache": cached,
+    "eks-slices": sliced,
 }

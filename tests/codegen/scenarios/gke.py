@@ -143,6 +143,22 @@ def cached() -> Scenario:
     return Scenario(plan, _GKE, variables("us-central1"))
 
 
+def sliced() -> Scenario:
+    """Seven replicas on the slices of each A100 by the clock, beside whole L4 on spot; of another pool, fewer slices."""
+    small = {"precision": "fp8", "weights_gib": 1.4, "checkpoint_gib": 2.5, "disk_gib": 278}
+    sevenths = make_group(
+        **_google(instance_type="a2-ultragpu-1g"), **small, accelerator="A100-80GB-SXM", replicas_per_instance=7,
+        partition="mig-1g.10gb", request_shares=(0.6, 0.6),
+    )  # fmt: skip
+    halves = make_group(
+        **_google(instance_type="a3-highgpu-8g", purchase="spot"), **small, accelerator="H100-SXM",
+        accelerator_count=8.0, replicas_per_instance=16, partition="mig-3g.40gb", request_shares=(0.3, 0.3),
+    )  # fmt: skip
+    whole = make_group(**_google(purchase="spot"), **small, request_shares=(0.1, 0.1))
+    plan = make_fleet_plan(sevenths, halves, whole, model="meta-llama/Llama-3.2-1B-Instruct")
+    return Scenario(plan, _GKE, variables("us-central1"))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "gke-l4-spot": l4_spot,
     "gke-h100-tp8": h100_tp8,
@@ -153,4 +169,5 @@ SCENARIOS: Mapping[str, Make] = {
     "gke-reactive": reactive,
     "gke-hostile": hostile,
     "gke-cache": cached,
+    "gke-slices": sliced,
 }

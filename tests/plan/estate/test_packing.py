@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.performance.values import Interval
 from advisor.plan.estate.packing import SlotTenant, share_machines
+from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot, copies_of
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.tenants import Need
@@ -18,15 +20,29 @@ HOURS = 730
 
 
 def slot_tenant(
-    name, usd, *, copies=1, busy=0.5, stand=STAND, price=3.5, slots=7, quotas=(), part="mig-1g.10gb"
+    name, usd, *, copies=1, busy=0.5, stand=STAND, price=3.5, slots=7, quotas=(), part="mig-1g.10gb", most=1
 ) -> SlotTenant:
-    """A workload that fits a slice."""
-    need = Need(6.0, busy, 0.0)
-    slot = Slot(stand, part, price, 1, slots, 9.0, need, tuple(quotas), 16.0)
-    return SlotTenant(name, usd, Seating(copies, (slot,), 40.0))
+    """A workload that fits a slice, or takes turns."""
+    usable, need = (9.0, Need(6.0, busy)) if part else (80.0, Need(6.0, busy, most))
+    slot = Slot(stand, part, price, 1, slots, usable, need, tuple(quotas), seat(name, stand, part, busy))
+    return SlotTenant(name, usd, Seating(copies, (slot,)))
 
 
-def free(_stand, _weights_gib) -> float:
+def seat(name, stand, part, busy) -> Seat:
+    """Its seat, with weights of 16 GiB."""
+    provider, region, machine = stand.split("/")
+    return Seat(
+        provider=provider, region=region, instance_type=machine, accelerator="A100", accelerator_count=1.0,
+        partition=part, replicas_per_instance=1, tensor_parallel=1, pipeline_parallel=1, precision="fp8",
+        kv_precision="auto", engine="vLLM", engine_version="", context_tokens=4096, max_concurrency=8,
+        memory_utilization=0.9, weights_gib=6.0, checkpoint_gib=16.0, purchase="on_demand", workload=name,
+        planned_requests_per_second_per_instance=busy, requests_per_second_per_replica=Interval(1.0, 0.8, 1.2),
+        evidence="roofline", busy_ratio=busy, memory_gib=6.0, usable_gib=9.0, most_sharers=None,
+        instance_usd_per_hour=3.5, price_source="", price_as_of="", price_quality="",
+    )  # fmt: skip
+
+
+def free(_stand, _disk_gib) -> float:
     """Disks that cost nothing."""
     return 0.0
 
@@ -40,21 +56,26 @@ def test_seven_slices_cost_less_than_seven_machines():
     assert sorted(machine.workloads) == [f"w{at}" for at in range(7)]
     assert machine.usd_per_month == 3.5 * HOURS
     assert machine.alone_usd_per_month == 7 * 588
+    assert [one.workload for one in machine.seats] == list(machine.workloads)
 
 
 def test_a_machine_keeps_the_weights_of_all_on_its_disk():
-    """Each of both copies has seven times 16 GiB, counted as 20, on a disk; where that eats the saving, nobody moves."""
+    """Each of both copies has a disk for one image and seven times 16 GiB; where that eats the saving, nobody moves.
+
+    100 GiB of system, 40 of the image that all run, and 20 GiB of weights and 16 of what else each keeps there.
+    """
     slot_tenants = [slot_tenant(f"w{at}", 1000.0, copies=2) for at in range(7)]
     asked = []
 
-    def a_dollar_a_gib(stand, weights_gib):
-        asked.append((stand, weights_gib))
-        return weights_gib
+    def a_dollar_a_gib(stand, disk_gib):
+        asked.append((stand, disk_gib))
+        return disk_gib
 
     (machine,) = share_machines(slot_tenants, {}, {}, a_dollar_a_gib)
 
-    assert machine.usd_per_month == 2 * (3.5 * HOURS + 140.0)
-    assert asked == [(STAND, 140.0)]
+    assert machine.usd_per_month == 2 * (3.5 * HOURS + 392)
+    assert asked == [(STAND, 392)]
+    assert machine.disk_gib == 392
     assert share_machines(slot_tenants, {}, {}, lambda *_: 950.0) == ()
 
 
@@ -116,6 +137,33 @@ def test_a_quota_without_room_keeps_them_apart():
 
     assert share_machines(slot_tenants, {QUOTA: 10.0}, {}, free) == ()
     assert len(share_machines(slot_tenants, {QUOTA: 10.0}, freed, free)) == 1
+
+
+def test_seats_that_no_replay_confirms_are_given_up():
+    """A slice on which a replay does not hold is taken by nobody; the others share the machine without it."""
+    slot_tenants = [slot_tenant(f"w{at}", 588.0) for at in range(7)]
+
+    (machine,) = share_machines(slot_tenants, {}, {}, free, lambda seat, _: None if seat.workload == "w3" else 0.995)
+
+    assert sorted(machine.workloads) == [f"w{at}" for at in range(7) if at != 3]
+    assert {one.within_slo_ratio for one in machine.seats} == {0.995}
+    assert share_machines(slot_tenants, {}, {}, free, lambda *_: None) == ()
+
+
+def test_turns_that_no_replay_confirms_are_taken_among_fewer():
+    """Four that hold among two only sit by twos, and each replay is asked with as many as sit there."""
+    in_turns = [slot_tenant(f"w{at}", 3000.0, busy=0.1, part="", most=4) for at in range(4)]
+    asked = []
+
+    def among_two(_seat, sharers):
+        asked.append(sharers)
+        return 0.995 if sharers <= 2 else None
+
+    machines = share_machines(in_turns, {}, {}, free, among_two)
+
+    assert sorted(len(machine.workloads) for machine in machines) == [2, 2]
+    assert set(asked) == {4, 3, 2}
+    assert len(share_machines(in_turns, {}, {}, free)) == 1
 
 
 slot_tenants = st.lists(

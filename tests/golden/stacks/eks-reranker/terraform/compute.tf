@@ -29,7 +29,7 @@ resource "aws_launch_template" "this" {
   description            = "Inference nodes of ${var.name}"
   update_default_version = true
   ebs_optimized          = true
-  user_data              = each.value.local_gib > 0 ? base64encode(local.node_config) : null
+  user_data              = try(base64encode(join("\n", each.value.bottlerocket)), each.value.local_gib > 0 ? base64encode(local.node_config) : null)
 
   # Pods are one hop further away, so that none reaches the role of the node.
   metadata_options {
@@ -42,8 +42,9 @@ resource "aws_launch_template" "this" {
     enabled = true
   }
 
+  # Images and the volumes of pods; Bottlerocket has a second disk for them.
   block_device_mappings {
-    device_name = "/dev/xvda"
+    device_name = can(each.value.bottlerocket) ? "/dev/xvdb" : "/dev/xvda"
 
     ebs {
       volume_size           = each.value.volume_gib
@@ -52,6 +53,20 @@ resource "aws_launch_template" "this" {
       throughput            = 500
       encrypted             = true
       delete_on_termination = true
+    }
+  }
+
+  dynamic "block_device_mappings" {
+    for_each = can(each.value.bottlerocket) ? ["/dev/xvda"] : []
+
+    content {
+      device_name = block_device_mappings.value
+
+      ebs {
+        volume_type           = "gp3"
+        encrypted             = true
+        delete_on_termination = true
+      }
     }
   }
 

@@ -53,6 +53,18 @@ resource "google_container_node_pool" "this" {
         type  = guest_accelerator.key
         count = guest_accelerator.value
 
+        # Slices (MIG) that GKE cuts each GPU into, or pods that take turns on it; else a pod has whole ones.
+        gpu_partition_size = try(each.value.gpu_partition_size, null)
+
+        dynamic "gpu_sharing_config" {
+          for_each = try([each.value.gpu_sharing_strategy], [])
+
+          content {
+            gpu_sharing_strategy       = gpu_sharing_config.value
+            max_shared_clients_per_gpu = each.value.clients_per_gpu
+          }
+        }
+
         # Serving images of today need a newer driver than the default one.
         gpu_driver_installation_config {
           gpu_driver_version = var.gpu_driver_version

@@ -27,6 +27,8 @@ def _node_pool(context: Context, key: str) -> NodePool:
         mode="User",
         os_sku="Ubuntu",
         gpu_driver=group.gpu_driver,
+        gpu_instance=group.gpu_instance,
+        max_pods=group.max_pods,
         priority=group.priority,
         eviction_policy="Delete" if group.is_spot else None,
         spot_max_price=-1 if group.is_spot else None,

@@ -35,6 +35,10 @@ class Group:
     os_disk_gib: int
     labels: Mapping[str, str]
     taints: Sequence[str]
+    gpu_instance: str | None = None
+    """Slices that AKS cuts each GPU into, such as MIG1g; None: it is whole."""
+    max_pods: int | None = None
+    """Pods that a node may have; None: as many as its cluster sets."""
 
     @property
     def is_spot(self) -> bool:

@@ -51,13 +51,13 @@ def _launch_template(context: Context, key: str) -> aws.ec2.LaunchTemplate:
         description=f"Inference nodes of {settings.name}",
         update_default_version=True,
         ebs_optimized="true",
-        user_data=base64.b64encode(NODE_CONFIG.encode()).decode() if group.local_gib else None,
+        user_data=_user_data(group),
         # Pods are one hop further away, so that none reaches the role of the node.
         metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
             http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
         ),
         monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
-        block_device_mappings=[_root_volume(group)],
+        block_device_mappings=_volumes(group),
         tag_specifications=[
             aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=tags)
             for kind in ("instance", "volume", "network-interface")
@@ -66,9 +66,27 @@ def _launch_template(context: Context, key: str) -> aws.ec2.LaunchTemplate:
     )
 
 
-def _root_volume(group: Group) -> aws.ec2.LaunchTemplateBlockDeviceMappingArgs:
-    return aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
+def _user_data(group: Group) -> str | None:
+    settings = "\n".join(group.bottlerocket) or (NODE_CONFIG if group.local_gib else "")
+    return base64.b64encode(settings.encode()).decode() if settings else None
+
+
+def _volumes(group: Group) -> list[aws.ec2.LaunchTemplateBlockDeviceMappingArgs]:
+    """Images and the volumes of pods; Bottlerocket has a second disk for them."""
+    if not group.bottlerocket:
+        return [_volume(group, "/dev/xvda")]
+    system = aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
         device_name="/dev/xvda",
+        ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
+            volume_type="gp3", encrypted="true", delete_on_termination="true"
+        ),
+    )
+    return [_volume(group, "/dev/xvdb"), system]
+
+
+def _volume(group: Group, device_name: str) -> aws.ec2.LaunchTemplateBlockDeviceMappingArgs:
+    return aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
+        device_name=device_name,
         ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
             volume_size=group.volume_gib,
             volume_type="gp3",

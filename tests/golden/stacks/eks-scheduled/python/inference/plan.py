@@ -42,6 +42,8 @@ class Group:
     """Root volume."""
     local_gib: int
     """What local disks hold; 0: there are none that are enough."""
+    bottlerocket: Sequence[str] = ()
+    """Settings of a node of Bottlerocket, which hands out its GPUs in parts; empty: its GPUs are whole."""
 
 
 @dataclass(frozen=True, kw_only=True)

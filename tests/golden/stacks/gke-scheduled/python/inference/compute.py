@@ -63,6 +63,9 @@ def _node_config(context: Context, key: str, identity: Identity) -> gcp.containe
             gcp.container.NodePoolNodeConfigGuestAcceleratorArgs(
                 type=kind,
                 count=count,
+                # Slices (MIG) that GKE cuts each GPU into, or pods that take turns on it; else a pod has whole ones.
+                gpu_partition_size=group.gpu_partition_size,
+                gpu_sharing_config=_sharing(group),
                 # Serving images of today need a newer driver than the default one.
                 gpu_driver_installation_config=gcp.container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
                     gpu_driver_version=settings.gpu_driver_version
@@ -85,6 +88,14 @@ def _node_config(context: Context, key: str, identity: Identity) -> gcp.containe
 
 def _taints(group: Group) -> dict[str, str]:
     return {**group.taints, **({SPOT_TAINT: "true"} if group.spot else {})}
+
+
+def _sharing(group: Group) -> gcp.container.NodePoolNodeConfigGuestAcceleratorGpuSharingConfigArgs | None:
+    if group.gpu_sharing_strategy is None or group.clients_per_gpu is None:
+        return None
+    return gcp.container.NodePoolNodeConfigGuestAcceleratorGpuSharingConfigArgs(
+        gpu_sharing_strategy=group.gpu_sharing_strategy, max_shared_clients_per_gpu=group.clients_per_gpu
+    )
 
 
 def _reservation(name: pulumi.Input[str] | None) -> gcp.container.NodePoolNodeConfigReservationAffinityArgs | None:

@@ -41,6 +41,12 @@ class Group:
     location_policy: str
     disk_type: str
     disk_gib: int
+    gpu_partition_size: str | None = None
+    """Slices that each GPU is cut into; None: it is whole."""
+    gpu_sharing_strategy: str | None = None
+    """TIME_SHARING, where pods take turns on a GPU; None: they do not."""
+    clients_per_gpu: int | None = None
+    """Pods that take turns on a GPU."""
 
     def zones_among(self, given: Sequence[str]) -> list[str]:
         """Those of the zones *given* that sell the machine type."""

@@ -1,0 +1,122 @@
+"""``advisor generate … estate.json``: code of all workloads of a directory, shared machines among them."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from advisor.cli.output import STDOUT, check_unedited
+from advisor.cli.quiet import tell
+from advisor.errors import AdvisorError, InputError, NotDeployable
+from advisor.plan.estate.document import estate_from_json, is_estate, plans_in
+from advisor.plan.estate.values import PLANNED, Estate
+from advisor.reading import read_text
+
+if TYPE_CHECKING:
+    from advisor.codegen import Generated, Language
+    from advisor.codegen.estate import EstateParts
+    from advisor.codegen.shared_machine import Place
+
+_OF_ONE_PLAN = ("rank", "target", "engine", "image", "stage", "form")
+"""Arguments that a single plan is asked with."""
+
+
+def is_estate_file(text: str, where: str) -> bool:
+    """Whether what is given is an estate, and no plan; what is no JSON is left to whoever reads plans."""
+    try:
+        return is_estate(text, where)
+    except InputError:
+        return False
+
+
+def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> None:
+    """Write the code of an estate: of each workload with a fleet of its own, and of each shared machine.
+
+    Raises:
+        InputError: arguments that are of one plan, or an estate that does not say what is needed.
+        NotDeployable: some parts cannot be generated; the others were written.
+    """
+    from advisor.codegen.estate import left_behind, parts_of, read_plan  # noqa: PLC0415 - help shows without it
+
+    given = [name for name in _OF_ONE_PLAN if asked[name]]
+    if given:
+        raise click.UsageError(
+            "--option, --target, --engine, --image, --form and --cut-over are of one plan: give its file in place of "
+            "the estate, and its folder below DIR"
+        )
+    where, directory = str(asked["plan"]), asked["directory"]
+    estate = estate_from_json(text, where)
+    texts = _plan_texts(estate, text, asked["plan"])
+    plans = {file: read_plan(plan, file) for file, plan in texts.items()}
+    for file, plan in texts.items():
+        check_unedited(plan, file, force=asked["force"])
+    parts = parts_of(estate, plans)
+    failed = list(_written(language, asked, parts, texts))
+    for name in left_behind(directory, estate, parts):
+        tell(f"note: {directory / name} is no longer part of the estate: destroy what it made once others answer")
+    for reason in parts.without:
+        click.echo(f"warning: no code for {reason}", err=True)
+    if failed:
+        told = "\n    ".join(f"{name}: {error.message}" for name, error in failed)
+        hints = "; ".join(dict.fromkeys(error.hint for _, error in failed if error.hint))
+        kind = NotDeployable if any(isinstance(error, NotDeployable) for _, error in failed) else InputError
+        raise kind(f"{len(failed)} parts of the estate were not written:\n    {told}", where=where, hint=hints)
+
+
+def _written(
+    language: "Language", asked: dict[str, Any], parts: "EstateParts", texts: Mapping[str, str]
+) -> Iterator[tuple[str, AdvisorError]]:
+    """Write each part; errors of those that cannot be generated or written, by folder."""
+    from advisor.cli.generate import code_of, deliver_code  # noqa: PLC0415 - they call this module
+
+    for name in sorted({*parts.fleets, *parts.machines}):
+        directory = asked["directory"] / name
+        own = {**asked, "directory": directory, "of_estate": True}
+        try:
+            if name in parts.machines:
+                generated = _machine(language, own, parts.machines[name])
+            else:
+                file = parts.fleets[name]
+                generated = code_of(language, {**own, "plan": Path(file)}, texts[file])
+            deliver_code(generated, directory, own)
+        except AdvisorError as error:
+            yield name, error
+
+
+def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Generated":
+    from advisor.cli.generate import kept_digests  # noqa: PLC0415 - it calls this module
+    from advisor.codegen import last_generated, read_former  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.cut_over_refusals import check_program  # noqa: PLC0415
+    from advisor.codegen.registries import resolve  # noqa: PLC0415
+    from advisor.codegen.shared_machine import generate_shared  # noqa: PLC0415
+
+    directory = asked["directory"]
+    former, last = read_former(directory, force=asked["force"]), last_generated(directory)
+    check_program(language, former, as_component=False)
+    as_module = bool(former.as_component if asked["as_component"] is None else asked["as_component"])
+    digests = {} if asked["resolve_digests"] else kept_digests(directory)
+    generated = generate_shared(place, language, digests, as_module=as_module, last=last)
+    if not asked["resolve_digests"]:
+        return generated
+    return generate_shared(place, language, resolve(generated.images), as_module=as_module, last=last)
+
+
+def _plan_texts(estate: Estate, text: str, path: Path) -> Mapping[str, str]:
+    """Plans of the workloads as JSON text, by file: within the estate's document, or beside it.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    from advisor.codegen.estate import plan_file  # noqa: PLC0415 - help shows without it
+
+    files = [row.file for row in estate.workloads if row.status == PLANNED]
+    held = plans_in(text, str(path))
+    if held:
+        return {file: held[file] for file in files if file in held}
+    if path == Path(STDOUT):
+        raise InputError(
+            "an estate on standard input holds no plans",
+            hint="make it with `advisor recommend DIRECTORY --format json`",
+        )
+    return {file: read_text(plan_file(path.parent, file), "plan") for file in files}

@@ -1,0 +1,313 @@
+"""Shared machines of an estate → one stack each: nodes for the pods of several workloads, each as its seat is planned.
+
+A workload is a stack of its own within it (a namespace with its Deployment, Service, route and alerts); the nodes, what
+they may do, the budget and the alarms of the cloud are of all.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from advisor.catalog import load_catalog
+from advisor.codegen.alarms import alarms_of
+from advisor.codegen.generate import Generated, as_run
+from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
+from advisor.codegen.keys import unique_keys
+from advisor.codegen.model import Budget, Component, ComputeGroup, Region, Row, Stack, Summary
+from advisor.codegen.pins import images_of, pinned, written
+from advisor.codegen.quotas import quotas_needed
+from advisor.codegen.selection import Choice, Member
+from advisor.codegen.soundness import check_files
+from advisor.codegen.stack import stacks_of
+from advisor.codegen.summary import usd
+from advisor.codegen.targets import target_of
+from advisor.codegen.timetable import HOURS_PER_WEEK
+from advisor.codegen.wanted import Language, Wanted
+from advisor.deployable import SHARED_ON, SLICES
+from advisor.errors import InputError, NotDeployable
+from advisor.plan.digests import digest
+from advisor.plan.document import plain
+from advisor.plan.estate.packing import SharedMachine
+from advisor.plan.estate.packing_words import seat_words
+from advisor.plan.estate.seats import Seat
+from advisor.plan.fleet.scaling_values import while_replaced
+from advisor.plan.values import Plan
+from advisor.units import HOURS_PER_MONTH
+
+_PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"
+_ALONE = "`advisor generate` of the plan file of each workload gives it a fleet of its own"
+_BESIDE = (
+    "load balancers, data transfer and logs, which the plans of the workloads hold, the clusters and their fees, taxes "
+    "and support"
+)
+_LOST_TOGETHER = (
+    "One machine holds all of these workloads: while it is replaced or lost, nobody answers for any of them."
+)
+_NO_ISOLATION = (
+    "Pods that take turns share the memory and the faults of an accelerator, which nothing keeps apart: one that takes "
+    "more than the plan lets it, or fails there, can end the others."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A shared machine of an estate, with the plans of those who sit on it."""
+
+    position: int
+    """In the estate, from 0."""
+    machine: SharedMachine
+    plans: Mapping[str, Plan]
+    """By file."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its code, and name of its deployment."""
+        return f"shared-{self.position + 1}"
+
+
+def generate_shared(
+    place: Place,
+    language: Language,
+    digests: Mapping[str, str] = MappingProxyType({}),
+    *,
+    as_module: bool = False,
+    last: Mapping[str, str] = MappingProxyType({}),
+) -> Generated:
+    """The code of a shared machine.
+
+    Args:
+        place: the machine.
+        language: what the code is written in.
+        digests: image with its tag → digest that the code takes it by.
+        as_module: in Terraform a module that others call; a program in Pulumi is whole in any case.
+        last: text of each file as the last run generated it in the directory; empty for an empty one.
+
+    Raises:
+        InputError: the estate does not say what is needed.
+        NotDeployable: no code is generated for such a machine.
+    """
+    unpinned = shared_stack(place)
+    stack = replace(
+        unpinned,
+        backends=pinned(unpinned, digests).backends,
+        tenants=tuple(pinned(tenant, digests) for tenant in unpinned.tenants),
+        component=Component("", {}) if as_module and language is Language.TERRAFORM else None,
+    )
+    target = target_of(stack)
+    images = images_of(unpinned.tenants)
+    rendered = target.renderers[language](target.completed(stack))
+    files = {**rendered, **written(images, digests)}
+    check_files(files)
+    return Generated(
+        files=files,
+        roots=("",),
+        targets=(stack.target,),
+        plan_digest=stack.plan_digest,
+        images=images,
+        warnings=tuple(_replaced(place, stack, last)),
+        notes=(f"{place.name}: {', '.join(tenant.name for tenant in stack.tenants)}",),
+    )
+
+
+def _replaced(place: Place, stack: Stack, last: Mapping[str, str]) -> Iterator[str]:
+    """Warning of nodes that go in the apply that makes others, which hand out their accelerators in another way."""
+    (group,) = stack.groups
+    if last and not any(group.key in text for text in last.values()):
+        yield (
+            f"{place.name}: other nodes take the place of those that run, and there is no cut-over between them: apply "
+            f"the new node pool ({group.key}) by itself first (-target), then the Kubernetes objects, then everything"
+        )
+
+
+def shared_stack(place: Place) -> Stack:
+    """The stack of a shared machine, with those of its tenants.
+
+    Raises:
+        InputError: the estate does not say what is needed.
+        NotDeployable: no code is generated for such a machine.
+    """
+    machine = place.machine
+    if not machine.seats or machine.disk_gib is None:
+        raise InputError(f"the estate does not say how workloads sit on {place.name}", hint=_PLAN_AGAIN)
+    target = SHARED_ON.get(machine.provider)
+    if target is None:
+        raise NotDeployable(
+            f"{place.name}: no code is generated for several workloads on one machine of {machine.provider}",
+            hint=f"{_ALONE}; or {_PLAN_AGAIN}",
+        )
+    tenants = _tenants(place, target)
+    group = _group(machine, [tenant.groups[0] for tenant in tenants])
+    label = f"{place.name}-{group.key}"
+    first = tenants[0]
+    return replace(
+        first,
+        name=place.name,
+        plan_digest=_digest(machine, tenants),
+        groups=(group,),
+        backends=tuple(backend for tenant in tenants for backend in tenant.backends),
+        regions=(_region(machine, tenants),),
+        alarms=alarms_of(max(seat.memory_utilization for seat in machine.seats), group.start_seconds, has_gpu=False),
+        slo_alarms=(),
+        slo_left_out=tuple(dict.fromkeys(f"{one.name}: {why}" for one in tenants for why in one.slo_left_out)),
+        agent=None,
+        budget=Budget(machine.usd_per_month, of="the estate for this machine"),
+        owner={},
+        summary=_summary(place, tenants, group),
+        tenants=tuple(replace(tenant, nodes=label) for tenant in tenants),
+    )
+
+
+def _tenants(place: Place, target: str) -> list[Stack]:
+    """A stack for each workload, of pods on the nodes of the machine."""
+    sharing = _sharing(place.machine)
+    tenants = []
+    for seat in place.machine.seats:
+        plan = place.plans.get(seat.workload)
+        if plan is None:
+            raise InputError(f"the plan of {seat.workload} is missing", hint=_PLAN_AGAIN)
+        wanted = Wanted(target=target)
+        choice = Choice((_member(seat, place.machine.copies),))
+        # Without its fleet: what is deployed is the seat.
+        (stack,) = stacks_of(replace(plan, fleet=None), choice, wanted)
+        groups = tuple(replace(group, sharing=sharing) for group in stack.groups)
+        tenants.append(as_run(replace(stack, groups=groups), wanted))
+    names = [tenant.name for tenant in tenants]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"two workloads of {place.name} are named {twice}", hint="set name in the workload files, and plan again"
+        )
+    return tenants
+
+
+def _member(seat: Seat, copies: int) -> Member:
+    return Member(
+        serves=seat,
+        hours=(copies,) * HOURS_PER_WEEK,
+        minutes_ahead=0,
+        cold_start_seconds=None,
+        zones=seat.zones,
+        request_share=1.0,
+        commitments=(),
+        committed_instances=0,
+        requests_per_second_per_replica=seat.planned_requests_per_second_per_instance,
+        usd_per_hour=seat.instance_usd_per_hour,
+    )
+
+
+def _sharing(machine: SharedMachine) -> GpuSharing:
+    """How the nodes hand out each accelerator: slices as many as there are, turns as many as sit there."""
+    if not machine.slice:
+        return GpuSharing(SharingKind.TURNS, max(len(group) for group in machine.accelerators))
+    profiles = load_catalog().partitions(machine.seats[0].accelerator)
+    cut = next((profile.per_accelerator for profile in profiles if profile.name == machine.slice), None)
+    if cut is None:
+        raise InputError(f"the catalog does not know {machine.slice} of {machine.instance_type}", hint=_PLAN_AGAIN)
+    return GpuSharing(SharingKind.SLICES, cut, machine.slice.removeprefix(SLICES))
+
+
+def _group(machine: SharedMachine, seats: Sequence[ComputeGroup]) -> ComputeGroup:
+    """The nodes: one pool of as many as there are copies, each with a pod of every workload."""
+    kind = machine.slice or f"{_sharing(machine).clients_per_accelerator} turns"
+    name = f"{machine.region} {machine.instance_type.removeprefix('Standard_')} shared {kind}"
+    usd_per_hour = machine.seats[0].instance_usd_per_hour
+    return replace(
+        seats[0],
+        key=unique_keys([name])[name],
+        weight=1000,
+        instances=machine.copies,
+        min_instances=machine.copies,
+        max_instances=while_replaced(machine.copies),
+        usd_per_hour=usd_per_hour,
+        usd_per_month=machine.copies * usd_per_hour * HOURS_PER_MONTH,
+        start_seconds=max(group.start_seconds for group in seats),
+        replicas_per_instance=len(seats),
+        node_disk_gib=machine.disk_gib,
+        priced_disk_gib=machine.disk_gib,
+        zones=max(group.zones for group in seats),
+        requests_per_second_per_instance=sum(group.requests_per_second_per_instance for group in seats),
+    )
+
+
+def _region(machine: SharedMachine, tenants: Sequence[Stack]) -> Region:
+    regions = [region for tenant in tenants for region in tenant.regions]
+    peaks = [region.peak_requests_per_second or 0.0 for region in regions]
+    return Region(
+        name=machine.region,
+        weight=1000,
+        subnets=max(region.subnets for region in regions),
+        zones=max(region.zones for region in regions),
+        peak_requests_per_second=sum(peaks),
+    )
+
+
+def _digest(machine: SharedMachine, tenants: Sequence[Stack]) -> str:
+    return digest({"machine": plain(machine, "machine"), "tenants": [tenant.plan_digest for tenant in tenants]})
+
+
+def _summary(place: Place, tenants: Sequence[Stack], group: ComputeGroup) -> Summary:
+    machine = place.machine
+    named = list(zip(tenants, machine.seats, strict=True))
+    return Summary(
+        workload=f"{place.name}: {', '.join(tenant.name for tenant in tenants)}",
+        model=", ".join(dict.fromkeys(tenant.summary.model for tenant in tenants)),
+        headlines=(
+            _pool_words(machine),
+            *(f"{tenant.name}: {seat_words(place.position, machine, seat)}" for tenant, seat in named),
+        ),
+        demand=tuple(_rates(named)),
+        prediction=tuple(_predictions(named)),
+        cost=tuple(_costs(machine)),
+        not_included=_BESIDE,
+        quotas=quotas_needed(machine.provider, tenants[0].target, (group,)),
+        commitments=(),
+        cautions=tuple(_cautions(machine, tenants)),
+    )
+
+
+def _pool_words(machine: SharedMachine) -> str:
+    of_each = f"{_sharing(machine).words} of each {machine.seats[0].accelerator}"
+    return f"{machine.copies} × {machine.instance_type} in {machine.region}: {of_each}"
+
+
+def _rates(named: Sequence[tuple[Stack, Seat]]) -> Iterator[Row]:
+    for tenant, seat in named:
+        rate = f"{seat.planned_requests_per_second_per_instance:.3g} requests/s on each copy, planned"
+        yield Row(tenant.name, rate)
+
+
+def _predictions(named: Sequence[tuple[Stack, Seat]]) -> Iterator[Row]:
+    for tenant, seat in named:
+        most = seat.requests_per_second_per_replica
+        alone = f"{most.value:.3g} requests/s within its SLO alone (from {most.low:.3g} to {most.high:.3g})"
+        memory = f"{seat.memory_gib:.1f} of {seat.usable_gib:.1f} GiB"
+        among = (
+            "a slice of its own"
+            if seat.most_sharers is None
+            else f"keeps its SLO among {seat.most_sharers} that take turns"
+        )
+        yield Row(tenant.name, f"{seat.engine}, {seat.precision}: {alone}, {memory}, {among}; {seat.evidence}")
+
+
+def _costs(machine: SharedMachine) -> Iterator[Row]:
+    seat = machine.seats[0]
+    priced = f"{seat.price_source}, {seat.price_as_of or 'unknown'} ({seat.price_quality})"
+    yield Row(
+        f"{machine.instance_type}, on demand, {machine.region}",
+        f"${seat.instance_usd_per_hour:,.4f} an hour each; {priced}",
+    )
+    yield Row("Disk of a node", f"{machine.disk_gib} GiB, for the images and weights of all")
+    yield Row("Total of the machines and their disks", f"{usd(machine.usd_per_month)} a month")
+    yield Row("Fleets of their own", f"{usd(machine.alone_usd_per_month)} a month")
+
+
+def _cautions(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
+    if machine.copies == 1:
+        yield _LOST_TOGETHER
+    if not machine.slice:
+        yield _NO_ISOLATION
+    for tenant in tenants:
+        yield from (f"{tenant.name}: {caution}" for caution in tenant.summary.cautions)
+
+
+__all__ = ["Place", "generate_shared", "shared_stack"]

@@ -1,0 +1,18 @@
+"""Who sits where on shared machines, in words."""
+
+from advisor.plan.estate.packing import SharedMachine
+from advisor.plan.estate.seats import Seat
+
+
+def machine_words(position: int, machine: SharedMachine) -> str:
+    """A shared machine by its number, such as ``shared machine 1, 2 × g2-standard-4 in us-central1 (gcp)``."""
+    count = f"{machine.copies} × " if machine.copies > 1 else ""
+    return f"shared machine {position + 1}, {count}{machine.instance_type} in {machine.region} ({machine.provider})"
+
+
+def seat_words(position: int, machine: SharedMachine, seat: Seat) -> str:
+    """The machine, and what the workload has of it."""
+    others = len(machine.accelerator_of(seat.workload)) - 1
+    if machine.slice:
+        return f"{machine_words(position, machine)}, on a slice {machine.slice.removeprefix('mig-')} of its own"
+    return f"{machine_words(position, machine)}, in turns with {others} {'other' if others == 1 else 'others'}"

@@ -1,0 +1,33 @@
+"""Seats of workloads on a shared machine, as the estate states them and code is generated from them."""
+
+from dataclasses import dataclass
+
+from advisor.performance.values import Interval
+from advisor.plan.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat(Layout):
+    """A workload's replica on each copy of a shared machine: beside others on an accelerator, or on a slice of one."""
+
+    workload: str
+    """File, told from the directory."""
+    planned_requests_per_second_per_instance: float
+    """Rate that each copy carries where the others that the limits let fail are gone."""
+    requests_per_second_per_replica: Interval
+    """Largest rate within the SLO when it has the seat to itself."""
+    evidence: str
+    busy_ratio: float
+    """Planned rate ÷ largest rate within the SLO."""
+    memory_gib: float
+    """Of the accelerator or slice: weights, workspace, runtime and the KV cache of what runs at the load."""
+    usable_gib: float
+    """Memory of the accelerator or slice that all who sit there may take."""
+    most_sharers: int | None
+    """Tenants of an accelerator among whom it keeps its SLO; None: it has a slice to itself."""
+    within_slo_ratio: float | None = None
+    """Of a replay of its requests on its part of the time; None: none was made."""
+    instance_usd_per_hour: float
+    price_source: str
+    price_as_of: str
+    price_quality: str

@@ -1,0 +1,63 @@
+"""Turns on a shared accelerator: among how many tenants a workload still keeps its targets.
+
+CUDA gives all processes of a GPU that have work an equal share of its time (README of NVIDIA's device plugin, read in
+November 2026): of n tenants each has at least an n-th, whatever the others send. On an n-th of the time a replica is
+one whose clock runs n times slower: it keeps its targets where one of its own keeps an n-th of them at n times the
+rate. Nothing of the neighbours counts but their number, and kinds of models may mix.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from advisor.candidates import Candidate
+from advisor.performance.bursts import bursts_of
+from advisor.performance.model import PerformanceModel
+from advisor.performance.stage import rates_within
+from advisor.plan.sharing import HEADROOM
+from advisor.requirements import Requirements
+from advisor.workload.values import Slo
+
+MOST_SHARERS = 8
+"""Tenants of one accelerator at most."""
+
+
+def most_sharers(
+    candidates: Sequence[Candidate], rate: float, asked: Requirements, model: PerformanceModel
+) -> list[int]:  # fmt: skip
+    """The most tenants, itself among them, beside whom a replica of each candidate keeps the targets; 1: alone.
+
+    Args:
+        candidates: whole accelerators, on which it keeps them alone.
+        rate: requests per second that a replica carries.
+        asked: targets and lengths.
+        model: what predicts.
+    """
+    spread = [times_slower(sharers) for sharers in range(2, MOST_SHARERS + 1)]
+    cases = [(asked.demand.tokens, on_a_part(asked.workload.slo, times)) for times in spread]
+    sustained = rates_within(candidates, asked, model, cases, bursts_of(asked.demand))
+    found = []
+    for at in range(len(candidates)):
+        kept = [bool(sustained[row, at] >= rate * times) for row, times in enumerate(spread)]
+        found.append(1 + next((row for row, is_kept in enumerate(kept) if not is_kept), len(kept)))
+    return found
+
+
+def times_slower(sharers: int) -> float:
+    """How many times slower the clock of one of several tenants runs; that of one who is alone as ever."""
+    return sharers / (1 - HEADROOM) if sharers > 1 else 1.0
+
+
+def on_a_part(slo: Slo, times: float) -> Slo:
+    """Targets as a clock shows them that runs so many times slower."""
+
+    def part(target: float | None) -> float | None:
+        return None if target is None else target / times
+
+    return replace(
+        slo,
+        ttft_p95_ms=part(slo.ttft_p95_ms),
+        tpot_p95_ms=part(slo.tpot_p95_ms),
+        e2e_p95_ms=part(slo.e2e_p95_ms),
+        latency_ms=part(slo.latency_ms),
+        real_time_factor=part(slo.real_time_factor),
+    )

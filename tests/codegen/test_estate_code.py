@@ -1,0 +1,312 @@
+"""Code of an estate: shared machines as one deployment each, and everyone else as ever."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from advisor.codegen import Language
+from advisor.codegen.shared_machine import generate_shared, shared_stack
+from advisor.errors import InputError, NotDeployable
+from advisor.plan.document import plan_from_json
+from advisor.plan.estate.document import estate_to_json
+from codegen import estates
+
+SHARED = ("TURNS", "SLICES")
+
+
+def objects(files, kind):
+    """Objects of a kind in the manifests of all workloads, with the folder of each."""
+    return [
+        (path.split("/")[1], document)
+        for path, text in files.items()
+        if path.startswith("kubernetes/") and path.endswith(".yaml") and "/weights/" not in path
+        for document in yaml.safe_load_all(text)
+        if document and document.get("kind") == kind
+    ]
+
+
+@pytest.fixture
+def plans_of(tmp_path):
+    """Writes the plans of an estate as `advisor recommend DIRECTORY -o PLANS` does."""
+
+    def write(name):
+        found, folder = estates.planned(name), tmp_path / "plans"
+        for file, text in found.plans.items():
+            path = (folder / file).with_suffix(".plan.json")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        (folder / "estate.json").write_text(estate_to_json(found.estate))
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_every_tenant_has_its_pods_on_the_same_nodes(name):
+    """One node pool of as many nodes as there are copies; each workload has a replica on each, in its own namespace."""
+    place = estates.place(name)
+    files = generate_shared(place, Language.TERRAFORM, {}).files
+    deployments = objects(files, "Deployment")
+    machine = place.machine
+
+    assert sorted(folder for folder, _ in deployments) == sorted(
+        plan.workload["name"] for file, plan in place.plans.items() if file in machine.workloads
+    )
+    labels = {one["spec"]["template"]["spec"]["nodeSelector"]["inference/nodes"] for _, one in deployments}
+    assert len(labels) == 1
+    assert f'label        = "{labels.pop()}"' in files["fleet.tf"]
+    assert {one["spec"]["replicas"] for _, one in deployments} == {machine.copies}
+    assert all(folder == one["metadata"]["namespace"] for folder, one in deployments)
+    assert len(re.findall(r"min_nodes\s+= ", files["fleet.tf"])) == 1
+    assert re.search(rf"min_nodes\s+= {machine.copies}\n", files["fleet.tf"])
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_each_has_an_entrance_and_alarms_of_its_own(name):
+    """A Service and a host name behind the one Gateway, and alerts on its own targets in its own namespace."""
+    files = generate_shared(estates.place(name), Language.TERRAFORM, {}).files
+    routes = objects(files, "HTTPRoute")
+    hosts = [one["spec"]["hostnames"] for _, one in routes]
+
+    assert len({host for names in hosts for host in names}) == len(routes) == len(objects(files, "Service"))
+    for folder, rule in objects(files, "PrometheusRule"):
+        expressions = [one["expr"] for group in rule["spec"]["groups"] for one in group["rules"]]
+        assert expressions
+        assert all(f'namespace="{folder}"' in expression for expression in expressions)
+    told = set(re.findall(r"^    (?:ttft|latency)_([\w-]+) = \{", files["fleet.tf"], re.MULTILINE))
+    assert told == {folder for folder, _ in routes}
+
+
+def test_turns_share_the_memory_that_the_plan_gives_each():
+    """Engines are told their part of the accelerator, which together are within what all may use; none gets a GPU whole."""
+    place = estates.place("TURNS")
+    files = generate_shared(place, Language.TERRAFORM, {}).files
+    pods = [one["spec"]["template"]["spec"] for _, one in objects(files, "Deployment")]
+    told = [
+        float(word.partition("=")[2])
+        for pod in pods
+        for word in pod["containers"][0].get("args", ())
+        if word.startswith("--gpu-memory-utilization=")
+    ]
+
+    assert len(told) == 2
+    seats = place.machine.seats
+    assert sum(seat.memory_gib for seat in seats) <= min(seat.usable_gib for seat in seats)
+    assert sum(told) < 0.9
+    assert {pod["nodeSelector"]["cloud.google.com/gke-max-shared-clients-per-gpu"] for pod in pods} == {"3"}
+    assert all(pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1 for pod in pods)
+    assert 'gpu_sharing_strategy = "TIME_SHARING"' in files["fleet.tf"]
+
+
+def test_slices_are_cut_by_the_nodes_and_copies_stay_apart():
+    """Seven slices of each accelerator; no two replicas of a workload on one machine, however many slices are free."""
+    place = estates.place("SLICES")
+    files = generate_shared(place, Language.TERRAFORM, {}).files
+    pods = [one["spec"]["template"]["spec"] for _, one in objects(files, "Deployment")]
+    spread = [
+        one for pod in pods for one in pod["topologySpreadConstraints"] if one["whenUnsatisfiable"] != "ScheduleAnyway"
+    ]
+
+    assert place.machine.copies == 2
+    assert 'gpu_partition_size = "1g.5gb"' in files["fleet.tf"]
+    assert {pod["nodeSelector"]["cloud.google.com/gke-gpu-partition-size"] for pod in pods} == {"1g.5gb"}
+    assert len(spread) == len(pods) == 7
+    assert {(one["topologyKey"], one["minDomains"], one["maxSkew"]) for one in spread} == {
+        ("kubernetes.io/hostname", 2, 1)
+    }
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_the_code_costs_what_the_estate_says(name):
+    """The budget's total is that of the machine, which with the others makes the total of the estate."""
+    found, place = estates.planned(name), estates.place(name)
+    sums, machine = found.estate.totals, place.machine
+    alone = sum(row.usd_per_month for row in found.estate.workloads if row.shared_machine is None)
+    others = sum(row.usd_per_month for row in found.estate.workloads if row.shared_machine is not None)
+
+    assert shared_stack(place).budget.usd_per_month == machine.usd_per_month
+    saved = machine.alone_usd_per_month - machine.usd_per_month
+    assert sums.total_usd_per_month == pytest.approx(alone + others - saved, abs=0.01)
+    assert machine.usd_per_month < machine.alone_usd_per_month
+
+
+def test_pods_ask_for_no_more_than_a_node_has():
+    """Processors, memory and disk of all pods are within a node's, with room for the system."""
+    for name in SHARED:
+        place = estates.place(name)
+        files = generate_shared(place, Language.TERRAFORM, {}).files
+        asked = [
+            one["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+            for _, one in objects(files, "Deployment")
+        ]
+        disk = int(re.search(r"disk_gib\s+= (\d+)", files["fleet.tf"])[1])
+        cores = {"g2-standard-4": 4, "a2-highgpu-1g": 12}[place.machine.instance_type]
+
+        assert sum(one["cpu"] for one in asked) <= 0.75 * cores
+        assert sum(int(one["ephemeral-storage"].removesuffix("Gi")) for one in asked) <= disk - 100
+        assert disk == place.machine.disk_gib
+
+
+@pytest.mark.parametrize("language", ["terraform", "pulumi"])
+def test_an_estate_is_generated_part_by_part(language, plans_of, run_advisor, tmp_path):
+    """A folder for each workload with a fleet of its own, as of its plan file, and one for the shared machine."""
+    plans, infra = plans_of("TURNS"), tmp_path / "infra"
+    done = run_advisor("generate", language, plans / "estate.json", "--into", infra)
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in infra.iterdir()) == ["shared-1", "speech"]
+    alone = run_advisor("generate", language, plans / "speech.plan.json", "--into", tmp_path / "speech")
+    assert alone.returncode == 0, alone.stderr
+    for path in (tmp_path / "speech").rglob("*"):
+        if path.is_file() and ".advisor" not in path.parts:
+            assert path.read_text() == (infra / "speech" / path.relative_to(tmp_path / "speech")).read_text()
+
+
+def test_a_second_run_changes_nothing_and_keeps_edits(plans_of, run_advisor, tmp_path):
+    """As of a single plan: an edit stays, and is shown."""
+    plans, infra = plans_of("TURNS"), tmp_path / "infra"
+    first = run_advisor("generate", "terraform", plans / "estate.json", "--into", infra)
+    edited = infra / "shared-1/kubernetes/chat/us-central1/route.yaml"
+    edited.write_text(edited.read_text().replace("chat.inference.example.com", "chat.example.org"))
+    again = run_advisor("generate", "terraform", plans / "estate.json", "--into", infra)
+
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert "created" not in again.stdout
+    assert "chat.example.org" in edited.read_text()
+
+
+def test_an_estate_in_one_document_holds_its_plans(run_advisor, tmp_path):
+    """What `-o all.json` writes is enough, from a file and from standard input."""
+    found = estates.planned("TURNS")
+    (tmp_path / "all.json").write_text(estate_to_json(found.estate, found.plans))
+    done = run_advisor("generate", "terraform", tmp_path / "all.json", "--into", tmp_path / "a")
+    piped = run_advisor(
+        "generate", "terraform", "-", "--into", tmp_path / "b", stdin=(tmp_path / "all.json").read_text()
+    )
+
+    assert (done.returncode, piped.returncode) == (0, 0), done.stderr + piped.stderr
+    assert (tmp_path / "a/shared-1/fleet.tf").read_text() == (tmp_path / "b/shared-1/fleet.tf").read_text()
+
+
+def test_a_plan_of_a_seated_workload_says_so(plans_of, run_advisor, tmp_path):
+    """Its plan file names the machine; generated alone it is a fleet of its own, with a warning; others say nothing."""
+    plans = plans_of("TURNS")
+    words = plan_from_json((plans / "chat.plan.json").read_text()).seated_on
+    alone = run_advisor("generate", "terraform", plans / "chat.plan.json", "--into", tmp_path / "chat")
+    explained = run_advisor("explain", plans / "chat.plan.json")
+
+    assert words == "shared machine 1, g2-standard-4 in us-central1 (gcp), in turns with 2 others"
+    assert f"warning: the estate seats the workload on {words}" in alone.stderr
+    assert alone.returncode == 0
+    assert "the estate seats the workload on shared machine 1" in " ".join(explained.stdout.split())
+    assert "seated_on" not in json.loads((plans / "speech.plan.json").read_text())
+
+
+def test_what_is_of_one_plan_is_refused_of_an_estate(plans_of, run_advisor, tmp_path):
+    """Wrong usage, with what to do instead; nothing is written."""
+    done = run_advisor(
+        "generate", "terraform", plans_of("TURNS") / "estate.json", "--into", tmp_path / "x", "--option", "1"
+    )
+
+    assert done.returncode == 2
+    assert "give its file in place of the estate" in " ".join(done.stderr.split())
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_machine_that_no_code_is_for_is_refused_and_the_others_are_written(plans_of, run_advisor, tmp_path):
+    """Exit 4, with the machine, why, and what to do; an estate of an earlier version is to be planned again."""
+    plans = plans_of("TURNS")
+    document = json.loads((plans / "estate.json").read_text())
+    document["shared_machines"][0]["provider"] = "ibm"
+    (plans / "estate.json").write_text(json.dumps(document))
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+
+    assert done.returncode == 4
+    told = " ".join(done.stderr.split())
+    assert "shared-1: no code is generated for several workloads on one machine of ibm" in told
+    assert "`advisor generate` of the plan file of each workload gives it a fleet of its own" in told
+    assert (tmp_path / "infra/speech/main.tf").exists()
+
+
+def test_nodes_that_are_replaced_are_told(plans_of, run_advisor, tmp_path):
+    """One workload fewer takes other turns, which other nodes hand out: what to apply first is said, once."""
+    plans, infra = plans_of("TURNS"), tmp_path / "infra"
+    run_advisor("generate", "terraform", plans / "estate.json", "--into", infra)
+    document = json.loads((plans / "estate.json").read_text())
+    (machine,) = document["shared_machines"]
+    gone = next(row for row in document["workloads"] if row["file"] == "draft.yaml")
+    gone["shared_machine"] = None
+    machine["accelerators"] = [[file for file in machine["accelerators"][0] if file != "draft.yaml"]]
+    machine["seats"] = [seat for seat in machine["seats"] if seat["workload"] != "draft.yaml"]
+    (plans / "estate.json").write_text(json.dumps(document))
+    runs = [run_advisor("generate", "terraform", plans / "estate.json", "--into", infra) for _ in range(2)]
+
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
+    assert ["other nodes take the place of those that run" in run.stderr for run in runs] == [True, False]
+    assert not (infra / "shared-1/kubernetes/draft").exists()
+    assert (infra / "draft/fleet.tf").exists()
+
+
+def test_another_language_is_refused_and_a_module_has_no_provider(plans_of, run_advisor, tmp_path):
+    """Pulumi in place of Terraform would make everything a second time; a module leaves the provider to its caller."""
+    plans, infra = plans_of("TURNS"), tmp_path / "infra"
+    module = run_advisor("generate", "terraform", plans / "estate.json", "--into", infra, "--module")
+    other = run_advisor("generate", "pulumi", plans / "estate.json", "--into", infra)
+
+    assert module.returncode == 0, module.stderr
+    assert not (infra / "shared-1/providers.tf").exists()
+    assert (infra / "shared-1/examples/complete/main.tf").exists()
+    assert other.returncode == 1
+    assert "would make everything a second time" in other.stderr
+
+
+def test_a_folder_that_is_no_longer_part_is_named(plans_of, run_advisor, tmp_path):
+    """Who moves to a shared machine leaves code of a fleet of its own behind."""
+    plans, infra = plans_of("TURNS"), tmp_path / "infra"
+    run_advisor("generate", "terraform", plans / "chat.plan.json", "--into", infra / "chat")
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", infra)
+
+    assert f"{infra / 'chat'} is no longer part of the estate" in " ".join(done.stderr.split())
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("file", ["../chat.yaml", "/etc/chat.yaml", "a/../../chat.yaml", ""])
+def test_no_path_of_an_estate_leads_elsewhere(file, plans_of, run_advisor, tmp_path):
+    """A file that is not below the directory is refused before anything is read or written by it."""
+    plans = plans_of("TURNS")
+    document = json.loads((plans / "estate.json").read_text())
+    document["workloads"][0]["file"] = file
+    (plans / "estate.json").write_text(json.dumps(document))
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+
+    assert done.returncode == 1
+    assert "is no file below the directory of the estate" in done.stderr
+    assert not (tmp_path / "infra").exists()
+
+
+def test_an_estate_of_an_earlier_version_is_planned_again(plans_of, run_advisor, tmp_path):
+    """One that does not say how workloads sit: its other parts are written, and what to do is said."""
+    plans = plans_of("TURNS")
+    document = json.loads((plans / "estate.json").read_text())
+    del document["shared_machines"][0]["seats"], document["shared_machines"][0]["disk_gib"]
+    (plans / "estate.json").write_text(json.dumps(document))
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+
+    assert done.returncode == 1
+    assert "shared-1: the estate does not say how workloads sit on shared-1" in " ".join(done.stderr.split())
+    assert "plan the directory again" in done.stderr
+    assert (tmp_path / "infra/speech/main.tf").exists()
+
+
+def test_estates_that_cannot_be_generated_say_why():
+    """No seats, as of an earlier version; a plan that is missing; and a provider without code."""
+    place = estates.place("TURNS")
+    with pytest.raises(InputError, match="does not say how workloads sit"):
+        shared_stack(replace(place, machine=replace(place.machine, seats=())))
+    with pytest.raises(InputError, match=r"the plan of .* is missing"):
+        shared_stack(replace(place, plans={}))
+    with pytest.raises(NotDeployable, match="no code is generated for several workloads on one machine of ibm"):
+        shared_stack(replace(place, machine=replace(place.machine, provider="ibm")))
