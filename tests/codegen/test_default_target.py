@@ -161,7 +161,7 @@ def generated_as_planned(plan):
 
 
 def test_plan_and_code_agree_on_what_needs_a_cluster():
-    """Engines speak HTTPS as the table of limits says, and the default target follows from that and the machines."""
+    """Engines speak HTTPS as the table of limits says: the default target follows from that, machines and slices."""
     catalog, targets = load_catalog(), set()
     for name, scenario in SCENARIOS.items():
         plan = scenario().plan
@@ -176,7 +176,8 @@ def test_plan_and_code_agree_on_what_needs_a_cluster():
                 )
                 https = speaks_https(planned.engine, planned.engine_version, catalog)
                 assert https is (stack.backend_of(group).container.tls_options is not None), name
-                needed.add(needs_cluster(stack.provider, group.instance_type, catalog, https=https))
+                machine = (stack.provider, group.instance_type, catalog)
+                needed.add(needs_cluster(*machine, https=https, partition=planned.partition))
             assert target.is_cluster is (any(needed) or stack.provider not in ("aws", "gcp", "azure")), name
             targets.add(target.name)
 
