@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from advisor.candidates import Candidate
 from advisor.cost.services import counted_gib
 from advisor.performance.served import Served
 from advisor.plan.problem.values import Floats
@@ -25,6 +26,7 @@ def best_layouts(served: Sequence[Served], rates: Floats, limits: Limits) -> lis
     if not rates.size:
         return list(range(len(served)))
     replicas = np.array([one.candidate.replicas_per_instance for one in served], dtype=np.float64)
+    copies = np.array([_copies(one.candidate) for one in served], dtype=np.float64)
     disks = np.array([counted_gib(one.candidate.memory.checkpoint_gib) for one in served])
     by_type: dict[tuple[str, str, str], list[int]] = {}
     for at, one in enumerate(served):
@@ -32,12 +34,20 @@ def best_layouts(served: Sequence[Served], rates: Floats, limits: Limits) -> lis
         by_type.setdefault((machine.provider, machine.name, one.candidate.engine), []).append(at)
     kept: list[int] = []
     for members in by_type.values():
-        kept += _unbeaten(np.array(members), rates, replicas, disks, limits)
+        kept += _unbeaten(np.array(members), rates, (replicas, copies), disks, limits)
     return sorted(kept)
 
 
-def _unbeaten(members: np.ndarray, rates: Floats, replicas: Floats, disks: Floats, limits: Limits) -> list[int]:
-    own, count = (rates[:, members] * replicas[members]).T, replicas[members]
+def _copies(candidate: Candidate) -> int:
+    """Replicas of an instance that count as copies; slices of one machine fail together, and count as one."""
+    return 1 if candidate.partition else candidate.replicas_per_instance
+
+
+def _unbeaten(
+    members: np.ndarray, rates: Floats, counts: tuple[Floats, Floats], disks: Floats, limits: Limits
+) -> list[int]:  # fmt: skip
+    """Positions of the layouts of a type that no other beats; *counts* are replicas and copies of an instance."""
+    own, count = (rates[:, members] * counts[0][members]).T, counts[1][members]
     beats = (own[None, :, :] >= own[:, None, :]).all(axis=2)
     beats &= disks[members] <= disks[members][:, None]
     if limits.min_replicas > 1:
