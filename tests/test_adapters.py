@@ -198,6 +198,6 @@ def test_the_page_is_what_the_program_does(tmp_path, run_advisor):
     assert '"sql-lora=acme/sql-lora"' in (tmp_path / "infra" / "fleet.tf").read_text()
     adapters = Adapters(8, 16, active=8)
     assert Adapters(24, 16, active=8).most_sequences == 9
-    assert "8 slots for 24 equally asked-for adapters are 9 requests" in page
+    assert "8 slots for 24 equally requested adapters allow 9 concurrent requests" in page
     slot = rank_bytes(with_adapters(find_model(LLAMA), adapters), adapter_engine("vLLM"), 1) / 8 / BYTES_PER_MIB
     assert f"({slot:.0f} MiB in this example)" in page
