@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from advisor.candidates import Candidate, judge_hardware
@@ -15,10 +16,11 @@ from advisor.performance.stage import serve
 from advisor.performance.values import Evidence
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.problem.shortlist import best_layouts
 from advisor.report.code_words import cluster_words, slice_words
 from advisor.report.option_words import option_cells
 from advisor.requirements import require
-from advisor.workload.values import DeclaredDemand, Slo
+from advisor.workload.values import DeclaredDemand, Limits, Slo
 from builders import catalog_of, offer, workload
 
 CATALOG = load_catalog()
@@ -67,6 +69,18 @@ def test_slices_too_small_are_rejected_once_with_the_numbers_of_the_largest():
     assert rejection.needed > 60
     assert rejection.available == pytest.approx(0.9 * 39.25)
     assert "in slices mig-3g.40gb: weights" in rejection.message
+
+
+def test_slices_are_no_copies_that_a_failure_leaves():
+    """Seven of one machine fail together: where the whole sustains more, more replicas asked for do not bring them back."""
+    asked = requirements(slo=Slo(ttft_p95_ms=2000, tpot_p95_ms=60))
+    found = judge_hardware(CATALOG.instance_type("azure", A100), asked, CATALOG)
+    served, _ = serve([one for one in found if isinstance(one, Candidate)], asked, shipped_model())
+    rates = np.array([[one.requests_per_second_per_replica.value for one in served]])
+
+    for count in (1, 3):
+        kept = [served[at].candidate.partition for at in best_layouts(served, rates, Limits(min_replicas=count))]
+        assert kept == [""]
 
 
 def test_what_one_accelerator_cannot_hold_is_not_tried_in_slices():
