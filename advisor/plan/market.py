@@ -1,9 +1,7 @@
 """Market of a question: the question written down, with all that fleets are chosen from."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 
@@ -15,7 +13,7 @@ from advisor.performance.served import Served
 from advisor.performance.stage import full_rates
 from advisor.plan.batch_fill import Fill, fill_of, raised
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.problem.batch_hours import hours_by_cost
+from advisor.plan.problem.batch_hours import hours_by_cost, hours_worth_trying
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.tariffs import check_purchase
@@ -24,11 +22,6 @@ from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.requirements import Requirements
 from advisor.workload.values import Workload
-
-MOST_SUITED = 2
-"""Numbers of hours, suited to machines for batch work alone, that it is tried in beside requests."""
-SHARES_OF_HOURS = (2 / 3, 1 / 3)
-"""Shares of the open hours of a run that are tried besides: machines of requests have room for a part of the work."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,13 +95,12 @@ def in_hours(market: Market, hours: int | None) -> Market:
 
 
 def hours_beside(market: Market, fill: Fill) -> tuple[int, ...]:
-    """Hours of each run, fewer than are open, to try for what requests leave no room for: what suits machines first."""
+    """Hours of each run, fewer than are open, to try for what requests leave no room for."""
     if not fill.takes_more:
         return ()
     rest, every = (fill.items - fill.idle_items) * fill.weight, len(fill.run.open_hours)
-    suited = islice(hours_by_cost(market.formulation.problem, fill.run, rest), MOST_SUITED)
-    parts = (math.ceil(every * share) for share in SHARES_OF_HOURS)
-    return tuple(dict.fromkeys(hours for hours in (*suited, *parts) if hours < every))
+    worth = hours_worth_trying(market.formulation.problem, fill.run, rest)
+    return tuple(hours for hours in worth if hours < every)
 
 
 def beside_batch(market: Market, confirmed: Confirmed, hours: int | None = None) -> Market:

@@ -145,7 +145,7 @@ def _batch(confirmed: Confirmed, run: BatchRun | None, cost: FleetCost) -> Batch
 
 def batch_beside_of(fill: Fill, confirmed: Confirmed) -> BatchPlan:
     """Batch work beside the requests of a fleet; its cost is what the fleet costs more than for these alone."""
-    run = fill.run
+    confirmed, run = at_need(confirmed), fill.run
     items_per_month = fill.items * run.runs_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
     added = confirmed.usd_per_month - fill.alone_usd_per_month
     return BatchPlan(

@@ -5,7 +5,7 @@ what another would idle over for six. Starts are paid for by the machine and str
 fewer of them than many for a short time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ SLACK = 1.02
 """Items that machines are chosen for ÷ items of a run: the last ones are done by machines that are not full."""
 NEAR = 1.15
 """A pool that costs more than so many times the cheapest is not the cheapest of a plan."""
+FAR = 2.0
+"""The same beside requests, whose machines do a part of the work: what costs more than so many times the least."""
+HOURS_TRIED = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 36, 48, 72, 96, 120, 144, 168)
 _EQUAL = 1 + 1e-6
 """Costs within this ratio count as the same."""
 
@@ -37,13 +40,29 @@ def hours_by_cost(problem: Problem, run: BatchRun, items: float) -> Mapping[int,
         items: of a run, with growth.
     """
     full, every = (list(_monthly(problem, run, items * slack)) for slack in (1.0, SLACK))
-    floor = np.min([np.full(len(run.open_hours), np.inf), *full], axis=0)
+    floor = _least(full, run)
     least = float(floor.min())
     if np.isinf(least):
         return {len(run.open_hours): least}
     near = {_longest_of_cheapest(usd) for usd in (*full, *every) if usd.min() <= least * NEAR}
     ordered = sorted(near, key=lambda hours: (round(floor[hours - 1], 2), -hours))
     return {hours: float(floor[hours - 1]) for hours in ordered}
+
+
+def hours_worth_trying(problem: Problem, run: BatchRun, items: float) -> tuple[int, ...]:
+    """Numbers of open hours, of one grid for all runs, in which the cheapest full pool is not much dearer.
+
+    Longer runs have all numbers of shorter ones, but for what costs too much in comparison; arguments as above.
+    """
+    floor = _least(list(_monthly(problem, run, items)), run)
+    most = float(floor.min()) * FAR
+    return tuple(hours for hours in HOURS_TRIED if hours <= floor.size and floor[hours - 1] <= most)
+
+
+def _least(monthly: Sequence[Floats], run: BatchRun) -> Floats:
+    """USD a month of the cheapest pool in each number of open hours; infinite where no pool works a run off."""
+    least: Floats = np.min([np.full(len(run.open_hours), np.inf), *monthly], axis=0)
+    return least
 
 
 def _longest_of_cheapest(usd: Floats) -> int:
