@@ -88,8 +88,8 @@ class Catalog(PlanningTables):
             if family:
                 return tuple(family)
         accelerator = self.accelerator(name)
-        family = accelerator.name.split("-")[0]
-        if wanted == normalised(accelerator.name) or not re.fullmatch(f"{normalised(family)}[0-9]+gb", wanted):
+        kin = normalised(accelerator.name.split("-")[0])
+        if wanted == normalised(accelerator.name) or not re.fullmatch(f"{kin}[0-9]+gb", wanted):
             return (accelerator,)
         return tuple(part for part in self.accelerators.values() if _is_alike(part, accelerator))
 
