@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from vulture import Vulture
@@ -13,13 +14,19 @@ LOADED_BY_NAME = re.compile(r"(Amd|Gaudi|Neuron|Tpu)Source")
 """Sources of samples, which a table names."""
 
 
+def _templates() -> Iterator[Path]:
+    """What Jinja evaluates: templates, and conditions in the tables of inputs."""
+    yield from (ROOT / "templates").rglob("*.j2")
+    yield from (ROOT / "advisor" / "codegen" / "inputs").glob("*.toml")
+
+
 def main() -> int:
     """Print what is not used.
 
     Returns:
         1 where there is any, else 0.
     """
-    texts = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "templates").rglob("*.j2"))
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in _templates())
     in_templates = frozenset(re.findall(r"\w+", texts))
     vulture = Vulture()
     vulture.scavenge([ROOT / "advisor"])

@@ -57,6 +57,8 @@ def test_adapters_take_memory_time_and_disk(tmp_path):
     costs = [found.fleet.cost.total_usd_per_month for found in (alone, few, many)]
     assert costs == sorted(costs)
     assert any("24 LoRA adapters of rank 16 are served on one base, all of them on" in note for note in few.notes)
+    single = plan(tmp_path, "{count: 1, rank: 16}")
+    assert "1 LoRA adapter of rank 16 is served on one base, on the accelerators at all times" in single.notes
     assert any("4 of them on the accelerators at a time: 83% of the requests wait" in note for note in many.notes)
     assert few.recommended.evidence == "roofline"
     assert alone.token_apis

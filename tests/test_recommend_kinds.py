@@ -922,3 +922,20 @@ def _seeing(tmp_path, declared):
         f"{{requests_per_second: {declared}}}\nproviders: [aws]\nregions: [us-east-1]\ninstance_types: [g6e.xlarge]\n"
     )
     return path
+
+
+def test_a_length_that_neuron_is_compiled_for_beyond_the_declared_one_is_named(tmp_path):
+    """One declared length is padded to twice that, and a note says so; nothing of it where a context is stated."""
+
+    def padded(more=""):
+        path = tmp_path / "workload.yaml"
+        path.write_text(
+            "name: padded\nmodel: BAAI/bge-m3\nslo: {latency_p95: 500ms}\nproviders: [aws]\nregions: [us-east-1]\n"
+            "accelerators: [Inferentia2]\n"
+            "demand: {declared: {requests_per_second: 20, input_tokens: 350}}\n" + more
+        )
+        return [note for note in recommend(path).notes if "computes each text as one of" in note]
+
+    (note,) = padded()
+    assert note.startswith("Optimum Neuron computes each text as one of the 768 tokens")
+    assert padded("context_tokens: 512\n") == []

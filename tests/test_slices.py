@@ -150,6 +150,9 @@ def test_slices_are_planned_where_the_overhead_of_one_engine_is_the_limit():
     assert any(charge.item == "load_balancer" for charge in plan.fleet.standing)
     assert group.disk_gib == host_disk_gib(0.0, None)  # the weights of each slice lie on the machine's own disks
     assert generate(plan).targets == ("eks",)
+    (need,) = plan.fleet.quotas
+    assert need.needed_while_replaced == (1 + 2 * 2) * 16
+    assert "80 in us-east-1 (5 × 16)" in generate(plan).files["README.md"].replace("\\", "")
 
 
 def test_an_option_in_slices_says_so_and_survives_its_file():

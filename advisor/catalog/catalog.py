@@ -2,6 +2,8 @@
 
 import copy
 import hashlib
+import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +27,8 @@ from advisor.names import architecture_key, normalised, suggestion
 
 _ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")
 """The vendor's own vLLM first: it is the one whose deployment we write."""
+_SAME_MEMORY_RATIO = 0.02
+"""Usable memory of variants that are sold with the same differs by so much at most."""
 _UNLISTED = "untested"
 _TOKENS = "tokens"
 """Unit of requests that are answered token by token."""
@@ -73,17 +77,21 @@ class Catalog(PlanningTables):
         return None if known is None else self.accelerators[known]
 
     def accelerator_variants(self, name: str) -> tuple[Accelerator, ...]:
-        """The accelerator of that name; for a bare ``A100`` or ``H100`` every variant of it.
+        """The accelerator of that name; for a bare ``A100`` or ``H100-80GB`` every variant of it, or of that memory.
 
         Raises:
             InputError: there is none, with the nearest names.
         """
         wanted = normalised(name)
         if wanted not in {normalised(known) for known in self.accelerators}:
-            family = [part for known, part in self.accelerators.items() if normalised(known.split("-")[0]) == wanted]
+            family = [part for part in self.accelerators.values() if wanted in _shared_names(part.name)]
             if family:
                 return tuple(family)
-        return (self.accelerator(name),)
+        accelerator = self.accelerator(name)
+        kin = normalised(accelerator.name.split("-")[0])
+        if wanted == normalised(accelerator.name) or not re.fullmatch(f"{kin}[0-9]+gb", wanted):
+            return (accelerator,)
+        return tuple(part for part in self.accelerators.values() if _is_alike(part, accelerator))
 
     def instance_type(self, provider: str, name: str) -> InstanceType:
         """One machine.
@@ -424,6 +432,18 @@ class Catalog(PlanningTables):
             else:
                 rows[engine, accelerator, f"family:{family}"] = status
         return frozenset(engine for engine, _, _ in rows), rows
+
+
+def _shared_names(name: str) -> set[str]:
+    """Names that a variant shares with its kin, normalised: of ``A100-80GB-SXM`` those of ``A100``, ``A100-80GB``."""
+    parts = name.split("-")
+    return {normalised("-".join(parts[:length])) for length in range(1, len(parts))}
+
+
+def _is_alike(part: Accelerator, other: Accelerator) -> bool:
+    """Whether two are variants of one family with the same memory."""
+    is_kin = part.name.split("-")[0] == other.name.split("-")[0]
+    return is_kin and math.isclose(part.memory_gib, other.memory_gib, rel_tol=_SAME_MEMORY_RATIO)
 
 
 def _preference(engine: str) -> int:

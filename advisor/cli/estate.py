@@ -86,16 +86,16 @@ def _write(estate: Estate, plans: Mapping[str, str], output: Path) -> None:
 def _complain(estate: Estate, directory: Path) -> None:
     """Exit with what stands against plans, after everything else was shown."""
     sums = estate.totals
-    listed = "\n    ".join(obstacles(estate))
+    listed = "\n        ".join(obstacles(estate))
     if sums.failed:
         raise InputError(
-            f"{sums.failed} of {sums.workloads} files have to be mended", where=str(directory), hint=f"\n    {listed}"
+            f"{sums.failed} of {sums.workloads} files have to be mended", where=str(directory), hint=listed
         )  # fmt: skip
     if sums.infeasible:
         raise NothingFeasible(
             f"{sums.infeasible} of {sums.workloads} workloads cannot be served within their limits",
             where=str(directory),
-            hint=f"\n    {listed}",
+            hint=listed,
         )
     if estate.conflict:
         lines = totals(estate)[-len(estate.conflict) :]

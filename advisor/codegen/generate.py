@@ -16,6 +16,7 @@ from advisor.codegen.forms import adapted
 from advisor.codegen.kept import moving, renaming
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.pins import images_of, pinned, written
+from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.response_cache import without_cache
 from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import Choice, choose, reason_against
@@ -222,7 +223,9 @@ def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 def as_run(stack: Stack, wanted: Wanted) -> Stack:
     """The stack as its target and form run it."""
     target = target_of(stack)
-    formed = replace(stack, target=target.name, form=wanted.form)
+    quotas = quotas_needed(stack.provider, target.name, stack.groups)
+    summary = replace(stack.summary, quotas=quotas)
+    formed = replace(stack, target=target.name, form=wanted.form, summary=summary)
     run = adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
     return with_balancing(run, is_cluster=target.is_cluster)
 

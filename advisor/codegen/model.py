@@ -362,6 +362,11 @@ class Stack:
         return tuple(dict.fromkeys(adapter for backend in self.backends for adapter in backend.container.adapters))
 
     @property
+    def has_local_adapters(self) -> bool:
+        """Whether the hub lacks one of its adapters."""
+        return not all(adapter.on_hub for adapter in self.adapters)
+
+    @property
     def rests(self) -> bool:
         """Nothing runs between the runs of its batch work."""
         return self.is_batch and not any(group.min_instances for group in self.groups)

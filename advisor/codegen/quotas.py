@@ -7,14 +7,11 @@ from typing import NamedTuple
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Quota, Runtime
 from advisor.codegen.model import ComputeGroup
-from advisor.plan.fleet.scaling_values import while_replaced, zones_replaced_at_once
+from advisor.plan.fleet.scaling_values import surge_of_zones, while_replaced
 
 _VCPUS = "vCPUs"
-_SURGE_PER_ZONE = {"eks": 2}
-"""Instances that an update of a managed node group starts in each zone of its subnets, at most, by target
-(https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html, read in November 2026)."""
-FEWEST_SUBNETS = 2
-"""A load balancer that survives a zone needs two."""
+_MANAGED_NODES = ("eks", "gke")
+"""Targets whose groups of nodes the provider replaces."""
 _TAKES_OTHER_TYPES = ("aws",)
 """Providers on which code starts spot machines of other types than the planned one, and pays for them in vCPUs."""
 
@@ -39,9 +36,9 @@ def quotas_needed(provider: str, target: str, groups: Iterable[ComputeGroup]) ->
 
 def instances_while_replaced(provider: str, target: str, group: ComputeGroup) -> int:
     """The busiest hours' instances, and those that a rolling replacement starts."""
-    zones = 0 if group.is_serverless else zones_replaced_at_once(provider, group.zone_names, group.zones)
-    zones = max(zones, _SURGE_PER_ZONE.get(target, 0) * max(FEWEST_SUBNETS, group.zones))
-    return max(group.max_instances, while_replaced(group.instances, zones))
+    on_nodes = target in _MANAGED_NODES
+    surge = 0 if group.is_serverless else surge_of_zones(provider, group.zone_names, group.zones, on_nodes=on_nodes)
+    return max(group.max_instances, while_replaced(group.instances, surge))
 
 
 class _Term(NamedTuple):

@@ -17,7 +17,7 @@ from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
 from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
 from advisor.codegen.platforms import platform_of
-from advisor.codegen.quotas import FEWEST_SUBNETS, quotas_needed
+from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.quoting import slug
 from advisor.codegen.response_cache import cache_of
 from advisor.codegen.selection import Choice, Member
@@ -32,7 +32,7 @@ from advisor.errors import InputError
 from advisor.plan.digests import digest
 from advisor.plan.document import plan_document
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.scaling_values import while_replaced
+from advisor.plan.fleet.scaling_values import FEWEST_SUBNETS, while_replaced
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan

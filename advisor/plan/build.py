@@ -1,14 +1,15 @@
 """Plan as it is written, from what was planned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from advisor import __version__
 from advisor.candidates import Rejection
 from advisor.catalog import Catalog
+from advisor.catalog.one_pass_engines import COMPILED
 from advisor.cost.standing import cache_usd_per_month
-from advisor.demand.values import Demand, TokenQuantiles
+from advisor.demand.values import Demand, TokenQuantiles, Unit
 from advisor.models.adapters import stored_bytes
 from advisor.models.model import TextAnswer
 from advisor.plan.digests import digest
@@ -22,6 +23,7 @@ from advisor.plan.solve.existing import by_stand
 from advisor.plan.token_apis import compared_with_fleet, too_long_for
 from advisor.plan.values import CurrentCost, Plan, PlanProvenance, Savings
 from advisor.requirements import Requirements
+from advisor.workload.values import DeclaredDemand
 
 
 def build_plan(
@@ -60,7 +62,11 @@ def build_plan(
             input_digest=digest(question),
             model_file=requirements.model.file,
         ),
-        notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes, *not_compared))),
+        notes=tuple(
+            dict.fromkeys(
+                (*requirements.notes, *choice.notes, *_padded(choice.fleet, requirements, catalog), *not_compared)
+            )
+        ),
         measure_first=measure_first(
             planned.recommended,
             options,
@@ -80,6 +86,25 @@ def build_plan(
         ),
         question=question,
     )
+
+
+def _padded(fleet: Fleet | None, requirements: Requirements, catalog: Catalog) -> Iterator[str]:
+    """Engines of a fleet that pad texts of one declared length to a longer one, which nobody stated."""
+    workload = requirements.workload
+    if fleet is None or requirements.demand.unit is not Unit.TEXTS or workload.context_tokens is not None:
+        return
+    if not isinstance(workload.demand, DeclaredDemand) or workload.demand.is_spread:
+        return
+    for group in fleet.groups:
+        accelerator = catalog.known_accelerator(group.accelerator)
+        server = None if accelerator is None else catalog.one_pass_engine(group.engine, accelerator.vendor)
+        if server is not None and server.padding == COMPILED:
+            length, longest = requirements.context_tokens, requirements.demand.input_tokens.max
+            yield (
+                f"{group.engine} computes each text as one of the {length:,} tokens that it is compiled for, beyond "
+                f"the declared {longest:,.0f}: lengths up to that need no more; state context_tokens, or p50 and p95, "
+                "to compile for no more than is asked"
+            )
 
 
 def _in_hours_of(demand: Demand, fleet: Fleet | None) -> Demand:

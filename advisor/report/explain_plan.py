@@ -17,6 +17,8 @@ from advisor.report.words import REFUSED, SEATED, SOLD_UNPRICED, hardware_words,
 from advisor.units import A_CENT, milliseconds
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95", "latency": "latency"}
+_SMALLEST_DECIMAL = 0.1
+"""Smallest factor on the demand that is written as a decimal."""
 _FRONT_COLUMNS = (
     Column(""),
     Column("target"),
@@ -203,9 +205,14 @@ def _load_words(ranges: Sequence[LoadRange], *, wins: bool) -> str:
 def _span(load_range: LoadRange) -> str:
     if load_range.low_factor is None and load_range.high_factor is None:
         return "1/16 to 16"
-    low = "1/16" if load_range.low_factor is None else f"{load_range.low_factor:.3g}"
-    high = "16" if load_range.high_factor is None else f"{load_range.high_factor:.3g}"
+    low = "1/16" if load_range.low_factor is None else _factor(load_range.low_factor)
+    high = "16" if load_range.high_factor is None else _factor(load_range.high_factor)
     return f"about {low}" if low == high else f"{low} to {high}"
+
+
+def _factor(factor: float) -> str:
+    """A factor on the demand; one below a tenth as a part of it, as the ends of the search are."""
+    return f"{factor:.3g}" if factor >= _SMALLEST_DECIMAL else f"1/{1 / factor:.3g}"
 
 
 def _count(point: Point) -> str:

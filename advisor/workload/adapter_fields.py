@@ -61,15 +61,17 @@ def adapter_notes(adapters: Adapters | None, prefix_cache_hit_ratio: float) -> t
     """Notes of a plan on its adapters: their slots, and caches that they do not share."""
     if adapters is None:
         return ()
-    many = f"{adapters.count:,} LoRA adapters" if adapters.count > 1 else "1 LoRA adapter"
-    slots = "all of them on the accelerators"
+    is_single = adapters.count == 1
+    many = "1 LoRA adapter" if is_single else f"{adapters.count:,} LoRA adapters"
+    slots = "on the accelerators at all times" if is_single else "all of them on the accelerators"
     if adapters.slots < adapters.count:
         slots = (
             f"{adapters.slots:,} of them on the accelerators at a time: {adapters.miss_ratio:.0%} of the requests wait "
             f"until theirs is there, and at most {adapters.most_sequences:,} run at a time on a replica, so that "
             "theirs have room; with more active, more run"
         )
-    notes = [f"{many} of rank {adapters.rank} are served on one base, {slots}"]
+    verb = "is" if is_single else "are"
+    notes = [f"{many} of rank {adapters.rank} {verb} served on one base, {slots}"]
     if prefix_cache_hit_ratio and adapters.count > 1:
         notes.append(
             "prefix caches are not shared between adapters: the same prompt is computed once for each, so the "

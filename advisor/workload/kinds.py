@@ -241,6 +241,8 @@ def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Wo
     if unit is Unit.TOKENS and model.task == "vlm" and foreign[0] == "images":
         reason = f"how many tokens an image becomes is not known of {model.name}"
         raise _fault(workload, reason, "take images out, and state input_tokens, those of the images among them")
+    if unit is Unit.TOKENS and foreign[0] == "images":
+        raise _fault(workload, f"{model.name} sees no images", "take images out, or name a model that reads them")
     if unit is Unit.TOKENS:
         reason = f"{foreign[0]} is of models that answer in one pass, and {model.name} answers token by token"
         raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens and output_tokens")

@@ -179,13 +179,19 @@ def test_an_unknown_accelerator_brings_the_nearest_names():
         ("A100", {"A100-40GB-PCIe", "A100-40GB-SXM", "A100-80GB-PCIe", "A100-80GB-SXM"}),
         ("h100", {"H100-SXM", "H100-PCIe", "H100-NVL"}),
         ("V100", {"V100-16GB", "V100-32GB", "V100-PCIe-32GB"}),
+        ("A100-80GB", {"A100-80GB-PCIe", "A100-80GB-SXM"}),
+        ("a100 40gb", {"A100-40GB-PCIe", "A100-40GB-SXM"}),
+        ("A100-80GB-SXM", {"A100-80GB-SXM"}),
+        ("nvidia-a100-80gb", {"A100-80GB-SXM"}),
+        ("H100-80GB", {"H100-SXM", "H100-PCIe"}),
+        ("H200-141GB", {"H200", "H200-NVL"}),
         ("L4", {"L4"}),
         ("H200", {"H200"}),
         ("Tesla T4", {"T4"}),
     ],
 )
 def test_a_bare_family_name_means_all_its_variants(given, names):
-    """A100 is no part by itself, so all of its kin are meant; an exact name means that part alone."""
+    """A100 and A100-80GB are no parts by themselves, so all of that kin are meant; an exact name is that part alone."""
     assert {part.name for part in SHIPPED.accelerator_variants(given)} == names
 
 

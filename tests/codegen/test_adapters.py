@@ -1,6 +1,7 @@
 """LoRA adapters in generated code: options, names, weights from a bucket, and targets that take none."""
 
 import dataclasses
+import re
 import subprocess
 
 import pytest
@@ -58,6 +59,32 @@ def test_every_host_and_cluster_starts_with_the_adapters(target, language):
     assert "sql-lora" in readme
     assert "the hub has no support-de" in readme
     assert not findings(files)
+
+
+@pytest.mark.parametrize("target", MACHINES)
+def test_adapters_that_the_hub_lacks_ask_for_a_source_of_weights(target):
+    """The input has no default and takes no hub; with all of them on the hub nothing is asked."""
+
+    def declared(named):
+        files = written(planned(named=named, **MACHINES[target]), target)
+        text = files.get("variables.tf", "") or files["terraform/variables.tf"]
+        return text.partition('variable "model_source"')[2].partition("\nvariable")[0], "\n".join(files.values())
+
+    asked, code = declared(NAMED)
+    assert "default" not in asked
+    assert 'var.model_source != "hub"' in asked
+    assert re.search(r'\n *model_source *= "(s3|gs|az)://', code)
+    free, _ = declared(NAMED[:2])
+    assert re.search(r'default *= "hub"', free)
+    assert "!=" not in free
+
+
+def test_a_program_asks_for_a_source_of_adapters_that_the_hub_lacks():
+    """Its setting has no default, and its check says what to give."""
+    code = "\n".join(written(planned(), "ec2", Language.PYTHON).values())
+
+    assert "model_source: adapters of the plan are not on the hub" in code
+    assert re.search(r"model_source: str = field\(\n *metadata=", code)
 
 
 def test_hosts_on_ibm_copy_them_too():

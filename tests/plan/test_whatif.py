@@ -135,6 +135,8 @@ def test_regions_that_nobody_named_are_written_out_anew(text, left):
     ("text", "message", "hint"),
     [
         ("slo.tpot=30ms", "unknown key 'slo.tpot'", "slo.tpot_p95"),
+        ("demand.images.count=2", "unknown key 'demand.images.count'", "from a changed workload file"),
+        ("demand.batch.dedline=2h", "unknown key 'demand.batch.dedline'", "demand.batch.deadline"),
         (
             "foo=1",
             "unknown key 'foo'",

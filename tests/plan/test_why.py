@@ -120,6 +120,16 @@ def test_a_range_with_equal_ends_is_one_value():
 
 
 @pytest.mark.sampled(3)
+def test_the_smallest_demand_has_one_notation():
+    """A type that wins at the lower end of what was looked at alone."""
+    found = replace(explained("g6e.xlarge"), wins=False, load=(LoadRange(None, 1 / 16), LoadRange(1 / 12, 0.25)))
+
+    assert why_section(found).lines[-1] == (
+        "load: it would be part of the cheapest fleet at about 1/16 and 1/12 to 0.25 times today's demand"
+    )
+
+
+@pytest.mark.sampled(3)
 def test_a_tighter_target_turns_to_the_fast_one():
     """The dear, fast instance type wins from the target named on, and not at a looser one."""
     question = asked()

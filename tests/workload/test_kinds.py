@@ -147,7 +147,7 @@ def test_requests_that_metrics_count_have_the_size_of_their_model(tmp_path):
             "how many tokens an image becomes is not known",
             "those of the images among them",
         ),
-        (CHAT, "{count: 2}", "images is of models that answer in one pass", "input_tokens and output_tokens"),
+        (CHAT, "{count: 2}", "Llama-3.1-8B-Instruct sees no images", "name a model that reads them"),
     ],
 )
 def test_images_that_are_not_counted_are_refused(tmp_path, model, images, message, told):

@@ -200,13 +200,12 @@ def _holds(row: Mapping[str, Any], truth: Truth) -> bool:
 
 
 def _input(name: str, row: Mapping[str, Any], truth: Truth, text: Callable[[str], str]) -> Input:
-    required = row.get("required", False)
     bounds = Bounds(**{end: row[end] for end in ("least", "most", "above") if end in row})
     return Input(
         name=name,
         type=row["type"],
         description=text(row["description"]),
-        is_required=bool(truth(required)) if isinstance(required, str) else required,
+        is_required=_is_required(row, truth),
         default=truth(row["default_from"]) if "default_from" in row else row.get("default", _empty(row)),
         pattern=row.get("pattern", ""),
         expected=row.get("expected", "") or _number_words(row, bounds),
@@ -228,12 +227,18 @@ def _input(name: str, row: Mapping[str, Any], truth: Truth, text: Callable[[str]
     )
 
 
+def _is_required(row: Mapping[str, Any], truth: Truth) -> bool:
+    required = row.get("required", False)
+    return bool(truth(required)) if isinstance(required, str) else required
+
+
 def _example(row: Mapping[str, Any], truth: Truth) -> Example | None:
     """The example of a row; None where it is empty, or there is none."""
     value = truth(row["example_from"]) if "example_from" in row else row.get("example")
     if value is None or value in ("", {}, []):
         return None
-    return Example(value, row.get("hint", ""), Shown(row.get("shown", Shown.GIVEN)))
+    shown = Shown.GIVEN if _is_required(row, truth) else row.get("shown", Shown.GIVEN)
+    return Example(value, row.get("hint", ""), Shown(shown))
 
 
 def id_words(inputs: Iterable[Input]) -> dict[str, str]:

@@ -131,8 +131,7 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
 def _change(question: PlanRequest, key: str, value: str) -> tuple[PlanRequest, Change]:
     setting = _known().get(key)
     if setting is None:
-        hint = suggestion(key, [*_known(), f"{_PRICE}INSTANCE_TYPE"]) or _all_known()
-        raise InputError(f"unknown key '{key}'", hint=hint)
+        raise InputError(f"unknown key '{key}'", hint=_nearest(key))
     changed = setting.change(question, value)
     return changed, Change(key, setting.show(question), setting.show(changed))
 
@@ -176,6 +175,17 @@ def _known() -> dict[str, _Setting]:
             if field.name != "quotas"
         }
     )
+
+
+def _nearest(key: str) -> str:
+    """The keys that look like an unknown one; of the demand all, since sizes in other units have none."""
+    if key.startswith("demand."):
+        of_demand = [name for name in _known() if name.partition(".")[0] == "demand"]
+        return (
+            f"of the demand known: {', '.join((*of_demand, 'input_tokens', 'output_tokens'))}; plan anything else of "
+            "it from a changed workload file"
+        )
+    return suggestion(key, [*_known(), f"{_PRICE}INSTANCE_TYPE"]) or _all_known()
 
 
 def _all_known() -> str:

@@ -13,7 +13,7 @@ from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.demand.batch import BatchRun
 from advisor.demand.values import Forecast
-from advisor.deployable import without_code
+from advisor.deployable import needs_cluster, rests_on_cluster, speaks_https, without_code
 from advisor.models import AUTO
 from advisor.performance.link import limit_words, uncounted_gbit_per_second
 from advisor.plan.batch_fill import Fill
@@ -32,7 +32,7 @@ from advisor.plan.fleet.chosen import (
     StaticPeak,
 )
 from advisor.plan.fleet.cost_lines import Answers, Host, cost_lines
-from advisor.plan.fleet.scaling_values import while_replaced, zones_replaced_at_once
+from advisor.plan.fleet.scaling_values import surge_of_zones, while_replaced
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
@@ -187,6 +187,7 @@ def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[
     stated = {
         (quota.provider, quota.region, quota.code): quota.limit for quota in context.requirements.workload.limits.quotas
     }
+    on_clusters = _on_clusters(groups, context)
     needs: dict[tuple[str, str, str], QuotaNeed] = {}
     for group in groups:
         machine, market = (
@@ -202,13 +203,34 @@ def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[
         limit = stated.get(key, None if account_limit is None else account_limit.limit)
         before = needs.get(key) or QuotaNeed(*key, quota.name, unit, 0.0, limit, 0.0)
         most = max(group.instances)
-        replaced = while_replaced(most, zones_replaced_at_once(group.provider, group.zone_names, group.zones))
+        on_nodes = group.provider in on_clusters
+        surge = surge_of_zones(group.provider, group.zone_names, group.zones, on_nodes=on_nodes)
+        replaced = while_replaced(most, surge)
         needs[key] = replace(
             before,
             needed=before.needed + most * units,
             needed_while_replaced=before.needed_while_replaced + replaced * units,
         )
     yield from needs.values()
+
+
+def _on_clusters(groups: Sequence[FleetGroup], context: PlanningContext) -> frozenset[str]:
+    """Providers whose groups code runs as nodes of a cluster unless asked otherwise: one needs it, or all rest."""
+    catalog = context.catalog
+    needing = {
+        group.provider
+        for group in groups
+        if needs_cluster(
+            group.provider,
+            group.instance_type,
+            catalog,
+            https=speaks_https(group.engine, group.engine_version, catalog),
+            partition=group.partition,
+        )
+    }
+    if context.requirements.demand.batch is not None and not any(min(group.instances) for group in groups):
+        needing |= {group.provider for group in groups if rests_on_cluster(group.provider)}
+    return frozenset(needing)
 
 
 def _cheapest(confirmed: Confirmed) -> Cheapest | None:

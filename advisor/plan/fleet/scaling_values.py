@@ -8,27 +8,40 @@ from enum import StrEnum
 REPLACED_AT_A_TIME = 0.25
 """Share of a group's instances that a rolling replacement may start beside them."""
 
+FEWEST_SUBNETS = 2
+"""A load balancer that survives a zone needs two."""
+_SURGE_PER_ZONE = 2
+"""Instances that an update of a managed node group of EKS starts in each zone of its subnets, at most."""
 
-def while_replaced(instances: int, zones: int = 0) -> int:
+
+def while_replaced(instances: int, surge: int = 0) -> int:
     """Instances of a group, and those that a rolling replacement starts before it stops others.
 
-    A quarter of them, or one; no fewer than one in each of *zones*, where groups are replaced in all zones at once.
+    A quarter of them, or one; no fewer than *surge*, see :func:`surge_of_zones`.
     """
-    return instances + max(1, zones, math.ceil(instances * REPLACED_AT_A_TIME))
+    return instances + max(1, surge, math.ceil(instances * REPLACED_AT_A_TIME))
 
 
-def zones_replaced_at_once(provider: str, zone_names: Sequence[str], zones: int) -> int:
-    """Zones in which a replacement starts an instance each: those of a regional group of Google's; 0 elsewhere.
+def surge_of_zones(provider: str, zone_names: Sequence[str], zones: int, *, on_nodes: bool) -> int:
+    """Instances that a replacement starts because it goes on in all zones at once; 0 where it does not.
 
-    A regional group takes no surge between 0 and the number of its zones (``maxSurge`` of
-    https://cloud.google.com/compute/docs/instance-groups/rolling-out-updates-to-managed-instance-groups).
+    A regional group of Google's takes no surge between 0 and the number of its zones (``maxSurge`` of
+    https://cloud.google.com/compute/docs/instance-groups/rolling-out-updates-to-managed-instance-groups). A managed
+    node group of EKS starts up to two in each zone of its subnets
+    (https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html, read in November 2026). A node
+    pool of GKE starts one in all, as its code says.
 
     Args:
         provider: of the group.
         zone_names: zones that sell its type, over which the group is distributed; empty where they are not known.
         zones: fewest zones that its instances are spread over.
+        on_nodes: whether its instances are nodes of a cluster whose groups the provider replaces.
     """
-    return (len(zone_names) or zones) if provider == "gcp" else 0
+    if provider == "gcp" and not on_nodes:
+        return len(zone_names) or zones
+    if provider == "aws" and on_nodes:
+        return _SURGE_PER_ZONE * max(FEWEST_SUBNETS, zones)
+    return 0
 
 
 class Policy(StrEnum):

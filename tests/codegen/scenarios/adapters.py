@@ -10,6 +10,8 @@ from advisor.plan.values import Plan
 from codegen.plans import Make, Scenario, make_fleet_plan, make_group
 from codegen.scenarios import ec2, eks
 
+SOURCE = {"model_source": "s3://weights/models"}
+
 
 def with_adapters(plan: Plan) -> Plan:
     """The plan with three adapters, one of which the hub has not, two of them on the accelerators."""
@@ -27,20 +29,21 @@ def with_adapters(plan: Plan) -> Plan:
 def on_hosts() -> Scenario:
     """VLLM on EC2."""
     plan = make_fleet_plan(make_group(instances=(2, 2)), policy=Policy.STATIC)
-    return Scenario(with_adapters(plan), variables=ec2.variables("us-east-1", **ec2.AGENT))
+    return Scenario(with_adapters(plan), variables=ec2.variables("us-east-1", **SOURCE, **ec2.AGENT))
 
 
 def on_nodes() -> Scenario:
     """VLLM on EKS."""
     plan = make_fleet_plan(make_group(instances=(2, 2)), policy=Policy.STATIC)
-    return Scenario(with_adapters(plan), Wanted(target="eks"), eks.variables("us-east-1"))
+    return Scenario(with_adapters(plan), Wanted(target="eks"), {**eks.variables("us-east-1"), **SOURCE})
 
 
 def beside_sglang() -> Scenario:
     """SGLang on EC2, which is told the modules that adapters change."""
     group = make_group(instances=(2, 2), engine="SGLang", engine_version="0.5.23")
     return Scenario(
-        with_adapters(make_fleet_plan(group, policy=Policy.STATIC)), variables=ec2.variables("us-east-1", **ec2.AGENT)
+        with_adapters(make_fleet_plan(group, policy=Policy.STATIC)),
+        variables=ec2.variables("us-east-1", **SOURCE, **ec2.AGENT),
     )
 
 
