@@ -263,13 +263,50 @@ def test_another_language_is_refused_and_a_module_has_no_provider(plans_of, run_
     assert "would make everything a second time" in other.stderr
 
 
-def test_a_folder_that_is_no_longer_part_is_named(plans_of, run_advisor, tmp_path):
-    """Who moves to a shared machine leaves code of a fleet of its own behind."""
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_a_folder_that_is_not_part_of_the_estate_is_named(quiet, plans_of, run_advisor, tmp_path):
+    """Code of a workload that moved to a shared machine, and of one whose file is gone, is left behind."""
     plans, infra = plans_of("TURNS"), tmp_path / "infra"
-    run_advisor("generate", "terraform", plans / "chat.plan.json", "--into", infra / "chat")
+    left = [infra / "chat", infra / "deleted/workload"]
+    for folder in left:
+        run_advisor("generate", "terraform", plans / "chat.plan.json", "--into", folder)
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", infra, *quiet)
+
+    told = " ".join(done.stderr.split())
+    assert done.returncode == 0
+    assert all(f"warning: {folder} holds generated code and is not part of the estate" in told for folder in left)
+    assert told.count("is not part of the estate") == len(left)
+
+
+def test_workloads_on_one_base_are_one_deployment(plans_of, run_advisor, tmp_path):
+    """The base's code in place of its members', from plans beside the estate and from one document."""
+    plans, found = plans_of("BASE"), estates.planned("BASE")
+    (tmp_path / "all.json").write_text(estate_to_json(found.estate, found.plans))
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "a")
+    held = run_advisor("generate", "terraform", tmp_path / "all.json", "--into", tmp_path / "b")
+
+    assert (done.returncode, held.returncode) == (0, 0), done.stderr + held.stderr
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["base-1"]
+    assert "base-1: tune0.yaml, tune1.yaml as one deployment" in done.stderr
+    fleet = (tmp_path / "a/base-1/fleet.tf").read_text()
+    assert fleet == (tmp_path / "b/base-1/fleet.tf").read_text()
+    assert "acme/tune-0" in fleet
+    assert "acme/tune-1" in fleet
+
+
+@pytest.mark.parametrize("name", ["shared-1", "speech"])
+def test_a_folder_that_is_a_link_is_not_followed(name, plans_of, run_advisor, tmp_path):
+    """Its part is refused, whether the link leads out of the directory or to another part; the others are written."""
+    plans, infra, elsewhere = plans_of("TURNS"), tmp_path / "infra", tmp_path / "elsewhere"
+    infra.mkdir()
+    elsewhere.mkdir()
+    (infra / name).symlink_to(elsewhere)
     done = run_advisor("generate", "terraform", plans / "estate.json", "--into", infra)
 
-    assert f"{infra / 'chat'} is no longer part of the estate" in " ".join(done.stderr.split())
+    assert done.returncode == 1
+    assert "this is a link, and code is written there" in " ".join(done.stderr.split())
+    assert not list(elsewhere.iterdir())
+    assert (infra / {"shared-1": "speech", "speech": "shared-1"}[name] / "main.tf").exists()
 
 
 @pytest.mark.sampled(4)
