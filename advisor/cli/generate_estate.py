@@ -51,7 +51,7 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
     plans = {file: read_plan(plan, file) for file, plan in texts.items()}
     for file, plan in texts.items():
         check_unedited(plan, file, force=asked["force"])
-    parts = parts_of(estate, plans)
+    parts = parts_of(estate, plans, asked["name"])
     for folder, base in parts.bases.items():
         tell(
             f"{folder}: {', '.join(base.workloads)} as one deployment, ${base.usd_per_month:,.2f} a month in place of "

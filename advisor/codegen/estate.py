@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from advisor.codegen.shared_machine import Place
+from advisor.codegen.stack import deployment_name
 from advisor.codegen.writing.record import FOLDER
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
@@ -40,15 +41,16 @@ def plans_needed(estate: Estate) -> list[str]:
     return [*planned, *(base.plan for base in estate.joined)]
 
 
-def parts_of(estate: Estate, plans: Mapping[str, Plan]) -> EstateParts:
+def parts_of(estate: Estate, plans: Mapping[str, Plan], name: str = "") -> EstateParts:
     """The parts of an estate that are deployed.
 
     Args:
         estate: as it was read.
         plans: of its workloads, by file.
+        name: of the estate among others; its own without.
 
     Raises:
-        InputError: a workload's folder would be that of a shared machine.
+        InputError: two parts would have one folder, or one name.
     """
     joined = {file for base in estate.joined for file in base.workloads}
     own = [
@@ -57,7 +59,7 @@ def parts_of(estate: Estate, plans: Mapping[str, Plan]) -> EstateParts:
         if row.status == PLANNED and row.shared_machine is None and row.file not in joined
     ]
     bases = {folder_of(base.plan): base for base in estate.joined}
-    places = [Place(at, machine, plans) for at, machine in enumerate(estate.shared_machines)]
+    places = [Place(at, machine, plans, name or estate.name) for at, machine in enumerate(estate.shared_machines)]
     machines = {place.name: place for place in places}
     by_folder = _by_folder([*own, *(base.plan for base in estate.joined)])
     both = sorted(by_folder.keys() & machines.keys())
@@ -66,8 +68,28 @@ def parts_of(estate: Estate, plans: Mapping[str, Plan]) -> EstateParts:
             f"{by_folder[both[0]]} would be generated into the folder of {both[0]}",
             hint="rename the workload file, and plan the directory again",
         )
+    _check_names([*by_folder.values(), *(file for place in places for file in place.machine.workloads)], places, plans)
     without = tuple(f"{row.file}: {row.message or row.status}" for row in estate.workloads if row.status != PLANNED)
     return EstateParts(by_folder, machines, bases, without)
+
+
+def _check_names(files: Iterable[str], places: Iterable[Place], plans: Mapping[str, Plan]) -> None:
+    """Names of deployments and namespaces are told apart.
+
+    Raises:
+        InputError: two workloads are named alike, or one like a shared machine.
+    """
+    of_name = {name: f"the shared machine {place.name}" for place in places for name in (place.name, place.deployment)}
+    for file in files:
+        if file not in plans:
+            continue
+        name = deployment_name(plans[file])
+        if name in of_name:
+            raise InputError(
+                f"{of_name[name]} and {file} would both be deployed as {name}",
+                hint="set another name in one of the workload files, and plan the directory again",
+            )
+        of_name[name] = file
 
 
 def _by_folder(files: Iterable[str]) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ A workload is a stack of its own within it (a namespace with its Deployment, Ser
 they may do, the budget and the alarms of the cloud are of all.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -16,9 +17,10 @@ from advisor.codegen.keys import unique_keys
 from advisor.codegen.model import Budget, Component, ComputeGroup, Region, Row, Stack, Summary
 from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.quotas import quotas_needed
+from advisor.codegen.quoting import slug
 from advisor.codegen.selection import Choice, Member
 from advisor.codegen.soundness import check_files
-from advisor.codegen.stack import stacks_of
+from advisor.codegen.stack import LONGEST_NAME, stacks_of
 from advisor.codegen.summary import usd
 from advisor.codegen.targets import target_of
 from advisor.codegen.timetable import HOURS_PER_WEEK
@@ -36,6 +38,7 @@ from advisor.units import HOURS_PER_MONTH
 
 _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"
 _ALONE = "`advisor generate` of the plan file of each workload gives it a fleet of its own"
+_HASH_DIGITS = 4
 _BESIDE = (
     "load balancers, data transfer and logs, which the plans of the workloads hold, the clusters and their fees, taxes "
     "and support"
@@ -58,11 +61,24 @@ class Place:
     machine: SharedMachine
     plans: Mapping[str, Plan]
     """By file."""
+    estate: str = ""
+    """Name of the estate; "" where it has none."""
 
     @property
     def name(self) -> str:
-        """Folder of its code, and name of its deployment."""
+        """Folder of its code."""
         return f"shared-{self.position + 1}"
+
+    @property
+    def deployment(self) -> str:
+        """Name of its resources and of its nodes, which two estates in one organisation or cluster do not share."""
+        if not self.estate:
+            return self.name
+        longest = LONGEST_NAME - len(self.name) - 1
+        whole = slug(self.estate, 10 * LONGEST_NAME, "estate")
+        mark = hashlib.sha256(self.estate.encode("utf-8", "replace")).hexdigest()[:_HASH_DIGITS]
+        short = whole if len(whole) <= longest else f"{whole[: longest - _HASH_DIGITS - 1].rstrip('-')}-{mark}"
+        return f"{short}-{self.name}"
 
 
 def generate_shared(
@@ -137,11 +153,11 @@ def shared_stack(place: Place) -> Stack:
         )
     tenants = _tenants(place, target)
     group = _group(machine, [tenant.groups[0] for tenant in tenants])
-    label = f"{place.name}-{group.key}"
+    label = f"{place.deployment}-{group.key}"
     first = tenants[0]
     return replace(
         first,
-        name=place.name,
+        name=place.deployment,
         plan_digest=_digest(machine, tenants),
         groups=(group,),
         backends=tuple(backend for tenant in tenants for backend in tenant.backends),

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from advisor.codegen import Language
+from advisor.codegen.estate import parts_of
 from advisor.codegen.shared_machine import generate_shared, shared_stack
 from advisor.errors import InputError, NotDeployable
 from advisor.plan.document import plan_from_json
@@ -32,13 +33,13 @@ def objects(files, kind):
 def plans_of(tmp_path):
     """Writes the plans of an estate as `advisor recommend DIRECTORY -o PLANS` does."""
 
-    def write(name):
-        found, folder = estates.planned(name), tmp_path / "plans"
+    def write(which, name=""):
+        found, folder = estates.planned(which), tmp_path / "plans"
         for file, text in found.plans.items():
             path = (folder / file).with_suffix(".plan.json")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        (folder / "estate.json").write_text(estate_to_json(found.estate))
+        (folder / "estate.json").write_text(estate_to_json(replace(found.estate, name=name)))
         return folder
 
     return write
@@ -347,3 +348,79 @@ def test_estates_that_cannot_be_generated_say_why():
         shared_stack(replace(place, plans={}))
     with pytest.raises(NotDeployable, match="no code is generated for several workloads on one machine of ibm"):
         shared_stack(replace(place, machine=replace(place.machine, provider="ibm")))
+
+
+@pytest.mark.parametrize(
+    ("estate", "name"),
+    [
+        ("", "shared-1"),
+        ("Team A", "team-a-shared-1"),
+        ("a-long-name-of-a-directory", "a-long-nam-207e-shared-1"),
+    ],
+)
+def test_names_of_shared_machines_start_with_that_of_the_estate(estate, name):
+    """Resources, alarms and node labels, so that two estates go into one organisation or cluster."""
+    place = replace(estates.place("TURNS"), estate=estate)
+    stack = shared_stack(place)
+
+    assert (place.name, stack.name) == ("shared-1", name)
+    assert len(stack.name) <= 24
+    assert all(tenant.nodes.startswith(f"{name}-") for tenant in stack.tenants)
+
+
+def named(found, **names):
+    """Plans of an estate, of which some have another name, by the stem of their file."""
+    plans = {file: plan_from_json(text) for file, text in found.plans.items()}
+    return {
+        file: replace(
+            plan, workload=plan.workload | {"name": names.get(file.removesuffix(".yaml"), plan.workload["name"])}
+        )
+        for file, plan in plans.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ({"speech": "chat"}, r"(chat|speech)[.]yaml and (chat|speech)[.]yaml would both be deployed as chat"),
+        ({"chat": "same", "draft": "Same"}, "would both be deployed as same"),
+        ({"speech": "shared-1"}, "the shared machine shared-1 and speech.yaml would both be deployed as shared-1"),
+        ({"speech": "e shared 1"}, "the shared machine shared-1 and speech.yaml would both be deployed as e-shared-1"),
+    ],
+)
+def test_two_parts_of_one_name_are_refused(names, told):
+    """A second deployment of a name would take over the first one's resources or namespace."""
+    found = estates.planned("TURNS")
+
+    with pytest.raises(InputError, match=told):
+        parts_of(found.estate, named(found, **names), "e")
+
+
+def test_the_name_of_an_estate_is_its_own_or_as_asked(plans_of, run_advisor, tmp_path):
+    """The document's, unless --name says otherwise; a single plan has no such name."""
+    plans = plans_of("TURNS", name="acme")
+    for folder, asked in (("own", ()), ("asked", ("--name", "other"))):
+        done = run_advisor("generate", "pulumi", plans / "estate.json", "--into", tmp_path / folder, *asked)
+        assert done.returncode == 0, done.stderr
+    alone = run_advisor("generate", "pulumi", plans / "chat.plan.json", "--into", tmp_path / "x", "--name", "other")
+
+    assert "name: acme-shared-1-gcp" in (tmp_path / "own/shared-1/Pulumi.yaml").read_text()
+    assert "name: other-shared-1-gcp" in (tmp_path / "asked/shared-1/Pulumi.yaml").read_text()
+    assert alone.returncode == 2
+    assert "--name is of an estate" in alone.stderr
+
+
+def test_a_namespace_of_the_cluster_is_refused():
+    """Of a workload on a shared machine as of one with a cluster to itself."""
+    place = estates.place("TURNS")
+    plans = named(estates.planned("TURNS"), chat="kube-system")
+
+    with pytest.raises(InputError, match="the namespace kube-system belongs to the cluster"):
+        generate_shared(replace(place, plans=plans), Language.TERRAFORM)
+
+
+def test_other_nodes_of_aks_keep_their_whole_gpus():
+    """The configuration of turns is not the only one, which NVIDIA's chart would apply to every node."""
+    text = generate_shared(estates.place("AZURE_TURNS"), Language.TERRAFORM).files["README.md"]
+
+    assert "`default`, `{version: v1, flags: {migStrategy: none}}`, with `config.default: default`" in text
