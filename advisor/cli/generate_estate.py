@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli.output import STDOUT, check_unedited
+from advisor.cli.output import STDOUT, check_unedited, refuse_edited
 from advisor.cli.quiet import tell
 from advisor.errors import AdvisorError, InputError, NotDeployable
-from advisor.plan.estate.document import estate_from_json, is_estate, plans_in
+from advisor.plan.estate.document import estate_from_json, is_estate, plans_in, why_not_as_made
 from advisor.plan.estate.values import Estate
 from advisor.reading import read_text
 
@@ -47,6 +47,7 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
         )
     where, directory = str(asked["plan"]), asked["directory"]
     estate = estate_from_json(text, where)
+    refuse_edited(why_not_as_made(text, where), where, "estate", force=asked["force"])
     texts = _plan_texts(estate, text, asked["plan"])
     plans = {file: read_plan(plan, file) for file, plan in texts.items()}
     for file, plan in texts.items():

@@ -11,8 +11,9 @@ from advisor.codegen import Language
 from advisor.codegen.estate import parts_of
 from advisor.codegen.shared_machine import generate_shared, shared_stack
 from advisor.errors import InputError, NotDeployable
+from advisor.plan.digests import digest
 from advisor.plan.document import plan_from_json
-from advisor.plan.estate.document import estate_to_json
+from advisor.plan.estate.document import estate_from_json, estate_to_json
 from codegen import estates
 
 SHARED = ("TURNS", "SLICES")
@@ -27,6 +28,12 @@ def objects(files, kind):
         for document in yaml.safe_load_all(text)
         if document and document.get("kind") == kind
     ]
+
+
+def write_estate(plans, document):
+    """An estate as it would have been planned: with the digest of what it says."""
+    rest = {name: value for name, value in document.items() if name not in ("digest", "plans")}
+    (plans / "estate.json").write_text(json.dumps(document | {"digest": digest(rest)}))
 
 
 @pytest.fixture
@@ -221,8 +228,9 @@ def test_a_machine_that_no_code_is_for_is_refused_and_the_others_are_written(pla
     """Exit 4, with the machine, why, and what to do; an estate of an earlier version is to be planned again."""
     plans = plans_of("TURNS")
     document = json.loads((plans / "estate.json").read_text())
-    document["shared_machines"][0]["provider"] = "ibm"
-    (plans / "estate.json").write_text(json.dumps(document))
+    for place in (document["shared_machines"][0], *document["shared_machines"][0]["seats"]):
+        place["provider"] = "ibm"
+    write_estate(plans, document)
     done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
 
     assert done.returncode == 4
@@ -242,7 +250,7 @@ def test_nodes_that_are_replaced_are_told(plans_of, run_advisor, tmp_path):
     gone["shared_machine"] = None
     machine["accelerators"] = [[file for file in machine["accelerators"][0] if file != "draft.yaml"]]
     machine["seats"] = [seat for seat in machine["seats"] if seat["workload"] != "draft.yaml"]
-    (plans / "estate.json").write_text(json.dumps(document))
+    write_estate(plans, document)
     runs = [run_advisor("generate", "terraform", plans / "estate.json", "--into", infra) for _ in range(2)]
 
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
@@ -317,7 +325,7 @@ def test_no_path_of_an_estate_leads_elsewhere(file, plans_of, run_advisor, tmp_p
     plans = plans_of("TURNS")
     document = json.loads((plans / "estate.json").read_text())
     document["workloads"][0]["file"] = file
-    (plans / "estate.json").write_text(json.dumps(document))
+    write_estate(plans, document)
     done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
 
     assert done.returncode == 1
@@ -330,7 +338,7 @@ def test_an_estate_of_an_earlier_version_is_planned_again(plans_of, run_advisor,
     plans = plans_of("TURNS")
     document = json.loads((plans / "estate.json").read_text())
     del document["shared_machines"][0]["seats"], document["shared_machines"][0]["disk_gib"]
-    (plans / "estate.json").write_text(json.dumps(document))
+    write_estate(plans, document)
     done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
 
     assert done.returncode == 1
@@ -424,3 +432,87 @@ def test_other_nodes_of_aks_keep_their_whole_gpus():
     text = generate_shared(estates.place("AZURE_TURNS"), Language.TERRAFORM).files["README.md"]
 
     assert "`default`, `{version: v1, flags: {migStrategy: none}}`, with `config.default: default`" in text
+
+
+def test_an_estate_that_was_edited_is_refused_unless_forced(plans_of, run_advisor, tmp_path):
+    """In the words of plans; without a digest likewise. Its plans have digests of their own."""
+    plans = plans_of("TURNS")
+    document = json.loads((plans / "estate.json").read_text())
+    row = next(row for row in document["workloads"] if row["shared_machine"] is None)
+    row["usd_per_month"] += 1
+    runs = {}
+    for edit in (document, {name: value for name, value in document.items() if name != "digest"}):
+        (plans / "estate.json").write_text(json.dumps(edit))
+        run = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+        runs[run.returncode, "the estate was edited" in run.stderr, "the estate carries no digest" in run.stderr] = run
+    assert set(runs) == {(1, True, False), (1, False, True)}
+    assert not (tmp_path / "infra").exists()
+    assert all(
+        "make the estate again with `advisor recommend`" in " ".join(run.stderr.split()) for run in runs.values()
+    )
+
+    forced = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra", "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert "warning" in forced.stderr
+    assert "the estate carries no digest" in forced.stderr
+
+
+EDITS = {
+    "no accelerators": ("accelerators", []),
+    "an empty accelerator": ("accelerators", [[]]),
+    "one workload many times": ("accelerators", [["chat.yaml"] * 99]),
+    "others on accelerators": ("accelerators", [["chat.yaml", "draft.yaml"]]),
+    "more accelerators": ("accelerators", [["chat.yaml", "draft.yaml"], ["rerank/workload.yaml"]]),
+    "negative copies": ("copies", -3),
+    "very many copies": ("copies", 10**9),
+    "copies as text": ("copies", "2"),
+    "another type": ("instance_type", "g2-standard-8"),
+    "another slice": ("slice", "mig-1g.5gb"),
+    "no seats": ("seats.0.replicas_per_instance", 0),
+    "negative context": ("seats.0.context_tokens", -5),
+    "too much memory": ("seats.0.memory_utilization", 5),
+    "several accelerators": ("seats.0.tensor_parallel", 8),
+    "another workload": ("seats.0.workload", "speech.yaml"),
+}
+
+
+@pytest.mark.parametrize("edit", list(EDITS))
+def test_an_estate_outside_of_its_ranges_is_refused(edit):
+    """Whoever forces an edit gets no internal error, and no code of what cannot be."""
+    path, value = EDITS[edit]
+    document = json.loads(estate_to_json(estates.planned("TURNS").estate))
+    place = document["shared_machines"][0]
+    *steps, last = path.split(".")
+    for step in steps:
+        place = place[int(step)] if step.isdecimal() else place[step]
+    place[last] = value
+
+    with pytest.raises(InputError, match="shared_machines") as refused:
+        estate_from_json(json.dumps(document))
+    assert refused.value.hint
+
+
+def test_a_row_and_its_seat_agree():
+    """A workload that would be deployed twice, or nowhere, is refused."""
+    document = json.loads(estate_to_json(estates.planned("TURNS").estate))
+    row = next(row for row in document["workloads"] if row["shared_machine"] is not None)
+    row["shared_machine"] = None
+
+    with pytest.raises(InputError, match="other workloads than those whose rows say that they are on it"):
+        estate_from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("plan", "../base-1.yaml", "is no file below the directory of the estate"),
+        ("workloads", ["tune0.yaml", "other.yaml"], "joined: workloads that are not there"),
+    ],
+)
+def test_a_joined_base_fits_its_estate(key, value, told):
+    """Its plan is below the directory, and its workloads are the estate's."""
+    document = json.loads(estate_to_json(estates.planned("BASE").estate))
+    document["joined"][0][key] = value
+
+    with pytest.raises(InputError, match=told):
+        estate_from_json(json.dumps(document))
