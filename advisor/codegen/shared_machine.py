@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import alarms_of
+from advisor.codegen.engines.vllm import FIXED_CACHE
 from advisor.codegen.generate import Generated, as_run
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.keys import unique_keys
@@ -317,11 +318,37 @@ def _costs(machine: SharedMachine) -> Iterator[Row]:
     yield Row("Fleets of their own", f"{usd(machine.alone_usd_per_month)} a month")
 
 
+def _caches(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
+    """Why KV caches are given in bytes, and which are not."""
+    cached = [tenant for tenant, seat in zip(tenants, machine.seats, strict=True) if seat.kv_cache_gib is not None]
+    fixed = [tenant.name for tenant in cached if _is_fixed(tenant)]
+    if fixed:
+        yield (
+            f"{', '.join(fixed)}: vLLM is given its KV cache in bytes, since engines that start at the same moment on "
+            "one accelerator count each other's memory as their own (vLLM issues 55827 and 56830); its share of the "
+            "memory only says what has to be free as it starts."
+        )
+    others = [
+        f"{tenant.name} ({tenant.backends[0].container.engine.value})" for tenant in cached if not _is_fixed(tenant)
+    ]
+    if others:
+        yield (
+            f"{', '.join(others)}: the KV cache is a share of what is free as the engine starts, and no size is given: "
+            "start these one after another, when the others answer."
+        )
+
+
+def _is_fixed(tenant: Stack) -> bool:
+    """Whether the engine of a workload is given the size of its KV cache."""
+    return any(word.startswith(FIXED_CACHE) for word in tenant.backends[0].container.arguments)
+
+
 def _cautions(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
     if machine.copies == 1:
         yield _LOST_TOGETHER
     if not machine.slice:
         yield _NO_ISOLATION
+        yield from _caches(machine, tenants)
     for tenant in tenants:
         yield from (f"{tenant.name}: {caution}" for caution in tenant.summary.cautions)
 

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -516,3 +517,50 @@ def test_a_joined_base_fits_its_estate(key, value, told):
 
     with pytest.raises(InputError, match=told):
         estate_from_json(json.dumps(document))
+
+
+def with_caches(place, engines=("vLLM",)):
+    """The place with a planned KV cache of 2.5 GiB for each seat of an engine."""
+    seats = tuple(replace(seat, kv_cache_gib=2.5) if seat.engine in engines else seat for seat in place.machine.seats)
+    return replace(place, machine=replace(place.machine, seats=seats))
+
+
+@pytest.mark.parametrize("version", ["0.19.1", "0.30.0", "0.33.0"])
+def test_vllm_in_turns_has_the_cache_that_its_seat_is_planned_with(version):
+    """In bytes, beside the share that has to be free; the README says why. Every release that is taken has the option."""
+    place = with_caches(estates.place("TURNS"))
+    seats = tuple(
+        replace(seat, engine_version=version) if seat.engine == "vLLM" else seat for seat in place.machine.seats
+    )
+    files = generate_shared(replace(place, machine=replace(place.machine, seats=seats)), Language.TERRAFORM).files
+    words = [
+        one["spec"]["template"]["spec"]["containers"][0].get("args", ()) for _, one in objects(files, "Deployment")
+    ]
+    fixed = [args for args in words if f"--kv-cache-memory-bytes={int(2.5 * 2**30)}" in args]
+    options = (Path(__file__).parent / f"data/engine_options/vllm-{version}.txt").read_text().split()
+
+    assert len(fixed) == 2
+    assert all(any(word.startswith("--gpu-memory-utilization=") for word in args) for args in fixed)
+    assert "--kv-cache-memory-bytes" in options
+    assert "vLLM issues 55827 and 56830" in " ".join(files["README.md"].split())
+
+
+def test_an_engine_without_a_fixed_cache_is_said():
+    """Whoever takes a share of what is free starts after the others."""
+    place = with_caches(estates.place("TURNS"))
+    seats = tuple(
+        replace(seat, engine_version="0.12.0") if seat.engine == "vLLM" else seat for seat in place.machine.seats
+    )
+    text = generate_shared(replace(place, machine=replace(place.machine, seats=seats)), Language.TERRAFORM).files[
+        "README.md"
+    ]
+
+    assert "start these one after another" in " ".join(text.split())
+    assert "--kv-cache-memory-bytes" not in text
+
+
+def test_a_slice_keeps_its_memory_to_itself():
+    """Nothing is fixed where nobody else takes of it."""
+    files = generate_shared(estates.place("SLICES"), Language.TERRAFORM).files
+
+    assert not any("--kv-cache-memory-bytes" in text for text in files.values())
