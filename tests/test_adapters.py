@@ -147,6 +147,14 @@ def test_an_adapter_of_another_base_is_refused(tmp_path):
     assert "model: Qwen/Qwen3-8B" in found.value.hint
 
 
+@pytest.mark.parametrize("name", [LLAMA, LLAMA.lower()])
+def test_an_adapter_that_is_the_model_is_refused(tmp_path, name):
+    """Both would answer by one name, and its files are no adapter's."""
+    with pytest.raises(InputError, match="is the model itself") as found:
+        plan(tmp_path, f"[{{id: {name}, rank: 16}}]")
+    assert "give the adapter's own name" in found.value.hint
+
+
 @pytest.mark.parametrize("named", ["./tuned", "./tuned/adapter_config.json"])
 def test_a_model_that_is_an_adapter_is_planned_as_its_base(tmp_path, named):
     """With this one adapter."""

@@ -1,7 +1,7 @@
 """``advisor recommend DIRECTORY``: many workload files, one estate."""
 
 from collections.abc import Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def recommend_estate(
         raise InputError("a directory of workloads gives a directory of plans", where=str(output), hint=hint)
     with Progress("workloads") as progress:
         planned = plan_estate(directory, spread, calibration=calibration, watch=progress.watch)
-    estate = planned.estate
+    estate = replace(planned.estate, name=directory.resolve().name)
     _tell_age(estate, max_price_age)
     if output is not None and not document:
         _write(estate, planned.plans, output)

@@ -82,6 +82,13 @@ _OPTIONS = (
         help="Where groups vanish from the plan: run both, with requests to the old ones (prepare, the default) or to "
         "the new ones (shift); leave the old ones out (finish).",
     ),
+    click.option(
+        "--name",
+        default="",
+        metavar="NAME",
+        help="Name of an estate, which those of its shared machines start with; default: of the directory of its "
+        "workload files.",
+    ),
     click.option("--unconfirmed", is_flag=True, help="Go on with a fleet that its replay refused."),
     click.option("--dry-run", is_flag=True, help="Print what would be written as a patch, and write nothing."),
     click.option("--force", is_flag=True, help="Write every file as it is generated, over edits and files of others."),
@@ -204,6 +211,8 @@ def _generate(language: "Language", asked: dict[str, Any]) -> None:
     if is_estate_file(text, str(asked["plan"])):
         generate_estate(language, asked, text)
         return
+    if asked["name"]:
+        raise click.UsageError("--name is of an estate: a plan is named by its workload file")
     deliver_code(code_of(language, asked, text), directory, asked)
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli.output import STDOUT, check_unedited
+from advisor.cli.output import STDOUT, check_unedited, refuse_edited
 from advisor.cli.quiet import tell
 from advisor.errors import AdvisorError, InputError, NotDeployable
-from advisor.plan.estate.document import estate_from_json, is_estate, plans_in
-from advisor.plan.estate.values import PLANNED, Estate
+from advisor.plan.estate.document import estate_from_json, is_estate, plans_in, why_not_as_made
+from advisor.plan.estate.values import Estate
 from advisor.reading import read_text
 
 if TYPE_CHECKING:
@@ -47,14 +47,24 @@ def generate_estate(language: "Language", asked: dict[str, Any], text: str) -> N
         )
     where, directory = str(asked["plan"]), asked["directory"]
     estate = estate_from_json(text, where)
+    refuse_edited(why_not_as_made(text, where), where, "estate", force=asked["force"])
     texts = _plan_texts(estate, text, asked["plan"])
     plans = {file: read_plan(plan, file) for file, plan in texts.items()}
     for file, plan in texts.items():
         check_unedited(plan, file, force=asked["force"])
-    parts = parts_of(estate, plans)
+    parts = parts_of(estate, plans, asked["name"])
+    for folder, base in parts.bases.items():
+        tell(
+            f"{folder}: {', '.join(base.workloads)} as one deployment, ${base.usd_per_month:,.2f} a month in place of "
+            f"${base.apart_usd_per_month:,.2f}; no code of their own fleets"
+        )
     failed = list(_written(language, asked, parts, texts))
-    for name in left_behind(directory, estate, parts):
-        tell(f"note: {directory / name} is no longer part of the estate: destroy what it made once others answer")
+    for name in left_behind(directory, parts):
+        click.echo(
+            f"warning: {directory / name} holds generated code and is not part of the estate: destroy what it made "
+            "once others answer",
+            err=True,
+        )
     for reason in parts.without:
         click.echo(f"warning: no code for {reason}", err=True)
     if failed:
@@ -69,11 +79,13 @@ def _written(
 ) -> Iterator[tuple[str, AdvisorError]]:
     """Write each part; errors of those that cannot be generated or written, by folder."""
     from advisor.cli.generate import code_of, deliver_code  # noqa: PLC0415 - they call this module
+    from advisor.codegen.estate import check_folder  # noqa: PLC0415 - help shows without it
 
     for name in sorted({*parts.fleets, *parts.machines}):
         directory = asked["directory"] / name
         own = {**asked, "directory": directory, "of_estate": True}
         try:
+            check_folder(asked["directory"], name)
             if name in parts.machines:
                 generated = _machine(language, own, parts.machines[name])
             else:
@@ -103,14 +115,14 @@ def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Ge
 
 
 def _plan_texts(estate: Estate, text: str, path: Path) -> Mapping[str, str]:
-    """Plans of the workloads as JSON text, by file: within the estate's document, or beside it.
+    """Plans of the workloads and joined bases as JSON text, by file: within the estate's document, or beside it.
 
     Raises:
         InputError: one of them is missing.
     """
-    from advisor.codegen.estate import plan_file  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.estate import plan_file, plans_needed  # noqa: PLC0415 - help shows without it
 
-    files = [row.file for row in estate.workloads if row.status == PLANNED]
+    files = plans_needed(estate)
     held = plans_in(text, str(path))
     if held:
         return {file: held[file] for file in files if file in held}

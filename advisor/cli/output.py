@@ -191,10 +191,24 @@ def check_unedited(text: str, where: str, *, force: bool) -> None:
     """
     from advisor.plan.document import why_not_as_made  # noqa: PLC0415 - help shows without it
 
-    reason = why_not_as_made(text, where)
+    refuse_edited(why_not_as_made(text, where), where, "plan", force=force)
+
+
+def refuse_edited(reason: str, where: str, what: str, *, force: bool) -> None:
+    """Refuse a document for a reason, or warn of it.
+
+    Args:
+        reason: why it may not be as it was made; "" where it is.
+        where: its file.
+        what: its kind, such as ``plan``.
+        force: whether to go on with it.
+
+    Raises:
+        InputError: there is a reason, and *force* does not go on.
+    """
     if reason and not force:
         raise InputError(
-            reason, where=where, hint="make the plan again with `advisor recommend`, or go on as it is with --force"
+            reason, where=where, hint=f"make the {what} again with `advisor recommend`, or go on as it is with --force"
         )
     if reason:
         click.echo(f"warning: {where}: {reason}", err=True)

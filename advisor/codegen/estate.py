@@ -1,13 +1,15 @@
-"""Estate → code: a folder for each workload that keeps its own fleet, and one for each shared machine."""
+"""Estate → code: a folder for each workload or joined base with a fleet of its own, and for each shared machine."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from advisor.codegen.shared_machine import Place
+from advisor.codegen.stack import deployment_name
 from advisor.codegen.writing.record import FOLDER
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
+from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.values import PLANNED, Estate
 from advisor.plan.values import Plan
 
@@ -20,52 +22,121 @@ class EstateParts:
     """Parts of an estate that are deployed, by the folder that the code of each is for."""
 
     fleets: Mapping[str, str]
-    """Folder → file of the workload, of those with a fleet of their own."""
+    """Folder → file of the workload or joined base with a fleet of its own."""
     machines: Mapping[str, Place]
+    bases: Mapping[str, JoinedBase]
+    """Folder → workloads on one base that are deployed together; their folders are among ``fleets``."""
     without: tuple[str, ...]
     """Why workloads have no code, in words."""
 
 
 def plan_file(directory: Path, workload: str) -> Path:
-    """Path of a workload's plan beside the estate's document."""
-    return (directory / workload).with_suffix(PLAN_SUFFIX)
+    """Path of the plan of a workload or joined base beside the estate's document."""
+    return directory / f"{folder_of(workload)}{PLAN_SUFFIX}"
 
 
-def parts_of(estate: Estate, plans: Mapping[str, Plan]) -> EstateParts:
+def plans_needed(estate: Estate) -> list[str]:
+    """Files of the workloads and joined bases that have plans."""
+    planned = [row.file for row in estate.workloads if row.status == PLANNED]
+    return [*planned, *(base.plan for base in estate.joined)]
+
+
+def parts_of(estate: Estate, plans: Mapping[str, Plan], name: str = "") -> EstateParts:
     """The parts of an estate that are deployed.
 
     Args:
         estate: as it was read.
         plans: of its workloads, by file.
+        name: of the estate among others; its own without.
 
     Raises:
-        InputError: a workload's folder would be that of a shared machine.
+        InputError: two parts would have one folder, or one name.
     """
-    planned = [row for row in estate.workloads if row.status == PLANNED]
-    fleets = {folder_of(row.file): row.file for row in planned if row.shared_machine is None}
-    places = [Place(at, machine, plans) for at, machine in enumerate(estate.shared_machines)]
+    joined = {file for base in estate.joined for file in base.workloads}
+    own = [
+        row.file
+        for row in estate.workloads
+        if row.status == PLANNED and row.shared_machine is None and row.file not in joined
+    ]
+    bases = {folder_of(base.plan): base for base in estate.joined}
+    places = [Place(at, machine, plans, name or estate.name) for at, machine in enumerate(estate.shared_machines)]
     machines = {place.name: place for place in places}
-    both = sorted(fleets.keys() & machines.keys())
+    by_folder = _by_folder([*own, *(base.plan for base in estate.joined)])
+    both = sorted(by_folder.keys() & machines.keys())
     if both:
         raise InputError(
-            f"{fleets[both[0]]} would be generated into the folder of {both[0]}",
+            f"{by_folder[both[0]]} would be generated into the folder of {both[0]}",
             hint="rename the workload file, and plan the directory again",
         )
+    _check_names([*by_folder.values(), *(file for place in places for file in place.machine.workloads)], places, plans)
     without = tuple(f"{row.file}: {row.message or row.status}" for row in estate.workloads if row.status != PLANNED)
-    return EstateParts(fleets, machines, without)
+    return EstateParts(by_folder, machines, bases, without)
+
+
+def _check_names(files: Iterable[str], places: Iterable[Place], plans: Mapping[str, Plan]) -> None:
+    """Names of deployments and namespaces are told apart.
+
+    Raises:
+        InputError: two workloads are named alike, or one like a shared machine.
+    """
+    of_name = {name: f"the shared machine {place.name}" for place in places for name in (place.name, place.deployment)}
+    for file in files:
+        if file not in plans:
+            continue
+        name = deployment_name(plans[file])
+        if name in of_name:
+            raise InputError(
+                f"{of_name[name]} and {file} would both be deployed as {name}",
+                hint="set another name in one of the workload files, and plan the directory again",
+            )
+        of_name[name] = file
+
+
+def _by_folder(files: Iterable[str]) -> Mapping[str, str]:
+    """Folder → file.
+
+    Raises:
+        InputError: two files of one folder.
+    """
+    by_folder: dict[str, str] = {}
+    for file in files:
+        folder = folder_of(file)
+        if folder in by_folder:
+            raise InputError(
+                f"{by_folder[folder]} and {file} would be generated into one folder",
+                hint="rename one of the workload files, and plan the directory again",
+            )
+        by_folder[folder] = file
+    return by_folder
 
 
 def folder_of(workload: str) -> str:
-    """Folder of a workload's code, told from the directory of all: its file without the suffix."""
-    return PurePosixPath(workload).with_suffix("").as_posix()
+    """Folder of the code of a workload or joined base, told from the directory of all: its file without the suffix."""
+    return PurePosixPath(workload.removesuffix(PLAN_SUFFIX)).with_suffix("").as_posix()
 
 
-def left_behind(directory: Path, estate: Estate, parts: EstateParts) -> list[str]:
+def left_behind(directory: Path, parts: EstateParts) -> list[str]:
     """Folders with code of an earlier estate that this one does not deploy any more."""
-    kept = parts.fleets.keys() | parts.machines.keys()
-    known = {folder_of(row.file) for row in estate.workloads}
-    known |= {path.name for path in directory.glob("shared-*")}
-    return sorted(name for name in known - kept if (directory / name / FOLDER).is_dir())
+    generated = {path.parent.relative_to(directory).as_posix() for path in _records(directory)}
+    return sorted(generated - parts.fleets.keys() - parts.machines.keys())
+
+
+def _records(directory: Path) -> Iterator[Path]:
+    """Records of generated code in the folders that parts of estates have: one or two levels below."""
+    for pattern in (f"*/{FOLDER}", f"*/*/{FOLDER}"):
+        yield from (path for path in directory.glob(pattern) if path.is_dir())
+
+
+def check_folder(directory: Path, name: str) -> None:
+    """The folder of a part is no link, nor in a linked folder: links lead out of the directory, or to another part.
+
+    Raises:
+        InputError: it is.
+    """
+    folders = [directory / name, *(directory / parent for parent in PurePosixPath(name).parents)]
+    link = next((folder for folder in folders if folder != directory and folder.is_symlink()), None)
+    if link is not None:
+        raise InputError("this is a link, and code is written there", where=str(link), hint="remove the link")
 
 
 def read_plan(text: str, where: str) -> Plan:

@@ -4,21 +4,24 @@ A workload is a stack of its own within it (a namespace with its Deployment, Ser
 they may do, the budget and the alarms of the cloud are of all.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import alarms_of
+from advisor.codegen.engines.vllm import FIXED_CACHE
 from advisor.codegen.generate import Generated, as_run
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.keys import unique_keys
 from advisor.codegen.model import Budget, Component, ComputeGroup, Region, Row, Stack, Summary
 from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.quotas import quotas_needed
+from advisor.codegen.quoting import slug
 from advisor.codegen.selection import Choice, Member
 from advisor.codegen.soundness import check_files
-from advisor.codegen.stack import stacks_of
+from advisor.codegen.stack import LONGEST_NAME, stacks_of
 from advisor.codegen.summary import usd
 from advisor.codegen.targets import target_of
 from advisor.codegen.timetable import HOURS_PER_WEEK
@@ -36,6 +39,7 @@ from advisor.units import HOURS_PER_MONTH
 
 _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"
 _ALONE = "`advisor generate` of the plan file of each workload gives it a fleet of its own"
+_HASH_DIGITS = 4
 _BESIDE = (
     "load balancers, data transfer and logs, which the plans of the workloads hold, the clusters and their fees, taxes "
     "and support"
@@ -58,11 +62,24 @@ class Place:
     machine: SharedMachine
     plans: Mapping[str, Plan]
     """By file."""
+    estate: str = ""
+    """Name of the estate; "" where it has none."""
 
     @property
     def name(self) -> str:
-        """Folder of its code, and name of its deployment."""
+        """Folder of its code."""
         return f"shared-{self.position + 1}"
+
+    @property
+    def deployment(self) -> str:
+        """Name of its resources and of its nodes, which two estates in one organisation or cluster do not share."""
+        if not self.estate:
+            return self.name
+        longest = LONGEST_NAME - len(self.name) - 1
+        whole = slug(self.estate, 10 * LONGEST_NAME, "estate")
+        mark = hashlib.sha256(self.estate.encode("utf-8", "replace")).hexdigest()[:_HASH_DIGITS]
+        short = whole if len(whole) <= longest else f"{whole[: longest - _HASH_DIGITS - 1].rstrip('-')}-{mark}"
+        return f"{short}-{self.name}"
 
 
 def generate_shared(
@@ -137,11 +154,11 @@ def shared_stack(place: Place) -> Stack:
         )
     tenants = _tenants(place, target)
     group = _group(machine, [tenant.groups[0] for tenant in tenants])
-    label = f"{place.name}-{group.key}"
+    label = f"{place.deployment}-{group.key}"
     first = tenants[0]
     return replace(
         first,
-        name=place.name,
+        name=place.deployment,
         plan_digest=_digest(machine, tenants),
         groups=(group,),
         backends=tuple(backend for tenant in tenants for backend in tenant.backends),
@@ -301,11 +318,37 @@ def _costs(machine: SharedMachine) -> Iterator[Row]:
     yield Row("Fleets of their own", f"{usd(machine.alone_usd_per_month)} a month")
 
 
+def _caches(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
+    """Why KV caches are given in bytes, and which are not."""
+    cached = [tenant for tenant, seat in zip(tenants, machine.seats, strict=True) if seat.kv_cache_gib is not None]
+    fixed = [tenant.name for tenant in cached if _is_fixed(tenant)]
+    if fixed:
+        yield (
+            f"{', '.join(fixed)}: vLLM is given its KV cache in bytes, since engines that start at the same moment on "
+            "one accelerator count each other's memory as their own (vLLM issues 55827 and 56830); its share of the "
+            "memory only says what has to be free as it starts."
+        )
+    others = [
+        f"{tenant.name} ({tenant.backends[0].container.engine.value})" for tenant in cached if not _is_fixed(tenant)
+    ]
+    if others:
+        yield (
+            f"{', '.join(others)}: the KV cache is a share of what is free as the engine starts, and no size is given: "
+            "start these one after another, when the others answer."
+        )
+
+
+def _is_fixed(tenant: Stack) -> bool:
+    """Whether the engine of a workload is given the size of its KV cache."""
+    return any(word.startswith(FIXED_CACHE) for word in tenant.backends[0].container.arguments)
+
+
 def _cautions(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
     if machine.copies == 1:
         yield _LOST_TOGETHER
     if not machine.slice:
         yield _NO_ISOLATION
+        yield from _caches(machine, tenants)
     for tenant in tenants:
         yield from (f"{tenant.name}: {caution}" for caution in tenant.summary.cautions)
 

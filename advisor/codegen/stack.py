@@ -40,7 +40,7 @@ from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
 
 _EXAMPLE_HASH = "0" * 64
-_LONGEST_NAME = 24
+LONGEST_NAME = 24
 """A load balancer's name may have 32 characters, and a suffix has to fit."""
 _CUT = (
     "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the "
@@ -76,7 +76,7 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 
 def _cautioned(stack: Stack) -> Stack:
     """Stack with a caution where the workload's name is cut."""
-    if slug(stack.summary.workload, 10 * _LONGEST_NAME, "inference") == stack.name:
+    if slug(stack.summary.workload, 10 * LONGEST_NAME, "inference") == stack.name:
         return stack
     caution = _CUT.format(name=stack.name)
     return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)))
@@ -96,7 +96,7 @@ def _with_names(stacks: Sequence[Stack], services: Sequence[str]) -> tuple[Stack
     """Names that do not meet in one account: those of services are told apart where a cloud has several stacks."""
     counts = Counter(stack.provider for stack in stacks)
     return tuple(
-        replace(stack, name=slug(f"{service}-{stack.name}", _LONGEST_NAME, "inference"))
+        replace(stack, name=slug(f"{service}-{stack.name}", LONGEST_NAME, "inference"))
         if service and counts[stack.provider] > 1
         else stack
         for stack, service in zip(stacks, services, strict=True)
@@ -146,7 +146,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     if asked.adapters is not None:
         of_containers += [adapter_words(asked.adapters, container) for container in containers]
     return Stack(
-        name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
+        name=deployment_name(plan),
         provider=choice.members[0].serves.provider,
         target=wanted.target,
         advisor_version=version,
@@ -174,6 +174,11 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         cache=cache_of(plan, choice),
         is_batch=_is_batch(plan),
     )
+
+
+def deployment_name(plan: Plan) -> str:
+    """Name of a plan's deployment: of its resources, and of its namespace on clusters."""
+    return slug(str(plan.workload["name"]), LONGEST_NAME, "inference")
 
 
 def _file_cautions(plan: Plan, engines: Sequence[Engine]) -> Iterator[str]:

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.plan.digests import digest
+from advisor.plan.digests import DIGEST, digest, digest_mismatch
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import from_plain, is_omitted, to_plain
 from advisor.plan.values import SCHEMA, Plan
 from advisor.reading import json_of
 
-_DIGEST = "digest"
-"""Field that holds the digest of all others, in canonical form."""
 SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
 _MEND = "make the plan again, or undo the edit"
 _SHOWN_CHARACTERS = 200
@@ -35,7 +33,7 @@ def plan_to_json(plan: Plan) -> str:
         ValueError: the plan does not satisfy the schema, which is a bug.
     """
     document = plan_document(plan)
-    document |= {_DIGEST: digest(_as_read(document))}
+    document |= {DIGEST: digest(as_read(document))}
     _validator().validate(document)
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
@@ -54,7 +52,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 def as_written(plan: Plan) -> Plan:
     """The plan as it reads back from its file: with floats cut to what is meaningful."""
-    return typing.cast("Plan", from_plain(Plan, _as_read(plan_document(plan))))
+    return typing.cast("Plan", from_plain(Plan, as_read(plan_document(plan))))
 
 
 def plan_from_json(text: str, where: str = "plan") -> Plan:
@@ -76,8 +74,8 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
         )
     problem = next(iter(_validator().iter_errors(document)), None)
     if problem is not None:
-        raise InputError(_complaint(problem), where=where, hint=_MEND)
-    plan = typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != _DIGEST}))
+        raise InputError(complaint(problem), where=where, hint=_MEND)
+    plan = typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != DIGEST}))
     mismatch = "" if plan.fleet is None else _mismatch(plan.fleet)
     if mismatch:
         raise InputError(mismatch, where=where, hint=_MEND)
@@ -100,12 +98,12 @@ def _mismatch(fleet: Fleet) -> str:
     return ""
 
 
-def _complaint(problem: Any) -> str:  # noqa: ANN401 - the library's error
+def complaint(problem: Any) -> str:  # noqa: ANN401 - the library's error
     """Field, value and what is allowed there; of a value that may also be null, what is wrong with it as a value."""
     branches = getattr(problem.kind, "context", ())
     deeper = [error for branch in branches for error in branch if len(error.instance_path) > len(problem.instance_path)]
     if deeper:
-        return _complaint(deeper[0])
+        return complaint(deeper[0])
     place = ".".join(str(step) for step in problem.instance_path) or "the document"
     allowed = getattr(problem.kind, "options", None)
     if allowed is None:
@@ -123,18 +121,14 @@ def why_not_as_made(text: str, where: str = "plan") -> str:
     Raises:
         InputError: no JSON.
     """
-    document = _read(text, where)
-    if not isinstance(document, dict) or _DIGEST not in document:
-        return "the plan carries no digest: it was edited, or made before plans had one"
-    rest = {name: value for name, value in document.items() if name != _DIGEST}
-    return "" if document[_DIGEST] == digest(rest) else "the plan was edited after it was made: its digest is another"
+    return digest_mismatch(_read(text, where), "plan")
 
 
 def _read(text: str, where: str) -> Any:  # noqa: ANN401 - any JSON value
     return json_of(text, where, "give the output of `advisor recommend --format json`")
 
 
-def _as_read(document: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+def as_read(document: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
     """The values that a reader of the text gets: keys are text, tuples are lists."""
     return json.loads(json.dumps(document))
 

@@ -41,13 +41,20 @@ def read_adapters(field: Field) -> Adapters:
 
 
 def check_base(adapters: Adapters, model: Model, where: str) -> None:
-    """Refuse an adapter that was trained on another model.
+    """Refuse an adapter that is the model itself, or was trained on another one.
 
     Raises:
         InputError: with both names.
     """
     own = catalogued_name(model.name)
     for adapter in adapters.named:
+        is_own = adapter.on_hub and own and catalogued_name(adapter.id) == own
+        if is_own or model.name.casefold() in (adapter.id.casefold(), adapter.served_name.casefold()):
+            raise InputError(
+                f"the adapter {adapter.id} is the model itself, which answers by that name",
+                where=where,
+                hint="give the adapter's own name, or leave it out",
+            )
         base = catalogued_name(adapter.base) if adapter.base else ""
         if own and base and base != own:
             raise InputError(

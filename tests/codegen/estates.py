@@ -79,6 +79,13 @@ AZURE_TURNS: Mapping[str, str] = {
 """Two that take turns on a machine of Azure, and one that no seat is cheap enough for."""
 
 
+BASE: Mapping[str, str] = {
+    f"tune{at}.yaml": workload_text(f"tune{at}", "chat", 0.1, f"adapters: [{{id: acme/tune-{at}, rank: 16}}]\n", AWS)
+    for at in range(2)
+}
+"""Two adapters of one model, which cost less as one deployment."""
+
+
 def written(files: Mapping[str, str], directory: Path) -> Path:
     """The files of an estate in a directory."""
     for name, text in files.items():

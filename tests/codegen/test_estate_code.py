@@ -3,15 +3,18 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 
 from advisor.codegen import Language
+from advisor.codegen.estate import parts_of
 from advisor.codegen.shared_machine import generate_shared, shared_stack
 from advisor.errors import InputError, NotDeployable
+from advisor.plan.digests import digest
 from advisor.plan.document import plan_from_json
-from advisor.plan.estate.document import estate_to_json
+from advisor.plan.estate.document import estate_from_json, estate_to_json
 from codegen import estates
 
 SHARED = ("TURNS", "SLICES")
@@ -28,17 +31,23 @@ def objects(files, kind):
     ]
 
 
+def write_estate(plans, document):
+    """An estate as it would have been planned: with the digest of what it says."""
+    rest = {name: value for name, value in document.items() if name not in ("digest", "plans")}
+    (plans / "estate.json").write_text(json.dumps(document | {"digest": digest(rest)}))
+
+
 @pytest.fixture
 def plans_of(tmp_path):
     """Writes the plans of an estate as `advisor recommend DIRECTORY -o PLANS` does."""
 
-    def write(name):
-        found, folder = estates.planned(name), tmp_path / "plans"
+    def write(which, name=""):
+        found, folder = estates.planned(which), tmp_path / "plans"
         for file, text in found.plans.items():
             path = (folder / file).with_suffix(".plan.json")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        (folder / "estate.json").write_text(estate_to_json(found.estate))
+        (folder / "estate.json").write_text(estate_to_json(replace(found.estate, name=name)))
         return folder
 
     return write
@@ -220,8 +229,9 @@ def test_a_machine_that_no_code_is_for_is_refused_and_the_others_are_written(pla
     """Exit 4, with the machine, why, and what to do; an estate of an earlier version is to be planned again."""
     plans = plans_of("TURNS")
     document = json.loads((plans / "estate.json").read_text())
-    document["shared_machines"][0]["provider"] = "ibm"
-    (plans / "estate.json").write_text(json.dumps(document))
+    for place in (document["shared_machines"][0], *document["shared_machines"][0]["seats"]):
+        place["provider"] = "ibm"
+    write_estate(plans, document)
     done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
 
     assert done.returncode == 4
@@ -241,7 +251,7 @@ def test_nodes_that_are_replaced_are_told(plans_of, run_advisor, tmp_path):
     gone["shared_machine"] = None
     machine["accelerators"] = [[file for file in machine["accelerators"][0] if file != "draft.yaml"]]
     machine["seats"] = [seat for seat in machine["seats"] if seat["workload"] != "draft.yaml"]
-    (plans / "estate.json").write_text(json.dumps(document))
+    write_estate(plans, document)
     runs = [run_advisor("generate", "terraform", plans / "estate.json", "--into", infra) for _ in range(2)]
 
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
@@ -263,13 +273,50 @@ def test_another_language_is_refused_and_a_module_has_no_provider(plans_of, run_
     assert "would make everything a second time" in other.stderr
 
 
-def test_a_folder_that_is_no_longer_part_is_named(plans_of, run_advisor, tmp_path):
-    """Who moves to a shared machine leaves code of a fleet of its own behind."""
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_a_folder_that_is_not_part_of_the_estate_is_named(quiet, plans_of, run_advisor, tmp_path):
+    """Code of a workload that moved to a shared machine, and of one whose file is gone, is left behind."""
     plans, infra = plans_of("TURNS"), tmp_path / "infra"
-    run_advisor("generate", "terraform", plans / "chat.plan.json", "--into", infra / "chat")
+    left = [infra / "chat", infra / "deleted/workload"]
+    for folder in left:
+        run_advisor("generate", "terraform", plans / "chat.plan.json", "--into", folder)
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", infra, *quiet)
+
+    told = " ".join(done.stderr.split())
+    assert done.returncode == 0
+    assert all(f"warning: {folder} holds generated code and is not part of the estate" in told for folder in left)
+    assert told.count("is not part of the estate") == len(left)
+
+
+def test_workloads_on_one_base_are_one_deployment(plans_of, run_advisor, tmp_path):
+    """The base's code in place of its members', from plans beside the estate and from one document."""
+    plans, found = plans_of("BASE"), estates.planned("BASE")
+    (tmp_path / "all.json").write_text(estate_to_json(found.estate, found.plans))
+    done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "a")
+    held = run_advisor("generate", "terraform", tmp_path / "all.json", "--into", tmp_path / "b")
+
+    assert (done.returncode, held.returncode) == (0, 0), done.stderr + held.stderr
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["base-1"]
+    assert "base-1: tune0.yaml, tune1.yaml as one deployment" in done.stderr
+    fleet = (tmp_path / "a/base-1/fleet.tf").read_text()
+    assert fleet == (tmp_path / "b/base-1/fleet.tf").read_text()
+    assert "acme/tune-0" in fleet
+    assert "acme/tune-1" in fleet
+
+
+@pytest.mark.parametrize("name", ["shared-1", "speech"])
+def test_a_folder_that_is_a_link_is_not_followed(name, plans_of, run_advisor, tmp_path):
+    """Its part is refused, whether the link leads out of the directory or to another part; the others are written."""
+    plans, infra, elsewhere = plans_of("TURNS"), tmp_path / "infra", tmp_path / "elsewhere"
+    infra.mkdir()
+    elsewhere.mkdir()
+    (infra / name).symlink_to(elsewhere)
     done = run_advisor("generate", "terraform", plans / "estate.json", "--into", infra)
 
-    assert f"{infra / 'chat'} is no longer part of the estate" in " ".join(done.stderr.split())
+    assert done.returncode == 1
+    assert "this is a link, and code is written there" in " ".join(done.stderr.split())
+    assert not list(elsewhere.iterdir())
+    assert (infra / {"shared-1": "speech", "speech": "shared-1"}[name] / "main.tf").exists()
 
 
 @pytest.mark.sampled(4)
@@ -279,7 +326,7 @@ def test_no_path_of_an_estate_leads_elsewhere(file, plans_of, run_advisor, tmp_p
     plans = plans_of("TURNS")
     document = json.loads((plans / "estate.json").read_text())
     document["workloads"][0]["file"] = file
-    (plans / "estate.json").write_text(json.dumps(document))
+    write_estate(plans, document)
     done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
 
     assert done.returncode == 1
@@ -292,7 +339,7 @@ def test_an_estate_of_an_earlier_version_is_planned_again(plans_of, run_advisor,
     plans = plans_of("TURNS")
     document = json.loads((plans / "estate.json").read_text())
     del document["shared_machines"][0]["seats"], document["shared_machines"][0]["disk_gib"]
-    (plans / "estate.json").write_text(json.dumps(document))
+    write_estate(plans, document)
     done = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
 
     assert done.returncode == 1
@@ -310,3 +357,210 @@ def test_estates_that_cannot_be_generated_say_why():
         shared_stack(replace(place, plans={}))
     with pytest.raises(NotDeployable, match="no code is generated for several workloads on one machine of ibm"):
         shared_stack(replace(place, machine=replace(place.machine, provider="ibm")))
+
+
+@pytest.mark.parametrize(
+    ("estate", "name"),
+    [
+        ("", "shared-1"),
+        ("Team A", "team-a-shared-1"),
+        ("a-long-name-of-a-directory", "a-long-nam-207e-shared-1"),
+    ],
+)
+def test_names_of_shared_machines_start_with_that_of_the_estate(estate, name):
+    """Resources, alarms and node labels, so that two estates go into one organisation or cluster."""
+    place = replace(estates.place("TURNS"), estate=estate)
+    stack = shared_stack(place)
+
+    assert (place.name, stack.name) == ("shared-1", name)
+    assert len(stack.name) <= 24
+    assert all(tenant.nodes.startswith(f"{name}-") for tenant in stack.tenants)
+
+
+def named(found, **names):
+    """Plans of an estate, of which some have another name, by the stem of their file."""
+    plans = {file: plan_from_json(text) for file, text in found.plans.items()}
+    return {
+        file: replace(
+            plan, workload=plan.workload | {"name": names.get(file.removesuffix(".yaml"), plan.workload["name"])}
+        )
+        for file, plan in plans.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ({"speech": "chat"}, r"(chat|speech)[.]yaml and (chat|speech)[.]yaml would both be deployed as chat"),
+        ({"chat": "same", "draft": "Same"}, "would both be deployed as same"),
+        ({"speech": "shared-1"}, "the shared machine shared-1 and speech.yaml would both be deployed as shared-1"),
+        ({"speech": "e shared 1"}, "the shared machine shared-1 and speech.yaml would both be deployed as e-shared-1"),
+    ],
+)
+def test_two_parts_of_one_name_are_refused(names, told):
+    """A second deployment of a name would take over the first one's resources or namespace."""
+    found = estates.planned("TURNS")
+
+    with pytest.raises(InputError, match=told):
+        parts_of(found.estate, named(found, **names), "e")
+
+
+def test_the_name_of_an_estate_is_its_own_or_as_asked(plans_of, run_advisor, tmp_path):
+    """The document's, unless --name says otherwise; a single plan has no such name."""
+    plans = plans_of("TURNS", name="acme")
+    for folder, asked in (("own", ()), ("asked", ("--name", "other"))):
+        done = run_advisor("generate", "pulumi", plans / "estate.json", "--into", tmp_path / folder, *asked)
+        assert done.returncode == 0, done.stderr
+    alone = run_advisor("generate", "pulumi", plans / "chat.plan.json", "--into", tmp_path / "x", "--name", "other")
+
+    assert "name: acme-shared-1-gcp" in (tmp_path / "own/shared-1/Pulumi.yaml").read_text()
+    assert "name: other-shared-1-gcp" in (tmp_path / "asked/shared-1/Pulumi.yaml").read_text()
+    assert alone.returncode == 2
+    assert "--name is of an estate" in alone.stderr
+
+
+def test_a_namespace_of_the_cluster_is_refused():
+    """Of a workload on a shared machine as of one with a cluster to itself."""
+    place = estates.place("TURNS")
+    plans = named(estates.planned("TURNS"), chat="kube-system")
+
+    with pytest.raises(InputError, match="the namespace kube-system belongs to the cluster"):
+        generate_shared(replace(place, plans=plans), Language.TERRAFORM)
+
+
+def test_other_nodes_of_aks_keep_their_whole_gpus():
+    """The configuration of turns is not the only one, which NVIDIA's chart would apply to every node."""
+    text = generate_shared(estates.place("AZURE_TURNS"), Language.TERRAFORM).files["README.md"]
+
+    assert "`default`, `{version: v1, flags: {migStrategy: none}}`, with `config.default: default`" in text
+
+
+def test_an_estate_that_was_edited_is_refused_unless_forced(plans_of, run_advisor, tmp_path):
+    """In the words of plans; without a digest likewise. Its plans have digests of their own."""
+    plans = plans_of("TURNS")
+    document = json.loads((plans / "estate.json").read_text())
+    row = next(row for row in document["workloads"] if row["shared_machine"] is None)
+    row["usd_per_month"] += 1
+    runs = {}
+    for edit in (document, {name: value for name, value in document.items() if name != "digest"}):
+        (plans / "estate.json").write_text(json.dumps(edit))
+        run = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra")
+        runs[run.returncode, "the estate was edited" in run.stderr, "the estate carries no digest" in run.stderr] = run
+    assert set(runs) == {(1, True, False), (1, False, True)}
+    assert not (tmp_path / "infra").exists()
+    assert all(
+        "make the estate again with `advisor recommend`" in " ".join(run.stderr.split()) for run in runs.values()
+    )
+
+    forced = run_advisor("generate", "terraform", plans / "estate.json", "--into", tmp_path / "infra", "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert "warning" in forced.stderr
+    assert "the estate carries no digest" in forced.stderr
+
+
+EDITS = {
+    "no accelerators": ("accelerators", []),
+    "an empty accelerator": ("accelerators", [[]]),
+    "one workload many times": ("accelerators", [["chat.yaml"] * 99]),
+    "others on accelerators": ("accelerators", [["chat.yaml", "draft.yaml"]]),
+    "more accelerators": ("accelerators", [["chat.yaml", "draft.yaml"], ["rerank/workload.yaml"]]),
+    "negative copies": ("copies", -3),
+    "very many copies": ("copies", 10**9),
+    "copies as text": ("copies", "2"),
+    "another type": ("instance_type", "g2-standard-8"),
+    "another slice": ("slice", "mig-1g.5gb"),
+    "no seats": ("seats.0.replicas_per_instance", 0),
+    "negative context": ("seats.0.context_tokens", -5),
+    "too much memory": ("seats.0.memory_utilization", 5),
+    "several accelerators": ("seats.0.tensor_parallel", 8),
+    "another workload": ("seats.0.workload", "speech.yaml"),
+}
+
+
+@pytest.mark.parametrize("edit", list(EDITS))
+def test_an_estate_outside_of_its_ranges_is_refused(edit):
+    """Whoever forces an edit gets no internal error, and no code of what cannot be."""
+    path, value = EDITS[edit]
+    document = json.loads(estate_to_json(estates.planned("TURNS").estate))
+    place = document["shared_machines"][0]
+    *steps, last = path.split(".")
+    for step in steps:
+        place = place[int(step)] if step.isdecimal() else place[step]
+    place[last] = value
+
+    with pytest.raises(InputError, match="shared_machines") as refused:
+        estate_from_json(json.dumps(document))
+    assert refused.value.hint
+
+
+def test_a_row_and_its_seat_agree():
+    """A workload that would be deployed twice, or nowhere, is refused."""
+    document = json.loads(estate_to_json(estates.planned("TURNS").estate))
+    row = next(row for row in document["workloads"] if row["shared_machine"] is not None)
+    row["shared_machine"] = None
+
+    with pytest.raises(InputError, match="other workloads than those whose rows say that they are on it"):
+        estate_from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("plan", "../base-1.yaml", "is no file below the directory of the estate"),
+        ("workloads", ["tune0.yaml", "other.yaml"], "joined: workloads that are not there"),
+    ],
+)
+def test_a_joined_base_fits_its_estate(key, value, told):
+    """Its plan is below the directory, and its workloads are the estate's."""
+    document = json.loads(estate_to_json(estates.planned("BASE").estate))
+    document["joined"][0][key] = value
+
+    with pytest.raises(InputError, match=told):
+        estate_from_json(json.dumps(document))
+
+
+def with_caches(place, engines=("vLLM",)):
+    """The place with a planned KV cache of 2.5 GiB for each seat of an engine."""
+    seats = tuple(replace(seat, kv_cache_gib=2.5) if seat.engine in engines else seat for seat in place.machine.seats)
+    return replace(place, machine=replace(place.machine, seats=seats))
+
+
+@pytest.mark.parametrize("version", ["0.19.1", "0.30.0", "0.33.0"])
+def test_vllm_in_turns_has_the_cache_that_its_seat_is_planned_with(version):
+    """In bytes, beside the share that has to be free; the README says why. Every release that is taken has the option."""
+    place = with_caches(estates.place("TURNS"))
+    seats = tuple(
+        replace(seat, engine_version=version) if seat.engine == "vLLM" else seat for seat in place.machine.seats
+    )
+    files = generate_shared(replace(place, machine=replace(place.machine, seats=seats)), Language.TERRAFORM).files
+    words = [
+        one["spec"]["template"]["spec"]["containers"][0].get("args", ()) for _, one in objects(files, "Deployment")
+    ]
+    fixed = [args for args in words if f"--kv-cache-memory-bytes={int(2.5 * 2**30)}" in args]
+    options = (Path(__file__).parent / f"data/engine_options/vllm-{version}.txt").read_text().split()
+
+    assert len(fixed) == 2
+    assert all(any(word.startswith("--gpu-memory-utilization=") for word in args) for args in fixed)
+    assert "--kv-cache-memory-bytes" in options
+    assert "vLLM issues 55827 and 56830" in " ".join(files["README.md"].split())
+
+
+def test_an_engine_without_a_fixed_cache_is_said():
+    """Whoever takes a share of what is free starts after the others."""
+    place = with_caches(estates.place("TURNS"))
+    seats = tuple(
+        replace(seat, engine_version="0.12.0") if seat.engine == "vLLM" else seat for seat in place.machine.seats
+    )
+    text = generate_shared(replace(place, machine=replace(place.machine, seats=seats)), Language.TERRAFORM).files[
+        "README.md"
+    ]
+
+    assert "start these one after another" in " ".join(text.split())
+    assert "--kv-cache-memory-bytes" not in text
+
+
+def test_a_slice_keeps_its_memory_to_itself():
+    """Nothing is fixed where nobody else takes of it."""
+    files = generate_shared(estates.place("SLICES"), Language.TERRAFORM).files
+
+    assert not any("--kv-cache-memory-bytes" in text for text in files.values())

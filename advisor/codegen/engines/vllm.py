@@ -6,7 +6,7 @@ image by digest.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
@@ -16,7 +16,12 @@ from advisor.codegen.engines.devices import device_arguments, logs_of
 from advisor.codegen.engines.request import Request, refusal, served_name, version_key
 from advisor.codegen.engines.support import computes_in_half, release_of, support_of
 from advisor.codegen.wanted import Engine
+from advisor.plan.estate.seats import Seat
+from advisor.units import gib_to_bytes
 
+FIXED_CACHE = "--kv-cache-memory-bytes="
+_FIXED_CACHE_SINCE = (0, 19, 1)
+"""First release whose parser was read, and has the option."""
 _NXDI = "vLLM-NxDI"
 _NEURON_REPOSITORY = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx"
 _NXDI_IMAGE = f"{_NEURON_REPOSITORY}:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
@@ -140,7 +145,7 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
         f"--max-num-seqs={serves.max_concurrency}",
     ]
     if platform.runtime is not Runtime.NEURON:
-        arguments += _memory_arguments(serves)
+        arguments += [*_memory_arguments(serves), *_fixed_cache(request)]
     arguments += vllm_arguments(request, catalog_name(request))
     if _is_compiled_ahead(request):
         # It has one range for each sequence; with prefix caching, the default, it asks for blocks and stops.
@@ -158,6 +163,17 @@ def _memory_arguments(serves: Serves) -> list[str]:
     if serves.pipeline_parallel > 1:
         arguments.append(f"--pipeline-parallel-size={serves.pipeline_parallel}")
     return arguments
+
+
+def _fixed_cache(request: Request) -> Iterator[str]:
+    """KV cache in bytes of a seat beside others: engines that start together count each other's memory as their own.
+
+    The share of the memory then only says what has to be free as the engine starts. Source: vLLM issues 55827, 56830.
+    """
+    serves = request.serves
+    is_offered = bool(request.version) and version_key(request.version) >= _FIXED_CACHE_SINCE
+    if isinstance(serves, Seat) and serves.kv_cache_gib is not None and is_offered:
+        yield f"{FIXED_CACHE}{int(gib_to_bytes(serves.kv_cache_gib))}"
 
 
 def _sharing_arguments(serves: Serves) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from advisor.catalog import load_catalog
 from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.model import Stack
+from advisor.codegen.namespaces import check_namespaces
 from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
@@ -59,6 +60,8 @@ def target_of(stack: Stack) -> Target:
     if obstacle:
         others = [other.name for other in of_provider.values() if other is not target and not _against(stack, other)]
         raise InputError(f"{target.title}: {obstacle}", hint=_way_out(stack, target, others))
+    if target.is_cluster:
+        check_namespaces(stack)
     return target
 
 

@@ -3,16 +3,22 @@
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.plan.document import plain
+from advisor.plan.digests import DIGEST, digest, digest_mismatch
+from advisor.plan.document import as_read, complaint, plain
+from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.values import SCHEMA, Estate
 from advisor.plan.plain_values import from_plain
 from advisor.reading import OMITTED_AT_DEFAULT, json_of
 
+SCHEMA_PATH = Path(__file__).with_name("estate-v1.schema.json")
+_PLANS = "plans"
+"""Field that holds the plans, where they are not beside the document."""
 _HINT = "make it again with `advisor recommend DIRECTORY --output PLANS`"
 
 
@@ -28,8 +34,9 @@ def estate_to_json(estate: Estate, plans: Mapping[str, str] | None = None) -> st
         if field.metadata == OMITTED_AT_DEFAULT and getattr(estate, field.name) == field.default:
             continue
         document[field.name] = plain(getattr(estate, field.name), field.name)
+    document[DIGEST] = digest(as_read(document))
     if plans is not None:
-        document["plans"] = {file: json.loads(text) for file, text in plans.items() if text}
+        document[_PLANS] = {file: json.loads(text) for file, text in plans.items() if text}
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -53,6 +60,9 @@ def estate_from_json(text: str, where: str = "estate") -> Estate:
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
         raise InputError(f"the schema is {found!r}, and this version reads {SCHEMA}", where=where, hint=_HINT)
+    problem = next(iter(_validator().iter_errors(document)), None)
+    if problem is not None:
+        raise InputError(complaint(problem), where=where, hint=_HINT)
     names = {field.name for field in dataclasses.fields(Estate)}
     try:
         held = {name: value for name, value in document.items() if name in names}
@@ -60,13 +70,59 @@ def estate_from_json(text: str, where: str = "estate") -> Estate:
         estate = typing.cast("Estate", from_plain(Estate, held))
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
         raise InputError(f"the estate cannot be read ({error})", where=where, hint=_HINT) from error
-    outside = next((row.file for row in estate.workloads if not _is_below(row.file)), None)
+    files = [*(row.file for row in estate.workloads), *(base.plan for base in estate.joined)]
+    outside = next((file for file in files if not _is_below(file)), None)
     if outside is not None:
         raise InputError(f"{outside!r} is no file below the directory of the estate", where=where, hint=_HINT)
     places = range(len(estate.shared_machines))
     if any(row.shared_machine is not None and row.shared_machine not in places for row in estate.workloads):
         raise InputError("a workload is on a shared machine that is not there", where=where, hint=_HINT)
+    mismatch = next(_mismatches(estate), None)
+    if mismatch is not None:
+        raise InputError(mismatch, where=where, hint=_HINT)
     return estate
+
+
+def _mismatches(estate: Estate) -> Iterator[str]:
+    """Parts of an estate that do not fit each other, which no schema can say."""
+    for at, machine in enumerate(estate.shared_machines):
+        place, names = f"shared_machines.{at}", sorted(machine.workloads)
+        if names != sorted(row.file for row in estate.workloads if row.shared_machine == at):
+            yield f"{place}.accelerators: other workloads than those whose rows say that they are on it"
+        if machine.seats and names != sorted(seat.workload for seat in machine.seats):
+            yield f"{place}.seats: other workloads than on its accelerators"
+        if any((seat.provider, seat.region, seat.instance_type) != _stand(machine) for seat in machine.seats):
+            yield f"{place}.seats: on another machine"
+        if any(seat.partition != machine.slice for seat in machine.seats):
+            yield f"{place}.seats: on other slices than the machine is cut into"
+        if any(len(machine.accelerators) > seat.accelerator_count for seat in machine.seats):
+            yield f"{place}.accelerators: more than the machine has"
+    files = {row.file for row in estate.workloads if row.shared_machine is None}
+    members = [file for base in estate.joined for file in base.workloads]
+    if not files.issuperset(members) or len(set(members)) < len(members):
+        yield "joined: workloads that are not there, on a shared machine, or on two bases"
+
+
+def _stand(machine: SharedMachine) -> tuple[str, str, str]:
+    return machine.provider, machine.region, machine.instance_type
+
+
+def why_not_as_made(text: str, where: str) -> str:
+    """Why an estate may not say what `advisor recommend` said; "" when it says that.
+
+    Its plans have digests of their own.
+
+    Raises:
+        InputError: no JSON.
+    """
+    return digest_mismatch(json_of(text, where, _HINT), "estate", _PLANS)
+
+
+@cache
+def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the draft
+    import jsonschema_rs  # noqa: PLC0415 - only estates that are read take its time to load
+
+    return jsonschema_rs.validator_for(json.loads(SCHEMA_PATH.read_text(encoding="utf-8")))
 
 
 def _is_below(file: str) -> bool:
@@ -82,5 +138,5 @@ def plans_in(text: str, where: str) -> Mapping[str, str]:
         InputError: no JSON.
     """
     document = json_of(text, where, _HINT)
-    plans = document.get("plans") if isinstance(document, dict) else None
+    plans = document.get(_PLANS) if isinstance(document, dict) else None
     return {str(file): json.dumps(plan) for file, plan in plans.items()} if isinstance(plans, dict) else {}

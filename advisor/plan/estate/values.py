@@ -119,4 +119,6 @@ class Estate:
     provenance: PlanProvenance
     joined: tuple[JoinedBase, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Workloads on one base that cost less as one deployment: their own fleets are not deployed."""
+    name: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Of the directory, by which its deployments are told from those of others; "" where it is not stated."""
     schema: str = SCHEMA
