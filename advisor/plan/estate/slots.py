@@ -23,8 +23,9 @@ from advisor.requirements import Requirements
 from advisor.workload.values import Limits, QuotaLimit
 
 _NVIDIA = "nvidia"
-MOST_SEATS = 6
-"""Of each kind, the cheapest: a workload is packed on one of few machines, so that many find each other there."""
+MOST_SEATS = 3
+"""On each kind of accelerator, sliced and in turns, the cheapest: a workload is packed on one of few machines, so that
+many find each other there, and what may be had of one kind never takes the place of another."""
 MEMORY_MARGIN = 1.1
 """Memory of a seat beside others ÷ what it is taken to need: an engine that finds less than it wants does not start. An
 assumption, nothing measured."""
@@ -267,11 +268,13 @@ def _quotas(search: SlotSearch, machine: InstanceType, offer: Offer) -> Iterator
 
 
 def _cheapest(found: list[tuple[Served, Slot]]) -> list[tuple[Served, Slot]]:
-    """The cheapest machines, with the cheapest seat of each."""
-    by_stand: dict[str, tuple[Served, Slot]] = {}
+    """The cheapest machines of each kind of accelerator, with the cheapest seat of each."""
+    by_accelerator: dict[str, dict[str, tuple[Served, Slot]]] = {}
     for served, slot in sorted(found, key=lambda pair: (pair[1].share_usd_per_hour, pair[1].stand)):
-        by_stand.setdefault(slot.stand, (served, slot))
-    return list(by_stand.values())[:MOST_SEATS]
+        by_stand = by_accelerator.setdefault(slot.seat.accelerator, {})
+        if slot.stand in by_stand or len(by_stand) < MOST_SEATS:
+            by_stand.setdefault(slot.stand, (served, slot))
+    return [pair for by_stand in by_accelerator.values() for pair in by_stand.values()]
 
 
 def _in_turns(search: SlotSearch, taken: list[tuple[Served, Slot]], copies: Copies) -> Iterator[Slot]:
