@@ -137,7 +137,7 @@ class _Load:
 
     @property
     def extra_usd_per_hour(self) -> float:
-        """What it costs beside the machine."""
+        """Price of what it takes beside the machine."""
         return self.beside_usd_per_hour + len(self.images) * self.way.host.image_usd_per_hour
 
     def _has_seat(self, tenant: Tenant) -> bool:

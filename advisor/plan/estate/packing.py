@@ -222,15 +222,15 @@ class _Disks:
     usd_per_month: DiskPrice
 
     def bare(self, stand: str) -> float:
-        """Of the disk without images and weights."""
+        """Disk without images and weights."""
         return self.usd_per_month(stand, shared_disk_gib([], 0)) / HOURS_PER_MONTH
 
     def image(self, stand: str) -> float:
-        """Of an image."""
+        """Room for an image."""
         return self.usd_per_month(stand, shared_disk_gib([], 1)) / HOURS_PER_MONTH - self.bare(stand)
 
     def seat(self, seat: Seat, stand: str) -> float:
-        """Of what a workload keeps there."""
+        """Room for what a workload keeps there."""
         disk_gib = shared_disk_gib([seat.checkpoint_gib or 0.0], 0)
         return self.usd_per_month(stand, disk_gib) / HOURS_PER_MONTH - self.bare(stand)
 

@@ -25,6 +25,9 @@ class Seat(Layout):
     """Memory of the accelerator or slice that all who sit there may take."""
     most_sharers: int | None
     """Tenants of an accelerator among whom it keeps its SLO; None: it has a slice to itself."""
+    kv_cache_gib: float | None = None
+    """KV cache that it is planned with beside others on an accelerator, to be given to the engine as it starts: what
+    is free then depends on how far the others are. None: it has a slice to itself, or keeps no cache."""
     within_slo_ratio: float | None = None
     """Of a replay of its requests on its part of the time; None: none was made."""
     instance_usd_per_hour: float

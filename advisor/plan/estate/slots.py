@@ -189,7 +189,7 @@ def _slot(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
 def _seat(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load: tuple[float, Copies]) -> Seat:
     candidate, asked, (offer, price), (rate, copies) = served.candidate, search.requirements, bought, load
     busy = rate / served.requests_per_second_per_replica.value
-    memory_gib, _ = _memory(served, busy, asked)
+    memory_gib, _, _ = _memory(served, busy, asked)
     utilization = asked.workload.limits.memory_utilization
     weights = weights_of(search.catalog, asked.model.name, candidate.precision, candidate.engine)
     zones = search.catalog.zones(offer.provider, offer.region, offer.instance_type)
@@ -240,8 +240,8 @@ def _rounded_up(share: float) -> float:
     return math.ceil(round(share * _UTILIZATION_STEPS, 6)) / _UTILIZATION_STEPS
 
 
-def _memory(served: Served, busy: float, asked: Requirements) -> tuple[float, int]:
-    """GiB that a replica takes at the load, and requests that it has room for at a time.
+def _memory(served: Served, busy: float, asked: Requirements) -> tuple[float, int, float]:
+    """GiB that a replica takes at the load, requests that it has room for at a time, and GiB of their KV cache.
 
     Weights, workspace, runtime, and the KV cache of what runs at the load, of the longest request at least, which an
     engine does not start without; no less than loading takes. What batches requests runs as many as its batches hold.
@@ -256,7 +256,7 @@ def _memory(served: Served, busy: float, asked: Requirements) -> tuple[float, in
         tokens = max(room * resident, float(asked.context_tokens))
         cache_gib = memory.kv_cache_gib_available * min(tokens / max(held, 1.0), 1.0)
     needed = memory.weights_gib + memory.adapters_gib + memory.workspace_gib + memory.runtime_gib + cache_gib
-    return max(needed, memory.loading_gib), max(room, 1)
+    return max(needed, memory.loading_gib), max(room, 1), cache_gib
 
 
 def _quotas(search: SlotSearch, machine: InstanceType, offer: Offer) -> Iterator[tuple[str, float]]:
@@ -288,7 +288,7 @@ def _in_turns(search: SlotSearch, taken: list[tuple[Served, Slot]], copies: Copi
 def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
     """The slot with room for the requests that run at a time where the clock is as slow as among the most tenants."""
     busy = min(slot.seat.busy_ratio * times_slower(most), 1.0)
-    needed_gib, running = _memory(served, busy, search.requirements)
+    needed_gib, running, cache_gib = _memory(served, busy, search.requirements)
     memory_gib = needed_gib * MEMORY_MARGIN
     utilization = search.requirements.workload.limits.memory_utilization
     seat = replace(
@@ -297,5 +297,6 @@ def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
         memory_gib=memory_gib,
         memory_utilization=min(_rounded_up(memory_gib / served.candidate.accelerator.memory_gib), utilization),
         max_concurrency=min(served.max_concurrency, running),
+        kv_cache_gib=cache_gib * MEMORY_MARGIN or None,
     )
     return replace(slot, need=replace(slot.need, memory_gib=memory_gib, most_sharers=most), seat=seat)
