@@ -92,7 +92,7 @@ def _terms(estate: Estate) -> str:
         (math.fsum(machine.usd_per_month for machine in estate.shared_machines), "of shared machines"),
         (
             math.fsum(row.beside_usd_per_month or 0.0 for row in seated),
-            "beside them for the workloads on them (load balancers, gateways, logs, data transfer, as for a fleet of each)",
+            "beside them for the workloads on them (load balancers, logs, data transfer, as for a fleet of each)",
         ),
     ]
     words = " + ".join(f"{usd(amount)} {what}" for amount, what in terms if amount)

@@ -20,6 +20,6 @@ def seat_words(position: int, machine: SharedMachine, seat: Seat) -> str:
 
 
 def base_words(base: JoinedBase, workload: str) -> str:
-    """The one deployment of a base that a workload is part of, such as ``one deployment of org/model with mail.yaml``."""
+    """The deployment that a workload is part of, such as ``one deployment of org/model with mail.yaml``."""
     others = ", ".join(file for file in base.workloads if file != workload)
     return f"one deployment of {base.model} with {others} (its plan is {base.plan_file})"
