@@ -26,7 +26,7 @@ from advisor.plan.estate.commitments import hourly_uses
 from advisor.plan.estate.contention import Contention, contest_of
 from advisor.plan.estate.divide import Shares, divide
 from advisor.plan.estate.packing import Confirm
-from advisor.plan.estate.packing_words import seat_words
+from advisor.plan.estate.packing_words import base_words, seat_words
 from advisor.plan.estate.rehearsal import within_slo_ratio
 from advisor.plan.estate.resources import ENOUGH, Uses, allotment, limits_of, totals, uses_of
 from advisor.plan.estate.seats import Seat
@@ -43,6 +43,7 @@ from advisor.workload.values import Slo, Workload
 
 Watch = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and of how many."""
+PLAN_SUFFIX = ".plan.json"
 _SUFFIXES = (".yaml", ".yml")
 _ADAPTERS = '"adapters": {'
 """In the text of a plan with LoRA adapters."""
@@ -149,7 +150,8 @@ def _joined(parts: Mapping[str, Part], shares: Shares, terms: Terms, calibration
         is_within = all(used <= taken.get(resource, 0.0) + ENOUGH for resource, used in uses.items())
         if row.status == PLANNED and row.usd_per_month is not None and row.usd_per_month < apart and is_within:
             count = question.workload.adapters.count if question.workload.adapters else 0
-            base = JoinedBase(question.model.name, files, count, row.fleet, row.file, row.usd_per_month, apart)
+            written = Path(row.file).with_suffix(PLAN_SUFFIX).name
+            base = JoinedBase(question.model.name, files, count, row.fleet, row.file, row.usd_per_month, apart, written)
             yield _Joined(base, plan_to_json(plan), uses)
 
 
@@ -187,12 +189,16 @@ def _confirm(parts: Mapping[str, Part], calibration: Path | None) -> Confirm:
 
 
 def _seated(part: Part, estate: Estate) -> str:
-    """The plan of a workload as JSON text, with the shared machine that it sits on."""
+    """The plan of a workload as JSON text, with what it runs on in place of its own fleet."""
     row = next(row for row in estate.workloads if row.file == part.row.file)
-    if row.shared_machine is None:
+    base = next((joined for joined in estate.joined if row.file in joined.workloads), None)
+    if row.shared_machine is not None:
+        machine = estate.shared_machines[row.shared_machine]
+        place = seat_words(row.shared_machine, machine, machine.seat_of(row.file))
+    elif base is not None:
+        place = base_words(base, row.file)
+    else:
         return part.plan_text
-    machine = estate.shared_machines[row.shared_machine]
-    place = seat_words(row.shared_machine, machine, machine.seat_of(row.file))
     plan = plan_from_json(part.plan_text, part.row.file)
     note = f"the estate seats the workload on {place}; this plan is of a fleet of its own"
     return plan_to_json(replace(plan, seated_on=place, notes=(*plan.notes, note)))

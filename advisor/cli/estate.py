@@ -13,7 +13,7 @@ from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.cli.quiet import tell
 from advisor.errors import InputError, NothingFeasible
-from advisor.estate import plan_estate
+from advisor.estate import PLAN_SUFFIX, plan_estate
 from advisor.plan.estate.document import estate_to_json
 from advisor.plan.estate.values import Estate
 from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals
@@ -76,7 +76,7 @@ def _tell_age(estate: Estate, max_price_age: int | None) -> None:
 
 def _write(estate: Estate, plans: Mapping[str, str], output: Path) -> None:
     for file, text in plans.items():
-        path = (output / file).with_suffix(".plan.json")
+        path = (output / file).with_suffix(PLAN_SUFFIX)
         make_directory(path.parent)
         if text:
             write_text(path, text)

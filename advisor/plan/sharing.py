@@ -10,10 +10,13 @@ An accelerator is used in one of two ways.
 
 The machine has to hold the pods of all: Σ of their processors and memory ≤ an equal part of it for each accelerator.
 
-The price is that of whole machines: Σ over hosts of ⌈accelerators used ÷ accelerators of one⌉ × USD/h. For few tenants
-it is proven to be the least, by branch and bound. For many, first-fit decreasing stands beside a lower bound: in
-whatever group a tenant is, it takes at least a slice, or max(memory ÷ usable, busy, 1 ÷ most tenants beside it and
-itself) of an accelerator.
+The price is that of whole machines: Σ over hosts of ⌈accelerators used ÷ accelerators of one⌉ × USD/h, with what the
+seats cost beside them. A tenant with a price of its own may stay out of all groups at that price, so that one more such
+tenant never adds more than it; it does so where it would have a machine of one accelerator to itself. For few tenants
+the price is proven to be the least, by branch and bound. For many, first-fit decreasing, less the groups that cost more
+than their tenants' own machines, stands beside a lower bound: of each resource by itself (memory, time, number of
+tenants, memory and processors of the machine) a tenant takes at least its part of an accelerator in whatever group it
+is.
 """
 
 import math
@@ -42,11 +45,12 @@ def pack_shared(tenants: Sequence[Tenant], hosts: Sequence[Host], headroom: floa
     """
     packer = _Packer(hosts, headroom)
     seats = {tenant.name: packer.alone(tenant) for tenant in tenants}
-    placed = [tenant for tenant in tenants if any(isinstance(one, _Load) for one in seats[tenant.name])]
+    placed = [tenant for tenant in tenants if packer.opened(tenant)]
     loads, bound = packer.pack(placed)
     usd = packer.cost(loads)
     return Packing(
-        groups=tuple(load.group() for load in loads),
+        groups=tuple(load.group() for load in loads if load.way is not _OWN),
+        own=tuple(name for load in loads if load.way is _OWN for name in load.group().tenants),
         instances=packer.instances(loads),
         usd_per_hour=usd,
         bound_usd_per_hour=bound,
@@ -73,6 +77,10 @@ class _Way:
         return self.host.usd_per_hour / self.host.accelerators
 
 
+_OWN = _Way(Host("", 0.0, 0.0), "", 0.0, 1.0)
+"""Machines of a tenant's own, which nobody joins."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Load:
     """One accelerator with its tenants."""
@@ -84,6 +92,9 @@ class _Load:
     most_sharers: float = math.inf
     host_gib: float = 0.0
     cores: float = 0.0
+    beside_usd_per_hour: float = 0.0
+    """What the seats cost beside the machine; of a tenant on its own, all of it."""
+    images: frozenset[str] = frozenset()
 
     def join(self, tenant: Tenant, headroom: float) -> "_Load | Obstacle":
         """The same with one more tenant, or what stands against it."""
@@ -107,6 +118,8 @@ class _Load:
             most_sharers=min(self.most_sharers, need.most_sharers),
             host_gib=self.host_gib + need.host_gib,
             cores=self.cores + need.cores,
+            beside_usd_per_hour=self.beside_usd_per_hour + need.usd_per_hour,
+            images=self.images | {need.image} if need.image else self.images,
         )
 
     def checks(self, last: Need, headroom: float) -> Iterator[tuple[str, float, float, str]]:
@@ -123,13 +136,9 @@ class _Load:
         yield "processors", self.cores, host.cores / host.accelerators, "cores"
 
     @property
-    def part(self) -> float:
-        """Share of the accelerator that it takes in whatever group it is."""
-        way, host = self.way, self.way.host
-        of_host = max(self.host_gib * host.accelerators / host.host_gib, self.cores * host.accelerators / host.cores)
-        if way.slice:
-            return max(1 / way.seats, of_host)
-        return max(self.memory_gib / way.memory_gib, self.busy_ratio, 1 / self.most_sharers, of_host)
+    def extra_usd_per_hour(self) -> float:
+        """Price of what it takes beside the machine."""
+        return self.beside_usd_per_hour + len(self.images) * self.way.host.image_usd_per_hour
 
     def _has_seat(self, tenant: Tenant) -> bool:
         apart = any(one.latency_critical for one in (*self.tenants, tenant))
@@ -141,9 +150,9 @@ class _Load:
         return Obstacle(tenant.name, self.way.host.name, self.way.slice, code, needed, available, unit)
 
     @property
-    def sums(self) -> tuple[float, ...]:
+    def sums(self) -> tuple[float | str, ...]:
         """Sums and limits that decide who may join."""
-        return (self.memory_gib, self.busy_ratio, self.most_sharers, self.host_gib, self.cores)
+        return (self.memory_gib, self.busy_ratio, self.most_sharers, self.host_gib, self.cores, *sorted(self.images))
 
     def group(self) -> Group:
         """Group as it is handed out."""
@@ -152,6 +161,54 @@ class _Load:
 
 
 Loads = tuple[_Load, ...]
+Parts = tuple[float, ...]
+"""USD per hour by resource: memory, time, number of tenants, memory and processors of the machine."""
+
+
+def _parts(tenant: Tenant, way: _Way) -> Parts:
+    """Price of the part of each resource of an accelerator that a tenant takes, whoever sits beside it.
+
+    Parts add up, and those of a group are no more than the price of its accelerator and what its seats cost beside it.
+    """
+    if way is _OWN:
+        return (tenant.own_usd_per_hour,) * 5
+    need, host = tenant.needs[way.host.name, way.slice], way.host
+    of_host = (need.host_gib * host.accelerators / host.host_gib, need.cores * host.accelerators / host.cores)
+    if way.slice:
+        of_accelerator = (1 / way.seats,) * 3
+    elif tenant.latency_critical:
+        of_accelerator = (1.0,) * 3
+    else:
+        of_accelerator = (need.memory_gib / way.memory_gib, need.busy_ratio, 1 / need.most_sharers)
+    return tuple(part * way.usd_per_hour + need.usd_per_hour for part in (*of_accelerator, *of_host))
+
+
+def _pays_beside(tenant: Tenant) -> bool:
+    """Whether something else than whole machines may be paid for it."""
+    return tenant.own_usd_per_hour < math.inf or any(need.usd_per_hour for need in tenant.needs.values())
+
+
+def _on_its_own(tenant: Tenant) -> _Load:
+    return _Load(_OWN, (tenant,), beside_usd_per_hour=tenant.own_usd_per_hour)
+
+
+def _settled(loads: Loads) -> Loads:
+    """The same with whoever is by itself on a machine on its own instead: nobody moves to sit alone."""
+
+    def settled(load: _Load) -> _Load:
+        moves = len(load.tenants) == load.way.host.accelerators == 1 and _own_usd(load) < math.inf
+        return _on_its_own(load.tenants[0]) if moves else load
+
+    return tuple(map(settled, loads))
+
+
+def _own_usd(load: _Load) -> float:
+    """USD per hour of the machines of its tenants' own."""
+    return math.fsum(tenant.own_usd_per_hour for tenant in load.tenants)
+
+
+def _added(parts: Parts, others: Parts) -> Parts:
+    return tuple(part + other for part, other in zip(parts, others, strict=True))
 
 
 class _Packer:
@@ -166,46 +223,65 @@ class _Packer:
             for host in hosts
             for slice_ in host.slices
         ]
+        self._sizes = {host.name: host.accelerators for host in hosts}
+        self._prices = {host.name: host.usd_per_hour for host in hosts}
+        self._opened: dict[str, list[_Load]] = {}
 
     def alone(self, tenant: Tenant) -> list[_Load | Obstacle]:
         """The tenant as the first one of each way."""
         return [_Load(way).join(tenant, self._headroom) for way in self._ways]
 
+    def opened(self, tenant: Tenant) -> list[_Load]:
+        """The tenant by itself in every way that it can be: as the first of a group, or on machines of its own."""
+        if tenant.name not in self._opened:
+            own = [_on_its_own(tenant)] if tenant.own_usd_per_hour < math.inf else []
+            self._opened[tenant.name] = [*(load for load in self.alone(tenant) if isinstance(load, _Load)), *own]
+        return self._opened[tenant.name]
+
     def instances(self, loads: Loads) -> dict[str, int]:
         """Machines of each host that the groups fill."""
         used: dict[str, int] = {}
         for load in loads:
+            if load.way is _OWN:
+                continue
             used[load.way.host.name] = used.get(load.way.host.name, 0) + 1
-        sizes = {way.host.name: way.host.accelerators for way in self._ways}
-        return {name: math.ceil(count / sizes[name]) for name, count in used.items()}
+        return {name: math.ceil(count / self._sizes[name]) for name, count in used.items()}
 
     def cost(self, loads: Loads) -> float:
-        """USD per hour of whole machines."""
-        prices = {way.host.name: way.host.usd_per_hour for way in self._ways}
-        return sum(count * prices[name] for name, count in self.instances(loads).items())
+        """USD per hour of whole machines, and of what is paid beside them."""
+        machines = sum(count * self._prices[name] for name, count in self.instances(loads).items())
+        return machines + sum(load.extra_usd_per_hour for load in loads)
 
     def pack(self, tenants: Sequence[Tenant]) -> tuple[Loads, float]:
         """The cheapest packing found, and a bound that no packing is below."""
-        share = {tenant.name: min(self._shares(tenant)) for tenant in tenants}
-        order = sorted(tenants, key=lambda tenant: (-share[tenant.name], tenant.name))
-        best = min((self._first_fit(order, way) for way in (None, *self._ways)), key=self.cost)
-        best = min(best, self._one_each(order), key=self.cost)
-        bound = self._whole_machines(sum(share.values()))
+        least = {tenant.name: self._least(tenant) for tenant in tenants}
+        order = sorted(tenants, key=lambda tenant: (-max(least[tenant.name]), tenant.name))
+        starts = [self._first_fit(order, way) for way in (None, *self._ways)]
+        starts = [_settled(loads) for loads in (self._one_each(order), *starts)]
+        best = min((*starts, *map(self._relieved, starts)), key=self.cost)
+        usd = max(map(sum, zip(*least.values(), strict=True)), default=0.0)
+        bound = usd if any(map(_pays_beside, tenants)) else self._whole_machines(usd)
         if len(tenants) > EXACT_TENANTS:
             return best, bound
-        search = _Search(self, order, best, bound)
+        search = _Search(self, [(tenant, least[tenant.name]) for tenant in order], best, bound)
         return search.best, self.cost(search.best) if search.complete else bound
 
-    def _shares(self, tenant: Tenant) -> Iterator[float]:
-        """USD per hour that the tenant takes at the least, on each way that it can have."""
-        for load in self.alone(tenant):
-            if isinstance(load, _Load):
-                is_alone = tenant.latency_critical and not load.way.slice
-                yield load.way.usd_per_hour * (1.0 if is_alone else load.part)
+    def _least(self, tenant: Tenant) -> Parts:
+        """USD per hour that the tenant takes of each resource at the least."""
+        return tuple(map(min, zip(*(_parts(tenant, load.way) for load in self.opened(tenant)), strict=True)))
+
+    def _relieved(self, loads: Loads) -> Loads:
+        """The same without machines that cost more than those of their tenants' own, what saves least first."""
+        for load in sorted(loads, key=_own_usd):
+            others = tuple(other for other in loads if other is not load)
+            without = (*others, *map(_on_its_own, load.tenants))
+            if _own_usd(load) < math.inf and self.cost(without) < self.cost(loads) - _EPSILON:
+                loads = without
+        return loads
 
     def _whole_machines(self, usd_per_hour: float) -> float:
         """The least price of whole machines that is not below a sum of shares."""
-        prices = {way.host.usd_per_hour for way in self._ways}
+        prices = set(self._prices.values())
         if usd_per_hour <= 0 or not prices:
             return 0.0
         if len(prices) == 1:
@@ -231,10 +307,12 @@ class _Packer:
         return tuple(loads)
 
     def _cheapest(self, tenant: Tenant, preferred: _Way | None) -> _Load:
-        options = [load for load in self.alone(tenant) if isinstance(load, _Load)]
-        return min(options, key=lambda load: (load.way is not preferred, load.way.usd_per_hour, load.way.seats))
+        def order(load: _Load) -> tuple[bool, float, float]:
+            return load.way is not preferred, load.way.usd_per_hour + load.extra_usd_per_hour, load.way.seats
 
-    def branches(self, loads: Loads, tenant: Tenant) -> Iterator[Loads]:
+        return min(self.opened(tenant), key=order)
+
+    def branches(self, loads: Loads, tenant: Tenant) -> Iterator[tuple[Loads, _Way]]:
         """Every way to seat one more tenant: with a group that is there (of equal ones the first), or apart."""
         tried = set()
         for index, load in enumerate(loads):
@@ -242,34 +320,44 @@ class _Packer:
             joined = load.join(tenant, self._headroom)
             if isinstance(joined, _Load) and alike not in tried:
                 tried.add(alike)
-                yield (*loads[:index], joined, *loads[index + 1 :])
-        for opened in self.alone(tenant):
-            if isinstance(opened, _Load):
-                yield (*loads, opened)
+                yield (*loads[:index], joined, *loads[index + 1 :]), load.way
+        for opened in self.opened(tenant):
+            yield (*loads, opened), opened.way
 
 
 class _Search:
-    """Branch and bound over tenants in a fixed order, depth first."""
+    """Branch and bound over tenants in a fixed order, depth first.
 
-    def __init__(self, packer: _Packer, order: Sequence[Tenant], start: Loads, bound: float) -> None:
+    Whatever becomes of a partial packing, it costs at least its machines, and at least the parts of each resource that
+    its tenants take there together with the least that those to come take.
+    """
+
+    def __init__(self, packer: _Packer, order: Sequence[tuple[Tenant, Parts]], start: Loads, bound: float) -> None:
         """Search from a first packing until the bound is met, nothing is left, or the nodes are used up."""
-        self._packer, self._order, self._bound = packer, order, bound
+        self._packer, self._order, self._bound = packer, [tenant for tenant, _ in order], bound
+        self._to_come: list[Parts] = [(0.0,) * 5]
+        for _, least in reversed(order):
+            self._to_come.insert(0, _added(least, self._to_come[0]))
         self._nodes = MAX_NODES
         self.best, self._best_usd = start, packer.cost(start)
-        self._descend((), 0)
+        self._descend((), (0.0,) * 5, 0)
 
     @property
     def complete(self) -> bool:
         """Whether the best is proven to be the cheapest."""
         return self._nodes > 0
 
-    def _descend(self, loads: Loads, depth: int) -> None:
+    def _descend(self, loads: Loads, taken: Parts, depth: int) -> None:
         self._nodes -= 1
-        usd = max(self._packer.cost(loads), self._bound)
-        if self._nodes <= 0 or usd >= self._best_usd - _EPSILON:
+        if depth == len(self._order):
+            loads = _settled(loads)
+        usd = self._packer.cost(loads)
+        least = max(usd, self._bound, *_added(taken, self._to_come[depth]))
+        if self._nodes <= 0 or least >= self._best_usd - _EPSILON:
             return
         if depth == len(self._order):
             self.best, self._best_usd = loads, usd
             return
-        for branch in self._packer.branches(loads, self._order[depth]):
-            self._descend(branch, depth + 1)
+        tenant = self._order[depth]
+        for branch, way in self._packer.branches(loads, tenant):
+            self._descend(branch, _added(taken, _parts(tenant, way)), depth + 1)

@@ -19,6 +19,10 @@ class Need:
     """Memory of the machine that its pod asks for."""
     cores: float = 0.0
     """Processors of the machine that its pod asks for."""
+    usd_per_hour: float = 0.0
+    """What the seat costs beside the machine, such as the disk for its weights."""
+    image: str = ""
+    """Image that it runs, which tenants of an accelerator keep once; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Tenant:
     """By host and slice, "" for the whole accelerator; where there is none, it cannot run."""
     latency_critical: bool = False
     """Takes turns with nobody."""
+    own_usd_per_hour: float = math.inf
+    """Price of staying on machines of its own; infinite: it has to be seated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,8 @@ class Host:
     """Memory of the machine that pods may ask for together."""
     cores: float = math.inf
     """Processors of the machine that pods may ask for together."""
+    image_usd_per_hour: float = 0.0
+    """What each image costs on it, for each accelerator that runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,8 @@ class Packing:
     """Tenants by machine, and how good that packing is."""
 
     groups: tuple[Group, ...]
+    own: tuple[str, ...]
+    """Tenants that stay on machines of their own."""
     instances: Mapping[str, int]
     """Machines of each host that is used."""
     usd_per_hour: float

@@ -246,5 +246,6 @@ class Plan:
     question: Mapping[str, Any] | None = None
     """What was asked, to the last bit: workload, model and demand, from which the same plan can be made again."""
     seated_on: str = field(default="", metadata=OMITTED_AT_DEFAULT)
-    """Shared machine that an estate seats the workload on in place of the fleet, in words; "" where there is none."""
+    """Shared machine, or one deployment of several workloads on one base, that an estate seats the workload on in place
+    of the fleet, in words; "" where there is none."""
     schema: str = SCHEMA

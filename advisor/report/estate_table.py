@@ -1,5 +1,6 @@
 """The estate for a terminal and for Markdown."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from advisor.plan.estate.bases import JoinedBase
@@ -48,10 +49,16 @@ def totals(estate: Estate) -> list[str]:
     """The sums in sentences."""
     sums, together = estate.totals, estate.together
     lines = [f"{sums.planned} of {sums.workloads} workloads planned: {usd(sums.total_usd_per_month)} a month"]
+    lines += [f"= {_terms(estate)}"] if estate.shared_machines else []
     if sums.machines_saved_usd_per_month:
         lines.append(f"shared machines save {usd(sums.machines_saved_usd_per_month)} a month")
     if sums.bases_saved_usd_per_month:
         lines.append(f"workloads on one base save {usd(sums.bases_saved_usd_per_month)} a month as one deployment")
+    lines += [
+        f"{', '.join(files)} are all named {name!r}: no code is generated for shared machines with two of one name; "
+        "rename all but one"
+        for name, files in _namesakes(estate)
+    ]
     lines += _margins(estate)
     if sums.commitments_saved_usd_per_month:
         lines.append(f"shared commitments save {usd(sums.commitments_saved_usd_per_month)} a month")
@@ -70,6 +77,36 @@ def totals(estate: Estate) -> list[str]:
         for use in estate.conflict
     ]
     return lines
+
+
+def _terms(estate: Estate) -> str:
+    """The total as the sum of what its tables show."""
+    seated = [row for row in estate.workloads if row.shared_machine is not None]
+    joined = {file for base in estate.joined for file in base.workloads}
+    own = [
+        row.usd_per_month or 0.0 for row in estate.workloads if row.shared_machine is None and row.file not in joined
+    ]
+    terms = [
+        (math.fsum(own), "of fleets of their own"),
+        (math.fsum(base.usd_per_month for base in estate.joined), "of deployments on one base"),
+        (math.fsum(machine.usd_per_month for machine in estate.shared_machines), "of shared machines"),
+        (
+            math.fsum(row.beside_usd_per_month or 0.0 for row in seated),
+            "beside them for the workloads on them (load balancers, logs, data transfer, as for a fleet of each)",
+        ),
+    ]
+    words = " + ".join(f"{usd(amount)} {what}" for amount, what in terms if amount)
+    saved = estate.totals.commitments_saved_usd_per_month
+    return f"{words} - {usd(saved)} saved by commitments" if saved else words
+
+
+def _namesakes(estate: Estate) -> list[tuple[str, list[str]]]:
+    """Names that several planned workloads have, with their files."""
+    files: dict[str, list[str]] = {}
+    for row in estate.workloads:
+        if row.status == PLANNED:
+            files.setdefault(row.name, []).append(row.file)
+    return [(name, alike) for name, alike in files.items() if len(alike) > 1]
 
 
 def _margins(estate: Estate) -> list[str]:
@@ -165,11 +202,18 @@ def _cells(row: WorkloadRow, estate: Estate) -> tuple[str, ...]:
     return (
         row.file,
         fleet,
-        f"{row.usd_per_month or 0.0:,.2f}" if at is None and base is None else "shared",
+        _usd_words(row, is_joined=base is not None),
         _kept(row),
-        f"{row.gap_ratio or 0.0:.2%}",
+        f"{row.gap_ratio or 0.0:.2%}" if at is None and base is None else "–",
         "–" if row.saved_usd_per_month is None else f"{row.saved_usd_per_month:,.2f}",
     )
+
+
+def _usd_words(row: WorkloadRow, *, is_joined: bool) -> str:
+    """Cost of a workload alone, and whether it has a part in something that has a row of its own."""
+    if row.shared_machine is not None:
+        return "shared" if row.beside_usd_per_month is None else f"{row.beside_usd_per_month:,.2f} + shared"
+    return "shared" if is_joined else f"{row.usd_per_month or 0.0:,.2f}"
 
 
 def _kept(row: WorkloadRow) -> str:

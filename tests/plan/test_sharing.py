@@ -191,8 +191,8 @@ def allowed(members, host, part, limit):
     )
 
 
-def cheapest(tenants, hosts):
-    """The least price by trying everything: each tenant to each of as many accelerators, each used each way."""
+def cheapest(tenants, hosts, fewest=1):
+    """The least price by trying everything: each tenant to each of as many accelerators, each used each way by so many."""
     ways = [(host, part) for host in hosts for part in (None, *host.slices)]
     best = math.inf
     for labels in product(range(len(tenants)), repeat=len(tenants)):
@@ -201,7 +201,8 @@ def cheapest(tenants, hosts):
         total = 0.0
         for label in set(labels):
             members = [one for one, where in zip(tenants, labels, strict=True) if where == label]
-            total += min((h.usd_per_hour for h, p in ways if allowed(members, h, p, 1 - HEADROOM)), default=math.inf)
+            prices = (h.usd_per_hour for h, p in ways if allowed(members, h, p, 1 - HEADROOM))
+            total += min(prices, default=math.inf) if len(members) >= fewest else math.inf
         best = min(best, total)
     return best
 
@@ -236,6 +237,73 @@ def test_every_group_keeps_the_rules_and_nobody_is_lost(drawn):
     apart = sum(pack_shared([by_name[name]], list(hosts.values())).usd_per_hour for name in seated)
     assert found.bound_usd_per_hour <= found.usd_per_hour + 1e-9
     assert found.usd_per_hour <= apart + 1e-9
+
+
+OWN = st.floats(0.1, 5.0)
+
+
+def with_own(drawn, prices):
+    """Tenants of drawn sizes that may stay on machines of their own."""
+    return [replace(one, own_usd_per_hour=usd) for one, usd in zip(crowd(drawn), prices, strict=False)]
+
+
+@settings(max_examples=100)
+@given(crowds, st.lists(OWN, min_size=5, max_size=5))
+def test_whoever_may_stay_alone_is_packed_as_cheaply_as_any_choice_of_guests(drawn, prices):
+    """The price is the least over all groups of two or more, with everyone else on its own machines; it is proven."""
+    tenants = with_own(drawn, prices)
+    found = pack_shared(tenants, [BIG, SMALL])
+    own = {one.name: one.own_usd_per_hour for one in tenants}
+    best = math.inf
+    for stays in product((True, False), repeat=len(tenants)):
+        guests = [one for one, alone in zip(tenants, stays, strict=True) if not alone]
+        alone_usd = sum(own[one.name] for one, alone in zip(tenants, stays, strict=True) if alone)
+        best = min(best, alone_usd + (cheapest(guests, [BIG, SMALL], fewest=2) if guests else 0.0))
+
+    assert found.usd_per_hour == pytest.approx(best if tenants else 0.0)
+    assert found.gap_ratio == 0.0
+    seated = [name for group in found.groups for name in group.tenants]
+    assert sorted([*seated, *found.own]) == sorted(own)
+    assert found.unplaced == ()
+    assert all(len(group.tenants) > 1 for group in found.groups)
+
+
+@settings(max_examples=100)
+@given(crowds, st.lists(OWN, min_size=5, max_size=5))
+def test_one_more_never_costs_more_than_alone_and_one_machine_less_never_saves(drawn, prices):
+    """Adding a tenant adds at most its own price; without a host, what is left is no cheaper."""
+    tenants = with_own(drawn, prices)
+    usd = pack_shared(tenants, [BIG, SMALL]).usd_per_hour
+
+    for at, one in enumerate(tenants):
+        others = pack_shared([*tenants[:at], *tenants[at + 1 :]], [BIG, SMALL]).usd_per_hour
+        assert usd <= others + one.own_usd_per_hour + 1e-9
+    for host in (BIG, SMALL):
+        assert usd <= pack_shared(tenants, [host]).usd_per_hour + 1e-9
+
+
+def test_memory_of_one_and_time_of_the_other_fit_on_one_accelerator():
+    """Two that take most of different resources share one: no bound says that they would need two."""
+    needs = {"heavy": Need(14.0, 0.1), "busy": Need(2.0, 0.7)}
+    tenants = [Tenant(name, {("small", ""): need}) for name, need in needs.items()]
+
+    found = pack_shared(tenants, [SMALL])
+
+    assert (found.usd_per_hour, found.bound_usd_per_hour) == (0.8, 0.8)
+
+
+def test_seats_pay_for_what_they_keep_on_the_disk():
+    """Images once for each accelerator, weights for each; a tenant whose own machine costs less than that stays there."""
+    host = replace(SMALL, image_usd_per_hour=0.1)
+    need = Need(5.0, 0.1, usd_per_hour=0.05)
+    images = {"a": "vLLM", "b": "vLLM", "c": "TEI"}
+    tenants = [Tenant(name, {("small", ""): replace(need, image=image)}) for name, image in images.items()]
+    cheap = [replace(one, own_usd_per_hour=0.14 if one.name == "c" else 9.0) for one in tenants]
+
+    assert pack_shared(tenants, [host]).usd_per_hour == pytest.approx(0.8 + 2 * 0.1 + 3 * 0.05)
+    found = pack_shared(cheap, [host])
+    assert found.own == ("c",)
+    assert found.usd_per_hour == pytest.approx(0.8 + 0.1 + 2 * 0.05 + 0.14)
 
 
 @settings(max_examples=40)

@@ -100,7 +100,9 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
     uses = {part.row.file: part.uses for part in parts}
     machines = () if shares.excess else _machines(parts, terms, catalog, confirm)
     where = {file: at for at, machine in enumerate(machines) for file in machine.workloads}
-    rows = tuple(replace(part.row, shared_machine=where.get(part.row.file)) for part in parts)
+    rows = tuple(
+        _seated(part, machines, where[part.row.file]) if part.row.file in where else part.row for part in parts
+    )
     alone = [part for part in parts if part.row.file not in where]
     committed = shared_commitments([use for part in alone for use in part.hourly], catalog)
     sums = _totals(rows, machines, committed)
@@ -113,6 +115,18 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
         shared_commitments=committed,
         conflict=tuple(_conflicts(shares, terms, sums)),
         provenance=_provenance(parts, terms, catalog),
+    )
+
+
+def _seated(part: Part, machines: Sequence[SharedMachine], position: int) -> WorkloadRow:
+    """Row of a workload on a shared machine: what the replay of its seat finds, and what it pays beside the machine."""
+    ratio = machines[position].seat_of(part.row.file).within_slo_ratio
+    return replace(
+        part.row,
+        shared_machine=position,
+        within_slo_ratio=ratio,
+        slo_kept=None if ratio is None else True,
+        beside_usd_per_month=round((part.row.usd_per_month or 0.0) - part.usd_of_machines, 2),
     )
 
 

@@ -5,12 +5,13 @@ and of which none has something of its own to keep: machines that run, commitmen
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from advisor.demand.together import together
 from advisor.models.adapter_values import ALL, Adapters, NamedAdapter
 from advisor.plan.request import PlanRequest
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.workload.measured_demand import PrometheusDemand
 from advisor.workload.values import Slo, Workload
 
@@ -30,9 +31,11 @@ class JoinedBase:
     fleet: str
     """In words."""
     plan: str
-    """File of their plan, beside those of the workloads."""
+    """Name of their deployment among the workload files: its plan is under it where plans are held in the estate."""
     usd_per_month: float
     apart_usd_per_month: float
+    plan_file: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """File of their plan where plans are files of their own; "": the estate is of a version that did not name it."""
 
     @property
     def saved_usd_per_month(self) -> float:

@@ -132,9 +132,8 @@ def _packed(
 ) -> list[SharedMachine]:
     by_copies: dict[int, list[SlotTenant]] = {}
     for slot_tenant in sorted(slot_tenants, key=lambda slot_tenant: slot_tenant.name):
-        useful = _useful(slot_tenant)
-        if useful is not None:
-            by_copies.setdefault(slot_tenant.seating.copies, []).append(useful)
+        if slot_tenant.seating.slots:
+            by_copies.setdefault(slot_tenant.seating.copies, []).append(slot_tenant)
     machines = [
         machine
         for copies, group in by_copies.items()
@@ -142,18 +141,6 @@ def _packed(
         for machine in _machines(copies, neighbours, disk_usd_per_month)
     ]
     return _within(machines, dict(room), freed)
-
-
-def _useful(slot_tenant: SlotTenant) -> SlotTenant | None:
-    """Tenant with the slots that cost less than its fleet when all are taken; None without any."""
-    copies = slot_tenant.seating.copies
-    cheap = [
-        slot
-        for slot in slot_tenant.seating.slots
-        if slot.share_usd_per_hour * copies * HOURS_PER_MONTH < slot_tenant.usd_per_month - A_CENT
-    ]
-    seating = Seating(copies, tuple(cheap))
-    return SlotTenant(slot_tenant.name, slot_tenant.usd_per_month, seating) if cheap else None
 
 
 def _neighbours(slot_tenants: Sequence[SlotTenant]) -> list[list[SlotTenant]]:
@@ -175,7 +162,8 @@ def _neighbours(slot_tenants: Sequence[SlotTenant]) -> list[list[SlotTenant]]:
 def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_month: DiskPrice) -> list[SharedMachine]:
     alone = {slot_tenant.name: slot_tenant.usd_per_month for slot_tenant in slot_tenants}
     slots = {slot.stand: slot for slot_tenant in slot_tenants for slot in slot_tenant.seating.slots}
-    packing = pack_shared([_tenant(slot_tenant) for slot_tenant in slot_tenants], _hosts(slot_tenants))
+    disks = _Disks(disk_usd_per_month)
+    packing = pack_shared([_tenant(slot_tenant, disks) for slot_tenant in slot_tenants], _hosts(slot_tenants, disks))
     by_kind: dict[tuple[str, str], list[Group]] = {}
     for group in packing.groups:
         by_kind.setdefault((group.host, group.slice), []).append(group)
@@ -227,12 +215,40 @@ def _machine(
     )
 
 
-def _tenant(slot_tenant: SlotTenant) -> Tenant:
-    needs = {(slot.stand, slot.slice): slot.need for slot in slot_tenant.seating.slots}
-    return Tenant(slot_tenant.name, needs)
+@dataclass(frozen=True, slots=True)
+class _Disks:
+    """USD per hour of the parts of a machine's disk (see :func:`shared_disk_gib`), priced by the GiB."""
+
+    usd_per_month: DiskPrice
+
+    def bare(self, stand: str) -> float:
+        """Disk without images and weights."""
+        return self.usd_per_month(stand, shared_disk_gib([], 0)) / HOURS_PER_MONTH
+
+    def image(self, stand: str) -> float:
+        """Room for an image."""
+        return self.usd_per_month(stand, shared_disk_gib([], 1)) / HOURS_PER_MONTH - self.bare(stand)
+
+    def seat(self, seat: Seat, stand: str) -> float:
+        """Room for what a workload keeps there."""
+        disk_gib = shared_disk_gib([seat.checkpoint_gib or 0.0], 0)
+        return self.usd_per_month(stand, disk_gib) / HOURS_PER_MONTH - self.bare(stand)
 
 
-def _hosts(slot_tenants: Sequence[SlotTenant]) -> list[Host]:
+def _tenant(slot_tenant: SlotTenant, disks: _Disks) -> Tenant:
+    """The workload, which may stay on its own fleet, by the hour of one copy."""
+    seating = slot_tenant.seating
+    needs = {
+        (slot.stand, slot.slice): replace(
+            slot.need, usd_per_hour=disks.seat(slot.seat, slot.stand), image=slot.seat.engine
+        )
+        for slot in seating.slots
+    }
+    own = slot_tenant.usd_per_month / HOURS_PER_MONTH / seating.copies
+    return Tenant(slot_tenant.name, needs, own_usd_per_hour=own)
+
+
+def _hosts(slot_tenants: Sequence[SlotTenant], disks: _Disks) -> list[Host]:
     """Machines with their slices; the memory that the most careful guest would use."""
     by_stand: dict[str, list[Slot]] = {}
     for slot_tenant in slot_tenants:
@@ -241,12 +257,13 @@ def _hosts(slot_tenants: Sequence[SlotTenant]) -> list[Host]:
     return [
         Host(
             name=stand,
-            usd_per_hour=slots[0].usd_per_hour,
+            usd_per_hour=slots[0].usd_per_hour + disks.bare(stand),
             memory_gib=min((slot.memory_gib for slot in slots if not slot.slice), default=0.0),
             accelerators=slots[0].accelerators,
             slices=tuple(_slices(slots)),
             host_gib=slots[0].host_gib,
             cores=slots[0].cores,
+            image_usd_per_hour=disks.image(stand),
         )
         for stand, slots in sorted(by_stand.items())
     ]

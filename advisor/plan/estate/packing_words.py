@@ -1,5 +1,6 @@
 """Who sits where on shared machines, in words."""
 
+from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.seats import Seat
 
@@ -16,3 +17,9 @@ def seat_words(position: int, machine: SharedMachine, seat: Seat) -> str:
     if machine.slice:
         return f"{machine_words(position, machine)}, on a slice {machine.slice.removeprefix('mig-')} of its own"
     return f"{machine_words(position, machine)}, in turns with {others} {'other' if others == 1 else 'others'}"
+
+
+def base_words(base: JoinedBase, workload: str) -> str:
+    """The deployment that a workload is part of, such as ``one deployment of org/model with mail.yaml``."""
+    others = ", ".join(file for file in base.workloads if file != workload)
+    return f"one deployment of {base.model} with {others} (its plan is {base.plan_file})"

@@ -23,8 +23,9 @@ from advisor.requirements import Requirements
 from advisor.workload.values import Limits, QuotaLimit
 
 _NVIDIA = "nvidia"
-MOST_SEATS = 6
-"""Of each kind, the cheapest: a workload is packed on one of few machines, so that many find each other there."""
+MOST_SEATS = 3
+"""On each kind of accelerator, sliced and in turns, the cheapest: a workload is packed on one of few machines, so that
+many find each other there, and what may be had of one kind never takes the place of another."""
 MEMORY_MARGIN = 1.1
 """Memory of a seat beside others ÷ what it is taken to need: an engine that finds less than it wants does not start. An
 assumption, nothing measured."""
@@ -188,7 +189,7 @@ def _slot(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load:
 def _seat(search: SlotSearch, served: Served, bought: tuple[Offer, Price], load: tuple[float, Copies]) -> Seat:
     candidate, asked, (offer, price), (rate, copies) = served.candidate, search.requirements, bought, load
     busy = rate / served.requests_per_second_per_replica.value
-    memory_gib, _ = _memory(served, busy, asked)
+    memory_gib, _, _ = _memory(served, busy, asked)
     utilization = asked.workload.limits.memory_utilization
     weights = weights_of(search.catalog, asked.model.name, candidate.precision, candidate.engine)
     zones = search.catalog.zones(offer.provider, offer.region, offer.instance_type)
@@ -239,8 +240,8 @@ def _rounded_up(share: float) -> float:
     return math.ceil(round(share * _UTILIZATION_STEPS, 6)) / _UTILIZATION_STEPS
 
 
-def _memory(served: Served, busy: float, asked: Requirements) -> tuple[float, int]:
-    """GiB that a replica takes at the load, and requests that it has room for at a time.
+def _memory(served: Served, busy: float, asked: Requirements) -> tuple[float, int, float]:
+    """GiB that a replica takes at the load, requests that it has room for at a time, and GiB of their KV cache.
 
     Weights, workspace, runtime, and the KV cache of what runs at the load, of the longest request at least, which an
     engine does not start without; no less than loading takes. What batches requests runs as many as its batches hold.
@@ -255,7 +256,7 @@ def _memory(served: Served, busy: float, asked: Requirements) -> tuple[float, in
         tokens = max(room * resident, float(asked.context_tokens))
         cache_gib = memory.kv_cache_gib_available * min(tokens / max(held, 1.0), 1.0)
     needed = memory.weights_gib + memory.adapters_gib + memory.workspace_gib + memory.runtime_gib + cache_gib
-    return max(needed, memory.loading_gib), max(room, 1)
+    return max(needed, memory.loading_gib), max(room, 1), cache_gib
 
 
 def _quotas(search: SlotSearch, machine: InstanceType, offer: Offer) -> Iterator[tuple[str, float]]:
@@ -267,11 +268,13 @@ def _quotas(search: SlotSearch, machine: InstanceType, offer: Offer) -> Iterator
 
 
 def _cheapest(found: list[tuple[Served, Slot]]) -> list[tuple[Served, Slot]]:
-    """The cheapest machines, with the cheapest seat of each."""
-    by_stand: dict[str, tuple[Served, Slot]] = {}
+    """The cheapest machines of each kind of accelerator, with the cheapest seat of each."""
+    by_accelerator: dict[str, dict[str, tuple[Served, Slot]]] = {}
     for served, slot in sorted(found, key=lambda pair: (pair[1].share_usd_per_hour, pair[1].stand)):
-        by_stand.setdefault(slot.stand, (served, slot))
-    return list(by_stand.values())[:MOST_SEATS]
+        by_stand = by_accelerator.setdefault(slot.seat.accelerator, {})
+        if slot.stand in by_stand or len(by_stand) < MOST_SEATS:
+            by_stand.setdefault(slot.stand, (served, slot))
+    return [pair for by_stand in by_accelerator.values() for pair in by_stand.values()]
 
 
 def _in_turns(search: SlotSearch, taken: list[tuple[Served, Slot]], copies: Copies) -> Iterator[Slot]:
@@ -285,7 +288,7 @@ def _in_turns(search: SlotSearch, taken: list[tuple[Served, Slot]], copies: Copi
 def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
     """The slot with room for the requests that run at a time where the clock is as slow as among the most tenants."""
     busy = min(slot.seat.busy_ratio * times_slower(most), 1.0)
-    needed_gib, running = _memory(served, busy, search.requirements)
+    needed_gib, running, cache_gib = _memory(served, busy, search.requirements)
     memory_gib = needed_gib * MEMORY_MARGIN
     utilization = search.requirements.workload.limits.memory_utilization
     seat = replace(
@@ -294,5 +297,6 @@ def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
         memory_gib=memory_gib,
         memory_utilization=min(_rounded_up(memory_gib / served.candidate.accelerator.memory_gib), utilization),
         max_concurrency=min(served.max_concurrency, running),
+        kv_cache_gib=cache_gib * MEMORY_MARGIN or None,
     )
     return replace(slot, need=replace(slot.need, memory_gib=memory_gib, most_sharers=most), seat=seat)

@@ -42,7 +42,7 @@ class WorkloadRow:
     usd_per_month: float | None
     """Of a fleet of its own."""
     within_slo_ratio: float | None
-    """Of the requests of the replay."""
+    """Of the requests of the replay: that of its seat, where it sits on a shared machine."""
     slo_kept: bool | None
     """Whether it is kept with the margin that is wanted of a replay."""
     proven: bool | None
@@ -57,6 +57,9 @@ class WorkloadRow:
     """Cost of what runs today less that of the fleet; None where nothing is stated to run, or there is no fleet."""
     slower: tuple[ComparedLatency, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Latencies that are measured today far above their prediction."""
+    beside_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """What it pays beside a shared machine, as its own fleet would: balancers, gateways, logs, data transfer; None: it
+    has a fleet of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

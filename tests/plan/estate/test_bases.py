@@ -56,6 +56,13 @@ def test_small_fine_tunes_of_one_base_are_one_deployment(tmp_path):
     assert {adapter.id: adapter.share for adapter in adapters.named} == pytest.approx(
         {"acme/sql": 0.5, "acme/mail": 0.1875, "acme/mail-de": 0.0625}
     )
+    assert base.plan_file == "base-1.plan.json"
+    (others,) = {plan_from_json(planned.plans[file]).seated_on.partition(" with ")[0] for file in base.workloads}
+    assert others == "one deployment of meta-llama/Llama-3.1-8B-Instruct"
+    assert plan_from_json(planned.plans["sql.yaml"]).seated_on.endswith(
+        "with mail.yaml, plain.yaml (its plan is base-1.plan.json)"
+    )
+    assert plan_from_json(planned.plans[base.plan]).seated_on == ""
     text = estate_markdown(planned.estate)
     assert "with the others on base 1" in text
     assert "workloads on one base save" in text

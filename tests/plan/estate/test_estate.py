@@ -8,8 +8,9 @@ import pytest
 from advisor.estate import plan_estate, workload_files
 from advisor.pipeline import recommend
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.plan.estate.document import estate_to_json
+from advisor.plan.estate.document import estate_from_json, estate_to_json
 from advisor.plan.estate.values import FAILED, INFEASIBLE, PLANNED
+from advisor.report.estate_table import estate_table
 from advisor.spread import Spread
 
 WORKLOAD = """\
@@ -229,6 +230,30 @@ def test_small_workloads_take_turns_only_where_they_may(tmp_path):
     assert (machine.instance_type, machine.slice) == ("g6.xlarge", "")
     saved = round(machine.alone_usd_per_month - machine.usd_per_month, 2)
     assert shared.totals.machines_saved_usd_per_month == saved
+
+
+def test_rows_and_machines_add_up_to_the_total(tmp_path):
+    """Seated workloads pay for what stands beside the machine; rows show the replay of the seat, with its fixed cache."""
+    directory = estate_in(tmp_path, 0, terms="sharing: all\n", **{name: {"rate": 1, "tpot": "100ms"} for name in "abc"})
+    (directory / "c.yaml").write_text(WORKLOAD.format(name="a", rate=1, tpot="100ms"))
+    planned = plan_estate(directory)
+    estate, (machine,) = planned.estate, planned.estate.shared_machines
+    text = estate_table(estate)
+
+    beside = [row.beside_usd_per_month for row in estate.workloads]
+    assert all(usd > 0 for usd in beside)
+    assert sum(beside) + machine.usd_per_month == pytest.approx(estate.totals.total_usd_per_month, abs=1e-6)
+    for row in estate.workloads:
+        seat = machine.seat_of(row.file)
+        cost = plan_from_json(planned.plans[row.file]).fleet.cost
+        assert row.beside_usd_per_month == pytest.approx(cost.standing_usd_per_month + cost.transfer_usd_per_month)
+        assert row.within_slo_ratio == seat.within_slo_ratio
+        assert 0 < seat.kv_cache_gib < seat.memory_gib
+        assert f"{row.beside_usd_per_month:,.2f} + shared" in text
+    assert f"= ${machine.usd_per_month:,.2f} of shared machines + ${sum(beside):,.2f} beside them" in text
+    assert "a.yaml, c.yaml are all named 'a'" in text
+    document = estate_to_json(estate)
+    assert estate_to_json(estate_from_json(document)) == document
 
 
 def test_batch_work_takes_no_seat(tmp_path):
