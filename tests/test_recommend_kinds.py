@@ -637,6 +637,14 @@ def test_a_chat_model_is_planned_with_llama_cpp_where_the_workload_asks_for_it(t
     assert "--alias=Qwen/Qwen3-0.6B" in made["fleet.tf"]
 
 
+def test_a_gguf_file_is_not_planned_with_adapters(tmp_path):
+    """Llama.cpp would serve the base alone."""
+    plan = gguf_chat(tmp_path, ("providers", "adapters: {count: 2, rank: 2}\nproviders"))
+
+    assert plan.recommended is None
+    assert {rejection.code for rejection in plan.rejected} == {"adapters_unsupported"}
+
+
 def write_bert_gguf(path) -> int:
     """A GGUF file of an encoder in Q4_K with empty data; bytes of its tensors."""
     numbers = {"embedding_length": 768, "feed_forward_length": 3072, "block_count": 12, "vocab_size": 30_720}

@@ -58,7 +58,10 @@ def _each_engine(
         is_own = workload.engines == (LLAMA_CPP,) or accelerator.vendor == CPU
         yield server if is_own and isinstance(engine, Rejection) else engine
         return
-    yield server.support(accelerator, precision)
+    served, refused = _with_adapters([server.support(accelerator, precision)], accelerator, requirements)
+    yield from served
+    if refused is not None:
+        yield reject(instance_type, refused, precision)
     is_other_planned = LLAMA_CPP in workload.engines or _is_crowded(server, instance_type, catalog)
     if is_other_planned and not isinstance(engine, Rejection):
         yield engine
@@ -115,19 +118,19 @@ def _with_adapters(
     adapters = requirements.model.adapters
     if adapters is None:
         return rows, None
-    shortfalls = {row.engine: _adapter_shortfall(row, accelerator, adapters) for row in rows}
+    shortfalls = {row.engine: adapter_shortfall(row.engine, accelerator.name, adapters) for row in rows}
     refused = next((shortfall for shortfall in shortfalls.values() if shortfall is not None), None)
     return [row for row in rows if shortfalls[row.engine] is None], refused
 
 
-def _adapter_shortfall(row: EngineSupport, accelerator: Accelerator, adapters: Adapters) -> Shortfall | None:
-    """Why an engine serves no adapters of this rank; None where it does."""
-    engine = adapter_engine(row.engine)
+def adapter_shortfall(name: str, accelerator: str, adapters: Adapters) -> Shortfall | None:
+    """Why an engine of a name serves no adapters of this rank; None where it does."""
+    engine = adapter_engine(name)
     if not engine.is_supported:
-        reason = f"{row.engine} on {accelerator.name}: {engine.reason}"
+        reason = f"{name} on {accelerator}: {engine.reason}"
         return Shortfall("adapters_unsupported", "support", "LoRA adapters", "no", reason)
     if engine.most_rank is not None and adapters.rank > engine.most_rank:
-        reason = f"{row.engine} takes adapters up to rank {engine.most_rank}, and these have rank {adapters.rank}"
+        reason = f"{name} takes adapters up to rank {engine.most_rank}, and these have rank {adapters.rank}"
         return Shortfall("adapters_unsupported", "rank", adapters.rank, engine.most_rank, reason)
     return None
 

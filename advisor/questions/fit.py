@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from advisor.candidates.engines import server_on
+from advisor.candidates.engines import adapter_shortfall, server_on
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import hardware_named
 from advisor.errors import InputError
@@ -101,6 +101,7 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     if server is not None:
         engine, version = server.engine, cells.get("engine_version", "").strip() or server.release
         precision = server.served_precision(accelerator, precision)
+    _check_adapters(model, engine, accelerator.name)
     request = FitRequest(
         accelerator_memory_gib=accelerator.memory_gib,
         accelerator_count=count,
@@ -145,6 +146,19 @@ def _with_adapters(model: Model, cells: Mapping[str, str]) -> Model:
     own = 0 if model.adapters is None else model.adapters.rank
     adapters = Adapters(_whole(cells, "adapters", 1), _whole(cells, "adapter_rank", own))
     return with_adapters(replace(model, adapters=None), adapters)
+
+
+def _check_adapters(model: Model, engine: str, accelerator: str) -> None:
+    """Refuse adapters on an engine that serves none, or none of their rank, as plans do.
+
+    Raises:
+        InputError: with the engine's reason.
+    """
+    if model.adapters is None:
+        return
+    shortfall = adapter_shortfall(load_catalog().engine_named(engine), accelerator, model.adapters)
+    if shortfall is not None:
+        raise InputError(shortfall.reason, where="adapters", hint="ask for another engine, such as vLLM on NVIDIA")
 
 
 def stored_bytes(model: Model) -> int:

@@ -12,6 +12,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Runtime
+from advisor.codegen.engines.adapters import without_adapters
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.onnx_files import digest_environment, needed, verified
 from advisor.codegen.engines.request import Request, refusal
@@ -45,8 +46,10 @@ def container(request: Request) -> Container:
     """The container of llama.cpp.
 
     Raises:
-        InputError: no image of it is known for the accelerator, or no file of the hub has such weights.
+        InputError: no image of it is known for the accelerator, no file of the hub has such weights, or the plan has
+            LoRA adapters.
     """
+    without_adapters(request, NAME)
     serves = request.serves
     server = _server(request)
     quantisation = _QUANTISATIONS.get(serves.precision)
