@@ -12,6 +12,7 @@ from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.adapter_engines import adapter_engine
 from advisor.models.adapter_values import Adapters
+from advisor.models.gguf_names import gguf_architectures
 from advisor.models.model import Model
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp
@@ -58,10 +59,8 @@ def _each_engine(
         is_own = workload.engines == (LLAMA_CPP,) or accelerator.vendor == CPU
         yield server if is_own and isinstance(engine, Rejection) else engine
         return
-    served, refused = _with_adapters([server.support(accelerator, precision)], accelerator, requirements)
-    yield from served
-    if refused is not None:
-        yield reject(instance_type, refused, precision)
+    refused = _file_shortfall(server, accelerator, requirements)
+    yield server.support(accelerator, precision) if refused is None else reject(instance_type, refused, precision)
     is_other_planned = LLAMA_CPP in workload.engines or _is_crowded(server, instance_type, catalog)
     if is_other_planned and not isinstance(engine, Rejection):
         yield engine
@@ -84,6 +83,27 @@ def _file_server(
             instance_type, _without_server(instance_type, accelerator, fitting, precision, gap), precision
         )  # fmt: skip
     return serving
+
+
+def _file_shortfall(server: OnePassEngine, accelerator: Accelerator, requirements: Requirements) -> Shortfall | None:
+    """Why the server of files does not serve this model with these requests; None where it does."""
+    model = requirements.model
+    if model.adapters is not None:
+        return adapter_shortfall(server.engine, accelerator.name, model.adapters)
+    architecture = model.checkpoint.architecture
+    if architecture and architecture not in gguf_architectures():
+        reason = (
+            f"{server.engine} does not load GGUF of the architecture {architecture} (general.architecture): "
+            "engines: [vLLM] plans a checkpoint of the model that is no GGUF, if vLLM knows it"
+        )
+        return Shortfall("model_unsupported", "support", architecture, "no", reason)
+    if requirements.demand.pictures is not None:
+        reason = (
+            f"{server.engine} reads images by a second file alone (--mmproj), which no code gives it: "
+            "engines: [vLLM] plans them, and so does leaving images out where requests have none"
+        )
+        return Shortfall("model_unsupported", "support", "images", "no", reason)
+    return None
 
 
 def _engine(
