@@ -180,6 +180,15 @@ def server_on(
     return min(asked, key=lambda server: (not server.release, server.widens(accelerator, precision)), default=None)
 
 
+def serves_file(model: Model, accelerator: Accelerator, precision: str, catalog: Catalog) -> bool:
+    """Whether a language model is a GGUF file that llama.cpp serves on an accelerator, as plans have it."""
+    is_file = model.file is not None and model.file.is_gguf and UNITS.get(model.task, Unit.TOKENS) is Unit.TOKENS
+    servers = (server for server in catalog.one_pass_engines if is_file and server.is_of_tokens)
+    return any(
+        server.serves(Unit.TOKENS, model.family, precision) and server.runs_with(accelerator) for server in servers
+    )
+
+
 def _engine_excluded(workload: Workload, engines: Sequence[str]) -> Shortfall:
     needed = ", ".join(workload.engines) or f"other than {', '.join(workload.exclude.engines)}"
     available = ", ".join(engines)
