@@ -67,10 +67,13 @@ def container(request: Request) -> Container:
 
     Raises:
         InputError: no image of it is known for the accelerator, no file of the hub has such weights, or the plan has
-            LoRA adapters.
+            LoRA adapters or images.
     """
     without_adapters(request, NAME)
     serves = request.serves
+    if request.demand.has_pictures:
+        problem = f"{NAME} reads images by a second file alone (--mmproj), which no code gives it"
+        raise refusal(serves, problem, "--engine vllm serves images")
     server = _server(request)
     own = _own_file(request)
     quantisation = own.quantisation if own and own.quantisation else _QUANTISATIONS.get(serves.precision)

@@ -55,6 +55,8 @@ class Demanded:
     """GGUF file that the model was read from, whether its digest is known or not; None: any other model."""
     is_scored: bool = False
     """The answer to a text is a score, or one for each label, as the model's configuration says."""
+    has_pictures: bool = False
+    """Requests to a model that answers token by token hold images."""
     adapters: AdapterPlan | None = None
     """LoRA adapters on the model; None: none."""
 
@@ -75,7 +77,13 @@ def demanded(
     known = file if file is not None and file.sha256 and is_served else None
     gguf = file if file is not None and file.is_gguf else None
     if not unit.is_one_pass:
-        return Demanded(prefix_cached=cached, adapters=adapters_of(workload), file=known, gguf=gguf)
+        return Demanded(
+            prefix_cached=cached,
+            adapters=adapters_of(workload),
+            file=known,
+            gguf=gguf,
+            has_pictures=demand.get("pictures") is not None,
+        )
     items, size = demand["output_tokens"], demand["input_tokens"]
     inputs = tuple(
         ModelInput(entry["name"], entry["type"], tuple(entry["shape"])) for entry in workload.get("model_inputs", ())

@@ -773,6 +773,19 @@ def test_llama_cpp_takes_the_file_in_the_planned_quantisation(files, taken, tmp_
         assert done.stdout.splitlines()[:2] == ["--model", f"{tmp_path}/{taken}"]
 
 
+def test_llama_cpp_is_given_no_images():
+    """Whatever engine the plan was made with."""
+    with pytest.raises(InputError, match="--mmproj"):
+        container("llama.cpp server", "cores", Runtime.CPU, demand=Demanded(has_pictures=True), precision="int4")
+
+
+def test_a_plan_tells_whether_its_requests_hold_images():
+    """As its demand has them."""
+    plan = {"unit": "tokens", "input_tokens": {"mean": 1.0}, "output_tokens": {"mean": 1.0, "max": 1.0}}
+    assert demanded(plan | {"pictures": {"count": 1, "width": 9, "height": 9}}).has_pictures
+    assert not demanded(plan).has_pictures
+
+
 def test_f16_is_not_bf16(tmp_path):
     """One name ends as the other."""
     for name in ("m-BF16.gguf", "m-F16.gguf"):
