@@ -116,6 +116,17 @@ def test_an_engine_without_names_for_adapters_is_not_planned(tmp_path):
     assert any("trtllm-serve" in rejection.message for rejection in refused(found, "adapters_unsupported"))
 
 
+def test_llama_cpp_is_not_planned_with_adapters(tmp_path):
+    """It would serve the base alone; vLLM is planned where it may be."""
+    found = plan(tmp_path, "{count: 2, rank: 16}", more="regions: [us-east-1]\nengines: [llama.cpp server]\n")
+    beside = plan(tmp_path, "{count: 2, rank: 16}", more="regions: [us-east-1]\nengines: [llama.cpp server, vLLM]\n")
+
+    assert found.fleet is None
+    for refusing in (found, beside):
+        assert any("--lora" in rejection.message for rejection in refused(refusing, "adapters_unsupported"))
+    assert beside.recommended.engine == "vLLM"
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [("BAAI/bge-m3", "answers in one pass"), ("deepseek-ai/DeepSeek-V3", "latent attention")],

@@ -572,7 +572,7 @@ def test_a_gguf_file_that_chats_is_planned_with_llama_cpp_as_it_is(tmp_path, mac
     assert group.weights_gib * BYTES_PER_GIB == pytest.approx(weight_bytes(own, "int8"), abs=1e4)
     assert group.max_concurrency == (16 if machine.startswith("c") else 8)
     assert plan.fleet.confirmed.reached
-    assert "Weights: llama.gguf in int8, as stated." in list(verdict_lines(plan))
+    assert "Weights: llama.gguf in Q8_0." in list(verdict_lines(plan))
     files = generate(plan, Language.TERRAFORM).files
     assert f'"--ctx-size={group.max_concurrency * group.context_tokens}"' in files["fleet.tf"]
     assert "--embeddings" not in files["fleet.tf"]
@@ -635,6 +635,94 @@ def test_a_chat_model_is_planned_with_llama_cpp_where_the_workload_asks_for_it(t
     made = generate(plan, Language.TERRAFORM, Wanted(rank=option.rank)).files
     assert "the planned model as GGUF in Q4_K_M" in made["fleet.tf"]
     assert "--alias=Qwen/Qwen3-0.6B" in made["fleet.tf"]
+
+
+def test_a_chat_model_in_16_bit_has_to_be_named_as_gguf_too(tmp_path):
+    """The published weights are no GGUF: the verdict says that a repository has to be named."""
+    text = GGUF_CHAT.replace("llama.gguf", "Qwen/Qwen3-0.6B").replace("[g6.xlarge]", "[c7i.4xlarge]")
+    (tmp_path / "workload.yaml").write_text(f"{text}precisions: [bf16]\nengines: [llama.cpp]\n")
+    plan = recommend(tmp_path / "workload.yaml")
+
+    told = "Weights: a GGUF of the model in bf16, which you name in `model_ids` of the code."
+    assert told in list(verdict_lines(plan))
+
+
+@pytest.mark.parametrize(("number", "quantisation"), [(17, "Q5_K_M"), (18, "Q6_K"), (10, "Q2_K"), (None, "Q8_0")])
+def test_code_asks_for_the_quantisation_of_the_file(tmp_path, number, quantisation):
+    """As its metadata name it, else the type of most of its blocks; the plan keeps it for later runs."""
+    stated_file_type(tmp_path / "llama.gguf", number)
+    (tmp_path / "workload.yaml").write_text(GGUF_CHAT)
+    plan = plan_from_json(plan_to_json(recommend(tmp_path / "workload.yaml")), "plan.json")
+    files = generate(plan, Language.TERRAFORM).files
+
+    assert plan.provenance.model_file.quantisation == quantisation
+    assert f"Weights: llama.gguf in {quantisation}." in list(verdict_lines(plan))
+    assert f"the planned model as GGUF in {quantisation} " in files["fleet.tf"]
+    assert (
+        "a file of your own goes into a bucket or folder that model_source names, below the name of the model"
+        in files["fleet.tf"]
+    )
+    letters = re.sub("[A-Z]", lambda match: f"[{match[0]}{match[0].lower()}]", quantisation)
+    assert f'--include "*{letters}*"' in files["README.md"]
+    assert "Q4_K_M" not in "".join(text for path, text in files.items() if path != "plan.json")
+
+
+def test_other_precisions_than_that_of_the_file_ask_for_another_one(tmp_path):
+    """Neither its name nor its digest are those of what is served then."""
+    plan = gguf_chat(tmp_path, ("providers", "precisions: [int4]\nproviders"))
+    files = generate(plan, Language.TERRAFORM).files
+
+    assert "the planned model as GGUF in Q4_K_M" in files["fleet.tf"]
+    assert plan.provenance.model_file.sha256 not in files["fleet.tf"]
+    assert any("a GGUF of the model in int4, which you name in" in line for line in verdict_lines(plan))
+
+
+@pytest.mark.parametrize("engines", ["", "engines: [llama.cpp, vLLM]\n"])
+def test_an_architecture_that_llama_cpp_does_not_know_is_rejected_by_name(tmp_path, engines):
+    """A file of it is served by nothing; with vLLM named a checkpoint of the model is planned."""
+    shutil.copy(MADE / "novel.gguf", tmp_path)
+    (tmp_path / "workload.yaml").write_text(GGUF_CHAT.replace("llama.gguf", "novel.gguf") + engines)
+    plan = recommend(tmp_path / "workload.yaml")
+    told = [rejection.message for rejection in plan.rejected if rejection.code == "model_unsupported"]
+
+    assert any("does not load GGUF of the architecture novel" in message for message in told)
+    assert {option.engine for option in plan.options} == ({"vLLM"} if engines else set())
+
+
+def test_images_are_not_planned_with_llama_cpp(tmp_path):
+    """Nothing would give the server its projector."""
+    text = GGUF_CHAT.replace("llama.gguf", "google/gemma-3-4b-it").replace(
+        "output_tokens: 20", "output_tokens: 20, images: {count: 1, width: 896, height: 896}"
+    )
+    (tmp_path / "workload.yaml").write_text(f"{text}precisions: [int4]\nengines: [llama.cpp]\n")
+    plan = recommend(tmp_path / "workload.yaml")
+
+    assert plan.recommended is None
+    assert any("--mmproj" in rejection.message for rejection in plan.rejected)
+
+
+def stated_file_type(path, number):
+    """The small chat model with that ``general.file_type`` in its metadata; None: with none."""
+    data = (MADE / "llama.gguf").read_bytes()
+    if number is None:
+        path.write_bytes(data)
+        return
+    (entries,) = struct.unpack_from("<Q", data, 16)
+    key = b"general.file_type"
+    entry = struct.pack("<Q", len(key)) + key + struct.pack("<II", 4, number)
+    # Entries end where the data begin at a multiple of 32 bytes: another one of 32 bytes keeps every distance.
+    filler = b"x"
+    more = struct.pack("<Q", len(filler)) + filler + struct.pack("<IQ", 8, 0)
+    more = more[:-8] + struct.pack("<Q", -(len(entry) + len(more)) % 32) + b" " * (-(len(entry) + len(more)) % 32)
+    path.write_bytes(data[:16] + struct.pack("<Q", entries + 2) + entry + more + data[24:])
+
+
+def test_a_gguf_file_is_not_planned_with_adapters(tmp_path):
+    """Llama.cpp would serve the base alone."""
+    plan = gguf_chat(tmp_path, ("providers", "adapters: {count: 2, rank: 2}\nproviders"))
+
+    assert plan.recommended is None
+    assert {rejection.code for rejection in plan.rejected} == {"adapters_unsupported"}
 
 
 def write_bert_gguf(path) -> int:

@@ -12,6 +12,7 @@ from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.adapter_engines import adapter_engine
 from advisor.models.adapter_values import Adapters
+from advisor.models.gguf_names import gguf_architectures
 from advisor.models.model import Model
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp
@@ -58,7 +59,8 @@ def _each_engine(
         is_own = workload.engines == (LLAMA_CPP,) or accelerator.vendor == CPU
         yield server if is_own and isinstance(engine, Rejection) else engine
         return
-    yield server.support(accelerator, precision)
+    refused = _file_shortfall(server, accelerator, requirements)
+    yield server.support(accelerator, precision) if refused is None else reject(instance_type, refused, precision)
     is_other_planned = LLAMA_CPP in workload.engines or _is_crowded(server, instance_type, catalog)
     if is_other_planned and not isinstance(engine, Rejection):
         yield engine
@@ -81,6 +83,27 @@ def _file_server(
             instance_type, _without_server(instance_type, accelerator, fitting, precision, gap), precision
         )  # fmt: skip
     return serving
+
+
+def _file_shortfall(server: OnePassEngine, accelerator: Accelerator, requirements: Requirements) -> Shortfall | None:
+    """Why the server of files does not serve this model with these requests; None where it does."""
+    model = requirements.model
+    if model.adapters is not None:
+        return adapter_shortfall(server.engine, accelerator.name, model.adapters)
+    architecture = model.checkpoint.architecture
+    if architecture and architecture not in gguf_architectures():
+        reason = (
+            f"{server.engine} does not load GGUF of the architecture {architecture} (general.architecture): "
+            "engines: [vLLM] plans a checkpoint of the model that is no GGUF, if vLLM knows it"
+        )
+        return Shortfall("model_unsupported", "support", architecture, "no", reason)
+    if requirements.demand.pictures is not None:
+        reason = (
+            f"{server.engine} reads images by a second file alone (--mmproj), which no code gives it: "
+            "engines: [vLLM] plans them, and so does leaving images out where requests have none"
+        )
+        return Shortfall("model_unsupported", "support", "images", "no", reason)
+    return None
 
 
 def _engine(
@@ -115,19 +138,19 @@ def _with_adapters(
     adapters = requirements.model.adapters
     if adapters is None:
         return rows, None
-    shortfalls = {row.engine: _adapter_shortfall(row, accelerator, adapters) for row in rows}
+    shortfalls = {row.engine: adapter_shortfall(row.engine, accelerator.name, adapters) for row in rows}
     refused = next((shortfall for shortfall in shortfalls.values() if shortfall is not None), None)
     return [row for row in rows if shortfalls[row.engine] is None], refused
 
 
-def _adapter_shortfall(row: EngineSupport, accelerator: Accelerator, adapters: Adapters) -> Shortfall | None:
-    """Why an engine serves no adapters of this rank; None where it does."""
-    engine = adapter_engine(row.engine)
+def adapter_shortfall(name: str, accelerator: str, adapters: Adapters) -> Shortfall | None:
+    """Why an engine of a name serves no adapters of this rank; None where it does."""
+    engine = adapter_engine(name)
     if not engine.is_supported:
-        reason = f"{row.engine} on {accelerator.name}: {engine.reason}"
+        reason = f"{name} on {accelerator}: {engine.reason}"
         return Shortfall("adapters_unsupported", "support", "LoRA adapters", "no", reason)
     if engine.most_rank is not None and adapters.rank > engine.most_rank:
-        reason = f"{row.engine} takes adapters up to rank {engine.most_rank}, and these have rank {adapters.rank}"
+        reason = f"{name} takes adapters up to rank {engine.most_rank}, and these have rank {adapters.rank}"
         return Shortfall("adapters_unsupported", "rank", adapters.rank, engine.most_rank, reason)
     return None
 
@@ -155,6 +178,15 @@ def server_on(
     )
     asked = [server for server in servers if not engine or server.engine == catalog.engine_named(engine)]
     return min(asked, key=lambda server: (not server.release, server.widens(accelerator, precision)), default=None)
+
+
+def serves_file(model: Model, accelerator: Accelerator, precision: str, catalog: Catalog) -> bool:
+    """Whether a language model is a GGUF file that llama.cpp serves on an accelerator, as plans have it."""
+    is_file = model.file is not None and model.file.is_gguf and UNITS.get(model.task, Unit.TOKENS) is Unit.TOKENS
+    servers = (server for server in catalog.one_pass_engines if is_file and server.is_of_tokens)
+    return any(
+        server.serves(Unit.TOKENS, model.family, precision) and server.runs_with(accelerator) for server in servers
+    )
 
 
 def _engine_excluded(workload: Workload, engines: Sequence[str]) -> Shortfall:

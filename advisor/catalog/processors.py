@@ -13,6 +13,7 @@ from pathlib import Path
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.cpu import CpuInstance
 from advisor.catalog.values import Accelerator, InstanceType, Offer, Purchase
+from advisor.errors import InputError
 from advisor.tables import read_records
 
 CPU = "cpu"
@@ -104,10 +105,11 @@ def hardware_named(catalog: Catalog, name: str) -> tuple[Accelerator, InstanceTy
 
     Args:
         catalog: what is known.
-        name: of an accelerator, of such a machine's type, or of its cores as :func:`name_of` tells them.
+        name: of an accelerator, of the type of a machine that has one or none, or of such cores as :func:`name_of`
+            tells them.
 
     Raises:
-        InputError: nothing has that name.
+        InputError: nothing has that name, or the machine has a part of an accelerator or several.
     """
     if catalog.known_accelerator(name) is None:
         peaks, wanted = read_processor_peaks(catalog.directory), name.strip().lower()
@@ -116,7 +118,26 @@ def hardware_named(catalog: Catalog, name: str) -> tuple[Accelerator, InstanceTy
                 peak = slowest_of(machine, peaks)
                 if peak is not None:
                     return _accelerator(machine, peak), _instance_type(machine)
+        machine_type = next((held for held in catalog.instance_types.values() if wanted == held.name.lower()), None)
+        if machine_type is not None:
+            return _only_accelerator(catalog, machine_type), None
     return catalog.accelerator(name), None
+
+
+def _only_accelerator(catalog: Catalog, machine: InstanceType) -> Accelerator:
+    """The one accelerator that a machine has.
+
+    Raises:
+        InputError: it has a part of one, or several.
+    """
+    if machine.accelerator_count != 1:
+        count = "an unknown number of" if machine.accelerator_count is None else f"{machine.accelerator_count:g} ×"
+        raise InputError(
+            f"{machine.name} has {count} {machine.accelerator}, and a machine stands for one accelerator alone",
+            where="accelerator",
+            hint=f"name the accelerator, {machine.accelerator}, and how many of it serve",
+        )
+    return catalog.accelerator(machine.accelerator)
 
 
 def name_of(machine: CpuInstance) -> str:

@@ -40,7 +40,8 @@ _LARGE = 1e6
 @click.command(name="fit")
 @click.option("--model", help=MODEL_HELP)
 @click.option(
-    "--accelerator", help="A catalogued accelerator, such as L40S, or a machine type without one, such as c7i.4xlarge."
+    "--accelerator",
+    help="A catalogued accelerator, such as L40S, or a machine type with one or none, such as c7i.4xlarge.",
 )
 @click.option("--accelerator-count", help="Accelerators of one replica.  [default: 1]")
 @click.option("--tensor-parallel", help="Ranks that share each layer.  [default: all accelerators]")

@@ -89,7 +89,7 @@ _WHOLE_FROM = 1000
 @click.option("--model", help=MODEL_HELP)
 @click.option(
     "--accelerator",
-    help="A catalogued accelerator, such as L40S or H100-SXM, or a machine type without one, such as c7i.4xlarge.",
+    help="A catalogued accelerator, such as L40S or H100-SXM, or a machine type with one or none, such as c7i.4xlarge.",
 )
 @click.option("--accelerator-count", help="Accelerators, all replicas together.  [default: 1]")
 @click.option("--tensor-parallel", help="Ranks that share each layer.  [default: count / (pipeline × data)]")

@@ -70,6 +70,8 @@ class Checkpoint:
     """The engine quantises it to the planned precision."""
     file_names: tuple[str, ...] = ()
     """Names that a model which was planned from a file may have in its folder, by its format; empty: of the hub."""
+    include: str = ""
+    """Pattern of the names of the files of a repository that are wanted; "": all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,8 @@ class Copy:
     architecture: str
     """Architecture of the nodes that the image runs on, as Kubernetes labels them."""
     disk_gib: int
+    include: str = ""
+    """Pattern of the names of the files that are copied; "": all."""
 
 
 def model_map_name(backend: Backend) -> str:
@@ -159,10 +161,11 @@ def copies_of(stack: Stack) -> tuple[Copy, ...]:
                 container.hub_image or container.image,
                 group.platform.debian_architecture,
                 group.checkpoint_gib,
+                checkpoint.include,
             )
             copies.setdefault(what, copy)
             for adapter in container.adapters:
                 if adapter.on_hub:
                     own = replace(copy, name=slug(f"copy {adapter.id}", _LONGEST_NAME, "copy"), model_id=adapter.id)
-                    copies.setdefault(adapter.id, replace(own, needed=""))
+                    copies.setdefault(adapter.id, replace(own, needed="", include=""))
     return tuple(copies[what] for what in sorted(copies))

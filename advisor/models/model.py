@@ -35,6 +35,10 @@ class Checkpoint:
     """What the repository asks the engine to keep the KV cache in; ``auto``: as the computation."""
     file_bytes: int = 0
     """Bytes of the tensors of a file, where they were counted; 0: as the precision says."""
+    quantisation: str = ""
+    """Of a GGUF, as files and tags of the hub name it (Q5_K_M); "": of another format."""
+    architecture: str = ""
+    """Of a GGUF, as llama.cpp names it; "": of another format, or none is stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,10 @@ class ModelFile:
     bytes: int
     sha256: str
     """Of its content; "": it is too large to be read whole."""
+    quantisation: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Of a GGUF, as files and tags of the hub name it (Q5_K_M); "": of another format."""
+    precision: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Precision that a GGUF counts as; "": of another format."""
 
     @property
     def is_gguf(self) -> bool:

@@ -6,7 +6,7 @@ precision, the catalog's preferred engine.
 
 from dataclasses import dataclass, replace
 
-from advisor.candidates.engines import server_on
+from advisor.candidates.engines import server_on, serves_file
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.processors import CPU, hardware_named
@@ -120,6 +120,9 @@ def resolve(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
         if setup.engine and catalog.engine_named(setup.engine) != LLAMA_CPP:
             return Abstention(f"language models are predicted on processors with {LLAMA_CPP}, not with {setup.engine}")
         setup = replace(setup, engine=LLAMA_CPP)
+    takes_file = setup.accelerator_count == 1 and (not setup.engine or catalog.engine_named(setup.engine) == LLAMA_CPP)
+    if takes_file and serves_file(model, accelerator, _stored(setup, model), catalog):
+        setup = replace(setup, engine=LLAMA_CPP)
     layout = lay_out(setup, model, accelerator)
     if isinstance(layout, Abstention):
         return layout
@@ -133,7 +136,7 @@ def resolve(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
     deployed = _deploy(setup, model, accelerator, (layout, engine, precisions))
     if isinstance(deployed, Abstention):
         return deployed
-    slots = catalog.token_server(LLAMA_CPP, CPU) if on_cores else None
+    slots = catalog.token_server(LLAMA_CPP, accelerator.vendor) if setup.engine == LLAMA_CPP else None
     return replace(deployed, server=server) if slots is None else _with_slots(deployed, slots)
 
 

@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from advisor.candidates.engines import server_on
+from advisor.candidates.engines import adapter_shortfall, server_on, serves_file
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import hardware_named
 from advisor.errors import InputError
@@ -96,11 +96,13 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     stated = cells.get("precision", "").strip()
     precision = parse_precision(stated) if stated else model.checkpoint.precision
     on_cores = machine is not None
-    engine, version = _engine_on_cores(cells) if on_cores else _engine(cells, accelerator.name, precision)
+    is_file = count == 1 and serves_file(model, accelerator, precision, load_catalog())
+    engine, version = _engine_of_files(cells) if on_cores or is_file else _engine(cells, accelerator.name, precision)
     server = server_on((accelerator, machine), model, precision, load_catalog(), cells.get("engine", "").strip())
     if server is not None:
         engine, version = server.engine, cells.get("engine_version", "").strip() or server.release
         precision = server.served_precision(accelerator, precision)
+    _check_adapters(model, engine, accelerator.name)
     request = FitRequest(
         accelerator_memory_gib=accelerator.memory_gib,
         accelerator_count=count,
@@ -145,6 +147,19 @@ def _with_adapters(model: Model, cells: Mapping[str, str]) -> Model:
     own = 0 if model.adapters is None else model.adapters.rank
     adapters = Adapters(_whole(cells, "adapters", 1), _whole(cells, "adapter_rank", own))
     return with_adapters(replace(model, adapters=None), adapters)
+
+
+def _check_adapters(model: Model, engine: str, accelerator: str) -> None:
+    """Refuse adapters on an engine that serves none, or none of their rank, as plans do.
+
+    Raises:
+        InputError: with the engine's reason.
+    """
+    if model.adapters is None:
+        return
+    shortfall = adapter_shortfall(load_catalog().engine_named(engine), accelerator, model.adapters)
+    if shortfall is not None:
+        raise InputError(shortfall.reason, where="adapters", hint="ask for another engine, such as vLLM on NVIDIA")
 
 
 def stored_bytes(model: Model) -> int:
@@ -196,12 +211,13 @@ def _engine(cells: Mapping[str, str], accelerator: str, precision: str) -> tuple
     engine, version = (cells.get(name, "").strip() for name in ("engine", "engine_version"))
     check_engine(engine, version, catalog)
     planned = catalog.preferred_engine(accelerator, precision, engine)
-    name = engine or (planned.engine if planned else _FALLBACK)
+    named = LLAMA_CPP if catalog.engine_named(engine) == LLAMA_CPP else engine
+    name = named or (planned.engine if planned else _FALLBACK)
     return name, version or (planned.engine_version if planned else "")
 
 
-def _engine_on_cores(cells: Mapping[str, str]) -> tuple[str, str]:
-    """Engine and version as stated on processors, else llama.cpp, which language models are planned with there."""
+def _engine_of_files(cells: Mapping[str, str]) -> tuple[str, str]:
+    """Engine and version as stated, else llama.cpp: on processors and of GGUF files, which are planned with it."""
     engine, version = (cells.get(name, "").strip() for name in ("engine", "engine_version"))
     check_engine(engine, version, load_catalog())
     return (load_catalog().engine_named(engine) if engine else LLAMA_CPP), version

@@ -31,6 +31,7 @@ from advisor.report.words import (
     whole_percent,
 )
 from advisor.units import counted, ratio_words
+from advisor.workload.values import WIDE_PRECISIONS
 
 _ROUNDING = 1e-4
 """Rates that are nearer to what was planned than this are as planned."""
@@ -268,7 +269,9 @@ def _weight_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     """Weights other than the published ones, how much quality they keep, and whether several serve side by side."""
     file = plan.provenance.model_file
     lossy = dict.fromkeys(
-        _weights(group, file) for group in fleet.groups if _is_quantised(group) or _is_not_loaded(group, file)
+        _weights(group, file)
+        for group in fleet.groups
+        if _is_quantised(group) or _is_not_loaded(group, file) or group.engine.startswith(SERVES_GGUF)
     )
     if lossy:
         yield f"Weights: {'; '.join(lossy)}."
@@ -288,6 +291,16 @@ def _is_not_loaded(group: FleetGroup, file: ModelFile | None) -> bool:
     return file is not None and file.is_gguf and not group.engine.startswith(SERVES_GGUF)
 
 
+def _is_file(group: FleetGroup, file: ModelFile | None) -> bool:
+    """Whether a group serves the GGUF file that the plan was made of, in the quantisation that it has."""
+    return (
+        file is not None
+        and file.is_gguf
+        and group.engine.startswith(SERVES_GGUF)
+        and file.precision in ("", group.precision)
+    )
+
+
 def _weights(group: FleetGroup, file: ModelFile | None) -> str:
     if file is not None and _is_not_loaded(group, file) and not group.weights:
         return (
@@ -295,8 +308,10 @@ def _weights(group: FleetGroup, file: ModelFile | None) -> str:
             f"checkpoint of the same model in {group.precision}, which you have to have, and to name in `model_ids` of "
             "the code; quality loss not known"
         )
-    if group.has_unknown_weights and file is not None and group.engine.startswith(SERVES_GGUF):
-        return f"{file.name} in {group.precision}, as stated"
+    if _is_file(group, file) and file is not None:
+        return f"{file.name} in {file.quantisation or group.precision}"
+    if group.precision in WIDE_PRECISIONS:
+        return f"a GGUF of the model in {group.precision}, which you name in `model_ids` of the code"
     ratio = group.weights_quality_ratio
     kept = "quality loss not known" if ratio is None else f"keep {ratio:.1%} of the benchmark scores"
     if group.has_unknown_weights and group.engine.startswith(SERVES_GGUF):

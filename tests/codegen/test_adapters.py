@@ -167,6 +167,11 @@ def test_sglang_is_told_its_modules():
     [
         ("sagemaker", {}, "real-time endpoint"),
         ("ec2", {"engine": "TensorRT-LLM", "engine_version": "1.2.1"}, "trtllm-serve takes LoRA"),
+        (
+            "ec2",
+            {"engine": "llama.cpp server", "engine_version": "", "accelerator_count": 1},
+            "llama-server takes each",
+        ),
         ("ec2", {"rank": 600}, "up to rank 512, and these have rank 600"),
     ],
 )

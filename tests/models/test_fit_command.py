@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,22 @@ def test_adapters_are_counted_where_they_are_asked_for(tmp_path: Path):
     rows = list(csv.DictReader(io.StringIO(run("--batch", str(tmp_path / "cases.csv")))))
     assert float(rows[0]["adapters_gib"]) > 0
     assert rows[1]["adapters_gib"] == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"accelerator": "L4", "engine": "llama.cpp"}, "--lora"),
+        ({"accelerator": "L4", "engine": "TensorRT-LLM"}, "trtllm-serve"),
+        ({"accelerator": "TPU-v6e"}, "PyTorch alone"),
+        ({"accelerator": "L4", "engine": "vllm", "adapter_rank": "600"}, "up to rank 512"),
+    ],
+)
+def test_adapters_are_refused_on_engines_that_plans_refuse_them_on(given: dict[str, str], words: str):
+    """No plan starts them there, whatever the memory holds."""
+    with pytest.raises(InputError, match=re.escape(words)) as refused:
+        fit_case({"model": "Qwen/Qwen3-0.6B", "adapters": "2", "adapter_rank": "16", **given})
+    assert refused.value.where == "adapters"
 
 
 @pytest.mark.parametrize("given", [{"adapters": "8"}, {"adapter_rank": "8"}])

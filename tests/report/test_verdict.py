@@ -329,12 +329,12 @@ def test_a_cheaper_fleet_names_what_is_preferred_to_it(group, lossy, words):
 
 
 def test_weights_of_a_file_are_those_that_it_holds():
-    """llama.cpp serves a GGUF file as it is stated: nobody has to make other weights."""
+    """llama.cpp serves a GGUF file in its own quantisation: nobody has to make other weights."""
     group = make_group(2, precision="int8", weights="", engine="llama.cpp server")
     plan = make_plan(make_fleet(group))
-    file = ModelFile("emb.gguf", 1, "")
+    file = ModelFile("emb.gguf", 1, "", "Q6_K", "int8")
     plan = replace(plan, provenance=replace(plan.provenance, model_file=file))
-    assert lines_of(plan)["Weights"] == "Weights: emb.gguf in int8, as stated."
+    assert lines_of(plan)["Weights"] == "Weights: emb.gguf in Q6_K."
 
 
 def test_weights_that_nobody_published_are_said():

@@ -7,16 +7,19 @@ times and counts no finished requests.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from textwrap import indent
 
 from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Runtime
+from advisor.codegen.engines.adapters import without_adapters
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.onnx_files import digest_environment, needed, verified
 from advisor.codegen.engines.request import Request, refusal
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
+from advisor.models.model import ModelFile
 from advisor.workload.kinds import names_reranker
 
 NAME = "llama.cpp server"
@@ -24,41 +27,67 @@ _TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "server-cuda-", Runtime.CPU: "serv
 _VENDORS: Mapping[Runtime, str] = {Runtime.CUDA: "nvidia", Runtime.CPU: "cpu"}
 _QUANTISATIONS: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "int8": "Q8_0", "int4": "Q4_K_M"}
 _START = f"""\
-model=$1 options=()
+quantisation=$0 model=$1 options=()
 for word in "${{@:2}}"; do
   options+=("${{word%%=*}}")
   [[ $word != *=* ]] || options+=("${{word#*=}}")
 done
 if [[ $model == /* ]]; then
-  files=("$model"/*.gguf)
-{verified("${files[0]}")}  source=(--model "${{files[0]}}")
+  shopt -s nullglob globstar nocasematch
+  files=() named=()
+  for file in "$model"/**/*.gguf; do
+    name=/${{file##*/}}
+    # Projectors of images are no models, and the server finds the other parts of a split one by the first.
+    [[ $name == /mmproj* || ( $name =~ -[0-9]+-of-[0-9]+[.]gguf$ && ! $name =~ -0*1-of- ) ]] && continue
+    files+=("$file")
+    [[ ! $name =~ [^[:alnum:]]"$quantisation"(_MOE)?[-.] ]] || named+=("$file")
+  done
+  # A file alone may have any name but that of another quantisation.
+  if (( ${{#named[@]}} == 0 && ${{#files[@]}} == 1 )); then
+    [[ ${{files[0]##*/}} =~ [-._](I?Q[1-9]_|B?F16|F32|TQ|(MX|NV)FP4) ]] || named=("${{files[0]}}")
+  fi
+  if (( ${{#named[@]}} != 1 )); then
+    echo "$model holds ${{#named[@]}} GGUF models in $quantisation, of ${{#files[@]}} in all" >&2
+    echo "leave one there with its quantisation in its name, as in model-$quantisation.gguf" >&2
+    exit 1
+  fi
+{indent(verified("${named[0]}"), "  ")}  source=(--model "${{named[0]}}")
 else
-  source=(--hf-repo "$model:$0")
+  source=(--hf-repo "$model:$quantisation")
 fi
 exec /app/llama-server "${{source[@]}}" "${{options[@]}}"
 """
 """Program for bash: $0 is the quantisation, $1 the folder of the model or its repository on the hub."""
 _HUB = "(of a repository of the hub neither size nor digest is verified)"
+_PLACE = "; a file of your own goes into a bucket or folder that model_source names, below the name of the model"
 
 
 def container(request: Request) -> Container:
     """The container of llama.cpp.
 
     Raises:
-        InputError: no image of it is known for the accelerator, or no file of the hub has such weights.
+        InputError: no image of it is known for the accelerator, no file of the hub has such weights, or the plan has
+            LoRA adapters or images.
     """
+    without_adapters(request, NAME)
     serves = request.serves
+    if request.demand.has_pictures:
+        problem = f"{NAME} reads images by a second file alone (--mmproj), which no code gives it"
+        raise refusal(serves, problem, "--engine vllm serves images")
     server = _server(request)
-    quantisation = _QUANTISATIONS.get(serves.precision)
+    own = _own_file(request)
+    quantisation = own.quantisation if own and own.quantisation else _QUANTISATIONS.get(serves.precision)
     if quantisation is None or serves.precision not in server.precisions:
         planned = " and ".join(server.precisions)
         raise refusal(serves, f"{NAME} is planned for GGUF in {planned}, not for {serves.precision}")
+    demand = request.demand if own is not None else replace(request.demand, file=None)
     return Container(
         engine=Engine.LLAMA_CPP_SERVER,
         image=request.image or f"{server.image}:{_TAGS[request.platform.runtime]}{server.release}",
         checkpoint=Checkpoint(
             None,
-            needed(f"the planned model as GGUF in {quantisation} {_HUB}", replace(request.demand, inputs=())),
+            needed(f"the planned model as GGUF in {quantisation} {_HUB}{_PLACE}", replace(demand, inputs=())),
+            include=_pattern(quantisation),
         ),
         entrypoint="bash",
         command=("-euc", _START, quantisation),
@@ -68,9 +97,21 @@ def container(request: Request) -> Container:
         revision_option="",
         device_arguments=device_arguments(serves, request.platform),
         health_path=server.health_path,
-        environment=digest_environment(request.demand.file),
+        environment=digest_environment(demand.file),
         hub_image=processor_image(request),
     )
+
+
+def _own_file(request: Request) -> ModelFile | None:
+    """The GGUF file that the plan was made of, where it is served in the quantisation that it has."""
+    file = request.demand.gguf or request.demand.file
+    return file if file is not None and file.precision in ("", request.serves.precision) else None
+
+
+def _pattern(quantisation: str) -> str:
+    """Pattern of the names of a repository's files in a quantisation, in any case; BF16 is not F16."""
+    letters = "".join(f"[{sign}{sign.lower()}]" if sign.isalpha() else sign for sign in quantisation)
+    return f"*{'[!bB]' if quantisation.startswith('F') else ''}{letters}*"
 
 
 def _server(request: Request) -> OnePassEngine:

@@ -51,8 +51,12 @@ class Demanded:
     """Name of the workload."""
     file: ModelFile | None = None
     """File that the model was read from, where its digest is known; None: a model of the hub, or too large a file."""
+    gguf: ModelFile | None = None
+    """GGUF file that the model was read from, whether its digest is known or not; None: any other model."""
     is_scored: bool = False
     """The answer to a text is a score, or one for each label, as the model's configuration says."""
+    has_pictures: bool = False
+    """Requests to a model that answers token by token hold images."""
     adapters: AdapterPlan | None = None
     """LoRA adapters on the model; None: none."""
 
@@ -71,8 +75,15 @@ def demanded(
     cached = workload.get("prefix_cache_hit_ratio", 0.0) > 0
     is_served = file is not None and (unit is Unit.ROWS or file.name.endswith(_SERVED_ENDINGS))
     known = file if file is not None and file.sha256 and is_served else None
+    gguf = file if file is not None and file.is_gguf else None
     if not unit.is_one_pass:
-        return Demanded(prefix_cached=cached, adapters=adapters_of(workload), file=known)
+        return Demanded(
+            prefix_cached=cached,
+            adapters=adapters_of(workload),
+            file=known,
+            gguf=gguf,
+            has_pictures=demand.get("pictures") is not None,
+        )
     items, size = demand["output_tokens"], demand["input_tokens"]
     inputs = tuple(
         ModelInput(entry["name"], entry["type"], tuple(entry["shape"])) for entry in workload.get("model_inputs", ())
@@ -80,7 +91,7 @@ def demanded(
     name = str(workload.get("name", ""))
     is_scored = workload.get("model_answer") in (TextAnswer.SCORE, TextAnswer.LABELS)
     most = math.ceil(items["max"])
-    return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, known, is_scored)
+    return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, known, gguf, is_scored)
 
 
 def adapters_of(workload: Mapping[str, Any]) -> AdapterPlan | None:

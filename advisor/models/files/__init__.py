@@ -70,7 +70,11 @@ def model_at(path: Path) -> Model:
     if file is None:
         raise InputError("there is no model in the folder", where=str(path), hint=_HINT)
     name = path.name if path.is_dir() else file.parent.name if file.name in (_CONFIG, INDEX) else file.stem
-    return replace(_model_of(file, name or str(file)), file=file_facts(file))
+    model = _model_of(file, name or str(file))
+    facts = file_facts(file)
+    if facts.is_gguf:
+        facts = replace(facts, quantisation=model.checkpoint.quantisation, precision=model.checkpoint.precision)
+    return replace(model, file=facts)
 
 
 def file_facts(file: Path) -> ModelFile:

@@ -1,5 +1,6 @@
 """A model from a GGUF file: its metadata under HuggingFace's names, and exactly the bytes of its tensors."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from advisor.models.config import model_from_config
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.gguf import Gguf, read_gguf
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
+from advisor.models.gguf_names import gguf_quantisations
 from advisor.models.model import Checkpoint, Model
 
 _MODEL_TYPES = {
@@ -43,6 +45,8 @@ _FIELDS = {
     "sliding_window": "attention.sliding_window",
     "vocab_size": "vocab_size",
 }
+_MIXED = ("Q3_K", "Q4_K", "Q5_K")
+"""Types of blocks whose quantisations come in sizes, of which M is the usual one."""
 _TOLERANCE = 0.02
 """Largest difference between parameters by metadata and by tensors: rotary tables and the like."""
 
@@ -65,7 +69,24 @@ def gguf_model(path: Path, name: str) -> Model:
     model = described if described is not None and fits else estimated_model(file.tensors, config, name, str(path))
     around = model.surroundings
     model = replace(model, surroundings=replace(around, other=around.other + total - model.parameters_total))
-    return replace(model, checkpoint=Checkpoint(precision_of(file.tensors), file_bytes=bytes_of(file.tensors)))
+    checkpoint = Checkpoint(
+        precision_of(file.tensors),
+        file_bytes=bytes_of(file.tensors),
+        quantisation=_quantisation(file),
+        architecture=str(file.metadata.get("general.architecture", "")),
+    )
+    return replace(model, checkpoint=checkpoint)
+
+
+def _quantisation(file: Gguf) -> str:
+    """The quantisation that a file states, else the type of blocks that holds most of its weights."""
+    stated = file.metadata.get("general.file_type")
+    named = gguf_quantisations().get(stated) if isinstance(stated, int) else None
+    counts: Counter[str] = Counter()
+    for tensor in file.tensors:
+        counts[tensor.storage] += tensor.parameters
+    most = counts.most_common(1)[0][0]
+    return named or most + ("_M" if most in _MIXED else "")
 
 
 def _config(file: Gguf) -> dict[str, Any]:

@@ -747,6 +747,74 @@ def test_a_model_comes_from_the_hub_or_from_a_folder(name, unit, source, told, t
 
 
 @pytest.mark.parametrize(
+    ("files", "taken"),
+    [
+        (["m-F16.gguf", "m-IQ4_XS.gguf", "m-q4_k_m.gguf", "mmproj-Q4_K_M.gguf"], "m-q4_k_m.gguf"),
+        (["Q4_K_M/m-Q4_K_M-00001-of-00002.gguf", "Q4_K_M/m-Q4_K_M-00002-of-00002.gguf", "m-Q4_K_S.gguf"],
+         "Q4_K_M/m-Q4_K_M-00001-of-00002.gguf"),
+        (["own model.gguf", "mmproj-F16.gguf"], "own model.gguf"),
+        ([], "0 GGUF models in Q4_K_M, of 0 in all"),
+        (["m-Q8_0.gguf"], "0 GGUF models in Q4_K_M, of 1 in all"),
+        (["a.gguf", "b.gguf"], "0 GGUF models in Q4_K_M, of 2 in all"),
+        (["a-Q4_K_M.gguf", "b-Q4_K_M.gguf"], "2 GGUF models in Q4_K_M, of 2 in all"),
+    ],
+)  # fmt: skip
+def test_llama_cpp_takes_the_file_in_the_planned_quantisation(files, taken, tmp_path):
+    """Of a whole repository the one file whose name says so, or its first part; else it says what to leave there."""
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("weights")
+    done = started_llama_cpp("int4", tmp_path)
+    if "GGUF models" in taken:
+        assert done.returncode == 1
+        assert taken in done.stderr
+        assert "as in model-Q4_K_M.gguf" in done.stderr
+    else:
+        assert done.stdout.splitlines()[:2] == ["--model", f"{tmp_path}/{taken}"]
+
+
+def test_llama_cpp_is_given_no_images():
+    """Whatever engine the plan was made with."""
+    with pytest.raises(InputError, match="--mmproj"):
+        container("llama.cpp server", "cores", Runtime.CPU, demand=Demanded(has_pictures=True), precision="int4")
+
+
+def test_a_plan_tells_whether_its_requests_hold_images():
+    """As its demand has them."""
+    plan = {"unit": "tokens", "input_tokens": {"mean": 1.0}, "output_tokens": {"mean": 1.0, "max": 1.0}}
+    assert demanded(plan | {"pictures": {"count": 1, "width": 9, "height": 9}}).has_pictures
+    assert not demanded(plan).has_pictures
+
+
+def test_f16_is_not_bf16(tmp_path):
+    """One name ends as the other."""
+    for name in ("m-BF16.gguf", "m-F16.gguf"):
+        (tmp_path / name).write_text("weights")
+    assert started_llama_cpp("fp16", tmp_path).stdout.splitlines()[1] == f"{tmp_path}/m-F16.gguf"
+    assert started_llama_cpp("bf16", tmp_path).stdout.splitlines()[1] == f"{tmp_path}/m-BF16.gguf"
+
+
+def started_llama_cpp(precision, folder):
+    """Run of the start program of llama.cpp on a folder; it prints the options of the server."""
+    made = container("llama.cpp server", "cores", Runtime.CPU, demand=Demanded(), precision=precision)
+    program = made.command[1].replace("/app/llama-server", r"printf '%s\n'")
+    return subprocess.run(
+        [made.entrypoint, made.command[0], program, made.command[2], folder],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/root"},
+        check=False, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+
+
+def test_clusters_copy_the_quantisation_alone():
+    """A repository of GGUF files holds twenty, and the volume of the job has room for one."""
+    made = generate(SCENARIOS["ec2-gguf"]().plan, Language.TERRAFORM, Wanted(target="eks")).files
+    jobs = made["kubernetes/weights/copy/jobs.yaml"]
+
+    assert 'allow_patterns=os.environ["MODEL_FILES"]' in jobs
+    assert "*[Qq]4_[Kk]_[Mm]*" in jobs
+
+
+@pytest.mark.parametrize(
     ("name", "unit", "file", "exec_of"),
     [
         ("llama.cpp server", Unit.TEXTS, "m.gguf", "/app/llama-server"),

@@ -53,6 +53,31 @@ def test_both_commands_say_what_a_file_holds(name, item):
     assert fits["fits"]
 
 
+def test_a_gguf_is_answered_for_the_engine_that_plans_have():
+    """On one GPU that llama.cpp has an image for, by its name or that of its machine; others are taken where stated."""
+    stated = ("--input-tokens", "24", "--output-tokens", "8")
+    of_card, of_machine, by_name, other = (
+        [answer(fit, "llama.gguf", *hardware, *more), answer(predict_command, "llama.gguf", *hardware, *more, *stated)]
+        for hardware, more in (
+            (("--accelerator", "T4"), ()),
+            (("--accelerator", "g4dn.xlarge"), ()),
+            (("--accelerator", "T4"), ("--engine", "llama.cpp")),
+            (("--accelerator", "T4"), ("--engine", "SGLang")),
+        )
+    )
+
+    assert [told["engine"] for told in of_card] == ["llama.cpp server"] * 2
+    assert of_card == by_name == [told | {"accelerator": "T4"} for told in of_machine]
+    assert [told["engine"] for told in other] == ["SGLang"] * 2
+
+
+def test_a_machine_with_several_accelerators_stands_for_none_of_them():
+    """How many of them serve is not said by its name."""
+    done = CliRunner().invoke(fit, ["--model", "Qwen/Qwen3-0.6B", "--accelerator", "g6.12xlarge"])
+
+    assert "g6.12xlarge has 4 × L4, and a machine stands for one accelerator alone" in str(done.exception) + done.output
+
+
 def test_what_has_no_throughput_says_why():
     """No server loads trees of scikit-learn, a free size has no FLOPs: size and work are said all the same."""
     trees, free = answer(predict_command, "forest.skops"), answer(predict_command, "any_size.onnx")

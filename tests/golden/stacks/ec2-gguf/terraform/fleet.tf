@@ -22,25 +22,42 @@ locals {
       weight     = 500
       image      = "ghcr.io/ggml-org/llama.cpp:server-b11151"
       model      = null
-      checkpoint = "the planned model as GGUF in Q4_K_M (of a repository of the hub neither size nor digest is verified)"
+      checkpoint = "the planned model as GGUF in Q4_K_M (of a repository of the hub neither size nor digest is verified); a file of your own goes into a bucket or folder that model_source names, below the name of the model"
       entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
-          model=$1 options=()
+          quantisation=$0 model=$1 options=()
           for word in "$${@:2}"; do
             options+=("$${word%%=*}")
             [[ $word != *=* ]] || options+=("$${word#*=}")
           done
           if [[ $model == /* ]]; then
-            files=("$model"/*.gguf)
-          if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $${files[0]}"; then
-            echo "$${files[0]} is not the planned file: its sha256 is not $MODEL_SHA256" >&2
-            exit 1
-          fi
-            source=(--model "$${files[0]}")
+            shopt -s nullglob globstar nocasematch
+            files=() named=()
+            for file in "$model"/**/*.gguf; do
+              name=/$${file##*/}
+              # Projectors of images are no models, and the server finds the other parts of a split one by the first.
+              [[ $name == /mmproj* || ( $name =~ -[0-9]+-of-[0-9]+[.]gguf$ && ! $name =~ -0*1-of- ) ]] && continue
+              files+=("$file")
+              [[ ! $name =~ [^[:alnum:]]"$quantisation"(_MOE)?[-.] ]] || named+=("$file")
+            done
+            # A file alone may have any name but that of another quantisation.
+            if (( $${#named[@]} == 0 && $${#files[@]} == 1 )); then
+              [[ $${files[0]##*/} =~ [-._](I?Q[1-9]_|B?F16|F32|TQ|(MX|NV)FP4) ]] || named=("$${files[0]}")
+            fi
+            if (( $${#named[@]} != 1 )); then
+              echo "$model holds $${#named[@]} GGUF models in $quantisation, of $${#files[@]} in all" >&2
+              echo "leave one there with its quantisation in its name, as in model-$quantisation.gguf" >&2
+              exit 1
+            fi
+            if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $${named[0]}"; then
+              echo "$${named[0]} is not the planned file: its sha256 is not $MODEL_SHA256" >&2
+              exit 1
+            fi
+            source=(--model "$${named[0]}")
           else
-            source=(--hf-repo "$model:$0")
+            source=(--hf-repo "$model:$quantisation")
           fi
           exec /app/llama-server "$${source[@]}" "$${options[@]}"
         EOT
@@ -75,25 +92,42 @@ locals {
       weight     = 500
       image      = "ghcr.io/ggml-org/llama.cpp:server-cuda-b11151"
       model      = null
-      checkpoint = "the planned model as GGUF in Q4_K_M (of a repository of the hub neither size nor digest is verified)"
+      checkpoint = "the planned model as GGUF in Q4_K_M (of a repository of the hub neither size nor digest is verified); a file of your own goes into a bucket or folder that model_source names, below the name of the model"
       entrypoint = "bash"
       command = [
         "-euc",
         <<-EOT
-          model=$1 options=()
+          quantisation=$0 model=$1 options=()
           for word in "$${@:2}"; do
             options+=("$${word%%=*}")
             [[ $word != *=* ]] || options+=("$${word#*=}")
           done
           if [[ $model == /* ]]; then
-            files=("$model"/*.gguf)
-          if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $${files[0]}"; then
-            echo "$${files[0]} is not the planned file: its sha256 is not $MODEL_SHA256" >&2
-            exit 1
-          fi
-            source=(--model "$${files[0]}")
+            shopt -s nullglob globstar nocasematch
+            files=() named=()
+            for file in "$model"/**/*.gguf; do
+              name=/$${file##*/}
+              # Projectors of images are no models, and the server finds the other parts of a split one by the first.
+              [[ $name == /mmproj* || ( $name =~ -[0-9]+-of-[0-9]+[.]gguf$ && ! $name =~ -0*1-of- ) ]] && continue
+              files+=("$file")
+              [[ ! $name =~ [^[:alnum:]]"$quantisation"(_MOE)?[-.] ]] || named+=("$file")
+            done
+            # A file alone may have any name but that of another quantisation.
+            if (( $${#named[@]} == 0 && $${#files[@]} == 1 )); then
+              [[ $${files[0]##*/} =~ [-._](I?Q[1-9]_|B?F16|F32|TQ|(MX|NV)FP4) ]] || named=("$${files[0]}")
+            fi
+            if (( $${#named[@]} != 1 )); then
+              echo "$model holds $${#named[@]} GGUF models in $quantisation, of $${#files[@]} in all" >&2
+              echo "leave one there with its quantisation in its name, as in model-$quantisation.gguf" >&2
+              exit 1
+            fi
+            if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $${named[0]}"; then
+              echo "$${named[0]} is not the planned file: its sha256 is not $MODEL_SHA256" >&2
+              exit 1
+            fi
+            source=(--model "$${named[0]}")
           else
-            source=(--hf-repo "$model:$0")
+            source=(--hf-repo "$model:$quantisation")
           fi
           exec /app/llama-server "$${source[@]}" "$${options[@]}"
         EOT

@@ -1,0 +1,20 @@
+"""Names that llama.cpp has for the contents of GGUF: quantisations by number, and the architectures that it loads."""
+
+from functools import lru_cache
+
+from advisor.data_files import data_dir
+from advisor.tables import read_rows
+
+
+@lru_cache(maxsize=1)
+def gguf_quantisations() -> dict[int, str]:
+    """Names of quantisations by ``general.file_type``, as files and tags of the hub have them."""
+    rows = read_rows(data_dir("instance_catalog") / "gguf_file_types.csv")
+    return {int(row["file_type"]): row["quantisation"] for row in rows}
+
+
+@lru_cache(maxsize=1)
+def gguf_architectures() -> frozenset[str]:
+    """Architectures that llama.cpp loads, as ``general.architecture`` names them."""
+    rows = read_rows(data_dir("instance_catalog") / "gguf_architectures.csv")
+    return frozenset(row["architecture"] for row in rows)
