@@ -32,7 +32,7 @@ from advisor.plan.estate.resources import ENOUGH, Uses, allotment, limits_of, to
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, SlotSearch, seating
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account
-from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
+from advisor.plan.estate.values import FAILED, PLAN_SUFFIX, PLANNED, Estate, Part, WorkloadRow
 from advisor.plan.fleet.chosen import FleetCost
 from advisor.plan.request import PlanRequest, read_question
 from advisor.requirements import check_names
@@ -43,7 +43,6 @@ from advisor.workload.values import Slo, Workload
 
 Watch = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and of how many."""
-PLAN_SUFFIX = ".plan.json"
 _SUFFIXES = (".yaml", ".yml")
 _ADAPTERS = '"adapters": {'
 """In the text of a plan with LoRA adapters."""

@@ -13,9 +13,9 @@ from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.cli.quiet import tell
 from advisor.errors import InputError, NothingFeasible
-from advisor.estate import PLAN_SUFFIX, plan_estate
+from advisor.estate import plan_estate
 from advisor.plan.estate.document import estate_to_json
-from advisor.plan.estate.values import Estate
+from advisor.plan.estate.values import PLAN_SUFFIX, Estate
 from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals
 from advisor.report.price_age import PriceUsed, check_age
 from advisor.spread import Spread

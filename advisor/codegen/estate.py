@@ -10,10 +10,9 @@ from advisor.codegen.writing.record import FOLDER
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.bases import JoinedBase
-from advisor.plan.estate.values import PLANNED, Estate
+from advisor.plan.estate.values import PLAN_SUFFIX, PLANNED, Estate
 from advisor.plan.values import Plan
 
-PLAN_SUFFIX = ".plan.json"
 _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"
 
 

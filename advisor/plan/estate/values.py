@@ -12,6 +12,8 @@ from advisor.plan.values import ComparedLatency, PlanProvenance
 from advisor.reading import OMITTED_AT_DEFAULT
 
 SCHEMA = "advisor.estate/v1"
+PLAN_SUFFIX = ".plan.json"
+"""Of the file of a workload's plan."""
 PLANNED = "planned"
 INFEASIBLE = "infeasible"
 FAILED = "failed"
