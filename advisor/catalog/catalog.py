@@ -310,8 +310,12 @@ class Catalog(PlanningTables):
 
     def token_server(self, engine: str, vendor: str) -> OnePassEngine | None:
         """A server of files of language models on a vendor's accelerators; None of any other engine."""
-        servers = (server for server in self.one_pass_engines if server.is_of_tokens)
-        return next((server for server in servers if (server.engine, server.vendor) == (engine, vendor)), None)
+        return self._token_servers.get((engine, vendor))
+
+    @cached_property
+    def _token_servers(self) -> Mapping[tuple[str, str], OnePassEngine]:
+        servers = (server for server in reversed(self.one_pass_engines) if server.is_of_tokens)
+        return {(server.engine, server.vendor): server for server in servers}
 
     @cached_property
     def _servers(self) -> Mapping[tuple[str, str], OnePassEngine]:
