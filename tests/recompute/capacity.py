@@ -15,9 +15,8 @@ def pool(group):
 
 
 def chip(group):
-    """Accelerators of one kind in a region; slices are a kind of their own."""
-    cut = f" {group['partition']}" if group["partition"] else ""
-    return f"{group['provider']}/{group['region']}/{group['accelerator']}{cut}"
+    """Accelerators of one kind in a region, cut into slices or not."""
+    return f"{group['provider']}/{group['region']}/{group['accelerator']}"
 
 
 def zones_of(group):

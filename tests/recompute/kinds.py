@@ -5,8 +5,8 @@ from fractions import Fraction
 GB = Fraction(10**9)
 ENVELOPE = 700
 """Bytes around a request or an answer."""
-LABELS, SCORE, NUMBER, PICTURE, TEXT_TOKEN, STREAMED_TOKEN, AUDIO_SECOND, SPOKEN_SECOND, IMAGE = (
-    300, 60, 12, 1_500_000, 4, 250, 32_000, 15, 3 * 224 * 224 * 4,
+LABELS, SCORE, NUMBER, PIXEL, TEXT_TOKEN, STREAMED_TOKEN, AUDIO_SECOND, SPOKEN_SECOND, IMAGE = (
+    300, 60, 12, Fraction(15_394_305, 24 * 768 * 512) * Fraction(4, 3), 4, 250, 32_000, 15, 3 * 224 * 224 * 4,
 )  # fmt: skip
 
 
@@ -21,11 +21,11 @@ def traffic(question):
     size, items = (Fraction(str(demand[name]["mean"])) for name in ("input_tokens", "output_tokens"))
     if not is_one_pass(demand):
         return (ENVELOPE + size * TEXT_TOKEN) / GB, (ENVELOPE + items * STREAMED_TOKEN) / GB
-    sent, answered = _bytes_of_item(demand["unit"], model, size)
+    sent, answered = _bytes_of_item(demand["unit"], model, size, demand.get("pictures"))
     return (ENVELOPE + items * sent) / GB, (ENVELOPE + items * answered) / GB
 
 
-def _bytes_of_item(unit, model, size):
+def _bytes_of_item(unit, model, size, pictures):
     seconds = size / 1000
     if model.get("outputs"):
         answered = sum(_tensor_bytes(tensor, size) for tensor in model["outputs"])
@@ -33,7 +33,7 @@ def _bytes_of_item(unit, model, size):
         score = any(mark in model["name"].lower() for mark in ("rerank", "cross-encoder"))
         answered = {
             "texts": SCORE if score else model["hidden"] * NUMBER, "audio": seconds * SPOKEN_SECOND,
-            "images": LABELS, "pictures": PICTURE, "rows": 4,
+            "images": LABELS, "pictures": PIXEL * (pictures["width"] * pictures["height"] if pictures else 1024 * 1024), "rows": 4,
         }[unit]  # fmt: skip
     sent = {
         "texts": size * TEXT_TOKEN, "audio": seconds * AUDIO_SECOND, "pictures": 0, "rows": size * 4,

@@ -142,7 +142,7 @@ def accelerator_memory_gib(layout):
         return whole * Fraction(str(layout["accelerator_count"]))
     if layout["partition"]:
         slices = by_columns("partitions", "accelerator", "profile")
-        return number(slices[layout["accelerator"], layout["partition"]]["memory_gib"])
+        return number(slices[layout["accelerator"], layout["partition"].removeprefix("mig-")]["memory_gib"])
     return whole
 
 

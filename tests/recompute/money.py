@@ -117,16 +117,20 @@ def is_node(layout):
 def disk_gib(layout):
     """Disk that an instance boots from: 100 GiB of system, 40 of image, and weights with a fifth, unless they lie local.
 
-    On nodes each further replica has weights of its own, with 8 GiB of what is compiled and 8 GiB of scratch.
+    On nodes, which hand out slices too, each further replica has weights of its own, with 8 GiB of what is compiled and
+    8 GiB of scratch; those of slices lie on local disks of AWS that hold them.
     """
     host, paid = machine(layout["provider"], layout["instance_type"]), layout["purchase"]
     local_gb = host and number(host["local_nvme_gb"])
     if paid == "serverless" or (paid == "managed" and local_gb):
         return 0
     whole = ceil(140 + stored_step_gib(layout) * Fraction(12, 10))
-    if is_node(layout):
-        own = ceil(layout["checkpoint_gib"] * Fraction(12, 10)) + 8 + 8
-        return whole + (layout["replicas_per_instance"] - 1) * own
+    is_cut = layout["partition"].startswith("mig-")
+    own = ceil(layout["checkpoint_gib"] * Fraction(12, 10)) + 8 + 8
+    of_all = whole + (layout["replicas_per_instance"] - 1) * own
+    lies_local = is_cut and layout["provider"] == "aws" and of_all * 2**30 <= (local_gb or 0) * 10**9
+    if (is_node(layout) or is_cut) and not lies_local:
+        return of_all
     fits = paid != "managed" and (whole - 140) * 2**30 <= (local_gb or 0) * 10**9
     return 140 if fits else whole
 
