@@ -52,7 +52,9 @@ def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
 
 def watched_words(stack: Stack) -> str:
     """Subjects of the alerts of all regions, in words: ``TTFT, waiting requests and pods that never become ready``."""
-    names = {rule.name for one in stack.serving for region in one.regions for rule in rules_of(one, region.name)}
+    names = {
+        rule.name for served in stack.serving for region in served.regions for rule in rules_of(served, region.name)
+    }
     subjects = [words for name, words in _SUBJECTS.items() if _alert_name(name) in names]
     *first, last = subjects
     return f"{', '.join(first)} and {last}" if first else last

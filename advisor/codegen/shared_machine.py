@@ -165,7 +165,7 @@ def shared_stack(place: Place) -> Stack:
         regions=(_region(machine, tenants),),
         alarms=alarms_of(max(seat.memory_utilization for seat in machine.seats), group.start_seconds, has_gpu=False),
         slo_alarms=(),
-        slo_left_out=tuple(dict.fromkeys(f"{one.name}: {why}" for one in tenants for why in one.slo_left_out)),
+        slo_left_out=tuple(dict.fromkeys(f"{tenant.name}: {why}" for tenant in tenants for why in tenant.slo_left_out)),
         agent=None,
         budget=Budget(machine.usd_per_month, of="the estate for this machine"),
         owner={},

@@ -29,7 +29,7 @@ COMPILED_GIB = 8
 SCRATCH_GIB = 8
 """Temporary files of a replica on a node."""
 _FILE_SYSTEM_SHARE = 0.95
-"""Of local disks that a file system leaves for files."""
+"""Share of local disks that a file system leaves for files."""
 
 
 def counted_gib(checkpoint_gib: float) -> int:

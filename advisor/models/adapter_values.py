@@ -24,9 +24,9 @@ class NamedAdapter:
     rank: int
     target_modules: tuple[str, ...] = (ALL,)
     share: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Of the requests; None: as many as each other that states none."""
+    """Share of the requests; None: as many as each other that states none."""
     parameters: int = field(default=0, metadata=OMITTED_AT_DEFAULT)
-    """Of its file, as its header counts them; 0: by rank and shapes."""
+    """Bytes of its file, as its header counts them; 0: by rank and shapes."""
     base: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Model that it was trained on, as its configuration says; "": not known."""
     on_hub: bool = field(default=True, metadata=OMITTED_AT_DEFAULT)

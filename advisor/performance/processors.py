@@ -41,7 +41,7 @@ class ProcessorRate:
     generation: str
     precision: str
     prompt_flop_per_cycle: float
-    """Of one core, in prompts of hundreds of tokens."""
+    """FLOP of one core in a cycle, in prompts of hundreds of tokens."""
     few_flop_per_cycle: float
     """The same of a few vectors at a time, those of the sequences that decode."""
     memory_share: float

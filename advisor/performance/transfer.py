@@ -36,11 +36,11 @@ are planned on takes tensors."""
 _BASE64 = 4 / 3
 """Characters of base64 a byte: how JSON carries pictures, in requests and answers."""
 BYTES_PER_MADE_PIXEL = 15_394_305 / (24 * 768 * 512) * _BASE64
-"""Of a picture that is answered as PNG: the 24 photographs of Kodak's set in it (images of QOI's benchmark)."""
+"""Bytes a pixel of a picture that is answered as PNG: Kodak's 24 photographs in it (images of QOI's benchmark)."""
 BYTES_PER_SHOWN_PIXEL = 0.3 * _BASE64
-"""Of a picture that is sent to a language model, as JPEG of 2.4 bits a pixel; an estimate."""
+"""Bytes a pixel of an image that is sent to a language model, as JPEG of 2.4 bits a pixel; an estimate."""
 _PIXELS = 1024 * 1024
-"""Of a picture whose size is not stated."""
+"""Pixels of a picture whose size is not stated."""
 
 _WIDTH = re.compile(r"[0-9]+$")
 

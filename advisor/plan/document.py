@@ -75,7 +75,7 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
     problem = next(iter(_validator().iter_errors(document)), None)
     if problem is not None:
         raise InputError(complaint(problem), where=where, hint=_MEND)
-    plan = typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != DIGEST}))
+    plan = typing.cast("Plan", from_plain(Plan, {name: value for name, value in document.items() if name != DIGEST}))
     mismatch = "" if plan.fleet is None else _mismatch(plan.fleet)
     if mismatch:
         raise InputError(mismatch, where=where, hint=_MEND)

@@ -93,7 +93,7 @@ class _Load:
     host_gib: float = 0.0
     cores: float = 0.0
     beside_usd_per_hour: float = 0.0
-    """What the seats cost beside the machine; of a tenant on its own, all of it."""
+    """Cost of the seats beside the machine; of a tenant on its own, all of it."""
     images: frozenset[str] = frozenset()
 
     def join(self, tenant: Tenant, headroom: float) -> "_Load | Obstacle":

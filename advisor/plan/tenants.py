@@ -20,7 +20,7 @@ class Need:
     cores: float = 0.0
     """Processors of the machine that its pod asks for."""
     usd_per_hour: float = 0.0
-    """What the seat costs beside the machine, such as the disk for its weights."""
+    """Cost of the seat beside the machine, such as the disk for its weights."""
     image: str = ""
     """Image that it runs, which tenants of an accelerator keep once; "" for none."""
 
@@ -63,7 +63,7 @@ class Host:
     cores: float = math.inf
     """Processors of the machine that pods may ask for together."""
     image_usd_per_hour: float = 0.0
-    """What each image costs on it, for each accelerator that runs it."""
+    """Cost of each image on it, for each accelerator that runs it."""
 
 
 @dataclass(frozen=True, slots=True)

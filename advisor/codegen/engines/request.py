@@ -27,7 +27,7 @@ class AdapterPlan:
     count: int
     rank: int
     slots: int
-    """Of them on the accelerators at a time."""
+    """Adapters on the accelerators at a time."""
     target_modules: tuple[str, ...]
     named: tuple[ServedAdapter, ...]
     """Those that the workload names; empty: it has their number alone."""

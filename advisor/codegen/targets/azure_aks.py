@@ -100,7 +100,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "prefix_condition_lines": _PREFIX_CONDITION,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "alarms": alarms_of_pods(stack),
-        "namespaces": [one.name for one in stack.serving],
+        "namespaces": [served.name for served in stack.serving],
         "clusters": {region.name: _example_cluster(region.name) for region in stack.regions},
         "issuing_clusters": {
             region.name: {**_example_cluster(region.name), "oidc_issuer_url": _EXAMPLE_ISSUER}
@@ -206,7 +206,7 @@ def alarms_of_pods(stack: Stack) -> Mapping[str, Mapping[str, object]]:
 
 def _namespaces(stack: Stack) -> str:
     """Condition on the namespaces of the pods."""
-    names = ", ".join(f'"{one.name}"' for one in stack.serving)
+    names = ", ".join(f'"{served.name}"' for served in stack.serving)
     return f"in ({names})" if stack.tenants else f"== {names}"
 
 

@@ -42,9 +42,9 @@ class SharedMachine:
     quotas: tuple[tuple[str, float], ...]
     """Units that all copies take."""
     seats: tuple[Seat, ...] = ()
-    """Of the workloads, in their order; empty: the estate is of a version that did not state them."""
+    """Seats of the workloads, in their order."""
     disk_gib: int | None = None
-    """Disk of a copy, for the images and weights of all; None: likewise."""
+    """Disk of a copy, for the images and weights of all; None: not priced."""
 
     @property
     def workloads(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ class Seat(Layout):
     busy_ratio: float
     """Planned rate ÷ largest rate within the SLO."""
     memory_gib: float
-    """Of the accelerator or slice: weights, workspace, runtime and the KV cache of what runs at the load."""
+    """Memory that it takes: weights, workspace, runtime and the KV cache of what runs at the load."""
     usable_gib: float
     """Memory of the accelerator or slice that all who sit there may take."""
     most_sharers: int | None

@@ -13,7 +13,7 @@ from advisor.reading import OMITTED_AT_DEFAULT
 
 SCHEMA = "advisor.estate/v1"
 PLAN_SUFFIX = ".plan.json"
-"""Of the file of a workload's plan."""
+"""Ending of the file of a workload's plan."""
 PLANNED = "planned"
 INFEASIBLE = "infeasible"
 FAILED = "failed"
@@ -125,5 +125,5 @@ class Estate:
     joined: tuple[JoinedBase, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Workloads on one base that cost less as one deployment: their own fleets are not deployed."""
     name: str = field(default="", metadata=OMITTED_AT_DEFAULT)
-    """Of the directory, by which its deployments are told from those of others; "" where it is not stated."""
+    """Name of the directory, by which its deployments are told from those of others; "" where it is not stated."""
     schema: str = SCHEMA

@@ -155,7 +155,7 @@ class Confirmation:
     arrivals: str
     """What was replayed, in words."""
     busiest_within_slo_ratio: float
-    """Of the busiest stretch."""
+    """The same share of the busiest stretch."""
     without_one_within_slo_ratio: float | None = None
     """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
     finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
@@ -272,7 +272,7 @@ class Spare:
     why: str
     """The rule that keeps them: survive, spot_reroute, min_replicas, zones, max_changed_instances; replay; or none."""
     usd_per_month: float
-    """What they cost in compute."""
+    """Cost of their compute."""
     without_within_slo_ratio: float | None = None
     """Of ``replay``: least share of the requests that a replay without them finds within the SLO."""
 

@@ -26,7 +26,7 @@ def best_layouts(served: Sequence[Served], rates: Floats, limits: Limits) -> lis
     if not rates.size:
         return list(range(len(served)))
     replicas = np.array([one.candidate.replicas_per_instance for one in served], dtype=np.float64)
-    copies = np.array([_copies(one.candidate) for one in served], dtype=np.float64)
+    copies = np.array([_copies(able.candidate) for able in served], dtype=np.float64)
     disks = np.array([counted_gib(one.candidate.memory.checkpoint_gib) for one in served])
     by_type: dict[tuple[str, str, str], list[int]] = {}
     for at, one in enumerate(served):
