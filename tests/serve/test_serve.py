@@ -282,13 +282,15 @@ def test_what_is_no_form_of_the_page_is_refused(server, path, body, status):
 
 def test_a_newer_change_takes_the_place_of_an_older_one(server):
     """The older one is told so at once, and the server answers others while it plans."""
+    path = server.paste(SMALL.replace("accelerators: [L4]\n", ""))
+    known = {"secret": secret(server.ask(path))}
     older = []
-    fields = {"secret": secret(server.ask(server.path)), "demand": "7x"}
-    asking = threading.Thread(target=lambda: older.append(server.ask(server.path, fields)))
+    elsewhere = known | {"demand": "7x", "regions": ["us-west-2", "eu-west-1", "ap-northeast-1"]}
+    asking = threading.Thread(target=lambda: older.append(server.ask(path, elsewhere)))
     asking.start()
-    time.sleep(0.1)
+    time.sleep(0.2)
 
-    assert server.change(server.path, **CHANGES).status == 303
+    assert server.ask(path, known | {"demand": "2x"}).status == 303
     assert server.ask("/").status == 200
 
     asking.join(10)
