@@ -9,7 +9,7 @@ from advisor.catalog import Catalog
 from advisor.demand.busy import Busy, demand_from_busy
 from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
-from advisor.demand.values import Demand, HourlyUse, Unit
+from advisor.demand.values import Demand, HourlyUse, Pictures, Unit
 from advisor.errors import InputError
 from advisor.models import Model
 from advisor.models.catalog import model_names
@@ -25,7 +25,6 @@ from advisor.workload.values import DeclaredDemand, Workload
 if TYPE_CHECKING:
     from advisor.demand.recorded import Within
     from advisor.demand.services import Wanted
-    from advisor.demand.trace_columns import SizeColumns
 
 _NO_SPAN_SECONDS = 1.0
 """Window of a trace whose requests all came within a second."""
@@ -152,8 +151,10 @@ def _read_trace(path: Path, workload: Workload, model: Model, progress: CountPro
     from advisor.demand.trace import first_longer, read_trace
 
     unit = unit_of(model, workload)
-    columns, limit = _columns_of(path, model, unit), model.max_context_tokens
+    columns, limit = trace_columns(model, unit), model.max_context_tokens
     demand = replace(read_trace(path, progress, columns), unit=unit)
+    if unit is Unit.PICTURES:
+        demand = replace(demand, pictures=_pictures_of(path, demand))
     longest = {Unit.TEXTS: demand.input_tokens.max, Unit.TOKENS: demand.longest_request_tokens}.get(unit, 0.0)
     is_left_out = unit is Unit.TOKENS and workload.context_tokens is not None
     if limit is not None and longest > limit and workload.prompt_times == 1 and not is_left_out:
@@ -161,17 +162,13 @@ def _read_trace(path: Path, workload: Workload, model: Model, progress: CountPro
     return demand
 
 
-def _columns_of(path: Path, model: Model, unit: Unit) -> "SizeColumns":
-    """Columns of a trace that tell the size of a request to a model.
+def _pictures_of(path: Path, demand: Demand) -> Pictures:
+    """Pictures that a request of a trace asks for: of the mean width, and as many pixels as they have in the mean."""
+    from advisor.demand.trace import mean_size
+    from advisor.demand.trace_columns import OF_PIXELS, OF_WIDTHS
 
-    Raises:
-        InputError: its requests are not read from traces.
-    """
-    try:
-        return trace_columns(model, unit)
-    except InputError as error:
-        error.where = str(path)
-        raise
+    width = mean_size(path, OF_WIDTHS)
+    return Pictures(demand.output_tokens.mean, round(width), round(mean_size(path, OF_PIXELS) / width))
 
 
 def _demand_of_samples(

@@ -215,6 +215,52 @@ def test_a_trace_of_rows_is_the_demand_of_trees(tmp_path):
         assert question.demand.input_tokens.mean == 30
 
 
+def _trace_of_pictures(rows):
+    lines = (f"{at * 8},{steps},{width},{height},{count}" for at, (steps, width, height, count) in enumerate(rows))
+    return "\n".join(["timestamp,num_inference_steps,width,height,images", *lines]) + "\n"
+
+
+def test_a_trace_of_pictures_is_the_demand_of_a_diffusion_model(tmp_path):
+    """Steps and pixels are read request by request; of equal pictures the plan is sized as where they are declared."""
+    path = write(tmp_path, KINDS["diffusion"])
+    declared = question_for(read_workload(path), load_catalog(), shipped_model()).demand
+    start, _, rest = path.read_text().partition("demand:\n")
+    path.write_text(f"{start}demand: {{trace: pictures.csv}}\n{rest.partition(chr(10))[2]}")
+
+    def traced(rows):
+        (tmp_path / "pictures.csv").write_text(_trace_of_pictures(rows))
+        return question_for(read_workload(path), load_catalog(), shipped_model()).demand
+
+    alike = traced([(20, 1024, 1024, 1)] * 500)
+    assert (alike.unit, alike.pictures, alike.input_tokens.p50) == (
+        Unit.PICTURES, declared.pictures, declared.input_tokens.p50
+    )  # fmt: skip
+    mixed = traced([(20, 1024, 1024, 1), (50, 512, 768, 3), (30, 1024, 1024, 1), (4, 256, 256, 1)] * 125)
+    sizes = [20 << 20, 50 * 512 * 768, 30 << 20, 4 << 16]
+    assert mixed.input_tokens.mean == pytest.approx(sum(sizes) / 4)
+    assert (mixed.input_tokens.p50, mixed.input_tokens.p99, mixed.input_tokens.max) == (sizes[1], sizes[2], sizes[2])
+    assert mixed.output_tokens.mean == pytest.approx(1.5)
+    assert mixed.pictures.pixels == pytest.approx((2 * (1 << 20) + 512 * 768 + (1 << 16)) / 4, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([(20, 1024, 1024, 1), (500, 4096, 4096, 1)], "pictures.csv:3: width × height × steps is at most"),
+        ([(20, 1024, 1024, 1), (20, 10.5, 1024, 1)], "pictures.csv:3: width: a width in pixels is a whole number"),
+        ([(20, 1024, 1024, 0)], "pictures.csv:2: images: a number of images is a whole number from 1"),
+    ],
+)
+def test_pictures_that_cannot_be_are_told_with_their_row(tmp_path, rows, told):
+    """More work than any picture takes, half a pixel, no picture."""
+    path = write(tmp_path, KINDS["diffusion"])
+    start, _, rest = path.read_text().partition("demand:\n")
+    path.write_text(f"{start}demand: {{trace: pictures.csv}}\n{rest.partition(chr(10))[2]}")
+    (tmp_path / "pictures.csv").write_text(_trace_of_pictures(rows))
+    with pytest.raises(InputError, match=re.escape(told)):
+        question_for(read_workload(path), load_catalog(), shipped_model())
+
+
 @pytest.mark.parametrize(
     ("declared", "stated", "context_tokens"),
     [(200, None, 512), (512, None, 1024), (5000, None, 8192), (200, 4096, 4096)],

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from advisor.demand.bursts import PER_SECOND, FineCounts
 from advisor.demand.clock import LAST_SECONDS, UNDATED, is_dated, on_the_calendar
 from advisor.demand.gaps import gap_note, without_gaps
-from advisor.demand.trace_columns import MAX_TOKENS
+from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
@@ -22,7 +22,7 @@ LEAST_SECONDS_BY_HOUR = 6 * SECONDS_PER_HOUR
 _MANY_REPEATED = 0.2
 _ROUNDING = 1e-5
 _BINS_PER_OCTAVE = 2
-_N_BINS = int(np.log2(MAX_TOKENS)) * _BINS_PER_OCTAVE + 3
+_N_BINS = int(np.log2(LARGEST_SIZE)) * _BINS_PER_OCTAVE + 3
 _N_CELLS = _N_BINS * _N_BINS
 
 
@@ -46,13 +46,51 @@ def _tenths_of(seconds: Floats) -> Integers:
 
 
 @dataclass(slots=True)
+class LengthCounts:
+    """A running count of requests by length: an array of the usual lengths, a dictionary of the few beyond."""
+
+    usual: Integers = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    """Requests of each length, shape (lengths,)."""
+    beyond: dict[int, int] = field(default_factory=dict)
+    """Requests of each length above :data:`MAX_TOKENS`: pixels × steps of pictures."""
+
+    @property
+    def of_none(self) -> int:
+        """Requests of length 0."""
+        return int(self.usual[0])
+
+    def add(self, lengths: Integers) -> None:
+        """Count requests of these lengths, shape (n,)."""
+        is_beyond = lengths > MAX_TOKENS
+        if is_beyond.any():
+            for length, count in zip(*np.unique(lengths[is_beyond], return_counts=True), strict=True):
+                self.beyond[int(length)] = self.beyond.get(int(length), 0) + int(count)
+            lengths = lengths[~is_beyond]
+        counts = np.bincount(lengths, minlength=len(self.usual))
+        counts[: len(self.usual)] += self.usual
+        self.usual = counts
+
+    def quantiles(self) -> TokenQuantiles:
+        """Exact statistics; a percentile is the smallest length that covers its share."""
+        lengths = np.flatnonzero(self.usual)
+        counts = self.usual[lengths]
+        if self.beyond:
+            beyond = np.array(sorted(self.beyond.items()), dtype=np.int64)
+            lengths, counts = np.concatenate((lengths, beyond[:, 0])), np.concatenate((counts, beyond[:, 1]))
+        total = int(counts.sum())
+        covering = np.searchsorted(np.cumsum(counts), np.ceil(np.array([0.50, 0.95, 0.99]) * total))
+        p50, p95, p99 = lengths[covering].astype(np.float64).tolist()
+        return TokenQuantiles(mean=float(lengths @ counts) / total, p50=p50, p95=p95, p99=p99, max=float(lengths[-1]))
+
+
+@dataclass(slots=True)
 class RequestTally:
     """A running count of requests by minute, by length and by joint bin."""
 
     per_minute: dict[int, int] = field(default_factory=dict)
     fine: FineCounts = field(default_factory=FineCounts)
-    input_counts: Integers = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
-    output_counts: Integers = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    input_counts: LengthCounts = field(default_factory=LengthCounts)
+    output_counts: LengthCounts = field(default_factory=LengthCounts)
     cell_tokens: Floats = field(default_factory=lambda: np.zeros((2, _N_CELLS)))
     """Rows: input tokens, output tokens of each joint bin."""
     cell_counts: Integers = field(default_factory=lambda: np.zeros((HOURS_PER_DAY, _N_CELLS), dtype=np.int64))
@@ -80,8 +118,8 @@ class RequestTally:
             return
         self._compare_with_row_above(np.stack((seconds, input_tokens, output_tokens)))
         self._count_arrivals(seconds)
-        self.input_counts = _add_counts(self.input_counts, input_tokens)
-        self.output_counts = _add_counts(self.output_counts, output_tokens)
+        self.input_counts.add(input_tokens)
+        self.output_counts.add(output_tokens)
         cells = token_bin(input_tokens) * _N_BINS + token_bin(output_tokens)
         for row, weights in enumerate((input_tokens, output_tokens)):
             self.cell_tokens[row] += np.bincount(cells, weights=weights, minlength=_N_CELLS)
@@ -139,8 +177,8 @@ class RequestTally:
         window_seconds = max(self.last_seconds - self.first_seconds - unknown_seconds, 1.0)
         return Demand(
             requests_per_second=arrival_rate(profile.requests_per_minute, self.requests / window_seconds),
-            input_tokens=token_quantiles(self.input_counts),
-            output_tokens=token_quantiles(self.output_counts),
+            input_tokens=self.input_counts.quantiles(),
+            output_tokens=self.output_counts.quantiles(),
             tokens=self._histogram(self.cell_counts.sum(axis=0)),
             longest_request_tokens=self.longest_request_tokens,
             source=source,
@@ -188,7 +226,7 @@ class RequestTally:
                 f"{self.repeated:,} of {self.requests:,} rows repeat the row above them in time and lengths: "
                 "if a join or a second export made them, the true rate is lower"
             )
-        if empty := int(self.output_counts[0]):
+        if empty := self.output_counts.of_none:
             notes.append(f"{empty:,} requests generated no token (failed or cancelled); they are counted")
         return tuple(notes)
 
@@ -217,20 +255,3 @@ def arrival_rate(requests_per_minute: Floats, mean: float) -> ArrivalRate:
     p50, p95, p99 = np.percentile(whole, [50, 95, 99]) / SECONDS_PER_MINUTE
     peak = max(float(known.max()) / SECONDS_PER_MINUTE, mean if len(known) <= 2 else 0.0)
     return ArrivalRate(mean=mean, p50=float(p50), p95=float(p95), p99=float(p99), peak=peak)
-
-
-def token_quantiles(counts: Integers) -> TokenQuantiles:
-    """Exact statistics from ``counts[tokens]``; a percentile is the smallest value that covers its share."""
-    total = int(counts.sum())
-    cumulative = np.cumsum(counts)
-    p50, p95, p99 = np.searchsorted(cumulative, np.ceil(np.array([0.50, 0.95, 0.99]) * total))
-    mean = float(np.arange(len(counts)) @ counts) / total
-    return TokenQuantiles(
-        mean=mean, p50=float(p50), p95=float(p95), p99=float(p99), max=float(np.flatnonzero(counts)[-1])
-    )
-
-
-def _add_counts(counts: Integers, tokens: Integers) -> Integers:
-    new = np.bincount(tokens, minlength=len(counts))
-    new[: len(counts)] += counts
-    return new

@@ -15,7 +15,7 @@ import pyarrow.csv as pa_csv
 
 from advisor.demand.clock import ticks_per_second
 from advisor.demand.tally import Integers, RequestTally
-from advisor.demand.trace_columns import MAX_TOKENS, OF_TOKENS, TIME, Column, SizeColumns
+from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS, OF_TOKENS, TIME, Column, SizeColumns
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 
@@ -67,7 +67,7 @@ def read_blocks(path: Path, columns: SizeColumns = OF_TOKENS) -> Iterator[Block]
     Raises:
         InputError: see :func:`tally_trace`.
     """
-    known = _column_names(path, (TIME, *columns))
+    known = _column_names(path, (TIME, *columns.columns))
     names = list(known.values())
     ticks, _ = _time_unit(path)
     rows = 0
@@ -75,13 +75,20 @@ def read_blocks(path: Path, columns: SizeColumns = OF_TOKENS) -> Iterator[Block]
         with pa_csv.open_csv(path, **_options(path, names)) as reader:
             for batch in reader:
                 _check_cells(batch, path, known, rows)
+                *factors, items = (_integers(batch, column, known) for column in columns.columns)
+                sizes = _product(factors, columns, path, rows)
                 rows += batch.num_rows
-                sizes, items = (_integers(batch, column, known) for column in columns)
                 yield _seconds(batch.column(0), ticks), sizes, items
     except pa.ArrowInvalid as error:
         raise _first_bad_line(path, names) or InputError(f"not a readable CSV: {error}", where=str(path)) from error
     if not rows:
         raise InputError("the trace has a header and no rows", where=str(path), hint="give at least one request")
+
+
+def mean_size(path: Path, columns: SizeColumns) -> float:
+    """Mean size of an item over the requests of a trace that :func:`tally_trace` takes."""
+    sums = [(float(sizes.sum()), len(sizes)) for _, sizes, _ in read_blocks(path, columns)]
+    return sum(total for total, _ in sums) / sum(count for _, count in sums)
 
 
 def first_longer(path: Path, columns: SizeColumns, most_tokens: float) -> str:
@@ -211,6 +218,26 @@ def _integers(batch: Any, column: Column, names: dict[Column, str]) -> Integers:
         return np.full(batch.num_rows, column.usual, dtype=np.int64)
     cells = np.asarray(batch.column(list(names).index(column)).to_numpy(zero_copy_only=False))
     return np.rint(cells * column.per_cell).astype(np.int64)
+
+
+def _product(factors: Sequence[Integers], columns: SizeColumns, path: Path, rows_before: int) -> Integers:
+    """Sizes of a batch of requests; of one factor that factor.
+
+    Raises:
+        InputError: one is larger than any size that is kept.
+    """
+    if len(factors) == 1:
+        return factors[0]
+    sizes = np.prod(np.stack(factors).astype(np.float64), axis=0)
+    if sizes.max() > LARGEST_SIZE:
+        row = int(np.flatnonzero(sizes > LARGEST_SIZE)[0])
+        name = " × ".join(column.name for column in columns.sizes)
+        raise InputError(
+            f"{name} is at most {LARGEST_SIZE:,}, found {sizes[row]:,.0f}",
+            where=f"{path}:{rows_before + row + 2}",
+            hint="mend or remove that row",
+        )
+    return sizes.astype(np.int64)
 
 
 def _first_bad_line(path: Path, names: list[str]) -> InputError | None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 MAX_TOKENS = 4_000_000
 """Longer prompts than any model takes: a count above it is a mistake in the trace."""
+LARGEST_SIZE = 2**31 - 1
+"""Of an item, in its unit: sizes are kept as 32-bit integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,32 @@ RECORDING = Column(
     counted="a recording, in ms,",
 )
 LONGEST_RECORDING_SECONDS = MAX_TOKENS / RECORDING.per_cell
-IMAGES = Column("images", ("images",), least=1, usual=1, counted="a number of images")
+IMAGES = Column("images", ("images", "num_images"), least=1, usual=1, counted="a number of images")
 ROWS = Column("rows", ("rows",), least=1, usual=1, counted="a number of rows")
+STEPS = Column("steps", ("steps", "num_inference_steps"), least=1, counted="a number of steps")
+WIDTH = Column("width", ("width",), least=1, counted="a width in pixels")
+HEIGHT = Column("height", ("height",), least=1, counted="a height in pixels")
 ONE = Column("items", usual=1)
 
-SizeColumns = tuple[Column, Column]
-"""Size of an item, and items of a request; of language models the tokens of prompt and answer."""
-OF_TOKENS: SizeColumns = (PROMPT, ANSWER)
+
+@dataclass(frozen=True, slots=True)
+class SizeColumns:
+    """Columns that tell the size of a request; of language models the tokens of prompt and answer."""
+
+    sizes: tuple[Column, ...]
+    """Their product is the size of an item."""
+    items: Column
+    """Items of a request."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All of them, that of the items last."""
+        return (*self.sizes, self.items)
+
+
+OF_TOKENS = SizeColumns((PROMPT,), ANSWER)
+OF_PICTURES = SizeColumns((WIDTH, HEIGHT, STEPS), IMAGES)
+"""Pixels × steps of a picture, and pictures of a request."""
+OF_WIDTHS = SizeColumns((WIDTH,), IMAGES)
+OF_PIXELS = SizeColumns((WIDTH, HEIGHT), IMAGES)
+"""Pixels of a picture, and pictures of a request."""

@@ -8,6 +8,8 @@ from advisor.demand.trace_columns import (
     DOCUMENT,
     DOCUMENTS,
     IMAGES,
+    LARGEST_SIZE,
+    OF_PICTURES,
     OF_TOKENS,
     ONE,
     RECORDING,
@@ -51,14 +53,12 @@ _OF_UNIT: Mapping[Unit, tuple[str, ...]] = {
 """Keys of demand.declared that give the size of a request."""
 _OF_RERANKERS = ("documents", "tokens_per_document", "query_tokens")
 _IMAGE_FIELDS = ("images", "width", "height")
-LARGEST_SIZE = 2**31 - 1
-"""Of an item, in its unit: sizes are kept as 32-bit integers."""
-
 _TRACED: Mapping[Unit, SizeColumns] = {
     Unit.TOKENS: OF_TOKENS,
-    Unit.TEXTS: (TEXT, ONE),
-    Unit.AUDIO: (RECORDING, ONE),
-    Unit.IMAGES: (ONE, IMAGES),
+    Unit.TEXTS: SizeColumns((TEXT,), ONE),
+    Unit.AUDIO: SizeColumns((RECORDING,), ONE),
+    Unit.IMAGES: SizeColumns((ONE,), IMAGES),
+    Unit.PICTURES: OF_PICTURES,
 }
 
 Size = tuple[float, float]
@@ -175,19 +175,10 @@ def counted_size(model: Model, recorded: Recorded, workload: Workload) -> Size |
 
 
 def trace_columns(model: Model, unit: Unit) -> SizeColumns:
-    """Columns of a request trace that tell the size of a request to a model.
-
-    Raises:
-        InputError: requests for pictures are not read from traces.
-    """
-    if unit is Unit.PICTURES:
-        raise InputError(
-            f"the work of pictures is not read from traces, and {model.name} makes pictures",
-            hint="state requests_per_second, steps and images under demand.declared",
-        )
+    """Columns of a request trace that tell the size of a request to a model."""
     if unit is Unit.ROWS:
-        return replace(ONE, usual=round(_columns(model))), ROWS
-    return (DOCUMENT, DOCUMENTS) if is_reranker(model) else _TRACED[unit]
+        return SizeColumns((replace(ONE, usual=round(_columns(model))),), ROWS)
+    return SizeColumns((DOCUMENT,), DOCUMENTS) if is_reranker(model) else _TRACED[unit]
 
 
 def check_targets(workload: Workload, model: Model, unit: Unit) -> None:
