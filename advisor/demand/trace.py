@@ -237,7 +237,7 @@ def _product(factors: Sequence[Integers], columns: SizeColumns, path: Path, rows
             where=f"{path}:{rows_before + row + 2}",
             hint="mend or remove that row",
         )
-    return sizes.astype(np.int64)
+    return np.asarray(sizes, dtype=np.int64)
 
 
 def _first_bad_line(path: Path, names: list[str]) -> InputError | None:
