@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from advisor.catalog import Catalog
 from advisor.demand.busy import Busy, demand_from_busy
+from advisor.demand.busy_interval import BusySecond
 from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand, HourlyUse, Pictures, Unit
@@ -17,9 +18,16 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import busy_second_or_reason
 from advisor.requirements import beyond_model
 from advisor.units import SECONDS_PER_MINUTE
-from advisor.workload.closed_loop import batch_beside, deadline_slo, demand_as_declared
-from advisor.workload.kinds import counted_size, trace_columns, unit_of
-from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, Recorded, SampleDemand, TraceDemand
+from advisor.workload.closed_loop import batch_beside, deadline_slo, demand_as_declared, pictures_of
+from advisor.workload.kinds import UNITS, counted_size, trace_columns, unit_of
+from advisor.workload.measured_demand import (
+    CloudWatchDemand,
+    PrometheusDemand,
+    Recorded,
+    RecordedDemand,
+    SampleDemand,
+    TraceDemand,
+)
 from advisor.workload.values import DeclaredDemand, Workload
 
 if TYPE_CHECKING:
@@ -74,14 +82,15 @@ def read_demand(
 ) -> Demand:
     """Demand as its source has it; of recorded requests of one size in that size, as their server counts them."""
     source = workload.demand
-    if not isinstance(source, SampleDemand | PrometheusDemand | CloudWatchDemand):
+    if not isinstance(source, RecordedDemand):
         return _read(workload, model, catalog, performance, progress)
-    size = counted_size(model, source.recorded, workload)
-    if size is None:
-        return _read(workload, model, catalog, performance, progress)
-    sized = replace(workload, demand=replace(source, input_tokens=size[0], output_tokens=size[1]))
-    demand = replace(_read(sized, model, catalog, performance, progress), unit=unit_of(model, workload))
-    told = f"metrics count requests, each of which is taken to bring {size[1]:g} of the {demand.unit}"
+    unit, counted = unit_of(model, workload), counted_size(model, source, workload)
+    sized = replace(workload, demand=replace(source, input_tokens=counted.size, output_tokens=counted.items))
+    demand = _read(sized, model, catalog, performance, progress)
+    demand = replace(demand, unit=unit, pictures=pictures_of(source.recorded.size))
+    if counted.items is None or not unit.is_one_pass:
+        return demand
+    told = f"metrics count requests, each of which is taken to bring {counted.items:g} of the {unit}"
     return demand.with_notes(told)
 
 
@@ -187,10 +196,10 @@ def _demand_of_samples(
     notes = (*notes_on(fleet.needs), *(f"samples left out: {note}" for note in store.notes()))
     if counted is not None:
         return counted.with_notes(*notes)
-    lengths = _stated_lengths(sampled, "samples", store.where)
+    lengths = _stated_lengths(sampled, model, "samples", store.where)
     busy = busy_profile(store, fleet.window, fleet.accelerators, sampled.hosts)
     observed = Busy(busy.busy, busy.saturated, busy.present, SECONDS_PER_MINUTE, busy.start_seconds)
-    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
+    serves = _busy_second(workload, model, catalog, lengths, performance)
     demand = demand_from_busy(observed, serves, sampled.requests_per_day, lengths)
     return demand.with_notes(*notes, *_idle_name(recorded))
 
@@ -257,9 +266,9 @@ def _demand_of_server(
     if counted is not None:
         return counted
     alike = near_miss_words(server.questions.table, server.names)
-    lengths = _stated_lengths(watched, "prometheus", watched.url, alike)
+    lengths = _stated_lengths(watched, model, "prometheus", watched.url, alike)
     observed = busy_over_time(server)
-    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
+    serves = _busy_second(workload, model, catalog, lengths, performance)
     demand = demand_from_busy(observed, serves, watched.requests_per_day, lengths)
     demand = replace(demand, source=f"accelerators at {server.source}")
     return demand.with_notes(*server.notes, *server.questions.api.warnings, *_idle_name(recorded))
@@ -272,7 +281,7 @@ def _demand_of_cloudwatch(
     from advisor.samples.query.cloudwatch import CloudWatchApi
 
     where, recorded = f"cloudwatch {watched.region}", watched.recorded
-    lengths = _stated_lengths(watched, "cloudwatch", where)
+    lengths = _stated_lengths(watched, model, "cloudwatch", where)
     api = CloudWatchApi.of(watched.region, watched.profile, where)
     whole = CloudWatched.between(api, watched.window_days, recorded.from_seconds, recorded.until_seconds)
     asked = replace(whole, endpoint=watched.endpoint, component=recorded.served_as, hosts=watched.hosts)
@@ -280,9 +289,23 @@ def _demand_of_cloudwatch(
     if counted is not None:
         return counted
     observed = busy_in_cloudwatch(asked)
-    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
+    serves = _busy_second(workload, model, catalog, lengths, performance)
     demand = demand_from_busy(observed, serves, watched.requests_per_day, lengths)
     return replace(demand, source=f"accelerators in {where}").with_notes(*api.messages)
+
+
+def _busy_second(
+    workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
+) -> BusySecond | InputError:  # fmt: skip
+    """Requests that a busy accelerator of the current deployment can have served, or why that is not known."""
+    if UNITS[model.task].is_one_pass:
+        return InputError(
+            "no serving engine counts requests there, and busy accelerators do not tell how many requests a model that "
+            "answers in one pass had",
+            where=workload.demand_place,
+            hint="state requests_per_day under the source of the demand, or watch an engine of docs/metrics.md",
+        )
+    return busy_second_or_reason(workload, model, catalog, lengths, performance)
 
 
 def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, model: Model) -> "Wanted":
@@ -299,22 +322,26 @@ def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, mo
         input_tokens=source.input_tokens,
         output_tokens=source.output_tokens,
         requests_per_day=source.requests_per_day,
+        is_one_pass=UNITS[model.task].is_one_pass,
     )
 
 
 def _stated_lengths(
-    source: SampleDemand | PrometheusDemand | CloudWatchDemand, kind: str, where: str, alike: str = ""
+    source: RecordedDemand, model: Model, kind: str, where: str, alike: str = ""
 ) -> tuple[float, float]:  # fmt: skip
-    """Token lengths of a request, where nothing counts them; names that look alike go into the hint.
+    """Lengths of a request, where nothing counts them; names that look alike go into the hint.
 
     Raises:
         InputError: they are not stated.
     """
-    if source.input_tokens is None or source.output_tokens is None:
-        add = f"add input_tokens and output_tokens under demand.{kind}, or watch an engine of docs/metrics.md too"
+    is_one_pass = UNITS[model.task].is_one_pass
+    items = 1.0 if is_one_pass and source.output_tokens is None else source.output_tokens
+    if source.input_tokens is None or items is None:
+        keys = "the sizes of its kind (docs/kinds.md)" if is_one_pass else "input_tokens and output_tokens"
+        add = f"add {keys} under demand.{kind}, or watch an engine of docs/metrics.md too"
         raise InputError(
             "no serving engine counts requests and tokens there, and the workload states no token lengths",
             where=where,
             hint="; ".join(filter(None, (add, alike))),
         )
-    return source.input_tokens, source.output_tokens
+    return source.input_tokens, items

@@ -207,23 +207,24 @@ def _tower_note(model: Model, demand: Demand) -> tuple[str, ...]:
     if demand.unit is not Unit.TOKENS or model.task != "vlm":
         return ()
     if demand.pictures is not None and model.vision is not None:
-        return (_picture_note(model.vision, demand.pictures),)
+        return (_picture_note(model.vision, demand.pictures, is_counted=demand.window_seconds is not None),)
     towers = model.surroundings.towers
     tower = f"of {towers / 1e6:,.0f} million parameters " if towers else ""
     told = (
         f"{model.name} takes images too: they count as the tokens that input_tokens has of them, and the vision tower "
         f"{tower}takes memory and no time here, so the first token of a request with images comes later than is said"
-        + ("; state images: {count, width, height} under demand.declared" if model.vision is not None else "")
+        + ("; state images: {count, width, height} under the source of the demand" if model.vision is not None else "")
     )
     return (told,)
 
 
-def _picture_note(tower: VisionTower, shown: Pictures) -> str:
+def _picture_note(tower: VisionTower, shown: Pictures, *, is_counted: bool) -> str:
     """Tokens and FLOPs of the images of a request."""
     encoded, flop = tower.encoded(shown.width, shown.height), tower.flop(shown.width, shown.height)
+    place = "among those that were counted" if is_counted else "beside those of input_tokens"
     images = f"{shown.count:g} image{'' if shown.count == 1 else 's'} of {shown.width:,} × {shown.height:,}"
     return (
-        f"each request shows {images}: {encoded.tokens:,} tokens each beside those of input_tokens, encoded in "
+        f"each request shows {images}: {encoded.tokens:,} tokens each {place}, encoded in "
         f"{flop / FLOP_PER_TFLOP:.3g} TFLOP; few machines were measured with images, so the interval is wide"
     )
 

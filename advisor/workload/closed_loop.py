@@ -14,7 +14,8 @@ from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.units import HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR
 from advisor.workload.kinds import declared_size, picture_tokens
-from advisor.workload.values import BatchWork, DeclaredDemand, OnePassSize, Slo, Workload
+from advisor.workload.measured_demand import OnePassSize
+from advisor.workload.values import BatchWork, DeclaredDemand, Slo, Workload
 
 
 def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Model) -> Demand:

@@ -1,7 +1,7 @@
 """Kinds of models by the unit of their requests, and the size of a request in that unit as a workload states it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.trace_columns import (
@@ -21,8 +21,14 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import Model, TextAnswer
 from advisor.units import MS_PER_SECOND
-from advisor.workload.measured_demand import Recorded
-from advisor.workload.values import DeclaredDemand, OnePassSize, Workload
+from advisor.workload.measured_demand import (
+    CloudWatchDemand,
+    OnePassSize,
+    PrometheusDemand,
+    RecordedDemand,
+    SampleDemand,
+)
+from advisor.workload.values import DeclaredDemand, Workload
 
 UNITS: Mapping[str, Unit] = {
     "llm": Unit.TOKENS,
@@ -156,22 +162,31 @@ def declared_size(declared: DeclaredDemand, model: Model, workload: Workload) ->
     return unit, (size, items)
 
 
-def counted_size(model: Model, recorded: Recorded, workload: Workload) -> Size | None:
-    """Size of requests that metrics count as wholes; None of kinds whose items differ in size.
+@dataclass(frozen=True, slots=True)
+class CountedSize:
+    """Size of requests that metrics count, as far as the workload states it or the model sets it."""
+
+    size: float | None
+    """Of an item; None: the server counts tokens."""
+    items: float | None
+    """Of a request; None: the server counts them, or each request brings one."""
+
+
+def counted_size(model: Model, source: RecordedDemand, workload: Workload) -> CountedSize:
+    """Size of requests that metrics count.
 
     Raises:
-        InputError: models of its task are not planned, or rows are stated of another kind.
+        InputError: models of its task are not planned, the size is stated in another unit, or metrics do not count it
+            and it is not stated.
     """
-    unit = unit_of(model, workload)
-    if recorded.rows is not None and unit is not Unit.ROWS:
-        raise InputError(
-            f"rows is no size of a request to {model.name} (task: {model.task})",
-            where=workload.where("demand"),
-            hint="take rows out: it is of trees",
-        )
-    if unit is Unit.IMAGES:
-        return 1.0, 1.0
-    return (_columns(model), float(recorded.rows or 1)) if unit is Unit.ROWS else None
+    unit, size = unit_of(model, workload), source.recorded.size
+    stated = DeclaredDemand(None, None, source.input_tokens, source.output_tokens, size=size)
+    _check_keys(stated, model, unit, workload)
+    if unit is Unit.TOKENS:
+        return CountedSize(source.input_tokens, source.output_tokens)
+    if unit is Unit.TEXTS and source.input_tokens is None and size.tokens_per_document is None:
+        return CountedSize(None, None if size.documents is None else float(size.documents))
+    return CountedSize(*_SIZES[unit](stated, model, workload))
 
 
 def trace_columns(model: Model, unit: Unit) -> SizeColumns:
@@ -346,11 +361,21 @@ _MEASURES: Mapping[Unit, str] = {
 }
 
 
+_RECORDED: Mapping[type[RecordedDemand], str] = {
+    SampleDemand: "demand.samples",
+    PrometheusDemand: "demand.prometheus",
+    CloudWatchDemand: "demand.cloudwatch",
+}
+
+
 def _fault(workload: Workload, message: str, hint: str) -> InputError:
     return InputError(message, where=workload.where(_source(workload)), hint=hint)
 
 
 def _source(workload: Workload) -> str:
     """Key that sizes are stated under."""
-    is_batch = isinstance(workload.demand, DeclaredDemand) and workload.demand.batch is not None
+    demand = workload.demand
+    if isinstance(demand, RecordedDemand):
+        return _RECORDED[type(demand)]
+    is_batch = isinstance(demand, DeclaredDemand) and demand.batch is not None
     return "demand.batch" if is_batch else "demand.declared"

@@ -1,4 +1,4 @@
-"""Measured demand of a workload: where it was recorded, and which part of it counts."""
+"""Measured demand of a workload: where it was recorded, which part of it counts, and the size of a request."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,27 @@ class TraceDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class OnePassSize:
+    """Size of a request to a model that answers in one pass; None is not stated."""
+
+    documents: int | None = None
+    """To rank against one query."""
+    tokens_per_document: float | None = None
+    query_tokens: float | None = None
+    """Of a query, which is read again with every document."""
+    audio_seconds: float | None = None
+    images: int | None = None
+    """Of a request."""
+    width: int | None = None
+    height: int | None = None
+    """Pixels of an image."""
+    steps: int | None = None
+    """Denoising steps of a picture."""
+    rows: int | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Of a request to trees."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """Recorded data that counts, where the source holds more than this workload's."""
 
@@ -23,8 +44,8 @@ class Recorded:
     """Since 1970; None: the window before the end."""
     until_seconds: float | None = None
     """Since 1970; None: the last sample, or now."""
-    rows: int | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Of a request to trees, whose server counts requests alone; None: one."""
+    size: OnePassSize = field(default=OnePassSize(), metadata=OMITTED_AT_DEFAULT)
+    """Of each request, where the server counts requests alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +124,7 @@ class CloudWatchDemand:
     """``served_as`` is the name of an inference component."""
     cache_is_stated: bool = False
     """As in :class:`SampleDemand`."""
+
+
+RecordedDemand = SampleDemand | PrometheusDemand | CloudWatchDemand
+"""Demand that a server's metrics count."""

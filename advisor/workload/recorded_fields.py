@@ -6,13 +6,13 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from advisor.workload.measured_demand import Recorded
+from advisor.workload.size_fields import MOST_TOKENS, SIZE_KEYS, TOKEN_KEYS, one_length, one_pass_size
 from advisor.yaml_fields import Field
 
 RECORDED_KEYS = (
-    "model", "window", "from", "until", "timezone", "requests_per_day", "input_tokens", "output_tokens", "rows",
+    "model", "window", "from", "until", "timezone", "requests_per_day", *TOKEN_KEYS, *SIZE_KEYS,
 )  # fmt: skip
-_MOST_TOKENS = 1e9
-_MOST_ROWS = 10_000
+_LENGTHS = ("tokens_per_document", "audio_seconds")
 
 
 def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict
             served_as=fields["model"].text() if "model" in fields else None,
             from_seconds=start,
             until_seconds=end,
-            rows=fields["rows"].count(1, _MOST_ROWS) if "rows" in fields else None,
+            size=one_pass_size(fields, {key: one_length(fields[key]) for key in _LENGTHS if key in fields}),
         ),
     }
 
@@ -67,4 +67,4 @@ def _positive(field: Field | None) -> float | None:
 
 
 def _tokens(field: Field | None) -> float | None:
-    return field.number(1, maximum=_MOST_TOKENS) if field else None
+    return field.number(1, maximum=MOST_TOKENS) if field else None

@@ -12,7 +12,13 @@ from advisor.demand.stated_lengths import LengthSpread
 from advisor.models.adapter_values import Adapters
 from advisor.models.formats import ENDINGS
 from advisor.reading import OMITTED_AT_DEFAULT
-from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
+from advisor.workload.measured_demand import (
+    CloudWatchDemand,
+    OnePassSize,
+    PrometheusDemand,
+    SampleDemand,
+    TraceDemand,
+)
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""
@@ -205,27 +211,6 @@ class Scaling:
     """Whether instance counts follow the hours of the week; otherwise they are the same at all times."""
     scale_to_zero: bool = False
     """Whether no replica at all may run where no request is expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnePassSize:
-    """Size of a request to a model that answers in one pass; None is not stated."""
-
-    documents: int | None = None
-    """To rank against one query."""
-    tokens_per_document: float | None = None
-    query_tokens: float | None = None
-    """Of a query, which is read again with every document."""
-    audio_seconds: float | None = None
-    images: int | None = None
-    """Of a request."""
-    width: int | None = None
-    height: int | None = None
-    """Pixels of an image."""
-    steps: int | None = None
-    """Denoising steps of a picture."""
-    rows: int | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Of a request to trees."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ CHOSEN = {
     "model_ids": {"vllm": "meta-llama/Llama-3.1-8B-Instruct"},
     "model_source": "s3://weights/production",
 }
-LONGEST_SECONDS = 30
+LONGEST_SECONDS = 120
 
 
 class Loopback(http.server.BaseHTTPRequestHandler):

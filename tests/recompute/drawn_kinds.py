@@ -11,7 +11,8 @@ from advisor.demand.stated_lengths import LengthSpread
 from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.plan.request import PlanRequest
-from advisor.workload.values import DeclaredDemand, OnePassSize, Scaling, Slo, Workload
+from advisor.workload.measured_demand import OnePassSize
+from advisor.workload.values import DeclaredDemand, Scaling, Slo, Workload
 from recompute import facts
 from recompute.drawn import PURCHASES, USERS, current, limits, offers, whole_catalog
 

@@ -79,6 +79,12 @@ SUMMARY = {"summary": str(EXAMPLES / "chat" / "demand.json")}
 PLACE = str(EXAMPLES / "gpu-samples" / "samples")
 VOLUME = {"requests_per_day": 400000, "input_tokens": 900, "output_tokens": 250}
 SAMPLES = {"samples": {"path": PLACE, **VOLUME}}
+COUNTED = {"path": PLACE, "requests_per_day": 400000}
+RANKED_SAMPLES = RANKING | {"demand": {"samples": COUNTED | RANKED["declared"]}}
+del RANKED_SAMPLES["demand"]["samples"]["requests_per_second"]
+PAINTED_SAMPLES = PAINTING | {
+    "demand": {"samples": COUNTED | {"requests_per_day": 9000, "steps": 20, "images": {"width": 1024, "height": 1024}}}
+}
 HELD = {"provider": "aws", "region": "us-east-1", "instance_type": "g6.xlarge", "count": 1}
 OWNED = HELD | {"expires": dt.date(2027, 12, 31)}
 QUOTA = {"provider": "aws", "region": "us-east-1", "code": "L-DB2E81BA", "limit": 1000}
@@ -182,6 +188,14 @@ CASES = {
     "samples.requests_per_day": ({"demand": SAMPLES}, {"demand.samples.requests_per_day": 4000000}),
     "samples.input_tokens": ({"demand": SAMPLES}, {"demand.samples.input_tokens": 4000}),
     "samples.output_tokens": ({"demand": SAMPLES}, {"demand.samples.output_tokens": 900}),
+    "samples.documents": (RANKED_SAMPLES, {"demand.samples.documents": 60}),
+    "samples.tokens_per_document": (RANKED_SAMPLES, {"demand.samples.tokens_per_document": 1600}),
+    "samples.query_tokens": (RANKED_SAMPLES, {"demand.samples.query_tokens": 900}),
+    "samples.audio_seconds": (
+        SPEECH | {"demand": {"samples": {**COUNTED, "audio_seconds": 25}}}, {"demand.samples.audio_seconds": 100}
+    ),
+    "samples.images": (PAINTED_SAMPLES, {"demand.samples.images": {"count": 3, "width": 1024, "height": 1024}}),
+    "samples.steps": (PAINTED_SAMPLES, {"demand.samples.steps": 80}),
     "samples.rows": (
         SCORING | {"demand": {"samples": {"path": PLACE, "requests_per_day": 4_000_000}}}, {"demand.samples.rows": 4000}
     ),

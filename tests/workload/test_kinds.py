@@ -1,5 +1,6 @@
 """Demand in the unit of the model, and every way to state it in another one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
-from advisor.workload.kinds import check_targets, counted_size, declared_size, is_reranker
-from advisor.workload.measured_demand import Recorded
+from advisor.workload.kinds import CountedSize, check_targets, counted_size, declared_size, is_reranker
+from advisor.workload.measured_demand import OnePassSize, Recorded, SampleDemand
 
 EMBEDDER, RERANKER = "BAAI/bge-m3", "BAAI/bge-reranker-v2-m3"
 SEEING = "Qwen/Qwen2.5-VL-7B-Instruct"
@@ -126,14 +127,54 @@ def test_targets_that_no_replay_confirms_are_refused(tmp_path, slo):
         read(tmp_path, EMBEDDER, "input_tokens: 5", slo)
 
 
-def test_requests_that_metrics_count_have_the_size_of_their_model(tmp_path):
-    """One image, rows of the model's columns, as many as are stated; texts differ in length, and rows are of trees."""
+def _recorded(**stated):
+    """Demand that samples count, with the sizes that the workload states."""
+    tokens = {key: stated.pop(key) for key in ("input_tokens", "output_tokens") if key in stated}
+    return SampleDemand(("samples",), recorded=Recorded(size=OnePassSize(**stated)), **tokens)
+
+
+@pytest.mark.parametrize(
+    ("model", "stated", "counted"),
+    [
+        (VISION, {}, (1, 1)),
+        (VISION, {"images": 3}, (1, 3)),
+        (TREES, {}, (6, 1)),
+        (TREES, {"rows": 40}, (6, 40)),
+        (EMBEDDER, {}, (None, None)),
+        (EMBEDDER, {"input_tokens": 300}, (300, 1)),
+        (RERANKER, {}, (None, None)),
+        (RERANKER, {"documents": 23}, (None, 23)),
+        (RERANKER, {"documents": 23, "tokens_per_document": 500, "query_tokens": 12}, (512, 23)),
+        (SPEECH, {"audio_seconds": 30}, (30_000, 1)),
+        (DIFFUSION, {"steps": 20, "images": 2, "width": 512, "height": 768}, (20 * 512 * 768, 2)),
+        (CHAT, {"input_tokens": 5, "output_tokens": 7}, (5, 7)),
+        (CHAT, {}, (None, None)),
+    ],
+)
+def test_requests_that_metrics_count_have_the_size_that_is_stated(tmp_path, model, stated, counted):
+    """Images and columns are the model's; texts and tokens are counted where nothing is stated."""
     workload = read(tmp_path, EMBEDDER, "input_tokens: 5")
-    counted = {model: counted_size(find_model(model), Recorded(), workload) for model in (VISION, TREES, EMBEDDER)}
-    assert counted == {VISION: (1, 1), TREES: (6, 1), EMBEDDER: None}
-    assert counted_size(find_model(TREES), Recorded(rows=40), workload) == (6, 40)
-    with pytest.raises(InputError, match="rows is no size of a request"):
-        counted_size(find_model(CHAT), Recorded(rows=40), workload)
+    assert counted_size(find_model(model), _recorded(**stated), workload) == CountedSize(*counted)
+
+
+@pytest.mark.parametrize(
+    ("model", "stated", "message"),
+    [
+        (CHAT, {"rows": 40}, "rows is of models that answer in one pass"),
+        (TREES, {"audio_seconds": 3}, "audio_seconds is no size of a request"),
+        (EMBEDDER, {"output_tokens": 9}, "generates no tokens"),
+        (SPEECH, {}, "how long the recordings are is not stated"),
+        (DIFFUSION, {"steps": 20}, "the work of a picture is not stated"),
+        (RERANKER, {"tokens_per_document": 500}, "how many of them a request brings is not stated"),
+    ],
+)
+def test_sizes_that_metrics_lack_are_asked_for_under_their_source(tmp_path, model, stated, message):
+    """What neither the workload nor the server says is told, with the key that it goes under."""
+    recorded = _recorded(**stated)
+    workload = replace(read(tmp_path, EMBEDDER, "input_tokens: 5"), demand=recorded)
+    with pytest.raises(InputError, match=message) as refused:
+        counted_size(find_model(model), recorded, workload)
+    assert "demand.samples" in refused.value.where
 
 
 @pytest.mark.parametrize(

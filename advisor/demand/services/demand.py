@@ -32,6 +32,7 @@ _SHARP_SECONDS = 20.0
 _MOST_HIT = 0.999
 _FEW = 0.005
 """Share of the minutes below which their number says more."""
+_BY_BUCKETS = "token lengths are those of the engines' histogram buckets, the longest a bucket's end"
 _BY_MEANS = "only mean token lengths are known, so every request is taken to be as long: a spread needs more"
 
 
@@ -56,6 +57,9 @@ class Wanted:
     output_tokens: float | None = None
     requests_per_day: float | None = None
     """Stated volume, which counters make unneeded."""
+    is_one_pass: bool = False
+    """Whether requests are answered in one pass: lengths are stated as the size of an item and the items of a request,
+    and what is not stated is counted in texts and their tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +116,7 @@ def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> 
 def _in_requests(views: Sequence[EngineView], asked: Wanted) -> tuple[Sequence[EngineView], list[str]]:
     """Engines that count requests; where none does and lengths are stated, tokens of answers over the length of one."""
     counting = [view for view in views if view.counts_requests]
-    if counting or not views or asked.input_tokens is None or asked.output_tokens is None:
+    if counting or not views or asked.is_one_pass or asked.input_tokens is None or asked.output_tokens is None:
         return counting, []
     names = " and ".join(sorted({view.engine for view in views}))
     note = f"{names} counts tokens and no requests: requests are tokens of answers ÷ the stated {asked.output_tokens:g}"
@@ -216,18 +220,8 @@ def _demand(service: _Service, asked: Wanted, source: str, notes: list[str]) -> 
     steps = round(minutes.step_seconds / SECONDS_PER_MINUTE)
     per_minute = np.repeat(minutes.requests / steps, steps)
     grown = total([view.grown for view in service.views])
-    prompts = _lengths(
-        [view.prompts for view in service.views], grown.prompt_tokens, grown.requests, asked.input_tokens
-    )
-    answers = _lengths(
-        [view.answers for view in service.views], grown.answer_tokens, grown.requests, asked.output_tokens
-    )
-    if prompts is None or answers is None:
-        raise InputError(
-            f"{', '.join(sorted({view.engine for view in service.views}))} counts requests there, but not their tokens",
-            where=asked.where,
-            hint=f"state input_tokens and output_tokens under {asked.field}, or plan from a trace",
-        )
+    size_of = _sizes if asked.is_one_pass else _token_lengths
+    prompts, answers, told = size_of(service, grown, asked)
     known_seconds = float(np.count_nonzero(~np.isnan(per_minute))) * SECONDS_PER_MINUTE
     profile = DemandProfile(on_the_calendar(minutes.start_seconds), per_minute)
     longest = float(prompts.high[-1] + answers.high[-1])
@@ -237,7 +231,7 @@ def _demand(service: _Service, asked: Wanted, source: str, notes: list[str]) -> 
         input_tokens=_rounded(prompts.quantiles()),
         output_tokens=_rounded(answers.quantiles()),
         tokens=joint(prompts, answers).with_hits(_hit_ratio(grown)),
-        longest_request_tokens=min(longest, float(asked.context_tokens)) if asked.context_tokens else longest,
+        longest_request_tokens=longest if asked.is_one_pass else min(longest, asked.context_tokens or longest),
         source=source,
         requests=round(mean * known_seconds),
         window_seconds=known_seconds,
@@ -245,7 +239,7 @@ def _demand(service: _Service, asked: Wanted, source: str, notes: list[str]) -> 
             *notes,
             *_service_notes(service),
             *_blur_notes(service, per_minute, steps),
-            *_length_notes(prompts, answers),
+            *told,
             *_time_notes(per_minute, known_seconds),
             *_volume_notes(asked, mean),
         ),
@@ -260,6 +254,57 @@ def _known(service: _Service) -> Minutes:
             return minutes
     raise InputError(
         "the engines' counters cover no whole minute", hint="sample for some minutes while traffic is served"
+    )
+
+
+def _token_lengths(service: _Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
+    """Lengths of prompts and of answers, and notes on them.
+
+    Raises:
+        InputError: they are neither counted nor stated.
+    """
+    views = service.views
+    prompts = _lengths([view.prompts for view in views], grown.prompt_tokens, grown.requests, asked.input_tokens)
+    answers = _lengths([view.answers for view in views], grown.answer_tokens, grown.requests, asked.output_tokens)
+    if prompts is None or answers is None:
+        raise _no_lengths(service, asked, "input_tokens and output_tokens")
+    return prompts, answers, tuple(_length_notes(prompts, answers))
+
+
+def _sizes(service: _Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
+    """Sizes of items and items of a request, as stated; texts as the engines' histograms of lengths count them.
+
+    Engines for texts count a request once and the length of each of its texts.
+
+    Raises:
+        InputError: sizes are neither counted nor stated.
+    """
+    told: list[str] = []
+    counted = added([view.prompts for view in service.views if view.prompts is not None])
+    if asked.input_tokens is not None:
+        sizes: Lengths | None = one_length(asked.input_tokens)
+    else:
+        sizes = _lengths([counted], grown.prompt_tokens, grown.requests, None)
+        sizes = sizes if sizes is None or asked.context_tokens is None else sizes.within(asked.context_tokens)
+        told.append(_BY_MEANS if sizes is not None and len(sizes.share) == 1 else _BY_BUCKETS)
+    if sizes is None:
+        raise _no_lengths(service, asked, "input_tokens (of rerankers documents and tokens_per_document)")
+    items = asked.output_tokens
+    if items is None:
+        items = max(counted.requests / grown.requests, 1.0) if counted is not None and grown.requests else 1.0
+        told.append(
+            f"the engines counted {items:.3g} texts a request"
+            if counted is not None
+            else "the engines count no texts: each request is taken to bring one"
+        )
+    return sizes, one_length(items), tuple(told)
+
+
+def _no_lengths(service: _Service, asked: Wanted, keys: str) -> InputError:
+    return InputError(
+        f"{', '.join(sorted({view.engine for view in service.views}))} counts requests there, but not their tokens",
+        where=asked.where,
+        hint=f"state {keys} under {asked.field}, or plan from a trace",
     )
 
 
@@ -359,8 +404,7 @@ def _length_notes(prompts: Lengths, answers: Lengths) -> Iterator[str]:
         yield _BY_MEANS
         return
     yield (
-        "token lengths are those of the engines' histogram buckets, the longest a bucket's end; how prompt and answer "
-        "lengths go together is not recorded, so they are taken as independent"
+        f"{_BY_BUCKETS}; how prompt and answer lengths go together is not recorded, so they are taken as independent"
     )
 
 

@@ -1,8 +1,9 @@
 """Token lengths from an engine's histograms: a share of the requests in each bin, and their exact mean."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ _BEYOND = 2.0
 _FEWEST_REQUESTS = 0.5
 _BINS_PER_OCTAVE = 2
 _LEAST_SHARE = 1e-9
+_ROUND = 0.5
+"""Tokens by which a length that is the same for all is written apart from its bin's ends."""
 _LEAST_TOKENS = 0.5
 """Of a length, for its logarithm."""
 _NORMAL = NormalDist()
@@ -50,14 +53,28 @@ class Lengths:
     mean: float
 
     @property
+    def is_one(self) -> bool:
+        """Whether every request is as long."""
+        return self.share.size == 1 and float(self.high[0] - self.low[0]) <= 2 * _ROUND
+
+    @property
     def tokens(self) -> Floats:
         """One length for each bin, as far into it everywhere as gives the exact mean."""
         width = self.high - self.low
         into = (self.mean - float(self.low @ self.share)) / float(width @ self.share)
         return np.asarray(self.low + min(max(into, 0.0), 1.0) * width)
 
+    def within(self, most: float) -> Self:
+        """The same where no length is longer than the most that is accepted: bins end there."""
+        return self if self.low[-1] >= most else replace(self, high=np.minimum(self.high, most))
+
     def quantiles(self) -> TokenQuantiles:
-        """Interpolated within bins as if log-normal; the maximum is the end of the last bucket that holds any."""
+        """Interpolated within bins as if log-normal; the maximum is the end of the last bucket that holds any.
+
+        Where every request is as long, each of them is that length.
+        """
+        if self.is_one:
+            return TokenQuantiles(*[self.mean] * 5)
         ends = _probit(np.concatenate(([0.0], np.cumsum(self.share))))
         edges = np.log(np.maximum(np.concatenate((self.low[:1], self.high)), _LEAST_TOKENS))
         p50, p95, p99 = np.exp(np.interp(_probit(np.array([0.5, 0.95, 0.99])), ends, edges))
@@ -150,7 +167,7 @@ def _probit(shares: Floats) -> Floats:
 
 def one_length(mean: float) -> Lengths:
     """Lengths where only the mean is known: every request is as long."""
-    return Lengths(np.array([mean - 0.5]), np.array([mean + 0.5]), np.array([1.0]), mean)
+    return Lengths(np.array([mean - _ROUND]), np.array([mean + _ROUND]), np.array([1.0]), mean)
 
 
 def joint(prompts: Lengths, answers: Lengths) -> TokenHistogram:

@@ -204,4 +204,20 @@ te_request_success{method="batch"} 40
 """
     + histogram("te_request_input_length", "", 700)
     + histogram("te_request_duration", "", 4),
+    "ovms": """\
+ovms_current_requests{name="llama",version="1"} 2
+ovms_requests_success{api="KServe",interface="REST",method="ModelInfer",name="llama",version="1"} 200
+ovms_requests_success{api="TensorFlowServing",interface="gRPC",method="Predict",name="llama",version="1"} 40
+ovms_requests_success{api="KServe",interface="REST",method="ModelReady",name="llama"} 999
+"""
+    + histogram("ovms_request_time_us", 'name="llama",version="1"', 4e6),
+    "torchserve": """\
+ts_inference_requests_total{model_name="llama",model_version="default",hostname="node-1"} 240
+ts_queue_latency_microseconds{model_name="llama",model_version="default",hostname="node-1"} 3400
+""",
+    "kserve": histogram("request_predict_seconds", 'model_name="llama"', 4),
+    "mlserver": """\
+model_infer_request_success_total{model="llama",version="v1"} 240
+model_infer_request_failure_total{model="llama",version="v1"} 3
+""",
 }

@@ -1,5 +1,7 @@
 """What each exporter shows, through the real readers: the agent's engine pages, and servers that scraped them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,33 @@ def test_names_whose_colon_was_replaced(name):
     assert (read.model, read.values) == ("m", {"requests_running": 3})
 
 
+TEXTS = replace(ASKED, is_one_pass=True, input_tokens=None, output_tokens=None, context_tokens=512)
+
+
+@pytest.mark.parametrize(("engine", "texts"), [("tei", 1.0), ("ray_vllm", 1.0)])
+def test_texts_of_engines_are_counted_with_their_lengths(server_url, engine, texts):
+    """Lengths are those of the histogram, no longer than the model takes; its texts over requests are the items."""
+    access, selector = served(server_url, ENGINES[engine], f"texts-{engine}", grows=True)
+    demand = engine_demand(Monitored.at(access, WINDOW, selector), replace(TEXTS, context_tokens=650))
+    assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
+    assert demand.input_tokens.max == 650
+    assert demand.output_tokens.mean == pytest.approx(texts, rel=1e-3)
+    assert any("texts a request" in note for note in demand.notes)
+
+
+@pytest.mark.parametrize("engine", ["ovms", "torchserve", "kserve", "mlserver"])
+def test_requests_of_servers_that_count_no_tokens_have_the_stated_size(server_url, engine):
+    """Without one it is asked for; questions about a model are no requests to it."""
+    access, selector = served(server_url, ENGINES[engine], f"sized-{engine}", grows=True)
+    watched = Monitored.at(access, WINDOW, selector)
+    demand = engine_demand(watched, replace(TEXTS, input_tokens=300, output_tokens=23))
+    assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
+    assert (demand.input_tokens.mean, demand.input_tokens.max, demand.output_tokens.mean) == (300, 300, 23)
+    with pytest.raises(InputError, match="counts requests there, but not their tokens") as refused:
+        engine_demand(watched, TEXTS)
+    assert "documents and tokens_per_document" in refused.value.hint
+
+
 @pytest.mark.parametrize(
     ("engine", "hits", "has_spread"),
     [
@@ -140,7 +169,8 @@ def test_demand_of_engines(server_url, engine, hits, has_spread):
     assert demand.requests_per_second.mean == pytest.approx(240 / 7275, rel=0.02)
     assert (demand.input_tokens.mean, demand.output_tokens.mean) == pytest.approx((700, 100), rel=1e-3)
     assert demand.tokens.prefix_cache_hit_ratio == pytest.approx(hits, abs=1e-3)
-    assert (demand.input_tokens.max == 700) == has_spread, "a bucket of a histogram ends there"
+    assert demand.input_tokens.max == 700
+    assert (demand.input_tokens.p50 < 699) == has_spread, "a bucket of a histogram has a width"
 
 
 def test_a_gateway_before_an_engine_counts_nothing_twice(victoria_metrics_url):
