@@ -194,6 +194,38 @@ def test_requests_that_triton_counts_are_the_demand_of_trees(tmp_path, victoria_
     assert any("each of which is taken to bring 10 of the rows" in note for note in demand.notes)
 
 
+@pytest.mark.sampled(2)
+def test_texts_that_a_server_counts_are_the_demand_of_an_embedder(tmp_path, victoria_metrics_url):
+    """Text Embeddings Inference counts requests, their texts and the tokens of each: nothing is stated."""
+    now_ms = time.time_ns() // 1_000_000
+    times = np.arange(now_ms - 2 * 3_600_000, now_ms, 15_000)
+    labels = {"instance": "e:8080", "namespace": "search"}
+    requests = counter(np.full(len(times), 6.0), 15)
+    lengths = {"16": 0.0, "256": 3.0, "1024": 4.0, "+Inf": 4.0}
+    series = [({"__name__": "te_request_count", "method": "batch", **labels}, points(times * 1000, requests))]
+    for bound, texts in lengths.items():
+        name = {"__name__": "te_request_input_length_bucket", "le": bound, **labels}
+        series.append((name, points(times * 1000, texts * requests)))
+    for part, each in (("count", 4.0), ("sum", 4 * 200.0)):
+        series.append(
+            ({"__name__": f"te_request_input_length_{part}", **labels}, points(times * 1000, each * requests))
+        )
+    remote_write(victoria_metrics_url, series)
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        "name: a\nmodel: BAAI/bge-m3\nslo: {latency_p95: 1s}\nproviders: [aws]\nregions: [us-east-1]\n"
+        "instance_types: [g6.xlarge]\ndemand:\n  prometheus:\n"
+        f"    {{url: '{victoria_metrics_url}', window: 3h, selector: 'namespace=\"search\"'}}\n"
+    )
+    plan = recommend(path)
+    assert plan.demand["unit"] == "texts"
+    assert plan.demand["requests_per_second"]["mean"] == pytest.approx(6, rel=0.02)
+    assert plan.demand["input_tokens"]["mean"] == pytest.approx(200, rel=0.01)
+    assert plan.demand["output_tokens"]["mean"] == pytest.approx(4, rel=0.01)
+    assert plan.fleet.confirmed.reached
+    assert any("counted 4 texts a request" in note for note in plan.notes)
+
+
 def test_trees_in_a_precision_that_no_server_has_are_refused(tmp_path):
     """Thresholds are compared as they were trained: other precisions than fp32 are no wish that can be met."""
     with pytest.raises(InputError, match="trees are served in fp32, and not in bf16"):
