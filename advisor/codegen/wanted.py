@@ -31,7 +31,7 @@ class Engine(StrEnum):
     TRITON_ONNX_RUNTIME = "triton-onnx-runtime"
     """ONNX files on processors."""
     TRITON_FIL = "triton-fil"
-    """Trees of XGBoost and LightGBM, on NVIDIA and on processors."""
+    """Trees of XGBoost, LightGBM and treelite, on NVIDIA and on processors."""
     OPENVINO_MODEL_SERVER = "openvino-model-server"
     """Diffusion on processors."""
     OPENVINO_MODEL_SERVER_ONNX = "openvino-model-server-onnx"

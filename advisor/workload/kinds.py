@@ -45,7 +45,8 @@ LLAMA_CPP = "llama.cpp server"
 """Server of files in GGUF, as the catalog names it."""
 _NOT_PLANNED: Mapping[str, str] = {
     "encoder-decoder": "`advisor predict` knows samples a second of this one",
-    "tabular": "of tabular models, those that XGBoost or LightGBM saved with trees, which Triton loads",
+    "tabular": "of tabular models, trees that Triton loads: files of XGBoost and LightGBM, and scikit-learn's by "
+    "treelite.sklearn.import_model(model).serialize('checkpoint.tl')",
 }
 """By task of the model: what is known of models that are not planned."""
 _OF_UNIT: Mapping[Unit, tuple[str, ...]] = {

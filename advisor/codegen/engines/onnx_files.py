@@ -7,8 +7,8 @@ from advisor.codegen.quoting import slug
 from advisor.models.model import ModelFile
 
 _LONGEST_NAME = 60
-_ENDING = re.compile(r"\.(onnx|ubj|json|txt)$")
-_USUAL_NAMES = ("model", "xgboost")
+_ENDING = re.compile(r"\.(onnx|ubj|json|txt|tl)$")
+_USUAL_NAMES = ("model", "xgboost", "checkpoint")
 CLIENTS = (
     "Clients send POST /v2/models/{name}/infer with tensors by Triton's binary tensor extension, as its client "
     "libraries (tritonclient) do: the plan counts traffic so, and tensors in JSON are several times as large."

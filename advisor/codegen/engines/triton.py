@@ -7,7 +7,8 @@ has a metrics page of its own.
 
 Options and fields: docs/user_guide of Triton (batcher, metrics, model configuration) and src/command_line_parser.cc, at
 release 26.08; parameters of TensorRT: README of its backend for ONNX Runtime (August 2026); of trees: docs and
-src/shared_state.h of the FIL backend (June 2026). curl and grep are in its image.
+src/shared_state.h of the FIL backend (June 2026), and the header of treelite's checkpoints (src/serializer.cc, version
+4). curl, grep and od are in its image.
 """
 
 import re
@@ -51,8 +52,11 @@ ln -sfn "$folder" "$work/models/$0/1"
 printf %s "$MODEL_CONFIGURATION" >"$work/models/$0/config.pbtxt"
 {_SERVE}"""
 """Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub."""
-_NEEDED_TREES = "the planned model, a folder with an xgboost.ubj, an xgboost.json or a model.txt of LightGBM"
-_TREE_FILES = ("xgboost.ubj", "xgboost.json", "model.txt")
+_NEEDED_TREES = (
+    "the planned model, a folder with an xgboost.ubj, an xgboost.json, a model.txt of LightGBM or a checkpoint.tl of "
+    "treelite"
+)
+_TREE_FILES = ("xgboost.ubj", "xgboost.json", "model.txt", "checkpoint.tl")
 _FILES = " ".join(_TREE_FILES)
 _DOWNLOAD = "https://huggingface.co/$1/resolve/$revision/$file"
 _START_TREES = f"""\
@@ -69,19 +73,26 @@ for file in {_FILES}; do
   [[ ! -e $folder/$file ]] || break
 done
 if [[ ! -e $folder/$file ]]; then
-  echo "$1 has none of {_FILES}: rename XGBoost's file to xgboost.ubj or xgboost.json, LightGBM's to model.txt" >&2
+  echo "$1 has none of {_FILES}: rename the file of XGBoost, LightGBM or treelite to one of them" >&2
   exit 1
 fi
 {verified("$folder/$file")}case $file in
   *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\\x00{{7}}.' next='L\\x00' ;;
   *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
+  *.tl) kind=treelite_checkpoint columns=22 ;;
   *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\\r?$' ;;
 esac
 number() {{
-  LC_ALL=C grep -aoPm1 "$before$1$after\\K[0-9]+(?=$next)" "$folder/$file"
+  if [[ $kind = treelite_checkpoint ]]; then
+    od -An -v -tu4 "-j$1" -N4 "$folder/$file"
+  else
+    LC_ALL=C grep -aoPm1 "$before$1$after\\K[0-9]+(?=$next)" "$folder/$file"
+  fi
 }}
+classes=num_class
+[[ $kind != treelite_checkpoint ]] || classes=40
 read -r columns < <(number "$columns") || columns=
-read -r classes < <(number num_class) || true
+read -r classes < <(number "$classes") || classes=1
 columns=${{columns:?no trees with a number of columns in $folder}} several=false
 [[ $kind != lightgbm ]] || columns=$((columns + 1))
 [[ ${{classes:-1}} -le 1 ]] || several=true

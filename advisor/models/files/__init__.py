@@ -23,6 +23,7 @@ from advisor.models.files.safetensors import INDEX_ENDING, read_safetensors
 from advisor.models.files.skops import is_skops, read_skops
 from advisor.models.files.stored import stored_tensors, weight_file
 from advisor.models.files.tensors import precision_of
+from advisor.models.files.treelite import read_treelite
 from advisor.models.files.trees import Forest, lightgbm_forest, xgboost_forest
 from advisor.models.files.ubjson import read_ubjson
 from advisor.models.formats import FORMATS
@@ -105,7 +106,7 @@ def _in_folder(folder: Path) -> Path | None:
     weights = weight_file(folder)
     if weights is not None:
         return weights
-    for pattern in ("*.gguf", "*.onnx", "onnx/model.onnx", "model.ubj", "*.skops", "model.txt"):
+    for pattern in ("*.gguf", "*.onnx", "onnx/model.onnx", "model.ubj", "*.tl", "*.skops", "model.txt"):
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
         whole = [path for path in files if "-of-" not in path.stem or "00001-of-" in path.stem]
         if len(whole) > 1:
@@ -157,7 +158,7 @@ def _refuse_code(file: Path, start: bytes) -> None:
         "a pickle runs code when it is loaded, so it is never opened",
         where=str(file),
         hint="save the weights as safetensors, the network as ONNX, trees with XGBoost's or LightGBM's save_model, "
-        "scikit-learn models with skops.io.dump",
+        "scikit-learn's trees as a treelite checkpoint, its other models with skops.io.dump",
     )
 
 
@@ -167,6 +168,10 @@ def _bare_model(file: Path, name: str) -> Model:
 
 def _skops_model(file: Path, name: str) -> Model:
     return _forest_model(read_skops(file), "scikit-learn", file, name)
+
+
+def _treelite_model(file: Path, name: str) -> Model:
+    return _forest_model(read_treelite(file), "treelite", file, name)
 
 
 def _lightgbm_model(file: Path, name: str) -> Model:
@@ -231,6 +236,7 @@ _READERS: Mapping[str, Callable[[Path, str], Model]] = {
     ".json": _json_model,
     ".ubj": _xgboost_model,
     ".skops": _skops_model,
+    ".tl": _treelite_model,
     ".lightgbm": _lightgbm_model,
 }
 """Readers by the ending of a name, or by what a file that begins with :data:`_MAGIC` is."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import struct
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,7 @@ CHANGES = {
         (b"feature_names=Column_0 Column_1", b"feature_names=max_feature_idx=9 num_class=9"),
     ),
     "several classes": (
+        (struct.pack("<iQi", 1, 1, 2), struct.pack("<iQi", 1, 1, 4)),
         (b'"num_class":"0"', b'"num_class":"4"'),
         (ubjson("num_class") + b"S" + ubjson("0"), ubjson("num_class") + b"S" + ubjson("4")),
         (b"num_class=1", b"num_class=4"),
@@ -470,6 +472,7 @@ def test_triton_starts_on_a_repository_of_its_own(source, tmp_path):
         ("xgboost.json", "xgboost.json", ("xgboost_json", 6, 1, "false")),
         ("xgboost.ubj", "xgboost.ubj", ("xgboost_ubj", 6, 1, "false")),
         ("lightgbm.txt", "model.txt", ("lightgbm", 6, 1, "false")),
+        ("forest.tl", "checkpoint.tl", ("treelite_checkpoint", 6, 2, "true")),
     ],
 )
 @pytest.mark.parametrize("columns", ["unnamed", "named", "several classes"])
@@ -517,7 +520,7 @@ def test_triton_serves_trees_as_their_file_says(source, made, file, told, column
 
 @pytest.mark.parametrize(
     ("file", "said"),
-    [("fraud.json", "rename XGBoost's file to xgboost.ubj or xgboost.json"), ("model.txt", "no trees")],
+    [("fraud.json", "rename the file of XGBoost, LightGBM or treelite to one of them"), ("model.txt", "no trees")],
 )
 def test_triton_refuses_a_folder_without_trees(file, said, tmp_path):
     """The program ends with the folder that holds none of the three names, and how to rename, or no trees."""
@@ -876,4 +879,6 @@ def test_a_file_with_a_usual_name_is_served_under_that_of_the_workload(model, na
     assert made.command[-1] == name
     assert f"/v2/models/{name}/infer" in made.api.clients
     assert made.api.path == "/v2"
-    assert made.checkpoint.file_names == (() if "/" in model else ("xgboost.ubj", "xgboost.json", "model.txt"))
+    assert made.checkpoint.file_names == (
+        () if "/" in model else ("xgboost.ubj", "xgboost.json", "model.txt", "checkpoint.tl")
+    )

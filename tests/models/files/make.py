@@ -13,6 +13,7 @@ import numpy as np
 import skl2onnx
 import skops.io
 import torch
+import treelite
 import xgboost
 from safetensors.torch import save_file
 from sklearn.datasets import make_classification
@@ -146,6 +147,7 @@ def trees() -> None:
     COUNTED["lightgbm"] = {"parameters": len(nodes), "trees": 4, "depth": int(nodes["node_depth"].max()) - 1}
     forest = RandomForestClassifier(3, max_depth=4, random_state=0).fit(rows, labels)
     skops.io.dump(forest, MADE / "forest.skops")
+    treelite.sklearn.import_model(forest).serialize(MADE / "forest.tl")
     (MADE / "forest.onnx").write_bytes(skl2onnx.to_onnx(forest, rows[:1].astype(np.float32)).SerializeToString())
     grown = [tree.tree_ for tree in forest.estimators_]
     COUNTED["forest"] = {

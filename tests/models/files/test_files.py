@@ -208,6 +208,35 @@ def test_xgboost_trees(name):
     assert model.sample_size == 6
 
 
+def test_treelite_trees():
+    """Splits and leaves are those that scikit-learn has in the forest that the checkpoint was made of."""
+    model, counted = made("forest.tl"), COUNTED["forest"]
+
+    assert model.parameters_total == counted["splits"] + 2 * counted["leaves"]
+    assert model.flop_per_sample == pytest.approx(made("forest.skops").flop_per_sample, rel=0.01)
+    assert model.sample.startswith(f"one row: 3 trees of depth {counted['depth']} at most")
+    assert (model.sample_size, model.is_forest) == (6, True)
+
+
+@pytest.mark.parametrize(
+    ("at", "written", "fault"),
+    [
+        (0, b"\x03", "of version 3.8.1, where 4 is read"),
+        (14, b"\xff\xff\xff\xff\xff", "its header"),
+        (12, b"\x01", "its header"),
+        (28, b"\x02", "predict 2 targets"),
+        (32, b"\xff\xff\xff\xff", "are left"),
+    ],
+)
+def test_checkpoints_of_treelite_that_are_none_are_refused(at, written, fault, tmp_path):
+    """Another version, no number of trees, numbers of no type, several targets, and more than the file holds."""
+    content = bytearray((MADE / "forest.tl").read_bytes())
+    content[at : at + len(written)] = written
+    (tmp_path / "a.tl").write_bytes(content)
+    with pytest.raises(InputError, match=fault):
+        find_model(str(tmp_path / "a.tl"))
+
+
 def test_lightgbm_trees():
     """Thresholds and leaves are as many as LightGBM lists, and as deep."""
     model = made("lightgbm.txt")
