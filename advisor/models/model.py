@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 
 from advisor.models.adapter_values import Adapters
+from advisor.models.formats import ONNX_GRAPH
 from advisor.models.layers import Layer, MixerKind
 from advisor.models.pictures import VisionTower
 from advisor.reading import OMITTED_AT_DEFAULT
@@ -217,7 +218,7 @@ class Model:
     @property
     def is_forest(self) -> bool:
         """Whether it is trees whose columns are known."""
-        return self.task == "tabular" and self.sample_size is not None
+        return self.task == "tabular" and self.sample_size is not None and self.family != ONNX_GRAPH
 
     @cached_property
     def is_latent(self) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
-from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.trace_columns import (
     DOCUMENT,
     DOCUMENTS,
@@ -19,6 +18,7 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Unit
 from advisor.errors import InputError
+from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
 from advisor.models.model import Model, TextAnswer
 from advisor.units import MS_PER_SECOND
 from advisor.workload.measured_demand import (
@@ -73,14 +73,14 @@ Size = tuple[float, float]
 
 
 _GRAPH_OF_ROWS = (
-    "this graph takes rows of numbers: Triton would run it, and no run of such a graph is known that a predicted time "
-    "could rest on. `advisor fit` tells its size and its work"
+    "graphs that take rows are planned where every input has a type and fixed columns, the work is known, and no "
+    "result is a map: export it with a free first axis alone, and of skl2onnx with options={'zipmap': False}"
 )
 
 
 def _unplanned(model: Model) -> str:
     """Reason why a model is not planned, and where its size is told."""
-    is_graph = model.task == "tabular" and model.family in FORMATS
+    is_graph = model.task == "tabular" and model.family in (ONNX_GRAPH, ONNX_TREES)
     return _GRAPH_OF_ROWS if is_graph else _NOT_PLANNED[model.task]
 
 

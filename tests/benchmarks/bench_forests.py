@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from advisor.performance.one_pass.forests import SERVED_ON, forest_measurements, rate_of
+from advisor.performance.one_pass.forests import forest_measurements, forest_rates, rate_of
 
 SHAPES = (
     (50, 3, 32), (100, 3, 32), (500, 3, 32), (500, 3, 400), (50, 6, 32), (100, 6, 32), (300, 6, 32), (1000, 6, 32),
@@ -29,9 +29,9 @@ SECONDS = 0.5
 DRAWS = np.random.default_rng(1)
 
 
-def errors(vendor: str) -> Iterator[tuple[str, float]]:
-    """Predicted ÷ measured rate of each row of a vendor, from the others."""
-    rows = [row for row in forest_measurements() if row.vendor == vendor]
+def errors(walker: str, vendor: str) -> Iterator[tuple[str, float]]:
+    """Predicted ÷ measured rate of each row of a program on a vendor's hardware, from the others."""
+    rows = [row for row in forest_measurements() if (row.walker, row.vendor) == (walker, vendor)]
     for row in rows:
         rest = rate_of([other for other in rows if other is not row])
         yield f"{row.hardware}, {row.work:,.0f} operations a row", rest.per_unit / row.per_unit
@@ -103,11 +103,11 @@ if __name__ == "__main__":
         print("cores,trees,depth,nodes,columns,batch,rows_per_second")
         measure(SHAPES)
     else:
-        for vendor in SERVED_ON:
-            ratios = dict(errors(vendor))
-            for name, ratio in errors(vendor):
-                print(f"{vendor:8} {ratio:6.2f} × measured  {name}")
+        for walker, vendor in forest_rates():
+            where, ratios = f"{walker} {vendor}", dict(errors(walker, vendor))
+            for name, ratio in errors(walker, vendor):
+                print(f"{where:18} {ratio:6.2f} × measured  {name}")
             off = np.abs(np.log([*ratios.values()]))
             print(
-                f"{vendor:8} median {np.expm1(np.median(off)):.0%}, nine of ten {np.expm1(np.quantile(off, 0.9)):.0%}"
+                f"{where:18} median {np.expm1(np.median(off)):.0%}, nine of ten {np.expm1(np.quantile(off, 0.9)):.0%}"
             )

@@ -74,6 +74,12 @@ ROWS = {
     "an XGBoost file": asked(
         str(MADE / "xgboost.json"), "100, rows: 4", "latency_p95: 50ms", "Triton (FIL)", "Triton (FIL)"
     ),
+    "scikit-learn's trees": asked(
+        str(MADE / "forest.tl"), "100, rows: 4", "latency_p95: 50ms", "Triton (FIL)", "Triton (FIL)"
+    ),
+    "a network of rows": asked(
+        str(MADE / "network.onnx"), "100, rows: 4", "latency_p95: 50ms", TRITON, "Triton (ONNX Runtime)"
+    ),
 }  # fmt: skip
 CELLS = [(name, machines) for name in ROWS for machines in MACHINES]
 
@@ -129,6 +135,22 @@ def test_each_model_is_planned_replayed_and_generated_wherever_a_server_exists(t
         files = generate(plan, language, Wanted()).files
         assert findings(files) == ()
         assert any("fleet" in path for path in files)
+
+
+@pytest.mark.parametrize(("machines", "server"), [("processors", "Triton (ONNX Runtime)"), ("NVIDIA", None)])
+def test_trees_in_onnx_are_planned_on_processors(tmp_path, monkeypatch, machines, server):
+    """ONNX Runtime walks them there; what Triton builds for accelerators does not."""
+    monkeypatch.setitem(ROWS, "a", asked(str(MADE / "forest_of_tensors.onnx"), "100, rows: 4", "latency_p95: 50ms"))
+    plan = planned(tmp_path, "a", MACHINES[machines])
+    if server is None:
+        assert (plan.fleet, {rejection.code for rejection in plan.rejected}) == (None, {"no_server"})
+        return
+    assert plan.fleet.confirmed.reached
+    assert {group.engine for group in plan.fleet.groups} == {server}
+    files = generate(plan, Language.TERRAFORM, Wanted()).files
+    assert findings(files) == ()
+    assert "onnxruntime" in files["fleet.tf"]
+    assert "max_batch_size: 16384" not in files["fleet.tf"]
 
 
 def test_the_page_shows_what_is_planned():

@@ -135,8 +135,8 @@ def _catboost(file: Path) -> InputError:
     return InputError(
         "CatBoost's own formats are not read",
         where=str(file),
-        hint="trees are planned from XGBoost's JSON or UBJSON and from LightGBM's text; of CatBoost's export to ONNX "
-        "(save_model with format='onnx') size and work are told, and no plan is made: no server here loads its trees",
+        hint="export the trees to ONNX (save_model with format='onnx'); those whose result is a map (ZipMap, of "
+        "classifiers) have to be cut off there, since Triton loads no maps",
     )
 
 

@@ -1,5 +1,6 @@
 """A model from an ONNX file: exact parameters and bytes, FLOPs from the shapes of its operations."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from advisor.models.files.onnx_shapes import Shape
 from advisor.models.files.onnx_work import Counted, count_flop, free_dimensions
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.files.trees import ensemble_forest, joined
+from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
 from advisor.models.model import Checkpoint, Model, ModelInput, Surroundings
 from advisor.models.networks import whole_model
@@ -40,9 +42,9 @@ def onnx_model(path: Path, name: str) -> Model:
     if forests:
         forest = joined(ensemble_forest(node.attributes, f"{path}: {node.operation}") for node in forests)
         work = Work(forest.parameters, forest.operations)
-        return whole_model(
-            Network(work, "tabular", forest.sample), "trees", name, Checkpoint("fp32", file_bytes=path.stat().st_size)
-        )
+        checkpoint = Checkpoint("fp32", file_bytes=path.stat().st_size)
+        model = whole_model(Network(work, "tabular", forest.sample), ONNX_TREES, name, checkpoint)
+        return replace(model, inputs=_inputs(file.graph), sample_size=_columns(file.graph))
     _check_batch(file.graph, str(path))
     weights = file.weights
     checkpoint = Checkpoint(precision_of(weights), file_bytes=bytes_of(weights))
@@ -67,6 +69,16 @@ def _inputs(graph: Graph) -> tuple[ModelInput, ...]:
     return inputs if has_batches and len(lengths) <= 1 and all(graph.types[name] for name in names) else ()
 
 
+def _columns(graph: Graph) -> int | None:
+    """Values of a row; None where a size is free, or a result is a map, which Triton does not load."""
+    inputs = _inputs(graph)
+    sizes = [size for tensor in inputs for size in tensor.shape]
+    is_mapped = any(node.operation == "ZipMap" for node in graph.nodes)
+    if not inputs or is_mapped or None in sizes:
+        return None
+    return sum(math.prod(size or 1 for size in tensor.shape) for tensor in inputs)
+
+
 def _number_type(name: str) -> str:
     return _FLOATS.get(name, name.lower())
 
@@ -79,8 +91,9 @@ def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint)
         counted = count_flop(file.graph, sizes)
         sample = f"one sample of {_shape_text(file)}" if not counted.unknown else _unknown(counted.unknown)
         work = Work(parameters, 0 if counted.unknown else counted.flop)
-        model = whole_model(Network(work, kind, sample), "onnx", name, checkpoint)
-        return replace(model, outputs=_outputs(file.graph, {1: counted}))
+        model = whole_model(Network(work, kind, sample), ONNX_GRAPH, name, checkpoint)
+        columns = _columns(file.graph) if kind == "tabular" and work.flop else None
+        return replace(model, outputs=_outputs(file.graph, {1: counted}), sample_size=columns)
     if len(lengths) == 1 and kind == "encoder":
         (length,) = lengths
         points = {tokens: count_flop(file.graph, sizes | {length: tokens}) for tokens in _LENGTHS}
@@ -88,8 +101,8 @@ def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint)
         if not unknown:
             model = _text_model([point.flop for point in points.values()], parameters, name, checkpoint)
             return replace(model, outputs=_outputs(file.graph, points))
-        return whole_model(Network(Work(parameters), kind, _unknown(unknown)), "onnx", name, checkpoint)
-    return whole_model(Network(Work(parameters), kind, _free_text(file.graph, lengths)), "onnx", name, checkpoint)
+        return whole_model(Network(Work(parameters), kind, _unknown(unknown)), ONNX_GRAPH, name, checkpoint)
+    return whole_model(Network(Work(parameters), kind, _free_text(file.graph, lengths)), ONNX_GRAPH, name, checkpoint)
 
 
 def _outputs(graph: Graph, counted: Mapping[int, Counted]) -> tuple[ModelInput, ...]:
@@ -173,7 +186,7 @@ def _text_model(flop: list[float], parameters: int, name: str, checkpoint: Check
     layer = Layer(mixer, FeedForward(matrix_parameters=0, other_parameters=0), 0)
     return replace(
         model,
-        family="onnx",
+        family=ONNX_GRAPH,
         task="encoder",
         hidden=1,  # the layer stands for all of them, whatever their width
         surroundings=Surroundings(embeddings=parameters - matrices),

@@ -6,7 +6,7 @@ import numpy as np
 
 from advisor.demand.values import Unit
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
-from advisor.performance.one_pass.forests import SERVED_ON
+from advisor.performance.one_pass.forests import walks_trees
 from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.servers import computed_sizes, items_within, most_sizes, padded_cost
 from advisor.performance.one_pass.work import KINDS, flop_of_sample
@@ -53,7 +53,7 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
     cost, of_item = batch_cost(setup, scenario), samples_of_item(setup.model)
     batch, used = loads(scenario, questions.concurrency[rows], accelerators_of(setup), of_item)
     batch = np.minimum(batch, _most_samples(setup, unit, tokens[standing]) * of_item)
-    of_request = batch if setup.model.is_forest else of_item
+    of_request = batch if unit is Unit.ROWS else of_item
     beside_s, per_flop = padded_cost(server, cost.seconds_per_flop, flop)
     sample_s = item_seconds(flop, per_flop, cost.request_s, of_request)
     rate = used * batch / (cost.fixed_s + beside_s + batch * sample_s)
@@ -74,8 +74,9 @@ def _most_samples(setup: Resolved, unit: Unit, tokens: Floats) -> Floats:
 
 def _is_predicted(setup: Resolved) -> bool:
     """Whether a rate is known of the model's kind: of trees on what their server runs on."""
-    runs = setup.deployment.accelerator.vendor in SERVED_ON
-    return runs if setup.model.is_forest else setup.model.task in KINDS
+    if setup.model.is_forest:
+        return walks_trees(setup)
+    return setup.model.task in KINDS or setup.model.sample_size is not None
 
 
 def accelerators_of(setup: Resolved) -> float:

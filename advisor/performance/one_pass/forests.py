@@ -1,4 +1,4 @@
-"""Trees on Triton's FIL backend: seconds of a batch of rows, on cores and on NVIDIA.
+"""Trees on Triton's FIL backend, and in ONNX Runtime on processors: seconds of a batch of rows, on cores and on NVIDIA.
 
 A row takes ``operations``: a comparison at each level of each tree, and an addition for each tree. On k cores that do r
 operations a second each a batch of b rows takes
@@ -6,9 +6,10 @@ operations a second each a batch of b rows takes
     f + o s / r · (1 - 1 / k) + b · (o s / (k r) + 4 · columns / received) + requests · q
 
 since a row stays on one core, so that b rows are done after ``1 + (b - 1) / k`` of them at most. On a processor r goes
-with the clock, and trees beyond its caches take ``s = (1 + nodes / 30,000) ^ 0.65`` times as long; an NVIDIA
-accelerator is one core whose r goes with its memory bandwidth, and s is 1. r is the median of
-``forest_measurements.csv``, on which the exponent was fitted. f, q and what the server receives a second are constants.
+with the clock, and trees beyond its caches take ``s = (1 + nodes / 30,000) ^ 0.65`` times as long, in ONNX Runtime
+``(1 + nodes / 500,000) ^ 0.5``; an NVIDIA accelerator is one core whose r goes with its memory bandwidth, and s is 1. r
+is the median of ``forest_measurements.csv``, on which the exponents were fitted. f, q and what the server receives a
+second are constants.
 """
 
 from collections.abc import Mapping
@@ -21,13 +22,13 @@ from advisor.catalog import load_catalog
 from advisor.catalog.processors import CPU, ProcessorPeak, cores_and_clock, read_processor_peaks
 from advisor.catalog.values import Accelerator
 from advisor.data_files import data_dir
+from advisor.models import Model
+from advisor.models.formats import ONNX_TREES
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Evidence
 from advisor.tables import Record, read_records
 
 _NVIDIA = "nvidia"
-SERVED_ON = (CPU, _NVIDIA)
-"""Vendors of what the backend runs on."""
 _BYTES_PER_COLUMN = 4
 """The backend computes in fp32."""
 _RECEIVED_BYTES_PER_SECOND = 2.5e9
@@ -42,8 +43,10 @@ _HOST_CORES = 2.0
 """Cores of a host with an accelerator that take requests in: those of the smallest machines with one."""
 _OTHER_HARDWARE: Mapping[str, float] = {CPU: 1.5, _NVIDIA: 2.0}
 """Factor within which r is taken to lie on hardware that was not measured: an assumption."""
-_CACHED_NODES, _BEYOND = 30_000, 0.65
-"""Nodes that caches hold, and the exponent of what more of them cost a processor."""
+FIL, ONNX_RUNTIME = "FIL", "ONNX Runtime"
+"""Programs that walk trees."""
+_CACHES: Mapping[str, tuple[int, float]] = {FIL: (30_000, 0.65), ONNX_RUNTIME: (500_000, 0.5)}
+"""Nodes that caches of a processor hold, and the exponent of what more of them cost it, by program."""
 _TAILS = (0.1, 0.9)
 
 
@@ -74,6 +77,8 @@ class ForestMeasurement:
 
     hardware: str
     """Generation of a processor, or architecture of an accelerator."""
+    walker: str
+    """:data:`FIL` or :data:`ONNX_RUNTIME`."""
     vendor: str
     units: float
     """Cores × GHz, or GB/s of memory bandwidth."""
@@ -88,17 +93,37 @@ class ForestMeasurement:
 
 
 def forest_seconds(setup: Resolved) -> ForestSeconds:
-    """Seconds of trees on an accelerator of a vendor in :data:`SERVED_ON`."""
-    model, accelerator = setup.model, setup.deployment.accelerator
-    operations, columns = model.flop_per_sample or np.nan, model.sample_size or np.nan
+    """Seconds of trees on an accelerator that :func:`walks_trees`."""
+    model, accelerator, walker = setup.model, setup.deployment.accelerator, walker_of(setup)
+    operations = model.flop_per_sample or np.nan
     cores, units = _size_of(accelerator)
-    work = _work(accelerator.vendor, operations, model.parameters_total)
-    row_s = work / (forest_rates()[accelerator.vendor].per_unit * units) / cores
+    work = _work(walker, accelerator.vendor, operations, model.parameters_total)
+    row_s = work / (forest_rates()[walker, accelerator.vendor].per_unit * units) / cores
     return ForestSeconds(
-        fixed_s=_LAUNCH_S[accelerator.vendor] + row_s * (cores - 1),
-        row_s=row_s + _BYTES_PER_COLUMN * columns / _RECEIVED_BYTES_PER_SECOND,
+        fixed_s=launch_s(accelerator) + row_s * (cores - 1),
+        row_s=row_s + received_s(model),
         request_s=triton_request_s(accelerator),
     )
+
+
+def launch_s(accelerator: Accelerator) -> float:
+    """Seconds of a batch beside its rows."""
+    return _LAUNCH_S.get(accelerator.vendor, max(_LAUNCH_S.values()))
+
+
+def received_s(model: Model) -> float:
+    """Seconds in which a server takes in a row."""
+    return _BYTES_PER_COLUMN * (model.sample_size or np.nan) / _RECEIVED_BYTES_PER_SECOND
+
+
+def walker_of(setup: Resolved) -> str:
+    """Program that walks the trees of a set-up: ONNX files are no other's."""
+    return ONNX_RUNTIME if setup.model.family == ONNX_TREES else FIL
+
+
+def walks_trees(setup: Resolved) -> bool:
+    """Whether a rate of the set-up's trees is known on its accelerators."""
+    return (walker_of(setup), setup.deployment.accelerator.vendor) in forest_rates()
 
 
 def triton_request_s(accelerator: Accelerator) -> float:
@@ -106,9 +131,9 @@ def triton_request_s(accelerator: Accelerator) -> float:
     return _REQUEST_S / (_size_of(accelerator)[0] if accelerator.vendor == CPU else _HOST_CORES)
 
 
-def forest_evidence(accelerator: Accelerator) -> tuple[Evidence, tuple[float, float]]:
+def forest_evidence(accelerator: Accelerator, walker: str = FIL) -> tuple[Evidence, tuple[float, float]]:
     """Evidence of a rate on an accelerator, and factors to the ends of its 80 % interval."""
-    rate = forest_rates()[accelerator.vendor]
+    rate = forest_rates()[walker, accelerator.vendor]
     low, high = rate.spread
     if accelerator.architecture in rate.measured:
         return Evidence.CALIBRATED, rate.spread
@@ -117,10 +142,12 @@ def forest_evidence(accelerator: Accelerator) -> tuple[Evidence, tuple[float, fl
 
 
 @lru_cache(maxsize=1)
-def forest_rates() -> Mapping[str, ForestRate]:
-    """Rate of each vendor: the median of its measurements."""
-    measurements = forest_measurements()
-    return {vendor: rate_of([row for row in measurements if row.vendor == vendor]) for vendor in SERVED_ON}
+def forest_rates() -> Mapping[tuple[str, str], ForestRate]:
+    """Rate of each program on each vendor's hardware: the median of the measurements."""
+    groups: dict[tuple[str, str], list[ForestMeasurement]] = {}
+    for row in forest_measurements():
+        groups.setdefault((row.walker, row.vendor), []).append(row)
+    return {key: rate_of(rows) for key, rows in groups.items()}
 
 
 def rate_of(measurements: list[ForestMeasurement]) -> ForestRate:
@@ -141,20 +168,23 @@ def _measurement(row: Record) -> ForestMeasurement:
     operations = row.number("trees") * (row.number("depth") + 1)
     vendor = _NVIDIA if cores is None else CPU
     accelerator = load_catalog().accelerator(hardware) if cores is None else None
+    walker = ONNX_RUNTIME if row.text("library").startswith(ONNX_RUNTIME) else FIL
     return ForestMeasurement(
+        walker=walker,
         hardware=hardware if accelerator is None else accelerator.architecture,
         vendor=vendor,
         units=_clock_of(hardware) * (cores or 1.0)
         if accelerator is None
         else accelerator.memory_bandwidth_gb_per_second,
-        work=_work(vendor, operations, row.number("nodes")),
+        work=_work(walker, vendor, operations, row.number("nodes")),
         rows_per_second=row.number("rows_per_second"),
     )
 
 
-def _work(vendor: str, operations: float, nodes: float) -> float:
+def _work(walker: str, vendor: str, operations: float, nodes: float) -> float:
     """Operations of a row, counted longer where the trees are beyond the caches of a processor."""
-    return operations * (1 + nodes / _CACHED_NODES) ** _BEYOND if vendor == CPU else operations
+    cached_nodes, exponent = _CACHES[walker]
+    return operations * (1 + nodes / cached_nodes) ** exponent if vendor == CPU else operations
 
 
 def _size_of(accelerator: Accelerator) -> tuple[float, float]:

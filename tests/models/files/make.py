@@ -5,11 +5,13 @@ Run with safetensors 0.8, gguf 0.19, onnx 1.23, torch 2.13, xgboost 3.2, lightgb
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import gguf
 import lightgbm
 import numpy as np
+import onnx
 import skl2onnx
 import skops.io
 import torch
@@ -114,7 +116,7 @@ class Texts(torch.nn.Module):
         return scores @ self.values(hidden)
 
 
-def onnx() -> None:
+def networks() -> None:
     """An image network of a fixed and of a free size, and a text network of a free length."""
     torch.manual_seed(0)
     cases = {
@@ -129,6 +131,28 @@ def onnx() -> None:
             network(given)
         count = sum(map(torch.numel, network.parameters()))
         COUNTED[name] = {"parameters": count, "flop": counter.get_total_flops()}
+
+
+def rows() -> None:
+    """Layers of 6, 16, 8 and 2 columns, which take rows."""
+    widths = (6, 16, 8, 2)
+    nodes, weights, told = [], [], "x"
+    for at, (wide, narrow) in enumerate(pairwise(widths)):
+        shapes = {f"w{at}": (wide, narrow), f"b{at}": (narrow,)}
+        weights += [onnx.numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in shapes.items()]
+        nodes.append(onnx.helper.make_node("Gemm", [told, *shapes], [f"h{at}"]))
+        told = f"h{at}"
+    tensors = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, columns])
+        for name, columns in (("x", widths[0]), (told, widths[-1]))
+    ]
+    graph = onnx.helper.make_graph(nodes, "network", tensors[:1], tensors[1:], weights)
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    (MADE / "network.onnx").write_bytes(made.SerializeToString())
+    COUNTED["network"] = {
+        "parameters": sum(wide * narrow + narrow for wide, narrow in pairwise(widths)),
+        "flop": sum(2 * wide * narrow for wide, narrow in pairwise(widths)),
+    }
 
 
 def trees() -> None:
@@ -148,7 +172,10 @@ def trees() -> None:
     forest = RandomForestClassifier(3, max_depth=4, random_state=0).fit(rows, labels)
     skops.io.dump(forest, MADE / "forest.skops")
     treelite.sklearn.import_model(forest).serialize(MADE / "forest.tl")
-    (MADE / "forest.onnx").write_bytes(skl2onnx.to_onnx(forest, rows[:1].astype(np.float32)).SerializeToString())
+    given = rows[:1].astype(np.float32)
+    for name, options in (("forest", None), ("forest_of_tensors", {"zipmap": False})):
+        made = skl2onnx.to_onnx(forest, given, options=options)
+        (MADE / f"{name}.onnx").write_bytes(made.SerializeToString())
     grown = [tree.tree_ for tree in forest.estimators_]
     COUNTED["forest"] = {
         "splits": sum(tree.node_count - tree.n_leaves for tree in grown),
@@ -165,6 +192,6 @@ def trees() -> None:
 
 if __name__ == "__main__":
     MADE.mkdir(exist_ok=True)
-    for part in (safetensors, ggufs, onnx, trees):
+    for part in (safetensors, ggufs, networks, rows, trees):
         part()
     (MADE / "counted.json").write_text(json.dumps(COUNTED, indent=1, default=float) + "\n", encoding="utf-8")

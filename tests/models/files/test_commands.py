@@ -119,7 +119,7 @@ def test_formats_of_catboost_are_named_with_what_is_read(tmp_path, name, content
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="CatBoost's own formats are not read") as refused:
         find_model(str(tmp_path / name))
-    assert "LightGBM's text" in refused.value.hint
+    assert "format='onnx'" in refused.value.hint
 
 
 def test_no_engine_is_named_where_none_serves():

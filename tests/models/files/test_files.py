@@ -208,6 +208,18 @@ def test_xgboost_trees(name):
     assert model.sample_size == 6
 
 
+def test_graphs_that_take_rows():
+    """Columns are the graph's; trees and layers are told apart, and results that are maps leave the columns unknown."""
+    layers, forest, mapped = (made(f"{name}.onnx") for name in ("network", "forest_of_tensors", "forest"))
+
+    assert (layers.parameters_total, layers.flop_per_sample) == tuple(COUNTED["network"].values())
+    assert [(model.sample_size, model.is_forest) for model in (layers, forest, mapped)] == [
+        (6, False), (6, True), (None, False)
+    ]  # fmt: skip
+    assert forest.flop_per_sample == mapped.flop_per_sample
+    assert forest.inputs == (ModelInput("X", "fp32", (6,)),)
+
+
 def test_treelite_trees():
     """Splits and leaves are those that scikit-learn has in the forest that the checkpoint was made of."""
     model, counted = made("forest.tl"), COUNTED["forest"]
