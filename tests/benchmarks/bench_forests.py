@@ -2,7 +2,8 @@
 
 Run it with ``python tests/benchmarks/bench_forests.py``; it prints, for each vendor, the error of every row of
 ``forest_measurements.csv`` that is left out, and asserts nothing. With ``--measure`` it times GTIL on full trees with
-random splits and rows, in processor seconds of one core, and prints rows of that table; that needs ``pip install treelite``.
+random splits and rows, in processor seconds of one core, and prints rows of that table; with ``--measure-onnx`` ONNX
+Runtime on trees of the same shapes. They need ``pip install treelite``, and ``pip install onnx onnxruntime``.
 """
 
 import importlib
@@ -84,6 +85,48 @@ def fastest(call: Callable[[], object]) -> float:
     return min(taken)
 
 
+def onnx_forest(trees: int, depth: int, columns: int) -> bytes:
+    """A graph of one ensemble of full trees."""
+    onnx = importlib.import_module("onnx")
+    nodes, splits = 2 ** (depth + 1) - 1, 2**depth - 1
+    at, tree = np.tile(np.arange(nodes), trees), np.repeat(np.arange(trees), nodes)
+    is_split = at < splits
+    leaves = int((~is_split).sum())
+    ensemble = onnx.helper.make_node(
+        "TreeEnsembleRegressor", ["rows"], ["scores"], domain="ai.onnx.ml", n_targets=1, post_transform="NONE",
+        nodes_treeids=tree.tolist(), nodes_nodeids=at.tolist(),
+        nodes_featureids=np.where(is_split, DRAWS.integers(0, columns, at.size), 0).tolist(),
+        nodes_values=np.where(is_split, DRAWS.uniform(0.3, 0.7, at.size), 0.0).tolist(),
+        nodes_modes=np.where(is_split, "BRANCH_LEQ", "LEAF").tolist(),
+        nodes_truenodeids=np.where(is_split, 2 * at + 1, 0).tolist(),
+        nodes_falsenodeids=np.where(is_split, 2 * at + 2, 0).tolist(),
+        target_treeids=tree[~is_split].tolist(), target_nodeids=at[~is_split].tolist(),
+        target_ids=[0] * leaves, target_weights=[0.5] * leaves,
+    )  # fmt: skip
+    taken, told = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, wide])
+        for name, wide in (("rows", columns), ("scores", 1))
+    )
+    sets = [onnx.helper.make_opsetid(*named) for named in (("", 17), ("ai.onnx.ml", 3))]
+    graph = onnx.helper.make_graph([ensemble], "forest", [taken], [told])
+    made = onnx.helper.make_model(graph, opset_imports=sets, ir_version=9)
+    return bytes(made.SerializeToString())
+
+
+def measure_onnx(shapes: Sequence[tuple[int, int, int]]) -> None:
+    """Print rows per second of one core for some shapes in ONNX Runtime."""
+    runtime = importlib.import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    for trees, depth, columns in shapes:
+        session = runtime.InferenceSession(
+            onnx_forest(trees, depth, columns), options, providers=["CPUExecutionProvider"]
+        )
+        rows = DRAWS.uniform(0, 1, (BATCH, columns)).astype(np.float32)
+        seconds = fastest(lambda session=session, rows=rows: session.run(None, {"rows": rows}))
+        print(f"1,{trees},{depth},{trees * (2 ** (depth + 1) - 1)},{columns},{BATCH},{BATCH / seconds:.0f}")
+
+
 def measure(shapes: Sequence[tuple[int, int, int]]) -> None:
     """Print rows per second of one core for some shapes."""
     treelite = importlib.import_module("treelite")
@@ -99,7 +142,10 @@ def measure(shapes: Sequence[tuple[int, int, int]]) -> None:
 
 
 if __name__ == "__main__":
-    if "--measure" in sys.argv:
+    if "--measure-onnx" in sys.argv:
+        print("cores,trees,depth,nodes,columns,batch,rows_per_second")
+        measure_onnx(SHAPES)
+    elif "--measure" in sys.argv:
         print("cores,trees,depth,nodes,columns,batch,rows_per_second")
         measure(SHAPES)
     else:

@@ -27,6 +27,8 @@ from advisor.errors import InputError
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
 
 _SHOWN = 5
+_ONE_TEXT = 1.05
+"""Texts a request below which a request is one text: counters are not read at the same moment."""
 _SHARP_SECONDS = 20.0
 """Readings that are no further apart show single minutes as they were."""
 _MOST_HIT = 0.999
@@ -291,7 +293,8 @@ def _sizes(service: _Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Len
         raise _no_lengths(service, asked, "input_tokens (of rerankers documents and tokens_per_document)")
     items = asked.output_tokens
     if items is None:
-        items = max(counted.requests / grown.requests, 1.0) if counted is not None and grown.requests else 1.0
+        items = counted.requests / grown.requests if counted is not None and grown.requests else 1.0
+        items = items if items > _ONE_TEXT else 1.0
         told.append(
             f"the engines counted {items:.3g} texts a request"
             if counted is not None
