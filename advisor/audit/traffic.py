@@ -15,7 +15,7 @@ from advisor.audit.files import Table, files_of, sample_names, tables_of
 from advisor.audit.otel import is_otel, read_otel
 from advisor.audit.sql import MONEY, Columns, text
 from advisor.audit.values import Bill, Traffic, Usage
-from advisor.cost.token_weight import output_weight
+from advisor.cost.services import output_weight
 from advisor.errors import InputError
 from advisor.names import nearest, normalised
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, counted

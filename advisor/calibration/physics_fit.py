@@ -1,16 +1,26 @@
 """The constants of the physics, by robust least squares on the logarithm of all measured seconds at once."""
 
+from collections import Counter
+
 import numpy as np
 from scipy.optimize import least_squares
 
 from advisor.calibration.observations import SCENARIO_OF, Indices, Observations, seconds_of, targets
-from advisor.calibration.weights import crowd_weights
 from advisor.performance.calibration import Group
 from advisor.performance.constants import ENGINES, STACK_GROUPS, STACKS, TABLE, ConstantTable
 from advisor.performance.constants import GROUPS as MULTIPLIED
 from advisor.performance.deployments import Packed, classes_of
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Floats
+
+
+def crowd_weights(observed: Observations, rows: Indices) -> Floats:
+    """1 ÷ √(rows of the same cell and engine) of some rows, of mean 1."""
+    names = observed.crowds()[rows].tolist()
+    crowds = Counter(names)
+    weights = np.array([crowds[name] ** -0.5 for name in names])
+    return weights / weights.mean() if weights.size else weights
+
 
 USUAL_SPREAD = {"ttft": 0.4, "tpot": 0.15, "whole": 0.2, "token": 0.2}
 """Standard deviation of log(measured ÷ physics) that a target is weighted by."""

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.gaussian_process.kernels import Matern
 
 from advisor.calibration.observations import SCENARIO_OF, Indices, Observations, seconds_of
-from advisor.calibration.weights import crowd_weights
+from advisor.calibration.physics_fit import crowd_weights
 from advisor.performance.calibration import TARGETS, Group
 from advisor.performance.constants import ConstantTable
 from advisor.performance.features import FEATURES, features, features_of

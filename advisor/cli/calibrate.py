@@ -90,10 +90,9 @@ def _rebuild(output: Path) -> None:
 def _calibrate(
     files: Sequence[Path], output: Path, asked: tuple[str | None, Path | None], told: dict[str, str]
 ) -> None:  # fmt: skip
-    from advisor.calibration.bounds import impossible  # noqa: PLC0415
     from advisor.calibration.build import own_files, write_files  # noqa: PLC0415
     from advisor.calibration.observations import observe  # noqa: PLC0415
-    from advisor.calibration.own import learn  # noqa: PLC0415
+    from advisor.calibration.own import impossible, learn  # noqa: PLC0415
     from advisor.calibration.readers import FileFormat, read_measurements, write_own_csv  # noqa: PLC0415
     from advisor.calibration.shipped import load_measurements  # noqa: PLC0415
     from advisor.calibration.values import LeftOut  # noqa: PLC0415

@@ -5,11 +5,10 @@ from pathlib import Path
 import click
 
 from advisor.catalog.layers.engine_releases import RELEASES, release_changes, releases_of
-from advisor.catalog.layers.places import engines_dir
 from advisor.catalog.layers.refreshing import RefreshOptions
 from advisor.catalog.layers.refreshing_engines import RefreshedEngines, refresh_engines
 from advisor.catalog.layers.snapshot import Damaged, current, forget, previous
-from advisor.catalog.loading import load_catalog, user_catalog
+from advisor.catalog.loading import engines_dir, load_catalog, user_catalog
 from advisor.catalog.refresh.engines import ENGINES, URL, ReleaseGuard, tasks
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import RefreshJob

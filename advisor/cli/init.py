@@ -25,9 +25,8 @@ from advisor.discovery.files import Result, Written, file_names, is_edited, remo
 from advisor.discovery.find import Places, Server, find_services, nothing_found
 from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of
 from advisor.discovery.settled import settled
-from advisor.discovery.trial import tried
 from advisor.discovery.values import Answers, Service, window_text
-from advisor.discovery.workload_text import busy_words, workload_text
+from advisor.discovery.workload_text import busy_words, tried, workload_text
 from advisor.names import printable
 from advisor.report.fitted_table import Column, fold_table, wrap
 from advisor.workload.document import INCOMPLETE

@@ -38,13 +38,13 @@ from advisor.entries import picked
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.report.samples_words import percent, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
-from advisor.samples.need.advice import grouped
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.bounds import Bounds
 from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
 from advisor.samples.need.limits import WORKING
 from advisor.samples.need.memory import Fixed, MemoryNeed
 from advisor.samples.need.spare import Oversized, oversized
+from advisor.samples.need.verdict import grouped
 from advisor.samples.query.open import open_backend
 from advisor.samples.store.files import is_store
 from advisor.units import bytes_to_gib, gib_to_bytes

@@ -3,13 +3,24 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 from typing import NamedTuple
 
-from advisor.catalog import Catalog
+from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import ServicePrice
 from advisor.catalog.values import Price
 from advisor.deployable import CHECKPOINT_MARGIN
 from advisor.units import BYTES_PER_GB, bytes_to_gib
+
+
+def output_weight() -> float:
+    """Input tokens that one output token costs as much as: the median over the models that are sold by the token."""
+    return median(
+        price.output_usd_per_million / price.input_usd_per_million
+        for price in load_catalog().every_token_price
+        if price.input_usd_per_million > 0 and price.output_usd_per_million > 0
+    )
+
 
 HOST_GIB = 100
 """Machine image with drivers and system, and the logs of a year."""

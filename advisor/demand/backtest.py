@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.demand.forecast_methods import Method
-from advisor.demand.hourly import HourlyDemand
+from advisor.demand.forecast_methods import HourlyDemand, Method
 from advisor.demand.spread import HIGH, LOW, Band, calibrated, pinball, weeks_after
 from advisor.demand.values import Floats
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK

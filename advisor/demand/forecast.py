@@ -12,8 +12,8 @@ from advisor.demand import forecast_methods as methods
 from advisor.demand.backtest import Bands, Trial, calibrated_bands, run_trials
 from advisor.demand.batch import BatchRun
 from advisor.demand.clock import hours_of_week
+from advisor.demand.forecast_methods import HourlyDemand, by_hour
 from advisor.demand.growth import growth_factors, measured_growth
-from advisor.demand.hourly import HourlyDemand, by_hour
 from advisor.demand.spread import HIGH, LOW, MOST_BEYOND
 from advisor.demand.values import Backtest, DemandProfile, Floats, Forecast
 from advisor.errors import InputError

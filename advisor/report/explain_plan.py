@@ -11,7 +11,7 @@ from advisor.report.fitted_table import Column
 from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_words
 from advisor.report.limits_words import conflict_words, relaxation_words
-from advisor.report.scaling_words import scaling_lines
+from advisor.report.option_words import scaling_lines
 from advisor.report.sections import Section
 from advisor.report.words import REFUSED, SEATED, SOLD_UNPRICED, hardware_words, purchase_words, usd
 from advisor.units import A_CENT, milliseconds

@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from advisor.catalog.imports.listing import Reason
-from advisor.catalog.imports.rows import counted
+from advisor.catalog.imports.rows import Reason, counted
 from advisor.catalog.layers.importing import Beside, Imported
 from advisor.catalog.refresh.values import Sold
 from advisor.report.words import purchase_words

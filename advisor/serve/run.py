@@ -10,8 +10,7 @@ import uvicorn
 from advisor.errors import AdvisorError
 from advisor.serve.app import app_of
 from advisor.serve.guard import Doors, Guard
-from advisor.serve.listening import MOST_CONNECTIONS
-from advisor.serve.patience import ImpatientProtocol
+from advisor.serve.listening import MOST_CONNECTIONS, ImpatientProtocol
 from advisor.serve.sessions import Sessions
 from advisor.serve.values import Problem, Source
 from advisor.serve.workers import Workers

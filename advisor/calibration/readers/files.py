@@ -7,11 +7,9 @@ from types import MappingProxyType
 
 from advisor.calibration.readers.aiperf import is_aiperf, is_aiperf_table, read_aiperf, read_aiperf_table
 from advisor.calibration.readers.checks import reading_of
-from advisor.calibration.readers.engine_metrics import is_engine_metrics, read_engine_metrics
-from advisor.calibration.readers.entries import Cells, Item
-from advisor.calibration.readers.exposition import Scrape, read_scrapes
+from advisor.calibration.readers.engine_metrics import Scrape, is_engine_metrics, read_engine_metrics, read_scrapes
+from advisor.calibration.readers.entries import Cells, Item, documents
 from advisor.calibration.readers.guidellm import is_guidellm, read_guidellm
-from advisor.calibration.readers.json_fields import documents
 from advisor.calibration.readers.own_table import read_own_table
 from advisor.calibration.readers.vllm_bench import (
     is_latency_result,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from advisor.plan.fleet.chosen import Fleet, LatencyDistribution
 from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Plan
-from advisor.report.pages.axes import Axis, log_around, percent
+from advisor.report.pages.bars import Axis, log_around, percent
 from advisor.report.sections import Section
 from advisor.units import milliseconds, ratio_words
 

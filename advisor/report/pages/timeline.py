@@ -9,7 +9,7 @@ from advisor.demand.values import Floats, HourlyUse
 from advisor.errors import InputError
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
-from advisor.report.pages.axes import Axis, from_zero, percent
+from advisor.report.pages.bars import Axis, from_zero, percent
 from advisor.report.pages.week import Block, blocks
 from advisor.report.sections import Section
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_HOUR

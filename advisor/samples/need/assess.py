@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.samples.need.advice import advise
 from advisor.samples.need.engines import Engines
 from advisor.samples.need.evidence import Evidence, gather
 from advisor.samples.need.join import join
 from advisor.samples.need.memory import Fixed, MemoryNeed, memory_need, need_of
-from advisor.samples.need.verdict import Verdict, judge
+from advisor.samples.need.verdict import Verdict, advise, judge
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.timeline import Timeline
 from advisor.samples.query.values import Accelerator

@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from advisor.samples.growth import Booleans, Floats, Integers
 from advisor.samples.metrics import ENGINE_METRICS, Kind
-from advisor.samples.query.grid import Grid
-from advisor.samples.query.timeline import Timeline, timeline
+from advisor.samples.query.timeline import Grid, Timeline, timeline
 from advisor.samples.query.values import Accelerator
 
 NEED_COLUMNS = (

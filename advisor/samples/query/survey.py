@@ -7,7 +7,7 @@ from advisor.samples.metrics import Scope
 from advisor.samples.places import ROW_US
 from advisor.samples.query.counts import Counted, Counts
 from advisor.samples.query.engines import EngineRows, engine_rows
-from advisor.samples.query.grid import Grid
+from advisor.samples.query.timeline import Grid
 from advisor.samples.store.reading import HostReader
 
 
