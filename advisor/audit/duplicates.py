@@ -1,4 +1,4 @@
-"""Charges that were delivered twice: the same file, the same line item, the same row."""
+"""Charges that are in a bill twice: delivered twice, or repeated for a pod or a task of an instance."""
 
 import hashlib
 from collections.abc import Callable, Sequence

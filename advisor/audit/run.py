@@ -20,9 +20,8 @@ from advisor.spread import Spread
 
 if TYPE_CHECKING:
     from advisor.audit.telemetry import Telemetry
-from advisor.audit.findings.charges import charge_findings
+from advisor.audit.findings.charges import charge_findings, request_findings
 from advisor.audit.findings.compute import compute_findings
-from advisor.audit.findings.requests import request_findings
 from advisor.audit.findings.rules import SAVING
 from advisor.audit.values import Finding
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from advisor.calibration.fits import AMPLITUDE, LENGTH, NEAR, users_kernel, usual_constants
 from advisor.calibration.observations import GROUPS, QUANTITIES, SCENARIO_OF, Indices, Observations, Strings, seconds_of
-from advisor.calibration.physics_fit import usual_constants
-from advisor.calibration.residual_fit import AMPLITUDE, LENGTH, NEAR, users_kernel
 from advisor.calibration.validation import log_misses, points_of, predict_rows, reach_of
 from advisor.calibration.values import LeftOut
 from advisor.performance.calibration import TARGETS, Calibration, Group

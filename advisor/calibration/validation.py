@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advisor.calibration.fits import fit_constants, fit_residual
 from advisor.calibration.observations import GROUPS, QUANTITIES, SCENARIO_OF, Indices, Observations, Strings
-from advisor.calibration.physics_fit import fit_constants
-from advisor.calibration.residual_fit import fit_residual
 from advisor.performance.calibration import Calibration, Group, Spread, SpreadKey
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES, PredictionEvidence

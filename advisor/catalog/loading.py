@@ -1,4 +1,4 @@
-"""Which catalog a command works with."""
+"""Which catalog a command works with, and where its layers lie (XDG base directory specification)."""
 
 import os
 from dataclasses import replace

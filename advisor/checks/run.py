@@ -1,4 +1,4 @@
-"""The checks of a plan, one after the other."""
+"""The checks of a plan, one after the other: code, prices, commitments that end, engines that age, today's demand."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence

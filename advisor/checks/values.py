@@ -1,4 +1,4 @@
-"""Findings of a check."""
+"""Rules that a plan is checked by, whose ids never change their meaning, and findings of a check."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import make_directory, write_text
-from advisor.cli.durations import duration_between
+from advisor.cli.numbers import duration_between
 from advisor.codegen.agent_files import (
     ACCELERATORS,
     DEFAULT_BASE_IMAGE,

@@ -34,7 +34,7 @@ from advisor.cli.listing import (
     whole,
 )
 from advisor.cli.output import deliver, list_format_option, output_option, table_or_json_option
-from advisor.cli.quiet import quiet_option
+from advisor.cli.progress import quiet_option
 from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes

@@ -26,8 +26,7 @@ from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
 from advisor.cli.output import deliver, output_option, table_or_json_option
-from advisor.cli.progress import Progress
-from advisor.cli.quiet import tell
+from advisor.cli.progress import Progress, tell
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion, without_credentials
 from advisor.reading import read_text

@@ -16,9 +16,9 @@ import click
 
 from advisor.atomic_files import make_directory
 from advisor.catalog import Catalog, load_catalog
-from advisor.cli.durations import duration_between
+from advisor.cli.numbers import duration_between
 from advisor.cli.output import report_width, table_or_json_option
-from advisor.cli.quiet import quiet_option, tell
+from advisor.cli.progress import quiet_option, tell
 from advisor.demand.values import Demand
 from advisor.discovery.aws import Account
 from advisor.discovery.files import Result, Written, file_names, is_edited, remove_unedited, write_workload

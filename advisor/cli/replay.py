@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.output import calibration_option, deliver, output_option, table_or_json_option
-from advisor.cli.progress import Progress
-from advisor.cli.quiet import tell
+from advisor.cli.progress import Progress, tell
 from advisor.reading import read_text
 
 

@@ -32,7 +32,7 @@ import click
 
 from advisor.atomic_files import write_output
 from advisor.cli.output import deliver, output_option, report_format_option
-from advisor.cli.quiet import tell
+from advisor.cli.progress import tell
 from advisor.cli.samples_need import advice_lines, need, place_of
 from advisor.cli.samples_need import entry as need_entry
 from advisor.cli.samples_read import fleet_at, places_argument

@@ -31,7 +31,7 @@ from typing import Any
 import click
 
 from advisor.cli.output import answers_text, deliver, list_format_option, output_option
-from advisor.cli.quiet import tell
+from advisor.cli.progress import tell
 from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
 from advisor.entries import picked

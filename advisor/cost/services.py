@@ -1,4 +1,4 @@
-"""Costs beside the hours of machines: disks, downloads and containers."""
+"""Costs beside the hours of machines: disks, downloads and containers; and the weight of a token that is put out."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Longer or shorter prompts and answers: the same requests with their tokens changed by a factor."""
+"""Lengths of prompts and answers as they are stated, and the same requests with longer or shorter ones."""
 
 import math
 from collections.abc import Callable

@@ -10,8 +10,7 @@ from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.fleet import needs_of
 from advisor.samples.places import day_of
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.engines import NEED_COLUMNS
-from advisor.samples.query.survey import survey
+from advisor.samples.query.engines import NEED_COLUMNS, survey
 from advisor.samples.query.values import Window
 from advisor.samples.store.reading import HostReader, Store, no_rows
 from advisor.units import SECONDS_PER_DAY

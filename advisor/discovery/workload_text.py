@@ -1,4 +1,4 @@
-"""A proposal as the text of a workload file, with a comment beside everything that is a guess or unknown."""
+"""A proposal as the text of a workload file, with a comment beside every guess, and that text read back."""
 
 import re
 import tempfile

@@ -1,15 +1,50 @@
-"""Layers of a decoder language model and what surrounds them, from its configuration."""
+"""Layers of a decoder language model, mixers and feed-forwards, and what surrounds them, from its configuration."""
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.layer_kinds import LayerKind, layer_kinds
-from advisor.models.layers import FeedForward, Layer, dense
+from advisor.models.layers import AttentionOptions, FeedForward, Heads, Layer, Mixer, attention, dense
 from advisor.models.mixers import borrows_cache, heads_of, mixer_of
 from advisor.models.model import Checkpoint, Model, Rotary, Surroundings
-from advisor.models.nemotron_nas import nas_layers
 from advisor.models.traits import TRAITS, DecoderTraits
+
+_MULTIPLE = 256
+
+
+def nas_layers(fields: ConfigFields, hidden: int) -> tuple[tuple[Layer, int], ...]:
+    """The layers that ``block_configs`` lists; a part may be skipped (``no_op``) or be one plain matrix."""
+    return tuple(Counter(_nas_layer(fields, block, hidden) for block in fields.items("block_configs")).items())
+
+
+def _nas_layer(fields: ConfigFields, block: dict[str, Any], hidden: int) -> Layer:
+    mixer, mixer_matrix = _mixer(fields, block["attention"], hidden)
+    network, network_matrix = _network(block["ffn"], hidden)
+    norms = (mixer is not None or mixer_matrix > 0) + (network is not None or network_matrix > 0)
+    return Layer(mixer, network, norms * hidden, mixer_matrix + network_matrix)
+
+
+def _mixer(fields: ConfigFields, block: dict[str, Any], hidden: int) -> tuple[Mixer | None, int]:
+    if block.get("no_op"):
+        return None, 0
+    if block.get("replace_with_linear"):
+        return None, hidden * hidden
+    count = fields.integer("num_attention_heads")
+    dim = hidden // count
+    heads = Heads(count=count, kv_count=count // int(block["n_heads_in_group"]), dim=dim, value_dim=dim)
+    return attention(hidden, heads, AttentionOptions()), 0
+
+
+def _network(block: dict[str, Any], hidden: int) -> tuple[FeedForward | None, int]:
+    if block.get("no_op"):
+        return None, 0
+    if block.get("replace_with_linear"):
+        return None, hidden * hidden
+    width = int(2 * float(block["ffn_mult"]) * hidden / 3)
+    return dense(hidden, -(-width // _MULTIPLE) * _MULTIPLE, matrices=3), 0
+
 
 EXPERT_FIELDS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 _INTERMEDIATE_FIELDS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "ffn_hidden_dim")

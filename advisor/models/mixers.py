@@ -1,4 +1,4 @@
-"""Mixer of each layer, from a configuration."""
+"""Mixer of each layer, attention or recurrence, from a configuration."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""How old the prices are that a plan stands on."""
+"""Prices that a plan stands on in words: how old they are, and how well founded."""
 
 import datetime as dt
 import math

@@ -1,15 +1,85 @@
-"""Result of a refresh and the changes it made, as text and as JSON."""
+"""Result of a refresh of prices or engines, or of an update, and the changes it made, as text and as JSON."""
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from advisor.catalog.layers.changes import Change, Kind
-from advisor.catalog.layers.refreshing import Refreshed
-from advisor.catalog.refresh.values import Found, Gap
+from advisor.catalog.layers.publication import Publication
+from advisor.catalog.layers.refreshing import Refreshed, RefreshedEngines
+from advisor.catalog.layers.snapshot import ReleaseChange
+from advisor.catalog.layers.updating import Updated
+from advisor.catalog.refresh.values import Found, Gap, ReleaseRow
 from advisor.report.text_table import render_table
+
+
+def engine_refresh_words(result: RefreshedEngines) -> str:
+    """Summary of what was read, left out, missing or held up, and what changed."""
+    counts = Counter(row.engine for row in result.found.rows if isinstance(row, ReleaseRow))
+    read = ", ".join(f"{number:,} of {engine}" for engine, number in sorted(counts.items()))
+    lines = [f"engines: read releases: {read or 'none'}"]
+    lines += [f"  missing: {gap.part}: {gap.reason}\n    to mend it: {gap.remedy}" for gap in result.found.gaps]
+    lines += _skipped(result)
+    lines += [f"  held up: {held}" for held in result.held]
+    if result.is_sound:
+        lines.append(release_change_words(result.changes).rstrip("\n"))
+        outcome = f"releases of {result.snapshot.read_on} count from now on" if result.snapshot else ""
+        lines.append(f"engines: {outcome or 'this was a dry run, so the old releases hold'}")
+    return "\n".join(lines) + "\n"
+
+
+def _skipped(result: RefreshedEngines) -> Iterator[str]:
+    """Releases that are left out, by engine and reason."""
+    versions: dict[tuple[str, str], list[str]] = {}
+    for row in result.skipped:
+        versions.setdefault((row.engine, row.reason), []).append(row.version)
+    for (engine, reason), texts in versions.items():
+        shown = ", ".join(map(repr, texts[:_MOST_LISTED]))
+        more = f" and {len(texts) - _MOST_LISTED} more" if len(texts) > _MOST_LISTED else ""
+        yield f"  left out of {engine}: {shown}{more}: {reason}"
+
+
+def release_change_words(changes: Sequence[ReleaseChange]) -> str:
+    """A table of changes, the first ones, and how many there are of each kind."""
+    if not changes:
+        return "nothing changed\n"
+    counts = Counter(change.kind for change in changes)
+    words = ", ".join(f"{number:,} {_plain(kind)}" for kind, number in counts.items())
+    rows = [
+        (_plain(change.kind), change.engine, change.version, change.before or "-", change.now or "-")
+        for change in changes[:_MOST_LISTED]
+    ]
+    table = render_table(("change", "engine", "version", "before", "now"), rows)
+    more = f"\nand {len(changes) - _MOST_LISTED:,} more; --format json has all" if len(changes) > _MOST_LISTED else ""
+    return f"{table}{more}\n{words}\n"
+
+
+def _plain(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def release_changes_json(changes: Sequence[ReleaseChange]) -> str:
+    """Every change."""
+    return json.dumps([asdict(change) for change in changes], indent=2) + "\n"
+
+
+def engine_refresh_json(result: RefreshedEngines) -> str:
+    """The refresh with all that was held up or left out, gaps and changes; a list, as of providers."""
+    entry: dict[str, Any] = {
+        "provider": "engines",
+        "published": result.snapshot is not None,
+        "reason": result.reason,
+        "read_on": result.snapshot.read_on if result.snapshot else None,
+        "rows": dict(sorted(Counter(row.kind for row in result.found.rows).items())),
+        "missing": [asdict(gap) for gap in result.found.gaps],
+        "held": [{"confirm": held.key} | asdict(held) for held in result.held],
+        "left_out": [asdict(row) for row in result.skipped],
+        "changes": [asdict(change) for change in result.changes],
+    }
+    return json.dumps([entry], indent=2) + "\n"
+
 
 _MOST_LISTED = 40
 _MOST_REGIONS = 6
@@ -120,3 +190,66 @@ def refresh_json(results: Sequence[Refreshed]) -> str:
         for result in results
     ]  # fmt: skip
     return json.dumps(entries, indent=2) + "\n"
+
+
+_MOST_NAMED = 6
+
+
+def update_words(publication: Publication, results: Sequence[Updated], where: str) -> str:
+    """Summary of an update: rows published, held up or not known here, and changes."""
+    head = f"{where}: made {publication.made_at}, {_signature_words(publication)}"
+    return "\n".join([head, *(line for result in results for line in _lines(result))]) + "\n"
+
+
+def _signature_words(publication: Publication) -> str:
+    if publication.signer is not None:
+        return f"signed by {publication.signer}"
+    return "signed, which was not checked (--allowed-signers FILE)" if publication.is_signed else "not signed"
+
+
+def _lines(result: Updated) -> Iterator[str]:
+    yield from (f"  held up: {violation}" for violation in result.held[:_MOST_LISTED])
+    if len(result.held) > _MOST_LISTED:
+        yield f"  and {len(result.held) - _MOST_LISTED:,} more"
+    if result.left_out:
+        yield f"  left out, since this version of the program does not know them: {_named(result.left_out)}"
+    if not result.held:
+        yield change_words(result.changes).rstrip("\n")
+    if not result.is_taken:
+        yield f"{result.provider}: nothing was taken, so the old prices hold"
+    elif result.hidden_by:
+        yield (
+            f"{result.provider}: what was refreshed on this machine ({result.hidden_by}) goes before the published "
+            f"prices of {result.read_on}; `advisor catalog refresh {result.provider} --forget` drops it"
+        )
+    else:
+        yield f"{result.provider}: published prices of {result.read_on} count from now on"
+
+
+def _named(left_out: Mapping[str, int]) -> str:
+    names = list(left_out)
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    rows = sum(left_out.values())
+    return f"{rows:,} row{'' if rows == 1 else 's'} of {', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def update_json(publication: Publication, results: Sequence[Updated]) -> str:
+    """The same with every row."""
+    document = {
+        "name": publication.name,
+        "made_at": publication.made_at,
+        "signer": publication.signer,
+        "providers": [
+            {
+                "provider": result.provider,
+                "read_on": result.read_on,
+                "taken": result.is_taken,
+                "hidden_by_refresh_of": result.hidden_by or None,
+                "held": [{"confirm": held.key} | asdict(held) for held in result.held],
+                "left_out": dict(result.left_out),
+                "changes": [asdict(change) | {"moved_ratio": change.moved_ratio} for change in result.changes],
+            }
+            for result in results
+        ],
+    }
+    return json.dumps(document, indent=2) + "\n"

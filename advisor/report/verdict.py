@@ -13,7 +13,6 @@ from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
-from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
 from advisor.report.price_age import price_words
@@ -25,6 +24,7 @@ from advisor.report.words import (
     client_words,
     cluster_words,
     code_words,
+    conflict_words,
     count_words,
     floor_words,
     rejection_counts,

@@ -1,4 +1,4 @@
-"""Changes of a question: from a form, into a workload file, and those that are a step away."""
+"""Changes of a question: its controls, from a form, into a workload file, and those that are a step away."""
 
 import math
 import re

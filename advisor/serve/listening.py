@@ -1,4 +1,4 @@
-"""Address and port of the server, taken before anything else takes its time."""
+"""Address and port of the server, and a limit on how long a connection may take to ask."""
 
 import asyncio
 import errno

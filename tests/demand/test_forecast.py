@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.backtest import calibrated_bands, run_trials
 from advisor.demand.clock import MONDAY_SECONDS
-from advisor.demand.forecast import LAST, MOST_OF_SEEN, NAIVE, flat_forecast, forecast
+from advisor.demand.forecast import LAST, MOST_OF_SEEN, NAIVE, calibrated_bands, flat_forecast, forecast, run_trials
 from advisor.demand.forecast_methods import (
     HourlyDemand,
     by_hour,

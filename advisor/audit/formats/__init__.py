@@ -1,4 +1,4 @@
-"""Billing exports in one shape: one module for each format, each a table of SQL expressions."""
+"""Billing exports in one shape: one module for each format, a table of SQL expressions; and which one a table is of."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Counters of vLLM and SGLang about themselves: the difference of two scrapes is a measurement of real traffic."""
+"""Counters of vLLM and SGLang, scraped as text: the difference of two scrapes is a measurement of real traffic."""
 
 import datetime as dt
 import re

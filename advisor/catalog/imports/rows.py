@@ -1,4 +1,4 @@
-"""Rows of another program as rows of ours: regions, types and accelerators under our names, or left out by name."""
+"""Lists of other programs in one form, and as rows of ours: under our names, or left out by name."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Another program's list as a layer: what is taken of it, and how it is kept."""
+"""Another program's list as a layer: what is taken of it, how it is kept, and which of two prices counts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from advisor.catalog import readers
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.layers.engine_releases import RELEASES, releases_of
 from advisor.catalog.layers.importing import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
-from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
+from advisor.catalog.layers.snapshot import RELEASES, Damaged, Snapshot, current, providers, releases_of
 from advisor.catalog.levers import CacheNode
 from advisor.catalog.planning import AccountLimit, Commitment, CommitmentPrice, Serverless, ServicePrice
 from advisor.catalog.readers import Triple

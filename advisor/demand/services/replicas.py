@@ -1,4 +1,4 @@
-"""Replicas: each engine process once, however many observers read it, with its requests in each minute."""
+"""Replicas: each engine process once, on one clock, with its requests in each minute."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""A model from an ONNX file: exact parameters and bytes, FLOPs from the shapes of its operations."""
+"""A model from an ONNX file: exact parameters and bytes, FLOPs of its operations from their shapes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The UNet of Stable Diffusion, and the autoencoder that all latent diffusion shares."""
+"""Networks of latent diffusion: the UNet of Stable Diffusion, transformers, and the autoencoder that all share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

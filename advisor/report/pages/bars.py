@@ -1,4 +1,4 @@
-"""Bars: rungs of the ladder, parts of the cost, replays against the SLO."""
+"""Bars and their axes: rungs of the ladder, parts of the cost, replays against the SLO."""
 
 import math
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Pages that run one script of their own, which their policy names by its hash."""
+"""Pages as text, and those that run one script of their own, which their policy names by its hash."""
 
 import base64
 import hashlib

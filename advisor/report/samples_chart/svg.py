@@ -1,4 +1,4 @@
-"""Curves as an SVG image that stands alone: no script, no font, no request, light and dark."""
+"""Curves as an SVG image that stands alone, and as a page: no script, no font, no request, light and dark."""
 
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as ET

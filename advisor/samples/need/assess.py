@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 from advisor.samples.need.engines import Engines
 from advisor.samples.need.evidence import Evidence, gather
-from advisor.samples.need.join import join
-from advisor.samples.need.memory import Fixed, MemoryNeed, memory_need, need_of
+from advisor.samples.need.memory import Fixed, MemoryNeed, join, memory_need, need_of
 from advisor.samples.need.verdict import Verdict, advise, judge
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.timeline import Timeline

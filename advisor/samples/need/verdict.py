@@ -1,4 +1,4 @@
-"""Verdict on what limits an accelerator, with the numbers and thresholds that it was judged by.
+"""Verdict on what limits an accelerator, and its words, with the numbers and thresholds that it was judged by.
 
 Each question is answered yes, no or "the samples do not say", over everything that can have happened in the gaps. The
 questions are asked in order; the first yes is the verdict. Where a signal is measured and gaps leave its question

@@ -1,4 +1,4 @@
-"""The sources by name. Nothing of a vendor is imported before one of them is opened."""
+"""The sources by name, and which of them a host has. Nothing of a vendor is imported before one of them is opened."""
 
 import importlib
 import os

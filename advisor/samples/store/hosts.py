@@ -1,4 +1,4 @@
-"""The hosts of a store, with what they said of themselves; read from footers, a few for each host."""
+"""The files of a store by host and date, and its hosts with what they said of themselves; read from a few footers."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

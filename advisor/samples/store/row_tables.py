@@ -1,4 +1,4 @@
-"""Rows and gaps as tables: from the agent's records, and several tables as one.
+"""Rows and gaps as tables of typed columns: from the agent's records, and several tables as one.
 
 A row is fifteen seconds. Of a gauge ``g`` a file has ``g`` (the mean), ``g_min``, ``g_max``, ``g_last`` and ``g_n``; of
 a counter the last.
