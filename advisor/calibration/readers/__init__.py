@@ -1,7 +1,7 @@
 """Measurement files of benchmark clients and engines → measurements, and what was left out with the reason.
 
 The format is told by the content. Every reader turns its file into rows of our own table (``entries``); gaps are filled
-from what the user told (``completion``); one set of checks decides what is usable (``checks``).
+from what the user told, and one set of checks decides what is usable (``checks``).
 """
 
 from collections.abc import Callable, Iterator, Mapping
