@@ -16,7 +16,7 @@ from advisor.catalog.loading import GPUHUNT, SKYPILOT, imported_dir, user_catalo
 from advisor.cli.catalog_refresh import without_password
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import AdvisorError
-from advisor.report.import_words import imports_json, imports_words
+from advisor.report.refresh_words import imports_json, imports_words
 
 _as_of_option = click.option(
     "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the prices; default: of their version, else the file's."

@@ -38,9 +38,8 @@ from advisor.entries import picked
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.report.samples_words import percent, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
-from advisor.samples.need.assess import AcceleratorNeed
+from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.bounds import Bounds
-from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
 from advisor.samples.need.limits import WORKING
 from advisor.samples.need.memory import Fixed, MemoryNeed
 from advisor.samples.need.spare import Oversized, oversized
