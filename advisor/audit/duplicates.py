@@ -23,6 +23,9 @@ GROUP BY ALL HAVING sum(coalesce(effective, billed)) FILTER (WHERE {_IS_POD})
 """Account, region and hour in which pods and tasks cost more than all instances: some of theirs are not in the bill."""
 _SPLIT_SUM = "SELECT coalesce(sum(row_count), 0)::BIGINT, sum(filled_effective) FROM split_rows"
 _HOUR = ("account", "region", "start_time")
+_PIECE_BYTES = 1024 * 1024
+_MOST_ROWS = 20_000_000
+"""Rows up to which the same rows are looked for where a format does not name its line items."""
 
 
 def without_split_rows(database: Database, summed: Callable[[str], str]) -> list[str]:
@@ -70,11 +73,6 @@ def _keep_unparented(database: Database, summed: Callable[[str], str]) -> tuple[
     database.run("INSERT INTO raw BY NAME SELECT * FROM unparented")
     count, amount = database.row(_SPLIT_SUM.replace("split_rows", "unparented"))
     return count, amount or ZERO
-
-
-_PIECE_BYTES = 1024 * 1024
-_MOST_ROWS = 20_000_000
-"""Rows up to which the same rows are looked for where a format does not name its line items."""
 
 
 def identical_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:

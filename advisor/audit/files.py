@@ -21,6 +21,29 @@ _STRIDE_BYTES = 32 * BYTES_PER_MIB
 """The database refuses lines over 16 MiB by itself while they fit its buffer of 256 MiB."""
 _PIECE_BYTES = BYTES_PER_MIB
 _LINE_END = re.compile(rb"[\r\n]")
+_CSV, _PARQUET, _JSON = ".csv", ".parquet", ".json"
+_ENDINGS = {
+    ".csv": _CSV, ".csv.gz": _CSV, ".tsv": _CSV, ".parquet": _PARQUET,
+    ".json": _JSON, ".jsonl": _JSON, ".ndjson": _JSON, ".json.gz": _JSON, ".jsonl.gz": _JSON, ".ndjson.gz": _JSON,
+}  # fmt: skip
+_HEADER_BYTES = 1024 * 1024
+_LONGEST_LINE = 16 * 1024 * 1024
+_DELIMITERS = (",", ";", "\t", "|")
+_GLOB_SIGNS = frozenset("*?[")
+_KINDS = "CSV (also .gz), Parquet or JSON lines"
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_REASON = re.compile(
+    r"^(Expected Number of Columns: \d+ Found: \d+|Value with unterminated quote found\.|"
+    r"Maximum line size of \d+ bytes exceeded\.|Invalid unicode \(byte sequence mismatch\) detected\.)",
+    re.MULTILINE,
+)
+"""Lines of messages that hold nothing of a file."""
+_FILE_LINE = re.compile(r"^\s*file ?= ?(.+)$", re.MULTILINE)
+_FILE_WORDS = re.compile(r"in file \"([^\"]+)\"")
+_NO_FOLDERS = "hive_partitioning = false"
+"""A folder called ``EffectiveCost=0`` is no column: it would take the place of the file's own."""
+NULLS = ("", "NULL", "null")
+"""Cells of a CSV that hold nothing."""
 
 
 def opened(path: Path) -> BinaryIO | gzip.GzipFile:
@@ -68,31 +91,6 @@ def _is_endless(stream: gzip.GzipFile) -> bool:
         if since_end > _STRIDE_BYTES:
             return True
     return False
-
-
-_CSV, _PARQUET, _JSON = ".csv", ".parquet", ".json"
-_ENDINGS = {
-    ".csv": _CSV, ".csv.gz": _CSV, ".tsv": _CSV, ".parquet": _PARQUET,
-    ".json": _JSON, ".jsonl": _JSON, ".ndjson": _JSON, ".json.gz": _JSON, ".jsonl.gz": _JSON, ".ndjson.gz": _JSON,
-}  # fmt: skip
-_HEADER_BYTES = 1024 * 1024
-_LONGEST_LINE = 16 * 1024 * 1024
-_DELIMITERS = (",", ";", "\t", "|")
-_GLOB_SIGNS = frozenset("*?[")
-_KINDS = "CSV (also .gz), Parquet or JSON lines"
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_REASON = re.compile(
-    r"^(Expected Number of Columns: \d+ Found: \d+|Value with unterminated quote found\.|"
-    r"Maximum line size of \d+ bytes exceeded\.|Invalid unicode \(byte sequence mismatch\) detected\.)",
-    re.MULTILINE,
-)
-"""Lines of messages that hold nothing of a file."""
-_FILE_LINE = re.compile(r"^\s*file ?= ?(.+)$", re.MULTILINE)
-_FILE_WORDS = re.compile(r"in file \"([^\"]+)\"")
-_NO_FOLDERS = "hive_partitioning = false"
-"""A folder called ``EffectiveCost=0`` is no column: it would take the place of the file's own."""
-NULLS = ("", "NULL", "null")
-"""Cells of a CSV that hold nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ from advisor.audit.values import Finding
 
 _LEAST_PER_MONTH = 1
 """A finding of less than this a month, in the currency of the bill, is not worth a line."""
+_BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
+"""Breakdowns of the bill, and which part of it each is of."""
+_DIGITS = 60
+"""Digits of every amount: more than the database's 38, so that parts of any bill are exact."""
 
 
 def find_all(context: Context, *, least_per_month: float = _LEAST_PER_MONTH) -> list[Finding]:
@@ -34,12 +38,6 @@ def find_all(context: Context, *, least_per_month: float = _LEAST_PER_MONTH) -> 
     findings = (*compute_findings(context), *charge_findings(context), *request_findings(context))
     notable = [finding for finding in findings if finding.high is None or finding.high >= least_per_month]
     return sorted(notable, key=lambda finding: (finding.basis != SAVING, -(finding.per_month or 0), finding.id))
-
-
-_BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
-"""Breakdowns of the bill, and which part of it each is of."""
-_DIGITS = 60
-"""Digits of every amount: more than the database's 38, so that parts of any bill are exact."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,9 @@ numbered AS (
     ROWS UNBOUNDED PRECEDING) AS stretch FROM begun)
 SELECT resource, min(start_time), max(end_time) FROM numbered GROUP BY resource, stretch ORDER BY ALL
 """
+_RATIO = Decimal("1e-12")
+_NAME_TAGS = ("name", "aws:eks:node", "kubernetes.io/hostname", "kubernetes_io_hostname", "node", "hostname", "host")
+_LAST = r"[^/:]+$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +136,6 @@ def _common(window: Window, sampled: Window | None) -> Window | None:
 
 def _microseconds(moment: datetime) -> int:
     return round(moment.replace(tzinfo=UTC).timestamp() * _US)
-
-
-_RATIO = Decimal("1e-12")
-_NAME_TAGS = ("name", "aws:eks:node", "kubernetes.io/hostname", "kubernetes_io_hostname", "node", "hostname", "host")
-_LAST = r"[^/:]+$"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ TRAFFIC = (
 PROMPTS = "CREATE TABLE IF NOT EXISTS prompts (endpoint VARCHAR, seen BIGINT, different BIGINT)"
 EXACT_PROMPTS = 1_000_000
 """So many prompts of a log are held in memory to count different ones."""
+_JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
 
 
 def read_requests(database: Database, paths: Sequence[Path], bill: Bill) -> list[str]:
@@ -179,9 +180,6 @@ def _count_prompts(database: Database, table: Table, bill: Bill) -> None:
         f"md5_number(concat({text(salt)}, {prompt})) AS hashed FROM {prompts}) GROUP BY endpoint",
         "percent of the prompts hashed",
     )
-
-
-_JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
 
 
 def read_traffic(database: Database, places: Sequence[str], bill: Bill) -> Traffic:

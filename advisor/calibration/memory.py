@@ -34,6 +34,31 @@ from advisor.units import BYTES_PER_GIB
 
 _USUAL_UTILIZATION = 0.9
 """vLLM's own share of the memory where a log does not state it."""
+_START = {
+    "sampler_bytes_per_logit": 16.0,
+    "workspace_base_gib": 0.1,
+    "tower_gib": 0.1,
+    "runtime_gib": 0.2,
+    "runtime_parallel_gib": 0.5,
+    "runtime_parallel_large_gib": 1.0,
+    "graph_base_gib": 0.5,
+    "graph_layer_gib": 0.01,
+    "graph_expert_layer_gib": 0.01,
+}
+"""Where the version with most logs starts from, give or take all of it: 16 bytes are a logit in 16 bit, in 32 bit, and
+two copies in 32 bit more; the others are what is common."""
+_START_SPREAD, _NEIGHBOUR_SPREAD = 1.0, 0.5
+_PRINTED_GIB, _GRAPHS_GIB = 0.05, 0.15
+"""Scatter of the printed figures about the formulas."""
+_OUTLIER = 2.0
+"""Residuals beyond so many scatters count only in proportion (Huber)."""
+_PASSES = 12
+_ENOUGH_ARCHITECTURES = 5
+"""A version with logs of fewer models takes the range of all versions."""
+_TAIL = 0.1
+Array = NDArray[np.float64]
+Equation = tuple[dict[str, float], float, float]
+"""Coefficients of the constants, the printed figure less all that is known, and its scatter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,34 +175,6 @@ def _run(row: Row) -> MemoryRun:
 
 def _number(row: Row, column: str) -> float | None:
     return optional_float(row[column])
-
-
-_START = {
-    "sampler_bytes_per_logit": 16.0,
-    "workspace_base_gib": 0.1,
-    "tower_gib": 0.1,
-    "runtime_gib": 0.2,
-    "runtime_parallel_gib": 0.5,
-    "runtime_parallel_large_gib": 1.0,
-    "graph_base_gib": 0.5,
-    "graph_layer_gib": 0.01,
-    "graph_expert_layer_gib": 0.01,
-}
-"""Where the version with most logs starts from, give or take all of it: 16 bytes are a logit in 16 bit, in 32 bit, and
-two copies in 32 bit more; the others are what is common."""
-_START_SPREAD, _NEIGHBOUR_SPREAD = 1.0, 0.5
-_PRINTED_GIB, _GRAPHS_GIB = 0.05, 0.15
-"""Scatter of the printed figures about the formulas."""
-_OUTLIER = 2.0
-"""Residuals beyond so many scatters count only in proportion (Huber)."""
-_PASSES = 12
-_ENOUGH_ARCHITECTURES = 5
-"""A version with logs of fewer models takes the range of all versions."""
-_TAIL = 0.1
-
-Array = NDArray[np.float64]
-Equation = tuple[dict[str, float], float, float]
-"""Coefficients of the constants, the printed figure less all that is known, and its scatter."""
 
 
 def fit_memory_engines(engines: Iterable[Row], measurements: Iterable[Row]) -> list[dict[str, str]]:

@@ -27,6 +27,17 @@ from advisor.units import MS_PER_SECOND
 FILES = ("measurements.csv", "measurements_cc_by_sa.csv")
 """The second holds what may only be passed on under CC-BY-SA-4.0: delete it, rebuild, and nothing of it is left."""
 DOCUMENTS = "measurement_documents.csv"
+Strings = npt.NDArray[np.str_]
+Indices = npt.NDArray[np.intp]
+GROUP_OF = {
+    Scenario.FIXED_CONCURRENCY: Group.LOOP,
+    Scenario.FIXED_BATCH: Group.BATCH,
+    Scenario.SINGLE_STREAM: Group.STREAM,
+    Scenario.SATURATED: Group.SATURATED,
+}
+SCENARIO_OF = {group: scenario for scenario, group in GROUP_OF.items()}
+GROUPS = tuple(Group)
+QUANTITIES = (Quantity.TTFT, Quantity.TPOT, Quantity.THROUGHPUT)
 
 
 def load_measurements(directory: Path | None = None) -> Reading:
@@ -76,20 +87,6 @@ def _measurement(record: Record, sources: dict[str, str]) -> Measurement:
         samples_per_second=number("samples_per_second"),
         source=sources[record.text("document")],
     )
-
-
-Strings = npt.NDArray[np.str_]
-Indices = npt.NDArray[np.intp]
-
-GROUP_OF = {
-    Scenario.FIXED_CONCURRENCY: Group.LOOP,
-    Scenario.FIXED_BATCH: Group.BATCH,
-    Scenario.SINGLE_STREAM: Group.STREAM,
-    Scenario.SATURATED: Group.SATURATED,
-}
-SCENARIO_OF = {group: scenario for scenario, group in GROUP_OF.items()}
-GROUPS = tuple(Group)
-QUANTITIES = (Quantity.TTFT, Quantity.TPOT, Quantity.THROUGHPUT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

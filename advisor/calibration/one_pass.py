@@ -44,6 +44,22 @@ from advisor.performance.one_pass.work import (
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved, Setup, resolve
 
+VERSION = "2026.11"
+SHRINKAGE = 0.05
+"""Penalty of a squared effect in units of the squared log error of one row."""
+RELATIVE_SHRINKAGE = {"kind": 0.01, "model|accelerator|width|engine": 3.0}
+"""Times :data:`SHRINKAGE`, of combinations that are shrunk less or more than the others."""
+HUBER = 0.15
+"""Log error beyond which a row counts as less than its square."""
+STEPS, TOLERANCE, LONGEST_STEP = 12, 1e-3, 1.0
+FOLDS = 16
+MACHINE_FOLDS, MODEL_FOLDS = 4, 3
+"""Where accelerators and models are left out at once."""
+DECIMALS = 5
+LEAST_ROWS, LEAST_CELLS = 30, 6
+"""Of a group that has an interval of its own."""
+COVERAGE = 0.80
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -107,23 +123,6 @@ def _case(measurement: Measurement, setup: Resolved) -> Case | None:
     seconds = float(used[0] * batch[0] / rate)
     labels = labels_of(setup, measurement.scenario)
     return Case(measurement, labels, machine, flop, float(batch[0]), float(used[0]), seconds)
-
-
-VERSION = "2026.11"
-SHRINKAGE = 0.05
-"""Penalty of a squared effect in units of the squared log error of one row."""
-RELATIVE_SHRINKAGE = {"kind": 0.01, "model|accelerator|width|engine": 3.0}
-"""Times :data:`SHRINKAGE`, of combinations that are shrunk less or more than the others."""
-HUBER = 0.15
-"""Log error beyond which a row counts as less than its square."""
-STEPS, TOLERANCE, LONGEST_STEP = 12, 1e-3, 1.0
-FOLDS = 16
-MACHINE_FOLDS, MODEL_FOLDS = 4, 3
-"""Where accelerators and models are left out at once."""
-DECIMALS = 5
-LEAST_ROWS, LEAST_CELLS = 30, 6
-"""Of a group that has an interval of its own."""
-COVERAGE = 0.80
 
 
 @dataclass(frozen=True, slots=True)

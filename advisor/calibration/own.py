@@ -28,6 +28,14 @@ OVERLAP = 2 ** (1 / 3)
 """The physics' combination of memory and arithmetic time exceeds the larger of them by at most this factor."""
 TOLERANCE = 0.97
 """Share of the bound that peaks as published may be off."""
+REACHES = (4.0, 2.5, 1.5, 1.0, 0.6)
+"""Lengths of the kernel that are tried, longest first."""
+NOISE = 0.07
+"""Standard deviation, in log, of one's own measurements."""
+QUANTITY_OF = {"ttft": Quantity.TTFT, "tpot": Quantity.TPOT}
+"""Of a target; the others are times of a throughput."""
+Key = tuple[str, str]
+"""Scenario and quantity."""
 
 
 def impossible(observed: Observations) -> list[tuple[int, LeftOut]]:
@@ -67,17 +75,6 @@ def _reason(target: str, measured: float, bound: float) -> str:
         f"{words} of {measured * MS_PER_SECOND:.4g} ms is below {bound * MS_PER_SECOND:.4g} ms, the bound of memory "
         "bandwidth and peak arithmetic: check accelerator, precision, lengths, speculation and cached prompts"
     )
-
-
-REACHES = (4.0, 2.5, 1.5, 1.0, 0.6)
-"""Lengths of the kernel that are tried, longest first."""
-NOISE = 0.07
-"""Standard deviation, in log, of one's own measurements."""
-QUANTITY_OF = {"ttft": Quantity.TTFT, "tpot": Quantity.TPOT}
-"""Of a target; the others are times of a throughput."""
-
-Key = tuple[str, str]
-"""Scenario and quantity."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,20 @@ from advisor.performance.regimes import Timing
 from advisor.performance.values import Evidence, Scenario
 
 FOLDS = 12
+TAIL = 0.1
+"""Share of measurements beyond each end."""
+FEWEST = 30
+"""Rows below which a class borrows the rows of the others; a scenario without any borrows those of all scenarios."""
+FEWEST_CELLS = 10
+"""Cells below which a split counts less than the others."""
+LIKE = {
+    (Scenario.SINGLE_STREAM, Quantity.TTFT): (Scenario.FIXED_BATCH, Quantity.TTFT),
+    (Scenario.SATURATED, Quantity.TTFT): (Scenario.FIXED_BATCH, Quantity.TTFT),
+    (Scenario.SINGLE_STREAM, Quantity.TPOT): (Scenario.SINGLE_STREAM, Quantity.THROUGHPUT),
+    (Scenario.SATURATED, Quantity.TPOT): (Scenario.SATURATED, Quantity.THROUGHPUT),
+}
+"""What was hardly measured under a load errs as its counterpart does; a time as the inverse of a rate."""
+DIGITS = 4
 
 
 def points_of(observed: Observations) -> Strings:
@@ -139,22 +153,6 @@ def weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
     return float(values[order][min(int(np.searchsorted(reached, share)), values.size - 1)])
-
-
-TAIL = 0.1
-"""Share of measurements beyond each end."""
-FEWEST = 30
-"""Rows below which a class borrows the rows of the others; a scenario without any borrows those of all scenarios."""
-FEWEST_CELLS = 10
-"""Cells below which a split counts less than the others."""
-LIKE = {
-    (Scenario.SINGLE_STREAM, Quantity.TTFT): (Scenario.FIXED_BATCH, Quantity.TTFT),
-    (Scenario.SATURATED, Quantity.TTFT): (Scenario.FIXED_BATCH, Quantity.TTFT),
-    (Scenario.SINGLE_STREAM, Quantity.TPOT): (Scenario.SINGLE_STREAM, Quantity.THROUGHPUT),
-    (Scenario.SATURATED, Quantity.TPOT): (Scenario.SATURATED, Quantity.THROUGHPUT),
-}
-"""What was hardly measured under a load errs as its counterpart does; a time as the inverse of a rate."""
-DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,6 +17,10 @@ _BEGIN = "="
 _MOST_CHARACTERS = 200
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _HINT = "write it of numbers, names of assumptions, + - * / and parentheses, such as = requests_per_day / 86400"
+_KEYS = ("name", "published", "assumptions", "parts", "stages", "differs")
+_LIKE = "like"
+_ORIGINS = ("source", "assumed")
+_FEWEST_STAGES = 2
 
 
 def substituted(field: Field, values: Mapping[str, float], used: set[str] | None = None) -> Field:
@@ -98,12 +102,6 @@ def _evaluated(node: ast.expr, field: Field, values: Mapping[str, float]) -> flo
             return -_evaluated(node.operand, field, values)
         case _:
             return field.fail(f"'{ast.unparse(node)}' has no place in a formula", _HINT)
-
-
-_KEYS = ("name", "published", "assumptions", "parts", "stages", "differs")
-_LIKE = "like"
-_ORIGINS = ("source", "assumed")
-_FEWEST_STAGES = 2
 
 
 def read_case(path: Path) -> Case:

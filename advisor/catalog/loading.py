@@ -13,6 +13,7 @@ from advisor.errors import InputError
 GPUHUNT, SKYPILOT = "gpuhunt", "skypilot"
 PROGRAMS = (GPUHUNT, SKYPILOT)
 """Programs whose lists can be imported."""
+_loaded: dict[tuple[object, ...], LayeredCatalog] = {}
 
 
 def refreshed_dir() -> Path:
@@ -59,9 +60,6 @@ def _base(variable: str, below_home: str) -> Path:
     """A relative path in the variable is ignored, as the specification asks."""
     stated = os.environ.get(variable, "")
     return Path(stated) if stated.startswith("/") else Path.home() / below_home
-
-
-_loaded: dict[tuple[object, ...], LayeredCatalog] = {}
 
 
 def load_catalog(directory: Path | None = None) -> Catalog:

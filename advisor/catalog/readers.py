@@ -26,6 +26,10 @@ from advisor.units import BYTES_PER_GB, BYTES_PER_GIB
 Place = tuple[str, str, str]
 """Provider, region and instance type."""
 _ZONE_LOW, _ZONE_HIGH = "spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour"
+Pair = tuple[str, str]
+"""Region and instance type."""
+Triple = tuple[str, str, str]
+"""Provider, region and what else tells rows apart."""
 
 
 class Sources:
@@ -176,12 +180,6 @@ def _region(row: Record, sources: Sources) -> Region:
     latitude, longitude = row.optional_number("latitude"), row.optional_number("longitude")
     names = {"name": row.text("region"), "title": row.text("name")}
     return sources.value(Region, row, latitude_degrees=latitude, longitude_degrees=longitude, **names)
-
-
-Pair = tuple[str, str]
-"""Region and instance type."""
-Triple = tuple[str, str, str]
-"""Provider, region and what else tells rows apart."""
 
 
 def read_commitments(directory: Path, sources: Sources) -> tuple[planning.Commitment, ...]:

@@ -22,6 +22,8 @@ from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import DemandSource
 
 RULES = ("CHK401", "CHK402", "CHK403")
+Found = tuple[str, str, str, str]
+"""Rule, subject, message, and the command that mends it."""
 
 
 def look(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
@@ -61,10 +63,6 @@ def _engine(engine: str, version: str, fleet: Fleet, catalog: Catalog) -> Iterat
     if newer:
         told = f"{engine} {version} is planned, and {len(set(newer))} newer are known, up to {newer[-1]}"
         yield "CHK402", engine, told, "advisor recommend WORKLOAD --previous PLAN.json"
-
-
-Found = tuple[str, str, str, str]
-"""Rule, subject, message, and the command that mends it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

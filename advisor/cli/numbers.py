@@ -9,6 +9,15 @@ import click
 
 from advisor.durations import parse_duration_between
 
+cost_option = click.option(
+    "--cost",
+    type=click.Choice(["effective", "billed"]),
+    default="effective",
+    show_default=True,
+    help="Prepaid commitments spread over their use, or as invoiced.",
+)
+"""Whether commitments count when they are used or when they are paid."""
+
 
 def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, Decimal]:
     """Rates by currency, such as ``EUR=1.08``."""
@@ -36,14 +45,6 @@ rate_option = click.option(
     help="USD for one unit of a currency, such as EUR=1.08. (repeatable)",
 )
 """Stated rates by currency; a bill in one that has none stays as it is."""
-cost_option = click.option(
-    "--cost",
-    type=click.Choice(["effective", "billed"]),
-    default="effective",
-    show_default=True,
-    help="Prepaid commitments spread over their use, or as invoiced.",
-)
-"""Whether commitments count when they are used or when they are paid."""
 
 
 def duration_between(shortest: timedelta, longest: timedelta, why: str = "") -> Callable[[str], timedelta]:

@@ -10,6 +10,9 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _KEY = "advisor.quiet"
+_QUIET_SECONDS = 1.0
+_EVERY_SECONDS = 0.2
+_BAR_WIDTH = 30
 
 
 def _keep(context: click.Context, _option: click.Parameter, value: bool) -> None:
@@ -36,11 +39,6 @@ def tell(text: str) -> None:
     """Write a line to stderr that is neither result nor warning, unless the command is to be quiet."""
     if not is_quiet():
         click.echo(text, err=True)
-
-
-_QUIET_SECONDS = 1.0
-_EVERY_SECONDS = 0.2
-_BAR_WIDTH = 30
 
 
 class Progress:

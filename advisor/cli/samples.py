@@ -55,6 +55,16 @@ _MOST_PANELS = 64
 _TERMINAL_LINES = 16
 _PIPE_COLUMNS = 100
 """Width where the output is no terminal."""
+_HEADERS = (
+    "host", "#", "accelerator", "coverage", "memory mean GiB", "peak GiB", "total GiB",
+    "busy mean", "busy p50", "busy p95", "busy peak", "peak ÷ mean", "kWh",
+)  # fmt: skip
+_NEED_HEADERS = ("host", "#", "verdict", "memory")
+_MEANING = (
+    "Memory used is what the engine reserved, not what the model needs; busy is the share of time in which any kernel "
+    "ran, not how much of the accelerator it used. Peaks are the highest single reading; - is unknown."
+)
+_JOULES_PER_KWH = SECONDS_PER_HOUR * 1000
 
 
 def write_chart(fleet: Fleet, output: Path) -> None:
@@ -102,18 +112,6 @@ def _chosen(fleet: Fleet, points: int, most: int) -> tuple[Sequence[Curve], Sequ
 def _peak(counted: Counted) -> float:
     """The highest reading of the signal that is drawn; -1 without one."""
     return next((counted.gauges[signal].max for signal in SIGNALS if signal in counted.gauges), -1.0)
-
-
-_HEADERS = (
-    "host", "#", "accelerator", "coverage", "memory mean GiB", "peak GiB", "total GiB",
-    "busy mean", "busy p50", "busy p95", "busy peak", "peak ÷ mean", "kWh",
-)  # fmt: skip
-_NEED_HEADERS = ("host", "#", "verdict", "memory")
-_MEANING = (
-    "Memory used is what the engine reserved, not what the model needs; busy is the share of time in which any kernel "
-    "ran, not how much of the accelerator it used. Peaks are the highest single reading; - is unknown."
-)
-_JOULES_PER_KWH = SECONDS_PER_HOUR * 1000
 
 
 @click.command()

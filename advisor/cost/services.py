@@ -12,16 +12,6 @@ from advisor.catalog.values import Price
 from advisor.deployable import CHECKPOINT_MARGIN
 from advisor.units import BYTES_PER_GB, bytes_to_gib
 
-
-def output_weight() -> float:
-    """Input tokens that one output token costs as much as: the median over the models that are sold by the token."""
-    return median(
-        price.output_usd_per_million / price.input_usd_per_million
-        for price in load_catalog().every_token_price
-        if price.input_usd_per_million > 0 and price.output_usd_per_million > 0
-    )
-
-
 HOST_GIB = 100
 """Machine image with drivers and system, and the logs of a year."""
 SERVING_IMAGE_GIB = 40
@@ -33,14 +23,21 @@ GP3_THROUGHPUT_MIB_PER_SECOND = 500
 GP3_THROUGHPUT_INCLUDED = 125
 AZURE_DISKS_GIB = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 """Sizes that premium disks are charged in, P4 to P60."""
-
-
 COMPILED_GIB = 8
 """Room for compiled programs and chunks of downloads beside the weights of a replica on a node."""
 SCRATCH_GIB = 8
 """Temporary files of a replica on a node."""
 _FILE_SYSTEM_SHARE = 0.95
 """Share of local disks that a file system leaves for files."""
+
+
+def output_weight() -> float:
+    """Input tokens that one output token costs as much as: the median over the models that are sold by the token."""
+    return median(
+        price.output_usd_per_million / price.input_usd_per_million
+        for price in load_catalog().every_token_price
+        if price.input_usd_per_million > 0 and price.output_usd_per_million > 0
+    )
 
 
 def counted_gib(checkpoint_gib: float) -> int:

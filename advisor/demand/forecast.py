@@ -22,6 +22,25 @@ FIRST_SHARE = 2 / 3
 """Share of the history that lies before the first origin of a method's test; intervals are calibrated from the first
 day on."""
 _TIME_ROUNDING = 1e-9
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+FLAT = "the observed level"
+LEVEL = "level of the past"
+LAST = "last value"
+NAIVE = "seasonal-naive"
+SHAPE = "hour-of-week shape × recent level"
+DAY_SHAPE = "hour-of-day shape × recent level"
+TYPICAL_DAY = "typical day"
+RIDGE = "ridge on Fourier terms and last week"
+DECLARED = "declared"
+BATCH = "runs of batch work"
+BEATS = 0.98
+"""A method has to lose less than this times the naive baseline to replace it."""
+MOST_OF_SEEN = 1 + MOST_BEYOND
+"""Before growth, no hour and no minute is expected to be busier than so many times the busiest one ever seen."""
+_ROUNDING = 1e-5
+_DEFAULT_HORIZON_DAYS = 30.0
+_FLAT_BELOW_HOURS = HOURS_PER_DAY
+_RIDGE_FROM_HOURS = 2 * HOURS_PER_WEEK
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,27 +122,6 @@ def run_trials(history: HourlyDemand, methods: Mapping[str, Method], bands: Band
         )
         for name, method in methods.items()
     }
-
-
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-FLAT = "the observed level"
-LEVEL = "level of the past"
-LAST = "last value"
-NAIVE = "seasonal-naive"
-SHAPE = "hour-of-week shape × recent level"
-DAY_SHAPE = "hour-of-day shape × recent level"
-TYPICAL_DAY = "typical day"
-RIDGE = "ridge on Fourier terms and last week"
-DECLARED = "declared"
-BATCH = "runs of batch work"
-BEATS = 0.98
-"""A method has to lose less than this times the naive baseline to replace it."""
-MOST_OF_SEEN = 1 + MOST_BEYOND
-"""Before growth, no hour and no minute is expected to be busier than so many times the busiest one ever seen."""
-_ROUNDING = 1e-5
-_DEFAULT_HORIZON_DAYS = 30.0
-_FLAT_BELOW_HOURS = HOURS_PER_DAY
-_RIDGE_FROM_HOURS = 2 * HOURS_PER_WEEK
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,6 +29,24 @@ AGREEMENT = 0.8
 """Share of the pairs of weeks that have to agree on the direction of a trend."""
 MOST_PER_WEEK = 0.05
 """A steeper trend of a few weeks is a launch or a season; it does not go on for a whole horizon."""
+LEAST_MINUTES = MINUTES_PER_HOUR // 2
+"""An hour of which less is known is unknown."""
+MOST_WEEKS = 26
+"""Older history says little of the weeks to come."""
+ABSURD = 10.0
+"""A minute above so many times the busiest of a thousand (the 99.9th percentile) is counted at that."""
+_BUSIEST_OF_1000 = 0.999
+Method = Callable[[Floats, int, int], Floats]
+RIDGE_HOURS = 9 * HOURS_PER_DAY
+"""A week to look back on and two days to learn from."""
+_RIDGE_WEEKS = 8
+_HARMONICS = np.array([1, 2, 3, 4, 7, 14, 21])
+"""Of the week; the 7th, 14th and 21st are the first three of the day."""
+_ANGLES = 2 * np.pi * np.outer(np.arange(HOURS_PER_WEEK), _HARMONICS) / HOURS_PER_WEEK
+_FOURIER = np.column_stack([np.sin(_ANGLES), np.cos(_ANGLES)])
+_LEAST_RATIO = 0.05
+_DAYS_PER_WEEK = HOURS_PER_WEEK // HOURS_PER_DAY
+_ALPHA = 100.0
 
 
 def measured_growth(hourly: Floats, stated_per_year: float | None) -> tuple[float, list[str]]:
@@ -85,15 +103,6 @@ def _week_means(hourly: Floats) -> dict[int, float]:
     }
 
 
-LEAST_MINUTES = MINUTES_PER_HOUR // 2
-"""An hour of which less is known is unknown."""
-MOST_WEEKS = 26
-"""Older history says little of the weeks to come."""
-ABSURD = 10.0
-"""A minute above so many times the busiest of a thousand (the 99.9th percentile) is counted at that."""
-_BUSIEST_OF_1000 = 0.999
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class HourlyDemand:
     """Requests per second in consecutive hours of the clock; arrays of shape ``(hours,)``, NaN where unknown."""
@@ -145,20 +154,6 @@ def _without_absurd(grid: Floats, is_known: npt.NDArray[np.bool_]) -> tuple[Floa
         f"counts them at {most:.3g}; correct them in the trace if they are no requests"
     )
     return np.where(is_absurd, most, grid), (note,)
-
-
-Method = Callable[[Floats, int, int], Floats]
-
-RIDGE_HOURS = 9 * HOURS_PER_DAY
-"""A week to look back on and two days to learn from."""
-_RIDGE_WEEKS = 8
-_HARMONICS = np.array([1, 2, 3, 4, 7, 14, 21])
-"""Of the week; the 7th, 14th and 21st are the first three of the day."""
-_ANGLES = 2 * np.pi * np.outer(np.arange(HOURS_PER_WEEK), _HARMONICS) / HOURS_PER_WEEK
-_FOURIER = np.column_stack([np.sin(_ANGLES), np.cos(_ANGLES)])
-_LEAST_RATIO = 0.05
-_DAYS_PER_WEEK = HOURS_PER_WEEK // HOURS_PER_DAY
-_ALPHA = 100.0
 
 
 def level(past: Floats, _first_hour: int, ahead: int) -> Floats:

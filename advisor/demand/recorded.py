@@ -32,6 +32,8 @@ _SIGNALS: Mapping[str, tuple[Scope, str, str]] = {
 }
 """Signal → what it is of, its column, and the column that it is a share of; "": it is used as it is."""
 _DIGITS = 4
+_SHOWN = 5
+_US = 1_000_000
 
 
 def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> HourlyUse | None:
@@ -103,10 +105,6 @@ def _add(answer: Floats, hour: Floats, means: Floats, greatest: Floats) -> None:
     answer[0] += np.bincount(at, minlength=answer.shape[1])
     answer[1] += np.bincount(at, means[known], answer.shape[1])
     np.fmax.at(answer[2], at, np.fmax(greatest[known], means[known]))
-
-
-_SHOWN = 5
-_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

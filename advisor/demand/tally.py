@@ -29,6 +29,15 @@ _LEAST_REACH_MINUTES = 60
 _DAY = HOURS_PER_DAY * MINUTES_PER_HOUR
 _WEEK = HOURS_PER_WEEK * MINUTES_PER_HOUR
 _SHOWN = 3
+MAX_MINUTES = 3 * 366 * 24 * 60
+"""Three years of minutes: a longer span is a mistake in the clock."""
+LEAST_SECONDS_BY_HOUR = 6 * SECONDS_PER_HOUR
+"""A shorter trace says nothing of how lengths change over the day."""
+_MANY_REPEATED = 0.2
+_ROUNDING = 1e-5
+_BINS_PER_OCTAVE = 2
+_N_BINS = int(np.log2(MAX_TOKENS)) * _BINS_PER_OCTAVE + 3
+_N_CELLS = _N_BINS * _N_BINS
 
 
 def without_gaps(counts: Integers) -> Floats:
@@ -114,17 +123,6 @@ def _sums(values: Integers, first: Integers, end: Integers) -> Integers:
     """Sum of the values from *first* up to *end*."""
     cumulative = np.concatenate([[0], np.cumsum(values)])
     return np.asarray(cumulative[end] - cumulative[first])
-
-
-MAX_MINUTES = 3 * 366 * 24 * 60
-"""Three years of minutes: a longer span is a mistake in the clock."""
-LEAST_SECONDS_BY_HOUR = 6 * SECONDS_PER_HOUR
-"""A shorter trace says nothing of how lengths change over the day."""
-_MANY_REPEATED = 0.2
-_ROUNDING = 1e-5
-_BINS_PER_OCTAVE = 2
-_N_BINS = int(np.log2(MAX_TOKENS)) * _BINS_PER_OCTAVE + 3
-_N_CELLS = _N_BINS * _N_BINS
 
 
 def token_bin(tokens: Integers) -> Integers:

@@ -31,6 +31,21 @@ _MOST_MERGED = 100
 _MOST_KEYS = 10_000
 _SHOWN = 200
 _MERGE = "tag:yaml.org,2002:merge"
+_VARIABLE = "KUBECONFIG"
+_MOST_BYTES = 4 * BYTES_PER_MIB
+_MOST_CHOICES = 20
+_PLUGIN_SECONDS = 60.0
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_PROXY = "run `kubectl proxy` and name a context whose server is http://127.0.0.1:8001"
+_UNSUPPORTED = {
+    "auth-provider": "kubectl dropped it too: let a credential plugin (`exec`) give the token",
+    "username": "API servers take no passwords any more: use a token or a certificate",
+    "proxy-url": _PROXY,
+    "tls-server-name": _PROXY,
+}
+_UNPASSABLE = re.compile(r"[\0\ud800-\udfff]")
+"""Characters that no argument of a program can hold."""
+Part = Mapping[str, Any]
 
 
 class UnreadableYamlError(ValueError):
@@ -78,23 +93,6 @@ def _problem(error: yaml.YAMLError) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     line = f" in line {mark.line + 1}" if mark else ""
     return f"{printable(problem or 'it cannot be parsed')[:_SHOWN]}{line}"
-
-
-_VARIABLE = "KUBECONFIG"
-_MOST_BYTES = 4 * BYTES_PER_MIB
-_MOST_CHOICES = 20
-_PLUGIN_SECONDS = 60.0
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_PROXY = "run `kubectl proxy` and name a context whose server is http://127.0.0.1:8001"
-_UNSUPPORTED = {
-    "auth-provider": "kubectl dropped it too: let a credential plugin (`exec`) give the token",
-    "username": "API servers take no passwords any more: use a token or a certificate",
-    "proxy-url": _PROXY,
-    "tls-server-name": _PROXY,
-}
-_UNPASSABLE = re.compile(r"[\0\ud800-\udfff]")
-"""Characters that no argument of a program can hold."""
-Part = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

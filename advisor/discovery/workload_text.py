@@ -19,6 +19,26 @@ from advisor.units import milliseconds, three_digits
 from advisor.workload.document import read_workload
 from advisor.workload.values import PRECISIONS, MeasuredLatency
 
+_PLAIN = re.compile(r"[A-Za-z][\w./-]*|[0-9]+[dh]")
+_LITERAL = re.compile(r"[ -&(-~]+")
+"""Printable ASCII without an apostrophe."""
+_WORDS = ("y", "n", "yes", "no", "true", "false", "on", "off", "null")
+_DEFAULT_PRECISION = "bf16"
+_WITHIN_RATIO = 0.95
+_WIDTH = 116
+_NEXT_LINE = "\n  "
+_TEXTS = "input_tokens: 300"
+_SIZES = {
+    "embedding": _TEXTS,
+    "encoder": _TEXTS,
+    "asr": "audio_seconds: 30",
+    "vision": "images: {count: 1}",
+    "tabular": "rows: 1",
+    "diffusion": "steps: 30, images: {width: 1024, height: 1024, count: 1}",
+}
+"""Examples of the size of a request, by the task of models that answer in one pass."""
+_TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -48,27 +68,6 @@ def _question(path: Path, catalog: Catalog) -> PlanRequest:
     question = question_for(prepared(read_workload(path), catalog), catalog, shipped_model())
     requirements_of(question, catalog)
     return question
-
-
-_PLAIN = re.compile(r"[A-Za-z][\w./-]*|[0-9]+[dh]")
-_LITERAL = re.compile(r"[ -&(-~]+")
-"""Printable ASCII without an apostrophe."""
-_WORDS = ("y", "n", "yes", "no", "true", "false", "on", "off", "null")
-_DEFAULT_PRECISION = "bf16"
-_WITHIN_RATIO = 0.95
-_WIDTH = 116
-_NEXT_LINE = "\n  "
-_TEXTS = "input_tokens: 300"
-_SIZES = {
-    "embedding": _TEXTS,
-    "encoder": _TEXTS,
-    "asr": "audio_seconds: 30",
-    "vision": "images: {count: 1}",
-    "tabular": "rows: 1",
-    "diffusion": "steps: 30, images: {width: 1024, height: 1024, count: 1}",
-}
-"""Examples of the size of a request, by the task of models that answer in one pass."""
-_TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
 
 
 def workload_text(proposal: Proposal, window: str) -> str:

@@ -12,6 +12,13 @@ from advisor.models.model import Checkpoint, Model, Rotary, Surroundings
 from advisor.models.traits import TRAITS, DecoderTraits
 
 _MULTIPLE = 256
+EXPERT_FIELDS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
+_INTERMEDIATE_FIELDS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "ffn_hidden_dim")
+_LLAMA4 = "llama4"
+_LAYER_FIELDS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+_HIDDEN_FIELDS = ("hidden_size", "n_embd", "d_model")
+_CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
+_WITHOUT_FEED_FORWARD = ("mamba", "mamba2", "falcon_mamba")
 
 
 def nas_layers(fields: ConfigFields, hidden: int) -> tuple[tuple[Layer, int], ...]:
@@ -44,11 +51,6 @@ def _network(block: dict[str, Any], hidden: int) -> tuple[FeedForward | None, in
         return None, hidden * hidden
     width = int(2 * float(block["ffn_mult"]) * hidden / 3)
     return dense(hidden, -(-width // _MULTIPLE) * _MULTIPLE, matrices=3), 0
-
-
-EXPERT_FIELDS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
-_INTERMEDIATE_FIELDS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "ffn_hidden_dim")
-_LLAMA4 = "llama4"
 
 
 def feed_forward_of(fields: ConfigFields, traits: DecoderTraits, index: int) -> FeedForward:
@@ -146,12 +148,6 @@ def _shared_intermediate(fields: ConfigFields, width: int) -> int:
         "moe_num_shared_experts",
     )
     return fields.integer_or(count * width, "shared_intermediate_size")
-
-
-_LAYER_FIELDS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
-_HIDDEN_FIELDS = ("hidden_size", "n_embd", "d_model")
-_CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
-_WITHOUT_FEED_FORWARD = ("mamba", "mamba2", "falcon_mamba")
 
 
 def read_decoder(fields: ConfigFields, name: str, checkpoint: Checkpoint, towers: int, task: str) -> Model:

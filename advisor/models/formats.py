@@ -5,6 +5,10 @@ from functools import lru_cache
 from advisor.data_files import data_dir
 from advisor.tables import read_rows
 
+FORMATS = "config.json, model_index.json, ONNX, safetensors, GGUF, XGBoost JSON or UBJSON, LightGBM text, skops"
+ENDINGS = (".json", ".onnx", ".safetensors", ".gguf", ".ubj", ".txt", ".skops")
+"""Ends of names that are paths of models and no names of the catalog."""
+
 
 @lru_cache(maxsize=1)
 def gguf_quantisations() -> dict[int, str]:
@@ -18,8 +22,3 @@ def gguf_architectures() -> frozenset[str]:
     """Architectures that llama.cpp loads, as ``general.architecture`` names them."""
     rows = read_rows(data_dir("instance_catalog") / "gguf_architectures.csv")
     return frozenset(row["architecture"] for row in rows)
-
-
-FORMATS = "config.json, model_index.json, ONNX, safetensors, GGUF, XGBoost JSON or UBJSON, LightGBM text, skops"
-ENDINGS = (".json", ".onnx", ".safetensors", ".gguf", ".ubj", ".txt", ".skops")
-"""Ends of names that are paths of models and no names of the catalog."""

@@ -10,6 +10,11 @@ from advisor.models.layer_kinds import LayerKind, window_tokens
 from advisor.models.layers import AttentionOptions, Heads, LatentHeads, Mixer, MixerKind, attention, latent_attention
 from advisor.models.traits import DecoderTraits
 
+_BIAS_FIELDS = ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias", "use_bias", "bias")
+_NORMS_OVER_ALL_HEADS = ("stablelm", "cohere")
+_INDEXER_SCALE_BYTES = 4
+"""The keys of a sparse-attention indexer are cached in 8 bit with one 4-byte scale a token, whatever the cache is."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeltaNetShape:
@@ -102,12 +107,6 @@ def short_convolution(hidden: int, kernel: int) -> Mixer:
         convolution_elements=hidden * (kernel - 1),
         width=hidden,
     )
-
-
-_BIAS_FIELDS = ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias", "use_bias", "bias")
-_NORMS_OVER_ALL_HEADS = ("stablelm", "cohere")
-_INDEXER_SCALE_BYTES = 4
-"""The keys of a sparse-attention indexer are cached in 8 bit with one 4-byte scale a token, whatever the cache is."""
 
 
 def mixer_of(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index: int) -> Mixer | None:

@@ -22,6 +22,7 @@ _LEAST_SHARE = 0.01
 _WEEK = 7
 _AGREEING = 0.8
 _TURNS = 4
+SCHEMA = "advisor.review/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,6 @@ def _slope(number: Floats, costs: Floats, stretch: npt.NDArray[np.int64]) -> flo
 
 def _median(values: Floats, without: float = 0.0) -> float:
     return float(np.median(values)) if values.size else without
-
-
-SCHEMA = "advisor.review/v1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,20 +29,6 @@ _PREDICTED = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
 OPTION_VALUE_COLUMNS = (
     *_OWN, *_COSTS, *(f"predicted_{name}" for name in _PREDICTED), *(f"replayed_{name}" for name in _REPLAYED),
 )  # fmt: skip
-
-
-def option_values(option: Option) -> Mapping[str, object]:
-    """An option under :data:`OPTION_VALUE_COLUMNS`; empty where it was not replayed, or takes no time per token."""
-    values: dict[str, object] = {name: getattr(option, name) for name in _OWN}
-    values |= {name: getattr(option.cost, name) for name in _COSTS}
-    for name in _PREDICTED:
-        interval = getattr(option.predicted, name)
-        values[f"predicted_{name}"] = None if interval is None else interval.value
-    for name in _REPLAYED:
-        values[f"replayed_{name}"] = None if option.confirmed is None else getattr(option.confirmed, name)
-    return values
-
-
 _TPOT = "TPOT p95"
 SHOWN_OPTIONS = 5
 """Rows of the table where nobody says how many."""
@@ -69,6 +55,18 @@ OPTION_COLUMNS = (
     Column("USD/1M out", importance=10),
     Column("why not", prose=26),
 )
+
+
+def option_values(option: Option) -> Mapping[str, object]:
+    """An option under :data:`OPTION_VALUE_COLUMNS`; empty where it was not replayed, or takes no time per token."""
+    values: dict[str, object] = {name: getattr(option, name) for name in _OWN}
+    values |= {name: getattr(option.cost, name) for name in _COSTS}
+    for name in _PREDICTED:
+        interval = getattr(option.predicted, name)
+        values[f"predicted_{name}"] = None if interval is None else interval.value
+    for name in _REPLAYED:
+        values[f"replayed_{name}"] = None if option.confirmed is None else getattr(option.confirmed, name)
+    return values
 
 
 def option_columns(unit: Unit) -> tuple[Column, ...]:

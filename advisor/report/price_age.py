@@ -18,6 +18,11 @@ from advisor.report.words import usd
 if TYPE_CHECKING:
     from advisor.plan.values import Plan
 
+_OWNED = "owned"
+"""Way of paying for instances that have no price of their own."""
+ZONE_DAYS = 1
+"""A date is at most so far ahead where days begin earlier than in UTC."""
+
 
 def price_words(fleet: Fleet) -> Iterator[str]:
     """Doubtful prices with what they may be today, those that decide first, and what would then be cheaper."""
@@ -84,12 +89,6 @@ def _listed_words(doubt: DoubtfulPrice) -> str:
 
 def _option_usd(usd_per_month: float, *, replayed: bool) -> str:
     return usd(usd_per_month) if replayed else f"~{usd(usd_per_month)} (not replayed)"
-
-
-_OWNED = "owned"
-"""Way of paying for instances that have no price of their own."""
-ZONE_DAYS = 1
-"""A date is at most so far ahead where days begin earlier than in UTC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,20 @@ _REASON_WORDS = {
 }
 _NOT_NAMED = (Reason.NO_ACCELERATOR,)
 """Reasons whose rows are counted and not named."""
+_MOST_LISTED = 40
+_MOST_REGIONS = 6
+_KINDS = {
+    "block": ("capacity block", "capacity blocks"),
+    "committed": ("price under a commitment", "prices under commitments"),
+    "machine": ("machine", "machines"),
+    "price": ("price", "prices"),
+    "quota": ("limit", "limits"),
+    "serverless": ("price of containers", "prices of containers"),
+    "sold": ("offer", "offers"),
+    "zone": ("zone of an offer", "zones of offers"),
+}
+"""Singular and plural of each kind of row."""
+_MOST_NAMED = 6
 
 
 def imports_words(program: str, results: Sequence[Imported], unread: Sequence[str]) -> str:
@@ -186,21 +200,6 @@ def engine_refresh_json(result: RefreshedEngines) -> str:
     return json.dumps([entry], indent=2) + "\n"
 
 
-_MOST_LISTED = 40
-_MOST_REGIONS = 6
-_KINDS = {
-    "block": ("capacity block", "capacity blocks"),
-    "committed": ("price under a commitment", "prices under commitments"),
-    "machine": ("machine", "machines"),
-    "price": ("price", "prices"),
-    "quota": ("limit", "limits"),
-    "serverless": ("price of containers", "prices of containers"),
-    "sold": ("offer", "offers"),
-    "zone": ("zone of an offer", "zones of offers"),
-}
-"""Singular and plural of each kind of row."""
-
-
 def refresh_words(result: Refreshed) -> str:
     """Summary of a refresh: rows read, missing or held up, and changes."""
     rows = Counter(row.kind for row in result.found.rows)
@@ -295,9 +294,6 @@ def refresh_json(results: Sequence[Refreshed]) -> str:
         for result in results
     ]  # fmt: skip
     return json.dumps(entries, indent=2) + "\n"
-
-
-_MOST_NAMED = 6
 
 
 def update_words(publication: Publication, results: Sequence[Updated], where: str) -> str:

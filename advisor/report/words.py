@@ -84,6 +84,11 @@ LATENCY_CODES = frozenset(_FLOORS)
 """Codes of rejections by a latency target."""
 _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 """What is judged of those that can hold the model, in that order."""
+_LEFT_OUT = {ITS_CLUSTER: ", other nodes and what requests enter by", CLUSTER_OF_SLICES: " and other nodes"}
+"""What a total leaves out beside the fee of a cluster, by the assumption of its line."""
+_CLUSTERS = {"aws": "an EKS cluster", "azure": "an AKS cluster", "gcp": "a GKE cluster"}
+_DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1}
+"""Digits of a relaxed limit after the point, by unit; 0 for all others."""
 
 
 def usd(amount: float) -> str:
@@ -219,11 +224,6 @@ def rejection_counts(rejected: "Sequence[Rejection]") -> str:
     return ", ".join(f"{count:,} {CODE_WORDS[code]}" for code, count in counts.most_common())
 
 
-_LEFT_OUT = {ITS_CLUSTER: ", other nodes and what requests enter by", CLUSTER_OF_SLICES: " and other nodes"}
-"""What a total leaves out beside the fee of a cluster, by the assumption of its line."""
-_CLUSTERS = {"aws": "an EKS cluster", "azure": "an AKS cluster", "gcp": "a GKE cluster"}
-
-
 def code_words(fleet: Fleet) -> Iterator[str]:
     """Groups that are started by hand."""
     told = dict.fromkeys(group.not_generated for group in fleet.groups if group.not_generated)
@@ -256,10 +256,6 @@ def client_words(fleet: Fleet) -> Iterator[str]:
     if split:
         words = split_words(fleet.unit, split[0].http_requests_per_call, dict.fromkeys(group.engine for group in split))
         yield f"Calls: {words}."
-
-
-_DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1}
-"""Digits of a relaxed limit after the point, by unit; 0 for all others."""
 
 
 def use_words(use: ConstraintUse) -> str:

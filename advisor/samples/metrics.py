@@ -14,6 +14,20 @@ ROW_SECONDS = 15
 """Readings of so long become one row, at whole multiples of it since 1970 in UTC."""
 MOST_VALUE = 9.2e18
 """Largest magnitude of a reading in any unit, which 64 bits hold; a number beyond it is no measurement."""
+QUOTIENTS: Mapping[str, tuple[str, str]] = {"kv_cache_used_ratio": ("kv_cache_used_blocks", "kv_cache_blocks")}
+"""Dividend and divisor of a metric that has no name of its own, by metric."""
+_UNITS: Mapping[str, Mapping[str, float]] = {
+    "bytes": {
+        "bytes": 1.0, "KiB": float(BYTES_PER_KIB), "MiB": float(BYTES_PER_MIB), "GiB": float(BYTES_PER_GIB),
+        "MB": BYTES_PER_MB, "GB": BYTES_PER_GB,
+    },
+    "ratio": {"ratio": 1.0, "percent": 0.01},
+    "watts": {"W": 1.0, "mW": 0.001, "kW": 1000.0},
+    "MHz": {"MHz": 1.0, "Hz": 1e-6, "GHz": 1000.0},
+    "degrees Celsius": {"C": 1.0},
+    "seconds": {"s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9},
+    "joules": {"J": 1.0, "mJ": 0.001, "uJ": 1e-6},
+}  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -130,20 +144,6 @@ _READ_ONLY = (
 MEANINGS: Mapping[str, Metric] = {**METRICS, **{metric.name: metric for metric in _READ_ONLY}}
 GAUGES = tuple(metric.name for metric in METRICS.values() if metric.kind is Kind.GAUGE)
 """Metrics with a level to ask a server for: counters and histograms have none."""
-QUOTIENTS: Mapping[str, tuple[str, str]] = {"kv_cache_used_ratio": ("kv_cache_used_blocks", "kv_cache_blocks")}
-"""Dividend and divisor of a metric that has no name of its own, by metric."""
-_UNITS: Mapping[str, Mapping[str, float]] = {
-    "bytes": {
-        "bytes": 1.0, "KiB": float(BYTES_PER_KIB), "MiB": float(BYTES_PER_MIB), "GiB": float(BYTES_PER_GIB),
-        "MB": BYTES_PER_MB, "GB": BYTES_PER_GB,
-    },
-    "ratio": {"ratio": 1.0, "percent": 0.01},
-    "watts": {"W": 1.0, "mW": 0.001, "kW": 1000.0},
-    "MHz": {"MHz": 1.0, "Hz": 1e-6, "GHz": 1000.0},
-    "degrees Celsius": {"C": 1.0},
-    "seconds": {"s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9},
-    "joules": {"J": 1.0, "mJ": 0.001, "uJ": 1e-6},
-}  # fmt: skip
 
 
 def units_of(metric: Metric) -> Mapping[str, float]:

@@ -35,6 +35,8 @@ _MOST_FIELDS = 500
 _PATIENCE_SECONDS = 20.0
 _NO_PLAN = Problem("there is no such plan, or it is no longer kept\n  hint: send its change again", 404)
 _NO_WORKLOAD = Problem("there is no such workload, or it is no longer kept\n  hint: start with it again at /", 404)
+_MOST_HEADER_BYTES = 16_384
+_AT_A_TIME = 2
 
 
 class _Stop(Exception):  # noqa: N818 - an answer rather than an error
@@ -221,10 +223,6 @@ def app_of(sessions: Sessions, doors: Doors, first: str) -> Starlette:
     ]
     handled = dict.fromkeys((_Stop, InputError, HTTPException, Exception), _stopped)
     return Starlette(routes=routes, exception_handlers=handled)
-
-
-_MOST_HEADER_BYTES = 16_384
-_AT_A_TIME = 2
 
 
 async def serve(

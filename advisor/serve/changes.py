@@ -31,6 +31,7 @@ _LONGEST = 40
 _SERIES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 """Steps of amounts within a power of ten."""
 _MAP, _LIST, _TEXT, _FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "float"))
+_OF_TOKENS = (("ttft_p95", "TTFT p95"), ("tpot_p95", "TPOT p95"), ("e2e_p95", "whole answer p95"))
 
 
 def changes_of(form: Form, controls: Sequence[Control]) -> Changes:
@@ -171,9 +172,6 @@ def file_text(root: Field, changes: Changes) -> str:
     """A workload file as text; comments of the one that it was made from are left out."""
     head = f"# {root.path.name} with {words(changes)}\n" if changes else ""
     return head + str(yaml.serialize(root.node, Dumper=yaml.SafeDumper, allow_unicode=True, width=120))
-
-
-_OF_TOKENS = (("ttft_p95", "TTFT p95"), ("tpot_p95", "TPOT p95"), ("e2e_p95", "whole answer p95"))
 
 
 def controls_of(question: PlanRequest, catalog: Catalog, *, of_file: bool) -> tuple[Control, ...]:

@@ -11,6 +11,8 @@ from advisor.errors import InputError
 
 ASKING_SECONDS = 10.0
 """From when a connection is made, or begins another request, until the head of the request is there."""
+MOST_CONNECTIONS = 64
+"""At a time; others wait, then are told that the server is busy."""
 
 
 class ImpatientProtocol(H11Protocol):
@@ -44,10 +46,6 @@ class ImpatientProtocol(H11Protocol):
         if self._limit is not None:
             self._limit.cancel()
             self._limit = None
-
-
-MOST_CONNECTIONS = 64
-"""At a time; others wait, then are told that the server is busy."""
 
 
 def is_loopback(host: str) -> bool:

@@ -17,6 +17,23 @@ _EVERY: Mapping[str, int] = {"day": HOURS_PER_DAY, "week": HOURS_PER_WEEK}
 _WINDOW = re.compile(r"(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)", re.ASCII)
 _YEAR = 2026
 """Whose clock changes a time zone is taken to have in every year."""
+RATE = "requests_per_second"
+_USERS = "concurrent_users"
+_IMAGES = "images"
+_IMAGE_KEYS = ("count", "width", "height")
+_SIZE_KEYS = ("documents", "tokens_per_document", "query_tokens", "audio_seconds", _IMAGES, "steps", "rows")
+"""Sizes of requests to models that answer in one pass."""
+_SPREAD_SIZES = ("input_tokens", "tokens_per_document", "audio_seconds")
+"""Sizes that may be stated by their quantiles; a request has one of them."""
+_SPREAD_KEYS = ("p50", "p95", "max")
+_TOKEN_KEYS = ("input_tokens", "output_tokens")
+DECLARED_KEYS = (RATE, "peak_requests_per_second", _USERS, "think_time", *_TOKEN_KEYS, *_SIZE_KEYS)
+_BATCH_KEYS = (*BATCH_KEYS, *_TOKEN_KEYS, *_SIZE_KEYS)
+_MOST_TOKENS = 1e9
+_MOST_ITEMS = 10_000
+_MOST_PIXELS = 16_384
+_LEAST_TOKENS = 1.0
+_LEAST_SECONDS = 0.001
 
 
 def read_batch(field: Field, fields: Mapping[str, Field]) -> BatchWork:
@@ -114,25 +131,6 @@ def _offsets_hours(field: Field | None) -> list[float]:
     moments = (dt.datetime(_YEAR, month, 1, tzinfo=zone) for month in range(1, 13))
     offsets = {(moment.utcoffset() or dt.timedelta()).total_seconds() for moment in moments}
     return [seconds / SECONDS_PER_HOUR for seconds in sorted(offsets)]
-
-
-RATE = "requests_per_second"
-_USERS = "concurrent_users"
-_IMAGES = "images"
-_IMAGE_KEYS = ("count", "width", "height")
-_SIZE_KEYS = ("documents", "tokens_per_document", "query_tokens", "audio_seconds", _IMAGES, "steps", "rows")
-"""Sizes of requests to models that answer in one pass."""
-_SPREAD_SIZES = ("input_tokens", "tokens_per_document", "audio_seconds")
-"""Sizes that may be stated by their quantiles; a request has one of them."""
-_SPREAD_KEYS = ("p50", "p95", "max")
-_TOKEN_KEYS = ("input_tokens", "output_tokens")
-DECLARED_KEYS = (RATE, "peak_requests_per_second", _USERS, "think_time", *_TOKEN_KEYS, *_SIZE_KEYS)
-_BATCH_KEYS = (*BATCH_KEYS, *_TOKEN_KEYS, *_SIZE_KEYS)
-_MOST_TOKENS = 1e9
-_MOST_ITEMS = 10_000
-_MOST_PIXELS = 16_384
-_LEAST_TOKENS = 1.0
-_LEAST_SECONDS = 0.001
 
 
 class _Length(NamedTuple):

@@ -16,6 +16,8 @@ RECORDED_KEYS = (
 )  # fmt: skip
 _MOST_TOKENS = 1e9
 _MOST_ROWS = 10_000
+_KEYS = ("url", "selector", "token_file", "ca_file", "metrics", "sigv4", *RECORDED_KEYS)
+_SIGV4_KEYS = ("region", "profile")
 
 
 def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict[str, Any]:
@@ -71,10 +73,6 @@ def _positive(field: Field | None) -> float | None:
 
 def _tokens(field: Field | None) -> float | None:
     return field.number(1, maximum=_MOST_TOKENS) if field else None
-
-
-_KEYS = ("url", "selector", "token_file", "ca_file", "metrics", "sigv4", *RECORDED_KEYS)
-_SIGV4_KEYS = ("region", "profile")
 
 
 def read_prometheus(field: Field, *, cache_is_stated: bool) -> PrometheusDemand:

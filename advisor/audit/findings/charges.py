@@ -15,6 +15,14 @@ from advisor.units import counted
 _NOTABLE_ERRORS = 0.01
 """Share of failed requests from which they are said."""
 _NOTABLE_REPEATS = 0.05
+_COMMITTED = "coalesce(commitment, resource)"
+_METER = "concat_ws(' ', meter, description, resource_type)"
+_BETWEEN_PLACES = (
+    "regional-bytes|regional data transfer|inter[ -]?(zone|availability zone|region)|-aws-(in|out)-bytes|"
+    "data transfer (to|from) [a-z]|cross[- ](zone|region|az)"
+)
+EXPIRES_WITHIN = timedelta(days=60)
+_NET_OF_CREDITS = "('usage', 'credit', 'adjustment')"
 
 
 def request_findings(context: Context) -> Iterator[Finding]:
@@ -108,18 +116,6 @@ def _uncached(endpoint: Endpoint) -> float:
     if usage is None or usage.repeated_ratio is None or not usage.requests:
         return 0.0
     return usage.repeated_ratio - (usage.cache_hits or 0) / usage.requests
-
-
-_COMMITTED = "coalesce(commitment, resource)"
-_METER = "concat_ws(' ', meter, description, resource_type)"
-_BETWEEN_PLACES = (
-    "regional-bytes|regional data transfer|inter[ -]?(zone|availability zone|region)|-aws-(in|out)-bytes|"
-    "data transfer (to|from) [a-z]|cross[- ](zone|region|az)"
-)
-EXPIRES_WITHIN = timedelta(days=60)
-
-
-_NET_OF_CREDITS = "('usage', 'credit', 'adjustment')"
 
 
 def _like(pattern: str) -> str:

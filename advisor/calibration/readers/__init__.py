@@ -28,6 +28,10 @@ from advisor.errors import InputError
 from advisor.performance.setup_cells import one_line
 from advisor.reading import read_text
 
+NOTHING_TOLD: Cells = MappingProxyType({})
+_DocumentReader = Callable[[object, str, Cells], Iterator[Item]]
+__all__ = ["FileFormat", "read_measurements", "write_own_csv"]
+
 
 class FileFormat(StrEnum):
     """Format of a measurement file."""
@@ -45,8 +49,6 @@ class FileFormat(StrEnum):
     """Scrapes of vLLM or SGLang."""
 
 
-NOTHING_TOLD: Cells = MappingProxyType({})
-_DocumentReader = Callable[[object, str, Cells], Iterator[Item]]
 _DOCUMENTS: Mapping[FileFormat, tuple[Callable[[object], bool], _DocumentReader]] = {
     FileFormat.GUIDELLM: (is_guidellm, read_guidellm),
     FileFormat.VLLM_SERVE: (is_serving_result, read_serving),
@@ -125,6 +127,3 @@ def _documents(text: str, path: Path, told: Cells, file_format: FileFormat | Non
 
 def _text(path: Path) -> str:
     return read_text(path, "measurements")
-
-
-__all__ = ["FileFormat", "read_measurements", "write_own_csv"]

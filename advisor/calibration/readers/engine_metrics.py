@@ -18,6 +18,23 @@ _MARK = re.compile(r"#\s*scrape\s+(\S+)\s*")
 _SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)\s*(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+-?\d+)?\s*")
 _LABEL = re.compile(r'(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"')
 _TIME_IN_NAME = re.compile(r"\d{8}T\d{6}Z?|(?<!\d)\d{10}(?!\d)")
+_SERIES = re.compile(r"(vllm|sglang)[:_](\w+)")
+_LINE = re.compile(rf"{_SERIES.pattern}(\{{.*\}})?\s+[^\s,]+\s*")
+_ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
+_COUNTERS = ("_total", "_sum", "_count")
+_FAILURES = ("abort", "error")
+_TIME_PER_TOKEN = (
+    "request_time_per_output_token_seconds",
+    "inter_token_latency_seconds",
+    "time_per_output_token_seconds",
+)  # fmt: skip
+"""The best first: per request as benchmarks report it, else per token."""
+_FINISHED = ("request_success_total", "num_requests_total")
+_FAILED = ("request_failed_total", "num_aborted_requests_total")
+_IN_SYSTEM = ("num_requests_running", "num_requests_waiting", "num_running_reqs", "num_queue_reqs")
+_SPECULATED = ("spec_decode_num_drafts_total", "spec_verify_calls_total")
+_CACHED = (("prefix_cache_hits_total", "prefix_cache_queries_total"), ("cached_tokens_total", "prompt_tokens_total"))
+_Totals = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +108,6 @@ def _time_in_name(path: Path) -> dt.datetime:
 def _in_utc(time: dt.datetime) -> dt.datetime:
     """A time without a zone is taken as UTC."""
     return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
-
-
-_SERIES = re.compile(r"(vllm|sglang)[:_](\w+)")
-_LINE = re.compile(rf"{_SERIES.pattern}(\{{.*\}})?\s+[^\s,]+\s*")
-_ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
-_COUNTERS = ("_total", "_sum", "_count")
-_FAILURES = ("abort", "error")
-_TIME_PER_TOKEN = (
-    "request_time_per_output_token_seconds",
-    "inter_token_latency_seconds",
-    "time_per_output_token_seconds",
-)  # fmt: skip
-"""The best first: per request as benchmarks report it, else per token."""
-_FINISHED = ("request_success_total", "num_requests_total")
-_FAILED = ("request_failed_total", "num_aborted_requests_total")
-_IN_SYSTEM = ("num_requests_running", "num_requests_waiting", "num_running_reqs", "num_queue_reqs")
-_SPECULATED = ("spec_decode_num_drafts_total", "spec_verify_calls_total")
-_CACHED = (("prefix_cache_hits_total", "prefix_cache_queries_total"), ("cached_tokens_total", "prompt_tokens_total"))
-
-_Totals = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,13 @@ from advisor.errors import InputError
 from advisor.reading import json_of
 from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND, NANOSECONDS_PER_MS
 
+QUANTITIES = ("ttft_ms", "tpot_ms", "output_tokens_per_second", "samples_per_second")
+LOAD_NUMBERS = ("concurrency", "input_tokens", "output_tokens", "prefix_cache_hit_ratio")
+_EXACT_BELOW = 2**53
+"""Whole numbers that a float holds exactly."""
+Cells = Mapping[str, str]
+"""Text by column, as in our own table."""
+
 
 def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
     """Every document of a JSON file or of JSON lines, with its place.
@@ -64,15 +71,6 @@ def _lines(text: str, path: Path) -> Iterator[tuple[str, object]]:
                 yield where, json_of(content, where, allows_nan=True)
             except InputError as error:
                 raise InputError(f"neither JSON nor JSON lines: {error.message}", where=where) from error
-
-
-QUANTITIES = ("ttft_ms", "tpot_ms", "output_tokens_per_second", "samples_per_second")
-LOAD_NUMBERS = ("concurrency", "input_tokens", "output_tokens", "prefix_cache_hit_ratio")
-_EXACT_BELOW = 2**53
-"""Whole numbers that a float holds exactly."""
-
-Cells = Mapping[str, str]
-"""Text by column, as in our own table."""
 
 
 @dataclass(frozen=True, slots=True)

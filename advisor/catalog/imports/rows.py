@@ -12,6 +12,13 @@ from advisor.catalog.values import Accelerator, Purchase
 from advisor.errors import InputError
 from advisor.names import is_type_name, normalised
 
+_NOWHERE = "global"
+"""Region of providers of which the catalog knows no region."""
+_OTHERWISE_PAID = ("gcp-dws-calendar-mode", "runpod-cluster")
+"""Flags of offers that are neither on demand nor spot: reserved for days to come, or by the cluster."""
+_ZONE = re.compile(r"-[a-z]$")
+_FORMS = ("sxm", "pcie", "nvl")
+
 
 class Reason(StrEnum):
     """Why a row is left out."""
@@ -79,14 +86,6 @@ class Listing:
     """Title of the source."""
     left_out: tuple[LeftOut, ...] = ()
     """Rows that the reader did not make an item of."""
-
-
-_NOWHERE = "global"
-"""Region of providers of which the catalog knows no region."""
-_OTHERWISE_PAID = ("gcp-dws-calendar-mode", "runpod-cluster")
-"""Flags of offers that are neither on demand nor spot: reserved for days to come, or by the cluster."""
-_ZONE = re.compile(r"-[a-z]$")
-_FORMS = ("sxm", "pcie", "nvl")
 
 
 @dataclass(frozen=True, slots=True)

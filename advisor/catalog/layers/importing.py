@@ -16,6 +16,10 @@ from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 
 _BETTER = (Quality.LISTED, Quality.DERIVED)
 _Place = tuple[str, str, str]
+_SOURCE = "imported"
+_IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW)
+_DIFFERS_RATIO = 0.10
+_ZONES = ("spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour")
 
 
 def better(ours: Price | None, theirs: Price | None, purchase: Purchase) -> Price | None:
@@ -59,12 +63,6 @@ def _is_outlived(ours: Price, theirs: Price) -> bool:
 
 def _place(offer: Offer) -> _Place:
     return offer.provider, offer.region, offer.instance_type
-
-
-_SOURCE = "imported"
-_IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW)
-_DIFFERS_RATIO = 0.10
-_ZONES = ("spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour")
 
 
 @dataclass(frozen=True, slots=True)

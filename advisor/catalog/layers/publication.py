@@ -33,6 +33,30 @@ NAMESPACE = "advisor-catalog"
 """What the signature is for, so that one made for something else does not count."""
 _PROGRAM = "ssh-keygen"
 _SECONDS = 60
+SCHEMA = "advisor.catalog-published/v"
+SCHEMA_NUMBER = 1
+VERSION = "version"
+MANIFEST = "manifest.json"
+SIGNATURE = "manifest.json.sig"
+TABLES = (
+    "prices.csv", "managed.csv", "serverless.csv", "commitments.csv", "committed_prices.csv", "instances.csv",
+    "zones.csv", "sources.csv",
+)  # fmt: skip
+"""What is published of a provider, where there is any: no limits of an account, no capacity blocks."""
+COMMITTED_KEY = ("instance_type", "region", "instrument", "term_years", "payment")
+"""Columns that tell one price under a commitment from another."""
+_NAME = re.compile(r"[0-9TZ]{8,20}-[0-9a-f]{16}")
+_PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+_SCHEMA = re.compile(r"advisor\.catalog-published/v(\d{1,6})")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_MOST_VERSION_BYTES = 4_096
+_MOST_MANIFEST_BYTES = 256_000
+_MOST_SIGNATURE_BYTES = 16_384
+MOST_TABLE_BYTES = 32_000_000
+MOST_BYTES = 96_000_000
+"""Of all tables together: the shipped ones of every provider have a twentieth of it."""
+_ASK = "ask who publishes it, or try again later; nothing was taken"
 
 
 def sign(content: bytes, key: Path) -> bytes:
@@ -93,32 +117,6 @@ def _run(arguments: Sequence[str], content: bytes) -> "subprocess.CompletedProce
 def _said(done: "subprocess.CompletedProcess[bytes]") -> str:
     words = " ".join((done.stderr or done.stdout).decode("utf-8", "replace").split())
     return words[:200] or f"exit code {done.returncode}"
-
-
-SCHEMA = "advisor.catalog-published/v"
-SCHEMA_NUMBER = 1
-VERSION = "version"
-MANIFEST = "manifest.json"
-SIGNATURE = "manifest.json.sig"
-TABLES = (
-    "prices.csv", "managed.csv", "serverless.csv", "commitments.csv", "committed_prices.csv", "instances.csv",
-    "zones.csv", "sources.csv",
-)  # fmt: skip
-"""What is published of a provider, where there is any: no limits of an account, no capacity blocks."""
-COMMITTED_KEY = ("instance_type", "region", "instrument", "term_years", "payment")
-"""Columns that tell one price under a commitment from another."""
-_NAME = re.compile(r"[0-9TZ]{8,20}-[0-9a-f]{16}")
-_PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
-_SCHEMA = re.compile(r"advisor\.catalog-published/v(\d{1,6})")
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
-_HASH = re.compile(r"[0-9a-f]{64}")
-_MOST_VERSION_BYTES = 4_096
-_MOST_MANIFEST_BYTES = 256_000
-_MOST_SIGNATURE_BYTES = 16_384
-MOST_TABLE_BYTES = 32_000_000
-MOST_BYTES = 96_000_000
-"""Of all tables together: the shipped ones of every provider have a twentieth of it."""
-_ASK = "ask who publishes it, or try again later; nothing was taken"
 
 
 @dataclass(frozen=True, slots=True)

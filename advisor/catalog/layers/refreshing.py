@@ -31,6 +31,8 @@ from advisor.catalog.values import Offer, Quality
 
 _JOURNAL = "unfinished"
 DRY_RUN = "dry run"
+_COLUMNS = ("engine", "version", "released", "source", "as_of", "quality")
+_SOURCE_COLUMNS = ("source_id", "title")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +132,6 @@ def _listed(catalog: LayeredCatalog, provider: str) -> dict[tuple[str, str], Off
     """Offers that are known to be sold."""
     offers = offers_of(catalog.as_listed(), provider)
     return {place: offer for place, offer in offers.items() if not offer.withdrawn}
-
-
-_COLUMNS = ("engine", "version", "released", "source", "as_of", "quality")
-_SOURCE_COLUMNS = ("source_id", "title")
 
 
 @dataclass(frozen=True, slots=True)

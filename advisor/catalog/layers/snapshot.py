@@ -32,6 +32,9 @@ SCHEMA = "advisor.catalog-snapshot/v1"
 _CURRENT = "current"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
+RELEASES = "releases"
+"""Name of the snapshots below the directory of refreshed engines."""
+TABLE = "engine_releases.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +230,6 @@ def _flush(directory: Path) -> None:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-RELEASES = "releases"
-"""Name of the snapshots below the directory of refreshed engines."""
-TABLE = "engine_releases.csv"
 
 
 class ReleaseChangeKind(StrEnum):

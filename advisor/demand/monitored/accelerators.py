@@ -12,6 +12,7 @@ from advisor.samples.query.prometheus.timing import rhythm
 _HOUR_US = 3_600_000_000
 LEAST_COVERAGE = 0.9
 """Share of the replicas or accelerators that have to be seen for a step to count."""
+_ACTIVITY = ("sm_active_ratio", "dram_active_ratio", "tensor_active_ratio")
 
 
 def expected_over_time(server: Monitored, selector: str, labels: tuple[str, ...], step_us: int) -> Floats:
@@ -36,9 +37,6 @@ def expected_over_time(server: Monitored, selector: str, labels: tuple[str, ...]
         known = coarse_ends[~np.isnan(values)]
         expected += (ends > known[0]) & (ends <= known[-1] - coarse_us)
     return expected
-
-
-_ACTIVITY = ("sm_active_ratio", "dram_active_ratio", "tensor_active_ratio")
 
 
 def busy_over_time(server: Monitored) -> Busy:

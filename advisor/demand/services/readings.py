@@ -22,6 +22,9 @@ _FEWEST_READINGS = 3
 _LEAST_SHARE = 0.02
 """A replica that gave fewer of an address's readings is none, but readings in the wrong order."""
 _MOST_CHAINS = 16
+CLOCK_SKEW_SECONDS = 150.0
+"""How far clocks of two hosts may be apart."""
+_LOOPBACK = ("127.", "localhost", "[::1]", "::1", "0.0.0.0")  # noqa: S104 - recognised in names, nothing is bound
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,11 +228,6 @@ def ends_of(lives: Sequence[Life]) -> list[tuple[int, float]]:
     """Positions whose values, each times 1 or -1, add up to what all processes counted."""
     ends = [(int(life.rows[-1]), 1.0) for life in lives]
     return ends + [(int(life.rows[0]), -1.0) for life in lives if life.is_first]
-
-
-CLOCK_SKEW_SECONDS = 150.0
-"""How far clocks of two hosts may be apart."""
-_LOOPBACK = ("127.", "localhost", "[::1]", "::1", "0.0.0.0")  # noqa: S104 - recognised in names, nothing is bound
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,15 @@ _MISTAKEN = 0.05
 """Share of a growth that another replica's reading may make."""
 _FINE = 2
 """Readings in a step from which on its ends are interpolated."""
+_MOST_STEPS = 20_000
+_FEWEST_STEPS = 40
+_SLOW_STEPS = 41
+"""What changes over ten minutes is the same at every shift."""
+_SURE = 10.0
+"""Standard errors by which a shift has to agree better than none."""
+_BEYOND_STEPS = 2
+"""So that a shift as far as clocks may be apart has neighbours."""
+_LEAST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,17 +183,6 @@ def _with_start(replica: Replica) -> Replica:
     first = readings.at(np.array([0]))
     start = Readings(first.seconds - interval, 0.0 * first.requests, 0.0 * first.tokens, 0.0 * first.in_flight)
     return replace(replica, readings=readings.with_more(start))
-
-
-_MOST_STEPS = 20_000
-_FEWEST_STEPS = 40
-_SLOW_STEPS = 41
-"""What changes over ten minutes is the same at every shift."""
-_SURE = 10.0
-"""Standard errors by which a shift has to agree better than none."""
-_BEYOND_STEPS = 2
-"""So that a shift as far as clocks may be apart has neighbours."""
-_LEAST_SECONDS = 5.0
 
 
 def clock_shifts(replicas: Sequence[Replica]) -> dict[str, float]:

@@ -40,6 +40,42 @@ _BLOCKS = {
 """Name, weights and bytes of a block, by ``ggml_type``; ``GGML_QUANT_SIZES`` of the package gguf 0.19."""
 
 Value = int | float | str | list[int | float]
+_MODEL_TYPES = {
+    **{
+        name: name
+        for name in ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "gpt2", "falcon", "bert")
+    },
+    **{
+        name: name
+        for name in ("starcoder2", "stablelm", "cohere2", "olmo2", "internlm2", "granite", "seed_oss", "smollm3")
+    },
+    "qwen2moe": "qwen2_moe",
+    "qwen3moe": "qwen3_moe",
+    "gptneox": "gpt_neox",
+    "command-r": "cohere",
+    "gpt-oss": "gpt_oss",
+    "mistral3": "mistral",
+    "nomic-bert": "nomic_bert",
+}
+"""Our builders by ``general.architecture``; others are estimated from their tensors."""
+_FIELDS = {
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "head_dim": "attention.key_length",
+    "max_position_embeddings": "context_length",
+    "num_experts": "expert_count",
+    "num_experts_per_tok": "expert_used_count",
+    "moe_intermediate_size": "expert_feed_forward_length",
+    "sliding_window": "attention.sliding_window",
+    "vocab_size": "vocab_size",
+}
+_MIXED = ("Q3_K", "Q4_K", "Q5_K")
+"""Types of blocks whose quantisations come in sizes, of which M is the usual one."""
+_TOLERANCE = 0.02
+"""Largest difference between parameters by metadata and by tensors: rotary tables and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,44 +227,6 @@ class _Reader:
         needed = start + max((end for _, end in listed), default=0)
         if needed > len(self.cursor.data):
             raise CutOff(f"its tensors need {needed:,} bytes, the file has {len(self.cursor.data):,}")
-
-
-_MODEL_TYPES = {
-    **{
-        name: name
-        for name in ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "gpt2", "falcon", "bert")
-    },
-    **{
-        name: name
-        for name in ("starcoder2", "stablelm", "cohere2", "olmo2", "internlm2", "granite", "seed_oss", "smollm3")
-    },
-    "qwen2moe": "qwen2_moe",
-    "qwen3moe": "qwen3_moe",
-    "gptneox": "gpt_neox",
-    "command-r": "cohere",
-    "gpt-oss": "gpt_oss",
-    "mistral3": "mistral",
-    "nomic-bert": "nomic_bert",
-}
-"""Our builders by ``general.architecture``; others are estimated from their tensors."""
-_FIELDS = {
-    "hidden_size": "embedding_length",
-    "intermediate_size": "feed_forward_length",
-    "num_hidden_layers": "block_count",
-    "num_attention_heads": "attention.head_count",
-    "num_key_value_heads": "attention.head_count_kv",
-    "head_dim": "attention.key_length",
-    "max_position_embeddings": "context_length",
-    "num_experts": "expert_count",
-    "num_experts_per_tok": "expert_used_count",
-    "moe_intermediate_size": "expert_feed_forward_length",
-    "sliding_window": "attention.sliding_window",
-    "vocab_size": "vocab_size",
-}
-_MIXED = ("Q3_K", "Q4_K", "Q5_K")
-"""Types of blocks whose quantisations come in sizes, of which M is the usual one."""
-_TOLERANCE = 0.02
-"""Largest difference between parameters by metadata and by tensors: rotary tables and the like."""
 
 
 def gguf_model(path: Path, name: str) -> Model:

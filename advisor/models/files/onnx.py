@@ -18,6 +18,11 @@ from advisor.models.model import Checkpoint, Model, ModelInput, Surroundings
 from advisor.models.networks import whole_model
 from advisor.models.networks.work import Network, Work
 
+_LENGTHS = (64, 128, 256)
+"""Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""
+_LONGEST_TABLE = 8192
+_FLOATS = {"FLOAT": "fp32", "DOUBLE": "fp64", "FLOAT16": "fp16", "BFLOAT16": "bf16"}
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:
@@ -150,12 +155,6 @@ _WORK: Mapping[str, Callable[[Node, Shapes], float]] = {
     "GroupQueryAttention": _scores,
     "Einsum": _einsum,
 }
-
-
-_LENGTHS = (64, 128, 256)
-"""Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""
-_LONGEST_TABLE = 8192
-_FLOATS = {"FLOAT": "fp32", "DOUBLE": "fp64", "FLOAT16": "fp16", "BFLOAT16": "bf16"}
 
 
 def onnx_model(path: Path, name: str) -> Model:

@@ -9,6 +9,8 @@ from advisor.models.files.onnx_graph import Dimension, Graph, Integers, Node
 
 MOST_VALUES = 1024
 """Longest list of numbers that is followed."""
+Shape = tuple[int, ...]
+_MOST_RANK, _MOST_SIZE = 16, 2**40
 
 
 class UnknownShape(LookupError):  # noqa: N818 - a value that is missing, met by every rule
@@ -77,10 +79,6 @@ FOLDS: Mapping[str, Callable[[Node, Sequence[Integers]], Integers]] = {
     "ReduceProd": lambda _, given: np.prod(given[0], keepdims=True),
 }
 """Operations on whole numbers, by name."""
-
-
-Shape = tuple[int, ...]
-_MOST_RANK, _MOST_SIZE = 16, 2**40
 
 
 class Shapes:

@@ -20,6 +20,8 @@ from advisor.models.networks.work import (
 _FLUX_TOKENS, _SD3_TOKENS, _PIXART_TOKENS = 512, 333, 300
 """Tokens of a prompt: T5's of FLUX; CLIP's 77 and T5's 256 of Stable Diffusion 3; T5's of PixArt-Sigma."""
 _STEP_WIDTH = 256
+_PROMPT_TOKENS = 77
+_MOST_DEPTH = 100
 
 
 def _width(fields: ConfigFields) -> int:
@@ -91,10 +93,6 @@ def pixart(fields: ConfigFields, side: int) -> Work:
 
 def _count(fields: ConfigFields, name: str, default: int) -> int:
     return min(fields.integer_or(default, name), MOST_LAYERS)
-
-
-_PROMPT_TOKENS = 77
-_MOST_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)

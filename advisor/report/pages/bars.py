@@ -17,6 +17,7 @@ _LOG_STEPS = (1.0, 2.0, 5.0)
 _MARKS = 5
 _FEWEST_MARKS = 3
 _MARGIN = 1.08
+_TODAY = "as_is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,6 @@ def log_around(values: Iterable[float]) -> Axis:
 def percent(value: float) -> str:
     """``12.34%``, as SVG and CSS take it."""
     return f"{value:.2f}%"
-
-
-_TODAY = "as_is"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ _MOST_CHARACTERS = 1_200_000
 """Characters of all tables, so that the page keeps below 3 MB."""
 _CELL_CHARACTERS = 24
 """Characters of the markup of a cell."""
+_STEPS = (
+    "Each step is what the combination would cost more without that lever. What any of several would save, or what "
+    "several save only together and so count alike, is a step of its own."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +105,6 @@ def _within(section: Section, most: int, kind: str) -> Section:
 def _count_within(sizes: Iterable[int], most: int) -> int:
     """How many of the first sizes add up to so much at most."""
     return sum(total <= most for total in accumulate(sizes))
-
-
-_STEPS = (
-    "Each step is what the combination would cost more without that lever. What any of several would save, or what "
-    "several save only together and so count alike, is a step of its own."
-)
 
 
 def levers_page(report: LeverReport) -> str:

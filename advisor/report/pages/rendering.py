@@ -13,6 +13,10 @@ from advisor.names import printable
 from advisor.plan.values import PlanProvenance
 from advisor.report.html import page_environment
 
+_NOWHERE = "form-action 'none'"
+_TO_ITS_SERVER = "connect-src 'self'; form-action 'self'"
+"""Parts of a page's policy: whether it may send anything, and where."""
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
@@ -62,11 +66,6 @@ class Live:
     """Changes against what is stated: ``demand=2x``; "" for nothing."""
     whole: str = ""
     """Path of the whole plan, where this is the first answer to a change; "" where it is the whole plan itself."""
-
-
-_NOWHERE = "form-action 'none'"
-_TO_ITS_SERVER = "connect-src 'self'; form-action 'self'"
-"""Parts of a page's policy: whether it may send anything, and where."""
 
 
 def render_page(template: str, view: Mapping[str, Any], live: Live | None = None) -> str:

@@ -19,6 +19,9 @@ from advisor.units import HOURS_PER_DAY, SECONDS_PER_HOUR, milliseconds, ratio_w
 
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _PERCENTS = 100.0
+_MOST_MARKS = 7
+"""Days that are named under a chart."""
+_NOT_KNOWN = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +107,6 @@ def _cells(title: str, latency: LatencyDistribution, target_ms: float | None) ->
 def _percentile(quantile: float) -> str:
     """``p99.9``."""
     return f"p{_PERCENTS * quantile:.10g}"
-
-
-_MOST_MARKS = 7
-"""Days that are named under a chart."""
-_NOT_KNOWN = "-"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,11 @@ from advisor.samples.rows import Buckets, Gap, Record, Row, Stats, Target
 
 Labels = tuple[tuple[str, str], ...]
 """Names and values, in the order of the names."""
+_G, _C = Kind.GAUGE, Kind.COUNTER
+STALE_SECONDS = 60
+"""A row that ended longer ago than that says nothing about now."""
+_MOST_ROWS = 2048
+"""Rows remembered at most, whatever names targets have while nobody looks at the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,6 @@ def number_text(value: float) -> str:
     return "NaN" if math.isnan(value) else repr(float(value))
 
 
-_G, _C = Kind.GAUGE, Kind.COUNTER
 FAMILIES: Mapping[str, Family] = {
     name: Family(f"advisor_agent_{name}", kind, unit, meaning)
     for name, kind, unit, meaning in (
@@ -174,10 +178,6 @@ def _size(path: Path) -> int:
         return 0  # compacted meanwhile
 
 
-STALE_SECONDS = 60
-"""A row that ended longer ago than that says nothing about now."""
-_MOST_ROWS = 2048
-"""Rows remembered at most, whatever names targets have while nobody looks at the page."""
 _UP = Family("advisor_agent_up", Kind.GAUGE, "", "whether a source has a fresh row of any target")
 _AGE = Family(
     "advisor_agent_newest_row_timestamp_seconds", Kind.GAUGE, "seconds", "end of the newest row of a source, since 1970"

@@ -14,6 +14,13 @@ from advisor.samples.agent.protocol import Reader, Word
 from advisor.samples.rows import Missed, Reading
 from advisor.samples.sources.nvml.failures import NO_LIBRARY
 
+LIMIT_SECONDS = 10.0
+_INTERVAL_US = 100_000
+_READINGS = 2
+"""Some values are means between two readings."""
+_PIECE = 1 << 16
+_POLL_SECONDS = 0.01
+
 
 class State(StrEnum):
     """State of one thing."""
@@ -82,14 +89,6 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-LIMIT_SECONDS = 10.0
-_INTERVAL_US = 100_000
-_READINGS = 2
-"""Some values are means between two readings."""
-_PIECE = 1 << 16
-_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)

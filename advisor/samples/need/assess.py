@@ -13,6 +13,13 @@ from advisor.samples.query.counts import Counted
 from advisor.samples.query.timeline import Timeline
 from advisor.samples.query.values import Accelerator, Summary
 
+_ENGINE = frozenset(metric.name for metric in ENGINE_METRICS)
+METRICS_NEEDED = (
+    "memory_used_bytes", "memory_total_bytes", "busy_ratio", "sm_active_ratio", "tensor_active_ratio",
+    "dram_active_ratio", "kv_cache_used_ratio", "requests_running", "requests_waiting",
+)  # fmt: skip
+Metrics = Mapping[str, Summary]
+
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorNeed:
@@ -80,14 +87,6 @@ def need_from(
     """The need of an accelerator, judged by its evidence."""
     verdict = judge(evidence)
     return AcceleratorNeed(who, verdict, memory, evidence, queue_p95, engines, advise(verdict, memory))
-
-
-_ENGINE = frozenset(metric.name for metric in ENGINE_METRICS)
-METRICS_NEEDED = (
-    "memory_used_bytes", "memory_total_bytes", "busy_ratio", "sm_active_ratio", "tensor_active_ratio",
-    "dram_active_ratio", "kv_cache_used_ratio", "requests_running", "requests_waiting",
-)  # fmt: skip
-Metrics = Mapping[str, Summary]
 
 
 def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:

@@ -20,6 +20,20 @@ from advisor.units import bytes_to_gib
 
 THROTTLES = ("power_throttled", "thermal_throttled", "hardware_throttled")
 RATES = ("nvlink_sent_bytes", "nvlink_received_bytes", "pcie_sent_bytes", "pcie_received_bytes")
+Compared = tuple[Limit, Bounds]
+_SPARE_KV = 0.5
+"""So much of the KV cache has to stay unused for a sentence about it."""
+_NAMED = 4
+_WHAT_TO_DO = {
+    Code.IDLE: "it is idle: what it serves would fit elsewhere, or on nothing",
+    Code.MEMORY_BOUND: "requests queue for KV cache: it needs more memory, or fewer tokens at a time",
+    Code.THROTTLED: "its clocks are lowered for want of power or cooling: mend that before it is sized",
+    Code.MIXED: "tensor cores and memory bandwidth are both used up: it needs more accelerators, or faster ones",
+    Code.COMPUTE_BOUND: "tensor cores are used up: it needs more FLOP/s, not more memory",
+    Code.BANDWIDTH_BOUND: "memory bandwidth is used up, tensor cores are not: more bandwidth helps, more FLOP/s do not",
+    Code.BUSY_NOT_SATURATED: "it is always busy with most of its multiprocessors idle: larger batches would do more",
+    Code.WITHIN_LIMITS: "nothing is at its limit: it has room for more load",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +120,6 @@ def _rate(accelerator: Counted, counter: str) -> float | None:
     if grown is None or grown.known_rows < 2:
         return None
     return grown.total / ((grown.known_rows - 1) * accelerator.grid.row_seconds)
-
-
-Compared = tuple[Limit, Bounds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,21 +311,6 @@ _QUESTIONS: tuple[tuple[Code, Callable[[Evidence], _Answer]], ...] = (
     (Code.BANDWIDTH_BOUND, _bandwidth_bound),
     (Code.BUSY_NOT_SATURATED, _busy_not_saturated),
 )
-
-
-_SPARE_KV = 0.5
-"""So much of the KV cache has to stay unused for a sentence about it."""
-_NAMED = 4
-_WHAT_TO_DO = {
-    Code.IDLE: "it is idle: what it serves would fit elsewhere, or on nothing",
-    Code.MEMORY_BOUND: "requests queue for KV cache: it needs more memory, or fewer tokens at a time",
-    Code.THROTTLED: "its clocks are lowered for want of power or cooling: mend that before it is sized",
-    Code.MIXED: "tensor cores and memory bandwidth are both used up: it needs more accelerators, or faster ones",
-    Code.COMPUTE_BOUND: "tensor cores are used up: it needs more FLOP/s, not more memory",
-    Code.BANDWIDTH_BOUND: "memory bandwidth is used up, tensor cores are not: more bandwidth helps, more FLOP/s do not",
-    Code.BUSY_NOT_SATURATED: "it is always busy with most of its multiprocessors idle: larger batches would do more",
-    Code.WITHIN_LIMITS: "nothing is at its limit: it has room for more load",
-}
 
 
 def advise(verdict: Verdict, memory: MemoryNeed | None) -> str:

@@ -11,6 +11,8 @@ from advisor.samples.metrics import ROW_SECONDS
 from advisor.samples.places import US_PER_SECOND
 from advisor.samples.query.values import Accelerator
 
+_MAXIMUM = "_max"
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -40,9 +42,6 @@ class Grid:
     def start_seconds(self) -> float:
         """Begin of the first row, seconds since 1970 UTC."""
         return self.start_us / 1e6
-
-
-_MAXIMUM = "_max"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

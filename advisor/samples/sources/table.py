@@ -12,6 +12,17 @@ from advisor.samples.rows import Source
 
 _LINKER_CACHE = Path("/etc/ld.so.cache")
 _LIBRARY_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/local/nvidia/lib64")
+SOURCES: Mapping[str, str] = {
+    "nvml": "advisor.samples.sources.nvml:NvmlSource",
+    "neuron": "advisor.samples.sources.neuron:NeuronSource",
+    "gaudi": "advisor.samples.sources.gaudi:GaudiSource",
+    "amd": "advisor.samples.sources.amd:AmdSource",
+    "tpu": "advisor.samples.sources.tpu:TpuSource",
+    "engines": "advisor.samples.sources.engines:EngineSource",
+}
+"""``module:class`` of each; a class takes the name of the host and, where a source has any, a list of addresses."""
+WITHOUT_DRIVER = frozenset({"engines"})
+"""Sources that load no vendor's library: nothing of theirs can hang or crash a process."""
 
 
 def detect(root: Path = Path("/")) -> list[str]:
@@ -35,20 +46,6 @@ def has_library(name: str, root: Path = Path("/")) -> bool:
         return True
     cache = root / str(_LINKER_CACHE).lstrip("/")
     return cache.is_file() and name.encode() in cache.read_bytes()
-
-
-SOURCES: Mapping[str, str] = {
-    "nvml": "advisor.samples.sources.nvml:NvmlSource",
-    "neuron": "advisor.samples.sources.neuron:NeuronSource",
-    "gaudi": "advisor.samples.sources.gaudi:GaudiSource",
-    "amd": "advisor.samples.sources.amd:AmdSource",
-    "tpu": "advisor.samples.sources.tpu:TpuSource",
-    "engines": "advisor.samples.sources.engines:EngineSource",
-}
-"""``module:class`` of each; a class takes the name of the host and, where a source has any, a list of addresses."""
-
-WITHOUT_DRIVER = frozenset({"engines"})
-"""Sources that load no vendor's library: nothing of theirs can hang or crash a process."""
 
 
 def open_source(name: str, host: str, addresses: Sequence[str] = ()) -> Source:

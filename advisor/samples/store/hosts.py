@@ -17,6 +17,10 @@ from advisor.samples.store.row_files import UnreadableError, read_named, time_ra
 from advisor.samples.store.row_tables import HOST_KEY, LABELS_KEY
 from advisor.units import SECONDS_PER_DAY
 
+_TOGETHER_SECONDS = 2 * 3600.0
+"""Hosts whose last rows are no further apart ran at the same time."""
+_SHOWN = 3
+
 
 @dataclass(slots=True)
 class DayFiles:
@@ -98,11 +102,6 @@ def _day_of(file: StoredFile) -> date | None:
         return date.fromisoformat(file.name[:8])
     except ValueError:
         return None
-
-
-_TOGETHER_SECONDS = 2 * 3600.0
-"""Hosts whose last rows are no further apart ran at the same time."""
-_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ ENGINE_KEYS: dict[str, pa.DataType] = {
     "rank": pa.int32(),
     **_ENDS,
 }
+METADATA = {SCHEMA_KEY: SCHEMA_V2.encode(), INTERVAL_KEY: str(float(ROW_SECONDS)).encode()}
 
 
 def columns_of(metric: Metric) -> dict[str, pa.DataType]:
@@ -82,9 +83,6 @@ def _schema(keys: dict[str, pa.DataType], metrics: tuple[Metric, ...]) -> pa.Sch
 
 ACCELERATOR_COLUMNS = _schema(ACCELERATOR_KEYS, ACCELERATOR_METRICS)
 ENGINE_COLUMNS = _schema(ENGINE_KEYS, ENGINE_METRICS)
-
-
-METADATA = {SCHEMA_KEY: SCHEMA_V2.encode(), INTERVAL_KEY: str(float(ROW_SECONDS)).encode()}
 
 
 def tables_of(records: Iterable[Record]) -> dict[Scope, pa.Table]:

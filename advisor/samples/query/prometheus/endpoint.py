@@ -19,6 +19,13 @@ _WORKSPACES = re.compile(
     r"(?:[\w.-]+\.)?aps-workspaces(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)"
 )
 """Hosts of managed workspaces, with their region."""
+TOKEN_VARIABLE = "ADVISOR_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
+USER_VARIABLE = "ADVISOR_PROMETHEUS_USER"
+PASSWORD_VARIABLE = "ADVISOR_PROMETHEUS_PASSWORD"  # noqa: S105 - the name of a variable
+SIGV4_VARIABLE = "ADVISOR_PROMETHEUS_SIGV4"
+TENANT_VARIABLE = "ADVISOR_PROMETHEUS_TENANT"
+_HOW = f"write it to a file and name that, or set {TOKEN_VARIABLE}"
+_LONGEST_TOKEN = 65_536
 
 
 def workspace_region(url: str) -> str | None:
@@ -94,15 +101,6 @@ def _retrieved(retrieve: Any, where: str) -> Any:  # noqa: ANN401 - botocore's
         return retrieve()
     except (BotoCoreError, ClientError) as error:
         raise InputError(str(error), where=where, hint=RENEW) from error
-
-
-TOKEN_VARIABLE = "ADVISOR_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
-USER_VARIABLE = "ADVISOR_PROMETHEUS_USER"
-PASSWORD_VARIABLE = "ADVISOR_PROMETHEUS_PASSWORD"  # noqa: S105 - the name of a variable
-SIGV4_VARIABLE = "ADVISOR_PROMETHEUS_SIGV4"
-TENANT_VARIABLE = "ADVISOR_PROMETHEUS_TENANT"
-_HOW = f"write it to a file and name that, or set {TOKEN_VARIABLE}"
-_LONGEST_TOKEN = 65_536
 
 
 @dataclass(frozen=True, slots=True)

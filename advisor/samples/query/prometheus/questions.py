@@ -10,6 +10,9 @@ from advisor.samples.query.prometheus.fleet import Fleet, matcher
 from advisor.samples.query.prometheus.timing import Rhythm, rhythm
 from advisor.samples.query.values import Window
 
+_RHYTHM_HOSTS = 5
+_FALLBACK_US = 60_000_000
+
 
 class Notes:
     """Sentences in the order in which they were first said, and counts of what was met."""
@@ -30,10 +33,6 @@ class Notes:
     def all(self) -> tuple[str, ...]:
         """Everything that was said, counts last."""
         return (*self._said, *(f"{count:,} {what}" for what, count in self._counts.items()))
-
-
-_RHYTHM_HOSTS = 5
-_FALLBACK_US = 60_000_000
 
 
 @dataclass(slots=True)

@@ -13,6 +13,9 @@ import pynvml
 from advisor.samples.rows import Target
 from advisor.samples.sources.nvml.failures import UnsupportedError, attempted, first_supported, if_known, supported
 
+Values = Mapping[str, float]
+"""Metrics by name."""
+
 
 @dataclass(slots=True)
 class Device:
@@ -79,10 +82,6 @@ class Device:
         self.uuid = if_known(lambda: pynvml.nvmlDeviceGetUUID(handle)) or self.uuid
         self.name = if_known(lambda: pynvml.nvmlDeviceGetName(handle)) or self.name
         self.handle = handle
-
-
-Values = Mapping[str, float]
-"""Metrics by name."""
 
 
 class ReadCounter(Protocol):
