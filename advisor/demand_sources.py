@@ -214,7 +214,7 @@ def _within(sampled: SampleDemand) -> "Within":
 
 def _use_of_samples(sampled: SampleDemand) -> HourlyUse | None:
     """Use of the sampled machines by the hour."""
-    from advisor.demand.hourly_use import hourly_use
+    from advisor.demand.recorded import hourly_use
     from advisor.samples.store.reading import Store
 
     store = Store(sampled.places)

@@ -21,7 +21,7 @@ from advisor.checks import Policy as CheckPolicy
 from advisor.checks.values import Level
 from advisor.codegen import Language, Wanted, generate
 from advisor.demand.arrivals import Requests
-from advisor.demand.requests import read_requests
+from advisor.demand.trace import read_requests
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import find_model, weight_bytes

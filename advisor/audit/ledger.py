@@ -11,17 +11,16 @@ from pathlib import Path
 
 from advisor.audit.currency import one_currency, rate_notes
 from advisor.audit.database import Database, opened
-from advisor.audit.detect import format_of
-from advisor.audit.duplicates import identical_files, repeated_lines, repeated_rows
+from advisor.audit.duplicates import identical_files, repeated_lines, repeated_rows, without_split_rows
 from advisor.audit.files import Table, tables_of
+from advisor.audit.formats import format_of
 from advisor.audit.formats.focus import focus_version
 from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_list
 from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
-from advisor.audit.split_rows import without_split_rows
 from advisor.audit.sql import MONEY, text
 from advisor.audit.tag_sets import write_tags
 from advisor.audit.values import ZERO, Basis, Bill
-from advisor.catalog.families import family_of
+from advisor.catalog.values import family_of
 from advisor.errors import InputError
 from advisor.spread import Spread
 from advisor.units import SECONDS_PER_HOUR, counted

@@ -10,7 +10,6 @@ from advisor.audit.database import Database, Progress, opened
 from advisor.audit.endpoints import chargeback, endpoints_of, machines_of
 from advisor.audit.files import files_of
 from advisor.audit.findings.context import Context
-from advisor.audit.findings.search import find_all
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
 from advisor.audit.tags import tag_tables
@@ -21,11 +20,24 @@ from advisor.spread import Spread
 
 if TYPE_CHECKING:
     from advisor.audit.telemetry import Telemetry
+from advisor.audit.findings.charges import charge_findings, request_findings
+from advisor.audit.findings.compute import compute_findings
+from advisor.audit.findings.rules import SAVING
+from advisor.audit.values import Finding
 
+_LEAST_PER_MONTH = 1
+"""A finding of less than this a month, in the currency of the bill, is not worth a line."""
 _BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
 """Breakdowns of the bill, and which part of it each is of."""
 _DIGITS = 60
 """Digits of every amount: more than the database's 38, so that parts of any bill are exact."""
+
+
+def find_all(context: Context, *, least_per_month: float = _LEAST_PER_MONTH) -> list[Finding]:
+    """Findings, savings before spend, the greatest first."""
+    findings = (*compute_findings(context), *charge_findings(context), *request_findings(context))
+    notable = [finding for finding in findings if finding.high is None or finding.high >= least_per_month]
+    return sorted(notable, key=lambda finding: (finding.basis != SAVING, -(finding.per_month or 0), finding.id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from statistics import fmean
 
 from advisor.audit.values import Bill, Utilisation
 from advisor.samples.metrics import METRICS, Kind
-from advisor.samples.need.assess import AcceleratorNeed
-from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
+from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.limits import Code
 from advisor.samples.query.open import open_backend
 from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window

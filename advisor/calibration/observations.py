@@ -1,13 +1,15 @@
-"""Measurements of token models as arrays: each row a replica under its load, with the seconds that were measured."""
+"""Measurements of token models, shipped or given, as arrays: a row is a replica under load, with measured seconds."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from advisor.calibration.values import LeftOut, Measurement
+from advisor.calibration.values import LeftOut, Measurement, Reading
 from advisor.catalog import Catalog
+from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.performance.calibration import TARGETS, Group
 from advisor.performance.constants import ConstantTable, Quantity
@@ -16,13 +18,17 @@ from advisor.performance.measured_coverage import cell_of
 from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
 from advisor.performance.regimes import Load, Timing
+from advisor.performance.setup_cells import setup_from
 from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Deployment, Scenario
+from advisor.tables import Record, read_records
 from advisor.units import MS_PER_SECOND
 
+FILES = ("measurements.csv", "measurements_cc_by_sa.csv")
+"""The second holds what may only be passed on under CC-BY-SA-4.0: delete it, rebuild, and nothing of it is left."""
+DOCUMENTS = "measurement_documents.csv"
 Strings = npt.NDArray[np.str_]
 Indices = npt.NDArray[np.intp]
-
 GROUP_OF = {
     Scenario.FIXED_CONCURRENCY: Group.LOOP,
     Scenario.FIXED_BATCH: Group.BATCH,
@@ -32,6 +38,55 @@ GROUP_OF = {
 SCENARIO_OF = {group: scenario for scenario, group in GROUP_OF.items()}
 GROUPS = tuple(Group)
 QUANTITIES = (Quantity.TTFT, Quantity.TPOT, Quantity.THROUGHPUT)
+
+
+def load_measurements(directory: Path | None = None) -> Reading:
+    """Every shipped measurement; rows that say nothing of their set-up's speed are left out with the reason.
+
+    Raises:
+        InputError: a table cannot be read.
+    """
+    root = directory or data_dir("instance_catalog")
+    sources = {row.text("document"): row.text("source") for row in read_records(root / DOCUMENTS)}
+    measurements: list[Measurement] = []
+    left_out: list[LeftOut] = []
+    for name in FILES:
+        for record in _records(root / name):
+            reason = _unusable(record)
+            if reason:
+                left_out.append(LeftOut(record.text("id"), reason))
+            else:
+                measurements.append(_measurement(record, sources))
+    return Reading(tuple(measurements), tuple(left_out))
+
+
+def _records(path: Path) -> Iterator[Record]:
+    """Rows of a table; the separable one may be absent."""
+    return read_records(path) if path.is_file() else iter(())
+
+
+def _unusable(record: Record) -> str:
+    scenario, flag = record.text("scenario"), record.optional_text("flag")
+    if scenario not in set(Scenario):
+        return f"{scenario}: the load depends on an arrival rate that is not published"
+    return flag
+
+
+def _measurement(record: Record, sources: dict[str, str]) -> Measurement:
+    number = record.optional_number
+    return Measurement(
+        where=record.text("id"),
+        setup=setup_from(record.cells),
+        scenario=record.choice("scenario", Scenario),
+        concurrency=number("concurrency"),
+        input_tokens=number("input_tokens"),
+        output_tokens=number("output_tokens"),
+        ttft_ms=number("ttft_ms"),
+        tpot_ms=number("tpot_ms"),
+        output_tokens_per_second=number("output_tokens_per_second"),
+        samples_per_second=number("samples_per_second"),
+        source=sources[record.text("document")],
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ weighted 1/sqrt(rows).
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import product
@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from advisor.calibration.one_pass_cases import Case, cases_of
 from advisor.calibration.values import Measurement
 from advisor.catalog import Catalog
+from advisor.errors import InputError
+from advisor.performance.one_pass.answers import accelerators_of, loads
 from advisor.performance.one_pass.effects import (
     ARITHMETIC_KEYS,
     MEASURED_KEY,
@@ -29,8 +30,19 @@ from advisor.performance.one_pass.effects import (
     key_of,
     spread_keys,
 )
-from advisor.performance.one_pass.work import batch_seconds
+from advisor.performance.one_pass.samples import samples_of_item
+from advisor.performance.one_pass.work import (
+    KINDS,
+    Labels,
+    Machine,
+    batch_seconds,
+    flop_of_sample,
+    labels_of,
+    machine_of,
+    one_pass,
+)
 from advisor.performance.physics import Floats
+from advisor.performance.setups import Resolved, Setup, resolve
 
 VERSION = "2026.11"
 SHRINKAGE = 0.05
@@ -47,6 +59,70 @@ DECIMALS = 5
 LEAST_ROWS, LEAST_CELLS = 30, 6
 """Of a group that has an interval of its own."""
 COVERAGE = 0.80
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A measurement that the fit can use."""
+
+    measurement: Measurement
+    labels: Labels
+    machine: Machine
+    flop: float
+    batch: float
+    """Samples."""
+    used: float
+    """Accelerators at work."""
+    seconds: float
+    """Measured, of one batch on one accelerator."""
+
+    @property
+    def cell(self) -> str:
+        """Architecture and accelerator."""
+        return f"{self.labels.model}|{self.labels.accelerator}"
+
+
+def cases_of(measurements: Iterable[Measurement], catalog: Catalog) -> list[Case]:
+    """The measurements of models that answer in one pass, without those that are faster than the peak allows."""
+    setups: dict[Setup, Resolved | None] = {}
+    cases = []
+    for measurement in measurements:
+        if measurement.setup not in setups:
+            setups[measurement.setup] = _resolve(measurement.setup, catalog)
+        setup = setups[measurement.setup]
+        case = None if setup is None else _case(measurement, setup)
+        if case is not None and case.seconds >= case.batch * case.flop / case.machine.flop_per_second:
+            cases.append(case)
+    return cases
+
+
+def _resolve(setup: Setup, catalog: Catalog) -> Resolved | None:
+    try:
+        resolved = resolve(setup, catalog)
+    except InputError:
+        return None
+    return (
+        resolved
+        if isinstance(resolved, Resolved) and one_pass(resolved.model) and resolved.model.task in KINDS
+        else None
+    )
+
+
+def _case(measurement: Measurement, setup: Resolved) -> Case | None:
+    """None where throughput or work are not known."""
+    rate = measurement.samples_per_second
+    if rate is None and measurement.output_tokens_per_second and measurement.output_tokens:
+        rate = measurement.output_tokens_per_second / measurement.output_tokens
+    tokens = np.array([measurement.input_tokens or np.nan])
+    flop = float(flop_of_sample(setup.model, tokens)[0])
+    machine = machine_of(setup)
+    if not rate or not np.isfinite(flop / machine.flop_per_second):
+        return None
+    asked = np.array([measurement.concurrency or np.nan])
+    batch, used = loads(measurement.scenario, asked, accelerators_of(setup), samples_of_item(setup.model))
+    seconds = float(used[0] * batch[0] / rate)
+    labels = labels_of(setup, measurement.scenario)
+    return Case(measurement, labels, machine, flop, float(batch[0]), float(used[0]), seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.adapter_engines import adapter_engine
 from advisor.models.adapter_values import Adapters
-from advisor.models.gguf_names import gguf_architectures
+from advisor.models.formats import gguf_architectures
 from advisor.models.model import Model
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp

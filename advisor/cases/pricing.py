@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import yaml
 
-from advisor.cases.formulas import substituted
+from advisor.cases.document import substituted
 from advisor.cases.values import (
     Assumption,
     Case,

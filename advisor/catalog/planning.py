@@ -15,7 +15,7 @@ class Commitment:
 
     provider: str
     families: tuple[str, ...]
-    """Families of instance types that it covers, see :func:`advisor.catalog.families.family_of`."""
+    """Families of instance types that it covers, see :func:`advisor.catalog.values.family_of`."""
     region: OptionalText
     """Where this discount was read; "" holds wherever no region has its own."""
     instrument: str

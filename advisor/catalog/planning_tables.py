@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from advisor.catalog import planning, planning_readers, readers
-from advisor.catalog.families import family_of
+from advisor.catalog import planning, readers
 from advisor.catalog.geography import Geography
 from advisor.catalog.levers import CacheNode, LeverEntry, ModelScores, read_cache_nodes, read_levers
 from advisor.catalog.precisions import KnownCheckpoint, LoadedWeights, Precisions, QualityLoss
-from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, Region
+from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, Region, family_of
 from advisor.errors import InputError
 from advisor.names import suggestion
 
@@ -95,11 +94,9 @@ class PlanningTables:
             known[offer.provider] = self._read_committed_prices(offer.provider)
         return known[offer.provider].get((offer.region, offer.instance_type), ())
 
-    def _read_committed_prices(
-        self, provider: str
-    ) -> Mapping[planning_readers.Pair, Sequence[planning.CommitmentPrice]]:
+    def _read_committed_prices(self, provider: str) -> Mapping[readers.Pair, Sequence[planning.CommitmentPrice]]:
         path = self.directory / "committed_prices" / f"{provider}.csv"
-        return planning_readers.read_committed_prices(path, provider, self._sources) if path.is_file() else {}
+        return readers.read_committed_prices(path, provider, self._sources) if path.is_file() else {}
 
     def spot_risk(self, offer: Offer) -> planning.SpotRisk | None:
         """How often spot instances like this were interrupted; None where nobody publishes it."""
@@ -120,7 +117,7 @@ class PlanningTables:
         return tuple(sorted({quota.code for (owner, *_), quota in self._quotas.items() if owner == provider}))
 
     @property
-    def account_limits(self) -> Mapping[planning_readers.Triple, planning.AccountLimit]:
+    def account_limits(self) -> Mapping[readers.Triple, planning.AccountLimit]:
         """Limits of the user's account by provider, region and code; nothing where it was never asked."""
         return {}
 
@@ -194,27 +191,27 @@ class PlanningTables:
         return dearest
 
     @cached_property
-    def service_prices(self) -> dict[planning_readers.Triple, planning.ServicePrice]:
+    def service_prices(self) -> dict[readers.Triple, planning.ServicePrice]:
         """Prices of what is sold beside machines, by provider, item and region ("" for all others)."""
-        return planning_readers.read_service_prices(self.directory, self._sources)
+        return readers.read_service_prices(self.directory, self._sources)
 
     @cached_property
     def region_resources(self) -> Mapping[str, Sequence[planning.RegionResource]]:
         """Resources that are ordered beside machines, by provider."""
         resources: dict[str, list[planning.RegionResource]] = {}
-        for resource in planning_readers.read_region_resources(self.directory, self._sources):
+        for resource in readers.read_region_resources(self.directory, self._sources):
             resources.setdefault(resource.provider, []).append(resource)
         return resources
 
     @cached_property
     def cold_start(self) -> planning.StartFacts:
         """Parts of a cold start."""
-        return planning_readers.read_cold_start(self.directory, self._sources)
+        return readers.read_cold_start(self.directory, self._sources)
 
     @cached_property
     def serverless(self) -> tuple[planning.Serverless, ...]:
         """Accelerators that are paid for by the second."""
-        return planning_readers.read_serverless(self.directory, self._sources)
+        return readers.read_serverless(self.directory, self._sources)
 
     def token_prices(self, model: str) -> tuple[planning.TokenPrice, ...]:
         """Prices of services for tokens of the weights that the catalog has under this name."""
@@ -243,7 +240,7 @@ class PlanningTables:
     @cached_property
     def every_token_price(self) -> tuple[planning.TokenPrice, ...]:
         """Prices of services for tokens of all their models."""
-        return planning_readers.read_token_prices(self.directory, self._sources)
+        return readers.read_token_prices(self.directory, self._sources)
 
     def checkpoint(self, model: str, precision: str) -> KnownCheckpoint | None:
         """The repository to take for a model in a precision; None where none is known: it has to be quantised first."""
@@ -296,14 +293,14 @@ class PlanningTables:
     def _geography(self) -> Geography:
         return Geography(
             self.regions,
-            planning_readers.read_places(self.directory, self._sources),
-            planning_readers.read_latencies(self.directory, self._sources),
+            readers.read_places(self.directory, self._sources),
+            readers.read_latencies(self.directory, self._sources),
         )
 
     @cached_property
     def _commitments(self) -> dict[tuple[str, str], list[planning.Commitment]]:
         grouped: dict[tuple[str, str], list[planning.Commitment]] = {}
-        for commitment in planning_readers.read_commitments(self.directory, self._sources):
+        for commitment in readers.read_commitments(self.directory, self._sources):
             for family in commitment.families:
                 grouped.setdefault((commitment.provider, family), []).append(commitment)
         return grouped
@@ -313,29 +310,29 @@ class PlanningTables:
         return {}
 
     @cached_property
-    def _committed_prices(self) -> dict[str, Mapping[planning_readers.Pair, Sequence[planning.CommitmentPrice]]]:
+    def _committed_prices(self) -> dict[str, Mapping[readers.Pair, Sequence[planning.CommitmentPrice]]]:
         """Listed prices of the providers that were asked for."""
         return {}
 
     @cached_property
     def _reservations(self) -> tuple[planning.Reservation, ...]:
-        return planning_readers.read_reservations(self.directory, self._sources)
+        return readers.read_reservations(self.directory, self._sources)
 
     @cached_property
-    def _spot_risks(self) -> dict[planning_readers.Triple, planning.SpotRisk]:
-        return planning_readers.read_spot_risks(self.directory, self._sources)
+    def _spot_risks(self) -> dict[readers.Triple, planning.SpotRisk]:
+        return readers.read_spot_risks(self.directory, self._sources)
 
     @cached_property
     def _quotas(self) -> dict[tuple[str, Purchase, str], planning.Quota]:
-        return planning_readers.read_quotas(self.directory, self._sources)
+        return readers.read_quotas(self.directory, self._sources)
 
     @cached_property
     def _grids(self) -> dict[tuple[str, str], planning.Grid]:
-        return planning_readers.read_grids(self.directory, self._sources)
+        return readers.read_grids(self.directory, self._sources)
 
     @cached_property
-    def _egress(self) -> dict[planning_readers.Triple, planning.DataPrice]:
-        return planning_readers.read_egress(self.directory, self._sources)
+    def _egress(self) -> dict[readers.Triple, planning.DataPrice]:
+        return readers.read_egress(self.directory, self._sources)
 
 
 def _token_key(name: str) -> str:

@@ -1,6 +1,6 @@
 """A committed plan, and the code that was made of it, against what is true now.
 
-Read ``rules.py`` (what is looked for), ``run.py`` (in which order), then a module for each thing that is looked at.
+Read ``values.py`` (what is looked for), ``run.py`` (in which order), then a module for each thing that is looked at.
 """
 
 from advisor.checks.policy import Policy, read_policy

@@ -5,8 +5,7 @@ from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from advisor.checks.rules import RULES
-from advisor.checks.values import Checked, Finding, Level
+from advisor.checks.values import RULES, Checked, Finding, Level
 from advisor.names import printable
 from advisor.report.fitted_table import wrap
 from advisor.report.sarif import sarif_place, sarif_text

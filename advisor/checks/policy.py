@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from advisor.checks.rules import RULES
-from advisor.checks.values import Level
+from advisor.checks.values import RULES, Level
 from advisor.yaml_fields import Field, read_document
 
 _KEYS = (

@@ -1,4 +1,4 @@
-"""The checks of a plan, one after the other."""
+"""The checks of a plan, one after the other: code, prices, commitments that end, engines that age, today's demand."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
@@ -7,19 +7,62 @@ from pathlib import Path
 from shlex import quote
 
 from advisor.catalog import Catalog
-from advisor.checks import code, prices, replanned, terms
+from advisor.catalog.releases import version_of
+from advisor.checks import code, prices, replanned
 from advisor.checks.policy import Policy
 from advisor.checks.values import Checked, Finding, Level
 from advisor.models.files import file_facts, holds_model
 from advisor.models.model import ModelFile
 from advisor.performance.model import PerformanceModel
 from advisor.plan.document import why_not_as_made
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import catalog_of_fleet, read_question
 from advisor.plan.values import Plan
+from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import DemandSource
 
+RULES = ("CHK401", "CHK402", "CHK403")
 Found = tuple[str, str, str, str]
 """Rule, subject, message, and the command that mends it."""
+
+
+def look(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
+    """Findings that come with time alone."""
+    fleet = plan.fleet
+    if fleet is None:
+        return
+    until = fleet.cost.obligation_until
+    if until is not None:
+        days = (dt.date.fromisoformat(until) - today).days
+        if days <= policy.obligation_ends_within_days:
+            told = f"it ended on {until}" if days < 0 else f"it ends on {until}, in {days} days"
+            yield "CHK401", "", f"{told}; after that the price on demand is paid", "advisor recommend WORKLOAD"
+    for engine, version in sorted({(group.engine, group.engine_version) for group in fleet.groups}):
+        yield from _engine(engine, version, fleet, catalog)
+    for group in fleet.groups:
+        monthly = group.interruptions_per_instance_hour * HOURS_PER_MONTH
+        if monthly > policy.spot_interruptions_per_month:
+            told = (
+                f"{monthly:.2g} interruptions of an instance a month, {policy.spot_interruptions_per_month:g} accepted"
+            )
+            source = f"{told} ({group.interruptions_source})"
+            yield "CHK403", group.name, source, "advisor recommend WORKLOAD"
+
+
+def _engine(engine: str, version: str, fleet: Fleet, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
+    """Releases of an engine, on the accelerators that it runs on here, that are newer than the planned one."""
+    accelerators = (catalog.known_accelerator(group.accelerator) for group in fleet.groups if group.engine == engine)
+    vendors = {accelerator.vendor for accelerator in accelerators if accelerator is not None}
+    own = version_of(version)
+    newer = sorted(
+        release
+        for vendor in vendors
+        for release in catalog.plannable_releases(engine, vendor)
+        if own is not None and release > own
+    )
+    if newer:
+        told = f"{engine} {version} is planned, and {len(set(newer))} newer are known, up to {newer[-1]}"
+        yield "CHK402", engine, told, "advisor recommend WORKLOAD --previous PLAN.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +99,7 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
         *(((("CHK502",), lambda: _other_file(plan, planned_file, where, notes)),) if planned_file else ()),
         (prices.RULES, lambda: prices.look(plan, now.catalog, now.today, policy)),
         (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
-        (terms.RULES, lambda: terms.look(plan, now.catalog, now.today, policy)),
+        (RULES, lambda: look(plan, now.catalog, now.today, policy)),
         *(((code.RULES, lambda: code.look(plan, now.infra, now.catalog)),) if now.infra is not None else ()),
     )
     findings: list[Finding] = []

@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from advisor.cli.numbers import cost_option, rate_option
 from advisor.cli.output import deliver, deliver_application, format_option, json_or_page, output_option, report_width
-from advisor.cli.progress import Progress
-from advisor.cli.quiet import tell
-from advisor.cli.rates import cost_option, rate_option
+from advisor.cli.progress import Progress, tell
 from advisor.errors import InputError
 from advisor.names import printable
 from advisor.spread import BACKENDS, Spread

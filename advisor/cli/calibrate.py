@@ -9,7 +9,7 @@ import click
 
 from advisor.atomic_files import write_output
 from advisor.catalog import load_catalog
-from advisor.cli.quiet import quiet_option, tell
+from advisor.cli.progress import quiet_option, tell
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.report.text_table import render_table
@@ -77,8 +77,7 @@ def command(
 def _rebuild(output: Path) -> None:
     """The catalog's own calibration, from its measurements."""
     from advisor.calibration.build import rebuild, write_files  # noqa: PLC0415
-    from advisor.calibration.observations import observe  # noqa: PLC0415
-    from advisor.calibration.shipped import load_measurements  # noqa: PLC0415
+    from advisor.calibration.observations import load_measurements, observe  # noqa: PLC0415
 
     reading, catalog = load_measurements(), load_catalog()
     observed, left_out = observe(reading.measurements, catalog)
@@ -90,12 +89,10 @@ def _rebuild(output: Path) -> None:
 def _calibrate(
     files: Sequence[Path], output: Path, asked: tuple[str | None, Path | None], told: dict[str, str]
 ) -> None:  # fmt: skip
-    from advisor.calibration.bounds import impossible  # noqa: PLC0415
     from advisor.calibration.build import own_files, write_files  # noqa: PLC0415
-    from advisor.calibration.observations import observe  # noqa: PLC0415
-    from advisor.calibration.own import learn  # noqa: PLC0415
+    from advisor.calibration.observations import load_measurements, observe  # noqa: PLC0415
+    from advisor.calibration.own import impossible, learn  # noqa: PLC0415
     from advisor.calibration.readers import FileFormat, read_measurements, write_own_csv  # noqa: PLC0415
-    from advisor.calibration.shipped import load_measurements  # noqa: PLC0415
     from advisor.calibration.values import LeftOut  # noqa: PLC0415
     from advisor.performance.calibration import shipped  # noqa: PLC0415
 

@@ -11,9 +11,8 @@ import click
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import offers_of_snapshot
-from advisor.catalog.layers.places import published_dir, refreshed_dir
 from advisor.catalog.layers.snapshot import Damaged, current, previous, providers
-from advisor.catalog.loading import user_catalog
+from advisor.catalog.loading import published_dir, refreshed_dir, user_catalog
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.values import Accelerator
@@ -35,7 +34,7 @@ from advisor.cli.listing import (
     whole,
 )
 from advisor.cli.output import deliver, list_format_option, output_option, table_or_json_option
-from advisor.cli.quiet import quiet_option
+from advisor.cli.progress import quiet_option
 from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes

@@ -4,12 +4,9 @@ from pathlib import Path
 
 import click
 
-from advisor.catalog.layers.engine_releases import RELEASES, release_changes, releases_of
-from advisor.catalog.layers.places import engines_dir
-from advisor.catalog.layers.refreshing import RefreshOptions
-from advisor.catalog.layers.refreshing_engines import RefreshedEngines, refresh_engines
-from advisor.catalog.layers.snapshot import Damaged, current, forget, previous
-from advisor.catalog.loading import load_catalog, user_catalog
+from advisor.catalog.layers.refreshing import RefreshedEngines, RefreshOptions, refresh_engines
+from advisor.catalog.layers.snapshot import RELEASES, Damaged, current, forget, previous, release_changes, releases_of
+from advisor.catalog.loading import engines_dir, load_catalog, user_catalog
 from advisor.catalog.refresh.engines import ENGINES, URL, ReleaseGuard, tasks
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import RefreshJob
@@ -17,7 +14,7 @@ from advisor.cli.output import deliver
 from advisor.cli.progress import Progress
 from advisor.data_files import data_dir
 from advisor.errors import AdvisorError, InputError
-from advisor.report.engine_words import (
+from advisor.report.refresh_words import (
     engine_refresh_json,
     engine_refresh_words,
     release_change_words,

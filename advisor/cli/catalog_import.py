@@ -8,17 +8,15 @@ import click
 
 from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
 from advisor.catalog.imports.gpuhunt_reading import read_files, read_published
-from advisor.catalog.imports.listing import Listing
-from advisor.catalog.imports.rows import mapped
+from advisor.catalog.imports.rows import Listing, mapped
 from advisor.catalog.imports.skypilot import read_tables
 from advisor.catalog.layers.importing import import_listing
-from advisor.catalog.layers.places import GPUHUNT, SKYPILOT, imported_dir
 from advisor.catalog.layers.snapshot import forget, providers
-from advisor.catalog.loading import user_catalog
+from advisor.catalog.loading import GPUHUNT, SKYPILOT, imported_dir, user_catalog
 from advisor.cli.catalog_refresh import without_password
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import AdvisorError
-from advisor.report.import_words import imports_json, imports_words
+from advisor.report.refresh_words import imports_json, imports_words
 
 _as_of_option = click.option(
     "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the prices; default: of their version, else the file's."

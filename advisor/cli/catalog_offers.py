@@ -18,7 +18,7 @@ from advisor.cli.listing import (
 )
 from advisor.cli.output import deliver, list_format_option, output_option
 from advisor.cli.price_age import warn_of_layers
-from advisor.cli.quiet import tell
+from advisor.cli.progress import tell
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table

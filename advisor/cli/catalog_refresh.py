@@ -14,10 +14,9 @@ import click
 
 from advisor.catalog.layers.layered import LayeredCatalog
 from advisor.catalog.layers.merging import REFRESHED
-from advisor.catalog.layers.places import refreshed_dir
 from advisor.catalog.layers.refreshing import Refreshed, RefreshOptions, refresh
 from advisor.catalog.layers.snapshot import Snapshot, forget, providers
-from advisor.catalog.loading import user_catalog
+from advisor.catalog.loading import refreshed_dir, user_catalog
 from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_public, gcp_zones
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
@@ -27,8 +26,7 @@ from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
 from advisor.cli.output import deliver, output_option, table_or_json_option
-from advisor.cli.progress import Progress
-from advisor.cli.quiet import tell
+from advisor.cli.progress import Progress, tell
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion, without_credentials
 from advisor.reading import read_text

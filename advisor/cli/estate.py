@@ -10,8 +10,7 @@ import click
 from advisor.atomic_files import make_directory, write_text
 from advisor.cli.output import STDOUT, deliver, report_width
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
-from advisor.cli.progress import Progress
-from advisor.cli.quiet import tell
+from advisor.cli.progress import Progress, tell
 from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
 from advisor.plan.estate.document import estate_to_json

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.cli.output import check_unedited
-from advisor.cli.quiet import quiet_option, tell
+from advisor.cli.progress import quiet_option, tell
 from advisor.reading import read_text
 
 if TYPE_CHECKING:

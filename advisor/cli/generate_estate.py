@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.cli.output import STDOUT, check_unedited, refuse_edited
-from advisor.cli.quiet import tell
+from advisor.cli.progress import tell
 from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.estate.document import estate_from_json, is_estate, plans_in, why_not_as_made
 from advisor.plan.estate.values import Estate

@@ -16,18 +16,17 @@ import click
 
 from advisor.atomic_files import make_directory
 from advisor.catalog import Catalog, load_catalog
-from advisor.cli.durations import duration_between
+from advisor.cli.numbers import duration_between
 from advisor.cli.output import report_width, table_or_json_option
-from advisor.cli.quiet import quiet_option, tell
+from advisor.cli.progress import quiet_option, tell
 from advisor.demand.values import Demand
 from advisor.discovery.aws import Account
 from advisor.discovery.files import Result, Written, file_names, is_edited, remove_unedited, write_workload
 from advisor.discovery.find import Places, Server, find_services, nothing_found
 from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of
 from advisor.discovery.settled import settled
-from advisor.discovery.trial import tried
 from advisor.discovery.values import Answers, Service, window_text
-from advisor.discovery.workload_text import busy_words, workload_text
+from advisor.discovery.workload_text import busy_words, tried, workload_text
 from advisor.names import printable
 from advisor.report.fitted_table import Column, fold_table, wrap
 from advisor.workload.document import INCOMPLETE

@@ -1,8 +1,62 @@
-"""Numbers of the command line that are above zero."""
+"""Options that are numbers above zero, spans of time, kinds of cost and rates of currencies."""
 
 import math
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 
 import click
+
+from advisor.durations import parse_duration_between
+
+cost_option = click.option(
+    "--cost",
+    type=click.Choice(["effective", "billed"]),
+    default="effective",
+    show_default=True,
+    help="Prepaid commitments spread over their use, or as invoiced.",
+)
+"""Whether commitments count when they are used or when they are paid."""
+
+
+def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, Decimal]:
+    """Rates by currency, such as ``EUR=1.08``."""
+    rates = {}
+    for value in values:
+        currency, _, number = value.partition("=")
+        try:
+            rate = Decimal(number)
+        except InvalidOperation:
+            rate = Decimal(0)
+        if not currency.isalpha() or not rate.is_finite() or not 0 < rate < 1_000_000:
+            raise click.BadParameter(
+                f"{value!r} is no rate: write a currency and what one of it is in USD, such as EUR=1.08"
+            )
+        rates[currency.upper()] = rate
+    return rates
+
+
+rate_option = click.option(
+    "--rate",
+    "rates",
+    multiple=True,
+    callback=_rates,
+    metavar="CUR=RATE",
+    help="USD for one unit of a currency, such as EUR=1.08. (repeatable)",
+)
+"""Stated rates by currency; a bill in one that has none stays as it is."""
+
+
+def duration_between(shortest: timedelta, longest: timedelta, why: str = "") -> Callable[[str], timedelta]:
+    """Type of a command-line option that is a span of time; anything else is wrong usage, and *why* is said."""
+
+    def duration(value: str) -> timedelta:
+        try:
+            return parse_duration_between(value, shortest, longest, why)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return duration
 
 
 class Above(click.ParamType[float]):

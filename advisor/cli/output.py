@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from advisor.atomic_files import write_output
-from advisor.cli.quiet import quiet_option, tell
+from advisor.cli.progress import quiet_option, tell
 from advisor.errors import InputError
 from advisor.tables import csv_text
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.output import deliver, format_option, output_option
-from advisor.cli.quiet import tell
+from advisor.cli.progress import tell
 
 
 @click.command(name="price")

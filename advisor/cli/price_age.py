@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.quiet import tell
+from advisor.cli.progress import tell
 from advisor.report.price_age import PriceUsed, age_sentence, is_ahead, is_old, oldest_of, refresh_hint
 from advisor.workload.negotiated import expired, holdings_of
 

@@ -9,9 +9,8 @@ from advisor.cli.numbers import Above
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
 from advisor.names import suggestion
 from advisor.plan.document import plan_from_json
-from advisor.programme.billed import billed_month
 from advisor.programme.build import LEVERS, Inputs, programme_of
-from advisor.programme.rules import OWNERS
+from advisor.programme.rules import OWNERS, billed_month
 from advisor.reading import read_text
 from advisor.report.bill.document import read_audit
 from advisor.report.programme import programme_json, programme_sections

@@ -1,17 +1,44 @@
-"""Progress on stderr for anything that takes over a second, and silence for the rest."""
+"""Progress on stderr for anything that takes over a second, and silence for the rest or with ``--quiet``."""
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import click
 
-from advisor.cli.quiet import is_quiet
-
+Command = TypeVar("Command", bound=Callable[..., Any])
+_KEY = "advisor.quiet"
 _QUIET_SECONDS = 1.0
 _EVERY_SECONDS = 0.2
 _BAR_WIDTH = 30
+
+
+def _keep(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    context.find_root().meta[_KEY] = value
+
+
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep,
+    help="No notes and no progress; warnings and errors are told all the same.",
+)
+
+
+def is_quiet() -> bool:
+    """Whether the command that runs was asked to be quiet."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().meta.get(_KEY))
+
+
+def tell(text: str) -> None:
+    """Write a line to stderr that is neither result nor warning, unless the command is to be quiet."""
+    if not is_quiet():
+        click.echo(text, err=True)
 
 
 class Progress:

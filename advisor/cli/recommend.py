@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.durations import duration_between
+from advisor.cli.numbers import duration_between
 from advisor.cli.output import answers_text, calibration_option, deliver, format_option, report_width
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
-from advisor.cli.progress import Progress
-from advisor.cli.quiet import quiet_option, tell
+from advisor.cli.progress import Progress, quiet_option, tell
 from advisor.cli.served import check_served
 from advisor.pipeline import Basis, recommend
 from advisor.plan.document import as_written, plan_from_json, plan_to_json
@@ -20,8 +19,7 @@ from advisor.plan.values import Plan
 from advisor.processes import usable_processors
 from advisor.reading import read_text
 from advisor.report.fleet_words import change_words
-from advisor.report.option_values import OPTION_COLUMNS, option_values
-from advisor.report.option_words import SHOWN_OPTIONS
+from advisor.report.option_words import OPTION_VALUE_COLUMNS, SHOWN_OPTIONS, option_values
 from advisor.report.price_age import check_age, prices_used
 from advisor.report.table import plan_markdown, plan_table
 from advisor.spread import BACKENDS, Spread
@@ -245,7 +243,7 @@ def _render(plan: Plan, output_format: str, shown: _Shown) -> str:
 
         return plan_page(as_written(plan))
     if output_format == "csv":
-        return answers_text([option_values(option) for option in as_written(plan).options], "csv", OPTION_COLUMNS)
+        return answers_text([option_values(option) for option in as_written(plan).options], "csv", OPTION_VALUE_COLUMNS)
     if output_format == "markdown":
         return plan_markdown(plan, shown.options, verbose=shown.verbose)
     return plan_table(plan, shown.options, width=shown.width, verbose=shown.verbose)

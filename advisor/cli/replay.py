@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.output import calibration_option, deliver, output_option, table_or_json_option
-from advisor.cli.progress import Progress
-from advisor.cli.quiet import tell
+from advisor.cli.progress import Progress, tell
 from advisor.reading import read_text
 
 
@@ -28,7 +27,7 @@ def command(
     that answer in one pass are served in batches; the trace then has the columns of their kind (docs/kinds.md).
     """
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
-    from advisor.demand.requests import read_requests  # noqa: PLC0415
+    from advisor.demand.trace import read_requests  # noqa: PLC0415
     from advisor.performance.model import load_model  # noqa: PLC0415
     from advisor.plan.document import plain, plan_from_json  # noqa: PLC0415
     from advisor.plan.replay.fleet import replay  # noqa: PLC0415

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.output import deliver
-from advisor.cli.quiet import quiet_option
+from advisor.cli.progress import quiet_option
 
 
 @click.command(name="report")

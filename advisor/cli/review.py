@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from advisor.cli.numbers import cost_option, rate_option
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
 from advisor.cli.progress import Progress
-from advisor.cli.rates import cost_option, rate_option
 
 _DATE = "%Y-%m-%d"
 _FILE = click.Path(dir_okay=False, path_type=Path)

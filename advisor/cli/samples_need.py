@@ -31,20 +31,19 @@ from typing import Any
 import click
 
 from advisor.cli.output import answers_text, deliver, list_format_option, output_option
-from advisor.cli.quiet import tell
+from advisor.cli.progress import tell
 from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
 from advisor.entries import picked
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.report.samples_words import percent, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
-from advisor.samples.need.advice import grouped
-from advisor.samples.need.assess import AcceleratorNeed
+from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.bounds import Bounds
-from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
 from advisor.samples.need.limits import WORKING
 from advisor.samples.need.memory import Fixed, MemoryNeed
 from advisor.samples.need.spare import Oversized, oversized
+from advisor.samples.need.verdict import grouped
 from advisor.samples.query.open import open_backend
 from advisor.samples.store.files import is_store
 from advisor.units import bytes_to_gib, gib_to_bytes

@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import click
 
-from advisor.cli.progress import Progress
-from advisor.cli.quiet import tell
+from advisor.cli.progress import Progress, tell
 from advisor.errors import InputError
 from advisor.samples.need.fleet import Fleet
 from advisor.samples.query.values import Window

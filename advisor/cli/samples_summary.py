@@ -24,10 +24,9 @@ from typing import Any
 
 import click
 
-from advisor.cli.durations import duration_between
+from advisor.cli.numbers import duration_between
 from advisor.cli.output import deliver, output_option, report_format_option
-from advisor.cli.progress import Progress
-from advisor.cli.quiet import tell
+from advisor.cli.progress import Progress, tell
 from advisor.cli.samples_read import places_argument
 from advisor.durations import LONGEST
 from advisor.entries import picked

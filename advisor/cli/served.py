@@ -6,8 +6,7 @@ from typing import Any
 from advisor.errors import NothingFeasible
 from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import Plan, Rejection
-from advisor.report.limits_words import conflict_words, relaxation_words
-from advisor.report.words import short_words
+from advisor.report.words import conflict_words, relaxation_words, short_words
 from advisor.workload.values import Slo
 
 _SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"

@@ -1,11 +1,12 @@
-"""Costs beside the hours of machines: disks, downloads and containers."""
+"""Costs beside the hours of machines: disks, downloads and containers; and the weight of a token that is put out."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 from typing import NamedTuple
 
-from advisor.catalog import Catalog
+from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import ServicePrice
 from advisor.catalog.values import Price
 from advisor.deployable import CHECKPOINT_MARGIN
@@ -22,14 +23,21 @@ GP3_THROUGHPUT_MIB_PER_SECOND = 500
 GP3_THROUGHPUT_INCLUDED = 125
 AZURE_DISKS_GIB = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 """Sizes that premium disks are charged in, P4 to P60."""
-
-
 COMPILED_GIB = 8
 """Room for compiled programs and chunks of downloads beside the weights of a replica on a node."""
 SCRATCH_GIB = 8
 """Temporary files of a replica on a node."""
 _FILE_SYSTEM_SHARE = 0.95
 """Share of local disks that a file system leaves for files."""
+
+
+def output_weight() -> float:
+    """Input tokens that one output token costs as much as: the median over the models that are sold by the token."""
+    return median(
+        price.output_usd_per_million / price.input_usd_per_million
+        for price in load_catalog().every_token_price
+        if price.input_usd_per_million > 0 and price.output_usd_per_million > 0
+    )
 
 
 def counted_gib(checkpoint_gib: float) -> int:

@@ -4,17 +4,39 @@ Every method has one signature: the known past (NaN where unknown, at least one 
 1970, and how many hours to carry on.
 """
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.clock import hours_of_week
-from advisor.demand.values import Floats
-from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
+from advisor.demand.spread import HIGH, LOW
+from advisor.demand.values import DemandProfile, Floats
+from advisor.errors import InputError
+from advisor.units import (
+    DAYS_PER_YEAR,
+    HOURS_PER_DAY,
+    HOURS_PER_WEEK,
+    MINUTES_PER_HOUR,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MINUTE,
+)
 
+LEAST_WEEKS = 3
+AGREEMENT = 0.8
+"""Share of the pairs of weeks that have to agree on the direction of a trend."""
+MOST_PER_WEEK = 0.05
+"""A steeper trend of a few weeks is a launch or a season; it does not go on for a whole horizon."""
+LEAST_MINUTES = MINUTES_PER_HOUR // 2
+"""An hour of which less is known is unknown."""
+MOST_WEEKS = 26
+"""Older history says little of the weeks to come."""
+ABSURD = 10.0
+"""A minute above so many times the busiest of a thousand (the 99.9th percentile) is counted at that."""
+_BUSIEST_OF_1000 = 0.999
 Method = Callable[[Floats, int, int], Floats]
-
 RIDGE_HOURS = 9 * HOURS_PER_DAY
 """A week to look back on and two days to learn from."""
 _RIDGE_WEEKS = 8
@@ -25,6 +47,113 @@ _FOURIER = np.column_stack([np.sin(_ANGLES), np.cos(_ANGLES)])
 _LEAST_RATIO = 0.05
 _DAYS_PER_WEEK = HOURS_PER_WEEK // HOURS_PER_DAY
 _ALPHA = 100.0
+
+
+def measured_growth(hourly: Floats, stated_per_year: float | None) -> tuple[float, list[str]]:
+    """(growth of the logarithm of the rate per day, notes).
+
+    Measured: the median slope of log(mean of the week) over all pairs of weeks (Theil-Sen), bounded, and 0 unless
+    most pairs agree on its direction.
+
+    Raises:
+        InputError: the stated growth is no number above -1.
+    """
+    if stated_per_year is not None:
+        if not (math.isfinite(stated_per_year) and stated_per_year > -1):
+            raise InputError(
+                f"growth per year is {stated_per_year:g}", hint="state 0.3 for 30 % more, -0.3 for less; above -1"
+            )
+        return math.log1p(stated_per_year) / DAYS_PER_YEAR, [f"growth of {stated_per_year:.0%} a year, as stated"]
+    weeks = _week_means(hourly)
+    if len(weeks) < LEAST_WEEKS:
+        return 0.0, []
+    slopes = np.array(
+        [
+            (math.log(later) - math.log(earlier)) / (at - before)
+            for before, earlier in weeks.items()
+            for at, later in weeks.items()
+            if at > before
+        ]
+    )
+    per_week = float(np.median(slopes))
+    if max(np.mean(slopes > 0), np.mean(slopes < 0)) < AGREEMENT:
+        return 0.0, [f"{len(weeks)} weeks show no steady growth: none is assumed"]
+    bound = math.log1p(MOST_PER_WEEK)
+    bounded = min(max(per_week, -bound), bound)
+    cut = f" (measured {math.expm1(per_week):+.1%}, bounded)" if bounded != per_week else ""
+    return bounded / _DAYS_PER_WEEK, [
+        f"growth of {math.expm1(bounded):+.1%} a week, from the trend of {len(weeks)} weeks{cut}"
+    ]
+
+
+def growth_factors(per_day: float, horizon_days: float) -> tuple[float, float, float]:
+    """(low, mean, high): the rate after a tenth, half and nine tenths of the horizon, ÷ the rate today."""
+    early, middle, late = (math.exp(per_day * horizon_days * share) for share in (LOW, 0.5, HIGH))
+    return min(early, late), middle, max(early, late)
+
+
+def _week_means(hourly: Floats) -> dict[int, float]:
+    """Mean rate of each whole week, counted from the end, of which at least half is known; by number, oldest first."""
+    whole = len(hourly) // HOURS_PER_WEEK
+    weeks = hourly[len(hourly) - whole * HOURS_PER_WEEK :].reshape(whole, HOURS_PER_WEEK)
+    known = np.count_nonzero(~np.isnan(weeks), axis=1)
+    means = np.nansum(weeks, axis=1) / np.maximum(known, 1)
+    return {
+        number: float(mean) for number, mean in enumerate(means) if known[number] >= HOURS_PER_WEEK // 2 and mean > 0
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HourlyDemand:
+    """Requests per second in consecutive hours of the clock; arrays of shape ``(hours,)``, NaN where unknown."""
+
+    first_hour: int
+    """In hours since 1970, UTC."""
+    mean: Floats
+    busiest_minute: Floats
+    minutes: Floats
+    """Requests per second of every known whole minute, of any hour."""
+    notes: tuple[str, ...] = ()
+    """What was changed before anything was learned from it."""
+
+
+def by_hour(profile: DemandProfile) -> HourlyDemand:
+    """The last half-year of a profile by hours of the clock; minutes cut off by its edges are left out.
+
+    Minutes of an absurd count are cut, with a note: one slip of a counter would otherwise be the level of its day.
+    """
+    rates = profile.requests_per_minute / SECONDS_PER_MINUTE
+    if len(rates) > 2:
+        rates = np.concatenate([[np.nan], rates[1:-1], [np.nan]])
+    first_minute = round(profile.start_seconds / SECONDS_PER_MINUTE)
+    before = first_minute % MINUTES_PER_HOUR
+    after = -(before + len(rates)) % MINUTES_PER_HOUR
+    grid = np.pad(rates, (before, after), constant_values=np.nan).reshape(-1, MINUTES_PER_HOUR)
+    skipped = max(len(grid) - MOST_WEEKS * HOURS_PER_WEEK, 0)
+    grid = grid[skipped:]
+    is_known = ~np.isnan(grid)
+    grid, notes = _without_absurd(grid, is_known)
+    known_minutes = is_known.sum(axis=1)
+    mean = np.where(known_minutes >= LEAST_MINUTES, np.nansum(grid, axis=1) / np.maximum(known_minutes, 1), np.nan)
+    busiest = np.where(is_known, grid, -np.inf).max(axis=1)
+    first_hour = round(profile.start_seconds) // SECONDS_PER_HOUR + skipped
+    return HourlyDemand(first_hour, mean, np.where(np.isnan(mean), np.nan, busiest), grid[is_known], notes)
+
+
+def _without_absurd(grid: Floats, is_known: npt.NDArray[np.bool_]) -> tuple[Floats, tuple[str, ...]]:
+    """Rates with absurd minutes cut, and a note of how many and to what."""
+    if is_known.sum() < MINUTES_PER_HOUR:
+        return grid, ()
+    most = ABSURD * float(np.quantile(grid[is_known], _BUSIEST_OF_1000, method="lower"))
+    is_absurd = is_known & (grid > most)
+    if most <= 0 or not is_absurd.any():
+        return grid, ()
+    note = (
+        f"{int(is_absurd.sum()):,} of {int(is_known.sum()):,} minutes have up to {grid[is_absurd].max():.3g} "
+        f"requests/s, more than {ABSURD:g} × what 99.9% of the minutes stay within: the forecast "
+        f"counts them at {most:.3g}; correct them in the trace if they are no requests"
+    )
+    return np.where(is_absurd, most, grid), (note,)
 
 
 def level(past: Floats, _first_hour: int, ahead: int) -> Floats:

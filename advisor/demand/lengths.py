@@ -1,10 +1,81 @@
-"""Longer or shorter prompts and answers: the same requests with their tokens changed by a factor."""
+"""Lengths of prompts and answers as they are stated, and the same requests with longer or shorter ones."""
 
-from dataclasses import fields, replace
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from statistics import NormalDist
+from typing import Self
 
 import numpy as np
 
 from advisor.demand.values import Demand, Floats, TokenHistogram, TokenQuantiles
+
+_NORMAL = NormalDist()
+_LONGEST_SHARE = 0.999
+"""Share of the requests that are no longer than the longest, where that is not stated."""
+_EDGES = (0.0, 0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.93, 0.97, 0.99, 0.997, 1.0)
+"""Shares of the requests at the edges of the cells, finer where requests are long."""
+
+
+@dataclass(frozen=True, slots=True)
+class LengthSpread:
+    """Lengths whose logarithm is normal; what is longer than the longest is cut to it, as servers and clients do.
+
+    Prompts and answers of conversations are near such a distribution (Wang et al. 2024, *BurstGPT*; Azure's traces of
+    2023), with a tail that the 95th percentile sets.
+    """
+
+    p50: float
+    p95: float
+    longest: float | None = None
+    """None: the 99.9th percentile."""
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the natural logarithm."""
+        return math.log(self.p95 / self.p50) / _NORMAL.inv_cdf(0.95)
+
+    @property
+    def most(self) -> float:
+        """The longest length there is."""
+        return self.quantile(_LONGEST_SHARE) if self.longest is None else self.longest
+
+    @property
+    def mean(self) -> float:
+        """Mean length."""
+        return self._part_of_mean(1.0)
+
+    def within(self, most: float) -> Self:
+        """The same cut to a length, but no shorter than the 95th percentile; as it is where the longest is stated."""
+        return self if self.longest is not None else replace(self, longest=max(min(self.most, most), self.p95))
+
+    def quantile(self, share: float) -> float:
+        """Length that so large a share of the requests does not exceed, not cut."""
+        return self.p50 * math.exp(self.sigma * _NORMAL.inv_cdf(share))
+
+    def quantiles(self, size_of: Callable[[float], float]) -> TokenQuantiles:
+        """Quantiles of the lengths in another unit."""
+        p50, p95, p99 = (min(self.quantile(share), self.most) for share in (0.50, 0.95, 0.99))
+        return TokenQuantiles(*(size_of(length) for length in (self.mean, p50, p95, p99, self.most)))
+
+    def points(self) -> tuple[Floats, Floats]:
+        """Mean lengths of cells and their shares of the requests, (cells,) each: their mean is :attr:`mean`."""
+        parts = np.array([self._part_of_mean(edge) for edge in _EDGES])
+        shares = np.diff(_EDGES)
+        return np.diff(parts) / shares, shares
+
+    def _part_of_mean(self, share: float) -> float:
+        """Share of the mean that the shortest requests make: ``∫ min(x, most) dF`` over the lowest quantiles.
+
+        ``E[X; X ≤ q] = median · e^(s²/2) · Φ(z - s)`` of a log-normal X with deviation s; z: the normal quantile of
+        q.
+        """
+        if share == 0 or self.sigma == 0:
+            return min(self.p50, self.most) * share
+        cut = (math.log(self.most / self.p50)) / self.sigma
+        reached = math.inf if share == 1 else _NORMAL.inv_cdf(share)
+        below = self.p50 * math.exp(self.sigma**2 / 2) * _NORMAL.cdf(min(reached, cut) - self.sigma)
+        return below + self.most * max(share - _NORMAL.cdf(cut), 0.0)
 
 
 def with_token_lengths(demand: Demand, input_factor: float = 1.0, output_factor: float = 1.0) -> Demand:

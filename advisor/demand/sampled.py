@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings
-from advisor.demand.services.readings import Life, ends_of, lives_of
-from advisor.demand.services.views import CLOCK_SKEW_SECONDS
+from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, Life, ends_of, lives_of
 from advisor.samples.exporters import shipped
 from advisor.samples.metrics import Scope
 from advisor.samples.places import day_of

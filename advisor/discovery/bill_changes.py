@@ -18,9 +18,8 @@ from advisor.discovery.bill_places import Code, Wish, of_findings, placed_in
 from advisor.discovery.find import Places, Server, find_services
 from advisor.discovery.proposal import proposal_of
 from advisor.discovery.settled import settled
-from advisor.discovery.trial import tried
 from advisor.discovery.values import Machine, Service
-from advisor.discovery.workload_text import workload_text
+from advisor.discovery.workload_text import tried, workload_text
 from advisor.errors import AdvisorError, InputError
 from advisor.names import normalised
 from advisor.pipeline import plan_for, prepared

@@ -1,13 +1,22 @@
-"""A proposal as the text of a workload file, with a comment beside everything that is a guess or unknown."""
+"""A proposal as the text of a workload file, with a comment beside every guess, and that text read back."""
 
 import re
+import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from advisor.catalog import Catalog
 from advisor.discovery.proposal import DEMAND, KIND, LENGTHS, MODEL, Proposal, kept_targets, known_model, rounded_up
 from advisor.discovery.values import Latency, Machine, Observed
+from advisor.errors import AdvisorError, InputError
 from advisor.names import printable
+from advisor.performance.model import shipped_model
+from advisor.pipeline import prepared, question_for
+from advisor.plan.request import PlanRequest, requirements_of
 from advisor.units import milliseconds, three_digits
+from advisor.workload.document import read_workload
 from advisor.workload.values import PRECISIONS, MeasuredLatency
 
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*|[0-9]+[dh]")
@@ -29,6 +38,36 @@ _SIZES = {
 }
 """Examples of the size of a request, by the task of models that answer in one pass."""
 _TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Outcome of a trial: one of both."""
+
+    question: PlanRequest | None
+    reason: str
+    """Why it cannot be planned; "" where it can."""
+
+
+def tried(text: str, folder: Path, catalog: Catalog) -> Trial:
+    """The question that a workload file asks, with its demand, without planning."""
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".trial-", suffix=".txt", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            return Trial(_question(Path(stream.name), catalog), "")
+    except OSError as error:
+        raise InputError(
+            f"cannot write: {error.strerror or error}", where=str(folder), hint="give a folder that you may write to"
+        ) from error
+    except AdvisorError as error:
+        return Trial(None, f"{error.message} ({error.hint})" if error.hint else error.message)
+
+
+def _question(path: Path, catalog: Catalog) -> PlanRequest:
+    question = question_for(prepared(read_workload(path), catalog), catalog, shipped_model())
+    requirements_of(question, catalog)
+    return question
 
 
 def workload_text(proposal: Proposal, window: str) -> str:

@@ -12,8 +12,7 @@ from advisor.models.memory import (
 )
 from advisor.models.model import Model
 from advisor.models.precision import AUTO, BITS_PER_WEIGHT, kv_cache_precision, parse_kv_precision, parse_precision
-from advisor.models.shape import serving_shape
-from advisor.models.values import ServingShape
+from advisor.models.values import ServingShape, serving_shape
 from advisor.models.weights import weight_bytes
 
 __all__ = [

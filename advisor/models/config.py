@@ -1,7 +1,7 @@
 """Conversion of a HuggingFace ``config.json`` to a :class:`Model`.
 
 Which builder reads it is decided by ``model_type``. Models that see or hear keep the language model's configuration in
-``text_config``; their towers are counted by :mod:`advisor.models.towers`.
+``text_config``; their towers are counted by :mod:`advisor.models.encoders`.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,10 @@ from advisor.errors import InputError
 from advisor.models.checkpoints import read_checkpoint
 from advisor.models.config_fields import ConfigFields
 from advisor.models.decoder import read_decoder
-from advisor.models.encoders import ENCODER_TYPES, read_encoder
+from advisor.models.encoders import ENCODER_TYPES, read_encoder, tower_parameters, vision_tower
 from advisor.models.inputs import class_scores, exported_inputs
 from advisor.models.model import Model
 from advisor.models.networks import NETWORKS, network_model
-from advisor.models.towers import tower_parameters, vision_tower
 from advisor.models.traits import SAME_AS, TRAITS
 from advisor.reading import read_json
 

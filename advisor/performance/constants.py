@@ -1,6 +1,6 @@
 """The constants of the physics: name, unit and meaning of each, and what scales them together.
 
-Their values are data: ``instance_catalog/calibration/constants.csv``, fitted by :mod:`advisor.calibration.physics_fit`.
+Their values are data: ``instance_catalog/calibration/constants.csv``, fitted by :mod:`advisor.calibration.fits`.
 """
 
 from collections.abc import Mapping, Sequence

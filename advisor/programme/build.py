@@ -13,8 +13,7 @@ from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import CurrentCost, Plan, RungGroup
 from advisor.programme import rules
-from advisor.programme.billed import BilledMonth, as_billed
-from advisor.programme.rules import Phase, Rule
+from advisor.programme.rules import BilledMonth, Phase, Rule, as_billed
 from advisor.programme.values import (
     DAYS,
     NOTHING,

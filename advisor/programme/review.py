@@ -15,8 +15,16 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.values import Plan
 from advisor.programme import rules
-from advisor.programme.residuals import LEAST_DAYS, anomalies_of, pattern_of, robust_deviation
-from advisor.programme.reviewed import Applied, PlannedCost, ResourceChange, Review
+from advisor.programme.reviewed import (
+    LEAST_DAYS,
+    Applied,
+    PlannedCost,
+    ResourceChange,
+    Review,
+    anomalies_of,
+    pattern_of,
+    robust_deviation,
+)
 from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
 from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH
 

@@ -10,10 +10,18 @@ from advisor.plan.values import Option
 from advisor.report.fitted_table import Column
 from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_words
-from advisor.report.limits_words import conflict_words, relaxation_words
-from advisor.report.scaling_words import scaling_lines
+from advisor.report.option_words import scaling_lines
 from advisor.report.sections import Section
-from advisor.report.words import REFUSED, SEATED, SOLD_UNPRICED, hardware_words, purchase_words, usd
+from advisor.report.words import (
+    REFUSED,
+    SEATED,
+    SOLD_UNPRICED,
+    conflict_words,
+    hardware_words,
+    purchase_words,
+    relaxation_words,
+    usd,
+)
 from advisor.units import A_CENT, milliseconds
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95", "latency": "latency"}

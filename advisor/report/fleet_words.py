@@ -12,8 +12,7 @@ from advisor.plan.solve.existing import by_stand, running_of
 from advisor.plan.unit_words import items_word, latency_words
 from advisor.plan.values import Plan
 from advisor.report.fleet_tables import capacity_requests_per_second, letters
-from advisor.report.limits_words import use_words
-from advisor.report.words import PART_WORDS, count_words, hardware_words, paid_words, usd
+from advisor.report.words import PART_WORDS, count_words, hardware_words, paid_words, usd, use_words
 from advisor.units import HOURS_PER_DAY, counted, ratio_words, rounded, times_words
 
 _FORECASTS = {

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from advisor.cost import FLEET_LEAVES_OUT
-from advisor.cost.token_weight import output_weight
+from advisor.cost.services import output_weight
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.names import printable

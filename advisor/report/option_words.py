@@ -1,16 +1,34 @@
-"""Options of a plan as a table."""
+"""Options of a plan as a table and as values, with how each is scaled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from advisor.demand.values import Unit
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.fleet.scaling_values import Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.unit_words import first_name, items_word, unit_of
 from advisor.plan.values import Interval, Option, Plan
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
-from advisor.report.words import hardware_words, paid_words
+from advisor.report.words import hardware_words, paid_words, usd
 from advisor.units import milliseconds, ratio_words, rounded, unit_usd
 
+_OWN = (
+    "rank", "provider", "region", "instance_type", "accelerator", "accelerator_count", "purchase", "commitment",
+    "precision", "engine", "tensor_parallel", "pipeline_parallel", "instances", "replicas", "evidence",
+)  # fmt: skip
+_COSTS = (
+    "total_usd_per_month",
+    "usd_per_million_output_tokens",
+    "instance_usd_per_hour",
+    "price_as_of",
+    "price_quality",
+)
+_REPLAYED = ("ttft_p95_ms", "tpot_p95_ms", "within_slo_ratio")
+_PREDICTED = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
+OPTION_VALUE_COLUMNS = (
+    *_OWN, *_COSTS, *(f"predicted_{name}" for name in _PREDICTED), *(f"replayed_{name}" for name in _REPLAYED),
+)  # fmt: skip
 _TPOT = "TPOT p95"
 SHOWN_OPTIONS = 5
 """Rows of the table where nobody says how many."""
@@ -37,6 +55,18 @@ OPTION_COLUMNS = (
     Column("USD/1M out", importance=10),
     Column("why not", prose=26),
 )
+
+
+def option_values(option: Option) -> Mapping[str, object]:
+    """An option under :data:`OPTION_VALUE_COLUMNS`; empty where it was not replayed, or takes no time per token."""
+    values: dict[str, object] = {name: getattr(option, name) for name in _OWN}
+    values |= {name: getattr(option.cost, name) for name in _COSTS}
+    for name in _PREDICTED:
+        interval = getattr(option.predicted, name)
+        values[f"predicted_{name}"] = None if interval is None else interval.value
+    for name in _REPLAYED:
+        values[f"replayed_{name}"] = None if option.confirmed is None else getattr(option.confirmed, name)
+    return values
 
 
 def option_columns(unit: Unit) -> tuple[Column, ...]:
@@ -92,3 +122,55 @@ def option_cells(option: Option, unit: Unit = Unit.TOKENS) -> tuple[str, ...]:
         f"{mark}{option.cost.total_usd_per_month:,.2f}", f"{mark}{unit_usd(option.cost.usd_per_million_output_tokens)}",
         option.not_recommended,
     )  # fmt: skip
+
+
+def scaling_lines(fleet: Fleet) -> Iterator[str]:
+    """The policy that is planned, and what a reactive one would take."""
+    scaling_plan = fleet.scaling
+    yield f"policy: {scaling_plan.recommended}, {scaling_plan.reason}"
+    if scaling_plan.recommended is Policy.SCHEDULED:
+        ahead = [group.ordered_minutes_ahead for group in scaling_plan.schedule]
+        yield f"by schedule, an instance is ordered {_span(min(ahead), max(ahead))} min ahead of its hour"
+    yield from _reactive_words(scaling_plan)
+
+
+def _span(low: int, high: int) -> str:
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _reactive_words(scaling_plan: ScalingPlan) -> Iterator[str]:
+    if scaling_plan.reactive_unknown:
+        yield f"reactive: {scaling_plan.reactive_unknown}"
+    if scaling_plan.reactive is not None:
+        yield f"reactive: {_policy_words(scaling_plan.reactive)}"
+    if scaling_plan.warm_pool is not None:
+        yield f"reactive with stopped instances that keep their disks: {_policy_words(scaling_plan.warm_pool)}"
+
+
+def _policy_words(reactive_policy: ReactivePolicy) -> str:
+    replicas = (
+        f"{reactive_policy.minimum_warm_replicas} replica{'' if reactive_policy.minimum_warm_replicas == 1 else 's'}"
+    )
+    return (
+        f"new capacity {reactive_policy.delay_s:,.0f} s after a rise, "
+        f"{rounded(reactive_policy.headroom_requests_per_second)} requests/s of "
+        f"headroom, at least {replicas}, {usd(reactive_policy.usd_per_month)} a month; without headroom "
+        f"{reactive_policy.missed_ratio:.1%} of the requests would come too early"
+    )
+
+
+def size_lines(fleet: Fleet, options: Sequence[Option]) -> Iterator[str]:
+    """Horizontal against vertical: the cheapest option of fewer, and of more, instances in the busiest hours."""
+    instances = sum(group.instances[-1] for group in fleet.groups)
+    fewer = next((option for option in options if option.instances < instances), None)
+    more = next((option for option in options if option.instances > instances), None)
+    if fewer is not None or more is not None:
+        yield f"fewer instances: {_option_words(fewer)}; more: {_option_words(more)}"
+
+
+def _option_words(option: Option | None) -> str:
+    if option is None:
+        return "no option"
+    count = f"{option.instances} × {option.instance_type} {paid_words(option)} in {option.region}"
+    unjudged = ", not replayed" if about(option) else ""
+    return f"#{option.rank}, {count} at {about(option)}{usd(option.cost.total_usd_per_month)} a month{unjudged}"

@@ -1,16 +1,37 @@
-"""Result of a refresh and the changes it made, as text and as JSON."""
+"""Result of a refresh of prices or engines, an update or an import, and what it changed, as text and as JSON."""
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from advisor.catalog.imports.rows import Reason, counted
 from advisor.catalog.layers.changes import Change, Kind
-from advisor.catalog.layers.refreshing import Refreshed
-from advisor.catalog.refresh.values import Found, Gap
+from advisor.catalog.layers.importing import Beside, Imported
+from advisor.catalog.layers.publication import Publication
+from advisor.catalog.layers.refreshing import Refreshed, RefreshedEngines
+from advisor.catalog.layers.snapshot import ReleaseChange
+from advisor.catalog.layers.updating import Updated
+from advisor.catalog.refresh.values import Found, Gap, ReleaseRow, Sold
 from advisor.report.text_table import render_table
+from advisor.report.words import purchase_words
 
+_MOST_NAMED_ROWS = 8
+_REASON_WORDS = {
+    Reason.PROVIDER: "provider that the catalog does not know",
+    Reason.REGION: "region that the catalog does not know",
+    Reason.ACCELERATOR: "accelerator that the catalog does not know, or several of that name",
+    Reason.TYPE: "type that the catalog does not know",
+    Reason.CONTRADICTION: "another number of accelerators than in the catalog",
+    Reason.OTHERWISE_PAID: "neither on demand nor spot",
+    Reason.NO_ACCELERATOR: "no accelerator",
+    Reason.IMPLAUSIBLE: "price that cannot be",
+    Reason.UNREADABLE: "not readable",
+    Reason.PART: "price of a machine without all that it is charged for",
+}
+_NOT_NAMED = (Reason.NO_ACCELERATOR,)
+"""Reasons whose rows are counted and not named."""
 _MOST_LISTED = 40
 _MOST_REGIONS = 6
 _KINDS = {
@@ -24,6 +45,159 @@ _KINDS = {
     "zone": ("zone of an offer", "zones of offers"),
 }
 """Singular and plural of each kind of row."""
+_MOST_NAMED = 6
+
+
+def imports_words(program: str, results: Sequence[Imported], unread: Sequence[str]) -> str:
+    """Import summary: rows read, rows that count, where ours stays, what is left out."""
+    blocks = ["\n".join(_import_lines(program, result)) for result in results]
+    if unread:
+        blocks.append(f"{program} gave nothing of {', '.join(unread)}")
+    return "\n".join(blocks) + "\n"
+
+
+def _import_lines(program: str, result: Imported) -> Iterator[str]:
+    mapped = result.mapped
+    yield f"{mapped.provider}: {_rows(mapped.read)} of {mapped.source}"
+    theirs = [beside for beside in result.beside if beside.counts]
+    if mapped.rows:
+        new = sum(their.ours is None for their in theirs)
+        when = "from now on" if result.is_kept else "after an import"
+        yield f"  prices that count {when}: {len(theirs):,}, {new:,} of them where none was known"
+    ours = [beside for beside in result.beside if not beside.counts]
+    if ours:
+        different = [_beside_words(program, our) for our in ours if our.differs]
+        examples = f": {_named_rows(different)}" if different else ""
+        yield f"  prices of ours that are better founded, and stay: {len(ours):,}"
+        yield f"  of these, other by more than a tenth: {len(different):,}{examples}"
+    unpriced = _unpriced(result)
+    if unpriced:
+        yield f"  sold at a price that is not stated: {_rows(unpriced)}"
+    for reason, count, names in counted(result.left_out):
+        named = "" if reason in _NOT_NAMED else f": {_named_rows(names)}"
+        yield f"  left out: {_rows(count)}, {_REASON_WORDS[reason]}{named}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _unpriced(result: Imported) -> int:
+    return sum(isinstance(row, Sold) for row in result.mapped.rows)
+
+
+def _beside_words(program: str, beside: Beside) -> str:
+    ours = beside.ours.usd_per_hour if beside.ours else 0.0
+    where = f"{beside.instance_type} {beside.region} {purchase_words(beside.purchase.value)}"
+    return f"{where} ${ours:.5g}, {program} ${beside.theirs.usd_per_hour:.5g}"
+
+
+def _named_rows(names: Sequence[str]) -> str:
+    rest = len(names) - _MOST_NAMED_ROWS
+    more = f" and {rest:,} more; --format json has all" if rest > 0 else ""
+    return f"{'; '.join(names[:_MOST_NAMED_ROWS])}{more}"
+
+
+def imports_json(program: str, results: Sequence[Imported], unread: Sequence[str]) -> str:
+    """The same with every name."""
+    document = {"imports": [_import_entry(program, result) for result in results], "not_given": list(unread)}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _import_entry(program: str, result: Imported) -> dict[str, Any]:
+    mapped = result.mapped
+    return {
+        "provider": mapped.provider,
+        "source": mapped.source,
+        "as_of": mapped.as_of,
+        "kept": result.is_kept,
+        "rows": mapped.read,
+        "counting": sum(beside.counts for beside in result.beside),
+        "new": sum(beside.ours is None for beside in result.beside),
+        "unpriced": _unpriced(result),
+        "left_out": [
+            {"reason": reason.value, "rows": count, "names": list(names)}
+            for reason, count, names in counted(result.left_out)
+        ],
+        "differing": [
+            {
+                "region": beside.region,
+                "instance_type": beside.instance_type,
+                "purchase": beside.purchase.value,
+                "counts": beside.counts,
+                "ours_usd_per_hour": beside.ours.usd_per_hour if beside.ours else None,
+                f"{program}_usd_per_hour": beside.theirs.usd_per_hour,
+            }
+            for beside in result.beside
+            if beside.differs
+        ],
+    }
+
+
+def engine_refresh_words(result: RefreshedEngines) -> str:
+    """Summary of what was read, left out, missing or held up, and what changed."""
+    counts = Counter(row.engine for row in result.found.rows if isinstance(row, ReleaseRow))
+    read = ", ".join(f"{number:,} of {engine}" for engine, number in sorted(counts.items()))
+    lines = [f"engines: read releases: {read or 'none'}"]
+    lines += [f"  missing: {gap.part}: {gap.reason}\n    to mend it: {gap.remedy}" for gap in result.found.gaps]
+    lines += _skipped(result)
+    lines += [f"  held up: {held}" for held in result.held]
+    if result.is_sound:
+        lines.append(release_change_words(result.changes).rstrip("\n"))
+        outcome = f"releases of {result.snapshot.read_on} count from now on" if result.snapshot else ""
+        lines.append(f"engines: {outcome or 'this was a dry run, so the old releases hold'}")
+    return "\n".join(lines) + "\n"
+
+
+def _skipped(result: RefreshedEngines) -> Iterator[str]:
+    """Releases that are left out, by engine and reason."""
+    versions: dict[tuple[str, str], list[str]] = {}
+    for row in result.skipped:
+        versions.setdefault((row.engine, row.reason), []).append(row.version)
+    for (engine, reason), texts in versions.items():
+        shown = ", ".join(map(repr, texts[:_MOST_LISTED]))
+        more = f" and {len(texts) - _MOST_LISTED} more" if len(texts) > _MOST_LISTED else ""
+        yield f"  left out of {engine}: {shown}{more}: {reason}"
+
+
+def release_change_words(changes: Sequence[ReleaseChange]) -> str:
+    """A table of changes, the first ones, and how many there are of each kind."""
+    if not changes:
+        return "nothing changed\n"
+    counts = Counter(change.kind for change in changes)
+    words = ", ".join(f"{number:,} {_plain(kind)}" for kind, number in counts.items())
+    rows = [
+        (_plain(change.kind), change.engine, change.version, change.before or "-", change.now or "-")
+        for change in changes[:_MOST_LISTED]
+    ]
+    table = render_table(("change", "engine", "version", "before", "now"), rows)
+    more = f"\nand {len(changes) - _MOST_LISTED:,} more; --format json has all" if len(changes) > _MOST_LISTED else ""
+    return f"{table}{more}\n{words}\n"
+
+
+def _plain(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def release_changes_json(changes: Sequence[ReleaseChange]) -> str:
+    """Every change."""
+    return json.dumps([asdict(change) for change in changes], indent=2) + "\n"
+
+
+def engine_refresh_json(result: RefreshedEngines) -> str:
+    """The refresh with all that was held up or left out, gaps and changes; a list, as of providers."""
+    entry: dict[str, Any] = {
+        "provider": "engines",
+        "published": result.snapshot is not None,
+        "reason": result.reason,
+        "read_on": result.snapshot.read_on if result.snapshot else None,
+        "rows": dict(sorted(Counter(row.kind for row in result.found.rows).items())),
+        "missing": [asdict(gap) for gap in result.found.gaps],
+        "held": [{"confirm": held.key} | asdict(held) for held in result.held],
+        "left_out": [asdict(row) for row in result.skipped],
+        "changes": [asdict(change) for change in result.changes],
+    }
+    return json.dumps([entry], indent=2) + "\n"
 
 
 def refresh_words(result: Refreshed) -> str:
@@ -120,3 +294,63 @@ def refresh_json(results: Sequence[Refreshed]) -> str:
         for result in results
     ]  # fmt: skip
     return json.dumps(entries, indent=2) + "\n"
+
+
+def update_words(publication: Publication, results: Sequence[Updated], where: str) -> str:
+    """Summary of an update: rows published, held up or not known here, and changes."""
+    head = f"{where}: made {publication.made_at}, {_signature_words(publication)}"
+    return "\n".join([head, *(line for result in results for line in _lines(result))]) + "\n"
+
+
+def _signature_words(publication: Publication) -> str:
+    if publication.signer is not None:
+        return f"signed by {publication.signer}"
+    return "signed, which was not checked (--allowed-signers FILE)" if publication.is_signed else "not signed"
+
+
+def _lines(result: Updated) -> Iterator[str]:
+    yield from (f"  held up: {violation}" for violation in result.held[:_MOST_LISTED])
+    if len(result.held) > _MOST_LISTED:
+        yield f"  and {len(result.held) - _MOST_LISTED:,} more"
+    if result.left_out:
+        yield f"  left out, since this version of the program does not know them: {_named(result.left_out)}"
+    if not result.held:
+        yield change_words(result.changes).rstrip("\n")
+    if not result.is_taken:
+        yield f"{result.provider}: nothing was taken, so the old prices hold"
+    elif result.hidden_by:
+        yield (
+            f"{result.provider}: what was refreshed on this machine ({result.hidden_by}) goes before the published "
+            f"prices of {result.read_on}; `advisor catalog refresh {result.provider} --forget` drops it"
+        )
+    else:
+        yield f"{result.provider}: published prices of {result.read_on} count from now on"
+
+
+def _named(left_out: Mapping[str, int]) -> str:
+    names = list(left_out)
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    rows = sum(left_out.values())
+    return f"{rows:,} row{'' if rows == 1 else 's'} of {', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def update_json(publication: Publication, results: Sequence[Updated]) -> str:
+    """The same with every row."""
+    document = {
+        "name": publication.name,
+        "made_at": publication.made_at,
+        "signer": publication.signer,
+        "providers": [
+            {
+                "provider": result.provider,
+                "read_on": result.read_on,
+                "taken": result.is_taken,
+                "hidden_by_refresh_of": result.hidden_by or None,
+                "held": [{"confirm": held.key} | asdict(held) for held in result.held],
+                "left_out": dict(result.left_out),
+                "changes": [asdict(change) | {"moved_ratio": change.moved_ratio} for change in result.changes],
+            }
+            for result in results
+        ],
+    }
+    return json.dumps(document, indent=2) + "\n"

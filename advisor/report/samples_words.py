@@ -1,9 +1,8 @@
 """Needs and verdicts in words, the same in a table, a page and a chart."""
 
-from advisor.samples.need.advice import words
 from advisor.samples.need.limits import Code
 from advisor.samples.need.memory import MemoryNeed
-from advisor.samples.need.verdict import Verdict
+from advisor.samples.need.verdict import Verdict, words
 from advisor.units import bytes_to_gib
 
 

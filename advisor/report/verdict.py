@@ -10,23 +10,26 @@ from advisor.plan.problem.values import Constraint, PurchaseOption
 from advisor.plan.refusal import falls_short, is_refused, wanted_ratio
 from advisor.plan.unit_words import replayed_words
 from advisor.plan.values import CurrentCost, Plan
-from advisor.report.code_words import client_words, cluster_words, code_words, slice_words
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
-from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
-from advisor.report.price_words import price_words
+from advisor.report.price_age import price_words
 from advisor.report.risks import risk_words
 from advisor.report.token_words import is_beyond, never_words, rate_words
 from advisor.report.words import (
     LATENCY_CODES,
     REFUSED,
+    client_words,
+    cluster_words,
+    code_words,
+    conflict_words,
     count_words,
     floor_words,
     rejection_counts,
     short_words,
+    slice_words,
     usd,
     whole_percent,
 )

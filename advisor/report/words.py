@@ -1,18 +1,23 @@
-"""Numbers, options and rejections in words; each phrase is made in one place for every format."""
+"""Numbers, options, limits and rejections in words; each phrase is made in one place for every format."""
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
 from advisor.plan.batch_words import hours_words
+from advisor.plan.fleet.beside import CLUSTER_OF_SLICES, ITS_CLUSTER
+from advisor.plan.fleet.chosen import Conflict, ConstraintUse, Fleet, RelaxedLimit
+from advisor.plan.problem.values import SET_BY
+from advisor.plan.unit_words import split_words
 from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds
 from advisor.workload.values import Slo
 
-if TYPE_CHECKING:  # what says something of a catalog needs no planner
+if TYPE_CHECKING:
     from advisor.plan.fleet.chosen import FleetGroup
     from advisor.plan.values import CurrentCost, Option, Rejection, RungGroup
+
 
 _CENTURY_MONTHS = 1200
 SOLD_UNPRICED = "sold, price unknown"
@@ -79,6 +84,11 @@ LATENCY_CODES = frozenset(_FLOORS)
 """Codes of rejections by a latency target."""
 _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 """What is judged of those that can hold the model, in that order."""
+_LEFT_OUT = {ITS_CLUSTER: ", other nodes and what requests enter by", CLUSTER_OF_SLICES: " and other nodes"}
+"""What a total leaves out beside the fee of a cluster, by the assumption of its line."""
+_CLUSTERS = {"aws": "an EKS cluster", "azure": "an AKS cluster", "gcp": "a GKE cluster"}
+_DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1}
+"""Digits of a relaxed limit after the point, by unit; 0 for all others."""
 
 
 def usd(amount: float) -> str:
@@ -212,3 +222,87 @@ def rejection_counts(rejected: "Sequence[Rejection]") -> str:
     """``412 too little memory, 30 price unknown``: most frequent first."""
     counts = Counter(rejection.code for rejection in rejected)
     return ", ".join(f"{count:,} {CODE_WORDS[code]}" for code, count in counts.most_common())
+
+
+def code_words(fleet: Fleet) -> Iterator[str]:
+    """Groups that are started by hand."""
+    told = dict.fromkeys(group.not_generated for group in fleet.groups if group.not_generated)
+    if told:
+        yield f"Code: {' and '.join(told)}; its machines are started by hand."
+
+
+def slice_words(fleet: Fleet) -> Iterator[str]:
+    """Machines whose accelerators are cut, and into what."""
+    cut = dict.fromkeys((group.instance_type, hardware_words(group)) for group in fleet.groups if group.partition)
+    for machine, slices in cut:
+        yield f"Slices: each {machine} serves on {slices}, one replica a slice; nodes of a cluster cut them."
+
+
+def cluster_words(fleet: Fleet) -> Iterator[str]:
+    """Costs of a cluster of which code starts nodes, which are in no total."""
+    for line in fleet.cost_lines:
+        if line.item == "cluster" and line.assumes in _LEFT_OUT:
+            provider, _, region = line.place.partition("/")
+            fee = "" if line.usd_per_month is None else f" (${line.usd_per_month:,.2f} a month)"
+            yield (
+                f"Cluster: these are nodes of {_CLUSTERS[provider]} in {region} that has to be there; its fee{fee}"
+                f"{_LEFT_OUT[line.assumes]} are not in the total."
+            )
+
+
+def client_words(fleet: Fleet) -> Iterator[str]:
+    """Calls whose items clients have to send by themselves."""
+    split = [group for group in fleet.groups if group.http_requests_per_call > 1]
+    if split:
+        words = split_words(fleet.unit, split[0].http_requests_per_call, dict.fromkeys(group.engine for group in split))
+        yield f"Calls: {words}."
+
+
+def use_words(use: ConstraintUse) -> str:
+    """``min_replicas 2 of 2 replicas``; shares of the load as what failures leave of it: ``survive 139% of 100%``."""
+    detail = f" ({use.detail})" if use.detail else ""
+    if use.unit == "share of requests":
+        return f"{use.name}{detail} {whole_percent(use.used)} of {whole_percent(use.limit)}"
+    return f"{use.name}{detail} {_amount(use.used)} of {_amount(use.limit)} {use.unit}"
+
+
+def _amount(value: float) -> str:
+    """A count in full, any other number in three digits."""
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:,.3g}"
+
+
+def conflict_words(conflict: Conflict) -> str:
+    """Which limits exclude each other, and what they are, in one sentence."""
+    asked = dict(zip(conflict.constraints, conflict.asked, strict=False))
+    keys = [f"{SET_BY[name]} ({asked[name]})" if asked.get(name) else SET_BY[name] for name in conflict.constraints]
+    if not keys:
+        return "No fleet carries the demand within the SLO from where it may run."
+    if len(keys) == 1:
+        return f"No fleet keeps to {keys[0]}."
+    return f"No fleet keeps to {', '.join(keys[:-1])} and {keys[-1]} together."
+
+
+def relaxation_words(conflict: Conflict) -> Iterator[str]:
+    """Remedies that would help alone, the smallest change first."""
+    yield from (_relaxed(relaxation) for relaxation in conflict.relaxations)
+    yield from conflict.remedies
+
+
+def _relaxed(relaxed_limit: RelaxedLimit) -> str:
+    verb, round_off = ("raise", math.ceil) if relaxed_limit.needed > relaxed_limit.limit else ("lower", math.floor)
+    scale = 10 ** _DECIMALS.get(relaxed_limit.unit, 0)
+    needed = (
+        round_off(relaxed_limit.needed * scale + math.copysign(1e-6, relaxed_limit.limit - relaxed_limit.needed))
+        / scale
+    )
+    detail = f" of {relaxed_limit.detail}" if relaxed_limit.detail else ""
+    unit = "" if relaxed_limit.unit.startswith("share") else f" {relaxed_limit.unit}"
+    return (
+        f"{verb} {SET_BY[relaxed_limit.name]}{detail} from {_exact(relaxed_limit.limit, relaxed_limit.unit)} "
+        f"to {_exact(needed, relaxed_limit.unit)}{unit}"
+    )
+
+
+def _exact(limit: float, unit: str) -> str:
+    """A limit in all its digits, money in cents unless it is whole."""
+    return f"{limit:,.2f}" if unit == "USD/month" and limit % 1 else f"{limit:,.10g}"

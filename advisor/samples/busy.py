@@ -13,7 +13,7 @@ import pyarrow as pa
 from advisor.errors import InputError
 from advisor.samples.growth import Floats
 from advisor.samples.metrics import ROW_SECONDS, Scope
-from advisor.samples.need.saturation import saturation
+from advisor.samples.need.limits import saturation
 from advisor.samples.places import US_PER_SECOND
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.values import Window

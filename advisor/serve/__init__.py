@@ -9,6 +9,6 @@
 The first answer to a change is a fleet of few types: those of the plan before it and of its cheapest options. The
 plan takes its place once it is made.
 
-Only ``guard``, ``app`` and ``run`` know of HTTP. The server itself reads no workload and plans nothing, so that it
+Only ``guard`` and ``app`` know of HTTP. The server itself reads no workload and plans nothing, so that it
 answers at any time.
 """

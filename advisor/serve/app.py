@@ -1,25 +1,32 @@
-"""Paths of the server: a form for a workload, a page for each, and what can be taken from it."""
+"""The server: a form for a workload, a page for each plan, and what is planned while it runs."""
 
 import asyncio
 import hmac
+import logging
+import os
 import secrets
+import socket
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from advisor.errors import InputError
+from advisor.errors import AdvisorError, InputError
 from advisor.report.html import page_environment
 from advisor.serve.changes import changes_of
-from advisor.serve.guard import COOKIE, Doors
+from advisor.serve.guard import COOKIE, Doors, Guard
+from advisor.serve.listening import MOST_CONNECTIONS, ImpatientProtocol
 from advisor.serve.sessions import Kept, Session, Sessions, digest
 from advisor.serve.values import Changes, Form, Problem, Source
+from advisor.serve.workers import Workers
 from advisor.units import BYTES_PER_MIB
 
 _MOST_WORKLOAD_BYTES = 8 * BYTES_PER_MIB
@@ -28,6 +35,8 @@ _MOST_FIELDS = 500
 _PATIENCE_SECONDS = 20.0
 _NO_PLAN = Problem("there is no such plan, or it is no longer kept\n  hint: send its change again", 404)
 _NO_WORKLOAD = Problem("there is no such workload, or it is no longer kept\n  hint: start with it again at /", 404)
+_MOST_HEADER_BYTES = 16_384
+_AT_A_TIME = 2
 
 
 class _Stop(Exception):  # noqa: N818 - an answer rather than an error
@@ -214,3 +223,51 @@ def app_of(sessions: Sessions, doors: Doors, first: str) -> Starlette:
     ]
     handled = dict.fromkeys((_Stop, InputError, HTTPException, Exception), _stopped)
     return Starlette(routes=routes, exception_handlers=handled)
+
+
+async def serve(
+    listener: socket.socket, doors: Doors, source: Source | None, tell: Callable[[str], None], *, plans_ahead: bool
+) -> None:
+    """Serve until interrupted.
+
+    Args:
+        listener: takes connections.
+        doors: where, and with what token.
+        source: what the first page is of; None: what is pasted into it.
+        tell: called with each line for the person who started it.
+        plans_ahead: plan what is a step away while nobody asks.
+
+    Raises:
+        AdvisorError: nothing can be planned for the source.
+    """
+    workers = Workers(min(_AT_A_TIME, os.cpu_count() or 1))
+    await workers.warm()
+    sessions = Sessions(workers, plans_ahead=plans_ahead)
+    path = "/" if source is None else await _first(sessions, source)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    config = uvicorn.Config(
+        Guard(app_of(sessions, doors, path), doors),
+        lifespan="off",
+        ws="none",
+        http=ImpatientProtocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+        timeout_graceful_shutdown=1,
+    )
+    if doors.token:
+        tell(f"for one browser, once: {doors.origin}{doors.new_code()}")
+    tell(f"serving on {doors.origin}{path}; Ctrl-C stops")
+    await uvicorn.Server(config).serve(sockets=[listener])
+
+
+async def _first(sessions: Sessions, source: Source) -> str:
+    """Path of the page of a source, for which a plan is made."""
+    session = sessions.add(source)
+    answer = await sessions.plan(session, ())
+    if isinstance(answer, Problem):
+        raise AdvisorError(answer.message)
+    return session.path

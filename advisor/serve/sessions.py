@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from advisor.demand.values import Demand
-from advisor.report.pages.live import Control
+from advisor.report.pages.rendering import Control
 from advisor.serve.values import Answer, Changes, First, Place, Problem, Scope, Source
 from advisor.serve.work import code, first, planned
 from advisor.serve.workers import Workers

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.demand.values import Demand
-from advisor.report.pages.live import Control
+from advisor.report.pages.rendering import Control
 from advisor.workload.values import Workload
 
 _PLAN = re.compile(r"\s*\{\s*\"schema\"\s*:")

@@ -26,10 +26,9 @@ from advisor.plan.request import PlanRequest, catalog_for, read_question
 from advisor.plan.solve.stage import Effort
 from advisor.plan.values import Option, Plan
 from advisor.report.pages import first_page, plan_page
-from advisor.report.pages.live import Live
+from advisor.report.pages.rendering import Live
 from advisor.requirements import check_names
-from advisor.serve.changes import DEMAND, ahead_of, changed_file, file_text, steps_of, words
-from advisor.serve.controls import controls_of
+from advisor.serve.changes import DEMAND, ahead_of, changed_file, controls_of, file_text, steps_of, words
 from advisor.serve.values import Answer, Changes, First, Place, Problem, Scope, Source
 from advisor.workload.document import workload_of
 from advisor.workload.values import DeclaredDemand

@@ -1,15 +1,22 @@
 """Fields of ``demand.declared``, and the sizes of items of ``demand.batch``."""
 
+import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from advisor.demand.stated_lengths import LengthSpread
-from advisor.units import MS_PER_SECOND
-from advisor.workload.batch_fields import BATCH_KEYS, read_batch
+from advisor.demand.lengths import LengthSpread
+from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, MS_PER_SECOND, SECONDS_PER_HOUR
+from advisor.workload.recorded_fields import read_zone
 from advisor.workload.size_fields import MOST_TOKENS, SIZE_KEYS, TOKEN_KEYS, length_bounds, one_length, one_pass_size
-from advisor.workload.values import DeclaredDemand
+from advisor.workload.values import BatchWork, DeclaredDemand
 from advisor.yaml_fields import Field
 
+BATCH_KEYS = ("items", "every", "deadline", "window", "timezone")
+_EVERY: Mapping[str, int] = {"day": HOURS_PER_DAY, "week": HOURS_PER_WEEK}
+_WINDOW = re.compile(r"(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)", re.ASCII)
+_YEAR = 2026
+"""Whose clock changes a time zone is taken to have in every year."""
 RATE = "requests_per_second"
 _USERS = "concurrent_users"
 _SPREAD_SIZES = ("input_tokens", "tokens_per_document", "audio_seconds")
@@ -17,6 +24,103 @@ _SPREAD_SIZES = ("input_tokens", "tokens_per_document", "audio_seconds")
 _SPREAD_KEYS = ("p50", "p95", "max")
 DECLARED_KEYS = (RATE, "peak_requests_per_second", _USERS, "think_time", *TOKEN_KEYS, *SIZE_KEYS)
 _BATCH_KEYS = (*BATCH_KEYS, *TOKEN_KEYS, *SIZE_KEYS)
+
+
+def read_batch(field: Field, fields: Mapping[str, Field]) -> BatchWork:
+    """Items of a run, and the hours in which they may be worked on.
+
+    Args:
+        field: the key ``batch``.
+        fields: the keys below it.
+
+    Raises:
+        InputError: with file, line, field, and how to mend it.
+    """
+    missing = [key for key in ("items", "every") if key not in fields]
+    if missing:
+        field.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {field.name}")
+    if "deadline" not in fields and "window" not in fields:
+        field.fail("nothing says by when the items have to be done", "add deadline: 6h, or window: 22:00-06:00")
+    every_hours = _every_hours(fields["every"])
+    return BatchWork(
+        items=fields["items"].count(1),
+        every_hours=every_hours,
+        deadline_hours=read_deadline_hours(fields["deadline"], every_hours) if "deadline" in fields else None,
+        window=_window(fields, every_hours),
+    )
+
+
+def _every_hours(field: Field) -> int:
+    if (named := _EVERY.get(field.text())) is not None:
+        return named
+    hours = field.hours()
+    if hours < 1 or not (HOURS_PER_WEEK / hours).is_integer() or not hours.is_integer():
+        whole = [str(each) for each in range(1, HOURS_PER_WEEK) if HOURS_PER_WEEK % each == 0]
+        field.fail(
+            f"runs every {hours:g} h are not at the same hours of every week",
+            f"write day, week, or one of {', '.join(whole)} h",
+        )
+    return int(hours)
+
+
+def read_deadline_hours(field: Field, every_hours: int) -> float:
+    """Hours from the start of a run to the end of its last item, no more than to the start of the next run."""
+    hours = field.hours()
+    if hours > every_hours:
+        field.fail(
+            f"a deadline of {hours:g} h is longer than the {every_hours} h after which the next items come",
+            f"give at most {every_hours}h, or a longer `every`",
+        )
+    return hours
+
+
+def _window(fields: Mapping[str, Field], every_hours: int) -> tuple[int, int] | None:
+    """Hours of the day, UTC, that lie in the window all year round, whatever the clocks of its time zone do.
+
+    The first of a week's is counted from Monday 00:00 UTC: on Mondays of the time zone another day may be there.
+    """
+    if "window" not in fields:
+        if "timezone" in fields:
+            fields["timezone"].fail("it goes with window", "add a window, or take it out")
+        return None
+    field = fields["window"]
+    if every_hours % HOURS_PER_DAY:
+        field.fail(f"a window comes once a day, and runs every {every_hours} h", "take it out, or write every: day")
+    start, length = _stated(field)
+    offsets = _offsets_hours(fields.get("timezone"))
+    if not all(offset.is_integer() for offset in offsets):
+        fields["timezone"].fail("its hours are no whole hours of UTC, which machines are ordered by", "state UTC")
+    lost = int(max(offsets) - min(offsets))
+    if length <= lost:
+        field.fail(
+            f"its {length} h are {length - lost} h in summer and winter time alike, UTC",
+            "give a longer window, or state it in UTC",
+        )
+    begin = (start - int(min(offsets))) % every_hours
+    return begin, (begin + length - lost) % HOURS_PER_DAY
+
+
+def _stated(field: Field) -> tuple[int, int]:
+    """First hour of the day, and length in hours."""
+    match = _WINDOW.fullmatch(field.text())
+    if match is None:
+        field.fail(f"'{field.text()}' is no window", "write it as 22:00-06:00")
+    start, start_minute, end, end_minute = map(int, match.groups())
+    if start_minute or end_minute:
+        field.fail("machines are ordered by the hour", "give whole hours, such as 22:00-06:00")
+    if max(start, end) > HOURS_PER_DAY or start == HOURS_PER_DAY:
+        field.fail(f"'{field.text()}' is no window", "give hours from 00:00 to 24:00")
+    if start == end:
+        field.fail(f"'{field.text()}' has no hours", "give an end after the start, or leave it out for every hour")
+    return start, (end - start) % HOURS_PER_DAY or HOURS_PER_DAY
+
+
+def _offsets_hours(field: Field | None) -> list[float]:
+    """Offsets from UTC of a time zone over a year."""
+    zone = read_zone(field)
+    moments = (dt.datetime(_YEAR, month, 1, tzinfo=zone) for month in range(1, 13))
+    offsets = {(moment.utcoffset() or dt.timedelta()).total_seconds() for moment in moments}
+    return [seconds / SECONDS_PER_HOUR for seconds in sorted(offsets)]
 
 
 class _Length(NamedTuple):

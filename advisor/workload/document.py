@@ -6,8 +6,7 @@ from pathlib import Path
 
 from advisor.catalog.values import Purchase
 from advisor.workload.adapter_fields import read_adapters
-from advisor.workload.batch_fields import BATCH_KEYS
-from advisor.workload.declared_fields import DECLARED_KEYS, RATE, read_batch_work, read_declared
+from advisor.workload.declared_fields import BATCH_KEYS, DECLARED_KEYS, RATE, read_batch_work, read_declared
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 from advisor.workload.planning_fields import (
     LIMIT_KEYS,
@@ -20,8 +19,7 @@ from advisor.workload.planning_fields import (
     read_scaling,
     read_tags,
 )
-from advisor.workload.prometheus_fields import completed, read_prometheus
-from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
+from advisor.workload.recorded_fields import RECORDED_KEYS, completed, read_prometheus, read_recorded
 from advisor.workload.values import (
     DEFAULT_PRECISIONS,
     PRECISIONS,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from advisor.catalog.values import Purchase
-from advisor.demand.stated_lengths import LengthSpread
+from advisor.demand.lengths import LengthSpread
 from advisor.models.adapter_values import Adapters
 from advisor.models.formats import ENDINGS
 from advisor.reading import OMITTED_AT_DEFAULT

@@ -13,7 +13,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from advisor.audit.run import Inputs, audited
-from advisor.calibration.readers.files import read_measurements
+from advisor.calibration.readers import read_measurements
 from advisor.cases.document import read_case
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.overlay import read_overlay

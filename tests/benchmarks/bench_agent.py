@@ -54,7 +54,7 @@ import time, pynvml
 pynvml.nvmlInit()
 h = pynvml.nvmlDeviceGetHandleByIndex(0)
 from advisor.samples.sources.nvml import counters
-from advisor.samples.sources.nvml.device import Device
+from advisor.samples.sources.nvml.counters import Device
 from advisor.samples.sources.nvml.profiling import profiling
 from advisor.samples.sources.nvml.source import NvmlSource
 device = Device(0); device.open()

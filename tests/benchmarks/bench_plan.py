@@ -15,7 +15,7 @@ import numpy as np
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.requests import read_requests
+from advisor.demand.trace import read_requests
 from advisor.demand.values import DemandProfile
 from advisor.demand_sources import measure_demand
 from advisor.models import find_model

@@ -16,10 +16,16 @@ import pyarrow.parquet as pq
 
 from advisor.samples.metrics import ENGINE_METRICS, METRICS, ROW_SECONDS, Kind
 from advisor.samples.places import US_PER_DAY, US_PER_SECOND, day_folder, day_of
-from advisor.samples.store.columns import ACCELERATOR_COLUMNS, ENGINE_COLUMNS, HISTOGRAM_SCHEMA, SCHEMA_KEY, TEXT
 from advisor.samples.store.day_counts import count_rows, steps_of, values_of
 from advisor.samples.store.row_files import _encoding_of, _is_plain, content_digest
-from advisor.samples.store.row_tables import METADATA
+from advisor.samples.store.row_tables import (
+    ACCELERATOR_COLUMNS,
+    ENGINE_COLUMNS,
+    HISTOGRAM_SCHEMA,
+    METADATA,
+    SCHEMA_KEY,
+    TEXT,
+)
 
 ACCELERATORS = 8
 ROWS_PER_DAY = 86_400 // ROW_SECONDS

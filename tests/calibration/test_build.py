@@ -8,8 +8,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
 from advisor.calibration.build import families_of, files_of
-from advisor.calibration.observations import observe
-from advisor.calibration.shipped import DOCUMENTS, FILES, load_measurements
+from advisor.calibration.observations import DOCUMENTS, FILES, load_measurements, observe
 from advisor.calibration.validation import fit
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir

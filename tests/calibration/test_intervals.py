@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.calibration.intervals import FEWEST, TAIL, Misses, coverage, ends, spreads_of
 from advisor.calibration.observations import QUANTITIES
-from advisor.calibration.validation import folds_of
+from advisor.calibration.validation import FEWEST, TAIL, Misses, coverage, ends, folds_of, spreads_of
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES
 from advisor.performance.values import Evidence, Scenario

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from advisor.calibration.observations import load_measurements
 from advisor.calibration.one_pass import cases_of, document_text, evaluate_one_pass, fit_one_pass, fold_of, hold_out
-from advisor.calibration.shipped import load_measurements
 from advisor.calibration.validation import weighted_quantile
 from advisor.calibration.values import Measurement
 from advisor.catalog import load_catalog

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from advisor.cli.app import COMMANDS, advisor
 from advisor.cli.fit import command as fit
 from advisor.cli.predict import command as predict
-from advisor.report.option_values import OPTION_COLUMNS, option_values
+from advisor.report.option_words import OPTION_VALUE_COLUMNS, option_values
 from report.plans import mixed_plan, spot_plan
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +126,6 @@ def test_options_are_rows_of_the_plans_own_numbers(make):
     """Each under the columns of CSV; what was not replayed has no replayed latency."""
     for option in make().options:
         values = option_values(option)
-        assert tuple(values) == OPTION_COLUMNS
+        assert tuple(values) == OPTION_VALUE_COLUMNS
         assert values["total_usd_per_month"] == option.cost.total_usd_per_month
         assert (values["replayed_ttft_p95_ms"] is None) == (option.confirmed is None)

@@ -27,7 +27,7 @@ from advisor.codegen.agent_files import (
     systemd_files,
 )
 from advisor.errors import InputError
-from advisor.samples.agent.signals import FAMILIES
+from advisor.samples.agent.latest import FAMILIES
 from advisor.samples.metrics import Kind
 from codegen.kubernetes_texts import as_read
 

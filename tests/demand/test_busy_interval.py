@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from advisor.demand.busy_interval import BusySecond, demand_interval
-from advisor.samples.need.saturation import saturation
+from advisor.samples.need.limits import saturation
 
 SERVES = BusySecond(alone=0.5, saturated=10.0)
 windows = st.lists(st.floats(0, 8), min_size=1, max_size=30).map(np.array)

@@ -7,11 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.backtest import calibrated_bands, run_trials
 from advisor.demand.clock import MONDAY_SECONDS
-from advisor.demand.forecast import LAST, MOST_OF_SEEN, NAIVE, flat_forecast, forecast
-from advisor.demand.forecast_methods import last_value, level, ridge, seasonal_naive, shape_and_level, typical_day
-from advisor.demand.hourly import HourlyDemand, by_hour
+from advisor.demand.forecast import LAST, MOST_OF_SEEN, NAIVE, calibrated_bands, flat_forecast, forecast, run_trials
+from advisor.demand.forecast_methods import (
+    HourlyDemand,
+    by_hour,
+    last_value,
+    level,
+    ridge,
+    seasonal_naive,
+    shape_and_level,
+    typical_day,
+)
 from advisor.demand.values import DemandProfile
 from advisor.errors import InputError
 

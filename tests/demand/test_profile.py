@@ -11,10 +11,9 @@ from advisor.demand import bursts
 from advisor.demand.busy import Busy, demand_from_busy
 from advisor.demand.busy_interval import BusySecond
 from advisor.demand.clock import UNDATED
-from advisor.demand.gaps import without_gaps
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.synthetic_trace import rehearse
-from advisor.demand.tally import RequestTally
+from advisor.demand.tally import RequestTally, without_gaps
 from advisor.errors import InputError
 
 MONDAY_2026 = 1_767_571_200.0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.demand.stated_lengths import LengthSpread
+from advisor.demand.lengths import LengthSpread
 
 spreads = st.builds(
     lambda p50, ratio, beyond: LengthSpread(p50, p50 * ratio, None if beyond is None else p50 * ratio * beyond),

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advisor.calibration.observations import QUANTITIES, observe
-from advisor.calibration.shipped import load_measurements
+from advisor.calibration.observations import QUANTITIES, load_measurements, observe
 from advisor.catalog import load_catalog
 
 PROGRAM = Path(__file__).parents[1] / "benchmarks" / "accuracy"

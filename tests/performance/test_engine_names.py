@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from advisor.calibration.shipped import load_measurements
+from advisor.calibration.observations import load_measurements
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.performance.engine_names import check_engine

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.calibration.observations import GROUPS, SCENARIO_OF, observe
-from advisor.calibration.shipped import load_measurements
+from advisor.calibration.observations import GROUPS, SCENARIO_OF, load_measurements, observe
 from advisor.catalog import load_catalog
 from advisor.performance.calibration import shipped
 from advisor.performance.constants import Quantity

@@ -13,7 +13,7 @@ from advisor.models import find_model
 from advisor.pipeline import plan_for, plan_question
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.request import PlanRequest
-from advisor.report.limits_words import conflict_words, relaxation_words
+from advisor.report.words import conflict_words, relaxation_words
 from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.test_choose import week_of_days

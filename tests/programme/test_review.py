@@ -19,8 +19,8 @@ from advisor.cli.audit import command as audit_command
 from advisor.cli.programme import command as programme_command
 from advisor.cli.review import command as review_command
 from advisor.errors import InputError
-from advisor.programme.residuals import anomalies_of, pattern_of
 from advisor.programme.review import Question, review_of
+from advisor.programme.reviewed import anomalies_of, pattern_of
 from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving
 from advisor.report.programme import programme_json
 from advisor.report.review import review_json, review_sections

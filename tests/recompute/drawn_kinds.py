@@ -7,7 +7,7 @@ import datetime as dt
 import random
 from pathlib import Path
 
-from advisor.demand.stated_lengths import LengthSpread
+from advisor.demand.lengths import LengthSpread
 from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.plan.request import PlanRequest

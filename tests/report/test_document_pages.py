@@ -15,8 +15,7 @@ from advisor.report.bill.document import audit_from_json
 from advisor.report.bill.json_report import audit_json
 from advisor.report.levers import lever_rows
 from advisor.report.pages.amounts import TOTAL, Amount, side_by_side, waterfall
-from advisor.report.pages.documents import page_of
-from advisor.report.pages.sectioned import Page, render_sections
+from advisor.report.pages.documents import Page, page_of, render_sections
 from advisor.report.sections import Section
 from levers.test_levers import few
 from report.documents import sampled_audit_text, texts

@@ -19,10 +19,9 @@ from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
 from advisor.plan.request import PlanRequest
 from advisor.plan.solve.existing import running_of
 from advisor.report.fleet_words import change_words, confirmation_words, fleet_lines, forecast_words
-from advisor.report.limits_words import relaxation_words, use_words
-from advisor.report.option_words import SHOWN_OPTIONS
-from advisor.report.scaling_words import size_lines
+from advisor.report.option_words import SHOWN_OPTIONS, size_lines
 from advisor.report.table import plan_markdown, plan_table
+from advisor.report.words import relaxation_words, use_words
 from advisor.units import ratio_words
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Routing, Survive
 from builders import catalog_of, offer, workload

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.report.samples_chart.curves import curve
-from advisor.report.samples_chart.page import render_page
 from advisor.report.samples_chart.png import render_png
-from advisor.report.samples_chart.svg import gaps, render_svg
+from advisor.report.samples_chart.svg import gaps, render_page, render_svg
 from advisor.report.samples_chart.terminal import ASCII, BLOCKS, marks_for, render_terminal, room, spark
 from advisor.samples.need.assess import assess
 from samples.need import simulate

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from advisor.demand.hourly_use import MOST_HOURS, hourly_use
+from advisor.demand.recorded import MOST_HOURS, hourly_use
 from advisor.report.pages import plan_page
 from advisor.report.pages.timeline import use_of
 from advisor.samples.query.values import Window

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.report.pages.live import Control
+from advisor.report.pages.rendering import Control
 from advisor.serve.changes import ahead_of, changed_file, changes_of, file_text, steps_of
 from advisor.serve.values import Form
 from advisor.workload.document import workload_of

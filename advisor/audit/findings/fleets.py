@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from advisor.audit.endpoints import EndpointMachines
-from advisor.audit.findings.bounds import LEAST_DAYS, LEAST_OBSERVED
+from advisor.audit.findings.rules import LEAST_DAYS, LEAST_OBSERVED
 from advisor.audit.values import HostCost
 from advisor.samples.need.limits import Code
 from advisor.samples.need.spare import FEWEST, enough_accelerators

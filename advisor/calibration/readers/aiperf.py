@@ -7,8 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from advisor.calibration.readers.entries import Cells, Entry, Item, milliseconds_per, number_text
-from advisor.calibration.readers.json_fields import number_at, text_at, value_at
+from advisor.calibration.readers.entries import (
+    Cells,
+    Entry,
+    Item,
+    milliseconds_per,
+    number_at,
+    number_text,
+    text_at,
+    value_at,
+)
 from advisor.calibration.values import LeftOut
 from advisor.performance.values import Scenario
 from advisor.units import MS_PER_SECOND

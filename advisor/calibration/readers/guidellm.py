@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from advisor.calibration.readers.entries import Cells, Entry, Item, number_text
-from advisor.calibration.readers.json_fields import number_at, text_at, value_at
+from advisor.calibration.readers.entries import Cells, Entry, Item, number_at, number_text, text_at, value_at
 from advisor.calibration.values import LeftOut
 from advisor.performance.values import Scenario
 

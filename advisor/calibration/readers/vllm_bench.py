@@ -7,8 +7,17 @@ with the names of our columns (``accelerator=H100-SXM``) are taken as such.
 import math
 from collections.abc import Iterator
 
-from advisor.calibration.readers.entries import DESCRIBE_SPECULATION, Cells, Entry, Item, number_text, quotient
-from advisor.calibration.readers.json_fields import number_at, text_at, value_at
+from advisor.calibration.readers.entries import (
+    DESCRIBE_SPECULATION,
+    Cells,
+    Entry,
+    Item,
+    number_at,
+    number_text,
+    quotient,
+    text_at,
+    value_at,
+)
 from advisor.calibration.values import LeftOut
 from advisor.performance.setup_cells import SETUP_COLUMNS, finite_number
 from advisor.performance.values import Scenario

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog.imports import PROVIDERS
-from advisor.catalog.imports.listing import Item, LeftOut, Listing, Reason
+from advisor.catalog.imports.rows import Item, LeftOut, Listing, Reason
 from advisor.errors import InputError
 
 EXTRA = "pip install 'inference-advisor[gpuhunt]'"

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.imports import SKYPILOT_PROVIDERS
-from advisor.catalog.imports.listing import Item, LeftOut, Listing, Reason
+from advisor.catalog.imports.rows import Item, LeftOut, Listing, Reason
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import Denied
 from advisor.catalog.values import InstanceType

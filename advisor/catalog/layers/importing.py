@@ -1,24 +1,68 @@
-"""Another program's list as a layer: what is taken of it, and how it is kept."""
+"""Another program's list as a layer: what is taken of it, how it is kept, and which of two prices counts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.imports.listing import LeftOut, Reason
-from advisor.catalog.imports.rows import Mapped
-from advisor.catalog.layers.imported import better
+from advisor.catalog.imports.rows import LeftOut, Mapped, Reason
 from advisor.catalog.layers.merging import INSTANCE_COLUMNS, PRICE_COLUMNS, SOURCE_COLUMNS, offers_of
 from advisor.catalog.layers.snapshot import sole_writer, stage, table_text, take
+from advisor.catalog.price_trust import MOST_SPOT_DAYS, first_day
 from advisor.catalog.refresh.guards import Guard, violations
 from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 
+_BETTER = (Quality.LISTED, Quality.DERIVED)
+_Place = tuple[str, str, str]
 _SOURCE = "imported"
 _IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW)
 _DIFFERS_RATIO = 0.10
 _ZONES = ("spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour")
+
+
+def better(ours: Price | None, theirs: Price | None, purchase: Purchase) -> Price | None:
+    """The better founded price: ours where it is listed or derived, the newer one of two that volunteers gathered.
+
+    A spot price that is older than another one by more days than it may decide for gives way whatever its quality.
+    """
+    if ours is None or theirs is None:
+        return ours or theirs
+    quality = ours.provenance.quality
+    if quality in _BETTER:
+        return theirs if purchase is Purchase.SPOT and _is_outlived(ours, theirs) else ours
+    if quality is Quality.COMMUNITY and ours.provenance.as_of >= theirs.provenance.as_of:
+        return ours
+    return theirs
+
+
+def with_imported(listed: Sequence[Offer], imported: Iterable[Offer]) -> Iterator[Offer]:
+    """Offers with the better founded of both prices, and those that only the import has.
+
+    What a provider does not list any more stays withdrawn.
+    """
+    theirs = {_place(offer): offer for offer in imported}
+    for offer in listed:
+        other = theirs.pop(_place(offer), None)
+        if other is None or offer.withdrawn:
+            yield offer
+        else:
+            yield replace(
+                offer,
+                on_demand=better(offer.on_demand, other.on_demand, Purchase.ON_DEMAND),
+                spot=better(offer.spot, other.spot, Purchase.SPOT),
+            )
+    yield from theirs.values()
+
+
+def _is_outlived(ours: Price, theirs: Price) -> bool:
+    old, new = first_day(ours.provenance.as_of), first_day(theirs.provenance.as_of)
+    return old is not None and new is not None and (new - old).days > MOST_SPOT_DAYS
+
+
+def _place(offer: Offer) -> _Place:
+    return offer.provider, offer.region, offer.instance_type
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from advisor.catalog import planning_readers, readers
+from advisor.catalog import readers
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.layers.engine_releases import RELEASES, releases_of
-from advisor.catalog.layers.imported import with_imported
+from advisor.catalog.layers.importing import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
-from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
+from advisor.catalog.layers.snapshot import RELEASES, Damaged, Snapshot, current, providers, releases_of
 from advisor.catalog.levers import CacheNode
 from advisor.catalog.planning import AccountLimit, Commitment, CommitmentPrice, Serverless, ServicePrice
-from advisor.catalog.planning_readers import Triple
+from advisor.catalog.readers import Triple
 from advisor.catalog.releases import Releases
 from advisor.catalog.values import InstanceType, Offer, Price
 from advisor.catalog.zones import Zones, read_zones
@@ -199,7 +198,7 @@ class LayeredCatalog(Catalog):
             yield f"releases left out: {'; '.join(self.releases.unreadable)}"
 
     @cached_property
-    def account_limits(self) -> Mapping[planning_readers.Triple, AccountLimit]:
+    def account_limits(self) -> Mapping[readers.Triple, AccountLimit]:
         """Limits of the account, as the last refresh read them."""
         return {
             (snapshot.provider, row["region"], row["code"]): AccountLimit(float(row["limit"]), row["as_of"])
@@ -243,7 +242,7 @@ class LayeredCatalog(Catalog):
             if not (snapshot.directory / "commitments.csv").is_file():
                 continue
             sources = readers.Sources(snapshot.directory)
-            for commitment in planning_readers.read_commitments(snapshot.directory, sources):
+            for commitment in readers.read_commitments(snapshot.directory, sources):
                 for family in commitment.families:
                     newer.setdefault((commitment.provider, family), []).append(commitment)
         shipped = dict(self._shipped._commitments)  # noqa: SLF001 - the layer below of the same class
@@ -261,14 +260,14 @@ class LayeredCatalog(Catalog):
             )
         ]
 
-    def _read_committed_prices(self, provider: str) -> Mapping[planning_readers.Pair, Sequence[CommitmentPrice]]:
+    def _read_committed_prices(self, provider: str) -> Mapping[readers.Pair, Sequence[CommitmentPrice]]:
         """Prices of commitments; a refreshed one counts before a shipped one of the same kind."""
         prices = dict(super()._read_committed_prices(provider))
         for snapshot in self._newer:
             path = snapshot.directory / "committed_prices.csv"
             if snapshot.provider == provider and path.is_file():
                 sources = readers.Sources(snapshot.directory)
-                newer = planning_readers.read_committed_prices(path, provider, sources)
+                newer = readers.read_committed_prices(path, provider, sources)
                 prices |= {place: [*prices.get(place, ()), *rows] for place, rows in newer.items()}
         return prices
 
@@ -276,7 +275,7 @@ class LayeredCatalog(Catalog):
 def _serverless_of(snapshot: Snapshot) -> tuple[Serverless, ...]:
     if not (snapshot.directory / "serverless.csv").is_file():  # older versions wrote none
         return ()
-    return planning_readers.read_serverless(snapshot.directory, readers.Sources(snapshot.directory))
+    return readers.read_serverless(snapshot.directory, readers.Sources(snapshot.directory))
 
 
 def _regions_of(service: Serverless) -> tuple[str, ...]:

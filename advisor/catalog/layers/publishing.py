@@ -23,9 +23,9 @@ from advisor.catalog.layers.publication import (
     VERSION,
     PublishedTables,
     digest_of,
+    sign,
 )
 from advisor.catalog.layers.publication_places import ZIP
-from advisor.catalog.layers.signatures import sign
 from advisor.catalog.layers.snapshot import Snapshot, table_text
 from advisor.catalog.price_trust import first_day
 from advisor.errors import InputError

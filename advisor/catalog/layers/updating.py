@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor.catalog import planning_readers, readers
+from advisor.catalog import readers
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped, offers_of_snapshot
 from advisor.catalog.layers.merging import offers_of
@@ -309,10 +309,10 @@ def _check_tables(directory: Path, provider: str) -> None:
         if not 0 <= record.number("discount_ratio") < 1:
             record.fail("discount_ratio", f"a discount of {record.number('discount_ratio'):g}")
     if discounts:
-        planning_readers.read_commitments(directory, sources)
+        readers.read_commitments(directory, sources)
     for record in _records(directory / "committed_prices.csv"):
         sources.of(record)
-    planning_readers.read_serverless(directory, sources)
+    readers.read_serverless(directory, sources)
     _check_zones(directory / "zones.csv", provider)
     read_zones(directory / "zones.csv", sources)
 

@@ -13,7 +13,7 @@ import numpy as np
 from advisor.demand.busy import Busy
 from advisor.demand.clock import iso_minute
 from advisor.demand.declared import one_size_demand
-from advisor.demand.monitored.presence import LEAST_COVERAGE
+from advisor.demand.monitored.accelerators import LEAST_COVERAGE
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, Floats
 from advisor.errors import InputError

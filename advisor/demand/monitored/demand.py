@@ -9,8 +9,7 @@ import numpy as np
 from advisor.demand.monitored.engines import Engine, engines_of
 from advisor.demand.monitored.server import Floats, Labels, Monitored
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
-from advisor.demand.services.readings import ends_of, lives_of, replicas_at
-from advisor.demand.services.views import CLOCK_SKEW_SECONDS
+from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, ends_of, lives_of, replicas_at
 from advisor.demand.values import Demand
 from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted

@@ -2,7 +2,6 @@
 
 from advisor.demand.services.demand import Wanted, demand_of_views
 from advisor.demand.services.lengths import LengthCounts
-from advisor.demand.services.readings import Readings
-from advisor.demand.services.views import EngineView, Grown
+from advisor.demand.services.readings import EngineView, Grown, Readings
 
 __all__ = ["EngineView", "Grown", "LengthCounts", "Readings", "Wanted", "demand_of_views"]

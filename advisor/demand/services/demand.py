@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.demand.clock import on_the_calendar
-from advisor.demand.services.clocks import by_one_clock, clock_shifts
 from advisor.demand.services.lengths import LengthCounts, Lengths, added, joint, lengths_of, one_length
 from advisor.demand.services.names import is_alias, matching, served_key
-from advisor.demand.services.readings import Floats
+from advisor.demand.services.readings import EngineView, Floats, Grown, total
 from advisor.demand.services.replicas import (
     SPREAD_SECONDS,
     Minutes,
     Replica,
     begun,
+    by_one_clock,
+    clock_shifts,
     minutes_of,
     replicas_of,
     restarts,
 )
 from advisor.demand.services.twins import distinct
-from advisor.demand.services.views import EngineView, Grown, total
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
 from advisor.errors import InputError

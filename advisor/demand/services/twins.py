@@ -6,9 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from advisor.demand.services.readings import Booleans, Floats, Readings
+from advisor.demand.services.readings import Booleans, EngineView, Floats, Readings
 from advisor.demand.services.replicas import Replica
-from advisor.demand.services.views import EngineView
 
 _COMPARED = 300
 """Readings of one replica that are held against another's."""

@@ -14,8 +14,7 @@ from advisor.models.config import is_known_type, model_from_config, read_config_
 from advisor.models.files.adapters import adapted_model, holds_adapter
 from advisor.models.files.answers import text_answer
 from advisor.models.files.estimate import estimated_model
-from advisor.models.files.gguf import MAGIC
-from advisor.models.files.gguf_model import gguf_model
+from advisor.models.files.gguf import MAGIC, gguf_model
 from advisor.models.files.mapped import CutOff, mapped
 from advisor.models.files.onnx import onnx_model
 from advisor.models.files.pipelines import INDEX, denoiser_model, pipeline_model
@@ -29,8 +28,7 @@ from advisor.models.files.ubjson import read_ubjson
 from advisor.models.formats import FORMATS
 from advisor.models.model import Checkpoint, Model, ModelFile
 from advisor.models.networks import whole_model
-from advisor.models.networks.values import Network
-from advisor.models.networks.work import Work
+from advisor.models.networks.work import Network, Work
 from advisor.reading import read_json, read_text
 
 _CONFIG = "config.json"

@@ -1,29 +1,161 @@
-"""A model from an ONNX file: exact parameters and bytes, FLOPs from the shapes of its operations."""
+"""A model from an ONNX file: exact parameters and bytes, FLOPs of its operations from their shapes."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import read_declared
-from advisor.models.files.onnx_graph import Dimension, Graph, OnnxFile, is_weight, read_onnx
-from advisor.models.files.onnx_shapes import Shape
-from advisor.models.files.onnx_work import Counted, count_flop, free_dimensions
+from advisor.models.files.onnx_graph import Dimension, Graph, Node, OnnxFile, is_weight, read_onnx
+from advisor.models.files.onnx_rules import FAILURES, infer
+from advisor.models.files.onnx_shapes import Shape, Shapes, UnknownShape, free_name
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.files.trees import ensemble_forest, joined
 from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
 from advisor.models.model import Checkpoint, Model, ModelInput, Surroundings
 from advisor.models.networks import whole_model
-from advisor.models.networks.values import Network
-from advisor.models.networks.work import Work
+from advisor.models.networks.work import Network, Work
 
 _LENGTHS = (64, 128, 256)
 """Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""
 _LONGEST_TABLE = 8192
 _FLOATS = {"FLOAT": "fp32", "DOUBLE": "fp64", "FLOAT16": "fp16", "BFLOAT16": "bf16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """FLOPs of one run of a graph."""
+
+    flop: float
+    unknown: str
+    """Operation whose shapes could not be told; "" where everything was counted."""
+    outputs: tuple[Shape | None, ...] = ()
+    """Shapes of the results in their order; None: not known."""
+
+
+def free_dimensions(graph: Graph) -> tuple[set[str], dict[str, list[str]]]:
+    """Names of free dimensions: those of batches (the first of an input), and the others with their inputs."""
+    batches: set[str] = set()
+    others: dict[str, list[str]] = {}
+    for name, shape in graph.inputs.items():
+        if name in graph.weights:
+            continue
+        for axis, size in enumerate(shape):
+            if not isinstance(size, str):
+                continue
+            if axis == 0:
+                batches.add(free_name(name, axis, size))
+            else:
+                others.setdefault(free_name(name, axis, size), []).append(name)
+    return batches, {name: inputs for name, inputs in others.items() if name not in batches}
+
+
+def count_flop(graph: Graph, sizes: Mapping[str, int]) -> Counted:
+    """FLOPs with free dimensions of these *sizes*: 2 for each multiplication with its addition."""
+    return _count(graph, Shapes(graph, sizes))
+
+
+def _count(graph: Graph, shapes: Shapes) -> Counted:
+    total, unknown = 0.0, ""
+    for node in graph.nodes:
+        infer(node, shapes)
+        try:
+            total += _flop(node, shapes)
+        except FAILURES:
+            unknown = unknown or node.operation
+    return Counted(total, unknown, tuple(shapes.known.get(name) for name in graph.outputs))
+
+
+def _flop(node: Node, shapes: Shapes) -> float:
+    if node.operation in ("Loop", "Scan"):
+        raise UnknownShape(node.operation)
+    if node.operation == "If":
+        return _dearer_branch(node, shapes)
+    rule = _WORK.get(node.operation)
+    return 2.0 * rule(node, shapes) if rule else 0.0
+
+
+def _dearer_branch(node: Node, shapes: Shapes) -> float:
+    branches = []
+    for part in node.attributes.values():
+        if isinstance(part, Graph):
+            inner = Shapes(part, shapes.sizes)
+            inner.known = shapes.known | inner.known
+            inner.values = shapes.values | inner.values
+            counted = _count(part, inner)
+            if counted.unknown:
+                raise UnknownShape(counted.unknown)
+            branches.append(counted.flop)
+    return max(branches, default=0.0)
+
+
+def _products(node: Node, shapes: Shapes) -> float:
+    return float(prod(shapes.known[node.outputs[0]]) * shapes.of(node, 0)[-1])
+
+
+def _general_products(node: Node, shapes: Shapes) -> float:
+    left = shapes.of(node, 0)
+    return float(prod(shapes.known[node.outputs[0]]) * left[0 if node.integer("transA", 0) else 1])
+
+
+def _filters(node: Node, shapes: Shapes) -> float:
+    weight = shapes.of(node, 3 if node.operation == "QLinearConv" else 1)
+    return float(prod(shapes.known[node.outputs[0]]) * prod(weight[1:]))
+
+
+def _spread_filters(node: Node, shapes: Shapes) -> float:
+    return float(prod(shapes.of(node, 0)) * prod(shapes.of(node, 1)[1:]))
+
+
+def _steps(node: Node, shapes: Shapes) -> float:
+    steps, batch, _ = shapes.of(node, 0)
+    return float(steps * batch * (prod(shapes.of(node, 1)) + prod(shapes.of(node, 2))))
+
+
+def _packed_products(node: Node, shapes: Shapes) -> float:
+    return float(prod(shapes.of(node, 0)[:-1]) * node.integer("K", 0) * node.integer("N", 0))
+
+
+def _packed_attention(node: Node, shapes: Shapes) -> float:
+    """com.microsoft's Attention: the projection of queries, keys and values, and the scores."""
+    batch, length, hidden = shapes.of(node, 0)
+    outputs = shapes.of(node, 1)[-1]
+    return float(batch * length * (hidden * outputs + 2 * length * outputs // 3))
+
+
+def _scores(node: Node, shapes: Shapes) -> float:
+    """Attention over queries and keys that were projected before."""
+    batch, length, hidden = shapes.of(node, 0)
+    keys = shapes.of(node, 1)[1]
+    return float(2 * batch * length * keys * hidden)
+
+
+def _einsum(node: Node, shapes: Shapes) -> float:
+    """A product of two: as many multiplications as all of its letters span."""
+    terms = node.word("equation").replace(" ", "").split("->")[0].split(",")
+    if len(terms) != 2 or "." in node.word("equation"):
+        raise UnknownShape("Einsum")
+    sizes = {
+        letter: size for at, term in enumerate(terms) for letter, size in zip(term, shapes.of(node, at), strict=True)
+    }
+    return float(prod(sizes.values()))
+
+
+_WORK: Mapping[str, Callable[[Node, Shapes], float]] = {
+    **dict.fromkeys(("MatMul", "MatMulInteger", "FusedMatMul", "QLinearMatMul"), _products),
+    **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "FusedConv"), _filters),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _steps),
+    "Gemm": _general_products,
+    "ConvTranspose": _spread_filters,
+    "MatMulNBits": _packed_products,
+    "Attention": _packed_attention,
+    "MultiHeadAttention": _scores,
+    "GroupQueryAttention": _scores,
+    "Einsum": _einsum,
+}
 
 
 def onnx_model(path: Path, name: str) -> Model:
@@ -76,7 +208,7 @@ def _columns(graph: Graph) -> int | None:
     is_mapped = any(node.operation == "ZipMap" for node in graph.nodes)
     if not inputs or is_mapped or None in sizes:
         return None
-    return sum(math.prod(size or 1 for size in tensor.shape) for tensor in inputs)
+    return sum(prod(size or 1 for size in tensor.shape) for tensor in inputs)
 
 
 def _number_type(name: str) -> str:

@@ -12,19 +12,18 @@ from advisor.models.files.estimate import ESTIMATE_FACTOR
 from advisor.models.files.stored import stored_tensors
 from advisor.models.files.tensors import Tensor, parameters_of, precision_of
 from advisor.models.model import Checkpoint, Model
-from advisor.models.networks import NETWORKS, diffusion_transformers, unet, whole_model
-from advisor.models.networks.values import Network
-from advisor.models.networks.work import Work
+from advisor.models.networks import NETWORKS, unet, whole_model
+from advisor.models.networks.work import Network, Work
 from advisor.reading import read_json
 
 INDEX = "model_index.json"
 Denoiser = Callable[[ConfigFields, int], Work]
 DENOISERS: Mapping[str, Denoiser] = {
     "UNet2DConditionModel": unet.unet,
-    "FluxTransformer2DModel": diffusion_transformers.flux,
-    "SD3Transformer2DModel": diffusion_transformers.sd3,
-    "PixArtTransformer2DModel": diffusion_transformers.pixart,
-    "Transformer2DModel": diffusion_transformers.pixart,
+    "FluxTransformer2DModel": unet.flux,
+    "SD3Transformer2DModel": unet.sd3,
+    "PixArtTransformer2DModel": unet.pixart,
+    "Transformer2DModel": unet.pixart,
 }
 """Networks that run once for each step, by class."""
 _AUTOENCODER = "AutoencoderKL"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from advisor.errors import InputError
-from advisor.models.files.headers import header_of
+from advisor.models.files.mapped import header_of
 from advisor.models.files.tensors import MOST_DIMENSIONS, MOST_ELEMENTS, MOST_NAME, MOST_TENSORS, Tensor
 from advisor.reading import read_json
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import InputError
-from advisor.models.files.headers import header_of
+from advisor.models.files.mapped import header_of
 from advisor.models.files.trees import Forest, Tree, bounded, real_numbers, tree_of, whole_numbers
 from advisor.units import BYTES_PER_MIB
 

@@ -7,7 +7,7 @@ from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import read_declared
 from advisor.models.model import Checkpoint, Model
 from advisor.models.networks import sequences, vision
-from advisor.models.networks.values import Network
+from advisor.models.networks.work import Network
 
 NETWORKS: Mapping[str, Callable[[ConfigFields], Network]] = {
     **dict.fromkeys(("vit", "deit", "dinov2", "dinov2_with_registers"), vision.vision_transformer),

@@ -3,10 +3,10 @@
 from math import ceil
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
-from advisor.models.networks.values import Network
 from advisor.models.networks.vision import sizes
 from advisor.models.networks.work import (
     Attended,
+    Network,
     Work,
     attention,
     convolution,

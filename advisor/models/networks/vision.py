@@ -3,8 +3,8 @@
 from math import prod
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
-from advisor.models.networks.values import Network
 from advisor.models.networks.work import (
+    Network,
     Work,
     attention,
     convolution,

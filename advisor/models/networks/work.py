@@ -94,3 +94,13 @@ def feed_forward(width: int, inner: int, positions: float, *, matrices: int = 2,
 def transformer_layer(width: int, inner: int, positions: float) -> Work:
     """Attention and feed-forward network with biases and a norm before each: what BERT, ViT and Whisper are made of."""
     return attention(width, positions) + feed_forward(width, inner, positions) + norm(width).times(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Parameters, FLOPs and kind of a network."""
+
+    work: Work
+    task: str
+    sample: str
+    """What the FLOPs are for: an image of a size, seconds of audio, a sequence."""

@@ -28,8 +28,8 @@ from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
 from advisor.units import span_words
 from advisor.workload.adapter_fields import read_adapters
-from advisor.workload.batch_fields import read_deadline_hours
 from advisor.workload.closed_loop import batch_run, deadline_slo
+from advisor.workload.declared_fields import read_deadline_hours
 from advisor.workload.planning_fields import CACHE_KEYS, read_exclude, read_limits, read_response_cache, read_scaling
 from advisor.workload.scope import HELD, in_scope, is_left_open
 from advisor.workload.values import PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.report.pages.axes import Axis, from_zero, percent
-from advisor.report.pages.bars import Bar
+from advisor.report.pages.bars import Axis, Bar, from_zero, percent
 from advisor.report.words import usd
 
 TOTAL = "total"

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from advisor.plan.estate.values import PLANNED, Estate
 from advisor.report.estate_table import estate_tables, obstacles, totals
-from advisor.report.pages.axes import from_zero, percent
-from advisor.report.pages.bars import Bar
+from advisor.report.pages.bars import Bar, from_zero, percent
 from advisor.report.pages.rendering import provenance_rows, render_page
 from advisor.report.sections import Section
 from advisor.report.words import usd

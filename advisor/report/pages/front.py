@@ -7,7 +7,7 @@ from itertools import pairwise
 from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Option, Plan, Predicted
 from advisor.report.option_words import about, option_cells
-from advisor.report.pages.axes import Axis, log_around, percent
+from advisor.report.pages.bars import Axis, log_around, percent
 from advisor.report.words import hardware_words, paid_words, usd
 from advisor.units import milliseconds
 

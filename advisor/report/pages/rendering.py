@@ -1,9 +1,9 @@
-"""Pages that run one script of their own, which their policy names by its hash."""
+"""Pages as text, and those that run one script of their own, which their policy names by its hash."""
 
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -12,11 +12,60 @@ from advisor.data_files import data_dir
 from advisor.names import printable
 from advisor.plan.values import PlanProvenance
 from advisor.report.html import page_environment
-from advisor.report.pages.live import Live
 
 _NOWHERE = "form-action 'none'"
 _TO_ITS_SERVER = "connect-src 'self'; form-action 'self'"
 """Parts of a page's policy: whether it may send anything, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A part of the question; its key is that of the workload file (``slo.tpot_p95``), or ``demand``."""
+
+    key: str
+    label: str
+    stated: str
+    """Value without a change, several joined by ``+``; "" for none."""
+    choices: Mapping[str, tuple[str, ...]] | None = None
+    """Group → values to choose from; None: a text is typed."""
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Every value that can be chosen."""
+        return tuple(value for group in (self.choices or {}).values() for value in group)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Control as a page shows it."""
+
+    control: Control
+    value: str
+    lower: str = ""
+    """Value one step below that of a typed amount; "" where there is none."""
+    higher: str = ""
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """Values that are ticked."""
+        return frozenset(self.value.split("+"))
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Head of a served page, above the plan."""
+
+    action: str
+    """Path that a changed question is sent to."""
+    secret: str
+    """Text that only this page knows, which a change has to bring along."""
+    steps: tuple[Step, ...]
+    downloads: Mapping[str, str]
+    """Name → path."""
+    changes: str
+    """Changes against what is stated: ``demand=2x``; "" for nothing."""
+    whole: str = ""
+    """Path of the whole plan, where this is the first answer to a change; "" where it is the whole plan itself."""
 
 
 def render_page(template: str, view: Mapping[str, Any], live: Live | None = None) -> str:

@@ -11,7 +11,7 @@ from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
-from advisor.report.pages.axes import Axis, from_zero, percent
+from advisor.report.pages.bars import Axis, from_zero, percent
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_MINUTE, rounded
 
 _NOT_KNOWN = "-"

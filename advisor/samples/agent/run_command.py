@@ -21,8 +21,7 @@ from advisor.samples.agent.settings import INTERVALS, VARIABLE, Settings
 from advisor.samples.agent.supervised import Asked
 from advisor.samples.agent.upload_policy import HELP, parse_bucket_url
 from advisor.samples.places import checked_host
-from advisor.samples.sources.detect import detect
-from advisor.samples.sources.table import SOURCES
+from advisor.samples.sources.table import SOURCES, detect
 
 _AUTO = "auto"
 

@@ -22,8 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from advisor.samples.bounded_http import Limits, parse_address
-from advisor.samples.doctor.accelerators import accelerator_findings
-from advisor.samples.doctor.values import Finding, Machine, State, Trouble
+from advisor.samples.doctor.accelerators import Finding, Machine, State, Trouble, accelerator_findings
 from advisor.samples.metrics import ENGINE_METRICS
 from advisor.samples.rows import Missed, Reading
 from advisor.samples.sources.engines import EngineSource

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from advisor.errors import InputError
-from advisor.samples.exporters.meanings import MEANINGS, units_of
-from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind, Metric, Scope, exposition_name
+from advisor.samples.metrics import MEANINGS, METRICS, ROW_SECONDS, Kind, Metric, Scope, exposition_name, units_of
 
 FILE_VARIABLE = "ADVISOR_METRICS"
 """Environment variable that names a mapping file, for the agent and whoever is given none."""

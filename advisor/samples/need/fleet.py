@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from advisor.samples.metrics import Scope
-from advisor.samples.need.advice import words
 from advisor.samples.need.assess import AcceleratorNeed, assess
 from advisor.samples.need.engines import KV
-from advisor.samples.need.join import join
+from advisor.samples.need.memory import join
+from advisor.samples.need.verdict import words
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.engines import NEED_COLUMNS
-from advisor.samples.query.survey import Survey, survey
+from advisor.samples.query.engines import NEED_COLUMNS, Survey, survey
 from advisor.samples.query.timeline import Timeline, timeline
 from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.store.reading import HostReader, Progress, Store

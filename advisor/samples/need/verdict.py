@@ -1,4 +1,4 @@
-"""Verdict on what limits an accelerator, with the numbers and thresholds that it was judged by.
+"""Verdict on what limits an accelerator, and its words, with the numbers and thresholds that it was judged by.
 
 Each question is answered yes, no or "the samples do not say", over everything that can have happened in the gaps. The
 questions are asked in order; the first yes is the verdict. Where a signal is measured and gaps leave its question
@@ -7,14 +7,119 @@ was never measured leaves its question open and the others are asked.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from advisor.samples.need import limits
 from advisor.samples.need.bounds import Bounds, Truth, at_least, both, negation
-from advisor.samples.need.evidence import Evidence
+from advisor.samples.need.engines import Engines
 from advisor.samples.need.limits import Code, Limit
+from advisor.samples.need.memory import MemoryNeed
+from advisor.samples.query.counts import Counted
+from advisor.samples.query.timeline import Timeline
+from advisor.units import bytes_to_gib
 
+THROTTLES = ("power_throttled", "thermal_throttled", "hardware_throttled")
+RATES = ("nvlink_sent_bytes", "nvlink_received_bytes", "pcie_sent_bytes", "pcie_received_bytes")
 Compared = tuple[Limit, Bounds]
+_SPARE_KV = 0.5
+"""So much of the KV cache has to stay unused for a sentence about it."""
+_NAMED = 4
+_WHAT_TO_DO = {
+    Code.IDLE: "it is idle: what it serves would fit elsewhere, or on nothing",
+    Code.MEMORY_BOUND: "requests queue for KV cache: it needs more memory, or fewer tokens at a time",
+    Code.THROTTLED: "its clocks are lowered for want of power or cooling: mend that before it is sized",
+    Code.MIXED: "tensor cores and memory bandwidth are both used up: it needs more accelerators, or faster ones",
+    Code.COMPUTE_BOUND: "tensor cores are used up: it needs more FLOP/s, not more memory",
+    Code.BANDWIDTH_BOUND: "memory bandwidth is used up, tensor cores are not: more bandwidth helps, more FLOP/s do not",
+    Code.BUSY_NOT_SATURATED: "it is always busy with most of its multiprocessors idle: larger batches would do more",
+    Code.WITHIN_LIMITS: "nothing is at its limit: it has room for more load",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Evidence about one accelerator; ratios are 0..1. A number that nothing was measured for is None."""
+
+    busy: Bounds | None
+    """p95 of the share of time in which a kernel ran."""
+    sm_active: Bounds | None
+    """p95."""
+    tensor_active: Bounds | None
+    """p95."""
+    dram_active: Bounds | None
+    """p95."""
+    running: Bounds | None
+    """Share of rows in which a request ran, on any engine that may be on it."""
+    throttled: Mapping[str, Bounds]
+    """Share of time with lowered clocks, by cause."""
+    kv_full_and_queue: tuple[Bounds, ...]
+    """Share of rows in which the KV cache was full while requests queued, one for each engine that may be on it."""
+    bytes_per_second: Mapping[str, float] = field(default_factory=dict)
+    """Mean rates over NVLink and PCIe, where counted."""
+
+    @property
+    def activity(self) -> Bounds | None:
+        """The best signal of whether it worked at all: busy, else SM active, else whether requests ran."""
+        return self.busy or self.sm_active or self.running
+
+    def observed_alone(self) -> "Evidence":
+        """Evidence as if what was not observed had been like the rest."""
+
+        def alone(bounds: Bounds | None) -> Bounds | None:
+            return None if bounds is None else bounds.observed_alone()
+
+        return Evidence(
+            alone(self.busy),
+            alone(self.sm_active),
+            alone(self.tensor_active),
+            alone(self.dram_active),
+            alone(self.running),
+            {cause: bounds.observed_alone() for cause, bounds in self.throttled.items()},
+            tuple(bounds.observed_alone() for bounds in self.kv_full_and_queue),
+            self.bytes_per_second,
+        )
+
+
+def gather(accelerator: Counted, engines: Sequence[Timeline]) -> Evidence:
+    """The numbers of one accelerator, with those engines of its host that may run on it."""
+    on_it = Engines.of(engines)
+    return Evidence(
+        busy=_p95(accelerator, "busy_ratio"),
+        sm_active=_p95(accelerator, "sm_active_ratio"),
+        tensor_active=_p95(accelerator, "tensor_active_ratio"),
+        dram_active=_p95(accelerator, "dram_active_ratio"),
+        running=on_it.running,
+        throttled={cause: bounds for cause in THROTTLES if (bounds := _throttling(accelerator, cause)) is not None},
+        kv_full_and_queue=on_it.full_and_queue,
+        bytes_per_second={name: rate for name in RATES if (rate := _rate(accelerator, name)) is not None},
+    )
+
+
+def _p95(accelerator: Counted, metric: str) -> Bounds | None:
+    distribution = accelerator.gauges.get(metric)
+    if distribution is None:
+        return None
+    low, value, high = distribution.share_p95
+    return Bounds(value, low, high, min(distribution.rows / accelerator.grid.rows, 1.0), metric)
+
+
+def _throttling(accelerator: Counted, cause: str) -> Bounds | None:
+    """Share of time with lowered clocks, exact from a counter of seconds."""
+    grown = accelerator.counters.get(f"{cause}_seconds")
+    if grown is None:
+        return None
+    observed = min(grown.known_rows / accelerator.grid.rows, 1.0)
+    low = min(grown.total / accelerator.grid.seconds, 1.0)
+    high = min(low + 1.0 - observed, 1.0)
+    return Bounds(min(low / observed, 1.0) if observed else None, low, high, observed, f"{cause}_seconds")
+
+
+def _rate(accelerator: Counted, counter: str) -> float | None:
+    """Mean growth per second of the rows that the counter speaks of, the first of which only begins it."""
+    grown = accelerator.counters.get(counter)
+    if grown is None or grown.known_rows < 2:
+        return None
+    return grown.total / ((grown.known_rows - 1) * accelerator.grid.row_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +311,57 @@ _QUESTIONS: tuple[tuple[Code, Callable[[Evidence], _Answer]], ...] = (
     (Code.BANDWIDTH_BOUND, _bandwidth_bound),
     (Code.BUSY_NOT_SATURATED, _busy_not_saturated),
 )
+
+
+def advise(verdict: Verdict, memory: MemoryNeed | None) -> str:
+    """Advice for one accelerator."""
+    if verdict.code is not Code.UNKNOWN:
+        return "; ".join(part for part in (_WHAT_TO_DO[verdict.code], _about_memory(verdict, memory)) if part)
+    missing = ", ".join(verdict.missing) or "every signal"
+    likely = "" if verdict.likely is Code.UNKNOWN else f", though what was seen is {words(verdict.likely)}"
+    sentence = f"what limits it is unknown for want of {missing}{likely}"
+    return "; ".join(part for part in (sentence, _about_memory(verdict, memory)) if part)
+
+
+def words(code: Code) -> str:
+    """A code as people write it."""
+    return code.value.replace("_", " ").replace(" bound", "-bound")
+
+
+def _about_memory(verdict: Verdict, memory: MemoryNeed | None) -> str:
+    """Advice on the KV cache that stays unused; nothing where none is, or nothing is known."""
+    if memory is None:
+        return ""
+    if memory.kv is None:
+        return "" if verdict.code is Code.IDLE else "the memory it holds is no need: no engine's metrics are known"
+    if memory.kv.is_exceeded or memory.kv.max > _SPARE_KV:
+        return ""
+    unused = f"{_share(1 - memory.kv.max)} of the KV cache is never used"
+    if memory.need_bytes is not None:
+        return f"{unused}: {bytes_to_gib(memory.need_bytes):.0f} GiB would do"
+    return f"{unused}: state the model, to say how much memory would do"
+
+
+def grouped(advice: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines of what is advised, places of the same advice together."""
+    places: dict[str, list[str]] = {}
+    for place, sentence in advice:
+        places.setdefault(sentence, []).append(place)
+    return [f"{_places(where, len(advice))}: {sentence}" for sentence, where in places.items()]
+
+
+def _places(where: Sequence[str], everywhere: int) -> str:
+    """Few places by name, all of them as such, many by number."""
+    if len(where) == everywhere > 1:
+        return f"all {everywhere:,}"
+    if len(where) <= _NAMED:
+        return ", ".join(where)
+    return f"{', '.join(where[:_NAMED])} and {len(where) - _NAMED:,} more"
+
+
+def _share(share: float) -> str:
+    """A share in words where it is near a simple one."""
+    for value, name in ((2 / 3, "two thirds"), (0.75, "three quarters"), (0.5, "half")):
+        if abs(share - value) < 0.03:
+            return name
+    return "nearly all" if share > 0.99 else f"{share:.0%}"

@@ -11,8 +11,7 @@ import numpy as np
 from advisor.errors import InputError
 from advisor.samples.metrics import ACCELERATOR_METRICS, ENGINE_METRICS, METRICS, ROW_SECONDS, Kind
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.engines import GAUGE_COLUMNS, EngineRows
-from advisor.samples.query.survey import survey
+from advisor.samples.query.engines import GAUGE_COLUMNS, EngineRows, survey
 from advisor.samples.query.values import Accelerator, Summary, Window
 from advisor.samples.store.reading import HostReader, Store
 

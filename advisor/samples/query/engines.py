@@ -1,4 +1,4 @@
-"""Rows of serving engines, one engine after the other."""
+"""Rows of serving engines, one engine after the other, and all that is asked of a group of hosts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from advisor.samples.growth import Booleans, Floats, Integers
-from advisor.samples.metrics import ENGINE_METRICS, Kind
-from advisor.samples.query.grid import Grid
-from advisor.samples.query.timeline import Timeline, timeline
+from advisor.samples.metrics import ENGINE_METRICS, Kind, Scope
+from advisor.samples.places import ROW_US
+from advisor.samples.query.counts import Counted, Counts
+from advisor.samples.query.timeline import Grid, Timeline, timeline
 from advisor.samples.query.values import Accelerator
+from advisor.samples.store.reading import HostReader
 
 NEED_COLUMNS = (
     "requests_waiting", "requests_running", "requests_running_max", "kv_cache_used_ratio", "kv_cache_used_ratio_max",
@@ -124,3 +126,31 @@ def _joined(parts: Sequence[EngineRows]) -> EngineRows:
         return EngineRows(parts[0].key, end_us, is_gap, columns)
     order = np.argsort(end_us, kind="stable")
     return EngineRows(parts[0].key, end_us[order], is_gap[order], {name: each[order] for name, each in columns.items()})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """A group of hosts over a window."""
+
+    accelerators: Sequence[Counted]
+    """In order of host, index and MIG instance."""
+    engines: Sequence[EngineRows]
+    grids: Mapping[str, Grid]
+    """Of each host, over all that was recorded of it, gaps included."""
+
+
+def survey(hosts: HostReader, engine_columns: Sequence[str]) -> Survey:
+    """Read a group of hosts."""
+    engines = engine_rows(hosts.rows_by_day(Scope.ENGINE, engine_columns), engine_columns)
+    tables = list(hosts.counts_by_day())
+    counts = Counts(tables) if tables else None
+    spans: dict[str, tuple[int, int]] = {}
+    found = [(engine.key.host, int(engine.end_us[0]) - ROW_US, int(engine.end_us[-1])) for engine in engines]
+    for host, first, last in (*found, *(counts.spans() if counts else ())):
+        before = spans.get(host, (first, last))
+        spans[host] = (min(first, before[0]), max(last, before[1]))
+    window = hosts.window
+    grids = {
+        host: Grid.over(max(first, window.start_us), min(last, window.end_us)) for host, (first, last) in spans.items()
+    }
+    return Survey(counts.accelerators(grids) if counts else (), engines, grids)

@@ -27,10 +27,9 @@ from advisor.samples.agent.status_files import read_object, status_path
 from advisor.samples.agent.upload_policy import BucketUrl
 from advisor.samples.metrics import Scope
 from advisor.samples.rows import Record
-from advisor.samples.store.columns import HOST_KEY, LABELS_KEY
 from advisor.samples.store.day_counts import count_rows, encode_counts
 from advisor.samples.store.row_files import UnreadableError, content_digest, encode_table, read_named, read_table
-from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
+from advisor.samples.store.row_tables import HOST_KEY, LABELS_KEY, columns_of_scope, merged, tables_of
 from advisor.samples.store.upload import Uploaded, Uploads
 
 _NAMES = {Scope.ACCELERATOR: places.ROWS, Scope.ENGINE: places.ENGINES}

@@ -16,15 +16,15 @@ import pyarrow.parquet as pq
 
 from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.places import ROW_US
-from advisor.samples.store.columns import (
+from advisor.samples.store.row_tables import (
     ENGINE_COLUMNS,
     HOST_KEY,
     LABELS_KEY,
+    METADATA,
     SCHEMA_KEY,
     SCHEMA_V2,
     TEXT,
 )
-from advisor.samples.store.row_tables import METADATA
 
 _COMPRESSION_LEVEL = 9
 _DIGEST_BYTES = 8

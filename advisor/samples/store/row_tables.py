@@ -1,4 +1,8 @@
-"""Rows and gaps as tables: from the agent's records, and several tables as one."""
+"""Rows and gaps as tables of typed columns: from the agent's records, and several tables as one.
+
+A row is fifteen seconds. Of a gauge ``g`` a file has ``g`` (the mean), ``g_min``, ``g_max``, ``g_last`` and ``g_n``; of
+a counter the last.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,20 +13,76 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from advisor.samples.metrics import METRICS, ROW_SECONDS, Kind, Scope, rounded
-from advisor.samples.rows import Gap, Record, Row, Stats, Target
-from advisor.samples.store.columns import (
-    ACCELERATOR_COLUMNS,
-    ACCELERATOR_KEYS,
-    ENGINE_COLUMNS,
-    ENGINE_KEYS,
-    INTERVAL_KEY,
-    SCHEMA_KEY,
-    SCHEMA_V2,
-    TEXT,
+from advisor.samples.metrics import (
+    ACCELERATOR_METRICS,
+    ENGINE_METRICS,
+    METRICS,
+    ROW_SECONDS,
+    Kind,
+    Metric,
+    Scope,
+    rounded,
 )
+from advisor.samples.rows import Gap, Record, Row, Stats, Target
 
+SCHEMA_V2 = "advisor.samples/v2"
+HISTOGRAM_SCHEMA = "advisor.histograms/v2"
+SCHEMA_KEY = b"advisor.samples.schema"
+INTERVAL_KEY = b"advisor.samples.interval_seconds"
+LABELS_KEY = b"advisor.samples.labels"
+HOST_KEY = b"advisor.samples.host"
+"""Static labels of the host, as a JSON object; absent without any."""
+
+TEXT = pa.dictionary(pa.int32(), pa.string())
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+STATISTICS = ("min", "max", "last")
+"""What a file keeps of a gauge besides its mean, as ends of column names."""
+
+_WHOLE_UNITS = ("bytes", "errors")
+_ENDS = {"gap_start": TIMESTAMP, "missed_ticks": pa.int32(), "gap_reason": TEXT, "read_errors": TEXT}
+ACCELERATOR_KEYS: dict[str, pa.DataType] = {
+    "timestamp": TIMESTAMP,
+    "host": TEXT,
+    "source": TEXT,
+    "accelerator_index": pa.int32(),
+    "mig_index": pa.int32(),
+    "accelerator_uuid": TEXT,
+    "accelerator": TEXT,
+    **_ENDS,
+}
+ENGINE_KEYS: dict[str, pa.DataType] = {
+    "timestamp": TIMESTAMP,
+    "host": TEXT,
+    "engine": TEXT,
+    "endpoint": TEXT,
+    "model": TEXT,
+    "rank": pa.int32(),
+    **_ENDS,
+}
 METADATA = {SCHEMA_KEY: SCHEMA_V2.encode(), INTERVAL_KEY: str(float(ROW_SECONDS)).encode()}
+
+
+def columns_of(metric: Metric) -> dict[str, pa.DataType]:
+    """Columns of one metric in a file."""
+    name = metric.name
+    if metric.kind is Kind.COUNTER:
+        return {name: pa.int64() if metric.unit in _WHOLE_UNITS else pa.float64()}
+    if metric.kind is Kind.HISTOGRAM:
+        doubles = pa.list_(pa.float64())
+        return {f"{name}_bounds": doubles, f"{name}_counts": doubles, f"{name}_sum": pa.float64()}
+    values = {f"{name}_{statistic}": pa.float64() for statistic in STATISTICS}
+    return {name: pa.float64(), **values, f"{name}_n": pa.int16()}
+
+
+def _schema(keys: dict[str, pa.DataType], metrics: tuple[Metric, ...]) -> pa.Schema:
+    columns = dict(keys)
+    for metric in metrics:
+        columns |= columns_of(metric)
+    return pa.schema(columns)
+
+
+ACCELERATOR_COLUMNS = _schema(ACCELERATOR_KEYS, ACCELERATOR_METRICS)
+ENGINE_COLUMNS = _schema(ENGINE_KEYS, ENGINE_METRICS)
 
 
 def tables_of(records: Iterable[Record]) -> dict[Scope, pa.Table]:

@@ -7,8 +7,7 @@ from functools import lru_cache
 from statistics import fmean, median
 from typing import NamedTuple
 
-from advisor.calibration.memory import held_out
-from advisor.calibration.memory_runs import MemoryRun, memory_runs
+from advisor.calibration.memory import MemoryRun, held_out, memory_runs
 from advisor.data_files import data_dir
 from advisor.models import fit_memory, memory_range
 from advisor.models.engine_memory import EngineMemory, engine_of

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
-from advisor.catalog.layers.places import SKYPILOT, imported_dir
+from advisor.catalog.loading import SKYPILOT, imported_dir
 from advisor.catalog.values import Quality
 from advisor.cli.catalog import command
 from advisor.errors import AdvisorError

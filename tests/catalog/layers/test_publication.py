@@ -20,13 +20,12 @@ from hypothesis import strategies as st
 from advisor.catalog import load_catalog, loading
 from advisor.catalog.layers import updating
 from advisor.catalog.layers.layered import layered
-from advisor.catalog.layers.places import published_dir
 from advisor.catalog.layers.publication import PublishedTables, digest_of, read_publication
 from advisor.catalog.layers.publication_places import place_of
 from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import Snapshot, current, stage, take
 from advisor.catalog.layers.updating import update
-from advisor.catalog.loading import user_catalog
+from advisor.catalog.loading import published_dir, user_catalog
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
 from advisor.errors import AdvisorError, InputError

@@ -10,8 +10,7 @@ from click.testing import CliRunner
 from packaging.version import Version
 
 from advisor.catalog.layers.layered import layered
-from advisor.catalog.layers.places import engines_dir
-from advisor.catalog.loading import load_catalog, user_catalog
+from advisor.catalog.loading import engines_dir, load_catalog, user_catalog
 from advisor.catalog.refresh.engines import PROJECTS, rows_of
 from advisor.catalog.refresh.values import ReleaseRow, SkippedRow, Unreachable
 from advisor.cli.catalog import command

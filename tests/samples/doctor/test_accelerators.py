@@ -4,8 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from advisor.samples.doctor.accelerators import Seen, accelerator_findings, amd, gaudi, look, neuron, nvidia, tpu
-from advisor.samples.doctor.values import Machine, State
+from advisor.samples.doctor.accelerators import (
+    Machine,
+    Seen,
+    State,
+    accelerator_findings,
+    amd,
+    gaudi,
+    look,
+    neuron,
+    nvidia,
+    tpu,
+)
 from fakenvml.build import build_library, compiler
 
 H100 = "gpus,2\nset,*,name,NVIDIA H100 80GB HBM3\nset,*,mem_total,85899345920\nset,*,mem_used,1073741824\n"

@@ -10,9 +10,8 @@ import pytest
 from advisor.errors import InputError
 from advisor.samples.exporters import shipped
 from advisor.samples.exporters import table as table_module
-from advisor.samples.exporters.meanings import MEANINGS, QUOTIENTS, units_of
 from advisor.samples.exporters.table import Shows
-from advisor.samples.metrics import METRICS, Kind, Scope
+from advisor.samples.metrics import MEANINGS, METRICS, QUOTIENTS, Kind, Scope, units_of
 from advisor.tables import read_rows
 from catalog.schema_check import described, violations
 from samples.exporters.page import GENERATED, PAGE, rendered

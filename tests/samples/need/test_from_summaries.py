@@ -4,8 +4,7 @@ from functools import cache
 
 import pytest
 
-from advisor.samples.need.assess import assess
-from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
+from advisor.samples.need.assess import METRICS_NEEDED, assess, assess_summaries
 from advisor.samples.need.memory import Fixed
 from advisor.samples.need.verdict import Code
 from samples.need import simulate

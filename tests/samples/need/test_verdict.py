@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from advisor.samples.need.assess import assess
 from advisor.samples.need.engines import kv_full_and_queue
-from advisor.samples.need.evidence import gather
 from advisor.samples.need.limits import LIMITS
-from advisor.samples.need.verdict import _QUESTIONS, Code, judge
+from advisor.samples.need.verdict import _QUESTIONS, Code, gather, judge
 from samples.need import simulate
 from samples.need.simulate import accelerator, alternate, run, serving
 

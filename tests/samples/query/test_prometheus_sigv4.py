@@ -9,8 +9,7 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.samples.query.prometheus.api import PrometheusApi
-from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
-from advisor.samples.query.prometheus.sigv4 import Signer, workspace_region
+from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint, Signer, workspace_region
 from samples.query.stub import as_json, stub, success
 
 pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'inference-advisor[aws]')")

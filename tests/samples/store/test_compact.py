@@ -24,10 +24,10 @@ from advisor.samples.need.fleet import Fleet
 from advisor.samples.places import day_folder, spool_folder
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.query.values import Window
-from advisor.samples.store.columns import LABELS_KEY
 from advisor.samples.store.compact import compact
 from advisor.samples.store.reading import Store
 from advisor.samples.store.row_files import read_named
+from advisor.samples.store.row_tables import LABELS_KEY
 from samples.records import DAY, ENGINE_ROW, gap, row, spool, target, us
 from samples.stores import read_back
 

@@ -13,8 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from advisor.deadlines import cut_after
 from advisor.errors import InputError
-from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
-from advisor.samples.query.prometheus.sigv4 import refusal_of
+from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint, refusal_of
 
 MOST_POINTS = 11_000
 """Points of one series that a range query may give."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.samples.exporters import Name, NameTable, near_miss_words, table_with
-from advisor.samples.exporters.meanings import GAUGES
+from advisor.samples.metrics import GAUGES
 from advisor.samples.query.prometheus.api import PrometheusApi, quoted
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
 from advisor.samples.query.prometheus.fleet import Fleet, Identity, Sighting, Source, identity_of, matcher, put_together

@@ -1,17 +1,38 @@
 """Selectors, and questions to many hosts within a server's limits."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from advisor.samples.exporters import Exporter, Name, NameTable, table_with
 from advisor.samples.query.prometheus.api import PrometheusApi, Series, TooMuchError, quoted
 from advisor.samples.query.prometheus.fleet import Fleet, matcher
-from advisor.samples.query.prometheus.notes import Notes
 from advisor.samples.query.prometheus.timing import Rhythm, rhythm
 from advisor.samples.query.values import Window
 
 _RHYTHM_HOSTS = 5
 _FALLBACK_US = 60_000_000
+
+
+class Notes:
+    """Sentences in the order in which they were first said, and counts of what was met."""
+
+    def __init__(self) -> None:
+        """Nothing is said yet."""
+        self._said: dict[str, None] = {}
+        self._counts: Counter[str] = Counter()
+
+    def say(self, sentence: str) -> None:
+        """Say something once, however often it is met."""
+        self._said[sentence] = None
+
+    def count(self, what: str, number: int) -> None:
+        """Add to how many of something were met."""
+        self._counts[what] += number
+
+    def all(self) -> tuple[str, ...]:
+        """Everything that was said, counts last."""
+        return (*self._said, *(f"{count:,} {what}" for what, count in self._counts.items()))
 
 
 @dataclass(slots=True)

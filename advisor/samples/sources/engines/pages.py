@@ -13,8 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from advisor.samples.exporters import Exporter, Name
-from advisor.samples.exporters.meanings import QUOTIENTS
-from advisor.samples.metrics import METRICS, MOST_VALUE, Kind
+from advisor.samples.metrics import METRICS, MOST_VALUE, QUOTIENTS, Kind
 from advisor.samples.rows import Buckets
 
 _LABEL = re.compile(r'[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t]*(?:,|$)')

@@ -9,7 +9,7 @@ from typing import Any
 
 import pynvml
 
-from advisor.samples.sources.nvml.device import Device
+from advisor.samples.sources.nvml.counters import Device
 from advisor.samples.sources.nvml.failures import UnsupportedError, attempted, supported
 
 _METRICS = (

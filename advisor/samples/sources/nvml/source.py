@@ -12,7 +12,7 @@ from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading
 from advisor.samples.sources import counted
 from advisor.samples.sources.nvml import counters, failures
-from advisor.samples.sources.nvml.device import Device
+from advisor.samples.sources.nvml.counters import Device
 from advisor.samples.sources.nvml.profiling import profiling
 
 _AT_ONCE_MS = 0
