@@ -41,6 +41,7 @@ from advisor.questions.predict import (
 )
 from advisor.reading import read_text
 from advisor.report.fitted_table import wrap
+from advisor.workload.kinds import LLAMA_CPP
 
 NOTHING = "\nexplain: there are no terms to show\n"
 """For a question without an answer, and for a model that answers in one pass."""
@@ -151,6 +152,8 @@ def _single(
 ) -> str:  # fmt: skip
     """One question; a name that is not known stops the program here, where in a table it is the row's reason."""
     catalog = load_catalog()
+    if catalog.engine_named(given.get("engine", "")) == LLAMA_CPP:
+        given = given | {"engine": LLAMA_CPP}
     check_row(given, catalog)
     defaults = understood(given, catalog) | model_facts(given)
     result = result_of(answer_rows([given], catalog, model), 0)

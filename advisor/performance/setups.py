@@ -24,6 +24,7 @@ from advisor.models import (
     serving_shape,
     weight_bytes,
 )
+from advisor.models.gguf_weights import loaded_by
 from advisor.models.values import ServingShape
 from advisor.performance.adapter_load import adapter_load
 from advisor.performance.constants import engine_class
@@ -260,6 +261,8 @@ def _deploy(
 ) -> Resolved | Abstention:
     layout, engine, precisions = parts
     name = setup.engine or (engine.engine if engine else "")
+    if name == LLAMA_CPP:
+        model = loaded_by(model, name, precisions.weights)
     version = setup.engine_version or (engine.engine_version if engine and not setup.engine else "")
     groups = layout.attention_data_parallel
     fit = fit_memory(

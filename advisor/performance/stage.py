@@ -13,7 +13,8 @@ from advisor.demand.declared import declared_demand
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
-from advisor.models.model import Model, loaded_by
+from advisor.models.gguf_weights import loaded_by
+from advisor.models.model import Model
 from advisor.performance.adapter_load import adapter_load
 from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
@@ -340,7 +341,7 @@ def busy_second_or_reason(
 def deployment_of(candidate: Candidate, model: Model) -> Deployment:
     """One replica of a candidate, reduced to what decides its speed."""
     if candidate.batcher is None:
-        model = loaded_by(model, candidate.engine)
+        model = loaded_by(model, candidate.engine, candidate.precision)
     shape = serving_shape(model)
     elements = max(shape.kv_elements_per_token, 1.0)
     return Deployment(
