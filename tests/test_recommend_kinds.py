@@ -37,7 +37,7 @@ from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.replay.batch_engine import alone_ends
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
-from advisor.plan.request import catalog_for, catalog_of, read_question, requirements_of
+from advisor.plan.request import catalog_for, catalog_of_question, read_question, requirements_of
 from advisor.questions.predict import answer_rows, result_of
 from advisor.report.risks import risk_words
 from advisor.report.table import plan_table
@@ -784,7 +784,7 @@ def stage_on(tmp_path, machine, extra=""):
     path.write_text(path.read_text().replace(MACHINES, f"[{machine}]"))
     catalog = load_catalog()
     question = question_for(read_workload(path), catalog, shipped_model())
-    catalog = catalog_of(question, catalog)
+    catalog = catalog_of_question(question, catalog)
     requirements = requirements_of(question, catalog)
     (candidate,) = {entry.engine: entry for entry in match(requirements, catalog).candidates}.values()
     return one_pass_stage(requirements), candidate

@@ -8,7 +8,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen import Language, Wanted, generate
 from advisor.performance.model import shipped_model
 from advisor.pipeline import question_for, recommend
-from advisor.plan.request import catalog_of
+from advisor.plan.request import catalog_of_question
 from advisor.report.verdict import verdict_lines
 from advisor.units import BYTES_PER_GIB
 from advisor.workload.document import read_workload
@@ -40,7 +40,7 @@ def written(tmp_path, more="", **changes):
 def reads_processors(path):
     """Whether the offers of machines without an accelerator are read for a question."""
     question = question_for(read_workload(path), CATALOG, shipped_model())
-    return catalog_of(question, CATALOG) is not CATALOG
+    return catalog_of_question(question, CATALOG) is not CATALOG
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_a_named_machine_without_an_accelerator_is_planned(tmp_path):
     assert group.weights_quality_ratio < 1
     question = question_for(read_workload(written(tmp_path)), CATALOG, shipped_model())
     faster = replace(question, demand=question.demand.times(500))
-    assert catalog_of(faster, CATALOG) is CATALOG
+    assert catalog_of_question(faster, CATALOG) is CATALOG

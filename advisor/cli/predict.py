@@ -114,6 +114,11 @@ _WHOLE_FROM = 1000
 @click.option("--draft-tokens", help="Speculative decoding: tokens drafted in each step.  [default: none]")
 @click.option("--draft-acceptance", help="Probability that a drafted token is accepted after those before it.")
 @click.option("--draft-model", help="What drafts: a model, or ngram.  [default: a head on the model]")
+@click.option("--adapters", help="LoRA adapters on the accelerators at a time.  [default: none]")
+@click.option("--adapter-rank", help="Their largest rank.")
+@click.option("--images", help="Images of a request.  [default: none]")
+@click.option("--image-width", help="Pixels of each image.")
+@click.option("--image-height", help="Pixels of each image.")
 @click.option(
     "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}."
 )

@@ -117,10 +117,10 @@ def _with_engines_named(workload: Workload, catalog: Catalog) -> Workload:
 def catalog_of_fleet(question: PlanRequest, fleet: Fleet | None, catalog: Catalog) -> Catalog:
     """The catalog that a plan is held against: that of its question, with what its fleet uses."""
     groups = fleet.groups if fleet else ()
-    return catalog_of(question, catalog, {group.instance_type for group in groups})
+    return catalog_of_question(question, catalog, {group.instance_type for group in groups})
 
 
-def catalog_of(question: PlanRequest, catalog: Catalog, named: Collection[str] = ()) -> Catalog:
+def catalog_of_question(question: PlanRequest, catalog: Catalog, named: Collection[str] = ()) -> Catalog:
     """The catalog that a question is answered from; see :func:`catalog_for`."""
     return catalog_for(question.workload, question.model, catalog, named, question.demand)
 

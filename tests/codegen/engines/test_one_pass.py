@@ -26,7 +26,7 @@ from advisor.errors import InputError, NotDeployable
 from advisor.models.model import ModelFile, ModelInput
 from advisor.performance.model import shipped_model
 from advisor.pipeline import question_for
-from advisor.plan.request import catalog_of, requirements_of
+from advisor.plan.request import catalog_of_question, requirements_of
 from advisor.workload.document import read_workload
 from codegen.plans import make_option
 from codegen.scenarios import SCENARIOS
@@ -403,7 +403,7 @@ def test_candidates_are_served_by_what_code_is_generated_for(tmp_path, model, de
         "providers: [aws, gcp, azure]\nregions: [us-east-1, us-central1, eastus]\n"
     )
     question = question_for(read_workload(path), CATALOG, shipped_model())
-    catalog = catalog_of(question, CATALOG)
+    catalog = catalog_of_question(question, CATALOG)
     outcome = match(requirements_of(question, catalog), catalog)
     assert {candidate.batcher.vendor for candidate in outcome.candidates} >= {"nvidia", "cpu"}
     for candidate in outcome.candidates:
