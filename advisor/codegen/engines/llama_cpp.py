@@ -16,7 +16,7 @@ from advisor.codegen.container import Checkpoint, Container, Runtime
 from advisor.codegen.engines.adapters import without_adapters
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.onnx_files import digest_environment, needed, verified
-from advisor.codegen.engines.request import Request, refusal
+from advisor.codegen.engines.request import Demanded, Request, refusal
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.gguf_names import served_quantisations
@@ -111,15 +111,10 @@ def container(request: Request) -> Container:
     demand = request.demand if own is not None else replace(request.demand, file=None)
     is_converted = own is None and not demand.unit.is_one_pass and _is_converted(request)
     tag = (_CONVERTING_TAGS if is_converted else _TAGS)[request.platform.runtime]
-    checkpoint = Checkpoint(
-        None,
-        needed(f"the planned model as GGUF in {quantisation} {_HUB}{_PLACE}", replace(demand, inputs=())),
-        include=_pattern(quantisation),
-    )
     return Container(
         engine=Engine.LLAMA_CPP_SERVER,
         image=request.image or f"{server.image}:{tag}{server.release}",
-        checkpoint=Checkpoint(request.model, "the planned model") if is_converted else checkpoint,
+        checkpoint=_converted(request.model, quantisation) if is_converted else _named(demand, quantisation),
         entrypoint="bash",
         command=("-euc", _CONVERT if is_converted else _START, quantisation),
         model_option="",
@@ -131,6 +126,19 @@ def container(request: Request) -> Container:
         environment=digest_environment(demand.file),
         hub_image=processor_image(request),
     )
+
+
+def _converted(model: str, quantisation: str) -> Checkpoint:
+    """Published weights of a model, which a server converts."""
+    return Checkpoint(
+        model, f"the planned model, of which a server makes a GGUF in {quantisation} when it first starts"
+    )
+
+
+def _named(demand: Demanded, quantisation: str) -> Checkpoint:
+    """Files in GGUF that the user names."""
+    told = f"the planned model as GGUF in {quantisation} {_HUB}{_PLACE}"
+    return Checkpoint(None, needed(told, replace(demand, inputs=())), include=_pattern(quantisation))
 
 
 def _is_converted(request: Request) -> bool:

@@ -824,6 +824,7 @@ def test_llama_cpp_converts_published_weights_once(source, precision, outtype, s
     made, done = converting(precision, "Qwen/Qwen3-0.6B" if source == "hub" else str(folder), tmp_path)
     assert made.image == "ghcr.io/ggml-org/llama.cpp:full-b11151"
     assert (made.checkpoint.model_id, made.checkpoint.include) == ("Qwen/Qwen3-0.6B", "")
+    assert made.checkpoint.needed.endswith(f"makes a GGUF in {made.command[2]} when it first starts")
     told = [line.split() for line in done.stdout.splitlines()]
     assert [line[0] for line in told] == steps
     converted = told[0]
