@@ -36,7 +36,7 @@ from advisor.plan.planning import Planned, plan_routed, routed_fleet, with_batch
 from advisor.plan.problem.values import Problem
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.timelines import Timelines
-from advisor.plan.request import PlanRequest, catalog_for, requirements_of
+from advisor.plan.request import PlanRequest, catalog_for, catalog_of_question, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
 from advisor.plan.solve.existing import running_of, standing_of
 from advisor.plan.solve.stage import Effort, PlanningContext
@@ -232,7 +232,7 @@ def answer(
         extent: effort, and how much of what was looked at the plan holds.
         regions: provider/region where the cheapest fleet is known to be; anywhere without.
     """
-    catalog = catalog_for(question.workload, question.model, catalog)
+    catalog = catalog_of_question(question, catalog)
     requirements = requirements_of(question, catalog)
     standing, standing_notes = standing_of(requirements, catalog)
     comparison = compared(model, requirements, catalog)
@@ -311,7 +311,7 @@ def market_of_requests(
     """
     from advisor.plan.explain.why import Judged
 
-    catalog = catalog_for(question.workload, question.model, catalog)
+    catalog = catalog_of_question(question, catalog)
     requirements = requirements_of(question, catalog)
     standing, _ = standing_of(requirements, catalog)
     comparison = compared(model, requirements, catalog)

@@ -51,10 +51,11 @@ def test_the_readme_lists_every_page():
     assert sorted(listed) == sorted(page.stem for page in (ROOT / "docs").glob("*.md"))
 
 
-def test_the_chat_model_in_gguf_of_the_page_is_planned_and_generated(tmp_path, run_advisor):
-    """The workload and the commands of docs/models.md, with a file that the tests have."""
+@pytest.mark.parametrize("mark", ["gguf", "small"])
+def test_the_chat_models_of_the_page_are_planned_with_llama_cpp_and_generated(mark, tmp_path, run_advisor):
+    """The workloads and the commands of docs/models.md, with a file that the tests have."""
     page = (ROOT / "docs/models.md").read_text()
-    shown = re.search(r"<!-- gguf -->\n```yaml\n(.*?)```\n\n```sh\n(.*?)```", page, re.DOTALL)
+    shown = re.search(rf"<!-- {mark} -->\n```yaml\n(.*?)```\n\n```sh\n(.*?)```", page, re.DOTALL)
     assert shown is not None
     shutil.copy(ROOT / "tests/models/files/made/llama.gguf", tmp_path)
     (tmp_path / "workload.yaml").write_text(f"{shown[1]}as_of: 2026-11-28\n")

@@ -37,7 +37,7 @@ from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.replay.batch_engine import alone_ends
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
-from advisor.plan.request import catalog_for, read_question, requirements_of
+from advisor.plan.request import catalog_for, catalog_of_question, read_question, requirements_of
 from advisor.questions.predict import answer_rows, result_of
 from advisor.report.risks import risk_words
 from advisor.report.table import plan_table
@@ -701,7 +701,7 @@ def test_code_is_generated_for_a_chat_model_on_processors_of_every_cloud(tmp_pat
 
 
 def test_a_chat_model_is_planned_with_llama_cpp_where_the_workload_asks_for_it(tmp_path):
-    """Whose weights in 4 bit the user names, as GGUF; other engines in the list are planned too."""
+    """Whose weights in 4 bit a server makes of published ones; other engines in the list are planned too."""
     shutil.copy(MADE / "llama.gguf", tmp_path)
     path = tmp_path / "workload.yaml"
     text = GGUF_CHAT.replace("llama.gguf", "Qwen/Qwen3-0.6B").replace("[g6.xlarge]", "[g6.xlarge, c7i.2xlarge]")
@@ -711,13 +711,14 @@ def test_a_chat_model_is_planned_with_llama_cpp_where_the_workload_asks_for_it(t
     assert served >= {("c7i.2xlarge", "llama.cpp server"), ("g6.xlarge", "vLLM")}
     option = next(option for option in plan.options if option.engine == "llama.cpp server")
     made = generate(plan, Language.TERRAFORM, Wanted(rank=option.rank)).files
-    assert "the planned model as GGUF in Q4_K_M" in made["fleet.tf"]
+    assert "/app/llama-quantize" in made["fleet.tf"]
+    assert re.search(r'model += "Qwen/Qwen3-0.6B"', made["fleet.tf"])
     assert "--alias=Qwen/Qwen3-0.6B" in made["fleet.tf"]
 
 
-def test_a_chat_model_in_16_bit_has_to_be_named_as_gguf_too(tmp_path):
+def test_a_larger_chat_model_in_16_bit_has_to_be_named_as_gguf_too(tmp_path):
     """The published weights are no GGUF: the verdict says that a repository has to be named."""
-    text = GGUF_CHAT.replace("llama.gguf", "Qwen/Qwen3-0.6B").replace("[g6.xlarge]", "[c7i.4xlarge]")
+    text = GGUF_CHAT.replace("llama.gguf", "Qwen/Qwen3-4B")
     (tmp_path / "workload.yaml").write_text(f"{text}precisions: [bf16]\nengines: [llama.cpp]\n")
     plan = recommend(tmp_path / "workload.yaml")
 
@@ -861,7 +862,7 @@ def stage_on(tmp_path, machine, extra=""):
     path.write_text(path.read_text().replace(MACHINES, f"[{machine}]"))
     catalog = load_catalog()
     question = question_for(read_workload(path), catalog, shipped_model())
-    catalog = catalog_for(question.workload, question.model, catalog)
+    catalog = catalog_of_question(question, catalog)
     requirements = requirements_of(question, catalog)
     (candidate,) = {entry.engine: entry for entry in match(requirements, catalog).candidates}.values()
     return one_pass_stage(requirements), candidate

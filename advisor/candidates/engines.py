@@ -12,10 +12,10 @@ from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.adapter_engines import adapter_engine
 from advisor.models.adapter_values import Adapters
-from advisor.models.formats import gguf_architectures
+from advisor.models.gguf_names import gguf_architectures
 from advisor.models.model import Model
 from advisor.requirements import Requirements
-from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp
+from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp, takes_processors
 from advisor.workload.scope import allows_engine, engine_names, serving_engines
 from advisor.workload.values import Workload
 
@@ -48,10 +48,12 @@ def _each_engine(
     """The engines of a precision, or one rejection where none serves it.
 
     A file is served as it is where llama.cpp can: other engines are planned where it cannot, and where they are named.
+    Small models of the hub are planned with llama.cpp too, on processors alone.
     """
     workload, unit = requirements.workload, requirements.demand.unit
     engine = _engine(instance_type, accelerator, precision, requirements, catalog)
-    if not takes_llama_cpp(workload, requirements.model, unit):
+    is_on_processors = accelerator.vendor == CPU and takes_processors(workload, requirements.model, catalog)
+    if not takes_llama_cpp(workload, requirements.model, unit) and not is_on_processors:
         yield engine
         return
     server = _file_server(instance_type, accelerator, precision, requirements, catalog)

@@ -6,7 +6,7 @@ plays its part.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from advisor.candidates.engines import engines_of, server_on
@@ -16,9 +16,10 @@ from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.partitions import Partition, share_of, slice_of
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer
 from advisor.deployable import Shortfall, machine_shortfall, shortfall
-from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
-from advisor.models.model import loaded_by
+from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory, weight_bytes
+from advisor.models.gguf_weights import loaded_by
 from advisor.requirements import Requirements
+from advisor.units import BYTES_PER_GIB
 from advisor.workload.kinds import LLAMA_CPP
 from advisor.workload.scope import allows
 
@@ -178,7 +179,7 @@ def _judge_one(
         return reject(instance_type, unsplit, engine.precision, tensor_parallel)
     unit = requirements.demand.unit
     memory = _fit(
-        requirements.model if unit.is_one_pass else loaded_by(requirements.model, engine.engine),
+        requirements.model if unit.is_one_pass else loaded_by(requirements.model, engine.engine, engine.precision),
         FitRequest(
             accelerator_memory_gib=seat.accelerator.memory_gib,
             accelerator_count=tensor_parallel,
@@ -195,6 +196,9 @@ def _judge_one(
             accelerator=seat.accelerator.name,
         ),
     )
+    if _is_converted(requirements.model, engine, catalog):
+        published_gib = weight_bytes(requirements.model, requirements.model.checkpoint.precision) / BYTES_PER_GIB
+        memory = replace(memory, checkpoint_gib=memory.checkpoint_gib + published_gib)
     is_contiguous = catalog.deployment.is_contiguous(engine.engine) and not unit.is_one_pass
     if not memory.fits:
         found = _adapter_shortfall(memory, requirements) or _memory_shortfall(
@@ -239,13 +243,22 @@ def _most_sequences(
 
 
 def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog) -> bool:
-    """Whether the engine quantises published weights; also those that only the user can name."""
-    if model.checkpoint.precision == engine.precision:
+    """Whether the engine quantises published weights; also those that only the user can name.
+
+    llama.cpp loads a file that has been quantised before.
+    """
+    if model.checkpoint.precision == engine.precision or engine.engine == LLAMA_CPP:
         return False
     weights = catalog.loaded_weights(model.name, engine.precision, engine.engine)
     if weights is not None:
         return weights.made_while_loading
     return catalog.is_made_while_loading(engine.precision, engine.engine)
+
+
+def _is_converted(model: Model, engine: EngineSupport, catalog: Catalog) -> bool:
+    """Whether published weights and the GGUF that is made of them both lie on the disk."""
+    is_of_hub = engine.engine == LLAMA_CPP and model.file is None
+    return is_of_hub and catalog.loaded_weights(model.name, engine.precision, engine.engine) is not None
 
 
 def _adapter_shortfall(memory: MemoryFit, requirements: Requirements) -> Shortfall | None:

@@ -262,6 +262,10 @@ class PlanningTables:
         """Whether an engine makes the precision of 16-bit weights while it loads them."""
         return self._precisions.is_made_while_loading(precision, engine)
 
+    def makes_gguf(self, model: str) -> bool:
+        """Whether code converts the published weights of a language model to GGUF, and llama.cpp serves those."""
+        return self._precisions.makes_gguf(model)
+
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
         """Loss of a model's scores in a precision, or that of the nearest size of its family; None if unknown."""
         return self._precisions.quality_loss(model, precision, scheme)

@@ -21,7 +21,9 @@ _ON_LOAD = "fp8"
 _QUANTISING_ENGINES = ("vLLM", "SGLang")
 """Engines of engine_support.csv that quantise while loading; plugins for other chips read stored weights only."""
 _LOADS_GGUF = "llama.cpp server"
-"""Engine of engines.csv that reads GGUF alone: which repository of a model is GGUF is not known."""
+"""Engine of engines.csv that reads GGUF alone: which repository of a larger model is GGUF is not known."""
+_MOST_CONVERTED_BILLIONS = 3.0
+"""Parameters below which code converts weights where a server starts: seconds, where larger ones take minutes."""
 _QUANTISED_ON_LOAD = "FP8 dynamic, quantised by the engine while loading"
 _TENSORRT = "tensorrt"
 _TENSORRT_FORMATS = ("", "modelopt")
@@ -147,17 +149,35 @@ class Precisions:
         in the precision and that the engine reads (TensorRT-LLM: of NVIDIA Model Optimizer); without any, vLLM and
         SGLang quantise published ones to FP8, unless their name says that they are FP8 already.
 
+        llama.cpp takes published ones that are converted when its server starts, if :meth:`makes_gguf` says so.
+
         Args:
             model: name on the hub, known or not.
             precision: what they are served in.
             engine: as engine_support.csv names it; "" for an image of the user's own, which is given the model itself.
         """
         if engine == _LOADS_GGUF and (is_hub_id(model) or precision not in _WIDE):
-            return None
+            return self._gguf(model, precision)
         key = (model, precision, engine)
         if key not in self._loaded:
             self._loaded[key] = self._weights_loaded(model, precision, engine)
         return self._loaded[key]
+
+    def makes_gguf(self, model: str) -> bool:
+        """Whether code converts the published weights of a model to GGUF: those of small language models, in 16 bit."""
+        row = self._row(model) if is_hub_id(model) else None
+        if row is None or row["task"] != "llm" or row["checkpoint_precision"] not in _WIDE:
+            return False
+        size = _size_billions(row)
+        return row["model_type"] in self._converted and size is not None and size < _MOST_CONVERTED_BILLIONS
+
+    def _gguf(self, model: str, precision: str) -> LoadedWeights | None:
+        """Published weights as llama.cpp's converter makes GGUF of them."""
+        quantisation = self._gguf_types.get(precision)
+        if quantisation is None or not self.makes_gguf(model):
+            return None
+        is_exact = precision in _WIDE
+        return LoadedWeights(model, "" if is_exact else f"GGUF {quantisation}", made_while_loading=not is_exact)
 
     def _weights_loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
         own = [checkpoint for checkpoint in self.checkpoints(model, precision) if checkpoint.is_of(model)]
@@ -306,6 +326,18 @@ class Precisions:
             if not row.optional_text("model"):
                 made.setdefault(row.text("precision"), []).append((row.text("scheme"), self._sources.of(row)))
         return {precision: tuple(schemes) for precision, schemes in made.items()}
+
+    @cached_property
+    def _converted(self) -> frozenset[str]:
+        """Values of model_type that llama.cpp's converter knows."""
+        rows = read_records(self._directory / "gguf_architectures.csv")
+        return frozenset(name for row in rows for name in row.words("model_types"))
+
+    @cached_property
+    def _gguf_types(self) -> Mapping[str, str]:
+        """Quantisation of GGUF by precision."""
+        rows = read_rows(self._directory / "gguf_file_types.csv")
+        return {row["precision"]: row["quantisation"] for row in rows if row["precision"]}
 
     @cached_property
     def _scores(self) -> Mapping[str, Mapping[str, tuple[_Score, ...]]]:

@@ -20,7 +20,7 @@ CPU = "cpu"
 """Vendor of every processor."""
 _THREADS_PER_CORE = 2
 """Of x86 machines whose cores are not stated."""
-_LEAST_VCPUS, _MOST_VCPUS = 4, 64
+_LEAST_VCPUS, MOST_VCPUS = 4, 64
 """Smaller machines have no room beside the engine; on larger ones the cores of one model wait for each other."""
 _TERA = 1e12
 _GIGA = 1e9
@@ -91,7 +91,7 @@ def with_processors(
 def fastest_bytes_per_second(catalog: Catalog) -> float:
     """Memory traffic of the largest machine that is planned, of the generation with the most for each core."""
     fastest = max(peak.memory_gb_per_second_per_core for peak in read_processor_peaks(catalog.directory))
-    return _MOST_VCPUS * fastest * _GIGA
+    return MOST_VCPUS * fastest * _GIGA
 
 
 def slowest_of(machine: CpuInstance, peaks: Iterable[ProcessorPeak]) -> ProcessorPeak | None:
@@ -164,7 +164,7 @@ def _offers(catalog: Catalog, provider: str) -> tuple[Offer, ...]:
 
 
 def _is_worth_it(machine: CpuInstance, least_memory_gib: float) -> bool:
-    return machine.memory_gib >= least_memory_gib and _LEAST_VCPUS <= machine.vcpus <= _MOST_VCPUS
+    return machine.memory_gib >= least_memory_gib and _LEAST_VCPUS <= machine.vcpus <= MOST_VCPUS
 
 
 def _cheapest(

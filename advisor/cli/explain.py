@@ -22,7 +22,7 @@ from advisor.plan.explain.pareto import OF_TOKENS, OF_WHOLE_ANSWERS, TARGETS, Fr
 from advisor.plan.explain.whatif import WhatIf, compare, types_priced, what_if
 from advisor.plan.explain.why import Judged, Why, why
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.request import PlanRequest, catalog_for, read_question
+from advisor.plan.request import PlanRequest, catalog_of_question, read_question
 from advisor.plan.values import Plan
 from advisor.reading import read_text
 from advisor.report.cost_lines import cost_section, focus_of
@@ -175,12 +175,12 @@ def _explain(
     named = [asked.instance_type] if asked.instance_type else []
     if asked.changes is not None:
         types = types_priced(asked.changes) | set(named)
-        before = plan_question(question, catalog_for(question.workload, question.model, catalog, types), model=model)
+        before = plan_question(question, catalog_of_question(question, catalog, types), model=model)
         question, catalog, changes = what_if(question, catalog, asked.changes, named)
         plan = plan_question(question, catalog, model=model)
         difference = compare(changes, before, plan)
     question = routed_as(plan, question)
-    catalog = catalog_for(question.workload, question.model, catalog, named)
+    catalog = catalog_of_question(question, catalog, named)
 
     def under(targets_ms: Mapping[str, float], sold: Catalog = catalog, demand_factor: float = 1.0) -> Judged:
         other = under_targets(question, targets_ms)

@@ -41,6 +41,7 @@ from advisor.questions.predict import (
 )
 from advisor.reading import read_text
 from advisor.report.fitted_table import wrap
+from advisor.workload.kinds import LLAMA_CPP
 
 NOTHING = "\nexplain: there are no terms to show\n"
 """For a question without an answer, and for a model that answers in one pass."""
@@ -113,6 +114,11 @@ _WHOLE_FROM = 1000
 @click.option("--draft-tokens", help="Speculative decoding: tokens drafted in each step.  [default: none]")
 @click.option("--draft-acceptance", help="Probability that a drafted token is accepted after those before it.")
 @click.option("--draft-model", help="What drafts: a model, or ngram.  [default: a head on the model]")
+@click.option("--adapters", help="LoRA adapters on the accelerators at a time.  [default: none]")
+@click.option("--adapter-rank", help="Their largest rank.")
+@click.option("--images", help="Images of a request.  [default: none]")
+@click.option("--image-width", help="Pixels of each image.")
+@click.option("--image-height", help="Pixels of each image.")
 @click.option(
     "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}."
 )
@@ -151,6 +157,8 @@ def _single(
 ) -> str:  # fmt: skip
     """One question; a name that is not known stops the program here, where in a table it is the row's reason."""
     catalog = load_catalog()
+    if catalog.engine_named(given.get("engine", "")) == LLAMA_CPP:
+        given = given | {"engine": LLAMA_CPP}
     check_row(given, catalog)
     defaults = understood(given, catalog) | model_facts(given)
     result = result_of(answer_rows([given], catalog, model), 0)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from advisor.models.adapter_values import Adapters
 from advisor.models.formats import ONNX_GRAPH
@@ -233,13 +233,6 @@ class Model:
     def stored_as(self, checkpoint: Checkpoint, name: str) -> "Model":
         """The same architecture in another repository."""
         return replace(self, checkpoint=checkpoint, name=name)
-
-
-@lru_cache(maxsize=64)
-def loaded_by(model: Model, engine: str) -> Model:
-    """A language model as an engine loads it: GGUF by llama.cpp alone, by others a checkpoint in as many bits."""
-    is_other = model.file is not None and model.file.is_gguf and not engine.startswith(SERVES_GGUF)
-    return replace(model, checkpoint=Checkpoint(model.checkpoint.precision)) if is_other else model
 
 
 def _parts_of(layer: Layer) -> Iterator[tuple[str, int]]:

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from advisor.catalog.processors import CPU
 from advisor.catalog.values import Accelerator
+from advisor.demand.values import Pictures
+from advisor.models.pictures import VisionTower
 from advisor.models.values import ServingShape
 from advisor.performance.constants import ConstantTable, engine_class, stack_class
 from advisor.performance.measured_coverage import cell_of
@@ -207,6 +209,12 @@ def _speed(deployment: Deployment) -> Speed:
     few = FEW_SHARE if slower > 1 and engine_class(deployment.engine) == "llamacpp" else 1.0
     bandwidth = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB
     return Speed(bandwidth, flops / slower, few * (flops / slower), attention_flops)
+
+
+def with_pictures(deployment: Deployment, tower: VisionTower, shown: Pictures) -> Deployment:
+    """The deployment under requests that show pictures, which the tower encodes."""
+    flop = shown.count * tower.flop(shown.width, shown.height)
+    return replace(deployment, picture_flop=flop, picture_pixels=shown.count * shown.pixels)
 
 
 def widening(deployment: Deployment) -> float:

@@ -16,9 +16,12 @@ FloatLike = Floats | float
 HEAD_BYTES_PER_PARAM = 2.0
 """Embedding and output head stay in 16 bit in every quantised checkpoint that the models table holds."""
 ACTIVATION_BYTES = 2.0
+"""Bytes of one activation in an all-reduce."""
 SECONDS_PER_PIXEL = 1.9e-8
 """Decoding and scaling a picture on the host, which holds the engine up: ``tests/benchmarks/bench_pictures.py``."""
-"""Bytes of one activation in an all-reduce."""
+PICTURE_FACTORS = (0.9, 4.6)
+"""Ends of the interval of the time that pictures take, as factors: eight in ten of what was measured
+(``tests/benchmarks/bench_pictures.py``)."""
 MIN_DENSE_SHARE = 0.02
 """Least share of a model's parameters that is read at every step, whatever the expert counts say."""
 

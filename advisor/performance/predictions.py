@@ -5,7 +5,7 @@ per second, one about a model that generates tokens gets everything else.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,16 +16,18 @@ from advisor.performance.evidence import CLASSES, PredictionEvidence
 from advisor.performance.model import PerformanceModel, shipped_model
 from advisor.performance.one_pass.answers import answer_one_pass
 from advisor.performance.one_pass.work import one_pass
-from advisor.performance.physics import Floats, kv_bytes_per_sequence
+from advisor.performance.physics import PICTURE_FACTORS, Floats, kv_bytes_per_sequence, picture_seconds
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions, Sieve
 from advisor.performance.regimes import Load
 from advisor.performance.setups import Abstention, Resolved
-from advisor.performance.values import Scenario
+from advisor.performance.values import Evidence, Scenario
 from advisor.units import MS_PER_SECOND, bytes_to_gib
 
 COUNTED = (SCENARIOS.index(Scenario.FIXED_CONCURRENCY), SCENARIOS.index(Scenario.FIXED_BATCH))
 """Scenarios that need a number of users."""
 SINGLE = SCENARIOS.index(Scenario.SINGLE_STREAM)
+_CALIBRATED = CLASSES.index(Evidence.CALIBRATED)
+"""Code of what may be said at most of requests with pictures: set-ups were measured with text."""
 
 
 def predict(
@@ -33,6 +35,7 @@ def predict(
 ) -> Answers:  # fmt: skip
     """Answer every question that can be answered; with the shipped model unless told otherwise."""
     model = model or shipped_model()
+    questions = with_picture_tokens(setups, questions)
     answers = Answers.empty(questions.setup.size)
     sieve = Sieve(questions, answers, np.arange(questions.setup.size))
     unknown = np.array([isinstance(setup, Abstention) for setup in setups], dtype=np.bool_)
@@ -52,6 +55,14 @@ def predict(
             _answer(scenario, fleet, (questions.take(rows), rows), answers, model)
     _widen(resolved, questions, answers)
     return answers
+
+
+def with_picture_tokens(setups: Sequence[Resolved | Abstention], questions: Questions) -> Questions:
+    """The questions with the tokens of their images in the prompts."""
+    tokens = np.array([setup.picture_tokens if isinstance(setup, Resolved) else 0.0 for setup in setups])
+    return (
+        replace(questions, input_tokens=questions.input_tokens + tokens[questions.setup]) if tokens.any() else questions
+    )
 
 
 def _widen(setups: Sequence[Resolved | None], questions: Questions, answers: Answers) -> None:
@@ -147,6 +158,8 @@ def _answer(
     working, asked_load = load_of(scenario, fleet.replicas[place], questions)
     timing = model.timing(scenario, packed, asked_load)
     evidence = fleet.grounds.evidence(scenario, place, asked_load)
+    pictures_ms = picture_seconds(packed.replicas, packed.constants) * MS_PER_SECOND
+    evidence = np.where(pictures_ms > 0, np.maximum(evidence, _CALIBRATED), evidence)
     unprompted = np.where(questions.input_tokens > 0, 0.0, np.nan)
     rate = timing.output_tokens_per_second * working
     ratio = (questions.input_tokens + questions.output_tokens) / questions.output_tokens
@@ -158,7 +171,8 @@ def _answer(
     )
     for name, quantity, value in columns:
         low, high = fleet.grounds.spread(scenario, quantity, evidence)
-        answers.store(name, rows, (value, value * low, value * high))
+        less, more = (pictures_ms * (factor - 1) * (name == "ttft_ms") for factor in PICTURE_FACTORS)
+        answers.store(name, rows, (value, np.maximum(value * low + less, 0.0), value * high + more))
     names = [evidence.value for evidence in CLASSES]
     answers.mark(rows, [names[code] for code in evidence.tolist()])
 

@@ -61,18 +61,55 @@ class Speed:
     """Of products in 16 bit, such as attention's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights that one token uses."""
+
+    bytes: float
+    parameters: float
+
+    @property
+    def bits(self) -> float:
+        """Bits of a weight, scales included."""
+        return 8 * self.bytes / self.parameters
+
+
 def speed_of(accelerator: Accelerator, bits_per_weight: float) -> Speed:
     """Speed of the cores of a machine with weights of so many bits."""
+    cores, _ = cores_and_clock(accelerator, (_peaks()[accelerator.architecture],))
+    return _of_cores(accelerator.architecture, round(cores), bits_per_weight)
+
+
+def _of_cores(generation: str, cores: int, bits_per_weight: float) -> Speed:
+    """Speed of some cores of a generation with weights of so many bits."""
     precision = next((name for bits, name in _WIDTHS if bits_per_weight <= bits), _WIDE)
-    rate, wide = (_rates()[accelerator.architecture, name] for name in (precision, _WIDE))
-    peak = _peaks()[accelerator.architecture]
-    cores, _ = cores_and_clock(accelerator, (peak,))
+    rate, wide, peak = _rates()[generation, precision], _rates()[generation, _WIDE], _peaks()[generation]
     flops, few, of_wide = (
-        peak.tflops(round(cores), flop_per_cycle) * FLOP_PER_TFLOP
+        peak.tflops(cores, flop_per_cycle) * FLOP_PER_TFLOP
         for flop_per_cycle in (rate.prompt_flop_per_cycle, rate.few_flop_per_cycle, wide.prompt_flop_per_cycle)
     )
-    bandwidth = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB * rate.memory_share
+    bandwidth = cores * peak.memory_gb_per_second_per_core * BYTES_PER_GB * rate.memory_share
     return Speed(bandwidth, flops, few, of_wide)
+
+
+def least_seconds(weights: Weights, input_tokens: float, output_tokens: float, cores: int, slots: int) -> float:
+    """Seconds of a machine that a request takes at least, whatever its generation.
+
+    ``input · 2 N ÷ prompt rate + output · max(bytes ÷ (slots · bandwidth), 2 N ÷ rate of few)``, each rate that of the
+    fastest generation.
+
+    Args:
+        weights: that a token uses.
+        input_tokens: of its prompt.
+        output_tokens: of its answer.
+        cores: of the machine.
+        slots: requests that share a step.
+    """
+    flop = 2 * weights.parameters
+    speeds = [_of_cores(generation, cores, weights.bits) for generation in _peaks()]
+    prompt_s = flop / max(speed.flops for speed in speeds)
+    read_s = weights.bytes / (slots * max(speed.bytes_per_second for speed in speeds))
+    return input_tokens * prompt_s + output_tokens * max(read_s, flop / max(speed.few_flops for speed in speeds))
 
 
 @cache

@@ -1,15 +1,19 @@
 """A set-up out of the cells of a table: what the columns are called, and how their text is read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from advisor.demand.values import Pictures
 from advisor.errors import InputError
+from advisor.models.adapter_values import Adapters
 from advisor.performance.setups import Setup
 
 REQUIRED_COLUMNS = ("model", "accelerator")
 NAME_COLUMNS = ("model", "accelerator", "precision", "kv_precision", "engine", "engine_version")
 COUNT_COLUMNS = ("accelerator_count", "tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel")
 SERVING_COLUMNS = ("max_batched_tokens", "draft_tokens", "draft_acceptance", "draft_model")
+REQUEST_COLUMNS = ("adapters", "adapter_rank", "images", "image_width", "image_height")
+"""Contents of requests beside their text."""
 SETUP_COLUMNS = (*NAME_COLUMNS, *COUNT_COLUMNS, *SERVING_COLUMNS)
 
 
@@ -41,7 +45,29 @@ def setup_from(cells: Mapping[str, str]) -> Setup:
         draft_tokens=counts["draft_tokens"],
         draft_acceptance=_acceptance(cells),
         draft_model=cells.get("draft_model", "").strip(),
+        adapters=_adapters(cells),
+        pictures=_pictures(cells),
     )
+
+
+def _adapters(cells: Mapping[str, str]) -> Adapters | None:
+    """LoRA adapters of a rank; None where none are asked for."""
+    count, rank = _all_or_none(cells, REQUEST_COLUMNS[:2], "LoRA adapters")
+    return None if count is None or rank is None else Adapters(count, rank)
+
+
+def _pictures(cells: Mapping[str, str]) -> Pictures | None:
+    """Images of a request, all of one size; None where it has none."""
+    count, width, height = _all_or_none(cells, REQUEST_COLUMNS[2:], "images")
+    return None if count is None or width is None or height is None else Pictures(float(count), width, height)
+
+
+def _all_or_none(cells: Mapping[str, str], columns: Sequence[str], what: str) -> tuple[int | None, ...]:
+    """Counts that make sense together alone."""
+    counts = tuple([_count(column, cells.get(column, "")) for column in columns])
+    if None in counts and any(count is not None for count in counts):
+        raise InputError(f"{what} need {' and '.join(columns)}", hint="give all of them, or none")
+    return counts
 
 
 def _acceptance(cells: Mapping[str, str]) -> float | None:

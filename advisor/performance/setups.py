@@ -6,12 +6,12 @@ precision, the catalog's preferred engine.
 
 from dataclasses import dataclass, replace
 
-from advisor.candidates.engines import server_on, serves_file
+from advisor.candidates.engines import adapter_shortfall, server_on, serves_file
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.processors import CPU, hardware_named
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
-from advisor.demand.values import Unit
+from advisor.demand.values import Pictures, Unit
 from advisor.models import (
     FitRequest,
     Model,
@@ -24,10 +24,13 @@ from advisor.models import (
     serving_shape,
     weight_bytes,
 )
+from advisor.models.adapter_values import Adapters
+from advisor.models.adapters import with_adapters
+from advisor.models.gguf_weights import loaded_by
 from advisor.models.values import ServingShape
 from advisor.performance.adapter_load import adapter_load
 from advisor.performance.constants import engine_class
-from advisor.performance.deployments import peak_flops
+from advisor.performance.deployments import peak_flops, with_pictures
 from advisor.performance.speculation import DraftModel, head_draft, model_draft
 from advisor.performance.values import Deployment
 from advisor.units import gib_to_bytes
@@ -66,6 +69,10 @@ class Setup:
     draft_acceptance: float | None = None
     draft_model: str = ""
     """What drafts: "" for a head on the model itself, ``ngram`` for a look-up in the text."""
+    adapters: Adapters | None = None
+    """LoRA adapters on the model; None: those of its file, if any."""
+    pictures: Pictures | None = None
+    """Images of each request; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,8 @@ class Resolved:
     """Precision of the KV cache, as understood."""
     server: OnePassEngine | None = None
     """Server of a model that answers in one pass, whose batches are predicted; None: batches of any size."""
+    picture_tokens: float = 0.0
+    """Tokens that the images of a request become, beside those of its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,14 @@ def resolve(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
         InputError: a name or a precision that nothing is known by.
     """
     model = find_model(setup.model)
+    if setup.adapters is not None:
+        model = with_adapters(replace(model, adapters=None), setup.adapters)
+    deployed = _resolve(setup, model, catalog)
+    return deployed if isinstance(deployed, Abstention) else _with_requests(deployed, setup, catalog)
+
+
+def _resolve(setup: Setup, model: Model, catalog: Catalog) -> Resolved | Abstention:
+    """A model on accelerators, whatever requests hold beside text."""
     hardware = hardware_named(catalog, setup.accelerator)
     accelerator, machine = hardware
     on_cores = machine is not None and not UNITS.get(model.task, Unit.TOKENS).is_one_pass
@@ -138,6 +155,31 @@ def resolve(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
         return deployed
     slots = catalog.token_server(LLAMA_CPP, accelerator.vendor) if setup.engine == LLAMA_CPP else None
     return replace(deployed, server=server) if slots is None else _with_slots(deployed, slots)
+
+
+def _with_requests(deployed: Resolved, setup: Setup, catalog: Catalog) -> Resolved | Abstention:
+    """A deployment under requests for adapters and with images, as plans have it; or why its engine takes none."""
+    if setup.adapters is not None:
+        deployment = deployed.deployment
+        name = catalog.engine_named(deployment.engine)
+        refused = adapter_shortfall(name, deployment.accelerator.name, setup.adapters)
+        if refused is not None:
+            return Abstention(refused.reason)
+        slots = (deployment.max_sequences, setup.adapters.most_sequences)
+        most = min((number for number in slots if number is not None), default=None)
+        deployed = replace(deployed, deployment=replace(deployment, max_sequences=most))
+    return deployed if setup.pictures is None else _with_pictures(deployed, setup.pictures)
+
+
+def _with_pictures(deployed: Resolved, shown: Pictures) -> Resolved | Abstention:
+    """A deployment under requests with images, which become tokens of the prompt."""
+    tower = deployed.model.vision
+    if tower is None:
+        return Abstention(f"how many tokens an image becomes is not known of {deployed.model.name}")
+    if deployed.deployment.engine == LLAMA_CPP:
+        return Abstention(f"{LLAMA_CPP} is planned without images: it reads them by a second file alone")
+    tokens = float(shown.count * tower.encoded(shown.width, shown.height).tokens)
+    return replace(deployed, deployment=with_pictures(deployed.deployment, tower, shown), picture_tokens=tokens)
 
 
 def _with_slots(deployed: Resolved, server: OnePassEngine) -> Resolved:
@@ -260,6 +302,8 @@ def _deploy(
 ) -> Resolved | Abstention:
     layout, engine, precisions = parts
     name = setup.engine or (engine.engine if engine else "")
+    if name == LLAMA_CPP:
+        model = loaded_by(model, name, precisions.weights)
     version = setup.engine_version or (engine.engine_version if engine and not setup.engine else "")
     groups = layout.attention_data_parallel
     fit = fit_memory(

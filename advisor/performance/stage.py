@@ -13,18 +13,19 @@ from advisor.demand.declared import declared_demand
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
-from advisor.models.model import Model, loaded_by
+from advisor.models.gguf_weights import loaded_by
+from advisor.models.model import Model
 from advisor.performance.adapter_load import adapter_load
 from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
-from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
+from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops, with_pictures
 from advisor.performance.evidence import CLASSES, Codes, PredictionEvidence
 from advisor.performance.full_replicas import late_item
 from advisor.performance.link import carried_by_each, within_links
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.stage import OnePassStage
-from advisor.performance.physics import Floats, picture_seconds
+from advisor.performance.physics import PICTURE_FACTORS, Floats, picture_seconds
 from advisor.performance.points import length_points
 from advisor.performance.queueing import offer, state_at
 from advisor.performance.regimes import Load
@@ -49,9 +50,6 @@ _LIKE = Scenario.FIXED_CONCURRENCY
 
 _CALIBRATED = CLASSES.index(Evidence.CALIBRATED)
 """Code of what may be said at most of requests with pictures: set-ups were measured with text."""
-PICTURE_FACTORS = (0.9, 4.6)
-"""Ends of the interval of the time that pictures take, as factors: eight in ten of what was measured
-(``tests/benchmarks/bench_pictures.py``)."""
 _RATE_DIGITS = 5
 """Significant digits of a rate: the last bits differ between processors, and must not decide between equals."""
 _LEAST_RATE = 1e-9
@@ -340,7 +338,7 @@ def busy_second_or_reason(
 def deployment_of(candidate: Candidate, model: Model) -> Deployment:
     """One replica of a candidate, reduced to what decides its speed."""
     if candidate.batcher is None:
-        model = loaded_by(model, candidate.engine)
+        model = loaded_by(model, candidate.engine, candidate.precision)
     shape = serving_shape(model)
     elements = max(shape.kv_elements_per_token, 1.0)
     return Deployment(
@@ -368,8 +366,7 @@ def deployment_for(candidate: Candidate, requirements: Requirements) -> Deployme
     tower = requirements.model.vision
     if shown is None or tower is None or requirements.demand.unit.is_one_pass:
         return deployment
-    flop = shown.count * tower.flop(shown.width, shown.height)
-    return replace(deployment, picture_flop=flop, picture_pixels=shown.count * shown.pixels)
+    return with_pictures(deployment, tower, shown)
 
 
 def _max_sequences(candidate: Candidate) -> int | None:

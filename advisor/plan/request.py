@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog import Catalog
-from advisor.catalog.processors import fastest_bytes_per_second, with_processors
+from advisor.catalog.processors import CPU, MOST_VCPUS, fastest_bytes_per_second, with_processors
 from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models import weight_bytes
+from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
+from advisor.performance.processors import Weights, least_seconds
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.requirements import Requirements, require
 from advisor.units import BYTES_PER_GIB, MS_PER_SECOND
-from advisor.workload.kinds import UNITS, takes_llama_cpp
+from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp, takes_processors
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand
 from advisor.workload.values import DeclaredDemand, DemandSource, Workload
 
@@ -35,7 +37,9 @@ class PlanRequest:
     demand: Demand
 
 
-def catalog_for(workload: Workload, model: Model, catalog: Catalog, named: Collection[str] = ()) -> Catalog:
+def catalog_for(
+    workload: Workload, model: Model, catalog: Catalog, named: Collection[str] = (), demand: Demand | None = None
+) -> Catalog:  # fmt: skip
     """The catalog that a question is answered from: with processors where its model could run on them.
 
     Args:
@@ -43,36 +47,63 @@ def catalog_for(workload: Workload, model: Model, catalog: Catalog, named: Colle
         model: what is served.
         catalog: without processors, or this catalog itself.
         named: instance types that are in it wherever they are sold, beside those that the workload names.
+        demand: what small language models are judged by; None: it is not read yet.
     """
-    precision = model.checkpoint.precision
-    if not UNITS.get(model.task, Unit.TOKENS).is_one_pass:
-        precision = _least_precision(workload, model)
-        if not _runs_on_processors(workload, model, precision, catalog):
+    if UNITS.get(model.task, Unit.TOKENS).is_one_pass:
+        weights_gib = weight_bytes(model, model.checkpoint.precision) / BYTES_PER_GIB
+    else:
+        served_bytes = _least_bytes(workload, model)
+        if not _runs_on_processors(_with_engines_named(workload, catalog), model, served_bytes, catalog, demand):
             return catalog
-    weights_gib = weight_bytes(model, precision) / BYTES_PER_GIB
+        weights_gib = served_bytes / BYTES_PER_GIB
     current = (workload.current.instance_type,) if workload.current is not None else ()
     kept = frozenset((*workload.instance_types, *current, *named))
     return with_processors(catalog, _WITH_PROCESSORS, weights_gib + _BESIDE_WEIGHTS_GIB, kept)
 
 
-def _least_precision(workload: Workload, model: Model) -> str:
-    """Precision of the fewest bytes that a language model is planned in; of a file its own, where none is named."""
+def _least_bytes(workload: Workload, model: Model) -> float:
+    """Fewest bytes that a language model is planned in; of a file its own, where no precision is named."""
     if model.file is not None and "precisions" not in workload.lines:
-        return model.checkpoint.precision
-    return min(workload.precisions, key=lambda precision: weight_bytes(model, precision))
+        return weight_bytes(model, model.checkpoint.precision)
+    return min(weight_bytes(loaded_by(model, LLAMA_CPP, name), name) for name in workload.precisions)
 
 
-def _runs_on_processors(workload: Workload, model: Model, precision: str, catalog: Catalog) -> bool:
+def _runs_on_processors(
+    workload: Workload, model: Model, served_bytes: float, catalog: Catalog, demand: Demand | None
+) -> bool:  # fmt: skip
     """Whether processors could keep the time per token of a language model that is planned with llama.cpp.
 
     None reads the weights that a token uses faster than the largest machine that is planned, at the most memory
-    traffic that the cores of any generation have.
+    traffic that the cores of any generation have. Where neither engine nor machine is named, that machine has to
+    serve the busiest minute of a small model by itself, too: where several are needed, accelerators cost less.
     """
-    if not takes_llama_cpp(_with_engines_named(workload, catalog), model, Unit.TOKENS):
+    is_asked = takes_llama_cpp(workload, model, Unit.TOKENS)
+    if not is_asked and not takes_processors(workload, model, catalog):
         return False
-    used = weight_bytes(model, precision) * model.parameters_active / model.parameters_total
+    used = Weights(served_bytes * model.parameters_active / model.parameters_total, model.parameters_active)
     target_ms = workload.slo.tpot_p95_ms
-    return target_ms is None or used / fastest_bytes_per_second(catalog) * MS_PER_SECOND <= target_ms
+    if target_ms is not None and used.bytes / fastest_bytes_per_second(catalog) * MS_PER_SECOND > target_ms:
+        return False
+    if is_asked or _names_processors(workload, catalog):
+        return True
+    return demand is not None and _serves_rate(used, demand, catalog)
+
+
+def _names_processors(workload: Workload, catalog: Catalog) -> bool:
+    """Whether a workload names machines without an accelerator."""
+    named = (*workload.instance_types, *workload.exclude.instance_types)
+    return any((provider, name) in catalog.cpu_instances for name in named for provider in workload.providers)
+
+
+def _serves_rate(used: Weights, demand: Demand, catalog: Catalog) -> bool:
+    """Whether the largest machine could serve all requests of the busiest minute by itself."""
+    server = catalog.token_server(LLAMA_CPP, CPU)
+    if server is None or server.max_batch_items is None or demand.pictures is not None or demand.batch is not None:
+        return False
+    tokens = demand.tokens
+    prompt = tokens.mean_input_tokens() * (1 - tokens.prefix_cache_hit_ratio)
+    seconds = least_seconds(used, prompt, tokens.mean_output_tokens(), cores=MOST_VCPUS, slots=server.max_batch_items)
+    return demand.requests_per_second.peak * seconds <= 1
 
 
 def _with_engines_named(workload: Workload, catalog: Catalog) -> Workload:
@@ -86,7 +117,12 @@ def _with_engines_named(workload: Workload, catalog: Catalog) -> Workload:
 def catalog_of_fleet(question: PlanRequest, fleet: Fleet | None, catalog: Catalog) -> Catalog:
     """The catalog that a plan is held against: that of its question, with what its fleet uses."""
     groups = fleet.groups if fleet else ()
-    return catalog_for(question.workload, question.model, catalog, {group.instance_type for group in groups})
+    return catalog_of_question(question, catalog, {group.instance_type for group in groups})
+
+
+def catalog_of_question(question: PlanRequest, catalog: Catalog, named: Collection[str] = ()) -> Catalog:
+    """The catalog that a question is answered from; see :func:`catalog_for`."""
+    return catalog_for(question.workload, question.model, catalog, named, question.demand)
 
 
 def requirements_of(question: PlanRequest, catalog: Catalog) -> Requirements:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.precisions import LoadedWeights, QualityLoss
+from advisor.models.model import SERVES_GGUF
 
 PUBLISHED_RATIO = 1.0
 """Quality of published weights: what others are measured against."""
@@ -48,7 +49,7 @@ class Weights:
         if self.loaded is None:
             where = "quantise them yourself"
         elif self.loaded.made_while_loading:
-            where = f"made by {self.engine} while it loads {self.repository}"
+            where = _made(self.engine, self.repository)
         else:
             where = self.repository
         told = f"{self.precision} weights: {where}"
@@ -63,6 +64,13 @@ class Weights:
             f"{told}; keeps {self.quality_ratio:.1%} of its benchmark scores{measured}, "
             f"{origin.source.partition(' (')[0]}, {origin.as_of}"
         )
+
+
+def _made(engine: str, repository: str) -> str:
+    """How an engine comes to weights of fewer bits than the published ones."""
+    if engine.startswith(SERVES_GGUF):
+        return f"made of {repository} by llama.cpp when a server first starts"
+    return f"made by {engine} while it loads {repository}"
 
 
 def weights_of(catalog: Catalog, model: str, precision: str, engine: str) -> Weights:

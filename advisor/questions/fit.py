@@ -9,6 +9,7 @@ import numpy as np
 from advisor.candidates.engines import adapter_shortfall, server_on, serves_file
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import hardware_named
+from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import (
     FitRequest,
@@ -22,10 +23,11 @@ from advisor.models import (
 )
 from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import with_adapters
+from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
 from advisor.performance.engine_names import check_engine
 from advisor.performance.one_pass.work import flop_of_sample, one_pass
-from advisor.workload.kinds import LLAMA_CPP
+from advisor.workload.kinds import LLAMA_CPP, UNITS
 
 INPUT_COLUMNS = (
     "id",
@@ -66,6 +68,7 @@ RESULT_COLUMNS = (
     "flop_per_item",
     "item",
 )
+_CONCURRENCIES = ("max_concurrency", "max_concurrency_low", "max_concurrency_high")
 _DECIMALS = 4
 _FALLBACK = "vLLM"
 _UNSTATED_CONTEXT = 512
@@ -77,9 +80,14 @@ class FitCase:
     """A question with every default filled in."""
 
     model: Model
+    """Model as published, or as its file holds it."""
+    loaded: Model
+    """Model as the engine loads it."""
     request: FitRequest
     inputs: dict[str, object]
     """As understood, under the names of the input columns."""
+    slots: int | None = None
+    """Requests that the engine runs at a time at most, whatever the memory; None: as many as the memory holds."""
 
 
 def fit_case(cells: Mapping[str, str]) -> FitCase:
@@ -123,17 +131,26 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     if model.adapters is not None:
         inputs |= {"adapters": model.adapters.slots, "adapter_rank": model.adapters.rank}
     inputs["kv_precision"] = kv_cache_precision(request.kv_precision, precision, model.checkpoint.kv_precision)
-    return FitCase(model, request, inputs)
+    is_of_tokens = UNITS.get(model.task, Unit.TOKENS) is Unit.TOKENS
+    loaded = loaded_by(model, engine, precision) if is_of_tokens else model
+    slots = load_catalog().token_server(engine, accelerator.vendor) if is_of_tokens else None
+    return FitCase(model, loaded, request, inputs, None if slots is None else slots.max_batch_items)
 
 
 def answer(case: FitCase) -> dict[str, object]:
     """The result columns of a case."""
     flop, item = item_work(case.model, case.request.context_tokens)
-    fit = asdict(fit_memory(case.model, case.request)) | asdict(memory_range(case.model, case.request))
+    fit = asdict(fit_memory(case.loaded, case.request)) | asdict(memory_range(case.loaded, case.request))
+    fit |= {name: _within(fit[name], case.slots) for name in _CONCURRENCIES}
     fit |= {"checkpoint_bytes": stored_bytes(case.model), "flop_per_item": flop, "item": item}
     more = () if case.model.adapters is None else (ADAPTERS_COLUMN,)
     values = {name: fit[name] for name in (*RESULT_COLUMNS, *more)}
     return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _within(requests: int | None, slots: int | None) -> int | None:
+    """Requests at a time that memory holds, as far as there are slots for them."""
+    return requests if requests is None or slots is None else min(requests, slots)
 
 
 def _with_adapters(model: Model, cells: Mapping[str, str]) -> Model:

@@ -14,10 +14,11 @@ from advisor.performance.explain import Explanation, explain
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
-from advisor.performance.predictions import predict
+from advisor.performance.predictions import predict, with_picture_tokens
 from advisor.performance.questions import QUANTITIES, SCENARIOS, Answers, Questions
 from advisor.performance.setup_cells import (
     COUNT_COLUMNS,
+    REQUEST_COLUMNS,
     SERVING_COLUMNS,
     SETUP_COLUMNS,
     finite_number,
@@ -44,12 +45,15 @@ INPUT_COLUMNS = (
     "concurrency",
     "prefix_cache_hit_ratio",
     *SERVING_COLUMNS,
+    *REQUEST_COLUMNS,
 )
 RESULT_COLUMNS = (
     *(column for quantity in QUANTITIES for column in (quantity, f"{quantity}_low", f"{quantity}_high")),
     "evidence",
     "reason",
 )
+_KEY_COLUMNS = (*SETUP_COLUMNS, *REQUEST_COLUMNS)
+"""Columns by which set-ups differ."""
 DIGITS = 6
 """Significant digits of a printed number."""
 
@@ -81,7 +85,7 @@ def answer_rows(
     numbers: list[tuple[float, ...]] = []
     complaints: dict[int, str] = {}
     for at, row in enumerate(rows):
-        places.append(reader.setup_of(tuple([row.get(column, "") for column in SETUP_COLUMNS])))
+        places.append(reader.setup_of(tuple([row.get(column, "") for column in _KEY_COLUMNS])))
         try:
             found = _numbers(row)
             scenario = _scenario(row.get("scenario", ""), found[0])
@@ -131,7 +135,7 @@ def explain_row(row: Mapping[str, str], catalog: Catalog, model: PerformanceMode
     answered = predict([setup], question, model).value["tpot_ms"][0]
     if isinstance(setup, Abstention) or math.isnan(answered):
         return None
-    return explain(setup, SCENARIOS[code], question, model)
+    return explain(setup, SCENARIOS[code], with_picture_tokens([setup], question), model)
 
 
 def understood(row: Mapping[str, str], catalog: Catalog) -> dict[str, str]:
@@ -184,7 +188,7 @@ def result_of(answers: Answers, at: int) -> dict[str, float | str | None]:
 
 def _look_up(cells: tuple[str, ...], catalog: Catalog) -> Resolved | Abstention:
     try:
-        return resolved_from(dict(zip(SETUP_COLUMNS, cells, strict=True)), catalog)
+        return resolved_from(dict(zip(_KEY_COLUMNS, cells, strict=True)), catalog)
     except InputError as error:
         return Abstention(one_line(error))
 

@@ -314,14 +314,21 @@ def _weights(group: FleetGroup, file: ModelFile | None) -> str:
     if _is_file(group, file) and file is not None:
         return f"{file.name} in {file.quantisation or group.precision}"
     if group.precision in WIDE_PRECISIONS:
-        return f"a GGUF of the model in {group.precision}, which you name in `model_ids` of the code"
+        return _gguf_words(group)
     ratio = group.weights_quality_ratio
     kept = "quality loss not known" if ratio is None else f"keep {ratio:.1%} of the benchmark scores"
-    if group.has_unknown_weights and group.engine.startswith(SERVES_GGUF):
-        return f"a GGUF of the model in {group.precision}, which you name in `model_ids` of the code, {kept}"
+    if group.engine.startswith(SERVES_GGUF):
+        return f"{_gguf_words(group)}, {kept}"
     if group.has_unknown_weights:
         return f"no {group.precision} ones are known: make them and name them in `model_ids` of the code, {kept}"
     return f"{group.weights} in {group.precision} ({group.weights_scheme}), {kept}"
+
+
+def _gguf_words(group: FleetGroup) -> str:
+    """Origin of the GGUF of a model that was not planned from one."""
+    if group.weights:
+        return f"{group.weights}, converted to GGUF in {group.precision} when a server first starts"
+    return f"a GGUF of the model in {group.precision}, which you name in `model_ids` of the code"
 
 
 def _zone_words(fleet: Fleet) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
+from advisor.catalog import Catalog
 from advisor.demand.trace_columns import (
     DOCUMENT,
     DOCUMENTS,
@@ -19,6 +20,7 @@ from advisor.demand.trace_columns import (
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
+from advisor.models.gguf_names import served_quantisations
 from advisor.models.model import Model, TextAnswer
 from advisor.units import MS_PER_SECOND
 from advisor.workload.measured_demand import (
@@ -235,6 +237,20 @@ def takes_llama_cpp(workload: Workload, model: Model, unit: Unit) -> bool:
     """
     is_asked = LLAMA_CPP in workload.engines or (not workload.engines and model.file is not None and model.file.is_gguf)
     return is_asked and not unit.is_one_pass and LLAMA_CPP not in workload.exclude.engines
+
+
+def takes_processors(workload: Workload, model: Model, catalog: Catalog) -> bool:
+    """Whether a language model is planned with llama.cpp on processors alone, by itself: it is small, and no file.
+
+    Args:
+        workload: with engines as the catalog names them.
+        model: what is served.
+        catalog: whose weights code converts to GGUF.
+    """
+    is_open = not workload.engines and LLAMA_CPP not in workload.exclude.engines
+    is_plain = model.file is None and model.adapters is None and workload.adapters is None
+    is_served = not served_quantisations().keys().isdisjoint(workload.precisions)
+    return is_open and is_plain and is_served and catalog.makes_gguf(model.name)
 
 
 def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Workload) -> None:

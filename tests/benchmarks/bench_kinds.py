@@ -23,7 +23,7 @@ from advisor.performance.one_pass.serving import rates_of
 from advisor.performance.stage import one_pass_stage, serve
 from advisor.pipeline import question_for, recommend
 from advisor.plan.replay.batch_engine import batch_ends
-from advisor.plan.request import catalog_for, requirements_of
+from advisor.plan.request import catalog_of_question, requirements_of
 from advisor.report.words import short_words
 from advisor.requirements import Requirements
 from advisor.workload.document import read_workload
@@ -85,7 +85,7 @@ def compared(folder: Path, kind: tuple[str, str, str]) -> Iterator[tuple[int, in
     path = folder / "workload.yaml"
     path.write_text(question_text(*kind, "providers: [aws, gcp, azure]"))
     question = question_for(read_workload(path), load_catalog(), shipped_model())
-    catalog = catalog_for(question.workload, question.model, load_catalog())
+    catalog = catalog_of_question(question, load_catalog())
     requirements = requirements_of(question, catalog)
     slo, demand = requirements.workload.slo, requirements.demand
     limit_s = min(

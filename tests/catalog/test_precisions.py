@@ -233,3 +233,27 @@ def test_tables_are_read_when_first_asked_for(tmp_path):
     for name in ("accelerators.csv", "accelerator_aliases.csv", "sources.csv"):
         (tmp_path / name).write_bytes((DIRECTORY / name).read_bytes())
     assert Catalog(tmp_path).accelerator("L4").name == "L4"
+
+
+@pytest.mark.parametrize(
+    ("model", "is_made"),
+    [
+        ("Qwen/Qwen2.5-0.5B-Instruct", True),
+        ("meta-llama/Llama-3.2-1B-Instruct", True),
+        ("Qwen/Qwen2.5-3B-Instruct", False),
+        ("BAAI/bge-m3", False),
+        ("lightonai/LightOnOCR-2-1B", False),
+        ("team/unknown-1b", False),
+        ("own-folder", False),
+    ],
+)
+def test_gguf_is_made_of_small_language_models_alone(model, is_made):
+    """Of the hub, in 16 bit, below three billion parameters and of a known architecture: exact, or in fewer bits."""
+    assert CATALOG.makes_gguf(model) is is_made
+    wide, narrow = (CATALOG.loaded_weights(model, name, "llama.cpp server") for name in ("bf16", "int4"))
+    if is_made:
+        assert (wide.repository, wide.scheme, wide.made_while_loading) == (model, "", False)
+        assert (narrow.repository, narrow.scheme, narrow.made_while_loading) == (model, "GGUF Q4_K_M", True)
+        assert CATALOG.loaded_weights(model, "fp8", "llama.cpp server") is None
+    else:
+        assert narrow is None

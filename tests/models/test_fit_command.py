@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from advisor.cli.fit import command
 from advisor.errors import InputError
-from advisor.questions.fit import RESULT_COLUMNS, fit_case
+from advisor.questions.fit import RESULT_COLUMNS, answer, fit_case
 
 CASES = """id,model,accelerator,accelerator_count,tensor_parallel,precision,kv_precision,engine,engine_version,context_tokens,concurrency,memory_utilization
 good,meta-llama/Llama-3.1-8B-Instruct,H100-80GB,1,1,bf16,auto,vLLM,0.19.0,8192,,0.95
@@ -197,7 +197,18 @@ def test_half_of_what_adapters_need_is_refused(given: dict[str, str]):
 
 @pytest.mark.parametrize(("machine", "fits"), [("c7g.2xlarge", "yes"), ("c7g.xlarge", "no")])
 def test_processors_hold_language_models_by_their_own_memory(machine, fits):
-    """Eight billion parameters in 4 bit need more than 8 GiB with a context, and less than 16, with llama.cpp."""
-    words = ("--model", "Qwen/Qwen3-8B", "--precision", "int4", "--context", "8192", "--accelerator", machine)
+    """Eight billion parameters in 4 bit need more than 8 GiB with a long context, and less than 16, with llama.cpp."""
+    words = ("--model", "Qwen/Qwen3-8B", "--precision", "int4", "--context", "16384", "--accelerator", machine)
     told = dict(line.split(maxsplit=1) for line in run(*words).splitlines() if len(line.split()) > 1)
     assert (told["fits"], told["engine"]) == (fits, "llama.cpp server")
+
+
+@pytest.mark.parametrize(("hardware", "slots"), [("L4", 8), ("c8g.4xlarge", 16)])
+def test_llama_cpp_holds_no_more_requests_than_it_has_slots(hardware: str, slots: int):
+    """Memory would hold hundreds of short requests; a plan starts the server with so many slots."""
+    asked = {"model": "Qwen/Qwen2.5-0.5B-Instruct", "accelerator": hardware, "precision": "int4",
+             "engine": "llama.cpp", "context_tokens": "512"}  # fmt: skip
+    told = answer(fit_case(asked))
+    assert [told[name] for name in ("max_concurrency", "max_concurrency_low", "max_concurrency_high")] == [slots] * 3
+    assert told["kv_cache_tokens"] > 512 * slots
+    assert told["weights_gib"] == pytest.approx(0.37, abs=0.01)

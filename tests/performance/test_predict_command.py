@@ -12,21 +12,26 @@ from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.cli.predict import predict_table
 from advisor.demand.declared import declared_demand
+from advisor.demand.values import Pictures
 from advisor.errors import InputError
+from advisor.models.adapter_values import Adapters
+from advisor.models.adapters import with_adapters
 from advisor.models.catalog import find_model
 from advisor.performance.one_pass.serving import batching_of, replica_of
 from advisor.performance.setups import Setup, resolve
-from advisor.performance.stage import deployment_of
+from advisor.performance.stage import deployment_for, deployment_of
 from advisor.questions.predict import INPUT_COLUMNS, RESULT_COLUMNS, answer_rows, result_of
 from advisor.requirements import require
+from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.kinds import UNITS
-from advisor.workload.values import Slo
+from advisor.workload.values import OnePassSize, Slo
 from builders import workload
 
 QUESTION = (
     "--model", "meta-llama/Meta-Llama-3.1-8B", "--accelerator", "H100-SXM", "--accelerator-count", "1",
     "--precision", "fp8", "--input-tokens", "1024", "--output-tokens", "256", "--concurrency", "16",
 )  # fmt: skip
+CATALOG = load_catalog()
 HEADER = "id,model,accelerator,precision,input_tokens,output_tokens,concurrency"
 GOOD = "a,meta-llama/Meta-Llama-3.1-8B,H100-SXM,fp8,1024,256,16"
 
@@ -168,7 +173,7 @@ def test_every_documented_column_is_an_input():
         "id", "model", "accelerator", "accelerator_count", "tensor_parallel", "pipeline_parallel", "expert_parallel",
         "data_parallel", "precision", "kv_precision", "engine", "engine_version", "scenario", "input_tokens",
         "output_tokens", "concurrency", "prefix_cache_hit_ratio", "max_batched_tokens", "draft_tokens",
-        "draft_acceptance", "draft_model",
+        "draft_acceptance", "draft_model", "adapters", "adapter_rank", "images", "image_width", "image_height",
     )  # fmt: skip
 
 
@@ -182,6 +187,59 @@ def test_serving_features_are_columns_of_the_table():
     assert float(plain["tpot_ms"]) == pytest.approx(float(answer(GOOD)[0]["tpot_ms"]), rel=1e-5)
     assert float(cached["ttft_ms"]) < float(plain["ttft_ms"]) < float(chunked["ttft_ms"])
     assert float(looked_up["tpot_ms"]) < float(drafted["tpot_ms"]) < float(plain["tpot_ms"])
+
+
+def test_adapters_and_images_are_predicted_as_planned():
+    """The deployments of a plan with the same adapters, and with the same images in its requests."""
+    adapters = Adapters(8, 16)
+    model = with_adapters(find_model("Qwen/Qwen3-8B"), adapters)
+    own = resolve(Setup(model.name, "L40S", 1, adapters=adapters), CATALOG).deployment
+    planned = deployment_of(candidate_on("g6e.xlarge", requirements_of(workload(model=model.name), model)), model)
+    assert (own.adapters, own.max_sequences) == (planned.adapters, planned.max_sequences)
+    assert own.adapters.count == 8
+
+    shown = Pictures(2.0, 1024, 768)
+    model = find_model("Qwen/Qwen2.5-VL-7B-Instruct")
+    resolved = resolve(Setup(model.name, "L40S", 1, pictures=shown), CATALOG)
+    size = OnePassSize(images=2, width=1024, height=768)
+    work = workload(model=model.name)
+    work = replace(work, demand=replace(work.demand, input_tokens=500, output_tokens=100, size=size))
+    requirements = requirements_of(work, model)
+    planned = deployment_for(candidate_on("g6e.xlarge", requirements), requirements)
+    pictures = (resolved.deployment.picture_flop, resolved.deployment.picture_pixels)
+    assert pictures == (planned.picture_flop, planned.picture_pixels)
+    assert resolved.picture_tokens + 500 == requirements.demand.tokens.mean_input_tokens()
+
+
+def requirements_of(work, model):
+    """Requirements of a declared demand."""
+    return require(work, model, demand_as_declared(work.demand, work, model), CATALOG)
+
+
+def candidate_on(machine, requirements):
+    """The candidate of one machine."""
+    judged = judge_hardware(CATALOG.instance_type("aws", machine), requirements, CATALOG)
+    return next(outcome for outcome in judged if isinstance(outcome, Candidate))
+
+
+def test_adapters_and_images_take_time():
+    """Columns of the table; half of what they need, an engine without adapters, and models without a tower say why."""
+    columns = "adapters,adapter_rank,images,image_width,image_height"
+    text, seeing = (f"a,{name},L40S,bf16,500,100,8" for name in ("Qwen/Qwen3-8B", "Qwen/Qwen2.5-VL-7B-Instruct"))
+    rows = answer(
+        f"{text},,,,,", f"{text},8,16,,,", f"{seeing},,,,,", f"{seeing},,,2,1024,768",
+        f"{text},8,,,,", f"{seeing},,,2,,", f"{text},,,1,512,512", header=f"{HEADER},{columns}",
+    )  # fmt: skip
+    plain, adapted, blind, shown, *refused = rows
+    assert float(adapted["tpot_ms"]) > float(plain["tpot_ms"])
+    assert float(shown["ttft_ms"]) > 2 * float(blind["ttft_ms"])
+    assert float(shown["ttft_ms_high"]) / float(shown["ttft_ms"]) > float(blind["ttft_ms_high"]) / float(
+        blind["ttft_ms"]
+    )
+    reasons = [row["reason"] for row in refused]
+    assert "LoRA adapters need adapters and adapter_rank" in reasons[0]
+    assert "images need images and image_width and image_height" in reasons[1]
+    assert "how many tokens an image becomes is not known of Qwen/Qwen3-8B" in reasons[2]
 
 
 @pytest.mark.parametrize("scenario", ["fixed_concurrency", "fixed_batch", "saturated", "single_stream"])

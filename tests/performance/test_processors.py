@@ -9,11 +9,12 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import read_processor_peaks
 from advisor.data_files import data_dir
-from advisor.models import find_model, serving_shape
+from advisor.models import find_model, serving_shape, weight_bytes
+from advisor.models.gguf_weights import loaded_by
 from advisor.performance.deployments import pack
 from advisor.performance.model import shipped_model
 from advisor.performance.physics import decode_step_seconds, prefill_seconds
-from advisor.performance.processors import speed_of
+from advisor.performance.processors import Weights, least_seconds, speed_of
 from advisor.performance.setups import Abstention, Setup, resolve
 from advisor.performance.values import Deployment
 from advisor.questions.predict import answer_rows
@@ -135,3 +136,21 @@ def test_processors_answer_questions_about_language_models_with_llama_cpp_alone(
     assert answers.evidence[0] == "roofline"
     assert answers.reason[2] == "language models are predicted on processors with llama.cpp server, not with vLLM"
     assert isinstance(resolve(Setup("Qwen/Qwen3-32B", "c8g.2xlarge", 1, precision="bf16"), CATALOG), Abstention)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8", "int4"])
+def test_no_machine_takes_less_than_the_bound(precision):
+    """Seconds of a request on the cores of each generation, with as many requests a step as there are slots."""
+    model = find_model("Qwen/Qwen2.5-1.5B-Instruct")
+    used = weight_bytes(loaded_by(model, "llama.cpp server", precision), precision)
+    weights = Weights(used, model.parameters_active)
+    least = least_seconds(weights, 300.0, 100.0, cores=64, slots=16)
+    for peak in PEAKS.values():
+        machine = replace(
+            CATALOG.accelerator("L4"), vendor="cpu", architecture=peak.generation,
+            memory_bandwidth_gb_per_second=64 * peak.memory_gb_per_second_per_core,
+        )  # fmt: skip
+        speed, flop = speed_of(machine, weights.bits), 2 * weights.parameters
+        step = max(used / (16 * speed.bytes_per_second), flop / speed.few_flops)
+        assert 300 * flop / speed.flops + 100 * step >= 0.999 * least
+    assert least_seconds(weights, 300.0, 100.0, cores=32, slots=16) == pytest.approx(2 * least, rel=0.01)

@@ -16,23 +16,28 @@ from advisor.codegen.container import Checkpoint, Container, Runtime
 from advisor.codegen.engines.adapters import without_adapters
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.onnx_files import digest_environment, needed, verified
-from advisor.codegen.engines.request import Request, refusal
+from advisor.codegen.engines.request import Demanded, Request, refusal
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
+from advisor.models.gguf_names import served_quantisations
 from advisor.models.model import ModelFile
 from advisor.workload.kinds import names_reranker
 
 NAME = "llama.cpp server"
 _TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "server-cuda-", Runtime.CPU: "server-"}
+_CONVERTING_TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "full-cuda-", Runtime.CPU: "full-"}
+"""Images with the converter and the quantiser beside the server."""
 _VENDORS: Mapping[Runtime, str] = {Runtime.CUDA: "nvidia", Runtime.CPU: "cpu"}
-_QUANTISATIONS: Mapping[str, str] = {"bf16": "BF16", "fp16": "F16", "int8": "Q8_0", "int4": "Q4_K_M"}
-_START = f"""\
+_OPTIONS = """\
 quantisation=$0 model=$1 options=()
-for word in "${{@:2}}"; do
-  options+=("${{word%%=*}}")
-  [[ $word != *=* ]] || options+=("${{word#*=}}")
+for word in "${@:2}"; do
+  options+=("${word%%=*}")
+  [[ $word != *=* ]] || options+=("${word#*=}")
 done
-if [[ $model == /* ]]; then
+"""
+"""Beginning of a program for bash: $0 is the quantisation, $1 the folder of the model or its repository on the hub."""
+_START = f"""\
+{_OPTIONS}if [[ $model == /* ]]; then
   shopt -s nullglob globstar nocasematch
   files=() named=()
   for file in "$model"/**/*.gguf; do
@@ -57,7 +62,30 @@ else
 fi
 exec /app/llama-server "${{source[@]}}" "${{options[@]}}"
 """
-"""Program for bash: $0 is the quantisation, $1 the folder of the model or its repository on the hub."""
+_CONVERT = f"""\
+{_OPTIONS}folder=$HOME/.cache/gguf/$model remote=()
+if [[ $model != /* ]]; then
+  # A repository of GGUF files that was named in place of the published weights is served as it is.
+  [[ ${{model,,}} != *gguf* ]] || exec /app/llama-server --hf-repo "$model:$quantisation" "${{options[@]}}"
+  remote=(--remote)
+fi
+file=$folder/model-$quantisation.gguf part=$folder/part.gguf wide=$folder/wide.gguf
+if [[ ! -e $file ]]; then
+  mkdir -p "$folder"
+  case $quantisation in
+    Q4_K_M)
+      python3 /app/convert_hf_to_gguf.py "${{remote[@]}}" --outtype auto --outfile "$wide" "$model"
+      /app/llama-quantize "$wide" "$part" "$quantisation"
+      rm "$wide"
+      ;;
+    *) python3 /app/convert_hf_to_gguf.py "${{remote[@]}}" --outtype "${{quantisation,,}}" --outfile "$part" "$model" ;;
+  esac
+  mv "$part" "$file"
+fi
+exec /app/llama-server --model "$file" "${{options[@]}}"
+"""
+"""Program that converts published weights first, of a folder or of a repository, which is read from the hub in parts;
+by ``convert_hf_to_gguf.py --help`` and tools/quantize/README.md of llama.cpp."""
 _HUB = "(of a repository of the hub neither size nor digest is verified)"
 _PLACE = "; a file of your own goes into a bucket or folder that model_source names, below the name of the model"
 
@@ -76,21 +104,19 @@ def container(request: Request) -> Container:
         raise refusal(serves, problem, "--engine vllm serves images")
     server = _server(request)
     own = _own_file(request)
-    quantisation = own.quantisation if own and own.quantisation else _QUANTISATIONS.get(serves.precision)
+    quantisation = own.quantisation if own and own.quantisation else served_quantisations().get(serves.precision)
     if quantisation is None or serves.precision not in server.precisions:
         planned = " and ".join(server.precisions)
         raise refusal(serves, f"{NAME} is planned for GGUF in {planned}, not for {serves.precision}")
     demand = request.demand if own is not None else replace(request.demand, file=None)
+    is_converted = own is None and not demand.unit.is_one_pass and _is_converted(request)
+    tag = (_CONVERTING_TAGS if is_converted else _TAGS)[request.platform.runtime]
     return Container(
         engine=Engine.LLAMA_CPP_SERVER,
-        image=request.image or f"{server.image}:{_TAGS[request.platform.runtime]}{server.release}",
-        checkpoint=Checkpoint(
-            None,
-            needed(f"the planned model as GGUF in {quantisation} {_HUB}{_PLACE}", replace(demand, inputs=())),
-            include=_pattern(quantisation),
-        ),
+        image=request.image or f"{server.image}:{tag}{server.release}",
+        checkpoint=_converted(request.model, quantisation) if is_converted else _named(demand, quantisation),
         entrypoint="bash",
-        command=("-euc", _START, quantisation),
+        command=("-euc", _CONVERT if is_converted else _START, quantisation),
         model_option="",
         arguments=(*_arguments(request, server), "--metrics"),
         tls_options=None,
@@ -100,6 +126,24 @@ def container(request: Request) -> Container:
         environment=digest_environment(demand.file),
         hub_image=processor_image(request),
     )
+
+
+def _converted(model: str, quantisation: str) -> Checkpoint:
+    """Published weights of a model, which a server converts."""
+    return Checkpoint(
+        model, f"the planned model, of which a server makes a GGUF in {quantisation} when it first starts"
+    )
+
+
+def _named(demand: Demanded, quantisation: str) -> Checkpoint:
+    """Files in GGUF that the user names."""
+    told = f"the planned model as GGUF in {quantisation} {_HUB}{_PLACE}"
+    return Checkpoint(None, needed(told, replace(demand, inputs=())), include=_pattern(quantisation))
+
+
+def _is_converted(request: Request) -> bool:
+    """Whether the server makes a GGUF of the published weights when it first starts, as the plan has it."""
+    return load_catalog().loaded_weights(request.model, request.serves.precision, NAME) is not None
 
 
 def _own_file(request: Request) -> ModelFile | None:

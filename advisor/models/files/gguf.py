@@ -15,7 +15,7 @@ from advisor.models.config import model_from_config
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.mapped import Cursor, CutOff, mapped
 from advisor.models.files.tensors import MOST_ELEMENTS, MOST_NAME, Tensor, bytes_of, parameters_of, precision_of
-from advisor.models.formats import gguf_quantisations
+from advisor.models.gguf_names import GGUF_BLOCKS, gguf_quantisations
 from advisor.models.model import Checkpoint, Model
 
 MAGIC = b"GGUF"
@@ -27,17 +27,6 @@ _PART = re.compile(r"(.*)-(\d{1,5})-of-(\d{1,5})", re.ASCII | re.DOTALL)
 _HINT = "download the file again, or convert the model anew with llama.cpp"
 _NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
-_BLOCKS = {
-    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
-    16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1),
-    25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56),
-    30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
-    40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
-}  # fmt: skip
-"""Name, weights and bytes of a block, by ``ggml_type``; ``GGML_QUANT_SIZES`` of the package gguf 0.19."""
 
 Value = int | float | str | list[int | float]
 _MODEL_TYPES = {
@@ -214,7 +203,7 @@ class _Reader:
             raise CutOff(f"tensor {name[:60]!r} has {count:,} dimensions; 4 are the most")
         shape = tuple(self.cursor.number("<Q") for _ in range(count))[::-1]  # the format lists the innermost first
         kind, offset = self.cursor.number("<I"), self.cursor.number("<Q")
-        storage, block, size = _BLOCKS.get(kind, ("", 1, 0))
+        storage, block, size = GGUF_BLOCKS.get(kind, ("", 1, 0))
         tensor = Tensor(name, shape, storage, 8 * size / block)
         if not storage or tensor.elements > MOST_ELEMENTS or (shape and shape[-1] % block):
             raise CutOff(f"tensor {name[:60]!r} of type {kind} and shape {list(shape)} is none that blocks can hold")

@@ -11,7 +11,7 @@ from advisor.plan.estate.turns import on_a_part, times_slower
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import candidate_of
 from advisor.plan.replay.values import ReplayGroup
-from advisor.plan.request import catalog_for, read_question, requirements_of
+from advisor.plan.request import catalog_of_question, read_question, requirements_of
 from advisor.plan.values import Plan
 
 REHEARSED_REQUESTS = 2_000
@@ -29,7 +29,7 @@ def within_slo_ratio(seat: Seat, plan: Plan, sharers: int, catalog: Catalog, mod
         model: how fast that is.
     """
     question = read_question(plan.question, seat.workload)
-    requirements = requirements_of(question, catalog_for(question.workload, question.model, catalog))
+    requirements = requirements_of(question, catalog_of_question(question, catalog))
     candidate = candidate_of(seat, requirements, catalog, seat.workload)
     steps = times_of(candidate, requirements, model, (seat.max_concurrency, seat.context_tokens))
     demand, times = requirements.demand, times_slower(sharers)

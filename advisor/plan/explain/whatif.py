@@ -24,7 +24,7 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_price
-from advisor.plan.request import PlanRequest, catalog_for
+from advisor.plan.request import PlanRequest, catalog_of_question
 from advisor.plan.values import Plan
 from advisor.units import span_words
 from advisor.workload.adapter_fields import read_adapters
@@ -86,7 +86,7 @@ def what_if(
                 question, changes[at] = _change(question, key, value)
     priced = {at: setting for at, setting in enumerate(settings) if setting[0].startswith(_PRICE)}
     types = types_priced(text) | set(named)
-    catalog = catalog_for(question.workload, question.model, catalog, types)
+    catalog = catalog_of_question(question, catalog, types)
     for at, (key, value) in priced.items():
         with _told_where(key, value):
             catalog, changes[at] = _change_price(question, catalog, key, value)

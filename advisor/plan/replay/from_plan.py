@@ -15,7 +15,7 @@ from advisor.plan.layout import Layout
 from advisor.plan.measured import compared
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
-from advisor.plan.request import catalog_for, read_question, requirements_of
+from advisor.plan.request import catalog_of_question, read_question, requirements_of
 from advisor.plan.values import Option, Plan, PlanProvenance
 from advisor.requirements import Requirements
 from advisor.workload.kinds import trace_columns
@@ -55,7 +55,7 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
     """
     question = read_question(plan.question, where)
     used = {layout.instance_type for layout in (*plan.options, *(plan.fleet.groups if plan.fleet else ()))}
-    catalog = catalog_for(question.workload, question.model, catalog, used)
+    catalog = catalog_of_question(question, catalog, used)
     requirements = requirements_of(question, catalog)
     model = compared(model, requirements, catalog).model
     notes = tuple(_differences(plan.provenance, catalog, model))

@@ -27,7 +27,7 @@ from advisor.errors import InputError, NotDeployable
 from advisor.models.model import ModelFile, ModelInput
 from advisor.performance.model import shipped_model
 from advisor.pipeline import question_for
-from advisor.plan.request import catalog_for, requirements_of
+from advisor.plan.request import catalog_of_question, requirements_of
 from advisor.workload.document import read_workload
 from codegen.plans import make_option
 from codegen.scenarios import SCENARIOS
@@ -73,12 +73,14 @@ CHANGES = {
 """Bytes of a file of trees and what stands in their place, in each of its formats."""
 
 
-def container(name, accelerator="L4", runtime=Runtime.CUDA, architecture="x86_64", demand=None, **changes):
+def container(
+    name, accelerator="L4", runtime=Runtime.CUDA, architecture="x86_64", demand=None, model="BAAI/bge-m3", **changes
+):
     """The container of a server on machines with an accelerator."""
     fields = {"engine": name, "engine_version": "", "accelerator": accelerator, "context_tokens": 512} | changes
     platform = Platform(runtime, architecture, "image", Quota("L-1", "instances"))
     unit = next(server.units[0] for server in CATALOG.one_pass_engines if server.engine == name)
-    return container_of(make_option(**fields), "BAAI/bge-m3", platform, Wanted(), demand or Demanded(Unit(unit)))
+    return container_of(make_option(**fields), model, platform, Wanted(), demand or Demanded(Unit(unit)))
 
 
 def value_of(made, option):
@@ -403,7 +405,7 @@ def test_candidates_are_served_by_what_code_is_generated_for(tmp_path, model, de
         "providers: [aws, gcp, azure]\nregions: [us-east-1, us-central1, eastus]\n"
     )
     question = question_for(read_workload(path), CATALOG, shipped_model())
-    catalog = catalog_for(question.workload, question.model, CATALOG)
+    catalog = catalog_of_question(question, CATALOG)
     outcome = match(requirements_of(question, catalog), catalog)
     assert {candidate.batcher.vendor for candidate in outcome.candidates} >= {"nvidia", "cpu"}
     for candidate in outcome.candidates:
@@ -806,6 +808,73 @@ def started_llama_cpp(precision, folder):
         env={"PATH": "/usr/bin:/bin", "HOME": "/root"},
         check=False, capture_output=True, text=True, timeout=30,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["hub", "folder"])
+@pytest.mark.parametrize(
+    ("precision", "outtype", "steps"),
+    [
+        ("bf16", "bf16", ["convert", "serve"]),
+        ("fp16", "f16", ["convert", "serve"]),
+        ("int8", "q8_0", ["convert", "serve"]),
+        ("int4", "auto", ["convert", "quantise", "serve"]),
+    ],
+)
+def test_llama_cpp_converts_published_weights_once(source, precision, outtype, steps, tmp_path):
+    """A small model of the hub becomes GGUF in the planned type at the first start, and is only served at the next."""
+    folder = tmp_path / "models" / "chat"
+    folder.mkdir(parents=True)
+    made, done = converting(precision, "Qwen/Qwen3-0.6B" if source == "hub" else str(folder), tmp_path)
+    assert made.image == "ghcr.io/ggml-org/llama.cpp:full-b11151"
+    assert (made.checkpoint.model_id, made.checkpoint.include) == ("Qwen/Qwen3-0.6B", "")
+    assert made.checkpoint.needed.endswith(f"makes a GGUF in {made.command[2]} when it first starts")
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in told] == steps
+    converted = told[0]
+    assert converted[converted.index("--outtype") + 1] == outtype
+    assert ("--remote" in converted) is (source == "hub")
+    assert converted[-1] == ("Qwen/Qwen3-0.6B" if source == "hub" else str(folder))
+    assert ["Q4_K_M" in line for line in told if line[0] == "quantise"] == [True] * ("quantise" in steps)
+    served = told[-1]
+    assert served[1] == "--model"
+    assert served[2].endswith(f"model-{made.command[2]}.gguf")
+    assert [path.name for path in (tmp_path / ".cache").rglob("*.gguf")] == [f"model-{made.command[2]}.gguf"]
+    _, again = converting(precision, "Qwen/Qwen3-0.6B" if source == "hub" else str(folder), tmp_path)
+    assert [line.split()[0] for line in again.stdout.splitlines()] == ["serve"]
+
+
+def test_a_repository_of_gguf_files_is_served_in_place_of_published_weights(tmp_path):
+    """Named in the code, it needs no conversion; a larger model's weights are never converted at a start."""
+    _, done = converting("int8", "team/chat-GGUF", tmp_path)
+    assert done.stdout.split()[:3] == ["serve", "--hf-repo", "team/chat-GGUF:Q8_0"]
+    large = container(
+        "llama.cpp server", "cores", Runtime.CPU, model="Qwen/Qwen3-8B", demand=Demanded(), precision="int8"
+    )
+    assert large.image == "ghcr.io/ggml-org/llama.cpp:server-b11151"
+    assert large.checkpoint.model_id is None
+
+
+def converting(precision, model, home):
+    """The container of a small model, and a run of its start program, in which each tool prints what it is told."""
+    made = container("llama.cpp server", "cores", Runtime.CPU, model="Qwen/Qwen3-0.6B", demand=Demanded(),
+                     precision=precision)  # fmt: skip
+    tools = home / "bin"
+    tools.mkdir(exist_ok=True)
+    written = 'while (($#)); do [[ $1 != --outfile ]] || echo weights >"$2"; shift; done'
+    for name, program in (
+        ("python3", f'shift; echo convert "$@"\n{written}'),
+        ("llama-quantize", 'echo quantise "$@"\ncp "$1" "$2"'),
+        ("llama-server", 'echo serve "$@"'),
+    ):
+        (tools / name).write_text(f"#!/bin/bash\n{program}\n")
+        (tools / name).chmod(0o755)
+    program = re.sub(r"/app/(llama-\w+)", rf"{tools}/\1", made.command[1])
+    done = subprocess.run(
+        [made.entrypoint, made.command[0], program, made.command[2], model, *made.arguments],
+        env={"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(home)},
+        check=True, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    return made, done
 
 
 def test_clusters_copy_the_quantisation_alone():

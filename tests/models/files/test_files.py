@@ -19,10 +19,10 @@ from advisor.errors import InputError
 from advisor.models import find_model, kv_bytes_per_token, weight_bytes
 from advisor.models.config import model_from_config
 from advisor.models.files.estimate import ESTIMATE_FACTOR, estimated_model
-from advisor.models.files.gguf import _BLOCKS
 from advisor.models.files.onnx_graph import read_onnx
 from advisor.models.files.tensors import Tensor
 from advisor.models.files.trees import tree_of
+from advisor.models.gguf_names import GGUF_BLOCKS
 from advisor.models.kv_cache import kv_elements_per_token
 from advisor.models.model import ModelInput
 from advisor.models.weights import Split, rank_weight_bytes
@@ -62,8 +62,8 @@ def test_gguf_is_counted_from_its_blocks(name, precision):
 
 def test_blocks_of_gguf_take_whole_bytes():
     """Each block type has a size of its own, from 1 to 8 bytes for eight weights."""
-    assert all(1 <= 8 * size / count <= 64 for _, count, size in _BLOCKS.values())
-    assert len({name for name, _, _ in _BLOCKS.values()}) == len(_BLOCKS)
+    assert all(1 <= 8 * size / count <= 64 for _, count, size in GGUF_BLOCKS.values())
+    assert len({name for name, _, _ in GGUF_BLOCKS.values()}) == len(GGUF_BLOCKS)
 
 
 @pytest.mark.parametrize("entry", SHAPES, ids=[entry["config"]["model_type"] for entry in SHAPES])
