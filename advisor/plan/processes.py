@@ -26,6 +26,7 @@ class Processes:
     """Tenants of each process with several."""
 
 
+NONE = Processes()
 Named = tuple[str, Need]
 """Name of a tenant, and its need."""
 

@@ -7,8 +7,8 @@ An accelerator is used in one of two ways.
   Σ memory ≤ usable memory. The driver gives an equal share of the time to all processes that have work, so that of n
   tenants each has at least 1/n of it whatever the others do: each has to keep its targets on (1 - headroom)/n of the
   time, which bounds n, and Σ busy ≤ 1 - headroom. Kinds of models may mix: nothing of the neighbours' requests counts.
-  Tenants that name one server may be models of one process, which takes its own memory once and is one pod: all of them,
-  or none where that does not fit.
+  Tenants that name one server may be models of one process, which takes its own memory once and is one pod: all of
+  them, or none where that does not fit.
 
 The machine has to hold the pods of all: Σ of their processors and memory ≤ an equal part of it for each accelerator.
 
@@ -25,7 +25,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.plan.processes import Named, Processes, apart, in_servers
+from advisor.plan.processes import NONE, Named, Processes, apart, in_servers
 from advisor.plan.tenants import Group, Host, Need, Obstacle, Packing, Tenant
 
 HEADROOM = 0.15
@@ -96,7 +96,7 @@ class _Load:
     beside_usd_per_hour: float = 0.0
     """Cost of the seats beside the machine; of a tenant on its own, all of it."""
     images: frozenset[str] = frozenset()
-    processes: Processes = Processes()
+    processes: Processes = NONE
 
     def join(self, tenant: Tenant, headroom: float) -> "_Load | Obstacle":
         """The same with one more tenant, or what stands against it."""

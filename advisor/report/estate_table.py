@@ -138,8 +138,8 @@ def _server_words(machine: SharedMachine, server: Sequence[str]) -> str:
     seats = [machine.seat_of(name) for name in server]
     return (
         f"{', '.join(server)} are models of one server ({seats[0].server}), whose own "
-        f"{max(seat.server_gib for seat in seats):.1f} GiB count once; it divides its part of the time among them, with "
-        "the same margins, and what ends it ends all of them"
+        f"{max(seat.server_gib for seat in seats):.1f} GiB count once; equal parts of its time for each are an "
+        "assumption, with the same margins, and what ends it ends all of them"
     )
 
 

@@ -228,7 +228,7 @@ def test_backends_of_one_server_keep_one_image_on_the_disk():
     """TensorRT and FIL are backends of one image; another engine has its own."""
     asked = []
 
-    def a_dollar_a_gib(stand, disk_gib):
+    def a_dollar_a_gib(_stand, disk_gib):
         asked.append(disk_gib)
         return disk_gib
 
