@@ -189,7 +189,7 @@ class Container:
 
     @property
     def loaded(self) -> "tuple[Container | HeldModel, ...]":
-        """What loads a checkpoint: each of the models that it holds, or itself."""
+        """Loaders of a checkpoint each: the models that it holds, or itself."""
         return self.models or (self,)
 
     @property

@@ -13,7 +13,7 @@ from advisor.plan.tenants import Need
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """What the processes of an accelerator take together."""
+    """Memory, pods and parts of the time of all processes of an accelerator."""
 
     memory_gib: float = 0.0
     host_gib: float = 0.0

@@ -222,7 +222,7 @@ def model_names(containers: Mapping[str, Container]) -> Mapping[str, str]:
 
 
 def _held(workload: str, name: str, container: Container) -> HeldModel:
-    """What puts a model into the repository: the start of its own server, without the server."""
+    """Model in the repository of a server with others: the start of its own server, without the server."""
     flags, program = container.command[:2]
     configuration, folder = container.environment[_CONFIGURATION], f'value: "{_ENGINES}"'
     more = _OWN_ENGINES if folder in configuration else ""
