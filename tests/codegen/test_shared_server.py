@@ -97,6 +97,19 @@ def test_each_workload_has_alerts_on_its_own_model(name):
     assert any({port["port"] for port in one["spec"]["ingress"][0]["ports"]} == {8000, 8002} for one in policies)
 
 
+def test_nobody_loads_a_model_without_the_key_of_the_pod():
+    """A model that is loaded may run code: what loads one asks for a key, which the API server tells of each pod."""
+    pod = server_of(generate_shared(estates.place("MODELS"), Language.TERRAFORM).files)
+    (engine,) = pod["containers"]
+    (restricted,) = [word for word in engine["args"] if word.startswith("--http-restricted-api=")]
+    apis, _, key = restricted.partition("=")[2].partition(":")
+    given = {one["name"]: one.get("valueFrom") for one in engine["env"]}
+
+    assert {"model-repository", "shared-memory"} <= set(apis.split(","))
+    assert key == "repository-key=$(REPOSITORY_KEY)"
+    assert given["REPOSITORY_KEY"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
+
+
 def test_alerts_of_google_name_the_workload():
     """One for each workload and target, on the model's series in the namespace of the server."""
     stack = shared_stack(estates.place("MODELS"))

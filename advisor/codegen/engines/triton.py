@@ -48,6 +48,8 @@ _ENGINES = "/tmp/engines"  # noqa: S108 (in a container of its own)
 _CONFIGURATION = "MODEL_CONFIGURATION"
 _REPOSITORY = "/tmp/models"  # noqa: S108 (likewise)
 _EXPLICIT = "--model-control-mode=explicit"
+_RESTRICTED = "--http-restricted-api=model-repository,shared-memory,trace,logging:repository-key="
+"""Whoever may load a model may run code of their own in the server, says docs/customization_guide/deploy.md."""
 _OWN_ENGINES = 'mkdir -p "$HOME/.cache/engines/$0"\n'
 """For a model beside others: TensorRT names its engines after the graph and not the weights."""
 _SERVE = """\
@@ -210,6 +212,7 @@ def with_models(containers: Mapping[str, Container]) -> Container:
         revision_option="",
         image_caution=" ".join(dict.fromkeys(filter(None, (one.image_caution for one in containers.values())))),
         api=replace(first.api, clients=""),
+        key_option=_RESTRICTED,
         models=tuple(_held(workload, names[workload], container) for workload, container in containers.items()),
     )
 
