@@ -154,6 +154,17 @@ def deployable(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Sh
     return found or shortfall(setup, catalog) or purchase_shortfall(setup, purchase, region, catalog)
 
 
+def several_models_server(engine: str, vendor: str, catalog: Catalog) -> str:
+    """Image whose one server holds the models of several workloads, for an engine on a vendor's accelerators.
+
+    Engines of one image are backends of one server. "": the engine serves one model, or no image of it is generated.
+    """
+    if not catalog.deployment.words(engine, "models_per_server"):
+        return ""
+    servers = (server for server in catalog.one_pass_engines if (server.engine, server.vendor) == (engine, vendor))
+    return next((f"{server.image}:{server.release}" for server in servers if server.release), "")
+
+
 def speaks_https(engine: str, release: str, catalog: Catalog) -> bool:
     """Whether a release of an engine encrypts connections by itself.
 

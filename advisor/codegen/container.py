@@ -89,6 +89,21 @@ class ServedAdapter:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldModel:
+    """Model of a server that holds those of several workloads; a container of its own puts it into the repository."""
+
+    workload: str
+    name: str
+    """Name that clients call it by."""
+    checkpoint: Checkpoint
+    entrypoint: str
+    command: tuple[str, ...]
+    """Words before the model, as those of a container."""
+    revision_option: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
     """Requests that a server answers."""
 
@@ -169,6 +184,15 @@ class Container:
     """LoRA adapters that it starts with."""
     adapter_option: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Before all of them, each as a word NAME=ID: a folder of that name below the working folder, else on the hub."""
+    models: tuple[HeldModel, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Models that it holds for a workload each; empty: it holds the one of its checkpoint."""
+    key_option: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Takes a key that requests to load and unload models have to carry; "": it takes none."""
+
+    @property
+    def loaded(self) -> "tuple[Container | HeldModel, ...]":
+        """Loaders of a checkpoint each: the models that it holds, or itself."""
+        return self.models or (self,)
 
     @property
     def adapter_arguments(self) -> tuple[str, ...]:

@@ -78,7 +78,11 @@ def _check_names(files: Iterable[str], places: Iterable[Place], plans: Mapping[s
     Raises:
         InputError: two workloads are named alike, or one like a shared machine.
     """
-    of_name = {name: f"the shared machine {place.name}" for place in places for name in (place.name, place.deployment)}
+    of_name = {
+        name: f"the shared machine {place.name}"
+        for place in places
+        for name in (place.name, place.deployment, *place.servers)
+    }
     for file in files:
         if file not in plans:
             continue

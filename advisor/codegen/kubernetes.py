@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Runtime
+from advisor.codegen.container import Container, HeldModel, Runtime
 from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics
 from advisor.codegen.kubernetes_scaling import Scale, scale_of
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
@@ -133,6 +133,15 @@ class Served:
     pods: tuple[Pods, ...]
 
     @property
+    def model_maps(self) -> Mapping[str, Container | HeldModel]:
+        """Name of each map that holds a model and its revision → what loads it."""
+        return {self.map_of(loads): loads for loads in self.backend.container.loaded}
+
+    def map_of(self, loads: Container | HeldModel) -> str:
+        """Name of the map of one of its models."""
+        return model_map_name(self.backend, loads) if isinstance(loads, HeldModel) else self.model_map
+
+    @property
     def metrics_port_name(self) -> str:
         """Name of the port that metrics are read at."""
         return "http" if self.backend.container.metrics_port is None else "metrics"
@@ -168,6 +177,25 @@ def entrance_of(served: Sequence[Served], shares: Mapping[str, int]) -> Entrance
     are_alike = min(each) > 0 and max(each) <= _ALIKE * min(each)
     shared = {_ENTRANCE: served[0].backend.container.health_path}
     return Entrance(services | shared, is_shared, {_ENTRANCE: sum(shares.values())} if are_alike else shares)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Requests that are let through to the pods of a region, by host name and path."""
+
+    name: str
+    host: str
+    """Start of the host name."""
+    paths: tuple[str, ...]
+    """First parts of the paths."""
+    model: str = ""
+    """Model that is asked for in place of them, where the server holds those of several workloads."""
+
+
+def routes_of(stack: Stack, served: Sequence[Served]) -> tuple[Route, ...]:
+    """The route of the stack, or of each workload whose model its server holds."""
+    of_models = tuple(Route(model.workload, model.workload, (), model.name) for model in stack.models)
+    return of_models or (Route("inference", stack.name, client_paths(served)),)
 
 
 def client_paths(served: Sequence[Served]) -> tuple[str, ...]:
@@ -234,9 +262,10 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         known = whole | {
             "served": served,
             "entrance": entrance_of(served, {one.backend.key: stack.share_of(one.backend) for one in served}),
-            "paths": client_paths(served),
-            "model_maps": {one.model_map: one.backend.container for one in served},
+            "routes": routes_of(stack, served),
+            "model_maps": {name: loads for one in served for name, loads in one.model_maps.items()},
             "rules": rules_of(stack, region.name),
+            "metrics_ports": sorted({one.backend.container.metrics_port or _PORT for one in served} - {_PORT}),
             "has_metrics": any(one.metrics is not None for one in served),
             "engines": sorted({one.backend.container.engine.value for one in served if not _is_told_by_variables(one)}),
             "repositories": sorted({repository(one.backend.container.image) for one in served}),

@@ -4,10 +4,10 @@ Sources: rclone's documentation of its S3, Google Cloud Storage and Azure Blob b
 Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in November 2026.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from advisor.codegen.container import Runtime
+from advisor.codegen.container import Checkpoint, Container, HeldModel, Runtime
 from advisor.codegen.engines.metrics import STREAMING
 from advisor.codegen.model import Backend, Stack
 from advisor.codegen.quoting import slug
@@ -109,11 +109,17 @@ class Copy:
     """Pattern of the names of the files that are copied; "": all."""
 
 
-def model_map_name(backend: Backend) -> str:
+def model_map_name(backend: Backend, model: HeldModel | None = None) -> str:
     """Name of the map that holds model and revision: backends that load the same with one engine share it.
 
     It holds no hardware, so that what a user sets there outlives a change of type.
+
+    Args:
+        backend: with its engine.
+        model: that of the server's that the map is for; None: it has one.
     """
+    if model:
+        return slug(f"model {model.workload}", _LONGEST_NAME, "model")
     checkpoint = backend.container.checkpoint
     what = checkpoint.model_id or checkpoint.needed
     return slug(f"{backend.container.engine.value} {what.rpartition('/')[2]}", _LONGEST_NAME, "model")
@@ -149,9 +155,7 @@ def copies_of(stack: Stack) -> tuple[Copy, ...]:
     copies: dict[str, Copy] = {}
     for group in stack.groups:
         container = stack.backend_of(group).container
-        checkpoint = container.checkpoint
-        what = checkpoint.model_id or checkpoint.needed
-        if container.engine is not Engine.CUSTOM:
+        for what, checkpoint in _checkpoints(container):
             name = slug(f"copy {what}", _LONGEST_NAME, "copy")
             needed = "" if checkpoint.model_id else checkpoint.needed
             copy = Copy(
@@ -169,3 +173,13 @@ def copies_of(stack: Stack) -> tuple[Copy, ...]:
                     own = replace(copy, name=slug(f"copy {adapter.id}", _LONGEST_NAME, "copy"), model_id=adapter.id)
                     copies.setdefault(adapter.id, replace(own, needed="", include=""))
     return tuple(copies[what] for what in sorted(copies))
+
+
+def _checkpoints(container: Container) -> Iterator[tuple[str, Checkpoint]]:
+    """Checkpoints that a container loads, each with a name that tells it from the others."""
+    if container.engine is Engine.CUSTOM:
+        return
+    for model in container.models:
+        yield model.checkpoint.model_id or model.workload, model.checkpoint
+    if not container.models:
+        yield container.checkpoint.model_id or container.checkpoint.needed, container.checkpoint

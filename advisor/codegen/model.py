@@ -293,6 +293,18 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchedModel:
+    """Model of a server that holds those of several workloads, with what was promised of it."""
+
+    workload: str
+    name: str
+    """Label ``model`` of the server's metrics."""
+    alarms: tuple[Alarm, ...]
+    requests_per_second: float
+    """Planned rate of a replica."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """Everything of one cloud that a generator renders."""
 
@@ -340,6 +352,8 @@ class Stack:
     """Workloads that its nodes run the pods of, each in a namespace of its own; empty: it runs its own pods."""
     nodes: str = ""
     """Label of the nodes that its pods run on, where a stack with tenants makes them; "": its own nodes."""
+    models: tuple[WatchedModel, ...] = ()
+    """Models of several workloads that its server holds; empty: it is of one workload."""
 
     @property
     def serving(self) -> tuple["Stack", ...]:

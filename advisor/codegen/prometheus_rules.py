@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.engines.metrics import published, without_times
-from advisor.codegen.model import Backend, ComputeGroup, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Stack, WatchedModel
 
 _WINDOW_SECONDS = 300
 _ENDED = 'phase=~"Failed|Succeeded"'
@@ -47,7 +47,14 @@ def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
         for backend in backends
         if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace"))
     )
-    return (*slo, *(_not_ready(stack, group) for group in groups))
+    of_models = (
+        Rule(_alert_name(alarm.name), model.workload, query, wait_seconds(alarm), alert_words(alarm, backend))
+        for model in stack.models
+        for alarm in model.alarms
+        for backend in backends
+        if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace", model))
+    )
+    return (*slo, *of_models, *(_not_ready(stack, group) for group in groups))
 
 
 def watched_words(stack: Stack) -> str:
@@ -62,9 +69,10 @@ def watched_words(stack: Stack) -> str:
 
 def left_out(stack: Stack) -> Iterator[str]:
     """Why alarms are missing: on clusters the engines alone tell times and count answers, and some do not."""
+    alarms = [*stack.slo_alarms, *(alarm for model in stack.models for alarm in model.alarms)]
     for engine in dict.fromkeys(backend.container.engine for backend in stack.backends):
         metrics = published(engine)
-        if metrics is not None and not metrics.times and any(alarm.per_request_rate for alarm in stack.slo_alarms):
+        if metrics is not None and not metrics.times and any(alarm.per_request_rate for alarm in alarms):
             yield without_times(stack.latency_words, engine)
         if metrics is None or not (metrics.answers or metrics.failed):
             yield f"no alarm on server errors of {engine.value}, which has no known count of its answers by status"
@@ -83,7 +91,9 @@ def wait_seconds(alarm: Alarm) -> int:
     return max(0, alarm.periods * alarm.period_seconds - _WINDOW_SECONDS)
 
 
-def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str) -> str:
+def slo_query(
+    stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str, model: WatchedModel | None = None
+) -> str:  # fmt: skip
     """A query that has a result while *alarm* is beyond its threshold; "" where the engine publishes nothing for it.
 
     Args:
@@ -92,9 +102,12 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
         backend: whose pods are asked.
         series: matchers that select the cluster and namespace.
         by: labels by which results stay apart.
+        model: that of the server's that is asked for; None: it has one.
     """
     groups = [group for group in stack.groups if group.backend == backend.key]
     of_pods = f'{series},pod=~"({"|".join(group.key for group in groups)})-.+"'
+    of_pods += f',model="{model.name}"' if model else ""
+    rate = model.requests_per_second if model else _replica_rate(groups)
     metrics = published(backend.container.engine)
     if metrics is None:
         return ""
@@ -104,7 +117,7 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
     if alarm.name == "waiting_requests":
         waiting = f"avg by ({by}) (avg_over_time({metrics.waiting}{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
         counted = backend.container.counted_per_request
-        return f"{waiting} > {alarm.threshold_at(_replica_rate(groups) * counted):g}"
+        return f"{waiting} > {alarm.threshold_at(rate * counted):g}"
     if not metrics.times:
         return ""
     quantile = metrics.quantile_query(1 - alarm.threshold / 100, of_pods, f"{_WINDOW_SECONDS}s", by)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import alarms_of
+from advisor.codegen.engines.onnx_files import CLIENTS
 from advisor.codegen.engines.vllm import FIXED_CACHE
 from advisor.codegen.generate import Generated, as_run
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
@@ -20,6 +21,7 @@ from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.quoting import slug
 from advisor.codegen.selection import Choice, Member
+from advisor.codegen.shared_server import joined
 from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import LONGEST_NAME, stacks_of
 from advisor.codegen.summary import usd
@@ -47,6 +49,11 @@ _BESIDE = (
 _LOST_TOGETHER = (
     "One machine holds all of these workloads: while it is replaced or lost, nobody answers for any of them."
 )
+_ONE_SERVER = (
+    "{workloads}: models of one server, in the namespace {namespace}. A crash of one takes all of them with it, a new "
+    "image or model of one starts all anew, and none is ready before all have loaded. CUDA does not say how it divides "
+    "an accelerator between the streams of one process: equal parts are an assumption."
+)
 _NO_ISOLATION = (
     "Pods that take turns share the memory and the faults of an accelerator, which nothing keeps apart: one that takes "
     "more than the plan lets it, or fails there, can end the others."
@@ -73,13 +80,21 @@ class Place:
     @property
     def deployment(self) -> str:
         """Name of its resources and of its nodes, which two estates in one organisation or cluster do not share."""
+        return self._of_estate(self.name)
+
+    @property
+    def servers(self) -> Mapping[str, tuple[str, ...]]:
+        """Name of the namespace of each server that holds several models → its workloads."""
+        return {self._of_estate(f"{self.name}-server-{at}"): of for at, of in enumerate(self.machine.servers, start=1)}
+
+    def _of_estate(self, name: str) -> str:
         if not self.estate:
-            return self.name
-        longest = LONGEST_NAME - len(self.name) - 1
+            return name
+        longest = LONGEST_NAME - len(name) - 1
         whole = slug(self.estate, 10 * LONGEST_NAME, "estate")
         mark = hashlib.sha256(self.estate.encode("utf-8", "replace")).hexdigest()[:_HASH_DIGITS]
         short = whole if len(whole) <= longest else f"{whole[: longest - _HASH_DIGITS - 1].rstrip('-')}-{mark}"
-        return f"{short}-{self.name}"
+        return f"{short}-{name}"
 
 
 def generate_shared(
@@ -152,29 +167,43 @@ def shared_stack(place: Place) -> Stack:
             f"{place.name}: no code is generated for several workloads on one machine of {machine.provider}",
             hint=f"{_ALONE}; or {_PLAN_AGAIN}",
         )
-    tenants = _tenants(place, target)
+    workloads = _workloads(place, target)
+    tenants = _deployed(place, workloads)
     group = _group(machine, [tenant.groups[0] for tenant in tenants])
     label = f"{place.deployment}-{group.key}"
     first = tenants[0]
     return replace(
         first,
         name=place.deployment,
-        plan_digest=_digest(machine, tenants),
+        plan_digest=_digest(machine, workloads),
         groups=(group,),
         backends=tuple(backend for tenant in tenants for backend in tenant.backends),
         regions=(_region(machine, tenants),),
         alarms=alarms_of(max(seat.memory_utilization for seat in machine.seats), group.start_seconds, has_gpu=False),
         slo_alarms=(),
-        slo_left_out=tuple(dict.fromkeys(f"{tenant.name}: {why}" for tenant in tenants for why in tenant.slo_left_out)),
+        slo_left_out=tuple(
+            dict.fromkeys(f"{workload.name}: {why}" for workload in workloads for why in workload.slo_left_out)
+        ),
         agent=None,
         budget=Budget(machine.usd_per_month, of="the estate for this machine"),
         owner={},
-        summary=_summary(place, tenants, group),
+        summary=_summary(place, workloads, group),
         tenants=tuple(replace(tenant, nodes=label) for tenant in tenants),
     )
 
 
-def _tenants(place: Place, target: str) -> list[Stack]:
+def _deployed(place: Place, workloads: Sequence[Stack]) -> list[Stack]:
+    """Stacks with pods: of a server that holds several models one for its workloads, in the place of the first."""
+    named = dict(zip((seat.workload for seat in place.machine.seats), workloads, strict=True))
+    names = {server: name for name, server in place.servers.items()}
+    servers = dict.fromkeys(place.machine.server_of(file) for file in named)
+    return [
+        joined(names[server], [named[file] for file in server]) if server in names else named[server[0]]
+        for server in servers
+    ]
+
+
+def _workloads(place: Place, target: str) -> list[Stack]:
     """A stack for each workload, of pods on the nodes of the machine."""
     sharing = _sharing(place.machine)
     tenants = []
@@ -212,10 +241,10 @@ def _member(seat: Seat, copies: int) -> Member:
     )
 
 
-def _sharing(machine: SharedMachine) -> GpuSharing:
-    """How the nodes hand out each accelerator: slices as many as there are, turns as many as sit there."""
+def _sharing(machine: SharedMachine) -> GpuSharing | None:
+    """How the nodes hand out each accelerator: slices as many as there are, turns as many as pods; None: to one pod."""
     if not machine.slice:
-        return GpuSharing(SharingKind.TURNS, max(len(group) for group in machine.accelerators))
+        return GpuSharing(SharingKind.TURNS, machine.most_pods) if machine.most_pods > 1 else None
     profiles = load_catalog().partitions(machine.seats[0].accelerator)
     cut = next((profile.per_accelerator for profile in profiles if profile.name == machine.slice), None)
     if cut is None:
@@ -225,7 +254,7 @@ def _sharing(machine: SharedMachine) -> GpuSharing:
 
 def _group(machine: SharedMachine, seats: Sequence[ComputeGroup]) -> ComputeGroup:
     """The nodes: one pool of as many as there are copies, each with a pod of every workload."""
-    kind = machine.slice or f"{_sharing(machine).clients_per_accelerator} turns"
+    kind = machine.slice or f"{machine.most_pods} turns"
     name = f"{machine.region} {machine.instance_type.removeprefix('Standard_')} shared {kind}"
     usd_per_hour = machine.seats[0].instance_usd_per_hour
     return replace(
@@ -273,17 +302,18 @@ def _summary(place: Place, tenants: Sequence[Stack], group: ComputeGroup) -> Sum
             *(f"{tenant.name}: {seat_words(place.position, machine, seat)}" for tenant, seat in named),
         ),
         demand=tuple(_rates(named)),
-        prediction=tuple(_predictions(named)),
+        prediction=tuple(_predictions(machine, named)),
         cost=tuple(_costs(machine)),
         not_included=_BESIDE,
         quotas=quotas_needed(machine.provider, tenants[0].target, (group,)),
         commitments=(),
-        cautions=tuple(_cautions(machine, tenants)),
+        cautions=tuple(_cautions(place, tenants)),
     )
 
 
 def _pool_words(machine: SharedMachine) -> str:
-    of_each = f"{_sharing(machine).words} of each {machine.seats[0].accelerator}"
+    sharing = _sharing(machine)
+    of_each = f"{sharing.words if sharing else 'one pod'} of each {machine.seats[0].accelerator}"
     return f"{machine.copies} × {machine.instance_type} in {machine.region}: {of_each}"
 
 
@@ -293,16 +323,17 @@ def _rates(named: Sequence[tuple[Stack, Seat]]) -> Iterator[Row]:
         yield Row(tenant.name, rate)
 
 
-def _predictions(named: Sequence[tuple[Stack, Seat]]) -> Iterator[Row]:
+def _predictions(machine: SharedMachine, named: Sequence[tuple[Stack, Seat]]) -> Iterator[Row]:
     for tenant, seat in named:
         most = seat.requests_per_second_per_replica
         alone = f"{most.value:.3g} requests/s within its SLO alone (from {most.low:.3g} to {most.high:.3g})"
         memory = f"{seat.memory_gib:.1f} of {seat.usable_gib:.1f} GiB"
-        among = (
-            "a slice of its own"
-            if seat.most_sharers is None
-            else f"keeps its SLO among {seat.most_sharers} that take turns"
-        )
+        among = f"keeps its SLO among {seat.most_sharers} that take turns"
+        if seat.most_sharers is None:
+            among = "a slice of its own"
+        elif len(machine.server_of(seat.workload)) > 1:
+            memory += f", of which {seat.server_gib:.1f} are the server's"
+            among = f"keeps its SLO on one of {seat.most_sharers} equal parts of the time"
         yield Row(tenant.name, f"{seat.engine}, {seat.precision}: {alone}, {memory}, {among}; {seat.evidence}")
 
 
@@ -343,14 +374,21 @@ def _is_fixed(tenant: Stack) -> bool:
     return any(word.startswith(FIXED_CACHE) for word in tenant.backends[0].container.arguments)
 
 
-def _cautions(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
+def _cautions(place: Place, tenants: Sequence[Stack]) -> Iterator[str]:
+    machine = place.machine
     if machine.copies == 1:
         yield _LOST_TOGETHER
-    if not machine.slice:
+    for name, server in place.servers.items():
+        names = [tenant.name for tenant, seat in zip(tenants, machine.seats, strict=True) if seat.workload in server]
+        yield _ONE_SERVER.format(workloads=", ".join(names), namespace=name)
+        yield f"{', '.join(names)}: {CLIENTS.format(name='NAME')} kubernetes/README.md has the NAME of each."
+    if machine.most_pods > 1 and not machine.slice:
         yield _NO_ISOLATION
         yield from _caches(machine, tenants)
-    for tenant in tenants:
-        yield from (f"{tenant.name}: {caution}" for caution in tenant.summary.cautions)
+    for tenant, seat in zip(tenants, machine.seats, strict=True):
+        is_joined = len(machine.server_of(seat.workload)) > 1
+        said = tenant.api.clients if is_joined else ""
+        yield from (f"{tenant.name}: {caution}" for caution in tenant.summary.cautions if caution != said)
 
 
 __all__ = ["Place", "generate_shared", "shared_stack"]

@@ -7,6 +7,8 @@ An accelerator is used in one of two ways.
   Σ memory ≤ usable memory. The driver gives an equal share of the time to all processes that have work, so that of n
   tenants each has at least 1/n of it whatever the others do: each has to keep its targets on (1 - headroom)/n of the
   time, which bounds n, and Σ busy ≤ 1 - headroom. Kinds of models may mix: nothing of the neighbours' requests counts.
+  Tenants that name one server may be models of one process, which takes its own memory once and is one pod: all of
+  them, or none where that does not fit.
 
 The machine has to hold the pods of all: Σ of their processors and memory ≤ an equal part of it for each accelerator.
 
@@ -21,8 +23,9 @@ is.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from advisor.plan.processes import NONE, Named, Processes, apart, in_servers
 from advisor.plan.tenants import Group, Host, Need, Obstacle, Packing, Tenant
 
 HEADROOM = 0.15
@@ -87,14 +90,13 @@ class _Load:
 
     way: _Way
     tenants: tuple[Tenant, ...] = ()
-    memory_gib: float = 0.0
+    needs: tuple[Named, ...] = ()
+    """Of each tenant there, with its name; empty for one on its own."""
     busy_ratio: float = 0.0
-    most_sharers: float = math.inf
-    host_gib: float = 0.0
-    cores: float = 0.0
     beside_usd_per_hour: float = 0.0
     """Cost of the seats beside the machine; of a tenant on its own, all of it."""
     images: frozenset[str] = frozenset()
+    processes: Processes = NONE
 
     def join(self, tenant: Tenant, headroom: float) -> "_Load | Obstacle":
         """The same with one more tenant, or what stands against it."""
@@ -102,38 +104,47 @@ class _Load:
         need = tenant.needs.get((way.host.name, way.slice))
         if need is None or not self._has_seat(tenant):
             return self._obstacle(tenant, "not_offered", None, None, "")
-        joined = self._with(tenant, need)
-        for code, needed, available, unit in joined.checks(need, headroom):
-            if needed > available + _EPSILON:
-                return self._obstacle(tenant, code, needed, available, unit)
-        return joined
+        obstacle = None
+        for joined in self._with(tenant, need):
+            obstacle = next(joined.obstacles(need, headroom), None)
+            if obstacle is None:
+                return joined
+        return self._obstacle(tenant, *(obstacle or ("not_offered", None, None, "")))
 
-    def _with(self, tenant: Tenant, need: Need) -> "_Load":
+    def obstacles(self, last: Need, headroom: float) -> Iterator[tuple[str, float, float, str]]:
+        """Checks that the load with its last tenant does not pass."""
+        for code, needed, available, unit in self.checks(last, headroom):
+            if needed > available + _EPSILON:
+                yield code, needed, available, unit
+
+    def _with(self, tenant: Tenant, need: Need) -> Iterator["_Load"]:
+        """The load with one more tenant, with those of one server in one process first."""
         busy = max(self.busy_ratio, need.busy_ratio) if self.way.slice else self.busy_ratio + need.busy_ratio
-        return _Load(
+        joined = _Load(
             way=self.way,
             tenants=(*self.tenants, tenant),
-            memory_gib=self.memory_gib + need.memory_gib,
+            needs=(*self.needs, (tenant.name, need)),
             busy_ratio=busy,
-            most_sharers=min(self.most_sharers, need.most_sharers),
-            host_gib=self.host_gib + need.host_gib,
-            cores=self.cores + need.cores,
             beside_usd_per_hour=self.beside_usd_per_hour + need.usd_per_hour,
             images=self.images | {need.image} if need.image else self.images,
         )
+        shared = None if self.way.slice else in_servers(joined.needs)
+        if shared is not None:
+            yield replace(joined, processes=shared)
+        yield replace(joined, processes=apart(joined.needs))
 
     def checks(self, last: Need, headroom: float) -> Iterator[tuple[str, float, float, str]]:
         """Needs of the load with its last tenant, and what there is of each."""
-        host, memory = self.way.host, self.way.memory_gib
+        host, memory, taken = self.way.host, self.way.memory_gib, self.processes
         if self.way.slice:
             yield "memory", last.memory_gib, memory, "GiB"
             yield "busy", last.busy_ratio, 1.0, "share"
         else:
-            yield "memory", self.memory_gib, memory, "GiB"
+            yield "memory", taken.memory_gib, memory, "GiB"
             yield "busy", self.busy_ratio, 1 - headroom if len(self.tenants) > 1 else 1.0, "share"
-            yield "sharers", len(self.tenants), self.most_sharers, "tenants"
-        yield "host_memory", self.host_gib, host.host_gib / host.accelerators, "GiB"
-        yield "processors", self.cores, host.cores / host.accelerators, "cores"
+            yield "sharers", taken.parts, taken.most_parts, "tenants"
+        yield "host_memory", taken.host_gib, host.host_gib / host.accelerators, "GiB"
+        yield "processors", taken.cores, host.cores / host.accelerators, "cores"
 
     @property
     def extra_usd_per_hour(self) -> float:
@@ -152,12 +163,18 @@ class _Load:
     @property
     def sums(self) -> tuple[float | str, ...]:
         """Sums and limits that decide who may join."""
-        return (self.memory_gib, self.busy_ratio, self.most_sharers, self.host_gib, self.cores, *sorted(self.images))
+        taken = self.processes
+        in_server = [
+            (need.server, need.server_gib, need.memory_gib, need.most_sharers) for _, need in self.needs if need.server
+        ]
+        sums = (taken.memory_gib, self.busy_ratio, taken.parts, taken.most_parts, taken.host_gib, taken.cores)
+        return (*sums, *sorted(self.images), *(value for values in sorted(in_server) for value in values))
 
     def group(self) -> Group:
         """Group as it is handed out."""
         names = tuple(tenant.name for tenant in self.tenants)
-        return Group(self.way.host.name, self.way.slice, names, self.memory_gib, self.busy_ratio)
+        taken = self.processes
+        return Group(self.way.host.name, self.way.slice, names, taken.memory_gib, self.busy_ratio, taken.servers)
 
 
 Loads = tuple[_Load, ...]
@@ -169,17 +186,21 @@ def _parts(tenant: Tenant, way: _Way) -> Parts:
     """Price of the part of each resource of an accelerator that a tenant takes, whoever sits beside it.
 
     Parts add up, and those of a group are no more than the price of its accelerator and what its seats cost beside it.
+    What a server takes once may be another's part: its memory, and what its pod asks of the machine.
     """
     if way is _OWN:
         return (tenant.own_usd_per_hour,) * 5
     need, host = tenant.needs[way.host.name, way.slice], way.host
     of_host = (need.host_gib * host.accelerators / host.host_gib, need.cores * host.accelerators / host.cores)
+    is_shared = bool(need.server) and not way.slice
     if way.slice:
         of_accelerator = (1 / way.seats,) * 3
     elif tenant.latency_critical:
         of_accelerator = (1.0,) * 3
     else:
-        of_accelerator = (need.memory_gib / way.memory_gib, need.busy_ratio, 1 / need.most_sharers)
+        own_gib = need.memory_gib - need.server_gib if is_shared else need.memory_gib
+        of_accelerator = (own_gib / way.memory_gib, need.busy_ratio, 1 / need.most_sharers)
+    of_host = (0.0, 0.0) if is_shared else of_host
     return tuple(part * way.usd_per_hour + need.usd_per_hour for part in (*of_accelerator, *of_host))
 
 

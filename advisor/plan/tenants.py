@@ -23,6 +23,10 @@ class Need:
     """Cost of the seat beside the machine, such as the disk for its weights."""
     image: str = ""
     """Image that it runs, which tenants of an accelerator keep once; "" for none."""
+    server: str = ""
+    """Server whose one process may hold the models of several tenants of an accelerator; "": it is of one."""
+    server_gib: float = 0.0
+    """Part of its memory that such a process takes once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Group:
     """Of all tenants."""
     busy_ratio: float
     """Of the time of the accelerator, or of the busiest slice."""
+    servers: tuple[tuple[str, ...], ...] = ()
+    """Tenants whose models one process holds, process by process; the others have one each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,20 @@ def _margins(estate: Estate) -> list[str]:
             "kept for switching, and "
             f"{MEMORY_MARGIN - 1:.0%} of each seat's memory for what its estimate misses (assumptions, not measured)"
         )
-    return lines
+    return [
+        *lines,
+        *(_server_words(machine, server) for machine in estate.shared_machines for server in machine.servers),
+    ]
+
+
+def _server_words(machine: SharedMachine, server: Sequence[str]) -> str:
+    """Sentence on workloads whose models one server holds."""
+    seats = [machine.seat_of(name) for name in server]
+    return (
+        f"{', '.join(server)} are models of one server ({seats[0].server}), whose own "
+        f"{max(seat.server_gib for seat in seats):.1f} GiB count once; equal parts of its time for each are an "
+        "assumption, with the same margins, and what ends it ends all of them"
+    )
 
 
 def _evidence(seats: Sequence[Seat]) -> str:
@@ -224,13 +237,16 @@ def _kept(row: WorkloadRow) -> str:
 
 def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str, ...]:
     """Who sits where with which engine, the rate of each copy, its share of the most, and the margins."""
+    is_joined = len(machine.server_of(seat.workload)) > 1
+    way = machine.slice.removeprefix("mig-") or ("one server" if is_joined else "turns")
+    memory_gib = seat.memory_gib - (seat.server_gib if is_joined else 0.0)
     return (
         seat.workload,
-        f"{position + 1}, {machine.slice.removeprefix('mig-') or 'turns'}",
+        f"{position + 1}, {way}",
         f"{seat.engine} {seat.precision}",
         f"{seat.planned_requests_per_second_per_instance:.3g}",
         f"{seat.busy_ratio:.0%}",
-        f"{seat.memory_gib:.1f}/{seat.usable_gib:.1f}",
+        f"{memory_gib:.1f}/{seat.usable_gib:.1f}",
         "–" if seat.most_sharers is None else f"≤ {seat.most_sharers}",
         "–" if seat.within_slo_ratio is None else ratio_words(seat.within_slo_ratio),
     )

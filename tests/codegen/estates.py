@@ -17,6 +17,7 @@ demand: {{declared: {demand}}}
 providers: [{provider}]
 regions: [{region}]
 {more}"""
+TREES = Path(__file__).resolve().parents[1] / "models" / "files" / "made" / "xgboost.json"
 GOOGLE, AZURE, AWS = ("gcp", "us-central1"), ("azure", "eastus"), ("aws", "us-east-1")
 _KINDS = {
     "chat": (
@@ -26,6 +27,9 @@ _KINDS = {
     ),
     "rerank": ("BAAI/bge-reranker-v2-m3", "latency_p95: 1s", "input_tokens: 256, documents: 10"),
     "speech": ("openai/whisper-large-v3", "latency_p95: 20s", "audio_seconds: 20"),
+    "photos": ("google/vit-base-patch16-224", "latency_p95: 200ms", ""),
+    "products": ("resnet50", "latency_p95: 200ms", ""),
+    "trees": (str(TREES), "latency_p95: 100ms", "rows: 10"),
 }
 """Kind → its model, targets, and what a request is."""
 
@@ -33,7 +37,7 @@ _KINDS = {
 def workload_text(name: str, kind: str, rate: float, more: str = "", place: tuple[str, str] = GOOGLE) -> str:
     """A workload file of a kind of model."""
     model, slo, request = _KINDS[kind]
-    demand = f"{{requests_per_second: {rate:g}, {request}}}"
+    demand = f"{{requests_per_second: {rate:g}{f', {request}' if request else ''}}}"
     provider, region = place
     return _WORKLOAD.format(
         name=name, model=model, slo=f"{{{slo}}}", demand=demand, more=more, provider=provider, region=region
@@ -77,6 +81,29 @@ AZURE_TURNS: Mapping[str, str] = {
     "estate.yaml": "sharing: all\n",
 }
 """Two that take turns on a machine of Azure, and one that no seat is cheap enough for."""
+
+
+MODELS: Mapping[str, str] = {
+    "photos.yaml": workload_text("photos", "photos", 60),
+    "products.yaml": workload_text("products", "products", 80),
+    "goods.yaml": workload_text("goods", "products", 60),
+    "fraud.yaml": workload_text("fraud", "trees", 200),
+    "estate.yaml": "sharing: all\n",
+}
+"""Four on one Triton, which has the accelerator to itself: two of one model, and trees."""
+AWS_MODELS: Mapping[str, str] = {
+    "photos.yaml": workload_text("photos", "photos", 60, place=AWS),
+    "products.yaml": workload_text("products", "products", 80, place=AWS),
+    "rerank.yaml": workload_text("rerank", "rerank", 2, place=AWS),
+    "estate.yaml": "sharing: all\n",
+}
+"""Two on one Triton, in turns with a server of another engine."""
+AZURE_MODELS: Mapping[str, str] = {
+    "photos.yaml": workload_text("photos", "photos", 60, "limits: {min_replicas: 2}\n", AZURE),
+    "products.yaml": workload_text("products", "products", 80, "limits: {min_replicas: 2}\n", AZURE),
+    "estate.yaml": "sharing: all\n",
+}
+"""Two on one Triton, on each of two copies."""
 
 
 BASE: Mapping[str, str] = {

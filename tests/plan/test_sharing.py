@@ -219,6 +219,99 @@ def test_the_packing_of_a_few_is_the_cheapest_there_is(drawn):
     assert found.gap_ratio == 0.0
 
 
+served = st.lists(
+    st.tuples(st.floats(2, 12), st.floats(0.01, 0.4), st.integers(1, 8), st.sampled_from(["", "", "a", "a", "b"])),
+    max_size=5,
+)
+POD = {"host_gib": 4.0, "cores": 1.0}
+ROOMY = replace(SMALL, host_gib=12.0, cores=3.0)
+
+
+def on_servers(drawn):
+    """Tenants of drawn sizes and servers, which take 1.5 GiB of a tenant's memory once, and a pod."""
+    return [
+        Tenant(f"t{index}", {("small", ""): Need(memory, busy, most, server=server, server_gib=1.5 if server else 0.0, **POD)})
+        for index, (memory, busy, most, server) in enumerate(drawn)
+    ]  # fmt: skip
+
+
+def fits(members, host, *, in_servers):
+    """Whether the rules let these share an accelerator, with those of one server in one process or each in its own."""
+    needs = [one.needs["small", ""] for one in members]
+    count = {need.server: sum(other.server == need.server for other in needs) for need in needs if need.server}
+    together = [need for need in needs if in_servers and count.get(need.server, 0) > 1]
+    processes = len(needs) - len(together) + len({need.server for need in together})
+    once = sum(count[need.server] - 1 for need in {one.server: one for one in together}.values())
+    each = [processes * (count[need.server] if need in together else 1) for need in needs]
+    return (
+        sum(need.memory_gib for need in needs) - 1.5 * once <= host.memory_gib + 1e-9
+        and sum(need.busy_ratio for need in needs) <= (1.0 if len(needs) == 1 else 1 - HEADROOM) + 1e-9
+        and all(parts <= need.most_sharers for parts, need in zip(each, needs, strict=True))
+        and processes * 4.0 <= host.host_gib
+        and processes <= host.cores
+    )
+
+
+@settings(max_examples=200)
+@given(served)
+def test_servers_of_several_models_are_packed_as_cheaply_as_can_be(drawn):
+    """The price is the least over all groups, each with its servers joined or not; whoever fits alone has a seat."""
+    tenants = on_servers(drawn)
+    found = pack_shared(tenants, [ROOMY])
+    placed = [one for one in tenants if one.name not in found.unplaced]
+    fewest = math.inf
+    for labels in product(range(len(placed)), repeat=len(placed)):
+        groups = [[one for one, to in zip(placed, labels, strict=True) if to == label] for label in set(labels)]
+        if all(any(fits(group, ROOMY, in_servers=way) for way in (True, False)) for group in groups):
+            fewest = min(fewest, len(groups))
+
+    assert found.usd_per_hour == pytest.approx(ROOMY.usd_per_hour * fewest if placed else 0.0)
+    assert found.gap_ratio == 0.0
+    assert all(not fits([one], ROOMY, in_servers=False) for one in tenants if one.name in found.unplaced)
+
+
+@settings(max_examples=100)
+@given(served, st.lists(st.floats(0.1, 2.0), min_size=5, max_size=5))
+def test_one_more_model_of_a_server_never_costs_more_than_alone(drawn, prices):
+    """Adding a tenant adds at most its own price, whatever server it is of; one server more never costs more than none."""
+    tenants = [replace(one, own_usd_per_hour=usd) for one, usd in zip(on_servers(drawn), prices, strict=False)]
+    apart = [
+        replace(one, needs={seat: replace(need, server="", server_gib=0.0) for seat, need in one.needs.items()})
+        for one in tenants
+    ]
+    usd = pack_shared(tenants, [ROOMY]).usd_per_hour
+
+    assert usd <= pack_shared(apart, [ROOMY]).usd_per_hour + 1e-9
+    for at, one in enumerate(tenants):
+        others = pack_shared([*tenants[:at], *tenants[at + 1 :]], [ROOMY]).usd_per_hour
+        assert usd <= others + one.own_usd_per_hour + 1e-9
+
+
+def test_one_server_takes_its_memory_and_its_pod_once():
+    """Four models of 6 GiB, of which 1.5 are the server's, fit 20 GiB and a machine with room for three pods."""
+    four = on_servers([(6.0, 0.1, 4, "a")] * 4)
+    found = pack_shared(four, [replace(ROOMY, memory_gib=19.5)])
+
+    assert found.instances == {"small": 1}
+    (group,) = found.groups
+    assert group.servers == (("t0", "t1", "t2", "t3"),)
+    assert group.memory_gib == pytest.approx(1.5 + 4 * 4.5)
+    assert pack_shared(four, [replace(ROOMY, memory_gib=19.0)]).instances == {"small": 2}
+    assert pack_shared(on_servers([(6.0, 0.1, 4, "")] * 4), [ROOMY]).instances == {"small": 2}
+
+
+def test_models_of_a_server_share_the_part_of_their_process():
+    """Two models of one server beside another process have a quarter of the time each, and the other has half."""
+    pair, other = [(2.0, 0.1, 4, "a")] * 2, (2.0, 0.1, 2, "")
+    found = pack_shared(on_servers([*pair, other]), [ROOMY])
+
+    assert found.groups[0].servers == (("t0", "t1"),)
+    quicker = pack_shared(on_servers([*[(2.0, 0.1, 3, "a")] * 2, other]), [ROOMY])
+    assert quicker.instances == {"small": 2}
+    apart = pack_shared(on_servers([*[(2.0, 0.1, 3, "a")] * 2, (2.0, 0.1, 3, "")]), [ROOMY])
+    assert (apart.instances, apart.groups[0].servers) == ({"small": 1}, ())
+
+
 @settings(max_examples=60)
 @given(st.lists(st.tuples(needs, st.integers(0, 8), st.booleans()), max_size=30))
 def test_every_group_keeps_the_rules_and_nobody_is_lost(drawn):

@@ -5,6 +5,10 @@ batch and wait, and the requests that it answers before it is ready. Inputs and 
 Triton; those of trees are read from their file at the start. The server speaks plain HTTP, counts whole requests, and
 has a metrics page of its own.
 
+One process may hold the models of several workloads. It loads those that it is told, from a repository into which an
+init container has put each; each is one instance with its own batcher. The rate limiter stays off: under it a model
+with short batches would wait for whole batches of the others, where streams share the accelerator.
+
 Options and fields: docs/user_guide of Triton (batcher, metrics, model configuration) and src/command_line_parser.cc, at
 release 26.08; parameters of TensorRT: README of its backend for ONNX Runtime (August 2026); of trees: docs and
 src/shared_state.h of the FIL backend (June 2026), and the header of treelite's checkpoints (src/serializer.cc, version
@@ -12,12 +16,13 @@ src/shared_state.h of the FIL backend (June 2026), and the header of treelite's 
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Api, Checkpoint, Container
+from advisor.codegen.container import Api, Checkpoint, Container, HeldModel
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.onnx_files import (
     CLIENTS,
@@ -42,6 +47,12 @@ _TIMES = "--metrics-config=summary_latencies=true"
 """Quantiles of whole answers over the last minute, which are published on request."""
 _ENGINES = "/tmp/engines"  # noqa: S108 (in a container of its own)
 _CONFIGURATION = "MODEL_CONFIGURATION"
+_REPOSITORY = "/tmp/models"  # noqa: S108 (likewise)
+_EXPLICIT = "--model-control-mode=explicit"
+_RESTRICTED = "--http-restricted-api=model-repository,shared-memory,trace,logging:repository-key="
+"""Whoever may load a model may run code of their own in the server, says docs/customization_guide/deploy.md."""
+_OWN_ENGINES = 'mkdir -p "$HOME/.cache/engines/$0"\n'
+"""For a model beside others: TensorRT names its engines after the graph and not the weights."""
 _SERVE = """\
 exec tritonserver --model-repository="$work/models" "${options[@]}"
 """
@@ -187,6 +198,60 @@ class Triton:
         if request.demand.inputs:
             fields.append(_warm_up(request.demand.inputs, serves.max_concurrency, serves.context_tokens))
         return "\n".join(fields) + "\n"
+
+
+def with_models(containers: Mapping[str, Container]) -> Container:
+    """The container of one server with the models of several workloads.
+
+    Args:
+        containers: of Triton with one model each and of one image, by workload.
+    """
+    first = next(iter(containers.values()))
+    names = model_names(containers)
+    return replace(
+        first,
+        checkpoint=Checkpoint(None, ""),
+        entrypoint="tritonserver",
+        command=(),
+        arguments=(
+            f"--model-repository={_REPOSITORY}",
+            _EXPLICIT,
+            *(f"--load-model={name}" for name in names.values()),
+            *first.arguments,
+        ),
+        environment={},
+        revision_option="",
+        image_caution=" ".join(dict.fromkeys(filter(None, (one.image_caution for one in containers.values())))),
+        api=replace(first.api, clients=""),
+        key_option=_RESTRICTED,
+        models=tuple(_held(workload, names[workload], container) for workload, container in containers.items()),
+    )
+
+
+def model_names(containers: Mapping[str, Container]) -> Mapping[str, str]:
+    """Workload → name that clients call its model by: that of a fleet of its own, or its own where two are alike."""
+    own = {workload: container.command[-1] for workload, container in containers.items()}
+    counts = Counter(own.values())
+    return {workload: name if counts[name] == 1 else workload for workload, name in own.items()}
+
+
+def _held(workload: str, name: str, container: Container) -> HeldModel:
+    """Model in the repository of a server with others: the start of its own server, without the server."""
+    flags, program = container.command[:2]
+    configuration, folder = container.environment[_CONFIGURATION], f'value: "{_ENGINES}"'
+    more = _OWN_ENGINES if folder in configuration else ""
+    return HeldModel(
+        workload=workload,
+        name=name,
+        checkpoint=container.checkpoint,
+        entrypoint=container.entrypoint,
+        command=(flags, program.removesuffix(_SERVE) + more, name),
+        revision_option=container.revision_option,
+        environment={
+            **container.environment,
+            _CONFIGURATION: configuration.replace(folder, f'value: "{_ENGINES}/{name}"'),
+        },
+    )
 
 
 def _warm_up(inputs: Sequence[ModelInput], largest_batch: int, longest_tokens: int) -> str:

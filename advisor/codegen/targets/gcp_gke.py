@@ -13,7 +13,7 @@ from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import objects_of
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
-from advisor.codegen.model import Region, Scaling, Stack
+from advisor.codegen.model import Region, Scaling, Stack, WatchedModel
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
@@ -194,6 +194,12 @@ def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
         for one in stack.serving
         for alarm in one.slo_alarms
         if (entry := _slo_query(one, alarm))
+    } | {
+        f"{alarm.name}_{model.workload}": _in_namespaces(entry, one.name, model.workload)
+        for one in stack.serving
+        for model in one.models
+        for alarm in model.alarms
+        if (entry := _slo_query(one, alarm, model))
     }
     every = "|".join(tenant.name for tenant in stack.tenants)
     return (
@@ -221,20 +227,20 @@ def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     )
 
 
-def _in_namespaces(entry: Mapping[str, object], names: str) -> Mapping[str, object]:
+def _in_namespaces(entry: Mapping[str, object], names: str, subject: str = "") -> Mapping[str, object]:
     """An alert on namespaces that are known, in place of the one that the code fills in; as it is without names."""
     if not names:
         return entry
-    said = f"{names.replace('|', ', ')}: {entry['description']}" if "|" not in names else entry["description"]
+    said = f"{subject or names}: {entry['description']}" if "|" not in names else entry["description"]
     return {**entry, "description": said, "query": str(entry["query"]).replace('="NAMESPACE"', f'=~"{names}"')}
 
 
-def _slo_query(stack: Stack, alarm: Alarm) -> Mapping[str, object]:
-    """*alarm* on every backend whose engine publishes what it asks; empty where none does."""
+def _slo_query(stack: Stack, alarm: Alarm, model: WatchedModel | None = None) -> Mapping[str, object]:
+    """*alarm* on every backend whose engine publishes what it asks, on one of its models; empty where none does."""
     asked = {
         query: alert_words(alarm, backend)
         for backend in stack.backends
-        if (query := slo_query(stack, alarm, backend, _OF_PROMETHEUS, "cluster"))
+        if (query := slo_query(stack, alarm, backend, _OF_PROMETHEUS, "cluster", model))
     }
     joined, words = " or ".join(f"({query})" for query in asked), " ".join(dict.fromkeys(asked.values()))
     return {"description": words, "query": joined, "seconds": wait_seconds(alarm)} if asked else {}

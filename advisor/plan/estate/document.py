@@ -97,10 +97,23 @@ def _mismatches(estate: Estate) -> Iterator[str]:
             yield f"{place}.seats: on other slices than the machine is cut into"
         if any(len(machine.accelerators) > seat.accelerator_count for seat in machine.seats):
             yield f"{place}.accelerators: more than the machine has"
+        yield from (f"{place}.servers: {why}" for why in _server_mismatches(machine))
     files = {row.file for row in estate.workloads if row.shared_machine is None}
     members = [file for base in estate.joined for file in base.workloads]
     if not files.issuperset(members) or len(set(members)) < len(members):
         yield "joined: workloads that are not there, on a shared machine, or on two bases"
+
+
+def _server_mismatches(machine: SharedMachine) -> Iterator[str]:
+    """Servers of several workloads that cannot be: they hold others, or what no server holds together."""
+    members = [name for server in machine.servers for name in server]
+    if len(set(members)) < len(members) or (members and machine.slice):
+        yield "workloads on two of them, or on slices"
+    for server in machine.servers:
+        if not any(set(server) <= set(group) for group in machine.accelerators):
+            yield "other workloads than on one of its accelerators"
+        elif machine.seats and len({machine.seat_of(name).server or name for name in server}) > 1:
+            yield "workloads of different servers"
 
 
 def _stand(machine: SharedMachine) -> tuple[str, str, str]:

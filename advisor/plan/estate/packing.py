@@ -2,20 +2,22 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import shared_disk_gib
 from advisor.plan.estate.resources import ENOUGH
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot
+from advisor.plan.processes import parts_of_time
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
 Confirm = Callable[[Seat, int], float | None]
-"""Share of a seat's requests within the SLO as a replay finds it, among so many tenants of its accelerator (1: alone on
-a slice); None: it does not hold."""
+"""Share of a seat's requests within the SLO as a replay finds it, on one of so many equal parts of the time of its
+accelerator (1: alone on a slice); None: it does not hold."""
 _Place = tuple[str, str, str]
 """Workload, stand and slice of a seat."""
 DiskPrice = Callable[[str, int], float]
@@ -45,6 +47,8 @@ class SharedMachine:
     """Seats of the workloads, in their order."""
     disk_gib: int | None = None
     """Disk of a copy, for the images and weights of all; None: not priced."""
+    servers: tuple[tuple[str, ...], ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Workloads whose models one server holds, server by server; each of the others has one of its own."""
 
     @property
     def workloads(self) -> tuple[str, ...]:
@@ -58,6 +62,22 @@ class SharedMachine:
     def accelerator_of(self, workload: str) -> tuple[str, ...]:
         """Workloads on the accelerator of one of them."""
         return next(group for group in self.accelerators if workload in group)
+
+    def server_of(self, workload: str) -> tuple[str, ...]:
+        """Workloads whose models are on the server of one of them: itself alone, or several."""
+        return next((server for server in self.servers if workload in server), (workload,))
+
+    def parts_of(self, workload: str) -> int:
+        """Equal parts of the time of an accelerator of which a workload has one; 1: a slice of its own."""
+        if self.slice:
+            return 1
+        tenants = self.accelerator_of(workload)
+        return parts_of_time(tenants, [server for server in self.servers if server[0] in tenants], workload)
+
+    @property
+    def most_pods(self) -> int:
+        """Pods of the accelerator that has most of them: one for each server."""
+        return max(len({self.server_of(name) for name in group}) for group in self.accelerators)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +122,7 @@ def _confirmed(machine: SharedMachine, confirm: Confirm) -> tuple[SharedMachine,
     """The machine with its seats as replays find them, and among how many those do not hold that do not."""
     held, refused = [], {}
     for seat in machine.seats:
-        sharers = 1 if machine.slice else len(machine.accelerator_of(seat.workload))
+        sharers = machine.parts_of(seat.workload)
         ratio = confirm(seat, sharers)
         if ratio is None:
             refused[seat.workload, seat.stand, seat.partition] = sharers
@@ -183,8 +203,8 @@ def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_mont
 
 
 def _disk_gib(seats: Sequence[Seat]) -> int:
-    """Disk of a machine for all who sit on it: engines of one name share an image."""
-    return shared_disk_gib([seat.checkpoint_gib or 0.0 for seat in seats], len({seat.engine for seat in seats}))
+    """Disk of a machine for all who sit on it, with each image once."""
+    return shared_disk_gib([seat.checkpoint_gib or 0.0 for seat in seats], len({seat.image for seat in seats}))
 
 
 def _taken(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> Iterator[Seat]:
@@ -212,6 +232,7 @@ def _machine(
         usd_per_month=round(hourly_to_monthly(slot.usd_per_hour, copies) + disk_usd_per_month * copies, 2),
         alone_usd_per_month=round(math.fsum(alone[name] for group in groups for name in group.tenants), 2),
         quotas=tuple((key, units * copies) for key, units in slot.quotas),
+        servers=tuple(server for group in groups for server in group.servers),
     )
 
 
@@ -240,7 +261,7 @@ def _tenant(slot_tenant: SlotTenant, disks: _Disks) -> Tenant:
     seating = slot_tenant.seating
     needs = {
         (slot.stand, slot.slice): replace(
-            slot.need, usd_per_hour=disks.seat(slot.seat, slot.stand), image=slot.seat.engine
+            slot.need, usd_per_hour=disks.seat(slot.seat, slot.stand), image=slot.seat.image
         )
         for slot in seating.slots
     }

@@ -13,10 +13,17 @@ def machine_words(position: int, machine: SharedMachine) -> str:
 
 def seat_words(position: int, machine: SharedMachine, seat: Seat) -> str:
     """The machine, and what the workload has of it."""
-    others = len(machine.accelerator_of(seat.workload)) - 1
+    where = machine_words(position, machine)
     if machine.slice:
-        return f"{machine_words(position, machine)}, on a slice {machine.slice.removeprefix('mig-')} of its own"
-    return f"{machine_words(position, machine)}, in turns with {others} {'other' if others == 1 else 'others'}"
+        return f"{where}, on a slice {machine.slice.removeprefix('mig-')} of its own"
+    mates = len(machine.server_of(seat.workload)) - 1
+    others = len(machine.accelerator_of(seat.workload)) - 1 - mates
+    ways = (f"on one server with {_others(mates)}",) if mates else ()
+    return f"{where}, {', '.join((*ways, f'in turns with {_others(others)}') if others else ways)}"
+
+
+def _others(count: int) -> str:
+    return f"{count} {'other' if count == 1 else 'others'}"
 
 
 def base_words(base: JoinedBase, workload: str) -> str:

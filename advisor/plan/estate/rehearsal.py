@@ -24,7 +24,7 @@ def within_slo_ratio(seat: Seat, plan: Plan, sharers: int, catalog: Catalog, mod
     Args:
         seat: with the rate that it is planned for.
         plan: of the workload.
-        sharers: tenants of the accelerator; 1: it is alone on it, or on a slice.
+        sharers: equal parts of the accelerator's time, of which it has one; 1: it is alone on it, or on a slice.
         catalog: hardware.
         model: how fast that is.
     """

@@ -1,9 +1,10 @@
 """Seats of workloads on a shared machine, as the estate states them and code is generated from them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from advisor.performance.values import Interval
 from advisor.plan.layout import Layout
+from advisor.reading import OMITTED_AT_DEFAULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +35,12 @@ class Seat(Layout):
     price_source: str
     price_as_of: str
     price_quality: str
+    server: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Image of a server that may hold the models of others on the accelerator with its own; "": it does not."""
+    server_gib: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
+    """Part of its memory that such a server takes once."""
+
+    @property
+    def image(self) -> str:
+        """Image that it runs: engines of one name, or of one server, share it."""
+        return self.server or self.engine

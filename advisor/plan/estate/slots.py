@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
-from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE, seat_shortfall
+from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE, seat_shortfall, several_models_server
 from advisor.models import AUTO
 from advisor.performance.model import PerformanceModel
 from advisor.performance.points import length_points
@@ -290,13 +290,19 @@ def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
     busy = min(slot.seat.busy_ratio * times_slower(most), 1.0)
     needed_gib, running, cache_gib = _memory(served, busy, search.requirements)
     memory_gib = needed_gib * MEMORY_MARGIN
+    candidate = served.candidate
+    server = several_models_server(candidate.engine, candidate.accelerator.vendor, search.catalog)
+    server_gib = candidate.memory.runtime_gib * MEMORY_MARGIN if server else 0.0
     utilization = search.requirements.workload.limits.memory_utilization
     seat = replace(
         slot.seat,
         most_sharers=most,
         memory_gib=memory_gib,
-        memory_utilization=min(_rounded_up(memory_gib / served.candidate.accelerator.memory_gib), utilization),
+        memory_utilization=min(_rounded_up(memory_gib / candidate.accelerator.memory_gib), utilization),
         max_concurrency=min(served.max_concurrency, running),
         kv_cache_gib=cache_gib * MEMORY_MARGIN or None,
+        server=server,
+        server_gib=server_gib,
     )
-    return replace(slot, need=replace(slot.need, memory_gib=memory_gib, most_sharers=most), seat=seat)
+    need = replace(slot.need, memory_gib=memory_gib, most_sharers=most, server=server, server_gib=server_gib)
+    return replace(slot, need=need, seat=seat)

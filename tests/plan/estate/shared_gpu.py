@@ -110,3 +110,28 @@ def _begin(engines: Sequence[Tokens | Answers], left: list[float], now: float) -
             engine.waiting.append(engine.next)
             engine.next += 1
         left[at] = left[at] or engine.work()
+
+
+def in_whole_batches(engines: Sequence[Tokens | Answers]) -> None:
+    """Serve all requests of all engines with one step or batch at a time, whose engine has waited longest for it.
+
+    The least favourable order inside one process: no kernel of a batch runs before the batch of another model ends.
+
+    Args:
+        engines: with their requests.
+    """
+    now, ready = 0.0, [np.inf] * len(engines)
+    left = [0.0] * len(engines)
+    while True:
+        _begin(engines, left, now)
+        ready = [min(since, now) if left[at] else np.inf for at, since in enumerate(ready)]
+        coming = min((one.arrivals[one.next] for one in engines if one.next < one.arrivals.size), default=np.inf)
+        if min(ready) == np.inf:
+            if coming == np.inf:
+                return
+            now = coming
+            continue
+        at = ready.index(min(ready))
+        now += left[at]
+        engines[at].end(now)
+        left[at], ready[at] = 0.0, np.inf

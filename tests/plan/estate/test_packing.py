@@ -1,6 +1,7 @@
 """Small workloads on shared machines."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -174,6 +175,100 @@ def test_turns_that_no_replay_confirms_are_taken_among_fewer():
     assert sorted(len(machine.workloads) for machine in machines) == [2, 2]
     assert set(asked) == {4, 3, 2}
     assert len(share_machines(in_turns, {}, {}, free)) == 1
+
+
+TRITON = "nvcr.io/nvidia/tritonserver:26.08"
+
+
+def of_server(name, usd, *, most=8, server=TRITON, memory_gib=6.0, cores=4.0, engine="Triton (TensorRT)"):
+    """A workload in turns whose server may hold the models of others: 1 GiB of its memory is the server's."""
+    tenant = slot_tenant(name, usd, busy=0.05, part="", most=most)
+    (slot,) = tenant.seating.slots
+    need = Need(memory_gib, 0.05, most, host_gib=4.0, cores=1.0, server=server, server_gib=1.0 if server else 0.0)
+    kept = replace(slot.seat, engine=engine, server=server, server_gib=1.0 if server else 0.0, memory_gib=memory_gib)
+    slots = (replace(slot, need=need, seat=kept, memory_gib=80.0, host_gib=100.0, cores=cores),)
+    return replace(tenant, seating=replace(tenant.seating, slots=slots))
+
+
+def test_models_of_one_server_are_one_pod():
+    """Six models fit a machine with room for four pods, since they are one; each has a sixth of the time."""
+    asked = []
+
+    def confirm(_seat, parts):
+        asked.append(parts)
+        return 0.995
+
+    (machine,) = share_machines([of_server(f"w{at}", 900.0) for at in range(6)], {}, {}, free, confirm)
+
+    assert machine.servers == (machine.workloads,)
+    assert (len(machine.workloads), machine.most_pods) == (6, 1)
+    assert set(asked) == {6}
+    apart = share_machines([of_server(f"w{at}", 900.0, server="") for at in range(6)], {}, {}, free)
+    assert max(len(machine.workloads) for machine in apart) == 4
+    assert all(machine.servers == () for machine in apart)
+
+
+def test_a_server_beside_another_pod_divides_its_part():
+    """Two models of a server and a model of another engine: two pods, and a quarter of the time for each of the two."""
+    asked = {}
+
+    def confirm(seat, parts):
+        asked[seat.workload] = parts
+        return 0.995
+
+    tenants = [*(of_server(f"w{at}", 2000.0) for at in range(2)), of_server("x", 2000.0, server="", engine="vLLM")]
+    (machine,) = share_machines(tenants, {}, {}, free, confirm)
+
+    assert machine.servers == (("w0", "w1"),)
+    assert machine.most_pods == 2
+    assert asked == {"w0": 4, "w1": 4, "x": 2}
+
+
+def test_backends_of_one_server_keep_one_image_on_the_disk():
+    """TensorRT and FIL are backends of one image; another engine has its own."""
+    asked = []
+
+    def a_dollar_a_gib(_stand, disk_gib):
+        asked.append(disk_gib)
+        return disk_gib
+
+    engines = ("Triton (TensorRT)", "Triton (FIL)")
+    share_machines([of_server(engine, 3000.0, engine=engine) for engine in engines], {}, {}, a_dollar_a_gib)
+    one_image = asked[-1]
+    tenants = [of_server(name, 3000.0, server="", engine=name) for name in ("vLLM", "TEI")]
+    share_machines(tenants, {}, {}, a_dollar_a_gib)
+
+    assert asked[-1] - one_image == 40
+
+
+def test_models_of_a_server_that_no_replay_confirms_sit_among_fewer():
+    """Four that hold on half of the time only are two servers of two."""
+    tenants = [of_server(f"w{at}", 3000.0) for at in range(4)]
+
+    machines = share_machines(tenants, {}, {}, free, lambda _seat, parts: 0.995 if parts <= 2 else None)
+
+    assert sorted(len(machine.servers[0]) for machine in machines) == [2, 2]
+
+
+server_tenants = st.lists(
+    st.tuples(st.floats(100, 3000), st.integers(1, 8), st.sampled_from(["", TRITON]), st.floats(2, 40)), max_size=8
+)
+
+
+@given(server_tenants)
+def test_one_more_model_of_a_server_never_costs_more_than_its_own_fleet(drawn):
+    """What all save together is no less than what they save without any one of them."""
+    everyone = [
+        of_server(f"w{at}", usd, most=most, server=server, memory_gib=memory_gib)
+        for at, (usd, most, server, memory_gib) in enumerate(drawn)
+    ]
+
+    def saved(tenants):
+        machines = share_machines(tenants, {}, {}, free)
+        return sum(machine.alone_usd_per_month - machine.usd_per_month for machine in machines)
+
+    for at in range(len(everyone)):
+        assert saved(everyone) >= saved([*everyone[:at], *everyone[at + 1 :]]) - 0.1
 
 
 slot_tenants = st.lists(

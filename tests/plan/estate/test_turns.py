@@ -14,19 +14,35 @@ from advisor.plan.request import PlanRequest
 from advisor.plan.sharing import HEADROOM
 from advisor.workload.document import read_workload
 from codegen.estates import workload_text
-from plan.estate.shared_gpu import Answers, Tokens, share
+from plan.estate.shared_gpu import Answers, Tokens, in_whole_batches, share
 
 MACHINE = "g2-standard-4"
+MODEL_LIMITS = {"photos": {"latency": 200.0}, "products": {"latency": 200.0}, "trees": {"latency": 100.0}}
+"""Targets of models that one Triton holds."""
 LIMITS = {"chat": {"ttft": 1000.0, "tpot": 100.0}, "rerank": {"latency": 1000.0}, "speech": {"latency": 20_000.0}}
-PRECISIONS = {"chat": "bf16", "rerank": "fp16", "speech": "bf16"}
+PRECISIONS = {
+    "chat": "bf16", "rerank": "fp16", "speech": "bf16", "photos": "fp16", "products": "fp16", "trees": "fp32",
+}  # fmt: skip
 SECONDS = 300.0
+MODEL_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """What serves each kind of model on one L4, and what is asked of it."""
+    return on_one_l4(LIMITS, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """The same of models that one Triton holds."""
+    return on_one_l4(MODEL_LIMITS, tmp_path_factory)
+
+
+def on_one_l4(kinds, tmp_path_factory):
+    """Candidate of each kind on one L4, with what is asked of it and the model that predicts."""
     catalog, model, found = load_catalog(), load_model(None), {}
-    for kind in LIMITS:
+    for kind in kinds:
         path = tmp_path_factory.mktemp(kind) / "workload.yaml"
         path.write_text(workload_text(kind, kind, 1))
         workload = read_workload(path)
@@ -48,11 +64,11 @@ def sharers(served, kind, rate) -> int:
     return most_sharers([candidate], rate, asked, model)[0]
 
 
-def engine(served, kind, rate, seed):
+def engine(served, kind, rate, seed, seconds=SECONDS):
     """An engine with Poisson arrivals."""
     candidate, asked, model = served[kind]
     rng = np.random.default_rng(seed)
-    arrivals = np.cumsum(rng.exponential(1 / rate, int(rate * SECONDS)))
+    arrivals = np.cumsum(rng.exponential(1 / rate, int(rate * seconds)))
     times = times_of(candidate, asked, model, (256, asked.context_tokens))
     tokens = asked.demand.tokens
     if kind == "chat":
@@ -62,7 +78,7 @@ def engine(served, kind, rate, seed):
 
 def rate_among(served, kind, tenants) -> float:
     """The largest rate, within 5 in 100, at which one of a kind may sit among so many."""
-    least, most = 0.02, 200.0
+    least, most = 0.02, 20_000.0
     while most > 1.05 * least:
         middle = (least * most) ** 0.5
         least, most = (middle, most) if sharers(served, kind, middle) >= tenants else (least, middle)
@@ -81,6 +97,24 @@ def test_whoever_is_seated_keeps_its_targets(served, kinds):
     for kind, one in zip(kinds, engines, strict=True):
         for name, latency_ms in one.latencies().items():
             assert np.quantile(latency_ms, 0.95) <= LIMITS[kind][name], (kind, name)
+
+
+@pytest.mark.parametrize("mode", ["equal parts", "whole batches"])
+@pytest.mark.parametrize("kinds", [("photos", "products", "trees"), ("photos",) * 3])
+def test_models_of_one_server_keep_their_targets(models, kinds, mode):
+    """At the largest rates of the rule, whether streams share the GPU equally or one batch runs after another."""
+    rates = [rate_among(models, kind, len(kinds)) for kind in kinds]
+    engines = [
+        engine(models, kind, rate, seed, MODEL_SECONDS)
+        for seed, (kind, rate) in enumerate(zip(kinds, rates, strict=True))
+    ]
+    assert all(models[kind][0].engine.startswith("Triton") for kind in kinds)
+    if mode == "equal parts":
+        share(engines, HEADROOM)
+    else:
+        in_whole_batches(engines)
+    for kind, one in zip(kinds, engines, strict=True):
+        assert np.quantile(one.latencies()["latency"], 0.95) <= MODEL_LIMITS[kind]["latency"], kind
 
 
 def test_neighbours_that_send_far_more_than_planned_take_nothing_from_others(served):
