@@ -2,20 +2,23 @@
 
 The closed form does not tell which of them hold: a failure for which it asks spare instances may cost a few late
 requests. The replays of the search do. The *load* of a kind of replica is the rate that its instances sustain by the
-closed form ÷ the planned rate of the busiest hours. A fleet *covers* the demand where its loads, each ÷ the largest
-with which its kind was seen to fail, come to 1; of those that do, the one that covers most is replayed first.
+closed form ÷ the planned rate of the busiest hours, less the largest instance that may be lost. A fleet *covers* the
+demand where its loads, each ÷ the largest with which its kind was seen to fail, come to 1; of those that do, the one
+that covers most is replayed first.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from advisor.plan.problem.constraints import most_headroom
-from advisor.plan.problem.values import FleetSolution, Problem, PurchaseOption
+from advisor.plan.problem.values import FleetSolution, Problem
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.headroom import LEAST_HEADROOM, WORTH_RATIO, Kind
-from advisor.plan.replay.loads import FleetLoads, Way, load_of
+from advisor.plan.replay.loads import FleetLoads, Part, Way, left_by_kind, part_of
 from advisor.plan.solve.neighbours import BoughtWay, Exchange, exchanged, exchanges, keeps_to_all
+from advisor.workload.values import Survive
 
 MOST_FAILED = 5
 """Replays that may fail before the search ends."""
@@ -55,15 +58,16 @@ class Exchanges:
     def _next(self, best: Confirmed, left: int) -> tuple[Confirmed | None, int]:
         """A fleet that holds at a cost worth it, and how many replays may fail after it; None where none is found."""
         limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
-        own = self.loads_of(best.solution).busiest()
+        own = self.loads_of(best.solution).parts
+        usual = sum(self._left(own).values())
         candidates = [
-            _Candidate(exchange, self._after(own, exchange))
+            _Candidate(exchange, self._left(self._after(own, exchange)))
             for exchange in exchanges(self.problem, best.solution, limit_usd)
         ]
         while left and candidates:
             late = self.late()
-            needed = _needed([loads.busiest() for loads in late], usual=sum(own.values()))
-            covered = [_covered(candidate.loads, needed, sum(own.values())) for candidate in candidates]
+            needed = _needed([self._left(loads.parts) for loads in late], usual)
+            covered = [_covered(candidate.loads, needed, usual) for candidate in candidates]
             at = max(range(len(candidates)), key=covered.__getitem__)
             if covered[at] < 1:
                 break
@@ -87,17 +91,22 @@ class Exchanges:
         groups = tuple(replace(group, pool=group.pool.slower(room)) for group in fleet.allocations)
         return keeps_to_all(self.problem, replace(fleet, allocations=groups))
 
-    def _after(self, own: Loads, exchange: Exchange) -> Loads:
-        """Loads of a fleet after an exchange."""
-        loads = dict(own)
-        self._add(loads, exchange.given_up, -exchange.given_up_count)
+    def _after(self, own: Sequence[Part], exchange: Exchange) -> Iterator[Part]:
+        """Parts of a fleet after an exchange."""
+        less = self._part(exchange.given_up, exchange.given_up_count)
+        for part in own:
+            is_given_up = part.way == less.way and math.isclose(part.instance_load, less.instance_load)
+            yield part._replace(count=part.count - less.count) if is_given_up else part
         if exchange.bought is not None:
-            self._add(loads, exchange.bought, exchange.bought_count)
-        return loads
+            yield self._part(exchange.bought, exchange.bought_count)
 
-    def _add(self, loads: dict[Way, float], bought: BoughtWay, count: int) -> None:
-        way = self.kind_of(bought.pool.key), bought.tariff.paid is PurchaseOption.SPOT
-        loads[way] = loads.get(way, 0.0) + load_of(self.problem, bought.pool, count)
+    def _part(self, bought: BoughtWay, count: int) -> Part:
+        return part_of(self.problem, self.kind_of(bought.pool.key), bought.pool, bought.tariff, count)
+
+    def _left(self, parts: Iterable[Part]) -> Loads:
+        """Load of each kind in the busiest hours, without the largest instance that may be lost."""
+        loses_any = self.problem.limits.survival is not Survive.NOTHING
+        return left_by_kind(tuple(parts), loses_any=loses_any)
 
 
 def _needed(late: Sequence[Loads], usual: float) -> dict[Way, float]:

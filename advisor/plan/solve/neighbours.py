@@ -20,7 +20,7 @@ MOST = 10
 BACKENDS = 8
 """Backends that a fleet may be topped up with."""
 MOST_GIVEN_UP = 3
-"""Instances that are exchanged at a time."""
+"""Instances of a group that are exchanged at a time, unless it is all of them."""
 OTHERS = 3
 """Cheaper pools, and dearer ones, that instances may be exchanged for."""
 ROUNDING = 1e-9
@@ -118,7 +118,9 @@ def exchanges(problem: Problem, solution: FleetSolution, below_usd: float) -> It
     saved_usd = solution.objective_usd_per_month - below_usd
     for group in own:
         given_up = BoughtWay(group.pool, group.tariff)
-        for count in range(1, min(max(group.instances), MOST_GIVEN_UP) + 1) if group.tariff.paid in _COUNTED else ():
+        every = max(group.instances)
+        counts = {*range(1, min(every, MOST_GIVEN_UP) + 1), every} if group.tariff.paid in _COUNTED else ()
+        for count in sorted(counts):
             left = count * given_up.usd_per_month - saved_usd
             if left < 0:
                 continue
