@@ -6,7 +6,7 @@ from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
 from advisor.plan.replay.confirmed import Confirmed, bounded, instances_of
 from advisor.plan.replay.headroom import LEAST_HEADROOM, MANY, NEXT_LESS, TOLERANCE, Bracket, narrowed
-from advisor.plan.solve.neighbours import cheaper_neighbours, keeps_to_all, parts_of, topped_up
+from advisor.plan.solve.neighbours import cheaper_neighbours, parts_of, topped_up
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.units import A_CENT
 
@@ -21,7 +21,10 @@ def has_room(best: Confirmed) -> bool:
 
 
 def cheapest_nearby(
-    problem: Problem, best: Confirmed, failing: Iterable[FleetSolution], replay: Callable[[FleetSolution], Confirmed]
+    problem: Problem,
+    best: Confirmed,
+    failing: Iterable[FleetSolution],
+    replay: Callable[[FleetSolution], Confirmed | None],
 ) -> Confirmed:
     """A confirmed fleet, or the last of its neighbours and theirs that hold, each cheaper than the one before.
 
@@ -29,7 +32,7 @@ def cheapest_nearby(
         problem: pools and limits; the fleet's pools are among them.
         best: the fleet to begin with.
         failing: fleets of one kind that narrowly fail, to be topped up.
-        replay: plans and replays a neighbour.
+        replay: plans and replays a neighbour; None where a limit excludes it, or it is known to fail.
     """
     starts: list[FleetSolution | None] = [*failing]
     if asks_for_what_is_left(problem):
@@ -42,7 +45,7 @@ def cheapest_nearby(
         near += cheaper_neighbours(problem, best.solution)
         distinct = {instances_of(fleet): fleet for fleet in near}.values()
         cheap_first = sorted(distinct, key=lambda fleet: fleet.objective_usd_per_month)
-        replays = (replay(fleet) for fleet in cheap_first if keeps_to_all(problem, fleet))
+        replays = (fleet for fleet in map(replay, cheap_first) if fleet is not None)
         # Its requests may be sent to dearer regions than the closed form sends them to, for an even load.
         holding = next((fleet for fleet in replays if fleet.confirmation.reached and _is_below(fleet, best)), None)
         if holding is None:

@@ -25,6 +25,7 @@ from advisor.plan.replay.headroom import (
     narrowed,
     worthwhile,
 )
+from advisor.plan.replay.loads import FleetLoads, loads_of
 from advisor.plan.replay.memory import with_own_memory
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.optimise import as_optimum, as_routed
@@ -34,6 +35,8 @@ from advisor.plan.solve.scopes import (
 )
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.units import SECONDS_PER_HOUR
+
+NO_HEADROOM: Mapping[Kind, float] = {}
 
 
 class ReplayedFleets:
@@ -48,6 +51,7 @@ class ReplayedFleets:
         self._sources = dict(formulation.pool_set.sources)
         run = context.requirements.demand.batch
         self._trials = Trials(formulation, context) if run is None else BatchTrials(formulation, context, run)
+        self._kinds: dict[str, Kind] = {}
         self._brackets: dict[Kind, Bracket] = {}
         self._solved: dict[tuple[object, ...], FleetSolution | Infeasible | None] = {}
         """None: no fleet is cheaper than the given one."""
@@ -55,6 +59,8 @@ class ReplayedFleets:
         """A fleet below a cost; None: there is none."""
         self._holding: dict[tuple[object, ...], Confirmed] = {}
         """Every fleet of any question that a replay confirms."""
+        self._late: dict[tuple[object, ...], FleetLoads] = {}
+        """Loads of every fleet that failed, by limits and loads."""
 
     def within(self, formulation: Formulation, context: PlanningContext) -> Self:
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
@@ -92,7 +98,9 @@ class ReplayedFleets:
 
     def kind_of(self, key: str) -> Kind:
         """Kind of the replicas of a pool, by its key."""
-        return kind_of(self._sources[key].served.candidate)
+        if key not in self._kinds:
+            self._kinds[key] = kind_of(self._sources[key].served.candidate)
+        return self._kinds[key]
 
     def replayed(self, formulation: Formulation, solution: FleetSolution) -> Confirmation:
         """Confirmation of a given fleet by a replay."""
@@ -248,7 +256,28 @@ class ReplayedFleets:
         fleet = Confirmed(solution, formulation, self._confirmation(trial, factor))
         if fleet.confirmation.reached:
             self._holding[constraints_of(formulation.problem), instances_of(solution)] = fleet
+        else:
+            loads = self._loads(formulation.problem, solution, headroom)
+            self._late[formulation.problem.limits, *sorted(loads.by_machine.items())] = loads
         return fleet
+
+    def _loads(
+        self, problem: Problem, solution: FleetSolution, headroom: Mapping[Kind, float] = NO_HEADROOM
+    ) -> FleetLoads:
+        """Loads of a fleet whose replicas are taken to sustain less than the closed form says."""
+        kinds = ((self.kind_of(group.pool.key), group) for group in solution.allocations)
+        return loads_of(problem, ((kind, group, headroom.get(kind, 1.0)) for kind, group in kinds))
+
+    def _usual_loads(self, solution: FleetSolution) -> FleetLoads:
+        """Loads of a fleet of the question's pools, at the rates that the closed form has for them."""
+        usual = {pool.key: pool for pool in self._posed.problem.pools}
+        groups = tuple(replace(group, pool=usual[group.pool.key]) for group in solution.allocations)
+        return self._loads(self._posed.problem, replace(solution, allocations=groups))
+
+    def _late_so_far(self) -> list[FleetLoads]:
+        """Loads of every fleet that failed under the question's limits."""
+        limits = self._posed.problem.limits
+        return [loads for (held_to, *_), loads in self._late.items() if held_to == limits]
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
         rehearsal = self._trials.rehearsal

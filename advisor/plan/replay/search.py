@@ -24,6 +24,7 @@ from advisor.plan.replay.confirmed import (
     unproven,
     usd_of,
 )
+from advisor.plan.replay.exchanges import Exchanges
 from advisor.plan.replay.headroom import (
     WORTH_RATIO,
     Bracket,
@@ -37,6 +38,7 @@ from advisor.plan.replay.nearby import (
 )
 from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.dominance import without_dominated
+from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
     Singles,
@@ -114,7 +116,15 @@ class FleetSearch(ReplayedFleets):
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
         self._trials.without_estimates()
-        for kept in (self._brackets, self._failing, self._known, self._found_alone, self._holding, self._refused):
+        for kept in (
+            self._brackets,
+            self._failing,
+            self._known,
+            self._found_alone,
+            self._holding,
+            self._refused,
+            self._late,
+        ):
             kept.clear()
         return self.confirmed(self._still_holding(known), refined=refined)
 
@@ -148,6 +158,8 @@ class FleetSearch(ReplayedFleets):
         mixed = self._effort.in_full or len(self.problem.hours) == 1
         below = self._below_closed_form().cheaper(confirmed, mixed=mixed) if self._effort.every_kind else None
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
+        if not any(start is not None and start.is_limit for start in starts):
+            confirmed = self._exchanged(confirmed)
         return self._in_preferred_precision(confirmed)
 
     def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
@@ -278,7 +290,26 @@ class FleetSearch(ReplayedFleets):
         """The cheapest fleet near a confirmed one; one that is known from other pools than these stays as it is."""
         if not self._is_allowed(best):
             return best
-        return cheapest_nearby(self._posed.problem, best, self._failing.values(), self._planned_evenly)
+        return cheapest_nearby(self._posed.problem, best, self._failing.values(), self._unless_late)
+
+    def _unless_late(self, solution: FleetSolution) -> Confirmed | None:
+        """A fleet of the question's pools, replayed; None where one of no fewer of the same machines failed."""
+        if self._usual_loads(solution).are_within_any(self._late_so_far()):
+            return None
+        return self._planned_evenly(solution) if keeps_to_all(self._posed.problem, solution) else None
+
+    def _exchanged(self, best: Confirmed) -> Confirmed:
+        """The cheapest fleet by exchange; one that is proven, or known from other pools than these, stays as it is."""
+        if best.solution.proven or not self._is_allowed(best):
+            return best
+        search = Exchanges(
+            problem=self._posed.problem,
+            kind_of=self.kind_of,
+            loads_of=self._usual_loads,
+            late=self._late_so_far,
+            replay=self._planned_evenly,
+        )
+        return search.cheaper(best)
 
     def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""

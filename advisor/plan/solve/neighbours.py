@@ -19,6 +19,8 @@ MOST = 10
 """Neighbours that are looked at, those that cost the most first left."""
 BACKENDS = 8
 """Backends that a fleet may be topped up with."""
+MOST_GIVEN_UP = 3
+"""Instances of a group that are exchanged at a time, unless it is all of them."""
 OTHERS = 3
 """Cheaper pools, and dearer ones, that instances may be exchanged for."""
 ROUNDING = 1e-9
@@ -30,14 +32,15 @@ _ADDED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITME
 """What instances may be exchanged for."""
 
 
-class _Way(NamedTuple):
-    """Way of adding instances: a pool, and how it is paid for."""
+class BoughtWay(NamedTuple):
+    """BoughtWay of adding instances: a pool, and how it is paid for."""
 
     pool: Pool
     tariff: Tariff
 
     @property
     def usd_per_hour(self) -> float:
+        """USD of an hour in which an instance runs."""
         return self.tariff.all_usd_per_hour
 
     @property
@@ -93,6 +96,65 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
     return [fleet for fleet in fleets if fleet.objective_usd_per_month < below_usd and _is_able(problem, fleet)]
 
 
+class Exchange(NamedTuple):
+    """Instances of a group that are given up, and others that are bought instead."""
+
+    given_up: BoughtWay
+    given_up_count: int
+    bought: BoughtWay | None
+    """None: nothing is bought."""
+    bought_count: int
+
+
+def exchanges(problem: Problem, solution: FleetSolution, below_usd: float) -> Iterator[Exchange]:
+    """Exchanges that make a fleet cost about less than an amount: as many bought as that leaves money for.
+
+    What is bought is of the fleet's scope: of each backend and way of paying the cheapest for what it carries, and the
+    cheapest by the instance.
+    """
+    own = _own(problem, solution) if _simple(problem) else ()
+    scopes = {scope_of(problem, group.pool) for group in own}
+    sold = _offered(replace(problem, pools=tuple(pool for pool in problem.pools if scope_of(problem, pool) in scopes)))
+    saved_usd = solution.objective_usd_per_month - below_usd
+    for group in own:
+        given_up = BoughtWay(group.pool, group.tariff)
+        every = max(group.instances)
+        counts = {*range(1, min(every, MOST_GIVEN_UP) + 1), every} if group.tariff.paid in _COUNTED else ()
+        for count in sorted(counts):
+            left = count * given_up.usd_per_month - saved_usd
+            if left < 0:
+                continue
+            yield Exchange(given_up, count, None, 0)
+            for way in sold:
+                affordable = math.ceil(left / way.usd_per_month) - 1
+                if affordable > 0 and (way.pool.key, way.tariff) != (group.pool.key, group.tariff):
+                    yield Exchange(given_up, count, way, affordable)
+
+
+def exchanged(problem: Problem, solution: FleetSolution, exchange: Exchange) -> FleetSolution:
+    """A fleet after an exchange, in quieter hours with as large a part of it; loaded by capacity."""
+    own, taken = _own(problem, solution), exchange.given_up_count
+    at = next(at for at, group in enumerate(own) if BoughtWay(group.pool, group.tariff) == exchange.given_up)
+    fewer = tuple(max(count - taken, 0) for count in own[at].instances)
+    kept = (replace(own[at], instances=fewer),) if any(fewer) else ()
+    groups = (*own[:at], *kept, *own[at + 1 :])
+    if exchange.bought is not None:
+        more = (math.ceil(min(count, taken) * exchange.bought_count / taken) for count in own[at].instances)
+        groups = _joined(groups, exchange.bought, tuple(more))
+    return _fleet(problem, groups)
+
+
+def _offered(problem: Problem) -> list[BoughtWay]:
+    """Of each backend and way of paying the cheapest for what it carries, and the cheapest by the instance."""
+    offered: dict[tuple[str, Tariff], BoughtWay] = {}
+    for paid in _ADDED:
+        sold = sorted(_sold(problem, paid), key=lambda way: (way.usd_per_hour, way.pool.key))
+        sold = [way for way in sold if way.usd_per_hour > 0]
+        for ways in (sold, sorted(sold, key=lambda way: way.usd_per_request(problem))):
+            offered |= {(way.pool.key, way.tariff): way for way in _one_of_each(ways, most=len(ways))}
+    return list(offered.values())
+
+
 def parts_of(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
     """Parts of a fleet of several groups: without each of them, and each of them alone."""
     own = _own(problem, solution) if _simple(problem) else ()
@@ -101,12 +163,12 @@ def parts_of(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
     return [_fleet(problem, part) for part in (*without, *alone)]
 
 
-def _one_of_each(ways: Iterable[_Way]) -> list[_Way]:
-    """The first way of each backend."""
-    first: dict[str, _Way] = {}
+def _one_of_each(ways: Iterable[BoughtWay], most: int = BACKENDS) -> list[BoughtWay]:
+    """The first way of each backend, of so many backends."""
+    first: dict[str, BoughtWay] = {}
     for way in ways:
         first.setdefault(way.pool.backend or way.pool.key, way)
-    return list(first.values())[:BACKENDS]
+    return list(first.values())[:most]
 
 
 def _simple(problem: Problem) -> bool:
@@ -167,7 +229,7 @@ def _without_at_times(
                 yield (*others[0], replace(group, instances=instances), *others[1])
 
 
-def _others(problem: Problem, group: Allocation) -> Iterator[_Way]:
+def _others(problem: Problem, group: Allocation) -> Iterator[BoughtWay]:
     """The next cheaper and the next dearer ways in the region, of each way of paying; none for what costs nothing."""
     usd = group.tariff.all_usd_per_hour
     if not usd:
@@ -181,14 +243,14 @@ def _others(problem: Problem, group: Allocation) -> Iterator[_Way]:
         yield from [way for way in sold if way.usd_per_hour > usd][:OTHERS]
 
 
-def _sold(problem: Problem, paid: PurchaseOption) -> Iterator[_Way]:
+def _sold(problem: Problem, paid: PurchaseOption) -> Iterator[BoughtWay]:
     """Pools that serve and are paid for in one way."""
     for pool in problem.pools:
         if pool.serves_all_places:
-            yield from (_Way(pool, tariff) for tariff in pool.tariffs if tariff.paid is paid)
+            yield from (BoughtWay(pool, tariff) for tariff in pool.tariffs if tariff.paid is paid)
 
 
-def _joined(rest: tuple[Allocation, ...], way: _Way, more: tuple[int, ...]) -> tuple[Allocation, ...]:
+def _joined(rest: tuple[Allocation, ...], way: BoughtWay, more: tuple[int, ...]) -> tuple[Allocation, ...]:
     """A fleet with so many more instances; at all hours where they are paid for at all hours."""
     more = (max(more),) * len(more) if way.tariff.paid.always else more
     for at, group in enumerate(rest):
@@ -214,7 +276,7 @@ def _owned_first(problem: Problem, allocations: tuple[Allocation, ...]) -> tuple
         others = tuple(other for other in allocations if other is not group)
         bought = replace(group, instances=tuple(max(count - taken, 0) for count in group.instances))
         rest = (*others, bought) if any(bought.instances) else others
-        allocations = _joined(rest, _Way(group.pool, owned), (taken,) * len(group.instances))
+        allocations = _joined(rest, BoughtWay(group.pool, owned), (taken,) * len(group.instances))
     return allocations
 
 

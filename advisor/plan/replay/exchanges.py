@@ -1,0 +1,130 @@
+"""Cheaper fleets by exchange: instances of a group given up, others bought for less than they cost.
+
+The closed form does not tell which of them hold: a failure for which it asks spare instances may cost a few late
+requests. The replays of the search do. The *load* of a kind of replica is the rate that its instances sustain by the
+closed form ÷ the planned rate of the busiest hours, less the largest instance that may be lost. A fleet *covers* the
+demand where its loads, each ÷ the largest with which its kind was seen to fail, come to 1; of those that do, the one
+that covers most is replayed first.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from advisor.plan.problem.constraints import most_headroom
+from advisor.plan.problem.values import FleetSolution, Problem
+from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
+from advisor.plan.replay.headroom import LEAST_HEADROOM, WORTH_RATIO, Kind
+from advisor.plan.replay.loads import FleetLoads, Part, Way, left_by_kind, part_of
+from advisor.plan.solve.neighbours import BoughtWay, Exchange, exchanged, exchanges, keeps_to_all
+from advisor.workload.values import Survive
+
+MOST_FAILED = 5
+"""Replays that may fail before the search ends."""
+MOST_STEPS = 16
+
+Loads = Mapping[Way, float]
+
+
+class _Candidate(NamedTuple):
+    exchange: Exchange
+    loads: Loads
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exchanges:
+    """The search of one question."""
+
+    problem: Problem
+    kind_of: Callable[[str], Kind]
+    """Of a pool, by its key."""
+    loads_of: Callable[[FleetSolution], FleetLoads]
+    late: Callable[[], Sequence[FleetLoads]]
+    """Loads of all fleets that failed so far."""
+    replay: Callable[[FleetSolution], Confirmed]
+    """Plans and replays a fleet."""
+
+    def cheaper(self, best: Confirmed) -> Confirmed:
+        """A confirmed fleet, or the last of those that hold, each cheaper by an exchange than the one before."""
+        left = MOST_FAILED
+        for _ in range(MOST_STEPS):
+            fleet, left = self._next(best, left)
+            if fleet is None:
+                break
+            best = unproven(bounded(fleet, best))
+        return best
+
+    def _next(self, best: Confirmed, left: int) -> tuple[Confirmed | None, int]:
+        """A fleet that holds at a cost worth it, and how many replays may fail after it; None where none is found."""
+        limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
+        own = self.loads_of(best.solution).parts
+        usual = sum(self._left(own).values())
+        candidates = [
+            _Candidate(exchange, self._left(self._after(own, exchange)))
+            for exchange in exchanges(self.problem, best.solution, limit_usd)
+        ]
+        while left and candidates:
+            late = self.late()
+            needed = _needed([self._left(loads.parts) for loads in late], usual)
+            covered = [_covered(candidate.loads, needed, usual) for candidate in candidates]
+            at = max(range(len(candidates)), key=covered.__getitem__)
+            if covered[at] < 1:
+                break
+            fleet = exchanged(self.problem, best.solution, candidates.pop(at).exchange)
+            room = min(most_headroom(self.problem, fleet), 1.0)
+            if (
+                fleet.objective_usd_per_month >= limit_usd
+                or room < LEAST_HEADROOM
+                or self.loads_of(fleet).are_within_any(late)
+            ):
+                continue
+            confirmed = self.replay(fleet)
+            is_cheaper = confirmed.confirmation.reached and confirmed.usd_per_month < limit_usd
+            if is_cheaper and self._keeps_to_limits(fleet, room):
+                return confirmed, left
+            left -= 1
+        return None, left
+
+    def _keeps_to_limits(self, fleet: FleetSolution, room: float) -> bool:
+        """Whether every limit allows a fleet whose replicas carry as much as the planned rates ask for."""
+        groups = tuple(replace(group, pool=group.pool.slower(room)) for group in fleet.allocations)
+        return keeps_to_all(self.problem, replace(fleet, allocations=groups))
+
+    def _after(self, own: Sequence[Part], exchange: Exchange) -> Iterator[Part]:
+        """Parts of a fleet after an exchange."""
+        less = self._part(exchange.given_up, exchange.given_up_count)
+        for part in own:
+            is_given_up = part.way == less.way and math.isclose(part.instance_load, less.instance_load)
+            yield part._replace(count=part.count - less.count) if is_given_up else part
+        if exchange.bought is not None:
+            yield self._part(exchange.bought, exchange.bought_count)
+
+    def _part(self, bought: BoughtWay, count: int) -> Part:
+        return part_of(self.problem, self.kind_of(bought.pool.key), bought.pool, bought.tariff, count)
+
+    def _left(self, parts: Iterable[Part]) -> Loads:
+        """Load of each kind in the busiest hours, without the largest instance that may be lost."""
+        loses_any = self.problem.limits.survival is not Survive.NOTHING
+        return left_by_kind(tuple(parts), loses_any=loses_any)
+
+
+def _needed(late: Sequence[Loads], usual: float) -> dict[Way, float]:
+    """The largest load with which each kind was seen to fail alone; of others what they failed to add to these."""
+    needed: dict[Way, float] = {}
+    for loads in late:
+        if len(loads) == 1:
+            ((way, load),) = loads.items()
+            needed[way] = max(needed.get(way, 0.0), load)
+    added: dict[Way, float] = {}
+    for loads in late:
+        others = [way for way in loads if way not in needed]
+        missing = 1 - sum(load / needed[way] for way, load in loads.items() if way in needed)
+        if len(others) == 1 and missing > 0:
+            added[others[0]] = max(added.get(others[0], usual), loads[others[0]] / missing)
+    return needed | added
+
+
+def _covered(loads: Loads, needed: Loads, usual: float) -> float:
+    """Share of the demand that some loads cover, those of kinds never seen to fail ÷ a usual one."""
+    return sum(load / needed.get(way, usual) for way, load in loads.items())
