@@ -32,6 +32,8 @@ _PLAIN_LINE = re.compile(r"[ -~]*[!-~]")
 _FEWEST_LINES = 2
 _HCL_INDENT = 2
 _HCL_WIDTH = 110
+_MOST_IN_A_ROW = 3
+"""Entries that a mapping on one line holds: with more, it is read better line by line."""
 _SPACES = re.compile(r"\s+")
 
 
@@ -114,10 +116,13 @@ def _comma(literal: str, space: str) -> str:
 
 
 def _hcl_object(values: Mapping[str, object], indent: int) -> Quoted:
-    """Equals signs line up over neighbouring entries of one line or one heredoc each."""
+    """A row where the entries are few, plain and short; else a line for each, with equals signs below each other."""
     if not values:
         return Quoted("{}")
     inner = indent + _HCL_INDENT
+    row = hcl_row(values) if len(values) <= _MOST_IN_A_ROW and all(map(_is_plain, values.values())) else ""
+    if row and len(row) + inner <= _HCL_WIDTH:
+        return row
     entries = [(_hcl_key(key), hcl_value(value, inner)) for key, value in values.items()]
     lines = []
     for is_long, group in itertools.groupby(entries, key=lambda entry: _is_block(entry[1])):
@@ -125,6 +130,18 @@ def _hcl_object(values: Mapping[str, object], indent: int) -> Quoted:
         width = 0 if is_long else max(len(key) for key, _ in run)
         lines += [f"{' ' * inner}{key.ljust(width)} = {literal}\n" for key, literal in run]
     return Quoted(f"{{\n{''.join(lines)}{' ' * indent}}}")
+
+
+def hcl_row(values: Mapping[str, object]) -> Quoted:
+    """A mapping of text, numbers, booleans and lists on one line."""
+    return Quoted(f"{{ {', '.join(f'{_hcl_key(key)} = {hcl_value(value)}' for key, value in values.items())} }}")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value fits a row: text of one line, number, truth, or a list of them."""
+    if isinstance(value, list | tuple):
+        return not any(isinstance(inner, list | tuple) or not _is_plain(inner) for inner in value)
+    return not isinstance(value, Mapping) and not (isinstance(value, str) and lines_of(value))
 
 
 def _is_block(literal: str) -> bool:

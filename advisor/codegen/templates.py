@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.codegen import quoting
 from advisor.codegen.inputs import (
     check_helpers,
+    hcl_arguments,
     hcl_example_file,
     hcl_examples,
     hcl_ids,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "comment_text": quoting.comment_text,
+    "hcl_arguments": hcl_arguments,
     "hcl_example_file": hcl_example_file,
     "hcl_examples": hcl_examples,
     "hcl_ids": hcl_ids,

@@ -16,7 +16,7 @@ _UNKNOWN_RESOURCES = re.compile(r'^resource "aws_ce_anomaly_.*?^\}\n', re.MULTIL
 _UNKNOWN_BLOCKS = re.compile(
     r'^  dynamic "capacity_reservation_specification" \{\n'
     r"(?:    .*\n|\n)*?      capacity_reservation_preference.*\n(?:    .*\n|\n)*?  \}\n"
-    r"|^      instance_reuse_policy \{\n.*\n      \}\n",
+    r"|^      instance_reuse_policy \{.*\}\n",
     re.MULTILINE,
 )
 _RULE = re.compile(r'resource "aws_vpc_security_group_(ingress|egress)_rule" "(\w+)" \{\n(.*?)\n\}\n', re.DOTALL)

@@ -12,13 +12,14 @@ from advisor.codegen.inputs.pulumi import (
     takes_networks,
 )
 from advisor.codegen.inputs.table import Input, examples, id_words, inputs_of
-from advisor.codegen.inputs.terraform import hcl_example_file, hcl_examples, hcl_ids, hcl_variables
+from advisor.codegen.inputs.terraform import hcl_arguments, hcl_example_file, hcl_examples, hcl_ids, hcl_variables
 
 __all__ = [
     "Input",
     "check_helpers",
     "example_settings",
     "examples",
+    "hcl_arguments",
     "hcl_example_file",
     "hcl_examples",
     "hcl_ids",

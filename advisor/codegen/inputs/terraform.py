@@ -17,7 +17,7 @@ from advisor.codegen.inputs.table import (
     examples,
     id_words,
 )
-from advisor.codegen.quoting import Quoted, hcl_number, hcl_string, hcl_value
+from advisor.codegen.quoting import Quoted, hcl_number, hcl_row, hcl_string, hcl_value
 
 _TYPES = {"str": "string", "int": "number", "float": "number", "bool": "bool"}
 _NESTED = ("entry", "item", "part")
@@ -62,8 +62,12 @@ def _canonical(typed: str, value: str) -> str:
 
 
 def hcl_examples(inputs: Iterable[Input], indent: int = 0) -> Quoted:
-    """Arguments of a call that works as it stands; those of one line each come first, one below the other."""
-    values = examples(inputs)
+    """Arguments of a call that works as it stands."""
+    return hcl_arguments(examples(inputs), indent)
+
+
+def hcl_arguments(values: Mapping[str, object], indent: int = 0) -> Quoted:
+    """Arguments by name; those of one line each come first, one below the other."""
     return Quoted("\n\n".join(_paragraphs({name: hcl_value(value, indent) for name, value in values.items()}, indent)))
 
 
@@ -102,8 +106,7 @@ def _on_one_line(value: object) -> str:
         return f"[{', '.join(map(hcl_value, value))}]"
     if not isinstance(value, Mapping):
         return hcl_value(value)
-    entries = (hcl_value({key: inner}).split("\n")[1].strip() for key, inner in value.items())
-    return f"{{ {', '.join(entries)} }}"
+    return hcl_row(value)
 
 
 def _variable(row: Input) -> str:

@@ -12,9 +12,7 @@ resource "aws_security_group" "model" {
 
   tags = local.tags
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 #trivy:ignore:AWS-0104 Model hubs and the S3 service have no fixed addresses

@@ -33,7 +33,5 @@ resource "google_compute_firewall" "deny" {
     protocol = "all"
   }
 
-  log_config {
-    metadata = "EXCLUDE_ALL_METADATA"
-  }
+  log_config { metadata = "EXCLUDE_ALL_METADATA" }
 }

@@ -8,11 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    francecentral = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 8
-    }
+    francecentral = { weight = 1000, zones = 2, min_replicas = 8 }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -27,10 +23,8 @@ locals {
       instances     = 1
       max_instances = 2
       os_disk_gib   = 402
-      labels = {
-        "inference/nodes" = "support-chat-francecentral-nd96isr-mi300x-v5-3d6a9b"
-      }
-      taints = ["amd.com/gpu=present:NoSchedule"]
+      labels        = { "inference/nodes" = "support-chat-francecentral-nd96isr-mi300x-v5-3d6a9b" }
+      taints        = ["amd.com/gpu=present:NoSchedule"]
     }
   }
 

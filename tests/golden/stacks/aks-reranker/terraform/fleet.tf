@@ -8,11 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eastus = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 4
-    }
+    eastus = { weight = 1000, zones = 2, min_replicas = 4 }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -27,10 +23,8 @@ locals {
       instances     = 2
       max_instances = 3
       os_disk_gib   = 164
-      labels = {
-        "inference/nodes" = "support-chat-eastus-d8as-v6-bf16-tp1-on-demand"
-      }
-      taints = ["inference/processors=present:NoSchedule"]
+      labels        = { "inference/nodes" = "support-chat-eastus-d8as-v6-bf16-tp1-on-demand" }
+      taints        = ["inference/processors=present:NoSchedule"]
     }
     eastus-nc4as-t4-v3-fp16-tp1-on-demand = {
       region        = "eastus"
@@ -42,10 +36,8 @@ locals {
       instances     = 2
       max_instances = 3
       os_disk_gib   = 164
-      labels = {
-        "inference/nodes" = "support-chat-eastus-nc4as-t4-v3-fp16-tp1-on-demand"
-      }
-      taints = ["nvidia.com/gpu=present:NoSchedule"]
+      labels        = { "inference/nodes" = "support-chat-eastus-nc4as-t4-v3-fp16-tp1-on-demand" }
+      taints        = ["nvidia.com/gpu=present:NoSchedule"]
     }
   }
 

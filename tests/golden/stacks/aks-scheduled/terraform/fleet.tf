@@ -8,11 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eastus = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 2
-    }
+    eastus = { weight = 1000, zones = 2, min_replicas = 2 }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -27,10 +23,8 @@ locals {
       instances     = 4
       max_instances = 5
       os_disk_gib   = 164
-      labels = {
-        "inference/nodes" = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7"
-      }
-      taints = ["nvidia.com/gpu=present:NoSchedule"]
+      labels        = { "inference/nodes" = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7" }
+      taints        = ["nvidia.com/gpu=present:NoSchedule"]
     }
     eastus-nc24ads-a100-v4-bf16-tp1-spot = {
       region        = "eastus"

@@ -8,11 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eastus = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 112
-    }
+    eastus = { weight = 1000, zones = 2, min_replicas = 112 }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -27,12 +23,10 @@ locals {
       instances     = 4
       max_instances = 5
       os_disk_gib   = 1209
-      labels = {
-        "inference/nodes" = "support-chat-eastus-nd96asr-v4-bf16-tp1x56-m-73e9ff"
-      }
-      taints       = ["nvidia.com/gpu=present:NoSchedule"]
-      gpu_instance = "MIG1g"
-      max_pods     = 86
+      labels        = { "inference/nodes" = "support-chat-eastus-nd96asr-v4-bf16-tp1x56-m-73e9ff" }
+      taints        = ["nvidia.com/gpu=present:NoSchedule"]
+      gpu_instance  = "MIG1g"
+      max_pods      = 86
     }
   }
 

@@ -8,16 +8,8 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eastus = {
-      weight       = 700
-      zones        = 2
-      min_replicas = 2
-    }
-    westeurope = {
-      weight       = 300
-      zones        = 2
-      min_replicas = 1
-    }
+    eastus     = { weight = 700, zones = 2, min_replicas = 2 }
+    westeurope = { weight = 300, zones = 2, min_replicas = 1 }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -32,10 +24,8 @@ locals {
       instances     = 4
       max_instances = 5
       os_disk_gib   = 164
-      labels = {
-        "inference/nodes" = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7"
-      }
-      taints = ["nvidia.com/gpu=present:NoSchedule"]
+      labels        = { "inference/nodes" = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7" }
+      taints        = ["nvidia.com/gpu=present:NoSchedule"]
     }
     westeurope-nc40ads-h100-v5-bf16-ee69d7 = {
       region        = "westeurope"
@@ -47,10 +37,8 @@ locals {
       instances     = 2
       max_instances = 3
       os_disk_gib   = 164
-      labels = {
-        "inference/nodes" = "support-chat-westeurope-nc40ads-h100-v5-bf16-ee69d7"
-      }
-      taints = ["nvidia.com/gpu=present:NoSchedule"]
+      labels        = { "inference/nodes" = "support-chat-westeurope-nc40ads-h100-v5-bf16-ee69d7" }
+      taints        = ["nvidia.com/gpu=present:NoSchedule"]
     }
   }
 

@@ -7,9 +7,7 @@ locals {
 
   # Per mille of all requests in the busiest hours.
   regions = {
-    us-central1 = {
-      weight = 1000
-    }
+    us-central1 = { weight = 1000 }
   }
 
   # What answers alike; weight: per mille of all requests in the busiest hours.
@@ -51,16 +49,8 @@ locals {
       min_instances       = 2
       max_instances       = 3
       concurrent_requests = 32
-      downloading = {
-        cpu              = "6"
-        memory           = "24Gi"
-        "nvidia.com/gpu" = "1"
-      }
-      mounting = {
-        cpu              = "4"
-        memory           = "16Gi"
-        "nvidia.com/gpu" = "1"
-      }
+      downloading         = { cpu = "6", memory = "24Gi", "nvidia.com/gpu" = "1" }
+      mounting            = { cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" }
     }
   }
 

@@ -7,9 +7,7 @@ locals {
 
   # Per mille of all requests in the busiest hours.
   regions = {
-    us-east4 = {
-      weight = 1000
-    }
+    us-east4 = { weight = 1000 }
   }
 
   # What answers alike; weight: per mille of all requests in the busiest hours.
@@ -27,10 +25,8 @@ locals {
       arguments         = []
       model_environment = "NIM_MODEL_PATH"
       model_prefix      = "hf://"
-      environment = {
-        NIM_SERVER_PORT = "8080"
-      }
-      health_path = "/v1/health/ready"
+      environment       = { NIM_SERVER_PORT = "8080" }
+      health_path       = "/v1/health/ready"
     }
   }
 
@@ -45,16 +41,8 @@ locals {
       min_instances       = 2
       max_instances       = 3
       concurrent_requests = 32
-      downloading = {
-        cpu              = "4"
-        memory           = "16Gi"
-        "nvidia.com/gpu" = "1"
-      }
-      mounting = {
-        cpu              = "4"
-        memory           = "16Gi"
-        "nvidia.com/gpu" = "1"
-      }
+      downloading         = { cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" }
+      mounting            = { cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" }
     }
   }
 

@@ -14,9 +14,7 @@ resource "google_cloud_run_v2_service" "this" {
   dynamic "binary_authorization" {
     for_each = var.binary_authorization ? [true] : []
 
-    content {
-      use_default = true
-    }
+    content { use_default = true }
   }
 
   template {
@@ -32,9 +30,7 @@ resource "google_cloud_run_v2_service" "this" {
       max_instance_count = each.value.max_instances
     }
 
-    node_selector {
-      accelerator = each.value.accelerator
-    }
+    node_selector { accelerator = each.value.accelerator }
 
     # Everything that leaves goes through the network, where its firewall and its NAT hold.
     vpc_access {
@@ -52,9 +48,7 @@ resource "google_cloud_run_v2_service" "this" {
       command = local.backends[each.value.backend].entrypoint
       args    = local.arguments[each.key]
 
-      ports {
-        container_port = local.container_port
-      }
+      ports { container_port = local.container_port }
 
       # A container with a GPU keeps its CPU between requests too.
       resources {

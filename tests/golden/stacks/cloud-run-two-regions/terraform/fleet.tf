@@ -7,12 +7,8 @@ locals {
 
   # Per mille of all requests in the busiest hours.
   regions = {
-    europe-west4 = {
-      weight = 700
-    }
-    us-central1 = {
-      weight = 300
-    }
+    europe-west4 = { weight = 700 }
+    us-central1  = { weight = 300 }
   }
 
   # What answers alike; weight: per mille of all requests in the busiest hours.
@@ -105,16 +101,8 @@ locals {
       min_instances       = 0
       max_instances       = 4
       concurrent_requests = 32
-      downloading = {
-        cpu              = "6"
-        memory           = "24Gi"
-        "nvidia.com/gpu" = "1"
-      }
-      mounting = {
-        cpu              = "4"
-        memory           = "16Gi"
-        "nvidia.com/gpu" = "1"
-      }
+      downloading         = { cpu = "6", memory = "24Gi", "nvidia.com/gpu" = "1" }
+      mounting            = { cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" }
     }
     europe-west4-cloud-run-l4-fp8-t-641744 = {
       service             = "l4-f000e5"
@@ -125,16 +113,8 @@ locals {
       min_instances       = 0
       max_instances       = 3
       concurrent_requests = 32
-      downloading = {
-        cpu              = "8"
-        memory           = "32Gi"
-        "nvidia.com/gpu" = "1"
-      }
-      mounting = {
-        cpu              = "4"
-        memory           = "16Gi"
-        "nvidia.com/gpu" = "1"
-      }
+      downloading         = { cpu = "8", memory = "32Gi", "nvidia.com/gpu" = "1" }
+      mounting            = { cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" }
     }
     us-central1-cloud-run-with-zona-c303f4 = {
       service             = "l4-d33030"
@@ -145,16 +125,8 @@ locals {
       min_instances       = 0
       max_instances       = 3
       concurrent_requests = 32
-      downloading = {
-        cpu              = "6"
-        memory           = "24Gi"
-        "nvidia.com/gpu" = "1"
-      }
-      mounting = {
-        cpu              = "4"
-        memory           = "16Gi"
-        "nvidia.com/gpu" = "1"
-      }
+      downloading         = { cpu = "6", memory = "24Gi", "nvidia.com/gpu" = "1" }
+      mounting            = { cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" }
     }
   }
 

@@ -11,16 +11,12 @@ locals {
     eastus = {
       weight      = 700
       health_path = "/health"
-      profiles = {
-        gpu-a100 = "Consumption-GPU-NC24-A100"
-      }
+      profiles    = { gpu-a100 = "Consumption-GPU-NC24-A100" }
     }
     swedencentral = {
       weight      = 300
       health_path = "/health"
-      profiles = {
-        gpu-a100 = "Consumption-GPU-NC24-A100"
-      }
+      profiles    = { gpu-a100 = "Consumption-GPU-NC24-A100" }
     }
   }
 
@@ -112,11 +108,7 @@ locals {
         }
       }
       schedule = {
-        "0" = {
-          start           = "48 6 * * 1,2,3,4,5"
-          end             = "0 19 * * 1,2,3,4,5"
-          desiredReplicas = "4"
-        }
+        "0" = { start = "48 6 * * 1,2,3,4,5", end = "0 19 * * 1,2,3,4,5", desiredReplicas = "4" }
       }
     }
     swedencentral-nc24ads-a100-v4-b-1ce1b5 = {
@@ -146,11 +138,7 @@ locals {
         }
       }
       schedule = {
-        "0" = {
-          start           = "48 6 * * 1,2,3,4,5"
-          end             = "0 19 * * 1,2,3,4,5"
-          desiredReplicas = "2"
-        }
+        "0" = { start = "48 6 * * 1,2,3,4,5", end = "0 19 * * 1,2,3,4,5", desiredReplicas = "2" }
       }
     }
   }

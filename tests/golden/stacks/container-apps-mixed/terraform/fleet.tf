@@ -11,10 +11,7 @@ locals {
     eastus = {
       weight      = 1000
       health_path = "/health"
-      profiles = {
-        gpu-a100 = "Consumption-GPU-NC24-A100"
-        gpu-t4   = "Consumption-GPU-NC8as-T4"
-      }
+      profiles    = { gpu-a100 = "Consumption-GPU-NC24-A100", gpu-t4 = "Consumption-GPU-NC8as-T4" }
     }
   }
 
@@ -106,11 +103,7 @@ locals {
         }
       }
       schedule = {
-        "0" = {
-          start           = "48 6 * * 1,2,3,4,5"
-          end             = "0 19 * * 1,2,3,4,5"
-          desiredReplicas = "4"
-        }
+        "0" = { start = "48 6 * * 1,2,3,4,5", end = "0 19 * * 1,2,3,4,5", desiredReplicas = "4" }
       }
     }
     eastus-nc4as-t4-v3-fp16-tp1-on-demand = {
@@ -140,11 +133,7 @@ locals {
         }
       }
       schedule = {
-        "0" = {
-          start           = "48 6 * * 1,2,3,4,5"
-          end             = "0 19 * * 1,2,3,4,5"
-          desiredReplicas = "2"
-        }
+        "0" = { start = "48 6 * * 1,2,3,4,5", end = "0 19 * * 1,2,3,4,5", desiredReplicas = "2" }
       }
     }
   }

@@ -11,9 +11,7 @@ locals {
     eastus = {
       weight      = 1000
       health_path = "/health"
-      profiles = {
-        gpu-t4 = "Consumption-GPU-NC8as-T4"
-      }
+      profiles    = { gpu-t4 = "Consumption-GPU-NC8as-T4" }
     }
   }
 

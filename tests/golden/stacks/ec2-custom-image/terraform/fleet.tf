@@ -8,10 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = {
-      weight  = 1000
-      subnets = 2
-    }
+    us-east-1 = { weight = 1000, subnets = 2 }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.
@@ -70,15 +67,12 @@ locals {
     gpu_memory = {
       description = "GPU memory above 97 percent, where the engine may take 90."
       source      = "host"
-      metrics = {
-        part  = "nvidia_smi_memory_used"
-        whole = "nvidia_smi_memory_total"
-      }
-      expression = "100 * part / whole"
-      statistic  = "Maximum"
-      threshold  = 97
-      periods    = 3
-      needs      = "gpu"
+      metrics     = { part = "nvidia_smi_memory_used", whole = "nvidia_smi_memory_total" }
+      expression  = "100 * part / whole"
+      statistic   = "Maximum"
+      threshold   = 97
+      periods     = 3
+      needs       = "gpu"
     }
     gpu_errors = {
       description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
@@ -136,15 +130,11 @@ locals {
     server_errors = {
       description = "More than 1 percent of the requests are answered with 5xx."
       source      = "entrance"
-      metrics = {
-        part   = "HTTPCode_Target_5XX_Count"
-        beside = "HTTPCode_ELB_5XX_Count"
-        whole  = "RequestCount"
-      }
-      expression = "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))"
-      statistic  = "Sum"
-      threshold  = 1
-      periods    = 3
+      metrics     = { part = "HTTPCode_Target_5XX_Count", beside = "HTTPCode_ELB_5XX_Count", whole = "RequestCount" }
+      expression  = "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))"
+      statistic   = "Sum"
+      threshold   = 1
+      periods     = 3
     }
   }
 }

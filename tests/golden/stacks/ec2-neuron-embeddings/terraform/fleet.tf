@@ -8,10 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = {
-      weight  = 1000
-      subnets = 2
-    }
+    us-east-1 = { weight = 1000, subnets = 2 }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.
@@ -195,15 +192,11 @@ locals {
     server_errors = {
       description = "More than 1 percent of the requests are answered with 5xx."
       source      = "entrance"
-      metrics = {
-        part   = "HTTPCode_Target_5XX_Count"
-        beside = "HTTPCode_ELB_5XX_Count"
-        whole  = "RequestCount"
-      }
-      expression = "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))"
-      statistic  = "Sum"
-      threshold  = 1
-      periods    = 3
+      metrics     = { part = "HTTPCode_Target_5XX_Count", beside = "HTTPCode_ELB_5XX_Count", whole = "RequestCount" }
+      expression  = "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))"
+      statistic   = "Sum"
+      threshold   = 1
+      periods     = 3
     }
   }
 }

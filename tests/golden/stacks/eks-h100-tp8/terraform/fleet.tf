@@ -11,10 +11,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-west-2 = {
-      weight  = 1000
-      subnets = 3
-    }
+    us-west-2 = { weight = 1000, subnets = 3 }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.

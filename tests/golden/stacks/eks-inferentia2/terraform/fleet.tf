@@ -11,10 +11,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = {
-      weight  = 1000
-      subnets = 2
-    }
+    us-east-1 = { weight = 1000, subnets = 2 }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -26,16 +23,14 @@ locals {
       ami_type       = "AL2023_x86_64_NEURON"
       accelerator    = "aws.amazon.com/neuron"
       accelerators   = 6
-      labels = {
-        "inference/nodes" = "support-chat-us-east-1-inf2-24xlarge-bf16-tp-8f425f"
-      }
-      min_instances = 2
-      instances     = 2
-      max_instances = 3
-      workload      = "us-east-1-inf2-24xlarge-bf16-tp-8f425f"
-      min_replicas  = 2
-      volume_gib    = 164
-      local_gib     = 0
+      labels         = { "inference/nodes" = "support-chat-us-east-1-inf2-24xlarge-bf16-tp-8f425f" }
+      min_instances  = 2
+      instances      = 2
+      max_instances  = 3
+      workload       = "us-east-1-inf2-24xlarge-bf16-tp-8f425f"
+      min_replicas   = 2
+      volume_gib     = 164
+      local_gib      = 0
     }
   }
 

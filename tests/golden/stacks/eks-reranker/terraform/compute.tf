@@ -38,9 +38,7 @@ resource "aws_launch_template" "this" {
     http_put_response_hop_limit = 1
   }
 
-  monitoring {
-    enabled = true
-  }
+  monitoring { enabled = true }
 
   # Images and the volumes of pods; Bottlerocket has a second disk for them.
   block_device_mappings {
@@ -81,9 +79,7 @@ resource "aws_launch_template" "this" {
 
   tags = local.tags
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 resource "aws_eks_node_group" "this" {
@@ -123,9 +119,7 @@ resource "aws_eks_node_group" "this" {
   }
 
   # With the node monitoring agent, nodes whose accelerators fail (Xid errors) are replaced.
-  node_repair_config {
-    enabled = true
-  }
+  node_repair_config { enabled = true }
 
   tags = local.tags
 

@@ -11,10 +11,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = {
-      weight  = 1000
-      subnets = 2
-    }
+    us-east-1 = { weight = 1000, subnets = 2 }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.
@@ -26,16 +23,14 @@ locals {
       ami_type       = "BOTTLEROCKET_x86_64_NVIDIA"
       accelerator    = "nvidia.com/gpu"
       accelerators   = 2
-      labels = {
-        "inference/nodes" = "support-chat-us-east-1-g7e-2xlarge-bf16-tp1x-2fc5bb"
-      }
-      min_instances = 2
-      instances     = 4
-      max_instances = 5
-      workload      = "us-east-1-g7e-2xlarge-bf16-tp1x-2fc5bb"
-      min_replicas  = 4
-      volume_gib    = 120
-      local_gib     = 1681
+      labels         = { "inference/nodes" = "support-chat-us-east-1-g7e-2xlarge-bf16-tp1x-2fc5bb" }
+      min_instances  = 2
+      instances      = 4
+      max_instances  = 5
+      workload       = "us-east-1-g7e-2xlarge-bf16-tp1x-2fc5bb"
+      min_replicas   = 4
+      volume_gib     = 120
+      local_gib      = 1681
       bottlerocket = [
         "[settings.kubelet-device-plugins.nvidia]",
         "device-partitioning-strategy = \"mig\"",
@@ -60,16 +55,14 @@ locals {
       ami_type       = "BOTTLEROCKET_x86_64_NVIDIA"
       accelerator    = "nvidia.com/gpu"
       accelerators   = 56
-      labels = {
-        "inference/nodes" = "support-chat-us-east-1-p4d-24xlarge-bf16-tp1-ed853e"
-      }
-      min_instances = 2
-      instances     = 4
-      max_instances = 5
-      workload      = "us-east-1-p4d-24xlarge-bf16-tp1-ed853e"
-      min_replicas  = 112
-      volume_gib    = 60
-      local_gib     = 7078
+      labels         = { "inference/nodes" = "support-chat-us-east-1-p4d-24xlarge-bf16-tp1-ed853e" }
+      min_instances  = 2
+      instances      = 4
+      max_instances  = 5
+      workload       = "us-east-1-p4d-24xlarge-bf16-tp1-ed853e"
+      min_replicas   = 112
+      volume_gib     = 60
+      local_gib      = 7078
       bottlerocket = [
         "[settings.kubelet-device-plugins.nvidia]",
         "device-partitioning-strategy = \"mig\"",

@@ -11,29 +11,21 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    europe-west4 = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 2
-    }
+    europe-west4 = { weight = 1000, zones = 2, min_replicas = 2 }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
   # them.
   groups = {
     europe-west4-a3-highgpu-8g-fp8-4ee65f = {
-      pool         = "h100-sxm-a589b1"
-      label        = "long-documents-europe-west4-a3-highgpu-8g-fp8-4ee65f"
-      region       = "europe-west4"
-      fewest_zones = 1
-      zones        = []
-      machine_type = "a3-highgpu-8g"
-      accelerators = {
-        nvidia-h100-80gb = 8
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      pool            = "h100-sxm-a589b1"
+      label           = "long-documents-europe-west4-a3-highgpu-8g-fp8-4ee65f"
+      region          = "europe-west4"
+      fewest_zones    = 1
+      zones           = []
+      machine_type    = "a3-highgpu-8g"
+      accelerators    = { nvidia-h100-80gb = 8 }
+      taints          = { "nvidia.com/gpu" = "present" }
       spot            = false
       reserved        = false
       min_nodes       = 2

@@ -11,29 +11,21 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 8
-    }
+    us-central1 = { weight = 1000, zones = 2, min_replicas = 8 }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
   # them.
   groups = {
     us-central1-a3-ultragpu-8g-bf16-eee169 = {
-      pool         = "h200-3549c1"
-      label        = "support-chat-us-central1-a3-ultragpu-8g-bf16-eee169"
-      region       = "us-central1"
-      fewest_zones = 1
-      zones        = []
-      machine_type = "a3-ultragpu-8g"
-      accelerators = {
-        nvidia-h200-141gb = 8
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      pool            = "h200-3549c1"
+      label           = "support-chat-us-central1-a3-ultragpu-8g-bf16-eee169"
+      region          = "us-central1"
+      fewest_zones    = 1
+      zones           = []
+      machine_type    = "a3-ultragpu-8g"
+      accelerators    = { nvidia-h200-141gb = 8 }
+      taints          = { "nvidia.com/gpu" = "present" }
       spot            = false
       reserved        = true
       min_nodes       = 2

@@ -11,29 +11,21 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 1
-    }
+    us-central1 = { weight = 1000, zones = 2, min_replicas = 1 }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
   # them.
   groups = {
     us-central1-g2-standard-4-fp16-3237eb = {
-      pool         = "l4-b6fc56"
-      label        = "support-chat-us-central1-g2-standard-4-fp16-3237eb"
-      region       = "us-central1"
-      fewest_zones = 2
-      zones        = ["us-central1-a", "us-central1-b"]
-      machine_type = "g2-standard-4"
-      accelerators = {
-        nvidia-l4 = 1
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      pool            = "l4-b6fc56"
+      label           = "support-chat-us-central1-g2-standard-4-fp16-3237eb"
+      region          = "us-central1"
+      fewest_zones    = 2
+      zones           = ["us-central1-a", "us-central1-b"]
+      machine_type    = "g2-standard-4"
+      accelerators    = { nvidia-l4 = 1 }
+      taints          = { "nvidia.com/gpu" = "present" }
       spot            = false
       reserved        = false
       min_nodes       = 1

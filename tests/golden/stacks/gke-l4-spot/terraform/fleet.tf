@@ -11,29 +11,21 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 2
-    }
+    us-central1 = { weight = 1000, zones = 2, min_replicas = 2 }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
   # them.
   groups = {
     us-central1-g2-standard-4-fp8-tp1-spot = {
-      pool         = "l4-b2042e"
-      label        = "support-chat-us-central1-g2-standard-4-fp8-tp1-spot"
-      region       = "us-central1"
-      fewest_zones = 1
-      zones        = []
-      machine_type = "g2-standard-4"
-      accelerators = {
-        nvidia-l4 = 1
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      pool            = "l4-b2042e"
+      label           = "support-chat-us-central1-g2-standard-4-fp8-tp1-spot"
+      region          = "us-central1"
+      fewest_zones    = 1
+      zones           = []
+      machine_type    = "g2-standard-4"
+      accelerators    = { nvidia-l4 = 1 }
+      taints          = { "nvidia.com/gpu" = "present" }
       spot            = true
       reserved        = false
       min_nodes       = 2

@@ -29,9 +29,7 @@ resource "google_billing_budget" "monthly" {
     }
   }
 
-  threshold_rules {
-    threshold_percent = max(80, local.budget_planned_percent) / 100
-  }
+  threshold_rules { threshold_percent = max(80, local.budget_planned_percent) / 100 }
 
   threshold_rules {
     threshold_percent = max(100, local.budget_planned_percent) / 100
@@ -42,8 +40,6 @@ resource "google_billing_budget" "monthly" {
   dynamic "all_updates_rule" {
     for_each = length(var.alert_emails) > 0 ? [slice(local.notification_channels, 0, min(5, length(local.notification_channels)))] : []
 
-    content {
-      monitoring_notification_channels = all_updates_rule.value
-    }
+    content { monitoring_notification_channels = all_updates_rule.value }
   }
 }

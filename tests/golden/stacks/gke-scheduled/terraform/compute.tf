@@ -29,9 +29,7 @@ resource "google_container_node_pool" "this" {
     max_unavailable = 0
   }
 
-  network_config {
-    enable_private_nodes = true
-  }
+  network_config { enable_private_nodes = true }
 
   node_config {
     machine_type      = each.value.machine_type
@@ -66,9 +64,7 @@ resource "google_container_node_pool" "this" {
         }
 
         # Serving images of today need a newer driver than the default one.
-        gpu_driver_installation_config {
-          gpu_driver_version = var.gpu_driver_version
-        }
+        gpu_driver_installation_config { gpu_driver_version = var.gpu_driver_version }
       }
     }
 
@@ -92,23 +88,17 @@ resource "google_container_node_pool" "this" {
       }
     }
 
-    gvnic {
-      enabled = true
-    }
+    gvnic { enabled = true }
 
     shielded_instance_config {
       enable_secure_boot          = true
       enable_integrity_monitoring = true
     }
 
-    workload_metadata_config {
-      mode = "GKE_METADATA"
-    }
+    workload_metadata_config { mode = "GKE_METADATA" }
   }
 
-  lifecycle {
-    ignore_changes = [initial_node_count]
-  }
+  lifecycle { ignore_changes = [initial_node_count] }
 
   # Nodes that may not write logs and metrics are unhealthy from their first second.
   depends_on = [google_project_iam_member.node, google_artifact_registry_repository_iam_member.images]

@@ -11,34 +11,22 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    europe-west4 = {
-      weight       = 300
-      zones        = 2
-      min_replicas = 2
-    }
-    us-central1 = {
-      weight       = 700
-      zones        = 2
-      min_replicas = 2
-    }
+    europe-west4 = { weight = 300, zones = 2, min_replicas = 2 }
+    us-central1  = { weight = 700, zones = 2, min_replicas = 2 }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
   # them.
   groups = {
     europe-west4-a2-ultragpu-1g-bf1-eb2c72 = {
-      pool         = "a100-80g-ff2dc1"
-      label        = "support-chat-europe-west4-a2-ultragpu-1g-bf1-eb2c72"
-      region       = "europe-west4"
-      fewest_zones = 2
-      zones        = ["europe-west4-a", "europe-west4-b"]
-      machine_type = "a2-ultragpu-1g"
-      accelerators = {
-        nvidia-a100-80gb = 1
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      pool            = "a100-80g-ff2dc1"
+      label           = "support-chat-europe-west4-a2-ultragpu-1g-bf1-eb2c72"
+      region          = "europe-west4"
+      fewest_zones    = 2
+      zones           = ["europe-west4-a", "europe-west4-b"]
+      machine_type    = "a2-ultragpu-1g"
+      accelerators    = { nvidia-a100-80gb = 1 }
+      taints          = { "nvidia.com/gpu" = "present" }
       spot            = false
       reserved        = false
       min_nodes       = 2
@@ -48,18 +36,14 @@ locals {
       disk_gib        = 164
     }
     us-central1-g2-standard-4-bf16-3e63ee = {
-      pool         = "l4-8e2877"
-      label        = "support-chat-us-central1-g2-standard-4-bf16-3e63ee"
-      region       = "us-central1"
-      fewest_zones = 2
-      zones        = ["us-central1-a", "us-central1-b"]
-      machine_type = "g2-standard-4"
-      accelerators = {
-        nvidia-l4 = 1
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      pool            = "l4-8e2877"
+      label           = "support-chat-us-central1-g2-standard-4-bf16-3e63ee"
+      region          = "us-central1"
+      fewest_zones    = 2
+      zones           = ["us-central1-a", "us-central1-b"]
+      machine_type    = "g2-standard-4"
+      accelerators    = { nvidia-l4 = 1 }
+      taints          = { "nvidia.com/gpu" = "present" }
       spot            = false
       reserved        = false
       min_nodes       = 2
@@ -69,18 +53,14 @@ locals {
       disk_gib        = 164
     }
     us-central1-g2-standard-4-bf16-4b3c3c = {
-      pool         = "l4-05f5bd"
-      label        = "support-chat-us-central1-g2-standard-4-bf16-4b3c3c"
-      region       = "us-central1"
-      fewest_zones = 2
-      zones        = ["us-central1-a", "us-central1-b"]
-      machine_type = "g2-standard-4"
-      accelerators = {
-        nvidia-l4 = 1
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      pool            = "l4-05f5bd"
+      label           = "support-chat-us-central1-g2-standard-4-bf16-4b3c3c"
+      region          = "us-central1"
+      fewest_zones    = 2
+      zones           = ["us-central1-a", "us-central1-b"]
+      machine_type    = "g2-standard-4"
+      accelerators    = { nvidia-l4 = 1 }
+      taints          = { "nvidia.com/gpu" = "present" }
       spot            = true
       reserved        = false
       min_nodes       = 0

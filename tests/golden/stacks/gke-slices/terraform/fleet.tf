@@ -11,73 +11,57 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 48
-    }
+    us-central1 = { weight = 1000, zones = 2, min_replicas = 48 }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
   # them.
   groups = {
     us-central1-a2-ultragpu-1g-fp8-b38e37 = {
-      pool         = "a100-80g-080faf"
-      label        = "support-chat-us-central1-a2-ultragpu-1g-fp8-b38e37"
-      region       = "us-central1"
-      fewest_zones = 2
-      zones        = ["us-central1-a", "us-central1-b"]
-      machine_type = "a2-ultragpu-1g"
-      accelerators = {
-        nvidia-a100-80gb = 1
-      }
+      pool               = "a100-80g-080faf"
+      label              = "support-chat-us-central1-a2-ultragpu-1g-fp8-b38e37"
+      region             = "us-central1"
+      fewest_zones       = 2
+      zones              = ["us-central1-a", "us-central1-b"]
+      machine_type       = "a2-ultragpu-1g"
+      accelerators       = { nvidia-a100-80gb = 1 }
       gpu_partition_size = "1g.10gb"
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
-      spot            = false
-      reserved        = false
-      min_nodes       = 2
-      max_nodes       = 5
-      location_policy = "BALANCED"
-      disk_type       = "pd-balanced"
-      disk_gib        = 278
+      taints             = { "nvidia.com/gpu" = "present" }
+      spot               = false
+      reserved           = false
+      min_nodes          = 2
+      max_nodes          = 5
+      location_policy    = "BALANCED"
+      disk_type          = "pd-balanced"
+      disk_gib           = 278
     }
     us-central1-a3-highgpu-8g-fp8-t-c5f9d3 = {
-      pool         = "h100-sxm-91f44f"
-      label        = "support-chat-us-central1-a3-highgpu-8g-fp8-t-c5f9d3"
-      region       = "us-central1"
-      fewest_zones = 2
-      zones        = ["us-central1-a", "us-central1-b"]
-      machine_type = "a3-highgpu-8g"
-      accelerators = {
-        nvidia-h100-80gb = 8
-      }
+      pool               = "h100-sxm-91f44f"
+      label              = "support-chat-us-central1-a3-highgpu-8g-fp8-t-c5f9d3"
+      region             = "us-central1"
+      fewest_zones       = 2
+      zones              = ["us-central1-a", "us-central1-b"]
+      machine_type       = "a3-highgpu-8g"
+      accelerators       = { nvidia-h100-80gb = 8 }
       gpu_partition_size = "3g.40gb"
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
-      spot            = true
-      reserved        = false
-      min_nodes       = 2
-      max_nodes       = 5
-      location_policy = "ANY"
-      disk_type       = "pd-balanced"
-      disk_gib        = 449
+      taints             = { "nvidia.com/gpu" = "present" }
+      spot               = true
+      reserved           = false
+      min_nodes          = 2
+      max_nodes          = 5
+      location_policy    = "ANY"
+      disk_type          = "pd-balanced"
+      disk_gib           = 449
     }
     us-central1-g2-standard-4-fp8-tp1-spot = {
-      pool         = "l4-b2042e"
-      label        = "support-chat-us-central1-g2-standard-4-fp8-tp1-spot"
-      region       = "us-central1"
-      fewest_zones = 2
-      zones        = ["us-central1-a", "us-central1-b"]
-      machine_type = "g2-standard-4"
-      accelerators = {
-        nvidia-l4 = 1
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      pool            = "l4-b2042e"
+      label           = "support-chat-us-central1-g2-standard-4-fp8-tp1-spot"
+      region          = "us-central1"
+      fewest_zones    = 2
+      zones           = ["us-central1-a", "us-central1-b"]
+      machine_type    = "g2-standard-4"
+      accelerators    = { nvidia-l4 = 1 }
+      taints          = { "nvidia.com/gpu" = "present" }
       spot            = true
       reserved        = false
       min_nodes       = 2

@@ -11,29 +11,21 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = {
-      weight       = 1000
-      zones        = 2
-      min_replicas = 2
-    }
+    us-central1 = { weight = 1000, zones = 2, min_replicas = 2 }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know
   # them.
   groups = {
     us-central1-n1-standard-8-1xt4-7e089f = {
-      pool         = "t4-a75adf"
-      label        = "support-chat-us-central1-n1-standard-8-1xt4-7e089f"
-      region       = "us-central1"
-      fewest_zones = 1
-      zones        = []
-      machine_type = "n1-standard-8"
-      accelerators = {
-        nvidia-tesla-t4 = 1
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      pool            = "t4-a75adf"
+      label           = "support-chat-us-central1-n1-standard-8-1xt4-7e089f"
+      region          = "us-central1"
+      fewest_zones    = 1
+      zones           = []
+      machine_type    = "n1-standard-8"
+      accelerators    = { nvidia-tesla-t4 = 1 }
+      taints          = { "nvidia.com/gpu" = "present" }
       spot            = false
       reserved        = false
       min_nodes       = 2

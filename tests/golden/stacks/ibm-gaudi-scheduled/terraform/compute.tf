@@ -77,9 +77,7 @@ resource "ibm_is_instance_template" "this" {
     security_groups = [ibm_is_security_group.hosts.id]
   }
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 # Another template holds for hosts that start from then on: README.md says how those that run are replaced.
@@ -111,7 +109,5 @@ resource "ibm_is_instance_group" "this" {
   }
 
   # The manager decides how many there are, once there is a group.
-  lifecycle {
-    ignore_changes = [instance_count]
-  }
+  lifecycle { ignore_changes = [instance_count] }
 }

@@ -8,9 +8,7 @@ locals {
 
   # Zones: fewest that the plan spreads over.
   regions = {
-    us-east = {
-      zones = 2
-    }
+    us-east = { zones = 2 }
   }
 
   # Instances that serve alike.
@@ -62,14 +60,8 @@ locals {
       instances             = 4
       start_limit_seconds   = 3600
       schedule = {
-        "0648-12345" = {
-          cron      = "48 6 * * 1,2,3,4,5"
-          instances = 4
-        }
-        "1900-12345" = {
-          cron      = "0 19 * * 1,2,3,4,5"
-          instances = 2
-        }
+        "0648-12345" = { cron = "48 6 * * 1,2,3,4,5", instances = 4 }
+        "1900-12345" = { cron = "0 19 * * 1,2,3,4,5", instances = 2 }
       }
     }
   }

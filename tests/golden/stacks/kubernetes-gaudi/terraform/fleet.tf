@@ -8,10 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    us-east = {
-      weight       = 1000
-      min_replicas = 16
-    }
+    us-east = { weight = 1000, min_replicas = 16 }
   }
 
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.
@@ -25,12 +22,8 @@ locals {
       nodes     = 2
       max_nodes = 3
       disk_gib  = 388
-      labels = {
-        "inference/nodes" = "support-chat-us-east-gx3d-160x1792x8gaudi3-b-0d9166"
-      }
-      taints = {
-        "habana.ai/gaudi" = "present"
-      }
+      labels    = { "inference/nodes" = "support-chat-us-east-gx3d-160x1792x8gaudi3-b-0d9166" }
+      taints    = { "habana.ai/gaudi" = "present" }
     }
   }
 }

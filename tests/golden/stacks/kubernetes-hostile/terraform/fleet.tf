@@ -8,10 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eu-north1 = {
-      weight       = 1000
-      min_replicas = 2
-    }
+    eu-north1 = { weight = 1000, min_replicas = 2 }
   }
 
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.
@@ -25,12 +22,8 @@ locals {
       nodes     = 2
       max_nodes = 3
       disk_gib  = 164
-      labels = {
-        "inference/nodes" = "resource-null-resource-x-eu-north1-gpu-h100-sxm-1gpu-16v-aa99da"
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      labels    = { "inference/nodes" = "resource-null-resource-x-eu-north1-gpu-h100-sxm-1gpu-16v-aa99da" }
+      taints    = { "nvidia.com/gpu" = "present" }
     }
   }
 }

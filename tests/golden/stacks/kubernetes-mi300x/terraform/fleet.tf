@@ -8,10 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    global = {
-      weight       = 1000
-      min_replicas = 8
-    }
+    global = { weight = 1000, min_replicas = 8 }
   }
 
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.
@@ -25,12 +22,8 @@ locals {
       nodes     = 2
       max_nodes = 3
       disk_gib  = 402
-      labels = {
-        "inference/nodes" = "support-chat-global-bm-gpu-mi300x-8-bf16-tp1-440a13"
-      }
-      taints = {
-        "amd.com/gpu" = "present"
-      }
+      labels    = { "inference/nodes" = "support-chat-global-bm-gpu-mi300x-8-bf16-tp1-440a13" }
+      taints    = { "amd.com/gpu" = "present" }
     }
   }
 }

@@ -8,14 +8,8 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eu-north1 = {
-      weight       = 750
-      min_replicas = 4
-    }
-    us-central1 = {
-      weight       = 250
-      min_replicas = 2
-    }
+    eu-north1   = { weight = 750, min_replicas = 4 }
+    us-central1 = { weight = 250, min_replicas = 2 }
   }
 
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.
@@ -29,12 +23,8 @@ locals {
       nodes     = 4
       max_nodes = 5
       disk_gib  = 164
-      labels = {
-        "inference/nodes" = "support-chat-eu-north1-gpu-h100-sxm-1gpu-16v-aa99da"
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      labels    = { "inference/nodes" = "support-chat-eu-north1-gpu-h100-sxm-1gpu-16v-aa99da" }
+      taints    = { "nvidia.com/gpu" = "present" }
     }
     eu-north1-gpu-h100-sxm-1gpu-16v-f76629 = {
       region    = "eu-north1"
@@ -45,12 +35,8 @@ locals {
       nodes     = 4
       max_nodes = 5
       disk_gib  = 164
-      labels = {
-        "inference/nodes" = "support-chat-eu-north1-gpu-h100-sxm-1gpu-16v-f76629"
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      labels    = { "inference/nodes" = "support-chat-eu-north1-gpu-h100-sxm-1gpu-16v-f76629" }
+      taints    = { "nvidia.com/gpu" = "present" }
     }
     us-central1-gpu-h200-sxm-1gpu-1-2d6f6f = {
       region    = "us-central1"
@@ -61,12 +47,8 @@ locals {
       nodes     = 4
       max_nodes = 5
       disk_gib  = 164
-      labels = {
-        "inference/nodes" = "support-chat-us-central1-gpu-h200-sxm-1gpu-1-2d6f6f"
-      }
-      taints = {
-        "nvidia.com/gpu" = "present"
-      }
+      labels    = { "inference/nodes" = "support-chat-us-central1-gpu-h200-sxm-1gpu-1-2d6f6f" }
+      taints    = { "nvidia.com/gpu" = "present" }
     }
   }
 }

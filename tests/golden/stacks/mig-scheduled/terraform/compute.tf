@@ -38,9 +38,7 @@ resource "google_compute_region_instance_template" "this" {
     dynamic "disk_encryption_key" {
       for_each = var.networks[each.value.region].disk_kms_key[*]
 
-      content {
-        kms_key_self_link = disk_encryption_key.value
-      }
+      content { kms_key_self_link = disk_encryption_key.value }
     }
   }
 
@@ -83,9 +81,7 @@ resource "google_compute_region_instance_template" "this" {
     enable_integrity_monitoring = true
   }
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 # A gentler check than the load balancer's: what is slow to answer is not yet to be replaced. Names end after 63
@@ -119,9 +115,7 @@ resource "google_compute_region_instance_group_manager" "this" {
   target_size                      = each.value.instances
   wait_for_instances               = var.wait_for_capacity != "0"
 
-  version {
-    instance_template = google_compute_region_instance_template.this[each.key].self_link
-  }
+  version { instance_template = google_compute_region_instance_template.this[each.key].self_link }
 
   named_port {
     name = "https"
@@ -135,9 +129,7 @@ resource "google_compute_region_instance_group_manager" "this" {
     initial_delay_sec = 3600
   }
 
-  instance_lifecycle_policy {
-    on_failed_health_check = each.value.heals ? "DEFAULT_ACTION" : "DO_NOTHING"
-  }
+  instance_lifecycle_policy { on_failed_health_check = each.value.heals ? "DEFAULT_ACTION" : "DO_NOTHING" }
 
   # A replacement starts before an old instance stops, one in each zone; a reservation has no room for both.
   update_policy {

@@ -8,11 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = {
-      weight      = 1000
-      zones       = 2
-      health_path = "/health"
-    }
+    us-central1 = { weight = 1000, zones = 2, health_path = "/health" }
   }
 
   # Instances that serve alike. Weight: per mille of all requests. Scraped: names of the metrics that are sent on.
@@ -66,11 +62,7 @@ locals {
       max_instances         = 4
       warmup_seconds        = 720
       windows = {
-        from-0648-12345-for-732m = {
-          cron             = "48 6 * * 1,2,3,4,5"
-          duration_seconds = 43920
-          instances        = 4
-        }
+        from-0648-12345-for-732m = { cron = "48 6 * * 1,2,3,4,5", duration_seconds = 43920, instances = 4 }
       }
       requests_per_second = 1.2
       capacity            = 0.5

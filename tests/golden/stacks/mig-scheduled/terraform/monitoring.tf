@@ -133,8 +133,6 @@ resource "google_monitoring_alert_policy" "logs" {
   alert_strategy {
     auto_close = "86400s"
 
-    notification_rate_limit {
-      period = "3600s"
-    }
+    notification_rate_limit { period = "3600s" }
   }
 }

@@ -56,9 +56,7 @@ resource "google_compute_firewall" "deny_out" {
     protocol = "all"
   }
 
-  log_config {
-    metadata = "EXCLUDE_ALL_METADATA"
-  }
+  log_config { metadata = "EXCLUDE_ALL_METADATA" }
 }
 
 locals {
@@ -83,9 +81,7 @@ resource "google_compute_region_health_check" "serving" {
     request_path = each.value.health_path
   }
 
-  log_config {
-    enable = true
-  }
+  log_config { enable = true }
 }
 
 # All hosts of a region, so that those of any kind take over from those that fail. The hosts sign their own certificates,
@@ -121,9 +117,7 @@ resource "google_compute_region_backend_service" "this" {
     sample_rate = 1
   }
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 resource "google_compute_region_url_map" "this" {

@@ -14,9 +14,7 @@ resource "google_compute_region_autoscaler" "this" {
     cooldown_period = each.value.warmup_seconds
 
     # Without a signal Google takes one of its own, 60 percent of the CPU; this one never adds an instance.
-    cpu_utilization {
-      target = 1
-    }
+    cpu_utilization { target = 1 }
 
     dynamic "scaling_schedules" {
       for_each = each.value.windows

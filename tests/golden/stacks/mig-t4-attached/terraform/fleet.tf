@@ -8,11 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    asia-east1 = {
-      weight      = 1000
-      zones       = 2
-      health_path = "/health"
-    }
+    asia-east1 = { weight = 1000, zones = 2, health_path = "/health" }
   }
 
   # Instances that serve alike. Weight: per mille of all requests. Scraped: names of the metrics that are sent on.
@@ -50,15 +46,12 @@ locals {
   # machine type, [] where the plan does not know them. Capacity: share of the rate that makes the weights; 0 for nothing.
   groups = {
     asia-east1-n1-standard-8-1xt4-f-980c2f = {
-      region       = "asia-east1"
-      backend      = "asia-east1-1xt4-fp16-tp1-vllm"
-      fewest_zones = 1
-      zones        = []
-      machine_type = "n1-standard-8"
-      attached = {
-        type  = "nvidia-tesla-t4"
-        count = 1
-      }
+      region                = "asia-east1"
+      backend               = "asia-east1-1xt4-fp16-tp1-vllm"
+      fewest_zones          = 1
+      zones                 = []
+      machine_type          = "n1-standard-8"
+      attached              = { type = "nvidia-tesla-t4", count = 1 }
       provisioning_model    = "STANDARD"
       image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
       disk_type             = "pd-balanced"

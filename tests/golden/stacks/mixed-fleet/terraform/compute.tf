@@ -61,9 +61,7 @@ resource "aws_launch_template" "this" {
     words               = join("\n  ", local.shell_words[each.value.backend])
   }))
 
-  iam_instance_profile {
-    arn = aws_iam_instance_profile.host.arn
-  }
+  iam_instance_profile { arn = aws_iam_instance_profile.host.arn }
 
   # Containers share the network of the host, so one hop is enough and no bridged container reaches the role.
   metadata_options {
@@ -72,9 +70,7 @@ resource "aws_launch_template" "this" {
     http_put_response_hop_limit = 1
   }
 
-  monitoring {
-    enabled = true
-  }
+  monitoring { enabled = true }
 
   block_device_mappings {
     device_name = "/dev/sda1"
@@ -152,9 +148,7 @@ resource "aws_autoscaling_group" "this" {
         dynamic "override" {
           for_each = each.value.instance_types
 
-          content {
-            instance_type = override.value
-          }
+          content { instance_type = override.value }
         }
       }
     }
@@ -167,9 +161,7 @@ resource "aws_autoscaling_group" "this" {
     content {
       capacity_reservation_preference = "capacity-reservations-first"
 
-      capacity_reservation_target {
-        capacity_reservation_ids = capacity_reservation_specification.value
-      }
+      capacity_reservation_target { capacity_reservation_ids = capacity_reservation_specification.value }
     }
   }
 

@@ -6,40 +6,26 @@ locals {
   # Reported once a minute by each host; the alarms read the sums over the group.
   cloudwatch_agents = {
     for key, group in local.groups : key => merge({
-      agent = {
-        metrics_collection_interval = 60
-      }
+      agent = { metrics_collection_interval = 60 }
       metrics = {
         namespace              = var.metrics_namespace
         append_dimensions      = { AutoScalingGroupName = "$${aws:AutoScalingGroupName}", InstanceId = "$${aws:InstanceId}" }
         aggregation_dimensions = [["AutoScalingGroupName"]]
         metrics_collected = {
           for plugin, settings in {
-            mem  = { measurement = ["mem_used_percent"] }
-            disk = { measurement = ["used_percent"], resources = ["/"] }
-            nvidia_gpu = {
-              measurement = ["utilization_gpu", "memory_used", "memory_total", "temperature_gpu", "power_draw"]
-            }
-            procstat = [{ pattern = "inference-advisor-agent run", measurement = ["pid_count"] }]
+            mem        = { measurement = ["mem_used_percent"] }
+            disk       = { measurement = ["used_percent"], resources = ["/"] }
+            nvidia_gpu = { measurement = ["utilization_gpu", "memory_used", "memory_total", "temperature_gpu", "power_draw"] }
+            procstat   = [{ pattern = "inference-advisor-agent run", measurement = ["pid_count"] }]
           } : plugin => settings if contains(["mem", "disk"], plugin) || group.gpu && (plugin != "procstat" || var.agent_package != null)
         }
       }
       }, {
-      for section, settings in {
-        logs = {
-          logs_collected = {
-            files = {
-              collect_list = [{
-                file_path       = "/var/log/kern.log"
-                log_group_name  = local.log_group
-                log_stream_name = "{instance_id}/kernel"
-              }]
-            }
-          }
-        }
-      } : section => settings if group.gpu
+      for section, files in { logs = [local.kernel_log] } :
+      section => { logs_collected = { files = { collect_list = files } } } if group.gpu
     })
   }
+  kernel_log = { file_path = "/var/log/kern.log", log_group_name = local.log_group, log_stream_name = "{instance_id}/kernel" }
 
   gpu_regions = toset([for group in values(local.groups) : group.region if group.gpu])
 }
@@ -129,10 +115,7 @@ locals {
       for key, backend in local.backends : key => merge(backend, {
         min_instances = sum([for group in local.groups : group.min_instances if group.backend == key])
         namespace     = "AWS/ApplicationELB"
-        dimensions = {
-          LoadBalancer = aws_lb.this[backend.region].arn_suffix
-          TargetGroup  = aws_lb_target_group.this[key].arn_suffix
-        }
+        dimensions    = { LoadBalancer = aws_lb.this[backend.region].arn_suffix, TargetGroup = aws_lb_target_group.this[key].arn_suffix }
       })
     }
     entrance = {

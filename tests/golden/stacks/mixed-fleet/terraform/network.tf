@@ -26,9 +26,7 @@ resource "aws_security_group" "load_balancer" {
 
   tags = local.tags
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 resource "aws_security_group" "host" {
@@ -42,9 +40,7 @@ resource "aws_security_group" "host" {
 
   tags = local.tags
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 resource "aws_vpc_security_group_ingress_rule" "clients" {
@@ -150,9 +146,7 @@ resource "aws_lb_target_group" "this" {
 
   tags = local.tags
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 resource "aws_lb_listener" "https" {
@@ -201,7 +195,5 @@ resource "aws_route53_record" "this" {
   }
 
   # Route 53 takes weights up to 255.
-  weighted_routing_policy {
-    weight = ceil(each.value.weight * 255 / 1000)
-  }
+  weighted_routing_policy { weight = ceil(each.value.weight * 255 / 1000) }
 }

@@ -176,11 +176,6 @@ variable "model_ids" {
     condition     = alltrue([for key, entry in var.model_ids : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", entry))])
     error_message = "Each entry must be a hub name such as organisation/model, by one of these keys: ${join(", ", local.pin_keys)}."
   }
-
-  validation {
-    condition     = alltrue([for key, backend in local.backends : backend.model != null || length(setintersection(keys(var.model_ids), [key, backend.engine, "*"])) > 0])
-    error_message = "The plan does not know where the weights are; give model_ids: ${join("; ", [for key, backend in local.backends : "${key} = ${backend.checkpoint}" if backend.model == null])}."
-  }
 }
 
 variable "model_revisions" {

@@ -8,11 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
-    us-east-1 = {
-      weight  = 1000
-      subnets = 2
-      rolling = true
-    }
+    us-east-1 = { weight = 1000, subnets = 2, rolling = true }
   }
 
   # Models with their container; a variable of the environment is an option of the engine.
@@ -26,9 +22,7 @@ locals {
       model_variable    = "MODEL_ID"
       model_prefix      = ""
       revision_variable = ""
-      environment = {
-        PORT = "8080"
-      }
+      environment       = { PORT = "8080" }
     }
   }
 

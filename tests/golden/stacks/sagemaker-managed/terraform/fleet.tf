@@ -8,11 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
-    us-east-1 = {
-      weight  = 1000
-      subnets = 2
-      rolling = false
-    }
+    us-east-1 = { weight = 1000, subnets = 2, rolling = false }
   }
 
   # Models with their container; a variable of the environment is an option of the engine.
@@ -70,14 +66,8 @@ locals {
       min_instances = 1
       max_instances = 3
       schedule = {
-        "0648-12345" = {
-          recurrence = "cron(48 6 ? * MON,TUE,WED,THU,FRI *)"
-          instances  = 3
-        }
-        "1900-12345" = {
-          recurrence = "cron(0 19 ? * MON,TUE,WED,THU,FRI *)"
-          instances  = 1
-        }
+        "0648-12345" = { recurrence = "cron(48 6 ? * MON,TUE,WED,THU,FRI *)", instances = 3 }
+        "1900-12345" = { recurrence = "cron(0 19 ? * MON,TUE,WED,THU,FRI *)", instances = 1 }
       }
       start_seconds = 720
       volume_gib    = null
@@ -94,14 +84,8 @@ locals {
       min_instances = 2
       max_instances = 4
       schedule = {
-        "0648-12345" = {
-          recurrence = "cron(48 6 ? * MON,TUE,WED,THU,FRI *)"
-          instances  = 4
-        }
-        "1900-12345" = {
-          recurrence = "cron(0 19 ? * MON,TUE,WED,THU,FRI *)"
-          instances  = 2
-        }
+        "0648-12345" = { recurrence = "cron(48 6 ? * MON,TUE,WED,THU,FRI *)", instances = 4 }
+        "1900-12345" = { recurrence = "cron(0 19 ? * MON,TUE,WED,THU,FRI *)", instances = 2 }
       }
       start_seconds = 720
       volume_gib    = null

@@ -46,9 +46,7 @@ resource "aws_sagemaker_model" "this" {
 
   tags = local.tags
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 
   # The role has to be able to pull the image when the model is made.
   depends_on = [aws_iam_role_policy.execution]
@@ -78,17 +76,13 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
       container_startup_health_check_timeout_in_seconds = 3600
       model_data_download_timeout_in_seconds            = 3600
 
-      routing_config {
-        routing_strategy = "LEAST_OUTSTANDING_REQUESTS"
-      }
+      routing_config { routing_strategy = "LEAST_OUTSTANDING_REQUESTS" }
     }
   }
 
   tags = local.tags
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 resource "aws_sagemaker_endpoint" "this" {

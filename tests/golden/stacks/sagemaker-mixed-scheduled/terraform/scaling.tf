@@ -28,9 +28,7 @@ resource "aws_appautoscaling_target" "this" {
   tags = local.tags
 
   # The schedule moves them.
-  lifecycle {
-    ignore_changes = [min_capacity, max_capacity]
-  }
+  lifecycle { ignore_changes = [min_capacity, max_capacity] }
 }
 
 resource "aws_appautoscaling_scheduled_action" "this" {

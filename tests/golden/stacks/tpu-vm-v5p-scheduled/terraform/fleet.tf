@@ -8,11 +8,7 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-east5 = {
-      weight      = 1000
-      zones       = 2
-      health_path = "/health"
-    }
+    us-east5 = { weight = 1000, zones = 2, health_path = "/health" }
   }
 
   # Instances that serve alike. Weight: per mille of all requests. Scraped: names of the metrics that are sent on.
@@ -67,11 +63,7 @@ locals {
       max_instances         = 2
       warmup_seconds        = 720
       windows = {
-        from-0648-12345-for-732m = {
-          cron             = "48 6 * * 1,2,3,4,5"
-          duration_seconds = 43920
-          instances        = 2
-        }
+        from-0648-12345-for-732m = { cron = "48 6 * * 1,2,3,4,5", duration_seconds = 43920, instances = 2 }
       }
       requests_per_second = 1.2
       capacity            = 1

@@ -71,11 +71,7 @@ locals {
       repairs       = true
       repair_grace  = "PT60M"
       waiting_limit = 1.2
-      image = {
-        publisher = "microsoft-dsvm"
-        offer     = "ubuntu-hpc"
-        sku       = "2404"
-      }
+      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"

@@ -73,12 +73,8 @@ locals {
       repairs       = true
       repair_grace  = "PT60M"
       waiting_limit = 9.6
-      image = {
-        publisher = "microsoft-dsvm"
-        offer     = "ubuntu-hpc"
-        sku       = "2404-rocm"
-      }
-      amd = true
+      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404-rocm" }
+      amd           = true
       profiles = [
         {
           name    = "default"

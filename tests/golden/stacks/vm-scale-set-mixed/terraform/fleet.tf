@@ -148,11 +148,7 @@ locals {
       repairs       = true
       repair_grace  = "PT60M"
       waiting_limit = 1.2
-      image = {
-        publisher = "microsoft-dsvm"
-        offer     = "ubuntu-hpc"
-        sku       = "2404"
-      }
+      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"
@@ -193,11 +189,7 @@ locals {
       repairs       = true
       repair_grace  = "PT60M"
       waiting_limit = 1.2
-      image = {
-        publisher = "microsoft-dsvm"
-        offer     = "ubuntu-hpc"
-        sku       = "2404"
-      }
+      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"
@@ -238,11 +230,7 @@ locals {
       repairs       = true
       repair_grace  = "PT60M"
       waiting_limit = 1.2
-      image = {
-        publisher = "microsoft-dsvm"
-        offer     = "ubuntu-hpc"
-        sku       = "2404"
-      }
+      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"

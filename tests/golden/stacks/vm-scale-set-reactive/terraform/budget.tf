@@ -15,9 +15,7 @@ resource "azurerm_consumption_budget_subscription" "monthly" {
   amount          = ceil(local.budget_usd_per_month)
   time_grain      = "Monthly"
 
-  time_period {
-    start_date = formatdate("YYYY-MM-01'T'00:00:00Z", plantimestamp())
-  }
+  time_period { start_date = formatdate("YYYY-MM-01'T'00:00:00Z", plantimestamp()) }
 
   filter {
     tag {

@@ -173,9 +173,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
     timeout = "PT5M"
   }
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 
   depends_on = [
     azurerm_lb_rule.this,

@@ -182,9 +182,7 @@ resource "azurerm_lb_rule" "this" {
   idle_timeout_in_minutes        = 10
   tcp_reset_enabled              = true
 
-  lifecycle {
-    create_before_destroy = true
-  }
+  lifecycle { create_before_destroy = true }
 }
 
 resource "azurerm_private_dns_a_record" "this" {

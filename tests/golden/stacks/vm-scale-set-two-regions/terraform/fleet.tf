@@ -113,11 +113,7 @@ locals {
       repairs       = true
       repair_grace  = "PT60M"
       waiting_limit = 1.2
-      image = {
-        publisher = "microsoft-dsvm"
-        offer     = "ubuntu-hpc"
-        sku       = "2404"
-      }
+      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"
@@ -158,11 +154,7 @@ locals {
       repairs       = true
       repair_grace  = "PT60M"
       waiting_limit = 1.2
-      image = {
-        publisher = "microsoft-dsvm"
-        offer     = "ubuntu-hpc"
-        sku       = "2404"
-      }
+      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"
@@ -203,11 +195,7 @@ locals {
       repairs       = true
       repair_grace  = "PT60M"
       waiting_limit = 1.2
-      image = {
-        publisher = "microsoft-dsvm"
-        offer     = "ubuntu-hpc"
-        sku       = "2404"
-      }
+      image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404" }
       profiles = [
         {
           name    = "default"

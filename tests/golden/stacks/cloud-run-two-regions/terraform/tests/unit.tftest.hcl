@@ -2,15 +2,9 @@
 # Needs no account: terraform init && terraform test
 
 mock_provider "google" {
-  mock_resource "google_cloud_run_v2_service" {
-    defaults = { uri = "https://service-abc-uc.a.run.app" }
-  }
-  mock_resource "google_service_account" {
-    defaults = { email = "run@my-project.iam.gserviceaccount.com", member = "serviceAccount:run@my-project.iam.gserviceaccount.com" }
-  }
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
-  }
+  mock_resource "google_cloud_run_v2_service" { defaults = { uri = "https://service-abc-uc.a.run.app" } }
+  mock_resource "google_service_account" { defaults = { email = "run@my-project.iam.gserviceaccount.com", member = "serviceAccount:run@my-project.iam.gserviceaccount.com" } }
+  mock_data "google_project" { defaults = { number = "123456789012" } }
 }
 
 variables {

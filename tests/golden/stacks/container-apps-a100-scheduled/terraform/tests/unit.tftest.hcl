@@ -2,24 +2,12 @@
 # Needs no account: terraform init && terraform test
 
 mock_provider "azurerm" {
-  mock_data "azurerm_subscription" {
-    defaults = { subscription_id = "00000000-0000-0000-0000-000000000000" }
-  }
-  mock_resource "azurerm_monitor_action_group" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" }
-  }
-  mock_resource "azurerm_container_app" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.App/containerApps/x" }
-  }
-  mock_resource "azurerm_container_app_environment" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.App/managedEnvironments/x" }
-  }
-  mock_resource "azurerm_log_analytics_workspace" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.OperationalInsights/workspaces/x" }
-  }
-  mock_resource "azurerm_user_assigned_identity" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x", principal_id = "00000000-0000-0000-0000-000000000002" }
-  }
+  mock_data "azurerm_subscription" { defaults = { subscription_id = "00000000-0000-0000-0000-000000000000" } }
+  mock_resource "azurerm_monitor_action_group" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" } }
+  mock_resource "azurerm_container_app" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.App/containerApps/x" } }
+  mock_resource "azurerm_container_app_environment" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.App/managedEnvironments/x" } }
+  mock_resource "azurerm_log_analytics_workspace" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.OperationalInsights/workspaces/x" } }
+  mock_resource "azurerm_user_assigned_identity" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x", principal_id = "00000000-0000-0000-0000-000000000002" } }
 }
 
 variables {

@@ -7,37 +7,22 @@ mock_provider "aws" {
       resources = [{ autoscaling_groups = [{ name = "eks-group" }], remote_access_security_group_id = "" }]
     }
   }
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/x" }
-  }
-  mock_resource "aws_kms_key" {
-    defaults = { arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000" }
-  }
-  mock_resource "aws_sns_topic" {
-    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:x" }
-  }
-  mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
-  }
+  mock_resource "aws_iam_role" { defaults = { arn = "arn:aws:iam::123456789012:role/x" } }
+  mock_resource "aws_kms_key" { defaults = { arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000" } }
+  mock_resource "aws_sns_topic" { defaults = { arn = "arn:aws:sns:us-east-1:123456789012:x" } }
+  mock_data "aws_caller_identity" { defaults = { account_id = "123456789012" } }
   mock_data "aws_eks_cluster" {
     defaults = { arn = "arn:aws:eks:us-east-1:123456789012:cluster/x" }
   }
-  mock_data "aws_iam_policy_document" {
-    defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
-  }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
-  }
+  mock_data "aws_iam_policy_document" { defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" } }
+  mock_data "aws_partition" { defaults = { partition = "aws", dns_suffix = "amazonaws.com" } }
 }
 
 variables {
   alert_emails = ["oncall@example.com"]
 
   clusters = {
-    us-east-1 = {
-      name       = "inference-us-east-1"
-      subnet_ids = ["subnet-00000000000000010", "subnet-00000000000000011"]
-    }
+    us-east-1 = { name = "inference-us-east-1", subnet_ids = ["subnet-00000000000000010", "subnet-00000000000000011"] }
   }
 }
 
@@ -99,9 +84,7 @@ run "is_private_and_encrypted" {
 run "reads_one_prefix_of_a_bucket" {
   command = plan
 
-  variables {
-    model_source = "s3://weights/llm"
-  }
+  variables { model_source = "s3://weights/llm" }
 
   assert {
     condition     = one(data.aws_iam_policy_document.bucket["inference"].statement[0].resources) == "arn:aws:s3:::weights/llm/*"

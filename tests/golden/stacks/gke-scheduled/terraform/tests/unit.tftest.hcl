@@ -2,12 +2,8 @@
 # Needs no account: terraform init && terraform test
 
 mock_provider "google" {
-  mock_resource "google_service_account" {
-    defaults = { email = "nodes@my-project.iam.gserviceaccount.com", member = "serviceAccount:nodes@my-project.iam.gserviceaccount.com" }
-  }
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
-  }
+  mock_resource "google_service_account" { defaults = { email = "nodes@my-project.iam.gserviceaccount.com", member = "serviceAccount:nodes@my-project.iam.gserviceaccount.com" } }
+  mock_data "google_project" { defaults = { number = "123456789012" } }
 }
 
 variables {
@@ -21,11 +17,7 @@ variables {
       location = "europe-west4"
       zones    = ["europe-west4-a", "europe-west4-b"]
     }
-    us-central1 = {
-      name     = "inference-us-central1"
-      location = "us-central1"
-      zones    = ["us-central1-a", "us-central1-b"]
-    }
+    us-central1 = { name = "inference-us-central1", location = "us-central1", zones = ["us-central1-a", "us-central1-b"] }
   }
 }
 
@@ -75,9 +67,7 @@ run "is_private_and_hardened" {
 run "reads_one_prefix_of_a_bucket" {
   command = plan
 
-  variables {
-    model_source = "gs://weights/llm"
-  }
+  variables { model_source = "gs://weights/llm" }
 
   assert {
     condition     = google_storage_bucket_iam_member.pods["inference"].role == "roles/storage.objectViewer" && strcontains(google_storage_bucket_iam_member.pods["inference"].condition[0].expression, "/buckets/weights/objects/llm/")

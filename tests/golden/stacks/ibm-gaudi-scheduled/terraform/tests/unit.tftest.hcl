@@ -2,9 +2,7 @@
 # Needs no account: terraform init && terraform test
 
 mock_provider "ibm" {
-  mock_resource "ibm_is_lb" {
-    defaults = { hostname = "inference.lb.appdomain.cloud" }
-  }
+  mock_resource "ibm_is_lb" { defaults = { hostname = "inference.lb.appdomain.cloud" } }
 }
 
 variables {
@@ -57,9 +55,7 @@ run "follows_the_plan" {
 run "starts_more_while_hosts_are_replaced" {
   command = plan
 
-  variables {
-    surge_instances = 1
-  }
+  variables { surge_instances = 1 }
 
   assert {
     condition = alltrue(flatten([
@@ -113,7 +109,7 @@ run "refuses_bad_input" {
     name                    = "Bad Name"
     subnets                 = {}
     surge_instances         = -1
-    container_images        = { "no-such-backend" = "image" }
+    container_images        = { no-such-backend = "image" }
     extra_serving_arguments = { "*" = [""] }
     tags                    = { deployment = "other" }
   }

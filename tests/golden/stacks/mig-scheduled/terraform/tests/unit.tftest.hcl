@@ -8,12 +8,8 @@ mock_provider "google" {
       project = "my-project"
     }
   }
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
-  }
-  mock_resource "google_compute_address" {
-    defaults = { address = "10.0.0.2" }
-  }
+  mock_data "google_project" { defaults = { number = "123456789012" } }
+  mock_resource "google_compute_address" { defaults = { address = "10.0.0.2" } }
 }
 
 variables {
@@ -123,7 +119,7 @@ run "refuses_bad_input" {
   variables {
     name                    = "Bad Name"
     networks                = {}
-    container_images        = { "no-such-backend" = "image" }
+    container_images        = { no-such-backend = "image" }
     extra_serving_arguments = { "*" = [""] }
     labels                  = { deployment = "other" }
   }

@@ -44,8 +44,5 @@ def problems(settings: Settings, fleet: Fleet) -> Iterator[str]:
     yield from strangers("ami_ids", settings.ami_ids, fleet.ami_keys)
     yield from strangers("container_images", settings.container_images, fleet.pin_keys)
     yield from strangers("model_ids", settings.model_ids, fleet.pin_keys)
-    for key, backend in fleet.backends.items():
-        if backend.model is None and fleet.pinned(settings.model_ids, key) is None:
-            yield f"model_ids: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
     yield from strangers("model_revisions", settings.model_revisions, fleet.revision_keys)
     yield from strangers("extra_serving_arguments", settings.extra_serving_arguments, fleet.pin_keys)

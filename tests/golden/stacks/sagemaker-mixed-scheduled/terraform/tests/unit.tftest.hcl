@@ -2,36 +2,16 @@
 # Needs no account: terraform init && terraform test
 
 mock_provider "aws" {
-  mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/Endpoints/x" }
-  }
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/x" }
-  }
-  mock_resource "aws_kms_key" {
-    defaults = { arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000" }
-  }
-  mock_resource "aws_sagemaker_endpoint" {
-    defaults = { arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/x" }
-  }
-  mock_resource "aws_sagemaker_endpoint_configuration" {
-    defaults = { name = "x" }
-  }
-  mock_resource "aws_security_group" {
-    defaults = { arn = "arn:aws:ec2:us-east-1:123456789012:security-group/sg-1" }
-  }
-  mock_resource "aws_sns_topic" {
-    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:x" }
-  }
-  mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
-  }
-  mock_data "aws_iam_policy_document" {
-    defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
-  }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
-  }
+  mock_resource "aws_cloudwatch_log_group" { defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/Endpoints/x" } }
+  mock_resource "aws_iam_role" { defaults = { arn = "arn:aws:iam::123456789012:role/x" } }
+  mock_resource "aws_kms_key" { defaults = { arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000" } }
+  mock_resource "aws_sagemaker_endpoint" { defaults = { arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/x" } }
+  mock_resource "aws_sagemaker_endpoint_configuration" { defaults = { name = "x" } }
+  mock_resource "aws_security_group" { defaults = { arn = "arn:aws:ec2:us-east-1:123456789012:security-group/sg-1" } }
+  mock_resource "aws_sns_topic" { defaults = { arn = "arn:aws:sns:us-east-1:123456789012:x" } }
+  mock_data "aws_caller_identity" { defaults = { account_id = "123456789012" } }
+  mock_data "aws_iam_policy_document" { defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" } }
+  mock_data "aws_partition" { defaults = { partition = "aws", dns_suffix = "amazonaws.com" } }
 }
 
 variables {

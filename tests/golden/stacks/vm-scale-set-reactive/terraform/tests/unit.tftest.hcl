@@ -2,39 +2,17 @@
 # Needs no account: terraform init && terraform test
 
 mock_provider "azurerm" {
-  mock_data "azurerm_subscription" {
-    defaults = { subscription_id = "00000000-0000-0000-0000-000000000000" }
-  }
-  mock_resource "azurerm_monitor_action_group" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" }
-  }
-  mock_resource "azurerm_lb" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/loadBalancers/x", private_ip_address = "10.0.0.4" }
-  }
-  mock_resource "azurerm_lb_backend_address_pool" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/loadBalancers/x/backendAddressPools/hosts" }
-  }
-  mock_resource "azurerm_lb_probe" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/loadBalancers/x/probes/serving" }
-  }
-  mock_resource "azurerm_linux_virtual_machine_scale_set" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Compute/virtualMachineScaleSets/x" }
-  }
-  mock_resource "azurerm_log_analytics_workspace" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.OperationalInsights/workspaces/x" }
-  }
-  mock_resource "azurerm_monitor_data_collection_rule" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/dataCollectionRules/x" }
-  }
-  mock_resource "azurerm_network_security_group" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/networkSecurityGroups/x" }
-  }
-  mock_resource "azurerm_application_security_group" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/applicationSecurityGroups/x" }
-  }
-  mock_resource "azurerm_user_assigned_identity" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x", client_id = "00000000-0000-0000-0000-000000000001", principal_id = "00000000-0000-0000-0000-000000000002" }
-  }
+  mock_data "azurerm_subscription" { defaults = { subscription_id = "00000000-0000-0000-0000-000000000000" } }
+  mock_resource "azurerm_monitor_action_group" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" } }
+  mock_resource "azurerm_lb" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/loadBalancers/x", private_ip_address = "10.0.0.4" } }
+  mock_resource "azurerm_lb_backend_address_pool" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/loadBalancers/x/backendAddressPools/hosts" } }
+  mock_resource "azurerm_lb_probe" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/loadBalancers/x/probes/serving" } }
+  mock_resource "azurerm_linux_virtual_machine_scale_set" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Compute/virtualMachineScaleSets/x" } }
+  mock_resource "azurerm_log_analytics_workspace" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.OperationalInsights/workspaces/x" } }
+  mock_resource "azurerm_monitor_data_collection_rule" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/dataCollectionRules/x" } }
+  mock_resource "azurerm_network_security_group" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/networkSecurityGroups/x" } }
+  mock_resource "azurerm_application_security_group" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/applicationSecurityGroups/x" } }
+  mock_resource "azurerm_user_assigned_identity" { defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x", client_id = "00000000-0000-0000-0000-000000000001", principal_id = "00000000-0000-0000-0000-000000000002" } }
 }
 
 variables {
