@@ -181,15 +181,20 @@ def shared_stack(place: Place) -> Stack:
         regions=(_region(machine, tenants),),
         alarms=alarms_of(max(seat.memory_utilization for seat in machine.seats), group.start_seconds, has_gpu=False),
         slo_alarms=(),
-        slo_left_out=tuple(
-            dict.fromkeys(f"{workload.name}: {why}" for workload in workloads for why in workload.slo_left_out)
-        ),
+        slo_left_out=tuple(dict.fromkeys(_left_out(workloads, group))),
         agent=None,
         budget=Budget(machine.usd_per_month, of="the estate for this machine"),
         owner={},
         summary=_summary(place, workloads, group),
         tenants=tuple(replace(tenant, nodes=label) for tenant in tenants),
     )
+
+
+def _left_out(workloads: Sequence[Stack], group: ComputeGroup) -> Iterator[str]:
+    """Alarms that are missing, and why."""
+    yield from (f"{workload.name}: {why}" for workload in workloads for why in workload.slo_left_out)
+    if group.sharing is None:
+        yield "no alarms on idle GPUs and their memory, which the models of one server share"
 
 
 def _deployed(place: Place, workloads: Sequence[Stack]) -> list[Stack]:

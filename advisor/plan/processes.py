@@ -25,25 +25,31 @@ class Processes:
     servers: tuple[tuple[str, ...], ...] = ()
     """Tenants of each process with several."""
 
+    def beside(self, need: Need) -> "Processes":
+        """Processes of one tenant each with one more."""
+        return Processes(
+            self.memory_gib + need.memory_gib,
+            self.host_gib + need.host_gib,
+            self.cores + need.cores,
+            self.parts + 1,
+            min(self.most_parts, need.most_sharers),
+        )
+
 
 NONE = Processes()
 Named = tuple[str, Need]
 """Name of a tenant, and its need."""
 
 
-def apart(tenants: Sequence[Named]) -> Processes:
-    """Processes of tenants that have one each."""
-    return _together([[tenant] for tenant in tenants])
-
-
 def in_servers(tenants: Sequence[Named]) -> Processes | None:
     """Processes of tenants of which those of one server are in one; None where no server has several."""
+    servers = [need.server for _, need in tenants if need.server]
+    if len(set(servers)) == len(servers):
+        return None
     by_server: dict[str, list[Named]] = {}
     for name, need in tenants:
         if need.server:
             by_server.setdefault(need.server, []).append((name, need))
-    if all(len(members) == 1 for members in by_server.values()):
-        return None
     return _together([*by_server.values(), *([tenant] for tenant in tenants if not tenant[1].server)])
 
 

@@ -25,7 +25,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.plan.processes import NONE, Named, Processes, apart, in_servers
+from advisor.plan.processes import NONE, Named, Processes, in_servers
 from advisor.plan.tenants import Group, Host, Need, Obstacle, Packing, Tenant
 
 HEADROOM = 0.15
@@ -96,7 +96,10 @@ class _Load:
     beside_usd_per_hour: float = 0.0
     """Cost of the seats beside the machine; of a tenant on its own, all of it."""
     images: frozenset[str] = frozenset()
+    apart: Processes = NONE
+    """Processes of its tenants where each has one."""
     processes: Processes = NONE
+    """Those that it has: apart, or with tenants of one server in one."""
 
     def join(self, tenant: Tenant, headroom: float) -> "_Load | Obstacle":
         """The same with one more tenant, or what stands against it."""
@@ -120,6 +123,7 @@ class _Load:
     def _with(self, tenant: Tenant, need: Need) -> Iterator["_Load"]:
         """The load with one more tenant, with those of one server in one process first."""
         busy = max(self.busy_ratio, need.busy_ratio) if self.way.slice else self.busy_ratio + need.busy_ratio
+        apart = self.apart.beside(need)
         joined = _Load(
             way=self.way,
             tenants=(*self.tenants, tenant),
@@ -127,11 +131,13 @@ class _Load:
             busy_ratio=busy,
             beside_usd_per_hour=self.beside_usd_per_hour + need.usd_per_hour,
             images=self.images | {need.image} if need.image else self.images,
+            apart=apart,
+            processes=apart,
         )
         shared = None if self.way.slice else in_servers(joined.needs)
         if shared is not None:
             yield replace(joined, processes=shared)
-        yield replace(joined, processes=apart(joined.needs))
+        yield joined
 
     def checks(self, last: Need, headroom: float) -> Iterator[tuple[str, float, float, str]]:
         """Needs of the load with its last tenant, and what there is of each."""
@@ -164,11 +170,11 @@ class _Load:
     def sums(self) -> tuple[float | str, ...]:
         """Sums and limits that decide who may join."""
         taken = self.processes
-        in_server = [
+        in_server = sorted(
             (need.server, need.server_gib, need.memory_gib, need.most_sharers) for _, need in self.needs if need.server
-        ]
+        )
         sums = (taken.memory_gib, self.busy_ratio, taken.parts, taken.most_parts, taken.host_gib, taken.cores)
-        return (*sums, *sorted(self.images), *(value for values in sorted(in_server) for value in values))
+        return (*sums, *sorted(self.images), *(value for values in in_server for value in values))
 
     def group(self) -> Group:
         """Group as it is handed out."""

@@ -138,6 +138,7 @@ def test_a_server_that_has_the_accelerator_to_itself_shares_it_with_no_pod():
     copies = generate_shared(estates.place("AZURE_MODELS"), Language.TERRAFORM).files
 
     assert "gpu_sharing_strategy" not in whole["fleet.tf"]
+    assert "no alarms on idle GPUs and their memory, which the models of one server share" in whole["README.md"]
     assert "replicas = 2" in beside["fleet.tf"]
     (deployment,) = objects(copies, "Deployment")
     assert deployment["spec"]["replicas"] == estates.place("AZURE_MODELS").machine.copies == 2
