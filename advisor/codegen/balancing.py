@@ -3,8 +3,6 @@
 What each rule costs in requests within the target: the table of docs/kinds.md.
 """
 
-from dataclasses import replace
-
 from advisor.codegen.model import Stack
 
 _RESTS_ON = "The plan rests on one entrance that sends requests to the replicas in turn, or to the least loaded of all"
@@ -23,5 +21,4 @@ def with_balancing(stack: Stack, *, is_cluster: bool) -> Stack:
     in_front = _SERVICES if is_cluster else _NODES if stack.target == "ec2" else ""
     if not stack.unit.is_one_pass or replicas == 1 or not in_front:
         return stack
-    cautions = (*stack.summary.cautions, f"{_RESTS_ON}. {in_front}")
-    return replace(stack, summary=replace(stack.summary, cautions=cautions))
+    return stack.with_cautions(f"{_RESTS_ON}. {in_front}")

@@ -230,6 +230,19 @@ def fewest_replicas(stack: Stack, group: ComputeGroup) -> int:
     return group.instances * group.replicas_per_instance if scale is None else scale.least
 
 
+def fewest_in(stack: Stack, region: str) -> int:
+    """Replicas that run in a region's quietest hours."""
+    return sum(fewest_replicas(stack, group) for group in stack.groups if group.region == region)
+
+
+def replica_values(stack: Stack) -> Mapping[str, Mapping[str, int]]:
+    """Template values: the replicas of each group in its busiest and in its quietest hours."""
+    return {
+        "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
+        "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
+    }
+
+
 def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     """The manifests below ``kubernetes/``, and the reasons for what scanners would say of them.
 

@@ -32,11 +32,10 @@ def with_fixed_replicas(stack: Stack) -> Stack:
         f"hours, for {usd(beyond)} a month more."
     )
     return replace(
-        stack,
+        stack.with_cautions(caution),
         groups=groups,
         scaling=Scaling.STATIC if len(silent) == len(stack.backends) else stack.scaling,
         budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
-        summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)),
     )
 
 
@@ -53,7 +52,7 @@ def with_node_disks(stack: Stack) -> Stack:
         f"{whole} GiB on {machine}, where it prices {priced}" for machine, priced, whole in sorted(larger)
     )
     caution = f"The plan prices the disk of a host; on a node each replica has weights of its own: {said}."
-    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)))
+    return stack.with_cautions(caution)
 
 
 def with_own_entrance(stack: Stack) -> Stack:
@@ -65,7 +64,7 @@ def with_own_entrance(stack: Stack) -> Stack:
         f"The plan prices hosts: {usd(amount)} a month of its total are for load balancers that this code does not "
         "order. What stands before the pods is yours, and its price with it."
     )
-    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)))
+    return stack.with_cautions(caution)
 
 
 def _silence(container: Container) -> str:

@@ -416,6 +416,10 @@ class Stack:
         by_latency = self.unit.is_one_pass or any(alarm.name == "latency" for alarm in self.slo_alarms)
         return "latency" if by_latency else "TTFT"
 
+    def with_cautions(self, *cautions: str) -> "Stack":
+        """The stack that tells more to the reader of its code."""
+        return replace(self, summary=replace(self.summary, cautions=(*self.summary.cautions, *cautions)))
+
     def queued_per_second(self, group: ComputeGroup) -> float:
         """Entries that queue in an instance of *group* each second at its planned rate: requests, or texts."""
         return group.requests_per_second_per_instance * self.backend_of(group).container.counted_per_request

@@ -2,19 +2,17 @@
 
 import keyword
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from advisor.codegen.quoting import Quoted, lines_of
+from advisor.codegen.quoting import Quoted, lines_of, printable
 
 _STEP = 4
 _WIDTH = 120
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BYTE = 0xFF
 _LARGEST_PLAIN = 1e15
-_LARGEST_BMP = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +98,5 @@ def _text(text: str) -> str:
 def _character(character: str) -> str:
     if character in _ESCAPES:
         return _ESCAPES[character]
-    if character.isprintable():
-        return character
     code = ord(character)
-    if unicodedata.category(character) == "Cs":
-        return "\ufffd"
-    if code <= _BYTE:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= _LARGEST_BMP else f"\\U{code:08x}"
+    return f"\\x{code:02x}" if code <= _BYTE and not character.isprintable() else printable(character)

@@ -34,6 +34,8 @@ _HCL_INDENT = 2
 _HCL_WIDTH = 110
 _MOST_IN_A_ROW = 3
 """Entries that a mapping on one line holds: with more, it is read better line by line."""
+_ENTRY_DEPTH = 1
+"""Of the entries of a map: each has lines of its own, by which edits of two sides are told apart."""
 _SPACES = re.compile(r"\s+")
 
 
@@ -70,12 +72,13 @@ def hcl_number(value: float) -> Quoted:
     return Quoted(str(int(value)) if float(value).is_integer() else repr(float(value)))
 
 
-def hcl_value(value: object, indent: int = 0) -> Quoted:
+def hcl_value(value: object, indent: int = 0, depth: int = 0) -> Quoted:
     """A value made of mappings, sequences, text, numbers and booleans, laid out as ``terraform fmt`` would.
 
     Args:
         value: None is ``null``.
         indent: columns that the line already has before it.
+        depth: mappings that it lies in.
 
     Raises:
         TypeError: a part is of another type.
@@ -87,9 +90,9 @@ def hcl_value(value: object, indent: int = 0) -> Quoted:
     if isinstance(value, int | float):
         return hcl_number(value)
     if isinstance(value, Mapping):
-        return _hcl_object(value, indent)
+        return _hcl_object(value, indent, depth)
     if isinstance(value, list | tuple):
-        return _hcl_tuple(value, indent)
+        return _hcl_tuple(value, indent, depth)
     raise TypeError(f"{value!r} has no form in HCL")
 
 
@@ -100,8 +103,8 @@ def _hcl_heredoc(lines: Iterable[str], indent: int) -> Quoted:
     return Quoted(f"<<-{_HEREDOC}\n{inner}{space}{_HEREDOC}")
 
 
-def _hcl_tuple(values: Sequence[object], indent: int) -> Quoted:
-    literals = [hcl_value(value, indent + _HCL_INDENT) for value in values]
+def _hcl_tuple(values: Sequence[object], indent: int, depth: int) -> Quoted:
+    literals = [hcl_value(value, indent + _HCL_INDENT, depth) for value in values]
     line = f"[{', '.join(literals)}]"
     if len(line) + indent <= _HCL_WIDTH and "\n" not in line:
         return Quoted(line)
@@ -115,15 +118,16 @@ def _comma(literal: str, space: str) -> str:
     return f"\n{space}," if literal.endswith(f"\n{space}{_HEREDOC}") else ","
 
 
-def _hcl_object(values: Mapping[str, object], indent: int) -> Quoted:
-    """A row where the entries are few, plain and short; else a line for each, with equals signs below each other."""
+def _hcl_object(values: Mapping[str, object], indent: int, depth: int) -> Quoted:
+    """A row within an entry, if it is short and plain; else a line for each, with equals signs below each other."""
     if not values:
         return Quoted("{}")
     inner = indent + _HCL_INDENT
-    row = hcl_row(values) if len(values) <= _MOST_IN_A_ROW and all(map(_is_plain, values.values())) else ""
-    if row and len(row) + inner <= _HCL_WIDTH:
-        return row
-    entries = [(_hcl_key(key), hcl_value(value, inner)) for key, value in values.items()]
+    if depth > _ENTRY_DEPTH and len(values) <= _MOST_IN_A_ROW and all(map(_is_plain, values.values())):
+        row = hcl_row(values)
+        if len(row) + inner <= _HCL_WIDTH:
+            return row
+    entries = [(_hcl_key(key), hcl_value(value, inner, depth + 1)) for key, value in values.items()]
     lines = []
     for is_long, group in itertools.groupby(entries, key=lambda entry: _is_block(entry[1])):
         run = list(group)
@@ -229,8 +233,11 @@ def slug(text: str, longest: int, fallback: str) -> str:
 
 
 def _hcl_character(character: str) -> str:
-    if character in _HCL_ESCAPES:
-        return _HCL_ESCAPES[character]
+    return _HCL_ESCAPES.get(character) or printable(character)
+
+
+def printable(character: str) -> str:
+    """The character, or its code point as HCL, YAML and Python write it (a lone surrogate becomes U+FFFD)."""
     if character.isprintable():
         return character
     code = ord(character)
@@ -369,11 +376,4 @@ def _systemd_character(character: str) -> str:
 
 
 def _yaml_character(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if unicodedata.category(character) == "Cs":
-        return "\ufffd"
-    return f"\\u{code:04x}" if code <= _LARGEST_BMP else f"\\U{code:08x}"
+    return f"\\{character}" if character in '"\\' else printable(character)

@@ -31,6 +31,13 @@ _TERRAFORM_OF_PROVIDER = {
     "kubernetes": {},
 }
 """Files of every root on a cloud, from ``terraform/shared``."""
+_TERRAFORM_PROVIDERS = {
+    "aws": {"name": "aws", "source": "hashicorp/aws", "version": "~> 6.0"},
+    "azure": {"name": "azurerm", "source": "hashicorp/azurerm", "version": "~> 5.0"},
+    "gcp": {"name": "google", "source": "hashicorp/google", "version": "~> 8.0"},
+    "ibm": {"name": "ibm", "source": "IBM-Cloud/ibm", "version": "~> 2.5"},
+    "kubernetes": {"name": "kustomization", "source": "kbst/kustomization", "version": "~> 0.9"},
+}
 _PULUMI_OF_PROVIDER = {
     "aws": {"inference/encryption.py": "aws_encryption.py.j2", "inference/policies.py": "aws_policies.py.j2"},
     "azure": {"inference/alerts.py": "azure_alerts.py.j2", "inference/context.py": "azure_context.py.j2"}
@@ -95,11 +102,12 @@ def render_terraform(
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
     cloud, folder = _cloud_of(folder), f"terraform/{folder}"
-    form = {"providers.tf": f"{cloud}_providers.tf.j2", "versions.tf": f"{cloud}_versions.tf"}
-    form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf")}
+    form = {"providers.tf": f"{cloud}_providers.tf.j2"}
+    form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf", "versions.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if known.get("has_budget") else {}
     templates = form | budget | _TERRAFORM_OF_PROVIDER[cloud] | _own_templates(folder, without) | dict(shared)
-    known = _with_inputs(folder, stack, {**known, **cache_facts(stack)})
+    known = _with_inputs(folder, stack, {**_usual(stack), **known, **cache_facts(stack)})
+    known = {**known, "terraform_provider": _TERRAFORM_PROVIDERS[cloud]}
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
     if stack.component:
         del files[_ROOT_ALONE]
@@ -133,7 +141,7 @@ def render_pulumi(
     cloud, folder = _cloud_of(folder), f"pulumi-python/{folder}"
     form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | _PULUMI_OF_PROVIDER[cloud]
     usual = {"packages": (_PACKAGES[cloud],), "answers": ANSWERS[cloud], "cloud": cloud}
-    known = _with_inputs(folder, stack, {**usual, **known, **cache_facts(stack)})
+    known = _with_inputs(folder, stack, {**_usual(stack), **usual, **known, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
     files = _render(folder, _PULUMI_PROJECT | form | own, stack, known)
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
@@ -145,6 +153,17 @@ def render_pulumi(
 def _cloud_of(folder: str) -> str:
     """The start of what every root on a cloud has: of clusters of other providers, kubernetes."""
     return folder.partition("-")[0]
+
+
+def _usual(stack: Stack) -> Mapping[str, Any]:
+    """Values that every template may use, where the target decides nothing else."""
+    return {
+        "cautions": stack.summary.cautions,
+        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
+        "is_reactive": stack.scaling is Scaling.REACTIVE,
+        "scales": stack.scaling is not Scaling.STATIC,
+        "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
+    }
 
 
 def scaling_left_out(stack: Stack) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def without_cache(stack: Stack, target: str) -> Stack:
         f"The plan counts on a response cache ({cache.nodes_words} in {cache.region}). No code is "
         f"written for it beside {target}: bring it yourself, or the fleet gets more requests than it is sized for."
     )
-    return replace(stack, cache=None, summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)))
+    return replace(stack.with_cautions(caution), cache=None)
 
 
 def cache_files(stack: Stack, language: Language) -> Mapping[str, str]:

@@ -78,8 +78,7 @@ def _cautioned(stack: Stack) -> Stack:
     """Stack with a caution where the workload's name is cut."""
     if slug(stack.summary.workload, 10 * LONGEST_NAME, "inference") == stack.name:
         return stack
-    caution = _CUT.format(name=stack.name)
-    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)))
+    return stack.with_cautions(_CUT.format(name=stack.name))
 
 
 def _parts(members: Sequence[Member], wanted: Wanted) -> Mapping[tuple[str, str], tuple[Member, ...]]:

@@ -66,7 +66,7 @@ def test_every_tenant_has_its_pods_on_the_same_nodes(name):
     )
     labels = {one["spec"]["template"]["spec"]["nodeSelector"]["inference/nodes"] for _, one in deployments}
     assert len(labels) == 1
-    assert f'label        = "{labels.pop()}"' in files["fleet.tf"]
+    assert re.search(rf'label += "{re.escape(labels.pop())}"', files["fleet.tf"])
     assert {one["spec"]["replicas"] for _, one in deployments} == {machine.copies}
     assert all(folder == one["metadata"]["namespace"] for folder, one in deployments)
     assert len(re.findall(r"min_nodes\s+= ", files["fleet.tf"])) == 1

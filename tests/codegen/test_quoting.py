@@ -104,3 +104,17 @@ def test_lone_surrogate_becomes_the_replacement_character():
     """Text that UTF-8 cannot hold does not stop the generator."""
     assert quoting.hcl_string("\ud800") == '"\ufffd"'
     assert unicodedata.category("\ud800") == "Cs"
+
+
+def test_entries_have_lines_of_their_own_and_short_maps_within_them_rows():
+    """Edits are told apart by the lines of an entry; what has more than three facts, or is long, is read by lines too."""
+    sizes = {"daily": {"recurrence": "0 0 * * *", "instances": 2}}
+    labels = {"a": "1", "b": "2", "c": "3", "d": "4"}
+    written = quoting.hcl_value({"group": {"gpu": True, "schedule": sizes, "labels": labels, "long": {"x": "y" * 110}}})
+    assert written == (
+        "{\n  group = {\n    gpu = true\n    schedule = {\n"
+        '      daily = { recurrence = "0 0 * * *", instances = 2 }\n    }\n'
+        '    labels = {\n      a = "1"\n      b = "2"\n      c = "3"\n      d = "4"\n    }\n'
+        f'    long = {{\n      x = "{"y" * 110}"\n    }}\n  }}\n}}'
+    )
+    assert quoting.hcl_value({"us-east-1": {"weight": 1000}}) == "{\n  us-east-1 = {\n    weight = 1000\n  }\n}"

@@ -28,8 +28,8 @@ def entries(stack, *names):
 
 def metrics(alarm):
     """Metrics that an alarm of CloudWatch watches; none without the agent, which is not installed by default."""
-    watched = re.search(r"metrics = {\n(.*?)\n *}", alarm, re.DOTALL)
-    return 0 if '"agent"' in alarm else len(watched[1].splitlines()) if watched else 1
+    watched = re.search(r"metrics\s*= { (.*) }\n", alarm)
+    return 0 if '"agent"' in alarm else len(watched[1].split(", ")) if watched else 1
 
 
 def metrics_of(*sources):

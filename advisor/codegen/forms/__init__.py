@@ -17,7 +17,7 @@ from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Form
 from advisor.errors import InputError
 
-__all__ = ["adapted", "kubernetes_files", "objects_of", "workload_name"]
+__all__ = ["adapted", "kubernetes_files", "with_objects", "workload_name"]
 
 _FOLDER = "kubernetes/"
 _README = f"{_FOLDER}README.md"
@@ -76,7 +76,17 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     return files
 
 
-def objects_of(stack: Stack, manner_of: Callable[[Stack], ClusterManner]) -> Mapping[str, str]:
+def with_objects(
+    stack: Stack, manner_of: Callable[[Stack], ClusterManner], *files: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Files of a language with the Kubernetes objects that all languages have, by path."""
+    together = dict(_objects_of(stack, manner_of))
+    for some in files:
+        together |= some
+    return dict(sorted(together.items()))
+
+
+def _objects_of(stack: Stack, manner_of: Callable[[Stack], ClusterManner]) -> Mapping[str, str]:
     """Path → text of what is applied to the clusters: of a machine with tenants a folder for each, in its namespace.
 
     Args:

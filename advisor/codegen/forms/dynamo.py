@@ -38,8 +38,7 @@ def with_its_image(stack: Stack) -> Stack:
     """The stack with Dynamo's image, which holds vLLM: no other speaks with its frontend."""
     caution = f"{IMAGE} brings a vLLM of its own, and not the planned release: measure it before relying on the plan."
     backends = tuple(replace(backend, container=replace(backend.container, image=IMAGE)) for backend in stack.backends)
-    summary = replace(stack.summary, cautions=(*stack.summary.cautions, caution))
-    return replace(stack, backends=backends, summary=summary)
+    return replace(stack.with_cautions(caution), backends=backends)
 
 
 def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:

@@ -62,13 +62,14 @@ def _canonical(typed: str, value: str) -> str:
 
 
 def hcl_examples(inputs: Iterable[Input], indent: int = 0) -> Quoted:
-    """Arguments of a call that works as it stands."""
-    return hcl_arguments(examples(inputs), indent)
+    """Arguments of a call that works as it stands; those of one line each come first, one below the other."""
+    values = examples(inputs)
+    return Quoted("\n\n".join(_paragraphs({name: hcl_value(value, indent) for name, value in values.items()}, indent)))
 
 
 def hcl_arguments(values: Mapping[str, object], indent: int = 0) -> Quoted:
-    """Arguments by name; those of one line each come first, one below the other."""
-    return Quoted("\n\n".join(_paragraphs({name: hcl_value(value, indent) for name, value in values.items()}, indent)))
+    """Arguments by name, each on a line of its own."""
+    return Quoted("\n".join(_paragraphs({name: _on_one_line(value) for name, value in values.items()}, indent)))
 
 
 def hcl_example_file(inputs: Sequence[Input]) -> Quoted:
@@ -104,9 +105,7 @@ def _aligned(literals: Mapping[str, str]) -> list[str]:
 def _on_one_line(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(hcl_value, value))}]"
-    if not isinstance(value, Mapping):
-        return hcl_value(value)
-    return hcl_row(value)
+    return hcl_row(value) if isinstance(value, Mapping) and value else hcl_value(value)
 
 
 def _variable(row: Input) -> str:

@@ -10,7 +10,7 @@ from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUEST
 from advisor.codegen.container import Container, Runtime
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
-from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
+from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.stack import slo_left_out, tells_times
 from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.targets.host_backends import (
@@ -79,12 +79,12 @@ def _terraform(stack: Stack) -> Files:
     known = _known(stack)
     shared = {"user_data.sh.tftpl": _USER_DATA}
     failover = {"failover.asl.json.tftpl": _FAILOVER} if known["fails_over"] else {}
-    return render_terraform(_FOLDER, stack, known, shared | failover, _left_out(known))
+    return render_terraform(_FOLDER, stack, known, shared | failover, _left_out(stack, known))
 
 
-def _left_out(known: Mapping[str, Any]) -> tuple[str, ...]:
+def _left_out(stack: Stack, known: Mapping[str, Any]) -> tuple[str, ...]:
     """Templates that the stack does not need."""
-    return tuple(name for name, fact in (("scaling", "scales"), ("failover", "fails_over")) if not known[fact])
+    return scaling_left_out(stack) if known["fails_over"] else (*scaling_left_out(stack), "failover")
 
 
 def _python(stack: Stack) -> Files:
@@ -95,7 +95,7 @@ def _python(stack: Stack) -> Files:
         "answers": dict(sorted({**ANSWERS["aws"], "cidrBlock": "10.0.0.0/16"}.items())),
         "fleet": python_fleet(stack, known, known["alarms"]),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, shared, _left_out(known))
+    return render_pulumi(_FOLDER, stack, {**known, **more}, shared, _left_out(stack, known))
 
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:
@@ -162,7 +162,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "told_alarms": _alarms(stack),
         "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
         "package_regions": sorted({group.region for group in stack.groups if group.platform.runtime is Runtime.CPU}),
-        "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_secret": _example_secret(stack.regions[0]),
         "example_models": {
@@ -175,10 +174,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         **pins(stack),
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
         "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
-        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
-        "is_reactive": stack.scaling is Scaling.REACTIVE,
         "fails_over": len(stack.backends) > len(stack.regions),
-        "scales": stack.scaling is not Scaling.STATIC,
         "warmup_seconds": _WARMUP_SECONDS,
         "silent_seconds": _SILENT_SECONDS,
         "heartbeat_seconds": _HEARTBEAT_SECONDS,

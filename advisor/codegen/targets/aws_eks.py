@@ -14,10 +14,10 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import InstanceType
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms import objects_of, workload_name
+from advisor.codegen.forms import with_objects, workload_name
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
-from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Region, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
@@ -94,8 +94,7 @@ class PodAlarm:
 
 
 def _terraform(stack: Stack) -> Files:
-    files = render_terraform(_FOLDER, stack, _known(stack, is_karpenter=False))
-    return _with_objects(stack, files)
+    return _with_objects(stack, render_terraform(_FOLDER, stack, _known(stack, is_karpenter=False)))
 
 
 def _karpenter_terraform(stack: Stack) -> Files:
@@ -116,10 +115,7 @@ def _karpenter_python(stack: Stack) -> Files:
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
     """Files with the Kubernetes objects that all languages have."""
-    together = dict(objects_of(stack, lambda _: _MANNER))
-    for some in files:
-        together |= some
-    return dict(sorted(together.items()))
+    return with_objects(stack, lambda _: _MANNER, *files)
 
 
 def _node_pools(stack: Stack) -> Files:
@@ -147,8 +143,6 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "takes_service_cost": False,
         "has_budget": has_budgets(stack),
         "is_karpenter": is_karpenter,
-        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
-        "is_reactive": stack.scaling is Scaling.REACTIVE,
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
         "groups": {group.key: describe(stack, group) for group in stack.groups},
         "workloads": {tenant.name: _karpenter_group(tenant, tenant.groups[0]) for tenant in stack.tenants},
@@ -161,8 +155,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         },
         "block_group": in_blocks[0] if in_blocks else "",
         "may_be_empty": [group.key for group in stack.groups if kubernetes.fewest_replicas(stack, group) == 0],
-        "fewest_replicas": {group.key: kubernetes.fewest_replicas(stack, group) for group in stack.groups},
-        "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
+        **kubernetes.replica_values(stack),
     }
 
 

@@ -140,7 +140,6 @@ def _python(stack: Stack) -> Files:
         "deployed": "endpoints",
         "fleet": python_fleet(stack, known, known["alarm_facts"]),
         "rollback_alarm": monitoring.ERRORS.name,
-        "scales": stack.scaling is not Scaling.STATIC,
     }
     return render_pulumi(_FOLDER, stack, {**known, **more}, without=scaling_left_out(stack))
 
@@ -171,8 +170,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "cautions": tuple(_cautions(stack)),
         "quotas": [_quota(stack, name) for name in sorted(_types(stack))],
         **pins(stack),
-        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
-        "is_reactive": stack.scaling is Scaling.REACTIVE,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms import objects_of
+from advisor.codegen.forms import with_objects
 from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
@@ -58,18 +58,14 @@ _PODS = "KubePodInventory | {of_cluster} and Namespace {namespace}"
 
 
 def _terraform(stack: Stack) -> Files:
-    files = render_terraform(_FOLDER, stack, _known(stack))
-    return dict(sorted((dict(files) | dict(objects_of(stack, lambda _: _MANNER))).items()))
+    return with_objects(stack, lambda _: _MANNER, render_terraform(_FOLDER, stack, _known(stack)))
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
     fleet = fleet_of(stack.budget.usd_per_month, known, regions="Region", groups="Group", alarms="Alarm")
-    more = {
-        "fleet": Call("Fleet", fleet),
-    }
-    files = render_pulumi(_FOLDER, stack, {**known, **more})
-    return dict(sorted((dict(files) | dict(objects_of(stack, lambda _: _MANNER))).items()))
+    files = render_pulumi(_FOLDER, stack, {**known, "fleet": Call("Fleet", fleet)})
+    return with_objects(stack, lambda _: _MANNER, files)
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -78,15 +74,12 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         region.name: {
             "weight": region.weight,
             "zones": region.subnets,
-            "min_replicas": sum(
-                kubernetes.fewest_replicas(stack, group) for group in stack.groups if group.region == region.name
-            ),
+            "min_replicas": kubernetes.fewest_in(stack, region.name),
         }
         for region in stack.regions
     }
     return {
         "serves_where": "on node pools of existing AKS clusters, one in each region",
-        "cautions": stack.summary.cautions,
         "watched_by_prometheus": watched_words(stack),
         "has_slices": any(group.sharing and group.sharing.kind is SharingKind.SLICES for group in stack.groups),
         "turns": {
@@ -107,8 +100,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             for region in stack.regions
         },
         "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
-        "fewest_replicas": {group.key: kubernetes.fewest_replicas(stack, group) for group in stack.groups},
-        "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
+        **kubernetes.replica_values(stack),
     }
 
 

@@ -156,7 +156,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "memory_percent": planned_alarm(stack, "host_memory").threshold,
         "replica_window": _window(planned_alarm(stack, "unhealthy_hosts")),
         "server_errors": _server_errors(stack),
-        "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
         "example_models": example_models(stack),

@@ -36,8 +36,7 @@ class Entrances:
         """Stack whose budget and cautions hold the entrances too: they may pass the margin of a small fleet."""
         if stack.budget.holds_entrances:
             return stack
-        said = (*stack.summary.cautions, f"The total leaves out the entrances: {self.in_words}{self._behind}.")
-        stack = replace(stack, summary=replace(stack.summary, cautions=said))
+        stack = stack.with_cautions(f"The total leaves out the entrances: {self.in_words}{self._behind}.")
         if self.usd_per_month is None:
             return stack
         budget = stack.budget

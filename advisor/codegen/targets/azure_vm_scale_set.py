@@ -130,7 +130,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     }
     return {
         "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
-        "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "entrance_alive": ENTRANCE_ALIVE,
@@ -149,7 +148,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "program": PROGRAM,
         "unrepaired": [group.key for group in stack.groups if not _repairs(group)],
         "idle_minutes": max(_FEWEST_IDLE_MINUTES, math.ceil(stack.load_balancer.idle_seconds / _SECONDS_PER_MINUTE)),
-        "is_reactive": stack.scaling is Scaling.REACTIVE,
         "locations": {
             region.name: {"subnet_id": example_subnet(region.name), "zones": ["1", "2", "3"]}
             for region in stack.regions

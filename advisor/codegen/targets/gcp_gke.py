@@ -11,9 +11,9 @@ from typing import Any
 from advisor.codegen import kubernetes
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms import objects_of
+from advisor.codegen.forms import with_objects
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
-from advisor.codegen.model import Region, Scaling, Stack, WatchedModel
+from advisor.codegen.model import Region, Stack, WatchedModel
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
@@ -71,7 +71,7 @@ def _refusal(google_group: GoogleGroup) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return _with_objects(stack, render_terraform(_FOLDER, stack, _known(stack, google_groups(stack))))
+    return with_objects(stack, _manner, render_terraform(_FOLDER, stack, _known(stack, google_groups(stack))))
 
 
 def _python(stack: Stack) -> Files:
@@ -89,12 +89,7 @@ def _python(stack: Stack) -> Files:
         "answers": ANSWERS["gcp"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
     }
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, {**known, **more}))
-
-
-def _with_objects(stack: Stack, files: Files) -> Files:
-    """Files with the Kubernetes objects that both languages have."""
-    return dict(sorted((dict(files) | dict(objects_of(stack, _manner))).items()))
+    return with_objects(stack, _manner, render_pulumi(_FOLDER, stack, {**known, **more}))
 
 
 def _manner(stack: Stack) -> kubernetes.ClusterManner:
@@ -131,16 +126,12 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "query_policies": "this",
         "node_label": kubernetes.NODE_LABEL,
         "spot_taint": _SPOT_TAINT,
-        "cautions": stack.summary.cautions,
         "serves_where": "on node pools of existing GKE clusters",
         "clusters": {region.name: _example_cluster(stack, region) for region in stack.regions},
         "example_reservations": {group.group.key: "my-reservation" for group in groups if group.needs_reservation},
         "has_gpu": any(group.group.platform.runtime not in _WITHOUT_GPU for group in groups),
-        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
-        "is_reactive": stack.scaling is Scaling.REACTIVE,
-        "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
         "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
-        "fewest_replicas": {group.key: kubernetes.fewest_replicas(stack, group) for group in stack.groups},
+        **kubernetes.replica_values(stack),
     }
 
 
@@ -175,12 +166,8 @@ def _pool(google_group: GoogleGroup) -> str:
 
 
 def _region(stack: Stack, region: Region) -> Mapping[str, int]:
-    of_region = [group for group in stack.groups if group.region == region.name]
-    return {
-        "weight": region.weight,
-        "zones": region.zones,
-        "min_replicas": sum(kubernetes.fewest_replicas(stack, group) for group in of_region),
-    }
+    fewest = kubernetes.fewest_in(stack, region.name)
+    return {"weight": region.weight, "zones": region.zones, "min_replicas": fewest}
 
 
 def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:

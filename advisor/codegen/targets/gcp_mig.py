@@ -106,9 +106,6 @@ def _facts(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str
 def _choices(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str, Any]:
     """Parts of the templates that a stack of this shape needs."""
     return {
-        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
-        "is_reactive": stack.scaling is Scaling.REACTIVE,
-        "scales": stack.scaling is not Scaling.STATIC,
         "has_attached": any(group.attached for group in groups),
         "has_flexible": any(group.interchangeable_types for group in groups),
         "has_on_demand": any(not group.group.is_spot for group in groups),

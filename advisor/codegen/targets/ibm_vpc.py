@@ -5,7 +5,6 @@ and the source of its Terraform provider 2.5, read in November 2026. None of it 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.container import Runtime
@@ -53,7 +52,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     (region,) = stack.regions
     return {
         "serves_where": "behind a private load balancer, on a group of VPC instances",
-        "cautions": stack.summary.cautions,
         # Plans of answers in one pass take requests to go round in turn (docs/kinds.md).
         "balancing": "round_robin" if stack.unit.is_one_pass else "least_connections",
         "groups": {group.key: _group(stack, group) for group in stack.groups},
@@ -64,7 +62,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "regions": {region.name: {"zones": region.zones}},
         "subnets": _example_subnets(region),
         "sold_in": sorted({zone for group in stack.groups if group.zones_verified for zone in group.zone_names}),
-        "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         **stop_times(stack),
         "look_seconds": _LOOK_SECONDS,
         "leave_seconds": _LEAVE_SECONDS,
@@ -135,7 +132,7 @@ def _against_disks(stack: Stack) -> str:
 
 def _completed(stack: Stack) -> Stack:
     """The stack that says what its hosts cost beside the total, and that nobody has run it."""
-    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, _UNPRICED, _UNTRIED)))
+    return stack.with_cautions(_UNPRICED, _UNTRIED)
 
 
 IBM_VPC = Target(

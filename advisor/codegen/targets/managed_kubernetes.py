@@ -9,7 +9,6 @@ Kubernetes provider 4 (``kustomize.v2.Directory``), read in November 2026.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from string import Template
 from typing import Any
 
@@ -56,8 +55,7 @@ def _obstacle(stack: Stack) -> str:
 
 def _completed(stack: Stack) -> Stack:
     """The stack with what its nodes cost beside the total."""
-    added = (_UNPRICED,) if stack.scaling is Scaling.STATIC else (_UNPRICED, _FOLLOWED)
-    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, *added)))
+    return stack.with_cautions(*((_UNPRICED,) if stack.scaling is Scaling.STATIC else (_UNPRICED, _FOLLOWED)))
 
 
 def _terraform(stack: Stack) -> Files:
@@ -95,9 +93,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     regions = {
         region.name: {
             "weight": region.weight,
-            "min_replicas": sum(
-                kubernetes.fewest_replicas(stack, group) for group in stack.groups if group.region == region.name
-            ),
+            "min_replicas": kubernetes.fewest_in(stack, region.name),
         }
         for region in stack.regions
     }
@@ -105,7 +101,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     return {
         "watched_by_prometheus": watched_words(stack),
         "serves_where": "on clusters of yours, one in each region",
-        "cautions": stack.summary.cautions,
         "regions": regions,
         "node_pools": {group.key: _node_pool(stack, group) for group in stack.groups},
         "commands": commands,

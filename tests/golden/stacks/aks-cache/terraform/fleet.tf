@@ -8,7 +8,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eastus = { weight = 1000, zones = 2, min_replicas = 2 }
+    eastus = {
+      weight       = 1000
+      zones        = 2
+      min_replicas = 2
+    }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.

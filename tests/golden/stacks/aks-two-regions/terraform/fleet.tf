@@ -8,8 +8,16 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours; replicas: in the quietest.
   regions = {
-    eastus     = { weight = 700, zones = 2, min_replicas = 2 }
-    westeurope = { weight = 300, zones = 2, min_replicas = 1 }
+    eastus = {
+      weight       = 700
+      zones        = 2
+      min_replicas = 2
+    }
+    westeurope = {
+      weight       = 300
+      zones        = 2
+      min_replicas = 1
+    }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.

@@ -8,7 +8,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = { weight = 1000, subnets = 2 }
+    us-east-1 = {
+      weight  = 1000
+      subnets = 2
+    }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.

@@ -8,7 +8,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-gov-west-1 = { weight = 1000, subnets = 2 }
+    us-gov-west-1 = {
+      weight  = 1000
+      subnets = 2
+    }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.

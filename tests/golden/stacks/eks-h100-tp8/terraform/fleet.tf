@@ -11,7 +11,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-west-2 = { weight = 1000, subnets = 3 }
+    us-west-2 = {
+      weight  = 1000
+      subnets = 3
+    }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.

@@ -11,8 +11,14 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = { weight = 500, subnets = 2 }
-    us-west-2 = { weight = 500, subnets = 2 }
+    us-east-1 = {
+      weight  = 500
+      subnets = 2
+    }
+    us-west-2 = {
+      weight  = 500
+      subnets = 2
+    }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.

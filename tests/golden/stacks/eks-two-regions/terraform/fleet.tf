@@ -11,8 +11,14 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    eu-west-1 = { weight = 300, subnets = 2 }
-    us-east-1 = { weight = 700, subnets = 2 }
+    eu-west-1 = {
+      weight  = 300
+      subnets = 2
+    }
+    us-east-1 = {
+      weight  = 700
+      subnets = 2
+    }
   }
 
   # Nodes that start, scale and are bought together; instances: in the busiest hours.

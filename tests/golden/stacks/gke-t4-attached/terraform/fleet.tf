@@ -11,7 +11,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-central1 = { weight = 1000, zones = 2, min_replicas = 2 }
+    us-central1 = {
+      weight       = 1000
+      zones        = 2
+      min_replicas = 2
+    }
   }
 
   # One node pool each; nodes: over all zones. Zones: those that sell the machine type, [] where the plan does not know

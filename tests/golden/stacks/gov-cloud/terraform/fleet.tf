@@ -5,7 +5,10 @@
 locals {
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-gov-west-1 = { weight = 1000, subnets = 2 }
+    us-gov-west-1 = {
+      weight  = 1000
+      subnets = 2
+    }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.

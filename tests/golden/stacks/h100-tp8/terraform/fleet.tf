@@ -8,7 +8,10 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-west-2 = { weight = 1000, subnets = 3 }
+    us-west-2 = {
+      weight  = 1000
+      subnets = 3
+    }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.

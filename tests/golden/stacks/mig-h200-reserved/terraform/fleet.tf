@@ -8,7 +8,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
-    us-east5 = { weight = 1000, zones = 1, health_path = "/health" }
+    us-east5 = {
+      weight      = 1000
+      zones       = 1
+      health_path = "/health"
+    }
   }
 
   # Instances that serve alike. Weight: per mille of all requests. Scraped: names of the metrics that are sent on.

@@ -8,8 +8,14 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    us-east-1 = { weight = 500, subnets = 2 }
-    us-west-2 = { weight = 500, subnets = 2 }
+    us-east-1 = {
+      weight  = 500
+      subnets = 2
+    }
+    us-west-2 = {
+      weight  = 500
+      subnets = 2
+    }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.

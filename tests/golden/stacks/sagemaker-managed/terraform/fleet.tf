@@ -8,7 +8,11 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
-    us-east-1 = { weight = 1000, subnets = 2, rolling = false }
+    us-east-1 = {
+      weight  = 1000
+      subnets = 2
+      rolling = false
+    }
   }
 
   # Models with their container; a variable of the environment is an option of the engine.

@@ -8,8 +8,16 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours. Rolling: an update replaces instances step by step.
   regions = {
-    eu-south-2 = { weight = 300, subnets = 2, rolling = true }
-    us-east-1  = { weight = 700, subnets = 2, rolling = true }
+    eu-south-2 = {
+      weight  = 300
+      subnets = 2
+      rolling = true
+    }
+    us-east-1 = {
+      weight  = 700
+      subnets = 2
+      rolling = true
+    }
   }
 
   # Models with their container; a variable of the environment is an option of the engine.

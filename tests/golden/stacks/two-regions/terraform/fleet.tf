@@ -8,8 +8,14 @@ locals {
 
   # Weight: per mille of all requests in the busiest hours.
   regions = {
-    eu-west-1 = { weight = 330, subnets = 2 }
-    us-east-1 = { weight = 670, subnets = 2 }
+    eu-west-1 = {
+      weight  = 330
+      subnets = 2
+    }
+    us-east-1 = {
+      weight  = 670
+      subnets = 2
+    }
   }
 
   # Instances that serve alike, behind one target group. Weight: per mille of all requests.

@@ -17,8 +17,12 @@ variables {
   alert_emails = ["oncall@example.com"]
 
   clusters = {
-    us-east-1 = { name = "inference-us-east-1" }
-    us-west-2 = { name = "inference-us-west-2" }
+    us-east-1 = {
+      name = "inference-us-east-1"
+    }
+    us-west-2 = {
+      name = "inference-us-west-2"
+    }
   }
 }
 

@@ -22,7 +22,10 @@ variables {
   alert_emails = ["oncall@example.com"]
 
   clusters = {
-    us-east-1 = { name = "inference-us-east-1", subnet_ids = ["subnet-00000000000000010", "subnet-00000000000000011"] }
+    us-east-1 = {
+      name       = "inference-us-east-1"
+      subnet_ids = ["subnet-00000000000000010", "subnet-00000000000000011"]
+    }
   }
 }
 

@@ -17,7 +17,11 @@ variables {
       location = "europe-west4"
       zones    = ["europe-west4-a", "europe-west4-b"]
     }
-    us-central1 = { name = "inference-us-central1", location = "us-central1", zones = ["us-central1-a", "us-central1-b"] }
+    us-central1 = {
+      name     = "inference-us-central1"
+      location = "us-central1"
+      zones    = ["us-central1-a", "us-central1-b"]
+    }
   }
 }
 

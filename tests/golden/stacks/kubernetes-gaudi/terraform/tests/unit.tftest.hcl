@@ -15,7 +15,10 @@ mock_provider "kustomization" {
 
 variables {
   clusters = {
-    us-east = { kubeconfig = "~/.kube/config", context = "inference-us-east" }
+    us-east = {
+      kubeconfig = "~/.kube/config"
+      context    = "inference-us-east"
+    }
   }
 }
 
