@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -1,7 +1,6 @@
 """Measurements of token models as arrays: each row a replica under its load, with the seconds that were measured."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from advisor.performance.physics import Floats
 from advisor.performance.regimes import Load, Timing
 from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Deployment, Scenario
+from advisor.records import dataclass, replace
 from advisor.units import MS_PER_SECOND
 
 Strings = npt.NDArray[np.str_]

@@ -6,7 +6,6 @@ plays its part.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from advisor.candidates.engines import engines_of, server_on
@@ -18,6 +17,7 @@ from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Off
 from advisor.deployable import Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
 from advisor.models.model import loaded_by
+from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP
 from advisor.workload.scope import allows

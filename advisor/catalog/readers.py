@@ -1,7 +1,6 @@
 """The catalog's tables as values: one function for each table, one row for each value."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.values import (
@@ -16,6 +15,7 @@ from advisor.catalog.values import (
     Region,
 )
 from advisor.names import normalised
+from advisor.records import replace
 from advisor.tables import Record, Value, read_records
 
 Place = tuple[str, str, str]

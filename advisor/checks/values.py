@@ -1,7 +1,8 @@
 """Findings of a check."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from advisor.records import dataclass
 
 
 class Level(StrEnum):

@@ -1,7 +1,6 @@
 """Forecasts that each method would have made, from every day of the past, of the week after it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from advisor.demand.forecast_methods import Method
 from advisor.demand.hourly import HourlyDemand
 from advisor.demand.spread import HIGH, LOW, Band, calibrated, pinball, weeks_after
 from advisor.demand.values import Floats
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
 
 MOST_ORIGINS = 28

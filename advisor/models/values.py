@@ -1,6 +1,6 @@
 """Facts of a model that sizing and prediction need, as plain numbers."""
 
-from dataclasses import dataclass
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

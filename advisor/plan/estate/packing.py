@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import shared_disk_gib
@@ -11,6 +10,7 @@ from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
+from advisor.records import dataclass, replace
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
 Confirm = Callable[[Seat, int], float | None]

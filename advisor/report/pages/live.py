@@ -1,7 +1,8 @@
 """Controls of a page that is served: what of its question can be changed, and where the change goes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

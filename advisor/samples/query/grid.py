@@ -1,7 +1,6 @@
 """Accelerator was sampled, and the even rows of time in which."""
 
-from dataclasses import dataclass
-
+from advisor.records import dataclass
 from advisor.samples.metrics import ROW_SECONDS
 from advisor.samples.places import US_PER_SECOND
 
