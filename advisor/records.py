@@ -87,15 +87,19 @@ def _init(made: type) -> Callable[..., None]:
     arguments: list[str] = []
     by_name: list[str] = []
     lines: list[str] = []
-    for each in (each for each in fields(made) if each.init):
+    for each in fields(made):
         name, default, value = each.name, "", each.name
         if each.default is not MISSING:
-            values[f"_default_{name}"], default = each.default, f"=_default_{name}"
+            values[f"_default_{name}"], default = each.default, f"_default_{name}"
         elif each.default_factory is not MISSING:
-            values[f"_make_{name}"], default = each.default_factory, "=_UNSET"
+            values[f"_make_{name}"], default = each.default_factory, "_UNSET"
             value = f"_make_{name}() if {name} is _UNSET else {name}"
-        (by_name if each.kw_only else arguments).append(f"{name}{default}")
-        lines.append(f"_set(self,{name!r},{value})")
+        if each.init:
+            (by_name if each.kw_only else arguments).append(f"{name}={default}" if default else name)
+        elif default:
+            value = f"_make_{name}()" if default == "_UNSET" else default
+        if each.init or default:
+            lines.append(f"_set(self,{name!r},{value})")
     if hasattr(made, "__post_init__"):
         lines.append("self.__post_init__()")
     signature = ",".join(["self", *arguments, *(["*", *by_name] if by_name else [])])

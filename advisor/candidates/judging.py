@@ -5,8 +5,9 @@ whether generated code can start it (:mod:`advisor.deployable`); prices come lat
 plays its part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 from advisor.candidates.engines import engines_of, server_on
 from advisor.candidates.values import Candidate, Rejection, reject, reject_undeployable
@@ -17,12 +18,14 @@ from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Off
 from advisor.deployable import Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
 from advisor.models.model import loaded_by
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP
 from advisor.workload.scope import allows
 
 _REGIONS_NAMED = 8
+_SCOPE = ("providers", "regions", "regions_left_open", "near_current", "accelerators", "instance_types", "purchase")
+"""Keys of a workload that say which machines are judged, and nothing of how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,23 @@ class Matches:
     rejections: tuple[Rejection, ...]
     offers: dict[tuple[str, str], tuple[Offer, ...]]
     """Offers in scope of each (provider, instance type)."""
+    requirements: Requirements
+    """Requirements that they were judged by."""
+    outcomes: Mapping[tuple[str, str], tuple[Candidate | Rejection, ...]]
+    """Outcomes of each (provider, instance type) that is sold in scope."""
 
 
-def match(requirements: Requirements, catalog: Catalog) -> Matches:
-    """Judge every instance type of the chosen providers."""
+def match(requirements: Requirements, catalog: Catalog, wider: Matches | None = None) -> Matches:
+    """Judge every instance type of the chosen providers.
+
+    Args:
+        requirements: what they are judged by.
+        catalog: what there is.
+        wider: matches of the same question with more allowed, whose outcomes stand where only the scope differs.
+    """
     workload = requirements.workload
+    judged = wider.outcomes if wider is not None and _judges_alike(wider.requirements, requirements) else {}
+    outcomes: dict[tuple[str, str], tuple[Candidate | Rejection, ...]] = {}
     offers = _offers_in_scope(requirements, catalog)
     every = catalog.offers_in(workload.providers, workload.regions, withdrawn=True)
     withdrawn = {(offer.provider, offer.instance_type) for offer in every if offer.withdrawn}
@@ -59,12 +74,22 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
         if (provider, name) not in offers:
             rejected.append(_not_sold(instance_type, named, was_sold=(provider, name) in withdrawn))
             continue
-        for outcome in judge(instance_type, requirements, catalog):
+        outcomes[provider, name] = judged.get((provider, name)) or tuple(judge(instance_type, requirements, catalog))
+        for outcome in outcomes[provider, name]:
             if isinstance(outcome, Candidate):
                 candidates.append(outcome)
             else:
                 rejected.append(outcome)
-    return Matches(tuple(candidates), tuple(rejected), offers)
+    return Matches(tuple(candidates), tuple(rejected), offers, requirements, outcomes)
+
+
+def _judges_alike(requirements: Requirements, other: Requirements) -> bool:
+    """Whether a machine in scope of both is judged alike: all that differs is what is in scope."""
+    if requirements.model is not other.model or requirements.demand is not other.demand:
+        return False
+    scope: dict[str, Any] = {name: getattr(other.workload, name) for name in _SCOPE}
+    is_rest_alike = replace(requirements.workload, **scope) == other.workload
+    return is_rest_alike and requirements.context_tokens == other.context_tokens
 
 
 def judge(

@@ -1,7 +1,8 @@
 """Fleets of one instance type and way of paying, ranked: the same pools, rates and replay as the recommended fleet."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache, partial
 from heapq import nsmallest
 
 import numpy as np
@@ -166,9 +167,10 @@ def rank(
     most = context.effort.options
     at_known = _at_known(formulation, known) if known else formulation
     singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
-    preferred = sorted(singles, key=lambda single: _preference(single, formulation, context))
+    preference = cache(partial(_preference, formulation=formulation, context=context))
+    preferred = sorted(singles, key=preference)
     kept = preferred if every_variant else _first_of_each_offer(preferred)
-    replays = _Replays(formulation, validator, context, known)
+    replays = _Replays(formulation, validator, context, known, preference)
     ranked, unconfirmed = replays.replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed), replays.closest)
 
@@ -263,9 +265,10 @@ def _first_of_each_offer(singles: Iterable[Single]) -> list[Single]:
     return list(first.values())
 
 
-def _preference(
-    single: Single, formulation: Formulation, context: PlanningContext
-) -> tuple[float, bool, int, float, str, str]:
+Preference = tuple[float, bool, int, float, str, str]
+
+
+def _preference(single: Single, formulation: Formulation, context: PlanningContext) -> Preference:
     """Sort key: cost; of equals uncut accelerators, the precision named first, the most spare capacity, the name."""
     candidate = formulation.pool_set.sources[single.pool.key].served.candidate
     order = context.requirements.workload.precisions
@@ -285,9 +288,10 @@ class _Replays:
         validator: ReplayValidator,
         context: PlanningContext,
         known: Mapping[Kind, float],
+        preference: Callable[[Single], Preference],
     ) -> None:
         """Know of kinds what a confirmed fleet has shown."""
-        self._posed, self._confirmer, self._setting = formulation, validator, context
+        self._posed, self._confirmer, self._setting, self._preference = formulation, validator, context, preference
         self._pools = {pool.key: pool for pool in formulation.problem.pools}
         self._headroom = dict(known)
         self._left = MOST_REPLAYED
@@ -304,10 +308,11 @@ class _Replays:
             at = next((at for at, single in enumerate(ranked) if self._wanted(at, single, limit_usd, shown)), None)
             if at is None:
                 break
+            before = dict(self._headroom)
             replayed = self._replay(ranked.pop(at))
-            known = (self._with_headroom(single) for single in ranked)
-            left = [single for single in (replayed, *known) if single is not None]
-            ranked = sorted(left, key=lambda single: _preference(single, self._posed, self._setting))
+            raised = {kind for kind, factor in self._headroom.items() if factor != before.get(kind)}
+            known = (self._with_headroom(single, raised) for single in ranked)
+            ranked = sorted((single for single in (replayed, *known) if single is not None), key=self._preference)
         return ranked, self._rejections
 
     def _wanted(self, at: int, single: Single, limit_usd: float, shown: int) -> bool:
@@ -334,13 +339,13 @@ class _Replays:
         self._rejections.append(_replay_refusal(self._posed, pool, self._setting.requirements.workload.slo, kept))
         return None
 
-    def _with_headroom(self, single: Single) -> Single | None:
-        """An option that was not replayed, at what replays of its kind have shown."""
-        factor = self._headroom.get(self._confirmer.kind_of(single.pool.key))
-        if single.confirmed is not None or factor is None:
+    def _with_headroom(self, single: Single, raised: Collection[Kind]) -> Single | None:
+        """An option at what a replay has just shown of its kind; as it is where it was replayed, or of other kinds."""
+        kind = self._confirmer.kind_of(single.pool.key) if raised and single.confirmed is None else None
+        if kind is None or kind not in raised:
             return single
         pool = self._pools[single.pool.key]
-        planned = pool.slower(factor)
+        planned = pool.slower(self._headroom[kind])
         fleet = alone(self._posed.problem, planned, single.tariff)
         if isinstance(fleet, Missed):
             self._rejections.append(_rejection(self._posed, pool, single.tariff, fleet))
