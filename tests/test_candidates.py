@@ -2,11 +2,14 @@
 
 import pytest
 
-from advisor.candidates import ANY, Candidate, divides_heads, judge, match, parallel_choices
+from advisor.candidates import ANY, Candidate, divides_heads, judge, judging, match, parallel_choices
 from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
+from advisor.records import replace
 from advisor.requirements import require
+from advisor.workload.values import Limits
 from builders import catalog_of, offer, workload
 
 CATALOG = load_catalog()
@@ -146,3 +149,32 @@ def test_key_value_heads_may_be_copied_but_not_cut():
     model = find_model("meta-llama/Llama-3.1-8B-Instruct")
 
     assert [ranks for ranks in (1, 2, 3, 8, 12, 16, 32) if divides_heads(model, ranks)] == [1, 2, 8, 16, 32]
+
+
+NARROWER = {
+    "one provider": {"providers": ("aws",)},
+    "one region on spot": {"providers": ("aws", "gcp"), "regions": ("us-east-1",), "purchase": (Purchase.SPOT,)},
+    "one accelerator": {"accelerators": ("L4",)},
+    "another precision first": {"precisions": ("fp8", "bf16")},
+    "less memory": {"limits": Limits(memory_utilization=0.5)},
+    "an engine": {"engines": ("SGLang",)},
+}
+
+
+@pytest.mark.parametrize("narrower", NARROWER.values(), ids=NARROWER)
+def test_what_was_judged_for_more_is_judged_the_same_for_less(narrower, monkeypatch):
+    """Outcomes are taken over where only the scope is narrower, and made anew where anything else differs."""
+    model, demand = find_model("meta-llama/Llama-3.1-8B-Instruct"), declared_demand(5, 8, 800, 200)
+    wide = workload(model=model.name, providers=("aws", "gcp", "azure"), precisions=("bf16", "fp8"))
+    wider = match(require(wide, model, demand, CATALOG), CATALOG)
+    requirements = require(replace(wide, **narrower), model, demand, CATALOG)
+    by_itself = match(requirements, CATALOG)
+    judged = []
+    monkeypatch.setattr(judging, "judge", lambda machine, *rest: judged.append(machine) or judge(machine, *rest))
+
+    taken = match(requirements, CATALOG, wider)
+
+    assert taken.rejections == by_itself.rejections
+    assert taken.offers == by_itself.offers
+    assert list(map(repr, taken.candidates)) == list(map(repr, by_itself.candidates))
+    assert bool(judged) == bool({"precisions", "limits", "engines"} & set(narrower))

@@ -217,8 +217,7 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     every, planned = float(hours.sum()), np.array([hour.planned_rate for hour in problem.hours])
     answers, standing = sum(map(requests_per_month, problem.hours)), alone_usd_per_month(problem)
     found: list[tuple[float, Pool, Tariff]] = []
-    for pool in problem.pools:
-        counts = _least_counts(problem, pool, planned)
+    for pool, counts in zip(problem.pools, _least_counts(problem, planned), strict=True):
         running = float(counts @ hours)
         for tariff in pool.tariffs:
             if tariff.paid is not PurchaseOption.OWNED:
@@ -229,17 +228,25 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     return sorted(found, key=lambda one: one[0])
 
 
-def _least_counts(problem: Problem, pool: Pool, planned: Floats) -> Floats:
-    """Instances of each hour class at least: for its load, and beside one that fails; infinite where none will do."""
-    load = load_of(problem, pool, 1.0)
-    if not math.isfinite(load):
-        return np.full(planned.size, math.inf)
-    counts = np.ceil(planned * load - ROUNDING)
+def _least_counts(problem: Problem, planned: Floats) -> Floats:
+    """Instances of each pool at least: for its load, and beside one that fails; infinite where none will do.
+
+    Args:
+        problem: with the pools.
+        planned: requests per second of the hour classes.
+
+    Returns:
+        (pools, classes).
+    """
+    loads = np.array([load_of(problem, pool, 1.0) for pool in problem.pools]).reshape(-1, 1)
     share = share_without(problem.limits, Part.MACHINE)
-    if share > 0:
-        spare = np.ceil(planned * share / mix_rate(problem, pool) - ROUNDING) + 1
-        counts = np.maximum(counts, np.where(planned > 0, spare, 0.0))
-    return counts
+    with np.errstate(invalid="ignore", divide="ignore"):  # no load on a pool that serves none
+        counts: Floats = np.ceil(planned * loads - ROUNDING)
+        if share > 0:
+            rates = np.array([mix_rate(problem, pool) for pool in problem.pools]).reshape(-1, 1)
+            spare = np.ceil(planned * share / rates - ROUNDING) + 1
+            counts = np.maximum(counts, np.where(planned > 0, spare, 0.0))
+    return np.where(np.isfinite(loads), counts, math.inf)
 
 
 def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:
