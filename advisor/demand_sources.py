@@ -1,6 +1,7 @@
 """Demand of a workload, from whichever source it names: stated, a trace, samples, Prometheus or CloudWatch."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from advisor.models import Model
 from advisor.models.catalog import model_names
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import busy_second_or_reason
-from advisor.records import replace
 from advisor.requirements import beyond_model
 from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.closed_loop import batch_beside, deadline_slo, demand_as_declared

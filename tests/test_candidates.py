@@ -1,5 +1,6 @@
 """Hardware is judged with the two numbers that decide."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import question_for
 from advisor.plan.request import requirements_of
-from advisor.records import replace
 from advisor.requirements import require
 from advisor.workload.document import read_workload
 from advisor.workload.values import Limits

@@ -1,12 +1,12 @@
 """Hours in which machines were billed, and what their samples say of those hours alone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database
 from advisor.audit.values import Utilisation
-from advisor.records import dataclass, replace
 from advisor.samples.query.values import Window
 
 if TYPE_CHECKING:

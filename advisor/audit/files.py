@@ -7,6 +7,7 @@ import io
 import re
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -14,7 +15,6 @@ import duckdb
 from advisor.audit.long_lines import opened, refuse_endless_lines
 from advisor.audit.sql import Columns, text, texts
 from advisor.errors import InputError
-from advisor.records import dataclass
 
 _CSV, _PARQUET, _JSON = ".csv", ".parquet", ".json"
 _ENDINGS = {

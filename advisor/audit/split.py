@@ -15,6 +15,7 @@ rest of it, and everything without telemetry, is unattributed. Nothing is guesse
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,6 @@ from advisor.audit.ledger import Ledger
 from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost
 from advisor.errors import InputError
 from advisor.reading import read_text
-from advisor.records import dataclass
 from advisor.units import counted
 
 if TYPE_CHECKING:

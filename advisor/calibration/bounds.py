@@ -1,5 +1,7 @@
 """Limits that no accelerator can beat: a faster measurement was of something else than it says."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 
 from advisor.calibration.observations import SCENARIO_OF, Observations, seconds_of
@@ -9,7 +11,6 @@ from advisor.performance.calibration import TARGETS, Group
 from advisor.performance.deployments import Packed
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Constants
-from advisor.records import fields, replace
 from advisor.units import MS_PER_SECOND
 
 IDEAL = {"weight_read": 1.0, "kv_read": 1.0, "gemm": 1.0, "moe_gemm": 1.0}

@@ -6,6 +6,7 @@ accelerator and family were, or neither. A class is as wide as the rows of its o
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES
 from advisor.performance.physics import Floats
 from advisor.performance.values import Evidence, Scenario
-from advisor.records import dataclass
 
 TAIL = 0.1
 """Share of measurements beyond each end."""

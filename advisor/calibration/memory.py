@@ -7,6 +7,7 @@ starts from its neighbour's, give or take half of them, so that a constant which
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from advisor.calibration.memory_runs import MemoryRun, memory_runs
 from advisor.models.engine_memory import FITTED, EngineMemory, engine_of, workspace_gib
-from advisor.records import asdict, replace
 from advisor.tables import Row
 
 _START = {

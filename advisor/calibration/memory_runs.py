@@ -1,6 +1,7 @@
 """Start-up logs of serving engines: what was started, and what its log printed about memory."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from advisor.catalog import load_catalog
@@ -8,7 +9,6 @@ from advisor.models import FitRequest, Model, find_model
 from advisor.models.engine_memory import EngineMemory, StepMemory, StepSize, choose, step_memory, step_size
 from advisor.models.kv_cache import cache_layout
 from advisor.models.precision import kv_bytes_per_element
-from advisor.records import dataclass
 from advisor.tables import Row, optional_float
 from advisor.units import BYTES_PER_GIB
 

@@ -1,6 +1,7 @@
 """Measurements of token models as arrays: each row a replica under its load, with the seconds that were measured."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ from advisor.performance.physics import Floats
 from advisor.performance.regimes import Load, Timing
 from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Deployment, Scenario
-from advisor.records import dataclass, replace
 from advisor.units import MS_PER_SECOND
 
 Strings = npt.NDArray[np.str_]

@@ -8,6 +8,7 @@ weighted 1/sqrt(rows).
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import product
 
@@ -30,7 +31,6 @@ from advisor.performance.one_pass.effects import (
 )
 from advisor.performance.one_pass.work import batch_seconds
 from advisor.performance.physics import Floats
-from advisor.records import dataclass
 
 VERSION = "2026.11"
 SHRINKAGE = 0.05

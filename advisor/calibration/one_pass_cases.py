@@ -1,6 +1,7 @@
 """Measurements of models that answer in one pass, as the fit wants them: labels, physics and measured seconds."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from advisor.performance.one_pass.answers import accelerators_of, loads
 from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.work import KINDS, Labels, Machine, flop_of_sample, labels_of, machine_of, one_pass
 from advisor.performance.setups import Resolved, Setup, resolve
-from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

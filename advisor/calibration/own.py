@@ -5,6 +5,8 @@ the longest reach that helps on one's own cells and loads that it has not seen. 
 not measured oneself keep their predictions to the last bit.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from advisor.calibration.observations import GROUPS, QUANTITIES, SCENARIO_OF, Indices, Observations, Strings
@@ -15,7 +17,6 @@ from advisor.performance.constants import Quantity
 from advisor.performance.features import features
 from advisor.performance.physics import Floats
 from advisor.performance.residual import Residual, scaled_features
-from advisor.records import dataclass, replace
 
 REACHES = (4.0, 2.5, 1.5, 1.0, 0.6)
 """Lengths of the kernel that are tried, longest first."""

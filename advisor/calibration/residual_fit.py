@@ -3,6 +3,8 @@
 Rasmussen and Williams 2006: kernels 4.2, inducing points 8.3.1; pivoted Cholesky as in Fine and Scheinberg 2001.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.gaussian_process.kernels import Matern
 
@@ -15,7 +17,6 @@ from advisor.performance.model import physics_timing
 from advisor.performance.physics import Floats
 from advisor.performance.residual import NODES, Floats32, Reals, Residual, scaled_features
 from advisor.performance.traits import TRAITS
-from advisor.records import dataclass
 
 LENGTH = 5.0
 """Of the kernel, in standard deviations of all features together."""

@@ -6,6 +6,7 @@ or, for what was measured, all rows of one set-up under one load. Random rows wo
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from advisor.performance.measured_coverage import MeasuredCoverage, setup_key
 from advisor.performance.model import PerformanceModel, physics_timing
 from advisor.performance.physics import Floats
 from advisor.performance.regimes import Timing
-from advisor.records import dataclass
 
 FOLDS = 12
 

@@ -6,6 +6,7 @@ plays its part.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +19,6 @@ from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Off
 from advisor.deployable import Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
 from advisor.models.model import loaded_by
-from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP
 from advisor.workload.scope import allows

@@ -1,6 +1,7 @@
 """Case file → :class:`Case`: every assumption has a source or says why it is assumed, every name leads somewhere."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -8,7 +9,6 @@ import yaml
 from advisor.cases.formulas import substituted
 from advisor.cases.values import SHARE, Assumption, Case, Part, PartKind, Published, Stage
 from advisor.names import suggestion
-from advisor.records import replace
 from advisor.yaml_fields import Field, read_document
 
 _KEYS = ("name", "published", "assumptions", "parts", "stages", "differs")

@@ -3,12 +3,12 @@
 import ast
 import operator
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
 
 import yaml
 
 from advisor.names import suggestion
-from advisor.records import replace
 from advisor.yaml_fields import Field
 
 _BEGIN = "="

@@ -1,5 +1,6 @@
 """Which catalog a command works with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.catalog import Catalog
@@ -8,7 +9,6 @@ from advisor.catalog.layers.places import engines_dir, imported_dirs, overlay_pa
 from advisor.catalog.layers.snapshot import current_names
 from advisor.data_files import data_dir
 from advisor.errors import InputError
-from advisor.records import replace
 
 _loaded: dict[tuple[object, ...], LayeredCatalog] = {}
 

@@ -1,6 +1,7 @@
 """The catalog's tables as values: one function for each table, one row for each value."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from advisor.catalog.values import (
     Region,
 )
 from advisor.names import normalised
-from advisor.records import replace
 from advisor.tables import Record, Value, read_records
 
 Place = tuple[str, str, str]

@@ -1,9 +1,9 @@
 """Rules that a plan is checked by; an id never changes its meaning."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from advisor.checks.values import Level
-from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

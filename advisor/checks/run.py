@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
@@ -15,7 +16,6 @@ from advisor.performance.model import PerformanceModel
 from advisor.plan.document import why_not_as_made
 from advisor.plan.request import catalog_of_fleet, read_question
 from advisor.plan.values import Plan
-from advisor.records import dataclass, replace
 from advisor.workload.values import DemandSource
 
 Found = tuple[str, str, str, str]

@@ -1,8 +1,7 @@
 """Findings of a check."""
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from advisor.records import dataclass
 
 
 class Level(StrEnum):

@@ -1,6 +1,7 @@
 """``advisor recommend``: a workload file in, a ranked recommendation out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan
 from advisor.processes import usable_processors
 from advisor.reading import read_text
-from advisor.records import dataclass, replace
 from advisor.report.fleet_words import change_words
 from advisor.report.option_values import OPTION_COLUMNS, option_values
 from advisor.report.option_words import SHOWN_OPTIONS

@@ -3,8 +3,9 @@
 What each rule costs in requests within the target: the table of docs/kinds.md.
 """
 
+from dataclasses import replace
+
 from advisor.codegen.model import Stack
-from advisor.records import replace
 
 _RESTS_ON = "The plan rests on one entrance that sends requests to the replicas in turn, or to the least loaded of all"
 _NODES = (

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.codegen.kubernetes import repository
@@ -10,7 +11,6 @@ from advisor.codegen.quoting import image_reference
 from advisor.codegen.registries import DIGEST
 from advisor.errors import InputError
 from advisor.reading import json_of
-from advisor.records import replace
 
 FILE = "images.json"
 """Image with its tag → digest; beside the code."""

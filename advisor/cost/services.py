@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import ServicePrice
 from advisor.catalog.values import Price
 from advisor.deployable import CHECKPOINT_MARGIN
-from advisor.records import replace
 from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 HOST_GIB = 100

@@ -1,6 +1,7 @@
 """Forecasts that each method would have made, from every day of the past, of the week after it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,7 +9,6 @@ from advisor.demand.forecast_methods import Method
 from advisor.demand.hourly import HourlyDemand
 from advisor.demand.spread import HIGH, LOW, Band, calibrated, pinball, weeks_after
 from advisor.demand.values import Floats
-from advisor.records import dataclass
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
 
 MOST_ORIGINS = 28

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +17,6 @@ from advisor.demand.hourly import HourlyDemand, by_hour
 from advisor.demand.spread import HIGH, LOW, MOST_BEYOND
 from advisor.demand.values import Backtest, DemandProfile, Floats, Forecast
 from advisor.errors import InputError
-from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

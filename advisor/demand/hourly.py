@@ -1,10 +1,11 @@
 """Demand hour by hour: what the forecast learns from."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import DemandProfile, Floats
-from advisor.records import dataclass
 from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 LEAST_MINUTES = MINUTES_PER_HOUR // 2

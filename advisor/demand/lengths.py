@@ -1,9 +1,10 @@
 """Longer or shorter prompts and answers: the same requests with their tokens changed by a factor."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 
 from advisor.demand.values import Demand, Floats, TokenHistogram, TokenQuantiles
-from advisor.records import fields, replace
 
 
 def with_token_lengths(demand: Demand, input_factor: float = 1.0, output_factor: float = 1.0) -> Demand:

@@ -1,11 +1,11 @@
 """Demand in a store of samples: its engines' views and its accelerators' need, in one pass over its files."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from advisor.demand.sampled import DEMAND_COLUMNS, kept, views_of_engines
 from advisor.demand.services import EngineView
 from advisor.errors import InputError
-from advisor.records import dataclass
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.fleet import needs_of
 from advisor.samples.places import day_of

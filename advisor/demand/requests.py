@@ -1,5 +1,6 @@
 """A request trace read whole, as arrays: the checks are those of the trace that is read as a stream."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ from advisor.demand.arrivals import Requests
 from advisor.demand.clock import UNDATED, is_dated, on_the_calendar
 from advisor.demand.trace import read_blocks
 from advisor.demand.trace_columns import OF_TOKENS, SizeColumns
-from advisor.records import replace
 
 
 def read_requests(path: Path, columns: SizeColumns = OF_TOKENS) -> Requests:

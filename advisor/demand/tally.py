@@ -1,5 +1,7 @@
 """Counting requests: constant memory however long the trace, exact means and percentiles."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,7 +11,6 @@ from advisor.demand.gaps import gap_note, without_gaps
 from advisor.demand.trace_columns import MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
-from advisor.records import dataclass, field
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
 
 Integers = npt.NDArray[np.int64]

@@ -14,13 +14,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from advisor.discovery.yaml_values import UnreadableYamlError, yaml_value
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
-from advisor.records import dataclass, field
 from advisor.units import BYTES_PER_MIB
 
 _VARIABLE = "KUBECONFIG"

@@ -1,6 +1,7 @@
 """A workload file as `advisor recommend` will read it: the question that it asks, or why no plan can be made of it."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog import Catalog
@@ -8,7 +9,6 @@ from advisor.errors import AdvisorError, InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import prepared, question_for
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.records import dataclass
 from advisor.workload.document import read_workload
 
 

@@ -5,6 +5,7 @@ Which builder reads it is decided by ``model_type``. Models that see or hear kee
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from advisor.models.networks import NETWORKS, network_model
 from advisor.models.towers import tower_parameters, vision_tower
 from advisor.models.traits import SAME_AS, TRAITS
 from advisor.reading import read_json
-from advisor.records import replace
 
 _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
 

@@ -1,6 +1,7 @@
 """Layers of a decoder language model and what surrounds them, from its configuration."""
 
 from collections import Counter
+from dataclasses import replace
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.feed_forwards import feed_forward_of
@@ -10,7 +11,6 @@ from advisor.models.mixers import heads_of, mixer_of
 from advisor.models.model import Checkpoint, Model, Rotary, Surroundings
 from advisor.models.nemotron_nas import nas_layers
 from advisor.models.traits import TRAITS, DecoderTraits
-from advisor.records import replace
 
 _LAYER_FIELDS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _HIDDEN_FIELDS = ("hidden_size", "n_embd", "d_model")

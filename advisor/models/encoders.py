@@ -1,11 +1,11 @@
 """Layers of an encoder (BERT and its kin), from its configuration."""
 
+from dataclasses import dataclass, replace
 from math import ceil
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.layers import AttentionOptions, Heads, Layer, Mixer, MixerKind, attention, dense
 from advisor.models.model import Checkpoint, Model, Surroundings
-from advisor.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

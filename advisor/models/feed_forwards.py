@@ -1,10 +1,11 @@
 """Feed-forward network of each layer, from a configuration: dense, or routed experts."""
 
+from dataclasses import replace
+
 from advisor.models.config_fields import ConfigFields
 from advisor.models.layers import FeedForward, dense
 from advisor.models.mixers import borrows_cache
 from advisor.models.traits import DecoderTraits
-from advisor.records import replace
 
 EXPERT_FIELDS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 _INTERMEDIATE_FIELDS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "ffn_hidden_dim")

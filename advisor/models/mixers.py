@@ -1,6 +1,7 @@
 """Mixer of each layer, from a configuration."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from advisor.errors import InputError
@@ -17,7 +18,6 @@ from advisor.models.recurrences import (
     short_convolution,
 )
 from advisor.models.traits import DecoderTraits
-from advisor.records import replace
 
 _BIAS_FIELDS = ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias", "use_bias", "bias")
 _NORMS_OVER_ALL_HEADS = ("stablelm", "cohere")

@@ -1,7 +1,8 @@
 """Mixers that keep a state of fixed size per sequence: linear attention, state spaces, short convolutions."""
 
+from dataclasses import dataclass
+
 from advisor.models.layers import Mixer, MixerKind
-from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Facts of a model that sizing and prediction need, as plain numbers."""
 
-from advisor.records import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ per second, one about a model that generates tokens gets everything else.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
 from advisor.performance.regimes import Load
 from advisor.performance.setups import Abstention, Resolved
 from advisor.performance.values import Scenario
-from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND, bytes_to_gib
 
 COUNTED = (SCENARIOS.index(Scenario.FIXED_CONCURRENCY), SCENARIOS.index(Scenario.FIXED_BATCH))

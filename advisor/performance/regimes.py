@@ -3,6 +3,8 @@
 Every function takes and gives arrays, one entry per replica; times are seconds.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,7 +20,6 @@ from advisor.performance.physics import (
     prompt_tokens_per_step,
     tokens_per_step,
 )
-from advisor.records import dataclass
 
 SMALLEST_S = 1e-30
 """Keeps a quotient of two vanishing times defined."""

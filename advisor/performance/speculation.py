@@ -1,7 +1,8 @@
 """Speculative decoding as part of a deployment: what drafts, how many tokens ahead, and how often it is right."""
 
+from dataclasses import dataclass
+
 from advisor.models.values import ServingShape
-from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

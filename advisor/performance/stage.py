@@ -1,6 +1,7 @@
 """The stage between candidates and cost: which candidates keep the SLO, at what rate, how fast at the planned load."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,7 +39,6 @@ from advisor.performance.serving import (
 )
 from advisor.performance.steps import StepTimes, step_times
 from advisor.performance.values import Deployment, Evidence, Interval, Scenario
-from advisor.records import dataclass, replace
 from advisor.requirements import Requirements, require
 from advisor.units import MS_PER_SECOND, gib_to_bytes, milliseconds
 from advisor.workload.values import Slo, Workload

@@ -2,6 +2,7 @@
 
 import typing
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from advisor.models import weight_bytes
 from advisor.models.model import Model
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import from_plain, to_plain
-from advisor.records import dataclass, replace
 from advisor.requirements import Requirements, require
 from advisor.units import BYTES_PER_GIB, MS_PER_SECOND
 from advisor.workload.kinds import UNITS, takes_llama_cpp

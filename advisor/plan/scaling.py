@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from advisor.plan.replay.targets import name_of
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.reactive_scaling import ObservedLoad, ReactiveFleet, reactive_policy
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.records import replace
 from advisor.units import MINUTES_PER_HOUR
 
 

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Mapping
-
-from advisor.records import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """A bill as the source of what is saved: nothing is promised of money that it does not have."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from advisor.audit.values import Audit
 from advisor.names import normalised
 from advisor.programme.values import Combination
-from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
 _SAME = 0.01

@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -17,7 +18,6 @@ from advisor.programme import rules
 from advisor.programme.residuals import LEAST_DAYS, anomalies_of, pattern_of, robust_deviation
 from advisor.programme.reviewed import Applied, PlannedCost, ResourceChange, Review
 from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
-from advisor.records import dataclass
 from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH
 
 SERVING = "serving"

@@ -1,10 +1,10 @@
 """Values of a review, which are read and shown where no bill is."""
 
 import datetime as dt
+from dataclasses import dataclass
 
 from advisor.programme.residuals import Anomaly
 from advisor.programme.values import Saving
-from advisor.records import dataclass
 
 SCHEMA = "advisor.review/v1"
 

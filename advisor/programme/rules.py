@@ -1,9 +1,9 @@
 """Who does what when: the owner and the phase of every finding and lever."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.audit.values import Effort
-from advisor.records import dataclass
 
 
 class Phase(StrEnum):

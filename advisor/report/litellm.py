@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -15,7 +16,6 @@ from advisor.names import printable
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
-from advisor.records import dataclass
 from advisor.report.words import usd
 from advisor.units import HOURS_PER_WEEK, MS_PER_SECOND, SECONDS_PER_MONTH
 from advisor.workload.kinds import is_reranker

@@ -1,11 +1,11 @@
 """Options of a plan as a table."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from advisor.demand.values import Unit
 from advisor.plan.unit_words import first_name, items_word, unit_of
 from advisor.plan.values import Interval, Option, Plan
-from advisor.records import replace
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import hardware_words, paid_words

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from advisor.catalog.imports import PROVIDERS
@@ -9,7 +10,6 @@ from advisor.catalog.layers.places import published_dir
 from advisor.catalog.layers.snapshot import providers
 from advisor.catalog.price_trust import MOST_DAYS, first_day
 from advisor.errors import InputError
-from advisor.records import dataclass
 
 if TYPE_CHECKING:
     from advisor.plan.values import Plan

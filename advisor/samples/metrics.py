@@ -4,9 +4,8 @@ A gauge is kept as the least, mean, greatest and last reading of each row; a cou
 and its differences are exact over any gap; a histogram as its last cumulative buckets.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from advisor.records import dataclass
 
 ROW_SECONDS = 15
 """Readings of so long become one row, at whole multiples of it since 1970 in UTC."""

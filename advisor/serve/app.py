@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import secrets
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -14,7 +15,6 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from advisor.errors import InputError
-from advisor.records import dataclass
 from advisor.report.html import page_environment
 from advisor.serve.changes import changes_of
 from advisor.serve.guard import COOKIE, Doors

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from advisor.demand.stated_lengths import LengthSpread
 from advisor.demand.values import Demand, Floats, Pictures, TokenHistogram, TokenQuantiles, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
-from advisor.records import replace
 from advisor.units import HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR
 from advisor.workload.kinds import declared_size, picture_tokens
 from advisor.workload.values import BatchWork, DeclaredDemand, OnePassSize, Slo, Workload

@@ -1,6 +1,7 @@
 """Kinds of models by the unit of their requests, and the size of a request in that unit as a workload states it."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
 
 from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.trace_columns import (
@@ -17,7 +18,6 @@ from advisor.demand.trace_columns import (
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import Model, TextAnswer
-from advisor.records import fields, replace
 from advisor.units import MS_PER_SECOND
 from advisor.workload.measured_demand import Recorded
 from advisor.workload.values import DeclaredDemand, OnePassSize, Workload

@@ -1,10 +1,10 @@
 """``demand.prometheus`` of a workload file."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.errors import InputError
-from advisor.records import replace
 from advisor.workload.measured_demand import PrometheusDemand, SigV4
 from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
 from advisor.yaml_fields import Field

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -11,7 +12,6 @@ from advisor.demand.stated_lengths import LengthSpread
 from advisor.models.adapter_values import Adapters
 from advisor.models.formats import ENDINGS
 from advisor.reading import OMITTED_AT_DEFAULT
-from advisor.records import dataclass, field, replace
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")

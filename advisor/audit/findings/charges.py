@@ -1,6 +1,7 @@
 """Findings that the charges alone show: what is paid for and not used, traffic, logs, snapshots, tags."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 from advisor.audit.findings import rules
@@ -8,7 +9,6 @@ from advisor.audit.findings.context import Commands, Context, Interval, positive
 from advisor.audit.findings.rules import Rule
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding
-from advisor.records import dataclass
 from advisor.units import counted
 
 _COMMITTED = "coalesce(commitment, resource)"

@@ -1,7 +1,8 @@
 """Every finding that an audit can have: its stable id, title, work, risk, what shows it and what acts on it."""
 
+from dataclasses import dataclass
+
 from advisor.audit.values import Effort
-from advisor.records import dataclass
 
 SAVING, SPEND = "saving", "spend"
 

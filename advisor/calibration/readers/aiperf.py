@@ -4,13 +4,13 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from advisor.calibration.readers.entries import Cells, Entry, Item, milliseconds_per, number_text
 from advisor.calibration.readers.json_fields import number_at, text_at, value_at
 from advisor.calibration.values import LeftOut
 from advisor.performance.values import Scenario
-from advisor.records import dataclass, field
 from advisor.units import MS_PER_SECOND
 
 _METRIC = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<unit>[^()]*)\))?")

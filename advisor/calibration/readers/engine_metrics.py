@@ -4,13 +4,13 @@ import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from advisor.calibration.readers.entries import DESCRIBE_SPECULATION, Cells, Entry, Item, number_text, quotient
 from advisor.calibration.readers.exposition import Sample, Scrape
 from advisor.calibration.values import LeftOut
 from advisor.performance.values import Scenario
-from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND
 
 _SERIES = re.compile(r"(vllm|sglang)[:_](\w+)")

@@ -1,9 +1,9 @@
 """Rows that every reader makes of its file, in the columns of our own table, not yet completed or checked."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from advisor.calibration.values import LeftOut
-from advisor.records import dataclass
 from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND, NANOSECONDS_PER_MS
 
 QUANTITIES = ("ttft_ms", "tpot_ms", "output_tokens_per_second", "samples_per_second")

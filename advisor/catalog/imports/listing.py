@@ -1,8 +1,7 @@
 """List of a provider by another program, in one form whatever the program."""
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from advisor.records import dataclass
 
 
 class Reason(StrEnum):

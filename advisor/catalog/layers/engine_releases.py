@@ -1,12 +1,12 @@
 """Refreshed releases of engines as a snapshot, and what differs between two states of them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.readers import Sources
 from advisor.catalog.releases import Release, Releases, read_releases
-from advisor.records import dataclass
 
 RELEASES = "releases"
 """Name of the snapshots below the directory of refreshed engines."""

@@ -1,10 +1,10 @@
 """Prices of another program's list beside ours: which of the two counts."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from advisor.catalog.price_trust import MOST_SPOT_DAYS, first_day
 from advisor.catalog.values import Offer, Price, Purchase, Quality
-from advisor.records import replace
 
 _BETTER = (Quality.LISTED, Quality.DERIVED)
 _Place = tuple[str, str, str]

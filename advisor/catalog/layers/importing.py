@@ -1,6 +1,7 @@
 """Another program's list as a layer: what is taken of it, and how it is kept."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from advisor.catalog.layers.snapshot import sole_writer, stage, table_text, take
 from advisor.catalog.refresh.guards import Guard, violations
 from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
-from advisor.records import dataclass, replace
 
 _SOURCE = "imported"
 _IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW)

@@ -15,6 +15,7 @@ import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from advisor.catalog.layers.publication_places import Place, TooLarge
 from advisor.catalog.layers.signatures import signer_of
 from advisor.errors import InputError
 from advisor.names import printable
-from advisor.records import dataclass
 
 SCHEMA = "advisor.catalog-published/v"
 SCHEMA_NUMBER = 1

@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from advisor import __version__
@@ -28,7 +29,6 @@ from advisor.catalog.layers.signatures import sign
 from advisor.catalog.layers.snapshot import Snapshot, table_text
 from advisor.catalog.price_trust import first_day
 from advisor.errors import InputError
-from advisor.records import dataclass
 from advisor.tables import Row, read_rows
 
 _KEPT = 2

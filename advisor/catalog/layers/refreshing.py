@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog.layers.changes import Change, changes
@@ -12,7 +13,6 @@ from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, v
 from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
 from advisor.catalog.refresh.values import Found, RefreshJob
 from advisor.catalog.values import Offer
-from advisor.records import dataclass
 
 _JOURNAL = "unfinished"
 DRY_RUN = "dry run"

@@ -1,6 +1,7 @@
 """A refresh of engine releases from beginning to end: ask, guard, write beside, compare, take."""
 
 import datetime as dt
+from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog.layers.engine_releases import RELEASES, TABLE, ReleaseChange, release_changes, releases_of
@@ -11,7 +12,6 @@ from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
 from advisor.catalog.refresh.values import Found, RefreshJob, ReleaseRow, SkippedRow
 from advisor.catalog.releases import Release, Releases
 from advisor.catalog.values import Quality
-from advisor.records import dataclass
 
 _COLUMNS = ("engine", "version", "released", "source", "as_of", "quality")
 _SOURCE_COLUMNS = ("source_id", "title")

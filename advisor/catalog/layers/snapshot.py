@@ -18,12 +18,12 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from advisor.atomic_files import make_directory, write_text
 from advisor.errors import InputError
-from advisor.records import dataclass
 
 SCHEMA = "advisor.catalog-snapshot/v1"
 _CURRENT = "current"

@@ -6,6 +6,7 @@ times and counts no finished requests.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from textwrap import indent
 
 from advisor.catalog import load_catalog
@@ -19,7 +20,6 @@ from advisor.codegen.engines.request import Request, refusal
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.model import ModelFile
-from advisor.records import replace
 from advisor.workload.kinds import names_reranker
 
 NAME = "llama.cpp server"

@@ -12,6 +12,7 @@ src/shared_state.h of the FIL backend (June 2026). curl and grep are in its imag
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
@@ -33,7 +34,6 @@ from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.model import ModelInput
-from advisor.records import dataclass
 from advisor.units import MICROSECONDS_PER_MS
 
 _METRICS_PORT = 8002

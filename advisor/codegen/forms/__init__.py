@@ -5,6 +5,7 @@ on the form.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from advisor.codegen import kubernetes
 from advisor.codegen.forms import dynamo, kserve, leftovers, pools, production_stack
@@ -15,7 +16,6 @@ from advisor.codegen.prometheus_rules import left_out
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Form
 from advisor.errors import InputError
-from advisor.records import replace
 
 __all__ = ["adapted", "kubernetes_files", "objects_of", "workload_name"]
 

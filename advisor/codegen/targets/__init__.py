@@ -1,6 +1,7 @@
 """The ways of running containers that code is written for: one module each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from advisor.catalog import load_catalog
 from advisor.codegen.gpu_sharing import SharingKind
@@ -21,7 +22,6 @@ from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Form
 from advisor.deployable import needs_cluster, rests_on_cluster
 from advisor.errors import InputError
-from advisor.records import replace
 
 __all__ = ["TARGETS", "Files", "Target", "target_of", "targets_of"]
 

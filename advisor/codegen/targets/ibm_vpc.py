@@ -5,6 +5,7 @@ and the source of its Terraform provider 2.5, read in November 2026. None of it 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.container import Runtime
@@ -19,7 +20,6 @@ from advisor.codegen.targets.host_backends import (
 )
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
-from advisor.records import replace
 
 _LARGEST_BOOT_VOLUME_GIB = 250
 """Provider's reference of instances: boot_volume.size."""

@@ -9,6 +9,7 @@ Kubernetes provider 4 (``kustomize.v2.Directory``), read in November 2026.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from string import Template
 from typing import Any
 
@@ -24,7 +25,6 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Form, Language
 from advisor.errors import InputError
-from advisor.records import replace
 
 _FOLDER = "kubernetes"
 _LONGEST_POOL = 15

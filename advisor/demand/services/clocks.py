@@ -1,12 +1,12 @@
 """Clocks of hosts that are apart: told by bursts, which reach all replicas of a service at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from advisor.demand.services.readings import Floats
 from advisor.demand.services.replicas import Replica
-from advisor.records import replace
 from advisor.samples.metrics import ROW_SECONDS
 
 _MOST_STEPS = 20_000

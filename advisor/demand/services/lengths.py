@@ -1,13 +1,13 @@
 """Token lengths from an engine's histograms: a share of the requests in each bin, and their exact mean."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram, TokenQuantiles
-from advisor.records import dataclass
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,11 +1,11 @@
 """Counter readings of serving engines: restarts, and addresses that answer for several replicas in turn."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_MINUTE
 
 Floats = npt.NDArray[np.float64]

@@ -1,12 +1,12 @@
 """Replicas: each engine process once, however many observers read it, with its requests in each minute."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from advisor.demand.services.readings import Booleans, Floats, Readings, allowance, growth, replicas_at
 from advisor.demand.services.views import EngineView
-from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_MINUTE
 
 SPREAD_SECONDS = 300.0

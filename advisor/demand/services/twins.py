@@ -1,6 +1,7 @@
 """Engines that several observers read: told by their counters, and counted once."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -8,7 +9,6 @@ import numpy as np
 from advisor.demand.services.readings import Booleans, Floats, Readings
 from advisor.demand.services.replicas import Replica
 from advisor.demand.services.views import EngineView
-from advisor.records import dataclass, replace
 
 _COMPARED = 300
 """Readings of one replica that are held against another's."""

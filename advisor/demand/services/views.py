@@ -1,8 +1,9 @@
 """Readings of one engine by one observer, whether an agent's rows or a server's series hold them."""
 
+from dataclasses import dataclass, fields, replace
+
 from advisor.demand.services.lengths import LengthCounts
 from advisor.demand.services.readings import Readings
-from advisor.records import dataclass, fields, replace
 
 CLOCK_SKEW_SECONDS = 150.0
 """How far clocks of two hosts may be apart."""

@@ -5,12 +5,12 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (2026-11),
 
 import re
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.files.mapped import Cursor, CutOff, mapped
 from advisor.models.files.tensors import MOST_ELEMENTS, MOST_NAME, Tensor
-from advisor.records import dataclass
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)

@@ -1,6 +1,7 @@
 """A model from a GGUF file: its metadata under HuggingFace's names, and exactly the bytes of its tensors."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from advisor.models.files.gguf import Gguf, read_gguf
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.gguf_names import gguf_quantisations
 from advisor.models.model import Checkpoint, Model
-from advisor.records import replace
 
 _MODEL_TYPES = {
     **{

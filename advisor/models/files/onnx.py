@@ -1,6 +1,7 @@
 """A model from an ONNX file: exact parameters and bytes, FLOPs from the shapes of its operations."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.errors import InputError
@@ -16,7 +17,6 @@ from advisor.models.model import Checkpoint, Model, ModelInput, Surroundings
 from advisor.models.networks import whole_model
 from advisor.models.networks.values import Network
 from advisor.models.networks.work import Work
-from advisor.records import replace
 
 _LENGTHS = (64, 128, 256)
 """Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""

@@ -1,13 +1,13 @@
 """FLOPs of an ONNX graph for one sample: what its matrix products, convolutions and recurrences take."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
 
 from advisor.models.files.onnx_folds import UnknownShape
 from advisor.models.files.onnx_graph import Graph, Node
 from advisor.models.files.onnx_rules import FAILURES, infer
 from advisor.models.files.onnx_shapes import Shape, Shapes, free_name
-from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from advisor.models.networks import NETWORKS, diffusion_transformers, unet, whol
 from advisor.models.networks.values import Network
 from advisor.models.networks.work import Work
 from advisor.reading import read_json
-from advisor.records import dataclass, replace
 
 INDEX = "model_index.json"
 Denoiser = Callable[[ConfigFields, int], Work]

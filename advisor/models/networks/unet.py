@@ -1,11 +1,11 @@
 """The UNet of Stable Diffusion, and the autoencoder that all latent diffusion shares."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from advisor.models.config_fields import ConfigFields
 from advisor.models.networks.vision import sizes
 from advisor.models.networks.work import Attended, Work, attention, convolution, linear, norm
-from advisor.records import dataclass
 
 _PROMPT_TOKENS = 77
 _MOST_DEPTH = 100

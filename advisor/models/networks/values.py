@@ -1,7 +1,8 @@
 """A network that gives its whole answer in one pass, as its configuration describes it."""
 
+from dataclasses import dataclass
+
 from advisor.models.networks.work import Work
-from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

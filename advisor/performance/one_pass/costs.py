@@ -1,12 +1,13 @@
 """Seconds that a batch of one server takes, of networks by what was learned of them and of trees by their own rule."""
 
+from dataclasses import dataclass
+
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.forests import forest_evidence, forest_seconds, triton_request_s
 from advisor.performance.one_pass.work import ARITHMETIC, labels_of, machine_of
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Evidence, Scenario
-from advisor.records import dataclass
 
 _SERVERS_OF_TENSORS = ("Triton", "OpenVINO Model Server (ONNX)")
 """Beginnings of the names that engines.csv gives to servers whose requests carry tensors."""

@@ -12,6 +12,7 @@ accelerator is one core whose r goes with its memory bandwidth, and s is 1. r is
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +23,6 @@ from advisor.catalog.values import Accelerator
 from advisor.data_files import data_dir
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Evidence
-from advisor.records import dataclass
 from advisor.tables import Record, read_records
 
 _NVIDIA = "nvidia"

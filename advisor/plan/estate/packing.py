@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import shared_disk_gib
@@ -10,7 +11,6 @@ from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
-from advisor.records import dataclass, replace
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
 Confirm = Callable[[Seat, int], float | None]

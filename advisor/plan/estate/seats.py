@@ -1,8 +1,9 @@
 """Seats of workloads on a shared machine, as the estate states them and code is generated from them."""
 
+from dataclasses import dataclass
+
 from advisor.performance.values import Interval
 from advisor.plan.layout import Layout
-from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

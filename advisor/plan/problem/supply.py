@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from advisor.performance.served import Served
 from advisor.plan.cold_start import ColdStart
 from advisor.plan.geography import Geography
 from advisor.plan.problem.values import Floats, Pool
-from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits, Scaling
 

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Self, TypeGuard
 
 from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
@@ -32,7 +33,6 @@ from advisor.plan.solve.scopes import (
     cheapest,
 )
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR
 
 

@@ -22,6 +22,7 @@ the low edge of the forecast where a smaller one is: then a fleet with the small
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,6 @@ import numpy.typing as npt
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, quota_units, share_without, starts_per_month
 from advisor.plan.problem.standing import own_place, usd_per_request
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
-from advisor.records import dataclass, fields, replace
 from advisor.workload.values import Limits
 
 CHAMPIONS = 64

@@ -1,8 +1,8 @@
 """Amounts as bars: side by side with what each lies between, or each from where the one before ends."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from advisor.records import dataclass, replace
 from advisor.report.pages.axes import Axis, from_zero, percent
 from advisor.report.pages.bars import Bar
 from advisor.report.words import usd

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-
-from advisor.records import dataclass
+from dataclasses import dataclass
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LOG_STEPS = (1.0, 2.0, 5.0)

@@ -1,11 +1,11 @@
 """Bars: rungs of the ladder, parts of the cost, replays against the SLO."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Plan, Rung
-from advisor.records import dataclass
 from advisor.report.fleet_tables import letters
 from advisor.report.ladder_words import rung_words
 from advisor.report.pages.axes import from_zero, percent

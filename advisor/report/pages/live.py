@@ -1,8 +1,7 @@
 """Controls of a page that is served: what of its question can be changed, and where the change goes."""
 
 from collections.abc import Mapping
-
-from advisor.records import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

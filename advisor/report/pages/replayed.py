@@ -1,12 +1,12 @@
 """Distribution of each latency of the replay, against its target: share of the requests that took no longer."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from advisor.plan.fleet.chosen import Fleet, LatencyDistribution
 from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Plan
-from advisor.records import dataclass
 from advisor.report.pages.axes import Axis, log_around, percent
 from advisor.report.sections import Section
 from advisor.units import milliseconds, ratio_words

@@ -1,9 +1,9 @@
 """The page of what is sections already: the verdict, figures, charts, and every table."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from advisor.records import dataclass, replace
 from advisor.report.pages.bars import Bar
 from advisor.report.pages.rendering import render_page
 from advisor.report.sections import Section

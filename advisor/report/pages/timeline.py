@@ -3,12 +3,12 @@
 import datetime as dt
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from advisor.demand.values import Floats, HourlyUse
 from advisor.errors import InputError
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
-from advisor.records import dataclass
 from advisor.report.pages.axes import Axis, from_zero, percent
 from advisor.report.pages.week import Block, blocks
 from advisor.report.sections import Section

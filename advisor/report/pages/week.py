@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from advisor.demand.clock import mean_by_hour_of_week
@@ -10,7 +11,6 @@ from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
-from advisor.records import dataclass
 from advisor.report.pages.axes import Axis, from_zero, percent
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_MINUTE, rounded
 

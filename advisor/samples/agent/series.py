@@ -7,9 +7,9 @@ or wait the last reading too, ``…_last``, which goes with the counters; of a c
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
-from advisor.records import dataclass
 from advisor.samples.agent.labels import Label, with_labels
 from advisor.samples.metrics import METRICS, Kind, Metric, exposition_name
 from advisor.samples.rows import Buckets, Row, Stats, Target

@@ -5,8 +5,8 @@ import select
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from advisor.records import dataclass
 from advisor.samples.agent.processes import Process, bare_interpreter
 from advisor.samples.agent.protocol import Reader, Word
 from advisor.samples.doctor.values import Finding, Machine, State, Trouble

@@ -1,9 +1,8 @@
 """Findings of the doctor."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-
-from advisor.records import dataclass
 
 
 class State(StrEnum):

@@ -1,8 +1,8 @@
 """The need and the verdict of every accelerator of some hosts."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from advisor.records import dataclass, replace
 from advisor.samples.need.advice import advise
 from advisor.samples.need.engines import Engines
 from advisor.samples.need.evidence import Evidence, gather

@@ -1,8 +1,8 @@
 """The numbers that a verdict rests on: one accelerator, and the engines that may run on it, over a span of time."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from advisor.records import dataclass, field
 from advisor.samples.need.bounds import Bounds
 from advisor.samples.need.engines import Engines
 from advisor.samples.query.counts import Counted

@@ -1,8 +1,7 @@
 """Every threshold of the verdicts: its value, what it is compared with, and where it comes from."""
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from advisor.records import dataclass
 
 _DCGM = "NVIDIA DCGM, profiling metrics"
 

@@ -1,8 +1,8 @@
 """The memory that is needed, behind what an engine took when it started."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from advisor.records import dataclass
 from advisor.samples.need.engines import Engines, KvUse
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS
 from advisor.samples.query.counts import Counted

@@ -1,13 +1,13 @@
 """Rows of serving engines, one engine after the other."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from advisor.records import dataclass
 from advisor.samples.growth import Booleans, Floats, Integers
 from advisor.samples.metrics import ENGINE_METRICS, Kind
 from advisor.samples.query.grid import Grid

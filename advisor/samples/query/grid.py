@@ -1,6 +1,7 @@
 """Accelerator was sampled, and the even rows of time in which."""
 
-from advisor.records import dataclass
+from dataclasses import dataclass
+
 from advisor.samples.metrics import ROW_SECONDS
 from advisor.samples.places import US_PER_SECOND
 

@@ -1,8 +1,8 @@
 """All that is asked of a group of hosts: their accelerators, counted, and the rows of their engines."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from advisor.records import dataclass
 from advisor.samples.metrics import Scope
 from advisor.samples.places import ROW_US
 from advisor.samples.query.counts import Counted, Counts

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from advisor.records import dataclass
 from advisor.samples.agent.host_facts import ENGINES as ENGINE_LINES
 from advisor.samples.agent.host_facts import INSTANCE_TYPE, ON_DEMAND, PROVIDER, PURCHASE, REGION, read_facts
 from advisor.samples.agent.status_files import RUNTIME_PATTERN, read_object, written_seconds

@@ -1,10 +1,10 @@
 """Files of a store, by host and date: names only, nothing is opened."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import PurePosixPath
 
-from advisor.records import dataclass, field
 from advisor.samples import places
 from advisor.samples.store.files import Folder, StoredFile
 

@@ -4,11 +4,11 @@ import base64
 import os
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from advisor.errors import InputError
-from advisor.records import dataclass, field
 from advisor.samples.query.prometheus.sigv4 import Signer, workspace_region
 
 TOKEN_VARIABLE = "ADVISOR_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable

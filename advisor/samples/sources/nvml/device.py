@@ -1,10 +1,10 @@
 """One accelerator as the agent holds it: who it is, its handle, and what its last reading left behind."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pynvml
 
-from advisor.records import dataclass, field
 from advisor.samples.rows import Target
 from advisor.samples.sources.nvml.failures import UnsupportedError, attempted, if_known, supported
 
