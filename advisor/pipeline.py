@@ -240,8 +240,9 @@ def answer(
     context = PlanningContext(requirements, catalog, model, standing, extent.effort, slower=comparison.slower)
     rungs = rungs_of(requirements, catalog) if extent.has_ladder else ()
     wide = _widest(requirements, rungs, catalog) if rungs else requirements
-    own = in_reach(match(requirements, catalog), requirements.workload, catalog)
-    every = in_reach(match(wide, catalog), wide.workload, catalog) if rungs else own
+    matches = match(wide, catalog)
+    every = in_reach(matches, wide.workload, catalog)
+    own = in_reach(match(requirements, catalog, matches), requirements.workload, catalog) if rungs else every
     served, too_slow = serve(every.candidates, wide, model)
     offers = offers_in(every.offers, regions) if regions else every.offers
     asked = Asked(

@@ -1,11 +1,13 @@
 """The same work on one core, on all of them, or on a cluster that joblib knows; results always come in order."""
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from advisor.errors import InputError
+from advisor.units import LITTLE_GARBAGE
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -46,14 +48,25 @@ class Spread:
             _connect(self, stack)
             stack.enter_context(joblib.parallel_config(backend=self.backend, n_jobs=self.jobs))
             spread_as = "list" if self.backend == "ray" else "generator"
+            called = _in_process if self.backend == "loky" else _call
 
             def run(function: Callable[[A], B], items: Sequence[A]) -> Iterable[B]:
                 size = BATCH if spread_as == "list" else max(len(items), 1)
                 for at in range(0, len(items), size):
-                    calls = (joblib.delayed(function)(item) for item in items[at : at + size])
+                    calls = (joblib.delayed(called)(function, item) for item in items[at : at + size])
                     yield from joblib.Parallel(return_as=spread_as)(calls)
 
             yield run
+
+
+def _in_process(function: Callable[[A], B], item: A) -> B:
+    """Result in a process that was started for such work, which looks for cycles as seldom as a command does."""
+    gc.set_threshold(LITTLE_GARBAGE)
+    return function(item)
+
+
+def _call(function: Callable[[A], B], item: A) -> B:
+    return function(item)
 
 
 def _here(function: Callable[[A], B], items: Sequence[A]) -> Iterable[B]:

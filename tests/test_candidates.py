@@ -1,14 +1,24 @@
 """Hardware is judged with the two numbers that decide."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from advisor.candidates import ANY, Candidate, divides_heads, judge, match, parallel_choices
+from advisor.candidates import ANY, Candidate, divides_heads, judge, judging, match, parallel_choices
 from advisor.catalog import load_catalog
+from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
+from advisor.performance.model import shipped_model
+from advisor.pipeline import question_for
+from advisor.plan.request import requirements_of
 from advisor.requirements import require
+from advisor.workload.document import read_workload
+from advisor.workload.values import Limits
 from builders import catalog_of, offer, workload
 
+ROOT = Path(__file__).parents[1]
 CATALOG = load_catalog()
 
 
@@ -146,3 +156,63 @@ def test_key_value_heads_may_be_copied_but_not_cut():
     model = find_model("meta-llama/Llama-3.1-8B-Instruct")
 
     assert [ranks for ranks in (1, 2, 3, 8, 12, 16, 32) if divides_heads(model, ranks)] == [1, 2, 8, 16, 32]
+
+
+NARROWER = {
+    "one provider": {"providers": ("aws",)},
+    "one region on spot": {"providers": ("aws", "gcp"), "regions": ("us-east-1",), "purchase": (Purchase.SPOT,)},
+    "one accelerator": {"accelerators": ("L4",)},
+    "the first precision": {"precisions": ("bf16",)},
+    "the first two precisions of one provider": {"precisions": ("bf16", "fp8"), "providers": ("gcp",)},
+    "another precision first": {"precisions": ("fp8", "bf16")},
+    "less memory": {"limits": Limits(memory_utilization=0.5)},
+    "an engine": {"engines": ("SGLang",)},
+}
+
+
+@pytest.mark.parametrize("narrower", NARROWER)
+@pytest.mark.parametrize("model", ["meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.3-70B-Instruct"])
+def test_what_was_judged_for_more_is_judged_the_same_for_less(narrower, model, monkeypatch):
+    """Outcomes are taken over where only scope or further precisions differ, and made anew where anything else does."""
+    served, demand = find_model(model), declared_demand(5, 8, 800, 200)
+    precisions = ("bf16", "fp8", "fp16", "int8", "int4", "nvfp4")
+    wide = workload(model=model, providers=("aws", "gcp", "azure"), precisions=precisions)
+    wider = match(require(wide, served, demand, CATALOG), CATALOG)
+    requirements = require(replace(wide, **NARROWER[narrower]), served, demand, CATALOG)
+    by_itself = match(requirements, CATALOG)
+    judged = []
+    whole = judging._judged
+    monkeypatch.setattr(judging, "_judged", lambda *arguments: judged.append(arguments) or whole(*arguments))
+
+    taken = match(requirements, CATALOG, wider)
+
+    assert taken.rejections == by_itself.rejections
+    assert taken.offers == by_itself.offers
+    assert list(map(repr, taken.candidates)) == list(map(repr, by_itself.candidates))
+    assert bool(judged) == (narrower in ("another precision first", "less memory", "an engine"))
+
+
+CAST = {
+    ("bf16",): ("bf16",),
+    ("bf16", "fp16"): ("bf16", "fp16"),
+    ("bf16", "fp16", "fp32"): ("bf16", "fp16"),
+    ("fp16",): (),
+}
+"""Precisions of a workload → those that a candidate in fp16 stands for."""
+
+
+@pytest.mark.parametrize("precisions", CAST)
+def test_a_precision_cast_to_another_is_told_apart_by_what_the_workload_names(precisions):
+    """Text Embeddings Inference runs in fp16 what is asked for in bf16, whatever else was asked for before."""
+    example = read_workload(ROOT / "examples/embedding/workload.yaml")
+    question = question_for(replace(example, precisions=("bf16", "fp16", "fp32")), CATALOG, shipped_model())
+    wider = match(requirements_of(question, CATALOG), CATALOG)
+    narrow = replace(question, workload=replace(question.workload, precisions=precisions))
+    requirements = requirements_of(narrow, CATALOG)
+
+    taken, by_itself = match(requirements, CATALOG, wider), match(requirements, CATALOG)
+
+    assert taken.rejections == by_itself.rejections
+    assert list(map(repr, taken.candidates)) == list(map(repr, by_itself.candidates))
+    on_small = [candidate for candidate in taken.candidates if candidate.instance_type.name == "g6.2xlarge"]
+    assert {candidate.stands_for for candidate in on_small if candidate.precision == "fp16"} == {CAST[precisions]}

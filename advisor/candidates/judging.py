@@ -5,9 +5,10 @@ whether generated code can start it (:mod:`advisor.deployable`); prices come lat
 plays its part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from advisor.candidates.engines import engines_of, server_on
 from advisor.candidates.values import Candidate, Rejection, reject, reject_undeployable
@@ -24,6 +25,11 @@ from advisor.workload.kinds import LLAMA_CPP
 from advisor.workload.scope import allows
 
 _REGIONS_NAMED = 8
+_SCOPE = (
+    "providers", "regions", "regions_left_open", "near_current", "accelerators", "instance_types", "purchase",
+    "precisions",
+)  # fmt: skip
+"""Keys of a workload that say what is judged, and nothing of how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,33 @@ class _Seat:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """Outcomes of one engine on a machine, in the precision that some of the workload's are cast to."""
+
+    precisions: tuple[str, ...]
+    """Names of the workload, in its order; empty: it is of the machine in any."""
+    outcomes: tuple[Candidate | Rejection, ...]
+
+    def is_in(self, precisions: Sequence[str]) -> bool:
+        """Whether it is of a workload with the first of the precisions that it was judged in."""
+        return not self.precisions or self.precisions[0] in precisions
+
+    def within(self, precisions: Sequence[str]) -> "_Judged":
+        """The same of that workload."""
+        names = tuple(name for name in self.precisions if name in precisions)
+        return self if names == self.precisions else _Judged(names, tuple(_named(names, self.outcomes)))
+
+
+def _named(names: tuple[str, ...], outcomes: Sequence[Candidate | Rejection]) -> Iterator[Candidate | Rejection]:
+    """Outcomes of an engine, its candidates standing for other precisions of the workload than before."""
+    for outcome in outcomes:
+        if isinstance(outcome, Rejection):
+            yield outcome
+        else:
+            yield replace(outcome, stands_for=() if names == (outcome.precision,) else names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Matches:
     """The outcome for every instance type in scope."""
 
@@ -43,11 +76,24 @@ class Matches:
     rejections: tuple[Rejection, ...]
     offers: dict[tuple[str, str], tuple[Offer, ...]]
     """Offers in scope of each (provider, instance type)."""
+    requirements: Requirements
+    """Requirements that they were judged by."""
+    judged: Mapping[tuple[str, str], tuple[_Judged, ...]]
+    """Outcomes of each (provider, instance type) that is sold in scope."""
 
 
-def match(requirements: Requirements, catalog: Catalog) -> Matches:
-    """Judge every instance type of the chosen providers."""
+def match(requirements: Requirements, catalog: Catalog, wider: Matches | None = None) -> Matches:
+    """Judge every instance type of the chosen providers.
+
+    Args:
+        requirements: what they are judged by.
+        catalog: what there is.
+        wider: matches of the same question with more allowed, whose outcomes stand where all that differs is which
+            machines are in scope, or that more precisions follow those of the workload.
+    """
     workload = requirements.workload
+    judged_before = wider.judged if wider is not None and _judges_alike(wider.requirements, requirements) else {}
+    judged: dict[tuple[str, str], tuple[_Judged, ...]] = {}
     offers = _offers_in_scope(requirements, catalog)
     every = catalog.offers_in(workload.providers, workload.regions, withdrawn=True)
     withdrawn = {(offer.provider, offer.instance_type) for offer in every if offer.withdrawn}
@@ -60,12 +106,30 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
         if (provider, name) not in offers:
             rejected.append(_not_sold(instance_type, named, was_sold=(provider, name) in withdrawn))
             continue
-        for outcome in judge(instance_type, requirements, catalog):
+        before = judged_before.get((provider, name))
+        if before is None:
+            judged[provider, name] = tuple(_judged(instance_type, requirements, catalog))
+        else:
+            judged[provider, name] = tuple(
+                part.within(workload.precisions) for part in before if part.is_in(workload.precisions)
+            )
+        for outcome in (outcome for part in judged[provider, name] for outcome in part.outcomes):
             if isinstance(outcome, Candidate):
                 candidates.append(outcome)
             else:
                 rejected.append(outcome)
-    return Matches(tuple(candidates), tuple(rejected), offers)
+    return Matches(tuple(candidates), tuple(rejected), offers, requirements, judged)
+
+
+def _judges_alike(requirements: Requirements, other: Requirements) -> bool:
+    """Whether a machine in scope of both is judged alike in the precisions of the other, which come first in both."""
+    first = requirements.workload.precisions[: len(other.workload.precisions)]
+    same = requirements.model is other.model and requirements.demand is other.demand
+    if not same or first != other.workload.precisions:
+        return False
+    scope: dict[str, Any] = {name: getattr(other.workload, name) for name in _SCOPE}
+    is_rest_alike = replace(requirements.workload, **scope) == other.workload
+    return is_rest_alike and requirements.context_tokens == other.context_tokens
 
 
 def judge(
@@ -75,11 +139,31 @@ def judge(
 
     A candidate can be deployed by generated code for one way of paying at least.
     """
+    for part in _judged(instance_type, requirements, catalog):
+        yield from part.outcomes
+
+
+def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Catalog) -> Iterator[_Judged]:
+    """The same by engine and precision."""
     if (refused := machine_shortfall(instance_type, catalog)) is not None:
-        yield reject(instance_type, refused)
+        yield _Judged((), (reject(instance_type, refused),))
         return
     refusals: set[tuple[str, str, int | None, bool]] = set()
-    for outcome in judge_hardware(instance_type, requirements, catalog):
+    for part in _judged_hardware(instance_type, requirements, catalog):
+        yield _Judged(part.precisions, tuple(_deployable(part.outcomes, refusals, catalog)))
+
+
+def _deployable(
+    outcomes: Sequence[Candidate | Rejection], refusals: set[tuple[str, str, int | None, bool]], catalog: Catalog
+) -> Iterator[Candidate | Rejection]:
+    """Outcomes, with a rejection in place of each candidate that no code deploys; like ones are told once.
+
+    Args:
+        outcomes: of the hardware.
+        refusals: what was told of the machine before, to which more is added.
+        catalog: facts of deployment.
+    """
+    for outcome in outcomes:
         found = shortfall(outcome.setup, catalog) if isinstance(outcome, Candidate) else None
         if found is None or isinstance(outcome, Rejection):
             yield outcome
@@ -95,21 +179,40 @@ def judge_hardware(
     instance_type: InstanceType, requirements: Requirements, catalog: Catalog
 ) -> Iterator[Candidate | Rejection]:  # fmt: skip
     """The same of a machine that runs already: whatever started it, no generated code has to."""
+    for part in _judged_hardware(instance_type, requirements, catalog):
+        yield from part.outcomes
+
+
+def _judged_hardware(instance_type: InstanceType, requirements: Requirements, catalog: Catalog) -> Iterator[_Judged]:
     if instance_type.accelerator_count is None:
         reason = "how many accelerators it has is not known"
-        yield reject(instance_type, Shortfall("unknown_hardware", "accelerators", "a known number", None, reason))
+        unknown = Shortfall("unknown_hardware", "accelerators", "a known number", None, reason)
+        yield _Judged((), (reject(instance_type, unknown),))
         return
     accelerator = catalog.accelerator(instance_type.accelerator)
-    whole, slices = _seats(instance_type, accelerator, catalog)
+    seats = _seats(instance_type, accelerator, catalog)
     for engine in engines_of(instance_type, accelerator, requirements, catalog):
         if isinstance(engine, Rejection):
-            yield engine
-            continue
-        for tensor_parallel in _parallel_choices(instance_type, engine, requirements):
-            outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements, catalog)
-            yield outcome
-            if tensor_parallel == 1 and isinstance(outcome, Candidate):
-                yield from _judge_slices(instance_type, slices, engine, requirements, catalog)
+            yield _Judged((engine.precision,), (engine,))
+        else:
+            outcomes = _on_seats(instance_type, seats, engine, requirements, catalog)
+            yield _Judged(engine.stands_for or (engine.precision,), tuple(outcomes))
+
+
+def _on_seats(
+    instance_type: InstanceType,
+    seats: tuple[_Seat, tuple[_Seat, ...]],
+    engine: EngineSupport,
+    requirements: Requirements,
+    catalog: Catalog,
+) -> Iterator[Candidate | Rejection]:
+    """An engine on whole accelerators in each parallelism, and on slices where one accelerator holds the model."""
+    whole, slices = seats
+    for tensor_parallel in _parallel_choices(instance_type, engine, requirements):
+        outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements, catalog)
+        yield outcome
+        if tensor_parallel == 1 and isinstance(outcome, Candidate):
+            yield from _judge_slices(instance_type, slices, engine, requirements, catalog)
 
 
 def parallel_choices(accelerator_count: float) -> tuple[int, ...]:

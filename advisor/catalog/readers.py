@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from advisor.catalog import planning
@@ -32,23 +33,30 @@ Triple = tuple[str, str, str]
 """Provider, region and what else tells rows apart."""
 
 
+@cache
+def _columns_of(prefix: str) -> tuple[str, str, str]:
+    """Columns of source, date and quality of the part of a row whose columns begin with a prefix."""
+    return f"{prefix}source", f"{prefix}as_of", f"{prefix}quality"
+
+
 class Sources:
     """Titles of the sources, and one Provenance for all rows that share source, date and quality."""
 
     def __init__(self, directory: Path) -> None:
         """Read the table of sources."""
         self._titles = {row.text("source_id"): row.text("title") for row in read_records(directory / "sources.csv")}
-        self._known: dict[tuple[str, str, str], Provenance] = {}
+        self._known: dict[tuple[str | None, ...], Provenance] = {}
 
     def of(self, row: Record, prefix: str = "") -> Provenance:
         """Where a row, or the part of it whose columns begin with *prefix*, comes from."""
-        columns = f"{prefix}source", f"{prefix}as_of", f"{prefix}quality"
-        key = row.text(columns[0]), row.text(columns[1]), row.text(columns[2])
+        columns = _columns_of(prefix)
+        key = tuple(map(row.cells.get, columns))
         provenance = self._known.get(key)
         if provenance is None:
-            if key[0] not in self._titles:
-                row.fail(columns[0], f"'{key[0]}' is not in sources.csv")
-            provenance = Provenance(self._titles[key[0]], key[1], row.choice(columns[2], Quality))
+            source, day, _ = map(row.text, columns)
+            if source not in self._titles:
+                row.fail(columns[0], f"'{source}' is not in sources.csv")
+            provenance = Provenance(self._titles[source], day, row.choice(columns[2], Quality))
             self._known[key] = provenance
         return provenance
 

@@ -15,6 +15,7 @@ import click
 from advisor import __version__
 from advisor.errors import AdvisorError
 from advisor.names import nearest, printable, without_credentials
+from advisor.units import LITTLE_GARBAGE
 
 
 class GuardedTerminal:
@@ -82,8 +83,6 @@ EXTRA_OF = {
 """Extra of the distribution that brings a library which only some commands need."""
 
 EXIT_BUG = 3
-LITTLE_GARBAGE = 50_000
-"""Objects after which cycles are looked for: a command makes few of them, and many objects that last to its end."""
 EXIT_INTERRUPTED = 130
 
 

@@ -181,7 +181,7 @@ def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
         for candidate in matches.candidates
         if (candidate.instance_type.provider, candidate.instance_type.name) in offers
     ]
-    return Matches(tuple(left), (*matches.rejections, *rejected), offers)
+    return replace(matches, candidates=tuple(left), rejections=(*matches.rejections, *rejected), offers=offers)
 
 
 def cache_shortfall(workload: Workload, catalog: Catalog, provider: str, region: str) -> Shortfall | None:

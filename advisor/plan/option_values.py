@@ -24,6 +24,7 @@ from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Option, OptionCost, Predicted
 from advisor.units import A_CENT, MINUTES_PER_HOUR
 
+_PARTS = tuple(part.name for part in fields(FleetCost))
 _NAMED = (PurchaseOption.COMMITMENT, PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
 """Ways of paying with a name of their own: of the commitment, or of the service."""
 
@@ -121,7 +122,7 @@ def _option(
         ),
         evidence=served.evidence.value,
         cost=OptionCost(
-            **{field.name: getattr(cost, field.name) for field in fields(FleetCost)},
+            **{name: getattr(cost, name) for name in _PARTS},
             instance_usd_per_hour=tariff.usd_per_hour,
             price_source=tariff.source,
             price_as_of=tariff.as_of,

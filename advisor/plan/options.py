@@ -1,8 +1,9 @@
 """Fleets of one instance type and way of paying, ranked: the same pools, rates and replay as the recommended fleet."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from heapq import nsmallest
 
 import numpy as np
@@ -166,9 +167,10 @@ def rank(
     most = context.effort.options
     at_known = _at_known(formulation, known) if known else formulation
     singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
-    preferred = sorted(singles, key=lambda single: _preference(single, formulation, context))
+    preference = cache(partial(_preference, formulation=formulation, context=context))
+    preferred = sorted(singles, key=preference)
     kept = preferred if every_variant else _first_of_each_offer(preferred)
-    replays = _Replays(formulation, validator, context, known)
+    replays = _Replays(formulation, validator, context, known, preference)
     ranked, unconfirmed = replays.replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed), replays.closest)
 
@@ -215,8 +217,7 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     every, planned = float(hours.sum()), np.array([hour.planned_rate for hour in problem.hours])
     answers, standing = sum(map(requests_per_month, problem.hours)), alone_usd_per_month(problem)
     found: list[tuple[float, Pool, Tariff]] = []
-    for pool in problem.pools:
-        counts = _least_counts(problem, pool, planned)
+    for pool, counts in zip(problem.pools, _least_counts(problem, planned), strict=True):
         running = float(counts @ hours)
         for tariff in pool.tariffs:
             if tariff.paid is not PurchaseOption.OWNED:
@@ -227,17 +228,25 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     return sorted(found, key=lambda one: one[0])
 
 
-def _least_counts(problem: Problem, pool: Pool, planned: Floats) -> Floats:
-    """Instances of each hour class at least: for its load, and beside one that fails; infinite where none will do."""
-    load = load_of(problem, pool, 1.0)
-    if not math.isfinite(load):
-        return np.full(planned.size, math.inf)
-    counts = np.ceil(planned * load - ROUNDING)
+def _least_counts(problem: Problem, planned: Floats) -> Floats:
+    """Instances of each pool at least: for its load, and beside one that fails; infinite where none will do.
+
+    Args:
+        problem: with the pools.
+        planned: requests per second of the hour classes.
+
+    Returns:
+        (pools, classes).
+    """
+    loads = np.array([load_of(problem, pool, 1.0) for pool in problem.pools]).reshape(-1, 1)
     share = share_without(problem.limits, Part.MACHINE)
-    if share > 0:
-        spare = np.ceil(planned * share / mix_rate(problem, pool) - ROUNDING) + 1
-        counts = np.maximum(counts, np.where(planned > 0, spare, 0.0))
-    return counts
+    with np.errstate(invalid="ignore", divide="ignore"):  # no load on a pool that serves none
+        counts: Floats = np.ceil(planned * loads - ROUNDING)
+        if share > 0:
+            rates = np.array([mix_rate(problem, pool) for pool in problem.pools]).reshape(-1, 1)
+            spare = np.ceil(planned * share / rates - ROUNDING) + 1
+            counts = np.maximum(counts, np.where(planned > 0, spare, 0.0))
+    return np.where(np.isfinite(loads), counts, math.inf)
 
 
 def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:
@@ -263,9 +272,10 @@ def _first_of_each_offer(singles: Iterable[Single]) -> list[Single]:
     return list(first.values())
 
 
-def _preference(
-    single: Single, formulation: Formulation, context: PlanningContext
-) -> tuple[float, bool, int, float, str, str]:
+Preference = tuple[float, bool, int, float, str, str]
+
+
+def _preference(single: Single, formulation: Formulation, context: PlanningContext) -> Preference:
     """Sort key: cost; of equals uncut accelerators, the precision named first, the most spare capacity, the name."""
     candidate = formulation.pool_set.sources[single.pool.key].served.candidate
     order = context.requirements.workload.precisions
@@ -285,9 +295,10 @@ class _Replays:
         validator: ReplayValidator,
         context: PlanningContext,
         known: Mapping[Kind, float],
+        preference: Callable[[Single], Preference],
     ) -> None:
         """Know of kinds what a confirmed fleet has shown."""
-        self._posed, self._confirmer, self._setting = formulation, validator, context
+        self._posed, self._confirmer, self._setting, self._preference = formulation, validator, context, preference
         self._pools = {pool.key: pool for pool in formulation.problem.pools}
         self._headroom = dict(known)
         self._left = MOST_REPLAYED
@@ -304,10 +315,11 @@ class _Replays:
             at = next((at for at, single in enumerate(ranked) if self._wanted(at, single, limit_usd, shown)), None)
             if at is None:
                 break
+            before = dict(self._headroom)
             replayed = self._replay(ranked.pop(at))
-            known = (self._with_headroom(single) for single in ranked)
-            left = [single for single in (replayed, *known) if single is not None]
-            ranked = sorted(left, key=lambda single: _preference(single, self._posed, self._setting))
+            raised = {kind for kind, factor in self._headroom.items() if factor != before.get(kind)}
+            known = (self._with_headroom(single, raised) for single in ranked)
+            ranked = sorted((single for single in (replayed, *known) if single is not None), key=self._preference)
         return ranked, self._rejections
 
     def _wanted(self, at: int, single: Single, limit_usd: float, shown: int) -> bool:
@@ -334,13 +346,13 @@ class _Replays:
         self._rejections.append(_replay_refusal(self._posed, pool, self._setting.requirements.workload.slo, kept))
         return None
 
-    def _with_headroom(self, single: Single) -> Single | None:
-        """An option that was not replayed, at what replays of its kind have shown."""
-        factor = self._headroom.get(self._confirmer.kind_of(single.pool.key))
-        if single.confirmed is not None or factor is None:
+    def _with_headroom(self, single: Single, raised: Collection[Kind]) -> Single | None:
+        """An option at what a replay has just shown of its kind; as it is where it was replayed, or of other kinds."""
+        kind = self._confirmer.kind_of(single.pool.key) if raised and single.confirmed is None else None
+        if kind is None or kind not in raised:
             return single
         pool = self._pools[single.pool.key]
-        planned = pool.slower(factor)
+        planned = pool.slower(self._headroom[kind])
         fleet = alone(self._posed.problem, planned, single.tariff)
         if isinstance(fleet, Missed):
             self._rejections.append(_rejection(self._posed, pool, single.tariff, fleet))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from advisor.serve import work
 from advisor.serve.values import Place, Source
+from advisor.units import LITTLE_GARBAGE
 
 _SMALL = """\
 name: small
@@ -22,4 +23,4 @@ accelerators: [L4]
 
 work.planned(Source(_SMALL, Path("workload.yaml"), is_own=False), (), None, Place("/", "", "/"))
 gc.freeze()
-gc.set_threshold(50_000)
+gc.set_threshold(LITTLE_GARBAGE)

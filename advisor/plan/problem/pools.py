@@ -108,8 +108,30 @@ def _in_few_zones(source: PoolSource, sold: int, zones: int) -> Rejection:
     return reject(source.served.candidate.instance_type, shortfall, region=offer.region)
 
 
+class _LayoutFacts:
+    """Facts that only depend on the candidate, whatever region it is sold in."""
+
+    def __init__(self, supply: Supply, candidate: Candidate) -> None:
+        """Look them up."""
+        catalog, machine = supply.catalog, candidate.instance_type
+        https = speaks_https(candidate.engine, candidate.engine_version, catalog)
+        self.on_nodes = needs_cluster(machine.provider, machine.name, catalog, https=https)
+        self.download_gb = download_gb(candidate, catalog.cold_start)
+        self.http_requests = candidate.http_requests(supply.requirements.demand)
+        self.logs_requests = logs_requests(candidate.engine, catalog)
+        self.hardware, self.replica_kind = _hardware(candidate), _replica_kind(candidate)
+        self._candidate = candidate
+        self._disk_gib: dict[PurchaseOption, int] = {}
+
+    def disk_gib(self, paid: PurchaseOption) -> int:
+        """Disk that is priced and ordered with an instance that is paid for so; see :func:`boot_disk_gib`."""
+        if paid not in self._disk_gib:
+            self._disk_gib[paid] = boot_disk_gib(self._candidate, paid, on_nodes=self.on_nodes)
+        return self._disk_gib[paid]
+
+
 class _OfferFacts:
-    """Facts that only depend on the offer or its region, looked up once."""
+    """Facts that only depend on the offer or its region, or on the candidate, looked up once."""
 
     def __init__(self, supply: Supply) -> None:
         """Remember what each offer came to."""
@@ -120,6 +142,7 @@ class _OfferFacts:
         self._standing: dict[tuple[str, str], float] = {}
         self._hosted: dict[tuple[int, int], Tariff] = {}
         self._rates: dict[tuple[int, tuple[float, ...]], tuple[Floats, Floats]] = {}
+        self._layouts: dict[int, _LayoutFacts] = {}
 
     def rates(self, at: int, offer: Offer) -> tuple[Floats, Floats]:
         """Rates of one instance of a candidate; see :func:`_rates`."""
@@ -127,6 +150,12 @@ class _OfferFacts:
         if key not in self._rates:
             self._rates[key] = _rates(self._supply, *key)
         return self._rates[key]
+
+    def layout(self, at: int) -> _LayoutFacts:
+        """Facts of a candidate."""
+        if at not in self._layouts:
+            self._layouts[at] = _LayoutFacts(self._supply, self._supply.served[at].candidate)
+        return self._layouts[at]
 
     def hosted(self, tariff: Tariff, offer: Offer, volume_gib: int) -> Tariff:
         """One of the :meth:`tariffs` of an offer with a host's disk and the region's charges by the hour."""
@@ -213,17 +242,9 @@ def _pool(
         return factors
     kw, kg = factors
     stand = stand_of(offer.provider, offer.region, offer.instance_type)
-    cold = supply.cold_starts[at]
-    start_usd = places.start_usd(offer, download_gb(candidate, supply.catalog.cold_start))
-    on_nodes = needs_cluster(
-        offer.provider,
-        offer.instance_type,
-        supply.catalog,
-        https=speaks_https(candidate.engine, candidate.engine_version, supply.catalog),
-    )
-    disks = [boot_disk_gib(candidate, tariff.paid, on_nodes=on_nodes) for tariff in tariffs]
-    hosted = [places.hosted(tariff, offer, gib) for tariff, gib in zip(tariffs, disks, strict=True)]
-    http_requests = candidate.http_requests(supply.requirements.demand)
+    cold, layout = supply.cold_starts[at], places.layout(at)
+    start_usd = places.start_usd(offer, layout.download_gb)
+    hosted = [places.hosted(tariff, offer, layout.disk_gib(tariff.paid)) for tariff in tariffs]
     return Pool(
         key=_key(offer, candidate),
         instance_type=f"{offer.provider}/{offer.instance_type}",
@@ -232,8 +253,8 @@ def _pool(
         mix_rates=mix,
         rates=buckets,
         tariffs=tuple(exposed(supply, at, offer, hosted, start_usd)),
-        usd_per_request=places.usd_per_request(offer, http_requests),
-        http_requests=http_requests,
+        usd_per_request=places.usd_per_request(offer, layout.http_requests),
+        http_requests=layout.http_requests,
         lead_hours=cold.lead_hours if cold else 0.0,
         start_usd=start_usd,
         kw=kw,
@@ -241,12 +262,12 @@ def _pool(
         quotas=_quotas(supply, candidate, offer),
         switching_usd=_switching_usd(supply, offer, tariffs) if supply.running and stand not in supply.running else 0.0,
         zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
-        supply=f"{offer.provider}/{offer.region}/{_hardware(candidate)}",
+        supply=f"{offer.provider}/{offer.region}/{layout.hardware}",
         backend=f"{offer.provider}/{offer.region}/{candidate.accelerator.name}/{candidate.engine}",
-        replica_kind=_replica_kind(candidate),
-        on_nodes=on_nodes,
+        replica_kind=layout.replica_kind,
+        on_nodes=layout.on_nodes,
         has_gpu=candidate.accelerator.vendor == _NVIDIA,
-        logs_requests=logs_requests(candidate.engine, supply.catalog),
+        logs_requests=layout.logs_requests,
         loss_rank=loss_rank,
         most_rate=supply.served[at].most_requests_per_second * candidate.replicas_per_instance,
     )

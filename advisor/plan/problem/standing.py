@@ -1,13 +1,14 @@
 """Standing charges of a fleet: what each of its regions takes for its load balancer and logs, whatever machines run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from advisor.cost.standing import NONE_FURTHER, Further, Machines, StandingCharge
 from advisor.plan.problem.formulas import paid_hours_per_month
-from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, Tariff
+from advisor.plan.problem.values import Allocation, Floats, HourClass, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_WEEK
 
 
@@ -144,14 +145,25 @@ def way_of(problem: Problem, pool: Pool, tariff: Tariff) -> Way:
 
 def alone_usd_per_month(problem: Problem) -> Mapping[Way, float]:
     """Standing charges of a fleet in one region alone, by :func:`way_of`, to fractions of a cent."""
-    rate, charges = mean_rate(problem), problem.charges
-    ways = {way_of(problem, pool, tariff) for pool in problem.pools for tariff in pool.tariffs}
-    return {
-        (place, on_hosts, logs): charges[place].usd_alone(rate, on_hosts=on_hosts, logs=logs)
-        if place in charges
-        else 0.0
-        for place, on_hosts, logs in ways
-    }
+    return {way: _usd_alone(problem, *way) for way in {way for pool in problem.pools for way in _ways(problem, pool)}}
+
+
+def least_alone_usd_per_month(problem: Problem, pools: Iterable[Pool]) -> list[float]:
+    """The same of each of some pools in the way of paying in which it is least."""
+    usd = cache(partial(_usd_alone, problem))
+    return [min(usd(*way) for way in _ways(problem, pool)) for pool in pools]
+
+
+def _ways(problem: Problem, pool: Pool) -> Iterator[Way]:
+    """Ways in which a pool serves alone, each once."""
+    place = own_place(problem, pool)
+    for on_hosts in {tariff.on_hosts for tariff in pool.tariffs}:
+        yield place, on_hosts, pool.logs_requests
+
+
+def _usd_alone(problem: Problem, place: str, on_hosts: bool, logs: bool) -> float:  # noqa: FBT001 - parts of a way
+    charges = problem.charges.get(place)
+    return charges.usd_alone(mean_rate(problem), on_hosts=on_hosts, logs=logs) if charges else 0.0
 
 
 def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:
@@ -163,7 +175,12 @@ def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:
 
 def mean_rate(problem: Problem) -> float:
     """Requests per second of an average hour of the week."""
-    return sum(hour.mean_rate * hour.hours_per_week for hour in problem.hours) / HOURS_PER_WEEK
+    return _mean_rate(problem.hours)
+
+
+@lru_cache
+def _mean_rate(hours: tuple[HourClass, ...]) -> float:
+    return sum(hour.mean_rate * hour.hours_per_week for hour in hours) / HOURS_PER_WEEK
 
 
 def _instance_hours(problem: Problem, allocation: Allocation) -> float:

@@ -214,7 +214,8 @@ class Pool:
 
     def slower(self, headroom: float) -> "Pool":
         """The pool taken to sustain so many times less; where that is more, no more than its chips can do."""
-        mix_rates, rates = (np.minimum(rates / headroom, self.most_rate) for rates in (self.mix_rates, self.rates))
+        mix_rates = np.minimum(self.mix_rates / headroom, self.most_rate)
+        rates = np.minimum(self.rates / headroom, self.most_rate) if self.rates.size else self.rates
         return replace(self, mix_rates=mix_rates, rates=rates)
 
     @property

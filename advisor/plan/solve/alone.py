@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -104,7 +105,15 @@ def cheapest_counts(fewest: Sequence[int], usd: Sequence[float]) -> tuple[int, .
 
 def whole_shares(problem: Problem, pool: Pool) -> Mapping[str, Floats]:
     """All requests to one pool: (classes, places, buckets or 1)."""
-    return {pool.key: np.ones((len(problem.hours), len(problem.place_shares), problem.parts.size))}
+    return {pool.key: _whole(len(problem.hours), len(problem.place_shares), problem.parts.size)}
+
+
+@lru_cache
+def _whole(classes: int, places: int, buckets: int) -> Floats:
+    """Shares of 1, which nobody changes."""
+    shares = np.ones((classes, places, buckets))
+    shares.flags.writeable = False
+    return shares
 
 
 def load_of(problem: Problem, pool: Pool, rate: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.plan.problem.formulas import hours_per_month, least_instances, mix_rate
-from advisor.plan.problem.standing import alone_usd_per_month, region_rates, way_of
+from advisor.plan.problem.standing import least_alone_usd_per_month, region_rates
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.solve.alone import Missed, alone
 from advisor.plan.solve.bounds import bound_with_spare, least_usd, lower_bound, planned_rates
@@ -221,8 +221,7 @@ def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
     usd_per_hour = np.array([min(tariff.all_usd_per_hour for tariff in pool.tariffs) for pool in able])
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     usd: Floats = usd_per_hour * (least_instances(problem, planned_rates(problem), rates) * hours).sum(axis=1)
-    standing = alone_usd_per_month(problem)
-    usd += [min(standing[way_of(problem, pool, tariff)] for tariff in pool.tariffs) for pool in able]
+    usd += least_alone_usd_per_month(problem, able)
     return able, usd
 
 
