@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog import planning
+from advisor.catalog.families import family_of
 from advisor.catalog.values import (
     Accelerator,
     EngineSupport,
@@ -17,7 +18,6 @@ from advisor.catalog.values import (
     Purchase,
     Quality,
     Region,
-    family_of,
 )
 from advisor.names import normalised
 from advisor.tables import Record, Value, read_records
