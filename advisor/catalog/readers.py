@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from advisor.catalog import planning
+from advisor.catalog.families import family_of
 from advisor.catalog.values import (
     Accelerator,
     EngineSupport,
@@ -18,7 +19,6 @@ from advisor.catalog.values import (
     Purchase,
     Quality,
     Region,
-    family_of,
 )
 from advisor.names import normalised
 from advisor.tables import Record, Value, read_records

@@ -21,12 +21,12 @@ from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import DemandSource
 
-RULES = ("CHK401", "CHK402", "CHK403")
+_TERM_RULES = ("CHK401", "CHK402", "CHK403")
 Found = tuple[str, str, str, str]
 """Rule, subject, message, and the command that mends it."""
 
 
-def look(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
+def _terms(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
     """Findings that come with time alone."""
     fleet = plan.fleet
     if fleet is None:
@@ -99,7 +99,7 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
         *(((("CHK502",), lambda: _other_file(plan, planned_file, where, notes)),) if planned_file else ()),
         (prices.RULES, lambda: prices.look(plan, now.catalog, now.today, policy)),
         (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
-        (RULES, lambda: look(plan, now.catalog, now.today, policy)),
+        (_TERM_RULES, lambda: _terms(plan, now.catalog, now.today, policy)),
         *(((code.RULES, lambda: code.look(plan, now.infra, now.catalog)),) if now.infra is not None else ()),
     )
     findings: list[Finding] = []

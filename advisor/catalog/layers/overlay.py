@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality, family_of
+from advisor.catalog.families import family_of
+from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality
 from advisor.catalog.zones import ZoneSupply, listed_zones, zone_fault
 from advisor.names import suggestion
 from advisor.yaml_fields import Field, read_document
