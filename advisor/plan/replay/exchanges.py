@@ -20,7 +20,7 @@ from advisor.plan.replay.loads import FleetLoads, Part, Way, left_by_kind, part_
 from advisor.plan.solve.neighbours import BoughtWay, Exchange, exchanged, exchanges, keeps_to_all
 from advisor.workload.values import Survive
 
-MOST_FAILED = 5
+MOST_FAILED = 3
 """Replays that may fail before the search ends."""
 MOST_STEPS = 16
 
@@ -64,30 +64,40 @@ class Exchanges:
             _Candidate(exchange, self._left(self._after(own, exchange)))
             for exchange in exchanges(self.problem, best.solution, limit_usd)
         ]
-        while left and candidates:
+        while left:
             late = self.late()
             needed = _needed([self._left(loads.parts) for loads in late], usual)
-            covered = [_covered(candidate.loads, needed, usual) for candidate in candidates]
-            at = max(range(len(candidates)), key=covered.__getitem__)
-            if covered[at] < 1:
+            covering = [
+                (-covered, at)
+                for at, candidate in enumerate(candidates)
+                if (covered := _covered(candidate.loads, needed, usual)) >= 1
+            ]
+            confirmed = None
+            for _, at in sorted(covering):
+                fleet = exchanged(self.problem, best.solution, candidates[at].exchange)
+                if not self._is_known_to_fail(fleet, limit_usd, late):
+                    confirmed = self.replay(fleet)
+                    break
+            if confirmed is None:
                 break
-            fleet = exchanged(self.problem, best.solution, candidates.pop(at).exchange)
-            room = min(most_headroom(self.problem, fleet), 1.0)
-            if (
-                fleet.objective_usd_per_month >= limit_usd
-                or room < LEAST_HEADROOM
-                or self.loads_of(fleet).are_within_any(late)
-            ):
-                continue
-            confirmed = self.replay(fleet)
             is_cheaper = confirmed.confirmation.reached and confirmed.usd_per_month < limit_usd
-            if is_cheaper and self._keeps_to_limits(fleet, room):
+            if is_cheaper and self._keeps_to_limits(fleet):
                 return confirmed, left
+            del candidates[at]
             left -= 1
         return None, left
 
-    def _keeps_to_limits(self, fleet: FleetSolution, room: float) -> bool:
+    def _is_known_to_fail(self, fleet: FleetSolution, limit_usd: float, late: Sequence[FleetLoads]) -> bool:
+        """Whether a fleet costs too much, carries far too little, or has no more machines than one that failed."""
+        return (
+            fleet.objective_usd_per_month >= limit_usd
+            or most_headroom(self.problem, fleet) < LEAST_HEADROOM
+            or self.loads_of(fleet).are_within_any(late)
+        )
+
+    def _keeps_to_limits(self, fleet: FleetSolution) -> bool:
         """Whether every limit allows a fleet whose replicas carry as much as the planned rates ask for."""
+        room = min(most_headroom(self.problem, fleet), 1.0)
         groups = tuple(replace(group, pool=group.pool.slower(room)) for group in fleet.allocations)
         return keeps_to_all(self.problem, replace(fleet, allocations=groups))
 
@@ -96,7 +106,7 @@ class Exchanges:
         less = self._part(exchange.given_up, exchange.given_up_count)
         for part in own:
             is_given_up = part.way == less.way and math.isclose(part.instance_load, less.instance_load)
-            yield part._replace(count=part.count - less.count) if is_given_up else part
+            yield part._replace(instances=part.instances - less.instances) if is_given_up else part
         if exchange.bought is not None:
             yield self._part(exchange.bought, exchange.bought_count)
 

@@ -15,7 +15,7 @@ Way = tuple[Kind, bool]
 
 
 class _Machine(NamedTuple):
-    """What the instances of a group have to be alike in, for more of them never to keep fewer requests in time."""
+    """Group of like instances, more of which never keep fewer requests in time."""
 
     way: Way
     region: str
@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
     way: Way
     instance_load: float
-    count: float
+    instances: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ def left_by_kind(parts: Sequence[Part], *, loses_any: bool) -> dict[Way, float]:
     """
     loads: dict[Way, float] = {}
     for part in parts:
-        loads[part.way] = loads.get(part.way, 0.0) + part.instance_load * part.count
-    losable = [part for part in parts if part.count > 0 and (loses_any or part.way[1])]
+        loads[part.way] = loads.get(part.way, 0.0) + part.instance_load * part.instances
+    losable = [part for part in parts if part.instances > 0 and (loses_any or part.way[1])]
     if losable:
         lost = max(losable, key=lambda part: part.instance_load)
         loads[lost.way] -= lost.instance_load

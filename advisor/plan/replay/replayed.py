@@ -277,7 +277,7 @@ class ReplayedFleets:
     def _late_so_far(self) -> list[FleetLoads]:
         """Loads of every fleet that failed under the question's limits."""
         limits = self._posed.problem.limits
-        return [loads for (held_to, *_), loads in self._late.items() if held_to == limits]
+        return [loads for (held_to, *_), loads in self._late.items() if held_to is limits or held_to == limits]
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
         rehearsal = self._trials.rehearsal

@@ -145,7 +145,7 @@ def exchanged(problem: Problem, solution: FleetSolution, exchange: Exchange) -> 
 
 
 def _offered(problem: Problem) -> list[BoughtWay]:
-    """Of each backend and way of paying the cheapest for what it carries, and the cheapest by the instance."""
+    """The cheapest way of each backend and purchase for what it carries, and the cheapest by the instance."""
     offered: dict[tuple[str, Tariff], BoughtWay] = {}
     for paid in _ADDED:
         sold = sorted(_sold(problem, paid), key=lambda way: (way.usd_per_hour, way.pool.key))

@@ -48,7 +48,7 @@ def test_a_kind_needs_more_than_it_failed_with():
     assert _covered({LARGE: 0.6, SMALL: 1.0, ON_SPOT: 0.3}, needed, 1.5) == pytest.approx(0.5 + 0.5 + 0.2)
 
 
-def posed(limits=None, **changes):
+def posed(**changes):
     """Bursty chat on two kinds of machines."""
     catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.8))
     return posed_of(asked_of(9.0, **changes), catalog, flat(9.0, Dispersion(12.0, 30.0)), **SHORT)
