@@ -1,7 +1,6 @@
 """Demand of a workload, from whichever source it names: stated, a trace, samples, Prometheus or CloudWatch."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from advisor.models import Model
 from advisor.models.catalog import model_names
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import busy_second_or_reason
+from advisor.records import replace
 from advisor.requirements import beyond_model
 from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.closed_loop import batch_beside, deadline_slo, demand_as_declared, pictures_of

@@ -5,13 +5,13 @@ memory that loading takes is judged: a workload names them, and their machines a
 """
 
 import math
-from dataclasses import dataclass
 
 from advisor.catalog import Catalog
 from advisor.catalog.deployment import GENERATED
 from advisor.catalog.processors import CPU
 from advisor.catalog.releases import version_of
 from advisor.catalog.values import InstanceType
+from advisor.records import dataclass
 
 CHECKPOINT_MARGIN = 1.2
 """Disk or memory for a checkpoint ÷ its size."""

@@ -9,7 +9,6 @@
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms,
 from advisor.plan.estate.values import FAILED, PLAN_SUFFIX, PLANNED, Estate, Part, WorkloadRow
 from advisor.plan.fleet.chosen import FleetCost
 from advisor.plan.request import PlanRequest, read_question
+from advisor.records import dataclass, replace
 from advisor.requirements import check_names
 from advisor.spread import Run, Spread
 from advisor.workload.document import INCOMPLETE, read_workload

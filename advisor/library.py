@@ -6,7 +6,6 @@ Every function raises :class:`advisor.errors.InputError` for what the caller can
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -25,6 +24,7 @@ from advisor.plan.values import Plan
 from advisor.questions.fit import fit_case
 from advisor.questions.predict import answer_rows, check_row
 from advisor.reading import read_text
+from advisor.records import dataclass
 from advisor.workload.values import Workload
 
 if TYPE_CHECKING:

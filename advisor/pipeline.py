@@ -12,7 +12,6 @@ were compared, never silence. Reports and generated code read the plan and compu
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +40,7 @@ from advisor.plan.rungs import RungScope, rungs_of, widest
 from advisor.plan.solve.existing import running_of, standing_of
 from advisor.plan.solve.stage import Effort, PlanningContext
 from advisor.plan.values import Plan
+from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import PrometheusDemand

@@ -6,7 +6,6 @@ line and the nearest known names.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from advisor.models.adapters import with_adapters
 from advisor.models.model import Model, TextAnswer
 from advisor.models.pictures import VisionTower
 from advisor.names import suggestion
+from advisor.records import dataclass, replace
 from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP
 from advisor.workload.adapter_fields import adapter_notes, check_base
 from advisor.workload.holds import check_engine_kind, check_holds, check_known, unsold_holds

@@ -3,10 +3,10 @@
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.units import LITTLE_GARBAGE
 
 A = TypeVar("A")

@@ -3,7 +3,6 @@
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn, TypeVar
@@ -13,6 +12,7 @@ import yaml
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.reading import read_text
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_MIB, HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 T = TypeVar("T")

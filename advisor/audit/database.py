@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import duckdb
 from advisor.audit.files import place_of, reason_of
 from advisor.errors import InputError
 from advisor.processes import usable_processors
+from advisor.records import dataclass
 from advisor.scratch import scratch_folder
 
 MEMORY_MIB = 640

@@ -1,7 +1,6 @@
 """Cost of endpoints and owners: what the bill says they cost over what the request logs say they served."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -9,6 +8,7 @@ from advisor.audit.ledger import Ledger, of_usage
 from advisor.audit.sql import text
 from advisor.audit.values import UNTAGGED, ZERO, Bill, Endpoint, Traffic, Usage
 from advisor.names import normalised
+from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
 ENDPOINT_TAGS = (

@@ -7,7 +7,6 @@ import io
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +14,7 @@ import duckdb
 
 from advisor.audit.sql import Columns, text, texts
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_MIB
 
 _STRIDE_BYTES = 32 * BYTES_PER_MIB

@@ -1,10 +1,10 @@
 """Kinds of charges: which meter is compute, storage, network or a managed service; and what a machine's type is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from advisor.audit.sql import text
 from advisor.data_files import data_dir
+from advisor.records import dataclass
 from advisor.tables import Row, read_rows
 
 _TABLE = "charge_kinds.csv"

@@ -5,7 +5,6 @@ a bill is a sum over it, so that the parts add up to the whole. The view ``lines
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from advisor.audit.tag_sets import write_tags
 from advisor.audit.values import ZERO, Basis, Bill
 from advisor.catalog.families import family_of
 from advisor.errors import InputError
+from advisor.records import dataclass, field
 from advisor.spread import Spread
 from advisor.units import SECONDS_PER_HOUR, counted
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from advisor.audit.tags import tag_tables
 from advisor.audit.traffic import read_traffic
 from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Bill, Endpoint, Traffic
 from advisor.catalog import Catalog, load_catalog
+from advisor.records import dataclass, field
 from advisor.spread import Spread
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ rest of it, and everything without telemetry, is unattributed. Nothing is guesse
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +25,7 @@ from advisor.audit.ledger import Ledger
 from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost, Utilisation
 from advisor.errors import InputError
 from advisor.reading import read_text
+from advisor.records import dataclass, replace
 from advisor.samples.query.values import Window
 from advisor.units import counted
 

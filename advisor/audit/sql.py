@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from advisor.records import dataclass, field
 
 MONEY = "DECIMAL(38,15)"
 """Whole units of up to 23 digits, and 15 digits behind the point: more than any export states."""

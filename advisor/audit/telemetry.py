@@ -1,12 +1,12 @@
 """Utilisation of accelerated hosts, host by host, from samples of the agent or a Prometheus-compatible server."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from statistics import fmean
 
 from advisor.audit.values import Bill, Utilisation
+from advisor.records import dataclass
 from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.limits import Code

@@ -1,10 +1,11 @@
 """Results of an audit; money in the currency of the bill unless a name says otherwise."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+
+from advisor.records import dataclass
 
 SCHEMA = "advisor.audit/v1"
 SHOWN_RESOURCES = 100

@@ -4,7 +4,6 @@ Rasmussen and Williams 2006: kernels 4.2, inducing points 8.3.1; pivoted Cholesk
 """
 
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -20,6 +19,7 @@ from advisor.performance.model import physics_timing
 from advisor.performance.physics import Floats
 from advisor.performance.residual import NODES, Floats32, Reals, Residual, scaled_features
 from advisor.performance.traits import TRAITS
+from advisor.records import dataclass
 
 
 def crowd_weights(observed: Observations, rows: Indices) -> Floats:

@@ -7,7 +7,6 @@ starts from its neighbour's, give or take half of them, so that a constant which
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +28,7 @@ from advisor.models.engine_memory import (
 )
 from advisor.models.kv_cache import cache_layout
 from advisor.models.precision import kv_bytes_per_element
+from advisor.records import asdict, dataclass, replace
 from advisor.tables import Row, optional_float
 from advisor.units import BYTES_PER_GIB
 

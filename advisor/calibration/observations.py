@@ -1,7 +1,6 @@
 """Measurements of token models, shipped or given, as arrays: a row is a replica under load, with measured seconds."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from advisor.performance.regimes import Load, Timing
 from advisor.performance.setup_cells import setup_from
 from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Deployment, Scenario
+from advisor.records import dataclass, replace
 from advisor.tables import Record, read_records
 from advisor.units import MS_PER_SECOND
 

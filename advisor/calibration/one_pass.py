@@ -8,7 +8,6 @@ weighted 1/sqrt(rows).
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import product
 
@@ -43,6 +42,7 @@ from advisor.performance.one_pass.work import (
 )
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved, Setup, resolve
+from advisor.records import dataclass
 
 VERSION = "2026.11"
 SHRINKAGE = 0.05

@@ -5,8 +5,6 @@ the longest reach that helps on one's own cells and loads that it has not seen. 
 not measured oneself keep their predictions to the last bit.
 """
 
-from dataclasses import dataclass, fields, replace
-
 import numpy as np
 
 from advisor.calibration.fits import AMPLITUDE, LENGTH, NEAR, users_kernel, usual_constants
@@ -20,6 +18,7 @@ from advisor.performance.features import features
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Constants, Floats
 from advisor.performance.residual import Residual, scaled_features
+from advisor.records import dataclass, fields, replace
 from advisor.units import MS_PER_SECOND
 
 IDEAL = {"weight_read": 1.0, "kv_read": 1.0, "gemm": 1.0, "moe_gemm": 1.0}

@@ -9,7 +9,6 @@ accelerator and family were, or neither. A class is as wide as the rows of its o
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from advisor.performance.model import PerformanceModel, physics_timing
 from advisor.performance.physics import Floats
 from advisor.performance.regimes import Timing
 from advisor.performance.values import Evidence, Scenario
+from advisor.records import dataclass
 
 FOLDS = 12
 TAIL = 0.1

@@ -1,9 +1,8 @@
 """Values of calibration: one measured set-up under one load, and what was left out with the reason."""
 
-from dataclasses import dataclass
-
 from advisor.performance.setups import Setup
 from advisor.performance.values import Scenario
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

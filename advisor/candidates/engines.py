@@ -1,7 +1,6 @@
 """The engine that serves the model on a machine, in each of the precisions of a workload."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from advisor.candidates.values import Rejection, reject
 from advisor.catalog import Catalog
@@ -14,6 +13,7 @@ from advisor.models.adapter_engines import adapter_engine
 from advisor.models.adapter_values import Adapters
 from advisor.models.gguf_names import gguf_architectures
 from advisor.models.model import Model
+from advisor.records import replace
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp, takes_processors
 from advisor.workload.scope import allows_engine, engine_names, serving_engines

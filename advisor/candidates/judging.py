@@ -6,7 +6,6 @@ plays its part.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +18,7 @@ from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Off
 from advisor.deployable import Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory, weight_bytes
 from advisor.models.gguf_weights import loaded_by
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import BYTES_PER_GIB
 from advisor.workload.kinds import LLAMA_CPP

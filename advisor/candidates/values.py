@@ -1,13 +1,13 @@
 """Candidates and rejections: what was judged, and what it was judged by."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import Accelerator, InstanceType
 from advisor.demand.values import Demand
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall
 from advisor.models import MemoryFit
+from advisor.records import dataclass
 
 ANY = "*"
 """In a rejection: whatever the region or precision."""

@@ -3,7 +3,6 @@
 import ast
 import operator
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import yaml
 
 from advisor.cases.values import SHARE, Assumption, Case, Part, PartKind, Published, Stage
 from advisor.names import suggestion
+from advisor.records import replace
 from advisor.yaml_fields import Field, read_document
 
 _BEGIN = "="

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import yaml
 
@@ -28,6 +27,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
 from advisor.plan.token_apis import TokenDemand
 from advisor.plan.values import Plan
+from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH, TOKENS_PER_MILLION, ratio_words
 from advisor.workload.document import workload_of
 from advisor.workload.values import Workload

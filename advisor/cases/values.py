@@ -1,12 +1,12 @@
 """Values of a case study: what its file states, and what is computed of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.cost_lines import CostLine
+from advisor.records import dataclass, field
 from advisor.yaml_fields import Field
 
 SCHEMA = "advisor.case/v1"

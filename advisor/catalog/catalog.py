@@ -5,7 +5,6 @@ import hashlib
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +23,7 @@ from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Off
 from advisor.catalog.zones import Zones, ZoneSupply, read_zones, supply_of
 from advisor.errors import InputError
 from advisor.names import architecture_key, normalised, suggestion
+from advisor.records import dataclass, replace
 
 _ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")
 """The vendor's own vLLM first: it is the one whose deployment we write."""

@@ -1,11 +1,11 @@
 """Machines without an accelerator: what they are, and the flags that decide how fast their processors infer."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance
+from advisor.records import dataclass
 from advisor.tables import OptionalText, Record, read_records
 
 SEPARATOR = ";"

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance
+from advisor.records import dataclass, field
 from advisor.tables import OptionalText, read_records
 
 GENERATED = "generated"

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from advisor.catalog.planning import Latency, Place
 from advisor.catalog.values import Provenance, Quality, Region
 from advisor.errors import InputError
 from advisor.names import normalised, suggestion
+from advisor.records import dataclass
 
 _EARTH_RADIUS_KM = 6371.0
 _MATRIX = "azure"

@@ -1,13 +1,13 @@
 """Levers as the catalog knows them: what each takes and risks, what others measured of it, and scores of models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from advisor.catalog.precisions import weights_key
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance
+from advisor.records import dataclass
 from advisor.tables import OptionalText, read_records
 
 FEWEST_BENCHMARKS = 3

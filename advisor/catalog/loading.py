@@ -1,7 +1,6 @@
 """Which catalog a command works with, and where its layers lie (XDG base directory specification)."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.catalog import Catalog
@@ -9,6 +8,7 @@ from advisor.catalog.layers.layered import LayeredCatalog, layered
 from advisor.catalog.layers.snapshot import current_names
 from advisor.data_files import data_dir
 from advisor.errors import InputError
+from advisor.records import replace
 
 GPUHUNT, SKYPILOT = "gpuhunt", "skypilot"
 PROGRAMS = (GPUHUNT, SKYPILOT)

@@ -1,11 +1,11 @@
 """Servers of models that answer in one pass: where they run, what they serve and how they batch."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Accelerator, EngineSupport, Evidence, InstanceType, Provenance, Quality, Support
+from advisor.records import dataclass
 from advisor.tables import OptionalText, read_records
 
 SEPARATOR = ";"

@@ -1,11 +1,11 @@
 """Shares of an accelerator: slices that hardware cuts (MIG), and what one of them has of the whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Accelerator, Provenance
+from advisor.records import dataclass, replace
 from advisor.tables import Record, read_records
 
 

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.catalog.values import Provenance, Purchase, Quality
+from advisor.records import dataclass, field
 from advisor.tables import OptionalText
 
 

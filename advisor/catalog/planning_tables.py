@@ -1,7 +1,6 @@
 """The tables of the catalog that plans ask for and single recommendations do not."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from advisor.catalog.precisions import KnownCheckpoint, LoadedWeights, Precision
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, Region
 from advisor.errors import InputError
 from advisor.names import suggestion
+from advisor.records import dataclass, replace
 
 _WEAKEST_FIRST = (Quality.STALE, Quality.RECALLED, Quality.COMMUNITY)
 

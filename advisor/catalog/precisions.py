@@ -3,13 +3,13 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance, Quality
 from advisor.names import architecture_key
+from advisor.records import dataclass
 from advisor.tables import Record, Row, read_records, read_rows
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")

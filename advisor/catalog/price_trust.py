@@ -28,9 +28,9 @@ has the bounds of AWS. Zones of one region differ too: see :attr:`advisor.catalo
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from advisor.catalog.values import Price, Purchase, Quality
+from advisor.records import dataclass
 
 MOST_DAYS = 90
 MOST_SPOT_DAYS = 30

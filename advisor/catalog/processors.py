@@ -6,7 +6,6 @@ many cores the cheapest of each region is enough: they are equally fast.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from advisor.catalog.catalog import Catalog
 from advisor.catalog.cpu import CpuInstance
 from advisor.catalog.values import Accelerator, InstanceType, Offer, Purchase
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.tables import read_records
 
 CPU = "cpu"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from advisor.catalog.values import (
     Region,
 )
 from advisor.names import normalised
+from advisor.records import replace
 from advisor.tables import Record, Value, read_records
 from advisor.units import BYTES_PER_GB, BYTES_PER_GIB
 

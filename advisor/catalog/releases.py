@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from packaging.version import InvalidVersion, Version
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import EngineSupport, Evidence, Provenance, Support
+from advisor.records import dataclass, replace
 from advisor.tables import read_records
 
 OLD_DAYS = 60

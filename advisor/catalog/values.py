@@ -1,8 +1,8 @@
 """Values of the catalog: facts with a unit in their name and a source beside them."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from advisor.records import dataclass
 from advisor.tables import OptionalText
 
 

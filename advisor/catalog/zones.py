@@ -7,10 +7,10 @@ counted, and Google's AI zones only where no ordinary zone sells the type: both 
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.catalog.readers import Sources
+from advisor.records import dataclass, replace
 from advisor.tables import read_records
 
 REGION = "*"

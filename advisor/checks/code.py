@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from advisor.codegen.pricing.resources import Resource
 from advisor.codegen.writing import read_former
 from advisor.errors import InputError
 from advisor.plan.values import Plan
+from advisor.records import dataclass
 
 RULES = ("CHK301", "CHK302", "CHK303")
 _WRITE = "advisor generate terraform PLAN.json --into DIR"

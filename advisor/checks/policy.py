@@ -1,10 +1,10 @@
 """Policy of a check: a YAML file of thresholds and levels, each with a default."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from advisor.checks.values import RULES, Level
+from advisor.records import dataclass, field
 from advisor.yaml_fields import Field, read_document
 
 _KEYS = (

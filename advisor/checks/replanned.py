@@ -1,7 +1,6 @@
 """A plan under today's demand and prices: whether it holds, and whether another is cheaper."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import PlanRequest, read_question
 from advisor.plan.solve.existing import running_of
 from advisor.plan.values import Plan
+from advisor.records import replace
 from advisor.workload.measured_demand import TraceDemand
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
@@ -18,6 +17,7 @@ from advisor.plan.document import why_not_as_made
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import catalog_of_fleet, read_question
 from advisor.plan.values import Plan
+from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import DemandSource
 

@@ -1,8 +1,9 @@
 """Rules that a plan is checked by, whose ids never change their meaning, and findings of a check."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from advisor.records import dataclass
 
 
 class Level(StrEnum):

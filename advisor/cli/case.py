@@ -1,7 +1,6 @@
 """``advisor case``: what a series of changes saves, from stated assumptions, beside a published figure."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from advisor.performance.model import load_model
 from advisor.pipeline import BEST, answer, prepared, question_for
 from advisor.plan.document import plain
 from advisor.plan.values import Plan
+from advisor.records import replace
 from advisor.report.cases import case_sections
 from advisor.report.sections import sections_as
 from advisor.workload.values import Workload

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,7 @@ from advisor.models.model import Model
 from advisor.plan.digests import digest
 from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_processors_of, write_lock
 from advisor.reading import read_text
+from advisor.records import dataclass
 from advisor.report.fitted_table import Column
 from advisor.report.refresh_words import change_words, changes_json
 from advisor.units import bytes_to_gib

@@ -1,7 +1,6 @@
 """``advisor catalog list``: instance types by region with their prices, or with the zones that sell them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -21,6 +20,7 @@ from advisor.cli.price_age import warn_of_layers
 from advisor.cli.progress import tell
 from advisor.errors import InputError
 from advisor.names import suggestion
+from advisor.records import dataclass
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
 

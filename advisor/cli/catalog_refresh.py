@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -30,6 +29,7 @@ from advisor.cli.progress import Progress, tell
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion, without_credentials
 from advisor.reading import read_text
+from advisor.records import dataclass
 from advisor.report.refresh_words import refresh_json, refresh_words
 from advisor.tables import read_rows
 

@@ -1,7 +1,6 @@
 """``advisor check``: whether a plan, or the prices that it was made from, still hold."""
 
 import datetime as dt
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from advisor.performance.model import load_model
 from advisor.plan.document import plan_from_json
 from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.reading import json_of, read_text
+from advisor.records import dataclass, replace
 from advisor.report.drift import drift_json, drift_of, drift_words
 from advisor.workload.measured_demand import PrometheusDemand, TraceDemand
 from advisor.workload.values import DemandSource

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from advisor.errors import InputError
 from advisor.names import without_credentials
+from advisor.records import replace
 
 if TYPE_CHECKING:
     from advisor.pull_requests.values import Host, PullRequest

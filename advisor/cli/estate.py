@@ -1,7 +1,6 @@
 """``advisor recommend DIRECTORY``: many workload files, one estate."""
 
 from collections.abc import Mapping
-from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
 from advisor.plan.estate.document import estate_to_json
 from advisor.plan.estate.values import PLAN_SUFFIX, Estate
+from advisor.records import astuple, replace
 from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals
 from advisor.report.price_age import PriceUsed, check_age
 from advisor.spread import Spread

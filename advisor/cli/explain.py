@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_of_question, read_question
 from advisor.plan.values import Plan
 from advisor.reading import read_text
+from advisor.records import dataclass, replace
 from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
 from advisor.report.litellm import litellm_config

@@ -1,7 +1,6 @@
 """``advisor generate``: infrastructure code for a plan."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 from advisor.cli.output import check_unedited
 from advisor.cli.progress import quiet_option, tell
 from advisor.reading import read_text
+from advisor.records import replace
 
 if TYPE_CHECKING:
     from advisor.codegen import Form, Generated, Language, WriteReport

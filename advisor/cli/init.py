@@ -7,7 +7,6 @@ The JSON is ``{"schema": "advisor.init/v1", "services": [...], "notes": [...]}``
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from advisor.discovery.settled import settled
 from advisor.discovery.values import Answers, Service, window_text
 from advisor.discovery.workload_text import busy_words, tried, workload_text
 from advisor.names import printable
+from advisor.records import dataclass, replace
 from advisor.report.fitted_table import Column, fold_table, wrap
 from advisor.workload.document import INCOMPLETE
 

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -29,6 +28,7 @@ from advisor.plan.market import Market
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest
 from advisor.processes import usable_processors
+from advisor.records import replace
 from advisor.report.levers import lever_rows, lever_sections, levers_json
 from advisor.report.sections import sections_as
 from advisor.workload.document import read_workload

@@ -1,7 +1,6 @@
 """``advisor recommend``: a workload file in, a ranked recommendation out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan
 from advisor.processes import usable_processors
 from advisor.reading import read_text
+from advisor.records import dataclass, replace
 from advisor.report.fleet_words import change_words
 from advisor.report.option_words import OPTION_VALUE_COLUMNS, SHOWN_OPTIONS, option_values
 from advisor.report.price_age import check_age, prices_used

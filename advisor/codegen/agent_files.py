@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from advisor.codegen.quoting import image_reference, ip_network, label_key
 from advisor.codegen.templates import fill
 from advisor.errors import InputError
+from advisor.records import dataclass, replace
 from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.page_server import PageAddress
 from advisor.samples.agent.upload_policy import parse_bucket_url

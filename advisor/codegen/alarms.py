@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from advisor.records import dataclass, replace
 from advisor.tables import OptionalText, Record, read_records
 from advisor.workload.values import Slo
 

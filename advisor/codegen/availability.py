@@ -1,11 +1,11 @@
 """Whether a region sells the type that a group starts there, by the catalog's list of offers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from advisor.catalog import Catalog
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 _MOST_REGIONS = 3
 

@@ -1,7 +1,6 @@
 """How one instance boots and what its container is told: accelerator, machine image, weights, command and ports."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.codegen.wanted import Engine
@@ -9,6 +8,7 @@ from advisor.plan.estate.seats import Seat
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 
 class Runtime(StrEnum):

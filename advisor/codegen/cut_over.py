@@ -15,7 +15,6 @@ beside the code as a :class:`~advisor.codegen.rollout.Rollout` for each root; th
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 
 from advisor.codegen.cut_over_commands import checks, removals
 from advisor.codegen.cut_over_joint import is_spread_over_backends, joint, moves
@@ -27,6 +26,7 @@ from advisor.codegen.renaming import renamed
 from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, probes_of, traits_of
 from advisor.codegen.wanted import Language, Stage
 from advisor.errors import InputError
+from advisor.records import replace
 
 _CHANGED_IN_PLACE: Mapping[Language, tuple[str, ...]] = {
     Language.TERRAFORM: ("ec2", "sagemaker"),

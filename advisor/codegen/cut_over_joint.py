@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
@@ -10,6 +9,7 @@ from advisor.codegen.keys import per_mille
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling
 from advisor.codegen.rollout import Deployed, Rollout, is_denser
 from advisor.codegen.wanted import Form, Stage
+from advisor.records import replace
 
 _OVER_BACKENDS = ("ec2", "vm-scale-set", "eks", "eks-karpenter", "gke", "aks", "kubernetes")
 """Targets whose entrance spreads requests over backends; elsewhere it spreads them over groups."""

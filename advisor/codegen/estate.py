@@ -1,7 +1,6 @@
 """Estate → code: a folder for each workload or joined base with a fleet of its own, and for each shared machine."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from advisor.codegen.shared_machine import Place
@@ -12,6 +11,7 @@ from advisor.plan.document import plan_from_json
 from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.values import PLAN_SUFFIX, PLANNED, Estate
 from advisor.plan.values import Plan
+from advisor.records import dataclass
 
 _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"
 

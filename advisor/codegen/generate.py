@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
@@ -28,6 +27,7 @@ from advisor.codegen.wanted import Form, Language, Wanted
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.values import Plan
+from advisor.records import dataclass, field, replace
 
 _BOTH_DO_NOT_FIT = (
     "finish the cut-over under way first (--cut-over shift, apply, --cut-over finish), plan with fewer kinds of "

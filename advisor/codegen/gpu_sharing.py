@@ -9,10 +9,10 @@ multi-instance GPU node pools of AKS, and ``mig-partition.sh`` of Azure/AgentBak
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.deployable import SLICES
+from advisor.records import dataclass
 
 _GKE_LABEL = "cloud.google.com/gke-"
 

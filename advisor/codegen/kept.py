@@ -1,12 +1,12 @@
 """Facts of a former plan that groups keep, and warnings of those that they cannot keep."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.keys import unique_keys
 from advisor.codegen.model import Backend, ComputeGroup
 from advisor.codegen.rollout import Deployed, probes_of
+from advisor.records import replace
 
 _NEVER_SHRINKING = ("vm-scale-set", "aks")
 """Targets whose disks grow in place, and shrink only in new machines."""

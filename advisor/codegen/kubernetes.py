@@ -9,7 +9,6 @@ Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refu
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Container, HeldModel, Runtime
@@ -22,6 +21,7 @@ from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
 from advisor.cost.services import COMPILED_GIB, SCRATCH_GIB, replica_disk_gib
 from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE
+from advisor.records import dataclass, field
 
 GROUP_LABEL = "inference/group"
 """Label of the pods of a group, with its key as the value."""

@@ -1,11 +1,11 @@
 """How many pods of a group run in a cluster: by the clock, or by what its engines finish and queue."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.timetable import HOURS_PER_WEEK
+from advisor.records import dataclass
 
 _LONGEST_STABILIZATION_SECONDS = 3600
 

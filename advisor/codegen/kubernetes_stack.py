@@ -1,12 +1,11 @@
 """Stacks as clusters run them: with replicas that cannot follow the load, and disks for the weights of each replica."""
 
-from dataclasses import replace
-
 from advisor.codegen.container import Container
 from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.kubernetes import node_volume_gib
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.summary import usd
+from advisor.records import replace
 
 _OF_PODS = ("gke", "aks")
 """Targets whose nodes have one disk, for images and the weights of all pods; on EKS local disks hold them."""

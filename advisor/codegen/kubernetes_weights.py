@@ -5,7 +5,6 @@ Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in No
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from advisor.codegen.container import Checkpoint, Container, HeldModel, Runtime
 from advisor.codegen.engines.metrics import STREAMING
@@ -13,6 +12,7 @@ from advisor.codegen.model import Backend, Stack
 from advisor.codegen.quoting import slug
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Engine
+from advisor.records import dataclass, replace
 
 COPY_ACCOUNT = "copy-weights"
 """Service account of the job that fills the bucket."""

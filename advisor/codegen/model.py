@@ -4,7 +4,6 @@ Generators only read these values, so that two languages can never disagree abou
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
@@ -14,6 +13,7 @@ from advisor.codegen.wanted import Form, Stage
 from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, replace
 from advisor.units import HOURS_PER_MONTH, LONGEST_MONTH_HOURS
 
 START_PATIENCE = 2

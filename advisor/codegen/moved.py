@@ -8,13 +8,13 @@ a move, so it is moved only where its successor is made first.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
 from advisor.codegen.quoting import Quoted, hcl_string, name
 from advisor.codegen.renaming import Traits, renamed
 from advisor.codegen.templates import fill
+from advisor.records import dataclass
 
 FILE = "moved.tf"
 _SAME_KEYS = re.compile(r"^\{\s*for (\w+), \w+ in local\.(\w+) : \1 => ")

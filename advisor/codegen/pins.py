@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from advisor.codegen.kubernetes import repository
@@ -11,6 +10,7 @@ from advisor.codegen.quoting import image_reference
 from advisor.codegen.registries import DIGEST
 from advisor.errors import InputError
 from advisor.reading import json_of
+from advisor.records import replace
 
 FILE = "images.json"
 """Image with its tag → digest; beside the code."""

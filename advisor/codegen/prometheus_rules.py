@@ -4,11 +4,11 @@ Source: the list of pod metrics of kube-state-metrics, read in November 2026.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.engines.metrics import published, without_times
 from advisor.codegen.model import Backend, ComputeGroup, Stack, WatchedModel
+from advisor.records import dataclass
 
 _WINDOW_SECONDS = 300
 _ENDED = 'phase=~"Failed|Succeeded"'

@@ -3,10 +3,10 @@
 import keyword
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from advisor.codegen.quoting import Quoted, lines_of, printable
+from advisor.records import dataclass
 
 _STEP = 4
 _WIDTH = 120

@@ -1,13 +1,13 @@
 """Quotas that a deployment needs, with how much of each: the busiest hours' instances and those that replace them."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Quota, Runtime
 from advisor.codegen.model import ComputeGroup
 from advisor.plan.fleet.scaling_values import surge_of_zones, while_replaced
+from advisor.records import replace
 
 _VCPUS = "vCPUs"
 _MANAGED_NODES = ("eks", "gke")

@@ -8,7 +8,6 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -16,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from advisor.errors import AdvisorError, InputError
 from advisor.reading import json_of
+from advisor.records import dataclass, field
 from advisor.units import BYTES_PER_MIB
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """Replacement: what the code of a plan does to what the code of an earlier plan runs, without writing either."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.codegen.generate import Generated, generate
@@ -10,6 +9,7 @@ from advisor.codegen.rollout import Deployed, Former, Rollout
 from advisor.codegen.wanted import Language, Wanted
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
+from advisor.records import dataclass, replace
 
 _LAUNCHED = (
     "instance_type",

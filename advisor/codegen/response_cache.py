@@ -1,7 +1,6 @@
 """Response cache of a stack as its code holds it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.model import Stack
@@ -10,6 +9,7 @@ from advisor.codegen.wanted import Language
 from advisor.cost.response_cache import PlannedCache
 from advisor.errors import InputError
 from advisor.plan.values import Plan
+from advisor.records import replace
 
 _LEAST_SHARE_OF_HITS = 0.8
 """Share of the planned hit ratio below which an alarm rings: the fleet then gets noticeably more than planned."""

@@ -1,12 +1,12 @@
 """Rollouts: what a root deployed, what it is to deploy, and what goes on under which name."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.model import Agent, Backend, ComputeGroup, Region, Scaling
 from advisor.codegen.renaming import Traits, renamed
 from advisor.codegen.wanted import Form, Language, Stage
+from advisor.records import dataclass, field, replace
 
 _REPLACED_AT_ONCE = ("sagemaker", "cloud-run", "container-apps")
 """Targets that keep all former instances until all new ones answer."""

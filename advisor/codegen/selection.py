@@ -1,7 +1,6 @@
 """Instances of a plan that code is generated for, and what to say when they are not the recommended ones."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from advisor.codegen.container import Serves
 from advisor.codegen.timetable import HOURS_PER_WEEK
@@ -12,6 +11,7 @@ from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import Option, Plan
+from advisor.records import dataclass
 from advisor.units import SECONDS_PER_MINUTE
 
 _SPOT = "spot"

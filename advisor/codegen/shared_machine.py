@@ -6,7 +6,6 @@ they may do, the budget and the alarms of the cloud are of all.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from advisor.catalog import load_catalog
@@ -37,6 +36,7 @@ from advisor.plan.estate.packing_words import seat_words
 from advisor.plan.estate.seats import Seat
 from advisor.plan.fleet.scaling_values import while_replaced
 from advisor.plan.values import Plan
+from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH
 
 _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"

@@ -1,12 +1,12 @@
 """Stacks of workloads whose models one server holds → one stack: a Deployment of all, and a route for each."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from advisor.codegen.engines.triton import with_models
 from advisor.codegen.keys import unique_keys
 from advisor.codegen.model import Backend, ComputeGroup, Region, Stack, WatchedModel
 from advisor.deployable import start_seconds
+from advisor.records import replace
 
 
 def joined(name: str, tenants: Sequence[Stack]) -> Stack:

@@ -8,11 +8,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from advisor.codegen.hcl import read_hcl
 from advisor.errors import AdvisorError, InputError
+from advisor.records import dataclass
 
 _SECRETS = {
     "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),

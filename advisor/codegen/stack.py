@@ -4,7 +4,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
@@ -36,6 +35,7 @@ from advisor.plan.fleet.scaling_values import FEWEST_SUBNETS, while_replaced
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan
+from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
 

@@ -1,7 +1,6 @@
 """Why the deployment is what it is, in words and numbers: the rows of the generated README."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from advisor.catalog import load_catalog
@@ -19,6 +18,7 @@ from advisor.plan.fleet.chosen import BatchPlan, Fleet, FleetCost, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.unit_words import images_words, items_word, replayed_first, size_words, unit_of
 from advisor.plan.values import Interval, Option, Plan
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH, ratio_words, unit_usd
 
 _UNKNOWN = "unknown"

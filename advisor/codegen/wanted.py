@@ -1,8 +1,9 @@
 """Wishes of the user beyond the plan: language, target, engine, form and how far a cut-over goes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from advisor.records import dataclass, field
 
 
 class Language(StrEnum):

@@ -2,11 +2,11 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.names import suggestion
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import OwnedCommitment, Workload
 

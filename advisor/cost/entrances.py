@@ -6,13 +6,13 @@ and one has to carry the whole demand: the region beside it may fail.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import ServicePrice
 from advisor.cost.services import container_price
+from advisor.records import dataclass
 
 HOSTS = 2
 """Machines or containers of an entrance."""

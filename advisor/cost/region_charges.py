@@ -1,7 +1,6 @@
 """Charges of a region by the load: rules of its balancer and logs, and of what the generated code orders there."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -9,6 +8,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.planning import Per, RegionResource, ServicePrice
 from advisor.cost.entrances import EntranceLoad, container_entrance_price, machine_price
 from advisor.cost.standing import CLOUDS, ChargeRule, Further, Machines, RegionCharges
+from advisor.records import replace
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 
 BYTES_PER_LOG_LINE = 200

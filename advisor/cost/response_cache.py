@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import CacheNode
@@ -10,6 +9,7 @@ from advisor.catalog.planning import ServicePrice
 from advisor.cost.region_charges import cache_node_usd
 from advisor.cost.standing import ChargeRule
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, replace
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import ResponseCache, Survive, Workload
 

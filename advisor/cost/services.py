@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import ServicePrice
 from advisor.catalog.values import Price
 from advisor.deployable import CHECKPOINT_MARGIN
+from advisor.records import replace
 from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 HOST_GIB = 100

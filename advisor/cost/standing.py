@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from advisor.catalog.planning import ServicePrice
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 from advisor.units import SECONDS_PER_MONTH
 
 CLOUDS = ("aws", "gcp", "azure")

@@ -1,9 +1,9 @@
 """Requests as arrays, one entry each: for what has to look at every one of them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+
+from advisor.records import dataclass
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]

@@ -6,8 +6,8 @@ them alone.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
+from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 

@@ -1,12 +1,12 @@
 """Requests by the tenth of a second, kept for a bounded sample of the trace, and how bursty they are."""
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import Dispersion, Floats
+from advisor.records import dataclass, field
 from advisor.units import SECONDS_PER_MINUTE
 
 Integers = npt.NDArray[np.int64]

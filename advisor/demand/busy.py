@@ -1,7 +1,6 @@
 """Demand from accelerators alone: weak evidence, so every number has an interval, and it stands in the headline."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from advisor.demand.clock import on_the_calendar
 from advisor.demand.declared import one_size_demand
 from advisor.demand.values import ArrivalRate, Demand, DemandInterval, DemandProfile
 from advisor.errors import InputError
+from advisor.records import dataclass, replace
 from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 Floats = npt.NDArray[np.float64]

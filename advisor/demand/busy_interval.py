@@ -1,10 +1,9 @@
 """Request rates that the accelerators can have served, when only how busy they were is known."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from advisor.demand.values import DemandInterval, Floats
+from advisor.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
 """Demand as numbers that a workload declares, every request of one size."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from advisor.demand.batch import BatchRun
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, TokenHistogram, TokenQuantiles, Unit
+from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR
 
 _SPREAD_UNITS = frozenset({Unit.TOKENS, Unit.TEXTS, Unit.AUDIO})

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +14,7 @@ from advisor.demand.forecast_methods import HourlyDemand, Method, by_hour, growt
 from advisor.demand.spread import HIGH, LOW, MOST_BEYOND, Band, calibrated, pinball, weeks_after
 from advisor.demand.values import Backtest, DemandProfile, Floats, Forecast
 from advisor.errors import InputError
+from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 MOST_ORIGINS = 28

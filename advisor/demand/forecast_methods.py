@@ -6,7 +6,6 @@ Every method has one signature: the known past (NaN where unknown, at least one 
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from advisor.demand.clock import hours_of_week
 from advisor.demand.spread import HIGH, LOW
 from advisor.demand.values import DemandProfile, Floats
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.units import (
     DAYS_PER_YEAR,
     HOURS_PER_DAY,

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 from typing import Self
 
 import numpy as np
 
 from advisor.demand.values import Demand, Floats, TokenHistogram, TokenQuantiles
+from advisor.records import dataclass, fields, replace
 
 _NORMAL = NormalDist()
 _LONGEST_SHARE = 0.999

@@ -1,7 +1,6 @@
 """Demand in a store of samples: its engines' views and its accelerators' need, in one pass over its files."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +9,7 @@ from advisor.demand.sampled import DEMAND_COLUMNS, kept, views_of_engines
 from advisor.demand.services import EngineView
 from advisor.demand.values import Floats, HourlyUse, Hours
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.samples.metrics import Scope
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.fleet import needs_of

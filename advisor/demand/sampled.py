@@ -1,7 +1,6 @@
 """Serving engines as the rows of agents hold them, for :func:`advisor.demand.services.demand_of_views`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +8,7 @@ import pyarrow.compute as pc
 
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings
 from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, Life, ends_of, lives_of
+from advisor.records import dataclass
 from advisor.samples.exporters import shipped
 from advisor.samples.metrics import Scope
 from advisor.samples.places import day_of

@@ -5,13 +5,13 @@ edge of a ratio would count the same spread twice.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.clock import hours_of_week
 from advisor.demand.values import Floats
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
 
 LOW, HIGH = 0.1, 0.9

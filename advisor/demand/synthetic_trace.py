@@ -6,7 +6,6 @@ a minute.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -18,6 +17,7 @@ from advisor.demand.bursts import PER_SECOND
 from advisor.demand.clock import MONDAY_SECONDS, hours_of_week, on_the_calendar
 from advisor.demand.tally import bin_edges, token_bin
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
+from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 Integers = npt.NDArray[np.int64]

@@ -1,7 +1,6 @@
 """Counting requests: constant memory however long the trace, exact means and percentiles."""
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from advisor.demand.clock import LAST_SECONDS, UNDATED, is_dated, iso_minute, on
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
+from advisor.records import dataclass, field
 from advisor.units import (
     HOURS_PER_DAY,
     HOURS_PER_WEEK,

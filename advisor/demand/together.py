@@ -1,11 +1,11 @@
 """Several declared demands as one: requests of all of them, each as often as it comes."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
 
 import numpy as np
 
 from advisor.demand.values import ArrivalRate, Demand, Floats, TokenHistogram, TokenQuantiles
+from advisor.records import fields, replace
 
 
 def together(demands: Sequence[Demand]) -> Demand:

@@ -4,7 +4,6 @@ import csv
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from advisor.demand.tally import Integers, RequestTally
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS, OF_TOKENS, TIME, Column, SizeColumns
 from advisor.demand.values import Demand
 from advisor.errors import InputError
+from advisor.records import replace
 
 Block = tuple[npt.NDArray[np.float64], Integers, Integers]
 

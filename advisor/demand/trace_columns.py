@@ -1,6 +1,6 @@
 """Columns of request traces: arrival time, and what tells the size of a request of each kind of model."""
 
-from dataclasses import dataclass
+from advisor.records import dataclass
 
 MAX_TOKENS = 4_000_000
 """Longer prompts than any model takes: a count above it is a mistake in the trace."""

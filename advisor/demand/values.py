@@ -1,7 +1,6 @@
 """Demand as values: how many requests arrive, and how long they are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy.typing as npt
 
 from advisor.demand.batch import BatchBeside, BatchRun
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, fields, replace
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,13 +6,13 @@ Permissions: ec2:DescribeInstances, sagemaker:ListEndpoints, DescribeEndpoint, D
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
 from advisor.catalog import Catalog
 from advisor.discovery.launches import launch_of, stored_model
 from advisor.discovery.values import Inventory, Launch, Machine, Observed, Service
 from advisor.errors import InputError
+from advisor.records import dataclass, replace
 from advisor.samples.query.aws_access import aws_session, refusal_hint, unreached_hint
 
 _NAME_TAGS = ("aws:autoscaling:groupName", "Name")

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.audit.endpoints import ENDPOINT_TAGS, EndpointMachines, machines_of
@@ -24,6 +23,7 @@ from advisor.errors import AdvisorError, InputError
 from advisor.names import normalised
 from advisor.pipeline import plan_for, prepared
 from advisor.plan.values import Plan
+from advisor.records import dataclass, replace
 from advisor.samples.need.spare import FEWEST
 from advisor.units import HOURS_PER_DAY
 from advisor.workload.document import read_workload

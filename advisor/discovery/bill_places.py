@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.rules import RULES, Figure
 from advisor.errors import InputError
 from advisor.names import normalised
+from advisor.records import dataclass, replace
 
 _WAYS = ("on demand", "as spot")
 _OTHER_WORK = ("train", "training", "batch", "test", "dev", "staging")

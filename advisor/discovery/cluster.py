@@ -8,7 +8,6 @@ https://docs.ray.io/en/latest/serve/llm/ (``LLMConfig``: ``model_loading_config`
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -18,6 +17,7 @@ from advisor.discovery.launches import launch_of, stored_model
 from advisor.discovery.machines import machine_by_labels, machine_of, place_of
 from advisor.discovery.values import Inventory, Launch, Machine, Service
 from advisor.errors import InputError
+from advisor.records import dataclass, replace
 
 _ENGINE = "vllm"
 _MOST_CHARACTERS = 200_000

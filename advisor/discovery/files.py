@@ -7,13 +7,13 @@ person's. What lacks something goes to the folder ``incomplete``, which `advisor
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, count
 from pathlib import Path
 
 from advisor.atomic_files import make_directory, write_text
 from advisor.reading import read_text
+from advisor.records import dataclass
 
 _FIRST_LINE = "# Written by `advisor init` ({}); a file that was edited is left as it is."
 _DIGEST = re.compile(r"# Written by `advisor init` \(([0-9a-f]{16})\)")

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.catalog import Catalog
@@ -15,6 +14,7 @@ from advisor.discovery.kubernetes_api import KubernetesApi
 from advisor.discovery.monitored import Watched, survey, unmatched_services, with_observed
 from advisor.discovery.values import Inventory, Service, window_text
 from advisor.errors import InputError
+from advisor.records import dataclass, replace
 from advisor.samples.bounded_http import parse_address
 from advisor.samples.query.prometheus import PrometheusEndpoint
 

@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import yaml
 from advisor.errors import InputError
 from advisor.names import printable
 from advisor.reading import json_of, read_text
+from advisor.records import dataclass, field
 from advisor.units import BYTES_PER_MIB
 
 _MOST_DIGITS = 40

@@ -4,7 +4,6 @@ import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -12,6 +11,7 @@ from advisor.discovery.kubeconfig import Access
 from advisor.errors import InputError
 from advisor.names import printable
 from advisor.reading import json_of
+from advisor.records import dataclass, field
 from advisor.samples.bounded_http import Address, Answer, Connection, ExchangeError, Limits, parse_address
 from advisor.units import BYTES_PER_MIB
 

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from advisor.demand.monitored import Monitored
 from advisor.demand.monitored.engines import Engine, engines_of
 from advisor.demand.services.names import served_key
 from advisor.discovery.values import ByLoad, Latency, Launch, Observed, Series, Service
+from advisor.records import dataclass, replace
 from advisor.samples.bounded_http import parse_address
 from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted

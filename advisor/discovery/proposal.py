@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from advisor.catalog import Catalog
@@ -11,6 +10,7 @@ from advisor.discovery.values import Answers, Latency, Machine, Service
 from advisor.models import Model, find_model
 from advisor.models.catalog import catalogued_name, model_names
 from advisor.names import suggestion
+from advisor.records import dataclass, replace
 from advisor.workload.values import MeasuredLatency
 
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
@@ -69,7 +69,7 @@ class Proposal:
     remarks: tuple[str, ...]
     """What could not be known, or is a guess, in sentences."""
     answers: Answers
-    measured: Latency = Latency()  # noqa: RUF009 - frozen
+    measured: Latency = Latency()
     """Latency that users get: over the window; of the usual stretch where it rises with load."""
     rises: bool = False
     """Whether it does."""

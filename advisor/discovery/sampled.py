@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from advisor.demand.services.lengths import LengthCounts, added
 from advisor.demand.services.names import served_key
 from advisor.discovery.launches import launches_of_lines
 from advisor.discovery.values import Inventory, Latency, Launch, Machine, Observed, Service, window_text
+from advisor.records import replace
 from advisor.samples.agent.host_facts import ENGINES, INSTANCE_TYPE, PROVIDER, PURCHASE, REGION
 from advisor.samples.store.hosts import Host, hosts_of
 from advisor.samples.store.reading import Store

@@ -8,7 +8,6 @@ looser, and no prediction lowered.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
@@ -21,6 +20,7 @@ from advisor.plan.measured import Comparison, compared
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.today import judged_current
 from advisor.plan.values import CurrentCost
+from advisor.records import dataclass, replace
 from advisor.workload.values import Deployment, MeasuredLatency, Survive
 
 _MOST_LOOSER = 2.0

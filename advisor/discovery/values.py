@@ -1,9 +1,9 @@
 """A service as it runs today, with what nobody said left unknown."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from advisor.records import dataclass, field
 from advisor.units import HOURS_PER_DAY
 
 RISES = 1.5

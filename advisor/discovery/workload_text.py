@@ -4,7 +4,6 @@ import re
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog import Catalog
@@ -15,6 +14,7 @@ from advisor.names import printable
 from advisor.performance.model import shipped_model
 from advisor.pipeline import prepared, question_for
 from advisor.plan.request import PlanRequest, requirements_of
+from advisor.records import dataclass
 from advisor.units import milliseconds, three_digits
 from advisor.workload.document import read_workload
 from advisor.workload.values import PRECISIONS, MeasuredLatency

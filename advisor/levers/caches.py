@@ -1,7 +1,6 @@
 """Levers of caches: answers of equal and of similar requests, vectors of texts, blocks of prompts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.cost import hourly_to_monthly
@@ -10,6 +9,7 @@ from advisor.levers.response_cache import MeasuredCache, MeasuredSemantic
 from advisor.levers.values import Change, LeverSettings, Reason, ReasonCode
 from advisor.models.catalog import catalogued_name
 from advisor.plan.request import PlanRequest
+from advisor.records import dataclass, replace
 from advisor.units import significant
 from advisor.workload.kinds import is_embedder
 from advisor.workload.values import MOST_HITS, ResponseCache, Workload

@@ -1,7 +1,6 @@
 """Levers as changes of a question: what each allows or alters beyond the question without any lever."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 from advisor.catalog import Catalog
@@ -15,6 +14,7 @@ from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, steps_alone, with_regions
 from advisor.plan.weights import weights_of
 from advisor.plan.widening import is_within, union
+from advisor.records import dataclass, replace
 from advisor.units import significant
 from advisor.workload.values import WIDE_PRECISIONS, DeclaredDemand, Routing, Scaling, Workload
 

@@ -1,7 +1,6 @@
 """Plans of a question with some of its levers pulled."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
 
 from advisor.cost.standing import cache_usd_per_month
 from advisor.errors import InputError
@@ -18,6 +17,7 @@ from advisor.plan.rung_values import rung_of
 from advisor.plan.rungs import RungScope, Step
 from advisor.plan.today import judged_current
 from advisor.plan.values import CurrentCost, Rung
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import ratio_words
 

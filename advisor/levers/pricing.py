@@ -1,7 +1,6 @@
 """Price of every lever: the difference of two plans, with and without it, and one plan with all of them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import LeverEntry
@@ -27,6 +26,7 @@ from advisor.plan.token_apis import TokenApi, compared_with_fleet
 from advisor.plan.values import Rung, RungGroup
 from advisor.plan.weights import PUBLISHED_RATIO, Weights, weights_of
 from advisor.processes import Results
+from advisor.records import dataclass, replace
 from advisor.units import A_CENT
 
 _WIDENED_FIRST = ("accelerator", "region", "precision", "spot", "cloud", "commit")

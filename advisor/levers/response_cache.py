@@ -1,13 +1,13 @@
 """Response cache in front of a fleet, sized by a replay of the user's own log."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from advisor.demand.cache.replay import SCHEMA
 from advisor.errors import InputError
 from advisor.reading import read_json
+from advisor.records import dataclass
 from advisor.units import DAYS_PER_YEAR, SECONDS_PER_DAY
 
 NEARLY_ALL = 0.95

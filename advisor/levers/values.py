@@ -1,7 +1,6 @@
 """Values of the levers: what the user allows, what is priced, what is only shown."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.catalog.levers import LeverFact
@@ -11,6 +10,7 @@ from advisor.plan.request import PlanRequest
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import CurrentCost, Rung
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 SCHEMA = "advisor.levers/v1"
 

@@ -1,9 +1,9 @@
 """LoRA adapters in serving engines, by ``adapter_engines.csv``: support, ranks, slots and the cost of a step."""
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from advisor.data_files import data_dir
+from advisor.records import dataclass, replace
 from advisor.tables import Row, read_rows
 
 _FALLBACK = "vLLM"

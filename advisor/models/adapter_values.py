@@ -1,9 +1,9 @@
 """LoRA adapters as a workload states them, and what follows from their number and shares alone."""
 
-from dataclasses import dataclass, field
 from math import exp
 
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 ALL = "all"
 """Every linear module of the layers, as PEFT's ``all-linear``."""

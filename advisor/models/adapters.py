@@ -7,7 +7,6 @@ tensor parallelism one of the two is split, as the matrix is, and the other held
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 
@@ -16,6 +15,7 @@ from advisor.models.adapter_engines import AdapterEngine
 from advisor.models.adapter_values import ALL, Adapters
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
 from advisor.models.model import Model
+from advisor.records import dataclass, replace
 
 _BYTES = 2
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")

@@ -7,7 +7,6 @@ has, ``config`` the others under their HuggingFace names. Both are read by the s
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from advisor.models.declared import DECLARED, read_declared
 from advisor.models.formats import ENDINGS, FORMATS
 from advisor.models.inputs import class_scores, exported_inputs
 from advisor.models.model import Checkpoint, Model, Scope
+from advisor.records import replace
 from advisor.tables import Row, optional_float, read_rows
 
 _FIELD_OF_COLUMN = {

@@ -5,7 +5,6 @@ Which builder reads it is decided by ``model_type``. Models that see or hear kee
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from advisor.models.model import Model
 from advisor.models.networks import NETWORKS, network_model
 from advisor.models.traits import SAME_AS, TRAITS
 from advisor.reading import read_json
+from advisor.records import replace
 
 _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
 

@@ -1,7 +1,6 @@
 """Layers of a decoder language model, mixers and feed-forwards, and what surrounds them, from its configuration."""
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
@@ -10,6 +9,7 @@ from advisor.models.layers import AttentionOptions, FeedForward, Heads, Layer, M
 from advisor.models.mixers import borrows_cache, heads_of, mixer_of
 from advisor.models.model import Checkpoint, Model, Rotary, Surroundings
 from advisor.models.traits import TRAITS, DecoderTraits
+from advisor.records import replace
 
 _MULTIPLE = 256
 EXPERT_FIELDS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")

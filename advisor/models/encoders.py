@@ -4,13 +4,13 @@ Towers are transformers of their own: patches in, a projector to the width of th
 with the model and take memory, but add nothing to the KV cache.
 """
 
-from dataclasses import dataclass, replace
 from math import ceil
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.layers import AttentionOptions, Heads, Layer, Mixer, MixerKind, attention, dense
 from advisor.models.model import Checkpoint, Model, Surroundings
 from advisor.models.pictures import VisionTower, rule_of
+from advisor.records import dataclass, replace
 
 _PIXEL_CHANNELS = 3
 _PATCH = 14

@@ -7,12 +7,12 @@ runtime aside, and gives all the rest of its share to the KV cache. The constant
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from advisor.data_files import data_dir
 from advisor.models.layers import FeedForward
 from advisor.models.model import Model
+from advisor.records import dataclass
 from advisor.tables import Row, read_rows
 from advisor.units import BYTES_PER_GIB
 

@@ -6,12 +6,12 @@ projections of some layers, and the output head, are Q6_K. Rows that no block of
 biases and routers stay in 32 bit. Towers are no part of the file.
 """
 
-from dataclasses import replace
 from functools import lru_cache
 
 from advisor.models.gguf_names import GGUF_BLOCKS, served_quantisations
 from advisor.models.layers import FeedForward, Layer, Mixer
 from advisor.models.model import SERVES_GGUF, Checkpoint, Model
+from advisor.records import replace
 
 _BITS = {name: 8 * size / weights for name, weights, size in GGUF_BLOCKS.values()}
 _BLOCK = {name: weights for name, weights, _ in GGUF_BLOCKS.values()}

@@ -5,12 +5,12 @@ whole sequence. Engines hand the memory out in blocks; layers that need differen
 of equal size, which wastes some of it. The grouping here is vLLM's.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
 from advisor.models.layers import Mixer, MixerKind
 from advisor.models.model import Model
+from advisor.records import dataclass
 
 BLOCK_TOKENS = 16
 _NEARLY_EQUAL = 1.25

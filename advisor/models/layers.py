@@ -5,10 +5,10 @@ feed-forward network, either of which may be absent. Parameters are split into t
 shrinks) and all others (norms, biases, convolutions, decay rates: always 16 bit or more).
 """
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 GATED_MATRICES = 3
 """Matrices of a gated feed-forward network: gate, up and down."""

@@ -5,7 +5,6 @@
 slots for LoRA adapters, workspace and runtime is the KV cache.
 """
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from advisor.errors import InputError
@@ -29,6 +28,7 @@ from advisor.models.kv_cache import (
 from advisor.models.model import Model
 from advisor.models.precision import is_wide, kv_bytes_per_element
 from advisor.models.weights import Split, loading_bytes, rank_weight_bytes, replica_weight_bytes, weight_bytes
+from advisor.records import dataclass, replace
 from advisor.units import BYTES_PER_GIB
 
 _UNSTATED_CONTEXT = 2048

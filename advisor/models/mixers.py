@@ -1,7 +1,6 @@
 """Mixer of each layer, attention or recurrence, from a configuration."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 
 from advisor.errors import InputError
@@ -9,6 +8,7 @@ from advisor.models.config_fields import ConfigFields
 from advisor.models.layer_kinds import LayerKind, window_tokens
 from advisor.models.layers import AttentionOptions, Heads, LatentHeads, Mixer, MixerKind, attention, latent_attention
 from advisor.models.traits import DecoderTraits
+from advisor.records import dataclass, replace
 
 _BIAS_FIELDS = ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias", "use_bias", "bias")
 _NORMS_OVER_ALL_HEADS = ("stablelm", "cohere")

@@ -1,7 +1,6 @@
 """A model: its layers, what stands before and after them, and how its published weights are stored."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -10,6 +9,7 @@ from advisor.models.formats import ONNX_GRAPH
 from advisor.models.layers import Layer, MixerKind
 from advisor.models.pictures import VisionTower
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, replace
 
 SERVES_GGUF = "llama.cpp"
 """Beginning of the name of the engine that serves the weights of a GGUF file as they are stored."""

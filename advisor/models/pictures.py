@@ -7,12 +7,12 @@ of each square of merged patches. How a picture is scaled and cut is the family'
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
 from advisor.data_files import data_dir
 from advisor.models.config_fields import ConfigFields
+from advisor.records import dataclass
 from advisor.tables import read_records
 
 

@@ -4,7 +4,7 @@ One row per ``model_type``. What a configuration states itself (sizes, heads, ``
 what the modelling code of a family fixes (whether the query has a bias, how many norms a layer has) stands here.
 """
 
-from dataclasses import dataclass, replace
+from advisor.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

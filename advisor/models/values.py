@@ -1,10 +1,10 @@
 """Facts of a model that sizing and prediction need, as plain numbers."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from advisor.models.kv_cache import cache_kinds, kv_elements_per_token
 from advisor.models.model import Model
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

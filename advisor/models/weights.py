@@ -4,13 +4,13 @@ Quantisation shrinks the matrices of the layers. Embeddings, output head, norms,
 towers stay in 16 bit.
 """
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 
 from advisor.models.layers import FeedForward, Layer, Mixer
 from advisor.models.model import Model, Scope
 from advisor.models.precision import BITS_PER_WEIGHT, SIXTEEN_BIT
+from advisor.records import dataclass, replace
 
 _PADDED_HIDDEN = 256
 """MXFP4 kernels want experts whose sides are multiples of this, and of ``Split.expert_multiple`` on each rank:

@@ -1,11 +1,10 @@
 """Arrivals in bursts, which thin out over replicas."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from advisor.demand.values import Demand
 from advisor.performance.physics import FloatLike, Floats
+from advisor.records import dataclass
 
 LARGEST_DISPERSION = 10.0
 """Up to this index of dispersion the closed form was compared with the replay."""

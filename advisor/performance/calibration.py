@@ -7,7 +7,6 @@ measurements of the catalog. Nothing here needs scikit-learn.
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from advisor.performance.measured_coverage import MeasuredCoverage, of_processor
 from advisor.performance.physics import Floats
 from advisor.performance.residual import NODES, Floats32, Residual
 from advisor.performance.values import Evidence, Scenario
+from advisor.records import dataclass, replace
 from advisor.tables import read_records
 
 Strings = npt.NDArray[np.str_]

@@ -4,7 +4,6 @@ Their values are data: ``instance_catalog/calibration/constants.csv``, fitted by
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cache
 
@@ -13,6 +12,7 @@ import numpy as np
 from advisor.catalog.processors import CPU
 from advisor.performance.physics import Constants
 from advisor.performance.processors import CONSTANTS as PROCESSOR_CONSTANTS
+from advisor.records import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)

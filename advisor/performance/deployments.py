@@ -1,7 +1,6 @@
 """Arrays that the physics works on, from deployments: peaks, links and engine limits looked up once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from advisor.performance.processors import Speed, speed_of
 from advisor.performance.speculation import DraftModel
 from advisor.performance.traits import sizes_of, traits_of
 from advisor.performance.values import AdapterLoad, Deployment
+from advisor.records import dataclass, fields, replace
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
 
 PCIE_BYTES_PER_SECOND = 32 * BYTES_PER_GB

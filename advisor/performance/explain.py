@@ -1,7 +1,6 @@
 """Origin of the numbers of one question: the physics' terms, the learned factors, and what both rest on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from advisor.performance.regimes import (
 )
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
+from advisor.records import dataclass, fields
 from advisor.units import MS_PER_SECOND
 
 

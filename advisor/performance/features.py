@@ -5,8 +5,6 @@ the memory bandwidth: wherever a time would contain it, one in fixed proportion 
 residual is therefore the same at any bandwidth, and predictions keep the physics' monotony in it.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +18,7 @@ from advisor.performance.physics import (
 )
 from advisor.performance.regimes import Load
 from advisor.performance.traits import SIZES, TRAITS
+from advisor.records import replace
 
 FLOP_PER_BYTE = 300.0
 """Stand-in for the bandwidth: 16-bit FLOP per byte of memory traffic, as on an H100-SXM."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from advisor.performance.physics import Floats
 from advisor.performance.served import Served
 from advisor.performance.transfer import answer_gb, request_gb
 from advisor.performance.values import Interval
+from advisor.records import replace
 from advisor.requirements import Requirements
 from advisor.units import BITS_PER_BYTE, MS_PER_SECOND
 

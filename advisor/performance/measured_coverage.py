@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from advisor.performance.constants import engine_class
 from advisor.performance.values import Deployment, Evidence, Scenario
+from advisor.records import dataclass
 from advisor.tables import read_records
 
 WITHIN = 2.0

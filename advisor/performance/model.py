@@ -7,7 +7,6 @@ curve at a stand-in bandwidth: both steps keep order. One user is the first node
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -31,6 +30,7 @@ from advisor.performance.regimes import (
 )
 from advisor.performance.residual import NODES, along, monotone, monotone_from
 from advisor.performance.values import Scenario
+from advisor.records import dataclass, replace
 
 CHUNK_CURVES = 4096
 """Curves worked on at a time: memory for their arrays is used over and over."""

@@ -5,10 +5,10 @@ against them. Units are SI: seconds, bytes, FLOP/s. ``c`` holds the fitted const
 (:mod:`advisor.performance.constants`): multipliers of the ideal time, or seconds per event.
 """
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 import numpy.typing as npt
+
+from advisor.records import dataclass, fields
 
 Floats = npt.NDArray[np.float64]
 FloatLike = Floats | float

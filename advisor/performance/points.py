@@ -1,12 +1,11 @@
 """A token histogram thinned to the few points that latency percentiles need."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
 from advisor.performance.physics import Floats
+from advisor.records import dataclass
 
 INPUT_EDGES = (0.0, 0.4, 0.8, 0.93, 0.97, 1.0)
 """Shares of requests at which prompt lengths are cut: finer where the 95th percentile of TTFT lies."""

@@ -5,7 +5,6 @@ per second, one about a model that generates tokens gets everything else.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
 from advisor.performance.regimes import Load
 from advisor.performance.setups import Abstention, Resolved
 from advisor.performance.values import Evidence, Scenario
+from advisor.records import dataclass, replace
 from advisor.units import MS_PER_SECOND, bytes_to_gib
 
 COUNTED = (SCENARIOS.index(Scenario.FIXED_CONCURRENCY), SCENARIOS.index(Scenario.FIXED_BATCH))

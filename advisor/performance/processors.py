@@ -6,12 +6,12 @@ server on processors: no kernels are launched, and all cores meet after each pro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from advisor.catalog.processors import ProcessorPeak, cores_and_clock, read_processor_peaks
 from advisor.catalog.values import Accelerator
 from advisor.data_files import data_dir
+from advisor.records import dataclass
 from advisor.tables import read_records
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
 

@@ -1,13 +1,13 @@
 """Questions asked together, the answers to them, and the sieve that says why one is not answered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.values import Evidence, Scenario
+from advisor.records import dataclass
 
 SCENARIOS = tuple(Scenario)
 QUANTITIES = ("ttft_ms", "tpot_ms", "output_tokens_per_second", "total_tokens_per_second", "samples_per_second")

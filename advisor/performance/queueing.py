@@ -4,7 +4,6 @@ The formulas of :mod:`advisor.performance.serving`, all at a given mean number o
 """
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +24,7 @@ from advisor.performance.physics import (
 )
 from advisor.performance.points import LengthPoints, length_points
 from advisor.performance.residual import NODES, along, monotone
+from advisor.records import dataclass
 
 Z95 = 1.645
 """Standard deviations from the mean to the 95th percentile of a normal distribution."""

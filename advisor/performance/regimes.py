@@ -3,8 +3,6 @@
 Every function takes and gives arrays, one entry per replica; times are seconds.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +18,7 @@ from advisor.performance.physics import (
     prompt_tokens_per_step,
     tokens_per_step,
 )
+from advisor.records import dataclass
 
 SMALLEST_S = 1e-30
 """Keeps a quotient of two vanishing times defined."""

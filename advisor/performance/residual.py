@@ -6,13 +6,13 @@ from every measurement it returns to the mean residual. What is kept are the poi
 of the users axis, one weight a point: evaluating it is one distance matrix and one product.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.performance.physics import Floats
+from advisor.records import dataclass
 
 Floats32 = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.floating[Any]]

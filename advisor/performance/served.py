@@ -1,10 +1,10 @@
 """Candidates that keep the SLO, and how fast they are, whatever kind of model they serve."""
 
 import math
-from dataclasses import dataclass
 
 from advisor.candidates import Candidate
 from advisor.performance.values import Evidence, Interval
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

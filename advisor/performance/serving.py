@@ -22,7 +22,6 @@ At a given rate a faster part or a shorter prompt gives a smaller B, T and wait:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +39,7 @@ from advisor.performance.queueing import (
     offer,
     state_at,
 )
+from advisor.records import dataclass, fields, replace
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import Slo
 

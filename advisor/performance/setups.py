@@ -4,8 +4,6 @@ Everything that is left empty gets a default: all accelerators in one tensor-par
 precision, the catalog's preferred engine.
 """
 
-from dataclasses import dataclass, replace
-
 from advisor.candidates.engines import adapter_shortfall, server_on, serves_file
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
@@ -33,6 +31,7 @@ from advisor.performance.constants import engine_class
 from advisor.performance.deployments import peak_flops, with_pictures
 from advisor.performance.speculation import DraftModel, head_draft, model_draft
 from advisor.performance.values import Deployment
+from advisor.records import dataclass, replace
 from advisor.units import gib_to_bytes
 from advisor.workload.kinds import LLAMA_CPP, UNITS
 

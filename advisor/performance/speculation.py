@@ -1,8 +1,7 @@
 """Speculative decoding as part of a deployment: what drafts, how many tokens ahead, and how often it is right."""
 
-from dataclasses import dataclass
-
 from advisor.models.values import ServingShape
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

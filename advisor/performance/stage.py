@@ -1,7 +1,6 @@
 """The stage between candidates and cost: which candidates keep the SLO, at what rate, how fast at the planned load."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +39,7 @@ from advisor.performance.serving import (
 )
 from advisor.performance.steps import StepTimes, step_times
 from advisor.performance.values import Deployment, Evidence, Interval, Scenario
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements, require
 from advisor.units import MS_PER_SECOND, gib_to_bytes, milliseconds
 from advisor.workload.values import Slo, Workload

@@ -7,7 +7,6 @@ whole prefill of its prompts. The first token is later than its step by the fixe
 :mod:`advisor.performance.queueing` knows (:func:`own_seconds`), less what a simulation sees by itself.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +26,7 @@ from advisor.performance.physics import (
 from advisor.performance.points import length_points
 from advisor.performance.queueing import offer, state_at
 from advisor.performance.values import Deployment
+from advisor.records import dataclass
 
 SIMULATED_STEPS = 1.5
 """Steps to a first token that a simulation sees by itself: half of the running one, and the one it comes from."""

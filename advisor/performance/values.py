@@ -1,11 +1,11 @@
 """Inputs and outputs of a prediction: numbers with units, an interval around each, and the evidence."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.catalog.values import Accelerator
 from advisor.models.values import ServingShape
 from advisor.performance.speculation import DraftModel
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

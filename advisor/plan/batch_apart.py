@@ -1,7 +1,6 @@
 """Batch work beside requests as a workload of its own, whose machines run in its hours alone."""
 
 import math
-from dataclasses import replace
 
 from advisor.catalog.values import Purchase
 from advisor.demand.declared import batch_demand
@@ -9,6 +8,7 @@ from advisor.plan.batch_fill import Fill
 from advisor.plan.fleet.chosen import BatchApart, PlannedPart
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.request import PlanRequest
+from advisor.records import replace
 from advisor.workload.closed_loop import deadline_slo, pictures_of
 from advisor.workload.values import Limits, Routing, Scaling
 

@@ -8,7 +8,6 @@ planned rate of the open hours with the least capacity, all to one level, until 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from advisor.plan.problem.formulas import Part, lost_with, mix_rate, share_witho
 from advisor.plan.problem.hours import STEP
 from advisor.plan.problem.values import Allocation, Floats, Problem
 from advisor.plan.replay.confirmed import Confirmed
+from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 _BISECTIONS = 60

@@ -1,7 +1,6 @@
 """Plan as it is written, from what was planned."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
 from typing import Any
 
 from advisor import __version__
@@ -22,6 +21,7 @@ from advisor.plan.request import question_document
 from advisor.plan.solve.existing import by_stand
 from advisor.plan.token_apis import compared_with_fleet, too_long_for
 from advisor.plan.values import CurrentCost, Plan, PlanProvenance, Savings
+from advisor.records import asdict, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import DeclaredDemand
 

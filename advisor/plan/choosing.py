@@ -1,7 +1,6 @@
 """Choosing a fleet: the simplest of the cheapest that their replays confirm, options of one type among them."""
 
 import math
-from dataclasses import dataclass, replace
 
 from advisor.plan.market import Market
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
@@ -10,6 +9,7 @@ from advisor.plan.remedies import held_to_limits, with_confirmed_budget
 from advisor.plan.replay.confirmed import Confirmed, closer, held_to, unproven
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, formulate, narrowed
+from advisor.records import dataclass, replace
 from advisor.units import A_CENT
 
 NEAR_RATIO = 1.15

@@ -1,7 +1,6 @@
 """Time until a new replica serves, and what has to run already because of that."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from advisor.catalog.values import InstanceType
 from advisor.cost.services import counted_gib
 from advisor.demand.values import Floats
 from advisor.performance.values import Interval
+from advisor.records import dataclass
 from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, BYTES_PER_GIB, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 METRIC_DELAY_S = 60.0

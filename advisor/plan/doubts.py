@@ -3,7 +3,6 @@
 import datetime as dt
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.price_trust import PriceTrust, trust
@@ -11,6 +10,7 @@ from advisor.catalog.values import Price, Provenance, Purchase, Quality
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, PriceRange
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Option, OptionCost
+from advisor.records import dataclass
 from advisor.units import A_CENT
 
 _OF_PURCHASE = {

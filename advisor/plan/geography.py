@@ -3,7 +3,6 @@
 import bisect
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 
 from advisor.candidates import Matches, Shortfall, reject
 from advisor.catalog import Catalog
@@ -12,6 +11,7 @@ from advisor.catalog.values import Region
 from advisor.cost.response_cache import copies_of, most_held_gib, priced_cache
 from advisor.errors import InputError
 from advisor.names import suggestion
+from advisor.records import dataclass, replace
 from advisor.workload.values import Slo, Workload
 
 LAST_MILE_MS = 20.0

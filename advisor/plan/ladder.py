@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from advisor.plan.fleet.chosen import Fleet
@@ -22,6 +21,7 @@ from advisor.plan.rung_values import as_is, as_today, no_rung, rung_of
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.values import Rung
+from advisor.records import dataclass, replace
 from advisor.units import A_CENT
 
 _AS_STATED = RungScope(Step.AS_STATED, None)

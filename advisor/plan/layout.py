@@ -1,8 +1,7 @@
 """Layout of one kind of replica: the same fields wherever a plan names it."""
 
-from dataclasses import dataclass, field
-
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 from advisor.workload.values import WIDE_PRECISIONS
 
 

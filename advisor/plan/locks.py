@@ -6,7 +6,6 @@ A plan can be made again from it years later, and :mod:`advisor.report.drift` co
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ from advisor.catalog.zones import ZoneSupply
 from advisor.errors import InputError
 from advisor.plan.digests import digest
 from advisor.reading import read_json
+from advisor.records import asdict, dataclass, field
 
 SCHEMA = "advisor.catalog-lock/v1"
 DEFAULT_NAME = "catalog.lock.json"

@@ -1,7 +1,6 @@
 """Market of a question: the question written down, with all that fleets are chosen from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from advisor.plan.problem.tariffs import check_purchase
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import Workload
 

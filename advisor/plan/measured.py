@@ -13,7 +13,6 @@ token faster than its weights are read from memory, and requests are replayed at
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from advisor.plan.replay.engine import serve
 from advisor.plan.replay.latencies import p95_ms
 from advisor.plan.unit_words import LATENCY_NAMES, compared_words
 from advisor.plan.values import ComparedLatency
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import MS_PER_SECOND, milliseconds
 from advisor.workload.values import Deployment, MeasuredLatency, Slo

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from advisor.candidates import ANY, Rejection
 from advisor.deployable import PURCHASE
@@ -10,6 +9,7 @@ from advisor.plan.fleet.chosen import Conflict
 from advisor.plan.options import CODES
 from advisor.plan.problem.pools import SERVICE
 from advisor.plan.problem.values import Constraint
+from advisor.records import replace
 
 NEAREST = 3
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 from advisor.demand.values import Forecast
@@ -22,6 +21,7 @@ from advisor.plan.replay.targets import name_of
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Option, OptionCost, Predicted
+from advisor.records import fields, replace
 from advisor.units import A_CENT, MINUTES_PER_HOUR
 
 _PARTS = tuple(part.name for part in fields(FleetCost))

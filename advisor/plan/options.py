@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache, partial
 from heapq import nsmallest
 
@@ -28,6 +27,7 @@ from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.solve.stage import Formulation, PlanningContext
+from advisor.records import dataclass, replace
 from advisor.units import A_CENT, ratio_words
 from advisor.workload.values import Slo
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 
 from advisor.candidates import Rejection
@@ -27,6 +26,7 @@ from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, na
 from advisor.plan.today import judged_current
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.processes import Items
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import A_CENT
 from advisor.workload.values import Routing

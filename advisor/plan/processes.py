@@ -6,9 +6,9 @@ time, if its models have equal parts of its own: each is one instance on a strea
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from advisor.plan.tenants import Need
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

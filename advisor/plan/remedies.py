@@ -1,7 +1,6 @@
 """Remedies where no fleet keeps to everything, as far as a replay confirms them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from advisor.catalog.values import Purchase
 from advisor.plan.market import Market
@@ -13,6 +12,7 @@ from advisor.plan.rung_fleets import first_beyond
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.optimise import relative_change
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
+from advisor.records import replace
 from advisor.workload.values import Limits, Workload
 
 _WANTS_ON_DEMAND = {Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE}

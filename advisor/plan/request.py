@@ -2,7 +2,6 @@
 
 import typing
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from advisor.models.model import Model
 from advisor.performance.processors import Weights, least_seconds
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import from_plain, to_plain
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements, require
 from advisor.units import BYTES_PER_GIB, MS_PER_SECOND
 from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp, takes_processors

@@ -1,7 +1,6 @@
 """Fleets of rungs: each is the cheapest that a scope allows, solved and replayed as the recommended one is."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Self
 
 from advisor.candidates import Rejection, judge
@@ -17,6 +16,7 @@ from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, na
 from advisor.plan.values import CurrentCost, Rung
 from advisor.plan.widening import is_within
 from advisor.processes import Items
+from advisor.records import dataclass, replace
 from advisor.units import A_CENT, ratio_words
 from advisor.workload.scope import allows
 from advisor.workload.values import Workload

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 
 from advisor.candidates import Candidate
 from advisor.catalog.processors import CPU
@@ -14,6 +13,7 @@ from advisor.plan.solve.stage import PlanningContext
 from advisor.plan.spot import hazard
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.plan.weights import weights_of
+from advisor.records import replace
 from advisor.units import HOURS_PER_DAY, ratio_words
 
 _EVIDENCE = ("measured", "calibrated", "roofline")

@@ -5,7 +5,6 @@ as allowed is widened step by step: accelerators and instance types, ways of pay
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 from advisor.catalog import Catalog
@@ -13,6 +12,7 @@ from advisor.catalog.values import Purchase
 from advisor.plan.geography import residency_shortfall
 from advisor.plan.problem.tariffs import why_no_commitment
 from advisor.plan.widening import is_within, joined, union
+from advisor.records import dataclass, fields, replace
 from advisor.requirements import Requirements
 from advisor.workload.scope import is_left_open, restriction
 from advisor.workload.values import WIDE_PRECISIONS, Deployment, Exclude, Workload

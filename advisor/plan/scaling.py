@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from advisor.plan.replay.targets import name_of
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.reactive_scaling import ObservedLoad, ReactiveFleet, reactive_policy
 from advisor.plan.solve.stage import Formulation, PlanningContext
+from advisor.records import replace
 from advisor.units import MINUTES_PER_HOUR
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from advisor.catalog.planning import Serverless
 from advisor.catalog.values import InstanceType
 from advisor.demand.values import Floats
 from advisor.plan.cold_start import ColdStart
+from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND, SECONDS_PER_MINUTE
 from advisor.workload.values import Slo
 

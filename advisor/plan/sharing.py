@@ -23,10 +23,10 @@ is.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from advisor.plan.processes import NONE, Named, Processes, in_servers
 from advisor.plan.tenants import Group, Host, Need, Obstacle, Packing, Tenant
+from advisor.records import dataclass, replace
 
 HEADROOM = 0.15
 """Share of an accelerator's time that is left free where several take turns, for switching and for bursts that meet: an

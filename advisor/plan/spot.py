@@ -1,10 +1,10 @@
 """Cost of a spot instance beyond its price: interruptions lose work and capacity."""
 
 import math
-from dataclasses import dataclass
 
 from advisor.catalog.planning import SpotRisk
 from advisor.performance.values import Interval
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 TOP_BUCKET_RATIO = 0.20

@@ -1,7 +1,6 @@
 """Today's deployment, priced and judged as a fleet would be: by the same formulation, the same replay."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from advisor.candidates import Candidate, Rejection, judge, judge_hardware
 from advisor.catalog import Catalog
@@ -21,6 +20,7 @@ from advisor.plan.solve.alone import whole_shares
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.plan.values import CurrentCost
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import Deployment, Exclude
 

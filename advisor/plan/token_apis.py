@@ -4,11 +4,11 @@ Such a service gives no latency target and no place: it is a comparison, and nev
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import TokenPrice
 from advisor.models.catalog import catalogued_name
+from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MILLION
 

@@ -1,7 +1,6 @@
 """The plan as values: what ``advisor.plan/v1`` JSON holds, under the same names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.candidates import Rejection
@@ -11,6 +10,7 @@ from advisor.plan.fleet.chosen import Confirmation, Conflict, Fleet, FleetCost
 from advisor.plan.layout import Layout
 from advisor.plan.token_apis import TokenApi
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 __all__ = [
     "SCHEMA",

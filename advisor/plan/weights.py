@@ -1,10 +1,9 @@
 """Weights that a replica loads, and what is known of their quality."""
 
-from dataclasses import dataclass, replace
-
 from advisor.catalog import Catalog
 from advisor.catalog.precisions import LoadedWeights, QualityLoss
 from advisor.models.model import SERVES_GGUF
+from advisor.records import dataclass, replace
 
 PUBLISHED_RATIO = 1.0
 """Quality of published weights: what others are measured against."""

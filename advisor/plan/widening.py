@@ -1,8 +1,8 @@
 """Workloads by what they allow: whether all that is allowed by one is by another, and what either of two allows."""
 
-from dataclasses import replace
 from typing import Any, TypeVar
 
+from advisor.records import replace
 from advisor.workload.values import Workload
 
 _Name = TypeVar("_Name", bound=str)

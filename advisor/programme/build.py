@@ -3,7 +3,6 @@
 import datetime as dt
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from advisor.audit.values import SHOWN_RESOURCES, Effort, Finding
 from advisor.errors import InputError
@@ -25,6 +24,7 @@ from advisor.programme.values import (
     Saving,
     total_of,
 )
+from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT
 
 _SERVING = "(serving)"

@@ -3,7 +3,6 @@
 import datetime as dt
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -26,6 +25,7 @@ from advisor.programme.reviewed import (
     robust_deviation,
 )
 from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
+from advisor.records import dataclass
 from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH
 
 SERVING = "serving"

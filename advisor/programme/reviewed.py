@@ -2,12 +2,12 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.programme.values import Saving
+from advisor.records import dataclass
 
 Floats = npt.NDArray[np.float64]
 

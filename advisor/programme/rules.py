@@ -1,12 +1,12 @@
 """Who does what when: the owner and the phase of every finding and lever, and what of the bill each programme has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from advisor.audit.values import Audit, Effort
 from advisor.names import normalised
 from advisor.programme.values import Combination
+from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
 _SAME = 0.01

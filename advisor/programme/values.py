@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
 from functools import reduce
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -11,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain
 from advisor.reading import OMITTED_AT_DEFAULT, json_of, read_text
+from advisor.records import dataclass, field, fields
 
 SCHEMA = "advisor.programme/v1"
 DAYS = 30

@@ -3,13 +3,13 @@
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from advisor.errors import AdvisorError, InputError
 from advisor.names import printable, without_credentials
 from advisor.pull_requests.values import Host, PullRequest, Request
 from advisor.reading import json_of
+from advisor.records import dataclass
 from advisor.samples.bounded_http import Answer, Connection, ExchangeError, Limits, parse_address
 from advisor.units import BYTES_PER_MIB
 

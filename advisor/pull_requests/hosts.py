@@ -8,12 +8,12 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from advisor.pull_requests.values import Comment, Host, PullRequest, Request
+from advisor.records import dataclass
 
 _PAGE = 100
 """Comments of a page: the most that each host gives."""

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +9,7 @@ from advisor.errors import InputError
 from advisor.names import without_credentials
 from advisor.pull_requests.exchange import Client, Refused
 from advisor.pull_requests.values import Comment, Request
+from advisor.records import dataclass
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST_PAGES = 100

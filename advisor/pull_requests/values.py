@@ -1,8 +1,9 @@
 """A pull request, its comments and the requests that change them, alike for every host."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
+
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

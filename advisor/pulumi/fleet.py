@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -15,6 +14,7 @@ from advisor.codegen.writing.record import read_record
 from advisor.errors import AdvisorError
 from advisor.plan.document import plan_from_json, why_not_as_made
 from advisor.pulumi.program import Program, load
+from advisor.records import replace
 
 Args = Mapping[str, pulumi.Input[Any]]
 """Setting → value; which there are stands in the README that ``advisor generate pulumi`` writes beside the program."""

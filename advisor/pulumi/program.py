@@ -10,10 +10,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from advisor.records import dataclass
 
 _PACKAGE = "inference"
 """As generated programs call theirs."""

@@ -1,7 +1,6 @@
 """One question about memory, as a command line or a table row puts it: names in, numbers or a reason out."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
 from math import isfinite
 
 import numpy as np
@@ -27,6 +26,7 @@ from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
 from advisor.performance.engine_names import check_engine
 from advisor.performance.one_pass.work import flop_of_sample, one_pass
+from advisor.records import asdict, dataclass, replace
 from advisor.workload.kinds import LLAMA_CPP, UNITS
 
 INPUT_COLUMNS = (

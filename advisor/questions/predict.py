@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from advisor.performance.setup_cells import (
 from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Scenario
 from advisor.questions.fit import item_work, stored_bytes
+from advisor.records import dataclass, field
 
 NUMBER_COLUMNS = ("concurrency", "input_tokens", "output_tokens", "prefix_cache_hit_ratio")
 INPUT_COLUMNS = (

@@ -3,13 +3,13 @@
 import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.changes import Change, Kind, changes
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import Offer, Purchase
 from advisor.plan.locks import Lock, with_processors_of
+from advisor.records import asdict, dataclass
 from advisor.report.price_age import age_words, days_since
 from advisor.report.text_table import render_table
 

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 
 from advisor.plan.estate.values import PLANNED, Estate, WorkloadRow
+from advisor.records import asdict, dataclass
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section, sections_markdown, sections_text
 from advisor.report.text_table import escape_markdown

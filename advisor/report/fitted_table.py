@@ -3,8 +3,8 @@
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
+from advisor.records import dataclass, replace
 from advisor.report.text_table import GAP, aligned, is_number
 
 _LEAST = 4

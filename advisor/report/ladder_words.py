@@ -1,9 +1,9 @@
 """The ladder of a plan as a table, and its neighbours of the recommendation in a sentence."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from advisor.plan.values import CurrentCost, Plan, Rung
+from advisor.records import replace
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import short_words, usd

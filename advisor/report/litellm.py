@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -16,6 +15,7 @@ from advisor.names import printable
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
+from advisor.records import dataclass
 from advisor.report.words import usd
 from advisor.units import HOURS_PER_WEEK, MS_PER_SECOND, SECONDS_PER_MONTH
 from advisor.workload.kinds import is_reranker

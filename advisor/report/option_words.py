@@ -1,13 +1,13 @@
 """Options of a plan as a table and as values, with how each is scaled."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.scaling_values import Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.unit_words import first_name, items_word, unit_of
 from advisor.plan.values import Interval, Option, Plan
+from advisor.records import replace
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import hardware_words, paid_words, usd

@@ -1,13 +1,13 @@
 """Difference of two plans as values: fleet, cost, SLO margin, risk, evidence, and what was asked differently."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import COST_PARTS, Fleet
 from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan
+from advisor.records import asdict, dataclass
 from advisor.report.price_age import oldest_price
 from advisor.report.risks import risk_words
 from advisor.report.words import short_words

@@ -3,7 +3,6 @@
 import datetime as dt
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from advisor.catalog.imports import PROVIDERS
@@ -12,6 +11,7 @@ from advisor.catalog.loading import published_dir
 from advisor.catalog.price_trust import MOST_DAYS, first_day
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet
+from advisor.records import dataclass
 from advisor.report.fleet_tables import names_of
 from advisor.report.words import usd
 

@@ -1,8 +1,8 @@
 """A heading, sentences and a table: what a report is made of, as text or as Markdown."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from advisor.records import dataclass
 from advisor.report.fitted_table import Column, fit_table, fold_table, wrap
 from advisor.report.text_table import escape_markdown, markdown_list, render_markdown_table
 

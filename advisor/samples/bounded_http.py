@@ -10,11 +10,11 @@ import re
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_MIB
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ What nobody observed is unknown, never idle.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.samples.growth import Floats
 from advisor.samples.metrics import ROW_SECONDS, Scope
 from advisor.samples.need.limits import saturation

@@ -5,9 +5,9 @@ and its differences are exact over any gap; a histogram as its last cumulative b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_GB, BYTES_PER_GIB, BYTES_PER_KIB, BYTES_PER_MB, BYTES_PER_MIB
 
 ROW_SECONDS = 15

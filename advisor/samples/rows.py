@@ -4,9 +4,9 @@ Standard library only: the agent imports this on inference hosts.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from advisor.records import dataclass, field
 from advisor.samples.metrics import Scope
 
 

@@ -8,7 +8,6 @@ import secrets
 import socket
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -20,6 +19,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from advisor.errors import AdvisorError, InputError
+from advisor.records import dataclass
 from advisor.report.html import page_environment
 from advisor.serve.changes import changes_of
 from advisor.serve.guard import COOKIE, Doors, Guard

@@ -5,7 +5,6 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import MutableMapping
-from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from advisor.records import dataclass, field
 from advisor.serve.listening import is_loopback
 
 COOKIE: Final = "advisor"

@@ -6,9 +6,9 @@ import secrets
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from advisor.demand.values import Demand
+from advisor.records import dataclass, field
 from advisor.report.pages.rendering import Control
 from advisor.serve.values import Answer, Changes, First, Place, Problem, Scope, Source
 from advisor.serve.work import code, first, planned

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.demand.values import Demand
+from advisor.records import dataclass, replace
 from advisor.report.pages.rendering import Control
 from advisor.workload.values import Workload
 

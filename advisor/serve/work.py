@@ -4,7 +4,6 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +24,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_for, read_question
 from advisor.plan.solve.stage import Effort
 from advisor.plan.values import Option, Plan
+from advisor.records import dataclass, replace
 from advisor.report.pages import first_page, plan_page
 from advisor.report.pages.rendering import Live
 from advisor.requirements import check_names

@@ -1,7 +1,6 @@
 """Key ``adapters`` of the workload file: LoRA adapters that are served on the model, by number or by name."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.precisions import is_hub_id
@@ -11,6 +10,7 @@ from advisor.models.adapter_values import ALL, MOST_ADAPTERS, MOST_RANK, Adapter
 from advisor.models.adapters import MODULES
 from advisor.models.files.adapters import read_adapter
 from advisor.models.model import Model
+from advisor.records import replace
 from advisor.yaml_fields import Field
 
 COUNT_KEYS = ("count", "rank", "target_modules", "active", "named")

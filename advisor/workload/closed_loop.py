@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from advisor.demand.lengths import LengthSpread
 from advisor.demand.values import Demand, Floats, Pictures, TokenHistogram, TokenQuantiles, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
+from advisor.records import replace
 from advisor.units import HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR
 from advisor.workload.kinds import declared_size, picture_tokens
 from advisor.workload.measured_demand import OnePassSize

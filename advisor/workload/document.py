@@ -1,10 +1,10 @@
 """Workload file → :class:`Workload`. The names that only the catalog knows are checked in ``requirements``."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
+from advisor.records import replace
 from advisor.workload.adapter_fields import read_adapters
 from advisor.workload.declared_fields import BATCH_KEYS, DECLARED_KEYS, RATE, read_batch_work, read_declared
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand

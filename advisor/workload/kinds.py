@@ -1,7 +1,6 @@
 """Kinds of models by the unit of their requests, and the size of a request in that unit as a workload states it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
 
 from advisor.catalog import Catalog
 from advisor.demand.trace_columns import (
@@ -22,6 +21,7 @@ from advisor.errors import InputError
 from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
 from advisor.models.gguf_names import served_quantisations
 from advisor.models.model import Model, TextAnswer
+from advisor.records import dataclass, fields, replace
 from advisor.units import MS_PER_SECOND
 from advisor.workload.measured_demand import (
     CloudWatchDemand,

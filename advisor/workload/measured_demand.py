@@ -1,9 +1,9 @@
 """Measured demand of a workload: where it was recorded, which part of it counts, and the size of a request."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ See :mod:`advisor.catalog.layers.overlay` for the prices of the same file.
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.catalog import Catalog
 from advisor.catalog.layers.overlay import KEYS, Names
 from advisor.errors import InputError
+from advisor.records import dataclass, replace
 from advisor.workload.planning_fields import read_commitments, read_quotas
 from advisor.workload.scope import is_open
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload

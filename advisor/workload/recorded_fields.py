@@ -2,12 +2,12 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from advisor.errors import InputError
+from advisor.records import replace
 from advisor.workload.measured_demand import PrometheusDemand, Recorded, SigV4
 from advisor.workload.size_fields import MOST_TOKENS, SIZE_KEYS, TOKEN_KEYS, one_length, one_pass_size
 from advisor.yaml_fields import Field

@@ -1,11 +1,11 @@
 """Scope of a workload's plan: providers, regions, accelerators, instance types and engines."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import EngineSupport, InstanceType
 from advisor.errors import InputError
+from advisor.records import replace
 from advisor.workload.values import Workload
 
 HELD = ("providers", "regions", "accelerators", "instance_types", "engines")

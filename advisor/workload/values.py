@@ -2,7 +2,6 @@
 
 import datetime as dt
 import math
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -12,6 +11,7 @@ from advisor.demand.lengths import LengthSpread
 from advisor.models.adapter_values import Adapters
 from advisor.models.formats import ENDINGS
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, replace
 from advisor.workload.measured_demand import (
     CloudWatchDemand,
     OnePassSize,

@@ -1,7 +1,6 @@
 """Findings that charges and request logs show: what is paid for and not used, traffic, logs, tags, failed requests."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,6 +9,7 @@ from advisor.audit.findings.context import Commands, Context, Interval, positive
 from advisor.audit.findings.rules import Rule
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Endpoint, Finding
+from advisor.records import dataclass
 from advisor.units import counted
 
 _NOTABLE_ERRORS = 0.01

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from advisor.audit.ledger import Ledger
 from advisor.audit.money import money
 from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, Traffic
 from advisor.catalog import Catalog
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz")

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.findings.rules import LEAST_DAYS, LEAST_OBSERVED
 from advisor.audit.values import HostCost
+from advisor.records import dataclass
 from advisor.samples.need.limits import Code
 from advisor.samples.need.spare import FEWEST, enough_accelerators
 from advisor.units import HOURS_PER_DAY

@@ -9,8 +9,9 @@ each is quoted.
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from advisor.records import dataclass
 
 _MOST_RESOURCES = 10
 """Resources that a command names, the dearest of a finding."""

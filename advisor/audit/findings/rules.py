@@ -1,8 +1,7 @@
 """Every finding that an audit can have: its stable id, title, work, risk, what shows it and what acts on it."""
 
-from dataclasses import dataclass
-
 from advisor.audit.values import Effort
+from advisor.records import dataclass
 
 LEAST_OBSERVED = 0.8
 """Share of the billed time of machines that has to be observed before their number changes."""

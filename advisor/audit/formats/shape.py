@@ -1,9 +1,9 @@
 """The shape that every bill is brought into, and what a format has to say to get there."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from advisor.audit.sql import MONEY, NULL, Columns
+from advisor.records import dataclass
 
 TEXTS = (
     "provider", "account", "service", "category", "meter", "description", "details", "instance_type", "region",

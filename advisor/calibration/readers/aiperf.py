@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from advisor.calibration.readers.entries import (
@@ -19,6 +18,7 @@ from advisor.calibration.readers.entries import (
 )
 from advisor.calibration.values import LeftOut
 from advisor.performance.values import Scenario
+from advisor.records import dataclass, field
 from advisor.units import MS_PER_SECOND
 
 _METRIC = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<unit>[^()]*)\))?")

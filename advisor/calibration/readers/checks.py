@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from advisor.calibration.readers.entries import LOAD_NUMBERS, QUANTITIES, Cells, Entry, Item
@@ -14,6 +13,7 @@ from advisor.names import normalised
 from advisor.performance.questions import SCENARIOS
 from advisor.performance.setup_cells import REQUIRED_COLUMNS, SETUP_COLUMNS, finite_number, one_line, setup_from
 from advisor.performance.values import Scenario
+from advisor.records import replace
 
 _COMPLETION_COUNTED = (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH)
 _SPLITS = ("tensor_parallel", "pipeline_parallel", "data_parallel")

@@ -4,7 +4,6 @@ import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from advisor.calibration.readers.entries import DESCRIBE_SPECULATION, Cells, Ent
 from advisor.calibration.values import LeftOut
 from advisor.errors import InputError
 from advisor.performance.values import Scenario
+from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND
 
 _MARK = re.compile(r"#\s*scrape\s+(\S+)\s*")

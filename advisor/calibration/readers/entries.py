@@ -1,12 +1,12 @@
 """Rows that every reader makes of its file, in the columns of our own table, not yet completed or checked."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.calibration.values import LeftOut
 from advisor.errors import InputError
 from advisor.reading import json_of
+from advisor.records import dataclass
 from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND, NANOSECONDS_PER_MS
 
 QUANTITIES = ("ttft_ms", "tpot_ms", "output_tokens_per_second", "samples_per_second")

@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from advisor.calibration.readers.entries import (
@@ -19,6 +18,7 @@ from advisor.calibration.readers.entries import (
 from advisor.calibration.values import LeftOut, Measurement
 from advisor.errors import InputError
 from advisor.performance.setup_cells import SETUP_COLUMNS
+from advisor.records import asdict, dataclass
 from advisor.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 COLUMNS = (*SETUP_COLUMNS, "scenario", *LOAD_NUMBERS, *QUANTITIES, "source")

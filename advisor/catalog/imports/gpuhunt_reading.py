@@ -13,7 +13,6 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from advisor.catalog.imports import PROVIDERS
 from advisor.catalog.imports.rows import Item, LeftOut, Listing, Reason
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 EXTRA = "pip install 'inference-advisor[gpuhunt]'"
 _DIRECTORY_VARIABLE = "GPUHUNT_CATALOG_DIR"

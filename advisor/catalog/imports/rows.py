@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.catalog.catalog import Catalog
@@ -11,6 +10,7 @@ from advisor.catalog.refresh.values import SAME_MEMORY_RATIO, MachineRow, PriceR
 from advisor.catalog.values import Accelerator, Purchase
 from advisor.errors import InputError
 from advisor.names import is_type_name, normalised
+from advisor.records import dataclass, field
 
 _NOWHERE = "global"
 """Region of providers of which the catalog knows no region."""

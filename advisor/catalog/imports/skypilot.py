@@ -12,7 +12,6 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import Denied
 from advisor.catalog.values import InstanceType
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_GIB, BYTES_PER_MIB
 
 _COLUMNS = ("InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "Region")

@@ -7,7 +7,6 @@ audit, not older than a number of days, counted from the first day that its date
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from advisor.catalog import readers
 from advisor.catalog.layers.layered import LayeredCatalog, program_of
@@ -15,6 +14,7 @@ from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.precisions import PRECISIONS
 from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality, Support
+from advisor.records import dataclass, replace
 
 AGES_DAYS = (180, 90, 30)
 DISAGREES_RATIO = 0.05

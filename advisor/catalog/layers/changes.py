@@ -1,10 +1,10 @@
 """Differences between two states of the catalog."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.catalog.values import Offer, Price, Purchase
+from advisor.records import dataclass
 
 _SAME_RATIO = 1e-9
 

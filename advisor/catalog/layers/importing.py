@@ -1,7 +1,6 @@
 """Another program's list as a layer: what is taken of it, how it is kept, and which of two prices counts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from advisor.catalog.price_trust import MOST_SPOT_DAYS, first_day
 from advisor.catalog.refresh.guards import Guard, violations
 from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
+from advisor.records import dataclass, replace
 
 _BETTER = (Quality.LISTED, Quality.DERIVED)
 _Place = tuple[str, str, str]

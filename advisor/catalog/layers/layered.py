@@ -6,7 +6,6 @@ Where those know no price, or none that is well founded, what was imported from 
 import datetime as dt
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from advisor.catalog.readers import Triple
 from advisor.catalog.releases import Releases
 from advisor.catalog.values import InstanceType, Offer, Price
 from advisor.catalog.zones import Zones, read_zones
+from advisor.records import dataclass, field, replace
 from advisor.tables import read_rows
 
 Place = tuple[str, str, str]

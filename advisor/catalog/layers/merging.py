@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from advisor.catalog.refresh.values import (
 )
 from advisor.catalog.values import Accelerator, Offer, Price, Purchase, Quality
 from advisor.catalog.zones import SEPARATOR
+from advisor.records import asdict, replace
 from advisor.tables import read_rows
 
 PRICE_COLUMNS = (

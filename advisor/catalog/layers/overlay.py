@@ -7,13 +7,13 @@ everything that no price list knows.
 import datetime as dt
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from advisor.catalog.families import family_of
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality
 from advisor.catalog.zones import ZoneSupply, listed_zones, zone_fault
 from advisor.names import suggestion
+from advisor.records import dataclass, field, replace
 from advisor.yaml_fields import Field, read_document
 
 VERSION = "advisor.overlay/v1"

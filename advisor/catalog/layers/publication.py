@@ -20,7 +20,6 @@ import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from advisor.atomic_files import make_directory, write_bytes
 from advisor.catalog.layers.publication_places import Place, TooLarge
 from advisor.errors import InputError
 from advisor.names import printable
+from advisor.records import dataclass
 
 NAMESPACE = "advisor-catalog"
 """What the signature is for, so that one made for something else does not count."""

@@ -5,7 +5,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import Denied
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 _SCHEMES = ("https", "http")
 ZIP = ".zip"

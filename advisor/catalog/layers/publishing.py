@@ -6,7 +6,6 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from advisor import __version__
@@ -29,6 +28,7 @@ from advisor.catalog.layers.publication_places import ZIP
 from advisor.catalog.layers.snapshot import Snapshot, table_text
 from advisor.catalog.price_trust import first_day
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.tables import Row, read_rows
 
 _KEPT = 2

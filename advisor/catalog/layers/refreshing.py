@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog.layers.changes import Change, changes
@@ -28,6 +27,7 @@ from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
 from advisor.catalog.refresh.values import Found, RefreshJob, ReleaseRow, SkippedRow
 from advisor.catalog.releases import Release, Releases
 from advisor.catalog.values import Offer, Quality
+from advisor.records import dataclass
 
 _JOURNAL = "unfinished"
 DRY_RUN = "dry run"

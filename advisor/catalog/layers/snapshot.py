@@ -18,7 +18,6 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from advisor.atomic_files import make_directory, write_text
 from advisor.catalog.readers import Sources
 from advisor.catalog.releases import Release, Releases, read_releases
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 SCHEMA = "advisor.catalog-snapshot/v1"
 _CURRENT = "current"

@@ -6,7 +6,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.catalog import readers
@@ -32,6 +31,7 @@ from advisor.catalog.values import Purchase
 from advisor.catalog.zones import SEPARATOR, read_zones, zone_fault
 from advisor.errors import InputError
 from advisor.names import is_type_name
+from advisor.records import dataclass, replace
 from advisor.tables import Record, read_records
 
 _ASK = "ask who publishes it; nothing was taken"

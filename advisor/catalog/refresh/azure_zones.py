@@ -4,12 +4,12 @@ Facts: https://learn.microsoft.com/rest/api/compute/resource-skus/list, read in 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from advisor.catalog.refresh.http import Client, pages
 from advisor.catalog.refresh.values import Row, Task, ZoneRow
+from advisor.records import dataclass
 
 URL = "https://management.azure.com"
 _VERSION = "2021-07-01"

@@ -6,7 +6,6 @@ day of upload and whether it was withdrawn (``yanked``).
 
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import Found, ReleaseRow, Row, SkippedRow, Task, Unreachable
 from advisor.catalog.releases import Release, Releases, version_of
+from advisor.records import dataclass
 
 URL = "https://pypi.org/pypi"
 ENGINES = "engines"

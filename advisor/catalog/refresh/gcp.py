@@ -8,13 +8,13 @@ wrong SKU is worse than none.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from advisor.catalog.refresh.http import Client, token_pages
 from advisor.catalog.refresh.values import CommittedRow, PriceRow, Row, Sold, Task
 from advisor.catalog.values import InstanceType
+from advisor.records import dataclass, field
 from advisor.units import HOURS_PER_MONTH
 
 URL = "https://cloudbilling.googleapis.com/v1"

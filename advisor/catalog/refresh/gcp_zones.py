@@ -6,12 +6,12 @@ Facts: https://cloud.google.com/compute/docs/reference/rest/v1/machineTypes/aggr
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from advisor.catalog.refresh.http import Client, token_pages
 from advisor.catalog.refresh.values import Row, Task, ZoneRow
 from advisor.catalog.values import InstanceType
+from advisor.records import dataclass
 
 URL = "https://compute.googleapis.com/compute/v1"
 _PAGE = 500

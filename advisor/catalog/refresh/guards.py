@@ -1,12 +1,12 @@
 """Guards that keep a refresh from being published: prices that cannot be, and moves that somebody has to confirm."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.catalog.families import family_of
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, ServerlessRow
 from advisor.catalog.values import Offer, Purchase
+from advisor.records import dataclass
 
 MOST_MOVED_RATIO = 0.30
 """A price that moves by more is confirmed by a person. The largest cut of a list price in the facts is 44 percent."""

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -11,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from advisor.catalog.refresh.values import Denied, Unreachable
 from advisor.errors import InputError
 from advisor.reading import json_of
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_MIB
 
 if TYPE_CHECKING:

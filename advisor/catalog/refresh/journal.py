@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.atomic_files import make_directory, write_text
@@ -23,6 +22,7 @@ from advisor.catalog.refresh.values import (
     row_from_json,
     row_to_json,
 )
+from advisor.records import dataclass
 
 _HOPELESS = 8
 """After as many failures and nothing else, the network or the login is what is wrong, and the rest is not asked."""

@@ -1,10 +1,10 @@
 """Findings of a refresh: frozen rows, and the parts that it could not read."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, get_args
 
 from advisor.catalog.values import Purchase, Quality
+from advisor.records import asdict, dataclass
 
 SAME_MEMORY_RATIO = 0.12
 """Marketed and seen memory of one accelerator differ by so much at most."""

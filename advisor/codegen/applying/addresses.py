@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.resolving import KEYS, Place, Scope, Unresolved, resolve
@@ -10,6 +9,7 @@ from advisor.codegen.applying.rules import CALL_ARGUMENTS, CALL_SPOT, RULES, TYP
 from advisor.codegen.hcl import Attribute, Block, Document, references
 from advisor.codegen.hcl.expressions import elements, key_of, unwrap
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 _STEP = re.compile(r'\.?(?P<name>[A-Za-z_][\w-]*)(?:\[(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<number>\d+))\])?')
 GROUP_MAPS = ("eks_managed_node_groups", "self_managed_node_groups", "node_groups", "node_pools")

@@ -4,7 +4,6 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.atomic_files import write_text
@@ -16,6 +15,7 @@ from advisor.codegen.applying.targets import Target
 from advisor.codegen.hcl import Attribute, Block, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 _HEADER = re.compile(r"^((?:---(?= a/[^\n]*\n\+\+\+ b/)|\+\+\+(?= b/[^\n]*\n@@)) [ab]/)", re.MULTILINE)
 """Beginning of the two lines of a patch that name a file."""

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from advisor.codegen.applying.addresses import Resource, buys_spot_at, everything_in, resources_at
 from advisor.codegen.applying.project import Module
@@ -10,6 +9,7 @@ from advisor.codegen.applying.resolving import KEYS, Place, Scope, resolve
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, PROVIDERS, Figure
 from advisor.codegen.hcl import Attribute, Block, Document, traversal
 from advisor.codegen.hcl.expressions import elements, unwrap
+from advisor.records import dataclass
 
 _PLACES = ("region", "location", "availability_zone", "availability_zones", "zone")
 """Arguments that say a region, or zones of one."""

@@ -1,13 +1,13 @@
 """A user's Terraform project as it lies on disk: the modules an address leads through."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from advisor.codegen.hcl import Attribute, Block, Document, literal, read_hcl
 from advisor.errors import InputError
 from advisor.reading import read_json
+from advisor.records import dataclass
 
 _INSTALLED = ".terraform/modules/modules.json"
 

@@ -1,12 +1,12 @@
 """Path from an argument to the literal that decides it: through variables, locals, maps and module calls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from advisor.codegen.applying.project import Module
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, traversal
 from advisor.codegen.hcl.expressions import elements, key_of, unwrap
+from advisor.records import dataclass, replace
 
 _TRANSPARENT = frozenset({"tostring", "tonumber", "tolist", "toset", "tomap", "nonsensitive"})
 _DEEPEST = 30

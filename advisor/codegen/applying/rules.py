@@ -1,8 +1,9 @@
 """Which arguments of a resource hold its instance type and its counts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from advisor.records import dataclass, field
 
 
 class Figure(StrEnum):

@@ -1,13 +1,12 @@
 """Wishes of a plan for one group of instances, as far as somebody else's code can hold them."""
 
-from dataclasses import dataclass
-
 from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.keys import group_keys
 from advisor.codegen.selection import Member, choose
 from advisor.codegen.stack import interchangeable_types, most_instances
 from advisor.codegen.wanted import Wanted
 from advisor.plan.values import Plan
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ times and counts no finished requests.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from textwrap import indent
 
 from advisor.catalog import load_catalog
@@ -21,6 +20,7 @@ from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.gguf_names import served_quantisations
 from advisor.models.model import ModelFile
+from advisor.records import replace
 from advisor.workload.kinds import names_reranker
 
 NAME = "llama.cpp server"

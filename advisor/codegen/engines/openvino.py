@@ -15,7 +15,6 @@ of a host.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Api, Checkpoint, Container
@@ -33,6 +32,7 @@ from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine
+from advisor.records import dataclass
 
 _LONGEST_NAME = 60
 _PIPELINE = "the planned pipeline in the format of OpenVINO, such as one of the organisation OpenVINO on the hub"

@@ -9,8 +9,6 @@ Both compile a model for one batch and one length, to which texts are padded. So
 - vLLM: optimum/commands/neuron/serve.py and docker/vllm/Dockerfile of optimum-neuron 0.4.5.
 """
 
-from dataclasses import dataclass
-
 from advisor.codegen.aws_registries import registry_of
 from advisor.codegen.container import Api, Checkpoint, Container
 from advisor.codegen.engines.checkpoints import checkpoint_of
@@ -21,6 +19,7 @@ from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.plan.unit_words import split_words
+from advisor.records import dataclass
 from advisor.workload.kinds import names_reranker
 
 _COMPILE_CACHE = "NEURON_COMPILE_CACHE_URL"

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
@@ -12,6 +11,7 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import ModelFile, ModelInput, TextAnswer
 from advisor.plan.unit_words import unit_of
+from advisor.records import dataclass, field
 
 SERVED_NAME = "--served-model-name="
 """Start of the option for the name that requests give."""

@@ -18,7 +18,6 @@ src/shared_state.h of the FIL backend (June 2026), and the header of treelite's 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
@@ -40,6 +39,7 @@ from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.model import ModelInput
+from advisor.records import dataclass, replace
 from advisor.units import MICROSECONDS_PER_MS
 
 _METRICS_PORT = 8002

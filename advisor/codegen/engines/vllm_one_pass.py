@@ -9,7 +9,6 @@ decoders of audio; that of vLLM-Omni, which is built on it, and that for process
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
@@ -19,6 +18,7 @@ from advisor.codegen.engines.devices import device_arguments, logs_of
 from advisor.codegen.engines.request import Demanded, Request, refusal, served_name
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
+from advisor.records import dataclass
 
 _VENDORS = {
     Runtime.CUDA: "nvidia",

@@ -5,7 +5,6 @@ on the form.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from advisor.codegen import kubernetes
 from advisor.codegen.forms import dynamo, kserve, leftovers, pools, production_stack
@@ -16,6 +15,7 @@ from advisor.codegen.prometheus_rules import left_out
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Form
 from advisor.errors import InputError
+from advisor.records import replace
 
 __all__ = ["adapted", "kubernetes_files", "with_objects", "workload_name"]
 

@@ -5,13 +5,13 @@ the aggregated example of Dynamo 1.4, read in November 2026.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served
 from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Stack
+from advisor.records import replace
 
 VERSION = "1.4.2"
 IMAGE = f"nvcr.io/nvidia/ai-dynamo/vllm-runtime:{VERSION}"

@@ -1,11 +1,11 @@
 """Text → blocks and attributes with their spans (python-hcl2's parser; nothing of the text is lost)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 _NAMES = ("identifier", "keyword", "literal_value")
 

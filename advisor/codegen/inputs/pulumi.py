@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from advisor.codegen.inputs.table import CIDR, Input, Record, Regions, examples
 from advisor.codegen.python_literals import Call, calls, python_value
 from advisor.codegen.quoting import Quoted
+from advisor.records import dataclass
 
 _WIDTH = 120
 _STEP = 4

@@ -4,13 +4,13 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from advisor.codegen.quoting import hcl_number
+from advisor.records import dataclass
 
 Truth = Callable[[str], Any]
 """Value of an expression of the template language, in what a target knows."""

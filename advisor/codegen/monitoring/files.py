@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -11,6 +10,7 @@ from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.monitoring.rules import Alert, alerts_of, recordings_of
 from advisor.codegen.monitoring.watched import Watched, watched
 from advisor.plan.values import Plan
+from advisor.records import dataclass
 
 _SCHEMA_VERSION = 39
 _COLUMNS, _HEIGHT = 24, 8

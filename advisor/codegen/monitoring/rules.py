@@ -6,10 +6,10 @@ goes soon (Google's SRE workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alert
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.monitoring.watched import Target, Watched
+from advisor.records import dataclass, field
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
 _BURNS = (

@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from advisor.codegen.alarms import promise_of
 from advisor.codegen.engines import demanded
@@ -16,6 +15,7 @@ from advisor.codegen.wanted import Engine
 from advisor.errors import InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Plan
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MS_PER_SECOND
 
 _NAMED = frozenset({Engine.VLLM, Engine.SGLANG, Engine.VLLM_POOLING, Engine.VLLM_TRANSCRIPTION})

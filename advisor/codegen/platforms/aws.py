@@ -4,11 +4,11 @@ Sources: the AWS guides to Deep Learning AMIs, Neuron and EC2 quotas, read in No
 """
 
 import re
-from dataclasses import dataclass
 
 from advisor.codegen.container import Platform, Quota, Runtime, Serves
 from advisor.codegen.deployability import family_of
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ Azure/azhpc-images, the driver lists in Azure/azhpc-extensions and Azure/aks-gpu
 """
 
 import re
-from dataclasses import dataclass
 
 from advisor.codegen.container import Platform, Quota, Runtime, Serves
 from advisor.codegen.deployability import family_of
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

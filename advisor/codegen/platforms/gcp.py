@@ -6,12 +6,12 @@ are renamed often, so the generated variable takes another.
 """
 
 import re
-from dataclasses import dataclass
 
 from advisor.codegen.container import Platform, Quota, Runtime, Serves
 from advisor.codegen.deployability import family_of
 from advisor.codegen.platforms import gcp_cloud_run
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 _PERSISTENT = "pd-balanced"
 _HYPERDISK = "hyperdisk-balanced"

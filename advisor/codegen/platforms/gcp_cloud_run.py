@@ -5,10 +5,10 @@ Cloud Run Admin API, read in November 2026.
 """
 
 import re
-from dataclasses import dataclass
 
 from advisor.codegen.container import Platform, Quota, Runtime, Serves
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 LONGEST_START_SECONDS = 1800
 """A startup probe may fail for so long in a service with a GPU."""

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from advisor.catalog.values import Purchase
@@ -20,6 +19,7 @@ from advisor.codegen.pricing.uses import (
     text,
     whole,
 )
+from advisor.records import replace
 
 _TEMPLATE = "aws_launch_template"
 _MARKETS: Mapping[Any, Purchase | None] = {

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
 from advisor.codegen.pricing.uses import HELD, Rule, Rules, Use, cache_node, first_known, text
+from advisor.records import replace
 
 _CLUSTER = "azurerm_kubernetes_cluster"
 _ENVIRONMENT = "azurerm_container_app_environment"

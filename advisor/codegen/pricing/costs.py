@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 from advisor.catalog import Catalog
@@ -11,6 +10,7 @@ from advisor.codegen.pricing import aws, azure, gcp, ibm
 from advisor.codegen.pricing.resources import Resource, Resources
 from advisor.codegen.pricing.uses import Rules, Use
 from advisor.cost.services import container_price
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
 
 RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **ibm.RULES}

@@ -1,8 +1,9 @@
 """The resources of a Terraform plan or state, and what each refers to."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from advisor.records import dataclass, field
 
 Index = str | int | None
 

@@ -1,11 +1,11 @@
 """Use of a resource that is charged for by the hour."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

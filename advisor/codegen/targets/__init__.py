@@ -1,7 +1,6 @@
 """The ways of running containers that code is written for: one module each."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from advisor.catalog import load_catalog
 from advisor.codegen.gpu_sharing import SharingKind
@@ -22,6 +21,7 @@ from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Form
 from advisor.deployable import needs_cluster, rests_on_cluster
 from advisor.errors import InputError
+from advisor.records import replace
 
 __all__ = ["TARGETS", "Files", "Target", "target_of", "targets_of"]
 

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
@@ -22,6 +21,7 @@ from advisor.codegen.targets.host_backends import (
 )
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
+from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR
 
 _FOLDER = "aws-ec2"

@@ -7,7 +7,6 @@ disks, which Karpenter writes alike. Read in November 2026.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from advisor.catalog import load_catalog
@@ -27,6 +26,7 @@ from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
 from advisor.cost.services import local_disks_gib
+from advisor.records import dataclass
 
 _FOLDER = "aws-eks"
 _NODE_GROUPS = ("compute",)

@@ -4,11 +4,11 @@ Source: "Amazon SageMaker AI metrics in Amazon CloudWatch"; utilisation of GPUs 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from advisor.codegen.alarms import Missing
 from advisor.codegen.model import Stack
 from advisor.entries import picked
+from advisor.records import dataclass
 
 _INSTANCES = "/aws/sagemaker/Endpoints"
 _INVOCATIONS = "AWS/SageMaker"

@@ -7,7 +7,6 @@ Insights, read in November 2026.
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from advisor.codegen import kubernetes
@@ -23,6 +22,7 @@ from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
 from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_subnet
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
+from advisor.records import replace
 
 _FOLDER = "azure-aks"
 _SPOT = "kubernetes.azure.com/scalesetpriority"

@@ -11,10 +11,10 @@ evaluation is as long as the alarm waits.
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Source
 from advisor.codegen.model import Stack
+from advisor.records import replace
 
 PROGRAM = "inference-report"
 """Name that the hosts report under in the system log."""

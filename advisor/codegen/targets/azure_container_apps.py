@@ -7,7 +7,6 @@ metrics), read in November 2026.
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
@@ -30,6 +29,7 @@ from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, 
 from advisor.codegen.targets.target import Files, Target, against_adapters
 from advisor.codegen.wanted import Engine, Language
 from advisor.cost.entrances import HOSTS
+from advisor.records import dataclass
 
 _FOLDER = "azure-container-apps"
 _SHARED = {

@@ -1,11 +1,10 @@
 """Entrances on Azure: their size in the code, and what they cost beside the total of a plan that does not hold them."""
 
-from dataclasses import dataclass, replace
-
 from advisor.catalog import load_catalog
 from advisor.codegen.model import Stack
 from advisor.codegen.summary import usd
 from advisor.cost import entrances
+from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH
 
 

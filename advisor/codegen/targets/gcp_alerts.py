@@ -4,10 +4,10 @@ Source: Google's list of metrics and the reference of alert policies, read in No
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from advisor.codegen.alarms import Alarm
 from advisor.entries import picked
+from advisor.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

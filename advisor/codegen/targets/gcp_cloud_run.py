@@ -7,7 +7,6 @@ its metrics in Cloud Monitoring, read in November 2026.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
@@ -22,6 +21,7 @@ from advisor.codegen.targets.host_backends import pin_key, pins_with_models
 from advisor.codegen.targets.target import Files, Target, against_adapters
 from advisor.codegen.wanted import Language
 from advisor.deployable import CONTAINER_ENGINE_GIB
+from advisor.records import replace
 
 _FOLDER = "gcp-cloud-run"
 _PYTHON_SHARED = {

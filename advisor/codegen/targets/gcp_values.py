@@ -5,11 +5,11 @@ provider's reference, read in November 2026.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 
 from advisor.codegen.model import ComputeGroup, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
+from advisor.records import dataclass
 
 _SMALLEST_CAPACITY = 0.1
 LONGEST_WAIT_SECONDS = 3600

@@ -1,10 +1,10 @@
 """Target: one way of running containers on one cloud, and how its code is rendered."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from advisor.codegen.model import Stack
 from advisor.codegen.wanted import Language
+from advisor.records import dataclass, field
 
 Files = Mapping[str, str]
 """Relative path → text."""

@@ -8,11 +8,11 @@ entry looks most like it.
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from advisor.codegen.writing.merging import Conflict, Lines, Piece, has_markers, lines_of, merge
 from advisor.codegen.writing.report import Action, Change, ConflictPolicy, WriteOptions
+from advisor.records import dataclass, field, replace
 
 _INDENT = {"fleet.tf": 2, "fleet.py": 4}
 """Name of the file → columns before the name of a map; its keys have twice as many."""

@@ -6,8 +6,9 @@ alone changed something, or both did the same, or the stretch is a conflict.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import Match, SequenceMatcher
+
+from advisor.records import dataclass
 
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 

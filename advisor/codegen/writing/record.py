@@ -15,13 +15,13 @@ next run knows the base of each file.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from advisor.codegen.writing.places import is_inside, read_bytes
 from advisor.errors import InputError
 from advisor.reading import json_of
+from advisor.records import dataclass, field
 
 FOLDER = ".advisor"
 MANIFEST = "manifest.json"

@@ -2,11 +2,11 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from advisor.codegen.writing.merging import lines_of
+from advisor.records import dataclass
 
 _NO_LINE_END = "\\ No newline at end of file\n"
 

@@ -4,7 +4,6 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
@@ -26,6 +25,7 @@ from advisor.codegen.writing.record import (
 )
 from advisor.codegen.writing.report import Change, WriteOptions, WriteReport
 from advisor.errors import InputError
+from advisor.records import replace
 
 _MOST_SHOWN = 10
 _WITH_CONFLICTS = (

@@ -6,7 +6,6 @@ import json
 import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from advisor.demand.cache.semantic import MOST_REQUESTS
 from advisor.errors import InputError
+from advisor.records import dataclass, field
 from advisor.units import BYTES_PER_MIB
 
 CHARACTERS_PER_TOKEN = 4

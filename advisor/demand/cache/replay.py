@@ -1,7 +1,6 @@
 """Hit ratios of caches in front of a model, by their size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +8,7 @@ import numpy.typing as npt
 from advisor.demand.cache.log import RequestLog
 from advisor.demand.cache.semantic import MOST_REQUESTS, Expiry, SemanticPoint, semantic_point
 from advisor.demand.cache.stack import Indices, by_key, last_access, misses_of_ttl, peak_held, stack_distances
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_GIB
 
 SCHEMA = "advisor.cache/v1"

@@ -1,11 +1,10 @@
 """Semantic cache: hits by similarity of embeddings, and how many of them answer another question."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.cache.stack import by_key
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_GIB
 
 MOST_REQUESTS = 20_000

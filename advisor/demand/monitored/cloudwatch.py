@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -17,6 +16,7 @@ from advisor.demand.monitored.accelerators import LEAST_COVERAGE
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, Floats
 from advisor.errors import InputError
+from advisor.records import dataclass, replace
 from advisor.samples.query.cloudwatch import CloudWatchApi, CloudWatchBackend, Metric, Span
 from advisor.units import MICROSECONDS_PER_MS, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 

@@ -1,7 +1,6 @@
 """Serving engines as a Prometheus-compatible server scraped them, for one grouping and one demand with agents' rows."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from advisor.demand.monitored.server import Floats, Labels, Monitored
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
 from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, ends_of, lives_of, replicas_at
 from advisor.demand.values import Demand
+from advisor.records import dataclass, replace
 from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted
 from advisor.samples.query.prometheus.timing import rhythm

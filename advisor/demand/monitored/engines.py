@@ -1,8 +1,8 @@
 """Names of the counters and histograms that demand is made of, by serving engine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from advisor.records import dataclass, replace
 from advisor.samples.exporters import Exporter, Name, NameTable
 from advisor.samples.metrics import exposition_name
 

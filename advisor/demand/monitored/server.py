@@ -3,13 +3,13 @@
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import InputError
+from advisor.records import dataclass, field, replace
 from advisor.samples.exporters import Name, table_with
 from advisor.samples.query.prometheus.api import MOST_POINTS, PrometheusApi, TooMuchError, quoted
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint

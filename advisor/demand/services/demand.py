@@ -1,7 +1,6 @@
 """Demand of the engines that serve one model: selected by the model's name, each counted once."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from advisor.demand.services.twins import distinct
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
 
 _SHOWN = 5

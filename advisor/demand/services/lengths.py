@@ -1,7 +1,6 @@
 """Token lengths from an engine's histograms: a share of the requests in each bin, and their exact mean."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Self
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram, TokenQuantiles
+from advisor.records import dataclass, replace
 
 Floats = npt.NDArray[np.float64]
 

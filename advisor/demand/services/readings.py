@@ -1,12 +1,12 @@
 """Counter readings of serving engines: restarts, and addresses that answer for several replicas in turn."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.services.lengths import LengthCounts
+from advisor.records import dataclass, fields, replace
 from advisor.units import SECONDS_PER_MINUTE
 
 Floats = npt.NDArray[np.float64]

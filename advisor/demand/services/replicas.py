@@ -1,11 +1,11 @@
 """Replicas: each engine process once, on one clock, with its requests in each minute."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from advisor.demand.services.readings import Booleans, EngineView, Floats, Readings, allowance, growth, replicas_at
+from advisor.records import dataclass, replace
 from advisor.samples.metrics import ROW_SECONDS
 from advisor.units import SECONDS_PER_MINUTE
 

@@ -1,13 +1,13 @@
 """Engines that several observers read: told by their counters, and counted once."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from advisor.demand.services.readings import Booleans, EngineView, Floats, Readings
 from advisor.demand.services.replicas import Replica
+from advisor.records import dataclass, replace
 
 _COMPARED = 300
 """Readings of one replica that are held against another's."""

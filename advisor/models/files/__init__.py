@@ -6,7 +6,6 @@ Only headers and structure are read, within bounds of size, depth and number. Wh
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from advisor.errors import InputError
@@ -30,6 +29,7 @@ from advisor.models.model import Checkpoint, Model, ModelFile
 from advisor.models.networks import whole_model
 from advisor.models.networks.work import Network, Work
 from advisor.reading import read_json, read_text
+from advisor.records import replace
 
 _CONFIG = "config.json"
 _TEXT_TASKS = ("encoder", "embedding")

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from advisor.models.files.tensors import bytes_of, parameters_of
 from advisor.models.model import Model
 from advisor.names import printable
 from advisor.reading import read_json
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_MB
 
 _CONFIG = "adapter_config.json"

@@ -7,13 +7,13 @@ cannot be seen (windows, strides, how often a block runs) is why FLOPs and cache
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import read_declared
 from advisor.models.files.tensors import Tensor, bytes_of, parameters_of, precision_of
 from advisor.models.model import Checkpoint, Model
+from advisor.records import replace
 
 ESTIMATE_FACTOR = 1.3
 """Parameters that a token meets, and cache, come out within 1.05 for the sixteen architectures of

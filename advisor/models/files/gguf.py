@@ -6,7 +6,6 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (2026-11),
 import re
 import struct
 from collections import Counter
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from advisor.models.files.mapped import Cursor, CutOff, mapped
 from advisor.models.files.tensors import MOST_ELEMENTS, MOST_NAME, Tensor, bytes_of, parameters_of, precision_of
 from advisor.models.gguf_names import GGUF_BLOCKS, gguf_quantisations
 from advisor.models.model import Checkpoint, Model
+from advisor.records import dataclass, replace
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)

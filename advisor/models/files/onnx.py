@@ -1,7 +1,6 @@
 """A model from an ONNX file: exact parameters and bytes, FLOPs of its operations from their shapes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
 from advisor.models.model import Checkpoint, Model, ModelInput, Surroundings
 from advisor.models.networks import whole_model
 from advisor.models.networks.work import Network, Work
+from advisor.records import dataclass, replace
 
 _LENGTHS = (64, 128, 256)
 """Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""

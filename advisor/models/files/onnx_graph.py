@@ -4,7 +4,6 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (2026-11).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from advisor.errors import InputError
 from advisor.models.files.mapped import CutOff, mapped
 from advisor.models.files.protobuf import fields_of, float_of, integers, signed, text
 from advisor.models.files.tensors import MOST_ELEMENTS, Tensor
+from advisor.records import dataclass, field, replace
 
 Integers = npt.NDArray[np.int64]
 Dimension = int | str

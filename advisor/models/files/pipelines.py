@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from advisor.models.model import Checkpoint, Model
 from advisor.models.networks import NETWORKS, unet, whole_model
 from advisor.models.networks.work import Network, Work
 from advisor.reading import read_json
+from advisor.records import dataclass, replace
 
 INDEX = "model_index.json"
 Denoiser = Callable[[ConfigFields, int], Work]

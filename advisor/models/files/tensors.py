@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import prod
+
+from advisor.records import dataclass
 
 MOST_ELEMENTS = 2**53
 """Largest tensor: a float still counts it exactly."""

@@ -6,13 +6,13 @@ each leaf counts; where a file does not say, every leaf is taken as equally like
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 Numbers = npt.NDArray[np.float64]
 Children = npt.NDArray[np.int64]

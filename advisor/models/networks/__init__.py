@@ -1,13 +1,13 @@
 """Networks that give their whole answer in one pass, from their ``config.json``: parameters and FLOPs of a sample."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import read_declared
 from advisor.models.model import Checkpoint, Model
 from advisor.models.networks import sequences, vision
 from advisor.models.networks.work import Network
+from advisor.records import replace
 
 NETWORKS: Mapping[str, Callable[[ConfigFields], Network]] = {
     **dict.fromkeys(("vit", "deit", "dinov2", "dinov2_with_registers"), vision.vision_transformer),

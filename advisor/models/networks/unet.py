@@ -1,7 +1,6 @@
 """Networks of latent diffusion: the UNet of Stable Diffusion, transformers, and the autoencoder that all share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.networks.vision import sizes
@@ -16,6 +15,7 @@ from advisor.models.networks.work import (
     scores,
     table,
 )
+from advisor.records import dataclass
 
 _FLUX_TOKENS, _SD3_TOKENS, _PIXART_TOKENS = 512, 333, 300
 """Tokens of a prompt: T5's of FLUX; CLIP's 77 and T5's 256 of Stable Diffusion 3; T5's of PixArt-Sigma."""

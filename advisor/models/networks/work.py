@@ -3,7 +3,7 @@
 A multiplication with its addition counts as two FLOPs; norms, activations and softmax count as none, as usual.
 """
 
-from dataclasses import dataclass
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

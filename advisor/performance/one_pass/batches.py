@@ -1,13 +1,12 @@
 """Times of single batches of a replica, as a simulation takes them: the same as those of the closed form."""
 
-from dataclasses import dataclass
-
 from advisor.demand.values import Unit
 from advisor.models import Model
 from advisor.performance.one_pass.costs import item_seconds
 from advisor.performance.one_pass.samples import flop_of_items
 from advisor.performance.one_pass.serving import Replica
 from advisor.performance.physics import Floats
+from advisor.records import dataclass
 
 _ANY = 2**31 - 1
 

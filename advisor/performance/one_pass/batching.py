@@ -27,7 +27,6 @@ Tests compare it with a simulation, ``tests/benchmarks/bench_kinds.py`` the repl
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +34,7 @@ import numpy.typing as npt
 from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.queueing import Z95, upper_tail
+from advisor.records import dataclass
 
 BISECTIONS = 30
 """Halvings of a bracket: to 1e-7 of a rate, whose logarithm is halved in it."""

@@ -1,7 +1,5 @@
 """Seconds that a batch of one server takes, of networks by what was learned of them and of trees by their own rule."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from advisor.catalog.processors import CPU
@@ -19,6 +17,7 @@ from advisor.performance.one_pass.work import ARITHMETIC, labels_of, machine_of
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Evidence, Scenario
+from advisor.records import dataclass
 from advisor.units import BYTES_PER_GB
 from advisor.workload.kinds import UNITS
 

@@ -8,7 +8,6 @@ a factor: a batch takes the same time whoever asks for it. It decides evidence a
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.performance.one_pass.work import Labels
 from advisor.performance.values import Evidence
+from advisor.records import dataclass
 
 ARITHMETIC_KEYS = (
     ("kind",),

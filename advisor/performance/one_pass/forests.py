@@ -13,7 +13,6 @@ second are constants.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -26,6 +25,7 @@ from advisor.models import Model
 from advisor.models.formats import ONNX_TREES
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Evidence
+from advisor.records import dataclass
 from advisor.tables import Record, read_records
 
 _NVIDIA = "nvidia"

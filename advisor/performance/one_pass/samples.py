@@ -1,7 +1,6 @@
 """FLOPs of one item of a request, by its size in the unit of the model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
 
@@ -12,6 +11,7 @@ from advisor.demand.values import Unit
 from advisor.models import Model
 from advisor.performance.one_pass.work import flop_of_sample
 from advisor.performance.physics import Floats
+from advisor.records import dataclass
 from advisor.tables import read_records
 
 

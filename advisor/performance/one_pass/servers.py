@@ -6,13 +6,13 @@ of one shape alone.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from advisor.catalog.one_pass_engines import ALIKE, COMPILED, POWERS, OnePassEngine
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.performance.physics import Floats
+from advisor.records import dataclass
 
 MOST_ITEMS = 4096
 """Items of a batch where the server limits neither them nor their tokens."""

@@ -6,7 +6,6 @@ The same questions as :mod:`advisor.performance.stage` answers of token models, 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from advisor.performance.one_pass.servers import (
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import MS_PER_SECOND, milliseconds
 from advisor.workload.values import Slo

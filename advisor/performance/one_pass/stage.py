@@ -1,7 +1,6 @@
 """The performance stage for models that answer in one pass; candidates that predict alike are predicted once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from advisor.performance.one_pass.serving import (
 from advisor.performance.physics import Floats
 from advisor.performance.served import LoadLatency, Served
 from advisor.performance.values import Deployment, Interval
+from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import Slo

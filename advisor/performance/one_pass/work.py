@@ -1,7 +1,5 @@
 """Cost of one sample: its FLOPs, the seconds that they take at the peak, and what a batch costs beside them."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from advisor.models import Model
@@ -9,6 +7,7 @@ from advisor.performance.deployments import peak_flops, widening
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Scenario
+from advisor.records import dataclass, replace
 from advisor.units import BYTES_PER_GB
 
 KINDS = {

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from advisor import __version__
 from advisor.catalog import Catalog
@@ -30,6 +29,7 @@ from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.values import Constraint, PurchaseOption
 from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import Plan, PlanProvenance
+from advisor.records import replace
 
 _UNITS = {Constraint.QUOTA.value: "units", Constraint.OWNED.value: "instances"}
 

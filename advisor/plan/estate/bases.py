@@ -5,13 +5,13 @@ and of which none has something of its own to keep: machines that run, commitmen
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from advisor.demand.together import together
 from advisor.models.adapter_values import ALL, Adapters, NamedAdapter
 from advisor.plan.request import PlanRequest
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, replace
 from advisor.workload.measured_demand import PrometheusDemand
 from advisor.workload.values import Slo, Workload
 

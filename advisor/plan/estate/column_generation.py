@@ -12,7 +12,6 @@ end the same program with whole y picks one answer of each workload.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of
 from advisor.plan.problem.values import Problem
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import INFINITY, Outcome, Program
+from advisor.records import dataclass, replace
 from advisor.spread import Run
 from advisor.units import A_CENT
 

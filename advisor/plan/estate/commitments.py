@@ -10,7 +10,6 @@ hours counted at that edge have to reach the break-even share too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.problem.supply import stand_of
 from advisor.plan.problem.tariffs import may_commit
 from advisor.plan.problem.values import PurchaseOption
+from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 

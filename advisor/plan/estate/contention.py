@@ -1,13 +1,13 @@
 """Choices of a workload with what the estate shares, and without."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from advisor.plan.estate.resources import Resource, pool_resources
 from advisor.plan.problem.values import FleetSolution, Problem
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.scopes import cheapest, scopes
 from advisor.plan.solve.solver import INFINITY
+from advisor.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,6 @@ at the least is a bound for it whatever those outside do, so that an optimum of 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from advisor.plan.estate.column_generation import Division, divide_by_prices, taken
 from advisor.plan.estate.contention import Contention, regions_of
@@ -15,6 +14,7 @@ from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of, 
 from advisor.plan.solve.optimise import exclude_dearer
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
+from advisor.records import dataclass, replace
 from advisor.spread import Run
 from advisor.units import A_CENT
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import shared_disk_gib
@@ -13,6 +12,7 @@ from advisor.plan.processes import parts_of_time
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
 Confirm = Callable[[Seat, int], float | None]

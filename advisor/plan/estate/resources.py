@@ -1,7 +1,6 @@
 """Resources that workloads of an estate compete for: units of a quota, instances that are paid for already."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from advisor.plan.estate.terms import Terms, owned_stand
 from advisor.plan.fleet.chosen import Fleet
@@ -9,6 +8,7 @@ from advisor.plan.problem.constraints import quota_detail
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.values import Constraint, Pool, Problem
 from advisor.plan.solve.program import FleetProgram
+from advisor.records import dataclass
 
 MARKETS = ("on_demand", "spot")
 Resource = tuple[str, str]

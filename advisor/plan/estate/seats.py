@@ -1,10 +1,9 @@
 """Seats of workloads on a shared machine, as the estate states them and code is generated from them."""
 
-from dataclasses import dataclass, field
-
 from advisor.performance.values import Interval
 from advisor.plan.layout import Layout
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

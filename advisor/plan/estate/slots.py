@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
@@ -19,6 +18,7 @@ from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
 from advisor.plan.tenants import Need
 from advisor.plan.weights import weights_of
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits, QuotaLimit
 

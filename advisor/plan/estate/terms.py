@@ -2,13 +2,13 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
+from advisor.records import dataclass, replace
 from advisor.workload.negotiated import Holdings
 from advisor.workload.planning_fields import read_commitments, read_limits
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload

@@ -1,7 +1,5 @@
 """The estate as values: what ``advisor.estate/v1`` JSON holds, under the same names."""
 
-from dataclasses import dataclass, field
-
 from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.commitments import HourlyUse, SharedCommitment
 from advisor.plan.estate.contention import Contention
@@ -10,6 +8,7 @@ from advisor.plan.estate.resources import ResourceUse, Uses
 from advisor.plan.estate.slots import Seating
 from advisor.plan.values import ComparedLatency, PlanProvenance
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 SCHEMA = "advisor.estate/v1"
 PLAN_SUFFIX = ".plan.json"

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from advisor.plan.problem.values import Pool
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.simple import preference
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """Why an instance type cannot serve a workload at all, and what would lift each reason."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from advisor.candidates import ANY, Candidate, Rejection, judge
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Purchase
 from advisor.plan.misses import distance
 from advisor.plan.problem.pools import SERVICE
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import PRECISIONS, Slo, Workload
 

@@ -1,11 +1,10 @@
 """Outcome of a plan, and who came second: read from the plan, nothing is planned again."""
 
-from dataclasses import dataclass, field
-
 from advisor.plan.fleet.chosen import Conflict, Fleet
 from advisor.plan.refusal import is_refused
 from advisor.plan.values import Option, Plan
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Cost of a tighter latency target: the cheapest confirmed fleets from the loosest target to the fastest machine."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from advisor.candidates import Rejection
 from advisor.plan.choosing import recommended_fleet
@@ -9,6 +8,7 @@ from advisor.plan.explain.why import Judged
 from advisor.plan.market import Market
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.objective import allocation_usd_per_month
+from advisor.records import dataclass
 
 OF_TOKENS, OF_WHOLE_ANSWERS = ("ttft_p95", "tpot_p95", "e2e_p95"), ("latency",)
 TARGETS = (*OF_TOKENS, *OF_WHOLE_ANSWERS)

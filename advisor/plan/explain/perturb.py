@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.errors import InputError
+from advisor.records import replace
 
 PRICED = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED)
 """Ways of buying that have a price of their own in an offer; those of commitments follow from it."""

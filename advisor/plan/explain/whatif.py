@@ -6,7 +6,6 @@ and prices also take ``2x``, ``+30%`` and ``-20%`` of what they are.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_price
 from advisor.plan.request import PlanRequest, catalog_of_question
 from advisor.plan.values import Plan
+from advisor.records import dataclass, fields, replace
 from advisor.units import span_words
 from advisor.workload.adapter_fields import read_adapters
 from advisor.workload.closed_loop import batch_run, deadline_slo

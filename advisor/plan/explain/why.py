@@ -6,7 +6,6 @@ of all others without it.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 from advisor.candidates import Matches, Rejection
@@ -32,6 +31,7 @@ from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import simplest
 from advisor.plan.solve.stage import Formulation
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, demand_factors
 from advisor.units import ratio_words
 

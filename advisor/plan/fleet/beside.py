@@ -1,12 +1,12 @@
 """Costs beside a plan's total: what is paid only where code is generated otherwise, or is there for others too."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from advisor.catalog import Catalog
 from advisor.cost.standing import CLOUDS, Machines
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.fleet.cost_lines import CostKind, CostLine, priced_line
+from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH
 
 _BUCKET = "only where model_source names a bucket in the region; by default weights come from the model hub"

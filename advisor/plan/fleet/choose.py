@@ -1,7 +1,6 @@
 """The fleet of a plan: forecast, problem, optimum, replay, and all of it as values."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Evidence, Purchase, Quality
@@ -13,6 +12,7 @@ from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
 from advisor.plan.problem.tariffs import may_commit
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.stage import Formulation, PlanningContext
+from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.units import rounded
 from advisor.workload.values import Limits

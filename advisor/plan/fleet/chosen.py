@@ -1,7 +1,6 @@
 """The chosen fleet as values: what a plan holds under ``fleet``, under the same names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from advisor.cost.response_cache import PlannedCache
 from advisor.cost.standing import StandingCharge, cache_usd_per_month
@@ -11,6 +10,7 @@ from advisor.plan.fleet.cost_lines import CostLine
 from advisor.plan.fleet.scaling_values import ScalingPlan
 from advisor.plan.layout import Layout
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from advisor.catalog import Catalog
@@ -24,6 +23,7 @@ from advisor.plan.solve.objective import (
     starts_usd_per_month,
 )
 from advisor.reading import OMITTED_AT_DEFAULT
+from advisor.records import dataclass, field, replace
 from advisor.units import HOURS_PER_MONTH
 
 

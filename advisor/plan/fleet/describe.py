@@ -3,7 +3,6 @@
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from advisor.catalog import Catalog
@@ -57,6 +56,7 @@ from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import hazard
 from advisor.plan.weights import weights_of
+from advisor.records import replace
 from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
 
 _REQUESTS_PER_THOUSAND = 1000

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from advisor.records import dataclass
 
 REPLACED_AT_A_TIME = 0.25
 """Share of a group's instances that a rolling replacement may start beside them."""

@@ -3,7 +3,6 @@
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from advisor.plan.fleet.chosen import Confirmation, Spare
 from advisor.plan.problem.constraints import NEARLY, failures, uses
@@ -15,6 +14,7 @@ from advisor.plan.solve.even import can_carry
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.shares import planned_rates
 from advisor.plan.solve.stage import Formulation
+from advisor.records import replace
 
 Replayed = Callable[[Formulation, FleetSolution], Confirmation]
 """What a replay makes of a fleet."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from advisor.plan.fleet.chosen import ConstraintUse
 from advisor.plan.problem.formulas import (
@@ -18,6 +17,7 @@ from advisor.plan.problem.formulas import (
     share_without,
 )
 from advisor.plan.problem.values import Constraint, FleetSolution, Problem, PurchaseOption
+from advisor.records import dataclass
 
 NEARLY = 1e-6
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from advisor.demand.forecast import BATCH
 from advisor.demand.values import Forecast
 from advisor.plan.problem.values import Floats, HourClass
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_WEEK
 
 CLASS_HOURS = (36, 32, 32, 28, 20, 12, 6, 2)

@@ -3,7 +3,6 @@
 import datetime as dt
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from advisor.plan.geography import network_shortfall
 from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, stand_of
 from advisor.plan.problem.tariffs import exposed, price_of, tariffs_of, usable
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
+from advisor.records import replace
 from advisor.requirements import Requirements
 from advisor.units import (
     DAYS_PER_MONTH,

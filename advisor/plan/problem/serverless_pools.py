@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -31,6 +30,7 @@ from advisor.plan.serverless import (
     duty_of_rate,
     serverless_offers,
 )
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import SECONDS_PER_HOUR
 from advisor.workload.scope import allows

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from advisor.performance.served import Served
 from advisor.plan.cold_start import ColdStart
 from advisor.plan.geography import Geography
 from advisor.plan.problem.values import Floats, Pool
+from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits, Scaling
 

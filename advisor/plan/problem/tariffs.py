@@ -1,7 +1,6 @@
 """Ways of paying for an offer: its prices, what is owned, commitments that may be entered, and risk of spot."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.price_trust import first_day, trust
@@ -11,6 +10,7 @@ from advisor.errors import InputError
 from advisor.plan.problem.supply import Supply, stand_of
 from advisor.plan.problem.values import PurchaseOption, Tariff
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
+from advisor.records import replace
 from advisor.requirements import Requirements
 from advisor.units import (
     HOURS_PER_DAY,

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, lru_cache
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.cost.standing import RegionCharges
+from advisor.records import dataclass, field, replace
 from advisor.workload.values import Limits, Scaling
 
 Floats = npt.NDArray[np.float64]

@@ -8,7 +8,6 @@ begins. No request is dealt out ahead: a replica that is slower, or comes back l
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from advisor.plan.replay.engine import Times
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.replay.values import Floats, ReplayGroup
 from advisor.plan.solve.stage import Formulation, PlanningContext
+from advisor.records import dataclass, replace
 from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_HOUR
 from advisor.workload.values import Survive
 

@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from operator import itemgetter
 from typing import TypeGuard
@@ -37,6 +36,7 @@ from advisor.plan.solve.scopes import Singles, usd_alone
 from advisor.plan.solve.shares import request_shares
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation
+from advisor.records import dataclass, replace
 
 MIXES_TRIED = 5
 """Headroom of a mix is looked for in so many steps."""

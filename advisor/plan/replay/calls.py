@@ -1,7 +1,6 @@
 """Calls whose items clients send as HTTP requests of their own: they start together, and the last answers the call."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,7 @@ from advisor.demand.arrivals import Requests
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Outcome
+from advisor.records import dataclass
 
 Indices = npt.NDArray[np.intp]
 

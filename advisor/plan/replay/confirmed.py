@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from advisor.plan.fleet.chosen import Confirmation, LatencyDistribution
 from advisor.plan.problem.values import FleetSolution, Infeasible
@@ -10,6 +9,7 @@ from advisor.plan.replay.targets import name_of
 from advisor.plan.solve.shares import planned_rates
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation
+from advisor.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,13 +6,13 @@ Their late requests are scaled up, and the error of that is allowed for; where i
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.plan.replay.sessions import Session
 from advisor.plan.replay.values import Cutoff
+from advisor.records import dataclass
 
 STANDARD_ERRORS = 3.0
 LATE_TOGETHER = 4.0

@@ -1,7 +1,6 @@
 """Token times of one replica's requests: under load, alone, and answered in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from math import inf
 
 import numpy as np
@@ -11,6 +10,7 @@ from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.steps import StepTimes
 from advisor.plan.replay.batch_engine import alone_ends, batch_ends
 from advisor.plan.replay.batching import Replica, Requests
+from advisor.records import dataclass
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]

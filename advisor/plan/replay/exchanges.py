@@ -9,7 +9,6 @@ that covers most is replayed first.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from advisor.plan.problem.constraints import most_headroom
@@ -18,9 +17,10 @@ from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.headroom import LEAST_HEADROOM, WORTH_RATIO, Kind
 from advisor.plan.replay.loads import FleetLoads, Part, Way, left_by_kind, part_of
 from advisor.plan.solve.neighbours import BoughtWay, Exchange, exchanged, exchanges, keeps_to_all
+from advisor.records import dataclass, replace
 from advisor.workload.values import Survive
 
-MOST_FAILED = 3
+MOST_FAILED = 8
 """Replays that may fail before the search ends."""
 MOST_STEPS = 16
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
@@ -17,6 +16,7 @@ from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
 from advisor.plan.request import catalog_of_question, read_question, requirements_of
 from advisor.plan.values import Option, Plan, PlanProvenance
+from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.workload.kinds import trace_columns
 from advisor.workload.values import Slo

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from advisor.candidates import Candidate
 from advisor.plan.replay.confirmed import Confirmed, same
+from advisor.records import dataclass
 
 GROWTH = 1.5
 """Steps in which a headroom that holds is looked for, before the bisection."""

@@ -1,12 +1,12 @@
 """Loads of fleets: what tells, from fleets that failed, that another one fails too."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.headroom import Kind
+from advisor.records import dataclass
 
 ROUNDED = 1 + 1e-9
 

@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Self, TypeGuard
 
 from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
@@ -34,6 +33,7 @@ from advisor.plan.solve.scopes import (
     cheapest,
 )
 from advisor.plan.solve.stage import Formulation, PlanningContext
+from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR
 
 NO_HEADROOM: Mapping[Kind, float] = {}

@@ -1,7 +1,6 @@
 """Shares, percentiles and costs from what happened to each request."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from advisor.plan.replay.early import Estimate
 from advisor.plan.replay.latencies import latencies_s, p95_ms
 from advisor.plan.replay.sessions import Session, Window, billed_hours
 from advisor.plan.replay.values import GroupResult, Outcome, ReplayGroup, ReplayResult
+from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 from advisor.workload.values import Slo
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from advisor.demand.arrivals import Requests
 from advisor.demand.synthetic_trace import SyntheticTrace
 from advisor.plan.replay.values import ReplayGroup, Route
+from advisor.records import dataclass, replace
 
 ROUNDING = 1e-9
 

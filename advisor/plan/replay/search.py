@@ -9,7 +9,6 @@ carries less by the closed form.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Self
 
 from advisor.plan.problem.values import FleetSolution, Infeasible
@@ -48,6 +47,7 @@ from advisor.plan.solve.scopes import (
 from advisor.plan.solve.simple import complexity
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation, PlanningContext, in_precisions
+from advisor.records import dataclass, replace
 
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""

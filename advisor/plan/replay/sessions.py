@@ -1,13 +1,13 @@
 """Sessions of replicas that are up, from instances by the hour of the week, with spot interruptions."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 
 from advisor.demand.clock import hours_of_week
 from advisor.plan.replay.values import Billing, ReplayGroup
+from advisor.records import dataclass
 from advisor.units import SECONDS_PER_HOUR
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from advisor.plan.replay.targets import Key, deployment_key, name_of, routes_of
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
+from advisor.records import dataclass, replace
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]

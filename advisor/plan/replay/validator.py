@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 from advisor.plan.problem.values import FleetSolution, constraints_of
 from advisor.plan.replay.confirmed import (
@@ -19,6 +18,7 @@ from advisor.plan.solve.scopes import scopes
 from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
 from advisor.plan.solve.stage import formulate
 from advisor.plan.solve.stage import narrowed as narrowed_supply
+from advisor.records import replace
 from advisor.units import A_CENT
 
 __all__ = ["Confirmed", "Kind", "ReplayValidator"]

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.plan.replay.engine import ServeInParts, Times, serve_in_parts
+from advisor.records import dataclass
 from advisor.workload.values import Slo
 
 Floats = npt.NDArray[np.float64]

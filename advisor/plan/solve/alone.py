@@ -7,7 +7,6 @@ starts cost more than running through quieter hours, those have as many as busie
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
@@ -35,6 +34,7 @@ from advisor.plan.problem.values import (
 )
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import ALMOST_ONE
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
 
 ROUNDING = 1e-6

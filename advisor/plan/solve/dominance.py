@@ -22,7 +22,6 @@ the low edge of the forecast where a smaller one is: then a fleet with the small
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +29,7 @@ import numpy.typing as npt
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, quota_units, share_without, starts_per_month
 from advisor.plan.problem.standing import own_place, usd_per_request
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
+from advisor.records import dataclass, fields, replace
 from advisor.workload.values import Limits
 
 CHAMPIONS = 64

@@ -1,7 +1,6 @@
 """The most even load of a fleet whose pools serve some requests faster than others: two linear programs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from advisor.plan.problem.formulas import requests_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
 from advisor.plan.solve.solver import INFINITY, Outcome, Program
+from advisor.records import dataclass
 
 ROUNDING = 1e-9
 ROOM = 1e-7

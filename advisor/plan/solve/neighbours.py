@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import scope_of
+from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH
 
 MOST = 10

@@ -3,7 +3,6 @@
 import math
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.shares import depends_on_routing, routed_shares
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
 from advisor.plan.solve.variables import Elastic
+from advisor.records import replace
 from advisor.units import A_CENT
 from advisor.workload.values import Limits
 

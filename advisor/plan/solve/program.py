@@ -14,7 +14,6 @@ A pool may take a share of all requests of a place (at the rate it sustains for 
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from advisor.plan.problem.formulas import (
     Ordered,
@@ -27,6 +26,7 @@ from advisor.plan.problem.formulas import (
 )
 from advisor.plan.problem.values import Constraint, Pool, PurchaseOption
 from advisor.plan.solve.variables import ProgramVariables, Terms
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
 
 Losses = list[tuple[int, tuple[int, float]]]

@@ -1,7 +1,6 @@
 """Cost of a fleet whose numbers follow the load as it is seen, minute by minute."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from advisor.plan.fleet.scaling_values import ReactivePolicy
 from advisor.plan.problem.formulas import Part, mix_rate, share_without
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
 from advisor.plan.solve.objective import allocation_parts
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, SECONDS_PER_MONTH
 
 ROUNDING = 1e-9

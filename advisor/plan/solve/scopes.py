@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from advisor.plan.solve.bounds import bound_with_spare, least_usd, lower_bound, 
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import any_within, explain_conflict, fleet_if_any, improved, relative_change
+from advisor.records import replace
 from advisor.units import A_CENT
 
 EXPLAINED = 3

@@ -1,7 +1,6 @@
 """The simplest fleet that costs little more than the cheapest: fewest backends, then instance types, then cost."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from advisor.plan.problem.values import Constraint, FleetSolution, Pool, Problem
 from advisor.plan.solve.bounds import bound_with_spare, least_usd, lower_bound
@@ -9,6 +8,7 @@ from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import read_fleet, within
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import scopes, split
+from advisor.records import replace
 
 SECONDS = 5.0
 """Time for each search; what is not found by then is not recommended."""

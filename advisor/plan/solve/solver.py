@@ -1,12 +1,13 @@
 """A mixed-integer program written row by row, each row under the name of its constraint, and solved by HiGHS."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from advisor.records import dataclass, field
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,7 +1,6 @@
 """Fleet stage of the pipeline, from served candidates to the cheapest fleet: it holds the optimiser together."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from advisor.plan.problem.supply import PoolSet, RateTable, Supply
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.values import ComparedLatency
+from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows
 from advisor.workload.values import Routing, Workload

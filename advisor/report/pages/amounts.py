@@ -1,8 +1,8 @@
 """Amounts as bars: side by side with what each lies between, or each from where the one before ends."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
+from advisor.records import dataclass, replace
 from advisor.report.pages.bars import Axis, Bar, from_zero, percent
 from advisor.report.words import usd
 

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Plan, Rung
+from advisor.records import dataclass
 from advisor.report.fleet_tables import letters
 from advisor.report.ladder_words import rung_words
 from advisor.report.words import PART_WORDS, paid_words, usd

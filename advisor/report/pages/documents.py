@@ -1,7 +1,6 @@
 """Pages of every document of this program that has one, by its schema."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import accumulate
 
@@ -15,6 +14,7 @@ from advisor.programme.build import LEVERS
 from advisor.programme.reviewed import Applied, Review
 from advisor.programme.values import PROGRAMME, Programme, Saving
 from advisor.reading import json_of
+from advisor.records import dataclass, replace
 from advisor.report.bill.document import audit_from_json
 from advisor.report.bill.table import audit_sections
 from advisor.report.levers import lever_sections, name_words

@@ -1,11 +1,11 @@
 """Cost against latency of every option, with the interval of its prediction, and those that nothing beats."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Option, Plan, Predicted
+from advisor.records import dataclass
 from advisor.report.option_words import about, option_cells
 from advisor.report.pages.bars import Axis, log_around, percent
 from advisor.report.words import hardware_words, paid_words, usd

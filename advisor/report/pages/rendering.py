@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -11,6 +10,7 @@ from markupsafe import Markup
 from advisor.data_files import data_dir
 from advisor.names import printable
 from advisor.plan.values import PlanProvenance
+from advisor.records import asdict, dataclass
 from advisor.report.html import page_environment
 
 _NOWHERE = "form-action 'none'"

@@ -3,7 +3,6 @@
 import datetime as dt
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 from advisor.demand.values import Floats, HourlyUse
@@ -12,6 +11,7 @@ from advisor.plan.fleet.chosen import Fleet, LatencyDistribution
 from advisor.plan.request import read_question
 from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Plan
+from advisor.records import dataclass
 from advisor.report.pages.bars import Axis, from_zero, log_around, percent
 from advisor.report.pages.week import Block, blocks
 from advisor.report.sections import Section

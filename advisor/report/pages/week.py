@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from advisor.demand.clock import mean_by_hour_of_week
@@ -11,6 +10,7 @@ from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
+from advisor.records import dataclass
 from advisor.report.pages.bars import Axis, from_zero, percent
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_MINUTE, rounded
 

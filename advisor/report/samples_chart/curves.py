@@ -2,11 +2,11 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from advisor.records import dataclass
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.query.timeline import Timeline
 

@@ -1,10 +1,10 @@
 """Curves as lines of text: two for each accelerator, its peaks above its averages."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from advisor.records import dataclass
 from advisor.report.samples_chart.curves import Curve, Floats, name_of, place_of
 from advisor.samples.need.assess import AcceleratorNeed
 

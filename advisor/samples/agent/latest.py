@@ -15,11 +15,11 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from advisor.records import dataclass
 from advisor.samples.agent.labels import Label, with_labels
 from advisor.samples.agent.spool import segments
 from advisor.samples.agent.status_files import written_seconds

@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 if TYPE_CHECKING:
     import ssl

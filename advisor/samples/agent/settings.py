@@ -4,10 +4,10 @@ They go through the environment, which other users of the machine cannot see: an
 """
 
 import json
-from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from advisor.records import asdict, dataclass, field
 from advisor.samples.agent.labels import Label
 from advisor.samples.agent.supervised import Asked, Patience
 from advisor.samples.metrics import ROW_SECONDS

@@ -22,7 +22,6 @@ import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import isnan, nan
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +29,7 @@ from zlib import compress, decompressobj
 from zlib import error as zlib_error
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.samples.metrics import MOST_VALUE
 from advisor.samples.places import SEGMENT_SUFFIX, US_PER_SECOND, spool_folder
 from advisor.samples.rows import Buckets, Gap, Record, Row, Stats, Target

@@ -9,9 +9,9 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from advisor.records import dataclass, field, replace
 from advisor.samples.agent.aggregate import SourceRows
 from advisor.samples.agent.processes import Process, bare_interpreter
 from advisor.samples.agent.protocol import BEAT_SECONDS, ProtocolError, Reader, Word

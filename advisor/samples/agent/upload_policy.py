@@ -8,11 +8,11 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 
 HELP = "where finished days go: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
 _OPTIONS = {"s3": ("region", "endpoint"), "gs": ("endpoint",), "az": ("account",)}

@@ -5,10 +5,10 @@ import select
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from advisor.records import dataclass
 from advisor.samples.agent.processes import Process, bare_interpreter
 from advisor.samples.agent.protocol import Reader, Word
 from advisor.samples.rows import Missed, Reading

@@ -6,13 +6,13 @@ Standard library only: the agent reads it on inference hosts.
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
 from typing import NoReturn
 
 from advisor.errors import InputError
+from advisor.records import dataclass, field, replace
 from advisor.samples.metrics import MEANINGS, METRICS, ROW_SECONDS, Kind, Metric, Scope, exposition_name, units_of
 
 FILE_VARIABLE = "ADVISOR_METRICS"

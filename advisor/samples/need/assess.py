@@ -1,8 +1,8 @@
 """The need and the verdict of every accelerator of some hosts, from rows or from summaries."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from advisor.records import dataclass, replace
 from advisor.samples.metrics import ENGINE_METRICS
 from advisor.samples.need.bounds import Bounds
 from advisor.samples.need.engines import KV, WAITING, Engines, KvUse

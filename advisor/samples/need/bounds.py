@@ -1,9 +1,8 @@
 """Statistics that say what gaps leave open: the value of what was observed, and the least and greatest it can be."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from advisor.records import dataclass
 from advisor.samples.growth import Floats
 from advisor.samples.need.limits import COVERAGE, Limit
 

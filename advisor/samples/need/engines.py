@@ -1,11 +1,11 @@
 """Metrics of the engines that may be on an accelerator; the same for every accelerator that they may be on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from advisor.records import dataclass
 from advisor.samples.growth import Floats, steps_by_row
 from advisor.samples.need.bounds import Bounds, quantile_bounds, share_bounds
 from advisor.samples.need.limits import FULL_TIME, KV_FULL, QUEUE

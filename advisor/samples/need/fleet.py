@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from advisor.records import dataclass
 from advisor.samples.metrics import Scope
 from advisor.samples.need.assess import AcceleratorNeed, assess
 from advisor.samples.need.engines import KV

@@ -1,10 +1,10 @@
 """Every threshold of the verdicts: its value, what it is compared with, and where it comes from."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
+from advisor.records import dataclass
 from advisor.samples.growth import Floats
 
 _DCGM = "NVIDIA DCGM, profiling metrics"

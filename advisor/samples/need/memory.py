@@ -1,8 +1,8 @@
 """The memory that is needed, behind what the engines that may be on an accelerator took when they started."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from advisor.records import dataclass
 from advisor.samples.need.engines import Engines, KvUse
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS
 from advisor.samples.query.counts import Counted

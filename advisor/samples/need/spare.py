@@ -3,9 +3,9 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
+from advisor.records import dataclass
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.limits import WORKING
 

@@ -7,8 +7,8 @@ was never measured leaves its question open and the others are asked.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+from advisor.records import dataclass, field, replace
 from advisor.samples.need import limits
 from advisor.samples.need.bounds import Bounds, Truth, at_least, both, negation
 from advisor.samples.need.engines import Engines

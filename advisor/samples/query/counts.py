@@ -5,7 +5,6 @@ interpolated linearly (type 7 of Hyndman and Fan).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from advisor.records import dataclass
 from advisor.samples.growth import Booleans, Floats, Integers, step
 from advisor.samples.metrics import ACCELERATOR_METRICS, Kind
 from advisor.samples.places import ROW_US

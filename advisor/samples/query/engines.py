@@ -1,13 +1,13 @@
 """Rows of serving engines, one engine after the other, and all that is asked of a group of hosts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from advisor.records import dataclass
 from advisor.samples.growth import Booleans, Floats, Integers
 from advisor.samples.metrics import ENGINE_METRICS, Kind, Scope
 from advisor.samples.places import ROW_US

@@ -1,11 +1,11 @@
 """Rows of accelerators and engines on one even grid of time; what was not read is NaN."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from advisor.records import dataclass
 from advisor.samples.growth import Floats
 from advisor.samples.metrics import ROW_SECONDS
 from advisor.samples.places import US_PER_SECOND

@@ -9,8 +9,9 @@ Over the rows of a window (fifteen seconds each where the agent kept them, one s
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

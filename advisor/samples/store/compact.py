@@ -13,13 +13,13 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
 from advisor.atomic_files import write_bytes
 from advisor.errors import AdvisorError, InputError
+from advisor.records import dataclass, field
 from advisor.samples import places
 from advisor.samples.agent.host_facts import read_facts
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder

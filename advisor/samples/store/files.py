@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from advisor.errors import InputError
+from advisor.records import dataclass, field
 from advisor.samples.agent.upload_policy import SCHEMES as BUCKET_SCHEMES
 from advisor.samples.agent.upload_policy import parse_bucket_url
 from advisor.samples.places import SPOOL

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from advisor.records import dataclass, field
 from advisor.samples import places
 from advisor.samples.agent.host_facts import ENGINES as ENGINE_LINES
 from advisor.samples.agent.host_facts import INSTANCE_TYPE, ON_DEMAND, PROVIDER, PURCHASE, REGION, read_facts

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from advisor.errors import InputError
+from advisor.records import dataclass, field
 from advisor.samples.agent.spool import read_segment
 from advisor.samples.metrics import Scope
 from advisor.samples.places import ROW_US, US_PER_DAY, day_of, start_us

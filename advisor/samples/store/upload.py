@@ -9,12 +9,12 @@ one name.
 
 import hashlib
 import json
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from advisor.atomic_files import write_bytes
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.samples.agent.upload_policy import BucketUrl
 from advisor.samples.places import HISTOGRAMS, day_folder, spool_folder
 from advisor.samples.store.bucket import Bucket

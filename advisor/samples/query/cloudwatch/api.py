@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import InputError
+from advisor.records import dataclass
 from advisor.samples.query.aws_access import aws_session, refusal_hint, unreached_hint
 from advisor.units import SECONDS_PER_DAY
 

@@ -6,11 +6,11 @@ each. Quantiles and mean are of the periods' averages; the maximum is of their m
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 import numpy as np
 
+from advisor.records import dataclass
 from advisor.samples.exporters import Name, NameTable, shipped
 from advisor.samples.query.cloudwatch.api import MOST_QUERIES, RETENTION, CloudWatchApi, Metric, Points, Span
 from advisor.samples.query.values import Accelerator, Summary, Window

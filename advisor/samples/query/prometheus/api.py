@@ -7,12 +7,12 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from advisor.deadlines import cut_after
 from advisor.errors import InputError
+from advisor.records import dataclass, field
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint, refusal_of
 
 MOST_POINTS = 11_000

@@ -3,11 +3,11 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 from advisor.errors import InputError
+from advisor.records import replace
 from advisor.samples.exporters import Name, NameTable, near_miss_words, table_with
 from advisor.samples.metrics import GAUGES
 from advisor.samples.query.prometheus.api import PrometheusApi, quoted

@@ -5,12 +5,12 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from advisor.errors import InputError
+from advisor.records import dataclass, field
 from advisor.samples.query.aws_access import RENEW, aws_session
 
 PERMISSIONS = "aps:QueryMetrics, aps:GetLabels, aps:GetSeries and aps:GetMetricMetadata"

@@ -3,8 +3,8 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from advisor.records import dataclass, replace
 from advisor.samples.exporters import Exporter
 from advisor.samples.query.prometheus.api import quoted
 from advisor.samples.query.values import Accelerator, Window

@@ -7,8 +7,8 @@ window.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
+from advisor.records import dataclass, replace
 from advisor.samples.exporters import Exporter, Name
 from advisor.samples.query.prometheus.api import Series
 from advisor.samples.query.prometheus.fleet import Fleet, Identity, Sighting, identity_of, matcher

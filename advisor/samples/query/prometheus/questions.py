@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
+from advisor.records import dataclass, field
 from advisor.samples.exporters import Exporter, Name, NameTable, table_with
 from advisor.samples.query.prometheus.api import PrometheusApi, Series, TooMuchError, quoted
 from advisor.samples.query.prometheus.fleet import Fleet, matcher

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from statistics import median
 
+from advisor.records import dataclass
 from advisor.samples.query.prometheus.api import PrometheusApi, Series
 from advisor.samples.query.values import Window
 

@@ -8,10 +8,10 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from advisor.records import dataclass
 from advisor.samples.exporters import Exporter, Name
 from advisor.samples.metrics import METRICS, MOST_VALUE, QUOTIENTS, Kind
 from advisor.samples.rows import Buckets

@@ -5,9 +5,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from advisor.errors import InputError
+from advisor.records import replace
 from advisor.samples.bounded_http import Address, Answer, Connection, ExchangeError, Limits, parse_address
 from advisor.samples.exporters import NameTable, near_miss_words, table_with
 from advisor.samples.exporters.likeness import names_on_page

@@ -5,11 +5,11 @@ where there is no such counter.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pynvml
 
+from advisor.records import dataclass, field
 from advisor.samples.rows import Target
 from advisor.samples.sources.nvml.failures import UnsupportedError, attempted, first_supported, if_known, supported
 
