@@ -22,7 +22,7 @@ locals {
       weight     = 500
       image      = "nvcr.io/nvidia/tritonserver:26.08-py3"
       model      = null
-      checkpoint = "the planned model, a folder with an xgboost.ubj, an xgboost.json or a model.txt of LightGBM"
+      checkpoint = "the planned model, a folder with an xgboost.ubj, an xgboost.json, a model.txt of LightGBM or a checkpoint.tl of treelite"
       entrypoint = "bash"
       command = [
         "-euc",
@@ -38,18 +38,18 @@ locals {
             folder=$HOME/.cache/trees/$1/$revision
             mkdir -p "$folder"
             token=($${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
-            for file in xgboost.ubj xgboost.json model.txt; do
+            for file in xgboost.ubj xgboost.json model.txt checkpoint.tl; do
               [[ ! -e $folder/$file ]] || break
               curl -fsSL --retry 9 "$${token[@]}" -o "$folder/part" "https://huggingface.co/$1/resolve/$revision/$file" || continue
               mv "$folder/part" "$folder/$file"
               break
             done
           fi
-          for file in xgboost.ubj xgboost.json model.txt; do
+          for file in xgboost.ubj xgboost.json model.txt checkpoint.tl; do
             [[ ! -e $folder/$file ]] || break
           done
           if [[ ! -e $folder/$file ]]; then
-            echo "$1 has none of xgboost.ubj xgboost.json model.txt: rename XGBoost's file to xgboost.ubj or xgboost.json, LightGBM's to model.txt" >&2
+            echo "$1 has none of xgboost.ubj xgboost.json model.txt checkpoint.tl: rename the file of XGBoost, LightGBM or treelite to one of them" >&2
             exit 1
           fi
           if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $folder/$file"; then
@@ -59,13 +59,20 @@ locals {
           case $file in
             *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\x00{7}.' next='L\x00' ;;
             *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
+            *.tl) kind=treelite_checkpoint columns=22 ;;
             *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\r?$' ;;
           esac
           number() {
-            LC_ALL=C grep -aoPm1 "$before$1$after\K[0-9]+(?=$next)" "$folder/$file"
+            if [[ $kind = treelite_checkpoint ]]; then
+              od -An -v -tu4 "-j$1" -N4 "$folder/$file"
+            else
+              LC_ALL=C grep -aoPm1 "$before$1$after\K[0-9]+(?=$next)" "$folder/$file"
+            fi
           }
+          classes=num_class
+          [[ $kind != treelite_checkpoint ]] || classes=40
           read -r columns < <(number "$columns") || columns=
-          read -r classes < <(number num_class) || true
+          read -r classes < <(number "$classes") || classes=1
           columns=$${columns:?no trees with a number of columns in $folder} several=false
           [[ $kind != lightgbm ]] || columns=$((columns + 1))
           [[ $${classes:-1} -le 1 ]] || several=true
@@ -118,7 +125,7 @@ locals {
       weight     = 500
       image      = "nvcr.io/nvidia/tritonserver:26.08-py3"
       model      = null
-      checkpoint = "the planned model, a folder with an xgboost.ubj, an xgboost.json or a model.txt of LightGBM"
+      checkpoint = "the planned model, a folder with an xgboost.ubj, an xgboost.json, a model.txt of LightGBM or a checkpoint.tl of treelite"
       entrypoint = "bash"
       command = [
         "-euc",
@@ -134,18 +141,18 @@ locals {
             folder=$HOME/.cache/trees/$1/$revision
             mkdir -p "$folder"
             token=($${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
-            for file in xgboost.ubj xgboost.json model.txt; do
+            for file in xgboost.ubj xgboost.json model.txt checkpoint.tl; do
               [[ ! -e $folder/$file ]] || break
               curl -fsSL --retry 9 "$${token[@]}" -o "$folder/part" "https://huggingface.co/$1/resolve/$revision/$file" || continue
               mv "$folder/part" "$folder/$file"
               break
             done
           fi
-          for file in xgboost.ubj xgboost.json model.txt; do
+          for file in xgboost.ubj xgboost.json model.txt checkpoint.tl; do
             [[ ! -e $folder/$file ]] || break
           done
           if [[ ! -e $folder/$file ]]; then
-            echo "$1 has none of xgboost.ubj xgboost.json model.txt: rename XGBoost's file to xgboost.ubj or xgboost.json, LightGBM's to model.txt" >&2
+            echo "$1 has none of xgboost.ubj xgboost.json model.txt checkpoint.tl: rename the file of XGBoost, LightGBM or treelite to one of them" >&2
             exit 1
           fi
           if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $folder/$file"; then
@@ -155,13 +162,20 @@ locals {
           case $file in
             *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\x00{7}.' next='L\x00' ;;
             *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
+            *.tl) kind=treelite_checkpoint columns=22 ;;
             *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\r?$' ;;
           esac
           number() {
-            LC_ALL=C grep -aoPm1 "$before$1$after\K[0-9]+(?=$next)" "$folder/$file"
+            if [[ $kind = treelite_checkpoint ]]; then
+              od -An -v -tu4 "-j$1" -N4 "$folder/$file"
+            else
+              LC_ALL=C grep -aoPm1 "$before$1$after\K[0-9]+(?=$next)" "$folder/$file"
+            fi
           }
+          classes=num_class
+          [[ $kind != treelite_checkpoint ]] || classes=40
           read -r columns < <(number "$columns") || columns=
-          read -r classes < <(number num_class) || true
+          read -r classes < <(number "$classes") || classes=1
           columns=$${columns:?no trees with a number of columns in $folder} several=false
           [[ $kind != lightgbm ]] || columns=$((columns + 1))
           [[ $${classes:-1} -le 1 ]] || several=true
