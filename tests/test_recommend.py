@@ -106,7 +106,7 @@ def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
         ({"model": "./nowhere/config.json"}, "nowhere"),
         ({"model": "google-bert/bert-base-uncased"}, "generates no tokens: its answer comes whole"),
         ({"model": "t5-3b"}, "`advisor predict` knows samples a second of this one"),
-        ({"model": str(FOREST)}, "of tabular models, those that XGBoost or LightGBM saved with trees"),
+        ({"model": str(FOREST)}, "treelite.sklearn.import_model(model)"),
         ({"regions": "[us-east-11]"}, "did you mean us-east-1"),
         ({"providers": "[awz]"}, "did you mean aws"),
         ({"context_tokens": "10000000"}, "more than the 131,072"),
