@@ -16,7 +16,7 @@ from advisor.performance.stage import serve
 from advisor.performance.values import Evidence
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.plan.problem.shortlist import best_layouts
+from advisor.plan.solve.stage import best_layouts
 from advisor.report.option_words import option_cells
 from advisor.report.words import cluster_words, slice_words
 from advisor.requirements import require

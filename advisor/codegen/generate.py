@@ -1,12 +1,13 @@
-"""The stages in order: plan → choice → stacks → cut-over from what runs → code → check."""
+"""The stages in order: plan → choice → stacks → cut-over from what runs → code → check.
+
+What a rule of load balancing costs in requests within the target: the table of docs/kinds.md.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
-from advisor.codegen.availability import check_available
-from advisor.codegen.balancing import with_balancing
 from advisor.codegen.cut_over import left_out, rollout_of, staged
 from advisor.codegen.cut_over_joint import joint
 from advisor.codegen.cut_over_refusals import check_program, words
@@ -28,6 +29,78 @@ from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.values import Plan
 from advisor.records import dataclass, field, replace
+
+_MOST_REGIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    provider: str
+    region: str
+    instance_type: str
+
+
+def check_available(stacks: Iterable[Stack], catalog: Catalog) -> tuple[str, ...]:
+    """Warnings about what the catalog does not know.
+
+    Raises:
+        InputError: the catalog lists the type, and not in that region; the hint names the nearest regions that have it.
+    """
+    places = {_place(stack, group): None for stack in stacks for group in stack.groups if not group.is_serverless}
+    return tuple(warning for place in places if (warning := _warning(place, catalog)))
+
+
+def _place(stack: Stack, group: ComputeGroup) -> _Place:
+    return _Place(stack.provider, group.region, group.instance_type)
+
+
+def _warning(place: _Place, catalog: Catalog) -> str:
+    """Warning of what is unknown about a place; "" when it is on sale there."""
+    offers = catalog.offers_in([place.provider])
+    if (place.provider, place.instance_type) in catalog.cpu_instances:
+        offers = catalog.cpu_offers(place.provider, place.instance_type)
+    of_type = {offer.region for offer in offers if offer.instance_type == place.instance_type}
+    if place.region in of_type:
+        return ""
+    if not of_type:
+        return f"the catalog does not know where {place.provider} sells {place.instance_type}: check {place.region}"
+    if (place.provider, place.region) not in catalog.regions:
+        return f"the catalog does not know {place.region} of {place.provider}: check that it has {place.instance_type}"
+    raise InputError(
+        f"{place.region} does not have {place.instance_type}",
+        hint=f"{place.provider} sells it in {', '.join(_nearest(place, of_type, catalog))}; make the plan again with "
+        "those regions, or generate another type with --option RANK",
+    )
+
+
+def _nearest(place: _Place, regions: set[str], catalog: Catalog) -> list[str]:
+    """The regions with the shortest round trip; those of unknown place last."""
+
+    def distance(region: str) -> tuple[float, str]:
+        latency = catalog.rtt_ms(place.provider, place.region, region)
+        return (float("inf") if latency is None else latency.rtt_ms, region)
+
+    return sorted(regions, key=distance)[:_MOST_REGIONS]
+
+
+_RESTS_ON = "The plan rests on one entrance that sends requests to the replicas in turn, or to the least loaded of all"
+_NODES = (
+    "A load balancer of AWS has a node in each zone, and each counts by itself: fewer requests are within the target."
+)
+_SERVICES = (
+    "A Service of Kubernetes chooses at random, by which more requests wait: set the Gateway to round robin or "
+    "least requests of all replicas."
+)
+
+
+def with_balancing(stack: Stack, *, is_cluster: bool) -> Stack:
+    """The stack that says what its plan rests on, where what stands in front of several replicas falls short of it."""
+    replicas = sum(group.instances * group.replicas_per_instance for group in stack.groups)
+    in_front = _SERVICES if is_cluster else _NODES if stack.target == "ec2" else ""
+    if not stack.unit.is_one_pass or replicas == 1 or not in_front:
+        return stack
+    return stack.with_cautions(f"{_RESTS_ON}. {in_front}")
+
 
 _BOTH_DO_NOT_FIT = (
     "finish the cut-over under way first (--cut-over shift, apply, --cut-over finish), plan with fewer kinds of "

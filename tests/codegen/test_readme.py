@@ -8,7 +8,7 @@ import pytest
 from advisor.catalog.values import Purchase
 from advisor.codegen import generate
 from advisor.codegen.generate import Language, Wanted
-from advisor.codegen.rights import rights_of
+from advisor.codegen.rendering import rights_of
 from advisor.pipeline import plan_for
 from advisor.plan.fleet.scaling_values import Policy
 from builders import catalog_of, offer, workload

@@ -6,7 +6,7 @@ import pytest
 
 from advisor.performance.values import Interval
 from advisor.pipeline import plan_for
-from advisor.plan.explain.narrowing import measure_first
+from advisor.plan.build import measure_first
 from advisor.workload.values import Limits, Survive
 from builders import catalog_of, offer, workload
 

@@ -1,7 +1,7 @@
 """Cloud Run services with a GPU: containers that start with the requests, reached from inside the network only.
 
 Sources: Google's guides to Cloud Run (GPUs, health checks, request timeout, Direct VPC egress, volumes) and the list of
-its metrics in Cloud Monitoring, read in November 2026.
+its metrics in Cloud Monitoring, and the reference of alert policies, read in November 2026.
 """
 
 import hashlib
@@ -16,12 +16,59 @@ from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS,
 from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
 from advisor.codegen.targets.host_backends import pin_key, pins_with_models
 from advisor.codegen.targets.target import Files, Target, against_adapters
 from advisor.codegen.wanted import Language
 from advisor.deployable import CONTAINER_ENGINE_GIB
-from advisor.records import replace
+from advisor.entries import picked
+from advisor.records import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A metric against a threshold, for each group of its series."""
+
+    description: str
+    resource: str
+    """Type of the monitored resource."""
+    metric: str
+    aligner: str
+    """How a series becomes one value in 300 s."""
+    reducer: str
+    """How several series become one."""
+    group_by: tuple[str, ...]
+    """Labels of the resource by which series stay apart."""
+    below: bool
+    threshold: float
+    seconds: int
+    """How long without a break; 0: once."""
+    condition: str = ""
+    """Further terms of the filter, each after `` AND ``."""
+    is_share: bool = False
+    """The metric is divided by itself without the condition."""
+
+
+def from_alarm(alarm: Alarm, alert: Alert, divisor: float = 1) -> Alert:
+    """*alert* with threshold and duration of an alarm; a threshold in percent becomes a share by the divisor 100."""
+    seconds = alarm.periods * alarm.period_seconds
+    return replace(alert, below=alarm.below, threshold=round(alarm.threshold / divisor, 3), seconds=seconds)
+
+
+def alert_data(alerts: Mapping[str, Alert]) -> Mapping[str, Mapping[str, object]]:
+    """Alerts as the code holds them."""
+    return {name: _entry(alert) for name, alert in alerts.items()}
+
+
+def _entry(alert: Alert) -> Mapping[str, object]:
+    return {
+        **picked(alert, "description", "resource", "metric", "condition"),
+        "share": alert.is_share,
+        **picked(alert, "aligner", "reducer"),
+        "group_by": [f"resource.label.{label}" for label in alert.group_by],
+        "comparison": "COMPARISON_LT" if alert.below else "COMPARISON_GT",
+        **picked(alert, "threshold", "seconds"),
+    }
+
 
 _FOLDER = "gcp-cloud-run"
 _PYTHON_SHARED = {

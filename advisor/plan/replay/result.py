@@ -59,7 +59,7 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
 def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
     """Whether each request kept every target that is given; one-token answers have no time per token to miss.
 
-    Where no target limits its wait, its replica has to keep up (:mod:`advisor.plan.replay.keeping_up`).
+    Where no target limits its wait, its replica has to keep up (:mod:`advisor.plan.replay.fleet`).
     Sizes of recordings are in ms: seconds per ms, times 1,000, is the real-time factor.
     """
     steps = np.maximum(requests.output_tokens, 1) - 1

@@ -1,14 +1,19 @@
-"""Fleet stage of the pipeline, from served candidates to the cheapest fleet: it holds the optimiser together."""
+"""Fleet stage of the pipeline, from served candidates to the cheapest fleet: it holds the optimiser together.
+
+Prompts are sorted into buckets, and the served candidates cut to a short list, before anything is solved.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.entrances import EntranceLoad
 from advisor.cost.region_charges import Deployed, region_charges
 from advisor.cost.response_cache import cache_nodes, cache_rules
+from advisor.cost.services import counted_gib
 from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
@@ -20,11 +25,9 @@ from advisor.performance.stage import rates_within
 from advisor.performance.transfer import answer_gb, request_gb
 from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import Geography, geography, slo_after_network
-from advisor.plan.problem.buckets import prompt_buckets
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
-from advisor.plan.problem.shortlist import best_layouts
 from advisor.plan.problem.standing import place_of, provider_of
 from advisor.plan.problem.supply import PoolSet, RateTable, Supply
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
@@ -33,7 +36,83 @@ from advisor.plan.values import ComparedLatency
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows
-from advisor.workload.values import Routing, Workload
+from advisor.workload.values import Limits, Routing, Workload
+
+
+def best_layouts(served: Sequence[Served], rates: Floats, limits: Limits) -> list[int]:
+    """Positions of the candidates that no other layout of the same instance type and engine beats.
+
+    Two layouts of a type cost the same but for their checkpoints, so the one whose instances sustain more of everything
+    and whose checkpoint is no larger is as good; of two equals the earlier one, whose precision the workload prefers.
+
+    Args:
+        served: the candidates.
+        rates: requests per second of a replica in every case, (cases, candidates); without cases no region that is
+            near enough sells any, as is said of each later.
+        limits: the number of replicas may matter beside what they sustain.
+    """
+    if not rates.size:
+        return list(range(len(served)))
+    replicas = np.array([one.candidate.replicas_per_instance for one in served], dtype=np.float64)
+    copies = np.array([_copies(able.candidate) for able in served], dtype=np.float64)
+    disks = np.array([counted_gib(one.candidate.memory.checkpoint_gib) for one in served])
+    by_type: dict[tuple[str, str, str], list[int]] = {}
+    for at, one in enumerate(served):
+        machine = one.candidate.instance_type
+        by_type.setdefault((machine.provider, machine.name, one.candidate.engine), []).append(at)
+    kept: list[int] = []
+    for members in by_type.values():
+        kept += _unbeaten(np.array(members), rates, (replicas, copies), disks, limits)
+    return sorted(kept)
+
+
+def _copies(candidate: Candidate) -> int:
+    """Replicas of an instance that count as copies; slices of one machine fail together, and count as one."""
+    return 1 if candidate.partition else candidate.replicas_per_instance
+
+
+def _unbeaten(
+    members: np.ndarray, rates: Floats, counts: tuple[Floats, Floats], disks: Floats, limits: Limits
+) -> list[int]:  # fmt: skip
+    """Positions of the layouts of a type that no other beats; *counts* are replicas and copies of an instance."""
+    own, count = (rates[:, members] * counts[0][members]).T, counts[1][members]
+    beats = (own[None, :, :] >= own[:, None, :]).all(axis=2)
+    beats &= disks[members] <= disks[members][:, None]
+    if limits.min_replicas > 1:
+        beats &= count >= count[:, None]
+    if limits.max_replicas is not None:
+        per_replica = rates[:, members].T
+        beats &= (per_replica[None, :, :] >= per_replica[:, None, :]).all(axis=2)
+    earlier = np.arange(len(members)) < np.arange(len(members))[:, None]
+    return [int(at) for at in members[~(beats & (~beats.T | earlier)).any(axis=1)]]
+
+
+EDGES = (0.0, 0.5, 0.8, 0.95, 1.0)
+"""Shares of the requests at which prompts are cut: finer where the long ones are, which decide the time to the first
+token and fill the cache."""
+
+
+def prompt_buckets(tokens: TokenHistogram) -> tuple[tuple[float, TokenHistogram], ...]:
+    """Share and lengths of each bucket, the shortest prompts first; one bucket where all prompts are alike."""
+    order = np.argsort(tokens.input_tokens, kind="stable")
+    middle = np.cumsum(tokens.probability[order]) - tokens.probability[order] / 2
+    bucket = np.clip(np.searchsorted(EDGES, middle, side="right") - 1, 0, len(EDGES) - 2)
+    found = []
+    for at in np.unique(bucket):
+        members = order[bucket == at]
+        share = float(tokens.probability[members].sum())
+        found.append(
+            (
+                share,
+                TokenHistogram(
+                    tokens.input_tokens[members],
+                    tokens.output_tokens[members],
+                    tokens.probability[members] / share,
+                    tokens.prefix_cache_hit_ratio,
+                ),
+            )
+        )
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
