@@ -4,29 +4,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advisor.candidates import Candidate, Rejection, Shortfall, judge_hardware, reject_candidate
-from advisor.catalog import Catalog
+from advisor.candidates import Candidate, Rejection, Shortfall, reject_candidate
 from advisor.catalog.processors import CPU
-from advisor.demand.busy_interval import BusySecond
-from advisor.demand.declared import declared_demand
 from advisor.demand.values import TokenHistogram
-from advisor.errors import InputError
-from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
-from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
-from advisor.performance.adapter_load import adapter_load
 from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
-from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops, with_pictures
-from advisor.performance.evidence import CLASSES, Codes, PredictionEvidence
+from advisor.performance.deployments import default_max_sequences, peak_flops
+from advisor.performance.evidence import CLASSES, Codes
 from advisor.performance.full_replicas import late_item
+from advisor.performance.groups import LIKE, Groups, deployment_for, deployment_of, group_key
 from advisor.performance.link import carried_by_each, within_links
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.stage import OnePassStage
-from advisor.performance.physics import PICTURE_FACTORS, Floats, picture_seconds
+from advisor.performance.physics import PICTURE_FACTORS, Floats
 from advisor.performance.points import length_points
-from advisor.performance.queueing import offer, state_at
 from advisor.performance.regimes import Load
 from advisor.performance.served import LoadLatency, Served
 from advisor.performance.serving import (
@@ -38,15 +31,11 @@ from advisor.performance.serving import (
     rates_at_slo,
 )
 from advisor.performance.steps import StepTimes, step_times
-from advisor.performance.values import Deployment, Evidence, Interval, Scenario
+from advisor.performance.values import Evidence, Interval
 from advisor.records import dataclass, replace
-from advisor.requirements import Requirements, require
-from advisor.units import MS_PER_SECOND, gib_to_bytes, milliseconds
-from advisor.workload.values import Slo, Workload
-
-_LIKE = Scenario.FIXED_CONCURRENCY
-"""A loaded replica under random arrivals errs as one with so many users does: by the same physics of the same steps."""
-
+from advisor.requirements import Requirements
+from advisor.units import MS_PER_SECOND, milliseconds
+from advisor.workload.values import Slo
 
 _CALIBRATED = CLASSES.index(Evidence.CALIBRATED)
 """Code of what may be said at most of requests with pictures: set-ups were measured with text."""
@@ -78,7 +67,7 @@ def _serve(
         return served, rejected
     slo = requirements.workload.slo
     resident_tokens = length_points(requirements.demand.tokens).resident_tokens
-    groups = _Groups.of(known, requirements, model)
+    groups = Groups.of(known, requirements, model)
     tokens = requirements.demand.tokens
     learned = model.open_loop(groups.packed, tokens)
     run = requirements.demand.batch
@@ -137,7 +126,7 @@ def rates_within(
     if requirements.demand.unit.is_one_pass:
         rates = one_pass_stage(requirements).rates_within(candidates, cases, bursts)
         return _settled(np.minimum(rates, carried))
-    groups = _Groups.of(candidates, requirements, model)
+    groups = Groups.of(candidates, requirements, model)
     alike: dict[int, list[int]] = {}
     for at, (tokens, _) in enumerate(cases):
         alike.setdefault(id(tokens), []).append(at)
@@ -157,7 +146,7 @@ def full_rates(
     """Requests per second of one replica of each candidate while requests always wait: (cases, candidates)."""
     if requirements.demand.unit.is_one_pass:
         return _settled(one_pass_stage(requirements).full_rates(candidates, cases))
-    groups = _Groups.of(candidates, requirements, model)
+    groups = Groups.of(candidates, requirements, model)
     rates = [full_load(groups.packed, tokens, model.open_loop(groups.packed, tokens))[0] for tokens in cases]
     return _settled(np.array(rates)[:, groups.index])
 
@@ -179,7 +168,7 @@ class _TargetRows:
 
 
 def _rates(
-    groups: "_Groups", model: PerformanceModel, tokens: TokenHistogram, slos: Sequence[Slo],
+    groups: Groups, model: PerformanceModel, tokens: TokenHistogram, slos: Sequence[Slo],
     bursts: Bursts,
 ) -> Floats:  # fmt: skip
     """Rates of each group under the same targets with other limits, all at once: (slos, groups)."""
@@ -204,11 +193,11 @@ def latencies_at_load(
         return []
     if requirements.demand.unit.is_one_pass:
         return one_pass_stage(requirements).latencies(candidates, rates)
-    keys = [(_key(candidate), rate) for candidate, rate in zip(candidates, rates, strict=True)]
+    keys = [(group_key(candidate), rate) for candidate, rate in zip(candidates, rates, strict=True)]
     position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     first = {position[key]: (candidate, key[1]) for candidate, key in zip(candidates, keys, strict=True)}
     ordered = [first[index] for index in range(len(position))]
-    groups = _Groups.for_each([deployment_for(candidate, requirements) for candidate, _ in ordered], model)
+    groups = Groups.for_each([deployment_for(candidate, requirements) for candidate, _ in ordered], model)
     loads = np.array([rate for _, rate in ordered])
     tokens = requirements.demand.tokens
     learned = model.open_loop(groups.packed, tokens)
@@ -227,10 +216,10 @@ def latencies_at_load(
 
 
 def _intervals(
-    groups: "_Groups", quantity: Quantity, values: Floats, pictures_ms: Floats, evidence: Codes
+    groups: Groups, quantity: Quantity, values: Floats, pictures_ms: Floats, evidence: Codes
 ) -> list[Interval]:
     """A value of each group, of which pictures take so much, with its range."""
-    low, high = groups.grounds.spread(_LIKE, quantity, evidence)
+    low, high = groups.grounds.spread(LIKE, quantity, evidence)
     less, more = (pictures_ms * (factor - 1) for factor in PICTURE_FACTORS)
     ends = (values, np.maximum(values * low + less, 0.0), values * high + more)
     return [Interval(*map(float, numbers)) for numbers in zip(*ends, strict=True)]
@@ -259,11 +248,11 @@ def times_of(
     return step_times(deployment, model, requirements.demand.tokens, context_tokens)
 
 
-def _evidence(groups: "_Groups", tokens: TokenHistogram, running: Floats) -> Codes:
+def _evidence(groups: Groups, tokens: TokenHistogram, running: Floats) -> Codes:
     """Evidence for the numbers of each group when so many requests run."""
     lengths = (tokens.mean_input_tokens(), tokens.mean_output_tokens(), tokens.prefix_cache_hit_ratio)
     load = Load(np.maximum(running, 1.0), *(np.full(running.shape, length) for length in lengths))
-    evidence = groups.grounds.evidence(_LIKE, groups.packed.origin, load)
+    evidence = groups.grounds.evidence(LIKE, groups.packed.origin, load)
     return np.where(groups.pictures_s > 0, np.maximum(evidence, _CALIBRATED), evidence).astype(evidence.dtype)
 
 
@@ -276,154 +265,6 @@ def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
     if candidate.max_sequences is not None:
         held = min(held, candidate.max_sequences)
     return max(min(default_max_sequences(candidate.accelerator, candidate.engine), held), 1)
-
-
-def busy_second(
-    workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
-) -> BusySecond:  # fmt: skip
-    """Requests per second that one fully busy accelerator of the current deployment can have served.
-
-    How the current deployment runs the model is not known, so every precision of the workload and every parallelism
-    is taken: at most the capacity of the fastest, at least what the slowest serves while a single request runs.
-
-    Args:
-        workload: names the current deployment.
-        model: what it serves.
-        catalog: what its instance type is.
-        lengths: (prompt tokens, generated tokens) of a request.
-        performance: what predicts.
-
-    Raises:
-        InputError: no current deployment is named, or none that could hold the model.
-    """
-    current = workload.current
-    if current is None:
-        raise InputError(
-            "the samples give no request rate, and no current deployment says what the accelerators can do",
-            where=workload.where("demand"),
-            hint="add requests_per_day under the source of the demand, or describe `current`",
-        )
-    demand = declared_demand(1.0, 1.0, *lengths).with_prefix_cache(workload.prefix_cache_hit_ratio)
-    requirements = require(workload, model, demand, catalog)
-    instance_type = catalog.instance_type(current.provider, current.instance_type)
-    found = judge_hardware(instance_type, requirements, catalog)
-    able = [candidate for candidate in found if isinstance(candidate, Candidate) and not candidate.partition]
-    if not able:
-        raise InputError(
-            f"{current.instance_type} cannot hold {model.name} in {', '.join(workload.precisions)}",
-            where=workload.where("current.instance_type"),
-            hint="add the precision that it serves today, or add requests_per_day under the source of the demand",
-        )
-    groups = _Groups.for_each([deployment_of(candidate, model) for candidate in able], performance)
-    tokens = requirements.demand.tokens
-    capacity = capacity_at_slo(groups.packed, tokens, Slo(), performance.open_loop(groups.packed, tokens))
-    split = np.array([candidate.tensor_parallel for candidate in able])
-    service = offer(groups.packed, tokens, performance.open_loop(groups.packed, tokens))
-    alone = state_at(service, np.full_like(service.mean_marginal, 1.0)).rate
-    return BusySecond(
-        alone=float((alone / split).min()), saturated=float((capacity.requests_per_second / split).max())
-    )  # fmt: skip
-
-
-def busy_second_or_reason(
-    workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
-) -> BusySecond | InputError:  # fmt: skip
-    """Answer of :func:`busy_second`, or the reason in its place."""
-    try:
-        return busy_second(workload, model, catalog, lengths, performance)
-    except InputError as reason:
-        return reason
-
-
-def deployment_of(candidate: Candidate, model: Model) -> Deployment:
-    """One replica of a candidate, reduced to what decides its speed."""
-    if candidate.batcher is None:
-        model = loaded_by(model, candidate.engine, candidate.precision)
-    shape = serving_shape(model)
-    elements = max(shape.kv_elements_per_token, 1.0)
-    return Deployment(
-        shape=shape,
-        accelerator=candidate.accelerator,
-        weight_bytes=weight_bytes(model, candidate.precision),
-        compute_precision=candidate.compute_precision,
-        kv_bytes_per_element=kv_bytes_per_token(model, AUTO) / elements,
-        kv_cache_bytes=gib_to_bytes(candidate.memory.kv_cache_gib_available),
-        engine=candidate.engine,
-        engine_version=candidate.engine_version,
-        family=model.family,
-        tensor_parallel=candidate.tensor_parallel,
-        pipeline_parallel=candidate.pipeline_parallel,
-        interconnect=_interconnect(candidate),
-        max_sequences=_max_sequences(candidate),
-        max_batched_tokens=candidate.max_batched_tokens,
-        adapters=adapter_load(model, candidate.engine, candidate.tensor_parallel),
-    )
-
-
-def deployment_for(candidate: Candidate, requirements: Requirements) -> Deployment:
-    """The same for requests that show pictures."""
-    deployment, shown = deployment_of(candidate, requirements.model), requirements.demand.pictures
-    tower = requirements.model.vision
-    if shown is None or tower is None or requirements.demand.unit.is_one_pass:
-        return deployment
-    return with_pictures(deployment, tower, shown)
-
-
-def _max_sequences(candidate: Candidate) -> int | None:
-    """The engine's own limit, lowered to what an engine without paging has room for; None: the engine's own."""
-    if candidate.max_sequences is None:
-        return None
-    return max(min(default_max_sequences(candidate.accelerator, candidate.engine), candidate.max_sequences), 1)
-
-
-def _interconnect(candidate: Candidate) -> str:
-    """Interconnect of the ranks of a replica; a slice is alone, whatever joins the accelerators of its machine."""
-    return "" if candidate.partition else candidate.instance_type.interconnect
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Groups:
-    """Candidates that predict alike (the same replica in machines of other sizes) are predicted once."""
-
-    packed: Packed
-    grounds: PredictionEvidence
-    index: list[int]
-    """Group of each candidate."""
-
-    @property
-    def pictures_s(self) -> Floats:
-        """Seconds that the pictures of a request take in each group."""
-        return picture_seconds(self.packed.replicas, self.packed.constants)
-
-    def rate_spread(self, rates: Floats, evidence: Codes) -> tuple[Floats, Floats]:
-        """Factors from rates to the ends of their intervals; wider by the share of the time that pictures take."""
-        ends = self.grounds.spread(_LIKE, Quantity.THROUGHPUT, evidence)
-        busy = rates * self.pictures_s
-        low, high = (
-            end / (1 + busy * (factor - 1)) for end, factor in zip(ends, reversed(PICTURE_FACTORS), strict=True)
-        )
-        return low, high
-
-    @classmethod
-    def of(cls, candidates: Sequence[Candidate], asked: Requirements, model: PerformanceModel) -> "_Groups":
-        keys = [_key(candidate) for candidate in candidates]
-        position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
-        first = dict(zip(reversed(keys), reversed(candidates), strict=True))
-        whole = cls.for_each([deployment_for(first[key], asked) for key in position], model)
-        return cls(whole.packed, whole.grounds, [position[key] for key in keys])
-
-    @classmethod
-    def for_each(cls, deployments: Sequence[Deployment], model: PerformanceModel) -> "_Groups":
-        """Each deployment a group of its own."""
-        grounds = PredictionEvidence(deployments, model.calibration)
-        return cls(pack(deployments, model.calibration.constants), grounds, list(range(len(deployments))))
-
-
-def _key(candidate: Candidate) -> tuple[str, str, str, int, str]:
-    return (
-        candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel,
-        _interconnect(candidate),
-    )  # fmt: skip
 
 
 def _has_peak(candidate: Candidate, model: Model) -> bool:

@@ -17,9 +17,9 @@ from advisor.errors import InputError
 from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import with_adapters
 from advisor.models.catalog import find_model
+from advisor.performance.groups import deployment_for, deployment_of
 from advisor.performance.one_pass.serving import batching_of, replica_of
 from advisor.performance.setups import Setup, resolve
-from advisor.performance.stage import deployment_for, deployment_of
 from advisor.questions.predict import INPUT_COLUMNS, RESULT_COLUMNS, answer_rows, result_of
 from advisor.requirements import require
 from advisor.workload.closed_loop import demand_as_declared
