@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, TypeVar
 
+from advisor import LITTLE_GARBAGE
 from advisor.errors import InputError
 from advisor.records import dataclass
-from advisor.units import LITTLE_GARBAGE
 
 A = TypeVar("A")
 B = TypeVar("B")

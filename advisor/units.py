@@ -5,8 +5,6 @@ A GiB is 2**30 bytes, a GB is 10**9 bytes; bandwidth and FLOP rates are decimal,
 
 import math
 
-LITTLE_GARBAGE = 50_000
-"""Objects after which cycles are looked for: plans make few of them, and many objects that last to their end."""
 BYTES_PER_GIB = 1024**3
 A_CENT = 0.01
 """USD: less than this apart is the same amount on a bill."""

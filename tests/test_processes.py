@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from advisor import LITTLE_GARBAGE
 from advisor.spread import Spread
-from advisor.units import LITTLE_GARBAGE
 
 ROOT = Path(__file__).parents[1]
 HERE = """

@@ -12,10 +12,9 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from advisor import __version__
+from advisor import LITTLE_GARBAGE, __version__
 from advisor.errors import AdvisorError
 from advisor.names import nearest, printable, without_credentials
-from advisor.units import LITTLE_GARBAGE
 
 
 class GuardedTerminal:

@@ -6,9 +6,9 @@ A small plan is made, so that everything is loaded that others need; what it is 
 import gc
 from pathlib import Path
 
+from advisor import LITTLE_GARBAGE
 from advisor.serve import work
 from advisor.serve.values import Place, Source
-from advisor.units import LITTLE_GARBAGE
 
 _SMALL = """\
 name: small

@@ -60,6 +60,8 @@ class Exchanges:
         limit_usd = best.usd_per_month * (1 - WORTH_RATIO)
         own = self.loads_of(best.solution).parts
         usual = sum(self._left(own).values())
+        if usual <= 0:  # a fleet that may lose its only instance
+            return None, left
         candidates = [
             _Candidate(exchange, self._left(self._after(own, exchange)))
             for exchange in exchanges(self.problem, best.solution, limit_usd)
@@ -125,7 +127,7 @@ def _needed(late: Sequence[Loads], usual: float) -> dict[Way, float]:
     for loads in late:
         if len(loads) == 1:
             ((way, load),) = loads.items()
-            needed[way] = max(needed.get(way, 0.0), load)
+            needed |= {way: max(needed.get(way, 0.0), load)} if load > 0 else {}
     added: dict[Way, float] = {}
     for loads in late:
         others = [way for way in loads if way not in needed]
