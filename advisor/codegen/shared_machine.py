@@ -37,7 +37,7 @@ from advisor.plan.estate.seats import Seat
 from advisor.plan.fleet.scaling_values import while_replaced
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, significant
 
 _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"
 _ALONE = "`advisor generate` of the plan file of each workload gives it a fleet of its own"
@@ -324,14 +324,15 @@ def _pool_words(machine: SharedMachine) -> str:
 
 def _rates(named: Sequence[tuple[Stack, Seat]]) -> Iterator[Row]:
     for tenant, seat in named:
-        rate = f"{seat.planned_requests_per_second_per_instance:.3g} requests/s on each copy, planned"
+        rate = f"{significant(seat.planned_requests_per_second_per_instance):,.10g} requests/s on each copy, planned"
         yield Row(tenant.name, rate)
 
 
 def _predictions(machine: SharedMachine, named: Sequence[tuple[Stack, Seat]]) -> Iterator[Row]:
     for tenant, seat in named:
         most = seat.requests_per_second_per_replica
-        alone = f"{most.value:.3g} requests/s within its SLO alone (from {most.low:.3g} to {most.high:.3g})"
+        value, low, high = (f"{significant(end):,.10g}" for end in (most.value, most.low, most.high))
+        alone = f"{value} requests/s within its SLO alone (from {low} to {high})"
         memory = f"{seat.memory_gib:.1f} of {seat.usable_gib:.1f} GiB"
         among = f"keeps its SLO among {seat.most_sharers} that take turns"
         if seat.most_sharers is None:

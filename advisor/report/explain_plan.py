@@ -131,7 +131,8 @@ def why_section(why: Why) -> Section:
         lines.append(_load_words(why.load, wins=why.wins))
     else:
         lines.append(
-            "no target up to 16 times looser or tighter and no demand from 1/16 to 16 times today's turns that"
+            "no target up to 16 times looser or tighter and no demand from 1/16 to 16 times today's "
+            + ("takes it out of the cheapest fleet" if why.wins else "brings it into the cheapest fleet")
         )
     for obstacle in why.obstacles:
         lifted = f" → lifted by {obstacle.lifted_by}" if obstacle.lifted_by else ""

@@ -80,10 +80,10 @@ _GRAPH_OF_ROWS = (
 )
 
 
-def _unplanned(model: Model) -> str:
-    """Reason why a model is not planned, and where its size is told."""
-    is_graph = model.task == "tabular" and model.family in (ONNX_GRAPH, ONNX_TREES)
-    return _GRAPH_OF_ROWS if is_graph else _NOT_PLANNED[model.task]
+def unplanned_graph(model: Model) -> str:
+    """Reason why an ONNX graph of rows is not planned, and what would be."""
+    work = model.sample.removeprefix("not known: ")
+    return _GRAPH_OF_ROWS if model.flop_per_sample is not None else f"its work is not known: {work}; {_GRAPH_OF_ROWS}"
 
 
 _UNPLANNED_ANSWERS: Mapping[TextAnswer, tuple[str, str]] = {
@@ -120,11 +120,17 @@ def unit_of(model: Model, workload: Workload) -> Unit:
             where=workload.where("model"),
             hint="no plan is made for it: Whisper is planned, which vLLM's transcription server runs",
         )
+    if unit is Unit.ROWS and model.sample_size is None and model.family in (ONNX_GRAPH, ONNX_TREES):
+        raise InputError(
+            f"{model.name} takes rows of an ONNX graph in a form that no plan is made for",
+            where=workload.where("model"),
+            hint=unplanned_graph(model),
+        )
     if unit is None or (unit is Unit.ROWS and model.sample_size is None):
         raise InputError(
             f"{model.name} is of a kind that no plan is made for (task: {model.task}, family: {model.family})",
             where=workload.where("model"),
-            hint=f"models of these kinds are planned: {', '.join(UNITS)}; {_unplanned(model)}",
+            hint=f"models of these kinds are planned: {', '.join(UNITS)}; {_NOT_PLANNED[model.task]}",
         )
     return unit
 

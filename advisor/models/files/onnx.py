@@ -221,7 +221,11 @@ def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint)
     kind = _task(file)
     if not lengths:
         counted = count_flop(file.graph, sizes)
-        sample = f"one sample of {_shape_text(file)}" if not counted.unknown else _unknown(counted.unknown)
+        sample = f"one sample of {_shape_text(file)}"
+        if counted.unknown:
+            sample = _unknown(counted.unknown)
+        elif not counted.flop:
+            sample = f"not known: nobody counted those of {_operations(file)}"
         work = Work(parameters, 0 if counted.unknown else counted.flop)
         model = whole_model(Network(work, kind, sample), ONNX_GRAPH, name, checkpoint)
         columns = _columns(file.graph) if kind == "tabular" and work.flop else None
@@ -343,7 +347,13 @@ def _is_table(file: OnnxFile, name: str) -> bool:
     return tensor is not None and len(tensor.shape) == 2 and tensor.shape[0] >= 1000 and is_weight(tensor)
 
 
+def _operations(file: OnnxFile) -> str:
+    """Names of the first operations of a graph."""
+    names = list(dict.fromkeys(node.operation for node in file.graph.nodes))
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
+
+
 def _shape_text(file: OnnxFile) -> str:
-    """Shape of the first input, the batch left out."""
-    shape = next((shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights), ())
-    return " × ".join(map(str, shape[1:])) or "one number"
+    """Shapes of the inputs, the batch left out."""
+    shapes = [shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights]
+    return " and ".join(" × ".join(map(str, shape[1:])) or "one number" for shape in shapes[:4]) or "one number"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from advisor.demand.values import Unit
+from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.forests import walks_trees
 from advisor.performance.one_pass.samples import samples_of_item
@@ -14,7 +15,7 @@ from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Scenario
-from advisor.workload.kinds import UNITS
+from advisor.workload.kinds import UNITS, unplanned_graph
 
 ENDLESS = 1e12
 """Samples of a batch that is never waited for."""
@@ -103,7 +104,10 @@ def _reason(setup: Resolved, *, has_flop: bool) -> str:
     if setup.model.hidden and setup.model.task in KINDS:
         return f"input_tokens is needed: no usual length of {setup.model.name} is known"
     if setup.model.is_forest:
-        return f"no server of trees is known on {setup.deployment.accelerator.name}"
+        form = "; give them as a file of XGBoost, LightGBM or treelite" if setup.model.family == ONNX_TREES else ""
+        return f"no server of trees in this format is known on {setup.deployment.accelerator.name}{form}"
+    if setup.model.family in (ONNX_GRAPH, ONNX_TREES) and UNITS.get(setup.model.task) is Unit.ROWS:
+        return unplanned_graph(setup.model)
     if setup.model.flop_per_sample is not None:
         return f"no measurement of {setup.model.task} models is known, such as {setup.model.name}"
     why = setup.model.sample.removeprefix("not known")

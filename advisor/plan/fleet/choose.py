@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.candidates import Rejection
+from advisor.catalog.processors import CPU
 from advisor.catalog.values import Evidence, Purchase, Quality
 from advisor.demand.forecast import batch_forecast, flat_forecast, forecast
 from advisor.demand.values import Forecast
@@ -214,15 +215,13 @@ def _slot_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Itera
     """Servers whose requests at a time are held to what their speed is known for."""
     if context.requirements.demand.unit.is_one_pass:
         return
-    limits = {
-        (server.engine, server.max_batch_items) for server in context.catalog.one_pass_engines if server.is_of_tokens
-    }
-    for engine, most in dict.fromkeys((group.engine, group.max_concurrency) for group in groups):
-        if (engine, most) in limits:
-            yield (
-                f"replicas of {engine} answer {most} requests at a time at most, as many as its speed is known for, "
-                "though their memory would hold more"
-            )
+    for accelerator, engine, most in dict.fromkeys(
+        (group.accelerator, group.engine, group.max_concurrency) for group in groups
+    ):
+        known = context.catalog.accelerators.get(accelerator)
+        server = context.catalog.token_server(engine, CPU if known is None else known.vendor)
+        if server is not None and most == server.max_batch_items:
+            yield f"replicas of {engine} answer {most} requests at a time at most: its speed is known for no more"
 
 
 def _boots(tariff: Tariff) -> bool:
