@@ -121,13 +121,13 @@ def test_alerts_of_google_name_the_workload():
         assert f'namespace=~\\"{server.name}\\",pod=~\\"(us-central1-models)-.+\\",model=\\"{model.name}\\"' in text
 
 
-def test_two_workloads_of_one_model_have_names_of_their_own():
-    """What both call resnet50 in fleets of their own is called after them; the others keep their address."""
+def test_models_are_named_after_their_workloads():
+    """Whatever they are called in fleets of their own: no neighbour that comes or goes changes an address."""
     stack = shared_stack(estates.place("MODELS"))
     names = {model.workload: model.name for model in stack.tenants[0].models}
 
     assert names == {
-        "photos": "vit-base-patch16-224", "fraud": "fraud", "goods": "goods", "products": "products",
+        "photos": "photos", "fraud": "fraud", "goods": "goods", "products": "products",
     }  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def test_the_programs_fill_one_repository(tmp_path):
         )
 
     repository = tmp_path / "models"
-    assert {path.name for path in repository.iterdir()} == {"vit-base-patch16-224", "fraud", "goods", "products"}
+    assert {path.name for path in repository.iterdir()} == {"photos", "fraud", "goods", "products"}
     assert (repository / "goods/1/model.onnx").read_text() == "graph"
     assert (repository / "fraud/1/xgboost.json").exists()
     for name in ("goods", "products"):

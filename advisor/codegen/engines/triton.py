@@ -16,7 +16,6 @@ src/shared_state.h of the FIL backend (June 2026), and the header of treelite's 
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from advisor.catalog.one_pass_engines import OnePassEngine
@@ -207,7 +206,6 @@ def with_models(containers: Mapping[str, Container]) -> Container:
         containers: of Triton with one model each and of one image, by workload.
     """
     first = next(iter(containers.values()))
-    names = model_names(containers)
     return replace(
         first,
         checkpoint=Checkpoint(None, ""),
@@ -216,7 +214,7 @@ def with_models(containers: Mapping[str, Container]) -> Container:
         arguments=(
             f"--model-repository={_REPOSITORY}",
             _EXPLICIT,
-            *(f"--load-model={name}" for name in names.values()),
+            *(f"--load-model={workload}" for workload in containers),
             *first.arguments,
         ),
         environment={},
@@ -224,32 +222,28 @@ def with_models(containers: Mapping[str, Container]) -> Container:
         image_caution=" ".join(dict.fromkeys(filter(None, (one.image_caution for one in containers.values())))),
         api=replace(first.api, clients=""),
         key_option=_RESTRICTED,
-        models=tuple(_held(workload, names[workload], container) for workload, container in containers.items()),
+        models=tuple(_held(workload, container) for workload, container in containers.items()),
     )
 
 
-def model_names(containers: Mapping[str, Container]) -> Mapping[str, str]:
-    """Workload → name that clients call its model by: that of a fleet of its own, or its own where two are alike."""
-    own = {workload: container.command[-1] for workload, container in containers.items()}
-    counts = Counter(own.values())
-    return {workload: name if counts[name] == 1 else workload for workload, name in own.items()}
+def _held(workload: str, container: Container) -> HeldModel:
+    """Model in the repository of a server with others: the start of its own server, without the server.
 
-
-def _held(workload: str, name: str, container: Container) -> HeldModel:
-    """Model in the repository of a server with others: the start of its own server, without the server."""
+    Clients call it by its workload, which no neighbour that comes or goes changes.
+    """
     flags, program = container.command[:2]
     configuration, folder = container.environment[_CONFIGURATION], f'value: "{_ENGINES}"'
     more = _OWN_ENGINES if folder in configuration else ""
     return HeldModel(
         workload=workload,
-        name=name,
+        name=workload,
         checkpoint=container.checkpoint,
         entrypoint=container.entrypoint,
-        command=(flags, program.removesuffix(_SERVE) + more, name),
+        command=(flags, program.removesuffix(_SERVE) + more, workload),
         revision_option=container.revision_option,
         environment={
             **container.environment,
-            _CONFIGURATION: configuration.replace(folder, f'value: "{_ENGINES}/{name}"'),
+            _CONFIGURATION: configuration.replace(folder, f'value: "{_ENGINES}/{workload}"'),
         },
     )
 

@@ -20,6 +20,7 @@ _HINT = "write it again with treelite 4: treelite.sklearn.import_model(model).se
 _WIDTHS = {2: 4, 3: 8}
 """Bytes of a threshold or a leaf's value by the code of its type: 32-bit and 64-bit floats."""
 _MOST_TREES, _MOST_OPTIONAL, _MOST_TEXT = 1_000_000, 1000, 1 << 20
+_MOST_COLUMNS = _MOST_CLASSES = 1_000_000
 
 
 def read_treelite(path: Path) -> Forest:
@@ -43,12 +44,18 @@ def _forest(cursor: Cursor, where: str) -> Forest:
     trees, columns = cursor.number("<Q"), cursor.number("<i")
     cursor.take(2)  # kind of task, and whether trees are averaged
     targets = cursor.number("<i")
-    if not all(widths) or not 0 < trees <= _MOST_TREES or columns < 1:
+    if not all(widths) or not 0 < trees <= _MOST_TREES or not 0 < columns <= _MOST_COLUMNS:
         raise InputError("no sound treelite checkpoint: its header", where=where, hint=_HINT)
     if targets != 1:
         raise InputError(f"the trees predict {targets} targets, and one is planned", where=where, hint="save one each")
-    _array(cursor, "<i4")  # classes
-    values_per_leaf = max(prod(_array(cursor, "<i4").tolist()), 1)
+    classes, leaf_shape = (_array(cursor, "<i4").tolist() for _ in range(2))
+    if (
+        len(classes) != 1
+        or len(leaf_shape) != 2
+        or not all(0 < each <= _MOST_CLASSES for each in (*classes, *leaf_shape))
+    ):
+        raise InputError("no sound treelite checkpoint: its classes", where=where, hint=_HINT)
+    values_per_leaf = min(prod(leaf_shape), _MOST_CLASSES)
     for _ in range(2):
         _array(cursor, "<i4")  # target and class of each tree
     cursor.text(cursor.number("<Q"), _MOST_TEXT)

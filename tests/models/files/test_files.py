@@ -238,6 +238,9 @@ def test_treelite_trees():
         (12, b"\x01", "its header"),
         (28, b"\x02", "predict 2 targets"),
         (32, b"\xff\xff\xff\xff", "are left"),
+        (40, b"\xff\xff\xff\xff", "its classes"),
+        (52, b"\xff\xff\xff\x7f", "its classes"),
+        (22, b"\xff\xff\xff\x7f", "its header"),
     ],
 )
 def test_checkpoints_of_treelite_that_are_none_are_refused(at, written, fault, tmp_path):
