@@ -225,7 +225,7 @@ def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint)
         if counted.unknown:
             sample = _unknown(counted.unknown)
         elif not counted.flop:
-            sample = f"not known: nobody counted those of {_operations(file)}"
+            sample = f"not known: FLOPs of {_operations(file)} are not counted"
         work = Work(parameters, 0 if counted.unknown else counted.flop)
         model = whole_model(Network(work, kind, sample), ONNX_GRAPH, name, checkpoint)
         columns = _columns(file.graph) if kind == "tabular" and work.flop else None

@@ -127,3 +127,15 @@ def test_no_engine_is_named_where_none_serves():
     row = {"model": str(MADE / "forest.onnx"), "accelerator": "T4"}
     assert understood(row, load_catalog())["engine"] == "none is known"
     assert understood(row | {"engine": "vLLM"}, load_catalog())["engine"] == "vLLM"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("forest.onnx", "options={'zipmap': False}"),
+        ("forest_of_tensors.onnx", "give them as a file of XGBoost, LightGBM or treelite"),
+    ],
+)
+def test_trees_in_onnx_without_a_rate_are_told_what_has_one(name, told):
+    """A result that is a map, and an accelerator that no server walks them on."""
+    assert told in json.dumps(answer(predict_command, name))
