@@ -186,6 +186,8 @@ class Container:
     """Before all of them, each as a word NAME=ID: a folder of that name below the working folder, else on the hub."""
     models: tuple[HeldModel, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Models that it holds for a workload each; empty: it holds the one of its checkpoint."""
+    live_path: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Answers while the process runs, whatever of its models is loaded; "": :attr:`health_path` tells both."""
     key_option: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Takes a key that requests to load and unload models have to carry; "": it takes none."""
 

@@ -310,9 +310,11 @@ def _is_told_by_variables(served: Served) -> bool:
     return bool(served.backend.container.model_environment)
 
 
-def _alerts(stack: Stack) -> Mapping[str, str]:
-    """Name and meaning of each Prometheus alert of the stack."""
-    return {rule.name: rule.summary for region in stack.regions for rule in rules_of(stack, region.name)}
+def _alerts(stack: Stack) -> Mapping[tuple[str, str], str]:
+    """Name of each Prometheus alert of the stack, and the workload whose model it watches or "" → its meaning."""
+    workloads = {model.workload for model in stack.models}
+    rules = (rule for region in stack.regions for rule in rules_of(stack, region.name))
+    return {(rule.name, rule.subject if rule.subject in workloads else ""): rule.summary for rule in rules}
 
 
 def repository(image: str) -> str:

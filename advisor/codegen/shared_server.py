@@ -8,6 +8,12 @@ from advisor.codegen.model import Backend, ComputeGroup, Region, Stack, WatchedM
 from advisor.deployable import start_seconds
 from advisor.records import replace
 
+_LIVE_PATH = "/v2/health/live"
+"""Triton's answer to whether it runs; that to whether it is ready fails while any of its models is loaded anew.
+
+Source: issues 7014 and 5940 of triton-inference-server/server.
+"""
+
 
 def joined(name: str, tenants: Sequence[Stack]) -> Stack:
     """The stack of one server.
@@ -19,7 +25,8 @@ def joined(name: str, tenants: Sequence[Stack]) -> Stack:
     first = tenants[0]
     key = f"{first.groups[0].region}-models"
     group = _group(unique_keys([key])[key], [tenant.groups[0] for tenant in tenants])
-    container = with_models({tenant.name: tenant.backends[0].container for tenant in tenants})
+    held = with_models({tenant.name: tenant.backends[0].container for tenant in tenants})
+    container = replace(held, live_path=_LIVE_PATH)
     backend = Backend(group.backend, group.region, container, first.backends[0].weight, first.backends[0].runtime)
     models = tuple(
         WatchedModel(tenant.name, model.name, tenant.slo_alarms, tenant.groups[0].requests_per_second_per_instance)

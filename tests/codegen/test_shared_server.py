@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,54 @@ def test_each_workload_has_alerts_on_its_own_model(name):
         assert set(own) == {"InferenceLatency", "InferenceWaitingRequests", "InferenceServerErrors"}
         assert all(f'model="{model}"' in expression for expression in own.values())
     assert any({port["port"] for port in one["spec"]["ingress"][0]["ports"]} == {8000, 8002} for one in policies)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_readme_tells_the_alerts_of_each_workload(name):
+    """Each model has targets of its own: the README names every one, as the rules of the cluster do."""
+    files = generate_shared(estates.place(name), Language.TERRAFORM).files
+    (server,) = estates.place(name).servers
+    readme = files[f"kubernetes/{server}/README.md"]
+    own = {path: text for path, text in files.items() if path.startswith(f"kubernetes/{server}/")}
+    rules = [rule for one in objects(own, "PrometheusRule") for rule in one["spec"]["groups"][0]["rules"]]
+    workloads = {container["name"].removeprefix("model-") for container in server_of(files)["initContainers"]}
+    told = [line for line in readme.replace("\\", "").splitlines() if line.startswith("- `Inference")]
+
+    of_each = [rule for rule in rules if rule["labels"]["subject"] in workloads]
+    assert len(of_each) == 3 * len(workloads)
+    for rule in of_each:
+        assert f"- `{rule['alert']}` of {rule['labels']['subject']}: {rule['annotations']['summary']}" in told
+    assert len(told) == len(rules)
+
+
+def test_a_model_that_is_not_loaded_does_not_restart_the_others():
+    """The start and readiness wait for every model; whether the container is restarted hangs on the process alone."""
+    files = generate_shared(estates.place("AWS_MODELS"), Language.TERRAFORM).files
+    (engine,) = server_of(files)["containers"]
+    pods = [one["spec"]["template"]["spec"] for one in objects(files, "Deployment")]
+    (other,) = [pod["containers"][0] for pod in pods if "initContainers" not in pod]
+    probes = ("startupProbe", "readinessProbe", "livenessProbe")
+
+    assert [engine[probe]["httpGet"]["path"] for probe in probes] == [
+        "/v2/health/ready", "/v2/health/ready", "/v2/health/live",
+    ]  # fmt: skip
+    assert len({other[probe]["httpGet"]["path"] for probe in probes}) == 1
+
+
+def test_the_route_of_a_workload_that_left_is_removed():
+    """By the file of the routes itself, since the kustomization does not name it from the start."""
+    files = generate_shared(estates.place("MODELS"), Language.TERRAFORM).files
+    (server,) = estates.place("MODELS").servers
+    section = files[f"kubernetes/{server}/README.md"].partition("## What a former run left")[2]
+    (command,) = [one for one in re.findall(r"`(kubectl [^`]+)`", section) if "HTTPRoute" in one]
+    words = command.split()
+    (kind,) = [word for before, word in pairwise(words) if before == "--prune-allowlist"]
+    path = f"kubernetes/{server}/{words[-1]}"
+
+    assert (words[-2], kind) == ("--filename", "gateway.networking.k8s.io/v1/HTTPRoute")
+    assert {one["kind"] for one in yaml.safe_load_all(files[path]) if one} == {"HTTPRoute"}
+    for route in objects(files, "HTTPRoute"):
+        assert route["metadata"]["labels"]["app.kubernetes.io/part-of"] == server
 
 
 def test_nobody_loads_a_model_without_the_key_of_the_pod():

@@ -1,6 +1,7 @@
 """Commands for what a former plan or form left in a cluster: neither kubectl nor Helm removes it with an update."""
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 from advisor.codegen.model import Stack
 from advisor.codegen.templates import fill
@@ -31,6 +32,9 @@ _PRUNED: Mapping[Form, Mapping[str, tuple[str, ...]]] = {
     Form.DYNAMO: {"--filename {region}/dynamo.yaml": (_SCALED_OBJECT,)},
 }
 """Form → what is applied → kinds of objects whose number follows the plan. Helm removes what a release drops."""
+_ROUTES: Mapping[str, tuple[str, ...]] = {"--filename {region}/route.yaml": ("gateway.networking.k8s.io/v1/HTTPRoute",)}
+"""The same of a server with the models of several workloads, each of which has a route; by the file itself, since the
+kustomization names it only once somebody has added it, and would else take away routes that serve."""
 _DELETE = "kubectl --context CONTEXT --namespace {name} delete --ignore-not-found "
 _UNINSTALL = "helm uninstall --ignore-not-found --kube-context CONTEXT --namespace {name} "
 _MADE: Mapping[Form, tuple[str, ...]] = {
@@ -52,7 +56,8 @@ _ON_MANIFESTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
 def words(stack: Stack) -> str:
     """Section of ``kubernetes/README.md`` that names the commands."""
     known = {
-        "pruned": [command for region in stack.regions for command in _pruned(stack, region.name)],
+        "pruned": [*_pruned(stack, _PRUNED.get(stack.form, {}))],
+        "routes": [*_pruned(stack, _ROUTES)] if stack.models else [],
         "former": {
             form.value: [command for region in stack.regions for command in _made(stack, region.name, form)]
             for form in Form
@@ -62,12 +67,12 @@ def words(stack: Stack) -> str:
     return fill("kubernetes", "forms/leftovers.md.j2", known)
 
 
-def _pruned(stack: Stack, region: str) -> Iterator[str]:
-    for source, kinds in _PRUNED.get(stack.form, {}).items():
+def _pruned(stack: Stack, applied: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for region, (source, kinds) in product(stack.regions, applied.items()):
         allowed = " ".join(f"--prune-allowlist {kind}" for kind in kinds)
         yield (
             f"kubectl --context CONTEXT --namespace {stack.name} apply --prune "
-            f"--selector app.kubernetes.io/part-of={stack.name} {allowed} {source.format(region=region)}"
+            f"--selector app.kubernetes.io/part-of={stack.name} {allowed} {source.format(region=region.name)}"
         )
 
 
