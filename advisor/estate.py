@@ -38,7 +38,7 @@ from advisor.plan.fleet.chosen import FleetCost
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import candidate_of
 from advisor.plan.replay.values import ReplayGroup
-from advisor.plan.request import PlanRequest, catalog_of_question, read_question, requirements_of
+from advisor.plan.request import PlanRequest, catalog_for, catalog_of_question, read_question, requirements_of
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace
 from advisor.requirements import check_names
@@ -306,8 +306,8 @@ def _answer(task: Task) -> Answer:
     holdings = holdings_of(catalog)
     workload = workload if holdings is None else within_regions(workload, holdings, catalog)
     workload = replace(workload, as_of=workload.as_of or task.today) if workload.commitments else workload
-    check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
+    check_names(workload, catalog_for(workload, served_model, catalog))
     demand = measure_demand(workload, served_model, catalog, model)
     question = PlanRequest(as_demanded(workload, demand), served_model, demand)
     return answer(question, catalog, model, BEST if _is_in_full(task, workload) else BRIEF, task.regions)

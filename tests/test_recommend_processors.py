@@ -6,6 +6,8 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.codegen import Language, Wanted, generate
+from advisor.errors import InputError
+from advisor.estate import plan_estate
 from advisor.performance.model import shipped_model
 from advisor.pipeline import question_for, recommend
 from advisor.plan.request import catalog_of_question
@@ -110,3 +112,23 @@ def test_a_named_machine_without_an_accelerator_is_planned(tmp_path):
     question = question_for(read_workload(written(tmp_path)), CATALOG, shipped_model())
     faster = replace(question, demand=question.demand.times(500))
     assert catalog_of_question(faster, CATALOG) is CATALOG
+
+
+def test_a_named_machine_without_an_accelerator_is_refused_where_none_is_planned(tmp_path):
+    """A known machine is not called unknown: for which models such machines are planned is said in its place."""
+    path = written(tmp_path, "instance_types: [c8g.4xlarge]\n", model="meta-llama/Llama-3.1-8B-Instruct")
+    with pytest.raises(InputError, match=r"c8g\.4xlarge has no accelerator, and the model is not planned") as caught:
+        recommend(path)
+    assert "below 3 billion parameters" in caught.value.hint
+    assert "`engines: [llama.cpp server]`" in caught.value.hint
+    assert "instance_types[0]" in str(caught.value)
+    more = "instance_types: [c8g.4xlarge]\nengines: [llama.cpp server]\nprecisions: [int4]\n"
+    asked = written(tmp_path, more, model="meta-llama/Llama-3.1-8B-Instruct", tpot="900ms", ttft="60s", rate=0.01)
+    assert reads_processors(asked)
+
+
+def test_a_directory_of_workloads_may_name_machines_without_an_accelerator(tmp_path):
+    """As a workload by itself may."""
+    written(tmp_path, "instance_types: [c7i.4xlarge]\n")
+    totals = plan_estate(tmp_path).estate.totals
+    assert (totals.planned, totals.failed) == (1, 0)

@@ -22,7 +22,7 @@ _QUANTISING_ENGINES = ("vLLM", "SGLang")
 """Engines of engine_support.csv that quantise while loading; plugins for other chips read stored weights only."""
 _LOADS_GGUF = "llama.cpp server"
 """Engine of engines.csv that reads GGUF alone: which repository of a larger model is GGUF is not known."""
-_MOST_CONVERTED_BILLIONS = 3.0
+MOST_CONVERTED_BILLIONS = 3.0
 """Parameters below which code converts weights where a server starts: seconds, where larger ones take minutes."""
 _QUANTISED_ON_LOAD = "FP8 dynamic, quantised by the engine while loading"
 _TENSORRT = "tensorrt"
@@ -169,7 +169,7 @@ class Precisions:
         if row is None or row["task"] != "llm" or row["checkpoint_precision"] not in _WIDE:
             return False
         size = _size_billions(row)
-        return row["model_type"] in self._converted and size is not None and size < _MOST_CONVERTED_BILLIONS
+        return row["model_type"] in self._converted and size is not None and size < MOST_CONVERTED_BILLIONS
 
     def _gguf(self, model: str, precision: str) -> LoadedWeights | None:
         """Published weights as llama.cpp's converter makes GGUF of them."""

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from advisor.catalog import Catalog
+from advisor.catalog.precisions import MOST_CONVERTED_BILLIONS
 from advisor.catalog.values import Offer, Purchase
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.names import suggestion
+from advisor.workload.kinds import LLAMA_CPP
 from advisor.workload.scope import (
     accelerator_names,
     allows,
@@ -90,6 +92,7 @@ def _check_names(workload: Workload, catalog: Catalog) -> None:
             if accelerator_names((name,), catalog) == (name,) and catalog.known_accelerator(name) is None:
                 check_known(workload, field, "accelerator", name, tuple(catalog.accelerators))
         for field, name in _each_name(workload, prefix, "instance_types", stated.instance_types):
+            _check_accelerated(workload, field, name, catalog)
             check_known(workload, field, "instance type", name, types)
         for field, name in _each_name(workload, prefix, "engines", stated.engines):
             check_known(workload, field, "engine", catalog.engine_named(name), catalog.engines)
@@ -97,6 +100,23 @@ def _check_names(workload: Workload, catalog: Catalog) -> None:
         check_known(workload, field, "provider", name, catalog.providers)
     for field, name in _each_name(workload, "exclude.", "regions", workload.exclude.regions):
         check_known(workload, field, "region", name, regions)
+
+
+def _check_accelerated(workload: Workload, field: str, name: str, catalog: Catalog) -> None:
+    """Refuse a machine without an accelerator that this plan does not hold."""
+    machines = [key for key in catalog.cpu_instances if key[1] == name]
+    if not machines or any(key[1] == name for key in catalog.instance_types):
+        return
+    if catalog.cpu_instances.keys().isdisjoint(catalog.instance_types):
+        problem = "and the model is not planned on processors"
+        remedy = (
+            f"such machines are planned for language models below {MOST_CONVERTED_BILLIONS:g} billion parameters, "
+            f"without adapters, or with `engines: [{LLAMA_CPP}]`, if one reads the weights of a token within tpot_p95"
+        )
+    else:
+        problem = "and no price of it, or no speed of its processor, is known"
+        remedy = "name another; `advisor catalog list --cpu` shows them"
+    raise InputError(f"{name} has no accelerator, {problem}", where=workload.where(field), hint=remedy)
 
 
 def _each_name(workload: Workload, prefix: str, key: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Servers of models that answer in one pass: what each is told, on which image, and what their queues count."""
 
 import hashlib
+import os
 import re
 import struct
 import subprocess
@@ -843,6 +844,69 @@ def test_llama_cpp_converts_published_weights_once(source, precision, outtype, s
     assert [line.split()[0] for line in again.stdout.splitlines()] == ["serve"]
 
 
+def steps_of(model, home, **changes):
+    """Tools that a start in 4 bit runs, one after the other."""
+    _, done = converting("int4", str(model), home, **changes)
+    return [line.split()[0] for line in done.stdout.splitlines()]
+
+
+FIRST = ["convert", "quantise", "serve"]
+
+
+def test_changed_weights_of_a_folder_are_converted_again(tmp_path):
+    """By size or time, and wherever a file comes or goes; a start without a change serves what was made before."""
+    folder = tmp_path / "models" / "chat 'own'"
+    folder.mkdir(parents=True)
+    weights = folder / "model.safetensors"
+    weights.write_text("first")
+    assert steps_of(folder, tmp_path) == FIRST
+    assert steps_of(folder, tmp_path) == ["serve"]
+    weights.write_text("second")
+    assert steps_of(folder, tmp_path) == FIRST
+    os.utime(weights, (1, 1))
+    assert steps_of(folder, tmp_path) == FIRST
+    (folder / "tokenizer.json").write_text("{}")
+    assert steps_of(folder, tmp_path) == FIRST
+    assert steps_of(folder, tmp_path) == ["serve"]
+    _, other = converting("int8", str(folder), tmp_path)
+    assert other.stdout.split()[0] == "convert"
+    assert [path.name for path in (tmp_path / ".cache").rglob("*.gguf")] == ["model-Q8_0.gguf"]
+
+
+def test_another_commit_of_a_repository_is_converted(tmp_path):
+    """As the hub names it; where the hub does not answer, the file made before is served."""
+    assert steps_of("Qwen/Qwen3-0.6B", tmp_path) == FIRST
+    asked = (tmp_path / "asked").read_text()
+    assert asked.split()[-1] == "https://huggingface.co/Qwen/Qwen3-0.6B/resolve/main/config.json"
+    assert steps_of("Qwen/Qwen3-0.6B", tmp_path) == ["serve"]
+    assert steps_of("Qwen/Qwen3-0.6B", tmp_path, commit="") == ["serve"]
+    assert steps_of("Qwen/Qwen3-0.6B", tmp_path, commit="def") == FIRST
+    assert steps_of("Qwen/Qwen3-0.6B", tmp_path, commit="def") == ["serve"]
+
+
+@pytest.mark.parametrize(
+    ("files", "taken"),
+    [
+        (["own.gguf"], "own.gguf"),
+        (["chat-q4_k_m.gguf", "chat-Q8_0.gguf", "config.json"], "chat-q4_k_m.gguf"),
+        (["chat-Q4_K_M.gguf", "model.safetensors"], "chat-Q4_K_M.gguf"),
+        (["chat.gguf", "model.safetensors"], None),
+        (["chat-F32.gguf", "pytorch_model.bin"], None),
+    ],
+)
+def test_gguf_files_of_a_folder_are_served_as_they_are(files, taken, tmp_path):
+    """Without a conversion; published weights beside files of another or an unknown quantisation are converted."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for file in files:
+        (folder / file).write_text("weights")
+    _, done = converting("int4", str(folder), tmp_path)
+    if taken is None:
+        assert [line.split()[0] for line in done.stdout.splitlines()] == FIRST
+    else:
+        assert done.stdout.split()[:3] == ["serve", "--model", f"{folder}/{taken}"]
+
+
 def test_a_repository_of_gguf_files_is_served_in_place_of_published_weights(tmp_path):
     """Named in the code, it needs no conversion; a larger model's weights are never converted at a start."""
     _, done = converting("int8", "team/chat-GGUF", tmp_path)
@@ -854,8 +918,11 @@ def test_a_repository_of_gguf_files_is_served_in_place_of_published_weights(tmp_
     assert large.checkpoint.model_id is None
 
 
-def converting(precision, model, home):
-    """The container of a small model, and a run of its start program, in which each tool prints what it is told."""
+def converting(precision, model, home, commit="abc"):
+    """The container of a small model, and a run of its start program, in which each tool prints what it is told.
+
+    The hub names a commit of a repository, or does not answer if that is empty.
+    """
     made = container("llama.cpp server", "cores", Runtime.CPU, model="Qwen/Qwen3-0.6B", demand=Demanded(),
                      precision=precision)  # fmt: skip
     tools = home / "bin"
@@ -865,6 +932,7 @@ def converting(precision, model, home):
         ("python3", f'shift; echo convert "$@"\n{written}'),
         ("llama-quantize", 'echo quantise "$@"\ncp "$1" "$2"'),
         ("llama-server", 'echo serve "$@"'),
+        ("curl", f'echo "$@" >"{home}/asked"\n[[ -z "{commit}" ]] || echo "x-repo-commit: {commit}"'),
     ):
         (tools / name).write_text(f"#!/bin/bash\n{program}\n")
         (tools / name).chmod(0o755)
