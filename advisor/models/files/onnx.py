@@ -22,6 +22,8 @@ from advisor.records import dataclass, replace
 _LENGTHS = (64, 128, 256)
 """Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""
 _LONGEST_TABLE = 8192
+_OF_SEQUENCES = ("Softmax", "Attention", "MultiHeadAttention", "LSTM", "GRU", "RNN", "Conv")
+"""Operations by which the words of a text are related to each other."""
 _FLOATS = {"FLOAT": "fp32", "DOUBLE": "fp64", "FLOAT16": "fp16", "BFLOAT16": "bf16"}
 
 
@@ -332,13 +334,18 @@ def _text_model(flop: list[float], parameters: int, name: str, checkpoint: Check
 
 
 def _task(file: OnnxFile) -> str:
-    """Kind of the model by what it takes: four dimensions are an image, what is looked up in a table is text."""
+    """Kind of the model by what it takes: four dimensions are an image, what is looked up in a table is text.
+
+    Identifiers of a fixed number that no operation relates to each other, as of users and items, are columns of a row.
+    """
     shapes = [shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights]
     if any(len(shape) >= 4 for shape in shapes):
         return "vision"
     looks_up = any(
         _is_table(file, name) for node in file.graph.nodes if node.operation == "Gather" for name in node.inputs[:1]
     )
+    if looks_up and not free_dimensions(file.graph)[1]:
+        looks_up = any(node.operation in _OF_SEQUENCES for node in file.graph.nodes)
     return "encoder" if looks_up or max(map(len, shapes), default=0) > 2 else "tabular"
 
 

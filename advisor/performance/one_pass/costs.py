@@ -26,6 +26,8 @@ _SERVERS_OF_TENSORS = ("Triton", "OpenVINO Model Server (ONNX)")
 _REACHED, _REACHED_BY_CORES = 0.3, 0.7
 """Share of the peak at which networks of rows are computed in large batches, on accelerators and on processors: ONNX
 Runtime 1.32 reached 0.9 on one core of a Genoa, with layers of 30 to 1,024 columns; the rest are assumptions."""
+_FLOP_OF_WEIGHT, _WEIGHT_BYTES = 2.0, 4.0
+"""FLOPs of a row that a weight takes part in, and its bytes in fp32."""
 _ROWS_SPREAD = (0.5, 2.0)
 """Factor within which such a rate is taken to lie."""
 
@@ -77,7 +79,8 @@ def _cost_of_rows(setup: Resolved) -> BatchCost:
     reached = _REACHED_BY_CORES if accelerator.vendor == CPU else _REACHED
     flop = setup.model.flop_per_sample or np.nan
     row_s = flop / (machine_of(setup).flop_per_second * reached) + received_s(setup.model)
-    weights_s = deployment.weight_bytes / (accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB)
+    multiplied_bytes = min(deployment.weight_bytes, flop / _FLOP_OF_WEIGHT * _WEIGHT_BYTES)  # tables are looked up
+    weights_s = multiplied_bytes / (accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB)
     return BatchCost(
         fixed_s=launch_s(accelerator) + weights_s,
         seconds_per_flop=row_s / flop,

@@ -155,6 +155,25 @@ def rows() -> None:
     }
 
 
+def identifiers() -> None:
+    """A table of 1,000 users and items, and one layer over the rows of four of them."""
+    values = {
+        "table": np.ones((1000, 2), np.float32), "layer": np.ones((8, 1), np.float32), "flat": np.array([0, 8], np.int64)
+    }  # fmt: skip
+    weights = [onnx.numpy_helper.from_array(value, name) for name, value in values.items()]
+    steps = (
+        ("Gather", ["table", "ids"], "rows"),
+        ("Reshape", ["rows", "flat"], "row"),
+        ("MatMul", ["row", "layer"], "score"),
+    )
+    nodes = [onnx.helper.make_node(operation, inputs, [output]) for operation, inputs, output in steps]
+    taken = onnx.helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, [None, 4])
+    told = onnx.helper.make_tensor_value_info("score", onnx.TensorProto.FLOAT, [None, 1])
+    graph = onnx.helper.make_graph(nodes, "identifiers", [taken], [told], weights)
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    (MADE / "identifiers.onnx").write_bytes(made.SerializeToString())
+
+
 def trees() -> None:
     """The same rows learned by everything that grows trees, and by a line."""
     rows, labels = make_classification(400, 6, random_state=0)
@@ -192,6 +211,6 @@ def trees() -> None:
 
 if __name__ == "__main__":
     MADE.mkdir(exist_ok=True)
-    for part in (safetensors, ggufs, networks, rows, trees):
+    for part in (safetensors, ggufs, networks, rows, identifiers, trees):
         part()
     (MADE / "counted.json").write_text(json.dumps(COUNTED, indent=1, default=float) + "\n", encoding="utf-8")

@@ -220,6 +220,19 @@ def test_graphs_that_take_rows():
     assert forest.inputs == (ModelInput("X", "fp32", (6,)),)
 
 
+def test_graphs_over_identifiers_take_rows():
+    """Users and items that are looked up in a table are columns; words that attention relates are a text."""
+    layers, words = made("identifiers.onnx"), made("texts.onnx")
+
+    assert (layers.task, layers.sample_size, layers.flop_per_sample, layers.parameters_total) == (
+        "tabular",
+        4,
+        16,
+        2008,
+    )
+    assert (words.task, words.sample_size) == ("encoder", None)
+
+
 def test_treelite_trees():
     """Splits and leaves are those that scikit-learn has in the forest that the checkpoint was made of."""
     model, counted = made("forest.tl"), COUNTED["forest"]
