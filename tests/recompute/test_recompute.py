@@ -35,6 +35,7 @@ QUESTIONS = {
 }
 KINDS = {
     "speech of many lengths, on spot and commitments": 1000,
+    "speech on spot, of few replicas at least": 21,
     "texts on processors": 1001,
     "texts on two accelerators": 1003,
     "texts on spot": 1009,

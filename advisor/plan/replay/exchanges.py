@@ -22,6 +22,8 @@ from advisor.workload.values import Survive
 
 MOST_FAILED = 8
 """Replays that may fail before the search ends."""
+MOST_REFUSED = 40
+"""Fleets that limits may refuse before the next replay."""
 MOST_STEPS = 16
 
 Loads = Mapping[Way, float]
@@ -74,20 +76,36 @@ class Exchanges:
                 for at, candidate in enumerate(candidates)
                 if (covered := _covered(candidate.loads, needed, usual)) >= 1
             ]
-            confirmed = None
-            for _, at in sorted(covering):
-                fleet = exchanged(self.problem, best.solution, candidates[at].exchange)
-                if not self._is_known_to_fail(fleet, limit_usd, late):
-                    confirmed = self.replay(fleet)
-                    break
-            if confirmed is None:
+            fleets = (
+                (at, exchanged(self.problem, best.solution, candidates[at].exchange)) for _, at in sorted(covering)
+            )
+            fleet, tried = self._allowed(fleets, limit_usd, late)
+            if fleet is None:
                 break
-            is_cheaper = confirmed.confirmation.reached and confirmed.usd_per_month < limit_usd
-            if is_cheaper and self._keeps_to_limits(fleet):
+            confirmed = self.replay(fleet)
+            if confirmed.confirmation.reached and confirmed.usd_per_month < limit_usd:
                 return confirmed, left
-            del candidates[at]
+            candidates = [candidate for at, candidate in enumerate(candidates) if at not in tried]
             left -= 1
         return None, left
+
+    def _allowed(
+        self, fleets: Iterable[tuple[int, FleetSolution]], limit_usd: float, late: Sequence[FleetLoads]
+    ) -> tuple[FleetSolution | None, set[int]]:
+        """First fleet that may hold and that every limit allows, and the places of those that limits were asked for.
+
+        They are asked before the replay, since any fleet that it confirms may be chosen.
+        """
+        tried: set[int] = set()
+        for at, fleet in fleets:
+            if self._is_known_to_fail(fleet, limit_usd, late):
+                continue
+            tried.add(at)
+            if self._keeps_to_limits(fleet):
+                return fleet, tried
+            if len(tried) > MOST_REFUSED:
+                break
+        return None, tried
 
     def _is_known_to_fail(self, fleet: FleetSolution, limit_usd: float, late: Sequence[FleetLoads]) -> bool:
         """Whether a fleet costs too much, carries far too little, or has no more machines than one that failed."""
