@@ -216,9 +216,10 @@ def _price(seen, name, group):
 
 
 def _memory(seen, name, document, group):
-    """Weights to the byte, and that one whole request has room."""
+    """Weights to the byte, and that one whole request has room; not of blocks of GGUF, which are not counted here."""
     model = document["question"]["model"]
-    if group["purchase"] == "serverless" or kinds.is_one_pass(document["question"]["demand"]):
+    is_gguf = group["engine"] == "llama.cpp server"
+    if is_gguf or group["purchase"] == "serverless" or kinds.is_one_pass(document["question"]["demand"]):
         return
     layout = {
         **group, "memory_gib": memory.accelerator_memory_gib(group),
