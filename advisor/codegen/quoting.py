@@ -35,7 +35,7 @@ _HCL_WIDTH = 110
 _MOST_IN_A_ROW = 3
 """Entries that a mapping on one line holds: with more, it is read better line by line."""
 _ENTRY_DEPTH = 1
-"""Of the entries of a map: each has lines of its own, by which edits of two sides are told apart."""
+"""Entries of a map: each has lines of its own, by which edits of two sides are told apart."""
 _SPACES = re.compile(r"\s+")
 
 

@@ -5,7 +5,7 @@ from advisor.records import dataclass
 MAX_TOKENS = 4_000_000
 """Longer prompts than any model takes: a count above it is a mistake in the trace."""
 LARGEST_SIZE = 2**31 - 1
-"""Of an item, in its unit: sizes are kept as 32-bit integers."""
+"""Largest item, in its unit: sizes are kept as 32-bit integers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,9 @@ class Checkpoint:
     file_bytes: int = 0
     """Bytes of the tensors of a file, where they were counted; 0: as the precision says."""
     quantisation: str = ""
-    """Of a GGUF, as files and tags of the hub name it (Q5_K_M); "": of another format."""
+    """Name that files and tags of the hub have for it in GGUF (Q5_K_M); "": another format."""
     architecture: str = ""
-    """Of a GGUF, as llama.cpp names it; "": of another format, or none is stated."""
+    """Name that llama.cpp has for it in GGUF; "": another format, or none is stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class ModelFile:
     sha256: str
     """Of its content; "": it is too large to be read whole."""
     quantisation: str = field(default="", metadata=OMITTED_AT_DEFAULT)
-    """Of a GGUF, as files and tags of the hub name it (Q5_K_M); "": of another format."""
+    """Name that files and tags of the hub have for it in GGUF (Q5_K_M); "": another format."""
     precision: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Precision that a GGUF counts as; "": of another format."""
 

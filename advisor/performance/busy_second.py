@@ -46,8 +46,8 @@ def busy_second(
     demand = declared_demand(1.0, 1.0, *lengths).with_prefix_cache(workload.prefix_cache_hit_ratio)
     requirements = require(workload, model, demand, catalog)
     instance_type = catalog.instance_type(current.provider, current.instance_type)
-    found = judge_hardware(instance_type, requirements, catalog)
-    able = [candidate for candidate in found if isinstance(candidate, Candidate) and not candidate.partition]
+    judged = judge_hardware(instance_type, requirements, catalog)
+    able = [candidate for candidate in judged if isinstance(candidate, Candidate) and not candidate.partition]
     if not able:
         raise InputError(
             f"{current.instance_type} cannot hold {model.name} in {', '.join(workload.precisions)}",

@@ -130,11 +130,11 @@ def rates_within(
     alike: dict[int, list[int]] = {}
     for at, (tokens, _) in enumerate(cases):
         alike.setdefault(id(tokens), []).append(at)
-    found = np.zeros((len(cases), max(groups.index) + 1))
+    rates = np.zeros((len(cases), max(groups.index) + 1))
     for rows in alike.values():
         slos, tokens = [cases[at][1] for at in rows], cases[rows[0]][0]
-        found[rows] = _rates(groups, model, tokens, slos, bursts)
-    return _settled(np.minimum(found[:, groups.index], carried))
+        rates[rows] = _rates(groups, model, tokens, slos, bursts)
+    return _settled(np.minimum(rates[:, groups.index], carried))
 
 
 def full_rates(

@@ -219,7 +219,9 @@ def with_models(containers: Mapping[str, Container]) -> Container:
         ),
         environment={},
         revision_option="",
-        image_caution=" ".join(dict.fromkeys(filter(None, (one.image_caution for one in containers.values())))),
+        image_caution=" ".join(
+            dict.fromkeys(filter(None, (container.image_caution for container in containers.values())))
+        ),
         api=replace(first.api, clients=""),
         key_option=_RESTRICTED,
         models=tuple(_held(workload, container) for workload, container in containers.items()),

@@ -130,7 +130,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "clusters": {region.name: _example_cluster(stack, region) for region in stack.regions},
         "example_reservations": {group.group.key: "my-reservation" for group in groups if group.needs_reservation},
         "has_gpu": any(group.group.platform.runtime not in _WITHOUT_GPU for group in groups),
-        "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
+        "may_be_empty": [name for name, region in regions.items() if region["min_replicas"] == 0],
         **kubernetes.replica_values(stack),
     }
 
@@ -175,18 +175,18 @@ def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
     usual = {alarm.name: _query(alarm) for alarm in stack.alarms if alarm.name in _QUERIES}
     unhealthy = next(alarm for alarm in stack.alarms if alarm.name == "unhealthy_hosts")
     slo = {
-        f"{alarm.name}_{one.name}" if stack.tenants else alarm.name: _in_namespaces(
-            entry, one.name if stack.tenants else ""
+        f"{alarm.name}_{tenant.name}" if stack.tenants else alarm.name: _in_namespaces(
+            entry, tenant.name if stack.tenants else ""
         )
-        for one in stack.serving
-        for alarm in one.slo_alarms
-        if (entry := _slo_query(one, alarm))
+        for tenant in stack.serving
+        for alarm in tenant.slo_alarms
+        if (entry := _slo_query(tenant, alarm))
     } | {
-        f"{alarm.name}_{model.workload}": _in_namespaces(entry, one.name, model.workload)
-        for one in stack.serving
-        for model in one.models
+        f"{alarm.name}_{model.workload}": _in_namespaces(entry, tenant.name, model.workload)
+        for tenant in stack.serving
+        for model in tenant.models
         for alarm in model.alarms
-        if (entry := _slo_query(one, alarm, model))
+        if (entry := _slo_query(tenant, alarm, model))
     }
     every = "|".join(tenant.name for tenant in stack.tenants)
     return (

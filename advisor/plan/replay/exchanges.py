@@ -40,7 +40,7 @@ class Exchanges:
 
     problem: Problem
     kind_of: Callable[[str], Kind]
-    """Of a pool, by its key."""
+    """Kind of a pool, by its key."""
     loads_of: Callable[[FleetSolution], FleetLoads]
     late: Callable[[], Sequence[FleetLoads]]
     """Loads of all fleets that failed so far."""

@@ -53,13 +53,13 @@ def best_layouts(served: Sequence[Served], rates: Floats, limits: Limits) -> lis
     """
     if not rates.size:
         return list(range(len(served)))
-    replicas = np.array([one.candidate.replicas_per_instance for one in served], dtype=np.float64)
+    replicas = np.array([option.candidate.replicas_per_instance for option in served], dtype=np.float64)
     copies = np.array([_copies(able.candidate) for able in served], dtype=np.float64)
-    disks = np.array([counted_gib(one.candidate.memory.checkpoint_gib) for one in served])
+    disks = np.array([counted_gib(option.candidate.memory.checkpoint_gib) for option in served])
     by_type: dict[tuple[str, str, str], list[int]] = {}
-    for at, one in enumerate(served):
-        machine = one.candidate.instance_type
-        by_type.setdefault((machine.provider, machine.name, one.candidate.engine), []).append(at)
+    for at, option in enumerate(served):
+        machine = option.candidate.instance_type
+        by_type.setdefault((machine.provider, machine.name, option.candidate.engine), []).append(at)
     kept: list[int] = []
     for members in by_type.values():
         kept += _unbeaten(np.array(members), rates, (replicas, copies), disks, limits)
@@ -97,11 +97,11 @@ def prompt_buckets(tokens: TokenHistogram) -> tuple[tuple[float, TokenHistogram]
     order = np.argsort(tokens.input_tokens, kind="stable")
     middle = np.cumsum(tokens.probability[order]) - tokens.probability[order] / 2
     bucket = np.clip(np.searchsorted(EDGES, middle, side="right") - 1, 0, len(EDGES) - 2)
-    found = []
+    buckets = []
     for at in np.unique(bucket):
         members = order[bucket == at]
         share = float(tokens.probability[members].sum())
-        found.append(
+        buckets.append(
             (
                 share,
                 TokenHistogram(
@@ -112,7 +112,7 @@ def prompt_buckets(tokens: TokenHistogram) -> tuple[tuple[float, TokenHistogram]
                 ),
             )
         )
-    return tuple(found)
+    return tuple(buckets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -327,9 +327,9 @@ def in_precisions(formulation: Formulation, solution: FleetSolution, precisions:
         formulation.supply.take(at, offers),
         cold_starts=[start_of(each.candidate, catalog) if cold else None for each in served],
     )
-    found = pools_of(supply)
-    pool_set = replace(formulation.pool_set, sources={**formulation.pool_set.sources, **found.sources})
-    return replace(formulation, problem=replace(formulation.problem, pools=found.pools), pool_set=pool_set)
+    made = pools_of(supply)
+    pool_set = replace(formulation.pool_set, sources={**formulation.pool_set.sources, **made.sources})
+    return replace(formulation, problem=replace(formulation.problem, pools=made.pools), pool_set=pool_set)
 
 
 def _is_one_of(
