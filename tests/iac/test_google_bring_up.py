@@ -1,6 +1,7 @@
 """A Google host comes up, serves and is taken back, with its own scripts and the programs of google_host_programs.py."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -107,7 +107,7 @@ class Host:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(command, env=self.environment, text=True, capture_output=True, check=False, timeout=20)
+        return subprocess.run(command, env=self.environment, text=True, capture_output=True, check=False, timeout=120)
 
     def commands_of(self, key: str) -> list[str]:
         """What the service runs at such a moment, such as ExecStop, as far as it has to succeed."""
@@ -121,8 +121,9 @@ class Host:
 
     def ask(self, path: str = "/health", body: bytes | None = None) -> str:
         """What the engine answers, over TLS."""
-        with urllib.request.urlopen(f"https://127.0.0.1:{self.port}{path}", body, context=TRUSTING) as answer:
-            return answer.read().decode()
+        with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", self.port, context=TRUSTING)) as engine:
+            engine.request("POST" if body else "GET", path, body)
+            return engine.getresponse().read().decode()
 
     def recorded(self, *names: str) -> list[list[str]]:
         """The calls of these programs, in their order."""
@@ -159,7 +160,7 @@ def test_host_comes_up_serves_and_drains(script, cloud, tmp_path):
     copies_weights(host, cloud)
     with serving(host) as engine:
         drains(host)
-        assert engine.wait(timeout=5) == 0
+        assert engine.wait(timeout=60) == 0
     assert host.boot(script).returncode == 0
     assert host.recorded("mdadm", "mkfs.ext4", "mount") == disks, "what lies on the disks outlives a reboot"
 
@@ -182,7 +183,7 @@ def serving(host: Host) -> Iterator[subprocess.Popen[str]]:
     """The container, once its engine answers."""
     (serve,) = host.commands_of("ExecStart")
     with subprocess.Popen([serve], env=host.environment, stderr=subprocess.PIPE, text=True) as engine:
-        for _ in range(100):
+        for _ in range(600):
             with contextlib.suppress(OSError):
                 host.ask()
                 break
