@@ -43,7 +43,7 @@ def host(azure, tmp_path):
     program.write_text(moved(text, tmp_path).replace("http://169.254.169.254", azure.url))
 
     def run(verb):
-        return subprocess.run([sys.executable, program, verb], capture_output=True, text=True, timeout=20, check=False)
+        return subprocess.run([sys.executable, program, verb], capture_output=True, text=True, timeout=120, check=False)
 
     run.folder = tmp_path / "var/cache/inference/weights/organisation/model"
     return run
@@ -139,13 +139,13 @@ class Machine:
     def boot(self, settings) -> None:
         """Run the script of the user data."""
         script = self.script.replace("${settings}", json.dumps(settings))
-        subprocess.run(["bash", "-c", script], env=self.environment, check=True, capture_output=True, timeout=20)
+        subprocess.run(["bash", "-c", script], env=self.environment, check=True, capture_output=True, timeout=120)
 
     def start(self, unit: str) -> None:
         """Run the commands of a unit, as systemd does; those behind a hyphen may fail."""
         text = (self.folder / "etc/systemd/system" / unit).read_text()
         for may_fail, command in re.findall(r"^ExecStart(?:Pre)?=(-?)(.+)$", text, re.MULTILINE):
-            subprocess.run(shlex.split(command), env=self.environment, check=not may_fail, timeout=20)
+            subprocess.run(shlex.split(command), env=self.environment, check=not may_fail, timeout=120)
 
     def ran(self) -> list[str]:
         """What was run since this was asked last."""
