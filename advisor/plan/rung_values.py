@@ -1,6 +1,5 @@
 """A confirmed fleet as a rung: what it is, risks and takes, beside today's machines and what is stated."""
 
-import math
 from collections.abc import Collection, Iterator
 
 from advisor.candidates import Candidate
@@ -10,11 +9,11 @@ from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import PlanningContext
-from advisor.plan.spot import hazard
+from advisor.plan.spot import interruption_words
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.plan.weights import weights_of
 from advisor.records import replace
-from advisor.units import HOURS_PER_DAY, ratio_words
+from advisor.units import ratio_words
 
 _EVIDENCE = ("measured", "calibrated", "roofline")
 """The strongest first."""
@@ -152,9 +151,7 @@ class _Words:
         for allocation in self._found.solution.allocations:
             source = self._found.formulation.pool_set.sources[allocation.pool.key]
             if allocation.tariff.paid is PurchaseOption.SPOT:
-                per_hour = hazard(self._catalog.spot_risk(source.offer)).per_hour.value
-                days = 1 / per_hour / HOURS_PER_DAY if per_hour > 0 else math.inf
-                yield f"spot {source.offer.instance_type}: an instance is interrupted every {days:,.0f} days"
+                yield f"spot {source.offer.instance_type}: {interruption_words(self._catalog.spot_risk(source.offer))}"
             if source.served.evidence.value == "roofline":
                 yield f"{source.offer.instance_type}: {_weak_evidence(source.served.candidate)}"
         precisions = dict.fromkeys(group.precision for group in groups_of(self._found, self._setting))

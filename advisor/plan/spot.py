@@ -58,8 +58,21 @@ def hazard(risk: SpotRisk | None) -> Hazard:
         return Hazard(_interval(TOP_BUCKET_RATIO, 1.0), source)
     low, high = risk.interrupted_low_ratio, risk.interrupted_high_ratio
     published = f"{risk.provenance.source.partition(' (')[0]} of {risk.provenance.as_of}"
-    share = f"over {low:.0%}" if high == 1 else f"{low:.0%} to {high:.0%}"
-    return Hazard(_interval(low, high), f"{published}: {share} of instances in a month")
+    return Hazard(_interval(low, high), f"{published}: {_band_words(risk)} of instances in a month")
+
+
+def interruption_words(risk: SpotRisk | None) -> str:
+    """Share of instances interrupted in a month, as a reader sees it: the published bucket, or what is assumed."""
+    if risk is None:
+        return f"interruptions not published, over {TOP_BUCKET_RATIO:.0%} of instances a month assumed"
+    return f"{_band_words(risk)} of instances interrupted in a month"
+
+
+def _band_words(risk: SpotRisk) -> str:
+    low, high = risk.interrupted_low_ratio, risk.interrupted_high_ratio
+    if low == 0:
+        return f"under {high:.0%}"
+    return f"over {low:.0%}" if high == 1 else f"{low:.0%} to {high:.0%}"
 
 
 def _interval(low_ratio: float, high_ratio: float) -> Interval:

@@ -268,10 +268,10 @@ def _spot_words(fleet: Fleet) -> Iterator[str]:
     by_source: dict[str, list[str]] = {}
     for letter, group in on_spot:
         days = 1 / (group.interruptions_per_instance_hour * HOURS_PER_DAY)
-        by_source.setdefault(group.interruptions_source, []).append(f"{letter} every {days:,.0f} days")
+        by_source.setdefault(group.interruptions_source, []).append(f"{letter} about every {days:,.0f} days")
     for source, told in by_source.items():
         founded = f" ({source})" if source else ""
-        yield f"spot: an instance is interrupted at 30 s to 2 min notice, {', '.join(told)} on average{founded}"
+        yield f"spot: an instance is interrupted at 30 s to 2 min notice, {', '.join(told)}{founded}"
     if on_spot:
         unfilled = ", ".join(f"{letter} {_unfilled(group)}" for letter, group in on_spot)
         yield f"spot: share of orders that meet insufficient capacity: {unfilled}"

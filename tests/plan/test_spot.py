@@ -13,6 +13,7 @@ from advisor.plan.spot import (
     hazard,
     hazard_per_hour,
     interruption_usd_per_hour,
+    interruption_words,
     usd_per_interruption,
 )
 from builders import LISTED
@@ -43,7 +44,15 @@ def test_an_unpublished_risk_is_the_highest_published_one():
     assert unknown.per_hour == hazard(SpotRisk(0.20, 1.0, LISTED)).per_hour
     assert "not published" in unknown.source
     assert hazard(SpotRisk(0.20, 1.0, LISTED)).source == "a price list of 2026-01-01: over 20% of instances in a month"
-    assert hazard(SpotRisk(0.0, 0.05, LISTED)).source == "a price list of 2026-01-01: 0% to 5% of instances in a month"
+    assert hazard(SpotRisk(0.0, 0.05, LISTED)).source == "a price list of 2026-01-01: under 5% of instances in a month"
+
+
+def test_a_risk_is_told_as_it_was_published():
+    """A bucket is never told as a number of days, which would be surer than it is."""
+    assert interruption_words(None) == "interruptions not published, over 20% of instances a month assumed"
+    assert interruption_words(SpotRisk(0.0, 0.05, LISTED)) == "under 5% of instances interrupted in a month"
+    assert interruption_words(SpotRisk(0.10, 0.15, LISTED)) == "10% to 15% of instances interrupted in a month"
+    assert interruption_words(SpotRisk(0.20, 1.0, LISTED)) == "over 20% of instances interrupted in a month"
 
 
 def test_the_middle_of_a_bucket_is_taken():

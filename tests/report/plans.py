@@ -261,7 +261,7 @@ def spot_plan() -> Plan:
         ),
         cost=make_cost(spot.compute_usd_per_month, interruptions_usd_per_month=4.2),
     )
-    risky = ("spot g6e.xlarge: an instance is interrupted every 33 days",)
+    risky = ("spot g6e.xlarge: over 20% of instances interrupted in a month",)
     ladder = (
         no_rung("as_is", "4 × g5.12xlarge keep 61.23% of the requests within the SLO; 17 are needed with failures covered"),
         make_rung("resize", make_group(17, 5.672, instance_type="g5.12xlarge", accelerator="A10G"), today=today),

@@ -180,7 +180,7 @@ def test_the_risks_of_spot_have_a_source_or_are_unknown(plan):
     days = 1 / group.interruptions_per_instance_hour / 24
 
     assert group.insufficient_capacity_ratio is None
-    assert f"every {days:,.0f} days on average ({group.interruptions_source})" in full(plan)
+    assert f"about every {days:,.0f} days ({group.interruptions_source})" in full(plan)
     assert "insufficient capacity: A unknown" in full(plan)
 
 
