@@ -63,8 +63,8 @@ _LIMITS_OF_MPS = (
     "MPS keeps each pod to {percent} % of the threads and {gib:.1f} GiB of an accelerator, which holds for each of its "
     "processes. Caches and memory bandwidth are not divided. A fatal GPU fault of one ends all that share the "
     "accelerator, and the MPS server takes new ones only when all of them are gone. It serves one user at a time, so "
-    "all run as the same one, and see each other's files in /dev/shm: let only workloads share it that trust each "
-    "other."
+    "all run as the same one, see each other's files in /dev/shm and reach the pipe that controls the server: let only "
+    "workloads share it that trust each other."
 )
 
 
