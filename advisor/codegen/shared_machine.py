@@ -59,6 +59,14 @@ _NO_ISOLATION = (
     "Pods that take turns share the memory and the faults of an accelerator, which nothing keeps apart: one that takes "
     "more than the plan lets it, or fails there, can end the others."
 )
+_UNFIXED = (
+    "the KV cache is a share of what is free as the engine starts, and no size is given: start these one after "
+    "another, when the others answer."
+)
+_UNFIXED_BY_MPS = (
+    "the KV cache is a share of the memory that the engine sees, and no size is given. Whether it sees its part or the "
+    "whole accelerator is not known: see that these start within their part before anybody is sent there."
+)
 _LIMITS_OF_MPS = (
     "MPS keeps each pod to {percent} % of the threads and {gib:.1f} GiB of an accelerator, which holds for each of its "
     "processes. Caches and memory bandwidth are not divided. A fatal GPU fault of one ends all that share the "
@@ -386,10 +394,7 @@ def _caches(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
         f"{tenant.name} ({tenant.backends[0].container.engine.value})" for tenant in cached if not _is_fixed(tenant)
     ]
     if others:
-        yield (
-            f"{', '.join(others)}: the KV cache is a share of what is free as the engine starts, and no size is given: "
-            "start these one after another, when the others answer."
-        )
+        yield f"{', '.join(others)}: {_UNFIXED_BY_MPS if machine.by_mps else _UNFIXED}"
 
 
 def _is_fixed(tenant: Stack) -> bool:
