@@ -30,6 +30,10 @@ SHARED_ON = {"aws": "eks", "gcp": "gke", "azure": "aks"}
 """Targets whose nodes run the pods of several workloads, by provider."""
 TURNS_ON = ("eks", "gke", "aks")
 """Those of them whose nodes hand out an accelerator to several pods in turns."""
+MPS_ON = ("eks", "aks")
+"""Those of them whose nodes hand out equal parts of an accelerator by MPS, with NVIDIA's device plugin."""
+MPS = "mps"
+"""Subject of the limits of MPS in deployment_limits.csv, and limit of a target that has none of it."""
 POD_CORES = 1
 """Processors that a pod asks for with each accelerator, or part of one."""
 POD_MEMORY_GIB = 4
@@ -121,11 +125,19 @@ def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
     return next((found for check in checks if (found := check(setup, catalog)) is not None), None)
 
 
-def seat_shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
+def seat_shortfall(setup: Setup, catalog: Catalog, *, by_mps: bool = False) -> Shortfall | None:
     """Why no generated code seats a workload so beside others on a machine; None where it does, or is not asked to.
 
     The workload has a slice to itself where accelerators are cut, else it takes turns on a whole one.
+
+    Args:
+        setup: one machine as it is planned to serve.
+        catalog: limits of targets.
+        by_mps: whether it has an equal part of an accelerator by MPS in place of turns.
     """
+    found = _mps_shortfall(setup, catalog) if by_mps else None
+    if found is not None:
+        return found
     if setup.provider not in catalog.deployment.providers:
         return None
     target = SHARED_ON.get(setup.provider, "")
@@ -135,6 +147,23 @@ def seat_shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
         return shortfall(setup, catalog)
     how = f"on {setup.partition} slices of" if setup.partition else "in turns on"
     reason = f"no code is generated for several workloads {how} its accelerators"
+    return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
+
+
+def _mps_shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
+    """Why MPS limits no memory of an accelerator, or no code has its nodes hand out parts by it."""
+    facts, least = catalog.deployment, catalog.deployment.number(MPS, "compute_capability")
+    capability = catalog.accelerator(setup.accelerator).compute_capability
+    if least is not None and (capability is None or capability < least):
+        known = "no known compute capability" if capability is None else f"compute capability {capability:g}"
+        reason = f"MPS keeps its clients to limits from compute capability {least:g}, {setup.accelerator} has {known}"
+        return Shortfall(NOT_GENERATED, "compute capability", least, capability, reason)
+    target = SHARED_ON.get(setup.provider, "")
+    if setup.provider not in facts.providers or target in MPS_ON:
+        return None
+    refusal = facts.limits.get((target, MPS))
+    why = f": {refusal.notes}" if refusal is not None else ""
+    reason = f"no code is generated for equal parts of its accelerators by MPS{f' on {target}' if target else ''}{why}"
     return Shortfall(NOT_GENERATED, TARGETS, 1, 0, reason)
 
 

@@ -30,7 +30,7 @@ from advisor.plan.estate.packing import Confirm
 from advisor.plan.estate.packing_words import base_words, seat_words
 from advisor.plan.estate.resources import ENOUGH, Uses, allotment, limits_of, totals, uses_of
 from advisor.plan.estate.seats import Seat
-from advisor.plan.estate.slots import Seating, SlotSearch, seating
+from advisor.plan.estate.slots import SlotSearch, seating, without_parts
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account
 from advisor.plan.estate.turns import on_a_part, times_slower
 from advisor.plan.estate.values import FAILED, PLAN_SUFFIX, PLANNED, Estate, Part, WorkloadRow
@@ -57,7 +57,7 @@ def within_slo_ratio(seat: Seat, plan: Plan, sharers: int, catalog: Catalog, mod
     Args:
         seat: with the rate that it is planned for.
         plan: of the workload.
-        sharers: equal parts of the accelerator's time, of which it has one; 1: it is alone on it, or on a slice.
+        sharers: equal parts of the accelerator or its time, of which it has one; 1: it is alone on it, or on a slice.
         catalog: hardware.
         model: how fast that is.
     """
@@ -65,7 +65,7 @@ def within_slo_ratio(seat: Seat, plan: Plan, sharers: int, catalog: Catalog, mod
     requirements = requirements_of(question, catalog_of_question(question, catalog))
     candidate = candidate_of(seat, requirements, catalog, seat.workload)
     steps = times_of(candidate, requirements, model, (seat.max_concurrency, seat.context_tokens))
-    demand, times = requirements.demand, times_slower(sharers)
+    demand, times = requirements.demand, times_slower(sharers, seat.way)
     share = seat.planned_requests_per_second_per_instance / demand.requests_per_second.peak
     requests = rehearse(demand, REHEARSED_REQUESTS, scale=share).requests
     begun = requests.seconds[0]
@@ -282,6 +282,7 @@ def plan_one(task: Task) -> Part:
     plan = found.plan
     row = workload_row(task.file, plan)
     fleet = plan.fleet if row.status == PLANNED else None
+    search = _slot_search(task, found) if row.status == PLANNED else None
     uses = uses_of(fleet, task.shared) if fleet else {}
     return Part(
         row=row,
@@ -289,7 +290,8 @@ def plan_one(task: Task) -> Part:
         uses=uses,
         contention=_contest(task, found) if uses and not task.regions else None,
         hourly=hourly_uses(fleet, found.requirements) if fleet else (),
-        seating=_seating(task, found) if row.status == PLANNED else None,
+        seating=None if search is None else seating(search, found.served, found.offers),
+        without_parts=() if search is None else without_parts(search, found.served, found.offers),
         usd_of_machines=_usd_of_machines(fleet.cost) if fleet else 0.0,
         provenance=plan.provenance,
     )
@@ -322,9 +324,9 @@ def _contest(task: Task, found: Answer) -> Contention:
     return contest_of(found.problem, limits_of(task.shared))
 
 
-def _seating(task: Task, found: Answer) -> Seating | None:
+def _slot_search(task: Task, found: Answer) -> SlotSearch:
     peak = max(hour.planned_rate for hour in found.problem.hours)
-    search = SlotSearch(
+    return SlotSearch(
         requirements=found.requirements,
         catalog=load_catalog(),
         model=_model(task.calibration),
@@ -333,7 +335,6 @@ def _seating(task: Task, found: Answer) -> Seating | None:
         peak_rate=peak,
         file=task.file,
     )
-    return seating(search, found.served, found.offers)
 
 
 @cache

@@ -18,7 +18,15 @@ from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.wanted import Engine
 from advisor.demand.declared import declared_demand
-from advisor.deployable import Setup, deployable, machine_shortfall, purchase_shortfall, shortfall, start_seconds
+from advisor.deployable import (
+    Setup,
+    deployable,
+    machine_shortfall,
+    purchase_shortfall,
+    seat_shortfall,
+    shortfall,
+    start_seconds,
+)
 from advisor.errors import InputError, NotDeployable
 from advisor.models import find_model
 from advisor.pipeline import plan_for
@@ -283,6 +291,28 @@ def test_slices_that_no_node_is_cut_into_are_rejected_by_the_machine_and_precisi
     assert found == [("not_generated", 1, 0)]
     assert rejections("azure", "Standard_NC80adis_H100_v5", precisions=("bf16",)) == [("not_generated", 1, 0)]
     assert rejections("aws", "p4de.24xlarge", precisions=("bf16",)) == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "machine", "accelerator", "told"),
+    [
+        ("aws", "g6.xlarge", "L4", None),
+        ("azure", "Standard_NC4as_T4_v3", "T4", None),
+        ("gcp", "g2-standard-4", "L4", ("targets", 1, 0, "hostIPC")),
+        ("gcp", "n1-standard-8+1xP100", "P100", ("compute capability", 7.0, 6.0, "P100 has compute capability 6")),
+        ("nebius", "gpu-l40s-a_1gpu-8vcpu-32gb", "L40S", ("targets", 1, 0, "no code is generated for equal parts")),
+    ],
+)
+def test_parts_by_mps_are_for_nodes_whose_device_plugin_divides_by_it(provider, machine, accelerator, told):
+    """On EKS and AKS; not on GKE, whose MPS needs the host's IPC namespace, and not on accelerators before Volta."""
+    setup = Setup(provider, machine, accelerator, "", 1, "bf16", "vLLM", 2.5)
+    found = seat_shortfall(setup, load_catalog(), by_mps=True)
+
+    if told is None:
+        assert found is None
+    else:
+        assert (found.code, found.unit, found.needed, found.available) == ("not_generated", *told[:3])
+        assert told[3] in found.reason
 
 
 def test_a_machine_has_a_vcpu_for_the_pod_of_each_slice():

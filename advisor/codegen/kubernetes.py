@@ -117,6 +117,11 @@ class Pods:
     apart: int
     """Nodes that the pods are spread over, one each; 0: as they come."""
 
+    @property
+    def has_shared_memory(self) -> bool:
+        """Whether /dev/shm is a volume of each pod."""
+        return self.group.sharing is None or not self.group.sharing.brings_shared_memory
+
 
 @dataclass(frozen=True, slots=True)
 class Served:

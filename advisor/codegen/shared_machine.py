@@ -34,6 +34,7 @@ from advisor.plan.document import plain
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.packing_words import seat_words
 from advisor.plan.estate.seats import Seat
+from advisor.plan.estate.turns import Way, thread_percent
 from advisor.plan.fleet.scaling_values import while_replaced
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace
@@ -57,6 +58,21 @@ _ONE_SERVER = (
 _NO_ISOLATION = (
     "Pods that take turns share the memory and the faults of an accelerator, which nothing keeps apart: one that takes "
     "more than the plan lets it, or fails there, can end the others."
+)
+_UNFIXED = (
+    "the KV cache is a share of what is free as the engine starts, and no size is given: start these one after "
+    "another, when the others answer."
+)
+_UNFIXED_BY_MPS = (
+    "the KV cache is a share of the memory that the engine sees, and no size is given. Whether it sees its part or the "
+    "whole accelerator is not known: see that these start within their part before anybody is sent there."
+)
+_LIMITS_OF_MPS = (
+    "MPS keeps each pod to {percent} % of the threads and {gib:.1f} GiB of an accelerator, which holds for each of its "
+    "processes. Caches and memory bandwidth are not divided. A fatal GPU fault of one ends all that share the "
+    "accelerator, and the MPS server takes new ones only when all of them are gone. It serves one user at a time, so "
+    "all run as the same one, see each other's files in /dev/shm and reach the pipe that controls the server: let only "
+    "workloads share it that trust each other."
 )
 
 
@@ -247,9 +263,10 @@ def _member(seat: Seat, copies: int) -> Member:
 
 
 def _sharing(machine: SharedMachine) -> GpuSharing | None:
-    """How the nodes hand out each accelerator: slices as many as there are, turns as many as pods; None: to one pod."""
+    """How the nodes hand out each accelerator: all slices, turns or parts as many as pods; None: to one pod."""
     if not machine.slice:
-        return GpuSharing(SharingKind.TURNS, machine.most_pods) if machine.most_pods > 1 else None
+        way = SharingKind.MPS if machine.by_mps else SharingKind.TURNS
+        return GpuSharing(way, machine.most_pods) if machine.most_pods > 1 else None
     profiles = load_catalog().partitions(machine.seats[0].accelerator)
     cut = next((profile.per_accelerator for profile in profiles if profile.name == machine.slice), None)
     if cut is None:
@@ -259,7 +276,7 @@ def _sharing(machine: SharedMachine) -> GpuSharing | None:
 
 def _group(machine: SharedMachine, seats: Sequence[ComputeGroup]) -> ComputeGroup:
     """The nodes: one pool of as many as there are copies, each with a pod of every workload."""
-    kind = machine.slice or f"{machine.most_pods} turns"
+    kind = machine.slice or f"{machine.most_pods} {'parts' if machine.by_mps else 'turns'}"
     name = f"{machine.region} {machine.instance_type.removeprefix('Standard_')} shared {kind}"
     usd_per_hour = machine.seats[0].instance_usd_per_hour
     return replace(
@@ -335,6 +352,8 @@ def _predictions(machine: SharedMachine, named: Sequence[tuple[Stack, Seat]]) ->
         alone = f"{value} requests/s within its SLO alone (from {low} to {high})"
         memory = f"{seat.memory_gib:.1f} of {seat.usable_gib:.1f} GiB"
         among = f"keeps its SLO among {seat.most_sharers} that take turns"
+        if seat.way is Way.MPS:
+            among = f"keeps its SLO on one of {seat.most_sharers} equal parts by MPS"
         if seat.most_sharers is None:
             among = "a slice of its own"
         elif len(machine.server_of(seat.workload)) > 1:
@@ -355,6 +374,12 @@ def _costs(machine: SharedMachine) -> Iterator[Row]:
     yield Row("Fleets of their own", f"{usd(machine.alone_usd_per_month)} a month")
 
 
+def _limits_of_mps(machine: SharedMachine) -> str:
+    """Sentences on what MPS keeps apart, and what it does not."""
+    part_gib = min(seat.usable_gib for seat in machine.seats)
+    return _LIMITS_OF_MPS.format(percent=thread_percent(machine.most_pods), gib=part_gib)
+
+
 def _caches(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
     """Why KV caches are given in bytes, and which are not."""
     cached = [tenant for tenant, seat in zip(tenants, machine.seats, strict=True) if seat.kv_cache_gib is not None]
@@ -369,10 +394,7 @@ def _caches(machine: SharedMachine, tenants: Sequence[Stack]) -> Iterator[str]:
         f"{tenant.name} ({tenant.backends[0].container.engine.value})" for tenant in cached if not _is_fixed(tenant)
     ]
     if others:
-        yield (
-            f"{', '.join(others)}: the KV cache is a share of what is free as the engine starts, and no size is given: "
-            "start these one after another, when the others answer."
-        )
+        yield f"{', '.join(others)}: {_UNFIXED_BY_MPS if machine.by_mps else _UNFIXED}"
 
 
 def _is_fixed(tenant: Stack) -> bool:
@@ -389,7 +411,7 @@ def _cautions(place: Place, tenants: Sequence[Stack]) -> Iterator[str]:
         yield _ONE_SERVER.format(workloads=", ".join(names), namespace=name)
         yield f"{', '.join(names)}: {CLIENTS.format(name='NAME')} kubernetes/README.md has the NAME of each."
     if machine.most_pods > 1 and not machine.slice:
-        yield _NO_ISOLATION
+        yield _limits_of_mps(machine) if machine.by_mps else _NO_ISOLATION
         yield from _caches(machine, tenants)
     for tenant, seat in zip(tenants, machine.seats, strict=True):
         is_joined = len(machine.server_of(seat.workload)) > 1

@@ -7,6 +7,7 @@ from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import MEMORY_MARGIN
+from advisor.plan.estate.turns import Way
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
 from advisor.plan.sharing import HEADROOM
 from advisor.plan.unit_words import compared_words
@@ -60,6 +61,7 @@ def totals(estate: Estate) -> list[str]:
         for name, files in _namesakes(estate)
     ]
     lines += _margins(estate)
+    lines += [f"not divided by MPS: {reason}" for reason in estate.without_parts]
     if sums.commitments_saved_usd_per_month:
         lines.append(f"shared commitments save {usd(sums.commitments_saved_usd_per_month)} a month")
     if together.workloads:
@@ -114,7 +116,9 @@ def _margins(estate: Estate) -> list[str]:
     seats = [seat for machine in estate.shared_machines for seat in machine.seats]
     lines = []
     apart = [seat for seat in seats if seat.most_sharers is None]
-    in_turns = [seat for seat in seats if seat.most_sharers is not None]
+    beside = [seat for seat in seats if seat.most_sharers is not None]
+    in_turns = [seat for seat in beside if seat.way is Way.TURNS]
+    in_parts = [seat for seat in beside if seat.way is Way.MPS]
     if apart:
         lines.append(
             "a slice has memory and speed of its own, by the hardware, whoever sits beside it; its rate is predicted "
@@ -126,6 +130,14 @@ def _margins(estate: Estate) -> list[str]:
             f"{1 - HEADROOM:.0%} of the time, as predicted ({_evidence(in_turns)}); {HEADROOM:.0%} of the time are "
             "kept for switching, and "
             f"{MEMORY_MARGIN - 1:.0%} of each seat's memory for what its estimate misses (assumptions, not measured)"
+        )
+    if in_parts:
+        lines.append(
+            "an equal part by MPS is a limit on memory and threads, which the driver keeps; whoever has one keeps its "
+            f"targets among at most as many as its seat says, as predicted ({_evidence(in_parts)}) where neighbours "
+            f"take as much of the bandwidth; {HEADROOM:.0%} of each part are kept for what they take of it and of the "
+            f"caches, and {MEMORY_MARGIN - 1:.0%} of each seat's memory for what its estimate misses (assumptions, not "
+            "measured); a fatal GPU fault of one ends all that share its accelerator"
         )
     return [
         *lines,
@@ -238,7 +250,7 @@ def _kept(row: WorkloadRow) -> str:
 def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str, ...]:
     """Who sits where with which engine, the rate of each copy, its share of the most, and the margins."""
     is_joined = len(machine.server_of(seat.workload)) > 1
-    way = machine.slice.removeprefix("mig-") or ("one server" if is_joined else "turns")
+    way = machine.slice.removeprefix("mig-") or ("one server" if is_joined else seat.way.value)
     memory_gib = seat.memory_gib - (seat.server_gib if is_joined else 0.0)
     return (
         seat.workload,

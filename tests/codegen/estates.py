@@ -83,6 +83,19 @@ AZURE_TURNS: Mapping[str, str] = {
 """Two that take turns on a machine of Azure, and one that no seat is cheap enough for."""
 
 
+def by_mps(files: Mapping[str, str]) -> Mapping[str, str]:
+    """The same estate, whose accelerators are divided by MPS."""
+    return {**files, "estate.yaml": "sharing: mps\n"}
+
+
+AWS_MPS: Mapping[str, str] = by_mps(AWS_TURNS)
+"""Three of two kinds on equal parts of an accelerator of AWS."""
+AZURE_MPS: Mapping[str, str] = by_mps(AZURE_TURNS)
+"""Two on equal parts of an accelerator of Azure."""
+GOOGLE_MPS: Mapping[str, str] = by_mps(TURNS)
+"""Three of two kinds that no code divides an accelerator of Google for."""
+
+
 MODELS: Mapping[str, str] = {
     "photos.yaml": workload_text("photos", "photos", 60),
     "products.yaml": workload_text("products", "products", 80),

@@ -545,9 +545,86 @@ def test_vllm_in_turns_has_the_cache_that_its_seat_is_planned_with(version):
     assert "vLLM issues 55827 and 56830" in " ".join(files["README.md"].split())
 
 
-def test_an_engine_without_a_fixed_cache_is_said():
-    """Whoever takes a share of what is free starts after the others."""
-    place = with_caches(estates.place("TURNS"))
+@pytest.mark.parametrize("name", ["AWS_MPS", "AZURE_MPS"])
+def test_pods_by_mps_need_nothing_of_the_host(name):
+    """The device plugin mounts what clients of MPS meet in: no volume of theirs hides it, no namespace is the host's.
+
+    The server serves one user, so all pods of an accelerator run as the same one.
+    """
+    place = estates.place(name)
+    files = generate_shared(place, Language.TERRAFORM, {}).files
+    pods = [one["spec"]["template"]["spec"] for _, one in objects(files, "Deployment")]
+    (namespaces,) = {
+        one["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] for _, one in objects(files, "Namespace")
+    }
+
+    assert namespaces == "restricted"
+    assert len(pods) == len(place.machine.seats) > 1
+    assert {pod["securityContext"]["runAsUser"] for pod in pods} == {2000}
+    for pod in pods:
+        assert not {"hostIPC", "hostPID", "hostNetwork"} & set(pod)
+        assert not any(mount["mountPath"] == "/dev/shm" for mount in pod["containers"][0]["volumeMounts"])
+        assert "shared-memory" not in [volume["name"] for volume in pod["volumes"]]
+        assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+
+
+def test_code_for_parts_by_mps_says_what_the_plan_says():
+    """The same number of parts in nodes and README, with the limits of each, its cache in bytes, and what a fault ends."""
+    place = estates.place("AWS_MPS")
+    files = generate_shared(place, Language.TERRAFORM, {}).files
+    readme = " ".join(files["README.md"].split())
+    chats = [one["spec"]["template"]["spec"] for folder, one in objects(files, "Deployment") if "chat" in folder]
+    seat = place.machine.seats[0]
+
+    assert 'device-sharing-strategy = \\"mps\\"' in files["fleet.tf"]
+    assert '"replicas = 3"' in files["fleet.tf"]
+    assert "BOTTLEROCKET_x86_64_NVIDIA" in files["fleet.tf"]
+    assert "3 equal parts by MPS of each L4" in readme
+    assert f"33 % of the threads and {seat.usable_gib:.1f} GiB of an accelerator" in readme
+    assert "A fatal GPU fault of one ends all that share the accelerator" in readme
+    assert "1.61 or newer" in readme
+    cache = f"--kv-cache-memory-bytes={int(seat.kv_cache_gib * 2**30)}"
+    assert all(cache in pod["containers"][0]["args"] for pod in chats)
+
+
+def test_aks_is_told_how_its_device_plugin_divides():
+    """The node pool names the plugin's configuration and starts its MPS daemon; the README has the configuration."""
+    files = generate_shared(estates.place("AZURE_MPS"), Language.TERRAFORM, {}).files
+
+    assert re.search(r'"nvidia.com/device-plugin.config" = "mps-2"', files["fleet.tf"])
+    assert re.search(r'"nvidia.com/mps.capable"\s+= "true"', files["fleet.tf"])
+    assert "{version: v1, sharing: {mps: {resources: [{name: nvidia.com/gpu, replicas: 2}]}}}" in files["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("seats.0.way", "turns", "some by MPS, others in turns"),
+        ("seats.0.memory_gib", 11.0, "more memory than the part of one by MPS"),
+        ("servers", [["chat0.yaml", "chat1.yaml"]], "on slices or on parts by MPS"),
+        ("seats.0.way", "queue", "shared_machines"),
+    ],
+)
+def test_parts_by_mps_fit_their_machine(path, value, told):
+    """An estate whose seats cannot share an accelerator as they say is refused."""
+    document = json.loads(estate_to_json(estates.planned("AWS_MPS").estate))
+    machine = document["shared_machines"][0]
+    if path == "servers":
+        machine["servers"] = value
+    else:
+        machine["seats"][0][path.rpartition(".")[2]] = value
+
+    with pytest.raises(InputError, match=told):
+        estate_from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("TURNS", "start these one after another"), ("AWS_MPS", "see that these start within their part")],
+)
+def test_an_engine_without_a_fixed_cache_is_said(name, told):
+    """Whoever takes a share of what is free starts after the others; on a part by MPS it may not be of the part."""
+    place = with_caches(estates.place(name))
     seats = tuple(
         replace(seat, engine_version="0.12.0") if seat.engine == "vLLM" else seat for seat in place.machine.seats
     )
@@ -555,7 +632,7 @@ def test_an_engine_without_a_fixed_cache_is_said():
         "README.md"
     ]
 
-    assert "start these one after another" in " ".join(text.split())
+    assert told in " ".join(text.split())
     assert "--kv-cache-memory-bytes" not in text
 
 

@@ -10,7 +10,7 @@ from advisor.codegen import Language, Wanted, generate, read_former, write_files
 from advisor.codegen.applying.targets import targets_of
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.codegen.targets import TARGETS
+from advisor.codegen.targets import TARGETS, target_of
 from advisor.codegen.targets.aws_eks import bottlerocket_settings
 from advisor.errors import InputError, NotDeployable
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
@@ -155,6 +155,45 @@ def test_a_gpu_is_handed_out_in_turns_by_name_and_number():
     lines = bottlerocket_settings(group, sharing)
     assert "replicas = 4" in lines
     assert "rename-by-default = false" in lines
+
+
+def test_a_gpu_is_divided_by_mps_by_name_and_number():
+    """Bottlerocket's device plugin has settings of its own for it; on AKS the chart's plugin and its daemon have labels."""
+    sharing = GpuSharing(SharingKind.MPS, 3)
+    (group,) = stack_of(make_plan(make_option())).groups
+    lines = bottlerocket_settings(group, sharing)
+    start = lines.index("[settings.kubelet-device-plugins.nvidia]")
+
+    assert lines[start : start + 6] == [
+        "[settings.kubelet-device-plugins.nvidia]",
+        'device-sharing-strategy = "mps"',
+        "",
+        "[settings.kubelet-device-plugins.nvidia.mps]",
+        "replicas = 3",
+        "rename-by-default = false",
+    ]
+    assert sharing.plugin_labels == {
+        "nvidia.com/device-plugin.config": "mps-3",
+        "nvidia.com/mps.capable": "true",
+    }
+    assert yaml.safe_load(sharing.plugin_sharing) == {"mps": {"resources": [{"name": "nvidia.com/gpu", "replicas": 3}]}}
+    assert GpuSharing(SharingKind.SLICES, 7, "1g.10gb").plugin_labels == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "told"),
+    [
+        ("gke", {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"}, "hostIPC"),
+        ("eks-karpenter", {}, "hands out 3 equal parts by MPS of each L4"),
+    ],
+)
+def test_targets_whose_nodes_do_not_divide_by_mps_say_why(target, fields, told):
+    """On GKE the pods would have to be in the IPC namespace of the host."""
+    stack = stack_of(make_plan(make_option(**fields, accelerator="L4", replicas_per_instance=3)))
+    shared = replace(stack.groups[0], sharing=GpuSharing(SharingKind.MPS, 3))
+
+    with pytest.raises(InputError, match=told):
+        target_of(replace(stack, target=target, groups=(shared,)))
 
 
 @pytest.mark.parametrize(

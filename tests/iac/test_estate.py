@@ -22,6 +22,8 @@ FILLED = {
     "AZURE_SLICES": azure_aks.variables("eastus"),
     "AZURE_TURNS": azure_aks.variables("eastus"),
     "AWS_TURNS": eks.variables("us-east-1"),
+    "AZURE_MPS": azure_aks.variables("eastus"),
+    "AWS_MPS": eks.variables("us-east-1"),
     "MODELS": gke.variables("us-central1"),
     "AZURE_MODELS": azure_aks.variables("eastus"),
     "AWS_MODELS": eks.variables("us-east-1"),
@@ -94,9 +96,19 @@ def test_one_pool_of_aks_cuts_its_gpus(begun):
     assert len(subjects) == 2 * len(estates.place("AZURE_SLICES").machine.seats)
 
 
-def test_one_node_group_of_eks_hands_out_turns(begun):
-    """Nodes that offer three turns of their GPU, and alarms on the pods of every workload in its own namespace."""
-    planned = resources(begun("AWS_TURNS").plan())
+def test_one_pool_of_aks_divides_its_gpus_by_mps(begun):
+    """Nodes that the device plugin and its MPS daemon find by their labels, with room for the pods beside the cluster's."""
+    (pool,) = resources(begun("AZURE_MPS").plan())["azurerm_kubernetes_cluster_node_pool"]
+
+    assert pool["node_labels"]["nvidia.com/device-plugin.config"] == "mps-2"
+    assert pool["node_labels"]["nvidia.com/mps.capable"] == "true"
+    assert (pool["gpu_instance"], pool["max_pods"]) == (None, 32)
+
+
+@pytest.mark.parametrize(("name", "way"), [("AWS_TURNS", "time-slicing"), ("AWS_MPS", "mps")])
+def test_one_node_group_of_eks_hands_out_turns_or_parts(name, way, begun):
+    """Nodes that offer their GPU three times, and alarms on the pods of every workload in its own namespace."""
+    planned = resources(begun(name).plan())
     (group,) = planned["aws_eks_node_group"]
     (template,) = planned["aws_launch_template"]
     settings = base64.b64decode(template["user_data"]).decode()
@@ -104,7 +116,7 @@ def test_one_node_group_of_eks_hands_out_turns(begun):
 
     assert group["scaling_config"][0]["min_size"] == 1
     assert "replicas = 3" in settings
-    assert "time-slicing" in settings
+    assert f'device-sharing-strategy = "{way}"' in settings
     assert watched == {"chat0", "chat1", "rerank"}
 
 

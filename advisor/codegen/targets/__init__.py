@@ -19,7 +19,7 @@ from advisor.codegen.targets.ibm_vpc import IBM_VPC
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Form
-from advisor.deployable import needs_cluster, rests_on_cluster
+from advisor.deployable import MPS, needs_cluster, rests_on_cluster
 from advisor.errors import InputError
 from advisor.records import replace
 
@@ -91,9 +91,16 @@ def _against_sharing(stack: Stack, target: Target) -> str:
     for group in stack.groups:
         if group.sharing is None:
             continue
-        is_cut = group.sharing.profile in facts.slices(stack.provider, group.instance_type).get(target.name, ())
-        if not (is_cut if group.sharing.kind is SharingKind.SLICES else target.takes_turns):
-            return f"no code is written for it that hands out {group.sharing.words} of each {group.accelerator}"
+        can = {
+            SharingKind.SLICES: group.sharing.profile
+            in facts.slices(stack.provider, group.instance_type).get(target.name, ()),
+            SharingKind.TURNS: target.takes_turns,
+            SharingKind.MPS: target.divides_by_mps,
+        }
+        if not can[group.sharing.kind]:
+            refusal = facts.limits.get((target.name, MPS)) if group.sharing.kind is SharingKind.MPS else None
+            why = f": {refusal.notes}" if refusal is not None else ""
+            return f"no code is written for it that hands out {group.sharing.words} of each {group.accelerator}{why}"
     return ""
 
 

@@ -138,6 +138,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
     return {
         "watched_by_prometheus": watched_words(stack),
         "has_bottlerocket": any(group.sharing for group in stack.groups),
+        "mps_release": _mps_release(stack),
         "key_is_for": "Alerts",
         "encrypts_logs": False,
         "takes_service_cost": False,
@@ -157,6 +158,12 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "may_be_empty": [group.key for group in stack.groups if kubernetes.fewest_replicas(stack, group) == 0],
         **kubernetes.replica_values(stack),
     }
+
+
+def _mps_release(stack: Stack) -> str:
+    """First release of Bottlerocket whose MPS takes the pods; "" where no group divides its GPUs by it."""
+    by_mps = any(group.sharing and group.sharing.kind is SharingKind.MPS for group in stack.groups)
+    return "".join(load_catalog().deployment.words(EKS.name, "mps_release")) if by_mps else ""
 
 
 def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
@@ -216,16 +223,17 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 def bottlerocket_settings(group: ComputeGroup, sharing: GpuSharing) -> list[str]:
     """Lines of the settings (TOML) by which a node of Bottlerocket hands out its GPUs, and uses its local disks.
 
-    Its device plugin offers each slice or turn as one nvidia.com/gpu.
+    Its device plugin offers each slice, turn or part as one nvidia.com/gpu.
     """
     plugin = "settings.kubelet-device-plugins.nvidia"
     if sharing.kind is SharingKind.SLICES:
         strategy = 'device-partitioning-strategy = "mig"'
         values = [f"[{plugin}.mig.profile]", f'"{_GPU_MODELS[group.accelerator]}" = "{sharing.profile}"']
     else:
-        strategy = 'device-sharing-strategy = "time-slicing"'
+        way = "mps" if sharing.kind is SharingKind.MPS else "time-slicing"
+        strategy = f'device-sharing-strategy = "{way}"'
         replicas = f"replicas = {sharing.clients_per_accelerator}"
-        values = [f"[{plugin}.time-slicing]", replicas, "rename-by-default = false"]
+        values = [f"[{plugin}.{way}]", replicas, "rename-by-default = false"]
     lines = [f"[{plugin}]", strategy, "", *values]
     return [*lines, "", *_ON_LOCAL_DISKS] if local_gib(group) else lines
 
@@ -379,6 +387,7 @@ EKS = Target(
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
     takes_turns=True,
+    divides_by_mps=True,
     obstacle=kubernetes.obstacle_to_kubernetes,
 )
 EKS_KARPENTER = Target(

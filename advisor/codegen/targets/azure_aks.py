@@ -31,7 +31,6 @@ _MANNER = kubernetes.ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
 _EXAMPLE_ISSUER = "https://oidc.example.com/"
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
-_PLUGIN_LABEL = "nvidia.com/device-plugin.config"
 _PODS_BESIDE = 30
 """Pods of the cluster itself on a node: as many as a node may have of all by default where pods have addresses of the
 network, which a node with 56 slices is beyond."""
@@ -82,10 +81,10 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on node pools of existing AKS clusters, one in each region",
         "watched_by_prometheus": watched_words(stack),
         "has_slices": any(group.sharing and group.sharing.kind is SharingKind.SLICES for group in stack.groups),
-        "turns": {
-            group.sharing.plugin_configuration: group.sharing.clients_per_accelerator
+        "configurations": {
+            group.sharing.plugin_configuration: group.sharing
             for group in stack.groups
-            if group.sharing and group.sharing.kind is SharingKind.TURNS
+            if group.sharing and group.sharing.plugin_labels
         },
         "has_rocm": any(group.platform.runtime is Runtime.ROCM for group in stack.groups),
         "regions": regions,
@@ -118,7 +117,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "instances": group.instances,
         "max_instances": group.max_instances,
         "os_disk_gib": kubernetes.node_volume_gib(group),
-        "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot | dict(_configuration(group)),
+        "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot | dict(_plugin_labels(group)),
         "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
         **_parts(group),
     }
@@ -133,11 +132,9 @@ def _parts(group: ComputeGroup) -> Mapping[str, object]:
     return {**slices, "max_pods": group.replicas_per_instance + _PODS_BESIDE}
 
 
-def _configuration(group: ComputeGroup) -> Mapping[str, str]:
-    """Label by which the device plugin of the cluster takes its configuration for nodes whose pods take turns."""
-    if group.sharing is None or group.sharing.kind is not SharingKind.TURNS:
-        return {}
-    return {_PLUGIN_LABEL: group.sharing.plugin_configuration}
+def _plugin_labels(group: ComputeGroup) -> Mapping[str, str]:
+    """Labels by which the device plugin of the cluster shares the GPUs of the nodes, where AKS does not cut them."""
+    return {} if group.sharing is None else group.sharing.plugin_labels
 
 
 _GPU_DRIVERS = {Runtime.ROCM: "None", Runtime.CPU: None}
@@ -220,5 +217,6 @@ AKS = Target(
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
     takes_turns=True,
+    divides_by_mps=True,
     obstacle=kubernetes.obstacle_to_kubernetes,
 )

@@ -42,5 +42,7 @@ class Target:
     """Code is written for a response cache in front of the fleet, from ``cache_place`` among its templates."""
     takes_turns: bool = False
     """Its nodes hand out a GPU to several pods that take turns on it."""
+    divides_by_mps: bool = False
+    """Its nodes hand out equal parts of a GPU to several pods by MPS."""
     is_cluster: bool = False
     """Containers run on Kubernetes, in whichever form is asked for."""

@@ -115,6 +115,7 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
         shared_commitments=committed,
         conflict=tuple(_conflicts(shares, terms, sums)),
         provenance=_provenance(parts, terms, catalog),
+        without_parts=tuple(sorted({reason for part in parts for reason in part.without_parts})),
     )
 
 

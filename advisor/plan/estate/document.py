@@ -97,6 +97,7 @@ def _mismatches(estate: Estate) -> Iterator[str]:
             yield f"{place}.seats: on other slices than the machine is cut into"
         if any(len(machine.accelerators) > seat.accelerator_count for seat in machine.seats):
             yield f"{place}.accelerators: more than the machine has"
+        yield from (f"{place}.seats: {why}" for why in _way_mismatches(machine))
         yield from (f"{place}.servers: {why}" for why in _server_mismatches(machine))
     files = {row.file for row in estate.workloads if row.shared_machine is None}
     members = [file for base in estate.joined for file in base.workloads]
@@ -104,11 +105,19 @@ def _mismatches(estate: Estate) -> Iterator[str]:
         yield "joined: workloads that are not there, on a shared machine, or on two bases"
 
 
+def _way_mismatches(machine: SharedMachine) -> Iterator[str]:
+    """Seats that cannot share an accelerator in the way that they say."""
+    if len({seat.way for seat in machine.seats}) > 1 or (machine.by_mps and machine.slice):
+        yield "some by MPS, others in turns or on slices"
+    if machine.by_mps and any(seat.memory_gib > seat.usable_gib for seat in machine.seats):
+        yield "more memory than the part of one by MPS"
+
+
 def _server_mismatches(machine: SharedMachine) -> Iterator[str]:
     """Servers of several workloads that cannot be: they hold others, or what no server holds together."""
     members = [name for server in machine.servers for name in server]
-    if len(set(members)) < len(members) or (members and machine.slice):
-        yield "workloads on two of them, or on slices"
+    if len(set(members)) < len(members) or (members and (machine.slice or machine.by_mps)):
+        yield "workloads on two of them, on slices or on parts by MPS"
     for server in machine.servers:
         if not any(set(server) <= set(group) for group in machine.accelerators):
             yield "other workloads than on one of its accelerators"

@@ -8,6 +8,7 @@ from advisor.cost.services import shared_disk_gib
 from advisor.plan.estate.resources import ENOUGH
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot
+from advisor.plan.estate.turns import Way, part_gib
 from advisor.plan.processes import parts_of_time
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
@@ -73,6 +74,11 @@ class SharedMachine:
             return 1
         tenants = self.accelerator_of(workload)
         return parts_of_time(tenants, [server for server in self.servers if server[0] in tenants], workload)
+
+    @property
+    def by_mps(self) -> bool:
+        """Whether each has an equal part of an accelerator by MPS, in place of turns."""
+        return any(seat.way is Way.MPS for seat in self.seats)
 
     @property
     def most_pods(self) -> int:
@@ -215,7 +221,12 @@ def _taken(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> Itera
         for slot in slot_tenant.seating.slots
     }
     for group in groups:
-        yield from (seats[name, group.host, group.slice] for name in group.tenants)
+        yield from (_placed(seats[name, group.host, group.slice], len(group.tenants)) for name in group.tenants)
+
+
+def _placed(seat: Seat, tenants: int) -> Seat:
+    """The seat with the memory that MPS lets it have among so many; any other as it is."""
+    return replace(seat, usable_gib=part_gib(seat.usable_gib, tenants)) if seat.way is Way.MPS else seat
 
 
 def _machine(

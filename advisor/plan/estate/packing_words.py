@@ -19,7 +19,8 @@ def seat_words(position: int, machine: SharedMachine, seat: Seat) -> str:
     mates = len(machine.server_of(seat.workload)) - 1
     others = len(machine.accelerator_of(seat.workload)) - 1 - mates
     ways = (f"on one server with {_others(mates)}",) if mates else ()
-    return f"{where}, {', '.join((*ways, f'in turns with {_others(others)}') if others else ways)}"
+    beside = "on an equal part by MPS beside" if machine.by_mps else "in turns with"
+    return f"{where}, {', '.join((*ways, f'{beside} {_others(others)}') if others else ways)}"
 
 
 def _others(count: int) -> str:

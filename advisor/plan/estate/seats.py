@@ -1,6 +1,7 @@
 """Seats of workloads on a shared machine, as the estate states them and code is generated from them."""
 
 from advisor.performance.values import Interval
+from advisor.plan.estate.turns import Way
 from advisor.plan.layout import Layout
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field
@@ -22,9 +23,9 @@ class Seat(Layout):
     memory_gib: float
     """Memory that it takes: weights, workspace, runtime and the KV cache of what runs at the load."""
     usable_gib: float
-    """Memory of the accelerator or slice that all who sit there may take."""
+    """Memory of the slice or the part by MPS that it may take, or of the accelerator for all who take turns there."""
     most_sharers: int | None
-    """Tenants of an accelerator among whom it keeps its SLO; None: it has a slice to itself."""
+    """Tenants of an accelerator among whom it keeps its SLO, and by MPS has memory; None: it has a slice to itself."""
     kv_cache_gib: float | None = None
     """KV cache that it is planned with beside others on an accelerator, to be given to the engine as it starts: what
     is free then depends on how far the others are. None: it has a slice to itself, or keeps no cache."""
@@ -38,6 +39,8 @@ class Seat(Layout):
     """Image of a server that may hold the models of others on the accelerator with its own; "": it does not."""
     server_gib: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """Part of its memory that such a server takes once."""
+    way: Way = field(default=Way.TURNS, metadata=OMITTED_AT_DEFAULT)
+    """Way of sharing an accelerator that is not cut."""
 
     @property
     def image(self) -> str:

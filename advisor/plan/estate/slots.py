@@ -5,14 +5,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase
-from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE, seat_shortfall, several_models_server
+from advisor.deployable import (
+    POD_CORES,
+    POD_MEMORY_GIB,
+    PODS_SHARE,
+    Shortfall,
+    seat_shortfall,
+    several_models_server,
+)
 from advisor.models import AUTO
 from advisor.performance.model import PerformanceModel
 from advisor.performance.points import length_points
 from advisor.performance.served import Served
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.terms import Sharing
-from advisor.plan.estate.turns import most_sharers, times_slower
+from advisor.plan.estate.turns import Way, most_sharers, part_gib, times_slower
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
@@ -107,6 +114,11 @@ class SlotSearch:
     file: str
     """Of the workload."""
 
+    @property
+    def way(self) -> Way | None:
+        """Way of sharing accelerators that are not cut; None: they are not shared."""
+        return {Sharing.ALL: Way.TURNS, Sharing.MPS: Way.MPS}.get(self.sharing)
+
 
 def seating(
     search: SlotSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
@@ -123,9 +135,9 @@ def seating(
         return None
     may_share = [of_kind for of_kind in served if _may_share(search, of_kind, offers)]
     slices = [of_kind for of_kind in may_share if of_kind.candidate.partition]
-    wholes = [of_kind for of_kind in may_share if _takes_turns(of_kind)] if search.sharing is Sharing.ALL else []
+    wholes = [of_kind for of_kind in may_share if _is_single(of_kind)] if search.way else []
     cheapest = [_cheapest(list(_seats(search, group, offers, copies))) for group in (slices, wholes)]
-    slots = [*(slot for _, slot in cheapest[0]), *_in_turns(search, cheapest[1], copies)]
+    slots = [*(slot for _, slot in cheapest[0]), *_beside_others(search, cheapest[1], copies)]
     return Seating(copies.count, tuple(slots)) if slots else None
 
 
@@ -133,12 +145,37 @@ def _may_share(
     search: SlotSearch, served: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]]
 ) -> bool:  # fmt: skip
     """Whether the workload itself allows what serves, it is sold where the workload may be, and code seats it."""
+    return _is_allowed(search, served, offers) and _shortfall(search, served) is None
+
+
+def _is_allowed(
+    search: SlotSearch, served: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> bool:  # fmt: skip
     candidate, machine = served.candidate, served.candidate.instance_type
-    is_allowed = candidate.is_in(search.requirements.workload.precisions) and (machine.provider, machine.name) in offers
-    return is_allowed and seat_shortfall(candidate.setup, search.catalog) is None
+    return candidate.is_in(search.requirements.workload.precisions) and (machine.provider, machine.name) in offers
 
 
-def _takes_turns(served: Served) -> bool:
+def _shortfall(search: SlotSearch, served: Served) -> Shortfall | None:
+    by_mps = search.way is Way.MPS and _is_single(served)
+    return seat_shortfall(served.candidate.setup, search.catalog, by_mps=by_mps)
+
+
+def without_parts(
+    search: SlotSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+) -> tuple[str, ...]:  # fmt: skip
+    """Reasons why accelerators that could serve a workload are not divided by MPS, by provider; empty where none is."""
+    if search.way is not Way.MPS:
+        return ()
+    wholes = [of_kind for of_kind in served if _is_single(of_kind) and _is_allowed(search, of_kind, offers)]
+    reasons = {
+        (of_kind.candidate.instance_type.provider, found.reason)
+        for of_kind in wholes
+        if (found := _shortfall(search, of_kind)) is not None
+    }
+    return tuple(f"{provider}: {reason}" for provider, reason in sorted(reasons))
+
+
+def _is_single(served: Served) -> bool:
     """Whether it serves on a whole GPU of NVIDIA, the only one of its machine: nothing says which one a pod gets."""
     candidate = served.candidate
     if candidate.accelerator.vendor != _NVIDIA:
@@ -277,17 +314,33 @@ def _cheapest(found: list[tuple[Served, Slot]]) -> list[tuple[Served, Slot]]:
     return [pair for by_stand in by_accelerator.values() for pair in by_stand.values()]
 
 
-def _in_turns(search: SlotSearch, taken: list[tuple[Served, Slot]], copies: Copies) -> Iterator[Slot]:
-    """Slots that take turns, with the most tenants among whom the workload keeps its targets."""
+def _beside_others(search: SlotSearch, taken: list[tuple[Served, Slot]], copies: Copies) -> Iterator[Slot]:
+    """Slots beside others, with the most tenants among whom the workload keeps its targets and has its memory."""
+    if search.way is None:
+        return
     candidates = [served.candidate for served, _ in taken]
-    sharers = most_sharers(candidates, search.peak_rate / copies.carrying, search.requirements, search.model)
+    rate = search.peak_rate / copies.carrying
+    sharers = most_sharers(candidates, rate, search.requirements, search.model, search.way)
     for (served, slot), most in zip(taken, sharers, strict=True):
-        yield _among(search, served, slot, most)
+        if search.way is Way.TURNS:
+            yield _among(search, served, slot, most)
+        else:
+            yield _in_parts(search, served, slot, most)
+
+
+def _in_parts(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
+    """The slot among the most tenants whose parts by MPS hold it; each is a process of its own."""
+    accelerator_gib = served.candidate.accelerator.memory_gib
+    among = ((sharers, _among(search, served, slot, sharers)) for sharers in range(most, 1, -1))
+    fitting = (part for sharers, part in among if part.seat.memory_gib <= part_gib(accelerator_gib, sharers))
+    held = next(fitting, None) or _among(search, served, slot, 1)
+    seat = replace(held.seat, way=Way.MPS, usable_gib=accelerator_gib, server="", server_gib=0.0)
+    return replace(held, seat=seat, need=replace(held.need, server="", server_gib=0.0))
 
 
 def _among(search: SlotSearch, served: Served, slot: Slot, most: int) -> Slot:
     """The slot with room for the requests that run at a time where the clock is as slow as among the most tenants."""
-    busy = min(slot.seat.busy_ratio * times_slower(most), 1.0)
+    busy = min(slot.seat.busy_ratio * times_slower(most, search.way or Way.TURNS), 1.0)
     needed_gib, running, cache_gib = _memory(served, busy, search.requirements)
     memory_gib = needed_gib * MEMORY_MARGIN
     candidate = served.candidate

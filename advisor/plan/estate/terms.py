@@ -25,6 +25,8 @@ class Sharing(StrEnum):
     NONE = "none"
     MIG = "mig"
     """In slices of their own: memory, bandwidth and arithmetic are kept apart by the hardware."""
+    MPS = "mps"
+    """Equal parts of a whole accelerator by MPS too, with limits on memory and threads; faults end all of them."""
     ALL = "all"
     """Taking turns on a whole accelerator too, where nothing keeps them apart."""
 

@@ -79,6 +79,8 @@ class Part:
     usd_of_machines: float
     """Monthly cost of its fleet but for data transfer, load balancers and logs, which a shared machine needs too."""
     provenance: PlanProvenance | None
+    without_parts: tuple[str, ...] = ()
+    """Reasons why accelerators that could serve it are not divided by MPS, where the estate asks for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ class Estate:
     provenance: PlanProvenance
     joined: tuple[JoinedBase, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Workloads on one base that cost less as one deployment: their own fleets are not deployed."""
+    without_parts: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Reasons why accelerators that could serve its workloads are not divided by MPS, where it asks for that."""
     name: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Name of the directory, by which its deployments are told from those of others; "" where it is not stated."""
     schema: str = SCHEMA

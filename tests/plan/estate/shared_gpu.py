@@ -1,4 +1,5 @@
-"""A GPU that several engines take turns on, event by event: whoever has work gets an equal share of the time.
+"""A GPU that several engines share, event by event: in turns, whoever has work gets an equal share of the time; by MPS,
+each keeps its part, whoever has work.
 
 Each engine is as in the replay of a plan: steps of continuous batching, or batches of whole answers. What they do not
 know of is each other.
@@ -110,6 +111,28 @@ def _begin(engines: Sequence[Tokens | Answers], left: list[float], now: float) -
             engine.waiting.append(engine.next)
             engine.next += 1
         left[at] = left[at] or engine.work()
+
+
+def in_parts(engines: Sequence[Tokens | Answers], percent: int, lost: float) -> None:
+    """Serve all requests of all engines at once, each on its part whether the others have work or not.
+
+    Args:
+        engines: with their requests.
+        percent: of the threads that each has, and of the bandwidth, as if neighbours always took theirs.
+        lost: share of each part that neighbours take beyond that, by caches and bandwidth.
+    """
+    for engine in engines:
+        left, now = [0.0], 0.0
+        while True:
+            _begin([engine], left, now)
+            if left[0]:
+                now += left[0] * 100 / percent / (1 - lost)
+                left[0] = 0.0
+                engine.end(now)
+            elif engine.next < engine.arrivals.size:
+                now = engine.arrivals[engine.next]
+            else:
+                break
 
 
 def in_whole_batches(engines: Sequence[Tokens | Answers]) -> None:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from advisor.catalog import load_catalog
 from advisor.estate import plan_estate, workload_files
 from advisor.pipeline import recommend
 from advisor.plan.document import plan_from_json, plan_to_json
@@ -230,6 +231,55 @@ def test_small_workloads_take_turns_only_where_they_may(tmp_path):
     assert (machine.instance_type, machine.slice) == ("g6.xlarge", "")
     saved = round(machine.alone_usd_per_month - machine.usd_per_month, 2)
     assert shared.totals.machines_saved_usd_per_month == saved
+
+
+def test_parts_by_mps_hold_what_their_limit_says(tmp_path):
+    """Each has memory within an equal part, which bounds how many share: those of long requests sit by twos, not by threes."""
+    terms = "sharing: mps\n"
+    wanted = WORKLOAD.replace("aws, azure", "aws").replace(", eastus", "")
+    found = {}
+    for name, more in {"short": "", "long": "context_tokens: 120000\n"}.items():
+        directory = estate_in(tmp_path / name, 0, terms=terms)
+        for at in range(3):
+            (directory / f"w{at}.yaml").write_text(wanted.format(name=f"w{at}", rate=1, tpot="100ms") + more)
+        found[name] = plan_estate(directory).estate
+        (directory / "estate.yaml").write_text("sharing: all\n")
+        in_turns = plan_estate(directory).estate
+        # A limit on each never makes a packing cheaper than the limit on all.
+        assert found[name].totals.total_usd_per_month >= in_turns.totals.total_usd_per_month
+
+    (short,) = found["short"].shared_machines
+    assert len(short.workloads) == 3
+    assert short.by_mps
+    for machine in (short, *found["long"].shared_machines):
+        tenants = len(machine.workloads)
+        whole_gib = load_catalog().accelerator(machine.seats[0].accelerator).memory_gib
+        for seat in machine.seats:
+            assert seat.memory_gib <= seat.usable_gib == whole_gib / tenants
+            assert seat.most_sharers >= tenants
+            assert seat.server == ""
+    assert max(len(machine.workloads) for machine in found["long"].shared_machines) == 2
+    text = " ".join(estate_table(found["short"]).split())
+    assert "a fatal GPU fault of one ends all that share its accelerator" in text
+    assert ", mps" in text
+
+
+def test_an_estate_says_where_no_code_divides_by_mps(tmp_path):
+    """Google's machines stay whole, with the reason, and the estate is read as it was written."""
+    directory = estate_in(tmp_path, 0, terms="sharing: mps\n")
+    text = WORKLOAD.replace("aws, azure", "gcp").replace("us-east-1, eastus", "us-central1")
+    for at in range(2):
+        (directory / f"w{at}.yaml").write_text(text.format(name=f"w{at}", rate=1, tpot="100ms"))
+    estate = plan_estate(directory).estate
+
+    assert not any(machine.by_mps for machine in estate.shared_machines)
+    (reason,) = estate.without_parts
+    assert reason.startswith("gcp: no code is generated for equal parts of its accelerators by MPS on gke")
+    assert "hostIPC" in reason
+    assert reason in " ".join(estate_table(estate).split())
+    assert estate_from_json(estate_to_json(estate)) == estate
+    (directory / "estate.yaml").write_text("sharing: all\n")
+    assert plan_estate(directory).estate.without_parts == ()
 
 
 def test_rows_and_machines_add_up_to_the_total(tmp_path):

@@ -39,6 +39,12 @@ def test_the_words_are_those_of_the_workload_file(tmp_path):
     assert limits_of(found)["owned", "aws/us-east-1/g6.xlarge"] == 5
 
 
+@pytest.mark.parametrize("sharing", list(Sharing))
+def test_each_way_of_sharing_is_a_word(tmp_path, sharing):
+    """None, slices, equal parts by MPS, or turns."""
+    assert terms(tmp_path, f"sharing: {sharing.value}\n").sharing is sharing
+
+
 def test_without_a_file_only_slices_are_shared(tmp_path):
     """No file: no limits, nothing owned, slices allowed."""
     assert read_terms(tmp_path).sharing is Sharing.MIG

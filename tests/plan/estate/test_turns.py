@@ -1,4 +1,4 @@
-"""Turns: whoever is seated by the rule keeps its targets on the shared GPU, whatever the neighbours send."""
+"""Turns and parts by MPS: whoever is seated by the rule keeps its targets on the shared GPU, whatever others send."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,12 @@ from advisor.models import find_model
 from advisor.performance.model import load_model
 from advisor.performance.stage import times_of
 from advisor.pipeline import BRIEF, answer
-from advisor.plan.estate.turns import MOST_SHARERS, most_sharers
+from advisor.plan.estate.turns import MOST_SHARERS, Way, most_sharers, part_gib, thread_percent, times_slower
 from advisor.plan.request import PlanRequest
 from advisor.plan.sharing import HEADROOM
 from advisor.workload.document import read_workload
 from codegen.estates import workload_text
-from plan.estate.shared_gpu import Answers, Tokens, in_whole_batches, share
+from plan.estate.shared_gpu import Answers, Tokens, in_parts, in_whole_batches, share
 
 MACHINE = "g2-standard-4"
 MODEL_LIMITS = {"photos": {"latency": 200.0}, "products": {"latency": 200.0}, "trees": {"latency": 100.0}}
@@ -58,10 +58,10 @@ def on_one_l4(kinds, tmp_path_factory):
     return found
 
 
-def sharers(served, kind, rate) -> int:
+def sharers(served, kind, rate, way=Way.TURNS) -> int:
     """The most tenants that one of a kind keeps its targets among."""
     candidate, asked, model = served[kind]
-    return most_sharers([candidate], rate, asked, model)[0]
+    return most_sharers([candidate], rate, asked, model, way)[0]
 
 
 def engine(served, kind, rate, seed, seconds=SECONDS):
@@ -76,12 +76,12 @@ def engine(served, kind, rate, seed, seconds=SECONDS):
     return Answers(times, arrivals, float(tokens.input_tokens[0]), int(tokens.output_tokens[0]))
 
 
-def rate_among(served, kind, tenants) -> float:
+def rate_among(served, kind, tenants, way=Way.TURNS) -> float:
     """The largest rate, within 5 in 100, at which one of a kind may sit among so many."""
     least, most = 0.02, 20_000.0
     while most > 1.05 * least:
         middle = (least * most) ** 0.5
-        least, most = (middle, most) if sharers(served, kind, middle) >= tenants else (least, middle)
+        least, most = (middle, most) if sharers(served, kind, middle, way) >= tenants else (least, middle)
     return least
 
 
@@ -97,6 +97,36 @@ def test_whoever_is_seated_keeps_its_targets(served, kinds):
     for kind, one in zip(kinds, engines, strict=True):
         for name, latency_ms in one.latencies().items():
             assert np.quantile(latency_ms, 0.95) <= LIMITS[kind][name], (kind, name)
+
+
+@pytest.mark.parametrize("kinds", [("chat", "rerank", "speech"), ("rerank", "speech", "rerank")])
+def test_whoever_has_a_part_keeps_its_targets(served, kinds):
+    """On 33 % of the threads, as MPS rounds a third, while neighbours take all of theirs and more of what is shared."""
+    rates = [rate_among(served, kind, len(kinds), Way.MPS) for kind in kinds]
+    assert min(rates) > 0.02
+    engines = [engine(served, kind, rate, seed) for seed, (kind, rate) in enumerate(zip(kinds, rates, strict=True))]
+    in_parts(engines, 33, HEADROOM)
+    for kind, one in zip(kinds, engines, strict=True):
+        for name, latency_ms in one.latencies().items():
+            assert np.quantile(latency_ms, 0.95) <= LIMITS[kind][name], (kind, name)
+
+
+def test_a_part_is_never_planned_to_be_faster_than_a_turn(served):
+    """MPS rounds percents of threads down, and bandwidth is not divided: at no rate may more share by it than by turns."""
+    assert [thread_percent(tenants) for tenants in range(2, MOST_SHARERS + 1)] == [50, 33, 25, 20, 16, 14, 12]
+    assert times_slower(1, Way.MPS) == times_slower(1) == 1.0
+    assert times_slower(3, Way.MPS) == pytest.approx(100 / 33 / 0.85)
+    assert times_slower(4, Way.MPS) == pytest.approx(times_slower(4))
+    assert all(times_slower(tenants, Way.MPS) >= times_slower(tenants) for tenants in range(1, MOST_SHARERS + 1))
+    assert part_gib(22.35, 3) == pytest.approx(7.45)
+    for kind in LIMITS:
+        rates = [0.02 * 4**step for step in range(6)]
+        assert all(sharers(served, kind, rate, Way.MPS) <= sharers(served, kind, rate) for rate in rates)
+
+
+def test_mps_takes_as_many_clients_as_may_share():
+    """The device plugin's limit on the clients of one server is above that of an estate."""
+    assert load_catalog().deployment.number("mps", "most_clients") >= MOST_SHARERS
 
 
 @pytest.mark.parametrize("mode", ["equal parts", "whole batches"])
