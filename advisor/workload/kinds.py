@@ -18,7 +18,7 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Unit
 from advisor.errors import InputError
-from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
+from advisor.models.formats import OF_ROWS_IN_ONNX
 from advisor.models.gguf_names import served_quantisations
 from advisor.models.model import Model, TextAnswer
 from advisor.records import dataclass, fields, replace
@@ -120,7 +120,7 @@ def unit_of(model: Model, workload: Workload) -> Unit:
             where=workload.where("model"),
             hint="no plan is made for it: Whisper is planned, which vLLM's transcription server runs",
         )
-    if unit is Unit.ROWS and model.sample_size is None and model.family in (ONNX_GRAPH, ONNX_TREES):
+    if unit is Unit.ROWS and model.sample_size is None and model.family in OF_ROWS_IN_ONNX:
         raise InputError(
             f"{model.name} takes rows of an ONNX graph in a form that no plan is made for",
             where=workload.where("model"),

@@ -260,7 +260,8 @@ def _warm_up(inputs: Sequence[ModelInput], largest_batch: int, longest_tokens: i
     for name, batch, tokens in (("smallest", 1, 1), ("largest", largest_batch, longest_tokens)):
         lines = [f'    name: "{name}"', f"    batch_size: {batch}"]
         for tensor in inputs:
-            sizes = ", ".join(str(tokens if size is None else size) for size in tensor.shape)
+            # One number for each item is [1] to a server, which reshapes it for the graph.
+            sizes = ", ".join(str(tokens if size is None else size) for size in tensor.shape) or "1"
             lines += [
                 f"    inputs {{ key: {_text(tensor.name)} value {{",
                 f"      data_type: TYPE_{tensor.type.upper()} dims: [ {sizes} ] zero_data: true",
