@@ -87,12 +87,15 @@ class Setup:
     engine: str
     """As engine_support.csv names it; "" for an image of the user's own."""
     checkpoint_gib: float
+    """On disk: what is downloaded, and the GGUF that is made of it."""
     loading_gib: float | None = None
     """Most that one accelerator holds while weights are loaded; None: not known."""
     accelerator_gib: float | None = None
     """Memory of one accelerator, or of the share or slice that a rank has of it; None: not known."""
     adapters_host_gib: float = 0.0
     """LoRA adapters in host memory; 0 for none."""
+    converted_gib: float = 0.0
+    """Published weights that the server makes a GGUF of at its first start; 0: it makes none."""
 
 
 def without_code(provider: str, catalog: Catalog) -> str:
@@ -239,15 +242,18 @@ def service_of(purchase: str) -> str:
     return purchase if purchase in (MANAGED, SERVERLESS) else ""
 
 
-def start_seconds(checkpoint_gib: float, *, compiles: bool, boot_s: float | None = None) -> float:
+def start_seconds(
+    checkpoint_gib: float, *, compiles: bool, boot_s: float | None = None, converts_s: float = 0.0
+) -> float:  # fmt: skip
     """Seconds from the order of an instance until the model answers, on the safe side.
 
     Args:
         checkpoint_gib: what is downloaded.
         compiles: whether the engine compiles the model first.
         boot_s: longest time until the machine is there; None: as of most.
+        converts_s: longest time that a GGUF of published weights takes, by :meth:`StartFacts.conversion_s`.
     """
-    more = max((boot_s or 0.0) - _BOOT_SECONDS, 0.0) + (_COMPILE_SECONDS if compiles else 0)
+    more = max((boot_s or 0.0) - _BOOT_SECONDS, 0.0) + (_COMPILE_SECONDS if compiles else 0) + converts_s
     return _START_SECONDS + more + checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND
 
 
@@ -381,7 +387,8 @@ def _in_time(setup: Setup, catalog: Catalog) -> Shortfall | None:
 
 def _start_within(setup: Setup, target: str, catalog: Catalog) -> Shortfall | None:
     longest = catalog.deployment.number(target, "longest_start_seconds")
-    needed = start_seconds(setup.checkpoint_gib, compiles=False)
+    _, _, converts_s = catalog.cold_start.conversion_s(setup.precision, setup.converted_gib)
+    needed = start_seconds(setup.checkpoint_gib, compiles=False, converts_s=converts_s)
     if longest is None or needed <= longest:
         return None
     reason = f"{needed:.0f} s until the model answers, and {target} waits {longest:.0f} s"

@@ -293,6 +293,17 @@ def test_pictures_that_cannot_be_are_told_with_their_row(tmp_path, rows, told):
         question_for(read_workload(path), load_catalog(), shipped_model())
 
 
+def test_a_trace_of_pictures_without_its_columns_names_all_of_them(tmp_path):
+    """Width, height and steps are told together."""
+    path = write(tmp_path, KINDS["diffusion"])
+    start, _, rest = path.read_text().partition("demand:\n")
+    path.write_text(f"{start}demand: {{trace: pictures.csv}}\n{rest.partition(chr(10))[2]}")
+    (tmp_path / "pictures.csv").write_text("timestamp,images\n1,1\n")
+    with pytest.raises(InputError, match="the columns 'width', 'height' and 'steps' are missing") as caught:
+        question_for(read_workload(path), load_catalog(), shipped_model())
+    assert "steps: steps, num_inference_steps" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("declared", "stated", "context_tokens"),
     [(200, None, 512), (512, None, 1024), (5000, None, 8192), (200, 4096, 4096)],
@@ -526,7 +537,7 @@ def test_a_trace_in_the_unit_of_the_model_is_its_demand(tmp_path, plans):
     assert plan.fleet.confirmed.reached
     columns = planned(plans("reranker"), load_catalog(), shipped_model()).columns
     assert set(read_requests(tmp_path / "documents.csv", columns).output_tokens) == {10, 11, 12, 13, 14}
-    with pytest.raises(InputError, match="the column 'tokens_per_document' is missing"):
+    with pytest.raises(InputError, match="the columns 'tokens_per_document' and 'documents' are missing"):
         read_requests(tmp_path / "tokens.csv", columns)
 
 

@@ -114,6 +114,24 @@ def test_a_named_machine_without_an_accelerator_is_planned(tmp_path):
     assert catalog_of_question(faster, CATALOG) is CATALOG
 
 
+def test_a_cheaper_engine_of_the_ladder_is_said_in_a_line(tmp_path):
+    """At many requests a second accelerators cost less with their own engine, which the ladder knows."""
+    plan = recommend(written(tmp_path, "instance_types: [c7g.4xlarge]\n", rate=12))
+    cheapest = min(
+        (
+            rung
+            for rung in plan.ladder
+            if rung.groups and all(group.engine != "llama.cpp server" for group in rung.groups)
+        ),
+        key=lambda rung: rung.total_usd_per_month,
+    )
+    (line,) = [line for line in verdict_lines(plan) if line.startswith("Engine: ")]
+    (group,) = cheapest.groups
+    cost = f"${cheapest.total_usd_per_month:,.2f} (rung {cheapest.rung.replace('_', ' ')})"
+    assert line == f"Engine: {group.engine} on {group.accelerator} would serve it for {cost}."
+    assert not [line for line in verdict_lines(recommend(written(tmp_path))) if line.startswith("Engine: ")]
+
+
 def test_a_named_machine_without_an_accelerator_is_refused_where_none_is_planned(tmp_path):
     """A known machine is not called unknown: for which models such machines are planned is said in its place."""
     path = written(tmp_path, "instance_types: [c8g.4xlarge]\n", model="meta-llama/Llama-3.1-8B-Instruct")

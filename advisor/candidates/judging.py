@@ -281,8 +281,10 @@ def _judge_one(
         unsplit = Shortfall("parallelism", "attention heads", tensor_parallel, heads, reason)
         return reject(instance_type, unsplit, engine.precision, tensor_parallel)
     unit = requirements.demand.unit
+    own = requirements.model
+    served = own if unit.is_one_pass else loaded_by(own, engine.engine, engine.precision)
     memory = _fit(
-        requirements.model if unit.is_one_pass else loaded_by(requirements.model, engine.engine, engine.precision),
+        served,
         FitRequest(
             accelerator_memory_gib=seat.accelerator.memory_gib,
             accelerator_count=tensor_parallel,
@@ -299,9 +301,10 @@ def _judge_one(
             accelerator=seat.accelerator.name,
         ),
     )
-    if _is_converted(requirements.model, engine, catalog):
-        published_gib = weight_bytes(requirements.model, requirements.model.checkpoint.precision) / BYTES_PER_GIB
-        memory = replace(memory, checkpoint_gib=memory.checkpoint_gib + published_gib)
+    published_gib = _converted_gib(requirements.model, engine, catalog)
+    if published_gib:
+        made_gib = weight_bytes(served, engine.precision) / BYTES_PER_GIB
+        memory = replace(memory, checkpoint_gib=made_gib + published_gib)
     is_contiguous = catalog.deployment.is_contiguous(engine.engine) and not unit.is_one_pass
     if not memory.fits:
         found = _adapter_shortfall(memory, requirements) or _memory_shortfall(
@@ -329,6 +332,7 @@ def _judge_one(
         else None,
         max_batched_tokens=None if server is None else server.max_batch_tokens,
         stands_for=engine.stands_for,
+        converted_gib=published_gib,
     )
 
 
@@ -358,10 +362,12 @@ def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog
     return catalog.is_made_while_loading(engine.precision, engine.engine)
 
 
-def _is_converted(model: Model, engine: EngineSupport, catalog: Catalog) -> bool:
-    """Whether published weights and the GGUF that is made of them both lie on the disk."""
+def _converted_gib(model: Model, engine: EngineSupport, catalog: Catalog) -> float:
+    """Published weights that a server makes its GGUF of, which both lie on the disk; 0 where it makes none."""
     is_of_hub = engine.engine == LLAMA_CPP and model.file is None
-    return is_of_hub and catalog.loaded_weights(model.name, engine.precision, engine.engine) is not None
+    if not is_of_hub or catalog.loaded_weights(model.name, engine.precision, engine.engine) is None:
+        return 0.0
+    return weight_bytes(model, model.checkpoint.precision) / BYTES_PER_GIB
 
 
 def _adapter_shortfall(memory: MemoryFit, requirements: Requirements) -> Shortfall | None:

@@ -40,6 +40,8 @@ class Candidate:
     """Server that batches requests to a model that answers in one pass; None: it answers token by token."""
     stands_for: tuple[str, ...] = ()
     """Precisions of the workload that are served in its own; empty: its own alone."""
+    converted_gib: float = 0.0
+    """Published weights that the server makes a GGUF of at its first start, part of the checkpoint; 0 for none."""
 
     def is_in(self, precisions: Collection[str]) -> bool:
         """Whether it is what one of these precisions of a workload is served in."""
@@ -68,6 +70,7 @@ class Candidate:
             precision=self.precision,
             engine=self.engine,
             checkpoint_gib=self.memory.checkpoint_gib,
+            converted_gib=self.converted_gib,
             loading_gib=self.memory.loading_gib,
             accelerator_gib=self.accelerator.memory_gib,
             adapters_host_gib=self.memory.adapters_host_gib * self.replicas_per_instance,

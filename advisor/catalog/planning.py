@@ -1,5 +1,6 @@
 """Data of planning beside hardware and on-demand prices: commitments, risk, limits, distance, carbon, cold starts."""
 
+import math
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,6 +8,15 @@ from enum import StrEnum
 from advisor.catalog.values import Provenance, Purchase, Quality
 from advisor.records import dataclass, field
 from advisor.tables import OptionalText
+from advisor.units import BYTES_PER_GB, BYTES_PER_GIB
+
+_CONVERSIONS = {
+    "bf16": ("convert_gguf_bf16",),
+    "fp16": ("convert_gguf_fp16",),
+    "int8": ("convert_gguf_int8",),
+    "int4": ("convert_gguf_bf16", "quantise_gguf_int4"),
+}
+"""Rates of cold_start.csv at which llama.cpp works through published weights, by precision of the GGUF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +289,24 @@ class StartFacts:
     def __getitem__(self, name: str) -> Fact:
         """One of the parts."""
         return self.parts[name]
+
+    def conversion_s(self, precision: str, published_gib: float) -> tuple[float, float, float]:
+        """Seconds that llama.cpp takes to make a GGUF of published weights: value, lower and upper end.
+
+        The converter writes 16 bit and Q8_0; Q4_K_M is quantised from what it wrote:
+        ``published ÷ rate of the converter (+ published ÷ rate of the quantiser)``.
+
+        Args:
+            precision: what the GGUF is served in.
+            published_gib: as stored; 0 for none.
+        """
+        size = published_gib * BYTES_PER_GIB / BYTES_PER_GB
+        rates = [self.parts[name] for name in _CONVERSIONS.get(precision, ())]
+        return (
+            math.fsum(size / rate.value for rate in rates),
+            math.fsum(size / rate.high for rate in rates),
+            math.fsum(size / rate.low for rate in rates),
+        )
 
     def machine(self, provider: str, instance_type: str, service: str) -> Fact | None:
         """Start of a machine that a service orders; None: it starts as others of its kind."""

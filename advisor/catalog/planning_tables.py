@@ -267,6 +267,10 @@ class PlanningTables:
         """Whether code converts the published weights of a language model to GGUF, and llama.cpp serves those."""
         return self._precisions.makes_gguf(model)
 
+    def gguf_scheme(self, precision: str) -> str:
+        """See :meth:`advisor.catalog.precisions.Precisions.gguf_scheme`."""
+        return self._precisions.gguf_scheme(precision)
+
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
         """Loss of a model's scores in a precision, or that of the nearest size of its family; None if unknown."""
         return self._precisions.quality_loss(model, precision, scheme)

@@ -24,6 +24,11 @@ _LOADS_GGUF = "llama.cpp server"
 """Engine of engines.csv that reads GGUF alone: which repository of a larger model is GGUF is not known."""
 MOST_CONVERTED_BILLIONS = 3.0
 """Parameters below which code converts weights where a server starts: seconds, where larger ones take minutes."""
+_GGUF_SCHEME = "GGUF "
+"""Beginning of the schemes of llama.cpp, whose quantisation follows."""
+BENCHMARKS = "benchmark scores"
+LIKELIHOOD = "likelihood of a text"
+"""Measures of what quantised weights keep; the likelihood of a token is the inverse of the perplexity."""
 _QUANTISED_ON_LOAD = "FP8 dynamic, quantised by the engine while loading"
 _TENSORRT = "tensorrt"
 _TENSORRT_FORMATS = ("", "modelopt")
@@ -79,7 +84,7 @@ class LoadedWeights:
 
 @dataclass(frozen=True, slots=True)
 class QualityLoss:
-    """Rest of a model's scores in a lower precision: quantised score ÷ published score."""
+    """Rest of a model's scores in a lower precision, quantised ÷ published; of a GGUF, of the likelihood of a text."""
 
     recovery_ratio: float
     """Mean over benchmarks; above 1 is noise, not gain."""
@@ -89,11 +94,13 @@ class QualityLoss:
     """Of the benchmark that loses least."""
     benchmarks: int
     of_model: str
-    """Model of the same family that was measured in place of this one; "" where this one was."""
+    """Model that was measured in place of this one, of the same family but for GGUF; "" where this one was."""
     schemes: tuple[str, ...]
     """How the measured weights were quantised."""
     provenance: Provenance
     """All sources; date of the newest, quality of the weakest."""
+    measure: str = BENCHMARKS
+    """What they keep a share of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +180,10 @@ class Precisions:
 
     def _gguf(self, model: str, precision: str) -> LoadedWeights | None:
         """Published weights as llama.cpp's converter makes GGUF of them."""
-        quantisation = self._gguf_types.get(precision)
-        if quantisation is None or not self.makes_gguf(model):
+        if precision not in self._gguf_types or not self.makes_gguf(model):
             return None
-        is_exact = precision in _WIDE
-        return LoadedWeights(model, "" if is_exact else f"GGUF {quantisation}", made_while_loading=not is_exact)
+        scheme = self.gguf_scheme(precision)
+        return LoadedWeights(model, scheme, made_while_loading=bool(scheme))
 
     def _weights_loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
         own = [checkpoint for checkpoint in self.checkpoints(model, precision) if checkpoint.is_of(model)]
@@ -213,6 +219,9 @@ class Precisions:
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
         """Loss of a model in a precision, measured on it or on the nearest size of its family; None if unknown.
 
+        That of a GGUF is the loss of likelihood that llama.cpp publishes, of the model that loses the most where none
+        of the family was measured.
+
         Args:
             model: name of the model.
             precision: what its weights are served in.
@@ -225,14 +234,31 @@ class Precisions:
 
     def _loss_of(self, model: str, precision: str, scheme: str) -> QualityLoss | None:
         row = self._row(model)
-        measured = self._scores.get(precision, {})
         if row is None:
             return None
+        if scheme.startswith(_GGUF_SCHEME):
+            return self._gguf_loss(row, scheme)
+        measured = self._scores.get(precision, {})
         name = row["name"] if row["name"] in measured else self._nearest(row, measured)
         if name is None:
             return None
         alike = tuple(score for score in measured[name] if score.scheme == scheme.partition(",")[0])
         return _quality_loss(alike or measured[name], "" if name == row["name"] else name)
+
+    def _gguf_loss(self, row: Row, scheme: str) -> QualityLoss | None:
+        measured = self._likelihoods.get(scheme.removeprefix(_GGUF_SCHEME), {})
+        if not measured:
+            return None
+        own = row["name"] if row["name"] in measured else self._nearest(row, measured)
+        name = own or min(measured, key=lambda model: measured[model][0])
+        kept, origin = measured[name]
+        of_model = "" if name == row["name"] else name
+        return QualityLoss(kept, kept, kept, 1, of_model, (scheme,), origin, LIKELIHOOD)
+
+    def gguf_scheme(self, precision: str) -> str:
+        """Scheme of the quantisation that llama.cpp serves a precision in; "" for 16 bit and what it does not serve."""
+        quantisation = None if precision in _WIDE else self._gguf_types.get(precision)
+        return f"{_GGUF_SCHEME}{quantisation}" if quantisation else ""
 
     def _row(self, model: str) -> Row | None:
         """The row of models.csv for a name or another name of it."""
@@ -338,6 +364,15 @@ class Precisions:
         """Quantisation of GGUF by precision."""
         rows = read_rows(self._directory / "gguf_file_types.csv")
         return {row["precision"]: row["quantisation"] for row in rows if row["precision"]}
+
+    @cached_property
+    def _likelihoods(self) -> Mapping[str, Mapping[str, tuple[float, Provenance]]]:
+        """Share of the likelihood of a token that is left, by quantisation of GGUF and model."""
+        found: dict[str, dict[str, tuple[float, Provenance]]] = {}
+        for row in read_records(self._directory / "gguf_losses.csv"):
+            kept = min(1 / row.number("perplexity_ratio"), 1.0)
+            found.setdefault(row.text("quantisation"), {})[row.text("model")] = (kept, self._sources.of(row))
+        return found
 
     @cached_property
     def _scores(self) -> Mapping[str, Mapping[str, tuple[_Score, ...]]]:

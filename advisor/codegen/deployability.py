@@ -5,6 +5,7 @@ from advisor.catalog.deployment import GENERATED
 from advisor.codegen.container import Serves
 from advisor.deployable import Setup, deployable
 from advisor.errors import NotDeployable
+from advisor.workload.kinds import LLAMA_CPP
 
 HINT = "take another option of the plan with --option RANK, or make the plan again"
 
@@ -29,6 +30,7 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         precision=serves.precision,
         engine=engine,
         checkpoint_gib=checkpoint_gib(serves),
+        converted_gib=converted_gib(serves) if engine == serves.engine else 0.0,
         loading_gib=_loading_gib(serves, engine),
         accelerator_gib=_accelerator_gib(serves),
     )
@@ -42,6 +44,12 @@ def checkpoint_gib(serves: Serves) -> float:
     if serves.checkpoint_gib is not None:
         return serves.checkpoint_gib
     return serves.weights_gib * (2 if serves.precision == "fp8" else 1)
+
+
+def converted_gib(serves: Serves) -> float:
+    """Published weights that llama.cpp makes a GGUF of at its first start; 0 where the file is there."""
+    is_converted = serves.engine == LLAMA_CPP and bool(serves.weights)
+    return max(checkpoint_gib(serves) - serves.weights_gib, 0.0) if is_converted else 0.0
 
 
 def _accelerator_gib(serves: Serves) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
 from advisor.codegen.container import Container, Platform, Runtime, Serves
-from advisor.codegen.deployability import checkpoint_gib
+from advisor.codegen.deployability import checkpoint_gib, converted_gib
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.adapters import adapter_words
 from advisor.codegen.engines.metrics import METRICS, published, without_times
@@ -343,9 +343,12 @@ def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> fl
     """The time that the plan orders instances ahead by; an estimate on the safe side where it knows none."""
     if member.cold_start_seconds is not None:
         return member.cold_start_seconds
-    known = load_catalog().machine_start(member.serves.provider, member.serves.instance_type)
+    catalog = load_catalog()
+    known = catalog.machine_start(member.serves.provider, member.serves.instance_type)
     boot_s = None if known is None else known.high
-    return start_seconds(on_disk_gib, compiles=platform.runtime in _COMPILED, boot_s=boot_s)
+    _, _, converts_s = catalog.cold_start.conversion_s(member.serves.precision, converted_gib(member.serves))
+    compiles = platform.runtime in _COMPILED
+    return start_seconds(on_disk_gib, compiles=compiles, boot_s=boot_s, converts_s=converts_s)
 
 
 def most_instances(member: Member) -> int:

@@ -51,7 +51,7 @@ def tally_trace(
         InputError: file missing or empty, a column missing, or a cell that is no time or no such count, with its
             line number.
     """
-    tally = RequestTally(time_unit=_time_unit(path)[1])
+    tally = RequestTally(time_unit=_time_unit(path, (TIME, *columns.columns))[1])
     try:
         for block in read_blocks(path, columns):
             tally.add(*block)
@@ -71,7 +71,7 @@ def read_blocks(path: Path, columns: SizeColumns = OF_TOKENS) -> Iterator[Block]
     """
     known = _column_names(path, (TIME, *columns.columns))
     names = list(known.values())
-    ticks, _ = _time_unit(path)
+    ticks, _ = _time_unit(path, (TIME,))
     rows = 0
     try:
         with pa_csv.open_csv(path, **_options(path, names)) as reader:
@@ -134,24 +134,30 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
         )
     keys = [name.strip().lower() for name in header]
     known = dict(zip(keys, header, strict=True))
-    names = {column: name for column in columns if (name := _find_column(column, known, path))}
+    names = {column: name for column in columns if (name := _find_column(column, known))}
+    missing = [column for column in columns if column not in names and column.usual is None]
+    if missing:
+        raise _missing(missing, header, path)
     if any(keys.count(name.strip().lower()) > 1 for name in names.values()):
         raise InputError("two columns have one name", where=f"{path}:1", hint="rename or remove one of them")
     return names
 
 
-def _find_column(column: Column, known: dict[str, str], path: Path) -> str:
-    """Header of a column; "" where it is missing and need not be there."""
-    for header in column.headers:
-        if header in known:
-            return known[header]
-    if column.usual is not None:
-        return ""
-    raise InputError(
-        f"the column '{column.name}' is missing",
-        where=f"{path}:1",
-        hint=f"name it one of {', '.join(column.headers)}; the header has {', '.join(known.values())}",
-    )
+def _find_column(column: Column, known: dict[str, str]) -> str:
+    """Header of a column; "" where it is missing."""
+    return next((known[header] for header in column.headers if header in known), "")
+
+
+def _missing(columns: Sequence[Column], header: Sequence[str], path: Path) -> InputError:
+    """The error that names every missing column, and the headers that each may have."""
+    names = [f"'{column.name}'" for column in columns]
+    headers = "; ".join(f"{column.name}: {', '.join(column.headers)}" for column in columns)
+    is_one = len(columns) == 1
+    told = f"column {names[0]} is" if is_one else f"columns {', '.join(names[:-1])} and {names[-1]} are"
+    wanted = f"name it one of {', '.join(columns[0].headers)}" if is_one else f"name each one of {headers}"
+    return InputError(
+        f"the {told} missing", where=f"{path}:1", hint=f"{wanted}; the header has {', '.join(header)}"
+    )  # fmt: skip
 
 
 def _options(path: Path, names: list[str]) -> dict[str, Any]:
@@ -173,9 +179,9 @@ def _time_type(path: Path, name: str) -> Any:  # noqa: ANN401 - pyarrow carries 
     return pa.timestamp("ns", tz="UTC") if has_zone else pa.timestamp("ns")
 
 
-def _time_unit(path: Path) -> tuple[float, str]:
+def _time_unit(path: Path, columns: Sequence[Column]) -> tuple[float, str]:
     """Ticks a second of the times of a trace, and their name, judged by the first; "" where times are ISO 8601."""
-    cell = _first_cell(path, _column_names(path, [TIME])[TIME])
+    cell = _first_cell(path, _column_names(path, columns)[TIME])
     return ticks_per_second(float(cell)) if _is_number(cell) else (1.0, "")
 
 

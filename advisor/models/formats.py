@@ -6,5 +6,9 @@ FORMATS = (
 )
 ONNX_GRAPH, ONNX_TREES = "onnx", "trees"
 """Families of ONNX files: networks, and trees."""
+ONNX_LINEAR, ONNX_SVM, ONNX_RADIAL_SVM = "linear", "svm", "radial_svm"
+"""Families of ONNX files that hold linear models, and support vector machines, which with radial kernels are slower."""
+OF_COEFFICIENTS = (ONNX_LINEAR, ONNX_SVM, ONNX_RADIAL_SVM)
+OF_ROWS_IN_ONNX = (ONNX_GRAPH, ONNX_TREES, *OF_COEFFICIENTS)
 ENDINGS = (".json", ".onnx", ".safetensors", ".gguf", ".ubj", ".txt", ".tl", ".skops")
 """Ends of names that are paths of models and no names of the catalog."""

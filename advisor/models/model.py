@@ -5,7 +5,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from advisor.models.adapter_values import Adapters
-from advisor.models.formats import ONNX_GRAPH
+from advisor.models.formats import OF_COEFFICIENTS, ONNX_GRAPH
 from advisor.models.layers import Layer, MixerKind
 from advisor.models.pictures import VisionTower
 from advisor.reading import OMITTED_AT_DEFAULT
@@ -167,6 +167,8 @@ class Model:
     """File that it was read from; None: the catalog's."""
     vision: VisionTower | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Encoder of pictures; None: it sees none, or what a picture takes there is not known."""
+    moved_bytes_per_sample: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
+    """Bytes that a sample reads and writes in a graph without products of matrices; 0: in all others."""
     adapters: Adapters | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """LoRA adapters that are served on it; None: none."""
 
@@ -218,7 +220,8 @@ class Model:
     @property
     def is_forest(self) -> bool:
         """Whether it is trees whose columns are known."""
-        return self.task == "tabular" and self.sample_size is not None and self.family != ONNX_GRAPH
+        is_of_rows = self.task == "tabular" and self.sample_size is not None
+        return is_of_rows and self.family not in (ONNX_GRAPH, *OF_COEFFICIENTS)
 
     @cached_property
     def is_latent(self) -> bool:

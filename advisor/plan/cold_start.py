@@ -50,11 +50,13 @@ class ColdStart:
     """Download and unpacking of the container image."""
     weights_s: Interval
     """Weights of one replica into its accelerators; the replicas of an instance load side by side."""
+    conversion_s: Interval
+    """Published weights made into a GGUF by llama.cpp; zero for all others."""
     engine_s: Interval
     """Start of the process, compilation, profiling, graphs, warm-up."""
     total_s: Interval
     warm_pool_total_s: Interval
-    """The same for an instance that was stopped with its disk: image, weights and compile cache are there."""
+    """The same for an instance that was stopped with its disk: image, weights, GGUF and compile cache are there."""
 
     @property
     def lead_hours(self) -> float:
@@ -68,7 +70,7 @@ class ColdStart:
 
 
 def cold_start(candidate: Candidate, facts: StartFacts, machine_s: Fact | None = None) -> ColdStart:
-    """Cold start of a candidate: ``launch + image + weights + engine``, from the catalog's tables.
+    """Cold start of a candidate: ``launch + image + weights + conversion + engine``, from the catalog's tables.
 
     Args:
         candidate: one replica.
@@ -76,16 +78,19 @@ def cold_start(candidate: Candidate, facts: StartFacts, machine_s: Fact | None =
         machine_s: from the order to a machine with its driver; None: as of others of its kind.
     """
     machine, vendor = candidate.instance_type, candidate.accelerator.vendor
-    weights_gib, stored_gib = candidate.memory.weights_gib, candidate.memory.checkpoint_gib
+    weights_gib, served_gib = candidate.memory.weights_gib, _served_gib(candidate)
     network = (machine.network_gbit_per_second or math.inf) / BITS_PER_BYTE
     launch = _range(machine_s or facts[_launch(machine, vendor)])
     size = _range(_image(candidate, facts))
     image = _seconds(size, facts["pull"], min(network, DISK_GB_PER_SECOND))
-    weights = _from_hub(stored_gib, candidate.tensor_parallel, network, facts)
+    weights = _from_hub((_downloaded_gib(candidate), served_gib), candidate.tensor_parallel, network, facts)
+    conversion = Interval(*facts.conversion_s(candidate.precision, candidate.converted_gib))
     engine = _engine(weights_gib, vendor, facts, cached=False)
-    kept = _seconds(_exactly(stored_gib), facts["weights_volume"], _in_gib(DISK_GB_PER_SECOND))
-    resumed = (_range(facts["launch_vm"]), _fastest(kept, weights), _engine(weights_gib, vendor, facts, cached=True))
-    return ColdStart(launch, image, weights, engine, _sum(launch, image, weights, engine), _sum(*resumed))
+    kept = _seconds(_exactly(served_gib), facts["weights_volume"], _in_gib(DISK_GB_PER_SECOND))
+    made = _sum(weights, conversion)
+    resumed = (_range(facts["launch_vm"]), _fastest(kept, made), _engine(weights_gib, vendor, facts, cached=True))
+    total = _sum(launch, image, made, engine)
+    return ColdStart(launch, image, weights, conversion, engine, total, _sum(*resumed))
 
 
 def start_of(candidate: Candidate, catalog: Catalog) -> ColdStart:
@@ -101,7 +106,17 @@ def image_gb(candidate: Candidate, facts: StartFacts) -> float:
 
 def download_gb(candidate: Candidate, facts: StartFacts) -> float:
     """Image and weights in whole steps, which a start from a hub fetches from outside the network."""
-    return image_gb(candidate, facts) + counted_gib(candidate.memory.checkpoint_gib) * BYTES_PER_GIB / BYTES_PER_GB
+    return image_gb(candidate, facts) + counted_gib(_downloaded_gib(candidate)) * BYTES_PER_GIB / BYTES_PER_GB
+
+
+def _downloaded_gib(candidate: Candidate) -> float:
+    """Weights that a start downloads: published ones where a GGUF is made of them."""
+    return candidate.converted_gib or candidate.memory.checkpoint_gib
+
+
+def _served_gib(candidate: Candidate) -> float:
+    """Weights that the engine reads from its disk: the GGUF where one is made."""
+    return candidate.memory.checkpoint_gib - candidate.converted_gib
 
 
 def _image(candidate: Candidate, facts: StartFacts) -> Fact:
@@ -118,14 +133,17 @@ def _launch(machine: InstanceType, vendor: str) -> str:
     return "launch_gpu_large" if large else "launch_gpu"
 
 
-def _from_hub(stored_gib: float, tensor_parallel: int, network_gb_per_second: float, facts: StartFacts) -> Interval:
-    """Weights from a hub: ``stored ÷ min(hub, network, disk) + stored ÷ (rate to one accelerator × accelerators)``.
+def _from_hub(
+    sizes_gib: tuple[float, float], tensor_parallel: int, network_gb_per_second: float, facts: StartFacts
+) -> Interval:  # fmt: skip
+    """Weights from a hub: ``stored ÷ min(hub, network, disk) + read ÷ (rate to one accelerator × accelerators)``.
 
-    What is stored is read, in 16 bit where the engine quantises it.
+    What is stored is read, in 16 bit where the engine quantises it, but for the GGUF that llama.cpp makes of it.
     """
-    size, slowest = _exactly(stored_gib), _in_gib(min(network_gb_per_second, DISK_GB_PER_SECOND))
-    loaded = _seconds(size, facts["weights_local"], math.inf, tensor_parallel)
-    return _sum(_seconds(size, facts["weights_hub"], slowest), loaded)
+    stored, read = map(_exactly, sizes_gib)
+    slowest = _in_gib(min(network_gb_per_second, DISK_GB_PER_SECOND))
+    loaded = _seconds(read, facts["weights_local"], math.inf, tensor_parallel)
+    return _sum(_seconds(stored, facts["weights_hub"], slowest), loaded)
 
 
 def _exactly(gib: float) -> Interval:

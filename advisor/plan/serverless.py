@@ -39,7 +39,8 @@ class ServerlessOffer:
 
     def first_request_s(self, replica: ColdStart) -> float:
         """Seconds that a request waits without a container: the start, weights and engine; the image is streamed."""
-        return self.container_start_s + replica.weights_s.value + replica.engine_s.value
+        loaded_s = replica.weights_s.value + replica.conversion_s.value
+        return self.container_start_s + loaded_s + replica.engine_s.value
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,7 +37,7 @@ class Weights:
 
     @property
     def quality_ratio(self) -> float | None:
-        """Share of the benchmark scores of published weights that they keep, 1 at most; None where unknown."""
+        """Share of what published weights score that they keep, 1 at most; None where unknown."""
         if self.is_published:
             return PUBLISHED_RATIO
         return None if self.loss is None else min(self.loss.recovery_ratio, PUBLISHED_RATIO)
@@ -60,7 +60,7 @@ class Weights:
         measured = f" (measured{of_model}{alike})" if alike or of_model else ""
         origin = self.loss.provenance
         return (
-            f"{told}; keeps {self.quality_ratio:.1%} of its benchmark scores{measured}, "
+            f"{told}; keeps {self.quality_ratio:.1%} of its {self.loss.measure}{measured}, "
             f"{origin.source.partition(' (')[0]}, {origin.as_of}"
         )
 
@@ -84,4 +84,5 @@ def weights_of(catalog: Catalog, model: str, precision: str, engine: str) -> Wei
     weights = Weights(precision, engine, catalog.loaded_weights(model, precision, engine), None)
     if weights.is_published:
         return weights
-    return replace(weights, loss=catalog.quality_loss(model, precision, weights.scheme))
+    own = catalog.gguf_scheme(precision) if engine.startswith(SERVES_GGUF) else ""
+    return replace(weights, loss=catalog.quality_loss(model, precision, weights.scheme or own))

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from advisor.plan.values import CurrentCost, Plan, Rung
+from advisor.models.model import SERVES_GGUF
+from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
 from advisor.records import replace
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
@@ -82,6 +83,25 @@ def neighbour_words(plan: Plan) -> Iterator[str]:
         told.append(f"no rung above (up to {rung_words(higher[-1])}) saves more")
     if told:
         yield f"Ladder: {'; '.join(told)}."
+
+
+def other_engine_words(plan: Plan) -> Iterator[str]:
+    """The cheapest rung that serves on accelerators with other engines what the plan serves with llama.cpp."""
+    fleet = plan.fleet
+    if fleet is None or not all(group.engine.startswith(SERVES_GGUF) for group in fleet.groups):
+        return
+    total = fleet.cost.total_usd_per_month
+    others = [rung for rung in plan.ladder if rung.groups and not any(map(_is_gguf, rung.groups))]
+    cheapest = min(others, key=lambda rung: _usd(rung, total), default=None)
+    if cheapest is None or _usd(cheapest, total) >= total - _A_CENT:
+        return
+    engines = dict.fromkeys(f"{group.engine} on {group.accelerator}" for group in cheapest.groups)
+    cost = usd(_usd(cheapest, total))
+    yield f"Engine: {' and '.join(engines)} would serve it for {cost} (rung {rung_words(cheapest)})."
+
+
+def _is_gguf(group: RungGroup) -> bool:
+    return group.engine.startswith(SERVES_GGUF)
 
 
 def rung_words(rung: Rung) -> str:

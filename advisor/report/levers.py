@@ -232,6 +232,8 @@ def _quality_words(quality: QualityKept | None) -> str:
         return "not known for the weights of this fleet"
     if quality.mean_ratio == quality.low_ratio == 1:
         return "that of the published weights"
+    if quality.low_ratio == quality.high_ratio:
+        return f"keeps {quality.mean_ratio:.1%}, {quality.source}"
     interval = f"{quality.low_ratio:.1%} to {quality.high_ratio:.1%} by benchmark"
     return f"keeps {quality.mean_ratio:.1%} of the benchmark scores ({interval}), {quality.source}"
 

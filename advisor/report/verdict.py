@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
 from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
 from advisor.plan.batch_words import apart_words, hours_words, replayed_run_words, spare_hours, start_hours
@@ -12,7 +13,7 @@ from advisor.plan.unit_words import replayed_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
-from advisor.report.ladder_words import neighbour_words
+from advisor.report.ladder_words import neighbour_words, other_engine_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
 from advisor.report.price_age import price_words
@@ -138,6 +139,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from _zone_words(fleet)
     yield from _today_words(plan)
     yield from neighbour_words(plan)
+    yield from other_engine_words(plan)
     yield from _token_words(plan)
     yield from close_call_words(plan, shown)
     if fleet is not None:
@@ -316,8 +318,10 @@ def _weights(group: FleetGroup, file: ModelFile | None) -> str:
     if group.precision in WIDE_PRECISIONS:
         return _gguf_words(group)
     ratio = group.weights_quality_ratio
-    kept = "quality loss not known" if ratio is None else f"keep {ratio:.1%} of the benchmark scores"
-    if group.engine.startswith(SERVES_GGUF):
+    is_gguf = group.engine.startswith(SERVES_GGUF)
+    measure = LIKELIHOOD if is_gguf else BENCHMARKS
+    kept = "quality loss not known" if ratio is None else f"keep {ratio:.1%} of the {measure}"
+    if is_gguf:
         return f"{_gguf_words(group)}, {kept}"
     if group.has_unknown_weights:
         return f"no {group.precision} ones are known: make them and name them in `model_ids` of the code, {kept}"

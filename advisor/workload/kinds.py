@@ -18,7 +18,7 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Unit
 from advisor.errors import InputError
-from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
+from advisor.models.formats import OF_ROWS_IN_ONNX
 from advisor.models.gguf_names import served_quantisations
 from advisor.models.model import Model, TextAnswer
 from advisor.records import dataclass, fields, replace
@@ -46,7 +46,9 @@ UNITS: Mapping[str, Unit] = {
 LLAMA_CPP = "llama.cpp server"
 """Server of files in GGUF, as the catalog names it."""
 _NOT_PLANNED: Mapping[str, str] = {
-    "encoder-decoder": "`advisor predict` knows samples a second of this one",
+    "encoder-decoder": "no server of the plans runs this one (vLLM removed such models in pull request 24907, Text "
+    "Embeddings Inference and Infinity answer with vectors and scores): CTranslate2, or TensorRT-LLM with Triton, "
+    "does in a server of your own; `advisor predict` knows its samples a second",
     "tabular": "of tabular models, trees that Triton loads: files of XGBoost and LightGBM, and scikit-learn's by "
     "treelite.sklearn.import_model(model).serialize('checkpoint.tl')",
 }
@@ -89,14 +91,18 @@ def unplanned_graph(model: Model) -> str:
 _UNPLANNED_ANSWERS: Mapping[TextAnswer, tuple[str, str]] = {
     TextAnswer.VECTORS: (
         "a vector for each token (late interaction, ColBERT)",
-        "an answer has tokens × numbers of a vector, for which no generated code sets a server up; vLLM has one",
+        (
+            "vLLM serves it (`vllm serve MODEL` with a BERT encoder; others name theirs, as in "
+            """--hf-overrides '{"architectures": ["ColBERTModernBertModel"]}'), with scores from /rerank and vectors """
+            "from /pooling: no generated code sets it up, since an answer has tokens × numbers of a vector"
+        ),
     ),
     TextAnswer.TERMS: (
         "weights of terms of its vocabulary (a sparse vector, SPLADE)",
-        "no generated code sets a server up for them; Text Embeddings Inference has --pooling splade",
+        "Text Embeddings Inference serves it (--pooling splade, POST /embed_sparse); no generated code sets it up",
     ),
 }
-"""Answers that are not planned: in words, and what is known of serving them (docs.vllm.ai, late interaction models; the
+"""Answers that are not planned: in words, and what serves them (docs.vllm.ai 0.32, ColBERT late interaction models; the
 README of Text Embeddings Inference)."""
 
 
@@ -120,7 +126,7 @@ def unit_of(model: Model, workload: Workload) -> Unit:
             where=workload.where("model"),
             hint="no plan is made for it: Whisper is planned, which vLLM's transcription server runs",
         )
-    if unit is Unit.ROWS and model.sample_size is None and model.family in (ONNX_GRAPH, ONNX_TREES):
+    if unit is Unit.ROWS and model.sample_size is None and model.family in OF_ROWS_IN_ONNX:
         raise InputError(
             f"{model.name} takes rows of an ONNX graph in a form that no plan is made for",
             where=workload.where("model"),

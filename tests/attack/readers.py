@@ -150,7 +150,7 @@ def _model(text: str, directory: Path) -> None:
 
 MODEL_FILES = ROOT / "tests" / "models" / "files" / "made"
 MODEL_KINDS = (
-    "llama.gguf", "novel.gguf", "pictures.onnx", "texts.onnx", "forest.onnx", "forest_of_tensors.onnx", "network.onnx", "one.safetensors", "xgboost.json", "xgboost.ubj",
+    "llama.gguf", "novel.gguf", "pictures.onnx", "texts.onnx", "forest.onnx", "forest_of_tensors.onnx", "network.onnx", "svm.onnx", "factors.onnx", "one.safetensors", "xgboost.json", "xgboost.ubj",
     "lightgbm.txt", "line.skops", "boosted.skops", "forest.tl",
 )  # fmt: skip
 

@@ -1,9 +1,10 @@
 """Plans of questions that nobody chose, each recomputed from the shipped tables by a second, plain implementation.
 
-``python tests/benchmarks/bench_recompute.py [plans [first number [kinds]]]`` prints how many are equal to the cent and to the
+``python tests/benchmarks/bench_recompute.py [plans [first number [kinds|gguf]]]`` prints how many are equal to the cent and to the
 byte, and every number that is not; it ends with 1 where there is one. A plan takes a second or less: every twentieth is
 whole, the others are brief. As many replicas of random layouts are recomputed beside them. ``tests/recompute/drawn.py``
-has a question for each number, and with ``kinds`` ``drawn_kinds.py`` one about a model that answers in one pass.
+has a question for each number, with ``kinds`` ``drawn_kinds.py`` one about a model that answers in one pass, and with ``gguf``
+``drawn_gguf.py`` one about a small language model that llama.cpp serves.
 """
 
 import sys
@@ -22,6 +23,7 @@ from advisor.plan.plain_values import to_plain  # noqa: E402
 from advisor.plan.request import PlanRequest  # noqa: E402
 from recompute.differences import differences, fit_differences  # noqa: E402
 from recompute.drawn import drawn, drawn_fit  # noqa: E402
+from recompute.drawn_gguf import drawn_gguf  # noqa: E402
 from recompute.drawn_kinds import drawn_kind  # noqa: E402
 
 USUAL = 20
@@ -31,7 +33,7 @@ A_WHOLE_PLAN_EVERY = 20
 
 def _ask(number: int) -> tuple[PlanRequest, Catalog]:
     """The question of a number, and a catalog for it."""
-    return drawn_kind(number) if sys.argv[3:] == ["kinds"] else drawn(number)
+    return {"kinds": drawn_kind, "gguf": drawn_gguf}.get("".join(sys.argv[3:]), drawn)(number)
 
 
 def main() -> int:

@@ -152,6 +152,7 @@ def test_every_offer_has_a_machine_and_a_region():
         ("partitions.csv", ["accelerator", "profile"]),
         ("zones.csv", ["provider", "region", "instance_types"]),
         ("checkpoints.csv", ["model", "precision", "rank"]),
+        ("gguf_losses.csv", ["model", "quantisation"]),
         ("quality_loss.csv", ["model", "precision", "scheme", "benchmark"]),
         ("token_prices.csv", ["model", "provider", "api_model"]),
         ("cache_nodes.csv", ["provider", "node"]),

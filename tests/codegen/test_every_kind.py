@@ -138,9 +138,10 @@ def test_each_model_is_planned_replayed_and_generated_wherever_a_server_exists(t
 
 
 @pytest.mark.parametrize(("machines", "server"), [("processors", "Triton (ONNX Runtime)"), ("NVIDIA", None)])
-def test_trees_in_onnx_are_planned_on_processors(tmp_path, monkeypatch, machines, server):
-    """ONNX Runtime walks them there; what Triton builds for accelerators does not."""
-    monkeypatch.setitem(ROWS, "a", asked(str(MADE / "forest_of_tensors.onnx"), "100, rows: 4", "latency_p95: 50ms"))
+@pytest.mark.parametrize("name", ["forest_of_tensors", "logistic", "linear", "svm", "radial_svm"])
+def test_models_of_scikit_learn_in_onnx_are_planned_on_processors(tmp_path, monkeypatch, name, machines, server):
+    """ONNX Runtime runs trees, linear models and support vectors there; what Triton builds for accelerators does not."""
+    monkeypatch.setitem(ROWS, "a", asked(str(MADE / f"{name}.onnx"), "100, rows: 4", "latency_p95: 50ms"))
     plan = planned(tmp_path, "a", MACHINES[machines])
     if server is None:
         assert (plan.fleet, {rejection.code for rejection in plan.rejected}) == (None, {"no_server"})
@@ -151,6 +152,18 @@ def test_trees_in_onnx_are_planned_on_processors(tmp_path, monkeypatch, machines
     assert findings(files) == ()
     assert "onnxruntime" in files["fleet.tf"]
     assert "max_batch_size: 16384" not in files["fleet.tf"]
+
+
+@pytest.mark.parametrize(("machines", "server"), [("processors", "Triton (ONNX Runtime)"), ("NVIDIA", TRITON)])
+def test_dot_products_of_factors_are_planned(tmp_path, monkeypatch, machines, server):
+    """A recommender without a product of matrices, whose inputs are one number for each row."""
+    monkeypatch.setitem(ROWS, "a", asked(str(MADE / "factors.onnx"), "100, rows: 4", "latency_p95: 50ms"))
+    plan = planned(tmp_path, "a", MACHINES[machines])
+    assert plan.fleet.confirmed.reached
+    assert {group.engine for group in plan.fleet.groups} == {server}
+    files = generate(plan, Language.TERRAFORM, Wanted()).files
+    assert findings(files) == ()
+    assert files["fleet.tf"].count("data_type: TYPE_INT64 dims: [ 1 ] zero_data: true") == 4
 
 
 def test_the_page_shows_what_is_planned():

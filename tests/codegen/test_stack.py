@@ -56,6 +56,16 @@ def test_fp8_is_made_from_a_checkpoint_of_twice_its_size():
     assert fp8.start_seconds == 2220
 
 
+def test_a_start_has_time_to_convert_published_weights():
+    """5 of 8 GiB are made into a GGUF, at 0.041 GB/s at worst: 131 s more than 900 + 8 / 0.1, in whole minutes."""
+    serves = {"engine": "llama.cpp server", "precision": "int8", "weights_gib": 3.0, "checkpoint_gib": 8.0}
+    option = {"instance_type": "g6.xlarge", "accelerator": "L4"}
+    assert group(**serves, **option, weights="Qwen/Qwen2.5-1.5B-Instruct").start_seconds == 60 * math.ceil(
+        (900 + 80 + 5 * 2**30 / 0.041e9) / 60
+    )
+    assert group(**serves, **option, weights="").start_seconds == 1020
+
+
 @pytest.mark.parametrize(("instances", "most"), [(1, 2), (2, 3), (4, 5), (5, 7), (16, 20)])
 def test_replacements_have_room(instances, most):
     """A quarter above the plan, at least one instance."""

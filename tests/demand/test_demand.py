@@ -152,6 +152,19 @@ def test_a_missing_column_names_what_would_do(tmp_path):
     assert "completion_tokens" in caught.value.hint
 
 
+def test_every_missing_column_is_named(tmp_path):
+    """Whoever adds one does not meet the next: all are told at once, each with the headers that it may have."""
+    path = tmp_path / "t.csv"
+    path.write_text("prompt,cost\n1,2\n")
+
+    with pytest.raises(InputError) as caught:
+        read_trace(path)
+
+    assert "the columns 'timestamp', 'input_tokens' and 'output_tokens' are missing" in str(caught.value)
+    for header in ("arrived_at", "prompt_tokens", "completion_tokens", "the header has prompt, cost"):
+        assert header in caught.value.hint
+
+
 @pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
 def test_columns_of_another_separator_are_named(tmp_path, mark, name):
     """As spreadsheets of countries with decimal commas save them: the separator is said, not a missing column."""

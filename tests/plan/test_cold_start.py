@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from advisor.candidates import Candidate, judge
 from advisor.catalog import load_catalog
+from advisor.catalog.processors import with_processors
 from advisor.data_files import data_dir
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
@@ -75,6 +76,46 @@ def test_what_is_downloaded_takes_the_time_not_what_is_served():
 
     assert cold_start(made, FACTS).weights_s == cold_start(with_weights(15), FACTS).weights_s
     assert cold_start(made, FACTS).engine_s == cold_start(with_weights(8), FACTS).engine_s
+
+
+def converted(precision: str) -> Candidate:
+    """A small model on processors, whose published weights (0.988 GB) llama.cpp converts first."""
+    catalog = with_processors(CATALOG, ("aws",), 1.0, frozenset({"c7a.xlarge"}))
+    name = "Qwen/Qwen2.5-0.5B-Instruct"
+    asked = workload(model=name, providers=("aws",), precisions=(precision,), engines=("llama.cpp server",))
+    needs = require(asked, find_model(name), declared_demand(0.1, 0.2, 300, 100), catalog)
+    outcomes = judge(catalog.instance_type("aws", "c7a.xlarge"), needs, catalog)
+    return next(one for one in outcomes if isinstance(one, Candidate))
+
+
+@pytest.mark.parametrize(
+    ("precision", "seconds"),
+    [("bf16", 0.988 / 0.14), ("fp16", 0.988 / 0.518), ("int8", 0.988 / 0.289), ("int4", 0.988 / 0.14 + 0.988 / 0.417)],
+)
+def test_published_weights_are_converted_before_they_are_served(precision, seconds):
+    """One rate for each step; published weights are downloaded, and the GGUF is read and kept."""
+    made = converted(precision)
+    found = cold_start(made, FACTS)
+    assert found.conversion_s.value == pytest.approx(seconds, rel=0.001)
+    assert found.conversion_s.high > found.conversion_s.value >= found.conversion_s.low > 0
+    gguf_gib, published_gib = made.memory.checkpoint_gib - made.converted_gib, 0.988e9 / 2**30
+    assert made.converted_gib == pytest.approx(published_gib, rel=0.001)
+    network_gib = made.instance_type.network_gbit_per_second / 8 * 1e9 / 2**30
+    assert found.weights_s.value == pytest.approx(published_gib / network_gib + gguf_gib / 1.51, rel=0.001)
+    assert found.total_s.value == pytest.approx(
+        sum(
+            stage.value
+            for stage in (found.launch_s, found.image_s, found.weights_s, found.conversion_s, found.engine_s)
+        )
+    )
+    there = cold_start(replace(made, converted_gib=0.0), FACTS)
+    assert there.conversion_s.high == 0
+    assert found.warm_pool_total_s.value < there.warm_pool_total_s.value
+
+
+def test_nothing_else_is_converted():
+    """Engines that read published weights take no time for it."""
+    assert cold_start(BASE, FACTS).conversion_s.high == 0
 
 
 def test_a_70b_model_from_storage_takes_what_is_reported_of_it():

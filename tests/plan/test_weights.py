@@ -70,6 +70,28 @@ def test_published_weights_keep_all_of_their_quality():
     assert weights_of(CATALOG, "organisation/tuned-8b", "int4", "vLLM").quality_ratio is None
 
 
+@pytest.mark.parametrize(
+    ("model", "precision", "kept", "measured_on"),
+    [
+        ("meta-llama/Meta-Llama-3-8B", "int8", 1 / 1.000425, ""),
+        ("meta-llama/Meta-Llama-3-8B", "int4", 1 / 1.02816, ""),
+        ("meta-llama/Llama-3.2-1B-Instruct", "int4", 1 / 1.02816, "meta-llama/Meta-Llama-3-8B"),
+        ("meta-llama/Llama-2-13b-hf", "int4", 1 / 1.014242, "meta-llama/Llama-2-7b-hf"),
+        ("Qwen/Qwen2.5-0.5B-Instruct", "int8", 1 / 1.000689, "meta-llama/Llama-2-7b-hf"),
+        ("Qwen/Qwen2.5-0.5B-Instruct", "int4", 1 / 1.02816, "meta-llama/Meta-Llama-3-8B"),
+    ],
+)
+def test_a_gguf_keeps_what_llama_cpp_publishes_of_it(model, precision, kept, measured_on):
+    """The inverse of its perplexity ratio, not the scores of W8A8 and W4A16; without a relative, that of the worst."""
+    weights = weights_of(CATALOG, model, precision, "llama.cpp server")
+    assert weights.quality_ratio == pytest.approx(kept)
+    assert weights.loss.of_model == measured_on
+    assert f"keeps {kept:.1%} of its likelihood of a text" in weights.words
+    assert "llama.cpp: README of its perplexity tool" in weights.words
+    other = weights_of(CATALOG, model, precision, "vLLM").loss
+    assert other is None or other.measure == "benchmark scores"
+
+
 def test_plan_and_ladder_name_the_weights_that_are_deployed():
     """Groups, options and rungs say the same; what quantising costs in quality stands beside it."""
     work = workload(precisions=("fp8",), purchase=(Purchase.ON_DEMAND,))

@@ -130,6 +130,7 @@ def _layout(group, document):
         "usd_per_hour": Fraction(str(group["instance_usd_per_hour"])),
         "weights_gib": Fraction(str(group["weights_gib"])),
         "checkpoint_gib": Fraction(str(group["checkpoint_gib"])),
+        "converted_gib": _published_bytes(document["question"]["model"], group) / 2**30,
         "planned_rate": Fraction(str(planned)),
         "mix_rate": Fraction(str(group.get("mix_requests_per_second_per_instance", planned))),
         "longest_answer_s": longest,
@@ -216,10 +217,9 @@ def _price(seen, name, group):
 
 
 def _memory(seen, name, document, group):
-    """Weights to the byte, and that one whole request has room; not of blocks of GGUF, which are not counted here."""
+    """Weights to the byte, in blocks of GGUF too, and that one whole request has room."""
     model = document["question"]["model"]
-    is_gguf = group["engine"] == "llama.cpp server"
-    if is_gguf or group["purchase"] == "serverless" or kinds.is_one_pass(document["question"]["demand"]):
+    if group["purchase"] == "serverless" or kinds.is_one_pass(document["question"]["demand"]):
         return
     layout = {
         **group, "memory_gib": memory.accelerator_memory_gib(group),
@@ -227,18 +227,32 @@ def _memory(seen, name, document, group):
     }  # fmt: skip
     own = memory.replica(model, layout)
     seen.size(f"{name}: weights", group["weights_gib"], own["weights"])
-    stored = {
-        memory.stored_bytes(model, precision)
-        for precision in _stored_in(model, group["precision"], group["weights_scheme"], group["weights"])
-    }
+    is_gguf = group["engine"] == memory.LLAMA_CPP
+    gguf = memory.gguf_stored_bytes(model, group["precision"]) or memory.stored_bytes(model, group["precision"])
+    stored = (
+        {gguf + _published_bytes(model, group)}
+        if is_gguf
+        else {
+            memory.stored_bytes(model, precision)
+            for precision in _stored_in(model, group["precision"], group["weights_scheme"], group["weights"])
+        }
+    )
     printed = Fraction(str(group["checkpoint_gib"])) * 2**30
     seen.size(f"{name}: checkpoint", group["checkpoint_gib"], min(stored, key=lambda size: abs(size - printed)))
     made = "while loading" in group["weights_scheme"]
     loading = memory.loading_bytes(model, group["precision"], layout, quantised_here=made) + own["runtime_of_rank"]
-    if group["weights"]:
+    if is_gguf:
+        seen.size(f"{name}: loading", group["loading_gib"], own["weights"] + own["runtime_of_rank"])
+    elif group["weights"]:
         seen.size(f"{name}: loading", group["loading_gib"], loading)
     seen.equal(f"{name}: one request fits", own["needed"] <= own["usable"] + 1, own=True)
     seen.equal(f"{name}: requests at a time", group["max_concurrency"] <= max(own["kv_cache_tokens"], 1), own=True)
+
+
+def _published_bytes(model, group):
+    """Published weights that llama.cpp makes a GGUF of where a server starts; 0 where it makes none."""
+    is_made = group["engine"] == memory.LLAMA_CPP and group["weights"]
+    return memory.stored_bytes(model, model["checkpoint"]["precision"]) if is_made else Fraction(0)
 
 
 def _stored_in(model, precision, scheme, repository):

@@ -46,7 +46,8 @@ def machine(provider, instance_type):
 
 def _processors(provider, instance_type):
     """Row of a machine without an accelerator, in the columns of others; its cores are one."""
-    row = by_columns("cpu_instances", "provider", "name").get((provider, instance_type))
+    tables = (by_columns(name, "provider", "name") for name in ("cpu_instances", "cpu_instances_cc_by_sa"))
+    row = next((table[provider, instance_type] for table in tables if (provider, instance_type) in table), None)
     if row is None:
         return None
     networks = [

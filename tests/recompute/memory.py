@@ -8,7 +8,7 @@ import re
 from fractions import Fraction
 from math import ceil, floor
 
-from recompute.facts import by_columns, number, rows
+from recompute.facts import by_columns, machine, number, rows
 
 GIB = 2**30
 BITS = {
@@ -17,6 +17,16 @@ BITS = {
 }  # fmt: skip
 TWO_BYTES = 2
 BLOCK = 16
+LLAMA_CPP = "llama.cpp server"
+GGUF = {"int8": ("Q8_0", "Q8_0"), "int4": ("Q4_K", "Q6_K")}
+"""Blocks of llama.cpp's quantiser by precision: of usual matrices, and of those that it takes more care of."""
+BLOCKS = {
+    "Q8_0": (32, 2 + 32), "Q4_K": (256, 2 + 2 + 12 + 128), "Q6_K": (256, 128 + 64 + 16 + 2), "Q5_0": (32, 2 + 4 + 16),
+    "F16": (1, 2), "F32": (1, 4),
+}  # fmt: skip
+"""Weights of a block, and its bytes: scales and minima, low bits, high bits."""
+SMALLER = {"Q4_K": "Q5_0", "Q6_K": "Q8_0", "Q8_0": "F16"}
+"""Blocks for rows that those of 256, or of 32, do not divide."""
 
 
 def latent(model):
@@ -124,6 +134,73 @@ def replica_bytes(model, precision, ranks, stages, multiple):
     return rank_bytes(model, precision, ranks, 1, multiple) * ranks + again * wide
 
 
+def gguf_stored_bytes(model, precision):
+    """Bytes of a GGUF in a precision: of the file that is planned, else of what llama.cpp makes of published weights."""
+    own = model["checkpoint"]
+    if own["file_bytes"] and own["precision"] == precision:
+        return Fraction(own["file_bytes"])
+    return Fraction(round(gguf_bytes(model, *GGUF[precision]))) if precision in GGUF else None
+
+
+def gguf_loaded_bytes(model, precision):
+    """Bytes of a GGUF with the tables of positions, which are as much smaller as the file; None: no blocks of its own."""
+    stored = gguf_stored_bytes(model, precision)
+    return stored and stored * replica_bytes(model, precision, 1, 1, None) / stored_bytes(model, precision)
+
+
+def gguf_bytes(model, usual, careful):
+    """Bytes of the tensors of a GGUF, one layer after the other."""
+    around, hidden = model["surroundings"], model["hidden"]
+    depth = sum(count for _, count in model["layers"]) * model["layer_repeats"]
+    chosen = [gets_more_bits(at, depth) for at in range(depth)]
+    more = Fraction(sum(chosen), depth) if depth else 0
+    total = sum(
+        count
+        * (more * gguf_layer(layer, hidden, usual, careful) + (1 - more) * gguf_layer(layer, hidden, usual, usual))
+        for layer, count in model["layers"]
+    )
+    total += (around["positions"] + around["norms"] + around["other"]) * Fraction(4)
+    total += around["layer_embeddings"] * a_weight(usual, hidden) + around["head"] * a_weight(careful, hidden)
+    return total + around["embeddings"] * a_weight(usual if around["head"] else careful, hidden)
+
+
+def gets_more_bits(at, depth):
+    """Whether a layer's values and down projection have careful blocks: the outer eighths, and every third between."""
+    inner = at - depth // 8
+    return inner < 0 or at >= 7 * depth // 8 or inner % 3 == 2
+
+
+def gguf_layer(layer, hidden, usual, careful):
+    """Bytes of a layer whose values and down projections are in *careful* blocks."""
+    mixer, network = layer["mixer"], layer["feed_forward"]
+    total = layer["norm_parameters"] * Fraction(4) + layer["extra_parameters"] * a_weight(usual, hidden)
+    if mixer:
+        values = Fraction(mixer["kv_parameters"], 2)
+        total += (mixer["matrix_parameters"] - values) * a_weight(usual, hidden) + values * a_weight(careful, hidden)
+        total += mixer["other_parameters"] * Fraction(4)
+    if network:
+        matrices, experts = network.get("matrices", 3), network["experts"]
+        down = Fraction(network["matrix_parameters"], matrices)
+        total += (network["matrix_parameters"] - down) * a_weight(usual, hidden)
+        total += down * a_weight(careful, round(down / hidden)) if down else 0
+        down = Fraction(network["expert_matrix_parameters"], matrices)
+        total += experts * (network["expert_matrix_parameters"] - down) * a_weight(usual, hidden)
+        total += experts * down * a_weight(careful, network["expert_intermediate"])
+        small = (
+            network["other_parameters"] + network["router_parameters"] + experts * network["expert_other_parameters"]
+        )
+        total += small * Fraction(4)
+    return total
+
+
+def a_weight(block, row):
+    """Bytes of a weight of a row of so many."""
+    weights, size = BLOCKS[block]
+    if row % weights:
+        weights, size = BLOCKS[SMALLER[block]]
+    return Fraction(size, weights)
+
+
 def engine_row(engine, version):
     """Row of the constants of an engine: the newest that is not newer than its version, else the oldest."""
     match = re.search(r"(\d+)\.(\d+)", version)
@@ -136,7 +213,9 @@ def engine_row(engine, version):
 
 
 def accelerator_memory_gib(layout):
-    """Memory of what a replica's rank runs on: an accelerator, a slice of one, or an equal share of one."""
+    """Memory of what a replica's rank runs on: an accelerator, a slice or an equal share of one, or a machine's cores."""
+    if " cores of " in layout["accelerator"]:
+        return number(machine(layout["provider"], layout["instance_type"])["memory_gib"])
     whole = number(by_columns("accelerators", "name")[layout["accelerator"],]["memory_gib"])
     if layout["partition"].startswith("share "):
         return whole * Fraction(str(layout["accelerator_count"]))
@@ -163,7 +242,8 @@ def replica(model, layout):
     if row["step_is_context"] == "yes":
         step = max(step, context)
     multiple = int(row["expert_multiple"])
-    weights = rank_bytes(model, precision, ranks, stages, multiple)
+    gguf = gguf_loaded_bytes(model, precision) if layout["engine"] == LLAMA_CPP else None
+    weights = gguf or rank_bytes(model, precision, ranks, stages, multiple)
     workspace = workspace_bytes(model, row, precision, ranks, step, sequences, large=large)
     runtime = number(row["runtime_gib" if ranks == 1 else f"runtime_parallel{size}_gib"]) * GIB
     usable = Fraction(str(layout["memory_utilization"])) * memory_gib * GIB
@@ -173,7 +253,7 @@ def replica(model, layout):
     needed = weights + workspace + runtime + of_request * block_bytes
     all_ranks = ranks * stages
     return {
-        "weights": replica_bytes(model, precision, ranks, stages, multiple),
+        "weights": gguf or replica_bytes(model, precision, ranks, stages, multiple),
         "workspace": workspace * all_ranks,
         "runtime": runtime * all_ranks,
         "runtime_of_rank": runtime,

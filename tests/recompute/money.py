@@ -33,6 +33,12 @@ NEVER_STARTED = ("commitment", "owned", "serverless")
 IMAGES = {"amd": "rocm", "aws": "neuron", "intel": "gaudi", "google": "tpu"}
 COMPILERS = {"aws": "compile_neuron", "google": "compile_tpu", "intel": "warm_up_gaudi"}
 AZURE_DISKS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+CONVERSIONS = {
+    "bf16": ["convert_gguf_bf16"],
+    "fp16": ["convert_gguf_fp16"],
+    "int8": ["convert_gguf_int8"],
+    "int4": ["convert_gguf_bf16", "quantise_gguf_int4"],
+}
 A_MONTH = Fraction(HOURS_A_MONTH, HOURS_A_WEEK)
 
 
@@ -50,8 +56,8 @@ def network_gb(layout):
 
 
 def stages(layout):
-    """(value, high) in seconds of launch, image, weights and engine."""
-    host, maker, stored = machine(layout["provider"], layout["instance_type"]), vendor(layout), layout["checkpoint_gib"]
+    """(value, high) in seconds of launch, image, weights, conversion and engine."""
+    host, maker = machine(layout["provider"], layout["instance_type"]), vendor(layout)
     many = host and (number(host["accelerator_count"]) or 0) >= 8
     linked = host and host["interconnect"] not in ("", "none", "pcie", "ici")
     kind = "launch_tpu" if maker == "google" else "launch_gpu_large" if many and linked else "launch_gpu"
@@ -62,9 +68,13 @@ def stages(layout):
     image = (size[0] / min(pull[0], slowest), size[2] / min(pull[1], slowest))
     hub, local = start_fact("weights_hub"), start_fact("weights_local")
     slowest_gib = slowest * Fraction(10**9, 2**30)
+    stored, read = downloaded_gib(layout), layout["checkpoint_gib"] - layout["converted_gib"]
     weights = tuple(
-        stored / min(hub[at], slowest_gib) + stored / (local[at] * layout["tensor_parallel"]) for at in (0, 1)
+        stored / min(hub[at], slowest_gib) + read / (local[at] * layout["tensor_parallel"]) for at in (0, 1)
     )
+    published_gb = layout["converted_gib"] * Fraction(2**30, 10**9)
+    rates = [start_fact(name) for name in CONVERSIONS[layout["precision"]]] if published_gb else []
+    conversion = tuple(sum(published_gb / rate[at] for rate in rates) for at in (0, 1))
     process, base, slope = (
         start_fact("process_start"),
         start_fact("engine_init_base"),
@@ -73,7 +83,12 @@ def stages(layout):
     init = base[0] + slope[0] * layout["weights_gib"]
     compiled = start_fact(COMPILERS[maker]) if maker in COMPILERS else (0, 0, 0)
     engine = (process[0] + init + compiled[0], process[2] + init + 13 + compiled[2])
-    return [(launch[0], launch[2]), image, weights, engine]
+    return [(launch[0], launch[2]), image, weights, conversion, engine]
+
+
+def downloaded_gib(layout):
+    """Weights that a start fetches: not the GGUF that it makes itself."""
+    return layout["converted_gib"] or layout["checkpoint_gib"]
 
 
 def cold_start_s(layout):
@@ -81,9 +96,9 @@ def cold_start_s(layout):
     return tuple(sum(stage[at] for stage in stages(layout)) for at in (0, 1))
 
 
-def stored_step_gib(layout):
-    """Weights on disk in steps of 20 GiB."""
-    return ceil(layout["checkpoint_gib"] / 20) * 20
+def in_steps_gib(gib):
+    """Weights in steps of 20 GiB."""
+    return ceil(gib / 20) * 20
 
 
 def image_size(layout):
@@ -95,7 +110,7 @@ def image_size(layout):
 
 def download_gb(layout):
     """Image and weights that a start fetches."""
-    return image_size(layout)[0] + stored_step_gib(layout) * Fraction(2**30, 10**9)
+    return image_size(layout)[0] + in_steps_gib(downloaded_gib(layout)) * Fraction(2**30, 10**9)
 
 
 def start_usd(layout):
@@ -124,7 +139,7 @@ def disk_gib(layout):
     local_gb = host and number(host["local_nvme_gb"])
     if paid == "serverless" or (paid == "managed" and local_gb):
         return 0
-    whole = ceil(140 + stored_step_gib(layout) * Fraction(12, 10))
+    whole = ceil(140 + in_steps_gib(layout["checkpoint_gib"]) * Fraction(12, 10))
     is_cut = layout["partition"].startswith("mig-")
     own = ceil(layout["checkpoint_gib"] * Fraction(12, 10)) + 8 + 8
     of_all = whole + (layout["replicas_per_instance"] - 1) * own

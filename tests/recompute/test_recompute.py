@@ -12,6 +12,7 @@ from advisor.pipeline import BRIEF, answer
 from advisor.plan.plain_values import to_plain
 from recompute.differences import differences
 from recompute.drawn import drawn
+from recompute.drawn_gguf import drawn_gguf
 from recompute.drawn_kinds import drawn_kind
 
 QUESTIONS = {
@@ -43,6 +44,12 @@ KINDS = {
     "images on processors at Azure": 1026,
 }
 """Questions about models that answer in one pass."""
+GGUF = {
+    "a spot fleet in 16 bit": 2,
+    "blocks of 8 bit": 24,
+    "blocks of 4 bit at Azure": 27,
+}
+"""Questions about small models that llama.cpp serves."""
 CHANGES = {
     "price": ("fleet groups 0 instance_usd_per_hour", 1.001, "USD per hour"),
     "compute": ("fleet groups 0 compute_usd_per_month", 1.0001, "compute"),
@@ -88,6 +95,19 @@ def test_a_plan_of_another_kind_is_what_the_tables_come_to(kind):
     """Of machines without an accelerator too, and with the bytes that requests of the kind have."""
     question, catalog = drawn_kind(KINDS[kind])
     found, compared = differences(to_plain(answer(question, catalog, shipped_model(), BRIEF).plan))
+
+    assert found == []
+    assert compared > 60
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("kind", GGUF)
+def test_a_plan_of_llama_cpp_is_what_the_tables_come_to(kind):
+    """Blocks of GGUF to the byte, their published weights on the same disk, and their conversion in each start."""
+    question, catalog = drawn_gguf(GGUF[kind])
+    plan = to_plain(answer(question, catalog, shipped_model(), BRIEF).plan)
+    assert plan["fleet"]["groups"][0]["engine"] == "llama.cpp server"
+    found, compared = differences(plan)
 
     assert found == []
     assert compared > 60

@@ -68,6 +68,18 @@ _NEEDED_TREES = (
 )
 _TREE_FILES = ("xgboost.ubj", "xgboost.json", "model.txt", "checkpoint.tl")
 _FILES = " ".join(_TREE_FILES)
+_CHECKPOINT = "".join(
+    f'  stored {variable} "{name}" {size} {place} {least} {most}\n'
+    for variable, name, size, place, least, most in (
+        ("major", "version", 4, 0, 4, 4),
+        ("trees", "number of trees", 8, 14, 1, 1_000_000),
+        ("columns", "number of columns", 4, 22, 1, 1_000_000),
+        ("targets", "number of targets", 4, 28, 1, 1),
+        ("listed", "list of classes with a length of", 8, 32, 1, 1),
+        ("classes", "number of classes", 4, 40, 1, 1_000_000),
+    )
+)
+"""Lines that read the head of a treelite checkpoint, with the bounds of :mod:`advisor.models.files.treelite`."""
 _DOWNLOAD = "https://huggingface.co/$1/resolve/$revision/$file"
 _START_TREES = f"""\
 {WORDS}if [[ $folder != /* ]]; then
@@ -89,20 +101,27 @@ fi
 {verified("$folder/$file")}case $file in
   *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\\x00{{7}}.' next='L\\x00' ;;
   *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
-  *.tl) kind=treelite_checkpoint columns=22 ;;
+  *.tl) kind=treelite_checkpoint ;;
   *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\\r?$' ;;
 esac
 number() {{
-  if [[ $kind = treelite_checkpoint ]]; then
-    od -An -v -tu4 "-j$1" -N4 "$folder/$file"
-  else
-    LC_ALL=C grep -aoPm1 "$before$1$after\\K[0-9]+(?=$next)" "$folder/$file"
-  fi
+  LC_ALL=C grep -aoPm1 "$before$1$after\\K[0-9]+(?=$next)" "$folder/$file"
 }}
-classes=num_class
-[[ $kind != treelite_checkpoint ]] || classes=40
-read -r columns < <(number "$columns") || columns=
-read -r classes < <(number "$classes") || classes=1
+# A signed number of a checkpoint, little-endian: its variable and name, bytes, place, least and most.
+stored() {{
+  read -r value < <(od -An -v --endian=little "-td$3" "-j$4" "-N$3" "$folder/$file" 2>/dev/null) || value=
+  if [[ ! $value =~ ^-?[0-9]+$ ]] || (( value < $5 || value > $6 )); then
+    echo "$file is no sound checkpoint of treelite 4 with one target: $2 ${{value:-missing}}, not $5 to $6" >&2
+    echo "write it again with treelite 4, as the planned one: model.serialize('checkpoint.tl')" >&2
+    exit 1
+  fi
+  printf -v "$1" %s "$value"
+}}
+if [[ $kind = treelite_checkpoint ]]; then
+{_CHECKPOINT}else
+  read -r columns < <(number "$columns") || columns=
+  read -r classes < <(number num_class) || classes=1
+fi
 columns=${{columns:?no trees with a number of columns in $folder}} several=false
 [[ $kind != lightgbm ]] || columns=$((columns + 1))
 [[ ${{classes:-1}} -le 1 ]] || several=true
@@ -260,7 +279,8 @@ def _warm_up(inputs: Sequence[ModelInput], largest_batch: int, longest_tokens: i
     for name, batch, tokens in (("smallest", 1, 1), ("largest", largest_batch, longest_tokens)):
         lines = [f'    name: "{name}"', f"    batch_size: {batch}"]
         for tensor in inputs:
-            sizes = ", ".join(str(tokens if size is None else size) for size in tensor.shape)
+            # One number for each item is [1] to a server, which reshapes it for the graph.
+            sizes = ", ".join(str(tokens if size is None else size) for size in tensor.shape) or "1"
             lines += [
                 f"    inputs {{ key: {_text(tensor.name)} value {{",
                 f"      data_type: TYPE_{tensor.type.upper()} dims: [ {sizes} ] zero_data: true",

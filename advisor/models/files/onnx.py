@@ -1,13 +1,16 @@
 """A model from an ONNX file: exact parameters and bytes, FLOPs of its operations from their shapes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import read_declared
+from advisor.models.files.onnx_elements import ElementWork, element_work
 from advisor.models.files.onnx_graph import Dimension, Graph, Node, OnnxFile, is_weight, read_onnx
+from advisor.models.files.onnx_linear import linear_work
 from advisor.models.files.onnx_rules import FAILURES, infer
 from advisor.models.files.onnx_shapes import Shape, Shapes, UnknownShape, free_name
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
@@ -34,6 +37,8 @@ class Counted:
     flop: float
     unknown: str
     """Operation whose shapes could not be told; "" where everything was counted."""
+    elements: ElementWork = ElementWork()
+    """Work beside that of products, which counts where there are none."""
     outputs: tuple[Shape | None, ...] = ()
     """Shapes of the results in their order; None: not known."""
 
@@ -61,14 +66,16 @@ def count_flop(graph: Graph, sizes: Mapping[str, int]) -> Counted:
 
 
 def _count(graph: Graph, shapes: Shapes) -> Counted:
-    total, unknown = 0.0, ""
+    total, elements, unknown = 0.0, ElementWork(), ""
     for node in graph.nodes:
         infer(node, shapes)
         try:
             total += _flop(node, shapes)
         except FAILURES:
             unknown = unknown or node.operation
-    return Counted(total, unknown, tuple(shapes.known.get(name) for name in graph.outputs))
+        with suppress(*FAILURES):
+            elements += element_work(node, shapes)
+    return Counted(total, unknown, elements, tuple(shapes.known.get(name) for name in graph.outputs))
 
 
 def _flop(node: Node, shapes: Shapes) -> float:
@@ -179,6 +186,11 @@ def onnx_model(path: Path, name: str) -> Model:
         checkpoint = Checkpoint("fp32", file_bytes=path.stat().st_size)
         model = whole_model(Network(work, "tabular", forest.sample), ONNX_TREES, name, checkpoint)
         return replace(model, inputs=_inputs(file.graph), sample_size=_columns(file.graph))
+    if linear := linear_work(file.graph.nodes):
+        work, family = linear
+        checkpoint = Checkpoint("fp32", file_bytes=path.stat().st_size)
+        model = whole_model(Network(work, "tabular", f"one row of {_shape_text(file)}"), family, name, checkpoint)
+        return replace(model, inputs=_inputs(file.graph), sample_size=_columns(file.graph))
     _check_batch(file.graph, str(path))
     weights = file.weights
     checkpoint = Checkpoint(precision_of(weights), file_bytes=bytes_of(weights))
@@ -226,12 +238,15 @@ def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint)
         sample = f"one sample of {_shape_text(file)}"
         if counted.unknown:
             sample = _unknown(counted.unknown)
-        elif not counted.flop:
+        by_element = counted.elements if kind == "tabular" and not counted.flop else ElementWork()
+        flop = counted.flop or by_element.flop
+        if not counted.unknown and not flop:
             sample = f"not known: FLOPs of {_operations(file)} are not counted"
-        work = Work(parameters, 0 if counted.unknown else counted.flop)
+        work = Work(parameters, 0 if counted.unknown else flop)
         model = whole_model(Network(work, kind, sample), ONNX_GRAPH, name, checkpoint)
         columns = _columns(file.graph) if kind == "tabular" and work.flop else None
-        return replace(model, outputs=_outputs(file.graph, {1: counted}), sample_size=columns)
+        model = replace(model, outputs=_outputs(file.graph, {1: counted}), sample_size=columns)
+        return replace(model, moved_bytes_per_sample=by_element.moved_bytes)
     if len(lengths) == 1 and kind == "encoder":
         (length,) = lengths
         points = {tokens: count_flop(file.graph, sizes | {length: tokens}) for tokens in _LENGTHS}

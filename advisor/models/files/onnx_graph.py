@@ -54,6 +54,8 @@ class Node:
     outputs: list[str] = field(default_factory=list)
     attributes: dict[str, object] = field(default_factory=dict)
     """Numbers, texts, lists of numbers, small constants, and graphs."""
+    floats: dict[str, int] = field(default_factory=dict)
+    """How many numbers each list of floats among the attributes has."""
 
     def integer(self, name: str, default: int) -> int:
         """A whole number among the attributes."""
@@ -222,6 +224,8 @@ class _Reader:
         modes = [text(value, 20) for number, value in entries if number == 9 and name == "nodes_modes"]
         if listed or modes:
             node.attributes[name] = listed or modes
+        if floats := sum(len(value) for number, value in entries if number == 7 and isinstance(value, memoryview)):
+            node.floats[name] = floats // 4
         for number, value in entries:
             if number in _SIMPLE:
                 node.attributes[name] = _SIMPLE[number](value)

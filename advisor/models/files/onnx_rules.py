@@ -302,7 +302,7 @@ _SAME = [
     "ScatterND",
     "ScatterElements",
 ]
-_STRETCHED = [
+STRETCHED = [
     "Add",
     "Sub",
     "Mul",
@@ -323,11 +323,11 @@ _STRETCHED = [
     "Xor",
     "Sum",
 ]
-_REDUCED = ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ArgMax", "ArgMin"]
+REDUCED = ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ArgMax", "ArgMin"]
 _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
     **dict.fromkeys(_SAME, _same),
-    **dict.fromkeys(_STRETCHED, _stretched),
-    **dict.fromkeys(_REDUCED, _reduced),
+    **dict.fromkeys(STRETCHED, _stretched),
+    **dict.fromkeys(REDUCED, _reduced),
     **dict.fromkeys(("MatMul", "MatMulInteger", "FusedMatMul"), _product),
     **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "FusedConv"), _convolved),
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _pooled),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from advisor.demand.values import Unit
-from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
+from advisor.models.formats import OF_ROWS_IN_ONNX, ONNX_TREES
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.forests import walks_trees
 from advisor.performance.one_pass.samples import samples_of_item
@@ -106,7 +106,7 @@ def _reason(setup: Resolved, *, has_flop: bool) -> str:
     if setup.model.is_forest:
         form = "; give them as a file of XGBoost, LightGBM or treelite" if setup.model.family == ONNX_TREES else ""
         return f"no server of trees in this format is known on {setup.deployment.accelerator.name}{form}"
-    if setup.model.family in (ONNX_GRAPH, ONNX_TREES) and UNITS.get(setup.model.task) is Unit.ROWS:
+    if setup.model.family in OF_ROWS_IN_ONNX and UNITS.get(setup.model.task) is Unit.ROWS:
         return unplanned_graph(setup.model)
     if setup.model.flop_per_sample is not None:
         return f"no measurement of {setup.model.task} models is known, such as {setup.model.name}"

@@ -1,9 +1,12 @@
 """Seconds that a batch of one server takes, of networks by what was learned of them and of trees by their own rule."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from advisor.catalog.processors import CPU
 from advisor.demand.values import Unit
+from advisor.models.formats import ONNX_RADIAL_SVM, ONNX_SVM
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.forests import (
     forest_evidence,
@@ -26,6 +29,9 @@ _SERVERS_OF_TENSORS = ("Triton", "OpenVINO Model Server (ONNX)")
 _REACHED, _REACHED_BY_CORES = 0.3, 0.7
 """Share of the peak at which networks of rows are computed in large batches, on accelerators and on processors: ONNX
 Runtime 1.32 reached 0.9 on one core of a Genoa, with layers of 30 to 1,024 columns; the rest are assumptions."""
+_REACHED_BY_FAMILY: Mapping[str, float] = {ONNX_SVM: 0.3, ONNX_RADIAL_SVM: 0.05}
+"""The same of support vector machines on processors: ONNX Runtime 1.32 reached 20 to 84 GFLOP/s with linear and
+polynomial kernels on that core, and 4.0 to 5.5 with radial ones, of 2,900 vectors of 30 and 300 columns."""
 _FLOP_OF_WEIGHT, _WEIGHT_BYTES = 2.0, 4.0
 """FLOPs of a row that a weight takes part in, and its bytes in fp32."""
 _ROWS_SPREAD = (0.5, 2.0)
@@ -74,13 +80,16 @@ def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
 
 
 def _cost_of_rows(setup: Resolved) -> BatchCost:
-    """Cost of a batch of rows in a network: the server's own time, its weights once, and its FLOPs."""
+    """Cost of a batch of rows: the server's own time, the weights once, and FLOPs or bytes that move, the slower."""
     deployment, accelerator = setup.deployment, setup.deployment.accelerator
     reached = _REACHED_BY_CORES if accelerator.vendor == CPU else _REACHED
     flop = setup.model.flop_per_sample or np.nan
-    row_s = flop / (machine_of(setup).flop_per_second * reached) + received_s(setup.model)
+    reached = _REACHED_BY_FAMILY.get(setup.model.family, reached)
+    memory_bytes_per_second = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB
+    computed_s = flop / (machine_of(setup).flop_per_second * reached)
+    row_s = max(computed_s, setup.model.moved_bytes_per_sample / memory_bytes_per_second) + received_s(setup.model)
     multiplied_bytes = min(deployment.weight_bytes, flop / _FLOP_OF_WEIGHT * _WEIGHT_BYTES)  # tables are looked up
-    weights_s = multiplied_bytes / (accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB)
+    weights_s = multiplied_bytes / memory_bytes_per_second
     return BatchCost(
         fixed_s=launch_s(accelerator) + weights_s,
         seconds_per_flop=row_s / flop,

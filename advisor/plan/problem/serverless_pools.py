@@ -175,13 +175,13 @@ def _billed(tariff: Tariff, service: ServerlessOffer, duty: Duty) -> Tariff:
 def _start(service: ServerlessOffer, replica: ColdStart) -> ColdStart:
     """Cold start of a container: a start in place of machine and image."""
     start, none = (Interval(seconds, seconds, seconds) for seconds in (service.container_start_s, 0.0))
-    weights, engine = replica.weights_s, replica.engine_s
+    weights, conversion, engine = replica.weights_s, replica.conversion_s, replica.engine_s
     total = Interval(
         service.first_request_s(replica),
-        service.container_start_s + weights.low + engine.low,
-        service.container_start_s + weights.high + engine.high,
+        service.container_start_s + weights.low + conversion.low + engine.low,
+        service.container_start_s + weights.high + conversion.high + engine.high,
     )
-    return ColdStart(start, none, weights, engine, total, total)
+    return ColdStart(start, none, weights, conversion, engine, total, total)
 
 
 def _service_s(served: Served) -> float:

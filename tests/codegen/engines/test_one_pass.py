@@ -542,6 +542,40 @@ def test_triton_refuses_a_folder_without_trees(file, said, tmp_path):
     assert str(tmp_path) in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("place", "content", "said"),
+    [
+        (0, (3).to_bytes(4, "little"), "version 3, not 4 to 4"),
+        (14, (2**64 - 1).to_bytes(8, "little"), "number of trees -1, not 1 to 1000000"),
+        (22, (2**32 - 6).to_bytes(4, "little"), "number of columns -6, not 1 to 1000000"),
+        (22, bytes(4), "number of columns 0, not 1 to 1000000"),
+        (28, (2).to_bytes(4, "little"), "number of targets 2, not 1 to 1"),
+        (32, (2**40).to_bytes(8, "little"), "list of classes with a length of 1099511627776, not 1 to 1"),
+        (40, (2**31).to_bytes(4, "little"), "number of classes -2147483648, not 1 to 1000000"),
+        (10, None, "number of trees missing, not 1 to 1000000"),
+        (0, None, "version missing, not 4 to 4"),
+    ],
+)
+def test_triton_refuses_checkpoints_that_make_no_sense(place, content, said, tmp_path):
+    """Numbers are read with their sign, as the format has them, and the first that cannot be is told."""
+    made = (TREES / "forest.tl").read_bytes()
+    changed = made[:place] if content is None else made[:place] + content + made[place + len(content) :]
+    (tmp_path / "checkpoint.tl").write_bytes(changed)
+    served = container("Triton (FIL)", "cores", Runtime.CPU, demand=Demanded(Unit.ROWS))
+    done = subprocess.run(
+        [served.entrypoint, *served.command, str(tmp_path), *served.arguments],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **served.environment},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert f"checkpoint.tl is no sound checkpoint of treelite 4 with one target: {said}\n" in done.stderr
+    assert "write it again with treelite 4" in done.stderr
+    assert not (tmp_path / "models").exists()
+
+
 def test_a_graph_is_planned_on_servers_that_load_graphs():
     """Neither vLLM nor Text Embeddings Inference loads an ONNX file, whatever is in it."""
     servers = {server.engine for server in CATALOG.one_pass_engines if server.serves("texts", "onnx", "fp32")}

@@ -20,7 +20,10 @@ import xgboost
 from safetensors.torch import save_file
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.svm import SVC, SVR
 from torch.utils.flop_counter import FlopCounterMode
 
 MADE = Path(__file__).parent / "made"
@@ -174,6 +177,45 @@ def identifiers() -> None:
     (MADE / "identifiers.onnx").write_bytes(made.SerializeToString())
 
 
+def factors() -> None:
+    """A score of a user and an item as the dot product of their factors, without a product of matrices."""
+    values = {
+        "users": np.ones((1000, 16), np.float32), "items": np.ones((1000, 16), np.float32), "axis": np.array([1], np.int64)
+    }  # fmt: skip
+    weights = [onnx.numpy_helper.from_array(value, name) for name, value in values.items()]
+    steps = (
+        ("Gather", ["users", "user"], "left"),
+        ("Gather", ["items", "item"], "right"),
+        ("Mul", ["left", "right"], "products"),
+        ("ReduceSum", ["products", "axis"], "score"),
+    )
+    nodes = [onnx.helper.make_node(operation, inputs, [output]) for operation, inputs, output in steps]
+    taken = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, [None]) for name in ("user", "item")]
+    told = onnx.helper.make_tensor_value_info("score", onnx.TensorProto.FLOAT, [None, 1])
+    graph = onnx.helper.make_graph(nodes, "factors", taken, [told], weights)
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    (MADE / "factors.onnx").write_bytes(made.SerializeToString())
+
+
+def lines() -> None:
+    """Linear models and support vector machines of scikit-learn, with what stands around them."""
+    rows, labels = make_classification(200, 6, n_informative=4, n_classes=3, random_state=0)
+    given = rows[:1].astype(np.float32)
+    models = {
+        "logistic": (make_pipeline(StandardScaler(), LogisticRegression()), {"zipmap": False}),
+        "logistic_of_maps": (LogisticRegression(), None),
+        "linear": (make_pipeline(Normalizer(), LinearRegression()), None),
+        "svm": (SVC(kernel="linear"), {"zipmap": False}),
+        "radial_svm": (SVR(), None),
+    }
+    for name, (model, options) in models.items():
+        made = skl2onnx.to_onnx(model.fit(rows, labels), given, options=options)
+        (MADE / f"{name}.onnx").write_bytes(made.SerializeToString())
+    classifier, regressor = models["svm"][0], models["radial_svm"][0]
+    COUNTED["svm"] = {"vectors": len(classifier.support_vectors_), "coefficients": classifier.dual_coef_.size}
+    COUNTED["radial_svm"] = {"vectors": len(regressor.support_vectors_)}
+
+
 def trees() -> None:
     """The same rows learned by everything that grows trees, and by a line."""
     rows, labels = make_classification(400, 6, random_state=0)
@@ -211,6 +253,6 @@ def trees() -> None:
 
 if __name__ == "__main__":
     MADE.mkdir(exist_ok=True)
-    for part in (safetensors, ggufs, networks, rows, identifiers, trees):
+    for part in (safetensors, ggufs, networks, rows, identifiers, factors, lines, trees):
         part()
     (MADE / "counted.json").write_text(json.dumps(COUNTED, indent=1, default=float) + "\n", encoding="utf-8")

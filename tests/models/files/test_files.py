@@ -300,6 +300,47 @@ def test_scikit_learn_models():
     assert (made("line.skops").parameters_total, made("line.skops").flop_per_sample) == (7, 14)
 
 
+def test_a_dot_product_of_factors_is_counted_by_element():
+    """16 products and 16 additions a row; two rows of 16 are read and written, multiplied (read, read, written), summed."""
+    model = made("factors.onnx")
+
+    assert (model.task, model.family, model.sample_size, model.is_forest) == ("tabular", "onnx", 2, False)
+    assert (model.parameters_total, model.flop_per_sample) == (2 * 1000 * 16, 16 + 16)
+    assert model.moved_bytes_per_sample == 4 * (2 * 2 * 16 + 3 * 16 + 16 + 1)
+    assert made("identifiers.onnx").moved_bytes_per_sample == 0  # weights are what its product reads
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "parameters", "flop", "columns"),
+    [
+        ("logistic", "linear", 3 * 6 + 3 + 6 + 6, 2 * 3 * 6 + 2 * 6, 6),
+        ("logistic_of_maps", "linear", 3 * 6 + 3, 2 * 3 * 6, None),
+        ("linear", "linear", 6 + 1, 2 * 6, 6),
+    ],
+)
+def test_linear_models_in_onnx(name, family, parameters, flop, columns):
+    """Coefficients × 2, and 2 for each column that is scaled; a result that is a map leaves the columns unknown."""
+    model = made(f"{name}.onnx")
+
+    assert (model.task, model.family, model.is_forest) == ("tabular", family, False)
+    assert (model.parameters_total, model.flop_per_sample, model.sample_size) == (parameters, flop, columns)
+    assert weight_bytes(model, "fp32") == (MADE / f"{name}.onnx").stat().st_size
+
+
+def test_support_vector_machines_in_onnx():
+    """Support vectors × columns × 2, or 3 with a radial kernel, then the kernel of each and its coefficients."""
+    linear, radial = made("svm.onnx"), made("radial_svm.onnx")
+    vectors, coefficients = COUNTED["svm"]["vectors"], COUNTED["svm"]["coefficients"]
+
+    assert (linear.family, linear.sample_size) == ("svm", 6)
+    assert linear.flop_per_sample == vectors * 6 * 2 + vectors + 2 * coefficients
+    assert linear.parameters_total == vectors * 6 + coefficients + 3
+    vectors = COUNTED["radial_svm"]["vectors"]
+    assert (radial.family, radial.sample_size) == ("radial_svm", 6)
+    assert radial.flop_per_sample == vectors * 6 * 3 + vectors + 2 * vectors
+    assert radial.parameters_total == vectors * 6 + vectors + 1
+
+
 def test_trees_in_onnx():
     """The same forest in ONNX has the same trees, with one value a leaf."""
     model, counted = made("forest.onnx"), COUNTED["forest"]

@@ -97,19 +97,32 @@ def planned_unit(tmp_path, path):
 
 
 @pytest.mark.parametrize(
-    ("config", "name", "message"),
+    ("config", "name", "message", "served"),
     [
-        ({"architectures": ["HF_ColBERT"]}, "a", "a vector for each token"),
-        ({"architectures": ["BertForMaskedLM"]}, "splade", "a sparse vector"),
+        (
+            {"architectures": ["HF_ColBERT"]},
+            "a",
+            "a vector for each token",
+            ("vllm serve MODEL", "/rerank", "/pooling"),
+        ),
+        ({"architectures": ["BertForMaskedLM"]}, "splade", "a sparse vector", ("--pooling splade", "/embed_sparse")),
     ],
 )
-def test_answers_that_are_no_single_vector_are_not_planned_as_one(tmp_path, config, name, message):
+def test_answers_that_are_no_single_vector_are_not_planned_as_one(tmp_path, config, name, message, served):
     """With the servers that give them; size and speed of the encoder are told all the same."""
     path = folder(tmp_path, name, BERT | config)
     with pytest.raises(InputError, match=message) as refused:
         planned_unit(tmp_path, path)
     assert "advisor predict" in refused.value.hint
+    assert all(word in refused.value.hint for word in served)
     assert planned_unit(tmp_path, folder(tmp_path, "dense", BERT)) is Unit.TEXTS
+
+
+def test_text_to_text_is_refused_with_what_serves_it(tmp_path):
+    """No server of the plans runs encoder-decoder models; those that do are named."""
+    with pytest.raises(InputError, match="task: encoder-decoder") as refused:
+        planned_unit(tmp_path, "google/flan-t5-xl")
+    assert all(server in refused.value.hint for server in ("CTranslate2", "TensorRT-LLM", "advisor predict"))
 
 
 def test_a_recogniser_of_speech_is_no_encoder_of_texts(tmp_path):

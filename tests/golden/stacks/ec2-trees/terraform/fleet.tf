@@ -59,20 +59,33 @@ locals {
           case $file in
             *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\x00{7}.' next='L\x00' ;;
             *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
-            *.tl) kind=treelite_checkpoint columns=22 ;;
+            *.tl) kind=treelite_checkpoint ;;
             *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\r?$' ;;
           esac
           number() {
-            if [[ $kind = treelite_checkpoint ]]; then
-              od -An -v -tu4 "-j$1" -N4 "$folder/$file"
-            else
-              LC_ALL=C grep -aoPm1 "$before$1$after\K[0-9]+(?=$next)" "$folder/$file"
-            fi
+            LC_ALL=C grep -aoPm1 "$before$1$after\K[0-9]+(?=$next)" "$folder/$file"
           }
-          classes=num_class
-          [[ $kind != treelite_checkpoint ]] || classes=40
-          read -r columns < <(number "$columns") || columns=
-          read -r classes < <(number "$classes") || classes=1
+          # A signed number of a checkpoint, little-endian: its variable and name, bytes, place, least and most.
+          stored() {
+            read -r value < <(od -An -v --endian=little "-td$3" "-j$4" "-N$3" "$folder/$file" 2>/dev/null) || value=
+            if [[ ! $value =~ ^-?[0-9]+$ ]] || (( value < $5 || value > $6 )); then
+              echo "$file is no sound checkpoint of treelite 4 with one target: $2 $${value:-missing}, not $5 to $6" >&2
+              echo "write it again with treelite 4, as the planned one: model.serialize('checkpoint.tl')" >&2
+              exit 1
+            fi
+            printf -v "$1" %s "$value"
+          }
+          if [[ $kind = treelite_checkpoint ]]; then
+            stored major "version" 4 0 4 4
+            stored trees "number of trees" 8 14 1 1000000
+            stored columns "number of columns" 4 22 1 1000000
+            stored targets "number of targets" 4 28 1 1
+            stored listed "list of classes with a length of" 8 32 1 1
+            stored classes "number of classes" 4 40 1 1000000
+          else
+            read -r columns < <(number "$columns") || columns=
+            read -r classes < <(number num_class) || classes=1
+          fi
           columns=$${columns:?no trees with a number of columns in $folder} several=false
           [[ $kind != lightgbm ]] || columns=$((columns + 1))
           [[ $${classes:-1} -le 1 ]] || several=true
@@ -162,20 +175,33 @@ locals {
           case $file in
             *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\x00{7}.' next='L\x00' ;;
             *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
-            *.tl) kind=treelite_checkpoint columns=22 ;;
+            *.tl) kind=treelite_checkpoint ;;
             *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\r?$' ;;
           esac
           number() {
-            if [[ $kind = treelite_checkpoint ]]; then
-              od -An -v -tu4 "-j$1" -N4 "$folder/$file"
-            else
-              LC_ALL=C grep -aoPm1 "$before$1$after\K[0-9]+(?=$next)" "$folder/$file"
-            fi
+            LC_ALL=C grep -aoPm1 "$before$1$after\K[0-9]+(?=$next)" "$folder/$file"
           }
-          classes=num_class
-          [[ $kind != treelite_checkpoint ]] || classes=40
-          read -r columns < <(number "$columns") || columns=
-          read -r classes < <(number "$classes") || classes=1
+          # A signed number of a checkpoint, little-endian: its variable and name, bytes, place, least and most.
+          stored() {
+            read -r value < <(od -An -v --endian=little "-td$3" "-j$4" "-N$3" "$folder/$file" 2>/dev/null) || value=
+            if [[ ! $value =~ ^-?[0-9]+$ ]] || (( value < $5 || value > $6 )); then
+              echo "$file is no sound checkpoint of treelite 4 with one target: $2 $${value:-missing}, not $5 to $6" >&2
+              echo "write it again with treelite 4, as the planned one: model.serialize('checkpoint.tl')" >&2
+              exit 1
+            fi
+            printf -v "$1" %s "$value"
+          }
+          if [[ $kind = treelite_checkpoint ]]; then
+            stored major "version" 4 0 4 4
+            stored trees "number of trees" 8 14 1 1000000
+            stored columns "number of columns" 4 22 1 1000000
+            stored targets "number of targets" 4 28 1 1
+            stored listed "list of classes with a length of" 8 32 1 1
+            stored classes "number of classes" 4 40 1 1000000
+          else
+            read -r columns < <(number "$columns") || columns=
+            read -r classes < <(number num_class) || classes=1
+          fi
           columns=$${columns:?no trees with a number of columns in $folder} several=false
           [[ $kind != lightgbm ]] || columns=$((columns + 1))
           [[ $${classes:-1} -le 1 ]] || several=true
