@@ -27,6 +27,7 @@ from advisor.plan.replay.headroom import (
 from advisor.plan.replay.loads import FleetLoads, loads_of
 from advisor.plan.replay.memory import with_own_memory
 from advisor.plan.replay.trials import Trial, Trials
+from advisor.plan.solve.neighbours import loaded_by_capacity
 from advisor.plan.solve.optimise import as_optimum, as_routed
 from advisor.plan.solve.scopes import (
     any_below,
@@ -147,7 +148,8 @@ class ReplayedFleets:
         formulation = self._with_headroom(self._posed, headroom)
         pools = {pool.key: pool for pool in formulation.problem.pools}
         allocations = tuple(replace(allocation, pool=pools[allocation.pool.key]) for allocation in solution.allocations)
-        return self._confirmed(formulation, replace(solution, allocations=allocations), headroom)
+        even = loaded_by_capacity(formulation.problem, replace(solution, allocations=allocations))
+        return self._confirmed(formulation, even, headroom)
 
     def _bisected(
         self,
@@ -205,7 +207,8 @@ class ReplayedFleets:
     ) -> Confirmed | Infeasible:
         """The cheapest fleet with some headroom, replayed; a mix that fails is tried once more with other weights.
 
-        Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
+        Weights follow what replicas are planned to carry (with the headroom of each kind, or as the closed form has it)
+        and what regions charge for answers (as little as that can be, or whatever the load by capacity comes to).
         A known fleet where none is cheaper.
         """
         roomier = self._with_headroom(formulation, headroom)
@@ -215,8 +218,11 @@ class ReplayedFleets:
         if confirmed is not None and solution.allocations is confirmed.solution.allocations:
             return confirmed
         found = self._confirmed(roomier, solution, headroom)
-        kinds = {self.kind_of(allocation.pool.key) for allocation in solution.allocations}
-        if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
+        weighed = {
+            (headroom.get(self.kind_of(allocation.pool.key), 1.0), allocation.pool.usd_per_request)
+            for allocation in solution.allocations
+        }
+        if found.confirmation.reached or len(weighed) == 1:
             return found
         other = self._planned_evenly(solution)
         return other if other.confirmation.reached else found
