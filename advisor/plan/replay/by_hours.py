@@ -63,7 +63,7 @@ class Machine(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    """So many instances in a class of hours, or instance hours of several, and what is late there."""
+    """Instances in a class of hours, or instance hours of several, and what is late there."""
 
     instances: float
     late: Late
