@@ -496,6 +496,19 @@ def test_a_longer_deadline_is_never_dearer_beside_requests(tmp_path):
     assert plans[-1].fleet.batch.machine_hours < 8
 
 
+@pytest.mark.parametrize(("items", "shorter", "longer"), [(170_000, 7, 9), (150_000, 9, 11)])
+def test_no_number_of_open_hours_is_skipped(tmp_path, items, shorter, longer):
+    """What is done in all hours of a short run is found in a longer one too, whose grid of hours is without them.
+
+    A longer deadline cost 1 and 2 % more.
+    """
+    plans = [beside(tmp_path, items, demand={"declared": ONLINE, "batch": IN_THE_NIGHT | {
+        "items": items, "window": "00:00-12:00", "deadline": f"{hours}h"}}) for hours in (shorter, longer)]  # fmt: skip
+
+    assert plans[1].fleet.cost.total_usd_per_month <= plans[0].fleet.cost.total_usd_per_month + 0.01
+    assert plans[1].fleet.batch.machine_hours <= shorter
+
+
 def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):
     """N+1 of the requests holds with the items too; items that fit beside it take no more machines."""
     limits = {"survive": "instance", "min_replicas": 2}

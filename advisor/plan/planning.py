@@ -35,6 +35,8 @@ ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every l
 
 MOST_HOURS_TRIED = 6
 """Numbers of hours of a batch run that are planned in, those of the cheapest machines first."""
+MORE_HOURS_TRIED = 3
+"""Numbers beside requests in which fleets that were found in more hours may be done."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,14 +193,35 @@ def _routed(market: Market, asked: Asked) -> tuple[Market, Chosen]:
 def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Chosen] | None:
     """The answer with the batch work in the hours of each run in which it costs least; None where there is none.
 
-    Fewer hours than are open are tried where the work takes more than what the requests leave idle in all of them.
+    Fewer hours than are open are tried where the work takes more than what the requests leave idle in all of them; then
+    others in which some of these fleets may be done too, for less than the cheapest costs.
     """
     both = beside_batch(market, alone)
     if both.fill is None:
         return None
     fewer = (beside_batch(market, alone, hours) for hours in hours_beside(market, both.fill))
-    answers = ((other, chosen_fleet(other, asked)) for other in (both, *fewer))
+    answers = [(other, chosen_fleet(other, asked)) for other in (both, *fewer)]
+    tried = {0, *(len(fill.run.open_hours) for other, _ in answers if (fill := other.fill) is not None)}
+    for _ in range(MORE_HOURS_TRIED):
+        most = min(_order(chosen)[1] for _, chosen in answers) - A_CENT
+        sooner = sorted(map(_with_less_time, answers))
+        hours = next((hours for usd, hours in sooner if usd < most and hours not in tried), None)
+        if hours is None:
+            break
+        other = beside_batch(market, alone, hours)
+        answers.append((other, chosen_fleet(other, asked)))
+        tried.add(hours)
     return min(answers, key=lambda answer: _order(answer[1]))
+
+
+def _with_less_time(answer: tuple[Market, Chosen]) -> tuple[float, int]:
+    """USD a month of about what a fleet costs in the fewer hours in which it may be done, and their number."""
+    fill, found = answer[0].fill, answer[1].found
+    if fill is None or not fill.takes_more or not isinstance(found, Confirmed):
+        return math.inf, 0
+    finished, hours = fill.finished_hours(found), len(fill.run.open_hours)
+    fewer = min(hours - 1, math.ceil(finished or hours))
+    return fill.alone_usd_per_month + (found.usd_per_month - fill.alone_usd_per_month) * fewer / hours, fewer
 
 
 def _of_requests(market: Market, asked: Asked) -> tuple[Market, Chosen]:

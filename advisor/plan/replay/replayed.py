@@ -9,6 +9,7 @@ from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, constraints_of, content
 from advisor.plan.replay.batch_trials import BatchTrials
+from advisor.plan.replay.by_hours import Counts, Lateness, Machine, counts_of, machine_of
 from advisor.plan.replay.confirmed import (
     Confirmed,
     instances_of,
@@ -27,6 +28,7 @@ from advisor.plan.replay.headroom import (
 from advisor.plan.replay.loads import FleetLoads, loads_of
 from advisor.plan.replay.memory import with_own_memory
 from advisor.plan.replay.trials import Trial, Trials
+from advisor.plan.solve.neighbours import loaded_by_capacity
 from advisor.plan.solve.optimise import as_optimum, as_routed
 from advisor.plan.solve.scopes import (
     any_below,
@@ -61,6 +63,8 @@ class ReplayedFleets:
         """Every fleet of any question that a replay confirms."""
         self._late: dict[tuple[object, ...], FleetLoads] = {}
         """Loads of every fleet that failed, by limits and loads."""
+        self._lateness: dict[tuple[Machine, Counts], Lateness] = {}
+        """Late requests of each class of hours in every fleet of one machine, held or not."""
 
     def within(self, formulation: Formulation, context: PlanningContext) -> Self:
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
@@ -147,7 +151,8 @@ class ReplayedFleets:
         formulation = self._with_headroom(self._posed, headroom)
         pools = {pool.key: pool for pool in formulation.problem.pools}
         allocations = tuple(replace(allocation, pool=pools[allocation.pool.key]) for allocation in solution.allocations)
-        return self._confirmed(formulation, replace(solution, allocations=allocations), headroom)
+        even = loaded_by_capacity(formulation.problem, replace(solution, allocations=allocations))
+        return self._confirmed(formulation, even, headroom)
 
     def _bisected(
         self,
@@ -205,7 +210,8 @@ class ReplayedFleets:
     ) -> Confirmed | Infeasible:
         """The cheapest fleet with some headroom, replayed; a mix that fails is tried once more with other weights.
 
-        Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
+        Weights follow what replicas are planned to carry (with the headroom of each kind, or as the closed form has it)
+        and what regions charge for answers (as little as that can be, or whatever the load by capacity comes to).
         A known fleet where none is cheaper.
         """
         roomier = self._with_headroom(formulation, headroom)
@@ -215,8 +221,11 @@ class ReplayedFleets:
         if confirmed is not None and solution.allocations is confirmed.solution.allocations:
             return confirmed
         found = self._confirmed(roomier, solution, headroom)
-        kinds = {self.kind_of(allocation.pool.key) for allocation in solution.allocations}
-        if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
+        weighed = {
+            (headroom.get(self.kind_of(allocation.pool.key), 1.0), allocation.pool.usd_per_request)
+            for allocation in solution.allocations
+        }
+        if found.confirmation.reached or len(weighed) == 1:
             return found
         other = self._planned_evenly(solution)
         return other if other.confirmation.reached else found
@@ -253,6 +262,7 @@ class ReplayedFleets:
         solution = as_routed(formulation.problem, solution)
         factor = max(headroom.get(self.kind_of(allocation.pool.key), 1.0) for allocation in solution.allocations)
         trial = self._trials.of(formulation, solution, parts=factor < 1)
+        self._learn_hours(solution, trial)
         fleet = Confirmed(solution, formulation, self._confirmation(trial, factor))
         if fleet.confirmation.reached:
             self._holding[constraints_of(formulation.problem), instances_of(solution)] = fleet
@@ -260,6 +270,13 @@ class ReplayedFleets:
             loads = self._loads(formulation.problem, solution, headroom)
             self._late[formulation.problem.limits, *sorted(loads.by_machine.items())] = loads
         return fleet
+
+    def _learn_hours(self, solution: FleetSolution, trial: Trial) -> None:
+        """Keep what a replay shows of each class of hours, of a fleet of one machine."""
+        kinds = [self.kind_of(group.pool.key) for group in solution.allocations]
+        machine = None if trial.lateness is None else machine_of(kinds, solution)
+        if machine is not None and trial.lateness is not None:
+            self._lateness[machine, counts_of(solution)] = trial.lateness
 
     def _loads(
         self, problem: Problem, solution: FleetSolution, headroom: Mapping[Kind, float] = NO_HEADROOM

@@ -8,12 +8,12 @@ import numpy as np
 
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import mix_rate
-from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption, Tariff
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import scope_of
 from advisor.records import replace
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import A_CENT, HOURS_PER_MONTH
 
 MOST = 10
 """Neighbours that are looked at, those that cost the most first left."""
@@ -280,19 +280,36 @@ def _owned_first(problem: Problem, allocations: tuple[Allocation, ...]) -> tuple
     return allocations
 
 
+def loaded_by_capacity(problem: Problem, fleet: FleetSolution) -> FleetSolution:
+    """The same instances, each pool with its part of the load, whatever its region charges for the answers.
+
+    As it is where requests may not be sent anywhere.
+    """
+    if not _simple(problem) or not all(group.pool.serves_all_places for group in fleet.allocations):
+        return fleet
+    shares = _shares_by_capacity(problem, fleet.allocations)
+    usd = objective_usd_per_month(problem, fleet.allocations, shares)
+    proven = fleet.proven and usd <= fleet.objective_usd_per_month + A_CENT
+    return replace(fleet, shares=shares, objective_usd_per_month=usd, proven=proven)
+
+
 def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSolution:
     """A fleet loaded by capacity."""
     allocations = _owned_first(problem, allocations)
+    shares = _shares_by_capacity(problem, allocations)
+    usd = objective_usd_per_month(problem, allocations, shares)
+    return FleetSolution(allocations, shares, usd, 0.0, proven=False)
+
+
+def _shares_by_capacity(problem: Problem, allocations: tuple[Allocation, ...]) -> dict[str, Floats]:
     rates = {group.pool.key: np.zeros(len(problem.hours)) for group in allocations}
     for group in allocations:
         rates[group.pool.key] += np.array(group.instances) * mix_rate(problem, group.pool)
     whole, places = np.sum(list(rates.values()), axis=0), np.ones((1, len(problem.place_shares), 1))
-    shares = {
+    return {
         key: np.divide(rate, whole, out=np.zeros(whole.size), where=whole > 0)[:, None, None] * places
         for key, rate in rates.items()
     }
-    usd = objective_usd_per_month(problem, allocations, shares)
-    return FleetSolution(allocations, shares, usd, 0.0, proven=False)
 
 
 def keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:

@@ -14,8 +14,10 @@ from advisor.plan.replay.exchanges import _covered, _needed
 from advisor.plan.replay.loads import FleetLoads, Part, left_by_kind, loads_of
 from advisor.plan.solve.neighbours import exchanged, exchanges
 from advisor.workload.document import read_workload
-from builders import catalog_of, offer
+from advisor.workload.values import DeclaredDemand, Limits, Slo
+from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
+from plan.fleet.test_choose import plan_of
 from plan.replay.test_confirm import SHORT, asked_of, flat, fleet
 
 ROOT = Path(__file__).parents[3]
@@ -111,3 +113,30 @@ def test_a_rung_costs_about_as_little_as_its_cheapest_region_alone():
     rung = next(rung for rung in plans[0].ladder if rung.rung == "spot")
 
     assert rung.total_usd_per_month <= 1.02 * plans[1].fleet.cost.total_usd_per_month
+
+
+def test_a_mix_in_two_regions_is_loaded_evenly_whatever_their_answers_cost():
+    """A cent of data transfer does not send the small machines of the cheaper region more than their part.
+
+    Loaded so, four of them beside two large ones are late; loaded by capacity they hold, for $365 a month less than a
+    third large one.
+    """
+    catalog = catalog_of(
+        offer("g6.12xlarge", "ap-south-1", on_demand=2.5), offer("g5.xlarge", "ca-central-1", on_demand=0.45)
+    )
+    asked = workload(
+        model="Qwen/Qwen-14B-Chat",
+        precisions=("fp8",),
+        slo=Slo(1500, 80, 60_000),
+        demand=DeclaredDemand(3.29, 3.29, 800, 20),
+        regions=("ca-central-1", "ap-south-1"),
+        purchase=(Purchase.ON_DEMAND,),
+        users=(("FR", 0.5), ("US-east", 0.5)),
+        limits=Limits(simplicity=0.0),
+    )
+
+    found = plan_of(asked, catalog, flat(1.87, Dispersion(6.0, 30.0))).fleet
+
+    assert found.confirmed.reached
+    assert {group.instance_type: group.instances for group in found.groups} == {"g6.12xlarge": (2,), "g5.xlarge": (4,)}
+    assert found.cost.total_usd_per_month < 5_300
