@@ -103,15 +103,20 @@ class Items(Generic[Item]):
     Those that do not arrive are worked out here, from the first on; see :class:`Results`.
     """
 
-    def __init__(self, make: Callable[[], Iterator[Item]], ahead: int) -> None:
-        """Begin with so many of them, where processes can be forked."""
+    def __init__(self, make: Callable[[], Iterator[Item]], ahead: Callable[[], Iterator[Item]] | None) -> None:
+        """Begin with the first of them, where processes can be forked.
+
+        Args:
+            make: makes all items.
+            ahead: makes the first of them, which another process does; None: none are.
+        """
         self._make = make
         self._items: list[Item] = []
         self._here: Iterator[Item] | None = None
         self._running: tuple[Connection, BaseProcess] | None = None
-        if ahead and _can_fork():
+        if ahead is not None and _can_fork():
             with suppress(OSError):  # the system refuses one
-                self._running = _forked(lambda: islice(make(), ahead))
+                self._running = _forked(ahead)
 
     def __enter__(self) -> Self:
         return self

@@ -1,9 +1,8 @@
 """Dataclasses for a program that loads hundreds of them at every start: those of the standard library, made sooner.
 
 The standard decorator compiles six functions for each frozen class, which takes a fourth of the time in which a command
-loads. Here ``__init__`` alone is compiled then; comparison and hash are when they are first used, and the others are
-closures over the names of the fields. They behave alike. Classes that are ordered, or not frozen, are the standard
-library's.
+loads. Here ``__init__``, comparison and hash are compiled when they are first used, and the others are closures over
+the names of the fields. They behave alike. Classes that are ordered, or not frozen, are the standard library's.
 """
 
 import dataclasses
@@ -54,7 +53,7 @@ def _frozen(kind: Any, *, slots: bool, eq: bool, kw_only: bool) -> Any:
     own = {name for name, value in vars(kind).items() if not (name == "__hash__" and value is None)}
     made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)(kind)
     names = tuple(each.name for each in fields(made))
-    methods: Methods = {"__init__": _init(made), "__repr__": _repr(made), **_unchangeable(made, frozenset(names))}
+    methods: Methods = {"__init__": _init_later(made), "__repr__": _repr(made), **_unchangeable(made, frozenset(names))}
     if eq:
         methods |= _compared(made)
     if slots:
@@ -80,6 +79,16 @@ def _compiled(made: type, signature: str, lines: list[str], values: dict[str, An
     function: Callable[..., Any] = names[signature.partition("(")[0]]
     function.__module__, function.__qualname__ = made.__module__, f"{made.__qualname__}.{function.__name__}"
     return function
+
+
+def _init_later(made: Any) -> Callable[..., None]:
+    """``__init__`` that puts a compiled one in its place when it is first called."""
+
+    def init(self: object, *values: object, **named: object) -> None:
+        made.__init__ = _init(made)
+        made.__init__(self, *values, **named)
+
+    return init
 
 
 def _init(made: type) -> Callable[..., None]:

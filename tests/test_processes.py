@@ -101,8 +101,9 @@ def test_beside_other_threads_nothing_is_forked():
     script = """
 import threading
 from advisor.processes import Items
+where = lambda: iter([os.getpid() == here])
 threading.Thread(target=time.sleep, args=(1,)).start()
-with Results(lambda _: os.getpid() == here, 2) as results, Items(lambda: iter([os.getpid() == here]), 1) as items:
+with Results(lambda _: os.getpid() == here, 2) as results, Items(where, where) as items:
     results.ahead([1])
     print(results(1), items[0])
 """
@@ -123,7 +124,9 @@ def items():
 def test_items_are_the_same_here_and_ahead(ahead, beside):
     """So many items are worked out elsewhere, the others here, from the first on; each is asked for once or more."""
     script = f"""
-with Items(items, {ahead}) as numbers:
+from itertools import islice
+ahead = lambda: islice(items(), {ahead})
+with Items(items, ahead if {ahead} else None) as numbers:
     print([numbers[at] for at in (0, 1, 3, 1)])
 """
     expected = [(at, at >= beside) for at in (0, 1, 3, 1)]
@@ -136,7 +139,7 @@ with Items(items, {ahead}) as numbers:
 def test_items_of_a_process_that_ends_early_are_made_good_here(ends):
     """From the first on that a killed, failing or warning process did not send they are worked out here."""
     script = """
-with Items(items, 4) as numbers:
+with Items(items, items) as numbers:
     print([numbers[at] for at in range(4)])
 """
     expected = [(0, False), (1, False), (2, True), (3, True)]
@@ -147,7 +150,8 @@ def test_a_process_whose_items_nobody_waits_for_is_ended():
     """Leaving the block ends a process that is still at work; nothing is left of it."""
     script = """
 from advisor.processes import Items
-with Items(lambda: iter([time.sleep(60)]), 1):
+sleep = lambda: iter([time.sleep(60)])
+with Items(sleep, sleep):
     pass
 try:
     os.waitpid(-1, os.WNOHANG)

@@ -1,5 +1,6 @@
 """The ``advisor`` group, loaded command by command, and the boundary that turns errors into exit codes."""
 
+import atexit
 import gc
 import importlib
 import os
@@ -128,6 +129,7 @@ def main() -> NoReturn:
     """Run the command line and exit with the documented code; no traceback reaches the user."""
     guard_terminals()
     gc.set_threshold(LITTLE_GARBAGE)
+    atexit.register(gc.freeze)  # else the interpreter looks through all objects for cycles as it ends
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no matrix here is worth the start of a thread for each core
     try:
         advisor(prog_name="advisor", standalone_mode=False)

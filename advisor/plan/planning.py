@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 
 from advisor.candidates import Rejection
@@ -80,7 +81,7 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
 def _lower_rungs(market: Market, asked: Asked) -> LowerRungs:
     """Rungs that need no recommendation, with today's fleet; what these show is not known to the search for one."""
     own = replace(market, validator=market.validator.apart())
-    return LowerRungs(market, asked.rungs, judged_current(own) if asked.judges_today else None)
+    return LowerRungs(market, asked.rungs, partial(judged_current, own) if asked.judges_today else None)
 
 
 def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -> Planned:
@@ -90,10 +91,14 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
     context, found = market.context, market.validator.in_full(chosen.found)
     ranking = _as_shown(chosen.ranking, market.validator)
     ladder = Ladder(market, lower, found)
-    ahead = int(context.effort.at_a_time > 1)
+    is_ahead = context.effort.at_a_time > 1
+
+    def holds_up_to() -> Iterator[HoldsUpTo | None]:
+        yield market.validator.holds_up_to(found)
+
     with (
-        Items(ladder.higher, ahead if asked.rungs else 0) as higher,
-        Items(lambda: iter((market.validator.holds_up_to(found),)), ahead) as holds,
+        Items(ladder.higher, ladder.higher if is_ahead and asked.rungs else None) as higher,
+        Items(holds_up_to, holds_up_to if is_ahead else None) as holds,
     ):
         fleet = fleet_of(found, context, market.expected)
         shown = ranking.first(context.effort.options)

@@ -1,7 +1,8 @@
 """Fleets of rungs: each is the cheapest that a scope allows, solved and replayed as the recommended one is."""
 
-from collections.abc import Iterator, Sequence
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple, Self
 
 from advisor.candidates import Rejection, judge
 from advisor.deployable import NOT_GENERATED
@@ -55,6 +56,13 @@ class RungFleet:
 
 RungAnswer = RungFleet | str
 """The fleet of a rung in short, or why it has none."""
+
+
+class _Part(NamedTuple):
+    """Today's deployment, with one rung; the first part is today's alone."""
+
+    current: CurrentCost | None
+    answer: RungAnswer
 
 
 class RungSolver:
@@ -112,33 +120,46 @@ def first_beyond(market: Market, scopes: Sequence[RungScope]) -> Confirmed | Non
 class LowerRungs:
     """Rungs that allow no more than is stated: each knows the fleet of the one before, and none the recommendation.
 
-    Where several processors may be used they are worked out ahead, beside the recommendation.
+    Where several processors may be used they are worked out ahead, beside the recommendation, after what runs today.
     """
 
-    def __init__(self, market: Market, scopes: Sequence[RungScope], current: CurrentCost | None) -> None:
+    def __init__(
+        self, market: Market, scopes: Sequence[RungScope], judged_today: Callable[[], CurrentCost | None] | None
+    ) -> None:  # fmt: skip
         """Begin with them.
 
         Args:
             market: the question, with the supply of the widest rung.
             scopes: what each rung allows, with those that allow more; empty: there is no ladder.
-            current: what runs today, judged.
+            judged_today: judges what runs today; None: that is not asked for.
         """
-        order = market.workload.precisions
-        self.every = [scope if current is None else scope.with_precision(current.precision, order) for scope in scopes]
-        self.scopes = [scope for scope in self.every if not scope.beyond_stated]
-        self.current = current
+        self._given, self._judged_today = scopes, judged_today
         self._context, self._solver = market.context, RungSolver(market)
         self._stated = with_regions(market.workload, market.context.catalog)
         self._reached: dict[Step, ReachedRung] = {}
-        ahead = self._narrower() if market.context.effort.at_a_time > 1 else 0
-        self._answers: Items[RungAnswer] = Items(self._in_short, ahead)
+        is_ahead = market.context.effort.at_a_time > 1 and (scopes or judged_today is not None)
+        self._parts: Items[_Part] = Items(self._in_short, self._ahead if is_ahead else None)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_raised: object) -> None:
         """End what is worked out ahead."""
-        self._answers.__exit__()
+        self._parts.__exit__()
+
+    @property
+    def current(self) -> CurrentCost | None:
+        """Today's deployment, judged.
+
+        Raises:
+            InputError: its price is not known.
+        """
+        return self._parts[0].current
+
+    @property
+    def every(self) -> list[RungScope]:
+        """Scope of each rung, with those that allow more than is stated."""
+        return self._scopes(self.current)
 
     def of(self, recommended: Confirmed | None) -> Iterator[tuple[RungScope, RungAnswer | None]]:
         """The fleet of each rung in short, or why it has none; None where it is the recommended one.
@@ -147,11 +168,11 @@ class LowerRungs:
             recommended: the recommended fleet, where its replays confirm it.
         """
         below: RungFleet | None = None
-        for at, scope in enumerate(self.scopes):
+        for at, scope in enumerate(_not_beyond(self.every), 1):
             if scope.workload is None:
                 yield scope, scope.why_none
             elif recommended is None or not is_allowed(scope.workload, recommended):
-                answer = self._answers[at]
+                answer = self._parts[at].answer
                 below = answer if isinstance(answer, RungFleet) else below
                 yield scope, answer
             elif below is not None and below.usd_per_month < recommended.usd_per_month - A_CENT:
@@ -163,32 +184,46 @@ class LowerRungs:
     def fleet(self, step: Step) -> Confirmed:
         """The fleet of a rung that has one; it is worked out once more where another process did."""
         if step not in self._reached:
-            next(scope for scope, _ in self._each() if scope.step is step)
+            next(scope for scope, _ in self._each(self.current) if scope.step is step)
         return self._reached[step].found
 
-    def _narrower(self) -> int:
-        """Rungs up to the last that allows less than is stated: those after it have the recommended fleet."""
-        return max((at for at, scope in enumerate(self.scopes, 1) if self._is_narrower(scope.workload)), default=0)
+    def _scopes(self, current: CurrentCost | None) -> list[RungScope]:
+        """Scopes, with the precision of today's machines in each."""
+        if current is None:
+            return list(self._given)
+        order = self._context.requirements.workload.precisions
+        return [scope.with_precision(current.precision, order) for scope in self._given]
+
+    def _ahead(self) -> Iterator[_Part]:
+        """Today, and rungs up to the last that allows less than is stated; the others have the recommended fleet."""
+        parts = self._in_short()
+        today = next(parts)
+        yield today
+        scopes = enumerate(_not_beyond(self._scopes(today.current)), 1)
+        yield from islice(parts, max((at for at, scope in scopes if self._is_narrower(scope.workload)), default=0))
 
     def _is_narrower(self, workload: Workload | None) -> bool:
         return workload is not None and not is_within(self._stated, workload)
 
-    def _in_short(self) -> Iterator[RungAnswer]:
-        for scope, answer in self._each():
+    def _in_short(self) -> Iterator[_Part]:
+        current = None if self._judged_today is None else self._judged_today()
+        yield _Part(current, "")
+        for scope, answer in self._each(current):
             if isinstance(answer, str):
-                yield answer
+                yield _Part(current, answer)
                 continue
-            yield RungFleet(
-                rung_of(scope, answer.found, self._context, self.current),
+            fleet = RungFleet(
+                rung_of(scope, answer.found, self._context, current),
                 answer.usd_per_month,
                 preference(answer.found.solution),
                 is_allowed(self._stated, answer.found),
             )
+            yield _Part(current, fleet)
 
-    def _each(self) -> Iterator[tuple[RungScope, Reached]]:
+    def _each(self, current: CurrentCost | None) -> Iterator[tuple[RungScope, Reached]]:
         before: Workload | None = None
         below: ReachedRung | None = None
-        for scope in self.scopes:
+        for scope in _not_beyond(self._scopes(current)):
             answer: Reached = scope.why_none
             if scope.workload is not None and below is not None and scope.workload == before:
                 answer = below
@@ -198,6 +233,11 @@ class LowerRungs:
                 self._reached[scope.step] = answer
                 before, below = scope.workload, answer
             yield scope, answer
+
+
+def _not_beyond(scopes: Iterable[RungScope]) -> list[RungScope]:
+    """Scopes that allow no more than is stated."""
+    return [scope for scope in scopes if not scope.beyond_stated]
 
 
 def is_allowed(workload: Workload, fleet: Confirmed) -> bool:

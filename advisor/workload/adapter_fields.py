@@ -8,7 +8,6 @@ from advisor.errors import InputError
 from advisor.models import catalogued_name
 from advisor.models.adapter_values import ALL, MOST_ADAPTERS, MOST_RANK, Adapters, NamedAdapter
 from advisor.models.adapters import MODULES
-from advisor.models.files.adapters import read_adapter
 from advisor.models.model import Model
 from advisor.records import replace
 from advisor.yaml_fields import Field
@@ -137,6 +136,8 @@ def _named(field: Field) -> NamedAdapter:
 
 
 def _of_folder(field: Field) -> NamedAdapter:
+    from advisor.models.files.adapters import read_adapter  # noqa: PLC0415 - most workloads have no folder to read
+
     try:
         return read_adapter(field.path.parent / Path(field.text()).expanduser())
     except InputError as error:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from advisor.catalog import readers
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.layers.importing import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import RELEASES, Damaged, Snapshot, current, providers, releases_of
 from advisor.catalog.levers import CacheNode
@@ -124,6 +123,8 @@ class LayeredCatalog(Catalog):
         shipped = readers.read_offers(self.directory, self._sources, replaced) if replaced else self.shipped_offers
         newer = [offer for snapshot in replaced.values() for offer in offers_of_snapshot(snapshot)]
         offers: Sequence[Offer] = (*shipped, *newer)
+        if self.imported:
+            from advisor.catalog.layers.importing import with_imported  # noqa: PLC0415 - few catalogs have any
         for snapshot in self.imported:
             offers = tuple(with_imported(offers, offers_of_snapshot(snapshot)))
         return tuple(sorted(offers, key=lambda offer: offer.provider) if newer or self.imported else offers)

@@ -65,8 +65,7 @@ def without_lost(group: ReplayGroup) -> ReplayGroup:
     """A group that loses an instance, without it at any time: at a scale an instance stands for several."""
     if group.lost_at is None:
         return group
-    fewer = tuple(max(count - 1, 0) for count in group.instances_by_hour)
-    return replace(group, lost_at=None, instances_by_hour=fewer)
+    return replace(group.without_one(), lost_at=None)
 
 
 def part_of(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:

@@ -215,9 +215,8 @@ class Trials:
         """The busiest stretch without one machine of each target in turn; up to the first that fails unless every."""
         seens: list[_Seen] = []
         for index in {replay_group.target: at for at, replay_group in reversed(list(enumerate(groups)))}.values():
-            fewer = tuple(max(count - 1, 0) for count in groups[index].instances_by_hour)
-            left = [replace(group, lost_at=None) for group in groups]
-            left[index] = replace(left[index], instances_by_hour=fewer)
+            left = [group if group.lost_at is None else replace(group, lost_at=None) for group in groups]
+            left[index] = left[index].without_one()
             seens.append(self._seen(left, routes, stretch=True, whole=whole))
             if seens[-1].share < self.wanted and not (every or whole):
                 break
@@ -236,7 +235,9 @@ class Trials:
             share = share_without(formulation.problem.limits, part)
             for counts in left_after(solution.allocations, part) if share > 0 else ():
                 left = [
-                    replace(group, lost_at=None, instances_by_hour=tuple(own[at] for at in formulation.week.schedule))
+                    replace(
+                        group, lost_at=None, instances_by_hour=tuple(map(own.__getitem__, formulation.week.schedule))
+                    )
                     for group, own in zip(groups, counts, strict=True)
                 ]
                 seens.append(self._seen(left, routes, stretch=True, whole=False, share=share))
@@ -335,7 +336,7 @@ class Trials:
         return ReplayGroup(
             name=name_of(allocation),
             steps=self._steps_of(source),
-            instances_by_hour=tuple(allocation.instances[at] for at in formulation.week.schedule),
+            instances_by_hour=tuple(map(allocation.instances.__getitem__, formulation.week.schedule)),
             usd_per_hour=allocation.tariff.usd_per_hour,
             replicas_per_instance=allocation.pool.replicas,
             billing=Billing.ALWAYS if allocation.tariff.paid.always else Billing.USED,

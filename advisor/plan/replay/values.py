@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.plan.replay.engine import ServeInParts, Times, serve_in_parts
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 from advisor.workload.values import Slo
 
 Floats = npt.NDArray[np.float64]
@@ -46,6 +46,11 @@ class ReplayGroup:
     """Groups of one target share its requests evenly, replica by replica; empty: a target of its own."""
     network_ms: tuple[float, ...] = ()
     """Round trip to each place of users; empty: none counted."""
+
+    def without_one(self) -> "ReplayGroup":
+        """The same with an instance less in each hour that has any."""
+        fewer = {count: max(count - 1, 0) for count in set(self.instances_by_hour)}
+        return replace(self, instances_by_hour=tuple(map(fewer.__getitem__, self.instances_by_hour)))
 
 
 @dataclass(frozen=True, slots=True)
