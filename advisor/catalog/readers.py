@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 from advisor.catalog import planning
-from advisor.catalog.families import family_of
 from advisor.catalog.values import (
     Accelerator,
     EngineSupport,
@@ -18,6 +17,7 @@ from advisor.catalog.values import (
     Purchase,
     Quality,
     Region,
+    family_of,
 )
 from advisor.names import normalised
 from advisor.records import replace

@@ -14,7 +14,6 @@ from advisor.plan.values import Option, Plan
 from advisor.records import dataclass
 from advisor.units import SECONDS_PER_MINUTE
 
-_SPOT = "spot"
 _BOUGHT_AHEAD = ("commitment", "owned")
 _MAKE_AGAIN = "make the plan again: it was edited"
 _RELAX_HINT = "relax slo in the workload and plan again"
