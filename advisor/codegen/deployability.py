@@ -28,20 +28,13 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         replicas_per_instance=serves.replicas_per_instance,
         precision=serves.precision,
         engine=engine,
-        checkpoint_gib=checkpoint_gib(serves),
+        checkpoint_gib=serves.checkpoint_gib,
         loading_gib=_loading_gib(serves, engine),
         accelerator_gib=_accelerator_gib(serves),
     )
     shortfall = deployable(setup, serves.purchase, serves.region, catalog)
     if shortfall is not None:
         raise NotDeployable(f"{serves.instance_type}: {shortfall.reason}", hint=HINT)
-
-
-def checkpoint_gib(serves: Serves) -> float:
-    """Size of the checkpoint; for plans that do not say it, no less than it can be: twice what is loaded as FP8."""
-    if serves.checkpoint_gib is not None:
-        return serves.checkpoint_gib
-    return serves.weights_gib * (2 if serves.precision == "fp8" else 1)
 
 
 def _accelerator_gib(serves: Serves) -> float | None:
@@ -58,7 +51,7 @@ def _loading_gib(serves: Serves, engine: str) -> float | None:
     """Memory for loading, as planned; of an engine that quantises while loading, its share of the download."""
     if engine == serves.engine:
         return serves.loading_gib
-    if serves.checkpoint_gib is None or not load_catalog().is_made_while_loading(serves.precision, engine):
+    if not load_catalog().is_made_while_loading(serves.precision, engine):
         return None
     return serves.checkpoint_gib / (serves.tensor_parallel * serves.pipeline_parallel)
 

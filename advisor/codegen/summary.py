@@ -124,9 +124,8 @@ def _prediction(plan: Plan, option: Option) -> Iterator[Row]:
 
 def _rate(serves: Option | FleetGroup, predicted: Interval) -> str:
     """Planned rate of a replica after bursts and replays, and the predicted rate without."""
-    planned = serves.planned_requests_per_second_per_instance
-    told = f"{_interval(predicted, '')} predicted"
-    return told if planned is None else f"{_figure(planned / serves.replicas_per_instance)} planned; {told}"
+    planned = serves.planned_requests_per_second_per_instance / serves.replicas_per_instance
+    return f"{_figure(planned)} planned; {_interval(predicted, '')} predicted"
 
 
 def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:

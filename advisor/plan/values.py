@@ -71,7 +71,7 @@ class Option(Layout):
     """In each of the fleet's hour classes; empty: the same at all hours."""
     minutes_ahead: int = 0
     """How long before its hour an instance has to be ordered."""
-    planned_requests_per_second_per_instance: float | None = None
+    planned_requests_per_second_per_instance: float
     """What one instance is planned to carry: after bursts, network and what the replay asked for."""
     limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Limit that keeps a replica below what its accelerators sustain: ``network 2.5 Gbit/s``; "": none."""

@@ -39,8 +39,7 @@ def token_section(plan: Plan) -> Section:
 
 def is_beyond(fleet: Fleet, requests_per_second: float) -> bool:
     """Whether a fleet of this size is not planned to carry so much."""
-    capacity = capacity_requests_per_second(fleet)
-    return capacity is not None and requests_per_second > capacity
+    return requests_per_second > capacity_requests_per_second(fleet)
 
 
 def rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
@@ -51,10 +50,8 @@ def rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
 
 def never_words(fleet: Fleet, requests_per_second: float) -> str:
     """Sentence that a fleet never costs less than a service at its size, and from which rate it would."""
-    capacity = capacity_requests_per_second(fleet)
-    carries = "" if capacity is None else f", and carries {rounded(capacity)}"
-    rate = rate_words(fleet, requests_per_second)
-    return f"the fleet never costs less at this size: it would from {rate} on average{carries}"
+    rate, capacity = rate_words(fleet, requests_per_second), rounded(capacity_requests_per_second(fleet))
+    return f"the fleet never costs less at this size: it would from {rate} on average, and carries {capacity}"
 
 
 def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:

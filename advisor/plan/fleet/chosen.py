@@ -44,7 +44,7 @@ class FleetGroup(Layout):
     """Of each prompt-length bucket in the busiest hours."""
     requests_per_second_per_replica: Interval
     """Largest rate that one replica sustains within the SLO under random arrivals."""
-    planned_requests_per_second_per_instance: float | None = None
+    planned_requests_per_second_per_instance: float
     """What one instance is planned to carry: after bursts, network and what the replay asked for."""
     mix_requests_per_second_per_instance: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Rate of one instance for all its places and lengths in their proportion, which failures are counted with.
