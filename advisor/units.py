@@ -62,6 +62,8 @@ BYTES_PER_MB = 1e6
 FLOP_PER_TFLOP = 1e12
 HOURS_PER_MONTH = 730
 """Average month (8,760 h a year / 12), the convention of cloud price calculators."""
+HOURS_PER_YEAR = HOURS_PER_MONTH * 12
+REQUESTS_PER_THOUSAND = 1000
 LONGEST_MONTH_HOURS = 744
 """Hours of a month of 31 days."""
 HOURS_PER_WEEK = 168

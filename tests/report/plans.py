@@ -13,7 +13,6 @@ from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import (
     Cheapest,
     Confirmation,
-    Conflict,
     ConstraintUse,
     DoubtfulPrice,
     Failure,
@@ -24,7 +23,6 @@ from advisor.plan.fleet.chosen import (
     HoldsUpTo,
     LatencyDistribution,
     PlannedHours,
-    RelaxedLimit,
     Spare,
     StaticPeak,
 )
@@ -33,6 +31,7 @@ from advisor.plan.layout import Layout
 from advisor.plan.plain_values import to_plain
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import (
+    Conflict,
     CurrentCost,
     Interval,
     MeasureFirst,
@@ -41,6 +40,7 @@ from advisor.plan.values import (
     Plan,
     PlanProvenance,
     Predicted,
+    RelaxedLimit,
     Rung,
     RungGroup,
     Savings,
