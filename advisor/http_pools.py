@@ -4,14 +4,50 @@ The head of an answer has a deadline, not just each of its bytes; a server may a
 is read to a size and a time.
 """
 
+import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
 
-from advisor.deadlines import cut_after
+
+@contextmanager
+def cut_after(connection: socket.socket, seconds: float) -> Iterator[None]:
+    """Shut a connection down where the block takes longer; whatever waits on it then ends.
+
+    Args:
+        connection: plain or with TLS.
+        seconds: longest time of the block.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    is_cut = threading.Event()
+
+    def cut() -> None:
+        is_cut.set()
+        with suppress(OSError):  # closed meanwhile
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if is_cut.is_set():
+            raise TimeoutError(f"no whole answer within {seconds:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+    if is_cut.is_set():
+        raise TimeoutError(f"no whole answer within {seconds:g} s")
+
 
 LONGEST_WAIT_SECONDS = 120.0
 HEAD_SECONDS = 60.0

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from functools import cache
 
-from advisor.calibration.observations import load_measurements
-from advisor.calibration.values import Measurement
+from advisor.calibration.observations import Measurement, load_measurements
 
 CELLS = (("meta-llama/Meta-Llama-3.1-70B", "H200-SXM"), ("MiniMaxAI/MiniMax-M2.5", "H200-SXM"))
 

@@ -19,7 +19,7 @@ from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, 
 from advisor.audit.sql import MONEY, text
 from advisor.audit.tag_sets import write_tags
 from advisor.audit.values import ZERO, Basis, Bill
-from advisor.catalog.families import family_of
+from advisor.catalog.values import family_of
 from advisor.errors import InputError
 from advisor.records import dataclass, field
 from advisor.spread import Spread

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.atomic_files import make_directory, write_bytes
-from advisor.calibration.observations import Observations
+from advisor.calibration.observations import Measurement, Observations
 from advisor.calibration.one_pass import document_text, fit_one_pass
 from advisor.calibration.validation import SPLITS, HeldOut, Misses, fit, hold_out, spreads_of
-from advisor.calibration.values import Measurement
 from advisor.catalog import Catalog
 from advisor.performance.calibration import (
     BASE,

@@ -10,11 +10,10 @@ from scipy.optimize import least_squares
 from sklearn.gaussian_process.kernels import Matern
 
 from advisor.calibration.observations import SCENARIO_OF, Indices, Observations, seconds_of, targets
-from advisor.performance.calibration import TARGETS, Group
+from advisor.performance.calibration import FEATURES, TARGETS, Group, features, features_of
 from advisor.performance.constants import ENGINES, STACK_GROUPS, STACKS, TABLE, ConstantTable
 from advisor.performance.constants import GROUPS as MULTIPLIED
 from advisor.performance.deployments import Packed, classes_of
-from advisor.performance.features import FEATURES, features, features_of
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Floats
 from advisor.performance.residual import NODES, Floats32, Reals, Residual, scaled_features

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor.calibration.values import LeftOut, Measurement, Reading
 from advisor.catalog import Catalog
 from advisor.data_files import data_dir
 from advisor.errors import InputError
@@ -18,11 +17,54 @@ from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
 from advisor.performance.regimes import Load, Timing
 from advisor.performance.setup_cells import setup_from
-from advisor.performance.setups import Abstention, Resolved, resolve
+from advisor.performance.setups import Abstention, Resolved, Setup, resolve
 from advisor.performance.values import Deployment, Scenario
 from advisor.records import dataclass, replace
 from advisor.tables import Record, read_records
 from advisor.units import MS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measured set-up under one load; None for what was not measured or not stated.
+
+    Throughputs are for all accelerators of the set-up together.
+    """
+
+    where: str
+    """File and line, or file and entry, for messages."""
+    setup: Setup
+    scenario: Scenario
+    concurrency: float | None = None
+    """Users over all replicas, or the batch."""
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    ttft_ms: float | None = None
+    tpot_ms: float | None = None
+    """Per token after the first."""
+    output_tokens_per_second: float | None = None
+    samples_per_second: float | None = None
+    source: str = ""
+    """Who published it; "" for the user's own."""
+    prefix_cache_hit_ratio: float | None = None
+    """Share of the prompt's tokens that a cache held; None where nobody stated any, which is taken as none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that is not used, and why."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything that a file held: nothing is dropped without a reason."""
+
+    measurements: tuple[Measurement, ...]
+    left_out: tuple[LeftOut, ...]
+
 
 FILES = ("measurements.csv", "measurements_cc_by_sa.csv")
 """The second holds what may only be passed on under CC-BY-SA-4.0: delete it, rebuild, and nothing of it is left."""

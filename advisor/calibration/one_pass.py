@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from advisor.calibration.values import Measurement
+from advisor.calibration.observations import Measurement
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.performance.one_pass.answers import accelerators_of, loads

@@ -8,13 +8,20 @@ not measured oneself keep their predictions to the last bit.
 import numpy as np
 
 from advisor.calibration.fits import AMPLITUDE, LENGTH, NEAR, users_kernel, usual_constants
-from advisor.calibration.observations import GROUPS, QUANTITIES, SCENARIO_OF, Indices, Observations, Strings, seconds_of
+from advisor.calibration.observations import (
+    GROUPS,
+    QUANTITIES,
+    SCENARIO_OF,
+    Indices,
+    LeftOut,
+    Observations,
+    Strings,
+    seconds_of,
+)
 from advisor.calibration.validation import log_misses, points_of, predict_rows, reach_of
-from advisor.calibration.values import LeftOut
-from advisor.performance.calibration import TARGETS, Calibration, Group
+from advisor.performance.calibration import TARGETS, Calibration, Group, features
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed
-from advisor.performance.features import features
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Constants, Floats
 from advisor.performance.residual import Residual, scaled_features

@@ -9,8 +9,8 @@ from advisor.catalog.processors import CPU
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
 from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
-from advisor.models.adapter_engines import adapter_engine
 from advisor.models.adapter_values import Adapters
+from advisor.models.adapters import adapter_engine
 from advisor.models.gguf_names import gguf_architectures
 from advisor.models.model import Model
 from advisor.records import replace

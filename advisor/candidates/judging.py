@@ -10,11 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 from advisor.candidates.engines import engines_of, server_on
+from advisor.candidates.splits import Slot, divides_heads, parallelism_of, slots_of
 from advisor.candidates.values import Candidate, Rejection, reject, reject_undeployable
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
-from advisor.catalog.partitions import Partition, share_of, slice_of
-from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer
+from advisor.catalog.values import EngineSupport, InstanceType, Offer
 from advisor.deployable import Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory, weight_bytes
 from advisor.models.gguf_weights import loaded_by
@@ -30,15 +30,6 @@ _SCOPE = (
     "precisions",
 )  # fmt: skip
 """Keys of a workload that say what is judged, and nothing of how."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Seat:
-    """Slot that a rank of a replica runs on."""
-
-    accelerator: Accelerator
-    per_instance: int
-    partition: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,86 +181,47 @@ def _judged_hardware(instance_type: InstanceType, requirements: Requirements, ca
         yield _Judged((), (reject(instance_type, unknown),))
         return
     accelerator = catalog.accelerator(instance_type.accelerator)
-    seats = _seats(instance_type, accelerator, catalog)
+    slots = slots_of(instance_type, accelerator, catalog)
     for engine in engines_of(instance_type, accelerator, requirements, catalog):
         if isinstance(engine, Rejection):
             yield _Judged((engine.precision,), (engine,))
         else:
-            outcomes = _on_seats(instance_type, seats, engine, requirements, catalog)
+            outcomes = _on_slots(instance_type, slots, engine, requirements, catalog)
             yield _Judged(engine.stands_for or (engine.precision,), tuple(outcomes))
 
 
-def _on_seats(
+def _on_slots(
     instance_type: InstanceType,
-    seats: tuple[_Seat, tuple[_Seat, ...]],
+    slots: tuple[Slot, tuple[Slot, ...]],
     engine: EngineSupport,
     requirements: Requirements,
     catalog: Catalog,
 ) -> Iterator[Candidate | Rejection]:
     """An engine on whole accelerators in each parallelism, and on slices where one accelerator holds the model."""
-    whole, slices = seats
-    for tensor_parallel in _parallel_choices(instance_type, engine, requirements):
+    whole, slices = slots
+    for tensor_parallel in parallelism_of(instance_type, engine, requirements):
         outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements, catalog)
         yield outcome
         if tensor_parallel == 1 and isinstance(outcome, Candidate):
             yield from _judge_slices(instance_type, slices, engine, requirements, catalog)
 
 
-def parallel_choices(accelerator_count: float) -> tuple[int, ...]:
-    """Tensor parallelism worth trying: powers of two up to the accelerators, and all of them."""
-    whole = max(int(accelerator_count), 1)
-    powers = [1 << power for power in range(whole.bit_length()) if 1 << power <= whole]
-    return tuple(dict.fromkeys([*powers, whole]))
-
-
-def _parallel_choices(
-    instance_type: InstanceType, engine: EngineSupport, requirements: Requirements
-) -> tuple[int, ...]:  # fmt: skip
-    """Tensor parallelism worth trying; models that answer in one pass, and GGUF, have a copy on each accelerator."""
-    is_copied = requirements.demand.unit.is_one_pass or engine.engine == LLAMA_CPP
-    return (1,) if is_copied else parallel_choices(instance_type.accelerator_count or 0.0)
-
-
-def divides_heads(model: Model, tensor_parallel: int) -> bool:
-    """Whether attention can be split: every rank has the same number of heads, of key-value heads too."""
-    if model.n_heads % tensor_parallel:
-        return False
-    return model.n_kv_heads % tensor_parallel == 0 or tensor_parallel % model.n_kv_heads == 0
-
-
-def _seats(
-    instance_type: InstanceType, accelerator: Accelerator, catalog: Catalog
-) -> tuple[_Seat, tuple[_Seat, ...]]:  # fmt: skip
-    """The accelerators (or the share of one) of an instance type as they come, and the slices they can be cut into."""
-    count = instance_type.accelerator_count or 0.0
-    if count < 1:
-        return _Seat(share_of(accelerator, f"share {count:g}", count), 1), ()
-    profiles = [
-        partition for partition in catalog.partitions(accelerator.name) if instance_type.provider in partition.providers
-    ]
-    return _Seat(accelerator, int(count)), tuple(_cut(accelerator, profile, int(count)) for profile in profiles)
-
-
-def _cut(accelerator: Accelerator, partition: Partition, count: int) -> _Seat:
-    return _Seat(slice_of(accelerator, partition), partition.per_accelerator * count, partition.name)
-
-
 def _judge_slices(
     instance_type: InstanceType,
-    slices: tuple[_Seat, ...],
+    slices: tuple[Slot, ...],
     engine: EngineSupport,
     requirements: Requirements,
     catalog: Catalog,
 ) -> Iterator[Candidate | Rejection]:
     """The slices that hold what one accelerator holds; where none does, the largest is rejected for all of them."""
-    outcomes = [_judge_one(instance_type, seat, engine, 1, requirements, catalog) for seat in slices]
+    outcomes = [_judge_one(instance_type, slot, engine, 1, requirements, catalog) for slot in slices]
     fitting = [outcome for outcome in outcomes if isinstance(outcome, Candidate)]
     yield from fitting or outcomes[-1:]
 
 
 def _judge_one(
     instance_type: InstanceType,
-    seat: _Seat,
+    slot: Slot,
     engine: EngineSupport,
     tensor_parallel: int,
     requirements: Requirements,
@@ -286,7 +238,7 @@ def _judge_one(
     memory = _fit(
         served,
         FitRequest(
-            accelerator_memory_gib=seat.accelerator.memory_gib,
+            accelerator_memory_gib=slot.accelerator.memory_gib,
             accelerator_count=tensor_parallel,
             tensor_parallel=tensor_parallel,
             pipeline_parallel=1,
@@ -298,7 +250,7 @@ def _judge_one(
             concurrency=1,
             memory_utilization=requirements.workload.limits.memory_utilization,
             made_while_loading=_is_made_while_loading(requirements.model, engine, catalog),
-            accelerator=seat.accelerator.name,
+            accelerator=slot.accelerator.name,
         ),
     )
     published_gib = _converted_gib(requirements.model, engine, catalog)
@@ -310,23 +262,23 @@ def _judge_one(
         found = _adapter_shortfall(memory, requirements) or _memory_shortfall(
             memory, requirements.context_tokens, is_contiguous=is_contiguous
         )
-        return reject(instance_type, found, engine.precision, tensor_parallel, partition=seat.partition)
-    server = None if unit.is_one_pass else catalog.token_server(engine.engine, seat.accelerator.vendor)
+        return reject(instance_type, found, engine.precision, tensor_parallel, partition=slot.partition)
+    server = None if unit.is_one_pass else catalog.token_server(engine.engine, slot.accelerator.vendor)
     return Candidate(
         instance_type=instance_type,
-        accelerator=seat.accelerator,
+        accelerator=slot.accelerator,
         precision=engine.precision,
         compute_precision=engine.compute_precision,
         engine=engine.engine,
         engine_version=engine.engine_version,
         tensor_parallel=tensor_parallel,
         pipeline_parallel=1,
-        replicas_per_instance=seat.per_instance // tensor_parallel,
+        replicas_per_instance=slot.per_instance // tensor_parallel,
         memory=memory,
-        partition=seat.partition,
+        partition=slot.partition,
         max_sequences=_most_sequences(memory, requirements.model, server, is_contiguous=is_contiguous),
         batcher=server_on(
-            (seat.accelerator, instance_type), requirements.model, engine.precision, catalog, engine.engine
+            (slot.accelerator, instance_type), requirements.model, engine.precision, catalog, engine.engine
         )
         if unit.is_one_pass
         else None,

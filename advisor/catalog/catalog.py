@@ -2,48 +2,24 @@
 
 import copy
 import hashlib
-import math
-import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
-
-from packaging.version import Version
 
 from advisor.catalog import readers
 from advisor.catalog.cpu import CpuInstance, read_cpu_instances
-from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
-from advisor.catalog.one_pass_engines import OnePassEngine, read_engine_gaps, read_one_pass_engines
-from advisor.catalog.partitions import Partition, read_partitions
-from advisor.catalog.planning import CommitmentPrice, Fact
-from advisor.catalog.planning_tables import PlanningTables
-from advisor.catalog.releases import Releases, at_version, planned, read_releases, version_of, within
-from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Price, Purchase, Quality
+from advisor.catalog.engine_tables import EngineTables
+from advisor.catalog.planning import CommitmentPrice
+from advisor.catalog.values import Accelerator, InstanceType, Offer, Price, Purchase, Quality
 from advisor.catalog.zones import Zones, ZoneSupply, read_zones, supply_of
 from advisor.errors import InputError
-from advisor.names import architecture_key, normalised, suggestion
-from advisor.records import dataclass, replace
-
-_ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")
-"""The vendor's own vLLM first: it is the one whose deployment we write."""
-_SAME_MEMORY_RATIO = 0.02
-"""Usable memory of variants that are sold with the same differs by so much at most."""
-_UNLISTED = "untested"
-_TOKENS = "tokens"
-"""Unit of requests that are answered token by token."""
-_SERVER = "server"
-"""End of an engine's name that may be left out."""
+from advisor.names import normalised, suggestion
+from advisor.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)
-class Catalog(PlanningTables):
+class Catalog(EngineTables):
     """Facts of one directory of tables."""
-
-    @cached_property
-    def accelerators(self) -> Mapping[str, Accelerator]:
-        """Accelerators by name."""
-        return readers.read_accelerators(self.directory, self._sources)
 
     @cached_property
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
@@ -59,39 +35,6 @@ class Catalog(PlanningTables):
     def providers(self) -> tuple[str, ...]:
         """Providers that sell an accelerated machine."""
         return tuple(dict.fromkeys(provider for provider, _ in self.instance_types))
-
-    def accelerator(self, name: str) -> Accelerator:
-        """The accelerator of a name or an alias, however it is spelled.
-
-        Raises:
-            InputError: there is none, with the nearest names.
-        """
-        accelerator = self.known_accelerator(name)
-        if accelerator is None:
-            raise InputError(f"unknown accelerator: '{name}'", hint=suggestion(name, tuple(self.accelerators)))
-        return accelerator
-
-    def known_accelerator(self, name: str) -> Accelerator | None:
-        """The accelerator of a name or an alias; None where there is none."""
-        known = self._accelerator_names.get(normalised(name))
-        return None if known is None else self.accelerators[known]
-
-    def accelerator_variants(self, name: str) -> tuple[Accelerator, ...]:
-        """The accelerator of that name; for a bare ``A100`` or ``H100-80GB`` every variant of it, or of that memory.
-
-        Raises:
-            InputError: there is none, with the nearest names.
-        """
-        wanted = normalised(name)
-        if wanted not in {normalised(known) for known in self.accelerators}:
-            family = [part for part in self.accelerators.values() if wanted in _shared_names(part.name)]
-            if family:
-                return tuple(family)
-        accelerator = self.accelerator(name)
-        kin = normalised(accelerator.name.split("-")[0])
-        if wanted == normalised(accelerator.name) or not re.fullmatch(f"{kin}[0-9]+gb", wanted):
-            return (accelerator,)
-        return tuple(part for part in self.accelerators.values() if _is_alike(part, accelerator))
 
     def instance_type(self, provider: str, name: str) -> InstanceType:
         """One machine.
@@ -219,147 +162,6 @@ class Catalog(PlanningTables):
         """Names of the provider's regions, sorted."""
         return tuple(sorted(name for owner, name in self.regions if owner == provider))
 
-    def engine_support(self, accelerator: str, precision: str) -> tuple[EngineSupport, ...]:
-        """Support of each engine for a precision on an accelerator, the preferred engine first.
-
-        Each in its newest release that serves it, within :meth:`plannable_releases`.
-        """
-        key = self.accelerator(accelerator).name, precision
-        if key not in self._planned_support:
-            rows = self._support_by_engine(*key)
-            self._planned_support[key] = tuple(self._planned(engine, key[0], ranges) for engine, ranges in rows.items())
-        return self._planned_support[key]
-
-    def preferred_engine(self, accelerator: str, precision: str, engine: str = "") -> EngineSupport | None:
-        """The engine that serves a precision on an accelerator where none is stated, in the release that plans take.
-
-        Args:
-            accelerator: its name.
-            precision: of the weights.
-            engine: only this one; "" for any.
-        """
-        rows = self.engine_support(accelerator, precision)
-        return next((row for row in rows if row.serves and engine.lower() in ("", row.engine.lower())), None)
-
-    def engine_support_at(self, accelerator: str, precision: str, version: str) -> tuple[EngineSupport, ...]:
-        """Support of that release of each engine; the planned one where the version is none by PEP 440."""
-        asked = version_of(version)
-        if asked is None:
-            return self.engine_support(accelerator, precision)
-        rows = self._support_by_engine(self.accelerator(accelerator).name, precision).values()
-        engine_supports = (at_version(ranges, asked) for ranges in rows)
-        return tuple(replace(row, engine_version=version) for row in engine_supports if row is not None)
-
-    def plannable_releases(self, engine: str, vendor: str) -> tuple[Version, ...]:
-        """Final releases that a plan may take, oldest first: their options were read, and they have an image.
-
-        Empty for engines whose releases are not listed.
-        """
-        key = engine, vendor
-        if key not in self._plannable:
-            limits = (self.deployment.words(engine, limit) for limit in ("oldest_release", f"newest_image_{vendor}"))
-            self._plannable[key] = within(self.releases.of(engine), *("".join(words) for words in limits))
-        return self._plannable[key]
-
-    @cached_property
-    def releases(self) -> Releases:
-        """Releases of engines."""
-        return read_releases(self.directory / "engine_releases.csv", self._sources)
-
-    @property
-    def engines(self) -> tuple[str, ...]:
-        """Serving engines that the catalog knows, sorted."""
-        return tuple(sorted(self.generating_engines | {server.engine for server in self.one_pass_engines}))
-
-    def units_of_engine(self, engine: str) -> frozenset[str]:
-        """Units of the requests that an engine serves; empty: it is not known."""
-        of_whole_answers = {
-            unit for server in self.one_pass_engines if server.engine == engine for unit in server.units
-        }
-        return frozenset(of_whole_answers | ({_TOKENS} if engine in self.generating_engines else set()))
-
-    def engine_named(self, name: str) -> str:
-        """Name of an engine as the catalog has it, with or without ``server`` at its end; *name* of an unknown one."""
-        names = {normalised(engine).removesuffix(_SERVER): engine for engine in self.engines}
-        return names.get(normalised(name).removesuffix(_SERVER), name)
-
-    @cached_property
-    def generating_engines(self) -> frozenset[str]:
-        """Serving engines that answer token by token."""
-        return frozenset(row.engine for rows in self._engine_support.values() for row in rows)
-
-    def _support_by_engine(self, accelerator: str, precision: str) -> dict[str, tuple[EngineSupport, ...]]:
-        """Rows of each engine, the preferred engine first; those of the accelerator, else of its architecture."""
-        grouped: dict[str, tuple[EngineSupport, ...]] = {}
-        for hardware in (self.accelerators[accelerator].architecture, accelerator):
-            rows = self._engine_support.get((hardware, precision), ())
-            grouped |= {engine: tuple(ranges) for engine, ranges in groupby(rows, key=lambda row: row.engine)}
-        return dict(sorted(grouped.items(), key=lambda item: _preference(item[0])))
-
-    def _planned(self, engine: str, accelerator: str, rows: tuple[EngineSupport, ...]) -> EngineSupport:
-        fixed = "".join(self.deployment.words(engine, "release"))
-        return planned(rows, self.plannable_releases(engine, self.accelerators[accelerator].vendor), fixed)
-
-    def partitions(self, accelerator: str) -> tuple[Partition, ...]:
-        """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
-        return self._partitions.get(accelerator, ())
-
-    def one_pass_engine(self, engine: str, vendor: str) -> OnePassEngine | None:
-        """A server of models that answer in one pass on a vendor's accelerators; None of an engine that generates."""
-        return self._servers.get((engine, vendor))
-
-    def token_server(self, engine: str, vendor: str) -> OnePassEngine | None:
-        """A server of files of language models on a vendor's accelerators; None of any other engine."""
-        return self._token_servers.get((engine, vendor))
-
-    @cached_property
-    def _token_servers(self) -> Mapping[tuple[str, str], OnePassEngine]:
-        servers = (server for server in reversed(self.one_pass_engines) if server.is_of_tokens)
-        return {(server.engine, server.vendor): server for server in servers}
-
-    @cached_property
-    def _servers(self) -> Mapping[tuple[str, str], OnePassEngine]:
-        servers = (server for server in self.one_pass_engines if not server.is_of_tokens)
-        return {(server.engine, server.vendor): server for server in servers}
-
-    @cached_property
-    def one_pass_engines(self) -> tuple[OnePassEngine, ...]:
-        """Servers of models that answer in one pass, and of language models in files, the preferred ones first."""
-        return tuple(read_one_pass_engines(self.directory, self._sources))
-
-    @cached_property
-    def engine_gaps(self) -> Mapping[tuple[str, str], str]:
-        """Vendor of accelerators and unit of requests → why no server is known beyond those of the catalog."""
-        return read_engine_gaps(self.directory)
-
-    @cached_property
-    def generated_units(self) -> frozenset[str]:
-        """Units of models that answer in one pass of which code is generated for some server."""
-        return frozenset(unit for server in self.one_pass_engines if server.release for unit in server.units)
-
-    def machine_start(self, provider: str, instance_type: str) -> Fact | None:
-        """Start of a machine as generated code orders it; None: it starts as others of its kind."""
-        return self.cold_start.machine(provider, instance_type, self.deployment.target(provider, instance_type))
-
-    @cached_property
-    def deployment(self) -> DeploymentFacts:
-        """Facts that decide for what code can be generated."""
-        return read_deployment_facts(self.directory, self._sources)
-
-    def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
-        """Status of a model by an engine's maintainers: supported, validated, untested or not_enough_memory.
-
-        The row of the model itself counts first, then that of its architecture under another name, then that
-        of its family. None where the engine keeps no list, because it runs whatever vLLM runs.
-        """
-        engines, rows = self._engine_models
-        if engine not in engines:
-            return None
-        for key in (model_name, architecture_key(model_name), f"family:{family}"):
-            if (engine, accelerator, key) in rows:
-                return rows[engine, accelerator, key]
-        return _UNLISTED
-
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 over the names and the bytes of all tables: the same facts give the same hash."""
@@ -398,57 +200,3 @@ class Catalog(PlanningTables):
     def _zone_supplies(self) -> dict[readers.Place, ZoneSupply]:
         """Supplies asked for so far."""
         return {}
-
-    @cached_property
-    def _partitions(self) -> Mapping[str, tuple[Partition, ...]]:
-        return read_partitions(self.directory, self._sources)
-
-    @cached_property
-    def _accelerator_names(self) -> dict[str, str]:
-        return readers.read_accelerator_names(self.directory, dict(self.accelerators))
-
-    @cached_property
-    def _engine_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
-        """Rows by hardware and precision, those of one engine together."""
-        grouped: dict[tuple[str, str], list[EngineSupport]] = {}
-        for row in readers.read_engine_support(self.directory, self._sources):
-            grouped.setdefault((row.hardware, row.precision), []).append(row)
-        return {key: tuple(sorted(rows, key=lambda row: row.engine)) for key, rows in grouped.items()}
-
-    @cached_property
-    def _plannable(self) -> dict[tuple[str, str], tuple[Version, ...]]:
-        """Versions asked for so far, by engine and vendor."""
-        return {}
-
-    @cached_property
-    def _planned_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
-        """Support asked for so far, by accelerator and precision."""
-        return {}
-
-    @cached_property
-    def _engine_models(self) -> tuple[frozenset[str], dict[tuple[str, str, str], str]]:
-        """Engines that keep a list, and the status by (engine, accelerator, model, architecture or family)."""
-        rows: dict[tuple[str, str, str], str] = {}
-        for engine, accelerator, model, family, status in readers.read_engine_models(self.directory):
-            if model:
-                rows[engine, accelerator, model] = status
-                rows.setdefault((engine, accelerator, architecture_key(model)), status)
-            else:
-                rows[engine, accelerator, f"family:{family}"] = status
-        return frozenset(engine for engine, _, _ in rows), rows
-
-
-def _shared_names(name: str) -> set[str]:
-    """Names that a variant shares with its kin, normalised: of ``A100-80GB-SXM`` those of ``A100``, ``A100-80GB``."""
-    parts = name.split("-")
-    return {normalised("-".join(parts[:length])) for length in range(1, len(parts))}
-
-
-def _is_alike(part: Accelerator, other: Accelerator) -> bool:
-    """Whether two are variants of one family with the same memory."""
-    is_kin = part.name.split("-")[0] == other.name.split("-")[0]
-    return is_kin and math.isclose(part.memory_gib, other.memory_gib, rel_tol=_SAME_MEMORY_RATIO)
-
-
-def _preference(engine: str) -> int:
-    return _ENGINE_PREFERENCE.index(engine) if engine in _ENGINE_PREFERENCE else len(_ENGINE_PREFERENCE)

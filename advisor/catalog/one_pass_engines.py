@@ -8,7 +8,6 @@ from advisor.catalog.values import Accelerator, EngineSupport, Evidence, Instanc
 from advisor.records import dataclass
 from advisor.tables import OptionalText, read_records
 
-SEPARATOR = ";"
 _TOKENS = "tokens"
 _NOT = "!"
 POWERS, COMPILED = "powers", "compiled"

@@ -5,11 +5,10 @@ from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog import planning, readers
-from advisor.catalog.families import family_of
 from advisor.catalog.geography import Geography
 from advisor.catalog.levers import CacheNode, LeverEntry, ModelScores, read_cache_nodes, read_levers
 from advisor.catalog.precisions import KnownCheckpoint, LoadedWeights, Precisions, QualityLoss
-from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, Region
+from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, Region, family_of
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.records import dataclass, replace

@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 from advisor.catalog import planning
-from advisor.catalog.families import family_of
 from advisor.catalog.values import (
     Accelerator,
     EngineSupport,
@@ -18,6 +17,7 @@ from advisor.catalog.values import (
     Purchase,
     Quality,
     Region,
+    family_of,
 )
 from advisor.names import normalised
 from advisor.records import replace
@@ -164,7 +164,7 @@ def _offer(provider: str, row: Record, sources: Sources, managed: Mapping[Place,
 
 
 def _with_zones(spot: Price | None, row: Record) -> Price | None:
-    """A spot price with its range over the zones of the region; tables of older versions have no such columns."""
+    """A spot price with its range over the zones of the region, where the table has it."""
     if spot is None or not row.cells.get(_ZONE_LOW):
         return spot
     low, high = row.number(_ZONE_LOW), row.number(_ZONE_HIGH)

@@ -24,12 +24,12 @@ from advisor.codegen.agent_files import (
     kubernetes_files,
     systemd_files,
 )
-from advisor.durations import format_duration
 from advisor.errors import InputError
 from advisor.samples.agent.command import COMMANDS, run
-from advisor.samples.agent.labels import HELP as LABEL_HELP
+from advisor.samples.agent.settings import HELP as LABEL_HELP
 from advisor.samples.agent.settings import INTERVALS
 from advisor.samples.agent.upload_policy import HELP as UPLOAD_HELP
+from advisor.units import format_duration
 
 _NONE = "none"
 _LONGEST_FIRST_LINE = 256

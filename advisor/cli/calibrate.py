@@ -15,8 +15,8 @@ from advisor.errors import InputError
 from advisor.report.text_table import render_table
 
 if TYPE_CHECKING:
+    from advisor.calibration.observations import LeftOut
     from advisor.calibration.own import Learned
-    from advisor.calibration.values import LeftOut
 
 FORMATS = ("csv", "guidellm", "vllm-serve", "vllm-throughput", "vllm-latency", "aiperf", "metrics")
 NOT_LEARNED = "the model answers in one pass: its samples per second are not learned from"
@@ -90,10 +90,13 @@ def _calibrate(
     files: Sequence[Path], output: Path, asked: tuple[str | None, Path | None], told: dict[str, str]
 ) -> None:  # fmt: skip
     from advisor.calibration.build import own_files, write_files  # noqa: PLC0415
-    from advisor.calibration.observations import load_measurements, observe  # noqa: PLC0415
+    from advisor.calibration.observations import (  # noqa: PLC0415
+        LeftOut,
+        load_measurements,
+        observe,
+    )
     from advisor.calibration.own import impossible, learn  # noqa: PLC0415
     from advisor.calibration.readers import FileFormat, read_measurements, write_own_csv  # noqa: PLC0415
-    from advisor.calibration.values import LeftOut  # noqa: PLC0415
     from advisor.performance.calibration import shipped  # noqa: PLC0415
 
     file_format, export = asked

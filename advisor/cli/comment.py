@@ -12,7 +12,7 @@ from advisor.names import without_credentials
 from advisor.records import replace
 
 if TYPE_CHECKING:
-    from advisor.pull_requests.values import Host, PullRequest
+    from advisor.pull_requests.exchange import Host, PullRequest
 
 _HOSTS = ("github", "gitlab", "azure-repos", "bitbucket")
 _MOST_BYTES = 4 * 1024 * 1024
@@ -62,8 +62,8 @@ def _host_of(name: str | None, environment: Mapping[str, str]) -> "tuple[Host, P
     Raises:
         InputError: no CI job says which host it is.
     """
+    from advisor.pull_requests.exchange import PullRequest  # noqa: PLC0415
     from advisor.pull_requests.hosts import HOSTS  # noqa: PLC0415 - help shows without it
-    from advisor.pull_requests.values import PullRequest  # noqa: PLC0415
 
     names = (name,) if name else _HOSTS
     for host in (HOSTS[name] for name in names):

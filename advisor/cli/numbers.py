@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 import click
 
-from advisor.durations import parse_duration_between
+from advisor.units import parse_duration_between
 
 cost_option = click.option(
     "--cost",

@@ -36,7 +36,7 @@ from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
 from advisor.entries import picked
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
-from advisor.report.samples_words import percent, verdict_words
+from advisor.report.samples_chart.curves import percent, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.bounds import Bounds

@@ -28,13 +28,12 @@ from advisor.cli.numbers import duration_between
 from advisor.cli.output import deliver, output_option, report_format_option
 from advisor.cli.progress import Progress, tell
 from advisor.cli.samples_read import places_argument
-from advisor.durations import LONGEST
 from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.metrics import METRICS, Kind, Scope
 from advisor.samples.query.values import QueryBackend, Summary, Window
-from advisor.units import bytes_to_gib
+from advisor.units import LONGEST, bytes_to_gib
 
 _HEADERS = ("host", "#", "of", "metric", "unit", "p50", "p95", "max", "mean", "max ÷ mean", "coverage")
 window_option = click.option(

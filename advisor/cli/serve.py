@@ -54,7 +54,7 @@ def command(source: Path | None, port: int, host: str, token_file: Path | None, 
     Only this machine reaches the server, unless --host says otherwise, which takes a token.
     """
     from advisor.reading import read_text  # noqa: PLC0415 - help shows without it
-    from advisor.serve.listening import is_loopback, listening  # noqa: PLC0415
+    from advisor.serve.guard import is_loopback, listening  # noqa: PLC0415
 
     if token_file is None and not is_loopback(host):
         raise click.UsageError(f"--host {host} is reached by others: give --token-file FILE beside it")

@@ -22,8 +22,7 @@ from advisor.codegen.cut_over_refusals import check_finish, check_form, is_anoth
 from advisor.codegen.kept import with_former_disks, with_former_keys, with_former_places, with_keys_apart
 from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.quotas import quotas_needed
-from advisor.codegen.renaming import renamed
-from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, probes_of, traits_of
+from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, probes_of, renamed, traits_of
 from advisor.codegen.wanted import Language, Stage
 from advisor.errors import InputError
 from advisor.records import replace

@@ -29,7 +29,7 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         replicas_per_instance=serves.replicas_per_instance,
         precision=serves.precision,
         engine=engine,
-        checkpoint_gib=checkpoint_gib(serves),
+        checkpoint_gib=serves.checkpoint_gib,
         converted_gib=converted_gib(serves) if engine == serves.engine else 0.0,
         loading_gib=_loading_gib(serves, engine),
         accelerator_gib=_accelerator_gib(serves),
@@ -39,17 +39,10 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         raise NotDeployable(f"{serves.instance_type}: {shortfall.reason}", hint=HINT)
 
 
-def checkpoint_gib(serves: Serves) -> float:
-    """Size of the checkpoint; for plans that do not say it, no less than it can be: twice what is loaded as FP8."""
-    if serves.checkpoint_gib is not None:
-        return serves.checkpoint_gib
-    return serves.weights_gib * (2 if serves.precision == "fp8" else 1)
-
-
 def converted_gib(serves: Serves) -> float:
     """Published weights that llama.cpp makes a GGUF of at its first start; 0 where the file is there."""
     is_converted = serves.engine == LLAMA_CPP and bool(serves.weights)
-    return max(checkpoint_gib(serves) - serves.weights_gib, 0.0) if is_converted else 0.0
+    return max(serves.checkpoint_gib - serves.weights_gib, 0.0) if is_converted else 0.0
 
 
 def _accelerator_gib(serves: Serves) -> float | None:
@@ -66,7 +59,7 @@ def _loading_gib(serves: Serves, engine: str) -> float | None:
     """Memory for loading, as planned; of an engine that quantises while loading, its share of the download."""
     if engine == serves.engine:
         return serves.loading_gib
-    if serves.checkpoint_gib is None or not load_catalog().is_made_while_loading(serves.precision, engine):
+    if not load_catalog().is_made_while_loading(serves.precision, engine):
         return None
     return serves.checkpoint_gib / (serves.tensor_parallel * serves.pipeline_parallel)
 

@@ -104,10 +104,9 @@ def _kept(planned: Deployed, former: Deployed, keep: Callable[[ComputeGroup, Com
 
 
 def _as_roomy(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
-    priced_gib = group.priced_disk_gib
     return replace(
         group,
-        priced_disk_gib=None if priced_gib is None else max(priced_gib, former.host_disk_gib),
+        host_disk_gib=max(group.host_disk_gib, former.host_disk_gib),
         root_volume_gib=max(group.root_volume_gib, former.root_volume_gib),
         checkpoint_gib=max(group.checkpoint_gib, former.checkpoint_gib),
     )

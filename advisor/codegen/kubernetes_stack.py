@@ -41,9 +41,9 @@ def with_fixed_replicas(stack: Stack) -> Stack:
 def with_node_disks(stack: Stack) -> Stack:
     """The stack with a caution on nodes whose disks are larger than those that the plan prices."""
     larger = {
-        (group.instance_type, priced, node_volume_gib(group))
+        (group.instance_type, group.host_disk_gib, node_volume_gib(group))
         for group in stack.groups
-        if (priced := group.priced_disk_gib) is not None and node_volume_gib(group) > priced
+        if node_volume_gib(group) > group.host_disk_gib
     }
     if stack.target not in _OF_PODS or not larger:
         return stack

@@ -12,7 +12,7 @@ from typing import Any
 
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
 from advisor.codegen.quoting import Quoted, hcl_string, name
-from advisor.codegen.renaming import Traits, renamed
+from advisor.codegen.rollout import Traits, renamed
 from advisor.codegen.templates import fill
 from advisor.records import dataclass
 

@@ -14,7 +14,6 @@ from advisor.plan.values import Option, Plan
 from advisor.records import dataclass
 from advisor.units import SECONDS_PER_MINUTE
 
-_SPOT = "spot"
 _BOUGHT_AHEAD = ("commitment", "owned")
 _MAKE_AGAIN = "make the plan again: it was edited"
 _RELAX_HINT = "relax slo in the workload and plan again"
@@ -164,16 +163,15 @@ def _single(option: Option, fleet: Fleet | None) -> Choice:
         request_share=1.0,
         commitments=(option.commitment or option.purchase,) if option.purchase in _BOUGHT_AHEAD else (),
         committed_instances=option.instances if option.purchase in _BOUGHT_AHEAD else 0,
-        requests_per_second_per_replica=_planned_rate(option, option.predicted.requests_per_second_per_replica.value),
+        requests_per_second_per_replica=_planned_rate(option),
         usd_per_hour=option.cost.instance_usd_per_hour,
     )
     return Choice((member,), option)
 
 
-def _planned_rate(serves: Serves, predicted: float) -> float:
-    """Requests per second that a replica is planned to carry; plans of older versions say the predicted rate only."""
-    planned = serves.planned_requests_per_second_per_instance
-    return predicted if planned is None else planned / serves.replicas_per_instance
+def _planned_rate(serves: Serves) -> float:
+    """Requests per second that a replica is planned to carry."""
+    return serves.planned_requests_per_second_per_instance / serves.replicas_per_instance
 
 
 def _recommended(plan: Plan) -> Choice:
@@ -211,7 +209,7 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
         request_share=group.request_shares[-1],
         commitments=(group.commitment or group.purchase,) if bought_ahead else (),
         committed_instances=max(group.instances) if bought_ahead else 0,
-        requests_per_second_per_replica=_planned_rate(group, group.requests_per_second_per_replica.value),
+        requests_per_second_per_replica=_planned_rate(group),
         usd_per_hour=group.instance_usd_per_hour,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
 from advisor.codegen.container import Container, Platform, Runtime, Serves
-from advisor.codegen.deployability import checkpoint_gib, converted_gib
+from advisor.codegen.deployability import converted_gib
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.adapters import adapter_words
 from advisor.codegen.engines.metrics import METRICS, published, without_times
@@ -292,7 +292,7 @@ def _monthly(member: Member) -> float:
 
 def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str], scaling: Scaling) -> ComputeGroup:
     serves = member.serves
-    on_disk_gib = checkpoint_gib(serves)
+    on_disk_gib = serves.checkpoint_gib
     instances = max(member.hours)
     return ComputeGroup(
         key=keys[0],
@@ -325,7 +325,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
         checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),
         concurrent_requests_per_instance=_concurrent_requests(plan, serves),
-        priced_disk_gib=serves.disk_gib,
+        host_disk_gib=root_volume_gib(on_disk_gib) if serves.disk_gib is None else serves.disk_gib,
         sharing=sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count),
     )
 
@@ -415,7 +415,7 @@ def _regions(plan: Plan, groups: Sequence[ComputeGroup]) -> tuple[Region, ...]:
         members = [group for group in groups if group.region == name]
         zones = max(asked, *(group.zones for group in members))
         weight = sum(group.weight for group in members)
-        regions.append(Region(name, weight, max(FEWEST_SUBNETS, zones), zones, round(peak, 6)))
+        regions.append(Region(name, weight, max(FEWEST_SUBNETS, zones), round(peak, 6), zones))
     return tuple(regions)
 
 

@@ -14,7 +14,8 @@ from advisor.cost.services import disk_usd_per_month, download_usd
 from advisor.demand.values import Unit
 from advisor.deployable import service_of
 from advisor.plan.batch_words import hours_words, run_words
-from advisor.plan.fleet.chosen import BatchPlan, Fleet, FleetCost, FleetGroup
+from advisor.plan.fleet.batch_values import BatchPlan
+from advisor.plan.fleet.chosen import Fleet, FleetCost, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.unit_words import images_words, items_word, replayed_first, size_words, unit_of
 from advisor.plan.values import Interval, Option, Plan
@@ -124,9 +125,8 @@ def _prediction(plan: Plan, option: Option) -> Iterator[Row]:
 
 def _rate(serves: Option | FleetGroup, predicted: Interval) -> str:
     """Planned rate of a replica after bursts and replays, and the predicted rate without."""
-    planned = serves.planned_requests_per_second_per_instance
-    told = f"{_interval(predicted, '')} predicted"
-    return told if planned is None else f"{_figure(planned / serves.replicas_per_instance)} planned; {told}"
+    planned = serves.planned_requests_per_second_per_instance / serves.replicas_per_instance
+    return f"{_figure(planned)} planned; {_interval(predicted, '')} predicted"
 
 
 def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:

@@ -14,12 +14,11 @@ from typing import Any
 
 from advisor.data_files import data_dir
 from advisor.errors import InputError
-from advisor.models.checkpoints import checkpoint_of_name
+from advisor.models.checkpoints import checkpoint_of_name, class_scores, exported_inputs
 from advisor.models.config import model_from_config
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import DECLARED, read_declared
 from advisor.models.formats import ENDINGS, FORMATS
-from advisor.models.inputs import class_scores, exported_inputs
 from advisor.models.model import Checkpoint, Model, Scope
 from advisor.records import replace
 from advisor.tables import Row, optional_float, read_rows

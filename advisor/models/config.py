@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.models.checkpoints import read_checkpoint
+from advisor.models.checkpoints import class_scores, exported_inputs, read_checkpoint
 from advisor.models.config_fields import ConfigFields
 from advisor.models.decoder import read_decoder
 from advisor.models.encoders import ENCODER_TYPES, read_encoder, tower_parameters, vision_tower
-from advisor.models.inputs import class_scores, exported_inputs
 from advisor.models.model import Model
 from advisor.models.networks import NETWORKS, network_model
 from advisor.models.traits import SAME_AS, TRAITS

@@ -2,7 +2,7 @@
 
 An engine measures at start how much memory one full step takes (the workspace), sets that, its weights and its
 runtime aside, and gives all the rest of its share to the KV cache. The constants stand in ``memory_engines.csv``;
-``advisor.calibration.memory`` fits them on published start-up logs.
+``tests/benchmarks/accuracy/memory_fit.py`` fits them on published start-up logs.
 """
 
 import re

@@ -8,8 +8,7 @@ slots for LoRA adapters, workspace and runtime is the KV cache.
 from functools import lru_cache
 
 from advisor.errors import InputError
-from advisor.models.adapter_engines import adapter_engine
-from advisor.models.adapters import rank_bytes, stored_bytes
+from advisor.models.adapters import adapter_engine, rank_bytes, stored_bytes
 from advisor.models.engine_memory import (
     EngineMemory,
     StepSize,
@@ -26,8 +25,15 @@ from advisor.models.kv_cache import (
     kv_elements_per_token,
 )
 from advisor.models.model import Model
-from advisor.models.precision import is_wide, kv_bytes_per_element
-from advisor.models.weights import Split, loading_bytes, rank_weight_bytes, replica_weight_bytes, weight_bytes
+from advisor.models.weights import (
+    Split,
+    is_wide,
+    kv_bytes_per_element,
+    loading_bytes,
+    rank_weight_bytes,
+    replica_weight_bytes,
+    weight_bytes,
+)
 from advisor.records import dataclass, replace
 from advisor.units import BYTES_PER_GIB
 

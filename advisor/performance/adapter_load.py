@@ -1,7 +1,6 @@
 """LoRA adapters of a model as the load that they are on a deployment."""
 
-from advisor.models.adapter_engines import adapter_engine
-from advisor.models.adapters import slot_bytes
+from advisor.models.adapters import adapter_engine, slot_bytes
 from advisor.models.model import Model
 from advisor.performance.values import AdapterLoad
 

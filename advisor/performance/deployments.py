@@ -14,9 +14,8 @@ from advisor.performance.constants import ConstantTable, engine_class, stack_cla
 from advisor.performance.measured_coverage import cell_of
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Replicas
 from advisor.performance.processors import Speed, speed_of
-from advisor.performance.speculation import DraftModel
 from advisor.performance.traits import sizes_of, traits_of
-from advisor.performance.values import AdapterLoad, Deployment
+from advisor.performance.values import AdapterLoad, Deployment, DraftModel
 from advisor.records import dataclass, fields, replace
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
 

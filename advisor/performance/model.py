@@ -14,9 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
-from advisor.performance.calibration import TARGETS, Calibration, Group, load_calibration, shipped
+from advisor.performance.calibration import (
+    FIRST,
+    TARGETS,
+    Calibration,
+    Group,
+    features,
+    features_of,
+    load_calibration,
+    shipped,
+    without_bandwidth,
+)
 from advisor.performance.deployments import Packed
-from advisor.performance.features import FIRST, features, features_of, without_bandwidth
 from advisor.performance.physics import Constants, Floats, Replicas
 from advisor.performance.queueing import Learned
 from advisor.performance.regimes import (

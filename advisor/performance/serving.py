@@ -28,10 +28,11 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import TokenHistogram
-from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.deployments import Packed
 from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.queueing import (
+    RANDOM,
+    Bursts,
     Learned,
     RequestTimes,
     Service,

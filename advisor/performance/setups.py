@@ -29,8 +29,7 @@ from advisor.models.values import ServingShape
 from advisor.performance.adapter_load import adapter_load
 from advisor.performance.constants import engine_class
 from advisor.performance.deployments import peak_flops, with_pictures
-from advisor.performance.speculation import DraftModel, head_draft, model_draft
-from advisor.performance.values import Deployment
+from advisor.performance.values import Deployment, DraftModel, head_draft, model_draft
 from advisor.records import dataclass, replace
 from advisor.units import gib_to_bytes
 from advisor.workload.kinds import LLAMA_CPP, UNITS

@@ -8,11 +8,9 @@ from advisor.candidates import Candidate, Rejection, Shortfall, reject_candidate
 from advisor.catalog.processors import CPU
 from advisor.demand.values import TokenHistogram
 from advisor.models.model import Model
-from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import default_max_sequences, peak_flops
 from advisor.performance.evidence import CLASSES, Codes
-from advisor.performance.full_replicas import late_item
 from advisor.performance.groups import LIKE, Groups, deployment_for, deployment_of, group_key
 from advisor.performance.link import carried_by_each, within_links
 from advisor.performance.model import PerformanceModel
@@ -20,8 +18,9 @@ from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.stage import OnePassStage
 from advisor.performance.physics import PICTURE_FACTORS, Floats
 from advisor.performance.points import length_points
+from advisor.performance.queueing import RANDOM, Bursts
 from advisor.performance.regimes import Load
-from advisor.performance.served import LoadLatency, Served
+from advisor.performance.served import LoadLatency, Served, late_item
 from advisor.performance.serving import (
     Capacity,
     capacity_at_slo,

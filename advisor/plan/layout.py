@@ -34,17 +34,17 @@ class Layout:
     """Share of an accelerator's memory that the engine may use."""
     weights_gib: float
     """Weights of one replica as loaded."""
-    checkpoint_gib: float | None = None
-    """What is downloaded and kept on disk; None: the plan is of a version that did not say it."""
+    checkpoint_gib: float
+    """Download, kept on disk."""
     disk_gib: int | None = None
-    """Boot disk of an instance, as priced and ordered: without the weights where local disks hold them; None: the plan
-    is of a version that did not say it."""
-    loading_gib: float | None = None
-    """Most that one accelerator holds while weights are loaded; None: the plan is of a version that did not say it."""
+    """Boot disk of an instance, as priced and ordered: without the weights where local disks hold them; None: of a seat
+    on a shared machine, which has one for all."""
+    loading_gib: float
+    """Most that one accelerator holds while weights are loaded."""
     adapters_gib: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """Slots for LoRA adapters on the accelerators of one replica."""
     weights: str = ""
-    """Repository on the hub that its engine loads; "" where the user has to name one, or the plan is an older one."""
+    """Repository on the hub that its engine loads; "" where the user has to name one."""
     weights_scheme: str = ""
     """How the weights are quantised; "" for published ones."""
     weights_quality_ratio: float | None = None

@@ -63,7 +63,7 @@ class Lock:
     chosen: frozenset[Place] = frozenset()
     """What the plan pays for; the others were compared with it."""
     zones: Mapping[Place, ZoneSupply] = field(default_factory=dict)
-    """Availability zones of each offer; empty in locks of versions that did not choose zones."""
+    """Availability zones of offers; of others nothing is locked."""
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -219,7 +219,7 @@ def _commitment_cells(price: CommitmentPrice) -> dict[str, Any]:
 
 
 def _offer(cells: Mapping[str, Any]) -> tuple[Offer, tuple[CommitmentPrice, ...]]:
-    managed = cells.get("managed")  # locks of older versions have none
+    managed = cells["managed"]
     offer = Offer(
         *_place(cells),
         on_demand=_price(cells["on_demand"]),

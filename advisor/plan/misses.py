@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from advisor.candidates import ANY, Rejection
 from advisor.deployable import PURCHASE
-from advisor.plan.fleet.chosen import Conflict
 from advisor.plan.options import CODES
-from advisor.plan.problem.pools import SERVICE
+from advisor.plan.problem.supply import SERVICE
 from advisor.plan.problem.values import Constraint
+from advisor.plan.values import Conflict
 from advisor.records import replace
 
 NEAREST = 3

@@ -9,7 +9,8 @@ from advisor.performance.link import limit_words
 from advisor.performance.served import LoadLatency
 from advisor.performance.stage import latencies_at_load
 from advisor.plan.fleet.chosen import Fleet, FleetCost
-from advisor.plan.fleet.describe import cost_of, layout_of
+from advisor.plan.fleet.cost_lines import cost_of
+from advisor.plan.fleet.describe import layout_of
 from advisor.plan.options import Ranking, Single
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import (

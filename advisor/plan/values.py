@@ -6,7 +6,7 @@ from typing import Any
 from advisor.candidates import Rejection
 from advisor.models.model import ModelFile
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import Confirmation, Conflict, Fleet, FleetCost
+from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost
 from advisor.plan.layout import Layout
 from advisor.plan.token_apis import TokenApi
 from advisor.reading import OMITTED_AT_DEFAULT
@@ -15,6 +15,7 @@ from advisor.records import dataclass, field
 __all__ = [
     "SCHEMA",
     "ComparedLatency",
+    "Conflict",
     "CurrentCost",
     "Interval",
     "MeasureFirst",
@@ -24,6 +25,7 @@ __all__ = [
     "PlanProvenance",
     "Predicted",
     "Rejection",
+    "RelaxedLimit",
     "Rung",
     "RungGroup",
     "Savings",
@@ -71,7 +73,7 @@ class Option(Layout):
     """In each of the fleet's hour classes; empty: the same at all hours."""
     minutes_ahead: int = 0
     """How long before its hour an instance has to be ordered."""
-    planned_requests_per_second_per_instance: float | None = None
+    planned_requests_per_second_per_instance: float
     """What one instance is planned to carry: after bursts, network and what the replay asked for."""
     limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Limit that keeps a replica below what its accelerators sustain: ``network 2.5 Gbit/s``; "": none."""
@@ -212,6 +214,31 @@ class PlanProvenance:
     input_digest: str
     model_file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """File that the model was read from; None: the catalog's. Part of the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelaxedLimit:
+    """Value that a limit would need for a fleet to exist."""
+
+    name: str
+    detail: str
+    limit: float
+    needed: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Limits that no fleet keeps to together."""
+
+    constraints: tuple[str, ...]
+    """Leaving out any one of them would help."""
+    relaxations: tuple[RelaxedLimit, ...]
+    """Of each that is a number: the smallest change that helps by itself, the smallest share first."""
+    asked: tuple[str, ...] = ()
+    """What the workload asks of each constraint: 2,000, or "1, the default"; "" where that is no one value."""
+    remedies: tuple[str, ...] = ()
+    """What else would help by itself, in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from advisor.pull_requests.values import Comment, Host, PullRequest, Request
+from advisor.pull_requests.exchange import Comment, Host, PullRequest, Request
 from advisor.records import dataclass
 
 _PAGE = 100

@@ -7,8 +7,7 @@ from typing import Any
 
 from advisor.errors import InputError
 from advisor.names import without_credentials
-from advisor.pull_requests.exchange import Client, Refused
-from advisor.pull_requests.values import Comment, Request
+from advisor.pull_requests.exchange import Client, Comment, Refused, Request
 from advisor.records import dataclass
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

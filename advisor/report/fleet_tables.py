@@ -98,23 +98,18 @@ def hour_words(fleet: Fleet, hour_class: int) -> str:
     return f"in {counted(hours, 'hour')} a week (first: {DAYS[day][:3]} {hour:02d}:00 UTC)"
 
 
-def capacity_requests_per_second(fleet: Fleet) -> float | None:
-    """Requests/s that the busiest hours' instances are planned to carry; None where a plan does not say."""
-    planned = [group.planned_requests_per_second_per_instance for group in fleet.groups]
-    known = [rate for rate in planned if rate is not None]
-    if len(known) < len(planned):
-        return None
-    return sum(group.instances[-1] * rate for group, rate in zip(fleet.groups, known, strict=True))
+def capacity_requests_per_second(fleet: Fleet, hour_class: int = -1) -> float:
+    """Requests/s that the instances of a class of hours are planned to carry, the busiest where none is given."""
+    return sum(group.instances[hour_class] * group.planned_requests_per_second_per_instance for group in fleet.groups)
 
 
 def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
     for letter, group in zip(letters(fleet), fleet.groups, strict=True):
-        planned = group.planned_requests_per_second_per_instance
         yield (
             letter, group.provider, group.region, group.instance_type, hardware_words(group), paid_words(group),
             group.precision, str(group.tensor_parallel), f"{group.engine} {group.engine_version}".strip(),
             str(group.replicas_per_instance), str(group.zones), count_words(group.instances),
-            f"{_request_share(fleet, group):.0%}", "-" if planned is None else rounded(planned),
+            f"{_request_share(fleet, group):.0%}", rounded(group.planned_requests_per_second_per_instance),
             f"{group.instance_usd_per_hour:,.4f}", f"{group.compute_usd_per_month:,.2f}",
         )  # fmt: skip
 

@@ -214,15 +214,11 @@ def held_words(ratio: float) -> str:
 
 def _capacity_words(fleet: Fleet) -> Iterator[str]:
     """Planned rates summed over the busiest hours' instances against the rate that they have to carry."""
-    total = capacity_requests_per_second(fleet)
-    if total is None:
-        return
     terms = [
-        f"{letter} {group.instances[-1]} × {rounded(planned)}"
+        f"{letter} {group.instances[-1]} × {rounded(group.planned_requests_per_second_per_instance)}"
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
-        if (planned := group.planned_requests_per_second_per_instance) is not None
     ]
-    needed = rounded(fleet.hour_classes[-1].planned_requests_per_second)
+    total, needed = capacity_requests_per_second(fleet), rounded(fleet.hour_classes[-1].planned_requests_per_second)
     hours, counted_in = ("hours of a run", "items") if fleet.is_batch_alone else ("busiest hours", "requests")
     yield f"capacity in the {hours}: {' + '.join(terms)} = {rounded(total)} {counted_in}/s for {needed} planned"
 
@@ -294,9 +290,9 @@ def rate_words(fleet: Fleet) -> str:
 
 
 def _planned(group: FleetGroup) -> str:
-    """Planned rate of a replica; "" of plans that do not say it."""
-    planned = group.planned_requests_per_second_per_instance
-    return "" if planned is None else f"planned {rounded(planned / group.replicas_per_instance)}, predicted "
+    """Planned rate of a replica."""
+    planned = group.planned_requests_per_second_per_instance / group.replicas_per_instance
+    return f"planned {rounded(planned)}, predicted "
 
 
 def _interval(rate: Interval) -> str:

@@ -117,7 +117,7 @@ def option_cells(option: Option, unit: Unit = Unit.TOKENS) -> tuple[str, ...]:
         str(option.tensor_parallel), f"{mark}{option.instances}", f"{mark}{option.replicas}",
         _latency(predicted.ttft_p95_ms, replay.ttft_p95_ms if replay else None),
         *(() if unit.is_one_pass else (_latency(predicted.tpot_p95_ms, replay.tpot_p95_ms if replay else None),)),
-        "-" if planned is None else f"{mark}{rounded(planned)}",
+        f"{mark}{rounded(planned)}",
         "-" if option.confirmed is None else ratio_words(option.confirmed.within_slo_ratio),
         f"{mark}{option.cost.total_usd_per_month:,.2f}", f"{mark}{unit_usd(option.cost.usd_per_million_output_tokens)}",
         option.not_recommended,

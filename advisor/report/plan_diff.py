@@ -13,7 +13,6 @@ from advisor.report.risks import risk_words
 from advisor.report.words import short_words
 
 _WEAKEST_FIRST = ("roofline", "calibrated", "measured")
-_TARGETS = ("ttft_p95_ms", "tpot_p95_ms")
 _RATE, _PEAK_RATIO = "requests_per_second", "peak_to_mean"
 _DEMAND = (_RATE, "input_tokens", "output_tokens")
 _STATED = ("mean", "peak")

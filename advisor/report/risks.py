@@ -60,9 +60,9 @@ def _headroom_risks(fleet: Fleet) -> Iterator[str]:
 
 
 def _planned_ratio(group: FleetGroup) -> float:
-    """Planned ÷ predicted requests per second of a replica; 0 of plans that do not say the former."""
-    planned = group.planned_requests_per_second_per_instance or 0.0
-    return planned / group.replicas_per_instance / group.requests_per_second_per_replica.value
+    """Planned ÷ predicted requests per second of a replica."""
+    planned = group.planned_requests_per_second_per_instance / group.replicas_per_instance
+    return planned / group.requests_per_second_per_replica.value
 
 
 def _measured_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:

@@ -1,12 +1,16 @@
 """Monthly cost of the same requests at services that sell tokens, compared with the fleet."""
 
+from collections.abc import Iterator
+
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import Plan
 from advisor.report.fitted_table import Column
 from advisor.report.fleet_tables import capacity_requests_per_second
 from advisor.report.sections import Section
-from advisor.report.words import usd
+from advisor.report.words import (
+    usd,
+)
 from advisor.units import rounded
 
 _HEADERS = (
@@ -39,8 +43,7 @@ def token_section(plan: Plan) -> Section:
 
 def is_beyond(fleet: Fleet, requests_per_second: float) -> bool:
     """Whether a fleet of this size is not planned to carry so much."""
-    capacity = capacity_requests_per_second(fleet)
-    return capacity is not None and requests_per_second > capacity
+    return requests_per_second > capacity_requests_per_second(fleet)
 
 
 def rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
@@ -51,10 +54,8 @@ def rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
 
 def never_words(fleet: Fleet, requests_per_second: float) -> str:
     """Sentence that a fleet never costs less than a service at its size, and from which rate it would."""
-    capacity = capacity_requests_per_second(fleet)
-    carries = "" if capacity is None else f", and carries {rounded(capacity)}"
-    rate = rate_words(fleet, requests_per_second)
-    return f"the fleet never costs less at this size: it would from {rate} on average{carries}"
+    rate, capacity = rate_words(fleet, requests_per_second), rounded(capacity_requests_per_second(fleet))
+    return f"the fleet never costs less at this size: it would from {rate} on average, and carries {capacity}"
 
 
 def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
@@ -88,3 +89,26 @@ def _cheaper_from(requests_per_second: float | None, fleet: Fleet | None) -> str
     if requests_per_second is None or fleet is None:
         return ""
     return "never at this size" if is_beyond(fleet, requests_per_second) else rate_words(fleet, requests_per_second)
+
+
+def cheaper_service(plan: Plan) -> Iterator[str]:
+    """The cheapest service with the same weights, where it costs less than the fleet."""
+    if plan.fleet is None:
+        return
+    same = [token_api for token_api in plan.token_apis if token_api.same_weights]
+    cheapest = min(same, key=lambda token_api: token_api.total_usd_per_month, default=None)
+    if cheapest is None or cheapest.total_usd_per_month >= plan.fleet.cost.total_usd_per_month:
+        return
+    rate = cheapest.break_even_requests_per_second
+    more = "" if rate is None else f"; {_from_rate(plan.fleet, rate)}"
+    cache = "" if plan.fleet.response_cache is None else " with the same cache in front"
+    yield (
+        f"By the token: {cheapest.name} asks {usd(cheapest.total_usd_per_month)} for the same weights{cache}, without "
+        f"a latency target{more}."
+    )
+
+
+def _from_rate(fleet: Fleet, requests_per_second: float) -> str:
+    if is_beyond(fleet, requests_per_second):
+        return never_words(fleet, requests_per_second)
+    return f"the fleet costs less from {rate_words(fleet, requests_per_second)} on average"

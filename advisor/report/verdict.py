@@ -18,7 +18,7 @@ from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
 from advisor.report.price_age import price_words
 from advisor.report.risks import risk_words
-from advisor.report.token_words import is_beyond, never_words, rate_words
+from advisor.report.token_words import cheaper_service
 from advisor.report.words import (
     LATENCY_CODES,
     REFUSED,
@@ -140,7 +140,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
     yield from _today_words(plan)
     yield from neighbour_words(plan)
     yield from other_engine_words(plan)
-    yield from _token_words(plan)
+    yield from cheaper_service(plan)
     yield from close_call_words(plan, shown)
     if fleet is not None:
         yield from _first_words(fleet)
@@ -368,29 +368,6 @@ def _needed(current: CurrentCost) -> str:
     if needed > current.instances:
         return f"{needed} are needed"
     return f"{needed} would do{' by predictions that users do not get' if current.slower else ''}"
-
-
-def _token_words(plan: Plan) -> Iterator[str]:
-    """The cheapest service with the same weights, where it costs less than the fleet."""
-    if plan.fleet is None:
-        return
-    same = [token_api for token_api in plan.token_apis if token_api.same_weights]
-    cheapest = min(same, key=lambda token_api: token_api.total_usd_per_month, default=None)
-    if cheapest is None or cheapest.total_usd_per_month >= plan.fleet.cost.total_usd_per_month:
-        return
-    rate = cheapest.break_even_requests_per_second
-    more = "" if rate is None else f"; {_break_even_words(plan.fleet, rate)}"
-    cache = "" if plan.fleet.response_cache is None else " with the same cache in front"
-    yield (
-        f"By the token: {cheapest.name} asks {usd(cheapest.total_usd_per_month)} for the same weights{cache}, without "
-        f"a latency target{more}."
-    )
-
-
-def _break_even_words(fleet: Fleet, requests_per_second: float) -> str:
-    if is_beyond(fleet, requests_per_second):
-        return never_words(fleet, requests_per_second)
-    return f"the fleet costs less from {rate_words(fleet, requests_per_second)} on average"
 
 
 def _first_words(fleet: Fleet) -> Iterator[str]:

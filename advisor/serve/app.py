@@ -22,8 +22,7 @@ from advisor.errors import AdvisorError, InputError
 from advisor.records import dataclass
 from advisor.report.html import page_environment
 from advisor.serve.changes import changes_of
-from advisor.serve.guard import COOKIE, Doors, Guard
-from advisor.serve.listening import MOST_CONNECTIONS, ImpatientProtocol
+from advisor.serve.guard import COOKIE, MOST_CONNECTIONS, Doors, Guard, ImpatientProtocol
 from advisor.serve.sessions import Kept, Session, Sessions, digest
 from advisor.serve.values import Changes, Form, Problem, Source
 from advisor.serve.workers import Workers

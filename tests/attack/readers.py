@@ -17,8 +17,8 @@ from advisor.calibration.readers import read_measurements
 from advisor.cases.document import read_case
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.overlay import read_overlay
+from advisor.catalog.layers.refreshing import Journal, run_tasks
 from advisor.catalog.refresh import aws_rows, azure, gcp
-from advisor.catalog.refresh.journal import Journal, run_tasks
 from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.cli.fit import _batch as fit_table
 from advisor.cli.predict import predict_table

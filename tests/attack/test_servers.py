@@ -23,8 +23,8 @@ from advisor.codegen.registries import Registries
 from advisor.errors import AdvisorError
 from advisor.http_pools import LONGEST_WAIT_SECONDS, BoundedRetry, bounded
 from advisor.pull_requests.exchange import Client as CommentClient
+from advisor.pull_requests.exchange import PullRequest
 from advisor.pull_requests.hosts import HOSTS
-from advisor.pull_requests.values import PullRequest
 from advisor.samples.bounded_http import Connection, ExchangeError, Limits, parse_address
 from advisor.samples.query.prometheus.api import PrometheusApi
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from advisor.samples.metrics import ENGINE_METRICS, METRICS, ROW_SECONDS, Kind
 from advisor.samples.places import US_PER_DAY, US_PER_SECOND, day_folder, day_of
 from advisor.samples.store.day_counts import count_rows, steps_of, values_of
-from advisor.samples.store.row_files import _encoding_of, _is_plain, content_digest
 from advisor.samples.store.row_tables import (
     ACCELERATOR_COLUMNS,
     ENGINE_COLUMNS,
@@ -25,6 +24,9 @@ from advisor.samples.store.row_tables import (
     METADATA,
     SCHEMA_KEY,
     TEXT,
+    _encoding_of,
+    _is_plain,
+    content_digest,
 )
 
 ACCELERATORS = 8
@@ -70,7 +72,7 @@ def _files(variant: int, day: int, counted: list[float]) -> dict[str, bytes]:
 
 
 def _encoded(table: pa.Table, metadata: dict[bytes, bytes]) -> bytes:
-    """As :func:`advisor.samples.store.row_files.encode_parquet`, but for texts and checksums."""
+    """As :func:`advisor.samples.store.row_tables.encode_parquet`, but for texts and checksums."""
     text = {field.name for field in table.schema if pa.types.is_dictionary(field.type) or field.type == pa.string()}
     plain = [field.name for field in table.schema if _is_plain(field)]
     lists = {field.name for field in table.schema if pa.types.is_list(field.type)}

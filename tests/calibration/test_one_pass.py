@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.calibration.observations import load_measurements
+from advisor.calibration.observations import Measurement, load_measurements
 from advisor.calibration.one_pass import cases_of, document_text, evaluate_one_pass, fit_one_pass, fold_of, hold_out
 from advisor.calibration.validation import weighted_quantile
-from advisor.calibration.values import Measurement
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
 from advisor.performance.one_pass.effects import effects_from

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.families import family_of
-from advisor.catalog.values import Purchase, Quality
+from advisor.catalog.values import Purchase, Quality, family_of
 from advisor.errors import InputError
 from advisor.tables import read_rows
 

@@ -11,6 +11,7 @@ from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import Target, target_of
 from advisor.cost.response_cache import PlannedCache
+from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import StandingCharge
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost, FleetGroup, ForecastUsed, PlannedHours
@@ -85,7 +86,18 @@ def make_option(**changes: Any) -> Option:
         "evidence": "roofline",
         "cost": make_cost(usd_per_hour, instances),
     }
-    return Option(**(fields | changes))
+    return Option(**_stored(fields | changes))
+
+
+def _stored(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields with the sizes on disk that follow from the weights: of fp8 the download is in 16 bit."""
+    checkpoint_gib = fields.get("checkpoint_gib", fields["weights_gib"] * (2 if fields["precision"] == "fp8" else 1))
+    sizes = {
+        "checkpoint_gib": checkpoint_gib,
+        "disk_gib": root_volume_gib(checkpoint_gib),
+        "loading_gib": 1.0,
+    }
+    return sizes | fields
 
 
 def make_plan(*options: Option, **changes: Any) -> Plan:
@@ -206,7 +218,7 @@ def make_group(**changes: Any) -> FleetGroup:
     hours = sum(fields["instances"][hour] for hour in NIGHTS_AND_WEEKENDS)
     month = round(fields["instance_usd_per_hour"] * hours * HOURS_PER_MONTH / 168, 2)
     fields.setdefault("compute_usd_per_month", month)
-    return FleetGroup(**fields)
+    return FleetGroup(**_stored(fields))
 
 
 def zone_names(provider: str, region: str) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import FitRequest, find_model, fit_memory
-from advisor.models.adapter_engines import adapter_engine
 from advisor.models.adapter_values import ALL, Adapters, NamedAdapter
 from advisor.models.adapters import (
     MODULES,
+    adapter_engine,
     adapter_parameters,
     rank_bytes,
     slot_bytes,

@@ -6,10 +6,10 @@ from statistics import fmean
 
 import pytest
 
-from advisor.calibration.memory import fit_memory_engines
 from advisor.data_files import data_dir
 from advisor.tables import Row, read_rows
 from benchmarks.accuracy.memory import errors, logs
+from benchmarks.accuracy.memory_fit import fit_memory_engines
 
 TABLES = data_dir("instance_catalog")
 ENGINES = list(read_rows(TABLES / "memory_engines.csv"))

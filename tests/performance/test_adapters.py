@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from advisor.demand.values import TokenHistogram
-from advisor.performance.features import features
+from advisor.performance.calibration import features
 from advisor.performance.model import shipped_model
 from advisor.performance.physics import (
     decode_parts,

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.performance.bursts import Bursts
 from advisor.performance.one_pass.batching import (
     ENDLESS_S,
     Batching,
@@ -15,6 +14,7 @@ from advisor.performance.one_pass.batching import (
     latency_at,
     rate_within,
 )
+from advisor.performance.queueing import Bursts
 from performance.batch_simulator import simulate
 
 REQUESTS = 8_000

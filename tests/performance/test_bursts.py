@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from advisor.data_files import data_dir
 from advisor.demand.summary import read_summary
-from advisor.performance.bursts import Bursts
 from advisor.performance.model import shipped_model
+from advisor.performance.queueing import Bursts
 from advisor.performance.serving import rates_at_slo
 from advisor.workload.values import Slo
 from performance.deployment_builders import make_deployment, pack

@@ -12,8 +12,7 @@ from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES, PredictionEvidence
 from advisor.performance.measured_coverage import WITHIN, MeasuredCoverage
 from advisor.performance.regimes import Load
-from advisor.performance.speculation import head_draft
-from advisor.performance.values import Evidence, Scenario
+from advisor.performance.values import Evidence, Scenario, head_draft
 from performance.deployment_builders import make_accelerator, make_deployment
 
 

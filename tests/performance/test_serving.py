@@ -19,7 +19,7 @@ from advisor.performance.serving import (
     latency_at_rate,
     most_at_once,
 )
-from advisor.performance.speculation import head_draft
+from advisor.performance.values import head_draft
 from advisor.workload.values import Slo
 from performance.deployment_builders import GIB, make_accelerator, make_deployment, make_shape, pack
 from performance.simulator import Engine, simulate

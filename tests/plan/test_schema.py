@@ -8,14 +8,24 @@ import pytest
 from advisor.demand.values import Backtest, DemandInterval
 from advisor.plan.document import SCHEMA_PATH
 from advisor.plan.fleet import chosen, scaling_values
-from advisor.plan.values import ComparedLatency, CurrentCost, Option, OptionCost, Plan, Predicted, Rung
+from advisor.plan.values import (
+    ComparedLatency,
+    Conflict,
+    CurrentCost,
+    Option,
+    OptionCost,
+    Plan,
+    Predicted,
+    RelaxedLimit,
+    Rung,
+)
 
 SCHEMA = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
 VALUES = {
     "backtest": Backtest,
     "compared_latency": ComparedLatency,
     "confirmation": chosen.Confirmation,
-    "conflict": chosen.Conflict,
+    "conflict": Conflict,
     "constraint_use": chosen.ConstraintUse,
     "demand_interval": DemandInterval,
     "fleet": chosen.Fleet,
@@ -28,7 +38,7 @@ VALUES = {
     "price_range": chosen.PriceRange,
     "predicted": Predicted,
     "reactive_policy": scaling_values.ReactivePolicy,
-    "relaxed_limit": chosen.RelaxedLimit,
+    "relaxed_limit": RelaxedLimit,
     "rung": Rung,
     "scaling_plan": scaling_values.ScalingPlan,
     "static_peak": chosen.StaticPeak,

@@ -13,7 +13,6 @@ from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import (
     Cheapest,
     Confirmation,
-    Conflict,
     ConstraintUse,
     DoubtfulPrice,
     Failure,
@@ -24,7 +23,6 @@ from advisor.plan.fleet.chosen import (
     HoldsUpTo,
     LatencyDistribution,
     PlannedHours,
-    RelaxedLimit,
     Spare,
     StaticPeak,
 )
@@ -33,6 +31,7 @@ from advisor.plan.layout import Layout
 from advisor.plan.plain_values import to_plain
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import (
+    Conflict,
     CurrentCost,
     Interval,
     MeasureFirst,
@@ -41,6 +40,7 @@ from advisor.plan.values import (
     Plan,
     PlanProvenance,
     Predicted,
+    RelaxedLimit,
     Rung,
     RungGroup,
     Savings,
@@ -72,6 +72,9 @@ def make_group(instances: int | tuple[int, ...] = 4, usd_per_hour: float = 1.861
         "max_concurrency": 32,
         "memory_utilization": 0.9,
         "weights_gib": 8.5,
+        "checkpoint_gib": 17.0,
+        "disk_gib": 81,
+        "loading_gib": 8.5,
         "weights": "Qwen/Qwen2.5-7B-Instruct-FP8",
         "purchase": "on_demand",
         "zones": 2,

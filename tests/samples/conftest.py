@@ -17,7 +17,7 @@ import pytest
 from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.spool import read_segment, segments
-from advisor.samples.agent.status_files import status_path
+from advisor.samples.agent.status import status_path
 from advisor.samples.agent.supervised import Asked, Patience
 from advisor.samples.rows import Gap
 from fakenvml.build import build_library, compiler

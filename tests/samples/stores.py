@@ -6,8 +6,7 @@ from advisor.samples.metrics import Scope
 from advisor.samples.need.fleet import Fleet
 from advisor.samples.places import day_folder, day_of
 from advisor.samples.store.reading import Store
-from advisor.samples.store.row_files import encode_table
-from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
+from advisor.samples.store.row_tables import columns_of_scope, encode_table, merged, tables_of
 
 
 def store(directory, records, name="0"):

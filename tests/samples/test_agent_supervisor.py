@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from advisor.samples.agent.settings import Settings
-from advisor.samples.agent.status_files import status_path
+from advisor.samples.agent.status import status_path
 from advisor.samples.agent.supervised import Asked
 from samples.conftest import is_child
 from samples.sources.engines.exhibits import vllm_page

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.durations import format_duration, parse_duration
+from advisor.units import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

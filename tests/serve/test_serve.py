@@ -17,7 +17,7 @@ from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question
-from advisor.serve.listening import ASKING_SECONDS, MOST_CONNECTIONS
+from advisor.serve.guard import ASKING_SECONDS, MOST_CONNECTIONS
 from advisor.serve.sessions import digest
 from serve.served import SMALL, secret, serving
 

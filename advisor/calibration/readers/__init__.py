@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from advisor.calibration.observations import LeftOut, Reading
 from advisor.calibration.readers.aiperf import is_aiperf, is_aiperf_table, read_aiperf, read_aiperf_table
 from advisor.calibration.readers.checks import reading_of
 from advisor.calibration.readers.engine_metrics import Scrape, is_engine_metrics, read_engine_metrics, read_scrapes
@@ -23,7 +24,6 @@ from advisor.calibration.readers.vllm_bench import (
     read_serving,
     read_throughput,
 )
-from advisor.calibration.values import LeftOut, Reading
 from advisor.errors import InputError
 from advisor.performance.setup_cells import one_line
 from advisor.reading import read_text

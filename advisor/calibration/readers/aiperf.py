@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from advisor.calibration.observations import LeftOut
 from advisor.calibration.readers.entries import (
     Cells,
     Entry,
@@ -16,7 +17,6 @@ from advisor.calibration.readers.entries import (
     text_at,
     value_at,
 )
-from advisor.calibration.values import LeftOut
 from advisor.performance.values import Scenario
 from advisor.records import dataclass, field
 from advisor.units import MS_PER_SECOND

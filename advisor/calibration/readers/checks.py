@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from advisor.calibration.observations import LeftOut, Measurement, Reading
 from advisor.calibration.readers.entries import LOAD_NUMBERS, QUANTITIES, Cells, Entry, Item
-from advisor.calibration.values import LeftOut, Measurement, Reading
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import Model, find_model

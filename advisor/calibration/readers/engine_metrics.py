@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from advisor.calibration.observations import LeftOut
 from advisor.calibration.readers.entries import DESCRIBE_SPECULATION, Cells, Entry, Item, number_text, quotient
-from advisor.calibration.values import LeftOut
 from advisor.errors import InputError
 from advisor.performance.values import Scenario
 from advisor.records import dataclass

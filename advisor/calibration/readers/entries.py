@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from advisor.calibration.values import LeftOut
+from advisor.calibration.observations import LeftOut
 from advisor.errors import InputError
 from advisor.reading import json_of
 from advisor.records import dataclass

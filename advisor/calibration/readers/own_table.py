@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from advisor.calibration.observations import LeftOut, Measurement
 from advisor.calibration.readers.entries import (
     LOAD_NUMBERS,
     QUANTITIES,
@@ -15,7 +16,6 @@ from advisor.calibration.readers.entries import (
     milliseconds_per,
     number_text,
 )
-from advisor.calibration.values import LeftOut, Measurement
 from advisor.errors import InputError
 from advisor.performance.setup_cells import SETUP_COLUMNS
 from advisor.records import asdict, dataclass

@@ -7,6 +7,7 @@ with the names of our columns (``accelerator=H100-SXM``) are taken as such.
 import math
 from collections.abc import Iterator
 
+from advisor.calibration.observations import LeftOut
 from advisor.calibration.readers.entries import (
     DESCRIBE_SPECULATION,
     Cells,
@@ -18,7 +19,6 @@ from advisor.calibration.readers.entries import (
     text_at,
     value_at,
 )
-from advisor.calibration.values import LeftOut
 from advisor.performance.setup_cells import SETUP_COLUMNS, finite_number
 from advisor.performance.values import Scenario
 from advisor.units import MS_PER_SECOND

@@ -228,7 +228,7 @@ class LayeredCatalog(Catalog):
         zones = {place: dict(supplies) for place, supplies in self._shipped._zone_table.items()}  # noqa: SLF001 - as below
         for snapshot in self._newer:
             path = snapshot.directory / "zones.csv"
-            newer = read_zones(path, readers.Sources(snapshot.directory)) if path.is_file() else {}  # older: none
+            newer = read_zones(path, readers.Sources(snapshot.directory)) if path.is_file() else {}  # imports have none
             for place, supplies in newer.items():
                 zones.setdefault(place, {}).update(supplies)
         for (provider, region, instance_type), supply in self.overlay.zones.items():
@@ -237,7 +237,7 @@ class LayeredCatalog(Catalog):
 
     @cached_property
     def _commitments(self) -> dict[tuple[str, str], list[Commitment]]:
-        """Discounts: a refreshed one, as older versions wrote them, takes the place of shipped ones for its family."""
+        """Discounts: those of a publication come after shipped ones of the same family, and count before them."""
         newer: dict[tuple[str, str], list[Commitment]] = {}
         for snapshot in self._newer:
             if not (snapshot.directory / "commitments.csv").is_file():
@@ -274,7 +274,7 @@ class LayeredCatalog(Catalog):
 
 
 def _serverless_of(snapshot: Snapshot) -> tuple[Serverless, ...]:
-    if not (snapshot.directory / "serverless.csv").is_file():  # older versions wrote none
+    if not (snapshot.directory / "serverless.csv").is_file():  # imports have none
         return ()
     return readers.read_serverless(snapshot.directory, readers.Sources(snapshot.directory))
 
@@ -297,7 +297,7 @@ def offers_of_snapshot(snapshot: Snapshot) -> tuple[Offer, ...]:
     """Offers of a snapshot, in the order of its table."""
     sources = readers.Sources(snapshot.directory)
     path = snapshot.directory / "managed.csv"
-    managed = readers.read_managed(path, sources) if path.is_file() else {}  # older versions wrote none
+    managed = readers.read_managed(path, sources) if path.is_file() else {}  # imports have none
     return readers.read_price_table(snapshot.directory / "prices.csv", snapshot.provider, sources, managed)
 
 

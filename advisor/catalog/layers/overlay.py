@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from advisor.catalog.families import family_of
-from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality
+from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality, family_of
 from advisor.catalog.zones import ZoneSupply, listed_zones, zone_fault
 from advisor.names import suggestion
 from advisor.records import dataclass, field, replace

@@ -101,7 +101,7 @@ class _LayerFiles:
         """Rows of the provider; of tables that come with the program some have a file for each."""
         folder = self.directory / table.removesuffix(".csv")
         path = folder / f"{self.provider}.csv" if self.is_shipped and folder.is_dir() else self.directory / table
-        rows = read_rows(path) if path.is_file() else ()  # snapshots of older versions lack some
+        rows = read_rows(path) if path.is_file() else ()  # imports lack some
         yield from (row for row in rows if row.get("provider", self.provider) == self.provider)
 
 

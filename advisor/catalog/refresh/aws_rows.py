@@ -12,15 +12,13 @@ from advisor.catalog.refresh.values import (
     Sold,
 )
 from advisor.catalog.values import Purchase
+from advisor.units import HOURS_PER_YEAR
 
 ACCELERATED_FAMILIES = ("GPU instance", "Machine Learning ASIC Instances")
 
 
 _HOSTING = "hosting"
 """SageMaker's word for real-time endpoints; notebooks, training and batch are priced beside them."""
-
-
-_HOURS_PER_YEAR = 8760
 
 
 PAYMENTS = {"No Upfront": "no_upfront", "Partial Upfront": "partial_upfront", "All Upfront": "all_upfront"}
@@ -96,7 +94,7 @@ def _reserved(term: Mapping[str, Any], region: str, name: str) -> Iterator[Row]:
 
 def hours_of(unit: str, years: int) -> float:
     """Hours that a part of a reserved price is for: one, or those of the whole term."""
-    return 1.0 if unit == "Hrs" else float(years * _HOURS_PER_YEAR)
+    return 1.0 if unit == "Hrs" else float(years * HOURS_PER_YEAR)
 
 
 def machine_row(described: Mapping[str, Any]) -> MachineRow | None:

@@ -3,9 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 
-from advisor.catalog.families import family_of
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, ServerlessRow
-from advisor.catalog.values import Offer, Purchase
+from advisor.catalog.values import Offer, Purchase, family_of
 from advisor.records import dataclass
 
 MOST_MOVED_RATIO = 0.30

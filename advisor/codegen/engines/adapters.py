@@ -2,9 +2,8 @@
 
 from advisor.codegen.container import Container
 from advisor.codegen.engines.request import AdapterPlan, Request, refusal
-from advisor.models.adapter_engines import adapter_engine
 from advisor.models.adapter_values import ALL
-from advisor.models.adapters import MODULES
+from advisor.models.adapters import MODULES, adapter_engine
 
 _SHOWN = 4
 

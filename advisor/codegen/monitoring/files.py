@@ -134,7 +134,6 @@ _HEAD = """\
 #   promtool test rules advisor-rules.test.yaml
 """
 _MINUTES = 120
-_IDLE_SHARE = 0.5
 
 
 def monitoring_files(plan: Plan, matchers: str | None = None) -> Mapping[str, str]:

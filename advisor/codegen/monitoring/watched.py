@@ -177,7 +177,7 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
     busiest = max(range(len(fleet.hour_classes)), key=lambda at: fleet.hour_classes[at].planned_requests_per_second)
     replicas = sum(group.instances[busiest] * group.replicas_per_instance for group in fleet.groups)
     carried = math.fsum(
-        group.instances[busiest] * (group.planned_requests_per_second_per_instance or 0.0) for group in fleet.groups
+        group.instances[busiest] * group.planned_requests_per_second_per_instance for group in fleet.groups
     )
     return Watched(
         workload=plan.workload["name"],

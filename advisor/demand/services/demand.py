@@ -1,94 +1,37 @@
 """Demand of the engines that serve one model: selected by the model's name, each counted once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from advisor.demand.clock import on_the_calendar
 from advisor.demand.services.lengths import LengthCounts, Lengths, added, joint, lengths_of, one_length
-from advisor.demand.services.names import is_alias, matching, served_key
-from advisor.demand.services.readings import EngineView, Floats, Grown, total
-from advisor.demand.services.replicas import (
-    SPREAD_SECONDS,
-    Minutes,
-    Replica,
-    begun,
-    by_one_clock,
-    clock_shifts,
-    minutes_of,
-    replicas_of,
-    restarts,
+from advisor.demand.services.names import is_alias, matching
+from advisor.demand.services.notes import (
+    BY_BUCKETS,
+    BY_MEANS,
+    blur_notes,
+    length_notes,
+    name_notes,
+    other_notes,
+    rates_words,
+    service_notes,
+    time_notes,
+    volume_notes,
 )
-from advisor.demand.services.twins import distinct
+from advisor.demand.services.readings import EngineView, Grown, total
+from advisor.demand.services.replicas import (
+    Minutes,
+)
+from advisor.demand.services.service import Service, Wanted, service_of
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
 from advisor.errors import InputError
-from advisor.records import dataclass
-from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
+from advisor.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
-_SHOWN = 5
 _ONE_TEXT = 1.05
 """Texts a request below which a request is one text: counters are not read at the same moment."""
-_SHARP_SECONDS = 20.0
-"""Readings that are no further apart show single minutes as they were."""
 _MOST_HIT = 0.999
-_FEW = 0.005
-"""Share of the minutes below which their number says more."""
-_BY_BUCKETS = "token lengths are those of the engines' histogram buckets, the longest a bucket's end"
-_BY_MEANS = "only mean token lengths are known, so every request is taken to be as long: a spread needs more"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Whose demand is asked for, and what the workload states of it."""
-
-    model: str
-    """Of the workload."""
-    where: str
-    """The source, for messages."""
-    field: str
-    """Where the workload names the source, such as ``demand.samples``."""
-    served_as: str | None = None
-    """Name under which the engines serve it; None: one of the model's own."""
-    known_models: tuple[str, ...] = ()
-    """Names of models, by which a name that belongs to another model is told from an alias."""
-    context_tokens: int | None = None
-    """No request is longer; None: unknown."""
-    input_tokens: float | None = None
-    """Stated, for engines that do not count them."""
-    output_tokens: float | None = None
-    requests_per_day: float | None = None
-    """Stated volume, which counters make unneeded."""
-    is_one_pass: bool = False
-    """Whether requests are answered in one pass: lengths are stated as the size of an item and the items of a request,
-    and what is not stated is counted in texts and their tokens."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Service:
-    """The replicas of one model, each once."""
-
-    replicas: Sequence[Replica]
-    twins: Sequence[tuple[Replica, Replica]]
-    minutes: Minutes | None
-    """What was counted over long gaps left unknown."""
-    level: Minutes | None
-    """The same with that laid evenly over the gaps."""
-    shifts: Mapping[str, float]
-    """Seconds by which clocks of hosts were ahead of most others'."""
-
-    @property
-    def views(self) -> list[EngineView]:
-        """View of each replica that is counted."""
-        return list({id(replica.view): replica.view for replica in self.replicas}.values())
-
-    @property
-    def mean(self) -> float | None:
-        """Requests per second; None: unknown."""
-        for minutes in (self.level, self.minutes):
-            if minutes is not None and not np.isnan(minutes.requests).all():
-                return float(np.nanmean(minutes.requests)) / minutes.step_seconds
-        return None
 
 
 def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> Demand | None:
@@ -108,10 +51,10 @@ def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> 
     by_name = _by_name(_counted_once(counted))
     own, told = _own_names(by_name, asked)
     notes += told
-    service = _service([view for name in own for view in by_name[name]])
+    service = service_of([view for name in own for view in by_name[name]])
     if not service.mean:
         raise _nothing_counted(service, asked)
-    notes += _other_notes({name: group for name, group in by_name.items() if name not in own})
+    notes += other_notes({name: group for name, group in by_name.items() if name not in own})
     return _demand(service, asked, source, notes)
 
 
@@ -144,7 +87,7 @@ def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tu
     wanted, served = asked.served_as or asked.model, sorted(name for name in by_name if name)
     own = matching(wanted, served, is_stated=asked.served_as is not None)
     if own:
-        return own, list(_name_notes(own, wanted, asked.field))
+        return own, list(name_notes(own, wanted, asked.field))
     if not served:
         return ("",), [f"the engines do not name the model that they serve: it is taken to be {asked.model}"]
     if asked.served_as is None and len(served) == 1 and is_alias(served[0], asked.known_models):
@@ -154,57 +97,13 @@ def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tu
     if "" in by_name:
         told += "; if it is the unnamed one, leave the others out by `selector` or `hosts`"
     raise InputError(
-        f"no engine there serves {wanted}: they serve {_rates_words(by_name)}",
+        f"no engine there serves {wanted}: they serve {rates_words(by_name)}",
         where=asked.where,
         hint=f"{told}; else plan for theirs",
     )
 
 
-def _name_notes(own: Sequence[str], wanted: str, field: str) -> Iterator[str]:
-    renamed = [name for name in own if served_key(name) != served_key(wanted)]
-    if renamed:
-        yield f"{' and '.join(renamed)} is taken for {wanted}"
-    if len(own) > 1:
-        yield (
-            f"{', '.join(own[:-1])} and {own[-1]} are names of one model and counted together; "
-            f"write one of them as `model` under {field} to count it alone"
-        )
-
-
-def _other_notes(others: Mapping[str, Sequence[EngineView]]) -> list[str]:
-    return [f"other models are served there and not counted: {_rates_words(others)}"] if others else []
-
-
-def _rates_words(by_name: Mapping[str, Sequence[EngineView]]) -> str:
-    """Rates such as ``Qwen/Qwen3-32B (10 requests/s)``, the busiest first; names that mean one model together."""
-    by_key: dict[str, list[str]] = {}
-    for name in sorted(by_name):
-        by_key.setdefault(served_key(name), []).append(name)
-    groups = [(_service([view for name in names for view in by_name[name]]).mean, names) for names in by_key.values()]
-    groups.sort(key=lambda group: -(group[0] or 0.0))
-    shown = [
-        f"{' and '.join(name or 'an unnamed one' for name in names)} ({_rate_words(mean)})" for mean, names in groups
-    ]
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
-
-
-def _rate_words(mean: float | None) -> str:
-    return "rate unknown" if mean is None else f"{mean:.3g} requests/s"
-
-
-def _service(views: Sequence[EngineView]) -> _Service:
-    """Replicas of one model, each counted once whoever read it."""
-    kept, twins = distinct([replica for view in views for replica in replicas_of(view)])
-    shifts = clock_shifts(kept)
-    replicas = begun(by_one_clock(kept, shifts))
-    level = minutes_of(replicas, np.inf)
-    if level is not None and np.isnan(level.requests).all():
-        level = minutes_of(replicas, np.inf, with_starts=True)
-    return _Service(replicas, twins, minutes_of(replicas), level, shifts)
-
-
-def _nothing_counted(service: _Service, asked: Wanted) -> InputError:
+def _nothing_counted(service: Service, asked: Wanted) -> InputError:
     names = ", ".join(sorted({view.engine for view in service.views}))
     seconds = [
         second for replica in service.replicas for second in (replica.readings.seconds[0], replica.readings.seconds[-1])
@@ -217,7 +116,7 @@ def _nothing_counted(service: _Service, asked: Wanted) -> InputError:
     )
 
 
-def _demand(service: _Service, asked: Wanted, source: str, notes: list[str]) -> Demand:
+def _demand(service: Service, asked: Wanted, source: str, notes: list[str]) -> Demand:
     minutes = _known(service)
     steps = round(minutes.step_seconds / SECONDS_PER_MINUTE)
     per_minute = np.repeat(minutes.requests / steps, steps)
@@ -239,17 +138,17 @@ def _demand(service: _Service, asked: Wanted, source: str, notes: list[str]) -> 
         window_seconds=known_seconds,
         notes=(
             *notes,
-            *_service_notes(service),
-            *_blur_notes(service, per_minute, steps),
+            *service_notes(service),
+            *blur_notes(service, per_minute, steps),
             *told,
-            *_time_notes(per_minute, known_seconds),
-            *_volume_notes(asked, mean),
+            *time_notes(per_minute, known_seconds),
+            *volume_notes(asked, mean),
         ),
         profile=profile,
     )
 
 
-def _known(service: _Service) -> Minutes:
+def _known(service: Service) -> Minutes:
     """The minutes as observed, or with gaps filled evenly where no minute is known without."""
     for minutes in (service.minutes, service.level):
         if minutes is not None and not np.isnan(minutes.requests).all():
@@ -259,7 +158,7 @@ def _known(service: _Service) -> Minutes:
     )
 
 
-def _token_lengths(service: _Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
+def _token_lengths(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
     """Lengths of prompts and of answers, and notes on them.
 
     Raises:
@@ -270,10 +169,10 @@ def _token_lengths(service: _Service, grown: Grown, asked: Wanted) -> tuple[Leng
     answers = _lengths([view.answers for view in views], grown.answer_tokens, grown.requests, asked.output_tokens)
     if prompts is None or answers is None:
         raise _no_lengths(service, asked, "input_tokens and output_tokens")
-    return prompts, answers, tuple(_length_notes(prompts, answers))
+    return prompts, answers, tuple(length_notes(prompts, answers))
 
 
-def _sizes(service: _Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
+def _sizes(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
     """Sizes of items and items of a request, as stated; texts as the engines' histograms of lengths count them.
 
     Engines for texts count a request once and the length of each of its texts.
@@ -288,7 +187,7 @@ def _sizes(service: _Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Len
     else:
         sizes = _lengths([counted], grown.prompt_tokens, grown.requests, None)
         sizes = sizes if sizes is None or asked.context_tokens is None else sizes.within(asked.context_tokens)
-        told.append(_BY_MEANS if sizes is not None and len(sizes.share) == 1 else _BY_BUCKETS)
+        told.append(BY_MEANS if sizes is not None and len(sizes.share) == 1 else BY_BUCKETS)
     if sizes is None:
         raise _no_lengths(service, asked, "input_tokens (of rerankers documents and tokens_per_document)")
     items = asked.output_tokens
@@ -303,7 +202,7 @@ def _sizes(service: _Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Len
     return sizes, one_length(items), tuple(told)
 
 
-def _no_lengths(service: _Service, asked: Wanted, keys: str) -> InputError:
+def _no_lengths(service: Service, asked: Wanted, keys: str) -> InputError:
     return InputError(
         f"{', '.join(sorted({view.engine for view in service.views}))} counts requests there, but not their tokens",
         where=asked.where,
@@ -329,102 +228,6 @@ def _hit_ratio(grown: Grown) -> float:
     if not grown.cache_queries or grown.cache_hits is None:
         return 0.0
     return min(max(grown.cache_hits / grown.cache_queries, 0.0), _MOST_HIT)
-
-
-def _service_notes(service: _Service) -> Iterator[str]:
-    if service.twins:
-        shown = [_twin_words(twin.view, kept.view) for twin, kept in service.twins[:_SHOWN]]
-        more = f" and {len(service.twins) - _SHOWN} more" if len(service.twins) > _SHOWN else ""
-        yield f"engines that several observers read, by the same counters, count once: {', '.join(shown)}{more}"
-    yield from _clock_notes(service.shifts)
-    yield from _turn_notes([replica for replica in service.replicas if replica.takes_turns])
-    anew = sum(restarts(replica) for replica in service.replicas)
-    if anew:
-        often = "once" if anew == 1 else f"{anew} times"
-        yield f"engines were restarted {often}: what they counted just before is lost"
-
-
-def _blur_notes(service: _Service, per_minute: Floats, steps: int) -> Iterator[str]:
-    """Notes on how much busier the busiest minute may have been, where readings are too far apart to tell.
-
-    As much as minutes are busier than three of them together: in simulated fleets that held the truth in more than four
-    of five.
-    """
-    blurred = [
-        replica.readings for replica in service.replicas if not (replica.takes_turns or replica.readings.is_thinned)
-    ]
-    apart = max((readings.interval_seconds for readings in blurred), default=0.0)
-    if steps > 1:
-        yield f"requests are counted every {steps} minutes: busier single minutes are unseen"
-    elif apart > _SHARP_SECONDS:
-        busier = _busier_than_three(per_minute)
-        more = f", and may have been up to {busier:.0%} busier" if busier else ""
-        yield f"engines were read every {apart:.3g} s: the busiest minute is blurred{more}"
-
-
-def _busier_than_three(per_minute: Floats) -> float:
-    """Share by which the busiest minute is above the busiest three in a row; 0 where no three are known."""
-    three = np.convolve(per_minute, np.ones(3) / 3, "valid") if per_minute.size > 2 else np.array([np.nan])
-    return 0.0 if np.isnan(three).all() else float(np.nanmax(per_minute) / np.nanmax(three)) - 1.0
-
-
-def _clock_notes(shifts: Mapping[str, float]) -> Iterator[str]:
-    if shifts:
-        words = [f"{host} is {abs(by):.0f} s {'ahead' if by > 0 else 'behind'}" for host, by in shifts.items()]
-        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-        yield (
-            f"clocks of hosts are apart, as bursts that reach all show: {', '.join(words[:_SHOWN])}{more}; requests "
-            "are counted by the clock of most, and a time service would set them"
-        )
-
-
-def _turn_notes(replicas: Sequence[Replica]) -> Iterator[str]:
-    by_place: dict[str, list[float]] = {}
-    for replica in replicas:
-        by_place.setdefault(_place(replica.view), []).append(replica.readings.interval_seconds)
-    for place, apart_seconds in by_place.items():
-        yield (
-            f"the counters at {place} jump back and forth: {len(apart_seconds)} replicas answer there in turn, and are "
-            "counted as such, each between its own readings; scrape every replica at an address of its own"
-        )
-        if max(apart_seconds) >= SPREAD_SECONDS:
-            yield (
-                f"the counters at {place} are so alike that {span_words(max(apart_seconds))} pass until it is clear "
-                "whose a reading is: busier minutes within are unseen"
-            )
-
-
-def _twin_words(twin: EngineView, kept: EngineView) -> str:
-    return f"{_place(twin)} is {_place(kept)}" if _place(twin) != _place(kept) else f"{_place(twin)}, twice"
-
-
-def _place(view: EngineView) -> str:
-    return f"{view.address} ({view.observer})" if view.observer else view.address
-
-
-def _length_notes(prompts: Lengths, answers: Lengths) -> Iterator[str]:
-    if len(prompts.share) == 1 and len(answers.share) == 1:
-        yield _BY_MEANS
-        return
-    yield (
-        f"{_BY_BUCKETS}; how prompt and answer lengths go together is not recorded, so they are taken as independent"
-    )
-
-
-def _time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
-    if known_seconds < SECONDS_PER_DAY:
-        yield f"the demand was observed for {span_words(known_seconds)}: busier hours of the day or week are unseen"
-    unknown, every = np.count_nonzero(np.isnan(per_minute)), len(per_minute)
-    if unknown:
-        most = f"all but {unknown:,} of {every:,} minutes" if unknown <= _FEW * every else ""
-        known = most or f"{1 - unknown / every:.0%} of the minutes"
-        yield f"{known} were observed; at the others not every replica was read: unknown, not idle"
-
-
-def _volume_notes(asked: Wanted, mean: float) -> Iterator[str]:
-    if asked.requests_per_day is not None:
-        counted = mean * SECONDS_PER_DAY
-        yield f"requests_per_day ({asked.requests_per_day:,.0f}) is not used: the engines counted {counted:,.0f} a day"
 
 
 def _rounded(tokens: TokenQuantiles) -> TokenQuantiles:

@@ -31,9 +31,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.physics import FloatLike, Floats
-from advisor.performance.queueing import Z95, upper_tail
+from advisor.performance.queueing import RANDOM, Z95, Bursts, upper_tail
 from advisor.records import dataclass
 
 BISECTIONS = 30

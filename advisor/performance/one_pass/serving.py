@@ -13,7 +13,6 @@ from advisor.candidates import Candidate, Shortfall
 from advisor.catalog.one_pass_engines import ALIKE, COMPILED, LONGEST
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
-from advisor.performance.bursts import Bursts, bursts_of
 from advisor.performance.one_pass.batching import (
     ENDLESS_S,
     LEAST_RATE,
@@ -34,6 +33,7 @@ from advisor.performance.one_pass.servers import (
     padded_cost,
 )
 from advisor.performance.physics import Floats
+from advisor.performance.queueing import Bursts, bursts_of
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.records import dataclass, replace

@@ -7,8 +7,6 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, reject_candidate
 from advisor.demand.values import TokenHistogram
 from advisor.models import Model
-from advisor.performance.bursts import Bursts, bursts_of
-from advisor.performance.full_replicas import late_item
 from advisor.performance.link import simulated_seconds
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.serving import (
@@ -22,7 +20,8 @@ from advisor.performance.one_pass.serving import (
     too_slow,
 )
 from advisor.performance.physics import Floats
-from advisor.performance.served import LoadLatency, Served
+from advisor.performance.queueing import Bursts, bursts_of
+from advisor.performance.served import LoadLatency, Served, late_item
 from advisor.performance.values import Deployment, Interval
 from advisor.records import dataclass
 from advisor.requirements import Requirements

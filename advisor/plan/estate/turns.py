@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from advisor.candidates import Candidate
-from advisor.performance.bursts import bursts_of
 from advisor.performance.model import PerformanceModel
+from advisor.performance.queueing import bursts_of
 from advisor.performance.stage import rates_within
 from advisor.plan.sharing import HEADROOM
 from advisor.records import replace

@@ -1,8 +1,8 @@
 """Outcome of a plan, and who came second: read from the plan, nothing is planned again."""
 
-from advisor.plan.fleet.chosen import Conflict, Fleet
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.refusal import is_refused
-from advisor.plan.values import Option, Plan
+from advisor.plan.values import Conflict, Option, Plan
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field
 

@@ -4,49 +4,20 @@ A value is written as in the workload file and read by the same code; a list is 
 and prices also take ``2x``, ``+30%`` and ``-20%`` of what they are.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from enum import Enum
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.batch import BatchRun
-from advisor.demand.declared import with_run
-from advisor.demand.lengths import with_token_lengths
-from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.outcome import Outcome, outcome_of
-from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_price
+from advisor.plan.explain.perturb import PRICED, known_prices, with_price
+from advisor.plan.explain.settings import PRICE, Change, changed_by
 from advisor.plan.request import PlanRequest, catalog_of_question
 from advisor.plan.values import Plan
-from advisor.records import dataclass, fields, replace
-from advisor.units import span_words
-from advisor.workload.adapter_fields import read_adapters
-from advisor.workload.closed_loop import batch_run, deadline_slo
-from advisor.workload.declared_fields import read_deadline_hours
-from advisor.workload.planning_fields import CACHE_KEYS, read_exclude, read_limits, read_response_cache, read_scaling
-from advisor.workload.scope import HELD, in_scope, is_left_open
-from advisor.workload.values import PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling
-from advisor.yaml_fields import Field
-
-_NONE = "none"
-_PRICE = "price."
-_START = yaml.Mark("", 0, 0, 0, None, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing that is supposed to be otherwise."""
-
-    key: str
-    before: str
-    after: str
+from advisor.records import dataclass
+from advisor.workload.scope import in_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +52,10 @@ def what_if(
     settings = list(_settings(text))
     changes: dict[int, Change] = {}
     for at, (key, value) in enumerate(settings):
-        if not key.startswith(_PRICE):
+        if not key.startswith(PRICE):
             with _told_where(key, value):
-                question, changes[at] = _change(question, key, value)
-    priced = {at: setting for at, setting in enumerate(settings) if setting[0].startswith(_PRICE)}
+                question, changes[at] = changed_by(question, key, value)
+    priced = {at: setting for at, setting in enumerate(settings) if setting[0].startswith(PRICE)}
     types = types_priced(text) | set(named)
     catalog = catalog_of_question(question, catalog, types)
     for at, (key, value) in priced.items():
@@ -95,7 +66,7 @@ def what_if(
 
 def types_priced(text: str) -> set[str]:
     """Instance types whose prices the changes of *text* set; the question before them is answered from these too."""
-    return {_priced_type(key)[0] for key, _ in _settings(text) if key.startswith(_PRICE)}
+    return {_priced_type(key)[0] for key, _ in _settings(text) if key.startswith(PRICE)}
 
 
 @contextmanager
@@ -128,260 +99,6 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
         yield key, value
 
 
-def _change(question: PlanRequest, key: str, value: str) -> tuple[PlanRequest, Change]:
-    setting = _known().get(key)
-    if setting is None:
-        raise InputError(f"unknown key '{key}'", hint=_nearest(key))
-    changed = setting.change(question, value)
-    return changed, Change(key, setting.show(question), setting.show(changed))
-
-
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    change: Callable[[PlanRequest, str], PlanRequest]
-    show: Callable[[PlanRequest], str]
-
-
-def _known() -> dict[str, _Setting]:
-    """Every key but those of prices."""
-    return (
-        {
-            f"slo.{name}": _Setting(partial(_change_slo, f"{name}_ms"), partial(_show_slo, f"{name}_ms"))
-            for name in ("ttft_p95", "tpot_p95", "e2e_p95", "latency")
-        }
-        | {
-            "demand": _Setting(_change_demand, _show_demand),
-            "demand.batch.deadline": _Setting(_change_deadline, _show_deadline),
-            "input_tokens": _Setting(
-                _change_input, lambda plan_request: f"{plan_request.demand.input_tokens.mean:,.0f} on average"
-            ),
-            "output_tokens": _Setting(
-                _change_output, lambda plan_request: f"{plan_request.demand.output_tokens.mean:,.0f} on average"
-            ),
-        }
-        | {"response_cache": _Setting(_change_cache, _show_cache)}
-        | {
-            f"adapters.{name}": _Setting(partial(_change_adapters, name), partial(_show_adapters, name))
-            for name in _ADAPTERS
-        }
-        | {"slo.within_ratio": _Setting(_change_within, lambda asked: f"{asked.workload.slo.within_ratio:g}")}
-        | {key: _Setting(partial(_change_field, key), partial(_show_field, key)) for key in _WORKLOAD_FIELDS}
-        | {
-            f"{part}.{field.name}": _Setting(
-                partial(_change_part, part, field.name), partial(_show_part, part, field.name)
-            )
-            for part, kind in (("limits", Limits), ("scaling", Scaling), ("exclude", Exclude))
-            for field in fields(kind)
-            if field.name != "quotas"
-        }
-    )
-
-
-def _nearest(key: str) -> str:
-    """The keys that look like an unknown one; of the demand all, since sizes in other units have none."""
-    if key.startswith("demand."):
-        of_demand = [name for name in _known() if name.partition(".")[0] == "demand"]
-        return (
-            f"of the demand known: {', '.join((*of_demand, 'input_tokens', 'output_tokens'))}; plan anything else of "
-            "it from a changed workload file"
-        )
-    return suggestion(key, [*_known(), f"{_PRICE}INSTANCE_TYPE"]) or _all_known()
-
-
-def _all_known() -> str:
-    """Every key, those of a part of the workload file by the part."""
-    single = [key for key in _known() if key.partition(".")[0] not in _PARTS]
-    parts = [f"{part}.KEY" for part in _PARTS]
-    return f"known: {', '.join((*single, *parts, f'{_PRICE}INSTANCE_TYPE'))}; each KEY is in docs/workload.md"
-
-
-def _change_slo(name: str, question: PlanRequest, value: str) -> PlanRequest:
-    return _with_slo(question, {name: None if value == _NONE else _field(value, name).duration_ms()})
-
-
-def _change_within(question: PlanRequest, value: str) -> PlanRequest:
-    """Share of the requests that have to be within every target."""
-    return _with_slo(question, {"within_ratio": _field(value, "within_ratio").number(0, exclusive=True, maximum=1)})
-
-
-def _with_slo(question: PlanRequest, changed: Mapping[str, Any]) -> PlanRequest:
-    if question.demand.batch is not None:
-        raise InputError("batch work has no latency targets", hint="ask demand.batch.deadline=2h")
-    workload = question.workload
-    return replace(question, workload=replace(workload, slo=replace(workload.slo, **changed)))
-
-
-def _show_slo(name: str, question: PlanRequest) -> str:
-    value = getattr(question.workload.slo, name)
-    return _NONE if value is None else f"{value:g} ms"
-
-
-def _change_demand(question: PlanRequest, value: str) -> PlanRequest:
-    """``2x``, ``+30%``, or requests per second on average; peaks and the week's shape go with it."""
-    factor = amount_of(value, question.demand.requests_per_second.mean) / question.demand.requests_per_second.mean
-    return replace(question, demand=question.demand.times(factor))
-
-
-def _show_demand(question: PlanRequest) -> str:
-    run = question.demand.batch
-    if run is not None:
-        return f"{run.items:,.6g} items a run"
-    return f"{question.demand.requests_per_second.mean:.4g} requests/s"
-
-
-def _change_deadline(question: PlanRequest, value: str) -> PlanRequest:
-    """Another deadline of batch work, in the same window."""
-    workload, demand = question.workload, question.demand
-    run, stated = _run_of(demand), workload.batch or workload.demand
-    if run is None or not isinstance(stated, DeclaredDemand) or stated.batch is None:
-        raise InputError("the demand has no batch work", hint="ask slo.e2e_p95, or slo.latency")
-    deadline_hours = read_deadline_hours(_field(value, "demand.batch.deadline"), run.every_hours)
-    work = replace(stated.batch, deadline_hours=deadline_hours)
-    changed, stated = batch_run(work).times(run.items / stated.batch.items), replace(stated, batch=work)
-    if demand.beside is not None:
-        beside = replace(demand.beside, run=changed)
-        return replace(
-            question, workload=replace(workload, batch=stated), demand=replace(demand, beside=beside)
-        )  # fmt: skip
-    slo = deadline_slo(changed, demand.unit)
-    return replace(
-        question, workload=replace(workload, demand=stated, slo=slo), demand=with_run(demand, changed)
-    )  # fmt: skip
-
-
-def _show_deadline(question: PlanRequest) -> str:
-    run = _run_of(question.demand)
-    return _NONE if run is None else f"{run.deadline_hours:g} h"
-
-
-def _run_of(demand: Demand) -> BatchRun | None:
-    """Runs of the batch work, alone or beside requests."""
-    return demand.beside.run if demand.beside is not None else demand.batch
-
-
-def _change_input(question: PlanRequest, value: str) -> PlanRequest:
-    mean = question.demand.input_tokens.mean
-    demand = with_token_lengths(question.demand, input_factor=amount_of(value, mean) / mean)
-    return replace(question, demand=demand)
-
-
-def _change_output(question: PlanRequest, value: str) -> PlanRequest:
-    mean = question.demand.output_tokens.mean
-    demand = with_token_lengths(question.demand, output_factor=amount_of(value, mean) / mean)
-    return replace(question, demand=demand)
-
-
-def _change_cache(question: PlanRequest, value: str) -> PlanRequest:
-    """``0.4+20``, ``0.4+20+1h`` or ``none``: a cache that does not run yet, whatever runs now."""
-    parts = value.split("+")
-    if value != _NONE and not _FEWEST_CACHE_PARTS <= len(parts) <= len(_CACHE_PARTS):
-        hint = f"such as 0.4+20+1h, 0.4+20 without a {_CACHE_PARTS[-1]}, or none"
-        raise InputError(f"'{value}' is not {'+'.join(_CACHE_PARTS)}", hint=hint)
-    document = _mapping(dict(zip(_CACHE_PARTS, parts, strict=False)), "response_cache")
-    cache = None if value == _NONE else read_response_cache(document, question.workload.limits)
-    return replace(question, workload=replace(question.workload, response_cache=cache))
-
-
-def _show_cache(question: PlanRequest) -> str:
-    cache = question.workload.response_cache
-    if cache is None:
-        return _NONE
-    kept = "" if cache.ttl_seconds is None else f", kept for {span_words(cache.ttl_seconds)}"
-    similar = "" if cache.similarity is None else f", from a similarity of {cache.similarity:g} on"
-    return f"{cache.hit_ratio:.4g} of the requests from {cache.memory_gib:.4g} GiB{kept}{similar}"
-
-
-_ADAPTERS = ("count", "rank", "active")
-
-
-def _change_adapters(name: str, question: PlanRequest, value: str) -> PlanRequest:
-    """Another number of LoRA adapters, or of those that are active; of adapters without names, another rank."""
-    present = question.workload.adapters
-    if value == _NONE and name != "rank":
-        changed = None if present is None or name == "count" else replace(present, active=None)
-    elif present is not None and present.named and name != "active":
-        raise InputError("the workload names its adapters", hint="change its list, or ask adapters.active")
-    else:
-        stated = {} if present is None else {"count": present.count, "rank": present.rank, "active": present.active}
-        texts = {key: str(entry) for key, entry in stated.items() if entry is not None} | {name: value}
-        read = read_adapters(_mapping({"count": "1", **texts}, "adapters"))
-        targets = read.target_modules if present is None else present.target_modules
-        changed = replace(read, target_modules=targets, named=() if present is None else present.named)
-    workload, model = question.workload, replace(question.model, adapters=None)
-    return replace(question, workload=replace(workload, adapters=changed), model=model)
-
-
-def _show_adapters(name: str, question: PlanRequest) -> str:
-    adapters = question.workload.adapters
-    if adapters is None:
-        return _NONE
-    return str(adapters.slots if name == "active" else getattr(adapters, name))
-
-
-_CACHE_PARTS, _FEWEST_CACHE_PARTS = CACHE_KEYS[:3], 2
-_WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
-    "purchase": lambda field: tuple(Purchase(name) for name in field.choices([kind.value for kind in Purchase])),
-    "precisions": lambda field: field.choices(PRECISIONS),
-    "providers": lambda field: field.texts(),
-    "regions": lambda field: () if field.texts() == ("all",) else field.texts(),
-    "context_tokens": lambda field: field.count(1),
-    "prefix_cache_hit_ratio": lambda field: field.number(0, maximum=0.999),
-    "growth_per_year": lambda field: field.number(-1, exclusive=True),
-    "listed_only": lambda field: field.truth(),
-    **{key: lambda field: () if field.texts() == ("all",) else field.texts() for key in HELD[2:]},
-}
-"""Keys of the workload file whose value is a field of the workload, and how it is read."""
-
-
-def _change_field(name: str, question: PlanRequest, value: str) -> PlanRequest:
-    changed: dict[str, Any] = {name: _WORKLOAD_FIELDS[name](_field(value, name))}
-    if name in ("providers", "regions") and (question.workload.near_current or question.workload.regions_left_open):
-        changed = {"regions": (), "near_current": False, "regions_left_open": False, **changed}
-    return replace(question, workload=replace(question.workload, **changed))
-
-
-def _show_field(name: str, question: PlanRequest) -> str:
-    workload = question.workload
-    is_any = name == "regions" and workload.regions_left_open and not workload.near_current
-    return _shown(() if is_any else getattr(workload, name))
-
-
-_PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling": read_scaling, "exclude": read_exclude}
-"""Keys of the workload file with fields of their own, and how each is read."""
-
-
-def _change_part(part: str, name: str, question: PlanRequest, value: str) -> PlanRequest:
-    """A field of a part of the workload: the whole part is read again, so that contradictions are found."""
-    if part == "scaling" and question.demand.batch is not None:
-        raise InputError("machines of batch work run in its hours alone", hint="leave scaling as it is")
-    present = getattr(question.workload, part)
-    stated = {field.name: getattr(present, field.name) for field in fields(present) if field.name != "quotas"}
-    texts = {key: _shown(entry) for key, entry in stated.items() if entry is not None and entry != ()} | {name: value}
-    document = _mapping({key: text for key, text in texts.items() if text != _NONE}, part)
-    kept = {"quotas": present.quotas} if part == "limits" else {}
-    changed: dict[str, Any] = {part: replace(_PARTS[part](document), **kept)}
-    if part == "exclude" and is_left_open(question.workload):
-        changed |= {"regions": (), "regions_left_open": False}
-    return replace(question, workload=replace(question.workload, **changed))
-
-
-def _show_part(part: str, name: str, question: PlanRequest) -> str:
-    value = getattr(getattr(question.workload, part), name)
-    return _NONE if value == () else _shown(value)
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401 - any field
-    if value is None:
-        return _NONE
-    return "+".join(map(_plain_text, value)) or "all" if isinstance(value, tuple) else _plain_text(value)
-
-
-def _plain_text(value: Any) -> str:  # noqa: ANN401 - any field
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value.value}" if isinstance(value, Enum) else f"{value}"
-
-
 def _change_price(question: PlanRequest, catalog: Catalog, key: str, value: str) -> tuple[Catalog, Change]:
     """``price.TYPE``: every way of buying it; ``price.TYPE.spot``: that one only."""
     name, kinds = _priced_type(key)
@@ -401,7 +118,7 @@ def _change_price(question: PlanRequest, catalog: Catalog, key: str, value: str)
 
 def _priced_type(key: str) -> tuple[str, tuple[Purchase, ...]]:
     """The instance type of a price, and the ways of buying it."""
-    name = key.removeprefix(_PRICE)
+    name = key.removeprefix(PRICE)
     kind = next((kind for kind in PRICED if name.endswith(f".{kind}")), None)
     return (name, PRICED) if kind is None else (name.removesuffix(f".{kind}"), (kind,))
 
@@ -411,26 +128,3 @@ def _price_range(prices: list[float]) -> str:
         return "unknown"
     ends = dict.fromkeys(f"${usd:,.4g}" for usd in (min(prices), max(prices)))
     return f"{' to '.join(ends)} per hour"
-
-
-def _field(value: str, name: str) -> Field:
-    """A value as it would stand in the workload file; a list is joined by ``+``."""
-    return Field(_node(value), name, Path())
-
-
-def _mapping(entries: Mapping[str, str], name: str) -> Field:
-    pairs = [(_scalar(key), _node(value)) for key, value in entries.items()]
-    return Field(yaml.MappingNode("tag:yaml.org,2002:map", pairs, start_mark=_START), name, Path())
-
-
-def _node(value: str) -> yaml.Node:
-    return _sequence(value) if "+" in value else _scalar(value)
-
-
-def _sequence(value: str) -> yaml.Node:
-    items = [_scalar(item) for item in value.split("+")]
-    return yaml.SequenceNode("tag:yaml.org,2002:seq", items, start_mark=_START)
-
-
-def _scalar(value: str) -> yaml.Node:
-    return yaml.ScalarNode("tag:yaml.org,2002:str", value, start_mark=_START)

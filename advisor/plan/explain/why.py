@@ -15,8 +15,7 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.performance.link import limit_words
 from advisor.plan.choosing import likely_fleet, recommended_fleet
-from advisor.plan.explain.break_even import price_up_to
-from advisor.plan.explain.breakpoints import Outcome, first_turn, lost_after
+from advisor.plan.explain.break_even import Outcome, first_turn, lost_after, price_up_to
 from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_of
 from advisor.plan.explain.perturb import with_price
 from advisor.plan.market import Market

@@ -45,7 +45,7 @@ def lines_beside(
         own = [group for group in groups if (group.provider, group.region) == (provider, region)]
         on_nodes = machines[f"{provider}/{region}"] is not Machines.HOSTS
         sliced = CLUSTER_OF_SLICES if any(group.partition for group in own) else _CLUSTER
-        weights_gib = sum({(group.weights, group.precision): group.checkpoint_gib or 0.0 for group in own}.values())
+        weights_gib = sum({(group.weights, group.precision): group.checkpoint_gib for group in own}.values())
         for kind, item, quantity, assumes in (
             (CostKind.STORAGE, "object_storage", weights_gib, _BUCKET),
             (CostKind.STORAGE, "registry_storage", image_gb, _REGISTRY),

@@ -9,10 +9,11 @@ from advisor.demand.forecast import batch_forecast, flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.performance.transfer import BYTES_PER_LABELS, guesses_outputs
-from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
+from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.problem.tariffs import may_commit
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.stage import Formulation, PlanningContext
+from advisor.plan.values import Conflict, RelaxedLimit
 from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.units import rounded

@@ -6,6 +6,7 @@ from advisor.cost.response_cache import PlannedCache
 from advisor.cost.standing import StandingCharge, cache_usd_per_month
 from advisor.demand.values import Backtest, Unit
 from advisor.performance.values import Interval
+from advisor.plan.fleet.batch_values import BatchPlan
 from advisor.plan.fleet.cost_lines import CostLine
 from advisor.plan.fleet.scaling_values import ScalingPlan
 from advisor.plan.layout import Layout
@@ -44,7 +45,7 @@ class FleetGroup(Layout):
     """Of each prompt-length bucket in the busiest hours."""
     requests_per_second_per_replica: Interval
     """Largest rate that one replica sustains within the SLO under random arrivals."""
-    planned_requests_per_second_per_instance: float | None = None
+    planned_requests_per_second_per_instance: float
     """What one instance is planned to carry: after bursts, network and what the replay asked for."""
     mix_requests_per_second_per_instance: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Rate of one instance for all its places and lengths in their proportion, which failures are counted with.
@@ -160,60 +161,6 @@ class Confirmation:
     """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
     finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedPart:
-    """Equal instances of a fleet that is told in short."""
-
-    instance_type: str
-    region: str
-    purchase: str
-    instances: int
-    """In the busiest hours."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchApart:
-    """Requests and batch work as two workloads, each on a fleet of its own."""
-
-    requests_usd_per_month: float
-    batch_usd_per_month: float
-    batch_parts: tuple[PlannedPart, ...]
-    """Fleet for the batch work."""
-    beside_items: float = 0.0
-    """Items of a run that the fleet for the requests does on idle capacity all the same; the others are apart."""
-
-    @property
-    def total_usd_per_month(self) -> float:
-        """Cost of the two."""
-        return round(self.requests_usd_per_month + self.batch_usd_per_month, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPlan:
-    """Runs of batch work as a fleet works them off."""
-
-    items: float
-    """Requests of a run as planned, with growth."""
-    every_hours: int
-    """From the start of a run to that of the next."""
-    first_hour: int
-    """Hour of the week, from Monday 00:00 UTC, in which a run starts."""
-    machine_hours: int
-    """Hours of a run in which machines are up; they start ahead of them."""
-    deadline_hours: float
-    """From the start of a run to the end of its last item, at most."""
-    finished_hours: float | None
-    """The same as the replay finds it, with one instance of spot interrupted, or at the rates that other requests leave
-    idle; None: not by the deadline."""
-    usd_per_1000_items: float
-    """Cost of the fleet by its items; beside other requests of what it costs more than for these alone."""
-    idle_items: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Items of a run that the fleet for other requests alone has idle capacity for; None: nothing else is served."""
-    apart: BatchApart | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Cost as a workload of its own, beside one of the requests; None where all of it fits idle capacity, or nobody
-    asked."""
 
 
 QUANTILES: Mapping[str, float] = {
@@ -435,28 +382,3 @@ class Fleet:
         if not cache:
             return parts
         return {**parts, "standing": round(parts["standing"] - cache, 2), "response_cache": cache}
-
-
-@dataclass(frozen=True, slots=True)
-class RelaxedLimit:
-    """Value that a limit would need for a fleet to exist."""
-
-    name: str
-    detail: str
-    limit: float
-    needed: float
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Limits that no fleet keeps to together."""
-
-    constraints: tuple[str, ...]
-    """Leaving out any one of them would help."""
-    relaxations: tuple[RelaxedLimit, ...]
-    """Of each that is a number: the smallest change that helps by itself, the smallest share first."""
-    asked: tuple[str, ...] = ()
-    """What the workload asks of each constraint: 2,000, or "1, the default"; "" where that is no one value."""
-    remedies: tuple[str, ...] = ()
-    """What else would help by itself, in words."""

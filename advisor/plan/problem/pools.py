@@ -1,14 +1,12 @@
 """Served candidates × offers × ways of paying → the pools that the optimiser chooses from."""
 
-import datetime as dt
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
-from advisor.catalog.price_trust import first_day, trust
-from advisor.catalog.values import InstanceType, Offer, Purchase
+from advisor.catalog.values import Offer, Purchase
 from advisor.cost.region_charges import instance_hour_usd, split_usd_per_call
 from advisor.cost.services import (
     disk_parts,
@@ -21,9 +19,8 @@ from advisor.cost.services import (
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.cold_start import download_gb
-from advisor.plan.geography import network_shortfall
-from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, stand_of
-from advisor.plan.problem.tariffs import exposed, price_of, tariffs_of, usable
+from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, no_price, stand_of, too_far
+from advisor.plan.problem.tariffs import exposed, tariffs_of, usable
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.records import replace
 from advisor.requirements import Requirements
@@ -41,7 +38,6 @@ the time in which old and new run side by side while the new one is tried."""
 
 _NVIDIA = "nvidia"
 
-SERVICE = "services"
 """Unit of a rejection that a service is missing for, where others are about regions."""
 
 _CARRIED_BY_OTHERS = 2
@@ -233,10 +229,10 @@ def _pool(
 ) -> Pool | Rejection:
     candidate = supply.served[at].candidate
     if not tariffs:
-        return _no_price(supply, candidate, offer)
+        return no_price(supply, candidate, offer)
     mix, buckets = places.rates(at, offer)
     if not mix.any():
-        return _too_far(supply, candidate, offer)
+        return too_far(supply, candidate, offer)
     factors = _factors(supply, candidate, offer)
     if isinstance(factors, Rejection):
         return factors
@@ -382,42 +378,3 @@ def _switching_usd(supply: Supply, offer: Offer, tariffs: Sequence[Tariff]) -> f
     hourly = offer.on_demand.usd_per_hour if offer.on_demand else max(tariff.usd_per_hour for tariff in tariffs)
     once = hourly * SWITCHING_HOURS if stated is None else stated
     return once / max(workload.horizon_days / DAYS_PER_MONTH, 1.0)
-
-
-def _no_price(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
-    workload = supply.requirements.workload
-    if tuple(workload.purchase) == (Purchase.MANAGED,) and offer.managed is None:
-        return no_service(candidate.instance_type, offer.region)
-    unlisted = next(tariffs_of(supply, offer), None)
-    kinds = " or ".join(purchase.value.replace("_", " ") for purchase in workload.purchase)
-    shortfall = Shortfall(
-        "price_unknown", "USD/h", f"{kinds} price", None, f"sold there, but no price for {kinds} is known"
-    )
-    if unlisted is not None:
-        shortfall = _not_listed(unlisted, workload.as_of or first_day(supply.catalog.as_of))
-    return reject(candidate.instance_type, shortfall, region=offer.region)
-
-
-def _not_listed(tariff: Tariff, day: dt.date | None) -> Shortfall:
-    """Fault of a price that ``listed_only`` leaves out."""
-    paid = tariff.paid.value.replace("_", " ")
-    doubt = trust(price_of(tariff), Purchase(tariff.paid.value), day).reason if day else ""
-    found = doubt or "derived from a price on demand that is not listed"
-    reason = f"its {paid} price of ${tariff.usd_per_hour:,.4g} an hour is left out by listed_only: {found}"
-    return Shortfall("not_listed", "price", "listed and recent", found, reason)
-
-
-def no_service(machine: InstanceType, region: str) -> Rejection:
-    """Why a machine cannot be had as a managed endpoint."""
-    reason = "no service is known to run endpoints on it"
-    return reject(machine, Shortfall("not_sold", SERVICE, "a managed endpoint", 0, reason), region=region)
-
-
-def _too_far(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
-    where, slo = supply.geography, supply.requirements.workload.slo
-    ms, place = min(zip(where.network_ms[offer.provider, offer.region], where.places, strict=True))
-    reason = f"with {ms:g} ms of network no load at all keeps the targets"
-    shortfall = network_shortfall(place, offer.region, slo, ms) or Shortfall(
-        "network", "ms", ms, slo.ttft_p95_ms, reason
-    )
-    return reject_candidate(candidate, shortfall, offer.region)

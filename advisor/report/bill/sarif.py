@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from advisor.audit.currency import monthly
 from advisor.audit.findings.rules import RULES, SAVING, Rule
-from advisor.audit.money import monthly
 from advisor.audit.values import Audit, Finding
 from advisor.report.bill.json_report import finding_entry
 from advisor.report.sarif import sarif_place, sarif_text

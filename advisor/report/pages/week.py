@@ -11,6 +11,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
 from advisor.records import dataclass
+from advisor.report.fleet_tables import capacity_requests_per_second
 from advisor.report.pages.bars import Axis, from_zero, percent
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_MINUTE, rounded
 
@@ -27,7 +28,7 @@ class Hour:
     name: str
     """``Monday 07:00``."""
     instances: int
-    capacity: float | None
+    capacity: float
     """Requests per second that its instances are planned to carry."""
     planned: float
     """Requests per second in the busiest minute that is expected."""
@@ -91,7 +92,7 @@ def week_chart(plan: Plan, fleet: Fleet) -> WeekChart:
 
 def _hours(plan: Plan, fleet: Fleet) -> Iterator[Hour]:
     seen = _seen(plan)
-    capacity = [_capacity(fleet, at) for at in range(len(fleet.hour_classes))]
+    capacity = [capacity_requests_per_second(fleet, at) for at in range(len(fleet.hour_classes))]
     for at, hour_class in enumerate(fleet.schedule):
         day, hour = divmod(at, HOURS_PER_DAY)
         rates = fleet.hour_classes[hour_class]
@@ -103,17 +104,6 @@ def _hours(plan: Plan, fleet: Fleet) -> Iterator[Hour]:
             mean=rates.mean_requests_per_second,
             seen=seen[at],
         )
-
-
-def _capacity(fleet: Fleet, hour_class: int) -> float | None:
-    """Requests per second that the instances of a class of hours carry; None where the plan does not say."""
-    total = 0.0
-    for group in fleet.groups:
-        rate = group.planned_requests_per_second_per_instance
-        if rate is None:
-            return None
-        total += group.instances[hour_class] * rate
-    return total
 
 
 def _seen(plan: Plan) -> Sequence[float | None]:
@@ -148,7 +138,7 @@ def blocks(values: Sequence[float | None], axis: Axis) -> Iterator[Block]:
 
 def _told(hour: Hour, when: str) -> str:
     parts = [f"{hour.name} UTC: {hour.instances} instance{'' if hour.instances == 1 else 's'}"]
-    parts += [f"carry {rounded(hour.capacity)} requests/s"] if hour.capacity is not None else []
+    parts += [f"carry {rounded(hour.capacity)} requests/s"]
     parts += [f"planned for {rounded(hour.planned)} {when}", f"{rounded(hour.mean)} expected on average"]
     parts += [f"{rounded(hour.seen)} seen on average"] if hour.seen is not None else []
     return ", ".join(parts)

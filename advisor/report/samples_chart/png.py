@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from advisor.errors import InputError
-from advisor.report.samples_chart.curves import Curve, Floats
+from advisor.report.samples_chart.curves import Curve, Floats, verdict_words
 from advisor.report.samples_chart.svg import gaps
-from advisor.report.samples_words import verdict_words
 
 _INCHES = (9.0, 1.9)
 _BUSY, _BAND, _KV, _GAP, _INK = "#0b63c4", "#a9cdf4", "#a84300", "#e3e7eb", "#1f2328"

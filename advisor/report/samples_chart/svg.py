@@ -7,8 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from advisor.report.html import page_environment
-from advisor.report.samples_chart.curves import Curve, Floats, place_of
-from advisor.report.samples_words import need_words, percent, verdict_words
+from advisor.report.samples_chart.curves import Curve, Floats, need_words, percent, place_of, verdict_words
 
 WIDTH, HEIGHT = 720, 160
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 40, 24

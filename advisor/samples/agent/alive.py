@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.samples.agent.status_files import (
+from advisor.samples.agent.status import (
     RUNTIME_PATTERN,
     STALE_SECONDS,
     read_object,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from advisor.atomic_files import write_bytes
 from advisor.errors import InputError
-from advisor.samples.agent.status_files import read_object
+from advisor.samples.agent.status import read_object
 from advisor.samples.bounded_http import Connection, ExchangeError, Limits, parse_address
 from advisor.samples.places import spool_folder
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from advisor.records import dataclass
-from advisor.samples.agent.labels import Label, with_labels
+from advisor.samples.agent.settings import Label, with_labels
 from advisor.samples.agent.spool import segments
-from advisor.samples.agent.status_files import written_seconds
+from advisor.samples.agent.status import written_seconds
 from advisor.samples.metrics import METRICS, Kind, Metric, exposition_name
 from advisor.samples.places import US_PER_SECOND
 from advisor.samples.rows import Buckets, Gap, Record, Row, Stats, Target

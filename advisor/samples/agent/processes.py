@@ -1,12 +1,63 @@
-"""Starting other processes, cheaply, and hearing of their end.
+"""Starting sources, each in a process or a thread of its own, cheaply, and hearing of their end.
 
-Only the calls of the system itself: a process is started without a copy of this one, and never waited for.
+Processes take only the calls of the system itself: one is started without a copy of this one, and never waited for.
 """
 
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+
+from advisor.samples.agent.child import read_source
+
+
+class SourceThread:
+    """A thread that was started, with the end of its pipe."""
+
+    pid = None
+    """No process of its own."""
+
+    def __init__(self, name: str, host: str, interval_us: int, addresses: Sequence[str]) -> None:
+        """Start it.
+
+        Raises:
+            OSError: there are no file descriptors left.
+        """
+        read_end, self._write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        self.read_end: int | None = read_end
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(name, host, interval_us, addresses), name=name, daemon=True
+        )
+        self._thread.start()
+
+    def ended(self) -> str | None:
+        """Return "ended", or None while the thread runs."""
+        return None if self._thread.is_alive() else "ended"
+
+    def end_input(self) -> None:
+        """Tell the thread to end."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Close the pipe and tell the thread to end."""
+        self.end_input()
+        if self.read_end is not None:
+            os.close(self.read_end)
+        self.read_end = None
+
+    def _run(self, name: str, host: str, interval_us: int, addresses: Sequence[str]) -> None:
+        try:
+            read_source(name, host, interval_us, addresses, self._say, self._stop.wait)
+        finally:
+            os.close(self._write_end)
+
+    def _say(self, said: bytes) -> None:
+        while said:
+            said = said[os.write(self._write_end, said) :]
+
 
 _BARE = (
     "import importlib, sys; sys.path[:] = sys.argv[2].split(':');"

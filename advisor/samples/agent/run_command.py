@@ -9,19 +9,18 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from advisor.durations import LONGEST, parse_duration_between
 from advisor.errors import InputError
 from advisor.samples.agent.clock import STOP_SIGNALS
 from advisor.samples.agent.compaction import can_compact
-from advisor.samples.agent.labels import HELP as LABEL_HELP
-from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.page_server import DEFAULT_ADDRESS, PageAddress
 from advisor.samples.agent.processes import bare_interpreter
-from advisor.samples.agent.settings import INTERVALS, VARIABLE, Settings
+from advisor.samples.agent.settings import HELP as LABEL_HELP
+from advisor.samples.agent.settings import INTERVALS, VARIABLE, Settings, parse_labels
 from advisor.samples.agent.supervised import Asked
 from advisor.samples.agent.upload_policy import HELP, parse_bucket_url
 from advisor.samples.places import checked_host
 from advisor.samples.sources.table import SOURCES, detect
+from advisor.units import LONGEST, parse_duration_between
 
 _AUTO = "auto"
 

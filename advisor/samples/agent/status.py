@@ -31,8 +31,9 @@ a full disk cannot hide itself.
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,52 @@ from advisor import __version__
 from advisor.samples.agent.buffered_writer import BufferedWriter
 from advisor.samples.agent.compaction import Compaction
 from advisor.samples.agent.settings import Settings
-from advisor.samples.agent.status_files import ISO, SCHEMA, STATUS_NAME, runtime_status_path, status_path
 from advisor.samples.agent.supervised import SupervisedSource, in_words
+from advisor.samples.places import host_folder, spool_folder
+
+SCHEMA = "advisor.agent.status/v1"
+ISO = "%Y-%m-%dT%H:%M:%SZ"
+STALE_SECONDS = 60.0
+"""A running agent writes its status with each row, every fifteen seconds."""
+STATUS_NAME = "status.json"
+RUNTIME_PATTERN = f"host=*/{STATUS_NAME}"
+"""Status files in a runtime folder, and below a spool."""
+_RUNTIME_VARIABLE = "RUNTIME_DIRECTORY"
+_USUAL_RUNTIME_FOLDER = Path("/run/advisor-agent")
+
+
+def status_path(directory: Path, host: str) -> Path:
+    """Path of the status of an agent, beside what it writes."""
+    return spool_folder(directory, host) / STATUS_NAME
+
+
+def runtime_folder() -> Path:
+    """Folder of the status of this machine's agents in memory, if they have one."""
+    named = os.environ.get(_RUNTIME_VARIABLE, "").partition(":")[0]
+    return Path(named) if named else _USUAL_RUNTIME_FOLDER
+
+
+def runtime_status_path(host: str) -> Path | None:
+    """Path in memory of the status of an agent that is started here; None: nowhere."""
+    return runtime_folder() / host_folder(host) / STATUS_NAME if os.environ.get(_RUNTIME_VARIABLE) else None
+
+
+def read_object(path: Path) -> Mapping[str, Any]:
+    """The JSON object in a file; empty where it cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def written_seconds(status: Mapping[str, Any]) -> float:
+    """Time at which a status was written, in seconds since 1970; 0 where it does not say."""
+    try:
+        return datetime.fromisoformat(str(status.get("written"))).timestamp()
+    except ValueError:
+        return 0.0
+
 
 _OF_TARGET = ("index", "mig_index", "uuid", "name", "endpoint")
 

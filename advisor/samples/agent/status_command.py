@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.samples.agent.status_files import (
+from advisor.samples.agent.status import (
     RUNTIME_PATTERN,
     SCHEMA,
     STALE_SECONDS,

@@ -19,7 +19,7 @@ from advisor.samples.rows import Gap, Missed, Reading, Record, Target
 from advisor.samples.sources.table import WITHOUT_DRIVER
 
 if TYPE_CHECKING:
-    from advisor.samples.agent.source_thread import SourceThread
+    from advisor.samples.agent.processes import SourceThread
 
 NOT_RUNNING = "the agent did not run at this time"
 _PIECE = 1 << 16
@@ -239,7 +239,7 @@ class SupervisedSource:
         """Process that reads the source, since its driver may hang or crash; a thread where it has none."""
         host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
         if name in WITHOUT_DRIVER:
-            from advisor.samples.agent.source_thread import SourceThread  # noqa: PLC0415 - others need no threads
+            from advisor.samples.agent.processes import SourceThread  # noqa: PLC0415 - others need no threads
 
             return SourceThread(name, host, interval_us, addresses)
         command = bare_interpreter("advisor.samples.agent.child", name, host, str(interval_us), *addresses)

@@ -23,13 +23,23 @@ from advisor.records import dataclass, field
 from advisor.samples import places
 from advisor.samples.agent.host_facts import read_facts
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
-from advisor.samples.agent.status_files import read_object, status_path
+from advisor.samples.agent.status import read_object, status_path
 from advisor.samples.agent.upload_policy import BucketUrl
 from advisor.samples.metrics import Scope
 from advisor.samples.rows import Record
 from advisor.samples.store.day_counts import count_rows, encode_counts
-from advisor.samples.store.row_files import UnreadableError, content_digest, encode_table, read_named, read_table
-from advisor.samples.store.row_tables import HOST_KEY, LABELS_KEY, columns_of_scope, merged, tables_of
+from advisor.samples.store.row_tables import (
+    HOST_KEY,
+    LABELS_KEY,
+    UnreadableError,
+    columns_of_scope,
+    content_digest,
+    encode_table,
+    merged,
+    read_named,
+    read_table,
+    tables_of,
+)
 from advisor.samples.store.upload import Uploaded, Uploads
 
 _NAMES = {Scope.ACCELERATOR: places.ROWS, Scope.ENGINE: places.ENGINES}

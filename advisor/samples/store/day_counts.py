@@ -22,8 +22,14 @@ import pyarrow as pa
 from advisor.samples.growth import Floats, Integers, steps
 from advisor.samples.metrics import ACCELERATOR_METRICS, METRICS, Kind, Metric
 from advisor.samples.places import ROW_US
-from advisor.samples.store.row_files import encode_parquet
-from advisor.samples.store.row_tables import HISTOGRAM_SCHEMA, SCHEMA_KEY, TEXT, target_codes, typed_array
+from advisor.samples.store.row_tables import (
+    HISTOGRAM_SCHEMA,
+    SCHEMA_KEY,
+    TEXT,
+    encode_parquet,
+    target_codes,
+    typed_array,
+)
 
 PRESENT = "rows"
 MISSED = "missed"

@@ -10,11 +10,10 @@ from advisor.records import dataclass, field
 from advisor.samples import places
 from advisor.samples.agent.host_facts import ENGINES as ENGINE_LINES
 from advisor.samples.agent.host_facts import INSTANCE_TYPE, ON_DEMAND, PROVIDER, PURCHASE, REGION, read_facts
-from advisor.samples.agent.status_files import RUNTIME_PATTERN, read_object, written_seconds
+from advisor.samples.agent.status import RUNTIME_PATTERN, read_object, written_seconds
 from advisor.samples.places import SPOOL, US_PER_SECOND, host_of
 from advisor.samples.store.files import Folder, StoredFile, folders_of, is_store
-from advisor.samples.store.row_files import UnreadableError, read_named, time_range_us
-from advisor.samples.store.row_tables import HOST_KEY, LABELS_KEY
+from advisor.samples.store.row_tables import HOST_KEY, LABELS_KEY, UnreadableError, read_named, time_range_us
 from advisor.units import SECONDS_PER_DAY
 
 _TOGETHER_SECONDS = 2 * 3600.0

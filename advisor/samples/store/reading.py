@@ -26,8 +26,16 @@ from advisor.samples.rows import Record
 from advisor.samples.store import day_counts
 from advisor.samples.store.files import StoredFile, at_hand, folders_of
 from advisor.samples.store.hosts import DayFiles, HostFiles, is_whole, read_inventory
-from advisor.samples.store.row_files import UnreadableError, read_table, time_range_us
-from advisor.samples.store.row_tables import HISTOGRAM_SCHEMA, columns_of_scope, keys_of_scope, merged, tables_of
+from advisor.samples.store.row_tables import (
+    HISTOGRAM_SCHEMA,
+    UnreadableError,
+    columns_of_scope,
+    keys_of_scope,
+    merged,
+    read_table,
+    tables_of,
+    time_range_us,
+)
 
 _THREADS = 2
 Paths = Mapping[StoredFile, Path]

@@ -24,8 +24,7 @@ from noise import noise_table
 from one_pass_rows import one_pass_table
 from ranking import ranking_table
 
-from advisor.calibration.observations import load_measurements, observe
-from advisor.calibration.values import Measurement
+from advisor.calibration.observations import Measurement, load_measurements, observe
 from advisor.catalog import load_catalog
 
 FOLDS = 8

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from errors import percent, table
 
-from advisor.calibration.observations import Observations
+from advisor.calibration.observations import LeftOut, Observations, Reading
 from advisor.calibration.one_pass import cases_of
-from advisor.calibration.values import LeftOut, Reading
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
 from advisor.models import find_model

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from errors import Errors, percent, table
 
+from advisor.calibration.observations import Measurement
 from advisor.calibration.one_pass import Case, cases_of, evaluate_one_pass
-from advisor.calibration.values import Measurement
 from advisor.catalog import load_catalog
 from advisor.performance.physics import Floats
 

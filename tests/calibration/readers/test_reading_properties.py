@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from advisor.calibration.observations import Measurement
 from advisor.calibration.readers import read_measurements, write_own_csv
-from advisor.calibration.values import Measurement
 from advisor.errors import InputError
 from advisor.performance.setups import Setup
 from advisor.performance.values import Scenario

@@ -15,7 +15,7 @@ from codegen.test_stack import stack_of
 @pytest.mark.parametrize("target", ["ec2", "vm-scale-set", "mig"])
 @pytest.mark.parametrize(("priced", "ordered"), [({"disk_gib": 140}, 140), ({}, 164)])
 def test_a_host_is_ordered_with_the_disk_that_is_priced(target, priced, ordered):
-    """What the plan says, whatever the catalog of the day; plans that say nothing are priced with room for weights."""
+    """What the plan says, whatever the catalog of the day."""
     options = {
         "ec2": {},
         "vm-scale-set": {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4"},

@@ -36,7 +36,7 @@ def seat(name, stand, part, busy) -> Seat:
         provider=provider, region=region, instance_type=machine, accelerator="A100", accelerator_count=1.0,
         partition=part, replicas_per_instance=1, tensor_parallel=1, pipeline_parallel=1, precision="fp8",
         kv_precision="auto", engine="vLLM", engine_version="", context_tokens=4096, max_concurrency=8,
-        memory_utilization=0.9, weights_gib=6.0, checkpoint_gib=16.0, purchase="on_demand", workload=name,
+        memory_utilization=0.9, weights_gib=6.0, checkpoint_gib=16.0, loading_gib=6.0, purchase="on_demand", workload=name,
         planned_requests_per_second_per_instance=busy, requests_per_second_per_replica=Interval(1.0, 0.8, 1.2),
         evidence="roofline", busy_ratio=busy, memory_gib=6.0, usable_gib=9.0, most_sharers=None,
         instance_usd_per_hour=3.5, price_source="", price_as_of="", price_quality="",

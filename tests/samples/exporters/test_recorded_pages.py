@@ -11,7 +11,7 @@ from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
 from advisor.demand.services import Wanted
 from advisor.errors import InputError
 from advisor.samples.exporters import shipped
-from advisor.samples.exporters.likeness import near_misses
+from advisor.samples.exporters.table import near_misses
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.sources.engines.pages import PageReader

@@ -10,8 +10,7 @@ from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.need.assess import assess
 from advisor.samples.need.memory import Fixed
 from advisor.samples.rows import Gap, Row, Stats, Target
-from advisor.samples.store.row_files import encode_table
-from advisor.samples.store.row_tables import tables_of
+from advisor.samples.store.row_tables import encode_table, tables_of
 from samples.need import simulate
 from samples.need.simulate import GIB, ROW_SECONDS, START_US, accelerator, run, serving
 from samples.stores import fleet_of

@@ -18,7 +18,7 @@ import pytest
 from advisor.errors import InputError
 from advisor.samples.agent.compact_command import tidy
 from advisor.samples.agent.spool import SpoolWriter, segments
-from advisor.samples.agent.status_files import status_path
+from advisor.samples.agent.status import status_path
 from advisor.samples.metrics import Scope
 from advisor.samples.need.fleet import Fleet
 from advisor.samples.places import day_folder, spool_folder
@@ -26,8 +26,7 @@ from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.query.values import Window
 from advisor.samples.store.compact import compact
 from advisor.samples.store.reading import Store
-from advisor.samples.store.row_files import read_named
-from advisor.samples.store.row_tables import LABELS_KEY
+from advisor.samples.store.row_tables import LABELS_KEY, read_named
 from samples.records import DAY, ENGINE_ROW, gap, row, spool, target, us
 from samples.stores import read_back
 

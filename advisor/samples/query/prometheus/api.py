@@ -10,8 +10,8 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from advisor.deadlines import cut_after
 from advisor.errors import InputError
+from advisor.http_pools import cut_after
 from advisor.records import dataclass, field
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint, refusal_of
 

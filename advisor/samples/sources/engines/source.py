@@ -10,7 +10,7 @@ from advisor.errors import InputError
 from advisor.records import replace
 from advisor.samples.bounded_http import Address, Answer, Connection, ExchangeError, Limits, parse_address
 from advisor.samples.exporters import NameTable, near_miss_words, table_with
-from advisor.samples.exporters.likeness import names_on_page
+from advisor.samples.exporters.table import names_on_page
 from advisor.samples.rows import Missed, Reading, Target
 from advisor.samples.sources.engines.pages import MOST_TARGETS, EngineValues, Page, PageReader
 
