@@ -105,7 +105,7 @@ def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
         ({"model": "meta-llama/Llama-3.1-8B-Instrukt"}, "Llama-3.1-8B-Instruct"),
         ({"model": "./nowhere/config.json"}, "nowhere"),
         ({"model": "google-bert/bert-base-uncased"}, "generates no tokens: its answer comes whole"),
-        ({"model": "t5-3b"}, "`advisor predict` knows samples a second of this one"),
+        ({"model": "t5-3b"}, "`advisor predict` knows its samples a second"),
         ({"model": str(FOREST)}, "treelite.sklearn.import_model(model)"),
         ({"regions": "[us-east-11]"}, "did you mean us-east-1"),
         ({"providers": "[awz]"}, "did you mean aws"),

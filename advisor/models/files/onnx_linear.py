@@ -21,8 +21,8 @@ _SLOWER = (ONNX_LINEAR, ONNX_SVM, ONNX_RADIAL_SVM)
 
 
 def linear_work(nodes: Sequence[Node]) -> tuple[Work, str] | None:
-    """Parameters and FLOPs of a row, and the family of the slowest part; None: the graph has no such model."""
-    models = [node for node in nodes if node.operation in (*_LINEAR, *_VECTORS)]
+    """Parameters and FLOPs of a row, and the family of the slowest part; None: no such model with coefficients."""
+    models = [node for node in nodes if node.operation in (*_LINEAR, *_VECTORS) and node.floats.get("coefficients")]
     if not models:
         return None
     scalers = [node for node in nodes if node.operation in _SCALED]
@@ -46,7 +46,9 @@ def _family(node: Node) -> str:
 
 
 def _support_vectors(node: Node) -> int:
-    return sum(node.integers("vectors_per_class")) or node.integer("n_supports", 0)
+    """Support vectors as the file states them, no more than their numbers are."""
+    stated = sum(node.integers("vectors_per_class")) or node.integer("n_supports", 0)
+    return min(max(stated, 0), node.floats["support_vectors"])
 
 
 def _longest(node: Node) -> int:

@@ -19,7 +19,8 @@ from advisor.errors import InputError
 from advisor.models import find_model, kv_bytes_per_token, weight_bytes
 from advisor.models.config import model_from_config
 from advisor.models.files.estimate import ESTIMATE_FACTOR, estimated_model
-from advisor.models.files.onnx_graph import read_onnx
+from advisor.models.files.onnx_graph import Node, read_onnx
+from advisor.models.files.onnx_linear import linear_work
 from advisor.models.files.tensors import Tensor
 from advisor.models.files.trees import tree_of
 from advisor.models.gguf_names import GGUF_BLOCKS
@@ -339,6 +340,17 @@ def test_support_vector_machines_in_onnx():
     assert (radial.family, radial.sample_size) == ("radial_svm", 6)
     assert radial.flop_per_sample == vectors * 6 * 3 + vectors + 2 * vectors
     assert radial.parameters_total == vectors * 6 + vectors + 1
+
+
+@pytest.mark.parametrize(("stated", "counted"), [(-5, 0), (0, 0), (3, 3), (2**62, 18)])
+def test_support_vectors_that_a_file_only_claims_are_not_counted(stated, counted):
+    """No fewer than none, and no more than the numbers of the vectors are; without coefficients there is no model."""
+    attributes = {"n_supports": stated, "kernel_type": "RBF"}
+    node = Node("SVMRegressor", attributes=attributes, floats={"support_vectors": 18, "coefficients": 3})
+
+    work, family = linear_work([node])
+    assert (work.flop, work.parameters, family) == (3 * 18 + counted + 2 * 3, 18 + 3, "radial_svm")
+    assert linear_work([Node("LinearRegressor")]) is None
 
 
 def test_trees_in_onnx():
