@@ -199,14 +199,14 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > 0.1)
     assert told(PLAN + script, 300) == "0.0\nTrue\nTrue\n"
 
 
-def test_no_rung_of_another_process_is_worked_out_here_too():
-    """Rungs that say why they have no fleet stand among those that other processes work out, and take no work."""
+def test_nothing_of_another_process_is_worked_out_here_too():
+    """Today's machines are judged beside the search, with the rungs; those that say why they have none take no work."""
     script = """
-cheapest, here = rung_fleets.RungSolver.cheapest, []
-def counted(*args, **options):
-    here.append(args)
-    return cheapest(*args, **options)
-rung_fleets.RungSolver.cheapest = counted
+from advisor.plan import planning
+cheapest, judged, here = rung_fleets.RungSolver.cheapest, planning.judged_current, []
+def counted(function):
+    return lambda *args, **options: (here.append(function), function(*args, **options))[1]
+rung_fleets.RungSolver.cheapest, planning.judged_current = counted(cheapest), counted(judged)
 planned(2)
 print(len(here))
 """

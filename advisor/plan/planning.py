@@ -25,7 +25,7 @@ from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rung_fleets import LowerRungs
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
-from advisor.plan.today import judged_current
+from advisor.plan.today import judged_current, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.processes import Items
 from advisor.records import dataclass, replace
@@ -80,8 +80,14 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
 
 
 def _lower_rungs(market: Market, asked: Asked) -> LowerRungs:
-    """Rungs that need no recommendation, with today's fleet; what these show is not known to the search for one."""
-    own = replace(market, validator=market.validator.apart())
+    """Rungs that need no recommendation, with today's fleet; what these show is not known to the search for one.
+
+    Raises:
+        InputError: the price of today's fleet is not known.
+    """
+    context, own = market.context, replace(market, validator=market.validator.apart())
+    if asked.judges_today:
+        priced_today(context.requirements, context.catalog, context.standing.owned)
     return LowerRungs(market, asked.rungs, partial(judged_current, own) if asked.judges_today else None)
 
 

@@ -149,11 +149,7 @@ class LowerRungs:
 
     @property
     def current(self) -> CurrentCost | None:
-        """Today's deployment, judged.
-
-        Raises:
-            InputError: its price is not known.
-        """
+        """Today's deployment, judged; None where nothing runs, or nothing was asked of it."""
         return self._parts[0].current
 
     @property

@@ -1,7 +1,7 @@
 """Standing charges of a fleet: what each of its regions takes for its load balancer and logs, whatever machines run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -150,15 +150,15 @@ def alone_usd_per_month(problem: Problem) -> Mapping[Way, float]:
 
 def least_alone_usd_per_month(problem: Problem, pools: Iterable[Pool]) -> list[float]:
     """The same of each of some pools in the way of paying in which it is least."""
-    usd = cache(partial(_usd_alone, problem))
-    return [min(usd(*way) for way in _ways(problem, pool)) for pool in pools]
+    ways = [_ways(problem, pool) for pool in pools]
+    usd = {way: _usd_alone(problem, *way) for way in set().union(*ways)}
+    return [min(map(usd.__getitem__, own)) for own in ways]
 
 
-def _ways(problem: Problem, pool: Pool) -> Iterator[Way]:
-    """Ways in which a pool serves alone, each once."""
-    place = own_place(problem, pool)
-    for on_hosts in {tariff.on_hosts for tariff in pool.tariffs}:
-        yield place, on_hosts, pool.logs_requests
+def _ways(problem: Problem, pool: Pool) -> set[Way]:
+    """Ways in which a pool serves alone."""
+    place, logs = own_place(problem, pool), pool.logs_requests
+    return {(place, tariff.on_hosts, logs) for tariff in pool.tariffs}
 
 
 def _usd_alone(problem: Problem, place: str, on_hosts: bool, logs: bool) -> float:  # noqa: FBT001 - parts of a way
