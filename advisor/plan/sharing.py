@@ -16,7 +16,8 @@ The price is that of whole machines: Σ over hosts of ⌈accelerators used ÷ ac
 seats cost beside them. A tenant with a price of its own may stay out of all groups at that price, so that one more such
 tenant never adds more than it; it does so where it would have a machine of one accelerator to itself. For few tenants
 the price is proven to be the least, by branch and bound. For many, first-fit decreasing, less the groups that cost more
-than their tenants' own machines, stands beside a lower bound: of each resource by itself (memory, time, number of
+than their tenants' own machines, or what a program chooses among the groups that first-fit forms of the tenants in many
+orders, whichever is cheaper, stands beside a lower bound: of each resource by itself (memory, time, number of
 tenants, memory and processors of the machine) a tenant takes at least its part of an accelerator in whatever group it
 is.
 """
@@ -24,15 +25,25 @@ is.
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from advisor.plan.processes import NONE, Named, Processes, in_servers
+from advisor.plan.solve.solver import Program
 from advisor.plan.tenants import Group, Host, Need, Obstacle, Packing, Tenant
 from advisor.records import dataclass, replace
+from advisor.units import HOURS_PER_MONTH
 
 HEADROOM = 0.15
 """Share of an accelerator's time that is left free where several take turns, for switching and for bursts that meet: an
 assumption, nothing measured."""
 EXACT_TENANTS = 16
 """Most tenants that the search for the cheapest packing is worth its time for."""
+ORDERS = 60
+"""Orders of many tenants in which first-fit forms groups, at most."""
+PAIRS = 400_000
+"""Pairs of tenants in all orders, at most: with more than two hundred tenants there are fewer than ten orders."""
+BRANCHES = 20
+"""Branches of the program that chooses among those groups."""
 MAX_NODES = 100_000
 """Partial packings that it looks at before it settles for the bound: a second or two."""
 _EPSILON = 1e-9
@@ -289,9 +300,65 @@ class _Packer:
         usd = max(map(sum, zip(*least.values(), strict=True)), default=0.0)
         bound = usd if any(map(_pays_beside, tenants)) else self._whole_machines(usd)
         if len(tenants) > EXACT_TENANTS:
-            return best, bound
+            return min(best, _settled(self._combined(order)), key=self.cost), bound
         search = _Search(self, [(tenant, least[tenant.name]) for tenant in order], best, bound)
         return search.best, self.cost(search.best) if search.complete else bound
+
+    def _combined(self, tenants: Sequence[Tenant]) -> Loads:
+        """About the cheapest packing of groups that first-fit forms of the tenants in many orders.
+
+        A covering program chooses among them; whoever is then in two groups leaves the one that is paid for anyway.
+        """
+        groups = self._groups(tenants)
+        program = Program()
+        seats: dict[str, list[tuple[int, float]]] = {tenant.name: [] for tenant in tenants}
+        used: dict[str, list[tuple[int, float]]] = {}
+        for load in groups:
+            variable = program.variable(upper=1.0, integer=True)
+            program.add_cost(variable, load.extra_usd_per_hour * HOURS_PER_MONTH)
+            for tenant in load.tenants:
+                seats[tenant.name].append((variable, 1.0))
+            if load.way is not _OWN:
+                used.setdefault(load.way.host.name, []).append((variable, 1.0))
+        for name, terms in seats.items():
+            program.row(name, terms, lower=1.0)
+        for host, terms in used.items():
+            machines = program.variable(integer=True)
+            program.add_cost(machines, self._prices[host] * HOURS_PER_MONTH)
+            program.row(host, [*terms, (machines, -float(self._sizes[host]))], upper=0.0)
+        solution = program.solve(roughly=True, branches=BRANCHES)
+        values = solution.values if solution.found else np.zeros(len(groups))
+        chosen = [load for load, value in zip(groups, values, strict=False) if round(float(value)) == 1]
+        return self._each_once(chosen) if solution.found else self._one_each(tenants)
+
+    def _groups(self, tenants: Sequence[Tenant]) -> list[_Load]:
+        """Distinct groups of first-fit, of tenants in random orders that are the same every time; all alone too."""
+        draw, order = np.random.default_rng(0), list(tenants)
+        groups = [load for tenant in tenants for load in self.opened(tenant)]
+        ways = [None, *self._ways]
+        for at in range(min(ORDERS, PAIRS // len(order) ** 2)):
+            groups += self._first_fit([order[place] for place in draw.permutation(len(order))], ways[at % len(ways)])
+        by_members = {(id(load.way), frozenset(tenant.name for tenant in load.tenants)): load for load in groups}
+        return list(by_members.values())
+
+    def _each_once(self, chosen: Sequence[_Load]) -> Loads:
+        """Groups without the tenants that an earlier one has, each made anew."""
+        seated: set[str] = set()
+        loads: list[_Load] = []
+        for load in sorted(chosen, key=lambda load: -len(load.tenants)):
+            left = [tenant for tenant in load.tenants if tenant.name not in seated]
+            seated |= {tenant.name for tenant in left}
+            if load.way is _OWN or len(left) == len(load.tenants):
+                loads += [load] if left else []
+                continue
+            again: _Load | Obstacle = _Load(load.way)
+            for tenant in left:
+                again = again.join(tenant, self._headroom) if isinstance(again, _Load) else again
+            loads += [again] if isinstance(again, _Load) and left else map(self._alone, left)
+        return tuple(loads)
+
+    def _alone(self, tenant: Tenant) -> _Load:
+        return self._cheapest(tenant, None)
 
     def _least(self, tenant: Tenant) -> Parts:
         """USD per hour that the tenant takes of each resource at the least."""

@@ -1,6 +1,7 @@
 """Several models on shared accelerators: the rules that hold, and that the packing is the cheapest."""
 
 import math
+import random
 from dataclasses import replace
 from itertools import product
 
@@ -406,3 +407,32 @@ def test_order_does_not_matter(drawn):
     tenants = crowd(drawn)
 
     assert pack_shared(tenants, [BIG, SMALL]).groups == pack_shared(tenants[::-1], [BIG, SMALL]).groups
+
+
+def mixed(count, seed):
+    """Models of all sizes, each of which may stay on a machine of its own."""
+    draw = random.Random(seed)
+    return [
+        tenant(
+            f"{seed}-{at}",
+            memory_gib=draw.choice([2.0, 3.0, 5.0, 7.0, 9.0, 14.0]),
+            busy_ratio=draw.choice([0.05, 0.1, 0.2, 0.4, 0.6]),
+            most_sharers=draw.randint(2, 8),
+            own_usd_per_hour=draw.choice([0.6, 0.8, 0.9]),
+        )
+        for at in range(count)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_together_cost_no_more_than_in_two_halves(seed):
+    """Each half is packed for the least price, which is proven; together first-fit alone cost up to a tenth more."""
+    halves = [mixed(12, seed), mixed(12, seed + 100)]
+    apart = [pack_shared(half, [BIG, SMALL]) for half in halves]
+    together = pack_shared([*halves[0], *halves[1]], [BIG, SMALL])
+    seated = [name for group in together.groups for name in group.tenants]
+
+    assert [packing.gap_ratio for packing in apart] == [0.0, 0.0]
+    assert together.usd_per_hour <= sum(packing.usd_per_hour for packing in apart) + 1e-9
+    assert sorted([*seated, *together.own]) == sorted(one.name for half in halves for one in half)
+    assert together == pack_shared([*halves[0], *halves[1]], [BIG, SMALL])

@@ -123,6 +123,7 @@ class Program:
         below: float = INFINITY,
         roughly: bool = False,
         enough: float = -INFINITY,
+        branches: int | None = None,
     ) -> Solution:
         """The cheapest solution, or the best that was found in the time.
 
@@ -135,6 +136,7 @@ class Program:
             below: nothing above it is of interest.
             roughly: whether one within 1 % of the cheapest will do, or the best of so many branches.
             enough: the first that costs no more will do.
+            branches: after which the best of them will do; None: as many as the time stands for.
         """
         from highspy import HighsModelStatus  # noqa: PLC0415 - only plans load the solver
         from highspy._core import _Highs  # noqa: PLC0415 - the class around it prints a banner as it starts
@@ -142,6 +144,7 @@ class Program:
         solver = _Highs()
         ends = {"time_limit": SLOWEST * seconds, "mip_max_nodes": int(NODES_PER_SECOND * seconds)}
         chosen = {**ends, "objective_bound": below, "objective_target": enough, **(ROUGHLY if roughly else {})}
+        chosen |= {} if branches is None else {"mip_max_nodes": branches}
         for option, value in {**OPTIONS, **chosen}.items():
             solver.setOptionValue(option, value)
         solver.passModel(self._model(whole=whole))
