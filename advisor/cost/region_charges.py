@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Per, RegionResource, ServicePrice
-from advisor.cost.entrances import EntranceLoad, container_entrance_price, machine_price
+from advisor.cost.services import EntranceLoad, container_entrance_price, machine_price
 from advisor.cost.standing import CLOUDS, ChargeRule, Further, Machines, RegionCharges
 from advisor.records import replace
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog.planning import SpotRisk
-from advisor.plan.spot import (
+from advisor.plan.problem.tariffs import (
     Exposure,
     hazard,
     hazard_per_hour,

@@ -10,10 +10,9 @@ import numpy as np
 from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
-from advisor.cost.entrances import EntranceLoad
 from advisor.cost.region_charges import Deployed, region_charges
 from advisor.cost.response_cache import cache_nodes, cache_rules
-from advisor.cost.services import counted_gib
+from advisor.cost.services import EntranceLoad, counted_gib
 from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
@@ -25,7 +24,7 @@ from advisor.performance.stage import rates_within
 from advisor.performance.transfer import answer_gb, request_gb
 from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import Geography, geography, slo_after_network
-from advisor.plan.problem.hours import Week
+from advisor.plan.problem.formulas import Week
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.problem.standing import place_of, provider_of
