@@ -15,7 +15,8 @@ from advisor.audit.files import Table, tables_of
 from advisor.audit.formats import format_of
 from advisor.audit.formats.focus import focus_version
 from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_list
-from advisor.audit.sql import MONEY, accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql, text
+from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
+from advisor.audit.sql import MONEY, text
 from advisor.audit.tag_sets import write_tags
 from advisor.audit.values import ZERO, Basis, Bill
 from advisor.catalog.values import family_of

@@ -1,4 +1,4 @@
-"""Rules that a plan is checked by, whose ids never change their meaning, and findings of a check."""
+"""Rules that a plan is checked by, whose ids never change their meaning, the policy that sets them, and findings."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -12,7 +12,8 @@ from advisor.levers.values import Change, LeverSettings, QualityKept, Reason, Re
 from advisor.models import find_model
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, steps_alone, with_regions
-from advisor.plan.widening import is_within, union, weights_of
+from advisor.plan.weights import weights_of
+from advisor.plan.widening import is_within, union
 from advisor.records import dataclass, replace
 from advisor.units import significant
 from advisor.workload.values import WIDE_PRECISIONS, DeclaredDemand, Routing, Scaling, Workload

@@ -24,7 +24,7 @@ from advisor.plan.request import PlanRequest
 from advisor.plan.rung_values import saved_ratio
 from advisor.plan.token_apis import TokenApi, compared_with_fleet
 from advisor.plan.values import Rung, RungGroup
-from advisor.plan.widening import PUBLISHED_RATIO, Weights, weights_of
+from advisor.plan.weights import PUBLISHED_RATIO, Weights, weights_of
 from advisor.processes import Results
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT

@@ -1,4 +1,4 @@
-"""Inputs and outputs of a prediction: numbers with units, an interval around each, and the evidence."""
+"""Inputs and outputs of a prediction with an interval around each and its evidence; load of drafts and adapters."""
 
 from enum import StrEnum
 

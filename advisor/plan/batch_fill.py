@@ -13,7 +13,8 @@ import numpy as np
 
 from advisor.demand.batch import BatchRun
 from advisor.demand.values import Forecast
-from advisor.plan.problem.formulas import STEP, Part, lost_with, mix_rate, share_without
+from advisor.plan.problem.formulas import Part, lost_with, mix_rate, share_without
+from advisor.plan.problem.hours import STEP
 from advisor.plan.problem.values import Allocation, Floats, Problem
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.records import dataclass, replace

@@ -13,7 +13,7 @@ from advisor.performance.stage import full_rates
 from advisor.plan.batch_fill import Fill, fill_of, raised
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.problem.batch_hours import hours_by_cost, hours_worth_trying
-from advisor.plan.problem.formulas import Week, week_of
+from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.tariffs import check_purchase
 from advisor.plan.replay.confirmed import Confirmed

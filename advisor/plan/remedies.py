@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from advisor.catalog.values import Purchase
 from advisor.plan.market import Market
-from advisor.plan.problem.formulas import Week
+from advisor.plan.problem.hours import Week
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, Relaxation
 from advisor.plan.replay.validator import Confirmed, ReplayValidator

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator
 from advisor.candidates import Candidate
 from advisor.catalog.processors import CPU
 from advisor.plan.fleet.costing import obligation_of
-from advisor.plan.problem.tariffs import hazard
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import PlanningContext
+from advisor.plan.spot import hazard
 from advisor.plan.values import CurrentCost, Rung, RungGroup
-from advisor.plan.widening import weights_of
+from advisor.plan.weights import weights_of
 from advisor.records import replace
 from advisor.units import HOURS_PER_DAY, ratio_words
 

@@ -9,7 +9,8 @@ from advisor.cost import hourly_to_monthly
 from advisor.errors import InputError
 from advisor.performance.stage import serve
 from advisor.plan.market import Market, market_of
-from advisor.plan.problem.formulas import Week, mix_rate
+from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.hours import Week
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
 from advisor.plan.remedies import held_to_limits

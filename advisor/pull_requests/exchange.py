@@ -1,4 +1,4 @@
-"""A pull request and one exchange with its host: bounded, without redirects, with refusals that hold no token."""
+"""A pull request, its one comment, and exchanges with its host: bounded, with refusals that hold no token."""
 
 import datetime as dt
 import json

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from advisor.demand.batch import BatchRun
 from advisor.demand.forecast import BATCH, batch_forecast
-from advisor.plan.problem.formulas import week_of
+from advisor.plan.problem.hours import week_of
 from advisor.workload.closed_loop import batch_run
 from advisor.workload.values import BatchWork
 

@@ -21,7 +21,7 @@ from advisor.performance.stage import serve
 from advisor.plan.cold_start import METRIC_DELAY_S, cold_start
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.fleet.scaling_values import Change, Policy, ReactivePolicy, ScalingPlan
-from advisor.plan.problem.formulas import week_of
+from advisor.plan.problem.hours import week_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption, Tariff
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.scaling import group_schedule, recommend, scaling_of, static_usd_per_month

@@ -8,13 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog.planning import SpotRisk
-from advisor.plan.problem.tariffs import (
-    Exposure,
-    hazard,
-    hazard_per_hour,
-    interruption_usd_per_hour,
-    usd_per_interruption,
-)
+from advisor.plan.spot import Exposure, hazard, hazard_per_hour, interruption_usd_per_hour, usd_per_interruption
 from builders import LISTED
 
 RATIOS = st.one_of(st.just(0.0), st.floats(1e-6, 1))

@@ -6,7 +6,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.codegen.engines.request import checkpoint_of
 from advisor.pipeline import plan_for
-from advisor.plan.widening import weights_of
+from advisor.plan.weights import weights_of
 from builders import catalog_of, offer, workload
 
 CATALOG = load_catalog()

@@ -1,4 +1,4 @@
-"""Request to an engine: what it is asked to serve, and what is refused in its name."""
+"""Request to an engine: what it is asked to serve, from which weights, and what is refused."""
 
 import math
 import re

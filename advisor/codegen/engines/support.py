@@ -1,4 +1,4 @@
-"""Support of an engine for a precision on an accelerator, by the catalog.
+"""Support of an engine for a precision on an accelerator, by the catalog, and of other devices.
 
 On processors vLLM binds threads and memory to cores, for which its guide gives SYS_NICE.
 """

@@ -1,4 +1,4 @@
-"""Replicas of one model among the engines that were read, each counted once."""
+"""Replicas of one model among the engines that were read, under any of its names, each counted once."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -17,7 +17,7 @@ from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
 from advisor.plan.tenants import Need
-from advisor.plan.widening import weights_of
+from advisor.plan.weights import weights_of
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits, QuotaLimit

@@ -34,7 +34,6 @@ from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, mix_rate, worst_without
 from advisor.plan.problem.pools import boot_disk_gib
 from advisor.plan.problem.standing import machines_of, standing_charges
-from advisor.plan.problem.tariffs import hazard
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.confirmed import Confirmed
@@ -48,7 +47,8 @@ from advisor.plan.solve.objective import (
 from advisor.plan.solve.shares import group_part, request_shares
 from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.plan.widening import weights_of
+from advisor.plan.spot import hazard
+from advisor.plan.weights import weights_of
 from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, REQUESTS_PER_THOUSAND
 

@@ -1,4 +1,4 @@
-"""Instances that the planned load of the busiest hours does not need, what keeps them, and what they cost."""
+"""Instances that the planned load of the busiest hours does not need, and costs beside the total."""
 
 import math
 from bisect import bisect_left

@@ -18,7 +18,7 @@ from advisor.performance.stage import serve
 from advisor.performance.values import Interval
 from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import cache_shortfall
-from advisor.plan.problem.formulas import Week
+from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import pools_of
 from advisor.plan.problem.supply import PoolSet, PoolSource, RateTable, Supply
 from advisor.plan.problem.values import HourClass, Pool, PurchaseOption, Tariff

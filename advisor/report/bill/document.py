@@ -1,4 +1,4 @@
-"""An audit read back from its JSON, whose numbers are floats: to 17 digits those that were written."""
+"""An audit as rows of FOCUS, or read back from its JSON, whose floats are those that were written, to 17 digits."""
 
 import typing
 from collections.abc import Iterator, Mapping

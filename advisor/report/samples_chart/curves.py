@@ -1,4 +1,4 @@
-"""Curves of a chart: a few hundred points of each accelerator, with gaps kept."""
+"""Curves of a chart: a few hundred points of each accelerator, with gaps kept; in a terminal too."""
 
 import datetime as dt
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Settings of a run, from the command line to the bare interpreter that runs it.
+"""Clock and settings of a run, from the command line to the bare interpreter that runs it.
 
 They go through the environment, which other users of the machine cannot see: an engine's address may hold a password.
 """

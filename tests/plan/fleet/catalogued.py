@@ -17,7 +17,7 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import read_workload
-from advisor.plan.problem.formulas import week_of
+from advisor.plan.problem.hours import week_of
 from advisor.plan.solve.stage import ExistingFleet, Formulation, PlanningContext, formulate, supply_of
 from advisor.requirements import require
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK

@@ -9,7 +9,7 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.geography import in_reach
-from advisor.plan.problem.formulas import week_of
+from advisor.plan.problem.hours import week_of
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.solve.existing import standing_of
 from advisor.plan.solve.stage import Effort, Formulation, PlanningContext, formulate, supply_of

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from advisor.demand.values import Forecast
-from advisor.plan.problem.formulas import CLASS_HOURS, week_of
+from advisor.plan.problem.hours import CLASS_HOURS, week_of
 from advisor.units import HOURS_PER_WEEK
 
 few = settings(max_examples=50)

@@ -17,7 +17,7 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import plan_for
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.problem.formulas import week_of
+from advisor.plan.problem.hours import week_of
 from advisor.plan.problem.values import PurchaseOption, Tariff
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.serverless import LONGEST_IDLE_S, duty_of_rate
