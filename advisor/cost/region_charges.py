@@ -103,7 +103,7 @@ def split_usd_per_call(
     """
     count, gb = split
     charges = [region_charges(catalog, provider, region, each_gb) for each_gb in (gb_per_call, gb / count)]
-    whole_usd, each_usd = (0.0 if known is None else known.usd_per_request(balanced=True) for known in charges)
+    whole_usd, each_usd = (0.0 if charge is None else charge.usd_per_request(balanced=True) for charge in charges)
     return count * each_usd - whole_usd
 
 

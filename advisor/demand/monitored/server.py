@@ -270,9 +270,9 @@ class Monitored:
                     raise
                 piece = most = some // 2
                 continue
-            for one in series:
-                values = answers.setdefault(_key(one.labels), np.full(count, np.nan))
-                for seconds, value in one.points:
+            for time_series in series:
+                values = answers.setdefault(_key(time_series.labels), np.full(count, np.nan))
+                for seconds, value in time_series.points:
                     values[round((seconds * 1e6 - first_us) / step_us)] = value
             at += some
             piece = min(max(_MOST_VALUES // max(len(series), 1), _FEWEST_POINTS), 2 * piece, most)
