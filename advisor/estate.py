@@ -34,7 +34,7 @@ from advisor.plan.estate.slots import SlotSearch, seating, without_parts
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account
 from advisor.plan.estate.turns import on_a_part, times_slower
 from advisor.plan.estate.values import FAILED, PLAN_SUFFIX, PLANNED, Estate, Part, WorkloadRow
-from advisor.plan.fleet.chosen import FleetCost
+from advisor.plan.fleet.costs import FleetCost
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import candidate_of
 from advisor.plan.replay.values import ReplayGroup

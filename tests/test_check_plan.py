@@ -13,9 +13,8 @@ import pytest
 import advisor
 from advisor.catalog import load_catalog
 from advisor.checks import code as code_of
-from advisor.checks.policy import Policy
 from advisor.checks.run import Now, check_plan
-from advisor.checks.values import RULES, Level
+from advisor.checks.values import RULES, Level, Policy
 from advisor.codegen import Language, generate
 from advisor.performance.model import shipped_model
 from advisor.plan.document import plan_from_json, plan_to_json

@@ -25,12 +25,12 @@ from advisor.performance.calibration import (
     RESIDUAL,
     Calibration,
     Group,
+    Residual,
     Spread,
     SpreadKey,
 )
 from advisor.performance.constants import TABLE, ConstantTable
 from advisor.performance.measured_coverage import LOAD_COLUMNS, MeasuredCoverage, architecture
-from advisor.performance.residual import Residual
 from advisor.tables import read_records
 
 ONE_PASS = "one_pass.json"  # noqa: S105 - a file name

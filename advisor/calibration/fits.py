@@ -10,13 +10,23 @@ from scipy.optimize import least_squares
 from sklearn.gaussian_process.kernels import Matern
 
 from advisor.calibration.observations import SCENARIO_OF, Indices, Observations, seconds_of, targets
-from advisor.performance.calibration import FEATURES, TARGETS, Group, features, features_of
+from advisor.performance.calibration import (
+    FEATURES,
+    NODES,
+    TARGETS,
+    Floats32,
+    Group,
+    Reals,
+    Residual,
+    features,
+    features_of,
+    scaled_features,
+)
 from advisor.performance.constants import ENGINES, STACK_GROUPS, STACKS, TABLE, ConstantTable
 from advisor.performance.constants import GROUPS as MULTIPLIED
 from advisor.performance.deployments import Packed, classes_of
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Floats
-from advisor.performance.residual import NODES, Floats32, Reals, Residual, scaled_features
 from advisor.performance.traits import TRAITS
 from advisor.records import dataclass
 

@@ -19,12 +19,11 @@ from advisor.calibration.observations import (
     seconds_of,
 )
 from advisor.calibration.validation import log_misses, points_of, predict_rows, reach_of
-from advisor.performance.calibration import TARGETS, Calibration, Group, features
+from advisor.performance.calibration import TARGETS, Calibration, Group, Residual, features, scaled_features
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Constants, Floats
-from advisor.performance.residual import Residual, scaled_features
 from advisor.records import dataclass, fields, replace
 from advisor.units import MS_PER_SECOND
 

@@ -11,7 +11,7 @@ from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import adapter_engine
-from advisor.models.gguf_names import gguf_architectures
+from advisor.models.gguf_weights import gguf_architectures
 from advisor.models.model import Model
 from advisor.records import replace
 from advisor.requirements import Requirements

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from advisor.catalog import Catalog
 from advisor.catalog.price_trust import first_day
-from advisor.checks.policy import Policy
+from advisor.checks.values import Policy
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.values import Plan
 from advisor.units import A_CENT

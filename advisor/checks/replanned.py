@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.checks.policy import Policy
 from advisor.checks.prices import usd_today
+from advisor.checks.values import Policy
 from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.values import Demand
 from advisor.demand_sources import as_demanded, measure_demand

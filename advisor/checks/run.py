@@ -8,8 +8,7 @@ from shlex import quote
 from advisor.catalog import Catalog
 from advisor.catalog.releases import version_of
 from advisor.checks import code, prices, replanned
-from advisor.checks.policy import Policy
-from advisor.checks.values import Checked, Finding, Level
+from advisor.checks.values import Checked, Finding, Level, Policy
 from advisor.models.files import file_facts, holds_model
 from advisor.models.model import ModelFile
 from advisor.performance.model import PerformanceModel

@@ -1,9 +1,11 @@
-"""Rules that a plan is checked by, whose ids never change their meaning, and findings of a check."""
+"""Rules that a plan is checked by, whose ids never change their meaning, the policy that sets them, and findings."""
 
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 
-from advisor.records import dataclass
+from advisor.records import dataclass, field
+from advisor.yaml_fields import Field, read_document
 
 
 class Level(StrEnum):
@@ -83,3 +85,78 @@ RULES: Mapping[str, Rule] = {
         Rule("CHK502", "the model's file is another than the plan was made from", Level.WARNING),
     )
 }
+
+
+_KEYS = (
+    "fail_on", "price_tolerance", "max_price_age", "max_spot_price_age", "cheaper_by", "obligation_ends_within",
+    "spot_interruptions_per_month", "max_usd_per_month", "levels",
+)  # fmt: skip
+_NEVER = "never"
+_HINT = "see docs/check.md for one"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Thresholds of the rules, and what fails."""
+
+    fail_on: Level | None = Level.ERROR
+    """Lightest level that fails; None: none does."""
+    price_tolerance_ratio: float = 0.05
+    max_price_age_days: float = 90.0
+    max_spot_price_age_days: float = 30.0
+    cheaper_by_ratio: float = 0.1
+    """Saving from which another fleet is told."""
+    obligation_ends_within_days: float = 60.0
+    spot_interruptions_per_month: float = 1.0
+    """Of one instance."""
+    max_usd_per_month: float | None = None
+    """Budget for the plan's whole total; None: that of the workload alone."""
+    levels: Mapping[str, Level] = field(default_factory=dict)
+    """Rule → level, where it is not the rule's own."""
+
+    def level_of(self, rule: str) -> Level:
+        """Level of a rule."""
+        return self.levels.get(rule, RULES[rule].level)
+
+    def fails(self, level: Level) -> bool:
+        """Whether a finding of a level fails."""
+        return self.fail_on is not None and level.rank <= self.fail_on.rank
+
+
+def read_policy(path: Path) -> Policy:
+    """The policy of a file.
+
+    Raises:
+        InputError: it cannot be read, or a key or a value is wrong.
+    """
+    fields = read_document(path, "policy", _HINT).mapping(_KEYS)
+    policy = Policy()
+    stated = fields.get("fail_on")
+    failing = policy.fail_on if stated is None else _failing(stated.choice((*map(str, Level), _NEVER)))
+
+    def ratio(name: str, default: float) -> float:
+        return fields[name].number(0.0) if name in fields else default
+
+    def days(name: str, default: float) -> float:
+        return fields[name].days() if name in fields else default
+
+    return Policy(
+        fail_on=failing,
+        price_tolerance_ratio=ratio("price_tolerance", policy.price_tolerance_ratio),
+        max_price_age_days=days("max_price_age", policy.max_price_age_days),
+        max_spot_price_age_days=days("max_spot_price_age", policy.max_spot_price_age_days),
+        cheaper_by_ratio=ratio("cheaper_by", policy.cheaper_by_ratio),
+        obligation_ends_within_days=days("obligation_ends_within", policy.obligation_ends_within_days),
+        spot_interruptions_per_month=ratio("spot_interruptions_per_month", policy.spot_interruptions_per_month),
+        max_usd_per_month=fields["max_usd_per_month"].number(0.0) if "max_usd_per_month" in fields else None,
+        levels=_levels(fields["levels"]) if "levels" in fields else {},
+    )
+
+
+def _failing(word: str) -> Level | None:
+    return None if word in (_NEVER, Level.OFF) else Level(word)
+
+
+def _levels(field_of_levels: Field) -> Mapping[str, Level]:
+    stated = field_of_levels.mapping(tuple(RULES))
+    return {name: Level(value.choice(tuple(map(str, Level)))) for name, value in stated.items()}

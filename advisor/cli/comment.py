@@ -40,8 +40,7 @@ def command(
     The token comes from the environment alone: GITHUB_TOKEN, GITLAB_TOKEN, SYSTEM_ACCESSTOKEN or AZURE_DEVOPS_EXT_PAT,
     BITBUCKET_TOKEN. A comment of the same tag is changed and no second one posted.
     """
-    from advisor.pull_requests.exchange import Client  # noqa: PLC0415 - help shows without them
-    from advisor.pull_requests.sticky import publish  # noqa: PLC0415
+    from advisor.pull_requests.exchange import Client, publish  # noqa: PLC0415
     from advisor.reading import read_text  # noqa: PLC0415
 
     content = read_text(text, "comment", most_bytes=_MOST_BYTES)

@@ -16,9 +16,8 @@ from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import market_for, plan_question, routed_as, under_targets
 from advisor.plan.document import plain, plan_from_json
-from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.pareto import OF_TOKENS, OF_WHOLE_ANSWERS, TARGETS, Front, pareto_front
-from advisor.plan.explain.whatif import WhatIf, compare, types_priced, what_if
+from advisor.plan.explain.whatif import Outcome, WhatIf, compare, outcome_of, types_priced, what_if
 from advisor.plan.explain.why import Judged, Why, why
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_of_question, read_question

@@ -37,10 +37,17 @@ from advisor.cli.samples_need import advice_lines, need, place_of
 from advisor.cli.samples_need import entry as need_entry
 from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import render_summary, summary
-from advisor.report.samples_chart.curves import Curve, curve, need_words, verdict_words
+from advisor.report.samples_chart.curves import (
+    Curve,
+    curve,
+    marks_for,
+    need_words,
+    render_terminal,
+    room,
+    verdict_words,
+)
 from advisor.report.samples_chart.png import render_png
 from advisor.report.samples_chart.svg import POINTS, render_page, render_svg
-from advisor.report.samples_chart.terminal import marks_for, render_terminal, room
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.fleet import SIGNALS, Fleet

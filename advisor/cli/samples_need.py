@@ -40,9 +40,9 @@ from advisor.report.samples_chart.curves import percent, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.bounds import Bounds
+from advisor.samples.need.fleet import Oversized, oversized
 from advisor.samples.need.limits import WORKING
 from advisor.samples.need.memory import Fixed, MemoryNeed
-from advisor.samples.need.spare import Oversized, oversized
 from advisor.samples.need.verdict import grouped
 from advisor.samples.query.open import open_backend
 from advisor.samples.store.files import is_store

@@ -16,9 +16,9 @@ beside the code as a :class:`~advisor.codegen.rollout.Rollout` for each root; th
 from collections import Counter
 from collections.abc import Mapping
 
-from advisor.codegen.cut_over_commands import checks, removals
 from advisor.codegen.cut_over_joint import is_spread_over_backends, joint, moves
 from advisor.codegen.cut_over_refusals import check_finish, check_form, is_another, words
+from advisor.codegen.cut_over_words import checks, removals
 from advisor.codegen.kept import with_former_disks, with_former_keys, with_former_places, with_keys_apart
 from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.quotas import quotas_needed

@@ -6,8 +6,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen.container import Container, Platform, Serves
 from advisor.codegen.deployability import check_deployable
 from advisor.codegen.engines import ENGINES, Demanded, Request, exact_version
-from advisor.codegen.engines.checkpoints import checkpoint_of
-from advisor.codegen.engines.request import refusal
+from advisor.codegen.engines.request import checkpoint_of, refusal
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.wanted import Engine, Wanted
 from advisor.demand.values import Unit

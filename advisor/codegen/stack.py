@@ -3,15 +3,15 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
+from advisor.codegen.cautions import file_cautions, shared_left_out, slo_left_out
 from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.deployability import converted_gib
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.adapters import adapter_words
-from advisor.codegen.engines.metrics import METRICS, published, without_times
 from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
 from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
@@ -23,7 +23,7 @@ from advisor.codegen.selection import Choice, Member
 from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
-from advisor.codegen.wanted import Engine, Wanted
+from advisor.codegen.wanted import Wanted
 from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import balancers_usd_per_month
 from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
@@ -141,7 +141,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     engines = tuple(dict.fromkeys(backend.container.engine for backend in backends))
     promised = slo_alarms(promise)
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
-    of_containers += _file_cautions(plan, engines)
+    of_containers += file_cautions(plan, engines)
     if asked.adapters is not None:
         of_containers += [adapter_words(asked.adapters, container) for container in containers]
     return Stack(
@@ -162,7 +162,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
             has_gpu=any(group.tells_gpu_use for group in groups),
         ),
         slo_alarms=promised,
-        slo_left_out=(*slo_left_out(promised, engines, _without_target(plan)), *_shared_left_out(groups)),
+        slo_left_out=(*slo_left_out(promised, engines, _without_target(plan)), *shared_left_out(groups)),
         agent=_agent(version) if has_gpu else None,
         budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",
@@ -180,23 +180,6 @@ def deployment_name(plan: Plan) -> str:
     return slug(str(plan.workload["name"]), LONGEST_NAME, "inference")
 
 
-def _file_cautions(plan: Plan, engines: Sequence[Engine]) -> Iterator[str]:
-    """The file that a plan was made of, where what it starts loads another checkpoint of the model."""
-    file = plan.provenance.model_file
-    others = [engine.value for engine in engines if engine is not Engine.LLAMA_CPP_SERVER]
-    if file is not None and file.is_gguf and others and not unit_of(plan.demand).is_one_pass:
-        yield (
-            f"the plan was made of {file.name}, and {' and '.join(others)} is planned without GGUF: speed and memory "
-            "are those of another checkpoint of the same model, which model_ids has to name"
-        )
-
-
-def tells_times(engine: Engine) -> bool:
-    """Whether an engine publishes times of its requests."""
-    metrics = published(engine)
-    return metrics is not None and bool(metrics.times)
-
-
 def _without_target(plan: Plan) -> str:
     """Why a workload without a target has no alarms on times."""
     words = "latency" if unit_of(plan.demand).is_one_pass else "TTFT"
@@ -207,38 +190,6 @@ def _without_target(plan: Plan) -> str:
 def _is_batch(plan: Plan) -> bool:
     """Whether all that comes is batch work."""
     return bool(plan.workload["slo"].get("latency_is_deadline"))
-
-
-def slo_left_out(alarms: Sequence[Alarm], engines: Sequence[Engine], without_target: str = "") -> Iterator[str]:
-    """Why some alarms on what clients were promised and on waiting requests are missing.
-
-    Args:
-        alarms: those of the workload's targets.
-        engines: servers of the stack.
-        without_target: the reason where it has none.
-    """
-    slow = next((alarm for alarm in alarms if alarm.target_seconds is not None), None)
-    if slow is None:
-        yield without_target
-        return
-    words = "latency" if slow.name == "latency" else "TTFT"
-    for engine in engines:
-        if published(engine) is not None:
-            if any(map(tells_times, engines)) and not tells_times(engine):
-                yield without_times(words, engine)
-            continue
-        switch = METRICS[engine].switched_on_by if engine in METRICS else ""
-        why = f"publishes metrics with {switch} in its options file only" if switch else "has no known metrics"
-        missing = f"alarms on {words} and waiting requests" if slow.from_engine else "alarm on waiting requests"
-        yield f"no {missing} of {engine.value}, which {why}"
-
-
-def _shared_left_out(groups: Sequence[ComputeGroup]) -> Iterator[str]:
-    """Why groups that share their GPUs have no alarms on how busy and full these are."""
-    shared = sorted({group.sharing.words for group in groups if group.sharing is not None})
-    if shared:
-        which = " or ".join(shared)
-        yield f"no alarms on idle GPUs and their memory where each has {which}: neither is published of a part"
 
 
 def _agent(version: str) -> Agent:

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Per, RegionResource, ServicePrice
-from advisor.cost.entrances import EntranceLoad, container_entrance_price, machine_price
+from advisor.cost.services import EntranceLoad, container_entrance_price, machine_price
 from advisor.cost.standing import CLOUDS, ChargeRule, Further, Machines, RegionCharges
 from advisor.records import replace
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH
@@ -103,7 +103,7 @@ def split_usd_per_call(
     """
     count, gb = split
     charges = [region_charges(catalog, provider, region, each_gb) for each_gb in (gb_per_call, gb / count)]
-    whole_usd, each_usd = (0.0 if known is None else known.usd_per_request(balanced=True) for known in charges)
+    whole_usd, each_usd = (0.0 if charge is None else charge.usd_per_request(balanced=True) for charge in charges)
     return count * each_usd - whole_usd
 
 

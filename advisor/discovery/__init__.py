@@ -1,7 +1,7 @@
 """Inference services that run today: found in clusters, metrics, samples and accounts, and written as workload files.
 
 Read in this order: ``values`` says what a service is, ``launches`` reads how its engine was started, ``kubeconfig``,
-``kubernetes_api`` and ``cluster`` read a cluster, ``machines`` its nodes, ``monitored`` a Prometheus-compatible server,
+``kubernetes_api`` and ``cluster`` read a cluster, ``monitored`` a Prometheus-compatible server,
 ``sampled`` the agent's samples, ``aws`` an account; ``find`` joins them, ``proposal`` says what is missing,
 ``settled`` has the planner judge today's machines under the proposed targets, ``workload_text`` and ``files`` write.
 """

@@ -13,7 +13,7 @@ from advisor.discovery.launches import launch_of, stored_model
 from advisor.discovery.values import Inventory, Launch, Machine, Observed, Service
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
-from advisor.samples.query.aws_access import aws_session, refusal_hint, unreached_hint
+from advisor.samples.query.cloudwatch.api import aws_session, refusal_hint, unreached_hint
 
 _NAME_TAGS = ("aws:autoscaling:groupName", "Name")
 _MODEL_TAGS = ("model", "inference:model", "served-model")

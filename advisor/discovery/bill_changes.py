@@ -12,7 +12,7 @@ from advisor.catalog.values import Purchase
 from advisor.codegen.applying import Application, apply_all, targets_of, united
 from advisor.codegen.applying.addresses import typed_addresses
 from advisor.codegen.applying.project import open_projects
-from advisor.demand.services.names import served_key
+from advisor.demand.services.service import served_key
 from advisor.discovery.bill_places import Code, Wish, of_findings, placed_in
 from advisor.discovery.find import Places, Server, find_services
 from advisor.discovery.proposal import proposal_of
@@ -24,7 +24,7 @@ from advisor.names import normalised
 from advisor.pipeline import plan_for, prepared
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace
-from advisor.samples.need.spare import FEWEST
+from advisor.samples.need.fleet import FEWEST
 from advisor.units import HOURS_PER_DAY
 from advisor.workload.document import read_workload
 from advisor.workload.values import Deployment, Workload

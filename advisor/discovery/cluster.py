@@ -14,8 +14,7 @@ from typing import Any
 from advisor.discovery.kubeconfig import UnreadableYamlError, yaml_value
 from advisor.discovery.kubernetes_api import Item, KubernetesApi, Resource, items, mapping
 from advisor.discovery.launches import launch_of, stored_model
-from advisor.discovery.machines import machine_by_labels, machine_of, place_of
-from advisor.discovery.values import Inventory, Launch, Machine, Service
+from advisor.discovery.values import Inventory, Launch, Machine, Service, machine_by_labels, machine_of, place_of
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advisor.catalog import Catalog
 from advisor.demand.monitored import Monitored
-from advisor.demand.services.names import served_key
+from advisor.demand.services.service import served_key
 from advisor.discovery.aws import Account, services_of_account
 from advisor.discovery.cluster import services_of_cluster
 from advisor.discovery.kubeconfig import Access, cluster_access

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from advisor.demand.monitored import Monitored
-from advisor.demand.monitored.engines import Engine, engines_of
-from advisor.demand.services.names import served_key
+from advisor.demand.monitored.server import Engine, engines_of
+from advisor.demand.services.service import served_key
 from advisor.discovery.values import ByLoad, Latency, Launch, Observed, Series, Service
 from advisor.records import dataclass, replace
 from advisor.samples.bounded_http import parse_address

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from advisor.catalog import Catalog
-from advisor.demand.services.names import matching
+from advisor.demand.services.service import matching
 from advisor.discovery.values import Answers, Latency, Machine, Service
 from advisor.models import Model, find_model
 from advisor.models.catalog import catalogued_name, model_names

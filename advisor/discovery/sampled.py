@@ -10,7 +10,7 @@ from advisor.demand.recorded import Within, read_fleet
 from advisor.demand.sampled import grown_histograms
 from advisor.demand.services import EngineView
 from advisor.demand.services.lengths import LengthCounts, added
-from advisor.demand.services.names import served_key
+from advisor.demand.services.service import served_key
 from advisor.discovery.launches import launches_of_lines
 from advisor.discovery.values import Inventory, Latency, Launch, Machine, Observed, Service, window_text
 from advisor.records import replace

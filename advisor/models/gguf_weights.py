@@ -6,12 +6,48 @@ projections of some layers, and the output head, are Q6_K. Rows that no block of
 biases and routers stay in 32 bit. Towers are no part of the file.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 
-from advisor.models.gguf_names import GGUF_BLOCKS, served_quantisations
+from advisor.data_files import data_dir
 from advisor.models.layers import FeedForward, Layer, Mixer
 from advisor.models.model import SERVES_GGUF, Checkpoint, Model
 from advisor.records import replace
+from advisor.tables import read_rows
+
+GGUF_BLOCKS = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
+    12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
+    16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1),
+    25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56),
+    30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
+    40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
+}  # fmt: skip
+"""Name, weights and bytes of a block, by ``ggml_type``; ``GGML_QUANT_SIZES`` of the package gguf 0.19."""
+
+
+@lru_cache(maxsize=1)
+def gguf_quantisations() -> dict[int, str]:
+    """Names of quantisations by ``general.file_type``, as files and tags of the hub have them."""
+    rows = read_rows(data_dir("instance_catalog") / "gguf_file_types.csv")
+    return {int(row["file_type"]): row["quantisation"] for row in rows}
+
+
+@lru_cache(maxsize=1)
+def served_quantisations() -> Mapping[str, str]:
+    """Quantisation that llama.cpp serves where a precision is asked for and no file, by precision."""
+    rows = read_rows(data_dir("instance_catalog") / "gguf_file_types.csv")
+    return {row["precision"]: row["quantisation"] for row in rows if row["precision"]}
+
+
+@lru_cache(maxsize=1)
+def gguf_architectures() -> frozenset[str]:
+    """Architectures that llama.cpp loads, as ``general.architecture`` names them."""
+    rows = read_rows(data_dir("instance_catalog") / "gguf_architectures.csv")
+    return frozenset(row["architecture"] for row in rows)
+
 
 _BITS = {name: 8 * size / weights for name, weights, size in GGUF_BLOCKS.values()}
 _BLOCK = {name: weights for name, weights, _ in GGUF_BLOCKS.values()}

@@ -6,13 +6,12 @@ from advisor.candidates import Candidate
 from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
-from advisor.performance.adapter_load import adapter_load
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, with_pictures
 from advisor.performance.evidence import Codes, PredictionEvidence
 from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import PICTURE_FACTORS, Floats, picture_seconds
-from advisor.performance.values import Deployment, Scenario
+from advisor.performance.values import Deployment, Scenario, adapter_load
 from advisor.records import dataclass
 from advisor.requirements import Requirements
 from advisor.units import gib_to_bytes

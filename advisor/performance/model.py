@@ -16,12 +16,16 @@ import numpy.typing as npt
 from advisor.demand.values import TokenHistogram
 from advisor.performance.calibration import (
     FIRST,
+    NODES,
     TARGETS,
     Calibration,
     Group,
+    along,
     features,
     features_of,
     load_calibration,
+    monotone,
+    monotone_from,
     shipped,
     without_bandwidth,
 )
@@ -37,7 +41,6 @@ from advisor.performance.regimes import (
     saturated,
     static_batch,
 )
-from advisor.performance.residual import NODES, along, monotone, monotone_from
 from advisor.performance.values import Scenario
 from advisor.records import dataclass, replace
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.values import Demand, TokenHistogram
+from advisor.performance.calibration import NODES, along, monotone
 from advisor.performance.deployments import Packed
 from advisor.performance.physics import (
     FloatLike,
@@ -22,7 +23,6 @@ from advisor.performance.physics import (
     tokens_per_step,
 )
 from advisor.performance.points import LengthPoints, length_points
-from advisor.performance.residual import NODES, along, monotone
 from advisor.records import dataclass
 
 LARGEST_DISPERSION = 10.0

@@ -26,10 +26,9 @@ from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import with_adapters
 from advisor.models.gguf_weights import loaded_by
 from advisor.models.values import ServingShape
-from advisor.performance.adapter_load import adapter_load
 from advisor.performance.constants import engine_class
 from advisor.performance.deployments import peak_flops, with_pictures
-from advisor.performance.values import Deployment, DraftModel, head_draft, model_draft
+from advisor.performance.values import Deployment, DraftModel, adapter_load, head_draft, model_draft
 from advisor.records import dataclass, replace
 from advisor.units import gib_to_bytes
 from advisor.workload.kinds import LLAMA_CPP, UNITS

@@ -1,8 +1,10 @@
-"""Inputs and outputs of a prediction: numbers with units, an interval around each, and the evidence."""
+"""Inputs and outputs of a prediction with an interval around each and its evidence; load of drafts and adapters."""
 
 from enum import StrEnum
 
 from advisor.catalog.values import Accelerator
+from advisor.models.adapters import adapter_engine, slot_bytes
+from advisor.models.model import Model
 from advisor.models.values import ServingShape
 from advisor.records import dataclass
 
@@ -136,3 +138,25 @@ class Deployment:
     """Pixels of the pictures of a request, which the host decodes and scales."""
     adapters: AdapterLoad | None = None
     """LoRA adapters on the model; None for none."""
+
+
+def adapter_load(model: Model, engine: str, tensor_parallel: int) -> AdapterLoad | None:
+    """Load of a model's adapters; None where there are none.
+
+    Kernels read a slot of the largest rank of the engine, whatever rank an adapter in it has.
+
+    Args:
+        model: with its adapters.
+        engine: as engine_support.csv names it.
+        tensor_parallel: accelerators that share each layer.
+    """
+    adapters = model.adapters
+    if adapters is None:
+        return None
+    served = adapter_engine(engine)
+    return AdapterLoad(
+        count=adapters.count,
+        bytes_per_accelerator=slot_bytes(model, served, tensor_parallel),
+        step_ratio=served.step_ratio,
+        miss_ratio=adapters.miss_ratio,
+    )

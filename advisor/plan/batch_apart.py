@@ -5,7 +5,7 @@ import math
 from advisor.catalog.values import Purchase
 from advisor.demand.declared import batch_demand
 from advisor.plan.batch_fill import Fill
-from advisor.plan.fleet.batch_values import BatchApart, PlannedPart
+from advisor.plan.fleet.costs import BatchApart, PlannedPart
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.request import PlanRequest
 from advisor.records import replace

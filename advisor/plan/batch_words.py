@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from advisor.demand.forecast import DAYS
-from advisor.plan.fleet.batch_values import BatchPlan
 from advisor.plan.fleet.chosen import Confirmation, Fleet
+from advisor.plan.fleet.costs import BatchPlan
 from advisor.plan.problem.values import PurchaseOption
 from advisor.units import (
     HOURS_PER_DAY,

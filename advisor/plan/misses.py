@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from advisor.candidates import ANY, Rejection
 from advisor.deployable import PURCHASE
 from advisor.plan.options import CODES
-from advisor.plan.problem.supply import SERVICE
+from advisor.plan.problem.left_out import SERVICE
 from advisor.plan.problem.values import Constraint
 from advisor.plan.values import Conflict
 from advisor.records import replace

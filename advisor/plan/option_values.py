@@ -8,8 +8,9 @@ from advisor.demand.values import Forecast
 from advisor.performance.link import limit_words
 from advisor.performance.served import LoadLatency
 from advisor.performance.stage import latencies_at_load
-from advisor.plan.fleet.chosen import Fleet, FleetCost
-from advisor.plan.fleet.cost_lines import cost_of
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.fleet.costing import cost_of
+from advisor.plan.fleet.costs import FleetCost
 from advisor.plan.fleet.describe import layout_of
 from advisor.plan.options import Ranking, Single
 from advisor.plan.problem.formulas import mix_rate

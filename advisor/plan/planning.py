@@ -12,7 +12,7 @@ from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
 from advisor.plan.doubts import price_doubts
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
-from advisor.plan.fleet.cost_lines import planning_day
+from advisor.plan.fleet.costing import planning_day
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from advisor.candidates import Candidate
 from advisor.catalog.processors import CPU
-from advisor.plan.fleet.cost_lines import obligation_of
+from advisor.plan.fleet.costing import obligation_of
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.rungs import RungScope

@@ -5,7 +5,10 @@ import math
 from advisor.catalog.planning import SpotRisk
 from advisor.performance.values import Interval
 from advisor.records import dataclass
-from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from advisor.units import (
+    HOURS_PER_MONTH,
+    SECONDS_PER_HOUR,
+)
 
 TOP_BUCKET_RATIO = 0.20
 """Where the highest published bucket begins: more than 20 % interrupted in a month (AWS Spot Advisor)."""

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from advisor.plan.explain.outcome import Outcome
 from advisor.plan.explain.pareto import Front, Point
-from advisor.plan.explain.whatif import WhatIf
+from advisor.plan.explain.whatif import Outcome, WhatIf
 from advisor.plan.explain.why import Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.values import Option
 from advisor.report.fitted_table import Column

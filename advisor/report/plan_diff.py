@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.demand.values import Unit
-from advisor.plan.fleet.chosen import COST_PARTS, Fleet
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.fleet.costs import COST_PARTS
 from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan
 from advisor.records import asdict, dataclass

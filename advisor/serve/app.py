@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from advisor.errors import AdvisorError, InputError
 from advisor.records import dataclass
-from advisor.report.html import page_environment
+from advisor.report.pages.rendering import page_environment
 from advisor.serve.changes import changes_of
 from advisor.serve.guard import COOKIE, MOST_CONNECTIONS, Doors, Guard, ImpatientProtocol
 from advisor.serve.sessions import Kept, Session, Sessions, digest

@@ -8,7 +8,7 @@ import pytest
 from advisor.discovery.cluster import services_of_cluster
 from advisor.discovery.kubeconfig import Access
 from advisor.discovery.kubernetes_api import KubernetesApi
-from advisor.discovery.machines import machine_by_labels, place_of
+from advisor.discovery.values import machine_by_labels, place_of
 from advisor.errors import InputError
 from discovery.api_server import Cluster, api_server
 from discovery.simulated import EKS, GKE, SERVICES, Machine, objects

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.models import find_model
-from advisor.performance.one_pass.costs import batch_cost
+from advisor.performance.one_pass.effects import batch_cost
 from advisor.performance.one_pass.forests import (
     FIL,
     forest_evidence,

@@ -6,8 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from advisor.performance.calibration import FEATURES, TARGETS, Group, shipped
-from advisor.performance.residual import CHUNK_ROWS, NODES, along, matern, monotone
+from advisor.performance.calibration import (
+    CHUNK_ROWS,
+    FEATURES,
+    NODES,
+    TARGETS,
+    Group,
+    along,
+    matern,
+    monotone,
+    shipped,
+)
 
 rows = arrays(np.float64, st.tuples(st.integers(1, 4), st.just(NODES.size)), elements=st.floats(-5, 5))
 

@@ -11,7 +11,7 @@ from advisor.errors import InputError
 from advisor.pipeline import plan_for
 from advisor.plan import values
 from advisor.plan.document import SCHEMA_PATH, plain, plan_from_json, plan_to_json, why_not_as_made
-from advisor.plan.fleet import chosen
+from advisor.plan.fleet import chosen, costs
 from advisor.plan.values import Conflict, RelaxedLimit
 from advisor.workload.values import Exclude, Limits, OwnedCommitment, Scaling, Slo
 from builders import catalog_of, offer, workload
@@ -36,7 +36,7 @@ def text():
         ("rejection", values.Rejection),
         ("fleet", chosen.Fleet),
         ("fleet_group", chosen.FleetGroup),
-        ("fleet_cost", chosen.FleetCost),
+        ("fleet_cost", costs.FleetCost),
         ("planned_hours", chosen.PlannedHours),
         ("constraint_use", chosen.ConstraintUse),
         ("static_peak", chosen.StaticPeak),

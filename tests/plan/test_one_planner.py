@@ -20,7 +20,7 @@ from advisor.codegen.wanted import Wanted
 from advisor.demand.values import Unit
 from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.plan.explain.outcome import outcome_of
+from advisor.plan.explain.whatif import outcome_of
 from advisor.plan.request import read_question
 from advisor.report.explain_plan import outcome_sections
 from advisor.report.sections import sections_text

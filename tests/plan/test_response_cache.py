@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog.values import Purchase
-from advisor.checks.policy import Policy
 from advisor.checks.run import Now, check_plan
+from advisor.checks.values import Policy
 from advisor.codegen import Language
 from advisor.codegen.replacement import replacement
 from advisor.cost.region_charges import cache_node_usd

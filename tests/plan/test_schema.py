@@ -7,7 +7,7 @@ import pytest
 
 from advisor.demand.values import Backtest, DemandInterval
 from advisor.plan.document import SCHEMA_PATH
-from advisor.plan.fleet import chosen, scaling_values
+from advisor.plan.fleet import chosen, costs, scaling_values
 from advisor.plan.values import (
     ComparedLatency,
     Conflict,
@@ -29,7 +29,7 @@ VALUES = {
     "constraint_use": chosen.ConstraintUse,
     "demand_interval": DemandInterval,
     "fleet": chosen.Fleet,
-    "fleet_cost": chosen.FleetCost,
+    "fleet_cost": costs.FleetCost,
     "fleet_group": chosen.FleetGroup,
     "forecast_used": chosen.ForecastUsed,
     "option": Option,

@@ -4,7 +4,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.codegen.engines.checkpoints import checkpoint_of
+from advisor.codegen.engines.request import checkpoint_of
 from advisor.pipeline import plan_for
 from advisor.plan.weights import weights_of
 from builders import catalog_of, offer, workload

@@ -17,7 +17,6 @@ from advisor.plan.fleet.chosen import (
     DoubtfulPrice,
     Failure,
     Fleet,
-    FleetCost,
     FleetGroup,
     ForecastUsed,
     HoldsUpTo,
@@ -26,6 +25,7 @@ from advisor.plan.fleet.chosen import (
     Spare,
     StaticPeak,
 )
+from advisor.plan.fleet.costs import FleetCost
 from advisor.plan.fleet.scaling_values import GroupSchedule, Policy, ScalingPlan
 from advisor.plan.layout import Layout
 from advisor.plan.plain_values import to_plain

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from advisor.demand.values import Backtest
 from advisor.models.model import ModelFile
-from advisor.plan.fleet.beside import ITS_CLUSTER
 from advisor.plan.fleet.chosen import (
     Cheapest,
     DoubtfulPrice,
@@ -21,6 +20,7 @@ from advisor.plan.fleet.chosen import (
     Spare,
 )
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
+from advisor.plan.fleet.spare import ITS_CLUSTER
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import proof_words

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.samples.agent import compaction as agent_compaction
-from advisor.samples.agent.clock import ClockWatch, clocks, stop_signals
 from advisor.samples.agent.compaction import EVERY_SECONDS, Compaction
 from advisor.samples.agent.processes import Process, in_words
-from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.settings import ClockWatch, Settings, clocks, stop_signals
 from advisor.samples.agent.supervised import Asked, Patience
 
 

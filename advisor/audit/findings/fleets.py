@@ -8,8 +8,8 @@ from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.findings.rules import LEAST_DAYS, LEAST_OBSERVED
 from advisor.audit.values import HostCost
 from advisor.records import dataclass
+from advisor.samples.need.fleet import FEWEST, enough_accelerators
 from advisor.samples.need.limits import Code
-from advisor.samples.need.spare import FEWEST, enough_accelerators
 from advisor.units import HOURS_PER_DAY
 
 

@@ -11,9 +11,8 @@ from types import MappingProxyType
 
 from advisor.calibration.observations import LeftOut, Reading
 from advisor.calibration.readers.aiperf import is_aiperf, is_aiperf_table, read_aiperf, read_aiperf_table
-from advisor.calibration.readers.checks import reading_of
+from advisor.calibration.readers.checks import Cells, Item, documents, reading_of
 from advisor.calibration.readers.engine_metrics import Scrape, is_engine_metrics, read_engine_metrics, read_scrapes
-from advisor.calibration.readers.entries import Cells, Item, documents
 from advisor.calibration.readers.guidellm import is_guidellm, read_guidellm
 from advisor.calibration.readers.own_table import read_own_table, write_own_csv
 from advisor.calibration.readers.vllm_bench import (

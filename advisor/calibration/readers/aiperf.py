@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from advisor.calibration.observations import LeftOut
-from advisor.calibration.readers.entries import (
+from advisor.calibration.readers.checks import (
     Cells,
     Entry,
     Item,

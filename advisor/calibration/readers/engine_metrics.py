@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from advisor.calibration.observations import LeftOut
-from advisor.calibration.readers.entries import DESCRIBE_SPECULATION, Cells, Entry, Item, number_text, quotient
+from advisor.calibration.readers.checks import DESCRIBE_SPECULATION, Cells, Entry, Item, number_text, quotient
 from advisor.errors import InputError
 from advisor.performance.values import Scenario
 from advisor.records import dataclass

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from advisor.calibration.observations import LeftOut
-from advisor.calibration.readers.entries import Cells, Entry, Item, number_at, number_text, text_at, value_at
+from advisor.calibration.readers.checks import Cells, Entry, Item, number_at, number_text, text_at, value_at
 from advisor.performance.values import Scenario
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from advisor.calibration.observations import LeftOut, Measurement
-from advisor.calibration.readers.entries import (
+from advisor.calibration.readers.checks import (
     LOAD_NUMBERS,
     QUANTITIES,
     Cells,

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 
 from advisor.calibration.observations import LeftOut
-from advisor.calibration.readers.entries import (
+from advisor.calibration.readers.checks import (
     DESCRIBE_SPECULATION,
     Cells,
     Entry,

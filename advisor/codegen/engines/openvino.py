@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Api, Checkpoint, Container
-from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.onnx_files import (
     CLIENTS,
     FILE_NAMES,
@@ -29,6 +28,7 @@ from advisor.codegen.engines.onnx_files import (
     served_model,
 )
 from advisor.codegen.engines.request import Request
+from advisor.codegen.engines.support import device_arguments
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine

@@ -11,9 +11,8 @@ Both compile a model for one batch and one length, to which texts are padded. So
 
 from advisor.codegen.aws_registries import registry_of
 from advisor.codegen.container import Api, Checkpoint, Container
-from advisor.codegen.engines.checkpoints import checkpoint_of
-from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.request import Request, refusal, served_name
+from advisor.codegen.engines.request import Request, checkpoint_of, refusal, served_name
+from advisor.codegen.engines.support import device_arguments
 from advisor.codegen.engines.vllm import compiled_folder
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine

@@ -7,10 +7,8 @@ lmsysorg/sglang, tags seen in November 2026.
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
 from advisor.codegen.engines.adapters import sglang_arguments
-from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
-from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.request import Request, refusal, served_name
-from advisor.codegen.engines.support import computes_in_half, release_of, support_of
+from advisor.codegen.engines.request import Request, checkpoint_of, precision_arguments, refusal, served_name
+from advisor.codegen.engines.support import computes_in_half, device_arguments, release_of, support_of
 from advisor.codegen.wanted import Engine
 from advisor.deployable import speaks_https
 

@@ -6,10 +6,8 @@ release of the same number. The server speaks plain HTTP.
 
 from advisor.codegen.container import Container, Runtime, Serves
 from advisor.codegen.engines.adapters import without_adapters
-from advisor.codegen.engines.checkpoints import checkpoint_of
-from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.request import Request, refusal
-from advisor.codegen.engines.support import memory_gib, release_of, support_of
+from advisor.codegen.engines.request import Request, checkpoint_of, refusal
+from advisor.codegen.engines.support import device_arguments, memory_gib, release_of, support_of
 from advisor.codegen.wanted import Engine
 
 NAME = "TensorRT-LLM"

@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Api, Checkpoint, Container, HeldModel
-from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.onnx_files import (
     CLIENTS,
     FILE_NAMES,
@@ -35,6 +34,7 @@ from advisor.codegen.engines.onnx_files import (
     verified,
 )
 from advisor.codegen.engines.request import Request
+from advisor.codegen.engines.support import device_arguments
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.model import ModelInput

@@ -11,10 +11,15 @@ from collections.abc import Iterator, Sequence
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
 from advisor.codegen.engines.adapters import vllm_arguments
-from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
-from advisor.codegen.engines.devices import device_arguments, logs_of
-from advisor.codegen.engines.request import Request, refusal, served_name, version_key
-from advisor.codegen.engines.support import computes_in_half, release_of, support_of
+from advisor.codegen.engines.request import (
+    Request,
+    checkpoint_of,
+    precision_arguments,
+    refusal,
+    served_name,
+    version_key,
+)
+from advisor.codegen.engines.support import computes_in_half, device_arguments, logs_of, release_of, support_of
 from advisor.codegen.wanted import Engine
 from advisor.plan.estate.seats import Seat
 from advisor.units import gib_to_bytes

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.codegen.container import Container, Platform, Runtime, Serves
-from advisor.codegen.engines.checkpoints import checkpoint_of
-from advisor.codegen.engines.devices import device_arguments, logs_of
-from advisor.codegen.engines.request import Demanded, Request, refusal, served_name
+from advisor.codegen.engines.request import Demanded, Request, checkpoint_of, refusal, served_name
+from advisor.codegen.engines.support import device_arguments, logs_of
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.records import dataclass

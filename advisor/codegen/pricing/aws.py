@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.catalog.values import Purchase
-from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import (
+from advisor.codegen.pricing.resources import (
     HELD,
     NOTEBOOK,
+    Resource,
+    Resources,
     Rules,
     Use,
     cache_node,

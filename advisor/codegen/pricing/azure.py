@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.catalog.values import Purchase
-from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, Rule, Rules, Use, cache_node, first_known, text
+from advisor.codegen.pricing.resources import HELD, Resource, Resources, Rule, Rules, Use, cache_node, first_known, text
 from advisor.records import replace
 
 _CLUSTER = "azurerm_kubernetes_cluster"

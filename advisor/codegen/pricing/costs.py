@@ -7,8 +7,7 @@ from decimal import Decimal
 from advisor.catalog import Catalog
 from advisor.catalog.values import Price, Purchase
 from advisor.codegen.pricing import aws, azure, gcp, ibm
-from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import Rules, Use
+from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use
 from advisor.cost.services import container_price
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH

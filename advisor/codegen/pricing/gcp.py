@@ -5,8 +5,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from advisor.catalog.values import Purchase
-from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, cache_node, first_known, listed, text, whole
+from advisor.codegen.pricing.resources import (
+    HELD,
+    NOTEBOOK,
+    Resource,
+    Resources,
+    Rules,
+    Use,
+    cache_node,
+    first_known,
+    listed,
+    text,
+    whole,
+)
 from advisor.records import replace
 
 _TEMPLATES = ("google_compute_instance_template", "google_compute_region_instance_template")

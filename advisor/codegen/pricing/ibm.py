@@ -3,8 +3,7 @@
 import re
 
 from advisor.catalog.values import Purchase
-from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import Rules, Use, purchase_of, text, whole
+from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use, purchase_of, text, whole
 
 _ZONE = re.compile(r"(?P<region>[a-z]+-[a-z]+)-[1-9]")
 _ACCELERATED = re.compile(r"gx\d")

@@ -11,8 +11,7 @@ from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl,
 from advisor.codegen.pricing import azure
 from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
-from advisor.codegen.pricing.resources import Resource, Resources, planned, prior
-from advisor.codegen.pricing.uses import Use, first_known, purchase_of, text
+from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
 from advisor.codegen.writing.record import read_record
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text

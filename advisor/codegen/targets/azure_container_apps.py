@@ -28,7 +28,7 @@ from advisor.codegen.targets.azure_names import (
 from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, health_path, obstacle_to_entrances
 from advisor.codegen.targets.target import Files, Target, against_adapters
 from advisor.codegen.wanted import Engine, Language
-from advisor.cost.entrances import HOSTS
+from advisor.cost.services import HOSTS
 from advisor.records import dataclass
 
 _FOLDER = "azure-container-apps"

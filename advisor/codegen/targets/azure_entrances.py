@@ -3,7 +3,7 @@
 from advisor.catalog import load_catalog
 from advisor.codegen.model import Stack
 from advisor.codegen.summary import usd
-from advisor.cost import entrances
+from advisor.cost import services
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH
 
@@ -12,7 +12,7 @@ from advisor.units import HOURS_PER_MONTH
 class Entrances:
     """The entrances of all regions."""
 
-    size: entrances.EntranceSize
+    size: services.EntranceSize
     regions: int
     usd_per_month: float | None
     """Of hosts or containers; None where a price is not known."""
@@ -23,7 +23,7 @@ class Entrances:
     def in_words(self) -> str:
         """Cost and what it is for."""
         each = self.size.name or f"{self.size.vcpus:g} vCPU and {self.size.memory_gib:g} GiB at work"
-        hosts = f"{entrances.HOSTS * self.regions} × {each}"
+        hosts = f"{services.HOSTS * self.regions} × {each}"
         disks = ", with their disks" if self.size.name else ""
         return (
             f"what {hosts} cost (not known)"
@@ -58,26 +58,26 @@ def machines(stack: Stack) -> Entrances:
     """Hosts: the smallest size that carries the whole demand and is sold in each."""
     catalog, regions = load_catalog(), [region.name for region in stack.regions]
     load = _load(stack)
-    for size in load.carried_by(entrances.MACHINES):
-        sold = entrances.machine_prices(catalog, size.name)
+    for size in load.carried_by(services.MACHINES):
+        sold = services.machine_prices(catalog, size.name)
         disks = [catalog.service_price("azure", "entrance_disk", region) for region in regions if region in sold]
         prices = [HOURS_PER_MONTH * sold[region].usd for region in regions if region in sold]
         prices += [disk.usd for disk in disks if disk is not None]
         if len(prices) == 2 * len(regions):
-            return Entrances(size, len(regions), entrances.HOSTS * sum(prices), len(stack.backends))
-    return Entrances(load.carried_by(entrances.MACHINES[1:])[0], len(regions), None, len(stack.backends))
+            return Entrances(size, len(regions), services.HOSTS * sum(prices), len(stack.backends))
+    return Entrances(load.carried_by(services.MACHINES[1:])[0], len(regions), None, len(stack.backends))
 
 
 def containers(stack: Stack) -> Entrances:
     """Containers: the smallest that carries the whole demand, at the price of one that is at work all the time."""
     catalog, load, regions = load_catalog(), _load(stack), [region.name for region in stack.regions]
-    prices = [entrances.container_entrance_price(catalog, region, load) for region in regions]
+    prices = [services.container_entrance_price(catalog, region, load) for region in regions]
     known = [price.usd for price in prices if price is not None]
-    cost = entrances.HOSTS * HOURS_PER_MONTH * sum(known) if len(known) == len(prices) else None
-    return Entrances(load.carried_by(entrances.CONTAINERS)[0], len(regions), cost)
+    cost = services.HOSTS * HOURS_PER_MONTH * sum(known) if len(known) == len(prices) else None
+    return Entrances(load.carried_by(services.CONTAINERS)[0], len(regions), cost)
 
 
-def _load(stack: Stack) -> entrances.EntranceLoad:
+def _load(stack: Stack) -> services.EntranceLoad:
     """The busiest minute of the demand; in a cut-over of the larger one of both plans, in every stage."""
     busiest = max((region.peak_requests_per_second for region in stack.regions), default=0.0)
-    return entrances.EntranceLoad(busiest, stack.answer_tokens)
+    return services.EntranceLoad(busiest, stack.answer_tokens)

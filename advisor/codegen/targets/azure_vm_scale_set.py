@@ -27,7 +27,7 @@ from advisor.codegen.targets.entrances import (
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Language
-from advisor.cost.entrances import HOSTS
+from advisor.cost.services import HOSTS
 
 _FOLDER = "azure-vm-scale-set"
 _SHARED = {

@@ -5,8 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from advisor.demand.monitored.engines import Engine, engines_of
-from advisor.demand.monitored.server import Floats, Labels, Monitored
+from advisor.demand.monitored.server import Engine, Floats, Labels, Monitored, engines_of
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
 from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, ends_of, lives_of, replicas_at
 from advisor.demand.values import Demand

@@ -6,7 +6,6 @@ import numpy as np
 
 from advisor.demand.clock import on_the_calendar
 from advisor.demand.services.lengths import LengthCounts, Lengths, added, joint, lengths_of, one_length
-from advisor.demand.services.names import is_alias, matching
 from advisor.demand.services.notes import (
     BY_BUCKETS,
     BY_MEANS,
@@ -23,7 +22,7 @@ from advisor.demand.services.readings import EngineView, Grown, total
 from advisor.demand.services.replicas import (
     Minutes,
 )
-from advisor.demand.services.service import Service, Wanted, service_of
+from advisor.demand.services.service import Service, Wanted, is_alias, matching, service_of
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
 from advisor.errors import InputError

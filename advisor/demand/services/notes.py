@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from advisor.demand.services.lengths import Lengths
-from advisor.demand.services.names import served_key
 from advisor.demand.services.readings import EngineView, Floats
 from advisor.demand.services.replicas import (
     SPREAD_SECONDS,
     Replica,
     restarts,
 )
-from advisor.demand.services.service import Service, Wanted, service_of
+from advisor.demand.services.service import Service, Wanted, served_key, service_of
 from advisor.units import SECONDS_PER_DAY, span_words
 
 _SHOWN = 5

@@ -27,7 +27,7 @@ from advisor.models.files.ubjson import read_ubjson
 from advisor.models.formats import FORMATS
 from advisor.models.model import Checkpoint, Model, ModelFile
 from advisor.models.networks import whole_model
-from advisor.models.networks.work import Network, Work
+from advisor.models.values import Network, Work
 from advisor.reading import read_json, read_text
 from advisor.records import replace
 

@@ -19,7 +19,7 @@ from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
 from advisor.models.model import Checkpoint, Model, ModelInput, Surroundings
 from advisor.models.networks import whole_model
-from advisor.models.networks.work import Network, Work
+from advisor.models.values import Network, Work
 from advisor.records import dataclass, replace
 
 _LENGTHS = (64, 128, 256)

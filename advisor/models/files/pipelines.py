@@ -12,7 +12,7 @@ from advisor.models.files.stored import stored_tensors
 from advisor.models.files.tensors import Tensor, parameters_of, precision_of
 from advisor.models.model import Checkpoint, Model
 from advisor.models.networks import NETWORKS, unet, whole_model
-from advisor.models.networks.work import Network, Work
+from advisor.models.values import Network, Work
 from advisor.reading import read_json
 from advisor.records import dataclass, replace
 

@@ -6,7 +6,7 @@ from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import read_declared
 from advisor.models.model import Checkpoint, Model
 from advisor.models.networks import sequences, vision
-from advisor.models.networks.work import Network
+from advisor.models.values import Network
 from advisor.records import replace
 
 NETWORKS: Mapping[str, Callable[[ConfigFields], Network]] = {

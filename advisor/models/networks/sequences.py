@@ -4,7 +4,7 @@ from math import ceil
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.networks.vision import sizes
-from advisor.models.networks.work import (
+from advisor.models.values import (
     Attended,
     Network,
     Work,

@@ -3,7 +3,7 @@
 from math import prod
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
-from advisor.models.networks.work import (
+from advisor.models.values import (
     Network,
     Work,
     attention,

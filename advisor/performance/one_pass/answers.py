@@ -6,7 +6,7 @@ import numpy as np
 
 from advisor.demand.values import Unit
 from advisor.models.formats import OF_ROWS_IN_ONNX, ONNX_TREES
-from advisor.performance.one_pass.costs import batch_cost, item_seconds
+from advisor.performance.one_pass.effects import batch_cost, item_seconds
 from advisor.performance.one_pass.forests import walks_trees
 from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.servers import computed_sizes, items_within, most_sizes, padded_cost

@@ -22,7 +22,7 @@ from advisor.performance.one_pass.batching import (
     latency_at,
     rate_within,
 )
-from advisor.performance.one_pass.costs import batch_cost, item_seconds
+from advisor.performance.one_pass.effects import batch_cost, item_seconds
 from advisor.performance.one_pass.samples import flop_of_items
 from advisor.performance.one_pass.servers import (
     computed_sizes,

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from advisor.cost.compute import hourly_to_monthly
-from advisor.cost.services import shared_disk_gib
+from advisor.cost.services import hourly_to_monthly, shared_disk_gib
 from advisor.plan.estate.resources import ENOUGH
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot

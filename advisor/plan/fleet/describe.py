@@ -6,8 +6,8 @@ from typing import Any
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
-from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.response_cache import PlannedCache, priced_cache
+from advisor.cost.services import hourly_to_monthly
 from advisor.demand.batch import BatchRun
 from advisor.demand.values import Forecast
 from advisor.deployable import needs_cluster, rests_on_cluster, speaks_https, without_code
@@ -15,22 +15,21 @@ from advisor.models import AUTO
 from advisor.performance.link import limit_words, uncounted_gbit_per_second
 from advisor.plan.batch_fill import Fill
 from advisor.plan.cold_start import download_gb, image_gb
-from advisor.plan.fleet.batch_values import BatchPlan
-from advisor.plan.fleet.beside import lines_beside
 from advisor.plan.fleet.chosen import (
     Cheapest,
     Failure,
     Fleet,
-    FleetCost,
     FleetGroup,
     ForecastUsed,
     PlannedHours,
     QuotaNeed,
     StaticPeak,
 )
-from advisor.plan.fleet.cost_lines import Answers, Host, cost_lines, cost_of
+from advisor.plan.fleet.cost_lines import Answers, Host, cost_lines
+from advisor.plan.fleet.costing import cost_of
+from advisor.plan.fleet.costs import BatchPlan, FleetCost
 from advisor.plan.fleet.scaling_values import surge_of_zones, while_replaced
-from advisor.plan.fleet.spare import spare_of
+from advisor.plan.fleet.spare import lines_beside, spare_of
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, mix_rate, worst_without
 from advisor.plan.problem.pools import boot_disk_gib

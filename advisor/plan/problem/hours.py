@@ -17,8 +17,6 @@ CLASS_HOURS = (36, 32, 32, 28, 20, 12, 6, 2)
 
 The classes are cut by rank and not by rate, so that a busier hour never makes any class quieter.
 """
-
-
 STEP = 1.03
 """Ratio of neighbouring rates that quieter hours are planned for."""
 ROUNDING = 1e-6

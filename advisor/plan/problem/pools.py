@@ -19,7 +19,8 @@ from advisor.cost.services import (
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.cold_start import download_gb
-from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, no_price, stand_of, too_far
+from advisor.plan.problem.left_out import no_price, too_far
+from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, stand_of
 from advisor.plan.problem.tariffs import exposed, tariffs_of, usable
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.records import replace

@@ -10,10 +10,9 @@ import numpy as np
 from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
-from advisor.cost.entrances import EntranceLoad
 from advisor.cost.region_charges import Deployed, region_charges
 from advisor.cost.response_cache import cache_nodes, cache_rules
-from advisor.cost.services import counted_gib
+from advisor.cost.services import EntranceLoad, counted_gib
 from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram

@@ -3,15 +3,30 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+import jinja2
 from markupsafe import Markup
 
 from advisor.data_files import data_dir
 from advisor.names import printable
 from advisor.plan.values import PlanProvenance
 from advisor.records import asdict, dataclass
-from advisor.report.html import page_environment
+
+
+@cache
+def page_environment() -> jinja2.Environment:
+    """The templates of reports, each compiled once."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_dir("templates") / "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
 
 _NOWHERE = "form-action 'none'"
 _TO_ITS_SERVER = "connect-src 'self'; form-action 'self'"

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from markupsafe import Markup
 
-from advisor.report.html import page_environment
+from advisor.report.pages.rendering import page_environment
 from advisor.report.samples_chart.curves import Curve, Floats, need_words, percent, place_of, verdict_words
 
 WIDTH, HEIGHT = 720, 160

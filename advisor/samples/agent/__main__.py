@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from advisor.errors import AdvisorError
-from advisor.samples.agent.clock import stop_signals
-from advisor.samples.agent.settings import VARIABLE, Settings
+from advisor.samples.agent.settings import VARIABLE, Settings, stop_signals
 from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.agent.supervisor import Supervisor
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from advisor.errors import InputError
 from advisor.samples.agent.buffered_writer import BufferedWriter
-from advisor.samples.agent.clock import ClockWatch, StopSignal, clocks
 from advisor.samples.agent.compaction import Compaction, can_compact, compaction_command
-from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.settings import ClockWatch, Settings, StopSignal, clocks
 from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.agent.status import StatusFile
 from advisor.samples.agent.supervised import SupervisedSource

@@ -3,8 +3,8 @@
 import numpy as np
 
 from advisor.records import dataclass
-from advisor.samples.growth import Floats
 from advisor.samples.need.limits import COVERAGE, Limit
+from advisor.samples.query.values import Floats
 
 Truth = bool | None
 """None: the samples do not say."""

@@ -6,10 +6,9 @@ from functools import cached_property
 import numpy as np
 
 from advisor.records import dataclass
-from advisor.samples.growth import Floats, steps_by_row
 from advisor.samples.need.bounds import Bounds, quantile_bounds, share_bounds
 from advisor.samples.need.limits import FULL_TIME, KV_FULL, QUEUE
-from advisor.samples.query.values import Timeline
+from advisor.samples.query.values import Floats, Timeline, steps_by_row
 
 KV = "kv_cache_used_ratio"
 WAITING = "requests_waiting"

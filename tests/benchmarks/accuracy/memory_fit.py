@@ -27,7 +27,7 @@ from advisor.models.engine_memory import (
     workspace_gib,
 )
 from advisor.models.kv_cache import cache_layout
-from advisor.models.weights import kv_bytes_per_element
+from advisor.models.precision import kv_bytes_per_element
 from advisor.records import asdict, dataclass, replace
 from advisor.tables import Row, optional_float
 from advisor.units import BYTES_PER_GIB

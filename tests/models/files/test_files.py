@@ -23,7 +23,7 @@ from advisor.models.files.onnx_graph import Node, read_onnx
 from advisor.models.files.onnx_linear import linear_work
 from advisor.models.files.tensors import Tensor
 from advisor.models.files.trees import tree_of
-from advisor.models.gguf_names import GGUF_BLOCKS
+from advisor.models.gguf_weights import GGUF_BLOCKS
 from advisor.models.kv_cache import kv_elements_per_token
 from advisor.models.model import ModelInput
 from advisor.models.weights import Split, rank_weight_bytes

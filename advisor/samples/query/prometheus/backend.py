@@ -181,7 +181,7 @@ class PrometheusBackend:
             chunk = [sighting for host in by_host[first : first + HOSTS_AT_ONCE] for sighting in host]
             answers = [self._metric(fleet, metric, chunk) for metric in metrics]
             for sighting in chunk:
-                yield from (found[sighting.accelerator] for found in answers if sighting.accelerator in found)
+                yield from (answer[sighting.accelerator] for answer in answers if sighting.accelerator in answer)
 
     def notes(self) -> Sequence[str]:
         """Names used, scales inferred, values distrusted, data left out."""

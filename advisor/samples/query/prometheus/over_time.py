@@ -114,7 +114,7 @@ def _raise_to_greatest(
     greatest = series_of(questions, fleet, replace(name, name=name.greatest), chunk, GREATEST)
     for identity, series in greatest.items():
         if identity in stats:
-            stats[identity].max = max(stats[identity].max, *(one.value for one in series))
+            stats[identity].max = max(stats[identity].max, *(time_series.value for time_series in series))
 
 
 def _merged(questions: Questions, fleet: Fleet, name: Name, several: Sequence[Sighting]) -> ByIdentity:
@@ -174,6 +174,6 @@ def _merged_rows(
 
 def _by_identity(exporter: Exporter, series: Sequence[Series]) -> dict[Identity, list[Series]]:
     found: defaultdict[Identity, list[Series]] = defaultdict(list)
-    for one in series:
-        found[identity_of(exporter, one.labels)].append(one)
+    for time_series in series:
+        found[identity_of(exporter, time_series.labels)].append(time_series)
     return dict(found)

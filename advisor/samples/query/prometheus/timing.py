@@ -103,7 +103,7 @@ def _exact(api: PrometheusApi, selector: str, begin_us: int, last_us: int, step_
 
 
 def _rhythm(series: Sequence[Series]) -> Rhythm | None:
-    apart = [[after[0] - before[0] for before, after in pairwise(one.points)] for one in series]
+    apart = [[after[0] - before[0] for before, after in pairwise(time_series.points)] for time_series in series]
     later = [[seconds for seconds in each if seconds > 0] for each in apart]  # a sample may be stored twice
     distances = [_usual(each) for each in later if len(each) > 1]
     if not distances:

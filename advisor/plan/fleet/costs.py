@@ -1,7 +1,46 @@
-"""Batch work of a fleet: its hours, its cost by the item, and its cost as a workload of its own."""
+"""Cost of a fleet, and of the batch work in it: by the hour, by the item, and as a workload of its own."""
+
+from collections.abc import Mapping
 
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field
+
+COST_PARTS = ("compute", "disks", "starts", "interruptions", "transfer", "switching", "standing")
+"""Parts that the total of a fleet is the sum of."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetCost:
+    """Cost of the fleet; each part and their sum to the cent, USD without tax."""
+
+    compute_usd_per_month: float
+    interruptions_usd_per_month: float
+    """Expected cost of the work that spot interruptions lose."""
+    transfer_usd_per_month: float
+    """Answers on their way to the users."""
+    switching_usd_per_month: float
+    """Putting types into service that do not run today, spread over the horizon."""
+    total_usd_per_month: float
+    """The number that is minimised and the number that is printed."""
+    usd_per_million_output_tokens: float
+    usd_per_1000_requests: float
+    disks_usd_per_month: float
+    """Volumes that instances boot from."""
+    starts_usd_per_month: float
+    """Images and weights that instances started for busier hours download."""
+    standing_usd_per_month: float
+    """Balancers, gateways, keys, alarms and logs of the fleet's regions, as far as their prices are known."""
+    obligation_usd: float = 0.0
+    """What new commitments oblige to pay until they end, whatever the demand."""
+    obligation_until: str | None = None
+    """ISO date on which the last of them ends; None without."""
+    regret_usd_per_month: float | None = None
+    """What the same commitments cost beyond use if the demand falls by half; None without commitments."""
+
+    @property
+    def parts_usd_per_month(self) -> Mapping[str, float]:
+        """Parts of the total, by name."""
+        return {part: getattr(self, f"{part}_usd_per_month") for part in COST_PARTS}
 
 
 @dataclass(frozen=True, slots=True)
