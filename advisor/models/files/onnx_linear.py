@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from advisor.models.files.onnx_graph import Node
 from advisor.models.formats import ONNX_LINEAR, ONNX_RADIAL_SVM, ONNX_SVM
-from advisor.models.networks.work import Work
+from advisor.models.values import Work
 
 _RADIAL = "RBF"
 _LINEAR = ("LinearClassifier", "LinearRegressor")
