@@ -46,7 +46,7 @@ def conditions(stack, groups):
 def app_alarms():
     """Metric alerts of one container app, which are written in its code."""
     code = (STACKS / "container-apps-a100-scheduled/terraform/monitoring.tf").read_text()
-    return code.partition("app_alarms = merge(")[2].partition("\n  )\n")[0].count("=> {\n        group ")
+    return code.partition("app_alarms = merge(")[2].partition("\n  ]...)\n")[0].count(" metric = ")
 
 
 def of_cache(scenario, target):

@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 from advisor.codegen import Language, generate
 from advisor.codegen.selection import choose
@@ -101,8 +102,13 @@ def test_host_serves_as_planned_and_then_is_watched(script, tmp_path):
     assert {"--port=8443", "--ssl-keyfile=/etc/inference/key.pem"} <= {
         word.replace(str(host.root), "") for word in words
     }
-    settings = json.loads((host.root / "etc/google-cloud-ops-agent/config.yaml").read_text())
-    assert "serving" in settings["metrics"]["receivers"]
+    settings = yaml.safe_load((host.root / "etc/google-cloud-ops-agent/config.yaml").read_text())
+    (scrape,) = settings["metrics"]["receivers"]["serving"]["config"]["scrape_configs"]
+    (target,) = scrape["static_configs"]
+    assert target["targets"] == ["localhost:8443"]
+    assert target["labels"] == {"deployment": "support-chat", "group": "us-central1-g2-standard-8-fp8-tp1-spot"}
+    assert "vllm:num_requests_waiting" in scrape["metric_relabel_configs"][0]["regex"].split("|")
+    assert settings["logging"]["service"]["pipelines"]["default_pipeline"]["receivers"] == ["journal"]
 
 
 def test_docker_is_installed_where_the_image_has_none(script, tmp_path):

@@ -1,11 +1,14 @@
 """A changed plan, applied by real Terraform: what runs is moved and changed in place."""
 
 import json
+import re
 
 import pytest
 
-from advisor.codegen import generate, write_files
+from advisor.codegen import Language, generate, write_files
+from advisor.codegen.moved import with_moves
 from codegen.plans import make_option, make_plan
+from codegen.scenarios import SCENARIOS
 from codegen.scenarios.ec2 import variables
 from iac import harness
 
@@ -73,3 +76,42 @@ def test_state_that_skipped_a_run_finds_its_way(applied):
     changes = changed(applied)
     new = f'aws_autoscaling_group.this["{KEY.replace("g6", "g5")}"]'
     assert changes[new] == (("update",), f'aws_autoscaling_group.this["{KEY}"]')
+
+
+LABELS = ("clients", "probes", "nothing_else_in", "https_out", "names_out", "nothing_else_out")
+TABLE = re.compile(r'resource "azurerm_network_security_rule" "this" {\n.*?\n}\n', re.DOTALL)
+
+
+def of_the_former_layout(files):
+    """Files of a root of scale sets as they were while each rule was a resource for each region."""
+    table = TABLE.search(files["network.tf"])[0]
+    rules = []
+    for label in LABELS:
+        name = label.replace("_", "-")
+        text = table.replace('"this"', f'"{label}"').replace("local.rules_of", "local.regions")
+        text = text.replace("each.value.region", "each.key").replace("each.value.name", f'"{name}"')
+        rules.append(text.replace("each.value.", f'local.rules["{name}"].'))
+    joined = {path: text.replace("security_rule.this,", "security_rule.https_out,") for path, text in files.items()}
+    return {**joined, "network.tf": TABLE.sub(lambda _: "\n".join(rules), files["network.tf"])}
+
+
+@pytest.mark.parametrize("name", ["vm-scale-set-h100-tp8", "vm-scale-set-two-regions"])
+def test_rules_of_the_former_layout_stay_as_they_are(name, simulated_clouds, tmp_path):
+    """State of that layout: each rule is moved to its place in the table, and nothing is made, changed or destroyed."""
+    scenario = SCENARIOS[name]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    former = of_the_former_layout(files)
+    harness.write_module(former, tmp_path)
+    (tmp_path / "terraform.tfvars.json").write_text(json.dumps(dict(scenario.variables)))
+    terraform = harness.Terraform(tmp_path, simulated_clouds)
+    terraform.init()
+    terraform.plan()
+    terraform("apply", "-no-color", "-input=false", "plan.bin").ok()
+    harness.write_module(with_moves(files, former, ("",)), tmp_path)
+    planned = terraform.plan()["resource_changes"]
+    assert {one["previous_address"]: one["address"] for one in planned if "previous_address" in one} == {
+        f'azurerm_network_security_rule.{label}["{region}"]': f'azurerm_network_security_rule.this["{region}-{label.replace("_", "-")}"]'
+        for label in LABELS
+        for region in scenario.variables["locations"]
+    }
+    assert {tuple(one["change"]["actions"]) for one in planned if one["mode"] == "managed"} == {("no-op",)}

@@ -18,7 +18,6 @@ from advisor.records import replace
 
 PROGRAM = "inference-report"
 """Name that the hosts report under in the system log."""
-_FREQUENCY = "PT5M"
 _WINDOWS_MINUTES = {
     15: "PT15M",
     30: "PT30M",
@@ -80,15 +79,14 @@ def log_alert(alarm: Alarm) -> Mapping[str, object]:
 def query_rule(alarm: Alarm, query: str, description: str = "") -> Mapping[str, object]:
     """*alarm* as a scheduled query rule; the query gives one row with the column ``value``.
 
-    ``per_instance`` counts the threshold for each planned instance of the region.
+    ``per_instance`` counts the threshold for each planned instance of the region. What most rules share is left out.
     """
     return {
         "description": description or alarm.description,
         "query": query,
-        "operator": "LessThan" if alarm.below else "GreaterThan",
+        **({"operator": "LessThan"} if alarm.below else {}),
         "threshold": 1 if alarm.per_instance else alarm.threshold,
-        "per_instance": alarm.per_instance,
-        "frequency": _FREQUENCY,
+        **({"per_instance": True} if alarm.per_instance else {}),
         "window": _window(alarm.period_seconds * alarm.periods / 60),
     }
 

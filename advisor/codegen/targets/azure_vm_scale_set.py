@@ -83,7 +83,7 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack), _SHARED)
+    return render_terraform(_FOLDER, stack, _known(stack), _SHARED, () if _autoscales(stack) else ("scaling",))
 
 
 def _python(stack: Stack) -> Files:
@@ -100,7 +100,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
         key: {
             **group,
             "image": Call("Image", group["image"]),
-            "profiles": [Call("Profile", profile) for profile in group["profiles"]],
+            **({"profiles": [Call("Profile", one) for one in group["profiles"]]} if "profiles" in group else {}),
         }
         for key, group in known["groups"].items()
     }
@@ -146,6 +146,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "probe_threshold": _PROBE_THRESHOLD,
         "probing_seconds": _PROBE_SECONDS * _PROBE_THRESHOLD,
         "program": PROGRAM,
+        "autoscales": _autoscales(stack),
         "unrepaired": [group.key for group in stack.groups if not _repairs(group)],
         "idle_minutes": max(_FEWEST_IDLE_MINUTES, math.ceil(stack.load_balancer.idle_seconds / _SECONDS_PER_MINUTE)),
         "locations": {
@@ -177,8 +178,13 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
         **({} if group.has_gpu else {"amd": True}),
         **(_thresholds(stack, group) if stack.scaling is Scaling.REACTIVE else {}),
-        "profiles": profiles(group, stack.scaling),
+        **({"profiles": _profiles(group, stack.scaling)} if _autoscales(stack) else {"instances": group.instances}),
     }
+
+
+def _autoscales(stack: Stack) -> bool:
+    """Whether the numbers need a setting of their own: they change, or spot instances are to come back."""
+    return stack.scaling is not Scaling.STATIC or stack.has_spot
 
 
 def _minutes(seconds: float) -> int:
@@ -200,7 +206,7 @@ def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float | str]:
     }
 
 
-def profiles(group: ComputeGroup, scaling: Scaling) -> Sequence[Mapping[str, object]]:
+def _profiles(group: ComputeGroup, scaling: Scaling) -> Sequence[Mapping[str, object]]:
     """Bounds of the number of instances: the default ones, and for each entry of the schedule those from then on.
 
     A recurring profile holds until the next one starts, so the default never does where there is a schedule. A group

@@ -10,6 +10,7 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
+from advisor.codegen.writing.attributes import merge_attributes
 from advisor.codegen.writing.merging import Conflict, Lines, Piece, has_markers, lines_of, merge
 from advisor.codegen.writing.report import Action, Change, ConflictPolicy, WriteOptions
 from advisor.records import dataclass, field, replace
@@ -161,11 +162,20 @@ def _expanded(piece: Piece, base: _Keyed, mine: _Keyed, theirs: _Keyed) -> Itera
         if own is None or key not in theirs.entries:
             yield theirs.entries[key] if own is None else own
             continue
-        for part in merge(base.entries.get(key, b""), own, theirs.entries[key]):
+        for part in _merged_entry(base.entries.get(key, b""), own, theirs.entries[key]):
             if isinstance(part, Conflict):
                 yield replace(part, line=mine.start_of(key) + part.line - 1)
             else:
                 yield part
+
+
+def _merged_entry(base: bytes, mine: bytes, theirs: bytes) -> tuple[Piece, ...]:
+    """One entry, merged by lines; by its attributes where lines meet."""
+    pieces = merge(base, mine, theirs)
+    if all(isinstance(piece, bytes) for piece in pieces):
+        return pieces
+    merged = merge_attributes(base, mine, theirs)
+    return pieces if merged is None else (merged,)
 
 
 def _sides(conflict: Conflict) -> tuple[bytes, bytes, bytes]:
@@ -180,7 +190,7 @@ def _given(base: _Keyed, mine: _Keyed, theirs: _Keyed, successors: Mapping[str, 
         if base.entries.get(key, own) == own or other in base.entries or other not in theirs.entries:
             continue
         last, edited = (with_other_keys(text, successors) for text in (base.entries[key], own))
-        parts = merge(last, edited, theirs.entries[other])
+        parts = _merged_entry(last, edited, theirs.entries[other])
         if all(isinstance(part, bytes) for part in parts):
             yield other, b"".join(part for part in parts if isinstance(part, bytes))
 

@@ -77,9 +77,9 @@ def test_services_use_a_key_for_this_account_only(target, language):
     """Every service of the key policy has a condition on whom it acts for."""
     files = generate(make_plan(make_option()), language, Wanted(target=target)).files
     text = files.get("kms.tf") or files["inference/encryption.py"]
-    statements = re.split(r"statement \{|Statement\(", text)[1:]
-    of_services = [statement for statement in statements if '"Service"' in statement]
-    assert of_services
+    statements = re.split(r'"?\bSid"?\s*[=:] ', text)[1:]
+    of_services = [statement for statement in statements if re.search(r'\bService"?\s*[=:]', statement)]
+    assert len(of_services) == len(statements) - 1 == (1 if target == "eks" else 2)
     assert all(re.search(r"aws:SourceAccount|aws:logs:arn", statement) for statement in of_services)
 
 

@@ -82,3 +82,24 @@ def test_load_balancer_asks_whether_a_backend_is_up_and_replacement_whether_the_
     assert 'health_path = "/entrance/health"' in files["network.tf"]
     assert 'requestPath = "/entrance/alive"' in files["entrance.tf"]
     assert "health_probe_id" not in files["entrance.tf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "has_setting"),
+    [
+        ("vm-scale-set-h100-tp8", False),
+        ("vm-scale-set-cache", False),
+        ("vm-scale-set-a100-spot", True),
+        ("vm-scale-set-reactive", True),
+    ],
+)
+def test_numbers_that_never_change_need_no_autoscale_setting(name, has_setting):
+    """It changes the number by hours or load, and brings back spot instances; another scale set holds its own number."""
+    scenario = SCENARIOS[name]()
+    for language, setting in {
+        Language.TERRAFORM: "azurerm_monitor_autoscale_setting",
+        Language.PYTHON: "AutoscaleSetting(",
+    }.items():
+        text = "\n".join(generate(scenario.plan, language, scenario.wanted).files.values())
+        assert (setting in text) is has_setting
+        assert (re.search(r"autoscale setting", text) is not None) is has_setting

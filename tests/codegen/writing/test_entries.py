@@ -240,3 +240,65 @@ def test_the_manifest_of_the_one_successor_is_given_the_edits(tmp_path):
     assert notes[new] == "with your edits of kubernetes/us-central1/us-central1-1xl4-bf16-tp1-vllm.yaml"
     assert (tmp_path / new).read_text().count(FLAG) == 1
     assert FLAG in (manifests / "us-central1-1xl4-bf16-tp1-vllm.yaml").read_text()
+
+
+def entry(key, **attributes):
+    """Lines of an entry as ``terraform fmt`` aligns them; a value of several lines is a list."""
+    width = max(map(len, attributes))
+    lines = []
+    for name, value in attributes.items():
+        several = isinstance(value, list)
+        lines += [f"{name:{width}} = {'[' if several else value}"]
+        lines += [*(f'  "{item}",' for item in value), "]"] if several else []
+    return {key: lines}
+
+
+def test_an_edit_survives_attributes_that_come_go_and_change_beside_it():
+    """What a new version no longer writes shifts the column of all signs: by lines everything would meet."""
+    base = entry("idle", threshold=10, per_instance="false", frequency='"PT5M"', periods=12, words=["a", "b"])
+    mine = entry(
+        "idle", threshold=5, per_instance="false", frequency='"PT5M"', periods=12, words=["a", "b"], mute="true"
+    )
+    theirs = entry("idle", threshold=10, periods=6, words=["a", "c"])
+    assert merged_whole(base, mine, theirs) == entry("idle", threshold=5, periods=6, words=["a", "c"]) | {
+        "idle": [*entry("idle", threshold=5, periods=6, words=["a", "c"])["idle"], "mute         = true"]
+    }
+
+
+def merged_whole(base, mine, theirs):
+    """Entries of the merge; None where there is a conflict."""
+    text = whole(merged(base, mine, theirs))
+    if text is None:
+        return None
+    lines = text.decode().splitlines()[2:-2]
+    return {lines[0].split()[0]: [line.removeprefix("      ") for line in lines[1:-1]]}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({"threshold": 5, "periods": 12}, {"threshold": 7, "periods": 12}),
+        ({"threshold": 5, "periods": 12}, {"periods": 6}),
+        ({"periods": 12}, {"threshold": 7, "periods": 6}),
+        ({"# mine\n      threshold": 5, "periods": 12}, {"periods": 6}),
+    ],
+    ids=["both changed it", "edited and gone", "deleted and changed", "a comment of the user"],
+)
+def test_an_attribute_that_both_sides_changed_is_a_conflict(mine, theirs):
+    """As is whatever is no plain attribute."""
+    assert merged_whole(entry("k", threshold=10, periods=12), entry("k", **mine), entry("k", **theirs)) is None
+
+
+@given(*[st.dictionaries(st.sampled_from(["aa", "b", "cccc"]), st.integers(0, 2), min_size=1)] * 3)
+def test_attributes_are_those_of_the_side_that_changed_them(base, mine, theirs):
+    """Each by itself; a conflict only where both changed one, each in its own way."""
+    found = merged_whole(entry("k", **base), entry("k", **mine), entry("k", **theirs))
+    clash = [
+        n for n in ["aa", "b", "cccc"] if base.get(n) != mine.get(n) and theirs.get(n) not in (base.get(n), mine.get(n))
+    ]
+    if found is None:
+        assert clash
+        return
+    expected = {n: (theirs if mine.get(n) == base.get(n) else mine).get(n) for n in {*base, *mine, *theirs}}
+    read = dict(line.split()[::2] for line in found["k"])
+    assert clash or read == {n: str(value) for n, value in expected.items() if value is not None}

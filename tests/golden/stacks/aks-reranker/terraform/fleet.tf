@@ -53,44 +53,33 @@ locals {
       operator     = "LessThan"
       threshold    = 1
       per_instance = true
-      frequency    = "PT5M"
       window       = "PT30M"
     }
     metrics-silent = {
-      description  = "Container Insights collects nothing of the cluster: the other alarms do not see it."
-      query        = "KubeNodeInventory | where ClusterId =~ \"<cluster>\" | summarize value = dcount(Computer)"
-      operator     = "LessThan"
-      threshold    = 1
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT30M"
+      description = "Container Insights collects nothing of the cluster: the other alarms do not see it."
+      query       = "KubeNodeInventory | where ClusterId =~ \"<cluster>\" | summarize value = dcount(Computer)"
+      operator    = "LessThan"
+      threshold   = 1
+      window      = "PT30M"
     }
     host-memory = {
-      description  = "Memory of a host above 95 percent: the engine is about to be killed."
-      query        = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
-      operator     = "GreaterThan"
-      threshold    = 95
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      query       = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
+      threshold   = 95
+      window      = "PT15M"
     }
     gpu-idle = {
-      description  = "GPUs below 10 percent for an hour: paid for and not used."
-      query        = "InsightsMetrics | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" and Name == \"containerGpuDutyCycle\" | summarize value = avg(Val) | where isnotnull(value)"
-      operator     = "LessThan"
-      threshold    = 10
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT1H"
+      description = "GPUs below 10 percent for an hour: paid for and not used."
+      query       = "InsightsMetrics | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" and Name == \"containerGpuDutyCycle\" | summarize value = avg(Val) | where isnotnull(value)"
+      operator    = "LessThan"
+      threshold   = 10
+      window      = "PT1H"
     }
     gpu-memory = {
-      description  = "GPU memory above 97 percent, where the engine may take 90."
-      query        = "InsightsMetrics | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" | summarize used = avgif(Val, Name == 'containerGpumemoryUsedBytes'), whole = avgif(Val, Name == 'containerGpumemoryTotalBytes') by Computer | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
-      operator     = "GreaterThan"
-      threshold    = 97
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "GPU memory above 97 percent, where the engine may take 90."
+      query       = "InsightsMetrics | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | where Namespace == \"container.azm.ms/gpu\" | summarize used = avgif(Val, Name == 'containerGpumemoryUsedBytes'), whole = avgif(Val, Name == 'containerGpumemoryTotalBytes') by Computer | where whole > 0 | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
+      threshold   = 97
+      window      = "PT15M"
     }
   }
 }

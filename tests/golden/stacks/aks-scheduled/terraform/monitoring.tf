@@ -6,10 +6,10 @@ locals {
     for region, facts in local.regions : {
       for name, alarm in local.alarms : "${region}-${name}" => merge(alarm, {
         region       = region
-        threshold    = alarm.per_instance ? facts.min_replicas : alarm.threshold
+        threshold    = try(alarm.per_instance, false) ? facts.min_replicas : alarm.threshold
         workspace_id = local.clusters[region].log_analytics_workspace_id
         query        = replace(alarm.query, "<cluster>", local.clusters[region].id)
-      }) if facts.min_replicas > 0 || !alarm.per_instance
+      }) if facts.min_replicas > 0 || !try(alarm.per_instance, false)
     }
   ]...)
 }
@@ -42,7 +42,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   location                = each.value.region
   scopes                  = [each.value.workspace_id]
   severity                = 2
-  evaluation_frequency    = each.value.frequency
+  evaluation_frequency    = "PT5M"
   window_duration         = each.value.window
   auto_mitigation_enabled = true
   skip_query_validation   = true # a table exists from its first line on
@@ -52,7 +52,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
     query                   = each.value.query
     time_aggregation_method = "Maximum"
     metric_measure_column   = "value"
-    operator                = each.value.operator
+    operator                = try(each.value.operator, "GreaterThan")
     threshold               = each.value.threshold
 
     failing_periods {

@@ -42,26 +42,20 @@ locals {
       operator     = "LessThan"
       threshold    = 1
       per_instance = true
-      frequency    = "PT5M"
       window       = "PT30M"
     }
     metrics-silent = {
-      description  = "Container Insights collects nothing of the cluster: the other alarms do not see it."
-      query        = "KubeNodeInventory | where ClusterId =~ \"<cluster>\" | summarize value = dcount(Computer)"
-      operator     = "LessThan"
-      threshold    = 1
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT30M"
+      description = "Container Insights collects nothing of the cluster: the other alarms do not see it."
+      query       = "KubeNodeInventory | where ClusterId =~ \"<cluster>\" | summarize value = dcount(Computer)"
+      operator    = "LessThan"
+      threshold   = 1
+      window      = "PT30M"
     }
     host-memory = {
-      description  = "Memory of a host above 95 percent: the engine is about to be killed."
-      query        = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
-      operator     = "GreaterThan"
-      threshold    = 95
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      query       = "Perf | where ObjectName == \"K8SNode\" and CounterName in (\"memoryWorkingSetBytes\", \"memoryCapacityBytes\") | where Computer in ((KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" | distinct Computer)) | summarize used = avgif(CounterValue, CounterName == 'memoryWorkingSetBytes'), whole = avgif(CounterValue, CounterName == 'memoryCapacityBytes') by Computer | summarize value = max(100.0 * used / whole) | where isnotnull(value)"
+      threshold   = 95
+      window      = "PT15M"
     }
   }
 }

@@ -16,23 +16,6 @@ locals {
   }
 }
 
-data "aws_iam_policy_document" "pods" {
-  statement {
-    actions = ["sts:AssumeRole", "sts:TagSession"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["pods.eks.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.current.account_id]
-    }
-  }
-}
-
 data "aws_iam_policy_document" "bucket" {
   for_each = local.bucket_accounts
 
@@ -58,10 +41,19 @@ data "aws_iam_policy_document" "bucket" {
 resource "aws_iam_role" "pods" {
   for_each = local.bucket_accounts
 
-  name_prefix        = "${var.name}-"
-  description        = "Pods of ${var.name} as ${each.key}"
-  assume_role_policy = data.aws_iam_policy_document.pods.json
-  tags               = local.tags
+  name_prefix = "${var.name}-"
+  description = "Pods of ${var.name} as ${each.key}"
+  tags        = local.tags
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = ["sts:AssumeRole", "sts:TagSession"]
+      Principal = { Service = "pods.eks.amazonaws.com" }
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
 }
 
 resource "aws_iam_role_policy" "bucket" {

@@ -13,13 +13,15 @@ resource "google_compute_region_instance_template" "this" {
     enable-oslogin         = "TRUE"
     block-project-ssh-keys = "TRUE"
     startup-script = templatefile("${path.module}/startup.sh.tftpl", {
+      deployment      = var.name
       drain_seconds   = each.value.drain_seconds
+      group           = each.key
       hf_token_secret = var.hf_token_secret == null ? "" : var.hf_token_secret
       model           = local.models[each.value.backend]
       model_source    = var.model_source
-      ops_agent       = jsonencode(local.ops_agents[each.key])
       registry        = split("/", local.images[each.value.backend])[0]
       registry_secret = var.registry_secret == null ? "" : var.registry_secret
+      scraped         = local.backends[each.value.backend].scraped
       tpu             = try(each.value.tpu, false)
       words           = join("\n  ", local.shell_words[each.value.backend])
       agent_package   = try(each.value.tpu, false) || var.agent_package == null ? "" : "'${var.agent_package}'"

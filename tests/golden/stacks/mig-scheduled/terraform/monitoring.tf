@@ -4,51 +4,6 @@ locals {
   # Instances are named after the deployment, with four characters more.
   hosts = "monitored_resource=\"gce_instance\",metadata_system_name=~\"${var.name}-[a-z0-9]{4}\""
 
-  # Beside what it reports by itself (memory, disks, GPUs), the Ops Agent asks the engine each minute whether it answers.
-  ops_agents = {
-    for key, group in local.groups : key => {
-      logging = {
-        receivers = {
-          journal = { type = "systemd_journald" }
-        }
-        service = {
-          pipelines = {
-            default_pipeline = { receivers = ["journal"] }
-          }
-        }
-      }
-      metrics = {
-        receivers = {
-          serving = {
-            type = "prometheus"
-            config = {
-              scrape_configs = [{
-                job_name        = "inference"
-                scheme          = "https"
-                scrape_interval = "60s"
-                tls_config      = { insecure_skip_verify = true }
-                static_configs = [{
-                  targets = ["localhost:${local.host_port}"]
-                  labels  = { deployment = var.name, group = key }
-                }]
-                metric_relabel_configs = [{
-                  source_labels = ["__name__"]
-                  regex         = local.backends[group.backend].scraped
-                  action        = "keep"
-                }]
-              }]
-            }
-          }
-        }
-        service = {
-          pipelines = {
-            serving = { receivers = ["serving"] }
-          }
-        }
-      }
-    }
-  }
-
   # A group that may be empty has no fewest hosts.
   host_alerts_of_groups = merge([
     for key, group in local.groups : {

@@ -43,16 +43,9 @@ resource "aws_budgets_budget" "monthly" {
 resource "aws_ce_anomaly_monitor" "deployment" {
   count = var.cost_anomaly_detection ? 1 : 0
 
-  name         = "${var.name}-spending"
-  monitor_type = "CUSTOM"
-  monitor_specification = jsonencode({
-    And            = null
-    CostCategories = null
-    Dimensions     = null
-    Not            = null
-    Or             = null
-    Tags           = { Key = "Deployment", MatchOptions = null, Values = [var.name] }
-  })
+  name                  = "${var.name}-spending"
+  monitor_type          = "CUSTOM"
+  monitor_specification = jsonencode({ And = null, CostCategories = null, Dimensions = null, Not = null, Or = null, Tags = { Key = "Deployment", MatchOptions = null, Values = [var.name] } })
 
   tags = local.tags
 }

@@ -52,7 +52,6 @@ resource "aws_launch_template" "this" {
     model               = local.models[each.value.backend]
     spot                = each.value.spot
     gpu                 = each.value.gpu
-    cloudwatch_agent    = jsonencode(local.cloudwatch_agents[each.key])
     agent_package       = each.value.gpu && var.agent_package != null ? "'${var.agent_package}'" : ""
     metrics_namespace   = var.metrics_namespace
     engine_metrics      = local.engine_metrics[each.value.backend]

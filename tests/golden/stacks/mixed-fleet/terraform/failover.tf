@@ -74,23 +74,6 @@ resource "aws_cloudwatch_metric_alarm" "failover" {
   tags = local.tags
 }
 
-data "aws_iam_policy_document" "failover_assume" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["states.amazonaws.com", "events.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.current.account_id]
-    }
-  }
-}
-
 data "aws_iam_policy_document" "failover" {
   #checkov:skip=CKV_AWS_356:Descriptions of load balancers know no resources
   statement {
@@ -116,9 +99,18 @@ data "aws_iam_policy_document" "failover" {
 }
 
 resource "aws_iam_role" "failover" {
-  name_prefix        = "${var.name}-failover-"
-  description        = "Takes backends of ${var.name} that do not answer out of service"
-  assume_role_policy = data.aws_iam_policy_document.failover_assume.json
+  name_prefix = "${var.name}-failover-"
+  description = "Takes backends of ${var.name} that do not answer out of service"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = ["states.amazonaws.com", "events.amazonaws.com"] }
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
 
   tags = local.tags
 }

@@ -51,17 +51,6 @@ locals {
   }
 }
 
-data "aws_iam_policy_document" "assume" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["ec2.${data.aws_partition.current.dns_suffix}"]
-    }
-  }
-}
-
 data "aws_iam_policy_document" "host" {
   #checkov:skip=CKV_AWS_356:PutMetricData, DescribeTags and GetAuthorizationToken know no resources; the namespace is a condition
   dynamic "statement" {
@@ -86,9 +75,13 @@ data "aws_iam_policy_document" "host" {
 }
 
 resource "aws_iam_role" "host" {
-  name_prefix        = "${var.name}-"
-  description        = "Inference hosts of ${var.name}"
-  assume_role_policy = data.aws_iam_policy_document.assume.json
+  name_prefix = "${var.name}-"
+  description = "Inference hosts of ${var.name}"
+
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "ec2.${data.aws_partition.current.dns_suffix}" } }]
+  })
 
   tags = local.tags
 }

@@ -3,30 +3,6 @@
 locals {
   log_group = "/inference/${var.name}"
 
-  # Reported once a minute by each host; the alarms read the sums over the group.
-  cloudwatch_agents = {
-    for key, group in local.groups : key => merge({
-      agent = { metrics_collection_interval = 60 }
-      metrics = {
-        namespace              = var.metrics_namespace
-        append_dimensions      = { AutoScalingGroupName = "$${aws:AutoScalingGroupName}", InstanceId = "$${aws:InstanceId}" }
-        aggregation_dimensions = [["AutoScalingGroupName"]]
-        metrics_collected = {
-          for plugin, settings in {
-            mem        = { measurement = ["mem_used_percent"] }
-            disk       = { measurement = ["used_percent"], resources = ["/"] }
-            nvidia_gpu = { measurement = ["utilization_gpu", "memory_used", "memory_total", "temperature_gpu", "power_draw"] }
-            procstat   = [{ pattern = "inference-advisor-agent run", measurement = ["pid_count"] }]
-          } : plugin => settings if contains(["mem", "disk"], plugin) || group.gpu && (plugin != "procstat" || var.agent_package != null)
-        }
-      }
-      }, {
-      for section, files in { logs = [local.kernel_log] } :
-      section => { logs_collected = { files = { collect_list = files } } } if group.gpu
-    })
-  }
-  kernel_log = { file_path = "/var/log/kern.log", log_group_name = local.log_group, log_stream_name = "{instance_id}/kernel" }
-
   gpu_regions = toset([for group in values(local.groups) : group.region if group.gpu])
 }
 

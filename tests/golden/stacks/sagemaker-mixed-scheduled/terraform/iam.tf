@@ -6,149 +6,104 @@ locals {
 
   # Bucket and prefix of weights that lie in S3.
   model_data_paths = { for key, uri in local.model_data : key => regex("^s3://([^/]+)/(.*)$", uri) if uri != null }
-}
 
-data "aws_iam_policy_document" "assume" {
-  statement {
-    actions = ["sts:AssumeRole"]
+  ec2_arn = "arn:${data.aws_partition.current.partition}:ec2"
+  keys    = [for key in aws_kms_key.this : key.arn]
 
-    principals {
-      type        = "Service"
-      identifiers = ["sagemaker.amazonaws.com"]
+  # What models may do: be pulled, write logs and metrics, stand in the network, read their weights.
+  permissions = {
+    LogIntoRegistries = { actions = ["ecr:GetAuthorizationToken"], resources = ["*"] }
+    PullImages = {
+      actions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      resources = distinct([
+        for parts in values(local.repositories) :
+        "arn:${data.aws_partition.current.partition}:ecr:${parts[1]}:${parts[0]}:repository/${parts[2]}"
+      ])
     }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.current.account_id]
+    WriteLogs = {
+      actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+      resources = [for group in aws_cloudwatch_log_group.endpoint : "${group.arn}:*"]
+    }
+    PutMetrics = {
+      actions   = ["cloudwatch:PutMetricData"]
+      resources = ["*"]
+      condition = { test = "StringLike", variable = "cloudwatch:namespace", values = ["AWS/SageMaker", "/aws/sagemaker/*"] }
+    }
+    SeeTheNetwork = {
+      actions   = ["ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]
+      resources = ["*"]
+    }
+    CreateNetworkInterfaces = {
+      actions = ["ec2:CreateNetworkInterface"]
+      resources = concat(
+        ["${local.ec2_arn}:*:${data.aws_caller_identity.current.account_id}:network-interface/*"],
+        [for group in aws_security_group.model : group.arn],
+        flatten([
+          for region, network in var.networks : [
+            for subnet in network.private_subnet_ids :
+            "${local.ec2_arn}:${region}:${data.aws_caller_identity.current.account_id}:subnet/${subnet}"
+          ]
+        ]),
+      )
+    }
+    AttachNetworkInterfaces = {
+      actions   = ["ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"]
+      resources = ["${local.ec2_arn}:*:${data.aws_caller_identity.current.account_id}:network-interface/*"]
+    }
+    EncryptVolumes = { actions = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"], resources = local.keys }
+    LendTheKey = {
+      actions   = ["kms:CreateGrant"]
+      resources = local.keys
+      condition = { test = "Bool", variable = "kms:GrantIsForAWSResource", values = ["true"] }
+    }
+    ReadWeights = {
+      actions   = ["s3:GetObject"]
+      resources = distinct([for path in values(local.model_data_paths) : "arn:${data.aws_partition.current.partition}:s3:::${path[0]}/${path[1]}*"])
+    }
+    ListWeights = {
+      actions   = ["s3:ListBucket"]
+      resources = distinct([for path in values(local.model_data_paths) : "arn:${data.aws_partition.current.partition}:s3:::${path[0]}"])
+      condition = { test = "StringLike", variable = "s3:prefix", values = distinct([for path in values(local.model_data_paths) : "${path[1]}*"]) }
     }
   }
 }
 
 data "aws_iam_policy_document" "execution" {
   #checkov:skip=CKV_AWS_356:These actions know no resources, or no smaller ones
-  statement {
-    sid       = "LogIntoRegistries"
-    actions   = ["ecr:GetAuthorizationToken"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid     = "PullImages"
-    actions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    resources = distinct([
-      for parts in values(local.repositories) :
-      "arn:${data.aws_partition.current.partition}:ecr:${parts[1]}:${parts[0]}:repository/${parts[2]}"
-    ])
-  }
-
-  statement {
-    sid       = "WriteLogs"
-    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    resources = [for group in aws_cloudwatch_log_group.endpoint : "${group.arn}:*"]
-  }
-
-  statement {
-    sid       = "PutMetrics"
-    actions   = ["cloudwatch:PutMetricData"]
-    resources = ["*"]
-
-    condition {
-      test     = "StringLike"
-      variable = "cloudwatch:namespace"
-      values   = ["AWS/SageMaker", "/aws/sagemaker/*"]
-    }
-  }
-
-  statement {
-    sid = "SeeTheNetwork"
-    actions = [
-      "ec2:DescribeDhcpOptions",
-      "ec2:DescribeNetworkInterfaces",
-      "ec2:DescribeSecurityGroups",
-      "ec2:DescribeSubnets",
-      "ec2:DescribeVpcs",
-    ]
-    resources = ["*"]
-  }
-
-  statement {
-    sid     = "CreateNetworkInterfaces"
-    actions = ["ec2:CreateNetworkInterface"]
-    resources = concat(
-      ["arn:${data.aws_partition.current.partition}:ec2:*:${data.aws_caller_identity.current.account_id}:network-interface/*"],
-      [for group in aws_security_group.model : group.arn],
-      flatten([
-        for region, network in var.networks : [
-          for subnet in network.private_subnet_ids :
-          "arn:${data.aws_partition.current.partition}:ec2:${region}:${data.aws_caller_identity.current.account_id}:subnet/${subnet}"
-        ]
-      ]),
-    )
-  }
-
-  statement {
-    sid = "AttachNetworkInterfaces"
-    actions = [
-      "ec2:CreateNetworkInterfacePermission",
-      "ec2:DeleteNetworkInterface",
-      "ec2:DeleteNetworkInterfacePermission",
-    ]
-    resources = ["arn:${data.aws_partition.current.partition}:ec2:*:${data.aws_caller_identity.current.account_id}:network-interface/*"]
-  }
-
-  statement {
-    sid       = "EncryptVolumes"
-    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"]
-    resources = [for key in aws_kms_key.this : key.arn]
-  }
-
-  statement {
-    sid       = "LendTheKey"
-    actions   = ["kms:CreateGrant"]
-    resources = [for key in aws_kms_key.this : key.arn]
-
-    condition {
-      test     = "Bool"
-      variable = "kms:GrantIsForAWSResource"
-      values   = ["true"]
-    }
-  }
-
   dynamic "statement" {
-    for_each = length(local.model_data_paths) == 0 ? [] : [true]
+    for_each = { for sid, permission in local.permissions : sid => permission if length(permission.resources) > 0 }
 
     content {
-      sid     = "ReadWeights"
-      actions = ["s3:GetObject"]
-      resources = distinct([
-        for path in values(local.model_data_paths) :
-        "arn:${data.aws_partition.current.partition}:s3:::${path[0]}/${path[1]}*"
-      ])
-    }
-  }
+      sid       = statement.key
+      actions   = statement.value.actions
+      resources = statement.value.resources
 
-  dynamic "statement" {
-    for_each = length(local.model_data_paths) == 0 ? [] : [true]
+      dynamic "condition" {
+        for_each = [for condition in [try(statement.value.condition, null)] : condition if condition != null]
 
-    content {
-      sid       = "ListWeights"
-      actions   = ["s3:ListBucket"]
-      resources = distinct([for path in values(local.model_data_paths) : "arn:${data.aws_partition.current.partition}:s3:::${path[0]}"])
-
-      condition {
-        test     = "StringLike"
-        variable = "s3:prefix"
-        values   = distinct([for path in values(local.model_data_paths) : "${path[1]}*"])
+        content {
+          test     = condition.value.test
+          variable = condition.value.variable
+          values   = condition.value.values
+        }
       }
     }
   }
 }
 
 resource "aws_iam_role" "execution" {
-  name_prefix        = "${var.name}-"
-  description        = "SageMaker models of ${var.name}"
-  assume_role_policy = data.aws_iam_policy_document.assume.json
+  name_prefix = "${var.name}-"
+  description = "SageMaker models of ${var.name}"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "sagemaker.amazonaws.com" }
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
 
   tags = local.tags
 }

@@ -60,8 +60,7 @@ locals {
   # Each of the two hosts with HAProxy of a region: it carries the planned load of the busiest region twice.
   entrance = { size = "Standard_B2ats_v2", connections = 4000 }
 
-  # Instances that start, scale and are bought together. Each profile holds from its time of the week on (UTC) until the
-  # next one starts; the default one when none does.
+  # Instances that start and are bought together.
   groups = {
     francecentral-nd96isr-mi300x-v5-3d6a9b = {
       region        = "francecentral"
@@ -75,17 +74,7 @@ locals {
       waiting_limit = 9.6
       image         = { publisher = "microsoft-dsvm", offer = "ubuntu-hpc", sku = "2404-rocm" }
       amd           = true
-      profiles = [
-        {
-          name    = "default"
-          minimum = 1
-          default = 1
-          maximum = 1
-          days    = []
-          hour    = 0
-          minute  = 0
-        },
-      ]
+      instances     = 1
     }
   }
 
@@ -95,13 +84,11 @@ locals {
   # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
     no-requests = {
-      description  = "No request for an hour: paid for and not used."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = sum(toint(report.requests))"
-      operator     = "LessThan"
-      threshold    = 1
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT1H"
+      description = "No request for an hour: paid for and not used."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = sum(toint(report.requests))"
+      operator    = "LessThan"
+      threshold   = 1
+      window      = "PT1H"
     }
     unhealthy-hosts = {
       description  = "Fewer hosts answer than the plan needs, for longer than one takes to start."
@@ -109,7 +96,6 @@ locals {
       operator     = "LessThan"
       threshold    = 1
       per_instance = true
-      frequency    = "PT5M"
       window       = "PT30M"
     }
     metrics-silent = {
@@ -118,44 +104,31 @@ locals {
       operator     = "LessThan"
       threshold    = 1
       per_instance = true
-      frequency    = "PT5M"
       window       = "PT30M"
     }
     host-memory = {
-      description  = "Memory of a host above 95 percent: the engine is about to be killed."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
-      operator     = "GreaterThan"
-      threshold    = 95
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      threshold   = 95
+      window      = "PT15M"
     }
     ttft = {
-      description  = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.over_target)), whole = sum(todouble(report.target_requests)) | where whole > 0 | project value = 100.0 * part / whole"
-      operator     = "GreaterThan"
-      threshold    = 5
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.over_target)), whole = sum(todouble(report.target_requests)) | where whole > 0 | project value = 100.0 * part / whole"
+      threshold   = 5
+      window      = "PT15M"
     }
     waiting-requests = {
-      description  = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.waiting_ratio)) by Computer | summarize value = max(mean) | where isnotnull(value)"
-      operator     = "GreaterThan"
-      threshold    = 1
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.waiting_ratio)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      threshold   = 1
+      window      = "PT15M"
     }
     server-errors = {
-      description  = "More than 1 percent of the requests are answered with 5xx."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.server_errors)), whole = sum(todouble(report.answers)) | where whole > 0 | project value = 100.0 * part / whole"
-      operator     = "GreaterThan"
-      threshold    = 1
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "More than 1 percent of the requests are answered with 5xx."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.server_errors)), whole = sum(todouble(report.answers)) | where whole > 0 | project value = 100.0 * part / whole"
+      threshold   = 1
+      window      = "PT15M"
     }
   }
 }

@@ -111,8 +111,6 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   sku                             = each.value.size
   instances                       = each.value.profiles[0].default
   priority                        = each.value.priority
-  eviction_policy                 = each.value.priority == "Spot" ? "Delete" : null
-  max_bid_price                   = each.value.priority == "Spot" ? -1 : null
   capacity_reservation_group_id   = lookup(local.capacity_reservation_group_ids, each.key, null)
   zones                           = length(local.locations[each.value.region].zones) == 0 ? null : local.locations[each.value.region].zones
   platform_fault_domain_count     = 1
@@ -210,15 +208,6 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     timeout = "PT5M"
   }
 
-  dynamic "spot_restore" {
-    for_each = each.value.priority == "Spot" ? [1] : []
-
-    content {
-      enabled = true
-      timeout = "PT1H"
-    }
-  }
-
   lifecycle {
     create_before_destroy = true
     ignore_changes        = [instances] # the autoscale setting decides
@@ -227,8 +216,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   # The probe works only where a rule uses it, and hosts need their secrets and the way out from their first second.
   depends_on = [
     azurerm_lb_rule.this,
-    azurerm_network_security_rule.https_out,
-    azurerm_network_security_rule.probes,
+    azurerm_network_security_rule.this,
     azurerm_role_assignment.hub_token,
     azurerm_role_assignment.registry,
     azurerm_role_assignment.registry_secret,

@@ -178,8 +178,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
   depends_on = [
     azurerm_lb_rule.this,
     azurerm_network_security_rule.entrance,
-    azurerm_network_security_rule.https_out,
-    azurerm_network_security_rule.probes,
+    azurerm_network_security_rule.this,
     azurerm_role_assignment.entrance,
   ]
 }

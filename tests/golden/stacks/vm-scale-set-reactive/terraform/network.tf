@@ -3,6 +3,22 @@
 locals {
   client_port = 443
   host_port   = 8443
+
+  # What hosts let in and out. The load balancer keeps the addresses of the clients; Azure by default lets in all of the
+  # virtual network.
+  rules = {
+    clients          = { direction = "Inbound", access = "Allow", priority = 100, protocol = "Tcp", from = var.allowed_cidrs == null ? "VirtualNetwork" : null, to = "*", port = local.host_port, description = "Clients to the serving port" }
+    probes           = { direction = "Inbound", access = "Allow", priority = 110, protocol = "Tcp", from = "AzureLoadBalancer", to = "*", port = local.host_port, description = "Health probes of the load balancer" }
+    nothing-else-in  = { direction = "Inbound", access = "Deny", priority = 4096, protocol = "*", from = "*", to = "*", port = "*", description = "Also not from the virtual network, which Azure lets in by default" }
+    https-out        = { direction = "Outbound", access = "Allow", priority = 100, protocol = "Tcp", from = "*", to = "*", port = "443", description = "Images, weights, Azure Monitor, private endpoints" }
+    names-out        = { direction = "Outbound", access = "Allow", priority = 110, protocol = "*", from = "*", to = "VirtualNetwork", port = "53", description = "Name servers of the virtual network, where it has its own" }
+    nothing-else-out = { direction = "Outbound", access = "Deny", priority = 4096, protocol = "*", from = "*", to = "*", port = "*", description = "Everything else stays inside" }
+  }
+  rules_of = merge([
+    for region in keys(local.regions) : {
+      for name, rule in local.rules : "${region}-${name}" => merge(rule, { region = region, name = name })
+    }
+  ]...)
 }
 
 resource "azurerm_network_security_group" "host" {
@@ -14,109 +30,23 @@ resource "azurerm_network_security_group" "host" {
   tags                = local.tags
 }
 
-# The load balancer keeps the addresses of the clients.
-resource "azurerm_network_security_rule" "clients" {
-  for_each = local.regions
-
-  name                        = "clients"
-  description                 = "Clients to the serving port"
-  resource_group_name         = azurerm_resource_group.this[each.key].name
-  network_security_group_name = azurerm_network_security_group.host[each.key].name
-  priority                    = 100
-  direction                   = "Inbound"
-  access                      = "Allow"
-  protocol                    = "Tcp"
-  source_address_prefix       = var.allowed_cidrs == null ? "VirtualNetwork" : null
-  source_address_prefixes     = var.allowed_cidrs
-  source_port_range           = "*"
-  destination_address_prefix  = "*"
-  destination_port_range      = local.host_port
-}
-
-resource "azurerm_network_security_rule" "probes" {
-  for_each = local.regions
-
-  name                        = "probes"
-  description                 = "Health probes of the load balancer"
-  resource_group_name         = azurerm_resource_group.this[each.key].name
-  network_security_group_name = azurerm_network_security_group.host[each.key].name
-  priority                    = 110
-  direction                   = "Inbound"
-  access                      = "Allow"
-  protocol                    = "Tcp"
-  source_address_prefix       = "AzureLoadBalancer"
-  source_port_range           = "*"
-  destination_address_prefix  = "*"
-  destination_port_range      = local.host_port
-}
-
-resource "azurerm_network_security_rule" "nothing_else_in" {
-  for_each = local.regions
-
-  name                        = "nothing-else-in"
-  description                 = "Also not from the virtual network, which Azure lets in by default"
-  resource_group_name         = azurerm_resource_group.this[each.key].name
-  network_security_group_name = azurerm_network_security_group.host[each.key].name
-  priority                    = 4096
-  direction                   = "Inbound"
-  access                      = "Deny"
-  protocol                    = "*"
-  source_address_prefix       = "*"
-  source_port_range           = "*"
-  destination_address_prefix  = "*"
-  destination_port_range      = "*"
-}
-
 #trivy:ignore:AZU-0051 Image registries and model hubs have no fixed addresses
-resource "azurerm_network_security_rule" "https_out" {
-  for_each = local.regions
+resource "azurerm_network_security_rule" "this" {
+  for_each = local.rules_of
 
-  name                        = "https-out"
-  description                 = "Images, weights, Azure Monitor, private endpoints"
-  resource_group_name         = azurerm_resource_group.this[each.key].name
-  network_security_group_name = azurerm_network_security_group.host[each.key].name
-  priority                    = 100
-  direction                   = "Outbound"
-  access                      = "Allow"
-  protocol                    = "Tcp"
-  source_address_prefix       = "*"
+  name                        = each.value.name
+  description                 = each.value.description
+  resource_group_name         = azurerm_resource_group.this[each.value.region].name
+  network_security_group_name = azurerm_network_security_group.host[each.value.region].name
+  priority                    = each.value.priority
+  direction                   = each.value.direction
+  access                      = each.value.access
+  protocol                    = each.value.protocol
+  source_address_prefix       = each.value.from
+  source_address_prefixes     = each.value.from == null ? var.allowed_cidrs : null
   source_port_range           = "*"
-  destination_address_prefix  = "*"
-  destination_port_range      = "443"
-}
-
-resource "azurerm_network_security_rule" "names_out" {
-  for_each = local.regions
-
-  name                        = "names-out"
-  description                 = "Name servers of the virtual network, where it has its own"
-  resource_group_name         = azurerm_resource_group.this[each.key].name
-  network_security_group_name = azurerm_network_security_group.host[each.key].name
-  priority                    = 110
-  direction                   = "Outbound"
-  access                      = "Allow"
-  protocol                    = "*"
-  source_address_prefix       = "*"
-  source_port_range           = "*"
-  destination_address_prefix  = "VirtualNetwork"
-  destination_port_range      = "53"
-}
-
-resource "azurerm_network_security_rule" "nothing_else_out" {
-  for_each = local.regions
-
-  name                        = "nothing-else-out"
-  description                 = "Everything else stays inside"
-  resource_group_name         = azurerm_resource_group.this[each.key].name
-  network_security_group_name = azurerm_network_security_group.host[each.key].name
-  priority                    = 4096
-  direction                   = "Outbound"
-  access                      = "Deny"
-  protocol                    = "*"
-  source_address_prefix       = "*"
-  source_port_range           = "*"
-  destination_address_prefix  = "*"
-  destination_port_range      = "*"
+  destination_address_prefix  = each.value.to
+  destination_port_range      = each.value.port
 }
 
 locals {

@@ -234,31 +234,23 @@ locals {
   # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
     gpu-idle = {
-      description  = "GPUs below 10 percent for an hour: paid for and not used."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = avg(todouble(report.gpu_percent)) | where isnotnull(value)"
-      operator     = "LessThan"
-      threshold    = 10
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT1H"
+      description = "GPUs below 10 percent for an hour: paid for and not used."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize value = avg(todouble(report.gpu_percent)) | where isnotnull(value)"
+      operator    = "LessThan"
+      threshold   = 10
+      window      = "PT1H"
     }
     gpu-memory = {
-      description  = "GPU memory above 97 percent, where the engine may take 90."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.gpu_memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
-      operator     = "GreaterThan"
-      threshold    = 97
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "GPU memory above 97 percent, where the engine may take 90."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.gpu_memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      threshold   = 97
+      window      = "PT15M"
     }
     gpu-errors = {
-      description  = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
-      query        = "Syslog | where Facility == \"kern\" and SyslogMessage contains \"NVRM: Xid\" | summarize value = count()"
-      operator     = "GreaterThan"
-      threshold    = 0
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
+      query       = "Syslog | where Facility == \"kern\" and SyslogMessage contains \"NVRM: Xid\" | summarize value = count()"
+      threshold   = 0
+      window      = "PT15M"
     }
     unhealthy-hosts = {
       description  = "Fewer hosts answer than the plan needs, for longer than one takes to start."
@@ -266,7 +258,6 @@ locals {
       operator     = "LessThan"
       threshold    = 1
       per_instance = true
-      frequency    = "PT5M"
       window       = "PT30M"
     }
     metrics-silent = {
@@ -275,53 +266,38 @@ locals {
       operator     = "LessThan"
       threshold    = 1
       per_instance = true
-      frequency    = "PT5M"
       window       = "PT30M"
     }
     host-memory = {
-      description  = "Memory of a host above 95 percent: the engine is about to be killed."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
-      operator     = "GreaterThan"
-      threshold    = 95
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      threshold   = 95
+      window      = "PT15M"
     }
     agent-silent = {
-      description  = "The advisor agent does not run on a host: its samples are missing."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize running = max(toint(tobool(report.agent))), first = min(TimeGenerated) by Computer | where first < ago(10m) | summarize value = min(running) | where isnotnull(value)"
-      operator     = "LessThan"
-      threshold    = 1
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT30M"
+      description = "The advisor agent does not run on a host: its samples are missing."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize running = max(toint(tobool(report.agent))), first = min(TimeGenerated) by Computer | where first < ago(10m) | summarize value = min(running) | where isnotnull(value)"
+      operator    = "LessThan"
+      threshold   = 1
+      window      = "PT30M"
     }
     ttft = {
-      description  = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.over_target)), whole = sum(todouble(report.target_requests)) | where whole > 0 | project value = 100.0 * part / whole"
-      operator     = "GreaterThan"
-      threshold    = 5
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.over_target)), whole = sum(todouble(report.target_requests)) | where whole > 0 | project value = 100.0 * part / whole"
+      threshold   = 5
+      window      = "PT15M"
     }
     waiting-requests = {
-      description  = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.waiting_ratio)) by Computer | summarize value = max(mean) | where isnotnull(value)"
-      operator     = "GreaterThan"
-      threshold    = 1
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.waiting_ratio)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      threshold   = 1
+      window      = "PT15M"
     }
     server-errors = {
-      description  = "More than 1 percent of the requests are answered with 5xx."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.server_errors)), whole = sum(todouble(report.answers)) | where whole > 0 | project value = 100.0 * part / whole"
-      operator     = "GreaterThan"
-      threshold    = 1
-      per_instance = false
-      frequency    = "PT5M"
-      window       = "PT15M"
+      description = "More than 1 percent of the requests are answered with 5xx."
+      query       = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.server_errors)), whole = sum(todouble(report.answers)) | where whole > 0 | project value = 100.0 * part / whole"
+      threshold   = 1
+      window      = "PT15M"
     }
   }
 }

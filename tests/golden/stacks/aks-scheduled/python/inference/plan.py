@@ -52,12 +52,11 @@ class Alarm:
 
     description: str
     query: str
-    operator: str
     threshold: float
-    per_instance: bool
-    """The threshold is the number of replicas of the quiet hours."""
-    frequency: str
     window: str
+    operator: str = "GreaterThan"
+    per_instance: bool = False
+    """The threshold is the number of replicas of the quiet hours."""
 
 
 @dataclass(frozen=True, kw_only=True)

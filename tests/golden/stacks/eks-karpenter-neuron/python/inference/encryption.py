@@ -2,12 +2,12 @@
 """Alerts: a key in each region."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
-from inference.policies import Condition, Principal, Statement, document
 
 
 def keys(context: Context) -> Mapping[str, aws.kms.Key]:
@@ -29,25 +29,15 @@ def keys(context: Context) -> Mapping[str, aws.kms.Key]:
 
 def _policy(context: Context) -> pulumi.Output[str]:
     account = pulumi.Output.format("arn:{0}:iam::{1}:root", context.partition, context.account_id)
-    statements = [
-        Statement(
-            sid="AccountAdministers",
-            actions=["kms:*"],
-            resources=["*"],
-            principals=[Principal(type="AWS", identifiers=[account])],
-        ),
+    statements: list[dict[str, Any]] = [
+        {"Sid": "AccountAdministers", "Action": "kms:*", "Principal": {"AWS": account}},
         # Who may publish is limited by the policy of the topic, too.
-        Statement(
-            sid="AlertsEncrypt",
-            actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-            resources=["*"],
-            principals=[
-                Principal(
-                    type="Service",
-                    identifiers=["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"],
-                )
-            ],
-            conditions=[Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])],
-        ),
+        {
+            "Sid": "AlertsEncrypt",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+            "Principal": {"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]},
+            "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+        },
     ]
-    return document(context, *statements)
+    common = {"Effect": "Allow", "Resource": "*"}
+    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": [one | common for one in statements]})

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
-from inference.policies import Principal, Statement, document
+from inference.policies import trust
 
 POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
 
@@ -27,7 +27,7 @@ def node_role(context: Context) -> NodeRole:
         context.named("node"),
         name_prefix=f"{context.settings.name}-",
         description=f"Inference nodes of {context.settings.name}",
-        assume_role_policy=_assume(context),
+        assume_role_policy=trust(pulumi.Output.concat("ec2.", context.dns_suffix)),
         opts=context.options(),
     )
     policies = (*POLICIES, *(["AmazonEKS_CNI_Policy"] if context.settings.attach_cni_policy else []))
@@ -41,9 +41,3 @@ def node_role(context: Context) -> NodeRole:
         for policy in policies
     ]
     return NodeRole(arn=role.arn, name=role.name, permissions=permissions)
-
-
-def _assume(context: Context) -> pulumi.Output[str]:
-    service = Principal(type="Service", identifiers=[pulumi.Output.concat("ec2.", context.dns_suffix)])
-    statement = Statement(actions=["sts:AssumeRole"], principals=[service])
-    return document(context, statement)

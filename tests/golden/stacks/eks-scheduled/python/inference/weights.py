@@ -5,7 +5,7 @@ import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
-from inference.policies import Condition, Principal, Statement, document
+from inference.policies import Condition, Statement, document, trust
 
 SCHEME = "s3://"
 ACCOUNTS = {
@@ -17,19 +17,20 @@ ACCOUNTS = {
 
 def let_pods_reach_the_bucket(context: Context) -> None:
     """A role for each service account; none while model_source is hub or a folder."""
-    trust = _trust(context)
     source = context.settings.model_source
     if source.startswith(SCHEME):
         for account, actions in ACCOUNTS.items():
-            _account(context, account, trust, _policy(context, source.removeprefix(SCHEME), actions))
+            _account(context, account, _policy(context, source.removeprefix(SCHEME), actions))
 
 
-def _account(context: Context, account: str, trust: pulumi.Output[str], policy: pulumi.Output[str]) -> None:
+def _account(context: Context, account: str, policy: pulumi.Output[str]) -> None:
     role = aws.iam.Role(
         context.named("pods", account),
         name_prefix=f"{context.settings.name}-",
         description=f"Pods of {context.settings.name} as {account}",
-        assume_role_policy=trust,
+        assume_role_policy=trust(
+            "pods.eks.amazonaws.com", account=context.account_id, actions=["sts:AssumeRole", "sts:TagSession"]
+        ),
         opts=context.options(),
     )
     aws.iam.RolePolicy(
@@ -50,17 +51,6 @@ def _account(context: Context, account: str, trust: pulumi.Output[str], policy: 
             role_arn=role.arn,
             opts=context.options(),
         )
-
-
-def _trust(context: Context) -> pulumi.Output[str]:
-    return document(
-        context,
-        Statement(
-            actions=["sts:AssumeRole", "sts:TagSession"],
-            principals=[Principal(type="Service", identifiers=["pods.eks.amazonaws.com"])],
-            conditions=[Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])],
-        ),
-    )
 
 
 def _policy(context: Context, place: str, actions: list[str]) -> pulumi.Output[str]:

@@ -2,7 +2,6 @@
 """Instance templates and managed instance groups."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +13,6 @@ import pulumi_gcp as gcp
 from inference.configuration import known, text
 from inference.context import HOST_PORT, Context
 from inference.identity import Identity
-from inference.monitoring import ops_agent
 from inference.network import Subnetworks
 from inference.plan import Group
 
@@ -226,13 +224,15 @@ def _filled(context: Context, key: str) -> str:
     """The script; the settings are known."""
     settings, group = context.settings, context.fleet.groups[key]
     holes = {
+        "deployment": settings.name,
         "drain_seconds": str(group.drain_seconds),
+        "group": key,
         "hf_token_secret": text(settings.hf_token_secret),
         "model": context.model(group.backend),
         "model_source": settings.model_source,
-        "ops_agent": json.dumps(ops_agent(context, key), separators=(",", ":"), sort_keys=True),
         "registry": text(context.image(group.backend)).partition("/")[0],
         "registry_secret": text(settings.registry_secret),
+        "scraped": context.fleet.backends[group.backend].scraped,
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend)),
         "tpu": "true" if group.tpu else "false",
         "agent_package": _quoted(settings.agent_package) if settings.agent_package and not group.tpu else "",

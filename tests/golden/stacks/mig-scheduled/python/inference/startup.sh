@@ -165,8 +165,32 @@ if ! dpkg --status google-cloud-ops-agent >/dev/null 2>&1; then
   install_packages google-cloud-ops-agent https://packages.cloud.google.com/apt/doc/apt-key.gpg \
     "https://packages.cloud.google.com/apt google-cloud-ops-agent-$codename-all main" google-cloud-ops-agent
 fi
+# Beside what the agent reports by itself (memory, disks, GPUs), it asks the engine each minute whether it answers.
 cat >/etc/google-cloud-ops-agent/config.yaml <<'YAML'
-${ops_agent}
+logging:
+  receivers:
+    journal: { type: systemd_journald }
+  service:
+    pipelines:
+      default_pipeline: { receivers: [journal] }
+metrics:
+  receivers:
+    serving:
+      type: prometheus
+      config:
+        scrape_configs:
+          - job_name: inference
+            scheme: https
+            scrape_interval: 60s
+            tls_config: { insecure_skip_verify: true }
+            static_configs:
+              - targets: [localhost:8443]
+                labels: { deployment: '${deployment}', group: '${group}' }
+            metric_relabel_configs:
+              - { source_labels: [__name__], regex: '${scraped}', action: keep }
+  service:
+    pipelines:
+      serving: { receivers: [serving] }
 YAML
 systemctl restart google-cloud-ops-agent.service
 

@@ -3,7 +3,6 @@
 
 import base64
 import gzip
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +15,6 @@ import pulumi_aws as aws
 from inference.configuration import known, text
 from inference.context import HOST_PORT, Context
 from inference.identity import HostRole
-from inference.monitoring import cloudwatch_agent
 from inference.network import Entrances
 from inference.plan import Backend, Group
 
@@ -228,7 +226,6 @@ def _holes(context: Context, key: str) -> dict[str, str]:
         "model": context.model(group.backend),
         "spot": "true" if group.spot else "false",
         "gpu": "true" if group.gpu else "false",
-        "cloudwatch_agent": json.dumps(cloudwatch_agent(context, group), separators=(",", ":"), sort_keys=True),
         "agent_package": _quoted(settings.agent_package) if group.gpu and settings.agent_package else "",
         "metrics_namespace": settings.metrics_namespace,
         "engine_metrics": _engine_metrics(backend),

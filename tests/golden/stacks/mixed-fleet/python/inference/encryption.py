@@ -2,12 +2,12 @@
 """Logs and alerts: a key in each region."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
-from inference.policies import Condition, Principal, Statement, document
 
 
 def keys(context: Context) -> Mapping[str, aws.kms.Key]:
@@ -32,32 +32,21 @@ def _policy(context: Context, region: str) -> pulumi.Output[str]:
         "arn:{0}:logs:{1}:{2}:log-group:{3}", context.partition, region, context.account_id, context.log_group
     )
     service = pulumi.Output.concat("logs.", region, ".", context.dns_suffix)
-    statements = [
-        Statement(
-            sid="AccountAdministers",
-            actions=["kms:*"],
-            resources=["*"],
-            principals=[Principal(type="AWS", identifiers=[account])],
-        ),
-        Statement(
-            sid="LogsEncrypt",
-            actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
-            resources=["*"],
-            principals=[Principal(type="Service", identifiers=[service])],
-            conditions=[Condition(test="ArnEquals", variable="kms:EncryptionContext:aws:logs:arn", values=[logs])],
-        ),
+    statements: list[dict[str, Any]] = [
+        {"Sid": "AccountAdministers", "Action": "kms:*", "Principal": {"AWS": account}},
+        {
+            "Sid": "LogsEncrypt",
+            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+            "Principal": {"Service": service},
+            "Condition": {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": logs}},
+        },
         # Who may publish is limited by the policy of the topic, too.
-        Statement(
-            sid="AlertsEncrypt",
-            actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-            resources=["*"],
-            principals=[
-                Principal(
-                    type="Service",
-                    identifiers=["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"],
-                )
-            ],
-            conditions=[Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])],
-        ),
+        {
+            "Sid": "AlertsEncrypt",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+            "Principal": {"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]},
+            "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+        },
     ]
-    return document(context, *statements)
+    common = {"Effect": "Allow", "Resource": "*"}
+    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": [one | common for one in statements]})

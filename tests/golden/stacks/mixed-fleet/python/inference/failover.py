@@ -15,7 +15,7 @@ import pulumi_aws as aws
 from inference.compute import filled
 from inference.context import Context
 from inference.network import Entrances
-from inference.policies import Condition, Principal, Statement, document
+from inference.policies import Statement, document, trust
 
 DEFINITION = (Path(__file__).parent / "failover.asl").read_text(encoding="utf-8")
 """The state machine, with holes ``${name}``."""
@@ -30,7 +30,7 @@ def fail_over(context: Context, alerts: Mapping[str, pulumi.Output[str]], entran
         name,
         name_prefix=f"{name}-",
         description=f"Takes backends of {context.settings.name} that do not answer out of service",
-        assume_role_policy=_assume(context),
+        assume_role_policy=trust("states.amazonaws.com", "events.amazonaws.com", account=context.account_id),
         opts=context.options(),
     )
     policy = aws.iam.RolePolicy(
@@ -104,12 +104,6 @@ def _definition(context: Context, entrance: Entrances, region: str, backends: li
         listener_arn=entrance.listeners[region].arn,
         arns=pulumi.Output.all(*(entrance.target_groups[key].arn for key in backends)),
     ).apply(fill)
-
-
-def _assume(context: Context) -> pulumi.Output[str]:
-    services = Principal(type="Service", identifiers=["states.amazonaws.com", "events.amazonaws.com"])
-    account = Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])
-    return document(context, Statement(actions=["sts:AssumeRole"], principals=[services], conditions=[account]))
 
 
 def _policy(context: Context, entrance: Entrances, regions: list[str]) -> pulumi.Output[str]:

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 from inference.configuration import known, text
 from inference.context import Context
-from inference.policies import Condition, Principal, Statement, document
+from inference.policies import Condition, Statement, document, trust
 
 REPOSITORY = re.compile(r"([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.][^/]+/([^:@]+)")
 """Account, region and repository of an image of ECR."""
@@ -34,7 +34,7 @@ def host_role(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> 
         context.named("host"),
         name_prefix=name_prefix,
         description=f"Inference hosts of {context.settings.name}",
-        assume_role_policy=_assume(context),
+        assume_role_policy=trust(pulumi.Output.concat("ec2.", context.dns_suffix)),
         opts=context.options(),
     )
     policy = aws.iam.RolePolicy(
@@ -54,12 +54,6 @@ def host_role(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> 
         context.named("host"), name_prefix=name_prefix, role=role.name, opts=context.options()
     )
     return HostRole(arn=role.arn, instance_profile_arn=profile.arn, permissions=[policy, session_manager])
-
-
-def _assume(context: Context) -> pulumi.Output[str]:
-    service = Principal(type="Service", identifiers=[pulumi.Output.concat("ec2.", context.dns_suffix)])
-    statement = Statement(actions=["sts:AssumeRole"], principals=[service])
-    return document(context, statement)
 
 
 def _policy(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> pulumi.Output[str]:

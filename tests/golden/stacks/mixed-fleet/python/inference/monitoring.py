@@ -12,41 +12,10 @@ import pulumi_aws as aws
 
 from inference.context import Context
 from inference.network import Entrances
-from inference.plan import Alarm, Group
+from inference.plan import Alarm
 from inference.policies import Condition, Principal, Statement, document
 
 PERIOD_SECONDS = 300
-
-
-def cloudwatch_agent(context: Context, group: Group) -> Mapping[str, Any]:
-    """Settings of the agent on the hosts, which reports once a minute; the alarms read the sums over the group."""
-    metrics: dict[str, Any] = {
-        "mem": {"measurement": ["mem_used_percent"]},
-        "disk": {"measurement": ["used_percent"], "resources": ["/"]},
-    }
-    if group.gpu:
-        measured = ["utilization_gpu", "memory_used", "memory_total", "temperature_gpu", "power_draw"]
-        metrics["nvidia_gpu"] = {"measurement": measured}
-        if context.settings.agent_package is not None:
-            metrics["procstat"] = [{"pattern": "inference-advisor-agent run", "measurement": ["pid_count"]}]
-    kernel = {
-        "file_path": "/var/log/kern.log",
-        "log_group_name": context.log_group,
-        "log_stream_name": "{instance_id}/kernel",
-    }
-    return {
-        "agent": {"metrics_collection_interval": 60},
-        "metrics": {
-            "namespace": context.settings.metrics_namespace,
-            "append_dimensions": {
-                "AutoScalingGroupName": "${aws:AutoScalingGroupName}",
-                "InstanceId": "${aws:InstanceId}",
-            },
-            "aggregation_dimensions": [["AutoScalingGroupName"]],
-            "metrics_collected": metrics,
-        },
-        **({"logs": {"logs_collected": {"files": {"collect_list": [kernel]}}}} if group.gpu else {}),
-    }
 
 
 def log_groups(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, aws.cloudwatch.LogGroup]:

@@ -329,13 +329,37 @@ if [[ ! -x $cloudwatch_agent ]]; then
     grep '^\[GNUPG:\] VALIDSIG .*937616F3450B7D806CBD9725D58167303B789C72' >/dev/null
   dpkg --install "$folder/amazon-cloudwatch-agent.deb"
 fi
-cat >/etc/inference/cloudwatch-agent.json <<'JSON'
-${cloudwatch_agent}
+# Reported once a minute; the alarms read the sums over the group.
+gpu_metrics='' kernel_log=''
+agent_package=${agent_package}
+if [[ $gpu == true ]]; then
+  gpu_metrics=', "nvidia_gpu": { "measurement": ["utilization_gpu", "memory_used", "memory_total", "temperature_gpu", "power_draw"] }'
+  kernel_log=', "logs": { "logs_collected": { "files": { "collect_list": [
+    { "file_path": "/var/log/kern.log", "log_group_name": "${log_group}", "log_stream_name": "{instance_id}/kernel" }
+  ] } } }'
+fi
+if [[ -n $agent_package ]]; then
+  gpu_metrics+=', "procstat": [{ "pattern": "inference-advisor-agent run", "measurement": ["pid_count"] }]'
+fi
+cat >/etc/inference/cloudwatch-agent.json <<JSON
+{
+  "agent": { "metrics_collection_interval": 60 },
+  "metrics": {
+    "namespace": "${metrics_namespace}",
+    "append_dimensions": {
+      "AutoScalingGroupName": "\$${aws:AutoScalingGroupName}", "InstanceId": "\$${aws:InstanceId}"
+    },
+    "aggregation_dimensions": [["AutoScalingGroupName"]],
+    "metrics_collected": {
+      "mem": { "measurement": ["mem_used_percent"] },
+      "disk": { "measurement": ["used_percent"], "resources": ["/"] }$gpu_metrics
+    }
+  }$kernel_log
+}
 JSON
 "$cloudwatch_agent" -a fetch-config -m ec2 -s -c file:/etc/inference/cloudwatch-agent.json
 
 # The system Python may come without ensurepip; its pip then fills the environment from outside.
-agent_package=${agent_package}
 if [[ -n $agent_package ]]; then
   python3 -m venv /opt/advisor-agent || python3 -m venv --clear --without-pip /opt/advisor-agent
   if [[ -x /opt/advisor-agent/bin/pip ]]; then

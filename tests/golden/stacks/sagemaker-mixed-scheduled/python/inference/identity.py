@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 from inference.configuration import known, text
 from inference.context import Context
-from inference.policies import Condition, Principal, Statement, document
+from inference.policies import Condition, Statement, document, trust
 from inference.settings import Settings
 
 REPOSITORY = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+)")
@@ -38,7 +38,7 @@ def execution_role(
         context.named("execution"),
         name_prefix=name_prefix,
         description=f"SageMaker models of {context.settings.name}",
-        assume_role_policy=_assume(context),
+        assume_role_policy=trust("sagemaker.amazonaws.com", account=context.account_id),
         opts=context.options(),
     )
     statements = [
@@ -65,12 +65,6 @@ def invoke_policy(context: Context, endpoints: Mapping[str, aws.sagemaker.Endpoi
         resources=[endpoint.arn for endpoint in endpoints.values()],
     )
     return document(context, statement)
-
-
-def _assume(context: Context) -> pulumi.Output[str]:
-    account = Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])
-    service = Principal(type="Service", identifiers=["sagemaker.amazonaws.com"])
-    return document(context, Statement(actions=["sts:AssumeRole"], principals=[service], conditions=[account]))
 
 
 def _running(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> list[Any]:

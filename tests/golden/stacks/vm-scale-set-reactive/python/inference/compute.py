@@ -63,9 +63,6 @@ def _scale_set(context: Context, key: str, entrance: Entrances, identities: Iden
         sku=group.size,
         instances=group.profiles[0].default,
         priority=group.priority,
-        eviction_policy="Delete" if group.is_spot else None,
-        max_bid_price=-1 if group.is_spot else None,
-        spot_restore=_spot_restore(group),
         capacity_reservation_group_id=settings.capacity_reservation_group_ids.get(key),
         zones=list(location.zones) or None,
         platform_fault_domain_count=1,
@@ -117,12 +114,6 @@ def _scale_set(context: Context, key: str, entrance: Entrances, identities: Iden
         # The autoscale setting decides how many run.
         opts=context.options(depends_on=[*entrance.ways, *identities.grants], ignore_changes=["instances"]),
     )
-
-
-def _spot_restore(group: Group) -> azure.compute.LinuxVirtualMachineScaleSetSpotRestoreArgs | None:
-    if not group.is_spot:
-        return None
-    return azure.compute.LinuxVirtualMachineScaleSetSpotRestoreArgs(enabled=True, timeout="PT1H")
 
 
 def _network_interface(

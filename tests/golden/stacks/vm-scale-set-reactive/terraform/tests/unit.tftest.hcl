@@ -72,7 +72,7 @@ run "is_private_and_encrypted" {
   }
 
   assert {
-    condition     = alltrue([for rule in values(azurerm_network_security_rule.clients) : rule.source_address_prefix == "VirtualNetwork" && rule.destination_port_range == "8443"])
+    condition     = alltrue([for rule in values(azurerm_network_security_rule.this) : rule.source_address_prefix == "VirtualNetwork" && rule.destination_port_range == "8443" if rule.name == "clients"])
     error_message = "Only the virtual network may reach the hosts by default."
   }
 }
