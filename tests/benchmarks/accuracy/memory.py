@@ -7,12 +7,13 @@ from functools import lru_cache
 from statistics import fmean, median
 from typing import NamedTuple
 
+from memory_fit import MemoryRun, held_out, memory_runs
+
 from advisor.data_files import data_dir
 from advisor.models import fit_memory, memory_range
 from advisor.models.engine_memory import EngineMemory, engine_of
 from advisor.tables import read_rows
 from advisor.units import BYTES_PER_GIB
-from benchmarks.accuracy.memory_fit import MemoryRun, held_out, memory_runs
 
 QUANTITIES = (
     "weights",
