@@ -1,13 +1,17 @@
 """How far predicted memory is from start-up logs that it was not fitted on: ``python tests/benchmarks/accuracy/memory.py``."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from statistics import fmean, median
 from typing import NamedTuple
 
-from memory_fit import MemoryRun, held_out, memory_runs
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.accuracy.memory_fit import MemoryRun, held_out, memory_runs
 
 from advisor.data_files import data_dir
 from advisor.models import fit_memory, memory_range
