@@ -8,7 +8,7 @@ from advisor.catalog.values import InstanceType, Offer, Price, Purchase
 from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE, seat_shortfall, several_models_server
 from advisor.models import AUTO
 from advisor.performance.model import PerformanceModel
-from advisor.performance.points import length_points
+from advisor.performance.queueing import length_points
 from advisor.performance.served import Served
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.terms import Sharing
