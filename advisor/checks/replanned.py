@@ -11,8 +11,8 @@ from advisor.demand.values import Demand
 from advisor.demand_sources import as_demanded, measure_demand
 from advisor.errors import NothingFeasible
 from advisor.pipeline import plan_question
+from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import PlanRequest, read_question

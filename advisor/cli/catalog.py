@@ -38,8 +38,8 @@ from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes
 from advisor.models.model import Model
-from advisor.plan.digests import digest
 from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_processors_of, write_lock
+from advisor.plan.plain_values import digest
 from advisor.reading import read_text
 from advisor.records import dataclass
 from advisor.report.fitted_table import Column

@@ -20,12 +20,21 @@ from advisor.cli.output import report_width, table_or_json_option
 from advisor.cli.progress import quiet_option, tell
 from advisor.demand.values import Demand
 from advisor.discovery.aws import Account
-from advisor.discovery.files import Result, Written, file_names, is_edited, remove_unedited, write_workload
 from advisor.discovery.find import Places, Server, find_services, nothing_found
 from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of
 from advisor.discovery.settled import settled
 from advisor.discovery.values import Answers, Service, window_text
-from advisor.discovery.workload_text import busy_words, tried, workload_text
+from advisor.discovery.workload_text import (
+    Result,
+    Written,
+    busy_words,
+    file_names,
+    is_edited,
+    remove_unedited,
+    tried,
+    workload_text,
+    write_workload,
+)
 from advisor.names import printable
 from advisor.records import dataclass, replace
 from advisor.report.fitted_table import Column, fold_table, wrap

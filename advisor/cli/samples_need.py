@@ -39,7 +39,7 @@ from advisor.models import FitRequest, find_model, fit_memory, memory_range, par
 from advisor.report.samples_chart.curves import percent, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
-from advisor.samples.need.bounds import Bounds
+from advisor.samples.need.engines import Bounds
 from advisor.samples.need.fleet import Oversized, oversized
 from advisor.samples.need.limits import WORKING
 from advisor.samples.need.memory import Fixed, MemoryNeed

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.errors import NothingFeasible
-from advisor.plan.refusal import is_refused, refusal_words
+from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.values import Plan, Rejection
 from advisor.report.words import conflict_words, relaxation_words, short_words
 from advisor.workload.values import Slo

@@ -6,10 +6,10 @@ from advisor.codegen.container import Serves
 from advisor.codegen.timetable import HOURS_PER_WEEK
 from advisor.codegen.wanted import Wanted
 from advisor.errors import AdvisorError, InputError, NotDeployable
+from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import Option, Plan
 from advisor.records import dataclass
 from advisor.units import SECONDS_PER_MINUTE

@@ -29,13 +29,13 @@ from advisor.codegen.timetable import HOURS_PER_WEEK
 from advisor.codegen.wanted import Language, Wanted
 from advisor.deployable import SHARED_ON, SLICES
 from advisor.errors import InputError, NotDeployable
-from advisor.plan.digests import digest
 from advisor.plan.document import plain
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.packing_words import seat_words
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.turns import Way, thread_percent
 from advisor.plan.fleet.scaling_values import while_replaced
+from advisor.plan.plain_values import digest
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH, significant

@@ -28,10 +28,10 @@ from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import balancers_usd_per_month
 from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
-from advisor.plan.digests import digest
 from advisor.plan.document import plan_document
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.scaling_values import FEWEST_SUBNETS, while_replaced
+from advisor.plan.plain_values import digest
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan

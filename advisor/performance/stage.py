@@ -17,8 +17,7 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.stage import OnePassStage
 from advisor.performance.physics import PICTURE_FACTORS, Floats
-from advisor.performance.points import length_points
-from advisor.performance.queueing import RANDOM, Bursts
+from advisor.performance.queueing import RANDOM, Bursts, length_points
 from advisor.performance.regimes import Load
 from advisor.performance.served import LoadLatency, Served, late_item
 from advisor.performance.serving import (

@@ -23,8 +23,7 @@ from advisor.performance.physics import (
     prefill_seconds,
     tokens_per_step,
 )
-from advisor.performance.points import length_points
-from advisor.performance.queueing import offer, state_at
+from advisor.performance.queueing import length_points, offer, state_at
 from advisor.performance.values import Deployment
 from advisor.records import dataclass
 

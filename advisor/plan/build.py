@@ -13,10 +13,10 @@ from advisor.demand.values import Demand, TokenQuantiles, Unit
 from advisor.models.adapters import stored_bytes
 from advisor.models.model import TextAnswer
 from advisor.performance.values import Evidence
-from advisor.plan.digests import digest
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.misses import nearest_misses
+from advisor.plan.plain_values import digest
 from advisor.plan.planning import Planned
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.values import PurchaseOption

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.plan.digests import DIGEST, digest, digest_mismatch
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.plain_values import from_plain, is_omitted, to_plain
+from advisor.plan.plain_values import DIGEST, digest, digest_mismatch, from_plain, is_omitted, to_plain
 from advisor.plan.values import SCHEMA, Plan
 from advisor.reading import json_of
 

@@ -17,7 +17,7 @@ from advisor.catalog.processors import with_processors
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Quality
 from advisor.catalog.zones import ZoneSupply
 from advisor.errors import InputError
-from advisor.plan.digests import digest
+from advisor.plan.plain_values import digest
 from advisor.reading import read_json
 from advisor.records import asdict, dataclass, field
 

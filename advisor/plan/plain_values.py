@@ -6,6 +6,8 @@ a rounding every float comes back as the same float. A field that plays no part 
 
 import dataclasses
 import datetime as dt
+import hashlib
+import json
 import math
 import types
 import typing
@@ -19,6 +21,30 @@ from typing import Any
 import numpy as np
 
 from advisor.reading import OMITTED_AT_DEFAULT
+
+DIGEST = "digest"
+"""Field that holds the digest of all others, in canonical form."""
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of a document in canonical form (sorted keys, no spaces)."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def digest_mismatch(document: object, what: str, apart: str = "") -> str:
+    """Why a document may not say what `advisor recommend` said: another digest, or none; "" when it says that.
+
+    Args:
+        document: as read from JSON.
+        what: kind of the document, such as ``plan``.
+        apart: field beside the digest that it is not made of.
+    """
+    if not isinstance(document, dict) or DIGEST not in document:
+        return f"the {what} carries no digest: it was edited, or made before {what}s had one"
+    rest = {name: value for name, value in document.items() if name not in (DIGEST, apart)}
+    return "" if document[DIGEST] == digest(rest) else f"the {what} was edited after it was made: its digest is another"
+
 
 _SHOWN = 60
 _SINGLE = frozenset({str, int, bool, types.NoneType, float})

@@ -8,8 +8,8 @@ from advisor.audit.values import SHOWN_RESOURCES, Effort, Finding
 from advisor.errors import InputError
 from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
 from advisor.levers.values import LeverReport, PricedLever, ReasonCode
+from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import FleetGroup
-from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import CurrentCost, Plan, RungGroup
 from advisor.programme import rules
 from advisor.programme.rules import BilledMonth, Phase, Rule, as_billed

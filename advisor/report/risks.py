@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from advisor.plan.batch_words import spare_hours, start_hours
+from advisor.plan.doubts import falls_short
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.refusal import falls_short
 from advisor.plan.values import Plan
 from advisor.units import SECONDS_PER_DAY, rounded, span_words
 

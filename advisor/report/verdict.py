@@ -6,9 +6,9 @@ from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
 from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
 from advisor.plan.batch_words import apart_words, hours_words, replayed_run_words, spare_hours, start_hours
+from advisor.plan.doubts import falls_short, is_refused, wanted_ratio
 from advisor.plan.fleet.chosen import Failure, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint, PurchaseOption
-from advisor.plan.refusal import falls_short, is_refused, wanted_ratio
 from advisor.plan.unit_words import replayed_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words

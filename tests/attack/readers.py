@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from advisor.plan.digests import digest
+
 from advisor.audit.run import Inputs, audited
 from advisor.calibration.readers import read_measurements
 from advisor.cases.document import read_case
@@ -32,7 +34,6 @@ from advisor.demand.trace import read_trace
 from advisor.errors import AdvisorError
 from advisor.models import FitRequest, fit_memory
 from advisor.models.files import model_at
-from advisor.plan.digests import digest
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import workload_row
 from advisor.plan.estate.document import estate_from_json, estate_to_json

@@ -12,9 +12,9 @@ from advisor.codegen import Language
 from advisor.codegen.estate import parts_of
 from advisor.codegen.shared_machine import generate_shared, shared_stack
 from advisor.errors import InputError, NotDeployable
-from advisor.plan.digests import digest
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json, estate_to_json
+from advisor.plan.plain_values import digest
 from codegen import estates
 
 SHARED = ("TURNS", "SLICES")

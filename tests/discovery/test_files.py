@@ -5,10 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
-from advisor.discovery.files import Written, file_names, remove_unedited, write_workload
 from advisor.discovery.proposal import known_model, proposal_of, rounded_up
 from advisor.discovery.values import Answers, Latency, Launch, Machine, Observed, Service
-from advisor.discovery.workload_text import workload_text
+from advisor.discovery.workload_text import Written, file_names, remove_unedited, workload_text, write_workload
 from advisor.workload.document import read_workload
 
 MACHINE = Machine("node", "aws", "us-east-1", "g6e.xlarge", "spot")

@@ -6,8 +6,8 @@ from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
 from advisor.cli.init import command
+from advisor.discovery.find import services_of_samples
 from advisor.discovery.proposal import proposal_of
-from advisor.discovery.sampled import services_of_samples
 from demand.simulated_fleet import LLAMA, QWEN, Load, Process, processes, record
 
 SECONDS = 900

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from advisor.demand.values import TokenHistogram
 from advisor.performance.calibration import NODES
 from advisor.performance.physics import decode_step_seconds, marginal_prefill_seconds, prompt_tokens_per_step
-from advisor.performance.points import length_points
-from advisor.performance.queueing import Learned, RequestTimes, offer, state_at
+from advisor.performance.queueing import Learned, RequestTimes, length_points, offer, state_at
 from advisor.performance.serving import (
     LEAST_AT_ONCE,
     SLOW_WHEN_FULL,

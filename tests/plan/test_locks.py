@@ -10,8 +10,8 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.zones import ZoneSupply
 from advisor.errors import InputError
-from advisor.plan.digests import digest
 from advisor.plan.locks import lock_text, locked_catalog, place_of, read_lock
+from advisor.plan.plain_values import digest
 
 ROOT = Path(__file__).parents[2]
 WORKLOAD = ROOT / "examples/chat/workload.yaml"

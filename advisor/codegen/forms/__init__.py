@@ -7,9 +7,9 @@ on the form.
 from collections.abc import Callable, Mapping
 
 from advisor.codegen import kubernetes
-from advisor.codegen.forms import dynamo, kserve, leftovers, pools, production_stack
+from advisor.codegen.forms import dynamo, kserve, pools, production_stack, shared
+from advisor.codegen.forms.shared import with_fixed_replicas, with_node_disks, with_own_entrance
 from advisor.codegen.kubernetes import ClusterManner
-from advisor.codegen.kubernetes_stack import with_fixed_replicas, with_node_disks, with_own_entrance
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import left_out
 from advisor.codegen.templates import fill
@@ -72,7 +72,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}{at_once}")
     files = dict(_FILES[stack.form](stack, manner))
     if manner.has_own_nodes:
-        files[_README] += leftovers.words(stack)  # else the code that applies them removes what is left
+        files[_README] += shared.words(stack)  # else the code that applies them removes what is left
     return files
 
 

@@ -1,17 +1,165 @@
-"""Parts of a pod that all forms have, as plain values."""
+"""Parts of a pod that all forms have, as plain values; what of a stack changes on a cluster, and what is left over."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Runtime
+from advisor.codegen.container import Container, Runtime
+from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.engines.request import SERVED_NAME
-from advisor.codegen.kubernetes import ClusterManner, Pods, Served, served_in
+from advisor.codegen.kubernetes import ClusterManner, Pods, Served, node_volume_gib, served_in
 from advisor.codegen.kubernetes_scaling import Scale
-from advisor.codegen.model import Stack
+from advisor.codegen.model import Scaling, Stack
+from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
-from advisor.codegen.wanted import Engine
+from advisor.codegen.wanted import Engine, Form
+from advisor.records import replace
+
+_SCALED_OBJECT = "keda.sh/v1alpha1/ScaledObject"
+_MANIFESTS: Mapping[str, tuple[str, ...]] = {
+    "--kustomize {region}": (
+        "apps/v1/Deployment",
+        "core/v1/Service",
+        "policy/v1/PodDisruptionBudget",
+        _SCALED_OBJECT,
+    )
+}
+_PRUNED: Mapping[Form, Mapping[str, tuple[str, ...]]] = {
+    Form.MANIFESTS: _MANIFESTS,
+    Form.LLM_D: _MANIFESTS,
+    Form.INFERENCE_POOL: {
+        **_MANIFESTS,
+        "--filename {region}/inference-pool.yaml": ("inference.networking.k8s.io/v1/InferencePool",),
+    },
+    Form.KSERVE: {
+        "--filename {region}/llm-inference-services.yaml": (
+            "serving.kserve.io/v1alpha2/LLMInferenceService",
+            _SCALED_OBJECT,
+        )
+    },
+    Form.DYNAMO: {"--filename {region}/dynamo.yaml": (_SCALED_OBJECT,)},
+}
+"""Form → what is applied → kinds of objects whose number follows the plan. Helm removes what a release drops."""
+_ROUTES: Mapping[str, tuple[str, ...]] = {"--filename {region}/route.yaml": ("gateway.networking.k8s.io/v1/HTTPRoute",)}
+"""The same of a server with the models of several workloads, each of which has a route; by the file itself, since the
+kustomization names it only once somebody has added it, and would else take away routes that serve."""
+_DELETE = "kubectl --context CONTEXT --namespace {name} delete --ignore-not-found "
+_UNINSTALL = "helm uninstall --ignore-not-found --kube-context CONTEXT --namespace {name} "
+_MADE: Mapping[Form, tuple[str, ...]] = {
+    Form.MANIFESTS: (
+        _DELETE + "deployments,poddisruptionbudgets {groups}",
+        _DELETE + "services inference {backends}",
+        _DELETE + "httproutes inference",
+    ),
+    Form.INFERENCE_POOL: (_DELETE + "inferencepools {backends}",),
+    Form.LLM_D: (_UNINSTALL + "{backends}",),
+    Form.KSERVE: (_DELETE + "llminferenceservices {groups}",),
+    Form.PRODUCTION_STACK: (_UNINSTALL + "{name}",),
+    Form.DYNAMO: (_DELETE + "dynamographdeployments {name}",),
+}
+"""Form → commands for what it alone makes."""
+_ON_MANIFESTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
+
+
+def words(stack: Stack) -> str:
+    """Section of ``kubernetes/README.md`` that names the commands."""
+    known = {
+        "pruned": [*_pruned(stack, _PRUNED.get(stack.form, {}))],
+        "routes": [*_pruned(stack, _ROUTES)] if stack.models else [],
+        "former": {
+            form.value: [command for region in stack.regions for command in _made(stack, region.name, form)]
+            for form in Form
+            if form is not stack.form and not (form is Form.MANIFESTS and stack.form in _ON_MANIFESTS)
+        },
+    }
+    return fill("kubernetes", "forms/leftovers.md.j2", known)
+
+
+def _pruned(stack: Stack, applied: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for region, (source, kinds) in product(stack.regions, applied.items()):
+        allowed = " ".join(f"--prune-allowlist {kind}" for kind in kinds)
+        yield (
+            f"kubectl --context CONTEXT --namespace {stack.name} apply --prune "
+            f"--selector app.kubernetes.io/part-of={stack.name} {allowed} {source.format(region=region.name)}"
+        )
+
+
+def _made(stack: Stack, region: str, form: Form) -> Iterator[str]:
+    groups = [group.key for group in stack.groups if group.region == region]
+    backends = [backend.key for backend in stack.backends if backend.region == region]
+    for command in _MADE[form]:
+        yield command.format(name=stack.name, groups=" ".join(groups), backends=" ".join(backends))
+
+
+_OF_PODS = ("gke", "aks")
+"""Targets whose nodes have one disk, for images and the weights of all pods; on EKS local disks hold them."""
+
+
+def with_fixed_replicas(stack: Stack) -> Stack:
+    """The stack with the replicas of the busiest hours at all hours where the engine does not tell its load.
+
+    Utilization of a GPU is no measure of it: one request keeps a GPU as busy as a full batch.
+    """
+    silent = {
+        backend.key: backend.container
+        for backend in stack.backends
+        if (metrics := published(backend.container.engine)) is None or not metrics.finished
+    }
+    if not silent or stack.scaling is not Scaling.REACTIVE:
+        return stack
+    groups = tuple(group.at_all_hours(group.instances) if group.backend in silent else group for group in stack.groups)
+    beyond = sum(now.usd_per_month - planned.usd_per_month for now, planned in zip(groups, stack.groups, strict=True))
+    engines = " and ".join(dict.fromkeys(_silence(container) for container in silent.values()))
+    caution = (
+        f"The plan scales by load, which replicas of {engines} do not tell: those of the busiest hours run at all "
+        f"hours, for {usd(beyond)} a month more."
+    )
+    return replace(
+        stack.with_cautions(caution),
+        groups=groups,
+        scaling=Scaling.STATIC if len(silent) == len(stack.backends) else stack.scaling,
+        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
+    )
+
+
+def with_node_disks(stack: Stack) -> Stack:
+    """The stack with a caution on nodes whose disks are larger than those that the plan prices."""
+    larger = {
+        (group.instance_type, group.host_disk_gib, node_volume_gib(group))
+        for group in stack.groups
+        if node_volume_gib(group) > group.host_disk_gib
+    }
+    if stack.target not in _OF_PODS or not larger:
+        return stack
+    said = " and ".join(
+        f"{whole} GiB on {machine}, where it prices {priced}" for machine, priced, whole in sorted(larger)
+    )
+    caution = f"The plan prices the disk of a host; on a node each replica has weights of its own: {said}."
+    return stack.with_cautions(caution)
+
+
+def with_own_entrance(stack: Stack) -> Stack:
+    """The stack with a caution on what the plan prices before hosts, and no code for a cluster orders."""
+    amount = stack.budget.entrances_usd
+    if not amount:
+        return stack
+    caution = (
+        f"The plan prices hosts: {usd(amount)} a month of its total are for load balancers that this code does not "
+        "order. What stands before the pods is yours, and its price with it."
+    )
+    return stack.with_cautions(caution)
+
+
+def _silence(container: Container) -> str:
+    """The engine, and what would switch its metrics on."""
+    metrics = METRICS.get(container.engine)
+    if metrics is None:
+        return container.image
+    switch = metrics.switched_on_by
+    return f"{container.engine} (without {switch} in its options file)" if switch else container.engine.value
+
 
 Document = dict[str, Any]
 """An object or values of a chart, in the order in which it is printed."""

@@ -13,15 +13,18 @@ from advisor.codegen.monitoring import MONITORING
 from advisor.codegen.moved import with_moves
 from advisor.codegen.writing import places, rollouts
 from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_copied, decide_renamed
-from advisor.codegen.writing.disk import carry_out, keep_copy, put, tidy
 from advisor.codegen.writing.record import (
     FOLDER,
     MANIFEST,
     Pending,
     Record,
     base_text,
+    carry_out,
     digest_of,
+    keep_copy,
+    put,
     read_record,
+    tidy,
 )
 from advisor.codegen.writing.report import Change, WriteOptions, WriteReport
 from advisor.errors import InputError

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from advisor import __version__
 from advisor.catalog import Catalog
 from advisor.cost.services import disk_usd_per_month
-from advisor.plan.digests import digest
 from advisor.plan.document import plain
+from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
 from advisor.plan.estate.divide import Shares
 from advisor.plan.estate.packing import Confirm, SharedMachine, SlotTenant, share_machines
@@ -24,10 +24,10 @@ from advisor.plan.estate.values import (
     Together,
     WorkloadRow,
 )
+from advisor.plan.plain_values import digest
 from advisor.plan.problem.constraints import quota_detail
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.values import Constraint, PurchaseOption
-from advisor.plan.refusal import is_refused, refusal_words
 from advisor.plan.values import Plan, PlanProvenance
 from advisor.records import replace
 

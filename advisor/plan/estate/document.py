@@ -9,11 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.plan.digests import DIGEST, digest, digest_mismatch
 from advisor.plan.document import as_read, complaint, plain
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.values import SCHEMA, Estate
-from advisor.plan.plain_values import from_plain
+from advisor.plan.plain_values import DIGEST, digest, digest_mismatch, from_plain
 from advisor.reading import OMITTED_AT_DEFAULT, json_of
 
 SCHEMA_PATH = Path(__file__).with_name("estate-v1.schema.json")

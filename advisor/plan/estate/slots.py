@@ -15,7 +15,7 @@ from advisor.deployable import (
 )
 from advisor.models import AUTO
 from advisor.performance.model import PerformanceModel
-from advisor.performance.points import length_points
+from advisor.performance.queueing import length_points
 from advisor.performance.served import Served
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.terms import Sharing

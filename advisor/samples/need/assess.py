@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.records import dataclass, replace
 from advisor.samples.metrics import ENGINE_METRICS
-from advisor.samples.need.bounds import Bounds
-from advisor.samples.need.engines import KV, WAITING, Engines, KvUse
+from advisor.samples.need.engines import KV, WAITING, Bounds, Engines, KvUse
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FULL, QUEUE
 from advisor.samples.need.memory import Fixed, MemoryNeed, join, memory_need, need_of
 from advisor.samples.need.verdict import Evidence, Verdict, advise, gather, judge

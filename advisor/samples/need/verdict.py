@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from advisor.records import dataclass, field, replace
 from advisor.samples.need import limits
-from advisor.samples.need.bounds import Bounds, Truth, at_least, both, negation
-from advisor.samples.need.engines import Engines
+from advisor.samples.need.engines import Bounds, Engines, Truth, at_least, both, negation
 from advisor.samples.need.limits import Code, Limit
 from advisor.samples.need.memory import MemoryNeed
 from advisor.samples.query.counts import Counted
