@@ -138,9 +138,9 @@ def seat_shortfall(setup: Setup, catalog: Catalog, *, by_mps: bool = False) -> S
         catalog: limits of targets.
         by_mps: whether it has an equal part of an accelerator by MPS in place of turns.
     """
-    found = _mps_shortfall(setup, catalog) if by_mps else None
-    if found is not None:
-        return found
+    lacking = _mps_shortfall(setup, catalog) if by_mps else None
+    if lacking is not None:
+        return lacking
     if setup.provider not in catalog.deployment.providers:
         return None
     target = SHARED_ON.get(setup.provider, "")
@@ -158,8 +158,8 @@ def _mps_shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
     facts, least = catalog.deployment, catalog.deployment.number(MPS, "compute_capability")
     capability = catalog.accelerator(setup.accelerator).compute_capability
     if least is not None and (capability is None or capability < least):
-        known = "no known compute capability" if capability is None else f"compute capability {capability:g}"
-        reason = f"MPS keeps its clients to limits from compute capability {least:g}, {setup.accelerator} has {known}"
+        has = "no known compute capability" if capability is None else f"compute capability {capability:g}"
+        reason = f"MPS keeps its clients to limits from compute capability {least:g}, {setup.accelerator} has {has}"
         return Shortfall(NOT_GENERATED, "compute capability", least, capability, reason)
     target = SHARED_ON.get(setup.provider, "")
     if setup.provider not in facts.providers or target in MPS_ON:

@@ -95,11 +95,11 @@ def _moved(files: Mapping[str, str], former: Mapping[str, str], pairs: Mapping[s
         return former.get(FILE, "")
     now = _root(files)
     last = _root(before)
-    found = [*_moves(last, now, pairs), *_joined(last, now), *_of_regions(last, now)]
+    moved = [*_moves(last, now, pairs), *_joined(last, now), *_of_regions(last, now)]
     alive = set(_addresses(now))
-    targets = {move.new for move in found}
+    targets = {move.new for move in moved}
     written = [move for move in _written(former.get(FILE, "")) if move.old not in alive and move.new not in targets]
-    moves = list(dict.fromkeys((*written, *found)))
+    moves = list(dict.fromkeys((*written, *moved)))
     return fill("terraform/shared", "moved.tf.j2", {"moves": moves}) if moves else ""
 
 

@@ -228,12 +228,12 @@ def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Cho
 
 def _with_less_time(answer: tuple[Market, Chosen]) -> tuple[float, int]:
     """USD a month of about what a fleet costs in the fewer hours in which it may be done, and their number."""
-    fill, found = answer[0].fill, answer[1].found
-    if fill is None or not fill.takes_more or not isinstance(found, Confirmed):
+    fill, fleet = answer[0].fill, answer[1].found
+    if fill is None or not fill.takes_more or not isinstance(fleet, Confirmed):
         return math.inf, 0
-    finished, hours = fill.finished_hours(found), len(fill.run.open_hours)
+    finished, hours = fill.finished_hours(fleet), len(fill.run.open_hours)
     fewer = min(hours - 1, math.ceil(finished or hours))
-    return fill.alone_usd_per_month + (found.usd_per_month - fill.alone_usd_per_month) * fewer / hours, fewer
+    return fill.alone_usd_per_month + (fleet.usd_per_month - fill.alone_usd_per_month) * fewer / hours, fewer
 
 
 def _of_requests(market: Market, asked: Asked) -> tuple[Market, Chosen]:

@@ -100,7 +100,9 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
         key: {
             **group,
             "image": Call("Image", group["image"]),
-            **({"profiles": [Call("Profile", one) for one in group["profiles"]]} if "profiles" in group else {}),
+            **(
+                {"profiles": [Call("Profile", profile) for profile in group["profiles"]]} if "profiles" in group else {}
+            ),
         }
         for key, group in known["groups"].items()
     }

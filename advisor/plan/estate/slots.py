@@ -168,9 +168,9 @@ def without_parts(
         return ()
     wholes = [of_kind for of_kind in served if _is_single(of_kind) and _is_allowed(search, of_kind, offers)]
     reasons = {
-        (of_kind.candidate.instance_type.provider, found.reason)
+        (of_kind.candidate.instance_type.provider, shortfall.reason)
         for of_kind in wholes
-        if (found := _shortfall(search, of_kind)) is not None
+        if (shortfall := _shortfall(search, of_kind)) is not None
     }
     return tuple(f"{provider}: {reason}" for provider, reason in sorted(reasons))
 

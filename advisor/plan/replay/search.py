@@ -350,7 +350,7 @@ class FleetSearch(ReplayedFleets):
         counts = cheapest_counts(shown, hours, below_usd / usd if usd else math.inf)
         if counts is None or counts in shown:
             return None
-        paid = tuple(one for one in pool.tariffs if (one.paid is PurchaseOption.SPOT) == machine.is_on_spot)
+        paid = tuple(tariff for tariff in pool.tariffs if (tariff.paid is PurchaseOption.SPOT) == machine.is_on_spot)
         solution = cheapest(asking_for(problem, replace(pool, tariffs=paid), counts))
         if isinstance(solution, Infeasible) or solution.objective_usd_per_month >= below_usd:
             return None
