@@ -121,11 +121,12 @@ def _size(group: ComputeGroup) -> tuple[object, ...]:
 def _wider(region: Region, former: Region | None) -> Region:
     if former is None:
         return region
+    peaks = [peak for peak in (region.peak_requests_per_second, former.peak_requests_per_second) if peak is not None]
     return replace(
         region,
         subnets=max(region.subnets, former.subnets),
         zones=max(region.zones, former.zones),
-        peak_requests_per_second=max(region.peak_requests_per_second, former.peak_requests_per_second),
+        peak_requests_per_second=max(peaks, default=None),
     )
 
 

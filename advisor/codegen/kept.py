@@ -106,7 +106,7 @@ def _kept(planned: Deployed, former: Deployed, keep: Callable[[ComputeGroup, Com
 def _as_roomy(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
     return replace(
         group,
-        host_disk_gib=max(group.host_disk_gib, former.host_disk_gib),
+        priced_disk_gib=max(group.host_disk_gib, former.host_disk_gib),
         root_volume_gib=max(group.root_volume_gib, former.root_volume_gib),
         checkpoint_gib=max(group.checkpoint_gib, former.checkpoint_gib),
     )

@@ -106,14 +106,19 @@ class ComputeGroup:
     accelerators_per_replica: int
     checkpoint_gib: int
     """Weights on disk, with a margin."""
-    host_disk_gib: int
-    """Boot disk that a host is ordered with: exactly what was priced."""
     concurrent_requests_per_instance: int
     """As many as its replicas serve at a time; more of them wait in the engine."""
+    priced_disk_gib: int | None = None
+    """Boot disk of a host, as the plan prices it; None: a record of what runs that does not say it."""
     node_disk_gib: int | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Disk of a node that pods of several workloads share; None: its replicas are alike."""
     sharing: GpuSharing | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """How its nodes hand out each GPU to several replicas; None: a replica has whole ones."""
+
+    @property
+    def host_disk_gib(self) -> int:
+        """Boot disk that a host is ordered with: exactly what was priced."""
+        return self.root_volume_gib if self.priced_disk_gib is None else self.priced_disk_gib
 
     @property
     def startable_types(self) -> tuple[str, ...]:
@@ -175,10 +180,10 @@ class Region:
     """Per mille of all requests in the busiest hours: those of its groups together."""
     subnets: int
     """Fewest subnets or zones."""
-    peak_requests_per_second: float
-    """Rate of all its groups in the busiest minute of the demand."""
     zones: int = 1
     """Most zones that one of its groups is spread over, and no fewer than the workload asks for."""
+    peak_requests_per_second: float | None = None
+    """Rate of all its groups in the busiest minute of the demand; None: a record that does not say it."""
 
 
 @dataclass(frozen=True, slots=True)

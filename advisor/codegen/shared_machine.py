@@ -291,7 +291,7 @@ def _group(machine: SharedMachine, seats: Sequence[ComputeGroup]) -> ComputeGrou
         start_seconds=max(group.start_seconds for group in seats),
         replicas_per_instance=len(seats),
         node_disk_gib=machine.disk_gib,
-        host_disk_gib=machine.disk_gib or seats[0].root_volume_gib,
+        priced_disk_gib=machine.disk_gib or seats[0].root_volume_gib,
         zones=max(group.zones for group in seats),
         requests_per_second_per_instance=sum(group.requests_per_second_per_instance for group in seats),
     )
@@ -304,7 +304,7 @@ def _region(machine: SharedMachine, tenants: Sequence[Stack]) -> Region:
         weight=1000,
         subnets=max(region.subnets for region in regions),
         zones=max(region.zones for region in regions),
-        peak_requests_per_second=sum(region.peak_requests_per_second for region in regions),
+        peak_requests_per_second=sum(region.peak_requests_per_second or 0.0 for region in regions),
     )
 
 

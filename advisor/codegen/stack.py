@@ -276,7 +276,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
         checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),
         concurrent_requests_per_instance=_concurrent_requests(plan, serves),
-        host_disk_gib=root_volume_gib(on_disk_gib) if serves.disk_gib is None else serves.disk_gib,
+        priced_disk_gib=root_volume_gib(on_disk_gib) if serves.disk_gib is None else serves.disk_gib,
         sharing=sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count),
     )
 
@@ -366,7 +366,7 @@ def _regions(plan: Plan, groups: Sequence[ComputeGroup]) -> tuple[Region, ...]:
         members = [group for group in groups if group.region == name]
         zones = max(asked, *(group.zones for group in members))
         weight = sum(group.weight for group in members)
-        regions.append(Region(name, weight, max(FEWEST_SUBNETS, zones), round(peak, 6), zones))
+        regions.append(Region(name, weight, max(FEWEST_SUBNETS, zones), zones, round(peak, 6)))
     return tuple(regions)
 
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from advisor.plan.digests import digest
-
 from advisor.audit.run import Inputs, audited
 from advisor.calibration.readers import read_measurements
 from advisor.cases.document import read_case
@@ -39,6 +37,7 @@ from advisor.plan.estate.assemble import workload_row
 from advisor.plan.estate.document import estate_from_json, estate_to_json
 from advisor.plan.estate.values import Estate, EstateTotals, Together
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
+from advisor.plan.plain_values import digest
 from advisor.programme.build import Inputs as ProgrammeInputs
 from advisor.programme.build import programme_of
 from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT

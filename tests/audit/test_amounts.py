@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from advisor.audit.currency import in_cents, percent
 from advisor.audit.database import opened
+from advisor.audit.money import in_cents, percent
 from advisor.audit.values import Basis
 from advisor.report.bill.json_report import finding_entry
 from advisor.report.bill.table import audit_markdown, audit_table

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.audit.currency import in_cents
+from advisor.audit.money import in_cents
 from advisor.audit.run import Inputs, audited
 from advisor.audit.values import KINDS, PARTS, Basis
 from advisor.errors import InputError

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from advisor.audit.currency import money
 from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.findings.provider_commands import Place, acting_command, looking_command
 from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
+from advisor.audit.money import money
 from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, Traffic
 from advisor.catalog import Catalog
 from advisor.records import dataclass

@@ -79,5 +79,5 @@ def containers(stack: Stack) -> Entrances:
 
 def _load(stack: Stack) -> services.EntranceLoad:
     """The busiest minute of the demand; in a cut-over of the larger one of both plans, in every stage."""
-    busiest = max((region.peak_requests_per_second for region in stack.regions), default=0.0)
-    return services.EntranceLoad(busiest, stack.answer_tokens)
+    rates = [region.peak_requests_per_second for region in stack.regions]
+    return services.EntranceLoad(max((rate for rate in rates if rate is not None), default=0.0), stack.answer_tokens)

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from advisor import __version__
-from advisor.audit.currency import monthly
 from advisor.audit.findings.rules import RULES, SAVING, Rule
+from advisor.audit.money import monthly
 from advisor.audit.values import Audit, Finding
 from advisor.report.bill.json_report import finding_entry
 

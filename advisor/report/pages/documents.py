@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import accumulate
 
-from advisor.audit.currency import between, in_cents, money, percent
 from advisor.audit.findings.rules import SAVING
+from advisor.audit.money import between, in_cents, money, percent
 from advisor.audit.values import HOST_PARTS, PARTS, Audit, Finding
 from advisor.levers.values import LeverReport
 from advisor.plan.document import plan_from_json

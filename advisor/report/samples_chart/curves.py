@@ -11,7 +11,7 @@ from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.limits import Code
 from advisor.samples.need.memory import MemoryNeed
 from advisor.samples.need.verdict import Verdict, words
-from advisor.samples.query.values import Timeline
+from advisor.samples.query.timeline import Timeline
 from advisor.units import bytes_to_gib
 
 

@@ -9,7 +9,8 @@ from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FU
 from advisor.samples.need.memory import Fixed, MemoryNeed, join, memory_need, need_of
 from advisor.samples.need.verdict import Evidence, Verdict, advise, gather, judge
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.values import Accelerator, Summary, Timeline
+from advisor.samples.query.timeline import Timeline
+from advisor.samples.query.values import Accelerator, Summary
 
 _ENGINE = frozenset(metric.name for metric in ENGINE_METRICS)
 METRICS_NEEDED = (

@@ -19,7 +19,8 @@ from advisor.samples.need.memory import join
 from advisor.samples.need.verdict import words
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.engines import NEED_COLUMNS, Survey, survey
-from advisor.samples.query.values import Accelerator, Timeline, Window, timeline
+from advisor.samples.query.timeline import Timeline, timeline
+from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.store.reading import HostReader, Progress, Store
 
 FEWEST = 2

@@ -6,7 +6,7 @@ from advisor.records import dataclass
 from advisor.samples.need.engines import Engines, KvUse
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.values import Timeline
+from advisor.samples.query.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from advisor.samples.need.engines import Bounds, Engines, Truth, at_least, both,
 from advisor.samples.need.limits import Code, Limit
 from advisor.samples.need.memory import MemoryNeed
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.values import Timeline
+from advisor.samples.query.timeline import Timeline
 from advisor.units import bytes_to_gib
 
 THROTTLES = ("power_throttled", "thermal_throttled", "hardware_throttled")

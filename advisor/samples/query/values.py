@@ -1,4 +1,4 @@
-"""The question and the answer, and rows on a grid of time.
+"""The question and the answer.
 
 Over the rows of a window (fifteen seconds each where the agent kept them, one scrape each where something else did):
 
@@ -8,58 +8,10 @@ Over the rows of a window (fifteen seconds each where the agent kept them, one s
 - coverage is the number of known rows × the row length ÷ the length of the window, at most 1.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from advisor.records import dataclass
-from advisor.samples.metrics import ROW_SECONDS
-from advisor.samples.places import US_PER_SECOND
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
-
-
-def steps(known: Floats) -> tuple[Floats, Booleans]:
-    """Growth of a counter from each known value to the next, and whether it was reset between them.
-
-    Args:
-        known: values in order of time.
-    """
-    return step(known[:-1], known[1:])
-
-
-def step(before: Floats, after: Floats) -> tuple[Floats, Booleans]:
-    """Growth of counters from one value to the other, and whether they were reset in between.
-
-    A step up is counted as it is, over gaps too. A step down is one of two: to less than half it was reset (the new
-    value was counted since; what was counted between the last reading and the reset is unknown and left out); by less
-    it is no growth, but two readings in the wrong order.
-    """
-    change = after - before
-    is_reset = after < before / 2
-    return np.where(change >= 0, change, np.where(is_reset, after, 0.0)), is_reset
-
-
-def steps_by_row(counter: Floats) -> Floats:
-    """Growth within each row, shape ``(rows,)``; NaN where gaps or resets do not say.
-
-    A step over a gap belongs to several rows: 0 in each where nothing was counted, else unknown in each.
-
-    Args:
-        counter: last reading of each row, NaN where it was not read.
-    """
-    at = np.flatnonzero(~np.isnan(counter))
-    grown, is_reset = steps(counter[at])
-    lengths = np.diff(at)
-    is_known = ~is_reset & ((grown == 0) | (lengths == 1))
-    laid = np.full(counter.size, np.nan)
-    if at.size:
-        laid[at[0] + 1 : at[-1] + 1] = np.repeat(np.where(is_known, grown, np.nan), lengths)
-    return laid
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,85 +91,3 @@ class QueryBackend(Protocol):
     def notes(self) -> Sequence[str]:
         """Notes that a reader of the answers needs: names used, scales inferred, values distrusted, data left out."""
         ...
-
-
-_MAXIMUM = "_max"
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Rows of even length, from ``start_us`` on."""
-
-    start_us: int
-    row_us: int
-    rows: int
-
-    @classmethod
-    def over(cls, start_us: int, end_us: int) -> "Grid":
-        """Rows of the agent's length over a span of time, at least one."""
-        row_us = ROW_SECONDS * US_PER_SECOND
-        return cls(start_us, row_us, max(-(-(end_us - start_us) // row_us), 1))
-
-    @property
-    def row_seconds(self) -> float:
-        """Length of a row."""
-        return self.row_us / 1e6
-
-    @property
-    def seconds(self) -> float:
-        """Length of all of them."""
-        return self.rows * self.row_seconds
-
-    @property
-    def start_seconds(self) -> float:
-        """Begin of the first row, seconds since 1970 UTC."""
-        return self.start_us / 1e6
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Timeline:
-    """One accelerator or engine over a grid; every array has shape ``(rows,)``."""
-
-    who: Accelerator
-    grid: Grid
-    means: Mapping[str, Floats]
-    """Row means of gauges, and last readings of counters, by metric."""
-    maxima: Mapping[str, Floats]
-    """Greatest reading of each row; a metric that is not here has none but its mean."""
-
-    def mean(self, metric: str) -> Floats:
-        """Row means; all NaN where nothing is known of the metric."""
-        found = self.means.get(metric)
-        return np.full(self.grid.rows, np.nan) if found is None else found
-
-    def greatest(self, metric: str) -> Floats:
-        """Row maxima, or the means in rows that have none."""
-        found = self.maxima.get(metric)
-        means = self.mean(metric)
-        greatest: Floats = means if found is None else np.fmax(found, means)
-        return greatest
-
-    def knows(self, metric: str) -> bool:
-        """Whether the metric has any value."""
-        return bool((~np.isnan(self.mean(metric))).any())
-
-
-def timeline(who: Accelerator, grid: Grid, end_us: npt.NDArray[np.int64], columns: Mapping[str, Floats]) -> Timeline:
-    """Rows on a grid; where two of them fall into one row of it, as around a gap, the known value counts.
-
-    Args:
-        who: what they are of.
-        grid: of its host.
-        end_us: end of each row, µs since 1970.
-        columns: values by column, the greatest of a row under ``<metric>_max``.
-    """
-    slot = np.clip(-(-(end_us - grid.start_us) // grid.row_us) - 1, 0, grid.rows - 1)
-    means: dict[str, Floats] = {}
-    maxima: dict[str, Floats] = {}
-    for name, values in columns.items():
-        known = ~np.isnan(values)
-        laid = np.full(grid.rows, np.nan)
-        laid[slot[known]] = values[known]
-        metric = name.removesuffix(_MAXIMUM)
-        (means if metric == name else maxima)[metric] = laid
-    return Timeline(who, grid, means, maxima)

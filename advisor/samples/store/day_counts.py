@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from advisor.samples.growth import Floats, Integers, steps
 from advisor.samples.metrics import ACCELERATOR_METRICS, METRICS, Kind, Metric
 from advisor.samples.places import ROW_US
-from advisor.samples.query.values import Floats, Integers, steps
 from advisor.samples.store.row_tables import (
     HISTOGRAM_SCHEMA,
     SCHEMA_KEY,

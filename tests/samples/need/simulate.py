@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from advisor.samples.query.counts import Counted, Counts
-from advisor.samples.query.values import Accelerator, Grid, timeline
+from advisor.samples.query.timeline import Grid, timeline
+from advisor.samples.query.values import Accelerator
 from advisor.samples.store.day_counts import count_rows
 from advisor.samples.store.row_tables import ACCELERATOR_COLUMNS
 
