@@ -201,7 +201,7 @@ def _rendered(
     opened: "Opened", inputs: "Inputs", output_format: str, finding: str | None, width: int | None
 ) -> Iterable[str]:
     """The audit in the format that was asked for, in pieces."""
-    from advisor.report.bill import document, json_report, sarif, table  # noqa: PLC0415 - formats are loaded when asked for
+    from advisor.report.bill import focus, json_report, sarif, table  # noqa: PLC0415 - formats are loaded when asked for
 
     audit = opened.audit
     if finding is not None:
@@ -214,7 +214,7 @@ def _rendered(
         case "sarif":
             return [sarif.audit_sarif(audit, Path(inputs.bill[0]))]
         case "focus":
-            return document.focus_rows(audit, opened.ledger)
+            return focus.focus_rows(audit, opened.ledger)
         case _:
             return [table.audit_table(audit, width, whole=width is None)]
 

@@ -41,7 +41,7 @@ from advisor.plan.plain_values import digest
 from advisor.programme.build import Inputs as ProgrammeInputs
 from advisor.programme.build import programme_of
 from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
-from advisor.report.bill import document, json_report, table
+from advisor.report.bill import focus, json_report, table
 from advisor.report.bill.document import read_audit
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, plan_page
@@ -197,7 +197,7 @@ def _audit(bill: Path, *logs: Path) -> None:
         table.audit_table(audit, 80, whole=True)
         table.audit_markdown(audit)
         json_report.audit_json(audit)
-        "".join(document.focus_rows(audit, opened.ledger)).encode()
+        "".join(focus.focus_rows(audit, opened.ledger)).encode()
 
 
 @cache

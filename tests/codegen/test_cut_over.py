@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -16,6 +17,7 @@ from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.wanted import Form
+from advisor.codegen.writing.rollouts import read_rollouts
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.plain_values import from_plain, to_plain
@@ -705,6 +707,21 @@ def test_a_damaged_record_is_named(text, tmp_path):
         run(tmp_path, plan_of({}))
     assert refused.value.where.endswith("stacks.json")
     assert "version control" in refused.value.hint
+
+
+def test_a_record_of_an_earlier_run_is_read(tmp_path):
+    """What a run of November 2026 left is read, and so is a record that says nothing of disks and busiest minutes."""
+    (tmp_path / ".advisor").mkdir()
+    record = tmp_path / ".advisor/stacks.json"
+    document = json.loads((Path(__file__).parent / "records/stacks-2026-11.json").read_text())
+    record.write_text(json.dumps(document))
+    (group,) = read_rollouts(tmp_path)[""].planned.groups
+    assert (group.host_disk_gib, group.root_volume_gib) == (140, 164)
+    planned = document["roots"][""]["planned"]
+    del planned["groups"][0]["priced_disk_gib"], planned["regions"][0]["peak_requests_per_second"]
+    record.write_text(json.dumps(document))
+    silent = read_rollouts(tmp_path)[""].planned
+    assert (silent.groups[0].host_disk_gib, silent.regions[0].peak_requests_per_second) == (164, None)
 
 
 @pytest.mark.parametrize("is_recorded", [True, False])
