@@ -110,6 +110,12 @@ def ratio_words(ratio: float) -> str:
     return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"
 
 
+def kept_words(ratio: float) -> str:
+    """A share that is kept, to a tenth of a percent; rounded down where that would say 100 % of less."""
+    words = f"{ratio:.1%}"
+    return ratio_words(ratio) if words == "100.0%" and ratio < 1 else words
+
+
 def rounded(value: float) -> str:
     """Number in three digits, never fewer than those before the point: 0.256, 51.2, 2,000."""
     return f"{value:,.0f}" if abs(value) >= _FOUR_DIGITS else f"{value:.3g}"

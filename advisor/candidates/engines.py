@@ -11,6 +11,7 @@ from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import adapter_engine
+from advisor.models.formats import OF_COEFFICIENTS
 from advisor.models.gguf_weights import gguf_architectures
 from advisor.models.model import Model
 from advisor.records import replace
@@ -210,7 +211,8 @@ def _one_pass_engine(
     ]
     serving = [server for server in fitting if server.runs_on(instance_type, accelerator)]
     if not serving:
-        gap = catalog.engine_gaps.get((accelerator.vendor, unit), f"no server of {unit} in {precision} is known for it")
+        kind = "linear models and support vector machines" if family in OF_COEFFICIENTS else f"{unit} in {precision}"
+        gap = catalog.engine_gaps.get((accelerator.vendor, unit), f"no server of {kind} is known for it")
         runs_others = any(
             server.loads(unit, family) and server.runs_with(accelerator) for server in catalog.one_pass_engines
         )

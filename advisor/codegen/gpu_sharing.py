@@ -17,6 +17,7 @@ from advisor.records import dataclass
 
 _GKE_LABEL = "cloud.google.com/gke-"
 _PLUGIN_LABEL = "nvidia.com/device-plugin.config"
+_GPU_LABEL = "nvidia.com/gpu.present"
 
 
 class SharingKind(StrEnum):
@@ -91,11 +92,14 @@ class GpuSharing:
 
     @property
     def plugin_labels(self) -> Mapping[str, str]:
-        """Labels of the nodes for NVIDIA's device plugin: its configuration, and whether its MPS daemon runs there."""
+        """Labels of the nodes for NVIDIA's device plugin: that it and its MPS daemon run there, and its configuration.
+
+        The chart schedules them by that label, or by those of a feature discovery that it does not install by itself.
+        """
         if self.kind is SharingKind.SLICES:
             return {}
         daemon = {"nvidia.com/mps.capable": "true"} if self.kind is SharingKind.MPS else {}
-        return {_PLUGIN_LABEL: self.plugin_configuration, **daemon}
+        return {_GPU_LABEL: "true", _PLUGIN_LABEL: self.plugin_configuration, **daemon}
 
 
 def sharing_of(partition: str, replicas_per_instance: int, accelerators: float) -> GpuSharing | None:

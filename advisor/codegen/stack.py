@@ -297,9 +297,10 @@ def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> fl
     catalog = load_catalog()
     known = catalog.machine_start(member.serves.provider, member.serves.instance_type)
     boot_s = None if known is None else known.high
-    _, _, converts_s = catalog.cold_start.conversion_s(member.serves.precision, converted_gib(member.serves))
+    published_gib = converted_gib(member.serves)
+    _, _, converts_s = catalog.cold_start.conversion_s(member.serves.precision, published_gib)
     compiles = platform.runtime in _COMPILED
-    return start_seconds(on_disk_gib, compiles=compiles, boot_s=boot_s, converts_s=converts_s)
+    return start_seconds(published_gib or on_disk_gib, compiles=compiles, boot_s=boot_s, converts_s=converts_s)
 
 
 def most_instances(member: Member) -> int:

@@ -138,11 +138,13 @@ class _Words:
         self._model, self._providers = context.requirements.model.name, set(stated.providers)
         self._regions: Collection[str] = stated.regions
         self._accelerators: Collection[str] = stated.accelerators
+        self._instance_types: Collection[str] = stated.instance_types
         self._precisions: Collection[str] = stated.precisions
         self._today = current.provider if current is not None else ""
         if current is not None:
             self._providers.add(current.provider)
             self._regions = (current.region,)
+            self._instance_types = ()
             self._accelerators = (catalog.instance_type(current.provider, current.instance_type).accelerator,)
             self._precisions = stated.precisions[:1]
 
@@ -176,7 +178,8 @@ class _Words:
         yield from dict.fromkeys(
             f"driver and image for {group.accelerator} ({group.engine})"
             for group in groups
-            if self._accelerators and group.accelerator not in self._accelerators
+            if (self._accelerators and group.accelerator not in self._accelerators)
+            or (self._instance_types and group.instance_type not in self._instance_types)
         )
         weights = (
             weights_of(self._catalog, self._model, group.precision, group.engine)

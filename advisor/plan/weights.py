@@ -4,6 +4,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.precisions import LoadedWeights, QualityLoss
 from advisor.models.model import SERVES_GGUF
 from advisor.records import dataclass, replace
+from advisor.units import kept_words
 
 PUBLISHED_RATIO = 1.0
 """Quality of published weights: what others are measured against."""
@@ -52,7 +53,7 @@ class Weights:
         else:
             where = self.repository
         told = f"{self.precision} weights: {where}"
-        if self.loss is None:
+        if self.loss is None or self.quality_ratio is None:
             return f"{told}; quality loss not known"
         is_alike = self.scheme.partition(",")[0] in ("", *self.loss.schemes)
         alike = "" if is_alike else f" as {' or '.join(self.loss.schemes)}"
@@ -60,7 +61,7 @@ class Weights:
         measured = f" (measured{of_model}{alike})" if alike or of_model else ""
         origin = self.loss.provenance
         return (
-            f"{told}; keeps {self.quality_ratio:.1%} of its {self.loss.measure}{measured}, "
+            f"{told}; keeps {kept_words(self.quality_ratio)} of its {self.loss.measure}{measured}, "
             f"{origin.source.partition(' (')[0]}, {origin.as_of}"
         )
 

@@ -34,7 +34,7 @@ from advisor.report.words import (
     usd,
     whole_percent,
 )
-from advisor.units import counted, ratio_words
+from advisor.units import counted, kept_words, ratio_words
 from advisor.workload.values import WIDE_PRECISIONS
 
 _ROUNDING = 1e-4
@@ -320,7 +320,7 @@ def _weights(group: FleetGroup, file: ModelFile | None) -> str:
     ratio = group.weights_quality_ratio
     is_gguf = group.engine.startswith(SERVES_GGUF)
     measure = LIKELIHOOD if is_gguf else BENCHMARKS
-    kept = "quality loss not known" if ratio is None else f"keep {ratio:.1%} of the {measure}"
+    kept = "quality loss not known" if ratio is None else f"keep {kept_words(ratio)} of the {measure}"
     if is_gguf:
         return f"{_gguf_words(group)}, {kept}"
     if group.has_unknown_weights:

@@ -69,7 +69,7 @@ def needed(folder: str, demand: Demanded) -> str:
     Of a model that was read from a file its name and digest, which the start program asks for.
     """
     inputs, file = demand.inputs, demand.file
-    shapes = (" × ".join("tokens" if size is None else str(size) for size in tensor.shape) for tensor in inputs)
+    shapes = (" × ".join("tokens" if size is None else str(size) for size in tensor.shape) or "1" for tensor in inputs)
     named = [f"{tensor.name} ({tensor.type}, {shape})" for tensor, shape in zip(inputs, shapes, strict=True)]
     told = f"{folder} and whose inputs are {', '.join(named)}" if named else folder
     if file is None:

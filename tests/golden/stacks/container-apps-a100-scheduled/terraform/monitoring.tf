@@ -98,7 +98,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   location                = each.value.region
   scopes                  = [each.value.workspace_id]
   severity                = 2
-  evaluation_frequency    = "PT5M"
+  evaluation_frequency    = try(each.value.frequency, "PT5M")
   window_duration         = each.value.window
   auto_mitigation_enabled = true
   skip_query_validation   = true # a table exists from its first line on

@@ -32,5 +32,6 @@ def _query(alarm: Alarm, cluster: Cluster) -> Query:
         threshold=alarm.threshold,
         workspace_id=cluster.log_analytics_workspace_id,
         operator=alarm.operator,
+        frequency=alarm.frequency,
         window=alarm.window,
     )

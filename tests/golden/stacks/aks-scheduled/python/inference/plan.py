@@ -55,6 +55,7 @@ class Alarm:
     threshold: float
     window: str
     operator: str = "GreaterThan"
+    frequency: str = "PT5M"
     per_instance: bool = False
     """The threshold is the number of replicas of the quiet hours."""
 

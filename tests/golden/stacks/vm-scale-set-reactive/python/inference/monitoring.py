@@ -101,6 +101,7 @@ def alarms(
                     threshold=least if alarm.per_instance else alarm.threshold,
                     workspace_id=workspace.id,
                     operator=alarm.operator,
+                    frequency=alarm.frequency,
                     window=alarm.window,
                 )
                 alarm_on_logs(context, (f"{region}-{name}", f"{region}-{name}"), region, asked, told[region])

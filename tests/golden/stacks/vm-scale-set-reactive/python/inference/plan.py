@@ -130,6 +130,7 @@ class Alarm:
     threshold: float
     window: str
     operator: str = "GreaterThan"
+    frequency: str = "PT5M"
     per_instance: bool = False
     """The threshold is the number of instances of the quiet hours."""
 
