@@ -9,7 +9,6 @@ from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, constraints_of, content
 from advisor.plan.replay.batch_trials import BatchTrials
-from advisor.plan.replay.by_hours import Counts, Lateness, Machine, counts_of, machine_of
 from advisor.plan.replay.confirmed import (
     Confirmed,
     instances_of,
@@ -63,8 +62,6 @@ class ReplayedFleets:
         """Every fleet of any question that a replay confirms."""
         self._late: dict[tuple[object, ...], FleetLoads] = {}
         """Loads of every fleet that failed, by limits and loads."""
-        self._lateness: dict[tuple[Machine, Counts], Lateness] = {}
-        """Late requests of each class of hours in every fleet of one machine, held or not."""
 
     def within(self, formulation: Formulation, context: PlanningContext) -> Self:
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
@@ -262,7 +259,6 @@ class ReplayedFleets:
         solution = as_routed(formulation.problem, solution)
         factor = max(headroom.get(self.kind_of(allocation.pool.key), 1.0) for allocation in solution.allocations)
         trial = self._trials.of(formulation, solution, parts=factor < 1)
-        self._learn_hours(solution, trial)
         fleet = Confirmed(solution, formulation, self._confirmation(trial, factor))
         if fleet.confirmation.reached:
             self._holding[constraints_of(formulation.problem), instances_of(solution)] = fleet
@@ -270,13 +266,6 @@ class ReplayedFleets:
             loads = self._loads(formulation.problem, solution, headroom)
             self._late[formulation.problem.limits, *sorted(loads.by_machine.items())] = loads
         return fleet
-
-    def _learn_hours(self, solution: FleetSolution, trial: Trial) -> None:
-        """Keep what a replay shows of each class of hours, of a fleet of one machine."""
-        kinds = [self.kind_of(group.pool.key) for group in solution.allocations]
-        machine = None if trial.lateness is None else machine_of(kinds, solution)
-        if machine is not None and trial.lateness is not None:
-            self._lateness[machine, counts_of(solution)] = trial.lateness
 
     def _loads(
         self, problem: Problem, solution: FleetSolution, headroom: Mapping[Kind, float] = NO_HEADROOM

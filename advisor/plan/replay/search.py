@@ -11,9 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, PurchaseOption, Tariff
+from advisor.plan.problem.values import FleetSolution, Infeasible
 from advisor.plan.replay.below import BelowClosedForm, is_one_row
-from advisor.plan.replay.by_hours import Machine, asking_for, cheapest_counts, counts_of
 from advisor.plan.replay.confirmed import (
     Confirmed,
     bounded,
@@ -42,7 +41,6 @@ from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
     Singles,
-    cheapest,
     usd_alone,
     without_dominated_anywhere,
 )
@@ -50,12 +48,7 @@ from advisor.plan.solve.simple import complexity
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation, PlanningContext, in_precisions
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
-HARDLY_DEARER = 1.05
-"""A fleet that costs so many times the best may have cheaper neighbours."""
-COMBINED = 3
-"""Fleets of one machine that are tried by what replays show hour by hour."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -131,7 +124,6 @@ class FleetSearch(ReplayedFleets):
             self._holding,
             self._refused,
             self._late,
-            self._lateness,
         ):
             kept.clear()
         return self.confirmed(self._still_holding(known), refined=refined)
@@ -160,7 +152,7 @@ class FleetSearch(ReplayedFleets):
         others = {instances_of(fleet.solution): fleet for fleet in starts if fleet is not None and not fleet.is_limit}
         others.pop(instances_of(confirmed.solution), None)
         near = (self._nearby(bounded(fleet, confirmed)) for fleet in others.values() if self._is_allowed(fleet))
-        confirmed = self._by_hours(min((self._nearby(confirmed), *near), key=usd_of))
+        confirmed = min((self._nearby(confirmed), *near), key=usd_of)
         confirmed = self._with_fewer(self._posed, confirmed) if self._is_allowed(confirmed) else confirmed
         # Mixes over several classes of hours are programs of their own: rungs do without them, which compare alone.
         mixed = self._effort.in_full or len(self.problem.hours) == 1
@@ -299,62 +291,6 @@ class FleetSearch(ReplayedFleets):
         if not self._is_allowed(best):
             return best
         return cheapest_nearby(self._posed.problem, best, self._failing.values(), self._unless_late)
-
-    def _by_hours(self, best: Confirmed) -> Confirmed:
-        """A cheaper fleet of one machine with the instances that replays ask for in each class of hours, or the best.
-
-        As it is where requests may not be sent anywhere, and where counts do not follow the hours.
-        """
-        problem = self._posed.problem
-        if len(problem.hours) == 1 or not problem.all_alike or not self._is_allowed(best):
-            return best
-        for machine in dict.fromkeys(machine for machine, _ in self._lateness):
-            fleet = self._of_one_machine(machine, best.usd_per_month * HARDLY_DEARER)
-            if fleet is not None and fleet.confirmation.reached:
-                best = min(best, unproven(self._nearby(bounded(fleet, best))), key=usd_of)
-        return best
-
-    def _cheapest_way(self, machine: Machine) -> tuple[Pool, Tariff] | None:
-        """The cheapest of the question's pools with a machine, paid for by the hour; None where there is none."""
-        ways = [
-            (pool, tariff)
-            for pool in self._posed.problem.pools
-            if (pool.region, pool.replicas) == (machine.region, machine.replicas)
-            and self.kind_of(pool.key) == machine.kind
-            for tariff in pool.tariffs
-            if not tariff.paid.always and (tariff.paid is PurchaseOption.SPOT) == machine.is_on_spot
-        ]
-        return min(ways, key=lambda way: (way[1].all_usd_per_hour, way[0].key), default=None)
-
-    def _of_one_machine(self, machine: Machine, below_usd: float) -> Confirmed | None:
-        """The cheapest fleet of which replays show hour by hour that it holds; None where they show nothing new.
-
-        One that does not hold after all says why in its own replay, after which another is the cheapest.
-        """
-        way, fleet = self._cheapest_way(machine), None
-        for _ in range(COMBINED):
-            solution = None if way is None else self._by_hours_of(machine, way, below_usd)
-            if solution is None:
-                break
-            fleet = self._planned_evenly(solution)
-            if fleet.confirmation.reached:
-                break
-        return fleet
-
-    def _by_hours_of(self, machine: Machine, way: tuple[Pool, Tariff], below_usd: float) -> FleetSolution | None:
-        """The cheapest fleet below a cost of which replays of others show that it holds, before its own."""
-        problem, (pool, tariff) = self._posed.problem, way
-        shown = {counts: lateness for (of_machine, counts), lateness in self._lateness.items() if of_machine == machine}
-        hours = [hour.hours_per_week for hour in problem.hours]
-        usd = tariff.all_usd_per_hour * HOURS_PER_MONTH / HOURS_PER_WEEK
-        counts = cheapest_counts(shown, hours, below_usd / usd if usd else math.inf)
-        if counts is None or counts in shown:
-            return None
-        paid = tuple(tariff for tariff in pool.tariffs if (tariff.paid is PurchaseOption.SPOT) == machine.is_on_spot)
-        solution = cheapest(asking_for(problem, replace(pool, tariffs=paid), counts))
-        if isinstance(solution, Infeasible) or solution.objective_usd_per_month >= below_usd:
-            return None
-        return solution if counts_of(solution) == counts else None
 
     def _unless_late(self, solution: FleetSolution) -> Confirmed | None:
         """A fleet of the question's pools, replayed; None where one of no fewer of the same machines failed."""

@@ -13,7 +13,6 @@ from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribut
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
-from advisor.plan.replay.by_hours import HoursOfRequests, Lateness, shares_of_week
 from advisor.plan.replay.calls import any_split
 from advisor.plan.replay.engine import Times, serve_idle
 from advisor.plan.replay.failures import left_after
@@ -57,8 +56,6 @@ class Trial:
     """Latencies of the whole sample; empty where it was not replayed whole."""
     finished_s: float | None = None
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
-    lateness: Lateness | None = None
-    """Late requests of each class of hours; None: not replayed, or of one class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +73,6 @@ class _Seen:
     """Whether it was clear before all were simulated whether the fleet holds: then these are estimates."""
     latencies: tuple[LatencyDistribution, ...] = ()
     """Empty where not all of it was asked for."""
-    lateness: Lateness | None = None
-    """Of the whole sample; None of a stretch, and where all hours are of one class."""
 
 
 class Trials:
@@ -92,8 +87,6 @@ class Trials:
         self._calendar = Calendar(week.schedule, tuple(hour.mean_rate for hour in week.classes), week.added_rates)
         self.wanted = self._slo.rehearsed_ratio
         """Share of the requests that have to be within every target."""
-        shares, most_late = shares_of_week(week.classes), (1 - self.wanted, 1 - self._slo.within_ratio)
-        self._hours = HoursOfRequests(week.schedule, shares, *most_late) if len(shares) > 1 else None
         self._shares = np.array(formulation.geography.shares)
         self._most_served = context.effort.rehearsed_requests
         self._rehearsals: dict[float | None, SyntheticTrace] = {}
@@ -164,7 +157,6 @@ class Trials:
             late=tuple(sorted(late)) or tuple(range(len(groups))),
             reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
             latencies=sample.latencies,
-            lateness=sample.lateness,
         )
 
     def hold_idle(self, formulation: Formulation, solution: FleetSolution) -> bool:
@@ -290,7 +282,6 @@ class Trials:
             late=tuple(self._late(outcome, kept, judged)),
             ended_early=early is not None and not whole,
             latencies=tuple(distributions(latencies, self._slo, self._requirements.demand.unit)) if whole else (),
-            lateness=None if stretch or not self._hours else self._hours.lateness(requests, kept, judged, count),
         )
 
     def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "ScaledFleet":
