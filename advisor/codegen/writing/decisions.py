@@ -172,7 +172,7 @@ def _expanded(piece: Piece, base: _Keyed, mine: _Keyed, theirs: _Keyed) -> Itera
 
 
 def _merged_entry(base: bytes, mine: bytes, theirs: bytes) -> tuple[Piece, ...]:
-    """One entry, merged by lines; by its attributes where lines meet, or where moved lines give others than names do."""
+    """One entry, merged by lines; by its attributes where lines meet, or give other attributes than names do."""
     pieces = merge(base, mine, theirs)
     by_names = merge_attributes(base, mine, theirs)
     text = None if any(isinstance(piece, Conflict) for piece in pieces) else _text_of(pieces, ConflictPolicy.MINE)
