@@ -12,7 +12,7 @@ with short batches would wait for whole batches of the others, where streams sha
 Options and fields: docs/user_guide of Triton (batcher, metrics, model configuration) and src/command_line_parser.cc, at
 release 26.08; parameters of TensorRT: README of its backend for ONNX Runtime (August 2026); of trees: docs and
 src/shared_state.h of the FIL backend (June 2026), and the header of treelite's checkpoints (src/serializer.cc, version
-4). curl, grep and od are in its image.
+4). curl, grep, od and python3 are in its image (build.py: the last for its Python backend).
 """
 
 import re
@@ -72,6 +72,8 @@ _CHECKPOINT = "".join(
     f'  stored {variable} "{name}" {size} {place} {least} {most}\n'
     for variable, name, size, place, least, most in (
         ("major", "version", 4, 0, 4, 4),
+        ("thresholds", "type of thresholds", 1, 12, 2, 3),
+        ("leaves", "type of leaves", 1, 13, 2, 3),
         ("trees", "number of trees", 8, 14, 1, 1_000_000),
         ("columns", "number of columns", 4, 22, 1, 1_000_000),
         ("targets", "number of targets", 4, 28, 1, 1),
@@ -80,6 +82,42 @@ _CHECKPOINT = "".join(
     )
 )
 """Lines that read the head of a treelite checkpoint, with the bounds of :mod:`advisor.models.files.treelite`."""
+_CUT_OFF = """\
+import mmap, struct, sys
+with open(sys.argv[1], "rb") as file:
+    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+at = 32
+def skip(count):
+    global at
+    at += count
+    if at > len(data):
+        print(f"{len(data)} bytes, not the {at} or more that it announces")
+        sys.exit()
+def number(form="<Q"):
+    skip(struct.calcsize(form))
+    return struct.unpack_from(form, data, at - struct.calcsize(form))[0]
+def lists(*sizes):
+    for size in sizes:
+        skip(number() * size)
+def optional():
+    for _ in range(number("<i")):
+        lists(1)
+        skip(number() * number())
+threshold, leaf = (4 if kind == 2 else 8 for kind in data[12:14])
+lists(4, 4, 4, 4, 1)
+skip(8)
+lists(8, 1)
+optional()
+for _ in range(struct.unpack_from("<Q", data, 14)[0]):
+    skip(5)
+    lists(1, 4, 4, 4, 1, leaf, threshold, 1, 1, leaf, 8, 8, 4, 8, 8, 8, 1, 8, 1, 8, 1)
+    optional()
+    optional()
+"""
+"""Program for Python that tells where a checkpoint ends too early, else nothing.
+
+Its layout is that of :mod:`advisor.models.files.treelite`.
+"""
 _DOWNLOAD = "https://huggingface.co/$1/resolve/$revision/$file"
 _START_TREES = f"""\
 {WORDS}if [[ $folder != /* ]]; then
@@ -107,18 +145,25 @@ esac
 number() {{
   LC_ALL=C grep -aoPm1 "$before$1$after\\K[0-9]+(?=$next)" "$folder/$file"
 }}
+unsound() {{
+  echo "$file is no sound checkpoint of treelite 4 with one target: $1" >&2
+  echo "write it again with treelite 4, as the planned one: model.serialize('checkpoint.tl')" >&2
+  exit 1
+}}
 # A signed number of a checkpoint, little-endian: its variable and name, bytes, place, least and most.
 stored() {{
   read -r value < <(od -An -v --endian=little "-td$3" "-j$4" "-N$3" "$folder/$file" 2>/dev/null) || value=
-  if [[ ! $value =~ ^-?[0-9]+$ ]] || (( value < $5 || value > $6 )); then
-    echo "$file is no sound checkpoint of treelite 4 with one target: $2 ${{value:-missing}}, not $5 to $6" >&2
-    echo "write it again with treelite 4, as the planned one: model.serialize('checkpoint.tl')" >&2
-    exit 1
-  fi
+  # od fills up with zeros what the file is short of.
+  (( size >= $3 + $4 )) || value=
+  [[ $value =~ ^-?[0-9]+$ ]] && (( value >= $5 && value <= $6 )) || unsound "$2 ${{value:-missing}}, not $5 to $6"
   printf -v "$1" %s "$value"
 }}
 if [[ $kind = treelite_checkpoint ]]; then
-{_CHECKPOINT}else
+  size=$(stat -Lc %s "$folder/$file")
+{_CHECKPOINT}  # In an image without Python, Triton itself finds out, in words of its own.
+  ! command -v python3 >/dev/null || cut=$(python3 -c '{_CUT_OFF}' "$folder/$file")
+  [[ -z ${{cut:-}} ]] || unsound "$cut"
+else
   read -r columns < <(number "$columns") || columns=
   read -r classes < <(number num_class) || classes=1
 fi

@@ -10,7 +10,7 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from advisor.codegen.writing.attributes import merge_attributes
+from advisor.codegen.writing.attributes import has_same_attributes, merge_attributes, repeated_names
 from advisor.codegen.writing.merging import Conflict, Lines, Piece, has_markers, lines_of, merge
 from advisor.codegen.writing.report import Action, Change, ConflictPolicy, WriteOptions
 from advisor.records import dataclass, field, replace
@@ -92,6 +92,8 @@ def merge_entries(path: str, base: bytes, mine: bytes, theirs: bytes, keys: Keys
         return Merged(merge(base, mine, theirs))
     given = dict(_given(last, own, new, keys.successors))
     merged = _merged(last, own, replace(new, entries={**new.entries, **given}), given)
+    if repeated := _newly_repeated(merged.pieces, mine, theirs):
+        merged = Merged((Conflict(1, base, mine, theirs),), merged.notes, merged.reason or _both_add(repeated))
     return replace(merged, notes=(*_carried(last, own, keys, given), *merged.notes))
 
 
@@ -170,12 +172,28 @@ def _expanded(piece: Piece, base: _Keyed, mine: _Keyed, theirs: _Keyed) -> Itera
 
 
 def _merged_entry(base: bytes, mine: bytes, theirs: bytes) -> tuple[Piece, ...]:
-    """One entry, merged by lines; by its attributes where lines meet."""
+    """One entry, merged by lines; by its attributes where lines meet, or give other attributes than names do."""
     pieces = merge(base, mine, theirs)
-    if all(isinstance(piece, bytes) for piece in pieces):
-        return pieces
-    merged = merge_attributes(base, mine, theirs)
-    return pieces if merged is None else (merged,)
+    by_names = merge_attributes(base, mine, theirs)
+    text = None if any(isinstance(piece, Conflict) for piece in pieces) else _text_of(pieces, ConflictPolicy.MINE)
+    if by_names is not None:
+        return pieces if text is not None and has_same_attributes(text, by_names) else (by_names,)
+    return (Conflict(1, base, mine, theirs),) if _newly_repeated(pieces, mine, theirs) else pieces
+
+
+def _newly_repeated(pieces: tuple[Piece, ...], mine: bytes, theirs: bytes) -> frozenset[bytes]:
+    """Names that a block of the merge holds twice, whichever side conflicts go to, and no block of the two sides."""
+    merges = (_text_of(pieces, side) for side in (ConflictPolicy.MINE, ConflictPolicy.THEIRS))
+    return frozenset().union(*map(repeated_names, merges)) - repeated_names(mine) - repeated_names(theirs)
+
+
+def _text_of(pieces: tuple[Piece, ...], side: ConflictPolicy | None) -> bytes:
+    """The merged text, with conflicts decided for one side, or marked."""
+    return b"".join(_resolved(piece, side) for piece in pieces)
+
+
+def _both_add(names: Iterable[bytes]) -> str:
+    return f"your edits and the new code both add {', '.join(sorted(name.decode() for name in names))}"
 
 
 def _sides(conflict: Conflict) -> tuple[bytes, bytes, bytes]:
@@ -318,7 +336,7 @@ def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, mann
     conflicts = tuple(piece for piece in merged.pieces if isinstance(piece, Conflict))
     if conflicts and manner.conflicts is None:
         return Refusal(file.path, merged.reason or _MEET, conflicts)
-    after = b"".join(_resolved(piece, manner.conflicts) for piece in merged.pieces)
+    after = _text_of(merged.pieces, manner.conflicts)
     if after == mine:
         return Change(file.path, Action.KEPT, mine, mine, _YOURS)
     overrules = (bool(conflicts) and manner.conflicts is ConflictPolicy.THEIRS) or bool(merged.notes)

@@ -552,7 +552,14 @@ def test_triton_refuses_a_folder_without_trees(file, said, tmp_path):
         (28, (2).to_bytes(4, "little"), "number of targets 2, not 1 to 1"),
         (32, (2**40).to_bytes(8, "little"), "list of classes with a length of 1099511627776, not 1 to 1"),
         (40, (2**31).to_bytes(4, "little"), "number of classes -2147483648, not 1 to 1000000"),
-        (10, None, "number of trees missing, not 1 to 1000000"),
+        (12, bytes([9]), "type of thresholds 9, not 2 to 3"),
+        (13, bytes([1]), "type of leaves 1, not 2 to 3"),
+        (10, None, "type of thresholds missing, not 2 to 3"),
+        (20, None, "number of trees missing, not 1 to 1000000"),
+        (42, None, "number of classes missing, not 1 to 1000000"),
+        (44, None, "44 bytes, not the 52 or more that it announces"),
+        (1000, None, "1000 bytes, not the 1024 or more that it announces"),
+        (-1, None, "7370 bytes, not the 7371 or more that it announces"),
         (0, None, "version missing, not 4 to 4"),
     ],
 )
@@ -574,6 +581,26 @@ def test_triton_refuses_checkpoints_that_make_no_sense(place, content, said, tmp
     assert f"checkpoint.tl is no sound checkpoint of treelite 4 with one target: {said}\n" in done.stderr
     assert "write it again with treelite 4" in done.stderr
     assert not (tmp_path / "models").exists()
+
+
+def test_a_cut_checkpoint_is_left_to_triton_in_an_image_without_python(tmp_path):
+    """The head is read all the same."""
+    (tmp_path / "checkpoint.tl").write_bytes((TREES / "forest.tl").read_bytes()[:1000])
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for program in ("bash", "ln", "mkdir", "od", "stat"):
+        (programs / program).symlink_to(f"/usr/bin/{program}")
+    served = container("Triton (FIL)", "cores", Runtime.CPU, demand=Demanded(Unit.ROWS))
+    flags, program, name = served.command
+    done = subprocess.run(
+        ["/usr/bin/bash", flags, program.replace("exec tritonserver", "echo started"), name, str(tmp_path)],
+        env={"PATH": str(programs), "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **served.environment},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.stdout.startswith("started")
 
 
 def test_a_graph_is_planned_on_servers_that_load_graphs():

@@ -289,6 +289,92 @@ def test_an_attribute_that_both_sides_changed_is_a_conflict(mine, theirs):
     assert merged_whole(entry("k", threshold=10, periods=12), entry("k", **mine), entry("k", **theirs)) is None
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "expected"),
+    [
+        ({"missing": 5}, {"missing": 5}, {"periods": 1, "seconds": 2, "weights": 3, "missing": 5}),
+        ({"missing": 5}, {"missing": 6}, None),
+    ],
+    ids=["the same", "each its own"],
+)
+@pytest.mark.parametrize("path", ["fleet.tf", "inference/fleet.py"])
+def test_an_attribute_that_both_sides_add_is_there_once(path, mine, theirs, expected):
+    """First in one and last in the other, the two lines do not meet."""
+    base = {"periods": 1, "seconds": 2, "weights": 3}
+    layout = python_text if path.endswith(".py") else terraform_text
+    result = merge_entries(path, layout(base), layout(mine | base), layout(base | theirs), Keys())
+    assert whole(result) == (None if expected is None else layout(expected))
+    if expected is None:
+        (conflict,) = (piece for piece in result.pieces if isinstance(piece, Conflict))
+        assert (b"5" in conflict.mine, b"6" in conflict.theirs, conflict.line) == (True, True, 3)
+
+
+def terraform_text(attributes):
+    """A fleet.tf of one entry."""
+    return text_of(backends=entry("k", **attributes))
+
+
+def python_text(attributes):
+    """A fleet.py of one entry; a value may run over several lines."""
+    lines = "".join(f"            {name}={value},\n" for name, value in attributes.items())
+    return f'FLEET = Fleet(\n    backends={{\n        "k": Backend(\n{lines}        ),\n    }},\n)\n'.encode()
+
+
+def test_an_attribute_that_the_user_deletes_stays_deleted_where_it_moves():
+    """By lines it would go from its old place and come at the new one."""
+    base, theirs = ({"periods": 1, "seconds": 2}, {"seconds": 2, "periods": 1})
+    texts = (terraform_text(base), terraform_text({"periods": 1}), terraform_text(theirs))
+    assert whole(merge_entries("fleet.tf", *texts, Keys())) == texts[1]
+
+
+def test_an_entry_that_both_sides_add_is_there_once():
+    """Before and after the others, the two do not meet by lines."""
+    result = merged({"k": ["a"]}, {"m": ["x"], "k": ["a"]}, {"k": ["a"], "m": ["x"]})
+    (conflict,) = result.pieces
+    assert result.reason == "your edits and the new code both add m"
+    assert (conflict.line, conflict.mine) == (1, text_of(backends={"m": ["x"], "k": ["a"]}))
+
+
+@pytest.mark.parametrize(
+    ("before", "edited"),
+    [
+        ("b=2,\n", "b=3\n"),
+        ("b=2,\n", 'b="x"\n            "y=z",\n'),
+        ("b=2,\n", "b=most(1,\n            y=2),\n"),
+        ("b=2,\n", "b=most(1, [\n                2,\n            ],\n            y=2),\n"),
+    ],
+    ids=["no comma", "a string on two lines", "a call on two lines", "a list in a call"],
+)
+def test_python_values_that_run_on_are_a_conflict(before, edited):
+    """What a new version adds after them would be part of them, or tear them apart."""
+    base, theirs = python_text({"a": 1, "b": 2}), python_text({"a": 1, "b": 2, "c": 1})
+    mine = base.replace(before.encode(), edited.encode())
+    compile(mine, "fleet.py", "exec")
+    assert whole(merge_entries("inference/fleet.py", base, mine, theirs, Keys())) is None
+
+
+def test_a_comparison_on_two_lines_is_no_attribute_in_terraform():
+    """Inside brackets an expression goes on on the next line."""
+    base, theirs = terraform_text({"a": 1, "b": 2}), terraform_text({"a": 1, "b": 2, "c": 1})
+    mine = base.replace(b"b = 2\n", b"b = (x ||\n      y == 2)\n")
+    assert whole(merge_entries("fleet.tf", base, mine, theirs, Keys())) is None
+
+
+def test_an_attribute_beside_a_program_is_merged():
+    """Brackets and quotes of a program are its own."""
+    program = ["<<-EOT", '  case "$1" in', "    a) echo '\"' ;;", "  esac", "EOT"]
+    texts = (
+        terraform_text({"command": 0, "port": port, name: 1}).replace(
+            b"command = 0\n",
+            b"command = [\n" + "".join(f"        {line}\n" for line in program).encode() + b"      ]\n",
+        )
+        for port, name in ((1, "a"), (2, "a"), (1, "longname"))
+    )
+    text = whole(merge_entries("fleet.tf", *texts, Keys()))
+    assert text is not None
+    assert b"port     = 2\n" in text
+
+
 @given(*[st.dictionaries(st.sampled_from(["aa", "b", "cccc"]), st.integers(0, 2), min_size=1)] * 3)
 def test_attributes_are_those_of_the_side_that_changed_them(base, mine, theirs):
     """Each by itself; a conflict only where both changed one, each in its own way."""
