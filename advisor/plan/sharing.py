@@ -23,6 +23,7 @@ is.
 """
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -104,8 +105,8 @@ class _Load:
     needs: tuple[Named, ...] = ()
     """Of each tenant there, with its name; empty for one on its own."""
     busy_ratio: float = 0.0
-    beside_usd_per_hour: float = 0.0
-    """Cost of the seats beside the machine; of a tenant on its own, all of it."""
+    extra_usd_per_hour: float = 0.0
+    """Price of what it takes beside the machine: its seats, and the images on it; of a tenant on its own, all of it."""
     images: frozenset[str] = frozenset()
     apart: Processes = NONE
     """Processes of its tenants where each has one."""
@@ -135,13 +136,15 @@ class _Load:
         """The load with one more tenant, with those of one server in one process first."""
         busy = max(self.busy_ratio, need.busy_ratio) if self.way.slice else self.busy_ratio + need.busy_ratio
         apart = self.apart.beside(need)
+        is_new = bool(need.image) and need.image not in self.images
+        extra = self.extra_usd_per_hour + need.usd_per_hour + (self.way.host.image_usd_per_hour if is_new else 0.0)
         joined = _Load(
             way=self.way,
             tenants=(*self.tenants, tenant),
             needs=(*self.needs, (tenant.name, need)),
             busy_ratio=busy,
-            beside_usd_per_hour=self.beside_usd_per_hour + need.usd_per_hour,
-            images=self.images | {need.image} if need.image else self.images,
+            extra_usd_per_hour=extra,
+            images=self.images | {need.image} if is_new else self.images,
             apart=apart,
             processes=apart,
         )
@@ -164,9 +167,9 @@ class _Load:
         yield "processors", taken.cores, host.cores / host.accelerators, "cores"
 
     @property
-    def extra_usd_per_hour(self) -> float:
-        """Price of what it takes beside the machine."""
-        return self.beside_usd_per_hour + len(self.images) * self.way.host.image_usd_per_hour
+    def usd_per_hour(self) -> float:
+        """Price of it when all accelerators of the machine are used."""
+        return self.way.usd_per_hour + self.extra_usd_per_hour
 
     def _has_seat(self, tenant: Tenant) -> bool:
         apart = any(one.latency_critical for one in (*self.tenants, tenant))
@@ -221,13 +224,20 @@ def _parts(tenant: Tenant, way: _Way) -> Parts:
     return tuple(part * way.usd_per_hour + need.usd_per_hour for part in (*of_accelerator, *of_host))
 
 
+def _group_usd(tenants: Sequence[Tenant], way: _Way) -> float:
+    """USD per hour of some tenants on one accelerator, as :attr:`_Load.usd_per_hour` of them."""
+    needs = [tenant.needs[way.host.name, way.slice] for tenant in tenants]
+    images = {need.image for need in needs if need.image}
+    return way.usd_per_hour + sum(need.usd_per_hour for need in needs) + len(images) * way.host.image_usd_per_hour
+
+
 def _pays_beside(tenant: Tenant) -> bool:
     """Whether something else than whole machines may be paid for it."""
     return tenant.own_usd_per_hour < math.inf or any(need.usd_per_hour for need in tenant.needs.values())
 
 
 def _on_its_own(tenant: Tenant) -> _Load:
-    return _Load(_OWN, (tenant,), beside_usd_per_hour=tenant.own_usd_per_hour)
+    return _Load(_OWN, (tenant,), extra_usd_per_hour=tenant.own_usd_per_hour)
 
 
 def _settled(loads: Loads) -> Loads:
@@ -246,7 +256,7 @@ def _own_usd(load: _Load) -> float:
 
 
 def _added(parts: Parts, others: Parts) -> Parts:
-    return tuple(part + other for part, other in zip(parts, others, strict=True))
+    return tuple(map(operator.add, parts, others))
 
 
 class _Packer:
@@ -264,6 +274,9 @@ class _Packer:
         self._sizes = {host.name: host.accelerators for host in hosts}
         self._prices = {host.name: host.usd_per_hour for host in hosts}
         self._opened: dict[str, list[_Load]] = {}
+        self._seated: dict[str, dict[tuple[str, str], _Way]] = {}
+        self._singles: dict[frozenset[str], _Load | None] = {}
+        self._parts: dict[tuple[str, int], Parts] = {}
 
     def alone(self, tenant: Tenant) -> list[_Load | Obstacle]:
         """The tenant as the first one of each way."""
@@ -280,29 +293,30 @@ class _Packer:
         """Machines of each host that the groups fill."""
         used: dict[str, int] = {}
         for load in loads:
-            if load.way is _OWN:
-                continue
-            used[load.way.host.name] = used.get(load.way.host.name, 0) + 1
-        return {name: math.ceil(count / self._sizes[name]) for name, count in used.items()}
+            if load.way is not _OWN:
+                used[load.way.host.name] = used.get(load.way.host.name, 0) + 1
+        return {name: -(-count // self._sizes[name]) for name, count in used.items()}
 
     def cost(self, loads: Loads) -> float:
         """USD per hour of whole machines, and of what is paid beside them."""
-        machines = sum(count * self._prices[name] for name, count in self.instances(loads).items())
-        return machines + sum(load.extra_usd_per_hour for load in loads)
+        machines = sum([count * self._prices[name] for name, count in self.instances(loads).items()])
+        return machines + sum([load.extra_usd_per_hour for load in loads])
 
     def pack(self, tenants: Sequence[Tenant]) -> tuple[Loads, float]:
         """The cheapest packing found, and a bound that no packing is below."""
         least = {tenant.name: self._least(tenant) for tenant in tenants}
         order = sorted(tenants, key=lambda tenant: (-max(least[tenant.name]), tenant.name))
         starts = [self._first_fit(order, way) for way in (None, *self._ways)]
-        starts = [_settled(loads) for loads in (self._one_each(order), *starts)]
+        starts = [_settled(self._repriced(loads)) for loads in (self._one_each(order), *starts)]
         best = min((*starts, *map(self._relieved, starts)), key=self.cost)
         usd = max(map(sum, zip(*least.values(), strict=True)), default=0.0)
         bound = usd if any(map(_pays_beside, tenants)) else self._whole_machines(usd)
-        if len(tenants) > EXACT_TENANTS:
-            return min(best, _settled(self._combined(order)), key=self.cost), bound
-        search = _Search(self, [(tenant, least[tenant.name]) for tenant in order], best, bound)
-        return search.best, self.cost(search.best) if search.complete else bound
+        if len(tenants) <= EXACT_TENANTS:
+            search = _Search(self, [(tenant, least[tenant.name]) for tenant in order], best, bound)
+            if search.complete:
+                return search.best, self.cost(search.best)
+            best = self._repriced(search.best)
+        return min(best, _settled(self._repriced(self._combined(order))), key=self.cost), bound
 
     def _combined(self, tenants: Sequence[Tenant]) -> Loads:
         """About the cheapest packing of groups that first-fit forms of the tenants in many orders.
@@ -332,14 +346,69 @@ class _Packer:
         return self._each_once(chosen) if solution.found else self._one_each(tenants)
 
     def _groups(self, tenants: Sequence[Tenant]) -> list[_Load]:
-        """Distinct groups of first-fit, of tenants in random orders that are the same every time; all alone too."""
+        """Distinct groups of first-fit, of tenants in random orders that are the same every time; all alone too.
+
+        Each is offered on the machine of one accelerator that holds it at the least price, wherever it was formed.
+        """
         draw, order = np.random.default_rng(0), list(tenants)
         groups = [load for tenant in tenants for load in self.opened(tenant)]
         ways = [None, *self._ways]
         for at in range(min(ORDERS, PAIRS // len(order) ** 2)):
             groups += self._first_fit([order[place] for place in draw.permutation(len(order))], ways[at % len(ways)])
-        by_members = {(id(load.way), frozenset(tenant.name for tenant in load.tenants)): load for load in groups}
+        offered = [offer for load in groups for offer in self._offers(load)]
+        by_members = {(id(load.way), frozenset(tenant.name for tenant in load.tenants)): load for load in offered}
         return list(by_members.values())
+
+    def _offers(self, load: _Load) -> Iterator[_Load]:
+        """The group on the cheapest machine of one accelerator, and where it stands if that machine has several."""
+        single = self._cheapest_single(load)
+        if single is None or load.way.host.accelerators > 1:
+            yield load
+        if single is not None:
+            yield single
+
+    def _repriced(self, loads: Loads) -> Loads:
+        """The same with each group on the machine of one accelerator that holds it at the least price."""
+        for at, load in enumerate(loads):
+            single = self._cheapest_single(load)
+            if single is not None and single.usd_per_hour < load.usd_per_hour - _EPSILON:
+                loads = min(loads, (*loads[:at], single, *loads[at + 1 :]), key=self.cost)
+        return loads
+
+    def _cheapest_single(self, load: _Load) -> _Load | None:
+        """The group on the cheapest machine of one accelerator that holds it; None where none does, or of one alone."""
+        if load.way is _OWN:
+            return None
+        members = frozenset(tenant.name for tenant in load.tenants)
+        if members not in self._singles:
+            first, *others = map(self._seats, load.tenants)
+            ways = [way for key, way in first.items() if all(key in seats for seats in others)]
+            ways = [way for way in ways if way.host.accelerators == 1]
+            ways.sort(key=lambda way: _group_usd(load.tenants, way))
+            held = (moved for way in ways if (moved := self._on(way, load.tenants)) is not None)
+            self._singles[members] = next(held, None)
+        return self._singles[members]
+
+    def _on(self, way: _Way, tenants: Sequence[Tenant]) -> _Load | None:
+        """Some tenants on one accelerator; None where they do not fit."""
+        load: _Load | Obstacle = _Load(way)
+        for tenant in tenants:
+            load = load.join(tenant, self._headroom) if isinstance(load, _Load) else load
+        return load if isinstance(load, _Load) else None
+
+    def _seats(self, tenant: Tenant) -> dict[tuple[str, str], _Way]:
+        """Ways in which a tenant may be the first on an accelerator, by host and slice."""
+        if tenant.name not in self._seated:
+            ways = (load.way for load in self.opened(tenant) if load.way is not _OWN)
+            self._seated[tenant.name] = {(way.host.name, way.slice): way for way in ways}
+        return self._seated[tenant.name]
+
+    def _on(self, way: _Way, tenants: Sequence[Tenant]) -> _Load | None:
+        """Some tenants on one accelerator; None where they do not fit."""
+        load: _Load | Obstacle = _Load(way)
+        for tenant in tenants:
+            load = load.join(tenant, self._headroom) if isinstance(load, _Load) else load
+        return load if isinstance(load, _Load) else None
 
     def _each_once(self, chosen: Sequence[_Load]) -> Loads:
         """Groups without the tenants that an earlier one has, each made anew."""
@@ -351,10 +420,8 @@ class _Packer:
             if load.way is _OWN or len(left) == len(load.tenants):
                 loads += [load] if left else []
                 continue
-            again: _Load | Obstacle = _Load(load.way)
-            for tenant in left:
-                again = again.join(tenant, self._headroom) if isinstance(again, _Load) else again
-            loads += [again] if isinstance(again, _Load) and left else map(self._alone, left)
+            again = self._on(load.way, left)
+            loads += map(self._alone, left) if again is None or not left else [again]
         return tuple(loads)
 
     def _alone(self, tenant: Tenant) -> _Load:
@@ -362,7 +429,14 @@ class _Packer:
 
     def _least(self, tenant: Tenant) -> Parts:
         """USD per hour that the tenant takes of each resource at the least."""
-        return tuple(map(min, zip(*(_parts(tenant, load.way) for load in self.opened(tenant)), strict=True)))
+        return tuple(map(min, zip(*(self.parts(tenant, load.way) for load in self.opened(tenant)), strict=True)))
+
+    def parts(self, tenant: Tenant, way: _Way) -> Parts:
+        """Price of the part of each resource that the tenant takes, see :func:`_parts`."""
+        key = tenant.name, id(way)
+        if key not in self._parts:
+            self._parts[key] = _parts(tenant, way)
+        return self._parts[key]
 
     def _relieved(self, loads: Loads) -> Loads:
         """The same without machines that cost more than those of their tenants' own, what saves least first."""
@@ -443,15 +517,17 @@ class _Search:
 
     def _descend(self, loads: Loads, taken: Parts, depth: int) -> None:
         self._nodes -= 1
-        if depth == len(self._order):
-            loads = _settled(loads)
-        usd = self._packer.cost(loads)
-        least = max(usd, self._bound, *_added(taken, self._to_come[depth]))
+        least = max(self._bound, *_added(taken, self._to_come[depth]))
         if self._nodes <= 0 or least >= self._best_usd - _EPSILON:
             return
-        if depth == len(self._order):
+        is_whole = depth == len(self._order)
+        loads = _settled(loads) if is_whole else loads
+        usd = self._packer.cost(loads)
+        if usd >= self._best_usd - _EPSILON:
+            return
+        if is_whole:
             self.best, self._best_usd = loads, usd
             return
         tenant = self._order[depth]
         for branch, way in self._packer.branches(loads, tenant):
-            self._descend(branch, _added(taken, _parts(tenant, way)), depth + 1)
+            self._descend(branch, _added(taken, self._packer.parts(tenant, way)), depth + 1)
