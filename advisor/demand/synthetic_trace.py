@@ -28,6 +28,8 @@ DECLARED_MINUTES = 20
 """Length of the busiest stretch of a demand of which nothing but numbers is known."""
 MOST_IN_A_MINUTE = 3
 """Times the requests that are asked for: of a demand with more in its busiest minute a share is rehearsed."""
+STEADY_MINUTES = 20
+"""So long at the mean rate of the busiest hours: several times as long as a queue takes to show an overload."""
 CHANGE_MINUTES = 30
 """So long at most before and after an hour change."""
 _WINDOWS = (6, 10, 10)
@@ -132,6 +134,21 @@ def stressed(
     more = stretch.times(peak_ratio)
     ten_seconds, one_second, tenth_second = (index * dispersion_ratio for index in _indices(more.dispersion))
     return _requests(demand, [replace(more, dispersion=Dispersion(one_second, ten_seconds, tenth_second))])
+
+
+def steady(demand: Demand, requests_per_second: float, start_seconds: float, most_requests: int) -> Requests:
+    """Random arrivals (Poisson) at one rate for 20 minutes, as long as those of the demand.
+
+    Args:
+        demand: what they are of.
+        requests_per_second: mean rate of some hours.
+        start_seconds: when they start, since 1970, UTC.
+        most_requests: about so many at most, in whole minutes: the more a replica serves, the sooner its queue shows.
+    """
+    per_minute = requests_per_second * SECONDS_PER_MINUTE
+    minutes = min(max(int(most_requests / max(per_minute, 1e-9)), 1), STEADY_MINUTES)
+    counts = _random_counts(start_seconds, np.full(minutes, per_minute))
+    return _requests(demand, [DemandProfile(start_seconds, counts)])
 
 
 def _minutes(demand: Demand, most_requests: int, calendar: Calendar | None) -> DemandProfile:

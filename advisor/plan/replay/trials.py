@@ -7,7 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
-from advisor.demand.synthetic_trace import Calendar, SyntheticTrace, rehearse, stressed
+from advisor.demand.synthetic_trace import (
+    MOST_IN_A_MINUTE,
+    MOST_REQUESTS,
+    STEADY_MINUTES,
+    Calendar,
+    SyntheticTrace,
+    rehearse,
+    steady,
+    stressed,
+)
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.formulas import Part, share_without
@@ -26,6 +35,7 @@ from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Ro
 from advisor.plan.solve.shares import targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace
+from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
@@ -93,6 +103,8 @@ class Trials:
         """By their scale."""
         self.rehearsal = self._rehearsed(None)
         self._steps: dict[Key, Times] = {}
+        self._steady: dict[float, Requests] = {}
+        """Random arrivals by their rate."""
         self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
         self._known: dict[Key, _Seen] = {}
         self._timelines = context.timelines
@@ -146,6 +158,9 @@ class Trials:
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda failure: failure.share)
+        if parts and min(sample.share, sample.busiest_share, worst) >= self.wanted:
+            steadily = self._steadily(groups, routes)
+            sample = steadily or sample
         late = {at for seen in (*failures, sample) for at in seen.late}
         return Trial(
             requests=self.rehearsal.requests.seconds.size,
@@ -234,6 +249,58 @@ class Trials:
                 ]
                 seens.append(self._seen(left, routes, stretch=True, whole=False, share=share))
         return seens
+
+    def _steadily(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> _Seen | None:
+        """The mean rate of the first class of hours whose targets' percentile is late once a queue has had time.
+
+        None where there is none: a short rehearsal hides that replicas get more than they serve, and the closed form
+        says of all others that they serve it.
+        """
+        least = min(self.wanted, self._slo.latency_percentile)
+        if any(self._calendar.added_rates):  # items of batch work wait
+            return None
+        whole = [without_lost(group) for group in groups]
+        for number, rate in enumerate(self._calendar.mean_rates):
+            of_week = self._calendar.schedule.index(number)
+            there = [replace(group, instances_by_hour=(group.instances_by_hour[of_week],)) for group in whole]
+            if sum(group.instances_by_hour[0] * group.replicas_per_instance * group.weight for group in there) < rate:
+                seen = self._at_rate(there, routes, rate)
+                if seen.share < least:
+                    return seen
+        return None
+
+    def _at_rate(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...], rate: float) -> _Seen:
+        """Random arrivals at one rate, at a scale that keeps them few."""
+        most = MOST_IN_A_MINUTE * MOST_REQUESTS
+        scale = min(most / max(rate * STEADY_MINUTES * SECONDS_PER_MINUTE, 1.0), 1.0)
+        groups, routes = scaled(groups, routes, scale)
+        key = ("steady", rate, *_key(list(groups), routes))
+        if key not in self._known:
+            rate *= max(sum(route.shares.values()) for route in routes)
+            if rate not in self._steady:
+                made_up = steady(self._requirements.demand, rate, self.rehearsal.busiest_seconds, most)
+                self._steady[rate] = self._from_places(made_up)
+            self._known[key] = self._judged(groups, routes, self._steady[rate])
+        return self._known[key]
+
+    def _judged(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...], requests: Requests) -> _Seen:
+        """Replay of requests until it is clear whether enough of them are within the targets."""
+        most_late = (1 - self.wanted) * requests.seconds.size
+        first = None if self.is_exact else FIRST_SERVED
+        cutoff = Cutoff(self._slo, most_late, self._most_served, first, is_share_asked=False, serve=self._timelines)
+        served = simulate(groups, requests, routes=routes, cutoff=cutoff)
+        outcome, early = served.outcome, served.early
+        kept = within(outcome, requests, self._slo)
+        judged = ~outcome.cut & (outcome.group >= 0) if early else ~outcome.cut
+        latencies, share = latencies_s(outcome, requests), early.share if early else _share(kept, judged)
+        return _Seen(
+            share=share,
+            busiest_share=share,
+            ttft_p95_ms=p95_ms(latencies["ttft"]),
+            tpot_p95_ms=p95_ms(latencies["tpot"]),
+            late=tuple(self._late(outcome, kept, judged)),
+            ended_early=early is not None,
+        )
 
     def _implied(self, groups: list[ReplayGroup]) -> bool:
         """Whether a fleet that holds without each of its machines holds with all of them: the sample is the same."""
