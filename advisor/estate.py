@@ -35,6 +35,7 @@ from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms,
 from advisor.plan.estate.turns import on_a_part, times_slower
 from advisor.plan.estate.values import FAILED, PLAN_SUFFIX, PLANNED, Estate, Part, WorkloadRow
 from advisor.plan.fleet.costs import FleetCost
+from advisor.plan.problem.standing import mean_rate
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import candidate_of
 from advisor.plan.replay.values import ReplayGroup
@@ -333,6 +334,7 @@ def _slot_search(task: Task, found: Answer) -> SlotSearch:
         sharing=task.shared.sharing,
         quotas=task.shared.quotas,
         peak_rate=peak,
+        mean_rate=mean_rate(found.problem),
         file=task.file,
     )
 

@@ -389,13 +389,6 @@ class _Packer:
             self._singles[members] = next(held, None)
         return self._singles[members]
 
-    def _on(self, way: _Way, tenants: Sequence[Tenant]) -> _Load | None:
-        """Some tenants on one accelerator; None where they do not fit."""
-        load: _Load | Obstacle = _Load(way)
-        for tenant in tenants:
-            load = load.join(tenant, self._headroom) if isinstance(load, _Load) else load
-        return load if isinstance(load, _Load) else None
-
     def _seats(self, tenant: Tenant) -> dict[tuple[str, str], _Way]:
         """Ways in which a tenant may be the first on an accelerator, by host and slice."""
         if tenant.name not in self._seated:

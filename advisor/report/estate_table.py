@@ -53,6 +53,11 @@ def totals(estate: Estate) -> list[str]:
     lines += [f"= {_terms(estate)}"] if estate.shared_machines else []
     if sums.machines_saved_usd_per_month:
         lines.append(f"shared machines save {usd(sums.machines_saved_usd_per_month)} a month")
+    if estate.packing_gap_ratio:
+        lines.append(
+            "who shares machines with whom is not proven the cheapest: the cheapest packing would save the workloads "
+            f"that could meet at most {estate.packing_gap_ratio:.2%} of what they cost"
+        )
     if sums.bases_saved_usd_per_month:
         lines.append(f"workloads on one base save {usd(sums.bases_saved_usd_per_month)} a month as one deployment")
     lines += [

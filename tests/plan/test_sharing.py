@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.plan import sharing
 from advisor.plan.sharing import HEADROOM, pack_shared
 from advisor.plan.tenants import Host, Need, Slice, Tenant
 
@@ -436,3 +437,55 @@ def test_many_together_cost_no_more_than_in_two_halves(seed):
     assert together.usd_per_hour <= sum(packing.usd_per_hour for packing in apart) + 1e-9
     assert sorted([*seated, *together.own]) == sorted(one.name for half in halves for one in half)
     assert together == pack_shared([*halves[0], *halves[1]], [BIG, SMALL])
+
+
+SIZES = [
+    Host(f"{kind}-{cores}", round(usd * (1 + cores / 30), 2), 20.0, cores=float(cores))
+    for kind, usd in (("l4", 0.7), ("a10g", 0.9), ("t4", 0.8), ("a10", 0.75), ("l40s", 1.0))
+    for cores in (3, 6, 12)
+]
+"""Each kind of accelerator in three sizes of the machine."""
+
+
+def of_sizes(count, seed):
+    """Models of all sizes, each a pod of one core, a bit slower on one kind of accelerator than on another."""
+    draw = random.Random(seed)
+    crowd = []
+    for at in range(count):
+        memory_gib, busy, most = (
+            draw.choice([2.0, 4.0, 6.0, 9.0]),
+            draw.choice([0.05, 0.1, 0.2, 0.4]),
+            draw.randint(2, 6),
+        )
+        needs = {(host.name, ""): Need(memory_gib, busy * draw.uniform(0.8, 1.2), most, cores=1.0) for host in SIZES}
+        crowd.append(Tenant(f"{seed}-{at}", needs, own_usd_per_hour=draw.choice([0.9, 1.1])))
+    return crowd
+
+
+@pytest.mark.parametrize(("count", "seed"), [(16, 0), (16, 1), (22, 0), (22, 1), (40, 0)])
+def test_no_group_keeps_a_dearer_machine_than_it_needs(count, seed):
+    """Each group of many costs what its tenants cost at the least as a crowd of their own, which is proven."""
+    tenants = of_sizes(count, seed)
+    by_name, prices = {one.name: one for one in tenants}, {host.name: host.usd_per_hour for host in SIZES}
+
+    for group in pack_shared(tenants, SIZES).groups:
+        alone = pack_shared([replace(by_name[name], own_usd_per_hour=math.inf) for name in group.tenants], SIZES)
+        assert alone.gap_ratio == 0.0
+        assert prices[group.host] <= alone.usd_per_hour + 1e-9
+
+
+def test_a_search_that_is_cut_short_is_not_proven_and_takes_what_many_orders_find(monkeypatch):
+    """Tenants whose search ends at once are packed as cheaply as by the covering program, with the gap to the bound."""
+    tenants = of_sizes(12, 0)
+    proven = pack_shared(tenants, SIZES)
+    monkeypatch.setattr(sharing, "EXACT_TENANTS", 0)
+    combined = pack_shared(tenants, SIZES)
+    monkeypatch.setattr(sharing, "EXACT_TENANTS", 16)
+    monkeypatch.setattr(sharing, "MAX_NODES", 1)
+    cut = pack_shared(tenants, SIZES)
+
+    assert cut.usd_per_hour <= combined.usd_per_hour + 1e-9
+    assert proven.usd_per_hour <= cut.usd_per_hour + 1e-9
+    assert cut.bound_usd_per_hour <= proven.usd_per_hour + 1e-9
+    assert cut.gap_ratio == pytest.approx(1 - cut.bound_usd_per_hour / cut.usd_per_hour)
+    assert cut.gap_ratio > 0

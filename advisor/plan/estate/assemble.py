@@ -10,7 +10,7 @@ from advisor.plan.document import plain
 from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
 from advisor.plan.estate.divide import Shares
-from advisor.plan.estate.packing import Confirm, SharedMachine, SlotTenant, share_machines
+from advisor.plan.estate.packing import Confirm, SharedMachine, SharedPacking, SlotTenant, share_machines
 from advisor.plan.estate.resources import MARKETS, ResourceUse, limits_of, totals
 from advisor.plan.estate.terms import Terms
 from advisor.plan.estate.values import (
@@ -98,14 +98,15 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
         confirm: what replays a seat on a shared machine.
     """
     uses = {part.row.file: part.uses for part in parts}
-    machines = () if shares.excess else _machines(parts, terms, catalog, confirm)
+    packing = SharedPacking((), None) if shares.excess else _machines(parts, terms, catalog, confirm)
+    machines = packing.machines
     where = {file: at for at, machine in enumerate(machines) for file in machine.workloads}
     rows = tuple(
         _seated(part, machines, where[part.row.file]) if part.row.file in where else part.row for part in parts
     )
     alone = [part for part in parts if part.row.file not in where]
     committed = shared_commitments([use for part in alone for use in part.hourly], catalog)
-    sums = _totals(rows, machines, committed)
+    sums = _totals(parts, rows, machines, committed)
     return Estate(
         workloads=rows,
         totals=sums,
@@ -115,27 +116,37 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
         shared_commitments=committed,
         conflict=tuple(_conflicts(shares, terms, sums)),
         provenance=_provenance(parts, terms, catalog),
+        packing_gap_ratio=packing.gap_ratio,
         without_parts=tuple(sorted({reason for part in parts for reason in part.without_parts})),
     )
 
 
 def _seated(part: Part, machines: Sequence[SharedMachine], position: int) -> WorkloadRow:
     """Row of a workload on a shared machine: what the replay of its seat finds, and what it pays beside the machine."""
-    ratio = machines[position].seat_of(part.row.file).within_slo_ratio
+    seat = machines[position].seat_of(part.row.file)
+    ratio = seat.within_slo_ratio
+    slot = part.seating.slot_at(seat.stand, seat.partition) if part.seating else None
     return replace(
         part.row,
         shared_machine=position,
         within_slo_ratio=ratio,
         slo_kept=None if ratio is None else True,
-        beside_usd_per_month=round((part.row.usd_per_month or 0.0) - part.usd_of_machines, 2),
+        beside_usd_per_month=_own_beside_usd(part) if slot is None else slot.beside_usd_per_month,
     )
+
+
+def _own_beside_usd(part: Part) -> float:
+    """USD a month that a workload pays beside the machines of its own fleet."""
+    return round((part.row.usd_per_month or 0.0) - part.usd_of_machines, 2)
 
 
 def _machines(
     parts: Sequence[Part], terms: Terms, catalog: Catalog, confirm: Confirm
-) -> tuple[SharedMachine, ...]:  # fmt: skip
+) -> SharedPacking:  # fmt: skip
     slot_tenants = [
-        SlotTenant(part.row.file, part.usd_of_machines, part.seating) for part in parts if part.seating is not None
+        SlotTenant(part.row.file, part.usd_of_machines, part.seating, _own_beside_usd(part))
+        for part in parts
+        if part.seating is not None
     ]
     taken = totals({part.row.file: part.uses for part in parts})
     room = {quota_key(quota): quota.limit - taken.get(_on_demand(quota_key(quota)), 0.0) for quota in terms.quotas}
@@ -172,10 +183,19 @@ def _units(machine: SharedMachine) -> dict[tuple[str, str], float]:
 
 
 def _totals(
-    rows: Sequence[WorkloadRow], machines: Sequence[SharedMachine], committed: Sequence[SharedCommitment]
-) -> EstateTotals:  # fmt: skip
+    parts: Sequence[Part],
+    rows: Sequence[WorkloadRow],
+    machines: Sequence[SharedMachine],
+    committed: Sequence[SharedCommitment],
+) -> EstateTotals:
     fleets = round(math.fsum(row.usd_per_month or 0.0 for row in rows), 2)
-    on_machines = round(math.fsum(machine.alone_usd_per_month - machine.usd_per_month for machine in machines), 2)
+    moved = math.fsum(
+        row.beside_usd_per_month - _own_beside_usd(part)
+        for part, row in zip(parts, rows, strict=True)
+        if row.beside_usd_per_month is not None
+    )
+    apart = math.fsum(machine.alone_usd_per_month - machine.usd_per_month for machine in machines)
+    on_machines = round(apart - moved, 2)
     by_commitments = round(math.fsum(shared_commitment.saved_usd_per_month for shared_commitment in committed), 2)
     return EstateTotals(
         workloads=len(rows),

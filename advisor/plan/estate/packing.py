@@ -40,7 +40,7 @@ class SharedMachine:
     usd_per_month: float
     """Of all copies, with their disks."""
     alone_usd_per_month: float
-    """What the fleets of these workloads cost, but for data transfer."""
+    """Cost of the fleets of these workloads, but for what they pay beside machines."""
     quotas: tuple[tuple[str, float], ...]
     """Units that all copies take."""
     seats: tuple[Seat, ...] = ()
@@ -91,8 +91,37 @@ class SlotTenant:
 
     name: str
     usd_per_month: float
-    """Of its own fleet, but for data transfer."""
+    """Of its own fleet, but for what it pays beside the machines."""
     seating: Seating
+    beside_usd_per_month: float = 0.0
+    """Charges of the regions of that fleet, and data transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPacking:
+    """Shared machines, and how far who sits where may be from the cheapest."""
+
+    machines: tuple[SharedMachine, ...]
+    gap_ratio: float | None
+    """Share of the cost of all workloads that could meet that the cheapest packing would save at most: 0 is proven;
+    None: no two could meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Costed:
+    """A shared machine, and what it saves with all that its workloads pay beside it and beside their own fleets."""
+
+    machine: SharedMachine
+    saved_usd_per_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Neighbourhood:
+    """Machines of workloads that could meet, with the cost of these workloads, and the most that may be too much."""
+
+    costed: tuple[_Costed, ...]
+    usd_per_month: float
+    gap_usd_per_month: float
 
 
 def share_machines(
@@ -101,7 +130,7 @@ def share_machines(
     freed: Mapping[str, Mapping[str, float]],
     disk_usd_per_month: DiskPrice,
     confirm: Confirm = lambda _seat, _sharers: 1.0,
-) -> tuple[SharedMachine, ...]:
+) -> SharedPacking:
     """Machines that cost less than the fleets of those who sit on them; what saves most first.
 
     Seats whose replay does not hold are given up, or sit among fewer, and all are packed anew until those taken hold.
@@ -115,11 +144,11 @@ def share_machines(
     """
     left = list(slot_tenants)
     while True:
-        machines = _packed(left, room, freed, disk_usd_per_month)
-        confirmed = [_confirmed(machine, confirm) for machine in machines]
+        packing = _packed(left, room, freed, disk_usd_per_month)
+        confirmed = [_confirmed(machine, confirm) for machine in packing.machines]
         refused = {place: sharers for _, places in confirmed for place, sharers in places.items()}
         if not refused:
-            return tuple(machine for machine, _ in confirmed)
+            return replace(packing, machines=tuple(machine for machine, _ in confirmed))
         left = [_without(slot_tenant, refused) for slot_tenant in left]
 
 
@@ -154,18 +183,22 @@ def _packed(
     room: Mapping[str, float],
     freed: Mapping[str, Mapping[str, float]],
     disk_usd_per_month: DiskPrice,
-) -> list[SharedMachine]:
+) -> SharedPacking:
     by_copies: dict[int, list[SlotTenant]] = {}
     for slot_tenant in sorted(slot_tenants, key=lambda slot_tenant: slot_tenant.name):
         if slot_tenant.seating.slots:
             by_copies.setdefault(slot_tenant.seating.copies, []).append(slot_tenant)
-    machines = [
-        machine
+    packed = [
+        _machines(copies, neighbours, disk_usd_per_month)
         for copies, group in by_copies.items()
         for neighbours in _neighbours(group)
-        for machine in _machines(copies, neighbours, disk_usd_per_month)
     ]
-    return _within(machines, dict(room), freed)
+    costed = [each for neighbourhood in packed for each in neighbourhood.costed]
+    kept = _within(costed, dict(room), freed)
+    lost = math.fsum(each.saved_usd_per_month for each in costed if each not in kept)
+    usd = math.fsum(neighbourhood.usd_per_month for neighbourhood in packed) + lost
+    gap = math.fsum(neighbourhood.gap_usd_per_month for neighbourhood in packed) + lost
+    return SharedPacking(tuple(each.machine for each in kept), gap / usd if usd else None)
 
 
 def _neighbours(slot_tenants: Sequence[SlotTenant]) -> list[list[SlotTenant]]:
@@ -184,7 +217,7 @@ def _neighbours(slot_tenants: Sequence[SlotTenant]) -> list[list[SlotTenant]]:
     return [sorted(group, key=lambda slot_tenant: slot_tenant.name) for _, group in groups if len(group) > 1]
 
 
-def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_month: DiskPrice) -> list[SharedMachine]:
+def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_month: DiskPrice) -> _Neighbourhood:
     alone = {slot_tenant.name: slot_tenant.usd_per_month for slot_tenant in slot_tenants}
     slots = {slot.stand: slot for slot_tenant in slot_tenants for slot in slot_tenant.seating.slots}
     disks = _Disks(disk_usd_per_month)
@@ -192,7 +225,7 @@ def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_mont
     by_kind: dict[tuple[str, str], list[Group]] = {}
     for group in packing.groups:
         by_kind.setdefault((group.host, group.slice), []).append(group)
-    shared_machines = []
+    costed = []
     for (stand, _), groups in sorted(by_kind.items()):
         size = slots[stand].accelerators
         groups.sort(key=lambda group: (-sum(alone[name] for name in group.tenants), group.tenants))
@@ -202,9 +235,20 @@ def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_mont
             disk_gib = _disk_gib(seats)
             machine = _machine(slots[stand], copies, part, alone, disk_usd_per_month(stand, disk_gib))
             machine = replace(machine, seats=seats, disk_gib=disk_gib)
-            if len(seats) > 1 and machine.usd_per_month < machine.alone_usd_per_month - A_CENT:
-                shared_machines.append(machine)
-    return shared_machines
+            saved = machine.alone_usd_per_month - machine.usd_per_month - _moved_usd(slot_tenants, machine)
+            if len(seats) > 1 and saved > A_CENT:
+                costed.append(_Costed(machine, saved))
+    usd = hourly_to_monthly(packing.usd_per_hour, copies)
+    return _Neighbourhood(tuple(costed), usd, usd * packing.gap_ratio)
+
+
+def _moved_usd(slot_tenants: Sequence[SlotTenant], machine: SharedMachine) -> float:
+    """USD a month that the workloads of a machine pay beside it more than beside their own fleets."""
+    seated = {slot_tenant.name: slot_tenant for slot_tenant in slot_tenants if slot_tenant.name in machine.workloads}
+    there = (
+        seated[seat.workload].seating.slot_at(seat.stand, seat.partition).beside_usd_per_month for seat in machine.seats
+    )
+    return math.fsum(there) - math.fsum(slot_tenant.beside_usd_per_month for slot_tenant in seated.values())
 
 
 def _disk_gib(seats: Sequence[Seat]) -> int:
@@ -271,12 +315,19 @@ def _tenant(slot_tenant: SlotTenant, disks: _Disks) -> Tenant:
     seating = slot_tenant.seating
     needs = {
         (slot.stand, slot.slice): replace(
-            slot.need, usd_per_hour=disks.seat(slot.seat, slot.stand), image=slot.seat.image
+            slot.need,
+            usd_per_hour=disks.seat(slot.seat, slot.stand) + _usd_per_hour(slot.beside_usd_per_month, seating.copies),
+            image=slot.seat.image,
         )
         for slot in seating.slots
     }
-    own = slot_tenant.usd_per_month / HOURS_PER_MONTH / seating.copies
+    own = _usd_per_hour(slot_tenant.usd_per_month + slot_tenant.beside_usd_per_month, seating.copies)
     return Tenant(slot_tenant.name, needs, own_usd_per_hour=own)
+
+
+def _usd_per_hour(usd_per_month: float, copies: int) -> float:
+    """USD per hour of one copy."""
+    return usd_per_month / HOURS_PER_MONTH / copies
 
 
 def _hosts(slot_tenants: Sequence[SlotTenant], disks: _Disks) -> list[Host]:
@@ -310,13 +361,12 @@ def _slices(slots: Sequence[Slot]) -> list[Slice]:
 
 
 def _within(
-    machines: Sequence[SharedMachine], room: dict[str, float], freed: Mapping[str, Mapping[str, float]]
-) -> list[SharedMachine]:  # fmt: skip
+    costed: Sequence[_Costed], room: dict[str, float], freed: Mapping[str, Mapping[str, float]]
+) -> list[_Costed]:  # fmt: skip
     """The machines that the quotas have room for, what saves most first."""
-    kept: list[SharedMachine] = []
-    for machine in sorted(
-        machines, key=lambda machine: (machine.usd_per_month - machine.alone_usd_per_month, machine.workloads)
-    ):
+    kept: list[_Costed] = []
+    for each in sorted(costed, key=lambda each: (-each.saved_usd_per_month, each.machine.workloads)):
+        machine = each.machine
         after = dict(room)
         for name in machine.workloads:
             for key, units in freed.get(name, {}).items():
@@ -324,5 +374,5 @@ def _within(
         for key, units in machine.quotas:
             after[key] -= units
         if min((after[key] for key, _ in machine.quotas), default=0.0) >= -ENOUGH:
-            room, kept = after, [*kept, machine]
+            room, kept = after, [*kept, each]
     return kept

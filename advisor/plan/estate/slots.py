@@ -17,6 +17,7 @@ from advisor.models import AUTO
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import length_points
 from advisor.performance.served import Served
+from advisor.plan.estate.beside import beside_usd_per_month
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.terms import Sharing
 from advisor.plan.estate.turns import Way, most_sharers, part_gib, times_slower
@@ -64,6 +65,8 @@ class Slot:
     """Memory of the machine that pods may ask for together; not known: infinite."""
     cores: float = math.inf
     """Processors of the machine that pods may ask for together."""
+    beside_usd_per_month: float = 0.0
+    """Charges of the machine's region for the workload beside all copies, and its data transfer."""
 
     @property
     def share_usd_per_hour(self) -> float:
@@ -78,6 +81,10 @@ class Seating:
 
     copies: int
     slots: tuple[Slot, ...]
+
+    def slot_at(self, stand: str, part: str) -> Slot:
+        """Its slot on a machine, in a slice of it or ("") beside others."""
+        return next(slot for slot in self.slots if (slot.stand, slot.slice) == (stand, part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,8 @@ class SlotSearch:
     quotas: tuple[QuotaLimit, ...]
     peak_rate: float
     """Requests per second to plan for."""
+    mean_rate: float
+    """Requests per second of an average hour."""
     file: str
     """Of the workload."""
 
@@ -136,9 +145,19 @@ def seating(
     may_share = [of_kind for of_kind in served if _may_share(search, of_kind, offers)]
     slices = [of_kind for of_kind in may_share if of_kind.candidate.partition]
     wholes = [of_kind for of_kind in may_share if _is_single(of_kind)] if search.way else []
-    cheapest = [_cheapest(list(_seats(search, group, offers, copies))) for group in (slices, wholes)]
+    cheapest = [
+        [(of_kind, _with_beside(search, of_kind, slot, copies)) for of_kind, slot in _cheapest(list(seats))]
+        for seats in (_seats(search, group, offers, copies) for group in (slices, wholes))
+    ]
     slots = [*(slot for _, slot in cheapest[0]), *_beside_others(search, cheapest[1], copies)]
     return Seating(copies.count, tuple(slots)) if slots else None
+
+
+def _with_beside(search: SlotSearch, served: Served, slot: Slot, copies: Copies) -> Slot:
+    """The slot with what the workload pays beside its machine."""
+    place, load = (slot.seat.provider, slot.seat.region), (search.mean_rate, copies.count)
+    usd = beside_usd_per_month(search.requirements, search.catalog, served.candidate, place, load)
+    return replace(slot, beside_usd_per_month=usd)
 
 
 def _may_share(

@@ -59,8 +59,8 @@ class WorkloadRow:
     slower: tuple[ComparedLatency, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Latencies that are measured today far above their prediction."""
     beside_usd_per_month: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """What it pays beside a shared machine, as its own fleet would: balancers, gateways, logs, data transfer; None: it
-    has a fleet of its own."""
+    """What it pays beside a shared machine, as a fleet of its own in that region would: balancers, gateways, logs, data
+    transfer; None: it has a fleet of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +127,9 @@ class Estate:
     """Workloads on one base that cost less as one deployment: their own fleets are not deployed."""
     without_parts: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Reasons why accelerators that could serve its workloads are not divided by MPS, where it asks for that."""
+    packing_gap_ratio: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Share of the cost of all workloads that could meet on shared machines that the cheapest packing would save at
+    most: 0 is proven the cheapest; None: no two could meet."""
     name: str = field(default="", metadata=OMITTED_AT_DEFAULT)
     """Name of the directory, by which its deployments are told from those of others; "" where it is not stated."""
     schema: str = SCHEMA

@@ -7,7 +7,7 @@ import numpy as np
 
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
 from advisor.catalog.values import Offer, Purchase
-from advisor.cost.region_charges import instance_hour_usd, split_usd_per_call
+from advisor.cost.region_charges import instance_hour_usd
 from advisor.cost.services import (
     disk_parts,
     download_usd,
@@ -17,8 +17,8 @@ from advisor.cost.services import (
     root_volume_gib,
 )
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
-from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.cold_start import download_gb
+from advisor.plan.problem.charges import transfer_usd_per_request
 from advisor.plan.problem.left_out import no_price, too_far
 from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, stand_of
 from advisor.plan.problem.tariffs import exposed, tariffs_of, usable
@@ -194,19 +194,14 @@ class _OfferFacts:
         return self._tariffs[key]
 
     def usd_per_request(self, offer: Offer, http_requests: float) -> float:
-        """Data transfer of one answer, and what a request sent as several costs more at the load balancer."""
+        """See :func:`transfer_usd_per_request`."""
         key = (offer.provider, offer.region, http_requests)
         if key not in self._egress:
-            self._egress[key] = self._usd_per_request(*key)
+            place = offer.provider, offer.region
+            self._egress[key] = transfer_usd_per_request(
+                self._supply.requirements, self._supply.catalog, place, http_requests
+            )
         return self._egress[key]
-
-    def _usd_per_request(self, provider: str, region: str, http_requests: float) -> float:
-        catalog, question = self._supply.catalog, (self._supply.requirements.demand, self._supply.requirements.model)
-        sent_usd = sent_gb(*question, http_requests) * catalog.egress_usd_per_gb(provider, region).usd_per_gb
-        if http_requests == 1:
-            return sent_usd
-        whole_gb, split_gb = (request_gb(*question, sent) + answer_gb(*question, sent) for sent in (1.0, http_requests))
-        return sent_usd + split_usd_per_call(catalog, provider, region, whole_gb, (http_requests, split_gb))
 
 
 def _payable(

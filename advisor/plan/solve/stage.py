@@ -10,9 +10,7 @@ import numpy as np
 from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
-from advisor.cost.region_charges import Deployed, region_charges
-from advisor.cost.response_cache import cache_nodes, cache_rules
-from advisor.cost.services import EntranceLoad, counted_gib
+from advisor.cost.services import counted_gib
 from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
@@ -21,9 +19,9 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import bursts_of
 from advisor.performance.served import Served
 from advisor.performance.stage import rates_within
-from advisor.performance.transfer import answer_gb, request_gb
 from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import Geography, geography, slo_after_network
+from advisor.plan.problem.charges import charges_at
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
@@ -282,31 +280,17 @@ def _charges(
 
     Of providers that may run pools as nodes of a cluster, for each kind of machines.
     """
-    demand, workload = requirements.demand, requirements.workload
-    gb_per_request = request_gb(demand, requirements.model) + answer_gb(demand, requirements.model)
+    demand = requirements.demand
     peak = demand.requests_per_second.peak if demand.batch is None else week.classes[-1].planned_rate
-    entrance = EntranceLoad(peak, demand.output_tokens.mean)
     with_nodes = {*resting, *(provider_of(pool.region) for pool in pools if pool.on_nodes)}
     charges = {
-        place_of(f"{provider}/{region}", machines): region_charges(
-            catalog,
-            provider,
-            region,
-            gb_per_request,
-            Deployed(entrance, cache_nodes(workload, catalog, provider, region), machines),
+        place_of(f"{provider}/{region}", machines): charges_at(
+            requirements, catalog, (provider, region), machines, peak
         )
         for provider, region in dict.fromkeys(tuple(pool.region.split("/")) for pool in pools)
         for machines in (Machines if provider in with_nodes else (Machines.HOSTS,))
     }
-    known = {place: of_place for place, of_place in charges.items() if of_place is not None}
-    of_cache = {
-        place: tuple(cache_rules(workload, catalog, of_place.provider, of_place.region))
-        for place, of_place in known.items()
-    }
-    return {
-        place: replace(of_place, rules=(*of_place.rules, *of_cache[place])) if of_cache[place] else of_place
-        for place, of_place in known.items()
-    }
+    return {place: of_place for place, of_place in charges.items() if of_place is not None}
 
 
 def in_precisions(formulation: Formulation, solution: FleetSolution, precisions: Sequence[str]) -> Formulation | None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.performance.values import Interval
-from advisor.plan.estate.packing import SlotTenant, share_machines
+from advisor.plan.estate.packing import SharedMachine, SlotTenant, share_machines
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot, copies_of
 from advisor.plan.problem.formulas import Part, share_without
@@ -48,11 +48,16 @@ def free(_stand, _disk_gib) -> float:
     return 0.0
 
 
+def machines_of(*args) -> tuple[SharedMachine, ...]:
+    """Machines that some share."""
+    return share_machines(*args).machines
+
+
 def test_seven_slices_cost_less_than_seven_machines():
     """Workloads whose own fleets cost more together than the machine share it; the saving is the difference."""
     slot_tenants = [slot_tenant(f"w{at}", 588.0) for at in range(7)]
 
-    (machine,) = share_machines(slot_tenants, {}, {}, free)
+    (machine,) = machines_of(slot_tenants, {}, {}, free)
 
     assert sorted(machine.workloads) == [f"w{at}" for at in range(7)]
     assert machine.usd_per_month == 3.5 * HOURS
@@ -72,17 +77,17 @@ def test_a_machine_keeps_the_weights_of_all_on_its_disk():
         asked.append((stand, disk_gib))
         return disk_gib
 
-    (machine,) = share_machines(slot_tenants, {}, {}, a_dollar_a_gib)
+    (machine,) = machines_of(slot_tenants, {}, {}, a_dollar_a_gib)
 
     assert machine.usd_per_month == 2 * (3.5 * HOURS + 392)
     assert asked[-1] == (STAND, 392)
     assert machine.disk_gib == 392
-    assert share_machines(slot_tenants, {}, {}, lambda *_: 950.0) == ()
+    assert machines_of(slot_tenants, {}, {}, lambda *_: 950.0) == ()
 
 
 def test_too_few_to_fill_a_machine_stay_alone():
     """Nobody moves where the machine costs more than the fleets that it replaces."""
-    assert share_machines([slot_tenant("a", 588.0), slot_tenant("b", 588.0)], {}, {}, free) == ()
+    assert machines_of([slot_tenant("a", 588.0), slot_tenant("b", 588.0)], {}, {}, free) == ()
 
 
 def test_one_that_does_not_fit_in_stays_on_its_own_fleet():
@@ -90,7 +95,7 @@ def test_one_that_does_not_fit_in_stays_on_its_own_fleet():
     three = [slot_tenant(f"w{at}", 1000.0, busy=0.1, part="", most=3) for at in range(3)]
     fourth = slot_tenant("w3", 1000.0, busy=0.8, part="", most=1)
 
-    (machine,) = share_machines([*three, fourth], {}, {}, free)
+    (machine,) = machines_of([*three, fourth], {}, {}, free)
 
     assert sorted(machine.workloads) == ["w0", "w1", "w2"]
 
@@ -99,7 +104,7 @@ def test_copies_are_machines_of_their_own():
     """Workloads with two copies sit on two machines, and only with others that have two."""
     slot_tenants = [slot_tenant(f"two{at}", 1200.0, copies=2) for at in range(7)] + [slot_tenant("one", 588.0)]
 
-    (machine,) = share_machines(slot_tenants, {}, {}, free)
+    (machine,) = machines_of(slot_tenants, {}, {}, free)
 
     assert machine.copies == 2
     assert machine.usd_per_month == 2 * 3.5 * HOURS
@@ -146,19 +151,19 @@ def test_a_quota_without_room_keeps_them_apart():
     slot_tenants = [slot_tenant(f"w{at}", 588.0, quotas=[(QUOTA, 24.0)]) for at in range(7)]
     freed = {f"w{at}": {QUOTA: 4.0} for at in range(7)}
 
-    assert share_machines(slot_tenants, {QUOTA: 10.0}, {}, free) == ()
-    assert len(share_machines(slot_tenants, {QUOTA: 10.0}, freed, free)) == 1
+    assert machines_of(slot_tenants, {QUOTA: 10.0}, {}, free) == ()
+    assert len(machines_of(slot_tenants, {QUOTA: 10.0}, freed, free)) == 1
 
 
 def test_seats_that_no_replay_confirms_are_given_up():
     """A slice on which a replay does not hold is taken by nobody; the others share the machine without it."""
     slot_tenants = [slot_tenant(f"w{at}", 588.0) for at in range(7)]
 
-    (machine,) = share_machines(slot_tenants, {}, {}, free, lambda seat, _: None if seat.workload == "w3" else 0.995)
+    (machine,) = machines_of(slot_tenants, {}, {}, free, lambda seat, _: None if seat.workload == "w3" else 0.995)
 
     assert sorted(machine.workloads) == [f"w{at}" for at in range(7) if at != 3]
     assert {one.within_slo_ratio for one in machine.seats} == {0.995}
-    assert share_machines(slot_tenants, {}, {}, free, lambda *_: None) == ()
+    assert machines_of(slot_tenants, {}, {}, free, lambda *_: None) == ()
 
 
 def test_turns_that_no_replay_confirms_are_taken_among_fewer():
@@ -170,11 +175,11 @@ def test_turns_that_no_replay_confirms_are_taken_among_fewer():
         asked.append(sharers)
         return 0.995 if sharers <= 2 else None
 
-    machines = share_machines(in_turns, {}, {}, free, among_two)
+    machines = machines_of(in_turns, {}, {}, free, among_two)
 
     assert sorted(len(machine.workloads) for machine in machines) == [2, 2]
     assert set(asked) == {4, 3, 2}
-    assert len(share_machines(in_turns, {}, {}, free)) == 1
+    assert len(machines_of(in_turns, {}, {}, free)) == 1
 
 
 TRITON = "nvcr.io/nvidia/tritonserver:26.08"
@@ -198,12 +203,12 @@ def test_models_of_one_server_are_one_pod():
         asked.append(parts)
         return 0.995
 
-    (machine,) = share_machines([of_server(f"w{at}", 900.0) for at in range(6)], {}, {}, free, confirm)
+    (machine,) = machines_of([of_server(f"w{at}", 900.0) for at in range(6)], {}, {}, free, confirm)
 
     assert machine.servers == (machine.workloads,)
     assert (len(machine.workloads), machine.most_pods) == (6, 1)
     assert set(asked) == {6}
-    apart = share_machines([of_server(f"w{at}", 900.0, server="") for at in range(6)], {}, {}, free)
+    apart = machines_of([of_server(f"w{at}", 900.0, server="") for at in range(6)], {}, {}, free)
     assert max(len(machine.workloads) for machine in apart) == 4
     assert all(machine.servers == () for machine in apart)
 
@@ -217,7 +222,7 @@ def test_a_server_beside_another_pod_divides_its_part():
         return 0.995
 
     tenants = [*(of_server(f"w{at}", 2000.0) for at in range(2)), of_server("x", 2000.0, server="", engine="vLLM")]
-    (machine,) = share_machines(tenants, {}, {}, free, confirm)
+    (machine,) = machines_of(tenants, {}, {}, free, confirm)
 
     assert machine.servers == (("w0", "w1"),)
     assert machine.most_pods == 2
@@ -233,10 +238,10 @@ def test_backends_of_one_server_keep_one_image_on_the_disk():
         return disk_gib
 
     engines = ("Triton (TensorRT)", "Triton (FIL)")
-    share_machines([of_server(engine, 3000.0, engine=engine) for engine in engines], {}, {}, a_dollar_a_gib)
+    machines_of([of_server(engine, 3000.0, engine=engine) for engine in engines], {}, {}, a_dollar_a_gib)
     one_image = asked[-1]
     tenants = [of_server(name, 3000.0, server="", engine=name) for name in ("vLLM", "TEI")]
-    share_machines(tenants, {}, {}, a_dollar_a_gib)
+    machines_of(tenants, {}, {}, a_dollar_a_gib)
 
     assert asked[-1] - one_image == 40
 
@@ -245,7 +250,7 @@ def test_models_of_a_server_that_no_replay_confirms_sit_among_fewer():
     """Four that hold on half of the time only are two servers of two."""
     tenants = [of_server(f"w{at}", 3000.0) for at in range(4)]
 
-    machines = share_machines(tenants, {}, {}, free, lambda _seat, parts: 0.995 if parts <= 2 else None)
+    machines = machines_of(tenants, {}, {}, free, lambda _seat, parts: 0.995 if parts <= 2 else None)
 
     assert sorted(len(machine.servers[0]) for machine in machines) == [2, 2]
 
@@ -264,7 +269,7 @@ def test_one_more_model_of_a_server_never_costs_more_than_its_own_fleet(drawn):
     ]
 
     def saved(tenants):
-        machines = share_machines(tenants, {}, {}, free)
+        machines = machines_of(tenants, {}, {}, free)
         return sum(machine.alone_usd_per_month - machine.usd_per_month for machine in machines)
 
     for at in range(len(everyone)):
@@ -288,7 +293,7 @@ def test_one_more_workload_never_costs_more_than_its_own_fleet(drawn):
     ]
 
     def saved(tenants):
-        machines = share_machines(tenants, {}, {}, free)
+        machines = machines_of(tenants, {}, {}, free)
         return sum(machine.alone_usd_per_month - machine.usd_per_month for machine in machines)
 
     for at in range(len(everyone)):
@@ -303,12 +308,12 @@ def test_sharing_never_costs_more_and_seats_nobody_twice(drawn):
         for at, (usd, copies, busy, stand) in enumerate(drawn)
     ]
 
-    machines = share_machines(everyone, {}, {}, free)
+    machines = machines_of(everyone, {}, {}, free)
 
     seated = [name for machine in machines for name in machine.workloads]
     costs = {one.name: one.usd_per_month for one in everyone}
     assert len(seated) == len(set(seated))
-    assert machines == share_machines(reversed(everyone), {}, {}, free)
+    assert machines == machines_of(reversed(everyone), {}, {}, free)
     for machine in machines:
         assert machine.usd_per_month < sum(costs[name] for name in machine.workloads)
         assert all(len(group) <= 7 for group in machine.accelerators)
