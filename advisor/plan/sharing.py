@@ -15,9 +15,10 @@ The machine has to hold the pods of all: Σ of their processors and memory ≤ a
 The price is that of whole machines: Σ over hosts of ⌈accelerators used ÷ accelerators of one⌉ × USD/h, with what the
 seats cost beside them. A tenant with a price of its own may stay out of all groups at that price, so that one more such
 tenant never adds more than it; it does so where it would have a machine of one accelerator to itself. For few tenants
-the price is proven to be the least, by branch and bound. For many, first-fit decreasing, less the groups that cost more
-than their tenants' own machines, or what a program chooses among the groups that first-fit forms of the tenants in many
-orders, whichever is cheaper, stands beside a lower bound: of each resource by itself (memory, time, number of
+the price is proven to be the least, by branch and bound. For many, and for few where that takes too long, first-fit
+decreasing, less the groups that cost more than their tenants' own machines, or what a program chooses among the groups
+that first-fit forms of the tenants in many orders, whichever is cheaper, stands beside a lower bound; each group is
+offered on the machine of one accelerator that holds it at the least price. The bound: of each resource by itself (memory, time, number of
 tenants, memory and processors of the machine) a tenant takes at least its part of an accelerator in whatever group it
 is.
 """
@@ -46,7 +47,7 @@ PAIRS = 400_000
 BRANCHES = 20
 """Branches of the program that chooses among those groups."""
 MAX_NODES = 100_000
-"""Partial packings that it looks at before it settles for the bound: a second or two."""
+"""Partial packings that it looks at before it settles for the bound: a second at most."""
 _EPSILON = 1e-9
 
 

@@ -1,4 +1,4 @@
-"""What a workload pays beside the machine of a seat: load balancers, gateways, logs and data transfer."""
+"""Charges beside the machine of a seat: load balancers, gateways, logs and data transfer."""
 
 from advisor.candidates import Candidate
 from advisor.catalog import Catalog

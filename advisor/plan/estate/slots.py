@@ -83,7 +83,7 @@ class Seating:
     slots: tuple[Slot, ...]
 
     def slot_at(self, stand: str, part: str) -> Slot:
-        """Its slot on a machine, in a slice of it or ("") beside others."""
+        """Slot of the workload on a machine, in a slice of it or ("") beside others."""
         return next(slot for slot in self.slots if (slot.stand, slot.slice) == (stand, part))
 
 
@@ -154,7 +154,7 @@ def seating(
 
 
 def _with_beside(search: SlotSearch, served: Served, slot: Slot, copies: Copies) -> Slot:
-    """The slot with what the workload pays beside its machine."""
+    """The slot with the charges beside its machine."""
     place, load = (slot.seat.provider, slot.seat.region), (search.mean_rate, copies.count)
     usd = beside_usd_per_month(search.requirements, search.catalog, served.candidate, place, load)
     return replace(slot, beside_usd_per_month=usd)

@@ -194,7 +194,7 @@ class _OfferFacts:
         return self._tariffs[key]
 
     def usd_per_request(self, offer: Offer, http_requests: float) -> float:
-        """See :func:`transfer_usd_per_request`."""
+        """Data transfer of one answer; see :func:`transfer_usd_per_request`."""
         key = (offer.provider, offer.region, http_requests)
         if key not in self._egress:
             place = offer.provider, offer.region

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -304,6 +305,46 @@ def test_rows_and_machines_add_up_to_the_total(tmp_path):
     assert "a.yaml, c.yaml are all named 'a'" in text
     document = estate_to_json(estate)
     assert estate_to_json(estate_from_json(document)) == document
+
+
+def test_seats_pay_for_what_stands_beside_the_shared_machine(tmp_path):
+    """Workloads whose own fleets would be at Google pay at AWS what fleets of their own there pay beside machines."""
+    directory = estate_in(tmp_path / "estate", 0, terms="sharing: mps\n")
+    text = WORKLOAD.replace("aws, azure", "aws, gcp").replace("us-east-1, eastus", "us-east-1, us-central1")
+    for at in range(2):
+        (directory / f"w{at}.yaml").write_text(text.format(name=f"w{at}", rate=1 + at, tpot="100ms"))
+    estate = plan_estate(directory).estate
+    (machine,) = estate.shared_machines
+    alone = [recommend(directory / row.file).fleet for row in estate.workloads]
+    there = []
+    for path in workload_files(directory):
+        path.write_text(path.read_text().replace("aws, gcp", "aws").replace("us-east-1, us-central1", "us-east-1"))
+        there.append(recommend(path).fleet)
+
+    assert machine.provider == "aws"
+    assert {group.provider for fleet in alone for group in fleet.groups} == {"gcp"}
+    for row, own, fleet in zip(estate.workloads, alone, there, strict=True):
+        beside = round(fleet.cost.standing_usd_per_month + fleet.cost.transfer_usd_per_month, 2)
+        assert row.beside_usd_per_month == beside
+        assert beside != round(own.cost.standing_usd_per_month + own.cost.transfer_usd_per_month, 2)
+    sums = estate.totals
+    total = sum(row.beside_usd_per_month for row in estate.workloads) + machine.usd_per_month
+    assert sums.total_usd_per_month == pytest.approx(total, abs=1e-6)
+    assert sums.machines_saved_usd_per_month == pytest.approx(sums.fleets_usd_per_month - total, abs=0.01)
+
+
+def test_the_gap_of_the_packing_is_said_where_it_is_not_proven(tmp_path):
+    """The document states it, the text only where the packing is not proven."""
+    estate = plan_estate(estate_in(tmp_path, 2, rate=1, terms="sharing: all\n")).estate
+    unproven = replace(estate, packing_gap_ratio=0.25)
+
+    assert estate.packing_gap_ratio == 0.0
+    assert json.loads(estate_to_json(estate))["packing_gap_ratio"] == 0.0
+    assert "not proven the cheapest" not in estate_table(estate)
+    assert "not proven the cheapest: the cheapest packing would save the workloads that could meet at most 25.00%" in (
+        " ".join(estate_table(unproven).split())
+    )
+    assert estate_from_json(estate_to_json(unproven)).packing_gap_ratio == 0.25
 
 
 def test_batch_work_takes_no_seat(tmp_path):

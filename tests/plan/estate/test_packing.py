@@ -1,6 +1,7 @@
 """Small workloads on shared machines."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.performance.values import Interval
-from advisor.plan.estate.packing import SharedMachine, SlotTenant, share_machines
+from advisor.plan.estate.packing import SharedMachine, SharedPacking, SlotTenant, share_machines
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating, Slot, copies_of
 from advisor.plan.problem.formulas import Part, share_without
@@ -88,6 +89,57 @@ def test_a_machine_keeps_the_weights_of_all_on_its_disk():
 def test_too_few_to_fill_a_machine_stay_alone():
     """Nobody moves where the machine costs more than the fleets that it replaces."""
     assert machines_of([slot_tenant("a", 588.0), slot_tenant("b", 588.0)], {}, {}, free) == ()
+
+
+def beside(tenant, own, there):
+    """The workload with what it pays beside its own fleet and beside a shared machine."""
+    slots = tuple(replace(slot, beside_usd_per_month=there) for slot in tenant.seating.slots)
+    return replace(tenant, beside_usd_per_month=own, seating=replace(tenant.seating, slots=slots))
+
+
+def test_whoever_moves_pays_what_stands_beside_the_machine():
+    """Seven save 1,561 USD on one machine: no longer once each pays 230 more in its region; 230 less is a reason to go."""
+    seven = [slot_tenant(f"w{at}", 588.0) for at in range(7)]
+
+    assert len(machines_of([beside(tenant, 20.0, 240.0) for tenant in seven], {}, {}, free)) == 1
+    assert machines_of([beside(tenant, 20.0, 250.0) for tenant in seven], {}, {}, free) == ()
+    assert machines_of([beside(tenant, 0.0, 0.0) for tenant in seven[:4]], {}, {}, free) == ()
+    assert len(machines_of([beside(tenant, 250.0, 20.0) for tenant in seven[:4]], {}, {}, free)) == 1
+
+
+def test_what_stands_beside_is_paid_for_once_by_workloads_of_two_copies():
+    """The charges of a workload are those of all its copies."""
+    seven = [slot_tenant(f"w{at}", 1176.0, copies=2) for at in range(7)]
+
+    assert len(machines_of([beside(tenant, 20.0, 460.0) for tenant in seven], {}, {}, free)) == 1
+    assert machines_of([beside(tenant, 20.0, 470.0) for tenant in seven], {}, {}, free) == ()
+
+
+def test_the_gap_of_a_packing_is_stated():
+    """Zero where it is proven, nothing where no two could meet; what quotas leave out counts as what could be saved."""
+    seven = [slot_tenant(f"w{at}", 588.0, quotas=[(QUOTA, 24.0)]) for at in range(7)]
+
+    assert share_machines(seven, {QUOTA: 24.0}, {}, free).gap_ratio == 0.0
+    assert share_machines(seven[:1], {QUOTA: 24.0}, {}, free) == SharedPacking((), None)
+    without_room = share_machines(seven, {QUOTA: 10.0}, {}, free)
+    assert without_room.machines == ()
+    assert without_room.gap_ratio == pytest.approx((7 * 588 - 3.5 * HOURS) / (7 * 588))
+
+
+def test_the_gap_of_many_is_that_to_their_bound():
+    """Twenty in turns of whom no search proves anything cost at most so much more than they could."""
+    draw = random.Random(0)
+    many = [
+        slot_tenant(f"w{at}", draw.uniform(900, 2000), busy=draw.uniform(0.1, 0.5), part="", most=3) for at in range(20)
+    ]
+
+    packing = share_machines(many, {}, {}, free)
+
+    usd = sum(machine.usd_per_month - machine.alone_usd_per_month for machine in packing.machines)
+    usd += sum(tenant.usd_per_month for tenant in many)
+    least = sum(min(tenant.usd_per_month, 3.5 * HOURS * tenant.seating.slots[0].need.busy_ratio) for tenant in many)
+    assert 0 < packing.gap_ratio < 0.5
+    assert least - 0.1 <= usd * (1 - packing.gap_ratio) < usd
 
 
 def test_one_that_does_not_fit_in_stays_on_its_own_fleet():
