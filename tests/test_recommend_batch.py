@@ -509,6 +509,82 @@ def test_no_number_of_open_hours_is_skipped(tmp_path, items, shorter, longer):
     assert plans[1].fleet.batch.machine_hours <= shorter
 
 
+CHAT = {
+    "name": "chat",
+    "model": "Qwen/Qwen2.5-7B-Instruct",
+    "slo": {"ttft_p95": "1s", "tpot_p95": "60ms"},
+    "providers": ["aws"],
+    "regions": ["us-east-1"],
+    "accelerators": ["L4", "L40S", "A10G"],
+}
+DAILY = {"every": "day", "input_tokens": 1500, "output_tokens": 120}
+
+
+def beside_chat(folder, items, hours, **changes):
+    """The plan of a chat with so many items a day, to be done within so many hours from midnight."""
+    batch = DAILY | {"items": items, "deadline": f"{hours}h"}
+    requests = {"requests_per_second": 3, "input_tokens": 800, "output_tokens": 200}
+    path = folder / "chat.yaml"
+    path.write_text(json.dumps(CHAT | {"demand": {"declared": requests, "batch": batch}} | changes))
+    return recommend(path)
+
+
+@pytest.mark.parametrize(("items", "deadlines"), [(79_000, (8, 22, 24)), (100_000, (7, 12, 24))])
+def test_a_day_has_all_answers_of_a_part_of_it(tmp_path, items, deadlines):
+    """79,000 items fit a day's idle hours by the rates but not in the replay; 100,000 take two machines for 7 hours.
+
+    A day cost $761 and $111 more than its first 22 and 7 hours.
+    """
+    plans = [beside_chat(tmp_path, items, hours) for hours in deadlines]
+    usd = [plan.fleet.cost.total_usd_per_month for plan in plans]
+
+    assert all(longer <= shorter + 0.01 for shorter, longer in pairwise(usd)), usd
+    assert all((plan.fleet.batch.idle_items == items) == (plan.fleet.batch.apart is None) for plan in plans)
+
+
+def test_fewer_items_in_a_day_are_never_dearer(tmp_path):
+    """Where all fit by the rates and not in the replay, 70,000 and 76,000 items cost $417 more than 80,000."""
+    usd = [
+        beside_chat(tmp_path, items, 24).fleet.cost.total_usd_per_month for items in (60_000, 70_000, 76_000, 80_000)
+    ]
+
+    assert all(more >= fewer - 0.01 for fewer, more in pairwise(usd)), usd
+
+
+def test_idle_hours_after_those_of_added_machines_do_their_part(tmp_path):
+    """A second machine in the first hours of the day, the first one's idle capacity in all of them.
+
+    By hand: items are what both have idle in the first hours and one in the others, at least.
+    """
+    plan = beside_chat(tmp_path, 150_000, 24)
+    fleet, batch = plan.fleet, plan.fleet.batch
+    counts = [sum(group.instances[number] for group in fleet.groups) for number in fleet.schedule]
+    added = [hour for hour, count in enumerate(counts) if count > 1]
+    one, most = min(capacity(fleet)), max(capacity(fleet))
+    weight = (one / 1.03 - 3) * 24 * 3600 / batch.idle_items
+    done = ((most - 3) * batch.machine_hours + (one - 3) * (24 - batch.machine_hours)) * 3600 / weight
+
+    assert min(counts) == 1
+    assert added == [hour for hour in range(168) if hour % 24 < batch.machine_hours]
+    assert batch.machine_hours < batch.finished_hours <= 24
+    assert batch.idle_items > 75_000
+    assert done >= 150_000
+    assert fleet.confirmed.reached
+    assert fleet.cost.total_usd_per_month < 2_000  # 2,144.77 with no items after the second machine's hours
+
+
+def test_what_fits_by_the_rates_alone_is_compared_with_two_workloads(tmp_path):
+    """Where counts do not follow the hours, another machine at all hours carries what one does not hold in its replay."""
+    plan = beside_chat(tmp_path, 79_000, 24, scaling={"scheduled": False})
+    apart = plan.fleet.batch.apart
+    (told,) = (line for line in verdict_lines(plan) if line.startswith("Cheaper apart"))
+
+    assert plan.fleet.batch.idle_items == plan.fleet.batch.items == 79_000
+    assert apart.beside_items == 0
+    assert apart.total_usd_per_month < plan.fleet.cost.total_usd_per_month - 300
+    assert f"${apart.batch_usd_per_month:,.2f}" in told
+
+
 def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):
     """N+1 of the requests holds with the items too; items that fit beside it take no more machines."""
     limits = {"survive": "instance", "min_replicas": 2}

@@ -17,9 +17,11 @@ _BY_THE_HOUR = (Purchase.ON_DEMAND, Purchase.SPOT)
 
 
 def kept_beside(question: PlanRequest, fill: Fill) -> tuple[float, ...]:
-    """Items of a run, as stated, that may stay beside the requests: none, and as many as fit their idle capacity."""
+    """Items of a run, as stated, that may stay beside the requests: none, and what fits there where not all does."""
     beside = question.demand.beside
-    idle = 0.0 if beside is None else float(math.floor(beside.run.items * fill.idle_items / fill.items))
+    if beside is None or not fill.takes_more:
+        return (0.0,)
+    idle = float(math.floor(beside.run.items * fill.idle_items / fill.items))
     return (0.0, idle) if idle else (0.0,)
 
 

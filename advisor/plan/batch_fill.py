@@ -5,9 +5,10 @@
 
 An item weighs as many requests as a full replica serves of them while it serves one item. What does not fit raises the
 planned rate of the open hours with the least capacity, all to one level, until it does: water that fills a valley.
+Only the first of the open hours may be raised, so that machines are added for few hours and idle ones do the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from advisor.plan.problem.formulas import Part, lost_with, mix_rate, share_witho
 from advisor.plan.problem.hours import STEP
 from advisor.plan.problem.values import Allocation, Floats, Problem
 from advisor.plan.replay.confirmed import Confirmed
+from advisor.plan.replay.targets import name_of
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 
@@ -40,6 +42,10 @@ class Fill:
     """Items of the run with the least room that the fleet for the requests alone has idle capacity for."""
     alone_usd_per_month: float
     """Cost of that fleet."""
+    raised_hours: int
+    """First so many open hours of a run that may be raised above the capacity of that fleet."""
+    adds_machines: bool = False
+    """Whether the fleet that is chosen for both has machines beyond that one's, also where all should fit there."""
 
     @property
     def takes_more(self) -> bool:
@@ -63,7 +69,9 @@ class Fill:
         return None
 
 
-def fill_of(run: BatchRun, items: float, weight: float, requests: Forecast, confirmed: Confirmed) -> Fill:
+def fill_of(
+    run: BatchRun, items: float, weight: float, requests: Forecast, confirmed: Confirmed, raised_hours: int
+) -> Fill:
     """Batch work beside the requests of a fleet that is planned for these alone.
 
     Args:
@@ -72,10 +80,11 @@ def fill_of(run: BatchRun, items: float, weight: float, requests: Forecast, conf
         weight: requests that an item counts for.
         requests: forecast that the fleet is planned for.
         confirmed: the fleet.
+        raised_hours: first so many open hours that may be raised above its capacity.
     """
     idle = np.maximum(_capacity(confirmed) / STEP - requests.peak, 0.0)
     room = min(items_in(hours, idle, weight) for hours in run.runs())
-    return Fill(run, items, weight, requests, min(room, items), confirmed.usd_per_month)
+    return Fill(run, items, weight, requests, min(room, items), confirmed.usd_per_month, raised_hours)
 
 
 def idle_rates(confirmed: Confirmed, requests: Forecast) -> Floats:
@@ -89,7 +98,7 @@ def items_in(hours: Sequence[tuple[int, float]], idle: Floats, weight: float) ->
     return sum(float(idle[hour]) * part for hour, part in hours) * SECONDS_PER_HOUR / weight
 
 
-def raised(fill: Fill, confirmed: Confirmed) -> Forecast:
+def raised_forecast(fill: Fill, confirmed: Confirmed) -> Forecast:
     """Forecast of the requests and the batch work: in idle hours first, then evenly above the capacity of a fleet.
 
     A hundredth or three of the capacity is left (``STEP``): planned rates of hours are rounded up.
@@ -99,17 +108,31 @@ def raised(fill: Fill, confirmed: Confirmed) -> Forecast:
     for hours in fill.run.runs():
         at, part = np.array([hour for hour, _ in hours]), np.array([share for _, share in hours])
         wanted = fill.items * fill.weight / SECONDS_PER_HOUR
-        added[at] = added_rates(capacity[at], planned[at], part, wanted)
+        added[at] = added_rates(capacity[at], planned[at], part, wanted, fill.raised_hours)
     rates = {name: getattr(fill.requests, name) + added for name in ("mean", "low", "high", "low_peak", "peak")}
     return replace(fill.requests, **rates)
 
 
-def added_rates(capacity: Floats, planned: Floats, part: Floats, wanted: float) -> Floats:
-    """Rate that each open hour of a run takes: a share of what is idle, or up to one level where that is too little."""
+def added_rates(
+    capacity: Floats, planned: Floats, part: Floats, wanted: float, raised_hours: int | None = None
+) -> Floats:
+    """Rate that each open hour of a run takes: a share of what is idle, or up to one level where that is too little.
+
+    Args:
+        capacity: of each hour.
+        planned: rate of the requests in each.
+        part: share of each hour that is before the deadline.
+        wanted: sum of the rates, each times its part.
+        raised_hours: first so many that may be raised above the capacity; None: all.
+    """
     idle = np.maximum(capacity - planned, 0.0)
     room = float(idle @ part)
     if room >= wanted:
         return idle * (wanted / room)
+    if raised_hours is not None and raised_hours < idle.size:
+        first, later = slice(raised_hours), slice(raised_hours, None)
+        wanted -= float(idle[later] @ part[later])
+        return np.concatenate([added_rates(capacity[first], planned[first], part[first], wanted), idle[later]])
     low, high = 0.0, float(max(capacity.max(), planned.max()) + wanted / part.sum())
     for _ in range(_BISECTIONS):
         level = (low + high) / 2
@@ -121,6 +144,20 @@ def added_rates(capacity: Floats, planned: Floats, part: Floats, wanted: float) 
 def _up_to(level: float, capacity: Floats, planned: Floats) -> Floats:
     rates: Floats = np.maximum(np.maximum(capacity, level) - planned, 0.0)
     return rates
+
+
+def adds_machines(confirmed: Confirmed, alone: Confirmed) -> bool:
+    """Whether a fleet has more machines of some kind in some hour of the week than that of the requests alone."""
+    fewest = _instances_by_hour(alone)
+    none = np.zeros(HOURS_PER_WEEK)
+    return any(bool((counts > fewest.get(name, none)).any()) for name, counts in _instances_by_hour(confirmed).items())
+
+
+def _instances_by_hour(confirmed: Confirmed) -> Mapping[str, Floats]:
+    """Instances of each group in each hour of the week, (168,), by the group's name."""
+    schedule = list(confirmed.formulation.week.schedule)
+    allocations = confirmed.solution.allocations
+    return {name_of(allocation): np.array(allocation.instances, float)[schedule] for allocation in allocations}
 
 
 def _capacity(confirmed: Confirmed) -> Floats:

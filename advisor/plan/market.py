@@ -1,6 +1,6 @@
 """Market of a question: the question written down, with all that fleets are chosen from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from advisor.demand.forecast import batch_forecast
 from advisor.demand.values import Demand, Floats, Forecast, TokenHistogram
 from advisor.performance.served import Served
 from advisor.performance.stage import full_rates
-from advisor.plan.batch_fill import Fill, fill_of, raised
+from advisor.plan.batch_fill import Fill, fill_of, raised_forecast
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.problem.batch_hours import hours_by_cost, hours_worth_trying
+from advisor.plan.problem.batch_hours import few_hours_by_cost, hours_by_cost
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.tariffs import check_purchase
@@ -94,22 +94,14 @@ def in_hours(market: Market, hours: int | None) -> Market:
     return market if other.week.schedule == market.week.schedule else other
 
 
-def hours_beside(market: Market, fill: Fill) -> tuple[int, ...]:
-    """Hours of each run, fewer than are open, to try for what requests leave no room for."""
-    if not fill.takes_more:
-        return ()
-    rest, every = (fill.items - fill.idle_items) * fill.weight, len(fill.run.open_hours)
-    worth = hours_worth_trying(market.formulation.problem, fill.run, rest)
-    return tuple(hours for hours in worth if hours < every)
-
-
-def beside_batch(market: Market, confirmed: Confirmed, hours: int | None = None) -> Market:
+def beside_batch(market: Market, confirmed: Confirmed, hours: int | None = None, raised: int | None = None) -> Market:
     """The question with the batch work beside its requests; as it is where there is none.
 
     Args:
         market: the question of the requests alone.
         confirmed: its fleet, whose idle hours are filled first.
         hours: of a run in which the work is done, the first that are open; None: all.
+        raised: of these, the first in which machines may be added; None: all.
     """
     beside = market.context.requirements.demand.beside
     if beside is None:
@@ -122,9 +114,20 @@ def beside_batch(market: Market, confirmed: Confirmed, hours: int | None = None)
         beside.run, hours, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year
     )
     items = beside.run.planned_items(hours, float(grown.peak.max()))
-    fill = fill_of(beside.run, items, _weight(market, confirmed, beside), market.expected, confirmed)
-    expected = raised(fill, confirmed)
-    return replace(_expecting(market, expected, expected.mean - market.expected.mean), fill=fill)
+    weight = _weight(market, confirmed, beside)
+    fill = fill_of(beside.run, items, weight, market.expected, confirmed, raised or hours)
+    expected = raised_forecast(fill, confirmed)
+    apart = beside.run.hours_of_week(fill.raised_hours)
+    return replace(_expecting(market, expected, expected.mean - market.expected.mean, apart), fill=fill)
+
+
+def raised_hours_by_cost(market: Market, fill: Fill) -> Mapping[int, float]:
+    """Numbers of the first open hours to add machines in for what all of them leave no room for, the cheapest first.
+
+    With USD a month of these machines, in fewer hours than are open.
+    """
+    rest = (fill.items - fill.idle_items) * fill.weight
+    return few_hours_by_cost(market.formulation.problem, fill.run, rest)
 
 
 def _of_demand(market: Market, demand: Demand) -> Market:
@@ -142,17 +145,16 @@ def _weight(market: Market, confirmed: Confirmed, beside: BatchBeside) -> float:
     return float((rates[0] / rates[1]).max())
 
 
-def _expecting(market: Market, expected: Forecast, added: Floats | None = None) -> Market:
+def _expecting(market: Market, expected: Forecast, added: Floats | None = None, apart: Collection[int] = ()) -> Market:
     """The question under another forecast.
 
     Args:
         market: the question.
         expected: the forecast.
         added: what batch work adds to that of the requests in each hour of the week, requests per second, (168,).
+        apart: hours of the week that are in no class with others.
     """
     workload = market.context.requirements.workload
-    beside = market.context.requirements.demand.beside
-    apart = () if beside is None else beside.run.hours_of_week(len(beside.run.open_hours))
     week = week_of(expected, scheduled=workload.scaling.scheduled, apart=apart)
     if added is not None:
         week = replace(week, added_rates=tuple(added.tolist()))

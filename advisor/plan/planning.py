@@ -8,6 +8,7 @@ from itertools import islice
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
 from advisor.performance.served import Served
+from advisor.plan.batch_fill import adds_machines
 from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
 from advisor.plan.doubts import price_doubts
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
@@ -16,9 +17,10 @@ from advisor.plan.fleet.costing import planning_day
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
-from advisor.plan.market import Market, beside_batch, hours_beside, hours_of, hours_to_try, in_hours, market_of
+from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, market_of, raised_hours_by_cost
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking
+from advisor.plan.problem.batch_hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.remedies import purchase_remedies, rung_remedies
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
@@ -39,6 +41,8 @@ MOST_HOURS_TRIED = 6
 """Numbers of hours of a batch run that are planned in, those of the cheapest machines first."""
 MORE_HOURS_TRIED = 3
 """Numbers beside requests in which fleets that were found in more hours may be done."""
+FAR = 2.0
+"""Machines that cost by the formula more than so many times what some fleet adds are not tried beside requests."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,31 +209,55 @@ def _routed(market: Market, asked: Asked) -> tuple[Market, Chosen]:
 def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Chosen] | None:
     """The answer with the batch work in the hours of each run in which it costs least; None where there is none.
 
-    Fewer hours than are open are tried where the work takes more than what the requests leave idle in all of them; then
-    others in which some of these fleets may be done too, for less than the cheapest costs.
+    All that are open come first, then fewer and fewer, until one needs no machine beyond those of the requests: none
+    costs less. Where no number of hours does, others are tried in which some of these fleets may be done too, for less
+    than the cheapest costs, and machines in the first hours alone beside what is idle in all.
     """
     both = beside_batch(market, alone)
     if both.fill is None:
         return None
-    fewer = (beside_batch(market, alone, hours) for hours in hours_beside(market, both.fill))
-    answers = [(other, chosen_fleet(other, asked)) for other in (both, *fewer)]
-    tried = {0, *(len(fill.run.open_hours) for other, _ in answers if (fill := other.fill) is not None)}
+    every = len(both.fill.run.open_hours)
+    answers: list[tuple[Market, Chosen]] = []
+    for hours in (every, *(hours for hours in reversed(HOURS_BESIDE) if hours < every)):
+        answers.append(_answer_beside(market, alone, hours, asked))
+        if not _adds_machines(answers[-1]):
+            return answers[-1]
+    tried = {every, *HOURS_BESIDE}
     for _ in range(MORE_HOURS_TRIED):
         most = min(_order(chosen)[1] for _, chosen in answers) - A_CENT
         sooner = sorted(map(_with_less_time, answers))
-        hours = next((hours for usd, hours in sooner if usd < most and hours not in tried), None)
-        if hours is None:
+        hours = next((hours for usd, hours in sooner if usd < most and hours not in tried), 0)
+        if not hours:
             break
-        other = beside_batch(market, alone, hours)
-        answers.append((other, chosen_fleet(other, asked)))
+        answers.append(_answer_beside(market, alone, hours, asked))
         tried.add(hours)
+    for raised, usd in raised_hours_by_cost(market, both.fill).items():
+        if usd < FAR * (min(_order(chosen)[1] for _, chosen in answers) - alone.usd_per_month):
+            answers.append(_answer_beside(market, alone, every, asked, raised))
     return min(answers, key=lambda answer: _order(answer[1]))
+
+
+def _answer_beside(
+    market: Market, alone: Confirmed, hours: int, asked: Asked, raised: int | None = None
+) -> tuple[Market, Chosen]:
+    """The answer with the batch work in the first so many open hours of each run, machines added in some or all."""
+    other = beside_batch(market, alone, hours, raised)
+    chosen = chosen_fleet(other, asked)
+    adds = not isinstance(chosen.found, Confirmed) or adds_machines(chosen.found, alone)
+    fill = None if other.fill is None else replace(other.fill, adds_machines=adds)
+    return replace(other, fill=fill), chosen
+
+
+def _adds_machines(answer: tuple[Market, Chosen]) -> bool:
+    """Whether a fleet has machines beyond those of the requests, or does not hold."""
+    fill = answer[0].fill
+    return (fill is not None and fill.adds_machines) or _order(answer[1])[0]
 
 
 def _with_less_time(answer: tuple[Market, Chosen]) -> tuple[float, int]:
     """USD a month of about what a fleet costs in the fewer hours in which it may be done, and their number."""
     fill, fleet = answer[0].fill, answer[1].found
-    if fill is None or not fill.takes_more or not isinstance(fleet, Confirmed):
+    if fill is None or not isinstance(fleet, Confirmed):
         return math.inf, 0
     finished, hours = fill.finished_hours(fleet), len(fill.run.open_hours)
     fewer = min(hours - 1, math.ceil(finished or hours))

@@ -39,6 +39,13 @@ def test_an_hour_that_ends_early_counts_for_its_part():
     assert added.tolist() == pytest.approx([3.0, 3.0], abs=1e-6)
 
 
+def test_only_the_first_hours_are_raised():
+    """The last two of four hours give their idle 1 and 2; of 12 the other 9 make the first two 6 and a half."""
+    added = added_rates(np.array([5.0, 5, 5, 5]), np.array([2.0, 2, 4, 3]), WHOLE, 12.0, 2)
+
+    assert added.tolist() == pytest.approx([4.5, 4.5, 1.0, 2.0], abs=1e-6)
+
+
 rates = st.lists(st.floats(0, 50), min_size=1, max_size=8)
 
 

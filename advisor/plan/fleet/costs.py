@@ -82,7 +82,7 @@ class BatchPlan:
     first_hour: int
     """Hour of the week, from Monday 00:00 UTC, in which a run starts."""
     machine_hours: int
-    """Hours of a run in which machines are up; they start ahead of them."""
+    """Hours of a run in which machines are up, beside other requests more than for these; they start ahead of them."""
     deadline_hours: float
     """From the start of a run to the end of its last item, at most."""
     finished_hours: float | None
@@ -93,5 +93,5 @@ class BatchPlan:
     idle_items: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Items of a run that the fleet for other requests alone has idle capacity for; None: nothing else is served."""
     apart: BatchApart | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Cost as a workload of its own, beside one of the requests; None where all of it fits idle capacity, or nobody
+    """Cost as a workload of its own, beside one of the requests; None where no machine is added for it, or nobody
     asked."""

@@ -143,11 +143,11 @@ def batch_beside_of(fill: Fill, confirmed: Confirmed) -> BatchPlan:
         items=fill.items,
         every_hours=run.every_hours,
         first_hour=run.first_hour,
-        machine_hours=len(run.open_hours),
+        machine_hours=fill.raised_hours,
         deadline_hours=run.deadline_hours,
         finished_hours=fill.finished_hours(confirmed),
         usd_per_1000_items=added / items_per_month * REQUESTS_PER_THOUSAND,
-        idle_items=fill.idle_items,
+        idle_items=fill.idle_items if fill.adds_machines else fill.items,
     )
 
 

@@ -20,9 +20,8 @@ SLACK = 1.02
 """Items that machines are chosen for ÷ items of a run: the last ones are done by machines that are not full."""
 NEAR = 1.15
 """A pool that costs more than so many times the cheapest is not the cheapest of a plan."""
-FAR = 2.0
-"""The same beside requests, whose machines do a part of the work: what costs more than so many times the least."""
-HOURS_TRIED = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 36, 48, 72, 96, 120, 144, 168)
+HOURS_BESIDE = (*range(1, 25), 36, 48, 72, 96, 120, 144, 168)
+"""Numbers of open hours that are planned in beside requests: all of a day, so that none is dearer than a part of it."""
 _EQUAL = 1 + 1e-6
 """Costs within this ratio count as the same."""
 
@@ -49,14 +48,11 @@ def hours_by_cost(problem: Problem, run: BatchRun, items: float) -> Mapping[int,
     return {hours: float(floor[hours - 1]) for hours in ordered}
 
 
-def hours_worth_trying(problem: Problem, run: BatchRun, items: float) -> tuple[int, ...]:
-    """Numbers of open hours, of one grid for all runs, in which the cheapest full pool is not much dearer.
-
-    Longer runs have all numbers of shorter ones, but for what costs too much in comparison; arguments as above.
-    """
+def few_hours_by_cost(problem: Problem, run: BatchRun, items: float) -> Mapping[int, float]:
+    """USD a month of the cheapest full pool in numbers of hours that are fewer than are open, the cheapest first."""
     floor = _least(list(_monthly(problem, run, items)), run)
-    most = float(floor.min()) * FAR
-    return tuple(hours for hours in HOURS_TRIED if hours <= floor.size and floor[hours - 1] <= most)
+    usd = {hours: float(floor[hours - 1]) for hours in HOURS_BESIDE if hours < floor.size}
+    return dict(sorted(usd.items(), key=lambda item: item[1]))
 
 
 def _least(monthly: Sequence[Floats], run: BatchRun) -> Floats:
