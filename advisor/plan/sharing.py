@@ -18,9 +18,9 @@ tenant never adds more than it; it does so where it would have a machine of one 
 the price is proven to be the least, by branch and bound. For many, and for few where that takes too long, first-fit
 decreasing, less the groups that cost more than their tenants' own machines, or what a program chooses among the groups
 that first-fit forms of the tenants in many orders, whichever is cheaper, stands beside a lower bound; each group is
-offered on the machine of one accelerator that holds it at the least price. The bound: of each resource by itself (memory, time, number of
-tenants, memory and processors of the machine) a tenant takes at least its part of an accelerator in whatever group it
-is.
+offered on the machine of one accelerator that holds it at the least price. The bound: of each resource by itself
+(memory, time, number of tenants, memory and processors of the machine) a tenant takes at least its part of an
+accelerator in whatever group it is.
 """
 
 import math
