@@ -521,11 +521,13 @@ DAILY = {"every": "day", "input_tokens": 1500, "output_tokens": 120}
 
 
 def beside_chat(folder, items, hours, **changes):
-    """The plan of a chat with so many items a day, to be done within so many hours from midnight."""
-    batch = DAILY | {"items": items, "deadline": f"{hours}h"}
+    """The plan of a chat with so many items a day, to be done within so many hours from midnight; none: it alone."""
+    batch = items and DAILY | {"items": items, "deadline": f"{hours}h"}
     requests = {"requests_per_second": 3, "input_tokens": 800, "output_tokens": 200}
     path = folder / "chat.yaml"
-    path.write_text(json.dumps(CHAT | {"demand": {"declared": requests, "batch": batch}} | changes))
+    path.write_text(
+        json.dumps(CHAT | {"demand": {"declared": requests} | ({"batch": batch} if batch else {})} | changes)
+    )
     return recommend(path)
 
 
@@ -552,16 +554,16 @@ def test_fewer_items_in_a_day_are_never_dearer(tmp_path):
 
 
 def test_idle_hours_after_those_of_added_machines_do_their_part(tmp_path):
-    """A second machine in the first hours of the day, the first one's idle capacity in all of them.
+    """More machines in the first hours of the day, the idle capacity of the requests' one in all of them.
 
-    By hand: items are what both have idle in the first hours and one in the others, at least.
+    By hand: items are what all have idle in the first hours and one in the others, at least.
     """
-    plan = beside_chat(tmp_path, 150_000, 24)
+    alone, plan = (beside_chat(tmp_path, items, 24) for items in (0, 150_000))
     fleet, batch = plan.fleet, plan.fleet.batch
     counts = [sum(group.instances[number] for group in fleet.groups) for number in fleet.schedule]
     added = [hour for hour, count in enumerate(counts) if count > 1]
     one, most = min(capacity(fleet)), max(capacity(fleet))
-    weight = (one / 1.03 - 3) * 24 * 3600 / batch.idle_items
+    weight = (max(capacity(alone.fleet)) / 1.03 - 3) * 24 * 3600 / batch.idle_items
     done = ((most - 3) * batch.machine_hours + (one - 3) * (24 - batch.machine_hours)) * 3600 / weight
 
     assert min(counts) == 1
@@ -570,7 +572,7 @@ def test_idle_hours_after_those_of_added_machines_do_their_part(tmp_path):
     assert batch.idle_items > 75_000
     assert done >= 150_000
     assert fleet.confirmed.reached
-    assert fleet.cost.total_usd_per_month < 2_000  # 2,144.77 with no items after the second machine's hours
+    assert fleet.cost.total_usd_per_month < 2_000  # 2,144.77 with no items after the hours of the others
 
 
 def test_what_fits_by_the_rates_alone_is_compared_with_two_workloads(tmp_path):
