@@ -173,6 +173,7 @@ def test_a_gpu_is_divided_by_mps_by_name_and_number():
         "rename-by-default = false",
     ]
     assert sharing.plugin_labels == {
+        "nvidia.com/gpu.present": "true",
         "nvidia.com/device-plugin.config": "mps-3",
         "nvidia.com/mps.capable": "true",
     }

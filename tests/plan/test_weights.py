@@ -7,6 +7,7 @@ from advisor.catalog.values import Purchase
 from advisor.codegen.engines.request import checkpoint_of
 from advisor.pipeline import plan_for
 from advisor.plan.weights import weights_of
+from advisor.units import kept_words
 from builders import catalog_of, offer, workload
 
 CATALOG = load_catalog()
@@ -86,7 +87,7 @@ def test_a_gguf_keeps_what_llama_cpp_publishes_of_it(model, precision, kept, mea
     weights = weights_of(CATALOG, model, precision, "llama.cpp server")
     assert weights.quality_ratio == pytest.approx(kept)
     assert weights.loss.of_model == measured_on
-    assert f"keeps {kept:.1%} of its likelihood of a text" in weights.words
+    assert f"keeps {kept_words(kept)} of its likelihood of a text" in weights.words
     assert "llama.cpp: README of its perplexity tool" in weights.words
     other = weights_of(CATALOG, model, precision, "vLLM").loss
     assert other is None or other.measure == "benchmark scores"
