@@ -159,8 +159,7 @@ class Trials:
         else:
             sample = min(failures, key=lambda failure: failure.share)
         if parts and min(sample.share, sample.busiest_share, worst) >= self.wanted:
-            steadily = self._steadily(groups, routes)
-            sample = steadily or sample
+            sample = self._steadily(groups, routes) or sample
         late = {at for seen in (*failures, sample) for at in seen.late}
         return Trial(
             requests=self.rehearsal.requests.seconds.size,
@@ -283,25 +282,6 @@ class Trials:
             self._known[key] = self._judged(groups, routes, self._steady[rate])
         return self._known[key]
 
-    def _judged(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...], requests: Requests) -> _Seen:
-        """Replay of requests until it is clear whether enough of them are within the targets."""
-        most_late = (1 - self.wanted) * requests.seconds.size
-        first = None if self.is_exact else FIRST_SERVED
-        cutoff = Cutoff(self._slo, most_late, self._most_served, first, is_share_asked=False, serve=self._timelines)
-        served = simulate(groups, requests, routes=routes, cutoff=cutoff)
-        outcome, early = served.outcome, served.early
-        kept = within(outcome, requests, self._slo)
-        judged = ~outcome.cut & (outcome.group >= 0) if early else ~outcome.cut
-        latencies, share = latencies_s(outcome, requests), early.share if early else _share(kept, judged)
-        return _Seen(
-            share=share,
-            busiest_share=share,
-            ttft_p95_ms=p95_ms(latencies["ttft"]),
-            tpot_p95_ms=p95_ms(latencies["tpot"]),
-            late=tuple(self._late(outcome, kept, judged)),
-            ended_early=early is not None,
-        )
-
     def _implied(self, groups: list[ReplayGroup]) -> bool:
         """Whether a fleet that holds without each of its machines holds with all of them: the sample is the same."""
         return self._is_stretch and all(group.lost_at is None for group in groups)
@@ -330,13 +310,33 @@ class Trials:
         until = rehearsal.requests.seconds[rehearsal.busiest.stop - 1]
         requests = part_of(rehearsal.requests, rehearsal.busiest) if stretch else rehearsal.requests
         requests = thinned(requests, small.share * share)
-        most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
         count = int(np.searchsorted(requests.seconds, until, side="right"))
+        return self._judged(small.groups, small.routes, requests, count=count, whole=whole)
+
+    def _judged(
+        self,
+        groups: Sequence[ReplayGroup],
+        routes: tuple[Route, ...],
+        requests: Requests,
+        *,
+        count: int | None = None,
+        whole: bool = False,
+    ) -> _Seen:
+        """Replay of requests, until it is clear whether enough are within the targets unless all of it is asked for.
+
+        Args:
+            groups: of the fleet.
+            routes: of the requests.
+            requests: that it is tried with.
+            count: of the first ones, which are judged by themselves as well.
+            whole: whether to simulate all of them.
+        """
+        most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
         first = None if whole or self.is_exact else FIRST_SERVED
         cutoff = Cutoff(
             self._slo, most_late, self._most_served, first, count, is_share_asked=whole, serve=self._timelines
         )  # fmt: skip
-        served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
+        served = simulate(groups, requests, routes=routes, cutoff=cutoff)
         outcome, early = served.outcome, served.early
         kept = within(outcome, requests, self._slo)
         judged = ~outcome.cut & (outcome.group >= 0) if early else ~outcome.cut
