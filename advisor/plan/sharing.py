@@ -24,15 +24,27 @@ accelerator in whatever group it is.
 """
 
 import math
-import operator
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from advisor.plan.processes import NONE, Named, Processes, in_servers
+from advisor.plan.shared_loads import (
+    EPSILON,
+    OWN,
+    Load,
+    Loads,
+    Parts,
+    Way,
+    added,
+    group_usd,
+    on_its_own,
+    own_usd,
+    parts_of,
+    pays_beside,
+    settled,
+)
 from advisor.plan.solve.solver import Program
-from advisor.plan.tenants import Group, Host, Need, Obstacle, Packing, Tenant
-from advisor.records import dataclass, replace
+from advisor.plan.tenants import Host, Obstacle, Packing, Tenant
 from advisor.units import HOURS_PER_MONTH
 
 HEADROOM = 0.15
@@ -48,7 +60,6 @@ BRANCHES = 20
 """Branches of the program that chooses among those groups."""
 MAX_NODES = 100_000
 """Partial packings that it looks at before it settles for the bound: a second at most."""
-_EPSILON = 1e-9
 
 
 def pack_shared(tenants: Sequence[Tenant], hosts: Sequence[Host], headroom: float = HEADROOM) -> Packing:
@@ -65,8 +76,8 @@ def pack_shared(tenants: Sequence[Tenant], hosts: Sequence[Host], headroom: floa
     loads, bound = packer.pack(placed)
     usd = packer.cost(loads)
     return Packing(
-        groups=tuple(load.group() for load in loads if load.way is not _OWN),
-        own=tuple(name for load in loads if load.way is _OWN for name in load.group().tenants),
+        groups=tuple(load.group() for load in loads if load.way is not OWN),
+        own=tuple(name for load in loads if load.way is OWN for name in load.group().tenants),
         instances=packer.instances(loads),
         usd_per_hour=usd,
         bound_usd_per_hour=bound,
@@ -78,223 +89,41 @@ def pack_shared(tenants: Sequence[Tenant], hosts: Sequence[Host], headroom: floa
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """One way to use one accelerator of a host."""
-
-    host: Host
-    slice: str
-    memory_gib: float
-    seats: float
-
-    @property
-    def usd_per_hour(self) -> float:
-        """Price of one accelerator, when all of the machine are used."""
-        return self.host.usd_per_hour / self.host.accelerators
-
-
-_OWN = _Way(Host("", 0.0, 0.0), "", 0.0, 1.0)
-"""Machines of a tenant's own, which nobody joins."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """One accelerator with its tenants."""
-
-    way: _Way
-    tenants: tuple[Tenant, ...] = ()
-    needs: tuple[Named, ...] = ()
-    """Of each tenant there, with its name; empty for one on its own."""
-    busy_ratio: float = 0.0
-    extra_usd_per_hour: float = 0.0
-    """Price of what it takes beside the machine: its seats, and the images on it; of a tenant on its own, all of it."""
-    images: frozenset[str] = frozenset()
-    apart: Processes = NONE
-    """Processes of its tenants where each has one."""
-    processes: Processes = NONE
-    """Those that it has: apart, or with tenants of one server in one."""
-
-    def join(self, tenant: Tenant, headroom: float) -> "_Load | Obstacle":
-        """The same with one more tenant, or what stands against it."""
-        way = self.way
-        need = tenant.needs.get((way.host.name, way.slice))
-        if need is None or not self._has_seat(tenant):
-            return self._obstacle(tenant, "not_offered", None, None, "")
-        obstacle = None
-        for joined in self._with(tenant, need):
-            obstacle = next(joined.obstacles(need, headroom), None)
-            if obstacle is None:
-                return joined
-        return self._obstacle(tenant, *(obstacle or ("not_offered", None, None, "")))
-
-    def obstacles(self, last: Need, headroom: float) -> Iterator[tuple[str, float, float, str]]:
-        """Checks that the load with its last tenant does not pass."""
-        for code, needed, available, unit in self.checks(last, headroom):
-            if needed > available + _EPSILON:
-                yield code, needed, available, unit
-
-    def _with(self, tenant: Tenant, need: Need) -> Iterator["_Load"]:
-        """The load with one more tenant, with those of one server in one process first."""
-        busy = max(self.busy_ratio, need.busy_ratio) if self.way.slice else self.busy_ratio + need.busy_ratio
-        apart = self.apart.beside(need)
-        is_new = bool(need.image) and need.image not in self.images
-        extra = self.extra_usd_per_hour + need.usd_per_hour + (self.way.host.image_usd_per_hour if is_new else 0.0)
-        joined = _Load(
-            way=self.way,
-            tenants=(*self.tenants, tenant),
-            needs=(*self.needs, (tenant.name, need)),
-            busy_ratio=busy,
-            extra_usd_per_hour=extra,
-            images=self.images | {need.image} if is_new else self.images,
-            apart=apart,
-            processes=apart,
-        )
-        shared = None if self.way.slice else in_servers(joined.needs)
-        if shared is not None:
-            yield replace(joined, processes=shared)
-        yield joined
-
-    def checks(self, last: Need, headroom: float) -> Iterator[tuple[str, float, float, str]]:
-        """Needs of the load with its last tenant, and what there is of each."""
-        host, memory, taken = self.way.host, self.way.memory_gib, self.processes
-        if self.way.slice:
-            yield "memory", last.memory_gib, memory, "GiB"
-            yield "busy", last.busy_ratio, 1.0, "share"
-        else:
-            yield "memory", taken.memory_gib, memory, "GiB"
-            yield "busy", self.busy_ratio, 1 - headroom if len(self.tenants) > 1 else 1.0, "share"
-            yield "sharers", taken.parts, taken.most_parts, "tenants"
-        yield "host_memory", taken.host_gib, host.host_gib / host.accelerators, "GiB"
-        yield "processors", taken.cores, host.cores / host.accelerators, "cores"
-
-    @property
-    def usd_per_hour(self) -> float:
-        """Price of it when all accelerators of the machine are used."""
-        return self.way.usd_per_hour + self.extra_usd_per_hour
-
-    def _has_seat(self, tenant: Tenant) -> bool:
-        apart = any(one.latency_critical for one in (*self.tenants, tenant))
-        return len(self.tenants) < (1 if apart and not self.way.slice else self.way.seats)
-
-    def _obstacle(
-        self, tenant: Tenant, code: str, needed: float | None, available: float | None, unit: str
-    ) -> Obstacle:  # fmt: skip
-        return Obstacle(tenant.name, self.way.host.name, self.way.slice, code, needed, available, unit)
-
-    @property
-    def sums(self) -> tuple[float | str, ...]:
-        """Sums and limits that decide who may join."""
-        taken = self.processes
-        in_server = sorted(
-            (need.server, need.server_gib, need.memory_gib, need.most_sharers) for _, need in self.needs if need.server
-        )
-        sums = (taken.memory_gib, self.busy_ratio, taken.parts, taken.most_parts, taken.host_gib, taken.cores)
-        return (*sums, *sorted(self.images), *(value for values in in_server for value in values))
-
-    def group(self) -> Group:
-        """Group as it is handed out."""
-        names = tuple(tenant.name for tenant in self.tenants)
-        taken = self.processes
-        return Group(self.way.host.name, self.way.slice, names, taken.memory_gib, self.busy_ratio, taken.servers)
-
-
-Loads = tuple[_Load, ...]
-Parts = tuple[float, ...]
-"""USD per hour by resource: memory, time, number of tenants, memory and processors of the machine."""
-
-
-def _parts(tenant: Tenant, way: _Way) -> Parts:
-    """Price of the part of each resource of an accelerator that a tenant takes, whoever sits beside it.
-
-    Parts add up, and those of a group are no more than the price of its accelerator and what its seats cost beside it.
-    What a server takes once may be another's part: its memory, and what its pod asks of the machine.
-    """
-    if way is _OWN:
-        return (tenant.own_usd_per_hour,) * 5
-    need, host = tenant.needs[way.host.name, way.slice], way.host
-    of_host = (need.host_gib * host.accelerators / host.host_gib, need.cores * host.accelerators / host.cores)
-    is_shared = bool(need.server) and not way.slice
-    if way.slice:
-        of_accelerator = (1 / way.seats,) * 3
-    elif tenant.latency_critical:
-        of_accelerator = (1.0,) * 3
-    else:
-        own_gib = need.memory_gib - need.server_gib if is_shared else need.memory_gib
-        of_accelerator = (own_gib / way.memory_gib, need.busy_ratio, 1 / need.most_sharers)
-    of_host = (0.0, 0.0) if is_shared else of_host
-    return tuple(part * way.usd_per_hour + need.usd_per_hour for part in (*of_accelerator, *of_host))
-
-
-def _group_usd(tenants: Sequence[Tenant], way: _Way) -> float:
-    """USD per hour of some tenants on one accelerator, as :attr:`_Load.usd_per_hour` of them."""
-    needs = [tenant.needs[way.host.name, way.slice] for tenant in tenants]
-    images = {need.image for need in needs if need.image}
-    return way.usd_per_hour + sum(need.usd_per_hour for need in needs) + len(images) * way.host.image_usd_per_hour
-
-
-def _pays_beside(tenant: Tenant) -> bool:
-    """Whether something else than whole machines may be paid for it."""
-    return tenant.own_usd_per_hour < math.inf or any(need.usd_per_hour for need in tenant.needs.values())
-
-
-def _on_its_own(tenant: Tenant) -> _Load:
-    return _Load(_OWN, (tenant,), extra_usd_per_hour=tenant.own_usd_per_hour)
-
-
-def _settled(loads: Loads) -> Loads:
-    """The same with whoever is by itself on a machine on its own instead: nobody moves to sit alone."""
-
-    def settled(load: _Load) -> _Load:
-        moves = len(load.tenants) == load.way.host.accelerators == 1 and _own_usd(load) < math.inf
-        return _on_its_own(load.tenants[0]) if moves else load
-
-    return tuple(map(settled, loads))
-
-
-def _own_usd(load: _Load) -> float:
-    """USD per hour of the machines of its tenants' own."""
-    return math.fsum(tenant.own_usd_per_hour for tenant in load.tenants)
-
-
-def _added(parts: Parts, others: Parts) -> Parts:
-    return tuple(map(operator.add, parts, others))
-
-
 class _Packer:
     """The hosts, the rules, and the search for a cheap packing."""
 
     def __init__(self, hosts: Sequence[Host], headroom: float) -> None:
         """List the ways to use an accelerator."""
         self._headroom = headroom
-        self._ways = [_Way(host, "", host.memory_gib, math.inf) for host in hosts]
+        self._ways = [Way(host, "", host.memory_gib, math.inf) for host in hosts]
         self._ways += [
-            _Way(host, slice_.name, slice_.memory_gib, slice_.per_accelerator)
+            Way(host, slice_.name, slice_.memory_gib, slice_.per_accelerator)
             for host in hosts
             for slice_ in host.slices
         ]
         self._sizes = {host.name: host.accelerators for host in hosts}
         self._prices = {host.name: host.usd_per_hour for host in hosts}
-        self._opened: dict[str, list[_Load]] = {}
-        self._seated: dict[str, dict[tuple[str, str], _Way]] = {}
-        self._singles: dict[frozenset[str], _Load | None] = {}
+        self._opened: dict[str, list[Load]] = {}
+        self._seated: dict[str, dict[tuple[str, str], Way]] = {}
+        self._singles: dict[frozenset[str], Load | None] = {}
         self._parts: dict[tuple[str, int], Parts] = {}
 
-    def alone(self, tenant: Tenant) -> list[_Load | Obstacle]:
+    def alone(self, tenant: Tenant) -> list[Load | Obstacle]:
         """The tenant as the first one of each way."""
-        return [_Load(way).join(tenant, self._headroom) for way in self._ways]
+        return [Load(way).join(tenant, self._headroom) for way in self._ways]
 
-    def opened(self, tenant: Tenant) -> list[_Load]:
+    def opened(self, tenant: Tenant) -> list[Load]:
         """The tenant by itself in every way that it can be: as the first of a group, or on machines of its own."""
         if tenant.name not in self._opened:
-            own = [_on_its_own(tenant)] if tenant.own_usd_per_hour < math.inf else []
-            self._opened[tenant.name] = [*(load for load in self.alone(tenant) if isinstance(load, _Load)), *own]
+            own = [on_its_own(tenant)] if tenant.own_usd_per_hour < math.inf else []
+            self._opened[tenant.name] = [*(load for load in self.alone(tenant) if isinstance(load, Load)), *own]
         return self._opened[tenant.name]
 
     def instances(self, loads: Loads) -> dict[str, int]:
         """Machines of each host that the groups fill."""
         used: dict[str, int] = {}
         for load in loads:
-            if load.way is not _OWN:
+            if load.way is not OWN:
                 used[load.way.host.name] = used.get(load.way.host.name, 0) + 1
         return {name: -(-count // self._sizes[name]) for name, count in used.items()}
 
@@ -308,16 +137,16 @@ class _Packer:
         least = {tenant.name: self._least(tenant) for tenant in tenants}
         order = sorted(tenants, key=lambda tenant: (-max(least[tenant.name]), tenant.name))
         starts = [self._first_fit(order, way) for way in (None, *self._ways)]
-        starts = [_settled(self._repriced(loads)) for loads in (self._one_each(order), *starts)]
+        starts = [settled(self._repriced(loads)) for loads in (self._one_each(order), *starts)]
         best = min((*starts, *map(self._relieved, starts)), key=self.cost)
         usd = max(map(sum, zip(*least.values(), strict=True)), default=0.0)
-        bound = usd if any(map(_pays_beside, tenants)) else self._whole_machines(usd)
+        bound = usd if any(map(pays_beside, tenants)) else self._whole_machines(usd)
         if len(tenants) <= EXACT_TENANTS:
             search = _Search(self, [(tenant, least[tenant.name]) for tenant in order], best, bound)
             if search.complete:
                 return search.best, self.cost(search.best)
             best = self._repriced(search.best)
-        return min(best, _settled(self._repriced(self._combined(order))), key=self.cost), bound
+        return min(best, settled(self._repriced(self._combined(order))), key=self.cost), bound
 
     def _combined(self, tenants: Sequence[Tenant]) -> Loads:
         """About the cheapest packing of groups that first-fit forms of the tenants in many orders.
@@ -333,7 +162,7 @@ class _Packer:
             program.add_cost(variable, load.extra_usd_per_hour * HOURS_PER_MONTH)
             for tenant in load.tenants:
                 seats[tenant.name].append((variable, 1.0))
-            if load.way is not _OWN:
+            if load.way is not OWN:
                 used.setdefault(load.way.host.name, []).append((variable, 1.0))
         for name, terms in seats.items():
             program.row(name, terms, lower=1.0)
@@ -346,7 +175,7 @@ class _Packer:
         chosen = [load for load, value in zip(groups, values, strict=False) if round(float(value)) == 1]
         return self._each_once(chosen) if solution.found else self._one_each(tenants)
 
-    def _groups(self, tenants: Sequence[Tenant]) -> list[_Load]:
+    def _groups(self, tenants: Sequence[Tenant]) -> list[Load]:
         """Distinct groups of first-fit, of tenants in random orders that are the same every time; all alone too.
 
         Each is offered on the machine of one accelerator that holds it at the least price, wherever it was formed.
@@ -360,7 +189,7 @@ class _Packer:
         by_members = {(id(load.way), frozenset(tenant.name for tenant in load.tenants)): load for load in offered}
         return list(by_members.values())
 
-    def _offers(self, load: _Load) -> Iterator[_Load]:
+    def _offers(self, load: Load) -> Iterator[Load]:
         """The group on the cheapest machine of one accelerator, and where it stands if that machine has several."""
         single = self._cheapest_single(load)
         if single is None or load.way.host.accelerators > 1:
@@ -372,72 +201,72 @@ class _Packer:
         """The same with each group on the machine of one accelerator that holds it at the least price."""
         for at, load in enumerate(loads):
             single = self._cheapest_single(load)
-            if single is not None and single.usd_per_hour < load.usd_per_hour - _EPSILON:
+            if single is not None and single.usd_per_hour < load.usd_per_hour - EPSILON:
                 loads = min(loads, (*loads[:at], single, *loads[at + 1 :]), key=self.cost)
         return loads
 
-    def _cheapest_single(self, load: _Load) -> _Load | None:
+    def _cheapest_single(self, load: Load) -> Load | None:
         """The group on the cheapest machine of one accelerator that holds it; None where none does, or of one alone."""
-        if load.way is _OWN:
+        if load.way is OWN:
             return None
         members = frozenset(tenant.name for tenant in load.tenants)
         if members not in self._singles:
             first, *others = map(self._seats, load.tenants)
             ways = [way for key, way in first.items() if all(key in seats for seats in others)]
             ways = [way for way in ways if way.host.accelerators == 1]
-            ways.sort(key=lambda way: _group_usd(load.tenants, way))
+            ways.sort(key=lambda way: group_usd(load.tenants, way))
             held = (moved for way in ways if (moved := self._on(way, load.tenants)) is not None)
             self._singles[members] = next(held, None)
         return self._singles[members]
 
-    def _seats(self, tenant: Tenant) -> dict[tuple[str, str], _Way]:
+    def _seats(self, tenant: Tenant) -> dict[tuple[str, str], Way]:
         """Ways in which a tenant may be the first on an accelerator, by host and slice."""
         if tenant.name not in self._seated:
-            ways = (load.way for load in self.opened(tenant) if load.way is not _OWN)
+            ways = (load.way for load in self.opened(tenant) if load.way is not OWN)
             self._seated[tenant.name] = {(way.host.name, way.slice): way for way in ways}
         return self._seated[tenant.name]
 
-    def _on(self, way: _Way, tenants: Sequence[Tenant]) -> _Load | None:
+    def _on(self, way: Way, tenants: Sequence[Tenant]) -> Load | None:
         """Some tenants on one accelerator; None where they do not fit."""
-        load: _Load | Obstacle = _Load(way)
+        load: Load | Obstacle = Load(way)
         for tenant in tenants:
-            load = load.join(tenant, self._headroom) if isinstance(load, _Load) else load
-        return load if isinstance(load, _Load) else None
+            load = load.join(tenant, self._headroom) if isinstance(load, Load) else load
+        return load if isinstance(load, Load) else None
 
-    def _each_once(self, chosen: Sequence[_Load]) -> Loads:
+    def _each_once(self, chosen: Sequence[Load]) -> Loads:
         """Groups without the tenants that an earlier one has, each made anew."""
         seated: set[str] = set()
-        loads: list[_Load] = []
+        loads: list[Load] = []
         for load in sorted(chosen, key=lambda load: -len(load.tenants)):
             left = [tenant for tenant in load.tenants if tenant.name not in seated]
             seated |= {tenant.name for tenant in left}
-            if load.way is _OWN or len(left) == len(load.tenants):
+            if load.way is OWN or len(left) == len(load.tenants):
                 loads += [load] if left else []
                 continue
             again = self._on(load.way, left)
             loads += map(self._alone, left) if again is None or not left else [again]
         return tuple(loads)
 
-    def _alone(self, tenant: Tenant) -> _Load:
+    def _alone(self, tenant: Tenant) -> Load:
         return self._cheapest(tenant, None)
 
     def _least(self, tenant: Tenant) -> Parts:
         """USD per hour that the tenant takes of each resource at the least."""
         return tuple(map(min, zip(*(self.parts(tenant, load.way) for load in self.opened(tenant)), strict=True)))
 
-    def parts(self, tenant: Tenant, way: _Way) -> Parts:
-        """Price of the part of each resource that the tenant takes, see :func:`_parts`."""
+    def parts(self, tenant: Tenant, way: Way) -> Parts:
+        """Price of the part of each resource that the tenant takes, see :func:`parts_of`."""
         key = tenant.name, id(way)
         if key not in self._parts:
-            self._parts[key] = _parts(tenant, way)
+            self._parts[key] = parts_of(tenant, way)
         return self._parts[key]
 
     def _relieved(self, loads: Loads) -> Loads:
         """The same without machines that cost more than those of their tenants' own, what saves least first."""
-        for load in sorted(loads, key=_own_usd):
+        for load in sorted(loads, key=own_usd):
             others = tuple(other for other in loads if other is not load)
-            without = (*others, *map(_on_its_own, load.tenants))
-            if _own_usd(load) < math.inf and self.cost(without) < self.cost(loads) - _EPSILON:
+            without = (*others, *map(on_its_own, load.tenants))
+            if own_usd(load) < math.inf and self.cost(without) < self.cost(loads) - EPSILON:
                 loads = without
         return loads
 
@@ -448,39 +277,39 @@ class _Packer:
             return 0.0
         if len(prices) == 1:
             (price,) = prices
-            return math.ceil(usd_per_hour / price - _EPSILON) * price
+            return math.ceil(usd_per_hour / price - EPSILON) * price
         return max(usd_per_hour, min(prices))
 
     def _one_each(self, order: Sequence[Tenant]) -> Loads:
         """An accelerator for each tenant, the cheapest."""
         return tuple(self._cheapest(tenant, None) for tenant in order)
 
-    def _first_fit(self, order: Sequence[Tenant], preferred: _Way | None) -> Loads:
+    def _first_fit(self, order: Sequence[Tenant], preferred: Way | None) -> Loads:
         """First-fit decreasing; a tenant that fits into no group opens one the preferred way where it can."""
-        loads: list[_Load] = []
+        loads: list[Load] = []
         for tenant in order:
             for index, load in enumerate(loads):
                 joined = load.join(tenant, self._headroom)
-                if isinstance(joined, _Load):
+                if isinstance(joined, Load):
                     loads[index] = joined
                     break
             else:
                 loads.append(self._cheapest(tenant, preferred))
         return tuple(loads)
 
-    def _cheapest(self, tenant: Tenant, preferred: _Way | None) -> _Load:
-        def order(load: _Load) -> tuple[bool, float, float]:
+    def _cheapest(self, tenant: Tenant, preferred: Way | None) -> Load:
+        def order(load: Load) -> tuple[bool, float, float]:
             return load.way is not preferred, load.way.usd_per_hour + load.extra_usd_per_hour, load.way.seats
 
         return min(self.opened(tenant), key=order)
 
-    def branches(self, loads: Loads, tenant: Tenant) -> Iterator[tuple[Loads, _Way]]:
+    def branches(self, loads: Loads, tenant: Tenant) -> Iterator[tuple[Loads, Way]]:
         """Every way to seat one more tenant: with a group that is there (of equal ones the first), or apart."""
         tried = set()
         for index, load in enumerate(loads):
             alike = (id(load.way), len(load.tenants), *load.sums)
             joined = load.join(tenant, self._headroom)
-            if isinstance(joined, _Load) and alike not in tried:
+            if isinstance(joined, Load) and alike not in tried:
                 tried.add(alike)
                 yield (*loads[:index], joined, *loads[index + 1 :]), load.way
         for opened in self.opened(tenant):
@@ -499,7 +328,7 @@ class _Search:
         self._packer, self._order, self._bound = packer, [tenant for tenant, _ in order], bound
         self._to_come: list[Parts] = [(0.0,) * 5]
         for _, least in reversed(order):
-            self._to_come.insert(0, _added(least, self._to_come[0]))
+            self._to_come.insert(0, added(least, self._to_come[0]))
         self._nodes = MAX_NODES
         self.best, self._best_usd = start, packer.cost(start)
         self._descend((), (0.0,) * 5, 0)
@@ -511,17 +340,17 @@ class _Search:
 
     def _descend(self, loads: Loads, taken: Parts, depth: int) -> None:
         self._nodes -= 1
-        least = max(self._bound, *_added(taken, self._to_come[depth]))
-        if self._nodes <= 0 or least >= self._best_usd - _EPSILON:
+        least = max(self._bound, *added(taken, self._to_come[depth]))
+        if self._nodes <= 0 or least >= self._best_usd - EPSILON:
             return
         is_whole = depth == len(self._order)
-        loads = _settled(loads) if is_whole else loads
+        loads = settled(loads) if is_whole else loads
         usd = self._packer.cost(loads)
-        if usd >= self._best_usd - _EPSILON:
+        if usd >= self._best_usd - EPSILON:
             return
         if is_whole:
             self.best, self._best_usd = loads, usd
             return
         tenant = self._order[depth]
         for branch, way in self._packer.branches(loads, tenant):
-            self._descend(branch, _added(taken, self._packer.parts(tenant, way)), depth + 1)
+            self._descend(branch, added(taken, self._packer.parts(tenant, way)), depth + 1)
