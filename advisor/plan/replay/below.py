@@ -32,7 +32,7 @@ from advisor.plan.replay.headroom import (
     kind_of,
 )
 from advisor.plan.solve.neighbours import ROUNDING, keeps_to_all
-from advisor.plan.solve.scopes import Singles, usd_alone
+from advisor.plan.solve.scopes import Singles, scope_of, usd_alone
 from advisor.plan.solve.shares import request_shares
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation
@@ -77,6 +77,8 @@ class BelowClosedForm:
     """The cheapest fleet with some headroom; the given one where none is cheaper."""
     any_below: Callable[[Headroom, Formulation, float], FleetSolution | None]
     """A fleet with some headroom that costs less than an amount, about the cheapest; None where none is found."""
+    alone: Callable[[Formulation], Confirmed | Infeasible]
+    """The cheapest fleet of one kind that holds."""
     fewest: Callable[[Formulation, Confirmed], Confirmed]
     """The fleet of a question with as little headroom as holds, from one that holds."""
     refused: dict[tuple[object, ...], float]
@@ -139,16 +141,19 @@ class BelowClosedForm:
         return fleet if isinstance(fleet, Confirmed) else None
 
     def _near(self, best: Confirmed) -> tuple[Pool, ...]:
-        """Pools of the fleet's kinds, and of those that promise most in its regions."""
-        regions = {group.pool.region for group in best.solution.allocations}
-        problem = self.formulation.problem
-        near = replace(problem, pools=tuple(pool for pool in problem.pools if pool.region in regions))
-        sources = best.formulation.pool_set.sources  # its pools are none of this formulation where a rung below has it
-        own = {kind_of(sources[group.pool.key].served.candidate) for group in best.solution.allocations}
-        of_kinds = sorted(self._pools_of_kinds(near), key=lambda pools: self.kind_of(pools[0].key) not in own)
-        return tuple(
-            pool for pools in of_kinds[:MIXES_ALIKE] for pool in cheapest_by_payment(replace(problem, pools=pools))
-        )
+        """The fleet's own pools, pools of its kinds, and of those that promise most where it may have further ones."""
+        problem, sources = self.formulation.problem, best.formulation.pool_set.sources
+        groups = [group.pool for group in best.solution.allocations]
+        scopes = {scope_of(problem, pool) for pool in groups}
+        near = replace(problem, pools=tuple(pool for pool in problem.pools if scope_of(problem, pool) in scopes))
+        # Its pools are none of this formulation where a rung below has it.
+        kinds = {kind_of(sources[pool.key].served.candidate) for pool in groups}
+        of_kinds = sorted(self._pools_of_kinds(near), key=lambda pools: self.kind_of(pools[0].key) not in kinds)
+        own = {pool.key for pool in groups}
+        pools = {pool.key: pool for pool in near.pools if pool.key in own}
+        for of_kind in of_kinds[:MIXES_ALIKE]:
+            pools |= {pool.key: pool for pool in cheapest_by_payment(replace(problem, pools=of_kind))}
+        return tuple(pools.values())
 
     def _tried(self, of_kind: Problem, limit_usd: float) -> Iterator[tuple[tuple[Pool, ...], float]]:
         """Pools of a kind with the headroom with which they cost just less than a limit: one pool, then several."""
@@ -226,13 +231,25 @@ class BelowClosedForm:
     def _of_a_mix(self, best: Confirmed, of_kinds: Sequence[tuple[Pool, ...]]) -> Confirmed | None:
         """A cheaper mix that holds, in which each kind carries little more than it was seen to fail to carry alone."""
         limit = self._limit(best)
-        every = ((pools[0], self._above(pools, limit)) for pools in of_kinds)
+        every = ((pools, self._in_a_mix(pools, limit)) for pools in of_kinds)
         able = list(itertools.islice((one for one in every if LEAST_OF_A_KIND < one[1] < math.inf), MIXED_KINDS))
-        formulation = self.formulation.of(pool for pool, _ in able)
-        most = {self.kind_of(pool.key): above for pool, above in able}
+        formulation = self.formulation.of(pool for pools, _ in able for pool in self._first_of_quotas(pools))
+        most = {self.kind_of(pools[0].key): above for pools, above in able}
         worth = best.as_if_at(limit)
         mix = self.mix(formulation, most, worth) if able else worth
         return None if isinstance(mix, Infeasible) or mix is worth else self._mix_below(worth, formulation, most, mix)
+
+    def _in_a_mix(self, pools: tuple[Pool, ...], limit_usd: float) -> float:
+        """Headroom of a kind to begin a mix with: where it costs about as much as a limit, which it does not hold with.
+
+        Of a kind that a quota keeps from carrying the demand by itself it is the least that was seen to hold without.
+        """
+        if not any(map(self._quotas, pools)):
+            return self._above(pools, limit_usd)
+        fleet = self.alone(unlimited(self.formulation.of(pools[:1])))
+        if not (isinstance(fleet, Confirmed) and fleet.confirmation.reached):
+            return math.inf
+        return fleet.confirmation.headroom_factor * most_headroom(fleet.formulation.problem, fleet.solution)
 
     def _above(self, pools: tuple[Pool, ...], limit_usd: float) -> float:
         """Headroom with which pools of one kind cost about as much as a limit; infinite where they always cost more."""
@@ -242,20 +259,24 @@ class BelowClosedForm:
     def _mix_below(
         self, worth: Confirmed, formulation: Formulation, most: Headroom, mix: Confirmed
     ) -> Confirmed | None:
-        """A mix that holds and costs less than a limit, of a few with more headroom; None where none of them is."""
+        """The cheapest mix that holds below a limit, of a few with more headroom; None where none of them does."""
         failed, dear, solved_at = 1.0, worth.usd_per_month / mix.usd_per_month * TOLERANCE, 1.0
-        for _ in range(MIXES_TRIED):
-            if mix.confirmation.reached or dear <= failed * TOLERANCE:
+        holding = mix if mix.confirmation.reached else None
+        for _ in range(MIXES_TRIED if holding is None else 0):
+            if dear <= failed * TOLERANCE:
                 break
             factor = math.sqrt(failed * dear)
             if with_less(formulation.problem, mix.solution, factor / solved_at):
                 failed = factor
                 continue
             other = self.mix(formulation, {kind: headroom * factor for kind, headroom in most.items()}, worth)
-            is_cheaper = isinstance(other, Confirmed) and other is not worth
-            failed, dear = (factor, dear) if is_cheaper else (failed, factor)
-            mix, solved_at = (other, factor) if isinstance(other, Confirmed) and is_cheaper else (mix, solved_at)
-        return mix if mix.confirmation.reached else None
+            if isinstance(other, Infeasible) or other is worth:
+                dear = factor
+            elif other.confirmation.reached:
+                dear, holding, worth = factor, other, other.as_if_at(other.usd_per_month - HALF_A_CENT)
+            else:
+                failed, mix, solved_at = factor, other, factor
+        return holding
 
     def _below_in_a_mix(self, pools: tuple[Pool, ...], least: float, limit_usd: float) -> float:
         """Headroom with which a mix costs less than a limit, to 0.5 %; 0 without any.
@@ -294,12 +315,20 @@ class BelowClosedForm:
         return isinstance(solution, FleetSolution) and solution.allocations is best.solution.allocations
 
     def _pools_of_kinds(self, problem: Problem) -> list[tuple[Pool, ...]]:
-        """The cheapest pool of each kind and instance type, those kinds first that would cost least."""
+        """The cheapest pool of each kind, instance type and quota, those kinds first that would cost least."""
         usd = usd_alone(problem)
-        pools: dict[Kind, dict[str, Pool]] = {}
+        pools: dict[Kind, dict[tuple[object, ...], Pool]] = {}
         for pool in sorted(problem.pools, key=lambda pool: (usd[pool.key], pool.key)):
-            pools.setdefault(self.kind_of(pool.key), {}).setdefault(pool.instance_type, pool)
+            pools.setdefault(self.kind_of(pool.key), {}).setdefault((pool.instance_type, *self._quotas(pool)), pool)
         return [tuple(by_type.values()) for by_type in pools.values()]
+
+    def _first_of_quotas(self, pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
+        """The first pool that any quota limits in the same way, of each way."""
+        return tuple({self._quotas(pool): pool for pool in reversed(pools)}.values())
+
+    def _quotas(self, pool: Pool) -> tuple[tuple[str, str], ...]:
+        """Quotas that limit the instances of a pool."""
+        return tuple(sorted(pool.quotas.keys() & self.formulation.problem.quota_limits.keys()))
 
 
 def at_need(confirmed: Confirmed) -> Confirmed:
@@ -353,6 +382,14 @@ _usd_per_request, _usd_per_instance = itemgetter(0), itemgetter(1)
 def is_one_row(problem: Problem) -> bool:
     """Whether all that is asked of a fleet's rates is that they carry one rate."""
     return len(problem.hours) == 1 and problem.all_alike and not asks_for_what_is_left(problem)
+
+
+def unlimited(formulation: Formulation) -> Formulation:
+    """The question without the quotas that its pools use."""
+    problem = formulation.problem
+    used = {quota for pool in problem.pools for quota in pool.quotas}
+    others = {quota: most for quota, most in problem.quota_limits.items() if quota not in used}
+    return replace(formulation, problem=replace(problem, quota_limits=others))
 
 
 def with_headroom(problem: Problem, headroom: float) -> Problem:

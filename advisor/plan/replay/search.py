@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from advisor.plan.problem.values import FleetSolution, Infeasible
-from advisor.plan.replay.below import BelowClosedForm, is_one_row
+from advisor.plan.problem.values import FleetSolution, Infeasible, constraints_of
+from advisor.plan.replay.below import BelowClosedForm, is_one_row, unlimited
 from advisor.plan.replay.confirmed import (
     Confirmed,
     bounded,
@@ -167,7 +167,8 @@ class FleetSearch(ReplayedFleets):
 
         Where no headroom helps it is the fleet that came closest; why there is none at all where limits conflict.
         """
-        key = (formulation.problem.limits, *sorted((pool.key, pool.tariffs) for pool in formulation.problem.pools))
+        pools = sorted((pool.key, pool.tariffs) for pool in formulation.problem.pools)
+        key = (constraints_of(formulation.problem), *pools)
         if key not in self._known:
             self._sources |= formulation.pool_set.sources
             kinds = {self.kind_of(pool.key) for pool in formulation.problem.pools}
@@ -249,6 +250,8 @@ class FleetSearch(ReplayedFleets):
         if alone is None or not alone.settles(usd_of(best)):
             formulation = self._posed.of([first])
             found, bracket = self._bisected(formulation, {kind: 1.0}, None, usd_of(best))
+            if bracket is None and formulation.problem.quota_limits:
+                _, bracket = self._bisected(unlimited(formulation), {kind: 1.0}, None)
             bracket = bracket or Bracket(1.0, 1.0)
             failing = self._solve(self._with_headroom(formulation, {kind: bracket.failed}))
             alone = self._found_alone[key] = _Alone(found, bracket, failing, usd_of(best))
@@ -343,6 +346,7 @@ class FleetSearch(ReplayedFleets):
             optimum=self._optimum,
             solved=lambda headroom, formulation, best: self._solve(self._with_headroom(formulation, headroom), best),
             any_below=self._any_below,
+            alone=self.alone,
             fewest=self._fewest,
             refused=self._refused,
             singles=self._singles,

@@ -12,6 +12,7 @@ from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool,
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import scope_of
+from advisor.plan.solve.shares import instances_left
 from advisor.records import replace
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
@@ -287,7 +288,7 @@ def loaded_by_capacity(problem: Problem, fleet: FleetSolution) -> FleetSolution:
     """
     if not _simple(problem) or not all(group.pool.serves_all_places for group in fleet.allocations):
         return fleet
-    shares = _shares_by_capacity(problem, fleet.allocations)
+    shares = _shares_by_capacity(problem, fleet)
     usd = objective_usd_per_month(problem, fleet.allocations, shares)
     proven = fleet.proven and usd <= fleet.objective_usd_per_month + A_CENT
     return replace(fleet, shares=shares, objective_usd_per_month=usd, proven=proven)
@@ -296,15 +297,15 @@ def loaded_by_capacity(problem: Problem, fleet: FleetSolution) -> FleetSolution:
 def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSolution:
     """A fleet loaded by capacity."""
     allocations = _owned_first(problem, allocations)
-    shares = _shares_by_capacity(problem, allocations)
+    fleet = FleetSolution(allocations, {}, 0.0, 0.0, proven=False)
+    shares = _shares_by_capacity(problem, fleet)
     usd = objective_usd_per_month(problem, allocations, shares)
-    return FleetSolution(allocations, shares, usd, 0.0, proven=False)
+    return replace(fleet, shares=shares, objective_usd_per_month=usd)
 
 
-def _shares_by_capacity(problem: Problem, allocations: tuple[Allocation, ...]) -> dict[str, Floats]:
-    rates = {group.pool.key: np.zeros(len(problem.hours)) for group in allocations}
-    for group in allocations:
-        rates[group.pool.key] += np.array(group.instances) * mix_rate(problem, group.pool)
+def _shares_by_capacity(problem: Problem, fleet: FleetSolution) -> dict[str, Floats]:
+    left = instances_left(problem, fleet)
+    rates = {group.pool.key: left[group.pool.key] * mix_rate(problem, group.pool) for group in fleet.allocations}
     whole, places = np.sum(list(rates.values()), axis=0), np.ones((1, len(problem.place_shares), 1))
     return {
         key: np.divide(rate, whole, out=np.zeros(whole.size), where=whole > 0)[:, None, None] * places

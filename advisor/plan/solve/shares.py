@@ -2,7 +2,8 @@
 
 Pools of one region whose instances serve alike are one *target*: a load balancer splits what a target receives evenly
 over its instances. A router has one weight for each target, the same in every hour; where a target has no instance up,
-the others take its part in proportion to their own weights.
+the others take its part in proportion to their own weights. It keeps its weight where one of its instances fails: what
+a fleet has to survive is left out of the capacity that weights follow.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 from advisor.plan.problem.formulas import busy_instances, mix_rate, ratio_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
 from advisor.plan.solve.even import even_shares
+from advisor.workload.values import Survive
 
 
 def targets(solution: FleetSolution) -> Mapping[str, str]:
@@ -28,21 +30,41 @@ def targets(solution: FleetSolution) -> Mapping[str, str]:
 def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     """Share of each place's bucket that each target receives: (places, buckets or 1), by target.
 
-    In proportion to capacity where requests are alike to the router and cost the same to answer from anywhere;
-    otherwise as even as the rates allow.
+    In proportion to the capacity that a failure leaves of each, where requests are alike to the router and cost the
+    same to answer from anywhere; otherwise as even as the rates allow.
     """
     shape = (len(problem.place_shares), problem.parts.size)
-    counts, target_of = _instances(solution), targets(solution)
+    counts, target_of, left = _instances(solution), targets(solution), instances_left(problem, solution)
     pools = [pool for pool in _pools(solution) if counts[pool.key][-1] > 0]
     if _alike(problem, solution):
-        of_pool = {pool.key: np.full(shape, counts[pool.key][-1] * mix_rate(problem, pool)) for pool in pools}
+        of_pool = {pool.key: np.full(shape, left[pool.key][-1] * mix_rate(problem, pool)) for pool in pools}
     else:
-        of_pool = dict(even_shares(problem, solution, pools, [float(counts[pool.key][-1]) for pool in pools]))
+        of_pool = dict(even_shares(problem, solution, pools, [float(left[pool.key][-1]) for pool in pools]))
     found = {target: np.zeros(shape) for target in target_of.values()}
     for key, share in of_pool.items():
         found[target_of[key]] = found[target_of[key]] + share
     whole = np.sum(list(found.values()), axis=0)
     return {target: ratio_of(share, whole) for target, share in found.items()}
+
+
+def instances_left(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
+    """Instances of each pool without its part of what its target loses to the failure to survive: (classes,), by pool.
+
+    All of a target of which nothing would be left: others take its part then.
+    """
+    survival = problem.limits.survival
+    counts, target_of = _instances(solution), targets(solution)
+    if survival is Survive.NOTHING:
+        return counts
+    up: dict[str, Floats] = {}
+    lost: dict[str, Floats] = {}
+    for pool in _pools(solution):
+        target, count = target_of[pool.key], counts[pool.key]
+        in_zone = np.ceil(count / pool.zones)
+        up[target] = up.get(target, 0.0) + count
+        lost[target] = lost.get(target, 0.0) + in_zone if survival is Survive.ZONE else np.ones(count.size)
+    kept = {target: 1 - ratio_of(np.where(lost[target] < up[target], lost[target], 0.0), up[target]) for target in up}
+    return {key: count * kept[target_of[key]] for key, count in counts.items()}
 
 
 def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:

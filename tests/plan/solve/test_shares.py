@@ -9,7 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.objective import transfer_usd_per_month
 from advisor.plan.solve.optimise import as_routed, optimise
-from advisor.plan.solve.shares import depends_on_routing, planned_rates, request_shares, targets, weights
+from advisor.plan.solve.shares import (
+    depends_on_routing,
+    instances_left,
+    planned_rates,
+    request_shares,
+    targets,
+    weights,
+)
+from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import hours_of, limited, pool_of, problem_of, problems
 
 ON_DEMAND = Tariff(PurchaseOption.ON_DEMAND, 1.0)
@@ -62,6 +70,56 @@ def test_the_busiest_hours_are_split_by_capacity_where_requests_are_alike(proble
     busy = [one for target, one in utilisations(problem, fleet).items()]
 
     assert max(busy) - min(one for one in busy if one > 0) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_what_a_failed_instance_leaves_of_its_target_is_as_busy_as_what_any_other_leaves():
+    """Three large machines and 21 small ones: a router sends the two that are left what 20 small ones can keep up with."""
+    large, small = pool_of("a/r/large", 6.0, stand="a/r/large"), pool_of("a/s/small", 0.9, stand="a/s/small")
+    fleet = fleet_of((large, (3,)), (small, (21,)))
+    problem = problem_of(large, small, planned=(30.0,), limits=Limits(min_replicas=3))
+
+    of_target = weights(problem, fleet)
+
+    assert of_target["a/r/large"].item() == pytest.approx(2 * 6 / (2 * 6 + 20 * 0.9))
+    assert sum(share.item() for share in of_target.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        (Limits(), (4.0, 1.0)),
+        (Limits(survive=Survive.INSTANCE), (3.0, 1.0)),
+        (Limits(survive=Survive.ZONE), (2.0, 1.0)),
+    ],
+)
+def test_weights_leave_out_what_has_to_be_survived(limits, left):
+    """One of four, or one of two zones; of a single machine all of it counts, which others stand in for."""
+    several = pool_of("a/r/several", 2.0, stand="a/r/several", zones=2)
+    single = pool_of("a/r/single", 5.0, stand="a/r/single", zones=2)
+    fleet = fleet_of((several, (4,)), (single, (1,)))
+
+    kept = instances_left(problem_of(several, single, planned=(8.0,), limits=limits), fleet)
+
+    assert (kept["a/r/several"].item(), kept["a/r/single"].item()) == left
+
+
+@few
+@given(problems(places=(1,), buckets=(0,)))
+def test_a_failure_hits_every_target_alike(problem):
+    """Where requests are alike, each target of several instances is as loaded after the loss of one as any other."""
+    pools = tuple(replace(pool, usd_per_request=0.0) for pool in problem.pools)
+    problem = replace(problem, pools=pools, limits=replace(problem.limits, survive=Survive.INSTANCE))
+    fleet = optimise(problem)
+    if isinstance(fleet, Infeasible) or not any(group.instances[-1] for group in fleet.allocations):
+        return
+    of_target, target_of = weights(problem, fleet), targets(fleet)
+    count = dict.fromkeys(of_target, 0)
+    for group in fleet.allocations:
+        count[target_of[group.pool.key]] += group.instances[-1]
+    rates = {target_of[group.pool.key]: group.pool.mix_rates.item() for group in fleet.allocations}
+    loads = [of_target[target].item() / (count[target] - 1) / rates[target] for target in count if count[target] > 1]
+
+    assert max(loads, default=0.0) == pytest.approx(min(loads, default=0.0))
 
 
 def test_answers_cost_what_the_weights_send_to_each_region():
