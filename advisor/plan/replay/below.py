@@ -244,7 +244,7 @@ class BelowClosedForm:
 
         Of a kind that a quota keeps from carrying the demand by itself it is the least that was seen to hold without.
         """
-        if not any(map(self._quotas, pools)):
+        if not all(map(self._quotas, pools)):
             return self._above(pools, limit_usd)
         fleet = self.alone(unlimited(self.formulation.of(pools[:1])))
         if not (isinstance(fleet, Confirmed) and fleet.confirmation.reached):
