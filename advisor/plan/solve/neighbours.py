@@ -12,7 +12,7 @@ from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool,
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import scope_of
-from advisor.plan.solve.shares import instances_left
+from advisor.plan.solve.shares import counted_instances
 from advisor.records import replace
 from advisor.units import A_CENT, HOURS_PER_MONTH
 
@@ -304,8 +304,8 @@ def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSoluti
 
 
 def _shares_by_capacity(problem: Problem, fleet: FleetSolution) -> dict[str, Floats]:
-    left = instances_left(problem, fleet)
-    rates = {group.pool.key: left[group.pool.key] * mix_rate(problem, group.pool) for group in fleet.allocations}
+    counted = counted_instances(problem, fleet)
+    rates = {group.pool.key: counted[group.pool.key] * mix_rate(problem, group.pool) for group in fleet.allocations}
     whole, places = np.sum(list(rates.values()), axis=0), np.ones((1, len(problem.place_shares), 1))
     return {
         key: np.divide(rate, whole, out=np.zeros(whole.size), where=whole > 0)[:, None, None] * places

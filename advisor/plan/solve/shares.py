@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from advisor.plan.problem.formulas import busy_instances, mix_rate, ratio_of
-from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
+from advisor.plan.problem.formulas import Part, busy_instances, mix_rate, ratio_of, share_without
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption
 from advisor.plan.solve.even import even_shares
-from advisor.workload.values import Survive
+from advisor.records import replace
 
 
 def targets(solution: FleetSolution) -> Mapping[str, str]:
@@ -34,12 +34,13 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     same to answer from anywhere; otherwise as even as the rates allow.
     """
     shape = (len(problem.place_shares), problem.parts.size)
-    counts, target_of, left = _instances(solution), targets(solution), instances_left(problem, solution)
+    counts, target_of = _instances(solution), targets(solution)
+    counted = counted_instances(problem, solution)
     pools = [pool for pool in _pools(solution) if counts[pool.key][-1] > 0]
     if _alike(problem, solution):
-        of_pool = {pool.key: np.full(shape, left[pool.key][-1] * mix_rate(problem, pool)) for pool in pools}
+        of_pool = {pool.key: np.full(shape, counted[pool.key][-1] * mix_rate(problem, pool)) for pool in pools}
     else:
-        of_pool = dict(even_shares(problem, solution, pools, [float(left[pool.key][-1]) for pool in pools]))
+        of_pool = dict(even_shares(problem, solution, pools, [float(counted[pool.key][-1]) for pool in pools]))
     found = {target: np.zeros(shape) for target in target_of.values()}
     for key, share in of_pool.items():
         found[target_of[key]] = found[target_of[key]] + share
@@ -47,24 +48,53 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     return {target: ratio_of(share, whole) for target, share in found.items()}
 
 
-def instances_left(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
-    """Instances of each pool without its part of what its target loses to the failure to survive: (classes,), by pool.
+def counted_instances(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
+    """Instances of each pool that its target's weight counts on: (classes,), by pool.
 
-    All of a target of which nothing would be left: others take its part then.
+    Where ``share`` of the load has to be sustained without a part, a target has room for what it has left then ÷
+    ``share``, and for no more than what all its instances carry. All of a target of which nothing would be left: others
+    take its part. Where the room of all of them does not carry the planned rate, each counts on as large a part of its
+    other instances too as is missing, so that none is sent more than it carries while nothing fails.
     """
-    survival = problem.limits.survival
     counts, target_of = _instances(solution), targets(solution)
-    if survival is Survive.NOTHING:
-        return counts
-    up: dict[str, Floats] = {}
-    lost: dict[str, Floats] = {}
-    for pool in _pools(solution):
-        target, count = target_of[pool.key], counts[pool.key]
-        in_zone = np.ceil(count / pool.zones)
-        up[target] = up.get(target, 0.0) + count
-        lost[target] = lost.get(target, 0.0) + in_zone if survival is Survive.ZONE else np.ones(count.size)
-    kept = {target: 1 - ratio_of(np.where(lost[target] < up[target], lost[target], 0.0), up[target]) for target in up}
-    return {key: count * kept[target_of[key]] for key, count in counts.items()}
+    up = _by_target(counts, target_of)
+    room = dict(up)
+    for part in Part:
+        share = share_without(problem.limits, part)
+        for target, lost in _lost(solution, part, target_of, up).items() if share > 0 else ():
+            left = up[target] - lost
+            room[target] = np.minimum(room[target], np.where(left > 0, left / share, up[target]))
+    kept = {key: ratio_of(count * room[target_of[key]], up[target_of[key]]) for key, count in counts.items()}
+    rates = {pool.key: mix_rate(problem, pool) for pool in _pools(solution)}
+    sustained = np.sum([kept[key] * rate for key, rate in rates.items()], axis=0)
+    spare = np.sum([counts[key] * rate for key, rate in rates.items()], axis=0) - sustained
+    planned = np.array([hour.planned_rate for hour in problem.hours])
+    missing = np.minimum(ratio_of(np.maximum(planned - sustained, 0.0), spare), 1.0)
+    return {key: kept[key] + missing * (count - kept[key]) for key, count in counts.items()}
+
+
+def _lost(
+    solution: FleetSolution, part: Part, target_of: Mapping[str, str], up: Mapping[str, Floats]
+) -> Mapping[str, Floats]:
+    """Instances that each target may lose with such a part: (classes,), by target."""
+    if part is Part.MACHINE:
+        return {target: np.minimum(count, 1.0) for target, count in up.items()}
+    failing = [group for group in solution.allocations if _fails_with(group, part)]
+    zones = {group.pool.key: group.pool.zones for group in failing}
+    counts = _instances(replace(solution, allocations=tuple(failing)))
+    return _by_target({key: np.ceil(count / zones[key]) for key, count in counts.items()}, target_of)
+
+
+def _fails_with(group: Allocation, part: Part) -> bool:
+    return part is Part.ZONE or group.tariff.paid is PurchaseOption.SPOT
+
+
+def _by_target(counts: Mapping[str, Floats], target_of: Mapping[str, str]) -> dict[str, Floats]:
+    """Instances of all pools of each target."""
+    found: dict[str, Floats] = {}
+    for key, count in counts.items():
+        found[target_of[key]] = found.get(target_of[key], 0.0) + count
+    return found
 
 
 def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
@@ -84,9 +114,7 @@ def routed_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Flo
     """
     of_target, counts, target_of = weights(problem, solution), _instances(solution), targets(solution)
     rates = {pool.key: mix_rate(problem, pool) for pool in _pools(solution)}
-    up = {
-        target: np.sum([counts[key] for key in counts if target_of[key] == target], axis=0) for target in of_target
-    }  # fmt: skip
+    up = _by_target(counts, target_of)
     weighted = {target: (up[target] > 0)[:, None, None] * share for target, share in of_target.items()}
     usual = {target: (up[target] * rates[target])[:, None, None] for target in of_target}
     whole, capacity = (np.sum(list(one.values()), axis=0) for one in (weighted, usual))
@@ -106,11 +134,9 @@ def planned_rates(problem: Problem, solution: FleetSolution) -> Mapping[str, flo
     if _alike(problem, solution):
         return {pool.key: mix_rate(problem, pool) for pool in _pools(solution)}
     of_target, counts, target_of = weights(problem, solution), _instances(solution), targets(solution)
-    up = {
-        target: sum(counts[key][-1] for key in counts if target_of[key] == target) for target in of_target
-    }  # fmt: skip
+    up = _by_target(counts, target_of)
     return {
-        pool.key: _planned_rate(problem, pool, of_target[target_of[pool.key]], up[target_of[pool.key]])
+        pool.key: _planned_rate(problem, pool, of_target[target_of[pool.key]], up[target_of[pool.key]][-1])
         for pool in _pools(solution)
     }
 

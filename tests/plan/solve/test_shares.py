@@ -10,8 +10,8 @@ from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, P
 from advisor.plan.solve.objective import transfer_usd_per_month
 from advisor.plan.solve.optimise import as_routed, optimise
 from advisor.plan.solve.shares import (
+    counted_instances,
     depends_on_routing,
-    instances_left,
     planned_rates,
     request_shares,
     targets,
@@ -90,36 +90,60 @@ def test_what_a_failed_instance_leaves_of_its_target_is_as_busy_as_what_any_othe
         (Limits(), (4.0, 1.0)),
         (Limits(survive=Survive.INSTANCE), (3.0, 1.0)),
         (Limits(survive=Survive.ZONE), (2.0, 1.0)),
+        (Limits(survive=Survive.NOTHING, min_replicas=2), (4.0, 1.0)),
+        (Limits(survive=Survive.NOTHING, zones=3), (3.0, 1.0)),
     ],
 )
-def test_weights_leave_out_what_has_to_be_survived(limits, left):
-    """One of four, or one of two zones; of a single machine all of it counts, which others stand in for."""
+def test_weights_count_on_what_has_to_be_left(limits, left):
+    """One of four, or one of two zones; of a single machine all of it counts, which others stand in for.
+
+    Where only two thirds of the load have to be left, two of four that are have room for three.
+    """
     several = pool_of("a/r/several", 2.0, stand="a/r/several", zones=2)
     single = pool_of("a/r/single", 5.0, stand="a/r/single", zones=2)
     fleet = fleet_of((several, (4,)), (single, (1,)))
 
-    kept = instances_left(problem_of(several, single, planned=(8.0,), limits=limits), fleet)
+    kept = counted_instances(problem_of(several, single, planned=(5.0,), limits=limits), fleet)
 
-    assert (kept["a/r/several"].item(), kept["a/r/single"].item()) == left
+    assert (kept["a/r/several"].item(), kept["a/r/single"].item()) == pytest.approx(left)
+
+
+def test_weights_count_on_what_is_left_of_spot():
+    """Four on spot in two zones beside two on demand: a zone's spot may be withdrawn, unless requests may wait."""
+    spot_pool, steady = pool_of("a/r/x", 2.0, stand="a/r/x", zones=2), pool_of("a/r/y", 3.0, stand="a/r/y", zones=2)
+    fleet = fleet_of((spot_pool, (4,), Tariff(PurchaseOption.SPOT, 0.3)), (steady, (2,)))
+
+    for ratio, left in ((0.0, 2.0), (0.5, 4.0), (1.0, 4.0)):
+        limits = Limits(fault_tolerant_ratio=ratio)
+        kept = counted_instances(problem_of(spot_pool, steady, planned=(8.0,), limits=limits), fleet)
+        assert (kept["a/r/x"].item(), kept["a/r/y"].item()) == (left, 2.0)
+    kept = counted_instances(problem_of(spot_pool, steady, planned=(12.0,)), fleet)
+    assert (kept["a/r/x"].item(), kept["a/r/y"].item()) == (3.0, 2.0)  # 6 + 6 requests/s, while none is withdrawn
 
 
 @few
 @given(problems(places=(1,), buckets=(0,)))
-def test_a_failure_hits_every_target_alike(problem):
-    """Where requests are alike, each target of several instances is as loaded after the loss of one as any other."""
+def test_a_failure_hits_every_target_alike_and_none_is_sent_more_than_it_carries(problem):
+    """Each target of several instances is as loaded after the loss of one as any other, unless it would be full before."""
     pools = tuple(replace(pool, usd_per_request=0.0) for pool in problem.pools)
-    problem = replace(problem, pools=pools, limits=replace(problem.limits, survive=Survive.INSTANCE))
+    limits = Limits(survive=Survive.INSTANCE, fault_tolerant_ratio=1.0)
+    problem = replace(problem, pools=pools, limits=limits)
     fleet = optimise(problem)
     if isinstance(fleet, Infeasible) or not any(group.instances[-1] for group in fleet.allocations):
         return
     of_target, target_of = weights(problem, fleet), targets(fleet)
+    rates = {target_of[group.pool.key]: group.pool.mix_rates.item() for group in fleet.allocations}
     count = dict.fromkeys(of_target, 0)
     for group in fleet.allocations:
         count[target_of[group.pool.key]] += group.instances[-1]
-    rates = {target_of[group.pool.key]: group.pool.mix_rates.item() for group in fleet.allocations}
-    loads = [of_target[target].item() / (count[target] - 1) / rates[target] for target in count if count[target] > 1]
+    planned = problem.hours[-1].planned_rate
+    sent = {target: share.item() * planned for target, share in of_target.items()}
+    left = {target: (count[target] - 1 or count[target]) * rate for target, rate in rates.items() if count[target]}
 
-    assert max(loads, default=0.0) == pytest.approx(min(loads, default=0.0))
+    assert all(sent[target] <= count[target] * rate * (1 + 1e-9) for target, rate in rates.items())
+    if sum(left.values()) >= planned:
+        after = [sent[target] / carried for target, carried in left.items()]
+        assert max(after) == pytest.approx(min(after))
 
 
 def test_answers_cost_what_the_weights_send_to_each_region():
@@ -146,7 +170,7 @@ def test_pools_that_serve_alike_are_one_target_whatever_is_paid():
     fast, away = pool_of("a/r/fast", 4.0, stand="a/r/fast"), pool_of("a/s/small", 2.0, stand="a/s/small")
     spot = Tariff(PurchaseOption.SPOT, 0.3)
     fleet = fleet_of((small, (1,)), (small, (3,), spot), (large, (1,)), (fast, (1,)), (away, (1,)))
-    problem = problem_of(small, large, fast, away, planned=(8.0,))
+    problem = problem_of(small, large, fast, away, planned=(8.0,), limits=Limits(fault_tolerant_ratio=1.0))
 
     assert targets(fleet)["a/r/large"] == "a/r/small"
     assert len(set(targets(fleet).values())) == 3
