@@ -91,10 +91,10 @@ def _fails_with(group: Allocation, part: Part) -> bool:
 
 def _by_target(counts: Mapping[str, Floats], target_of: Mapping[str, str]) -> dict[str, Floats]:
     """Instances of all pools of each target."""
-    found: dict[str, Floats] = {}
+    of_targets: dict[str, Floats] = {}
     for key, count in counts.items():
-        found[target_of[key]] = found.get(target_of[key], 0.0) + count
-    return found
+        of_targets[target_of[key]] = of_targets.get(target_of[key], 0.0) + count
+    return of_targets
 
 
 def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
