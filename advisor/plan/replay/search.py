@@ -303,8 +303,7 @@ class FleetSearch(ReplayedFleets):
 
     def _exchanged(self, best: Confirmed) -> Confirmed:
         """The cheapest fleet by exchange; one that is proven, or known from other pools than these, stays as it is."""
-        has_bound = self._effort.in_full  # of a rung it is that of the kinds where they carry least
-        if best.solution.proven or (has_bound and not has_room(best)) or not self._is_allowed(best):
+        if best.solution.proven or not self._is_allowed(best):
             return best
         search = Exchanges(
             problem=self._posed.problem,
