@@ -77,7 +77,8 @@ AccuracySec=1s
 WantedBy=timers.target
 UNIT
 systemctl daemon-reload
-systemctl enable --now inference.service inference-drain.service inference-report.timer
+# A first start that fails, as before its rights have spread, is tried again; the rest is set up all the same.
+systemctl enable --now --no-block inference.service inference-drain.service inference-report.timer
 
 # From here on a failure leaves the model serving; the alarm on the silent agent tells. The system Python may come
 # without ensurepip; its pip then fills the environment from outside.
