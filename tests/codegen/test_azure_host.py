@@ -120,7 +120,7 @@ def furnish(folder, settings):
         "etc/inference/settings.json": json.dumps(settings),
         "proc/mounts": "/dev/sda1 / ext4 rw 0 0\nproc /proc proc rw 0 0\n",
         "proc/meminfo": "MemTotal: 1000 kB\nMemAvailable: 400 kB\n",
-        "opt/advisor-agent/bin/python": "",
+        "etc/systemd/system/advisor-agent.service": "",
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -388,7 +388,7 @@ def report():
     new, seconds = since_last_report(counters(page) if page else None)
     waiting = total(page or [], SETTINGS["metrics"]["waiting"])
     agent = ["systemctl", "is-active", "--quiet", "advisor-agent.service"]
-    has_agent = Path("/opt/advisor-agent").is_dir()
+    has_agent = Path("/etc/systemd/system/advisor-agent.service").is_file()
     found = {
         "healthy": is_healthy(),
         "requests": 0,

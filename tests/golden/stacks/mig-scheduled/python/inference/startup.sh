@@ -195,8 +195,8 @@ metrics:
 YAML
 systemctl restart google-cloud-ops-agent.service
 
-# The system Python may come without ensurepip; its pip then fills the environment from outside.
 agent_package=${agent_package}
+# The system Python may come without ensurepip; its pip then fills the environment from outside.
 install_agent() {
   python3 -m venv /opt/advisor-agent || python3 -m venv --clear --without-pip /opt/advisor-agent
   if [[ -x /opt/advisor-agent/bin/pip ]]; then

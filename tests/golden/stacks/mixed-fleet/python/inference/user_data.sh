@@ -365,13 +365,16 @@ JSON
 "$cloudwatch_agent" -a fetch-config -m ec2 -s -c file:/etc/inference/cloudwatch-agent.json
 
 # The system Python may come without ensurepip; its pip then fills the environment from outside.
-if [[ -n $agent_package ]]; then
+install_agent() {
   python3 -m venv /opt/advisor-agent || python3 -m venv --clear --without-pip /opt/advisor-agent
   if [[ -x /opt/advisor-agent/bin/pip ]]; then
     /opt/advisor-agent/bin/pip install --quiet "$agent_package"
   else
     python3 -m pip --python /opt/advisor-agent/bin/python install --quiet "$agent_package"
   fi
+}
+if [[ -n $agent_package ]]; then
+  [[ -x /opt/advisor-agent/bin/inference-advisor-agent ]] || install_agent || echo 'advisor-agent.service: Failed to install' >&2
   cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
 [Unit]
 Description=advisor agent: samples of the accelerators
