@@ -107,30 +107,32 @@ for word; do printf ' %s' "$word" >>{log}; done
 case "${{0##*/}} $*" in *--password-stdin*) printf ' <%s' "$(cat)" >>{log} ;; esac
 printf '\\n' >>{log}
 case "${{0##*/}}" in lsblk) echo '{{"blockdevices": []}}' ;; esac
+case "${{0##*/}} $*" in *--no-block*) exit 0 ;; systemctl*--now*" inference.service"*) exit {first_start} ;; esac
 """
+"""Of these, systemctl waits for the first start of the engine, unless it is told not to, and fails as it does."""
 PROGRAMS = ("apt-get", "blkid", "docker", "iptables", "lsblk", "mount", "nvidia-smi", "ss", "systemctl")
 
 
 class Machine:
     """A host that is a folder: the boot script writes into it, its units are run one by one, its programs only write down."""
 
-    def __init__(self, folder, azure, script="user_data.sh.tftpl") -> None:
-        """Before the first boot."""
+    def __init__(self, folder, azure, script="user_data.sh.tftpl", *, first_start=0, agent="") -> None:
+        """Before the first boot, in which the first start of the engine ends with *first_start*; *agent*: its package."""
         self.folder, self.log = folder, folder / "log"
         for name in PROGRAMS:
             path = folder / "usr/bin" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(STAND_IN.format(log=self.log))
+            path.write_text(STAND_IN.format(log=self.log, first_start=first_start))
             path.chmod(0o755)
         furnish(folder, {})
         for place in ("etc/systemd/system", "etc/haproxy", "usr/local/sbin"):
-            (folder / place).mkdir(parents=True)
+            (folder / place).mkdir(parents=True, exist_ok=True)
         self.environment = {**os.environ, "PATH": f"{folder}/usr/bin:{os.environ['PATH']}"}
         scenario = SCENARIOS["vm-scale-set-reactive"]()
         files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
         program = moved(files["host.py"], folder).replace("http://169.254.169.254", azure.url)
         program = program.replace("PROBING_SECONDS = 10", "PROBING_SECONDS = 0").replace("https://", "http://")
-        script = files[script].replace("${agent_package}", "").replace("${configuration}", "frontend clients")
+        script = files[script].replace("${agent_package}", agent).replace("${configuration}", "frontend clients")
         self.script = re.sub(r"(?<![\w\"])/(?=(etc|usr/local|usr/bin/docker|var/cache|opt)\b)", f"{folder}/", script)
         self.script = self.script.replace(
             "${program}", program.replace("#!/usr/bin/env python3", f"#!{sys.executable}")
@@ -163,7 +165,7 @@ def test_host_comes_up_serves_and_leaves(azure, tmp_path):
     arguments = [f"{address}/vllm:1", "serve", "/root/.cache/weights/organisation/model"]
     more = {"registry_server": address, "port": azure.server_address[1], "container_arguments": arguments}
     machine.boot(SETTINGS | secrets | more | {"weights": source, "drain_seconds": 5, "publish_metrics": False})
-    assert machine.ran()[-1].startswith("systemctl enable --now inference.service")
+    assert machine.ran()[-1].startswith("systemctl enable --now --no-block inference.service")
 
     machine.start("inference.service")
     disks, _listed, login, _removed, run = machine.ran()
@@ -188,6 +190,22 @@ def test_host_comes_up_serves_and_leaves(azure, tmp_path):
         "/metadata/scheduledevents?api-version=2020-07-01",
         '{"StartRequests": [{"EventId": "1"}]}',
     )
+
+
+def test_a_first_start_that_fails_does_not_end_the_set_up(azure, tmp_path):
+    """The engine's first start fails, as before its rights on the secrets have spread: what follows is set up all the same."""
+    Machine(tmp_path, azure, first_start=1).boot(SETTINGS)
+
+
+def test_an_agent_that_cannot_be_installed_leaves_a_service_that_fails(azure, tmp_path):
+    """The rest of the boot goes on, and the report of the host finds the service that does not run."""
+    machine = Machine(tmp_path, azure, agent="https://artifacts.example.com/agent.whl#sha256=0")
+    python = tmp_path / "usr/bin/python3"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    machine.boot(SETTINGS)
+    assert machine.ran()[-1] == "systemctl enable --now advisor-agent.service"
+    assert "ExecStart=" in (tmp_path / "etc/systemd/system/advisor-agent.service").read_text()
 
 
 def test_entrance_takes_up_a_renewed_certificate_and_leaves(azure, tmp_path):

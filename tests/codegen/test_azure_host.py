@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import ssl
+import subprocess
 from contextlib import nullcontext
 from email.utils import formatdate
 from types import SimpleNamespace
@@ -119,7 +120,7 @@ def furnish(folder, settings):
         "etc/inference/settings.json": json.dumps(settings),
         "proc/mounts": "/dev/sda1 / ext4 rw 0 0\nproc /proc proc rw 0 0\n",
         "proc/meminfo": "MemTotal: 1000 kB\nMemAvailable: 400 kB\n",
-        "opt/advisor-agent/bin/python": "",
+        "etc/systemd/system/advisor-agent.service": "",
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -159,11 +160,31 @@ def test_secrets_are_for_root_only_and_read_with_the_identity_of_the_host(host, 
     assert any("client_id=client" in url and "vault.azure.net" in url for url, _ in services.asked)
 
 
-def test_certificate_in_a_pkcs12_archive_is_unpacked(host, services):
-    """The form that Key Vault gives certificates by default."""
-    services.secret = {"value": base64.b64encode(b"archive").decode(), "contentType": "application/x-pkcs12"}
+@pytest.mark.parametrize("packed", [[], ["-legacy"]], ids=["of today", "of Windows"])
+def test_certificate_in_a_pkcs12_archive_is_unpacked(host, services, tmp_path, monkeypatch, packed):
+    """The form that Key Vault gives certificates by default, also where it was packed with RC2 as Windows does."""
+    monkeypatch.undo()
+    pem = tmp_path / "given.pem"
+    pem.write_bytes(subprocess.run([*host.SELF_SIGNED, "-keyout", "-"], capture_output=True, check=True).stdout)
+    pack = ["openssl", "pkcs12", "-export", *packed, "-in", str(pem), "-passout", "pass:"]
+    archive = subprocess.run(pack, capture_output=True, check=True).stdout
+    services.secret = {"value": base64.b64encode(archive).decode(), "contentType": "application/x-pkcs12"}
     host.secrets()
-    assert services.ran[0][:2] == ["openssl", "pkcs12"]
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(host.directory / "tls.pem")
+
+
+def test_own_certificate_comes_before_those_that_signed_it(host, services, monkeypatch):
+    """Whatever order the archive has: a server refuses a first certificate that is not that of the key."""
+
+    def openssl(command, **_options):
+        parts = {"-clcerts": b"KEY OWN ", "-cacerts": b"SIGNER"}
+        found = next((text for option, text in parts.items() if option in command), b"SIGNER KEY OWN")
+        return SimpleNamespace(returncode=0, stdout=found)
+
+    monkeypatch.setitem(host.certificate.__globals__, "subprocess", SimpleNamespace(run=openssl, PIPE=subprocess.PIPE))
+    services.secret = {"value": "", "contentType": "application/x-pkcs12"}
+    host.secrets()
+    assert (host.directory / "tls.pem").read_bytes() == b"KEY OWN SIGNER"
 
 
 def test_host_behind_an_entrance_signs_its_own_certificate(host, monkeypatch):

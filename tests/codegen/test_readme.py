@@ -161,3 +161,13 @@ def test_readme_says_what_stands_in_front_of_whole_answers(name, in_front):
         notes = [line for line in readme.splitlines() if "rests on one entrance" in line]
         assert len(notes) == bool(in_front)
         assert all(in_front in note and re.search(r"\d", note) is None for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("instances", "told"), [(4, "a quarter of the instances at a time"), (1, "all new instances first")]
+)
+def test_the_readme_of_sagemaker_says_how_an_update_goes(instances, told):
+    """One kind of several instances is replaced step by step, as its endpoint is configured; a single one at once."""
+    files = generate(make_plan(make_option(instances=instances)), wanted=Wanted(target="sagemaker")).files
+    assert ("rolling = true" in files["fleet.tf"]) == (instances > 1)
+    assert told in files["README.md"].replace("\n", " ")

@@ -165,6 +165,28 @@ def test_host_comes_up_serves_and_drains(script, cloud, tmp_path):
     assert host.recorded("mdadm", "mkfs.ext4", "mount") == disks, "what lies on the disks outlives a reboot"
 
 
+@pytest.mark.parametrize(
+    ("told", "looks"),
+    [
+        (["exit 28", "exit 28", "echo 'vllm:num_requests_running{} 0.0'"], 3),
+        (["exit 22", "echo 'process_threads 9'", "exit 7"], 3),
+        (["exit 7"], 1),
+    ],
+    ids=["too busy to say", "without that metric", "gone"],
+)
+def test_a_stop_takes_no_silence_for_no_requests(script, cloud, tmp_path, told, looks):
+    """What the engine does not say is waited for, until it says that no request runs or does not listen any more."""
+    host = Host(tmp_path / "host", f"http://127.0.0.1:{cloud.server_port}")
+    assert host.boot(script).returncode == 0
+    looked = host.root / "looked"
+    cases = "".join(f"{number}) {command} ;;\n" for number, command in enumerate(told, start=1))
+    (host.root / "bin/curl").write_text(f"#!/bin/sh\necho >>{looked}\ncase $(wc -l <{looked}) in\n{cases}esac\n")
+    (host.root / "bin/curl").chmod(0o755)
+    (drain,) = host.commands_of("ExecStop")
+    assert host.run(drain).returncode == 0
+    assert len(looked.read_text().splitlines()) == looks
+
+
 def copies_weights(host: Host, cloud: Cloud) -> None:
     """A bucket without the model is told, a copy that breaks off goes on, and nothing is copied twice."""
     objects, cloud.objects = cloud.objects, {}

@@ -113,6 +113,30 @@ def test_warmed_host_says_when_its_model_answers(boot):
     assert told[told.index("--lifecycle-action-result") + 1] == "CONTINUE"
 
 
+TELLS_LATER = """#!/bin/bash
+echo >>"$RECORD-of-aws"
+case "$1 $2 $(wc -l <"$RECORD-of-aws")" in
+  'ec2 describe-tags 1') echo None ;;
+  'ec2 '*) echo group-1 ;;
+  *' 2') [[ $* == *'--auto-scaling-group-name  '* ]] && echo 'ValidationError: group name is empty' >&2 && exit 254 ;;
+  *' 4') echo 'Throttling: Rate exceeded' >&2 && exit 254 ;;
+  *) echo {last} >&2 && exit {status} ;;
+esac
+"""
+"""Tags are told at the second question, and of the calls to the group the third succeeds."""
+
+
+@pytest.mark.parametrize(
+    ("last", "status"), [("", 0), ("'ValidationError: No active Lifecycle Action found with instance ID i-0'", 254)]
+)
+def test_a_host_says_that_it_is_ready_until_it_is_heard(boot, last, status):
+    """A call that fails is made again, with the group's name once the tags are told; where nothing waits it is not."""
+    host, _ = boot("scheduled")
+    host.program("bin/aws", TELLS_LATER.format(last=last, status=status))
+    host.run((host.root / "usr/local/sbin/inference-ready").read_text().replace("sleep 10", "sleep 0"))
+    assert len((host.root / "record-of-aws").read_text().splitlines()) == 6
+
+
 @pytest.mark.parametrize("name", ["h100-tp8", "inferentia2"])
 def test_service_runs_the_planned_container(name, boot):
     """The container gets the accelerators, the image, the model and exactly the planned arguments."""

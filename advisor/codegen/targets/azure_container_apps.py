@@ -119,13 +119,15 @@ def _terraform(stack: Stack) -> Files:
 def _python(stack: Stack) -> Files:
     known = _known(stack)
     groups = {
-        key: {**group, "log_alarms": calls("LogAlarm", group["log_alarms"])} for key, group in known["groups"].items()
+        key: {
+            **group,
+            "metric_alarms": calls("MetricAlarm", group["metric_alarms"]),
+            "log_alarms": calls("LogAlarm", group["log_alarms"]),
+        }
+        for key, group in known["groups"].items()
     }
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "memory_alarm_percent": known["memory_percent"],
-        "replica_alarm_window": known["replica_window"],
-        "server_errors": Call("ServerErrors", known["server_errors"]),
         "entrance": Call("Entrance", {"cpu": known["entrance_size"].vcpus, "memory": known["entrance_memory"]}),
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
@@ -153,9 +155,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "entrance_memory": f"{size.memory_gib:g}Gi",
         "entrance_hosts": HOSTS,
         "entrance_command": _ENTRANCE_COMMAND,
-        "memory_percent": planned_alarm(stack, "host_memory").threshold,
-        "replica_window": _window(planned_alarm(stack, "unhealthy_hosts")),
-        "server_errors": _server_errors(stack),
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
         "example_models": example_models(stack),
@@ -181,17 +180,41 @@ def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
     }
 
 
-def _server_errors(stack: Stack) -> Mapping[str, str]:
-    """Description of the alarm on answers with 5xx, and the window over which it counts."""
-    alarm = planned_alarm(stack, "server_errors")
-    return {"description": alarm.description, "window": _window(alarm)}
-
-
 def _failed_requests(stack: Stack, group: ComputeGroup) -> float:
     """The share of the alarm in the requests that a group is planned for: a metric alert divides nothing."""
     alarm = planned_alarm(stack, "server_errors")
     planned = group.requests_per_second_per_instance * group.instances * alarm.periods * alarm.period_seconds
     return max(_FEWEST_FAILURES, round(planned * alarm.threshold / 100))
+
+
+def _metric_alarms(stack: Stack, group: ComputeGroup) -> Mapping[str, Mapping[str, object]]:
+    """Alarms on what Azure measures of an app; one that may be empty has no fewest replicas."""
+    errors = planned_alarm(stack, "server_errors")
+    memory = {
+        "description": "A container is nearly out of memory: the engine is about to be killed.",
+        "metric": "MemoryPercentage",
+        "aggregation": "Maximum",
+        "threshold": planned_alarm(stack, "host_memory").threshold,
+        "window": "PT5M",
+    }
+    failures = {
+        "description": errors.description,
+        "metric": "Requests",
+        "aggregation": "Total",
+        "threshold": _failed_requests(stack, group),
+        "window": _window(errors),
+        "statuses": ["5xx"],
+    }
+    missing = {
+        "description": "Fewer replicas run than the plan needs, for longer than one takes to start.",
+        "metric": "Replicas",
+        "aggregation": "Maximum",
+        "operator": "LessThan",
+        "threshold": group.min_instances * group.replicas_per_instance,
+        "window": _window(planned_alarm(stack, "unhealthy_hosts")),
+    }
+    alarms = {"container-memory": memory, "server-errors": failures}
+    return {**alarms, "missing-replicas": missing} if group.min_instances > 0 else alarms
 
 
 def _log_alarms(stack: Stack, group: ComputeGroup) -> Mapping[str, Mapping[str, object]]:
@@ -228,7 +251,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
         "cooldown_seconds": _cooldown_seconds(group),
         "probe_seconds": _probe_seconds(group),
-        "failed_requests": _failed_requests(stack, group),
+        "metric_alarms": _metric_alarms(stack, group),
         "log_alarms": _log_alarms(stack, group),
         "schedule": {
             f"{number}": {"start": window.start, "end": window.end, "desiredReplicas": f"{window.replicas}"}

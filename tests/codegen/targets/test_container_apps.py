@@ -19,7 +19,8 @@ def fleet_of(**changes):
 @pytest.mark.parametrize(("weights_gib", "window"), [(14.96, "PT30M"), (150.0, "PT1H")])
 def test_missing_replicas_are_told_after_one_could_have_started(weights_gib, window):
     """The window is one that Azure has, and holds the start of a replica."""
-    assert fleet_of(weights_gib=weights_gib)["replica_alarm_window"] == window
+    (group,) = fleet_of(weights_gib=weights_gib)["groups"].values()
+    assert group["metric_alarms"]["missing-replicas"]["window"] == window
 
 
 def test_replicas_that_scaling_stops_are_no_restarts():
@@ -42,8 +43,8 @@ def test_server_errors_ring_at_a_share_of_the_planned_requests():
     """One percent of those of 15 minutes; single ones never."""
     (busy,) = fleet_of(planned_requests_per_second_per_instance=40.0)["groups"].values()
     (quiet,) = fleet_of(planned_requests_per_second_per_instance=0.01)["groups"].values()
-    assert busy["failed_requests"] == pytest.approx(40.0 * 2 * 900 / 100)
-    assert quiet["failed_requests"] == 10
+    assert busy["metric_alarms"]["server-errors"]["threshold"] == pytest.approx(40.0 * 2 * 900 / 100)
+    assert quiet["metric_alarms"]["server-errors"]["threshold"] == 10
 
 
 def test_a_replica_is_not_ended_while_it_starts():
@@ -53,4 +54,5 @@ def test_a_replica_is_not_ended_while_it_starts():
     (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
     (group,) = literal(values.attributes["groups"].value.node).values()
     assert group["cooldown_seconds"] == 720
+    assert sorted(group["metric_alarms"]) == ["container-memory", "server-errors"], "what may be empty lacks nothing"
     assert "stays for 720 s after its last request" in files["README.md"]

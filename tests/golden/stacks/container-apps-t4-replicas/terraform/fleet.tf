@@ -48,7 +48,8 @@ locals {
   # Each of the two replicas with HAProxy of a region: it carries the planned load of the busiest region twice.
   entrance = { cpu = 0.25, memory = "0.5Gi" }
 
-  # An app each; log alarms: what is counted in the logs of 15 minutes; schedule: times of the week (UTC) with more replicas than the fewest.
+  # An app each. Metric alarms ring on what Azure measures of it, log alarms on what its logs of 15 minutes say. Schedule: times
+  # of the week (UTC) with more replicas than the fewest.
   groups = {
     eastus-nc64as-t4-v3-int4-tp1x4-0a695b = {
       app                 = "nc64as-t4-v3-272008"
@@ -63,7 +64,31 @@ locals {
       concurrent_requests = "32"
       cooldown_seconds    = 960
       probe_seconds       = 64
-      failed_requests     = 86
+      metric_alarms = {
+        container-memory = {
+          description = "A container is nearly out of memory: the engine is about to be killed."
+          metric      = "MemoryPercentage"
+          aggregation = "Maximum"
+          threshold   = 95
+          window      = "PT5M"
+        }
+        server-errors = {
+          description = "More than 1 percent of the requests are answered with 5xx."
+          metric      = "Requests"
+          aggregation = "Total"
+          threshold   = 86
+          window      = "PT15M"
+          statuses    = ["5xx"]
+        }
+        missing-replicas = {
+          description = "Fewer replicas run than the plan needs, for longer than one takes to start."
+          metric      = "Replicas"
+          aggregation = "Maximum"
+          operator    = "LessThan"
+          threshold   = 8
+          window      = "PT30M"
+        }
+      }
       log_alarms = {
         restarts = {
           description = "A container ended by itself and was started again: the engine failed, or answered too late."
@@ -79,14 +104,4 @@ locals {
       schedule = {}
     }
   }
-
-  # Memory of a container, in percent of what it has.
-  memory_alarm_percent = 95
-
-  # Longer than a replica takes to start.
-  replica_alarm_window = "PT30M"
-
-  # Answers with 5xx, more than each group's failed_requests.
-  server_errors_description = "More than 1 percent of the requests are answered with 5xx."
-  server_errors_window      = "PT15M"
 }

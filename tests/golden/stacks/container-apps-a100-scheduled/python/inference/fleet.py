@@ -2,16 +2,10 @@
 # Yours to edit: a later run shows what you changed and never overwrites it unseen.
 """The plan as data: a changed plan changes this file and README.md, and no other."""
 
-from inference.plan import Backend, Entrance, Fleet, Group, LogAlarm, Region, ServerErrors
+from inference.plan import Backend, Entrance, Fleet, Group, LogAlarm, MetricAlarm, Region
 
 FLEET = Fleet(
     planned_usd_per_month=9317.77,
-    memory_alarm_percent=95,
-    replica_alarm_window="PT30M",
-    server_errors=ServerErrors(
-        description="More than 1 percent of the requests are answered with 5xx.",
-        window="PT15M",
-    ),
     entrance=Entrance(
         cpu=0.25,
         memory="0.5Gi",
@@ -108,7 +102,33 @@ FLEET = Fleet(
             concurrent_requests="32",
             cooldown_seconds=720,
             probe_seconds=48,
-            failed_requests=43,
+            metric_alarms={
+                "container-memory": MetricAlarm(
+                    description="A container is nearly out of memory: the engine is about to be killed.",
+                    metric="MemoryPercentage",
+                    aggregation="Maximum",
+                    threshold=95,
+                    window="PT5M",
+                ),
+                "server-errors": MetricAlarm(
+                    description="More than 1 percent of the requests are answered with 5xx.",
+                    metric="Requests",
+                    aggregation="Total",
+                    threshold=43,
+                    window="PT15M",
+                    statuses=[
+                        "5xx",
+                    ],
+                ),
+                "missing-replicas": MetricAlarm(
+                    description="Fewer replicas run than the plan needs, for longer than one takes to start.",
+                    metric="Replicas",
+                    aggregation="Maximum",
+                    operator="LessThan",
+                    threshold=2,
+                    window="PT30M",
+                ),
+            },
             log_alarms={
                 "restarts": LogAlarm(
                     description="A container ended by itself and was started again: the engine failed, or answered too late.",
@@ -142,7 +162,25 @@ FLEET = Fleet(
             concurrent_requests="32",
             cooldown_seconds=720,
             probe_seconds=48,
-            failed_requests=22,
+            metric_alarms={
+                "container-memory": MetricAlarm(
+                    description="A container is nearly out of memory: the engine is about to be killed.",
+                    metric="MemoryPercentage",
+                    aggregation="Maximum",
+                    threshold=95,
+                    window="PT5M",
+                ),
+                "server-errors": MetricAlarm(
+                    description="More than 1 percent of the requests are answered with 5xx.",
+                    metric="Requests",
+                    aggregation="Total",
+                    threshold=22,
+                    window="PT15M",
+                    statuses=[
+                        "5xx",
+                    ],
+                ),
+            },
             log_alarms={
                 "restarts": LogAlarm(
                     description="A container ended by itself and was started again: the engine failed, or answered too late.",

@@ -9,11 +9,7 @@ import pulumi_azure as azure
 from inference.alerts import Query, action_groups, alarm_on_logs
 from inference.compute import App
 from inference.context import Context
-
-MISSING = "Fewer replicas run than the plan needs, for longer than one takes to start."
-MEMORY = "A container is nearly out of memory: the engine is about to be killed."
-
-Criteria = azure.monitoring.MetricAlertCriteriaArgs
+from inference.plan import MetricAlarm
 
 
 def workspaces(context: Context) -> Mapping[str, azure.operationalinsights.AnalyticsWorkspace]:
@@ -43,75 +39,49 @@ def alarms(
     groups = action_groups(context)
     for key, app in apps.items():
         group = fleet.groups[key]
-        action_group_id = groups[group.region].id
-        memory = _most("MemoryPercentage", "GreaterThan", fleet.memory_alarm_percent)
-        _alarm(context, (key, "container-memory", MEMORY), app, memory, action_group_id)
-        # A group that may be empty has no fewest.
-        if group.min_replicas > 0:
-            few = _most("Replicas", "LessThan", group.min_replicas)
-            window = fleet.replica_alarm_window
-            _alarm(context, (key, "missing-replicas", MISSING), app, few, action_group_id, window)
-        failed = fleet.server_errors
-        words, criteria = (key, "server-errors", failed.description), _server_errors(group.failed_requests)
-        _alarm(context, words, app, criteria, action_group_id, failed.window)
+        for name, alarm in group.metric_alarms.items():
+            _alarm(context, (key, name), app, alarm, groups[group.region].id)
         # What the metrics do not say. Restarts are a metric too, but one that rings until the replica ends.
-        for name, alarm in group.log_alarms.items():
+        for name, logged in group.log_alarms.items():
             asked = Query(
-                description=alarm.description,
-                query=alarm.query,
-                threshold=alarm.threshold,
+                description=logged.description,
+                query=logged.query,
+                threshold=logged.threshold,
                 workspace_id=logs[group.region].id,
             )
             names = (f"{key}-{name}", f"{group.app}-{name}")
             alarm_on_logs(context, names, group.region, asked, groups[group.region])
 
 
-def _most(metric: str, operator: str, threshold: float) -> Criteria:
-    """The largest value of a metric against a threshold."""
-    return Criteria(
-        metric_namespace="Microsoft.App/containerapps",
-        metric_name=metric,
-        aggregation="Maximum",
-        operator=operator,
-        threshold=threshold,
-    )
-
-
-def _server_errors(threshold: float) -> Criteria:
-    return Criteria(
-        metric_namespace="Microsoft.App/containerapps",
-        metric_name="Requests",
-        aggregation="Total",
-        operator="GreaterThan",
-        threshold=threshold,
-        dimensions=[
-            azure.monitoring.MetricAlertCriteriaDimensionArgs(
-                name="statusCodeCategory", operator="Include", values=["5xx"]
-            )
-        ],
-    )
-
-
 def _alarm(
-    context: Context,
-    words: tuple[str, str, str],
-    app: App,
-    criteria: Criteria,
-    action_group_id: pulumi.Output[str],
-    window: str = "PT5M",
+    context: Context, names: tuple[str, str], app: App, alarm: MetricAlarm, action_group_id: pulumi.Output[str]
 ) -> None:
-    key, name, description = words
+    key, name = names
     group = context.fleet.groups[key]
+    dimensions = [
+        azure.monitoring.MetricAlertCriteriaDimensionArgs(
+            name="statusCodeCategory", operator="Include", values=alarm.statuses
+        )
+    ]
     azure.monitoring.MetricAlert(
         context.named("alarm", key, name),
         name=f"{context.settings.name}-{group.app}-{name}",
-        description=description,
+        description=alarm.description,
         resource_group_name=context.resource_groups[group.region],
         scopes=app.id,
         severity=2,
         frequency="PT5M",
-        window_size=window,
-        criterias=[criteria],
+        window_size=alarm.window,
+        criterias=[
+            azure.monitoring.MetricAlertCriteriaArgs(
+                metric_namespace="Microsoft.App/containerapps",
+                metric_name=alarm.metric,
+                aggregation=alarm.aggregation,
+                operator=alarm.operator,
+                threshold=alarm.threshold,
+                dimensions=dimensions if alarm.statuses else None,
+            )
+        ],
         actions=[azure.monitoring.MetricAlertActionArgs(action_group_id=action_group_id)],
         tags=context.tags,
         opts=context.options(),

@@ -60,20 +60,26 @@ class Backend:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricAlarm:
+    """Rings where a metric of the app is beyond the threshold."""
+
+    description: str
+    metric: str
+    aggregation: str
+    threshold: float
+    window: str
+    operator: str = "GreaterThan"
+    statuses: Sequence[str] = ()
+    """Of the answers that are counted; empty: all."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogAlarm:
     """Rings where what a query finds in the logs is above the threshold."""
 
     description: str
     query: str
     threshold: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerErrors:
-    """When answers with 5xx are told."""
-
-    description: str
-    window: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +100,7 @@ class Group:
     cooldown_seconds: int
     """How long the last replica stays after its last request."""
     probe_seconds: int
-    failed_requests: float
-    """Answers with 5xx in the window of the alarm, beyond which it rings."""
+    metric_alarms: Mapping[str, MetricAlarm]
     log_alarms: Mapping[str, LogAlarm]
     schedule: Mapping[str, Mapping[str, str]]
     """Times of the week (UTC) with more replicas than the fewest."""
@@ -112,10 +117,6 @@ class Fleet:
 
     planned_usd_per_month: float
     """Total for a month of 730 hours."""
-    memory_alarm_percent: float
-    replica_alarm_window: str
-    """Longer than a replica takes to start."""
-    server_errors: ServerErrors
     entrance: Entrance
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]

@@ -122,9 +122,10 @@ cat >/usr/local/sbin/inference-drain <<'SCRIPT'
 #!/bin/bash
 set -uo pipefail
 refused=(INPUT ! --in-interface lo --protocol tcp --syn --dport 8443 --jump REJECT --reject-with tcp-reset)
-running() {
-  curl -fsSk --max-time 2 https://127.0.0.1:8443/metrics |
-    awk '/^[a-z]+:num_(requests_running|running_reqs)[{ ]/ { count += $NF } END { print count + 0 }'
+running() { # says nothing while the engine is too busy to, or has no such metric; 7: nobody listens any more
+  local page
+  page=$(curl -fsSk --max-time 2 https://127.0.0.1:8443/metrics) || { [[ $? != 7 ]] || echo 0; }
+  awk '/^[a-z]+:num_(requests_running|running_reqs)[{ ]/ { count += $NF; told = 1 } END { if (told) print count }' <<<"$page"
 }
 iptables --insert "$${refused[@]}"
 until ((SECONDS >= ${drain_seconds})) || [[ $(running) == 0 ]]; do
@@ -194,8 +195,8 @@ metrics:
 YAML
 systemctl restart google-cloud-ops-agent.service
 
-# The system Python may come without ensurepip; its pip then fills the environment from outside.
 agent_package=${agent_package}
+# The system Python may come without ensurepip; its pip then fills the environment from outside.
 install_agent() {
   python3 -m venv /opt/advisor-agent || python3 -m venv --clear --without-pip /opt/advisor-agent
   if [[ -x /opt/advisor-agent/bin/pip ]]; then

@@ -13,9 +13,11 @@ metadata() {
   token=$(curl -fsS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$metadata/api/token")
   curl -fsS -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/$1"
 }
-group() {
-  aws ec2 describe-tags --region '${region}' --query 'Tags[0].Value' --output text \
-    --filters "Name=resource-id,Values=$(metadata instance-id)" Name=key,Values=aws:autoscaling:groupName
+group() { # fails while the tags of a new host are not told yet
+  local name
+  name=$(aws ec2 describe-tags --region '${region}' --query 'Tags[0].Value' --output text \
+    --filters "Name=resource-id,Values=$(metadata instance-id)" Name=key,Values=aws:autoscaling:groupName) &&
+    [[ $name != None ]] && echo "$name"
 }
 SCRIPT
 # shellcheck source=/dev/null
@@ -178,20 +180,23 @@ cat >/usr/local/sbin/inference-ready <<'SCRIPT'
 set -euo pipefail
 # shellcheck source=/dev/null
 . /etc/inference/host
-# Nothing waits when the host was only rebooted.
 hook() { # action and its words
   aws autoscaling "$1" --region '${region}' --auto-scaling-group-name "$(group)" --lifecycle-hook-name ready \
-    --instance-id "$(metadata instance-id)" "$${@:2}" || true
+    --instance-id "$(metadata instance-id)" "$${@:2}" 2>&1
 }
 waited=0
 until curl -fsSk --max-time 10 -o /dev/null '${ready_url}'; do
   if ((waited % 300 == 0 && waited < ${start_limit_seconds})); then
-    hook record-lifecycle-action-heartbeat
+    hook record-lifecycle-action-heartbeat || true
   fi
   sleep 5
   waited=$((waited + 5))
 done
-hook complete-lifecycle-action --lifecycle-action-result CONTINUE
+# Nothing waits when the host was only rebooted. What else fails is said again: a host of which the group does not hear is replaced.
+until said=$(hook complete-lifecycle-action --lifecycle-action-result CONTINUE) || [[ $said == *'No active Lifecycle Action'* ]]; do
+  echo "$said" >&2
+  sleep 10
+done
 SCRIPT
 chmod 0755 /usr/local/sbin/inference-ready
 
@@ -360,13 +365,16 @@ JSON
 "$cloudwatch_agent" -a fetch-config -m ec2 -s -c file:/etc/inference/cloudwatch-agent.json
 
 # The system Python may come without ensurepip; its pip then fills the environment from outside.
-if [[ -n $agent_package ]]; then
+install_agent() {
   python3 -m venv /opt/advisor-agent || python3 -m venv --clear --without-pip /opt/advisor-agent
   if [[ -x /opt/advisor-agent/bin/pip ]]; then
     /opt/advisor-agent/bin/pip install --quiet "$agent_package"
   else
     python3 -m pip --python /opt/advisor-agent/bin/python install --quiet "$agent_package"
   fi
+}
+if [[ -n $agent_package ]]; then
+  [[ -x /opt/advisor-agent/bin/inference-advisor-agent ]] || install_agent || echo 'advisor-agent.service: Failed to install' >&2
   cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
 [Unit]
 Description=advisor agent: samples of the accelerators

@@ -223,10 +223,16 @@ def certificate(vault):
         return subprocess.run(sign, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
     given = secret(SETTINGS["certificate_url"], vault)
     pem = given["value"].encode()
-    if given.get("contentType") == "application/x-pkcs12":
-        unpack = ["openssl", "pkcs12", "-nodes", "-passin", "pass:"]
-        pem = subprocess.run(unpack, input=base64.b64decode(pem), stdout=subprocess.PIPE, check=True).stdout
-    return pem
+    return unpacked(base64.b64decode(pem)) if given.get("contentType") == "application/x-pkcs12" else pem
+
+
+def unpacked(archive):
+    """Key, own certificate and those that signed it: archives hold them in any order, and HAProxy takes the first one."""
+    # Certificates from Windows are packed in a way that OpenSSL 3 calls legacy.
+    unpack = ["openssl", "pkcs12", "-nodes", "-legacy", "-passin", "pass:"]
+    parts = (["-clcerts"], ["-cacerts", "-nokeys"])
+    ran = [subprocess.run([*unpack, *part], input=archive, stdout=subprocess.PIPE, check=True) for part in parts]
+    return b"".join(part.stdout for part in ran)
 
 
 def renew():
@@ -382,7 +388,7 @@ def report():
     new, seconds = since_last_report(counters(page) if page else None)
     waiting = total(page or [], SETTINGS["metrics"]["waiting"])
     agent = ["systemctl", "is-active", "--quiet", "advisor-agent.service"]
-    has_agent = Path("/opt/advisor-agent").is_dir()
+    has_agent = Path("/etc/systemd/system/advisor-agent.service").is_file()
     found = {
         "healthy": is_healthy(),
         "requests": 0,

@@ -77,25 +77,29 @@ AccuracySec=1s
 WantedBy=timers.target
 UNIT
 systemctl daemon-reload
-systemctl enable --now inference.service inference-drain.service inference-report.timer
+# A first start that fails, as before its rights have spread, is tried again; the rest is set up all the same.
+systemctl enable --now --no-block inference.service inference-drain.service inference-report.timer
 
-# From here on a failure leaves the model serving; the alarm on the silent agent tells. The system Python may come
-# without ensurepip; its pip then fills the environment from outside.
+# From here on a failure leaves the model serving; the alarm on the silent agent tells.
 agent_package='${agent_package}'
-if [[ -n $agent_package ]]; then
+# The system Python may come without ensurepip; its pip then fills the environment from outside.
+install_agent() {
   python3 -m venv /opt/advisor-agent || python3 -m venv --clear --without-pip /opt/advisor-agent
   if [[ -x /opt/advisor-agent/bin/pip ]]; then
     /opt/advisor-agent/bin/pip install --quiet "$agent_package"
   else
     python3 -m pip --python /opt/advisor-agent/bin/python install --quiet "$agent_package"
   fi
+}
+if [[ -n $agent_package ]]; then
+  [[ -x /opt/advisor-agent/bin/inference-advisor-agent ]] || install_agent || echo 'advisor-agent.service: Failed to install' >&2
   cat >/etc/systemd/system/advisor-agent.service <<'UNIT'
 [Unit]
 Description=advisor agent: samples of the accelerators
 After=inference.service
 
 [Service]
-ExecStart=/opt/advisor-agent/bin/inference-advisor-agent run --output=/var/lib/advisor/samples --quiet
+ExecStart=/opt/advisor-agent/bin/inference-advisor-agent run --output /var/lib/advisor/samples
 DynamicUser=yes
 StateDirectory=advisor
 ProtectSystem=strict

@@ -33,16 +33,6 @@ run "follows_the_plan" {
   command = plan
 
   assert {
-    condition     = alltrue([for key, set in azurerm_linux_virtual_machine_scale_set.this : set.sku == local.groups[key].size && set.priority == local.groups[key].priority])
-    error_message = "Each group must hold the planned size, bought as planned."
-  }
-
-  assert {
-    condition     = alltrue([for key, setting in azurerm_monitor_autoscale_setting.this : length(setting.profile) == length(local.groups[key].profiles)])
-    error_message = "Each group must have the planned hours."
-  }
-
-  assert {
     condition     = keys(azurerm_linux_virtual_machine_scale_set.entrance) == keys(local.regions) && alltrue([for set in values(azurerm_linux_virtual_machine_scale_set.entrance) : set.instances == 2])
     error_message = "Each region must have an entrance of two hosts."
   }
