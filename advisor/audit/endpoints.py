@@ -83,7 +83,7 @@ def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
         remedy = "tag it, or name the tag with --endpoint-tag"
         notes.append(f"no charge of the bill carries the name of {shown}: cost unknown; {remedy}")
     if traffic.endpoints and traffic.seconds is None:
-        notes.append("the request log has no times: it is taken to be of the bill's period")
+        notes.append("the request log has no times that can be read: it is taken to be of the bill's period")
     return notes
 
 

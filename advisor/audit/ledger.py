@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from advisor.audit.currency import one_currency, rate_notes
-from advisor.audit.database import Database, opened
+from advisor.audit.database import Database, opened, unreadable_time
 from advisor.audit.duplicates import identical_files, repeated_lines, repeated_rows, without_split_rows
 from advisor.audit.files import Table, tables_of
 from advisor.audit.formats import format_of
@@ -123,7 +123,7 @@ def read_ledger(
     rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
     for statement in dict.fromkeys(statement for _, kind in read for statement in kind.settle):
         database.run(statement)
-    notes += [*without_split_rows(database, _summed), *_shape_notes(database)]
+    notes += [*without_split_rows(database, _summed), *_shape_notes(database, read)]
     basis, basis_notes = _basis(database, question.basis)
     if basis is Basis.BILLED:
         _divide_fees(database)
@@ -274,7 +274,7 @@ def _divide_fees(database: Database) -> None:
     )
 
 
-def _shape_notes(database: Database) -> list[str]:
+def _shape_notes(database: Database, read: Sequence[tuple[Table, Format]]) -> list[str]:
     """Notes on rows without a time, and on exports that count requests in place of tokens."""
     timeless, requests, bought, amortised = database.row(
         f"SELECT {_rows('timeless')}, "
@@ -282,11 +282,10 @@ def _shape_notes(database: Database) -> list[str]:
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'purchase'), "
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'usage') FROM raw"
     )
-    notes = (
-        [f"{counted(timeless, 'row')} without a begin or an end that can be read: not in the period"]
-        if timeless
-        else []
-    )
+    notes = []
+    if timeless:
+        such = "".join(f" (such as {example!r} of {column})" for column, example in _unreadable_times(database, read))
+        notes.append(f"{counted(timeless, 'row')} without a begin or an end that can be read{such}: not in the period")
     if bought and amortised:
         notes.append(
             "Azure's reservations are here as bought and as used: an actual and an amortised export of one time count "
@@ -295,6 +294,13 @@ def _shape_notes(database: Database) -> list[str]:
     if requests:
         notes.append("models sold by the token are counted in requests here, not in tokens: --requests has the tokens")
     return notes
+
+
+def _unreadable_times(database: Database, read: Sequence[tuple[Table, Format]]) -> list[tuple[str, str]]:
+    """Columns of times with a cell that is none."""
+    columns = [(table, table.columns.find(*group)) for table, kind in read for group in kind.times]
+    examples = [(column, unreadable_time(database, table, column)) for table, column in columns if column]
+    return list({column: (column, example) for column, example in examples if example is not None}.values())
 
 
 def _rows(count: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database, Progress, opened
 from advisor.audit.endpoints import chargeback, endpoints_of, machines_of
-from advisor.audit.files import files_of
+from advisor.audit.files import files_of, ignored_files
 from advisor.audit.findings.context import Context
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
@@ -15,7 +15,7 @@ from advisor.audit.tags import tag_tables
 from advisor.audit.traffic import read_traffic
 from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Bill, Endpoint, Traffic
 from advisor.catalog import Catalog, load_catalog
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, replace
 from advisor.spread import Spread
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def charges(inputs: Inputs, progress: Progress | None = None) -> Iterator[Ledger
 
 def _ledger(database: Database, inputs: Inputs, catalog: Catalog) -> Ledger:
     paths, catalogued = files_of(inputs.bill, "bill"), list(catalog.instance_types)
-    return read_ledger(database, paths, inputs.question, catalogued, inputs.spread)
+    ledger = read_ledger(database, paths, inputs.question, catalogued, inputs.spread)
+    return replace(ledger, notes=(*ledger.notes, *ignored_files(inputs.bill, "bill")))
 
 
 def _audit(database: Database, inputs: Inputs) -> Opened:

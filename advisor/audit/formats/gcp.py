@@ -7,6 +7,7 @@ The export states cost and credits apart; their sum is what is billed. It has no
 from advisor.audit.formats.shape import Expressions, Format
 from advisor.audit.sql import MONEY, Columns, name, text
 
+_FLAT_CREDITS = ("credits.amount", "credit_amount", "credits_total", "total_credits", "credit", "credits_sum")
 _MACHINE = "compute.googleapis.com/machine_spec"
 
 
@@ -42,7 +43,7 @@ def _credits(columns: Columns) -> str:
     """Sum of the credits of a row: a list, its JSON, or a flat amount."""
     column = columns.find("credits")
     if column is None:
-        return columns.money("credits.amount", "credit_amount", "credits_total")
+        return columns.money(*_FLAT_CREDITS)
     entries = name(column)
     if not columns.types[column].endswith("[]"):
         entries = f"""from_json(CAST({entries} AS VARCHAR), '[{{"amount":"VARCHAR"}}]')"""
@@ -66,6 +67,8 @@ def _notes(columns: Columns) -> tuple[str, ...]:
         notes.append(
             "the standard export names no resources: nothing can be joined with telemetry; use the detailed one"
         )
+    if columns.find("credits", *_FLAT_CREDITS) is None:
+        notes.append("the export has no column of credits: discounts are not taken off, and less may have been billed")
     if columns.find("labels", "project.labels") is None:
         notes.append("the export has no labels: owners are unknown")
     return tuple(notes)
@@ -84,5 +87,6 @@ GCP = Format(
     ),
     expressions=_expressions,
     money=(("cost",),),
+    times=(("usage_start_time",), ("usage_end_time",)),
     notes=_notes,
 )
