@@ -230,7 +230,8 @@ class _Reader:
                 self._ticks_per_second = ticks_per_second(_number(stamp))[0]
             seconds = _number(stamp) / self._ticks_per_second
             if not math.isfinite(seconds):
-                _refuse("timestamp: no date and time in ISO 8601, and no finite number")
+                is_text = isinstance(stamp, str)
+                _refuse(f"timestamp: no {'date and time in ISO 8601' if is_text else 'finite number'}")
         self._log.times_s.append(seconds)
 
     def _answer(self, row: Mapping[str, Any], scope: _Scope) -> None:
@@ -308,9 +309,11 @@ def _tokens(row: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
 
 def _seconds_of_date(stamp: object) -> float | None:
     """Time of a text in ISO 8601, in UTC where it names no zone; None: it is none."""
+    if not isinstance(stamp, str):
+        return None
     try:
-        moment = dt.datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
-        return moment and (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+        moment = dt.datetime.fromisoformat(stamp)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
 
