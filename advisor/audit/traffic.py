@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.audit.database import Database, unreadable_time
+from advisor.audit.duplicates import identical_files
 from advisor.audit.files import Table, files_of, ignored_files, sample_names, tables_of
 from advisor.audit.otel import is_otel, read_otel
 from advisor.audit.sql import MONEY, NULL, Columns, column_key, text
@@ -272,14 +273,13 @@ def read_traffic(database: Database, places: Sequence[str], bill: Bill) -> Traff
     Raises:
         InputError: a log cannot be read.
     """
-    paths = files_of(places, "request log")
+    paths, notes = identical_files(files_of(places, "request log"))
     database.run(TRAFFIC)
     database.run(PROMPTS)
     metrics = [
         path for path in paths if path.name.casefold().endswith(_JSON_ENDINGS) and path.exists() and is_otel(path)
     ]
-    notes = ignored_files(places, "request log")
-    notes += [note for path in metrics for note in read_otel(database, path)]
+    notes += [*ignored_files(places, "request log"), *read_otel(database, metrics)]
     logs = [path for path in paths if path not in metrics]
     notes += read_requests(database, logs, bill) if logs else []
     _unite_spellings(database)
@@ -413,7 +413,8 @@ def _peaks(database: Database, name: str, hours: float) -> Mapping[str, float]:
     rows = database.rows(
         f"WITH by_hour AS (SELECT {name} AS name, hour, sum(requests) AS requests FROM traffic WHERE hour IS NOT NULL "
         "GROUP BY name, hour) "
-        f"SELECT name, max(requests) / (sum(requests) / {hours}) FROM by_hour GROUP BY name"
+        f"SELECT name, max(requests) / (sum(requests) / {hours}) FROM by_hour GROUP BY name "
+        "HAVING sum(requests) > 0"
     )
     return {row[0]: float(row[1]) for row in rows if row[1] is not None}
 

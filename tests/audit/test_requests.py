@@ -531,3 +531,78 @@ def test_days_of_another_time_zone_are_days(tmp_path, audit):
     found = audit(write_focus(tmp_path / "bill.csv", charges), requests=(str(write_csv(tmp_path / "log.csv", rows)),))
 
     assert by_name(found)["chat"].usage.peak_ratio is None
+
+
+def otel_audit(folder, audit, **files):
+    """The audit of a day's bill beside logs of these lines, by name; with the usage of the endpoint."""
+    (folder / "logs").mkdir(exist_ok=True)
+    for name, lines in files.items():
+        (folder / "logs" / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    found = audit(bill(folder), requests=(str(folder / "logs"),))
+    return by_name(found)["chat"].usage, found.notes
+
+
+def begun(line, minutes):
+    """A line whose totals began other minutes after the begin of the bill."""
+    moved = int((START + timedelta(minutes=minutes)).timestamp()) * 10**9
+    return line.replace(f'"startTimeUnixNano": "{int(START.timestamp()) * 10**9}"', f'"startTimeUnixNano": "{moved}"')
+
+
+def test_a_total_that_began_long_before_the_log_counts_from_its_first_point(tmp_path, audit):
+    """A rotated file begins with all that was counted since the process started days ago."""
+    lines = [begun(otel_line(number, 100_000 + 100 * number), -60 * 48) for number in range(13)]
+
+    usage, notes = otel_audit(tmp_path, audit, metrics=lines)
+
+    assert (usage.input_tokens, usage.output_tokens) == (120_000, 60_000)
+    assert any("running totals that began more than an hour before their first point" in note for note in notes)
+
+
+def test_parts_of_a_log_count_on(tmp_path, audit):
+    """Two files of one process, the later one first by name, and a byte order mark: as one file."""
+    lines = [otel_line(number, 100 * number) for number in range(1, 13)]
+
+    usage, _ = otel_audit(tmp_path, audit, b=["\ufeff", *lines[:6]], a=lines[6:])
+
+    assert usage.input_tokens == 120_000
+
+
+def test_processes_without_names_take_turns(tmp_path, audit):
+    """Two replicas whose points carry the same attributes: their totals are told apart by when they began."""
+    lines = [
+        line
+        for number in range(3, 13)
+        for line in (otel_line(number, 100 * number), begun(otel_line(number, 10 * number), 1))
+    ]
+
+    usage, _ = otel_audit(tmp_path, audit, metrics=lines)
+
+    assert usage.input_tokens == (1200 + 120) * 100
+
+
+def test_points_behind_later_ones_are_left_out(tmp_path, audit):
+    """A total that comes late has been counted with the one after it."""
+    lines = [otel_line(number, 100 * number) for number in (1, 3, 2, 4)]
+
+    usage, notes = otel_audit(tmp_path, audit, metrics=lines)
+
+    assert usage.input_tokens == 40_000
+    assert any("points of running totals that stand behind a later one are left out" in note for note in notes)
+
+
+def test_no_request_has_no_peak(tmp_path, audit):
+    """A single point of a total that began days ago: nothing is known to have been served, and no ratio is made."""
+    usage, _ = otel_audit(tmp_path, audit, metrics=[begun(otel_line(0, 1000), -60 * 48)])
+
+    assert (usage.requests, usage.peak_ratio) == (0, None)
+
+
+def test_a_log_given_twice_counts_once(tmp_path, audit):
+    """A copy under another name, as bills have it."""
+    for name in ("log.csv", "copy.csv"):
+        write_csv(tmp_path / name, day(10))
+
+    found = audit(bill(tmp_path), requests=(str(tmp_path / "log.csv"), str(tmp_path / "copy.csv")))
+
+    assert by_name(found)["chat"].usage.requests == 10
+    assert any("copy.csv is the same as" in note and "counted once" in note for note in found.notes)
