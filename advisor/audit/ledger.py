@@ -5,6 +5,7 @@ a bill is a sum over it, so that the parts add up to the whole. The view ``lines
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,12 +19,12 @@ from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_
 from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
 from advisor.audit.sql import MONEY, text
 from advisor.audit.tag_sets import write_tags
-from advisor.audit.values import ZERO, Basis, Bill
+from advisor.audit.values import ZERO, Basis, Bill, day_range, missing_days
 from advisor.catalog.values import family_of
 from advisor.errors import InputError
 from advisor.records import dataclass, field
 from advisor.spread import Spread
-from advisor.units import SECONDS_PER_HOUR, counted
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, counted
 
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
 _SAME = f"format, {', '.join(TEXTS)}"
@@ -31,6 +32,13 @@ _SAME = f"format, {', '.join(TEXTS)}"
 _FILLED = ("filled_billed", "filled_effective")
 _IS_WHOLE = "({0}::DOUBLE = trunc({0}::DOUBLE))"
 """Whether an amount has no cents; as a double, since numbers of 38 digits take ten times as long to divide."""
+_DAY_BITS = 62
+_DAY_ZERO = date(1970, 1, 1)
+_DAYS_OF_USE = (
+    f"bit_or(1::BIGINT << (epoch(start_time)::BIGINT // {SECONDS_PER_DAY} % {_DAY_BITS})::BIGINT) "
+    "FILTER (WHERE charge = 'usage' AND end_time - start_time <= INTERVAL 1 DAY)"
+)
+"""A bit for each day, by its number since 1970, on which a charge of usage of a day or less begins."""
 _COUNTS = {
     "row_count": "count(*)",
     "bad": "count(*) FILTER (WHERE is_bad)",
@@ -132,8 +140,23 @@ def read_ledger(
     notes += [*basis_notes, *rate_notes(rates), *write_tags(database)]
     bill = _bill(database, currency, rows, basis)
     notes += ["the bill's period is unknown, and with it every amount a month"] if rows and not bill.hours else []
+    notes += _holes(database, bill)
     tagless = {kind.name for _, kind in read} - {kind.name for table, kind in read if kind.tells_tags(table.columns)}
     return Ledger(database, bill, tuple(dict.fromkeys(notes)), rates, frozenset(tagless))
+
+
+def _holes(database: Database, bill: Bill) -> list[str]:
+    """A note on days of a bill of up to two months that no charge of a day or less is of."""
+    bits = int(database.row("SELECT coalesce(bit_or(day_bits), 0)::BIGINT FROM charges")[0])
+    if bill.start is None or bill.end is None or not bits or bill.hours > _DAY_BITS * HOURS_PER_DAY:
+        return []
+    first, length = bill.start.date(), (bill.end.date() - bill.start.date()).days
+    days = [first + timedelta(days=number) for number in range(length)]
+    missing = missing_days([day for day in days if bits >> (day - _DAY_ZERO).days % _DAY_BITS & 1])
+    if not missing:
+        return []
+    said = f"{counted(len(missing), 'day')} of the period without any use ({day_range(missing)})"
+    return [f"{said}: if the export has a hole there, amounts a month are too low"]
 
 
 def _title(kind: Format, table: Table) -> str:
@@ -184,7 +207,8 @@ def _summed(source: str) -> str:
     return (
         f"SELECT {_SAME}, {amounts}, {_filled('billed', 'effective')}, {_filled('effective', 'billed')}, "
         "min(start_time) AS start_time, max(end_time) AS end_time, "
-        f"sum(epoch(end_time) - epoch(start_time)) AS seconds, {counts} FROM {source} GROUP BY {_SAME}"
+        f"sum(epoch(end_time) - epoch(start_time)) AS seconds, {_DAYS_OF_USE} AS day_bits, {counts} "
+        f"FROM {source} GROUP BY {_SAME}"
     )
 
 
@@ -194,7 +218,7 @@ def _united(source: str) -> str:
     counts = ", ".join(f"sum({column})::BIGINT AS {column}" for column in _COUNTS)
     return (
         f"SELECT {_SAME}, {amounts}, min(start_time) AS start_time, max(end_time) AS end_time, "
-        f"sum(seconds) AS seconds, {counts} FROM ({source}) GROUP BY {_SAME}"
+        f"sum(seconds) AS seconds, bit_or(day_bits) AS day_bits, {counts} FROM ({source}) GROUP BY {_SAME}"
     )
 
 

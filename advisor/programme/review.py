@@ -9,7 +9,7 @@ import numpy as np
 
 from advisor.audit.daily import costs_by_resource, daily_costs, daily_requests, named
 from advisor.audit.ledger import Ledger
-from advisor.audit.values import Traffic
+from advisor.audit.values import Traffic, day_range, missing_days
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.values import Plan
@@ -26,7 +26,7 @@ from advisor.programme.reviewed import (
 )
 from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
 from advisor.records import dataclass
-from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH
+from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH, counted
 
 SERVING = "serving"
 """Id of the items that are about the cost of serving: a bill does not tell them apart."""
@@ -256,6 +256,9 @@ class _Reviewer:
             f"a month of {HOURS_PER_MONTH:g} hours; "
             "95 % interval from the robust spread of the days, taken to be independent"
         )
+        if missing := missing_days(list(self._days)):
+            said = f"without any charge ({day_range(missing)}) in no mean: see that the export is whole"
+            yield f"{counted(len(missing), 'day')} {said}"
         if any(group.id == SERVING for group in applied):
             yield "serving: all accelerated machines of the bill; a bill does not tell the items apart"
         if len(self._days) < LEAST_DAYS:

@@ -860,3 +860,23 @@ def test_an_export_of_google_without_credits(tmp_path, audit):
     found = audit(path)
     assert found.bill.billed_cost == Decimal("0.75")
     assert not any("no column of credits" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("spread", [None, Spread(2)])
+def test_days_without_use_are_told(tmp_path, audit, spread):
+    """Two days of a fortnight that the export lacks, in two files; a charge of the month covers none."""
+    days = [number for number in range(14) if number not in (5, 6)]
+    for name, some in (("a", days[:6]), ("b", days[6:])):
+        charges = [Charge(at=START + timedelta(days=number), cost=Decimal(number)) for number in some]
+        write_focus(tmp_path / f"{name}.csv", charges)
+
+    found = audit(tmp_path, spread=spread)
+
+    assert any("2 days of the period without any use (2026-10-06 to 2026-10-07)" in note for note in found.notes)
+
+
+def test_a_bill_of_every_day_has_no_hole(tmp_path, audit):
+    """Days across a month's end, each with a charge."""
+    charges = [Charge(at=START + timedelta(days=number)) for number in range(45)]
+
+    assert not any("without any use" in note for note in audit(write_focus(tmp_path / "bill.csv", charges)).notes)
