@@ -78,11 +78,6 @@ class Ledger:
     tagless: frozenset[str] = frozenset()
     """Formats of which no file has a column of tags: whether their charges carry some is unknown."""
 
-    @property
-    def converted(self) -> tuple[str, ...]:
-        """Notes on amounts that were converted."""
-        return rate_notes(self.rates)
-
     def sums(self, column: str, where: str = "true") -> dict[str, Decimal]:
         """Cost by an expression over ``charges``, the dearest first."""
         query = f"SELECT coalesce({column}, '(unknown)') AS name, sum(cost) FROM charges WHERE {where} GROUP BY name"

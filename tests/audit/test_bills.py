@@ -880,3 +880,18 @@ def test_a_bill_of_every_day_has_no_hole(tmp_path, audit):
     charges = [Charge(at=START + timedelta(days=number)) for number in range(45)]
 
     assert not any("without any use" in note for note in audit(write_focus(tmp_path / "bill.csv", charges)).notes)
+
+
+def test_options_that_change_nothing_are_told(tmp_path, audit):
+    """A rate of a currency that the bill does not have, and names of hosts without telemetry."""
+    bill = write_focus(tmp_path / "bill.csv", [Charge(tags={"app": "chat"})])
+
+    found = audit(bill, question={"rates": {"GBP": Decimal("1.3")}}, host_names={"a": "b"}, extrapolates=True)
+
+    assert {"--rate GBP: the bill has no amount in GBP", "--hosts changes nothing without telemetry"} <= set(
+        found.notes
+    )
+    assert "--extrapolate changes nothing without telemetry" in found.notes
+    with pytest.raises(InputError, match="no charge has the tag 'ap'") as raised:
+        audit(bill, endpoint_tag="ap")
+    assert (raised.value.where, raised.value.hint) == ("--endpoint-tag", "tags of this bill: app")

@@ -340,3 +340,20 @@ def test_a_slope_across_a_hole_is_of_its_days():
     costs = np.array([100.0 + (day - FIRST.date()).days for day in days])
 
     assert pattern_of(days, costs).per_day == pytest.approx(1.0, rel=0.05)
+
+
+def test_notes_of_bill_and_logs_are_in_the_review(tmp_path):
+    """What reading them found out is told: files that are no bill, logs that do not reach."""
+    path = written(tmp_path)
+    (tmp_path / "more").mkdir()
+    path.rename(tmp_path / "more" / "bill.csv")
+    (tmp_path / "more" / "older.zip").write_text("PK")
+    log = tmp_path / "log.csv"
+    log.write_text("timestamp,model,input_tokens,output_tokens\n2026-12-10T00:00:00Z,chat,1,1\n")
+
+    review = reviewed(tmp_path / "more", {"chat/spot": CHANGED}, requests=(str(log),))
+    text = sections_text(review_sections(review), 200)
+
+    assert any("1 file not read for the bill (older.zip)" in note for note in review.notes)
+    assert any("saving at the requests of now is unknown" in note for note in review.notes)
+    assert f"- {tmp_path / 'more' / 'bill.csv'}: FOCUS" in text
