@@ -895,3 +895,18 @@ def test_options_that_change_nothing_are_told(tmp_path, audit):
     with pytest.raises(InputError, match="no charge has the tag 'ap'") as raised:
         audit(bill, endpoint_tag="ap")
     assert (raised.value.where, raised.value.hint) == ("--endpoint-tag", "tags of this bill: app")
+
+
+def test_credits_that_are_no_json_are_named(tmp_path, audit):
+    """A list as Python shows it, which is no JSON: the error names the column and how to write it."""
+    row = {
+        "cost": "1", "currency": "USD", "service.description": "Compute Engine", "sku.description": "L4",
+        "usage_start_time": "2026-10-01 00:00:00 UTC", "usage_end_time": "2026-10-01 01:00:00 UTC",
+    }  # fmt: skip
+    path = write_csv(tmp_path / "bill.csv", [{**row, "credits": ""}, {**row, "credits": "[{'amount': -0.25}]"}])
+
+    with pytest.raises(InputError, match=r"column credits holds no JSON in some rows \(write it with TO_JSON_STRING\)"):
+        audit(path)
+
+    write_csv(path, [{**row, "credits": '[{"amount": -0.25}, {"amount": "-1E-2"}]'}, {**row, "credits": ""}])
+    assert audit(path).bill.billed_cost == Decimal("1.74")

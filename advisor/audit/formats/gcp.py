@@ -46,7 +46,12 @@ def _credits(columns: Columns) -> str:
         return columns.money(*_FLAT_CREDITS)
     entries = name(column)
     if not columns.types[column].endswith("[]"):
-        entries = f"""from_json(CAST({entries} AS VARCHAR), '[{{"amount":"VARCHAR"}}]')"""
+        listed = columns.text("credits")
+        refusal = "the column credits holds no JSON in some rows (write it with TO_JSON_STRING)"
+        entries = (
+            f"""from_json(CASE WHEN json_valid({listed}) THEN {listed} WHEN {listed} IS NOT NULL """
+            f"""THEN error({text(refusal)}) END, '[{{"amount":"VARCHAR"}}]')"""
+        )
     exact = f"list_transform({entries}, lambda credit: CAST(CAST(credit.amount AS VARCHAR) AS {MONEY}))"
     return f"CAST(list_sum({exact}) AS {MONEY})"
 
