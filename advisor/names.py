@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 _IGNORED = str.maketrans("", "", "-_ \t")
 _SHORT_LIST = 24
@@ -70,10 +70,10 @@ def unread_columns(header: Iterable[str], read: Sequence[str]) -> list[str]:
     return [f"column {name!r} is not read; is it {missing[near]!r}?" for name, near in nearly if near]
 
 
-def _nearly(name: str, known: Iterable[str]) -> str:
-    """The known name that one begins, or is most like; "" for none."""
-    begun = [other for other in known if len(name) >= _LEAST_BEGIN and other.startswith(name)]
-    return next(iter(begun or difflib.get_close_matches(name, known, n=1, cutoff=_NEARLY_THE_SAME)), "")
+def _nearly(name: str, columns: Collection[str]) -> str:
+    """The column that a name begins, or is most like; "" for none."""
+    begun = [column for column in columns if len(name) >= _LEAST_BEGIN and column.startswith(name)]
+    return next(iter(begun or difflib.get_close_matches(name, columns, n=1, cutoff=_NEARLY_THE_SAME)), "")
 
 
 def architecture_key(model: str) -> str:
