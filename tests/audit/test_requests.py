@@ -606,3 +606,16 @@ def test_a_log_given_twice_counts_once(tmp_path, audit):
 
     assert by_name(found)["chat"].usage.requests == 10
     assert any("copy.csv is the same as" in note and "counted once" in note for note in found.notes)
+
+
+def test_spend_in_dollars_is_no_cost_in_another_currency(tmp_path, audit):
+    """Spend counts in USD: beside a bill in euros it is unknown, until a rate brings both into one currency."""
+    log = write_csv(tmp_path / "log.csv", [request(0, endpoint="other", spend="0.5")])
+    path = bill(tmp_path, currency="EUR")
+
+    found = audit(path, requests=(str(log),))
+    assert by_name(found)["other"].cost is None
+    assert any("--rate EUR=RATE brings both into one currency" in note for note in found.notes)
+
+    converted = audit(path, requests=(str(log),), question={"rates": {"EUR": Decimal("1.1")}})
+    assert by_name(converted)["other"].cost == Decimal("0.5")
