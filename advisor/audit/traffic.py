@@ -96,9 +96,10 @@ def read_requests(database: Database, paths: Sequence[Path], bill: Bill) -> list
 def _read(database: Database, table: Table, bill: Bill) -> list[str]:
     column_of = {meaning: table.columns.find(*names) for meaning, names in COLUMNS.items()}
     _refuse_unknown(table, column_of)
+    rows_before = database.row("SELECT count(*) FROM traffic")[0]
     bad_before, timeless_before, unpriced_before = _bad_lines(database), _timeless(database), _unpriced(database)
     database.run(f"INSERT INTO traffic {_sums(table.columns, table.source)}", "percent of the requests read")
-    notes = _unread(table, column_of)
+    notes = _unread(database, table, column_of, rows_before)
     if bad := _bad_lines(database) - bad_before:
         said = "tokens that are no number or negative, or such a number of requests: unknown, in no sum"
         notes.append(f"{table.where}: {counted(bad, 'line')} with {said}")
@@ -113,10 +114,14 @@ def _read(database: Database, table: Table, bill: Bill) -> list[str]:
     return notes
 
 
-def _unread(table: Table, column_of: dict[str, str | None]) -> list[str]:
+def _unread(database: Database, table: Table, column_of: dict[str, str | None], rows_before: int) -> list[str]:
     """Notes on tokens and numbers of requests that no column is known to hold."""
     notes = []
-    if lacking := [f"{side} tokens" for side in ("input", "output") if _cell(table.columns, side) == NULL]:
+    counts = database.row(
+        f"SELECT count(*), count(input_tokens), count(output_tokens) FROM traffic WHERE rowid >= {rows_before}"
+    )
+    sides = zip(("input tokens", "output tokens"), counts[1:], strict=True)
+    if lacking := [side for side, count in sides if counts[0] and not count]:
         notes.append(
             f"{table.where}: no column of {' and of '.join(lacking)} that is known here: they are unknown; "
             f"its columns: {sample_names(table.columns, 12)}"

@@ -489,6 +489,17 @@ def test_unknown_tokens_are_told(tmp_path, audit):
     assert any("no column of input tokens that is known here" in note and "tok_in" in note for note in found.notes)
 
 
+def test_texts_without_counts_of_tokens_are_told(tmp_path, audit):
+    """Prompts and answers as texts, in the columns in which others have objects with counts."""
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps({"timestamp": START.isoformat(), "model": "m", "input": "hello", "output": "[1]"}) + "\n")
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+
+    assert by_name(found)["m"].usage.input_tokens is None
+    assert any("no column of input tokens and of output tokens that is known here" in note for note in found.notes)
+
+
 def test_times_that_cannot_be_read_are_told(tmp_path, audit):
     """Times of spreadsheets and of Python's logs are read; a word is not, and is said with its column."""
     times = ["10/01/2026 13:30", "10/1/2026 1:30:00 PM", "2026-10-01 13:30:00,123", "yesterday"]
