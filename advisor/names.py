@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 _IGNORED = str.maketrans("", "", "-_ \t")
 _SHORT_LIST = 24
@@ -57,7 +57,23 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     return f"{len(known)} are known, such as {', '.join(known[:_SHOWN])}"
 
 
+_NEARLY_THE_SAME = 0.75
+_LEAST_BEGIN = 4
 _VARIANTS = ("-instruct", "-chat", "-it", "-hf", "-fp8", "-fp4", "-bf16")
+
+
+def unread_columns(header: Iterable[str], read: Sequence[str]) -> list[str]:
+    """Notes on columns of a table that are not read and are called nearly like one that is and is missing."""
+    names = list(header)
+    missing = {normalised(name): name for name in read if name not in names}
+    nearly = [(name, _nearly(normalised(name), missing)) for name in names if name not in read]
+    return [f"column {name!r} is not read; is it {missing[near]!r}?" for name, near in nearly if near]
+
+
+def _nearly(name: str, columns: Collection[str]) -> str:
+    """The column that a name begins, or is most like; "" for none."""
+    begun = [column for column in columns if len(name) >= _LEAST_BEGIN and column.startswith(name)]
+    return next(iter(begun or difflib.get_close_matches(name, columns, n=1, cutoff=_NEARLY_THE_SAME)), "")
 
 
 def architecture_key(model: str) -> str:

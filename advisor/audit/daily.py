@@ -11,12 +11,15 @@ from advisor.audit.sql import MONEY, text
 _SAME = ("resource", "service", "meter", "charge", "allocated", "unused")
 """Columns by which a line is found among the charges."""
 ACCELERATED = "is_accelerated"
+_COMMITMENT = "CASE WHEN lines.unused = 'commitment' THEN lines.commitment END"
+"""What nothing used is called by its commitment, as in the finding."""
 _DAYS = f"""
 CREATE TABLE IF NOT EXISTS days AS
 WITH kept AS (
   SELECT {", ".join(_SAME)}, bool_or({ACCELERATED}) AS {ACCELERATED} FROM charges GROUP BY ALL),
 spans AS (
-  SELECT coalesce(kept.resource, kept.service || ', ' || coalesce(lines.region, 'no region')) AS resource,
+  SELECT coalesce({_COMMITMENT}, kept.resource,
+      kept.service || ', ' || coalesce(lines.region, 'no region')) AS resource,
     kept.{ACCELERATED}, {{cost}} AS cost,
     generate_series(date_trunc('day', start_time), greatest(end_time - INTERVAL 1 MICROSECOND, start_time),
       INTERVAL 1 DAY) AS within
@@ -29,7 +32,7 @@ GROUP BY ALL
 
 
 def days_of(ledger: Ledger) -> list[dt.date]:
-    """Whole days of the bill's period; what a charge of several days costs is spread over them.
+    """Whole days of the bill's period with charges; what a charge of several days costs is spread over them.
 
     An export of today ends within the day, whose cost would be part of one.
     """
@@ -38,7 +41,8 @@ def days_of(ledger: Ledger) -> list[dt.date]:
     if start is None or end is None:
         return []
     first = start.date() + dt.timedelta(days=start.time() != dt.time.min)
-    return [first + dt.timedelta(days=number) for number in range((end.date() - first).days)]
+    days = ledger.database.rows("SELECT DISTINCT day FROM days ORDER BY day")
+    return [day for (day,) in days if first <= day < end.date()]
 
 
 def _cost_of_line(ledger: Ledger) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import duckdb
 
-from advisor.audit.files import place_of, reason_of
+from advisor.audit.files import Table, place_of, reason_of
+from advisor.audit.sql import DAY_FIRST, text
 from advisor.errors import InputError
 from advisor.processes import usable_processors
 from advisor.records import dataclass
@@ -145,3 +146,26 @@ def _settings(scratch: Path) -> dict[str, Any]:
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,
     }
+
+
+def unreadable_time(database: Database, table: Table, column: str) -> str | None:
+    """A cell of a column that is no time; None: it has none.
+
+    Raises:
+        InputError: some dates name the day first, so that others are read as another day.
+    """
+    value, moment = table.columns.text(column), table.columns.time(column)
+    is_day_first = f"regexp_matches({value}, {text(DAY_FIRST)})"
+    rows = database.rows(
+        f"SELECT {value}, {is_day_first} FROM {table.source} WHERE {value} IS NOT NULL AND {moment} IS NULL "
+        f"ORDER BY {is_day_first} DESC LIMIT 1"
+    )
+    for example, names_day_first in rows:
+        if names_day_first:
+            raise InputError(
+                f"{column} names the day before the month, such as {example[:10]!r}, and is read as month/day/year",
+                where=table.where,
+                hint="write dates as YYYY-MM-DD",
+            )
+        return str(example[:40])
+    return None

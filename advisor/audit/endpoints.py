@@ -54,6 +54,10 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
     """
     costs, avoidable, times = _billed(ledger, tag)
     usages = {normalised(usage.name): usage for usage in traffic.endpoints} if traffic else {}
+    foreign = ledger.bill.currency if ledger.bill.currency not in ("USD", None) else ""
+    has_foreign_spend = bool(foreign) and any(usage.logged_cost is not None for usage in usages.values())
+    if has_foreign_spend:
+        usages = {key: replace(usage, logged_cost=None) for key, usage in usages.items()}
     names: dict[str, str] = {}
     billed: dict[str, Decimal] = {}
     for name in (*(usage.name for usage in usages.values()), *costs):
@@ -69,9 +73,13 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
         )
         for key in names
     ]
+    notes = _notes(endpoints, traffic)
+    if has_foreign_spend:
+        rate = f"--rate {foreign}=RATE brings both into one currency"
+        notes.append(f"spend of the logs is taken to be in USD, and the bill is in {foreign}: in no cost; {rate}")
     return sorted(
         endpoints, key=lambda endpoint: (endpoint.cost is None, -(endpoint.cost or ZERO), endpoint.name)
-    ), _notes(endpoints, traffic)
+    ), notes
 
 
 def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
@@ -83,7 +91,7 @@ def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
         remedy = "tag it, or name the tag with --endpoint-tag"
         notes.append(f"no charge of the bill carries the name of {shown}: cost unknown; {remedy}")
     if traffic.endpoints and traffic.seconds is None:
-        notes.append("the request log has no times: it is taken to be of the bill's period")
+        notes.append("the request log has no times that can be read: it is taken to be of the bill's period")
     return notes
 
 

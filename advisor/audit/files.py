@@ -6,31 +6,34 @@ import gzip
 import io
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import duckdb
 
 from advisor.audit.sql import Columns, text, texts
 from advisor.errors import InputError
 from advisor.records import dataclass
-from advisor.units import BYTES_PER_MIB
+from advisor.units import BYTES_PER_MIB, counted
 
 _STRIDE_BYTES = 32 * BYTES_PER_MIB
 """The database refuses lines over 16 MiB by itself while they fit its buffer of 256 MiB."""
 _PIECE_BYTES = BYTES_PER_MIB
 _LINE_END = re.compile(rb"[\r\n]")
 _CSV, _PARQUET, _JSON = ".csv", ".parquet", ".json"
-_ENDINGS = {
-    ".csv": _CSV, ".csv.gz": _CSV, ".tsv": _CSV, ".parquet": _PARQUET,
-    ".json": _JSON, ".jsonl": _JSON, ".ndjson": _JSON, ".json.gz": _JSON, ".jsonl.gz": _JSON, ".ndjson.gz": _JSON,
-}  # fmt: skip
+_ENDINGS = {".csv": _CSV, ".tsv": _CSV, ".parquet": _PARQUET, ".json": _JSON, ".jsonl": _JSON, ".ndjson": _JSON}
+_PACKED = (".gz", ".zst")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_LINES, _ARRAY = "newline_delimited", "array"
+"""Layouts of JSON: an object a line, or one list of them."""
 _HEADER_BYTES = 1024 * 1024
 _LONGEST_LINE = 16 * 1024 * 1024
 _DELIMITERS = (",", ";", "\t", "|")
 _GLOB_SIGNS = frozenset("*?[")
-_KINDS = "CSV (also .gz), Parquet or JSON lines"
+_KINDS = "CSV or JSON (also .gz and .zst), or Parquet"
+_JSON_HINT = "write an object a line, or one list of objects"
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _REASON = re.compile(
     r"^(Expected Number of Columns: \d+ Found: \d+|Value with unterminated quote found\.|"
@@ -46,9 +49,13 @@ NULLS = ("", "NULL", "null")
 """Cells of a CSV that hold nothing."""
 
 
-def opened(path: Path) -> BinaryIO | gzip.GzipFile:
+def opened(path: Path) -> BinaryIO:
     """A file to read, unpacked where its name says that it is packed."""
-    return gzip.open(path) if path.name.casefold().endswith(".gz") else path.open("rb")
+    if path.name.casefold().endswith(".zst"):
+        import pyarrow as pa  # noqa: PLC0415 - files that are not packed so do without
+
+        return cast("BinaryIO", pa.CompressedInputStream(path, "zstd"))
+    return cast("BinaryIO", gzip.open(path)) if path.name.casefold().endswith(".gz") else path.open("rb")
 
 
 def refuse_endless_lines(path: Path, what: str) -> None:
@@ -66,7 +73,8 @@ def refuse_endless_lines(path: Path, what: str) -> None:
     """
     try:
         with opened(path) as stream:
-            is_endless = _is_endless(stream) if isinstance(stream, gzip.GzipFile) else _is_endless_at_a_stride(stream)
+            is_packed = path.name.casefold().endswith(_PACKED)
+            is_endless = _is_endless(stream) if is_packed else _is_endless_at_a_stride(stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"the {what} is a damaged gzip file", where=str(path)) from error
     if is_endless:
@@ -83,7 +91,7 @@ def _is_endless_at_a_stride(stream: BinaryIO) -> bool:
     return False
 
 
-def _is_endless(stream: gzip.GzipFile) -> bool:
+def _is_endless(stream: BinaryIO) -> bool:
     since_end = 0
     while piece := stream.read(_PIECE_BYTES):
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r"))
@@ -152,10 +160,26 @@ def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith((".", "_")) for part in inside) or "manifest" in path.name.casefold()
 
 
+def ignored_files(places: Sequence[str], what: str) -> list[str]:
+    """Notes on files of folders that are not read, because their names tell no kind that can be."""
+    notes = []
+    for folder in (Path(place) for place in places if Path(place).is_dir()):
+        others = sorted(
+            str(each.relative_to(folder))
+            for each in folder.rglob("*")
+            if each.is_file() and not _kind(each) and not _is_hidden(each, folder)
+        )
+        if others:
+            named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+            notes.append(f"{folder}: {counted(len(others), 'file')} not read for the {what} ({named}): give {_KINDS}")
+    return notes
+
+
 def _kind(path: Path) -> str:
     """Kind of a file by its ending; "" for any other."""
-    lower = path.name.casefold()
-    return next((kind for ending, kind in _ENDINGS.items() if lower.endswith(ending)), "")
+    packed = path.suffix.casefold() in _PACKED
+    kind = _ENDINGS.get((path.with_suffix("") if packed else path).suffix.casefold(), "")
+    return "" if packed and kind == _PARQUET else kind
 
 
 def tables_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], scratch: Path, what: str) -> list[Table]:
@@ -177,7 +201,7 @@ def tables_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], scra
 
 
 def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path, what: str) -> tuple[str, ...]:
-    """Kind, delimiter and columns with their types."""
+    """Kind, delimiter (of JSON the layout) and columns with their types."""
     kind = _kind(path)
     if not kind:
         raise InputError(f"the {what} is of no kind that can be read", where=str(path), hint=f"give {_KINDS}")
@@ -186,22 +210,35 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
             refuse_endless_lines(path, what)
             delimiter, names = _csv_header(path, what)
             return (kind, delimiter, *(part for column in names for part in (column, "VARCHAR")))
-        found = connection.execute(f"DESCRIBE SELECT * FROM {_reader(kind, [_safe(path, scratch)])}").fetchall()
+        layout = _layout(path) if kind == _JSON else ""
+        found = connection.execute(f"DESCRIBE SELECT * FROM {_reader(kind, [_safe(path, scratch)], layout)}").fetchall()
     except duckdb.Error as error:
-        raise InputError(f"cannot read the {what}: {reason_of(error)}", where=str(path)) from error
+        hint = _JSON_HINT if kind == _JSON else ""
+        raise InputError(f"cannot read the {what}: {reason_of(error)}", where=str(path), hint=hint) from error
     except OSError as error:
         raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path)) from error
+    if kind == _JSON and [row[0] for row in found] == ["json"]:
+        raise InputError(f"the {what} holds no objects of JSON", where=str(path), hint=_JSON_HINT)
     types = {row[0]: "VARCHAR" if kind == _JSON else row[1] for row in found}
-    return (kind, "", *(part for column in types.items() for part in column))
+    return (kind, layout, *(part for column in types.items() for part in column))
+
+
+def _layout(path: Path) -> str:
+    """Layout of a JSON file."""
+    with opened(path) as stream:
+        return _ARRAY if stream.read(_HEADER_BYTES).removeprefix(BOM_UTF8).lstrip().startswith(b"[") else _LINES
 
 
 def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     """Delimiter and names of the columns."""
     try:
         with opened(path) as stream:
-            head = stream.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
+            start = stream.read(_HEADER_BYTES)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"the {what} is a damaged gzip file", where=str(path)) from error
+    if start.startswith(_UTF_16):
+        raise InputError(f"the {what} is written in UTF-16", where=str(path), hint="save it as UTF-8")
+    head = start.decode("utf-8-sig", errors="replace")
     line = head.splitlines()[0] if head.strip() else ""
     delimiter = max(_DELIMITERS, key=line.count)
     try:
@@ -244,7 +281,7 @@ def _reader(kind: str, paths: Sequence[Path], delimiter: str = "", columns: Colu
     if kind == _JSON:
         shape = f"columns = {{{types}}}" if columns else "sample_size = 20000"
         size = f"maximum_object_size = {_LONGEST_LINE}"
-        return f"read_json({listed}, format = 'newline_delimited', {size}, {shape}, {_NO_FOLDERS})"
+        return f"read_json({listed}, format = {text(delimiter)}, {size}, {shape}, {_NO_FOLDERS})"
     return (
         f"read_csv({listed}, auto_detect = false, header = true, delim = {text(delimiter)}, quote = '\"', "
         f"escape = '\"', nullstr = {texts(NULLS)}, max_line_size = {_LONGEST_LINE}, "

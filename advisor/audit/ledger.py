@@ -5,11 +5,12 @@ a bill is a sum over it, so that the parts add up to the whole. The view ``lines
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 from advisor.audit.currency import one_currency, rate_notes
-from advisor.audit.database import Database, opened
+from advisor.audit.database import Database, opened, unreadable_time
 from advisor.audit.duplicates import identical_files, repeated_lines, repeated_rows, without_split_rows
 from advisor.audit.files import Table, tables_of
 from advisor.audit.formats import format_of
@@ -18,12 +19,12 @@ from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_
 from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
 from advisor.audit.sql import MONEY, text
 from advisor.audit.tag_sets import write_tags
-from advisor.audit.values import ZERO, Basis, Bill
+from advisor.audit.values import ZERO, Basis, Bill, day_range, missing_days
 from advisor.catalog.values import family_of
 from advisor.errors import InputError
 from advisor.records import dataclass, field
 from advisor.spread import Spread
-from advisor.units import SECONDS_PER_HOUR, counted
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, counted
 
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
 _SAME = f"format, {', '.join(TEXTS)}"
@@ -31,6 +32,13 @@ _SAME = f"format, {', '.join(TEXTS)}"
 _FILLED = ("filled_billed", "filled_effective")
 _IS_WHOLE = "({0}::DOUBLE = trunc({0}::DOUBLE))"
 """Whether an amount has no cents; as a double, since numbers of 38 digits take ten times as long to divide."""
+_DAY_BITS = 62
+_DAY_ZERO = date(1970, 1, 1)
+_DAYS_OF_USE = (
+    f"bit_or(1::BIGINT << (epoch(start_time)::BIGINT // {SECONDS_PER_DAY} % {_DAY_BITS})::BIGINT) "
+    "FILTER (WHERE charge = 'usage' AND end_time - start_time <= INTERVAL 1 DAY)"
+)
+"""A bit for each day, by its number since 1970, on which a charge of usage of a day or less begins."""
 _COUNTS = {
     "row_count": "count(*)",
     "bad": "count(*) FILTER (WHERE is_bad)",
@@ -69,11 +77,6 @@ class Ledger:
     """Rates by which amounts in other currencies were converted into that of the bill."""
     tagless: frozenset[str] = frozenset()
     """Formats of which no file has a column of tags: whether their charges carry some is unknown."""
-
-    @property
-    def converted(self) -> tuple[str, ...]:
-        """Notes on amounts that were converted."""
-        return rate_notes(self.rates)
 
     def sums(self, column: str, where: str = "true") -> dict[str, Decimal]:
         """Cost by an expression over ``charges``, the dearest first."""
@@ -123,7 +126,7 @@ def read_ledger(
     rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
     for statement in dict.fromkeys(statement for _, kind in read for statement in kind.settle):
         database.run(statement)
-    notes += [*without_split_rows(database, _summed), *_shape_notes(database)]
+    notes += [*without_split_rows(database, _summed), *_shape_notes(database, read)]
     basis, basis_notes = _basis(database, question.basis)
     if basis is Basis.BILLED:
         _divide_fees(database)
@@ -132,8 +135,23 @@ def read_ledger(
     notes += [*basis_notes, *rate_notes(rates), *write_tags(database)]
     bill = _bill(database, currency, rows, basis)
     notes += ["the bill's period is unknown, and with it every amount a month"] if rows and not bill.hours else []
+    notes += _holes(database, bill)
     tagless = {kind.name for _, kind in read} - {kind.name for table, kind in read if kind.tells_tags(table.columns)}
     return Ledger(database, bill, tuple(dict.fromkeys(notes)), rates, frozenset(tagless))
+
+
+def _holes(database: Database, bill: Bill) -> list[str]:
+    """A note on days of a bill of up to two months that no charge of a day or less is of."""
+    bits = int(database.row("SELECT coalesce(bit_or(day_bits), 0)::BIGINT FROM charges")[0])
+    if bill.start is None or bill.end is None or not bits or bill.hours > _DAY_BITS * HOURS_PER_DAY:
+        return []
+    first, length = bill.start.date(), (bill.end.date() - bill.start.date()).days
+    days = [first + timedelta(days=number) for number in range(length)]
+    missing = missing_days([day for day in days if bits >> (day - _DAY_ZERO).days % _DAY_BITS & 1])
+    if not missing:
+        return []
+    said = f"{counted(len(missing), 'day')} of the period without any use ({day_range(missing)})"
+    return [f"{said}: if the export has a hole there, amounts a month are too low"]
 
 
 def _title(kind: Format, table: Table) -> str:
@@ -184,7 +202,8 @@ def _summed(source: str) -> str:
     return (
         f"SELECT {_SAME}, {amounts}, {_filled('billed', 'effective')}, {_filled('effective', 'billed')}, "
         "min(start_time) AS start_time, max(end_time) AS end_time, "
-        f"sum(epoch(end_time) - epoch(start_time)) AS seconds, {counts} FROM {source} GROUP BY {_SAME}"
+        f"sum(epoch(end_time) - epoch(start_time)) AS seconds, {_DAYS_OF_USE} AS day_bits, {counts} "
+        f"FROM {source} GROUP BY {_SAME}"
     )
 
 
@@ -194,7 +213,7 @@ def _united(source: str) -> str:
     counts = ", ".join(f"sum({column})::BIGINT AS {column}" for column in _COUNTS)
     return (
         f"SELECT {_SAME}, {amounts}, min(start_time) AS start_time, max(end_time) AS end_time, "
-        f"sum(seconds) AS seconds, {counts} FROM ({source}) GROUP BY {_SAME}"
+        f"sum(seconds) AS seconds, bit_or(day_bits) AS day_bits, {counts} FROM ({source}) GROUP BY {_SAME}"
     )
 
 
@@ -274,7 +293,7 @@ def _divide_fees(database: Database) -> None:
     )
 
 
-def _shape_notes(database: Database) -> list[str]:
+def _shape_notes(database: Database, read: Sequence[tuple[Table, Format]]) -> list[str]:
     """Notes on rows without a time, and on exports that count requests in place of tokens."""
     timeless, requests, bought, amortised = database.row(
         f"SELECT {_rows('timeless')}, "
@@ -282,11 +301,10 @@ def _shape_notes(database: Database) -> list[str]:
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'purchase'), "
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'usage') FROM raw"
     )
-    notes = (
-        [f"{counted(timeless, 'row')} without a begin or an end that can be read: not in the period"]
-        if timeless
-        else []
-    )
+    notes = []
+    if timeless:
+        such = "".join(f" (such as {example!r} of {column})" for column, example in _unreadable_times(database, read))
+        notes.append(f"{counted(timeless, 'row')} without a begin or an end that can be read{such}: not in the period")
     if bought and amortised:
         notes.append(
             "Azure's reservations are here as bought and as used: an actual and an amortised export of one time count "
@@ -295,6 +313,13 @@ def _shape_notes(database: Database) -> list[str]:
     if requests:
         notes.append("models sold by the token are counted in requests here, not in tokens: --requests has the tokens")
     return notes
+
+
+def _unreadable_times(database: Database, read: Sequence[tuple[Table, Format]]) -> list[tuple[str, str]]:
+    """Columns of times with a cell that is none."""
+    columns = [(table, table.columns.find(*group)) for table, kind in read for group in kind.times]
+    examples = [(column, unreadable_time(database, table, column)) for table, column in columns if column]
+    return list({column: (column, example) for column, example in examples if example is not None}.values())
 
 
 def _rows(count: str) -> str:

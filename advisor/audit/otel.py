@@ -8,9 +8,10 @@ are there.
 import gzip
 import json
 import math
+import re
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ _NEWER = {
     "gen_ai.client.inference.usage.input_tokens": "input",
     "gen_ai.client.inference.usage.output_tokens": "output",
 }
+_TIMES = ("startTimeUnixNano", "timeUnixNano")
+_POINT_TIME = re.compile(r'"timeUnixNano"\s*:\s*"?(\d{1,20})')
 _NANOSECONDS = 1_000_000_000
 _CUMULATIVE = (2, "AGGREGATION_TEMPORALITY_CUMULATIVE")
 _HOUR_SECONDS = 3600
@@ -58,18 +61,32 @@ class _Counter:
 
     def __init__(self) -> None:
         self.counts: dict[tuple[_Group, str], float] = defaultdict(float)
-        self._last: dict[_Series, tuple[Any, float]] = {}
+        self.has_begun_before = False
+        """A running total began more than an hour before its first point."""
+        self.has_late = False
+        """A point of a running total stands behind a later one."""
+        self._last: dict[tuple[_Series, int], tuple[int, float]] = {}
 
     def add(self, series: _Series, group: _Group, measure: str, point: Mapping[str, Any], *, cumulative: bool) -> None:
-        """Count one point; of a running total what it grew by, all of it after a restart."""
+        """Count one point; of a running total what it grew by."""
         value = _value(point)
-        grown = value
-        if cumulative:
-            start, before = self._last.get(series, (None, 0.0))
-            is_same_run = start == point.get("startTimeUnixNano") and value >= before
-            grown = value - before if is_same_run else value
-            self._last[series] = (point.get("startTimeUnixNano"), value)
-        self.counts[group, measure] += grown
+        self.counts[group, measure] += self._growth(series, point, value) if cumulative else value
+
+    def _growth(self, series: _Series, point: Mapping[str, Any], value: float) -> float:
+        """Growth of a running total since its last point.
+
+        Each start is a total of its own: processes that name no instance take turns, and a restart begins at nothing.
+        """
+        start, now = (int(point.get(name) or 0) for name in _TIMES)
+        last, before = self._last.get((series, start), (0, 0.0))
+        if now <= last:
+            self.has_late |= now < last
+            return 0.0
+        self._last[series, start] = (now, value)
+        if last or (start and now - start <= _HOUR_SECONDS * _NANOSECONDS):
+            return value - before if value >= before else value
+        self.has_begun_before = True
+        return 0.0
 
 
 def is_otel(path: Path) -> bool:
@@ -78,21 +95,24 @@ def is_otel(path: Path) -> bool:
         return f'"{RESOURCE_METRICS}"' in stream.readline(4096)
 
 
-def read_otel(database: Database, path: Path) -> list[str]:
-    """Sum the GenAI metrics of a file into the table ``traffic``.
+def read_otel(database: Database, paths: Sequence[Path]) -> list[str]:
+    """Sum the GenAI metrics of files, which may be parts of one, into the table ``traffic``.
 
     Raises:
-        InputError: a line is no OTLP JSON, or no GenAI metric is in it.
+        InputError: a line is no OTLP JSON, or no GenAI metric is in a file.
     """
+    if not paths:
+        return []
     counter = _Counter()
-    with _reading(path) as stream:
-        for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), ""), start=1):
-            if line.strip():
-                _count_line(counter, line, f"{path}:{number}")
+    for path in sorted(paths, key=_first_time):
+        with _reading(path) as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), ""), start=1):
+                if line.strip():
+                    _count_line(counter, line, f"{path}:{number}")
+        if not counter.counts:
+            wanted = ", ".join((*_REQUESTS, _TOKENS))
+            raise InputError("no GenAI metrics in this file", where=str(path), hint=f"export {wanted}")
     rows = list(_rows(counter.counts))
-    if not rows:
-        wanted = ", ".join((*_REQUESTS, _TOKENS))
-        raise InputError("no GenAI metrics in this file", where=str(path), hint=f"export {wanted}")
     columns = [
         "endpoint",
         "model",
@@ -113,7 +133,21 @@ def read_otel(database: Database, path: Path) -> list[str]:
         f"SELECT {', '.join(columns)}, hour, hour + INTERVAL 1 HOUR FROM otel"
     )
     database.connection.unregister("otel")
-    return [f"{path}: OpenTelemetry metrics, whose hours are whole: cache hits are not in them"]
+    where = ", ".join(map(str, paths))
+    notes = [f"{where}: OpenTelemetry metrics, whose hours are whole: cache hits are not in them"]
+    if counter.has_begun_before:
+        said = "running totals that began more than an hour before their first point count from that point on"
+        notes.append(f"{where}: {said}")
+    if counter.has_late:
+        notes.append(f"{where}: points of running totals that stand behind a later one are left out")
+    return notes
+
+
+def _first_time(path: Path) -> int:
+    """Time of the first point of a file, ns since 1970; 0: none is near its begin."""
+    with _reading(path) as stream:
+        first = _POINT_TIME.search(stream.readline(_LONGEST_LINE))
+    return int(first[1]) if first else 0
 
 
 @contextmanager
@@ -125,7 +159,7 @@ def _reading(path: Path) -> Iterator[TextIO]:
     """
     try:
         is_compressed = path.name.casefold().endswith(".gz")
-        with (gzip.open if is_compressed else open)(path, "rt", encoding="utf-8", errors="replace") as stream:
+        with (gzip.open if is_compressed else open)(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
             yield stream
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError("the request log is a damaged gzip file", where=str(path)) from error
@@ -154,23 +188,23 @@ def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[
         attributes = dict(shared) | _attributes(point)
         group = _group(attributes, int(point["timeUnixNano"]) // _NANOSECONDS)
         series = _Series(name, json.dumps(attributes, sort_keys=True))
-        for measure, counted in _measures(name, attributes, point):
+        for measure, count in _measures(name, attributes, point):
             part = series._replace(metric=f"{name}/{measure}")
-            counter.add(part, group, measure, counted, cumulative=cumulative)
+            counter.add(part, group, measure, count, cumulative=cumulative)
 
 
 def _measures(
     name: str, attributes: Mapping[str, str], point: Mapping[str, Any]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Counts of a point: requests and errors by the count of a duration, tokens by the sum."""
-    start = {"startTimeUnixNano": point.get("startTimeUnixNano")}
+    times = {key: point.get(key) for key in _TIMES}
     if name in _REQUESTS:
-        counted = {**start, "asDouble": point.get("count", 0)}
-        yield name, counted
+        count = {**times, "asDouble": point.get("count", 0)}
+        yield name, count
         if attributes.get("error.type"):
-            yield f"{name}!", counted
+            yield f"{name}!", count
     elif name == _TOKENS and attributes.get("gen_ai.token.type") in ("input", "output"):
-        yield attributes["gen_ai.token.type"], {**start, "asDouble": point.get("sum", 0)}
+        yield attributes["gen_ai.token.type"], {**times, "asDouble": point.get("sum", 0)}
     elif name in _NEWER:
         yield f"newer {_NEWER[name]}", point
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database, Progress, opened
 from advisor.audit.endpoints import chargeback, endpoints_of, machines_of
-from advisor.audit.files import files_of
+from advisor.audit.files import files_of, ignored_files
 from advisor.audit.findings.context import Context
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
-from advisor.audit.tags import tag_tables
+from advisor.audit.tags import refuse_unknown_tag, tag_tables
 from advisor.audit.traffic import read_traffic
 from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Bill, Endpoint, Traffic
 from advisor.catalog import Catalog, load_catalog
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, replace
 from advisor.spread import Spread
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def charges(inputs: Inputs, progress: Progress | None = None) -> Iterator[Ledger
 
 def _ledger(database: Database, inputs: Inputs, catalog: Catalog) -> Ledger:
     paths, catalogued = files_of(inputs.bill, "bill"), list(catalog.instance_types)
-    return read_ledger(database, paths, inputs.question, catalogued, inputs.spread)
+    ledger = read_ledger(database, paths, inputs.question, catalogued, inputs.spread)
+    return replace(ledger, notes=(*ledger.notes, *ignored_files(inputs.bill, "bill")))
 
 
 def _audit(database: Database, inputs: Inputs) -> Opened:
@@ -106,6 +107,8 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     }
     split = split_compute(ledger, telemetry, counts, inputs.host_names, extrapolates=inputs.extrapolates)
     tables, tag_notes = tag_tables(ledger, inputs.tags)
+    if inputs.endpoint_tag:
+        refuse_unknown_tag(ledger, inputs.endpoint_tag, "--endpoint-tag")
     traffic = read_traffic(database, inputs.requests, ledger.bill) if inputs.requests else None
     endpoints, endpoint_notes = endpoints_of(ledger, traffic, inputs.endpoint_tag)
     words = (*inputs.bill, *inputs.option_words)
@@ -121,10 +124,27 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
         traffic=traffic,
         chargeback=_chargeback(ledger, endpoints, traffic),
         findings=find_all(context),
-        notes=_distinct(ledger.notes, split.notes, tag_notes, traffic.notes if traffic else (), endpoint_notes),
+        notes=_distinct(
+            ledger.notes,
+            _unused_options(inputs, ledger),
+            split.notes,
+            tag_notes,
+            traffic.notes if traffic else (),
+            endpoint_notes,
+        ),
         is_in_usd=ledger.bill.currency in ("USD", None),
     )
     return Opened(audit, ledger)
+
+
+def _unused_options(inputs: Inputs, ledger: Ledger) -> list[str]:
+    """Notes on options that change nothing here."""
+    unused = sorted(set(inputs.question.rates) - set(ledger.rates) - {"USD"})
+    notes = [f"--rate {currency}: the bill has no amount in {currency}" for currency in unused]
+    if not inputs.telemetry:
+        given = {"--hosts": bool(inputs.host_names), "--extrapolate": inputs.extrapolates}
+        notes += [f"{name} changes nothing without telemetry" for name, is_given in given.items() if is_given]
+    return notes
 
 
 def _telemetry(inputs: Inputs, bill: Bill) -> "Telemetry":

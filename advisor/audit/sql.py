@@ -9,6 +9,12 @@ MONEY = "DECIMAL(38,15)"
 """Whole units of up to 23 digits, and 15 digits behind the point: more than any export states."""
 _EXACT = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DECIMAL\(.*\))$")
 NULL = "NULL::VARCHAR"
+_WRITTEN = [
+    "%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%Y-%m-%d %H:%M:%S,%g",
+]  # fmt: skip
+"""Times that are not of ISO 8601: Azure's dates, spreadsheets in American English, and Python's logs."""
+DAY_FIRST = r"^(1[3-9]|2\d|3[01])/\d{1,2}/\d{4}\b"
+"""Dates that name the day before the month, beyond doubt."""
 _FIRST, _LAST = "TIMESTAMP '1990-01-01'", "TIMESTAMP '2100-01-01'"
 """Instants that a bill or a log can be of."""
 
@@ -112,7 +118,7 @@ class Columns:
             return _in_utc(quoted)
         value = f"CAST({quoted} AS VARCHAR)"
         return (
-            f"coalesce({_in_utc(f'TRY_CAST({value} AS TIMESTAMPTZ)')}, try_strptime({value}, '%m/%d/%Y'), "
+            f"coalesce({_in_utc(f'TRY_CAST({value} AS TIMESTAMPTZ)')}, try_strptime({value}, {texts(_WRITTEN)}), "
             f"{_epoch(f'TRY_CAST({value} AS DOUBLE)')})"
         )
 

@@ -38,7 +38,7 @@ def tag_tables(ledger: Ledger, keys: Sequence[str]) -> tuple[list[TagTable], lis
         InputError: no charge has such a tag.
     """
     spellings, costs = _spellings(ledger)
-    chosen = [_known(key, spellings) for key in keys] if keys else _usual(spellings, costs, ledger.bill.cost)
+    chosen = [_known(key, spellings, "--tag") for key in keys] if keys else _usual(spellings, costs, ledger.bill.cost)
     notes = [note for key in chosen for note in _notes(ledger, spellings[key])]
     return [_table(ledger, key, spellings[key]) for key in chosen], notes
 
@@ -60,14 +60,23 @@ def _plain(key: str) -> str:
     return normalised(key.rsplit("/", 1)[-1].removeprefix("user:").removeprefix("aws:eks:"))
 
 
-def _known(key: str, spellings: dict[str, list[str]]) -> str:
+def refuse_unknown_tag(ledger: Ledger, key: str, where: str) -> None:
+    """Refuse a tag that no charge has.
+
+    Raises:
+        InputError: there is none, with those that are nearest.
+    """
+    _known(key, _spellings(ledger)[0], where)
+
+
+def _known(key: str, spellings: dict[str, list[str]], where: str) -> str:
     plain = _plain(key)
     if plain in spellings:
         return plain
     names = [spelling[0] for spelling in spellings.values()]
     close = nearest(key, names) or names[:6]
     hint = f"tags of this bill: {', '.join(close)}" if close else "the bill has no tags at all"
-    raise InputError(f"no charge has the tag {key!r}", where="--tag", hint=hint)
+    raise InputError(f"no charge has the tag {key!r}", where=where, hint=hint)
 
 
 def _usual(spellings: dict[str, list[str]], costs: dict[str, Decimal], total: Decimal) -> list[str]:

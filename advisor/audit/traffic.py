@@ -4,16 +4,18 @@ Prompts are hashed while they are read, with a salt that nobody keeps, to count 
 hash is written or shown.
 """
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from advisor.audit.database import Database
-from advisor.audit.files import Table, files_of, sample_names, tables_of
+from advisor.audit.database import Database, unreadable_time
+from advisor.audit.duplicates import identical_files
+from advisor.audit.files import Table, files_of, ignored_files, sample_names, tables_of
 from advisor.audit.otel import is_otel, read_otel
-from advisor.audit.sql import MONEY, Columns, text
+from advisor.audit.sql import MONEY, NULL, Columns, column_key, text
 from advisor.audit.values import Bill, Traffic, Usage
 from advisor.cost.services import output_weight
 from advisor.errors import InputError
@@ -21,39 +23,56 @@ from advisor.names import nearest, normalised
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, counted
 
 COLUMNS = {
-    "time": ("timestamp", "startTime", "start_time", "time", "ts", "created_at", "date", "@timestamp"),
+    "time": (
+        "timestamp", "startTime", "start_time", "time", "ts", "created_at", "created", "date", "day", "@timestamp",
+    ),
     "endpoint": ("endpoint", "service", "service_name", "service.name", "model_group", "deployment", "route"),
-    "model": ("model", "model_name", "gen_ai.request.model", "gen_ai.response.model", "model_id"),
+    "model": ("model", "model_name", "gen_ai.request.model", "gen_ai.response.model", "model_id", "model_permaslug"),
     "team": ("team", "team_id", "team_alias", "tenant", "department", "business_unit"),
     "environment": ("environment", "env", "stage", "deployment.environment.name"),
     "input": (
         "input_tokens", "prompt_tokens", "gen_ai.usage.input_tokens", "tokens_in", "num_input_tokens", "ContextTokens",
-        "request_tokens", "input_length",
+        "request_tokens", "input_length", "tokens_prompt", "n_context_tokens_total",
     ),
     "output": (
         "output_tokens", "completion_tokens", "gen_ai.usage.output_tokens", "tokens_out", "num_output_tokens",
-        "GeneratedTokens", "generated_tokens", "response_tokens", "output_length",
+        "GeneratedTokens", "generated_tokens", "response_tokens", "output_length", "tokens_completion",
+        "n_generated_tokens_total",
     ),
-    "status": ("status", "status_code", "http_status", "response_code", "error.type", "error", "is_error"),
+    "status": ("status", "status_code", "http_status", "response_code"),
+    "error": ("error.type", "error", "is_error", "cancelled"),
     "cache": ("cache_hit", "cached", "is_cached", "from_cache"),
-    "spend": ("spend", "response_cost", "cost", "cost_usd"),
-    "count": ("api_requests", "requests", "request_count"),
+    "spend": ("spend", "response_cost", "cost", "cost_usd", "cost_total"),
+    "count": (
+        "api_requests", "requests", "request_count", "num_model_requests", "num_requests", "n_requests",
+        "total_requests", "invocations",
+    ),
     "failed": ("failed_requests", "errors", "error_count"),
     "prompt": ("messages", "prompt", "request_body", "input", "query", "proxy_server_request", "gen_ai.prompt"),
 }  # fmt: skip
 """Names of columns that a log may have, by what they mean."""
-_FAILURE = r"^(4\d\d|5\d\d|fail.*|error.*|timeout.*|rejected|cancelled|true|1|.*(Error|Exception|Timeout).*)$"
+NESTED = {
+    "input": (("usage", "prompt_tokens"), ("usage", "input_tokens"), ("input", "inputTokenCount")),
+    "output": (("usage", "completion_tokens"), ("usage", "output_tokens"), ("output", "outputTokenCount")),
+}
+"""Tokens inside of a column: answers of OpenAI's and Anthropic's interfaces, and logs of Amazon Bedrock."""
+_FAILURE = (
+    r"^([45]\d\d(\.0+)?|fail.*|error.*|time.?out.*|rejected|cancell?ed|abort.*|true|1|.*(Error|Exception|Timeout).*)$"
+)
+_NUMBER_OF_REQUESTS = re.compile("(requests|invocations|calls)(count|total)?$|requestcount|callcount")
+_NO_ERROR = r"^(false|0(\.0+)?|no|none|null|nan|ok|success|[23]\d\d(\.0+)?|\{\}|\[\])$"
 _TRUE = "^(true|1|hit|yes|t)$"
 TRAFFIC = (
     "CREATE TABLE IF NOT EXISTS traffic (endpoint VARCHAR, model VARCHAR, team VARCHAR, environment VARCHAR, "
     "hour TIMESTAMP, requests BIGINT, input_tokens BIGINT, output_tokens BIGINT, errors BIGINT, cache_hits BIGINT, "
     f"error_input BIGINT, error_output BIGINT, spend {MONEY}, "
-    "first_time TIMESTAMP, last_time TIMESTAMP, bad_lines BIGINT)"
+    "first_time TIMESTAMP, last_time TIMESTAMP, bad_lines BIGINT, unpriced BIGINT)"
 )
 
 PROMPTS = "CREATE TABLE IF NOT EXISTS prompts (endpoint VARCHAR, seen BIGINT, different BIGINT)"
 EXACT_PROMPTS = 1_000_000
 """So many prompts of a log are held in memory to count different ones."""
+_SHORTEST_DAY_HOURS = 23
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
 
 
@@ -77,20 +96,69 @@ def read_requests(database: Database, paths: Sequence[Path], bill: Bill) -> list
 def _read(database: Database, table: Table, bill: Bill) -> list[str]:
     column_of = {meaning: table.columns.find(*names) for meaning, names in COLUMNS.items()}
     _refuse_unknown(table, column_of)
-    bad_before = _bad_lines(database)
+    rows_before = database.row("SELECT count(*) FROM traffic")[0]
+    bad_before, timeless_before, unpriced_before = _bad_lines(database), _timeless(database), _unpriced(database)
     database.run(f"INSERT INTO traffic {_sums(table.columns, table.source)}", "percent of the requests read")
-    notes = []
+    notes = _unread(database, table, column_of, rows_before)
     if bad := _bad_lines(database) - bad_before:
-        said = "tokens that are no number or negative: unknown, in no sum"
+        said = "tokens that are no number or negative, or such a number of requests: unknown, in no sum"
         notes.append(f"{table.where}: {counted(bad, 'line')} with {said}")
+    if timeless := _timeless(database) - timeless_before:
+        notes += _unreadable_times(database, table, column_of["time"], timeless)
+    if column_of["spend"] and (unpriced := _unpriced(database) - unpriced_before):
+        said = f"without {column_of['spend']}: what the log states is not taken as the cost of their endpoints"
+        notes.append(f"{table.where}: {counted(unpriced, 'request')} {said}")
     if column_of["prompt"] is not None:
         _count_prompts(database, table, bill)
         notes.append(f"{table.where}: prompts (column {column_of['prompt']}) were hashed while reading and not kept")
     return notes
 
 
+def _unread(database: Database, table: Table, column_of: dict[str, str | None], rows_before: int) -> list[str]:
+    """Notes on tokens and numbers of requests that no column is known to hold."""
+    notes = []
+    counts = database.row(
+        f"SELECT count(*), count(input_tokens), count(output_tokens) FROM traffic WHERE rowid >= {rows_before}"
+    )
+    sides = zip(("input tokens", "output tokens"), counts[1:], strict=True)
+    if lacking := [side for side, count in sides if counts[0] and not count]:
+        notes.append(
+            f"{table.where}: no column of {' and of '.join(lacking)} that is known here: they are unknown; "
+            f"its columns: {sample_names(table.columns, 12)}"
+        )
+    numbers = [column for column in table.columns.types if _NUMBER_OF_REQUESTS.search(column_key(column))]
+    if numbers and not (column_of["count"] or column_of["failed"]):
+        notes.append(
+            f"{table.where}: {numbers[0]} is not read, and each line counts as one request; "
+            f"if it is a number of requests, call it {COLUMNS['count'][0]}"
+        )
+    return notes
+
+
+def _timeless(database: Database) -> int:
+    """Requests so far without a time that can be read."""
+    return int(database.row("SELECT coalesce(sum(requests), 0)::BIGINT FROM traffic WHERE hour IS NULL")[0])
+
+
+def _unreadable_times(database: Database, table: Table, column: str | None, count: int) -> list[str]:
+    """A note on times that cannot be read.
+
+    Raises:
+        InputError: some dates name the day first, so that others are read as another day.
+    """
+    if column is None or unreadable_time(database, table, column) is None:
+        return []
+    said = f"whose {column} is no time that can be read: they count, in no hour; write ISO 8601 or seconds since 1970"
+    return [f"{table.where}: {counted(count, 'request')} {said}"]
+
+
+def _unpriced(database: Database) -> int:
+    """Answered requests so far of which no spend is known."""
+    return int(database.row("SELECT coalesce(sum(unpriced), 0)::BIGINT FROM traffic")[0])
+
+
 def _bad_lines(database: Database) -> int:
-    """Lines so far with tokens that are no number, or less than none."""
+    """Lines so far with tokens or requests that are no number, or less than none."""
     return int(database.row("SELECT coalesce(sum(bad_lines), 0)::BIGINT FROM traffic")[0])
 
 
@@ -110,12 +178,10 @@ def _refuse_unknown(table: Table, column_of: dict[str, str | None]) -> None:
 def _sums(columns: Columns, source: str) -> str:
     """Query of one log by hour."""
     count, failed = _whole(columns, "count"), _whole(columns, "failed")
-    status, cache = columns.text(*COLUMNS["status"]), columns.text(*COLUMNS["cache"])
+    cache = columns.text(*COLUMNS["cache"])
     endpoint = f"coalesce({columns.text(*COLUMNS['endpoint'])}, {columns.text(*COLUMNS['model'])}, '(unknown)')"
-    is_error = f"regexp_matches({status}, {text(_FAILURE)}, 'i')"
-    error = failed or (
-        f"CASE WHEN {status} IS NULL THEN 0 WHEN {is_error} THEN 1 ELSE 0 END" if _has(columns, "status") else "NULL"
-    )
+    tells_failures = _has(columns, "status") or _has(columns, "error")
+    error = failed or (f"CASE WHEN {_has_failed(columns)} THEN 1 ELSE 0 END" if tells_failures else "NULL")
     hit = f"CASE WHEN regexp_matches({cache}, '{_TRUE}', 'i') THEN 1 ELSE 0 END" if _has(columns, "cache") else "NULL"
     fields = {
         "endpoint": endpoint,
@@ -123,21 +189,31 @@ def _sums(columns: Columns, source: str) -> str:
         "team": columns.text(*COLUMNS["team"]),
         "environment": columns.text(*COLUMNS["environment"]),
         "moment": columns.time(*COLUMNS["time"]),
-        "requests": count or "1",
+        "requests": f"coalesce({count}, 0)" if count else "1",
         "input": _whole(columns, "input") or "NULL",
         "output": _whole(columns, "output") or "NULL",
         "error": error,
         "hit": hit,
         "spend": columns.money(*COLUMNS["spend"]),
-        "is_bad": " OR ".join(_is_bad(columns, meaning) for meaning in ("input", "output")),
+        "is_bad": " OR ".join(_is_bad(columns, meaning) for meaning in ("input", "output", "count")),
     }
     inner = ", ".join(f"{expression} AS {name}" for name, expression in fields.items())
     return (
         "SELECT endpoint, model, team, environment, date_trunc('hour', moment) AS hour, sum(requests), "
         "sum(input::BIGINT), sum(output::BIGINT), sum(error::BIGINT), sum(hit::BIGINT), "
         "sum(input::BIGINT) FILTER (WHERE error > 0), sum(output::BIGINT) FILTER (WHERE error > 0), "
-        f"sum(spend)::{MONEY}, min(moment), max(moment), count(*) FILTER (WHERE is_bad) "
-        f"FROM (SELECT {inner} FROM {source}) GROUP BY ALL"
+        f"sum(spend)::{MONEY}, min(moment), max(moment), count(*) FILTER (WHERE is_bad), "
+        "coalesce(sum(requests) FILTER (WHERE spend IS NULL AND coalesce(error, 0) = 0), 0) "
+        f"FROM (SELECT {inner} FROM {source}) WHERE requests > 0 OR coalesce(input, output) IS NOT NULL GROUP BY ALL"
+    )
+
+
+def _has_failed(columns: Columns) -> str:
+    """SQL: the status is one of a failure, or the error says more than that there is none."""
+    status, error = columns.text(*COLUMNS["status"]), columns.text(*COLUMNS["error"])
+    return (
+        f"coalesce(regexp_matches({status}, {text(_FAILURE)}, 'i'), false) "
+        f"OR NOT coalesce(regexp_matches({error}, {text(_NO_ERROR)}, 'i'), true)"
     )
 
 
@@ -147,16 +223,25 @@ def _has(columns: Columns, meaning: str) -> bool:
 
 def _whole(columns: Columns, meaning: str) -> str | None:
     """SQL of a whole number, NULL where it is negative or no number; None where no column has it."""
-    if not _has(columns, meaning):
+    cell = _cell(columns, meaning)
+    if cell == NULL:
         return None
-    number = f"TRY_CAST(TRY_CAST({columns.text(*COLUMNS[meaning])} AS DOUBLE) AS BIGINT)"
+    number = f"TRY_CAST(TRY_CAST({cell} AS DOUBLE) AS BIGINT)"
     return f"CASE WHEN {number} >= 0 THEN {number} END"
+
+
+def _cell(columns: Columns, meaning: str) -> str:
+    """SQL of a text: of a column of its own, else from inside of another one."""
+    if _has(columns, meaning):
+        return columns.text(*COLUMNS[meaning])
+    inside = [columns.inner(*path) for path in NESTED.get(meaning, ())]
+    return f"coalesce({', '.join(inside)})" if any(part != NULL for part in inside) else NULL
 
 
 def _is_bad(columns: Columns, meaning: str) -> str:
     """SQL: the cell says something that is no whole number from 0 on."""
     number = _whole(columns, meaning)
-    return f"({columns.text(*COLUMNS[meaning])} IS NOT NULL AND {number} IS NULL)" if number else "false"
+    return f"({_cell(columns, meaning)} IS NOT NULL AND {number} IS NULL)" if number else "false"
 
 
 def _count_prompts(database: Database, table: Table, bill: Bill) -> None:
@@ -193,13 +278,13 @@ def read_traffic(database: Database, places: Sequence[str], bill: Bill) -> Traff
     Raises:
         InputError: a log cannot be read.
     """
-    paths = files_of(places, "request log")
+    paths, notes = identical_files(files_of(places, "request log"))
     database.run(TRAFFIC)
     database.run(PROMPTS)
     metrics = [
         path for path in paths if path.name.casefold().endswith(_JSON_ENDINGS) and path.exists() and is_otel(path)
     ]
-    notes = [note for path in metrics for note in read_otel(database, path)]
+    notes += [*ignored_files(places, "request log"), *read_otel(database, metrics)]
     logs = [path for path in paths if path not in metrics]
     notes += read_requests(database, logs, bill) if logs else []
     _unite_spellings(database)
@@ -232,11 +317,17 @@ def _unite_spellings(database: Database) -> None:
 
 
 def _step_seconds(database: Database) -> int:
-    """Time that a line stands for, told by the times alone: a day, an hour, or that of one request (0)."""
-    is_day, is_hour = database.row(
-        "SELECT bool_and(last_time = date_trunc('day', first_time)), bool_and(last_time = hour) FROM traffic"
+    """Time that a line stands for, told by the times alone: a day, an hour, or that of one request (0).
+
+    Days of another time zone begin at another hour of UTC, and one of them has 23 hours.
+    """
+    is_day, is_hour, hours = database.row(
+        "SELECT bool_and(last_time = date_trunc('day', first_time)), bool_and(last_time = hour), "
+        "(SELECT min(gap) FROM (SELECT epoch(hour - lag(hour) OVER (ORDER BY hour)) / 3600 AS gap FROM "
+        "(SELECT DISTINCT hour FROM traffic))) FROM traffic"
     )
-    return SECONDS_PER_DAY if is_day else SECONDS_PER_HOUR if is_hour else 0
+    is_local_day = is_hour and hours is not None and hours >= _SHORTEST_DAY_HOURS
+    return SECONDS_PER_DAY if is_day or is_local_day else SECONDS_PER_HOUR if is_hour else 0
 
 
 def _without_other_times(database: Database, bill: Bill, step: int) -> list[str]:
@@ -287,12 +378,18 @@ def _usages(database: Database, column: str, weight: float, hours: float | None)
     failed = f"(coalesce(sum(error_input), 0) + {weight} * coalesce(sum(error_output), 0))"
     rows = database.rows(
         f"SELECT {name} AS name, sum(requests)::BIGINT, sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT, "
-        f"sum(errors)::BIGINT, sum(cache_hits)::BIGINT, {tokens}::DOUBLE AS weight, {failed}::DOUBLE, sum(spend) "
+        f"{_if_all_tell('errors')}, {_if_all_tell('cache_hits')}, {tokens}::DOUBLE AS weight, {failed}::DOUBLE, "
+        "CASE WHEN sum(coalesce(unpriced, requests)) = 0 THEN sum(spend) END "
         "FROM traffic GROUP BY name ORDER BY weight DESC, name"
     )
     peaks = _peaks(database, name, hours) if hours else {}
     repeated = _repeated(database) if column == "endpoint" else {}
     return [_usage(row, peaks.get(row[0]), repeated.get(row[0])) for row in rows]
+
+
+def _if_all_tell(column: str) -> str:
+    """SQL of a sum; NULL where some logs do not tell it: a ratio to all requests would be too low."""
+    return f"CASE WHEN count({column}) = count(*) THEN sum({column})::BIGINT END"
 
 
 def _usage(row: Sequence[Any], peak: float | None, repeated: float | None) -> Usage:
@@ -321,7 +418,8 @@ def _peaks(database: Database, name: str, hours: float) -> Mapping[str, float]:
     rows = database.rows(
         f"WITH by_hour AS (SELECT {name} AS name, hour, sum(requests) AS requests FROM traffic WHERE hour IS NOT NULL "
         "GROUP BY name, hour) "
-        f"SELECT name, max(requests) / (sum(requests) / {hours}) FROM by_hour GROUP BY name"
+        f"SELECT name, max(requests) / (sum(requests) / {hours}) FROM by_hour GROUP BY name "
+        "HAVING sum(requests) > 0"
     )
     return {row[0]: float(row[1]) for row in rows if row[1] is not None}
 

@@ -1,7 +1,7 @@
 """Results of an audit; money in the currency of the bill unless a name says otherwise."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -230,3 +230,15 @@ class Audit:
     findings: Sequence[Finding]
     notes: Sequence[str]
     is_in_usd: bool
+
+
+def missing_days(days: Sequence[date]) -> list[date]:
+    """Days between the first and the last of some that are none of them: their cost is unknown, not nothing."""
+    there = set(days)
+    between = range((days[-1] - days[0]).days) if days else ()
+    return [day for number in between if (day := days[0] + timedelta(days=number)) not in there]
+
+
+def day_range(days: Sequence[date]) -> str:
+    """First and last of some days, in words."""
+    return f"{days[0]} to {days[-1]}" if len(days) > 1 else str(days[0])

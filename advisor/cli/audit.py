@@ -164,7 +164,7 @@ def command(
     """Say what a BILL was spent on, how much of it was needed, and what to do first.
 
     BILL is a file, a folder or a pattern; several are read together. FOCUS 1.0 to 1.4, AWS CUR, Azure and Google Cloud
-    exports are told apart by their columns, as CSV (also .gz), Parquet or JSON lines. Nothing is sent anywhere.
+    exports are told apart by their columns, as CSV or JSON (also .gz and .zst), or Parquet. Nothing is sent anywhere.
     """
     from advisor.audit.ledger import Question  # noqa: PLC0415 - help shows without the database
     from advisor.audit.run import Inputs, audited  # noqa: PLC0415 - as above

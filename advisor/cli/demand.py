@@ -35,7 +35,11 @@ _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
     type=duration_between(timedelta(seconds=1), timedelta(days=365)),
     help="How long an answer counts after it was written; without: for ever.",
 )
-@click.option("--time-unit", type=click.Choice(list(_UNITS)), default="s", show_default=True, help="Of timestamps.")
+@click.option(
+    "--time-unit",
+    type=click.Choice(list(_UNITS)),
+    help="Of timestamps that are numbers.  [default: that in which the first is a date, else s]",
+)
 @click.option(
     "--block-tokens", type=click.IntRange(1, 4096), default=16, show_default=True, help="Of a prompt's block."
 )
@@ -69,7 +73,7 @@ _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
 def cache_command(
     log: Path,
     ttl: timedelta | None,
-    time_unit: str,
+    time_unit: str | None,
     block_tokens: int,
     thresholds: tuple[float, ...],
     embedder: str | None,
@@ -85,11 +89,13 @@ def cache_command(
     """
     vectors = _vectors(embedder, dimension, number_bytes)
     with Progress("requests read") as progress:
-        requests = read_log(log, block_tokens, _UNITS[time_unit], progress)
+        requests = read_log(log, block_tokens, _UNITS[time_unit] if time_unit else None, progress)
     if ttl is not None and not requests.times_s:
         raise InputError(
-            "not every request has a timestamp, and --ttl needs them", where=str(log), hint="leave --ttl out"
-        )  # fmt: skip
+            "not every request has a timestamp, and --ttl needs them",
+            where=str(log),
+            hint="give each line a timestamp, or leave --ttl out",
+        )
     replay = replay_caches(requests, block_tokens, None if ttl is None else ttl.total_seconds(), thresholds, vectors)
     deliver(_rendered(replay, output_format, report_width(output, wide=False)), output)
 

@@ -18,7 +18,9 @@ from advisor.cli.output import (
     options_given,
     output_option,
 )
+from advisor.cli.progress import tell
 from advisor.errors import InputError
+from advisor.names import unread_columns
 from advisor.questions.fit import (
     ADAPTERS_COLUMN,
     INPUT_COLUMNS,
@@ -118,7 +120,7 @@ def _answered(row: Mapping[str, str]) -> Mapping[str, object]:
 
 
 def _read_cases(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
-    text = read_text(path, "cases").removeprefix("\ufeff")
+    text = read_text(path, "table of cases", "save it as CSV in UTF-8").removeprefix("\ufeff")
     reader = csv.DictReader(io.StringIO(text), restkey=_EXTRA, restval="")
     try:
         header = [name.strip() for name in reader.fieldnames or []]
@@ -131,6 +133,8 @@ def _read_cases(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
         raise InputError(
             f"column {', '.join(map(repr, missing))} is missing", where=f"{path}:1", hint=f"the header is {header}"
         )
+    for note in unread_columns((name for name in header if name not in RESULT_COLUMNS), INPUT_COLUMNS):
+        tell(f"note: {path}: {note}")
     reader.fieldnames = header
     return header, _rows(reader, path)
 

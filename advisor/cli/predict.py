@@ -21,7 +21,9 @@ from advisor.cli.output import (
     output_option,
     report_width,
 )
+from advisor.cli.progress import tell
 from advisor.errors import InputError
+from advisor.names import unread_columns
 from advisor.performance.constants import TABLE
 from advisor.performance.explain import Explanation, Terms
 from advisor.performance.model import PerformanceModel, load_model
@@ -149,7 +151,12 @@ def command(
     if batch is None:
         deliver(_single(given, shown_as, model, report_width(output, wide=False), explain=explain), output)
     else:
-        deliver(predict_table(read_text(batch, "questions"), str(batch), model, shown_as), output)
+        deliver(
+            predict_table(
+                read_text(batch, "table of questions", "save it as CSV in UTF-8"), str(batch), model, shown_as
+            ),
+            output,
+        )
 
 
 def _single(
@@ -259,4 +266,6 @@ def _read_table(text: str, where: str) -> tuple[list[str], list[list[str]]]:
         )
     if len(rows) == 1:
         raise InputError("the file has a header and no rows", where=where)
+    for note in unread_columns((name for name in header if name not in RESULT_COLUMNS), INPUT_COLUMNS):
+        tell(f"note: {where}: {note}")
     return header, rows[1:]

@@ -16,7 +16,15 @@ import pyarrow.csv as pa_csv
 from advisor.demand.arrivals import Requests
 from advisor.demand.clock import UNDATED, is_dated, on_the_calendar, ticks_per_second
 from advisor.demand.tally import Integers, RequestTally
-from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS, OF_TOKENS, TIME, Column, SizeColumns
+from advisor.demand.trace_columns import (
+    LARGEST_SIZE,
+    MAX_TOKENS,
+    NUMBERS_OF_REQUESTS,
+    OF_TOKENS,
+    TIME,
+    Column,
+    SizeColumns,
+)
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.records import replace
@@ -119,7 +127,8 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
             header = next(csv.reader([stream.readline(_LONGEST_HEADER)]), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise InputError(f"cannot read the trace: {reason}", where=str(path), hint="give a CSV file") from error
+        hint = "give a CSV file in UTF-8, and unpack one that is packed (gunzip, unzstd)"
+        raise InputError(f"cannot read the trace: {reason}", where=str(path), hint=hint) from error
     if not header:
         raise InputError(
             "the trace is empty",
@@ -138,6 +147,12 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
     missing = [column for column in columns if column not in names and column.usual is None]
     if missing:
         raise _missing(missing, header, path)
+    if number := next((known[name] for name in NUMBERS_OF_REQUESTS if name in known), ""):
+        raise InputError(
+            f"rows of several requests (column {number!r}), and each row of a trace is one",
+            where=f"{path}:1",
+            hint="give a trace of single requests, or state rates and lengths (demand.declared)",
+        )
     if any(keys.count(name.strip().lower()) > 1 for name in names.values()):
         raise InputError("two columns have one name", where=f"{path}:1", hint="rename or remove one of them")
     return names

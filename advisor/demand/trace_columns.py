@@ -24,6 +24,8 @@ class Column:
 
 
 TIME = Column("timestamp", ("timestamp", "time", "arrival_time", "arrived_at", "arrival_timestamp"))
+NUMBERS_OF_REQUESTS = ("requests", "request_count", "num_requests", "num_model_requests", "api_requests", "n_requests")
+"""Headers of usage exports whose rows stand for many requests."""
 PROMPT = Column(
     "input_tokens", ("input_tokens", "contexttokens", "context_tokens", "prompt_tokens", "num_prefill_tokens")
 )

@@ -7,9 +7,10 @@ from itertools import groupby
 
 import numpy as np
 
+from advisor.audit.currency import rate_notes
 from advisor.audit.daily import costs_by_resource, daily_costs, daily_requests, named
 from advisor.audit.ledger import Ledger
-from advisor.audit.values import Traffic
+from advisor.audit.values import Traffic, day_range, missing_days
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.values import Plan
@@ -26,7 +27,7 @@ from advisor.programme.reviewed import (
 )
 from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
 from advisor.records import dataclass
-from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH
+from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH, counted
 
 SERVING = "serving"
 """Id of the items that are about the cost of serving: a bill does not tell them apart."""
@@ -62,7 +63,7 @@ def review_of(question: Question, ledger: Ledger, traffic: Traffic | None) -> Re
         InputError: the time has no programme, nothing was applied, an item is unknown, or the bill does not reach it.
     """
     _check(question)
-    return _Reviewer(question, ledger, has_requests=traffic is not None).review()
+    return _Reviewer(question, ledger, traffic).review()
 
 
 def _check(question: Question) -> None:
@@ -90,7 +91,7 @@ def _check(question: Question) -> None:
 class _Reviewer:
     """Bill and programme side by side."""
 
-    def __init__(self, question: Question, ledger: Ledger, *, has_requests: bool) -> None:
+    def __init__(self, question: Question, ledger: Ledger, traffic: Traffic | None) -> None:
         """Read the days of the bill."""
         self._question, self._ledger = question, ledger
         if ledger.bill.currency not in ("USD", None):
@@ -103,7 +104,8 @@ class _Reviewer:
         if self._last < question.since:
             ends = f"ends on {self._last}" if self._days else "has no charges"
             raise InputError(f"the bill {ends}, before {question.since}", hint="give the bill of the time since, too")
-        self._requests = daily_requests(ledger.database) if has_requests else {}
+        self._traffic = traffic
+        self._requests = daily_requests(ledger.database) if traffic else {}
 
     def review(self) -> Review:
         """The whole."""
@@ -250,12 +252,19 @@ class _Reviewer:
             yield "the programme is done: audit the latest bill, price the levers again, and make the next one"
 
     def _notes(self, applied: Sequence[Applied]) -> Iterator[str]:
-        yield from self._ledger.converted
+        yield from dict.fromkeys((*rate_notes(self._ledger.rates), *self._ledger.notes))
+        if self._traffic is not None:
+            yield from self._traffic.notes
+            if not any(group.served for group in applied):
+                yield "the saving at the requests of now is unknown: the logs have none of both times of serving"
         yield (
             "billed: mean of whole weeks before against whole weeks after, unusual days among them, without taxes, in "
             f"a month of {HOURS_PER_MONTH:g} hours; "
             "95 % interval from the robust spread of the days, taken to be independent"
         )
+        if missing := missing_days(list(self._days)):
+            said = f"without any charge ({day_range(missing)}) in no mean: see that the export is whole"
+            yield f"{counted(len(missing), 'day')} {said}"
         if any(group.id == SERVING for group in applied):
             yield "serving: all accelerated machines of the bill; a bill does not tell the items apart"
         if len(self._days) < LEAST_DAYS:

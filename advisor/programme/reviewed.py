@@ -53,11 +53,11 @@ def pattern_of(days: Sequence[dt.date], costs: Floats, breaks: Sequence[dt.date]
     their own. The three are found in turns, as each takes the others out of the costs.
 
     Args:
-        days: consecutive days.
+        days: in order; some may be missing.
         costs: cost of each.
         breaks: days from which another level holds.
     """
-    number = np.arange(len(days), dtype=np.float64)
+    number = np.array([(day - days[0]).days for day in days], np.float64)
     stretch = np.array([sum(day >= change for change in set(breaks)) for day in days])
     weekday = np.array([day.weekday() for day in days])
     factor, base, slope = np.ones(_WEEK), np.zeros_like(costs), 0.0
@@ -98,7 +98,7 @@ def robust_deviation(residuals: Floats) -> float:
 
 def _slope(number: Floats, costs: Floats, stretch: npt.NDArray[np.int64]) -> float:
     first, second = np.triu_indices(number.size, 1)
-    gap = second - first
+    gap = number[second] - number[first]
     kept = (gap % _WEEK == 0) & (stretch[first] == stretch[second])
     slopes = (costs[second] - costs[first])[kept] / gap[kept]
     slope = _median(slopes)

@@ -85,7 +85,13 @@ def _lines(review: Review) -> Iterator[str]:
         yield f"{plan.plan}: {planned} a month planned in all, {billed} billed for accelerated machines."
     if review.anomalies == ():
         yield "No unusual day."
-    yield from (f"{note[:1].upper()}{note[1:]}." for note in review.notes)
+    yield from map(_sentence, review.notes)
+
+
+def _sentence(note: str) -> str:
+    """A note as a sentence; one that begins with the name of a file stays as it is."""
+    begin = note.split(" ", 1)[0]
+    return f"{note}." if {"/", ".", ":"} & set(begin) else f"{note[:1].upper()}{note[1:]}."
 
 
 def _row(group: Applied) -> tuple[str, ...]:

@@ -772,3 +772,141 @@ def test_files_that_are_summed_apart_give_the_same_audit(tmp_path, spread):
         assert opened.audit == whole
     assert whole.bill.rows == 60 * 2 * len(FORMS)
     assert_reconciles(whole)
+
+
+def azure_dates(folder, dates):
+    """An Azure export of a charge on each date, as written."""
+    fixed = {"CostInBillingCurrency": "1.5", "BillingCurrency": "EUR", "MeterCategory": "Virtual Machines"}
+    return write_csv(folder / "azure.csv", [{"Date": date, **fixed} for date in dates])
+
+
+def test_dates_that_begin_with_the_day_are_refused(tmp_path, audit):
+    """Read as months, twelve days of October would be a year."""
+    path = azure_dates(tmp_path, [f"{day:02}/10/2026" for day in range(1, 32)])
+
+    with pytest.raises(InputError, match=r"Date names the day before the month, such as '\d\d/10/2026'") as raised:
+        audit(path)
+
+    assert raised.value.where == str(path)
+    assert "YYYY-MM-DD" in raised.value.hint
+
+
+def test_dates_of_spreadsheets_are_read(tmp_path, audit):
+    """American dates with a time, as a spreadsheet saves an export; what is no time is quoted with its column."""
+    found = audit(azure_dates(tmp_path, ["10/1/2026 12:00:00 AM", "10/02/2026 0:00", "1st of October"]))
+
+    assert (found.bill.start.day, found.bill.end.day) == (1, 3)
+    assert any("such as '1st of October' of Date" in note for note in found.notes)
+
+
+def test_files_of_a_folder_that_are_not_read_are_told(tmp_path, audit):
+    """An archive and a sheet beside the export: a note names them."""
+    write_focus(tmp_path / "bill.csv", [Charge()])
+    for ignored in ("older.zip", "sheet.xlsx", "manifest.json", ".hidden"):
+        (tmp_path / ignored).write_text("PK")
+
+    (note,) = [note for note in audit(tmp_path).notes if "not read for the bill" in note]
+    assert note.startswith(f"{tmp_path}: 2 files not read for the bill (older.zip, sheet.xlsx): give CSV or JSON")
+
+
+def test_a_bill_packed_with_zstandard(tmp_path, audit):
+    """Packed, it is the same bill; cut off, it is refused."""
+    plain = write_focus(tmp_path / "bill.csv", hours(Charge(cost=Decimal("1.25")), 4))
+    packed = tmp_path / "packed.csv.zst"
+    with pa.CompressedOutputStream(packed, "zstd") as stream:
+        stream.write(plain.read_bytes())
+
+    assert audit(packed).bill.billed_cost == 5
+
+    packed.write_bytes(packed.read_bytes()[:-40])
+    with pytest.raises(InputError, match="cannot read the bill"):
+        audit(packed)
+
+
+def test_a_list_of_json_objects(tmp_path, audit):
+    """One list is read as its lines are; what holds no object is refused with what to write."""
+    rows = [focus_row(charge) for charge in hours(Charge(cost=Decimal("1.25")), 4)]
+    listed = tmp_path / "bill.json"
+    listed.write_text(json.dumps(rows, indent=1))
+
+    assert audit(listed).bill.billed_cost == 5
+
+    for broken in ("", "[]", '{\n "BilledCost": 1\n}'):
+        listed.write_text(broken)
+        with pytest.raises(InputError) as raised:
+            audit(listed)
+        assert "an object a line" in raised.value.hint
+
+
+def test_a_bill_in_utf_16(tmp_path, audit):
+    """As a spreadsheet saves Unicode text: refused with what to do."""
+    path = write_focus(tmp_path / "bill.csv", [Charge()])
+    path.write_bytes(path.read_text().encode("utf-16"))
+
+    with pytest.raises(InputError, match="the bill is written in UTF-16"):
+        audit(path)
+
+
+def test_an_export_of_google_without_credits(tmp_path, audit):
+    """Its costs are before discounts, which a note says."""
+    row = {
+        "cost": "1", "currency": "USD", "service.description": "Compute Engine", "sku.description": "L4",
+        "usage_start_time": "2026-10-01 00:00:00 UTC", "usage_end_time": "2026-10-01 01:00:00 UTC",
+    }  # fmt: skip
+    path = write_csv(tmp_path / "bill.csv", [row])
+    assert any("no column of credits" in note for note in audit(path).notes)
+
+    write_csv(path, [{**row, "total_credits": "-0.25"}])
+    found = audit(path)
+    assert found.bill.billed_cost == Decimal("0.75")
+    assert not any("no column of credits" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("spread", [None, Spread(2)])
+def test_days_without_use_are_told(tmp_path, audit, spread):
+    """Two days of a fortnight that the export lacks, in two files; a charge of the month covers none."""
+    days = [number for number in range(14) if number not in (5, 6)]
+    for name, some in (("a", days[:6]), ("b", days[6:])):
+        charges = [Charge(at=START + timedelta(days=number), cost=Decimal(number)) for number in some]
+        write_focus(tmp_path / f"{name}.csv", charges)
+
+    found = audit(tmp_path, spread=spread)
+
+    assert any("2 days of the period without any use (2026-10-06 to 2026-10-07)" in note for note in found.notes)
+
+
+def test_a_bill_of_every_day_has_no_hole(tmp_path, audit):
+    """Days across a month's end, each with a charge."""
+    charges = [Charge(at=START + timedelta(days=number)) for number in range(45)]
+
+    assert not any("without any use" in note for note in audit(write_focus(tmp_path / "bill.csv", charges)).notes)
+
+
+def test_options_that_change_nothing_are_told(tmp_path, audit):
+    """A rate of a currency that the bill does not have, and names of hosts without telemetry."""
+    bill = write_focus(tmp_path / "bill.csv", [Charge(tags={"app": "chat"})])
+
+    found = audit(bill, question={"rates": {"GBP": Decimal("1.3")}}, host_names={"a": "b"}, extrapolates=True)
+
+    assert {"--rate GBP: the bill has no amount in GBP", "--hosts changes nothing without telemetry"} <= set(
+        found.notes
+    )
+    assert "--extrapolate changes nothing without telemetry" in found.notes
+    with pytest.raises(InputError, match="no charge has the tag 'ap'") as raised:
+        audit(bill, endpoint_tag="ap")
+    assert (raised.value.where, raised.value.hint) == ("--endpoint-tag", "tags of this bill: app")
+
+
+def test_credits_that_are_no_json_are_named(tmp_path, audit):
+    """A list as Python shows it, which is no JSON: the error names the column and how to write it."""
+    row = {
+        "cost": "1", "currency": "USD", "service.description": "Compute Engine", "sku.description": "L4",
+        "usage_start_time": "2026-10-01 00:00:00 UTC", "usage_end_time": "2026-10-01 01:00:00 UTC",
+    }  # fmt: skip
+    path = write_csv(tmp_path / "bill.csv", [{**row, "credits": ""}, {**row, "credits": "[{'amount': -0.25}]"}])
+
+    with pytest.raises(InputError, match=r"column credits holds no JSON in some rows \(write it with TO_JSON_STRING\)"):
+        audit(path)
+
+    write_csv(path, [{**row, "credits": '[{"amount": -0.25}, {"amount": "-1E-2"}]'}, {**row, "credits": ""}])
+    assert audit(path).bill.billed_cost == Decimal("1.74")

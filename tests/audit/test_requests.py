@@ -408,3 +408,225 @@ def test_the_log_of_the_test_is_sound(tmp_path):
     with log.open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert SECRET in json.loads(row["messages"])[0]["content"]
+
+
+BUCKET = {"num_model_requests": 1200, "model": "gpt-5-mini", "input_tokens": 10**6, "output_tokens": 2 * 10**5}
+
+
+def log_audit(folder, audit, rows, **other):
+    """The audit of a day's bill beside a log of some rows."""
+    return audit(bill(folder), requests=(str(write_csv(folder / "log.csv", rows)),), **other)
+
+
+def test_lines_that_stand_for_many_requests_count_as_many(tmp_path, audit):
+    """OpenAI's usage export: a line a day with its number of requests, and days without any."""
+    rows = [
+        {"start_time": int(START.timestamp()), **BUCKET},
+        {"start_time": int(START.timestamp()), **BUCKET, "num_model_requests": 800},
+        {"start_time": int((START + timedelta(days=1)).timestamp()), **dict.fromkeys(BUCKET, "")},
+    ]
+
+    found = log_audit(tmp_path, audit, rows)
+
+    assert [(usage.name, usage.requests, usage.input_tokens) for usage in found.traffic.endpoints] == [
+        ("gpt-5-mini", 2000, 2 * 10**6)
+    ]
+
+
+def test_a_number_of_requests_by_another_name_is_told(tmp_path, audit):
+    """It is not read, so each line counts once, which is said with the column."""
+    found = log_audit(tmp_path, audit, [request(n_llm_requests=500)])
+
+    assert by_name(found)["chat"].usage.requests == 1
+    assert any("n_llm_requests is not read, and each line counts as one request" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("failure", "success"),
+    [
+        ({"status": "500.0"}, {"status": "200.0"}),
+        ({"status": "canceled"}, {"status": "ok"}),
+        ({"status": "aborted"}, {"status": "SUCCESS"}),
+        ({"status": "", "error": "rate limit reached"}, {"status": "", "error": "None"}),
+        ({"status": 200, "error": "context length exceeded"}, {"status": 200, "error": ""}),
+        ({"status": "", "is_error": "True"}, {"status": "", "is_error": "False"}),
+    ],
+)
+def test_failures_in_the_words_of_logs(tmp_path, audit, failure, success):
+    """Codes that a spreadsheet made decimals of, other spellings, and messages in a column of errors."""
+    found = log_audit(tmp_path, audit, [request(0, **failure), request(1, **success), request(2, **success)])
+
+    assert by_name(found)["chat"].usage.errors == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"usage": {"prompt_tokens": 100, "completion_tokens": 10}},
+        {"usage": {"input_tokens": 100, "output_tokens": 10}},
+        {"input": {"inputTokenCount": 100}, "output": {"outputTokenCount": 10}},
+    ],
+)
+def test_tokens_inside_of_objects(tmp_path, audit, line):
+    """Answers of OpenAI's and Anthropic's interfaces as they came, and Bedrock's log; as lines and as one list."""
+    rows = [{"timestamp": f"{START:%Y-%m-%dT%H:%M:%SZ}", "model": "m", **line}] * 2
+    lines, listed = tmp_path / "lines.jsonl", tmp_path / "list.json"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    listed.write_text(json.dumps(rows, indent=1))
+
+    for log in (lines, listed):
+        usage = by_name(audit(bill(tmp_path), requests=(str(log),)))["m"].usage
+        assert (usage.requests, usage.input_tokens, usage.output_tokens) == (2, 200, 20)
+
+
+def test_unknown_tokens_are_told(tmp_path, audit):
+    """A log without a column of tokens that is known here: a note names those that it has."""
+    found = log_audit(
+        tmp_path, audit, [{"timestamp": START.isoformat(), "model": "m", "tok_in": 5, "output_tokens": 1}]
+    )
+
+    assert by_name(found)["m"].usage.input_tokens is None
+    assert any("no column of input tokens that is known here" in note and "tok_in" in note for note in found.notes)
+
+
+def test_texts_without_counts_of_tokens_are_told(tmp_path, audit):
+    """Prompts and answers as texts, in the columns in which others have objects with counts."""
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps({"timestamp": START.isoformat(), "model": "m", "input": "hello", "output": "[1]"}) + "\n")
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+
+    assert by_name(found)["m"].usage.input_tokens is None
+    assert any("no column of input tokens and of output tokens that is known here" in note for note in found.notes)
+
+
+def test_times_that_cannot_be_read_are_told(tmp_path, audit):
+    """Times of spreadsheets and of Python's logs are read; a word is not, and is said with its column."""
+    times = ["10/01/2026 13:30", "10/1/2026 1:30:00 PM", "2026-10-01 13:30:00,123", "yesterday"]
+
+    found = log_audit(tmp_path, audit, [{**request(), "timestamp": time} for time in times])
+
+    assert by_name(found)["chat"].usage.requests == 4
+    assert found.traffic.endpoints[0].peak_ratio == pytest.approx(24)
+    assert any("1 request whose timestamp is no time that can be read" in note for note in found.notes)
+
+
+def test_dates_that_begin_with_the_day_are_refused(tmp_path, audit):
+    """2 October would be read as 10 February beside them."""
+    rows = [{**request(), "timestamp": time} for time in ("02/10/2026 10:00", "13/10/2026 10:00")]
+
+    with pytest.raises(InputError, match="timestamp names the day before the month, such as '13/10/2026'"):
+        log_audit(tmp_path, audit, rows)
+
+
+def test_spend_of_some_requests_is_no_cost_of_all(tmp_path, audit):
+    """A log with spend beside one without: their endpoint's cost is unknown, and so is its share of errors."""
+    row = {"timestamp": START.isoformat(), "model": "m", "input_tokens": 1, "output_tokens": 1}
+    with_spend = write_csv(
+        tmp_path / "a.csv", [{**row, "status": 500, "spend": "0.5"}, {**row, "spend": "", "status": 200}]
+    )
+    without = write_csv(tmp_path / "b.csv", [row] * 98)
+
+    found = audit(bill(tmp_path), requests=(str(with_spend), str(without)))
+
+    assert by_name(found)["m"].cost is None
+    assert by_name(found)["m"].usage.errors is None
+    assert any("a.csv: 1 request without spend" in note for note in found.notes)
+
+
+def test_days_of_another_time_zone_are_days(tmp_path, audit):
+    """A line a day at midnight of Los Angeles: the peak hour is unknown, not 24 times the mean."""
+    rows = [{**request(), "timestamp": f"2026-10-0{day}T00:00:00-07:00", "requests": 24} for day in (1, 2, 3)]
+    charges = hours(Charge(tags={"endpoint": "chat"}), 96)
+
+    found = audit(write_focus(tmp_path / "bill.csv", charges), requests=(str(write_csv(tmp_path / "log.csv", rows)),))
+
+    assert by_name(found)["chat"].usage.peak_ratio is None
+
+
+def otel_audit(folder, audit, **files):
+    """The audit of a day's bill beside logs of these lines, by name; with the usage of the endpoint."""
+    (folder / "logs").mkdir(exist_ok=True)
+    for name, lines in files.items():
+        (folder / "logs" / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    found = audit(bill(folder), requests=(str(folder / "logs"),))
+    return by_name(found)["chat"].usage, found.notes
+
+
+def begun(line, minutes):
+    """A line whose totals began other minutes after the begin of the bill."""
+    moved = int((START + timedelta(minutes=minutes)).timestamp()) * 10**9
+    return line.replace(f'"startTimeUnixNano": "{int(START.timestamp()) * 10**9}"', f'"startTimeUnixNano": "{moved}"')
+
+
+def test_a_total_that_began_long_before_the_log_counts_from_its_first_point(tmp_path, audit):
+    """A rotated file begins with all that was counted since the process started days ago."""
+    lines = [begun(otel_line(number, 100_000 + 100 * number), -60 * 48) for number in range(13)]
+
+    usage, notes = otel_audit(tmp_path, audit, metrics=lines)
+
+    assert (usage.input_tokens, usage.output_tokens) == (120_000, 60_000)
+    assert any("running totals that began more than an hour before their first point" in note for note in notes)
+
+
+def test_parts_of_a_log_count_on(tmp_path, audit):
+    """Two files of one process, the later one first by name, and a byte order mark: as one file."""
+    lines = [otel_line(number, 100 * number) for number in range(1, 13)]
+
+    usage, _ = otel_audit(tmp_path, audit, b=["\ufeff", *lines[:6]], a=lines[6:])
+
+    assert usage.input_tokens == 120_000
+
+
+def test_processes_without_names_take_turns(tmp_path, audit):
+    """Two replicas whose points carry the same attributes: their totals are told apart by when they began."""
+    lines = [
+        line
+        for number in range(3, 13)
+        for line in (otel_line(number, 100 * number), begun(otel_line(number, 10 * number), 1))
+    ]
+
+    usage, _ = otel_audit(tmp_path, audit, metrics=lines)
+
+    assert usage.input_tokens == (1200 + 120) * 100
+
+
+def test_points_behind_later_ones_are_left_out(tmp_path, audit):
+    """A total that comes late has been counted with the one after it."""
+    lines = [otel_line(number, 100 * number) for number in (1, 3, 2, 4)]
+
+    usage, notes = otel_audit(tmp_path, audit, metrics=lines)
+
+    assert usage.input_tokens == 40_000
+    assert any("points of running totals that stand behind a later one are left out" in note for note in notes)
+
+
+def test_no_request_has_no_peak(tmp_path, audit):
+    """A single point of a total that began days ago: nothing is known to have been served, and no ratio is made."""
+    usage, _ = otel_audit(tmp_path, audit, metrics=[begun(otel_line(0, 1000), -60 * 48)])
+
+    assert (usage.requests, usage.peak_ratio) == (0, None)
+
+
+def test_a_log_given_twice_counts_once(tmp_path, audit):
+    """A copy under another name, as bills have it."""
+    for name in ("log.csv", "copy.csv"):
+        write_csv(tmp_path / name, day(10))
+
+    found = audit(bill(tmp_path), requests=(str(tmp_path / "log.csv"), str(tmp_path / "copy.csv")))
+
+    assert by_name(found)["chat"].usage.requests == 10
+    assert any("copy.csv is the same as" in note and "counted once" in note for note in found.notes)
+
+
+def test_spend_in_dollars_is_no_cost_in_another_currency(tmp_path, audit):
+    """Spend counts in USD: beside a bill in euros it is unknown, until a rate brings both into one currency."""
+    log = write_csv(tmp_path / "log.csv", [request(0, endpoint="other", spend="0.5")])
+    path = bill(tmp_path, currency="EUR")
+
+    found = audit(path, requests=(str(log),))
+    assert by_name(found)["other"].cost is None
+    assert any("--rate EUR=RATE brings both into one currency" in note for note in found.notes)
+
+    converted = audit(path, requests=(str(log),), question={"rates": {"EUR": Decimal("1.1")}})
+    assert by_name(converted)["other"].cost == Decimal("0.5")

@@ -1,6 +1,7 @@
 """Traces, summaries and declared numbers become the same kind of demand."""
 
 import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -402,3 +403,26 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
     path.write_text("timestamp,Timestamp,input_tokens,output_tokens\n1,2,10,10\n")
     with pytest.raises(InputError, match="two columns have one name"):
         read_trace(path)
+
+
+@pytest.mark.parametrize("number", ["requests", "num_model_requests", "Request_Count"])
+def test_rows_of_many_requests_are_no_trace(tmp_path, number):
+    """A usage export by the hour: read as a request each, its demand would be thousands of times too low."""
+    path = tmp_path / "usage.csv"
+    path.write_text(f"timestamp,{number},input_tokens,output_tokens\n2026-10-24T00:00:00Z,1200,500000,90000\n")
+
+    with pytest.raises(InputError, match=f"rows of several requests \\(column '{number}'\\)") as raised:
+        read_trace(path)
+
+    assert raised.value.where == f"{path}:1"
+
+
+def test_a_packed_trace_is_refused_with_what_to_do(tmp_path):
+    """Compressed bytes are no text."""
+    path = tmp_path / "trace.csv.gz"
+    path.write_bytes(gzip.compress(b"timestamp,input_tokens,output_tokens\n1,2,3\n"))
+
+    with pytest.raises(InputError) as raised:
+        read_trace(path)
+
+    assert "gunzip" in raised.value.hint

@@ -212,3 +212,13 @@ def test_llama_cpp_holds_no_more_requests_than_it_has_slots(hardware: str, slots
     assert [told[name] for name in ("max_concurrency", "max_concurrency_low", "max_concurrency_high")] == [slots] * 3
     assert told["kv_cache_tokens"] > 512 * slots
     assert told["weights_gib"] == pytest.approx(0.37, abs=0.01)
+
+
+def test_the_name_of_an_option_is_no_column(tmp_path):
+    """--context is the column context_tokens: called like the option it is not read, which is told."""
+    path = tmp_path / "cases.csv"
+    path.write_text("model,accelerator,precision,context\nQwen/Qwen3-32B,L40S,fp8,32768\n")
+
+    result = CliRunner().invoke(command, ["--batch", str(path)])
+
+    assert "column 'context' is not read; is it 'context_tokens'?" in result.stderr

@@ -367,3 +367,18 @@ def test_language_models_are_predicted_on_processors_with_llama_cpp_alone(run_ad
     done = run_advisor("predict", "--model", "resnet50", "--accelerator", "c7i.4xlage")
     assert done.returncode == 1
     assert "unknown accelerator: 'c7i.4xlage'" in done.stderr
+
+
+def test_a_column_that_is_nearly_known_is_told(capsys):
+    """A spelling that is not read would leave a row at its defaults without a word; a column of one's own is no such."""
+    table = (
+        "model,accelerator,tensor_paralel,Input_Tokens,output_tokens,concurrency,note\n"
+        "meta-llama/Llama-3.1-8B-Instruct,L40S,2,1024,256,4,mine\n"
+    )
+
+    predict_table(table, "questions.csv")
+
+    assert capsys.readouterr().err.splitlines() == [
+        "note: questions.csv: column 'tensor_paralel' is not read; is it 'tensor_parallel'?",
+        "note: questions.csv: column 'Input_Tokens' is not read; is it 'input_tokens'?",
+    ]

@@ -296,3 +296,64 @@ def test_a_fresh_audit_becomes_a_programme_and_a_review(tmp_path):
 
     (group,) = review["applied"]
     assert (group["id"], group["billed"]["usd_per_month"]) == ("ADV112", round(80 * PER_MONTH, 2))
+
+
+def test_a_hole_in_the_export_is_no_saving(tmp_path):
+    """Nothing is saved; five days that the export lacks are in no mean, and are said."""
+    hole = [dt.date(2026, 12, day) for day in range(8, 13)]
+    charged = [
+        Charge(cost=Decimal(100), resource="i-fleet", at=FIRST + dt.timedelta(days=number))
+        for number in range(41)
+        if (FIRST + dt.timedelta(days=number)).date() not in hole
+    ]
+    path = write_focus(tmp_path / "bill.csv", charged)
+
+    review = reviewed(path, {"chat/spot": CHANGED})
+
+    assert review.applied[0].billed.usd_per_month == pytest.approx(0, abs=0.01)
+    assert review.usd_per_month == pytest.approx(100 * PER_MONTH)
+    assert any("5 days without any charge (2026-12-08 to 2026-12-12) in no mean" in note for note in review.notes)
+
+
+def test_an_unused_commitment_is_judged_by_its_name(tmp_path):
+    """The rows of what it did not cover name no resource, as Azure writes them: the finding names the commitment."""
+    charged = [
+        replace(Charge(cost=Decimal(0), resource="", kind="unused"), at=at, effective=Decimal(48 if early else 12))
+        for at, early in (
+            (FIRST + dt.timedelta(days=number), (FIRST + dt.timedelta(days=number)).date() < CHANGED)
+            for number in range(40)
+        )
+    ]
+    path = write_focus(tmp_path / "bill.csv", charged)
+    with charges(Inputs((str(path),))) as ledger:
+        (commitment,) = ledger.sums("commitment", "unused = 'commitment'")
+    programme = replace(PROGRAMME, items=(item("ADV108", 1460.0, (commitment,)),), combinations=())
+
+    review = reviewed(path, {"ADV108": CHANGED}, programme=programme)
+
+    assert review.applied[0].billed.usd_per_month == pytest.approx(36 * PER_MONTH)
+
+
+def test_a_slope_across_a_hole_is_of_its_days():
+    """A bill that grows by a unit a day grows by a unit a day, with or without ten of them."""
+    days = [FIRST.date() + dt.timedelta(days=number) for number in range(40) if not 12 <= number < 22]
+    costs = np.array([100.0 + (day - FIRST.date()).days for day in days])
+
+    assert pattern_of(days, costs).per_day == pytest.approx(1.0, rel=0.05)
+
+
+def test_notes_of_bill_and_logs_are_in_the_review(tmp_path):
+    """What reading them found out is told: files that are no bill, logs that do not reach."""
+    path = written(tmp_path)
+    (tmp_path / "more").mkdir()
+    path.rename(tmp_path / "more" / "bill.csv")
+    (tmp_path / "more" / "older.zip").write_text("PK")
+    log = tmp_path / "log.csv"
+    log.write_text("timestamp,model,input_tokens,output_tokens\n2026-12-10T00:00:00Z,chat,1,1\n")
+
+    review = reviewed(tmp_path / "more", {"chat/spot": CHANGED}, requests=(str(log),))
+    text = sections_text(review_sections(review), 200)
+
+    assert any("1 file not read for the bill (older.zip)" in note for note in review.notes)
+    assert any("saving at the requests of now is unknown" in note for note in review.notes)
+    assert f"- {tmp_path / 'more' / 'bill.csv'}: FOCUS" in text

@@ -54,6 +54,7 @@ AZURE = Format(
     mandatory=(_COST, _CURRENCY, _DATE, ("MeterCategory", "ConsumedService")),
     expressions=_expressions,
     money=(_COST,),
+    times=(_DATE,),
     settle=(
         (
             f"UPDATE raw SET effective = NULL WHERE format = 'azure' AND EXISTS (FROM raw WHERE {_COVERED}) "

@@ -134,4 +134,5 @@ CUR = Format(
     ),
     expressions=_expressions,
     money=((_BILLED,), ("savings_plan_savings_plan_effective_cost",), ("reservation_effective_cost",)),
+    times=(("line_item_usage_start_date",), ("line_item_usage_end_date",)),
 )

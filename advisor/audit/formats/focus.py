@@ -83,5 +83,6 @@ FOCUS = Format(
     ),
     expressions=_expressions,
     money=(("BilledCost",), ("EffectiveCost",)),
+    times=(("ChargePeriodStart",), ("ChargePeriodEnd",)),
     notes=_notes,
 )

@@ -7,6 +7,7 @@ The export states cost and credits apart; their sum is what is billed. It has no
 from advisor.audit.formats.shape import Expressions, Format
 from advisor.audit.sql import MONEY, Columns, name, text
 
+_FLAT_CREDITS = ("credits.amount", "credit_amount", "credits_total", "total_credits", "credit", "credits_sum")
 _MACHINE = "compute.googleapis.com/machine_spec"
 
 
@@ -42,10 +43,15 @@ def _credits(columns: Columns) -> str:
     """Sum of the credits of a row: a list, its JSON, or a flat amount."""
     column = columns.find("credits")
     if column is None:
-        return columns.money("credits.amount", "credit_amount", "credits_total")
+        return columns.money(*_FLAT_CREDITS)
     entries = name(column)
     if not columns.types[column].endswith("[]"):
-        entries = f"""from_json(CAST({entries} AS VARCHAR), '[{{"amount":"VARCHAR"}}]')"""
+        listed = columns.text("credits")
+        refusal = "the column credits holds no JSON in some rows (write it with TO_JSON_STRING)"
+        entries = (
+            f"""from_json(CASE WHEN json_valid({listed}) THEN {listed} WHEN {listed} IS NOT NULL """
+            f"""THEN error({text(refusal)}) END, '[{{"amount":"VARCHAR"}}]')"""
+        )
     exact = f"list_transform({entries}, lambda credit: CAST(CAST(credit.amount AS VARCHAR) AS {MONEY}))"
     return f"CAST(list_sum({exact}) AS {MONEY})"
 
@@ -66,6 +72,8 @@ def _notes(columns: Columns) -> tuple[str, ...]:
         notes.append(
             "the standard export names no resources: nothing can be joined with telemetry; use the detailed one"
         )
+    if columns.find("credits", *_FLAT_CREDITS) is None:
+        notes.append("the export has no column of credits: discounts are not taken off, and less may have been billed")
     if columns.find("labels", "project.labels") is None:
         notes.append("the export has no labels: owners are unknown")
     return tuple(notes)
@@ -84,5 +92,6 @@ GCP = Format(
     ),
     expressions=_expressions,
     money=(("cost",),),
+    times=(("usage_start_time",), ("usage_end_time",)),
     notes=_notes,
 )

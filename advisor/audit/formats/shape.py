@@ -32,6 +32,8 @@ class Format:
     """SQL of each column of the shape; one that is left out is NULL."""
     money: tuple[tuple[str, ...], ...]
     """Columns that have to hold numbers, each with its alternatives."""
+    times: tuple[tuple[str, ...], ...]
+    """Columns that have to hold times, each with its alternatives."""
     notes: Callable[[Columns], tuple[str, ...]] = lambda _: ()
     """Facts that the columns cannot tell."""
     settle: tuple[str, ...] = ()

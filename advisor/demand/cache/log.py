@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.cache.semantic import MOST_REQUESTS
+from advisor.demand.clock import ticks_per_second
 from advisor.errors import InputError
 from advisor.records import dataclass, field
 from advisor.units import BYTES_PER_MIB
@@ -31,6 +32,11 @@ _MOST_TOKENS = 1e9
 _MOST_DIMENSIONS = 16_384
 MOST_BLOCKS = 8_000_000
 """Room for blocks of prompts, a gigabyte with their replay."""
+_TIMES = ("timestamp", "startTime", "created_at", "created")
+_NOTHING: tuple[object, ...] = (None, "", "{}", "[]", {}, [])
+"""Prompts and answers of logs that leave them out, such as LiteLLM's."""
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""First bytes of gzip and Zstandard."""
 _HINT = "each line needs prompt, messages, input (a text), hash_ids (of its blocks) or key (a hash of your own)"
 
 
@@ -77,7 +83,7 @@ class RequestLog:
 def read_log(
     path: Path,
     block_tokens: int,
-    ticks_per_second: float = 1.0,
+    ticks_per_second: float | None = None,
     progress: Callable[[int], None] | None = None,
     most_blocks: int = MOST_BLOCKS,
 ) -> RequestLog:
@@ -86,7 +92,7 @@ def read_log(
     Args:
         path: JSON lines.
         block_tokens: tokens of a block of a prompt.
-        ticks_per_second: unit of numeric timestamps.
+        ticks_per_second: unit of numeric timestamps; None: that in which the first is a date, else seconds.
         progress: called with the number of requests read so far.
         most_blocks: blocks of prompts that are kept; of more an even sample.
 
@@ -112,6 +118,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Lines of the file that are not empty, with their numbers."""
     try:
         with path.open("rb") as stream:
+            if stream.peek(1).startswith(_PACKED):
+                raise InputError("the log is packed", where=str(path), hint="unpack it (gunzip, unzstd)")
             if stream.peek(1).startswith(codecs.BOM_UTF8):
                 stream.read(len(codecs.BOM_UTF8))
             pieces = iter(partial(stream.readline, _MOST_LINE_BYTES + 1), b"")
@@ -143,7 +151,7 @@ class _NoRequestError(ValueError):
 class _Reader:
     """Lines into hashes."""
 
-    def __init__(self, block_tokens: int, ticks_per_second: float, most_blocks: int) -> None:
+    def __init__(self, block_tokens: int, ticks_per_second: float | None, most_blocks: int) -> None:
         """Begin with an empty log."""
         self._log, self._timed, self._answered = RequestLog(), True, True
         self._tokens, self._characters = block_tokens, block_tokens * CHARACTERS_PER_TOKEN
@@ -156,7 +164,7 @@ class _Reader:
             _refuse("no object")
         scope = _label(row, "scope"), _label(row, "model")
         self._log.keys.append(self._prompt(row, scope))
-        self._time(row.get("timestamp"))
+        self._time(next((row[name] for name in _TIMES if row.get(name) is not None), None))
         self._answer(row, scope)
 
     def finished(self) -> RequestLog:
@@ -216,13 +224,21 @@ class _Reader:
         if stamp is None:
             self._timed = False
             return
-        self._log.times_s.append(_seconds(stamp, self._ticks_per_second))
+        seconds = _seconds_of_date(stamp)
+        if seconds is None:
+            if self._ticks_per_second is None:
+                self._ticks_per_second = ticks_per_second(_number(stamp))[0]
+            seconds = _number(stamp) / self._ticks_per_second
+            if not math.isfinite(seconds):
+                is_text = isinstance(stamp, str)
+                _refuse(f"timestamp: no {'date and time in ISO 8601' if is_text else 'finite number'}")
+        self._log.times_s.append(seconds)
 
     def _answer(self, row: Mapping[str, Any], scope: _Scope) -> None:
         """Size of the answer, and with an embedding what it is."""
         response = row.get("response")
-        tokens = _tokens(row, ("output_length", "output_tokens"))
-        size = _text_bytes(response) if response is not None else tokens and tokens * BYTES_PER_TOKEN
+        tokens = _tokens(row, ("output_length", "output_tokens", "completion_tokens"))
+        size = _text_bytes(response) if response not in _NOTHING else tokens and tokens * BYTES_PER_TOKEN
         self._log.answer_bytes.append(size or math.nan)
         if row.get("embedding") is not None:
             self._embedding(row["embedding"], row.get("answer_id", response), scope)
@@ -240,11 +256,8 @@ class _Reader:
 
 
 def _prompt_text(row: Mapping[str, Any]) -> str:
-    value = row.get("prompt")
-    if value is None:
-        value = row.get("messages")
-    if value is None:
-        value = _input_text(row.get("input"))
+    fields = (row.get("prompt"), row.get("messages"), _input_text(row.get("input")))
+    value = next((value for value in fields if value not in _NOTHING), None)
     if value is None:
         _refuse("no identifier")
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
@@ -283,8 +296,8 @@ def _block_ids(value: object) -> tuple[int, ...]:
     return ids
 
 
-def _tokens(row: Mapping[str, Any], names: tuple[str, str]) -> float | None:
-    """Number of tokens from the first of two fields that is there; None where neither is."""
+def _tokens(row: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
+    """Number of tokens from the first of some fields that is there; None where none is."""
     for name in names:
         if (value := row.get(name)) is not None:
             tokens = _number(value)
@@ -294,17 +307,15 @@ def _tokens(row: Mapping[str, Any], names: tuple[str, str]) -> float | None:
     return None
 
 
-def _seconds(stamp: object, ticks_per_second: float) -> float:
-    """Time of a number of ticks, or of a text in ISO 8601."""
+def _seconds_of_date(stamp: object) -> float | None:
+    """Time of a text in ISO 8601, in UTC where it names no zone; None: it is none."""
+    if not isinstance(stamp, str):
+        return None
     try:
-        if isinstance(stamp, str):
-            return dt.datetime.fromisoformat(stamp).timestamp()
+        moment = dt.datetime.fromisoformat(stamp)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
     except (ValueError, OverflowError):
-        _refuse("timestamp: no date and time in ISO 8601")
-    seconds = _number(stamp) / ticks_per_second
-    if not math.isfinite(seconds):
-        _refuse("timestamp: no finite number")
-    return seconds
+        return None
 
 
 def _number(value: object) -> float:

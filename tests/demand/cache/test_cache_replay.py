@@ -1,8 +1,11 @@
 """Replay of caches: equal to simulations that keep every entry, and silent about prompts."""
 
+import gzip
 import json
 import random
+import time
 from collections import OrderedDict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -383,3 +386,54 @@ def test_several_texts_of_a_request_are_refused(tmp_path):
     """Each is looked up by itself, so each is a line."""
     with pytest.raises(InputError, match="several texts"):
         read_log(written(tmp_path, {"input": ["a", "b"]}), 16)
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        lambda second: second,
+        lambda second: second * 1000,
+        lambda second: second * 10**6,
+        str,
+        lambda second: datetime.fromtimestamp(second, UTC).isoformat(),
+        lambda second: datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat(),
+    ],
+)
+@pytest.mark.parametrize("name", ["timestamp", "startTime", "created_at"])
+def test_times_of_logs_count_in_their_own_unit(tmp_path, stamp, name):
+    """A minute apart, in any unit, 60 of 61 expire within 30 s and none within an hour."""
+    rows = [{name: stamp(1_792_800_000 + 60 * number), "key": "same"} for number in range(61)]
+    log = read_log(written(tmp_path, *rows), 16)
+
+    assert replay_caches(log, 16, ttl_s=30).exact.unlimited_hit_ratio == 0
+    assert replay_caches(log, 16, ttl_s=3600).exact.unlimited_hit_ratio == pytest.approx(60 / 61)
+
+
+def test_times_without_a_zone_are_utc(tmp_path, monkeypatch):
+    """Where clocks are put back an hour, half an hour stays half an hour."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        rows = [{"timestamp": f"2026-10-25T0{hour}", "key": "same"} for hour in ("2:45:00", "3:15:00")]
+        times = read_log(written(tmp_path, *rows), 16).times_s
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert times[1] - times[0] == 1800
+
+
+@pytest.mark.parametrize("left_out", ["{}", "[]", "", {}, []])
+def test_prompts_that_a_log_leaves_out_are_no_hits(tmp_path, left_out):
+    """LiteLLM writes {} where prompts are not stored: equal requests are unknown, not all of them."""
+    with pytest.raises(InputError, match="no identifier"):
+        read_log(written(tmp_path, {"messages": left_out}, {"messages": left_out}), 16)
+
+
+def test_a_packed_log_is_named_as_such(tmp_path):
+    """Compressed bytes are no broken JSON."""
+    path = tmp_path / "log.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"key": "a"}\n'))
+
+    with pytest.raises(InputError, match="the log is packed"):
+        read_log(path, 16)
