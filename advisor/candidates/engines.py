@@ -11,6 +11,7 @@ from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import adapter_engine
+from advisor.models.encoder_answers import answered_where, gives_answer
 from advisor.models.formats import OF_COEFFICIENTS
 from advisor.models.gguf_weights import gguf_architectures
 from advisor.models.model import Model
@@ -177,6 +178,7 @@ def server_on(
         for server in catalog.one_pass_engines
         if unit.is_one_pass
         and server.serves(unit, model.family, precision)
+        and gives_answer(server.engine, server.vendor, model)
         and (server.runs_with(accelerator) if machine is None else server.runs_on(machine, accelerator))
     )
     asked = [server for server in servers if not engine or server.engine == catalog.engine_named(engine)]
@@ -203,19 +205,18 @@ def _one_pass_engine(
     instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
 ) -> EngineSupport | Rejection:
     """The first allowed server of a model that answers in one pass, or why there is none."""
-    unit, family = requirements.demand.unit, requirements.model.family
+    unit, model = requirements.demand.unit, requirements.model
+    family = model.family
+    answering = [server for server in catalog.one_pass_engines if gives_answer(server.engine, server.vendor, model)]
     fitting = [
-        server
-        for server in catalog.one_pass_engines
-        if server.serves(unit, family, precision) and server.runs_with(accelerator)
+        server for server in answering if server.serves(unit, family, precision) and server.runs_with(accelerator)
     ]
     serving = [server for server in fitting if server.runs_on(instance_type, accelerator)]
     if not serving:
         kind = "linear models and support vector machines" if family in OF_COEFFICIENTS else f"{unit} in {precision}"
         gap = catalog.engine_gaps.get((accelerator.vendor, unit), f"no server of {kind} is known for it")
-        runs_others = any(
-            server.loads(unit, family) and server.runs_with(accelerator) for server in catalog.one_pass_engines
-        )
+        gap = answered_where(model) or gap
+        runs_others = any(server.loads(unit, family) and server.runs_with(accelerator) for server in answering)
         code = "precision_unsupported" if runs_others else "no_server"
         shortfall = _without_server(instance_type, accelerator, fitting, precision, (code, gap))
         return reject(instance_type, shortfall, precision)

@@ -18,6 +18,7 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Unit
 from advisor.errors import InputError
+from advisor.models.encoder_answers import answer_servers, planned_types
 from advisor.models.formats import OF_ROWS_IN_ONNX
 from advisor.models.gguf_weights import served_quantisations
 from advisor.models.model import Model, TextAnswer
@@ -88,22 +89,25 @@ def unplanned_graph(model: Model) -> str:
     return _GRAPH_OF_ROWS if model.flop_per_sample is not None else f"its work is not known: {work}; {_GRAPH_OF_ROWS}"
 
 
-_UNPLANNED_ANSWERS: Mapping[TextAnswer, tuple[str, str]] = {
+_OWN_ANSWERS: Mapping[TextAnswer, tuple[str, str]] = {
     TextAnswer.VECTORS: (
         "a vector for each token (late interaction, ColBERT)",
         (
-            "vLLM serves it (`vllm serve MODEL` with a BERT encoder; others name theirs, as in "
-            """--hf-overrides '{"architectures": ["ColBERTModernBertModel"]}'), with scores from /rerank and vectors """
-            "from /pooling: no generated code sets it up, since an answer has tokens × numbers of a vector"
+            "vLLM serves jinaai/jina-colbert-v2 and LFM2 by classes of their own "
+            """(--hf-overrides '{"architectures": ["ColBERTJinaRobertaModel"]}' --trust-remote-code, or """
+            "ColBERTLfm2Model), which no generated code sets up, and PyLate any other in a server of your own"
         ),
     ),
     TextAnswer.TERMS: (
         "weights of terms of its vocabulary (a sparse vector, SPLADE)",
-        "Text Embeddings Inference serves it (--pooling splade, POST /embed_sparse); no generated code sets it up",
+        (
+            "sentence-transformers (SparseEncoder) computes them in a server of your own; Text Embeddings Inference "
+            "does for masked language models alone (--pooling splade)"
+        ),
     ),
 }
-"""Answers that are not planned: in words, and what serves them (docs.vllm.ai 0.32, ColBERT late interaction models; the
-README of Text Embeddings Inference)."""
+"""Answers that encoders of some types alone are planned for: in words, and what serves the others (docs.vllm.ai 0.32,
+ColBERT late interaction models; router/src/lib.rs of Text Embeddings Inference)."""
 
 
 def unit_of(model: Model, workload: Workload) -> Unit:
@@ -113,12 +117,13 @@ def unit_of(model: Model, workload: Workload) -> Unit:
         InputError: models of its task, or of its answers, are not planned.
     """
     unit = UNITS.get(model.task)
-    if model.answer in _UNPLANNED_ANSWERS:
-        answers, remedy = _UNPLANNED_ANSWERS[model.answer]
+    if model.answer in _OWN_ANSWERS and not answer_servers(model.answer, model.answer_type):
+        answers, remedy = _OWN_ANSWERS[model.answer]
+        planned = ", ".join(planned_types(model.answer))
         raise InputError(
-            f"{model.name} answers {answers}, and plans are made for one vector, score or set of labels a text",
+            f"{model.name} answers {answers}, and no server of the plans gives that of model_type {model.answer_type}",
             where=workload.where("model"),
-            hint=f"{remedy}; `advisor predict` tells the texts a second of its encoder",
+            hint=f"planned are {planned}; {remedy}; `advisor predict` tells the texts a second of its encoder",
         )
     if unit is Unit.AUDIO and model.flop_per_sample is None:
         raise InputError(
@@ -149,7 +154,8 @@ def is_reranker(model: Model) -> bool:
     """Whether a model scores documents against a query, as its file says, or its name where no file does."""
     if UNITS.get(model.task) is not Unit.TEXTS:
         return False
-    return model.answer is TextAnswer.SCORE or (model.answer is not TextAnswer.LABELS and names_reranker(model.name))
+    is_other = model.answer is TextAnswer.LABELS or model.answer in _OWN_ANSWERS
+    return model.answer is TextAnswer.SCORE or (not is_other and names_reranker(model.name))
 
 
 def is_embedder(model: Model) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from advisor.errors import InputError
 from advisor.models.config import is_known_type, model_from_config, read_config_values
 from advisor.models.files.adapters import adapted_model, holds_adapter
-from advisor.models.files.answers import text_answer
+from advisor.models.files.answers import with_answer
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.gguf import MAGIC, gguf_model
 from advisor.models.files.mapped import CutOff, mapped
@@ -215,7 +215,7 @@ def _configured(file: Path, name: str) -> Model:
         model = replace(model, task="embedding")  # a decoder whose head scores a text that it has read
     if model.task not in _TEXT_TASKS:
         return model
-    return replace(model, answer=text_answer(values, tensors, file.parent, name))
+    return with_answer(model, values, tensors, file.parent)
 
 
 def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:
