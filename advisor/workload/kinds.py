@@ -64,6 +64,10 @@ _OF_UNIT: Mapping[Unit, tuple[str, ...]] = {
 }
 """Keys of demand.declared that give the size of a request."""
 _OF_RERANKERS = ("documents", "tokens_per_document", "query_tokens")
+_SCORING_DECODERS = (
+    "; a decoder that ranks documents is planned where its config.json names a class ForSequenceClassification with "
+    "one label, as conversions do (tomaarsen/Qwen3-Reranker-0.6B-seq-cls)"
+)
 _IMAGE_FIELDS = ("images", "width", "height")
 _TRACED: Mapping[Unit, SizeColumns] = {
     Unit.TOKENS: OF_TOKENS,
@@ -286,7 +290,8 @@ def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Wo
         raise _fault(workload, f"{model.name} sees no images", "take images out, or name a model that reads them")
     if unit is Unit.TOKENS:
         reason = f"{foreign[0]} is of models that answer in one pass, and {model.name} answers token by token"
-        raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens and output_tokens")
+        hint = f"take {foreign[0]} out, and state input_tokens and output_tokens"
+        raise _fault(workload, reason, hint + _SCORING_DECODERS * (foreign[0] in _OF_RERANKERS))
     reason = f"{foreign[0]} is no size of a request to {model.name} (task: {model.task})"
     if foreign[0] == "output_tokens":
         reason = f"{model.name} generates no tokens: its answer comes whole (task: {model.task})"

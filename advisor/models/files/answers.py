@@ -25,6 +25,11 @@ _PROJECTION = "linear.weight"
 """Matrix by which ColBERT makes the state of each token narrower."""
 
 
+def lists_modules(folder: Path) -> bool:
+    """Whether sentence-transformers runs the model of a folder, for vectors or scores."""
+    return (folder / _MODULES).is_file()
+
+
 def with_answer(model: Model, values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path) -> Model:
     """A text encoder with its answer for one text, and the matrices that this takes.
 
