@@ -173,6 +173,8 @@ class Model:
     """Encoder of pictures; None: it sees none, or what a picture takes there is not known."""
     moved_bytes_per_sample: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """Bytes that a sample reads and writes in a graph without products of matrices; 0: in all others."""
+    overflows_half: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether its hidden states are beyond the range of fp16, so that engines compute it in bf16 or fp32 alone."""
     adapters: Adapters | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """LoRA adapters that are served on it; None: none."""
 
