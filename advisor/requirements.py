@@ -197,7 +197,8 @@ def _masked_note(model: Model) -> tuple[str, ...]:
         return ()
     told = (
         f"{model.name} is a masked language model, planned as an embedder that answers one vector of {model.hidden:,} "
-        "numbers a text; sparse vectors (SPLADE), and those of each token (ColBERT), are larger and served otherwise"
+        "numbers a text; sparse vectors (SPLADE) and those of each token (ColBERT) are planned where modules.json or "
+        "the projection of its weights says so"
     )
     return (told,)
 

@@ -59,6 +59,7 @@ BYTES_PER_MIB = 1024**2
 BYTES_PER_KIB = 1024
 BYTES_PER_GB = 1e9
 BYTES_PER_MB = 1e6
+BYTES_PER_KB = 1e3
 FLOP_PER_TFLOP = 1e12
 HOURS_PER_MONTH = 730
 """Average month (8,760 h a year / 12), the convention of cloud price calculators."""

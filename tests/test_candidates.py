@@ -11,7 +11,7 @@ from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import question_for
+from advisor.pipeline import question_for, recommend
 from advisor.plan.request import requirements_of
 from advisor.requirements import require
 from advisor.workload.document import read_workload
@@ -216,3 +216,31 @@ def test_a_precision_cast_to_another_is_told_apart_by_what_the_workload_names(pr
     assert list(map(repr, taken.candidates)) == list(map(repr, by_itself.candidates))
     on_small = [candidate for candidate in taken.candidates if candidate.instance_type.name == "g6.2xlarge"]
     assert {candidate.stands_for for candidate in on_small if candidate.precision == "fp16"} == {CAST[precisions]}
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "rejected"),
+    [
+        ("google/gemma-3-1b-it", "precisions: [fp16]", {"g4dn.xlarge", "g6.xlarge"}),
+        ("google/gemma-3-1b-it", "precisions: [bf16]", {"g4dn.xlarge"}),
+        ("google/gemma-2-2b-it", "precisions: [fp8, fp16]", {"g4dn.xlarge"}),
+        ("google/gemma-3-1b-it", "precisions: [int8]\nengines: [llama.cpp server]", set()),
+        ("Qwen/Qwen3-1.7B", "precisions: [fp16]", set()),
+    ],
+)
+def test_models_beyond_the_range_of_fp16_are_not_served_in_it(tmp_path, model, settings, rejected):
+    """VLLM does not start Gemma 2, Gemma 3 and GLM-4 so; llama.cpp accumulates in 32 bit."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        f"name: a\nmodel: {model}\nslo: {{ttft_p95: 4s, tpot_p95: 200ms}}\nproviders: [aws]\nregions: [us-east-1]\n"
+        "instance_types: [g4dn.xlarge, g6.xlarge]\n"
+        f"demand: {{declared: {{requests_per_second: 0.1, input_tokens: 200, output_tokens: 50}}}}\n{settings}\n"
+    )
+    plan = recommend(path, every_variant=True)
+    served = {option.instance_type for option in plan.options}
+
+    assert {"g4dn.xlarge", "g6.xlarge"} - served == rejected
+    if settings == "precisions: [fp16]" and rejected:
+        told = {rejection.message for rejection in plan.rejected}
+        assert any("overflows in fp16" in message and "name bf16 in precisions" in message for message in told)
+        assert any("T4 has no bf16 arithmetic" in message for message in told)

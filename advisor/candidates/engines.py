@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from advisor.candidates.values import Rejection, reject
 from advisor.catalog import Catalog
-from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.catalog.one_pass_engines import FIRST_WITH_BF16, OnePassEngine
 from advisor.catalog.processors import CPU
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
 from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
 from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import adapter_engine
+from advisor.models.encoder_answers import answered_where, gives_answer
 from advisor.models.formats import OF_COEFFICIENTS
 from advisor.models.gguf_weights import gguf_architectures
 from advisor.models.model import Model
@@ -20,13 +21,15 @@ from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp, takes_proc
 from advisor.workload.scope import allows_engine, engine_names, serving_engines
 from advisor.workload.values import Workload
 
+_HALF, _WIDE = "fp16", "fp32"
+
 
 def engines_of(
     instance_type: InstanceType, accelerator: Accelerator, requirements: Requirements, catalog: Catalog
 ) -> Iterator[EngineSupport | Rejection]:
     """The engine of each of the workload's precisions, or why none serves it; precisions cast to the same are one."""
     served = [
-        (precision, engine)
+        (precision, _within_range(instance_type, accelerator, engine, requirements.model))
         for precision in requirements.workload.precisions
         for engine in _each_engine(instance_type, accelerator, precision, requirements, catalog)
     ]
@@ -41,6 +44,28 @@ def engines_of(
             yield engine
         elif cast := stands_for.pop((engine.engine, engine.precision), ()):
             yield engine if cast == (engine.precision,) else replace(engine, stands_for=cast)
+
+
+def _within_range(
+    instance_type: InstanceType, accelerator: Accelerator, engine: EngineSupport | Rejection, model: Model
+) -> EngineSupport | Rejection:  # fmt: skip
+    """The engine, or a rejection where it would compute in fp16 a model that is beyond its range.
+
+    NVIDIA's accelerators before Ampere have no bf16 and compute all but fp32 in fp16. llama.cpp accumulates in fp32.
+    """
+    if isinstance(engine, Rejection) or not model.overflows_half or engine.engine == LLAMA_CPP:
+        return engine
+    capability = accelerator.compute_capability
+    is_old = capability is not None and capability < FIRST_WITH_BF16
+    if engine.precision != _HALF and (not is_old or engine.precision == _WIDE):
+        return engine
+    mend = f"; {accelerator.name} has no bf16 arithmetic" if is_old else ": name bf16 in precisions"
+    reason = (
+        f"{accelerator.name}: {model.name} overflows in fp16, and {engine.engine} serves it in bf16 or fp32 alone{mend}"
+    )
+    return reject(
+        instance_type, Shortfall("precision_unsupported", "support", engine.precision, "bf16", reason), engine.precision
+    )
 
 
 def _each_engine(
@@ -177,6 +202,7 @@ def server_on(
         for server in catalog.one_pass_engines
         if unit.is_one_pass
         and server.serves(unit, model.family, precision)
+        and gives_answer(server.engine, server.vendor, model)
         and (server.runs_with(accelerator) if machine is None else server.runs_on(machine, accelerator))
     )
     asked = [server for server in servers if not engine or server.engine == catalog.engine_named(engine)]
@@ -203,19 +229,18 @@ def _one_pass_engine(
     instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
 ) -> EngineSupport | Rejection:
     """The first allowed server of a model that answers in one pass, or why there is none."""
-    unit, family = requirements.demand.unit, requirements.model.family
+    unit, model = requirements.demand.unit, requirements.model
+    family = model.family
+    answering = [server for server in catalog.one_pass_engines if gives_answer(server.engine, server.vendor, model)]
     fitting = [
-        server
-        for server in catalog.one_pass_engines
-        if server.serves(unit, family, precision) and server.runs_with(accelerator)
+        server for server in answering if server.serves(unit, family, precision) and server.runs_with(accelerator)
     ]
     serving = [server for server in fitting if server.runs_on(instance_type, accelerator)]
     if not serving:
         kind = "linear models and support vector machines" if family in OF_COEFFICIENTS else f"{unit} in {precision}"
         gap = catalog.engine_gaps.get((accelerator.vendor, unit), f"no server of {kind} is known for it")
-        runs_others = any(
-            server.loads(unit, family) and server.runs_with(accelerator) for server in catalog.one_pass_engines
-        )
+        gap = answered_where(model) or gap
+        runs_others = any(server.loads(unit, family) and server.runs_with(accelerator) for server in answering)
         code = "precision_unsupported" if runs_others else "no_server"
         shortfall = _without_server(instance_type, accelerator, fitting, precision, (code, gap))
         return reject(instance_type, shortfall, precision)

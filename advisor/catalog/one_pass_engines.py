@@ -25,7 +25,7 @@ _CASTS: Mapping[str, tuple[str, ...]] = {
 _WIDENED_TO = {False: "fp16", True: "bf16"}
 """Precision that fewer bits are computed in, by whether the answer comes token by token: equally fast, and as the
 measurements of either kind name it."""
-_FIRST_WITH_BF16 = 8.0
+FIRST_WITH_BF16 = 8.0
 """Compute capability: Turing and older have units for fp16 alone."""
 
 
@@ -139,7 +139,7 @@ class OnePassEngine:
 def _computes(accelerator: Accelerator, precision: str) -> bool:
     """Whether an accelerator has units for a precision of 16 or 32 bit; fewer bits are widened."""
     capability = accelerator.compute_capability
-    is_old = capability is not None and capability < _FIRST_WITH_BF16
+    is_old = capability is not None and capability < FIRST_WITH_BF16
     if precision == "bf16" and is_old:
         return False
     return precision not in _CASTS or precision == "fp32" or accelerator.fp16_tflops is not None

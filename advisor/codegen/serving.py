@@ -11,6 +11,7 @@ from advisor.codegen.quoting import image_reference
 from advisor.codegen.wanted import Engine, Wanted
 from advisor.demand.values import Unit
 from advisor.errors import InputError, NotDeployable
+from advisor.models.encoder_answers import answer_servers, needs_own_server
 
 __all__ = ["check_wanted", "checkpoint_of", "container_of", "engine_of", "planned_engine"]
 
@@ -30,6 +31,7 @@ def container_of(
     version = exact_version(serves.engine_version) if engine is planned_engine(serves) else ""
     request = Request(serves, model, platform, wanted.image, version, demand or Demanded())
     _check_unit(engine, request)
+    _check_answer(engine, request)
     if not wanted.image:
         check_deployable(serves, ENGINES[engine].catalog_name(request))
     return ENGINES[engine].container(request)
@@ -48,6 +50,23 @@ def _check_unit(engine: Engine, request: Request) -> None:
             request.serves,
             f"{engine.value} serves {' and '.join(served)}, and the plan is of {unit}",
             f"--engine {needed} serve them" if needed else "take --engine custom with --image",
+        )
+
+
+def _check_answer(engine: Engine, request: Request) -> None:
+    """Refuse an engine that gives no such answer to texts.
+
+    Raises:
+        InputError: with what gives it.
+    """
+    answer = request.demand.answer
+    if engine is Engine.CUSTOM or not needs_own_server(answer):
+        return
+    servers = answer_servers(answer, request.demand.model_type)
+    if all(planned_as(server.engine) is not engine for server in servers):
+        named = sorted({planned.value for server in servers if (planned := planned_as(server.engine))})
+        raise refusal(
+            request.serves, f"{engine.value} answers no {answer} of each text", f"--engine {', '.join(named)} does"
         )
 
 

@@ -32,7 +32,7 @@ HOST_GIB = 100
 SERVING_IMAGE_GIB = 40
 """A serving image unpacked, and its layers while it is pulled."""
 CHECKPOINT_STEP_GIB = 20
-"""Weights are counted in such steps: precisions that differ by less cost the same, and neither is searched for it."""
+"""Disks are sized for weights in such steps; downloads cost their bytes."""
 GP3_THROUGHPUT_MIB_PER_SECOND = 500
 """As the generated code orders it, which weights are read with."""
 GP3_THROUGHPUT_INCLUDED = 125

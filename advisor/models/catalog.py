@@ -18,8 +18,9 @@ from advisor.models.checkpoints import checkpoint_of_name, class_scores, exporte
 from advisor.models.config import model_from_config
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import DECLARED, read_declared
+from advisor.models.encoder_answers import answering
 from advisor.models.formats import ENDINGS, FORMATS
-from advisor.models.model import Checkpoint, Model, Scope
+from advisor.models.model import Checkpoint, Model, Scope, TextAnswer
 from advisor.records import replace
 from advisor.tables import Row, optional_float, read_rows
 
@@ -189,6 +190,9 @@ def _from_row(name: str) -> Model:
     else:
         towers = int(row["tower_parameters"] or 0)
         model = model_from_config(values, name=name, where=where, towers=towers)
+        model = answering(
+            model, TextAnswer(values.get("answer", model.answer)), row["model_type"], values.get("colbert_dim")
+        )
     return replace(
         model,
         family=row["family"],

@@ -6,9 +6,11 @@ Which builder reads it is decided by ``model_type``. Models that see or hear kee
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.models.checkpoints import class_scores, exported_inputs, read_checkpoint
 from advisor.models.config_fields import ConfigFields
@@ -19,6 +21,7 @@ from advisor.models.networks import NETWORKS, network_model
 from advisor.models.traits import SAME_AS, TRAITS
 from advisor.reading import read_json
 from advisor.records import replace
+from advisor.tables import read_records
 
 _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
 
@@ -81,12 +84,26 @@ def _with_quantiser_notes(values: dict[str, Any], notes: Path) -> dict[str, Any]
 def _text_fields(outer: ConfigFields) -> ConfigFields:
     """Fields of the language model, with its family under one name."""
     nested = next((outer.section(name) for name in _TEXT_SECTIONS if outer.section(name).values), None)
-    values = dict(outer.values) if nested is None else dict(nested.values)
+    values = dict(outer.values) if nested is None else {**_left_out(nested), **nested.values}
     if nested is not None and "tie_word_embeddings" in outer.values:
         values.setdefault("tie_word_embeddings", outer.values["tie_word_embeddings"])
     model_type = str(values.get("model_type") or outer.values.get("model_type") or "")
     values["model_type"] = SAME_AS.get(model_type, model_type)
     return ConfigFields(values, (nested or outer).where)
+
+
+def _left_out(nested: ConfigFields) -> Mapping[str, int]:
+    """Fields that a nested configuration leaves out, since its class has the same values."""
+    return _defaults().get(nested.text("", "model_type"), {})
+
+
+@lru_cache(maxsize=1)
+def _defaults() -> Mapping[str, Mapping[str, int]]:
+    """Values of fields by ``model_type`` of a nested configuration."""
+    defaults: dict[str, dict[str, int]] = {}
+    for row in read_records(data_dir("instance_catalog") / "config_defaults.csv"):
+        defaults.setdefault(row.text("model_type"), {})[row.text("field")] = row.integer("value")
+    return defaults
 
 
 def _unknown(model_type: str, values: Mapping[str, Any], where: str) -> InputError:

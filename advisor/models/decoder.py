@@ -177,6 +177,7 @@ def read_decoder(fields: ConfigFields, name: str, checkpoint: Checkpoint, towers
         max_context_tokens=fields.integer(*_CONTEXT_FIELDS) if fields.has(*_CONTEXT_FIELDS) else None,
         checkpoint=checkpoint,
         rotary=_rotary(fields, heads.dim if heads else 0),
+        overflows_half=traits.overflows_half,
     )
 
 

@@ -7,7 +7,7 @@ with the model and take memory, but add nothing to the KV cache.
 from math import ceil
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
-from advisor.models.layers import AttentionOptions, Heads, Layer, Mixer, MixerKind, attention, dense
+from advisor.models.layers import AttentionOptions, FeedForward, Heads, Layer, Mixer, MixerKind, attention, dense
 from advisor.models.model import Checkpoint, Model, Surroundings
 from advisor.models.pictures import VisionTower, rule_of
 from advisor.records import dataclass, replace
@@ -160,6 +160,8 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         InputError: a field that decides a size is missing or makes no sense.
     """
     traits = ENCODER_TRAITS[fields.text("", "model_type")]
+    if fields.integer_or(0, "num_experts"):
+        traits = replace(traits, matrices=2, biases=True)
     hidden = fields.integer("hidden_size", "dim", "n_embd")
     heads = fields.integer("num_attention_heads", "n_heads", "n_head")
     inner = fields.integer("intermediate_size", "hidden_dim", "n_inner")
@@ -171,7 +173,12 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         norm_parameters=2 * traits.norm_vectors * hidden,
     )
     near, window = _windowed(fields, count) if traits.windows else (0, 0)
-    layers = ((layer, count - near), (replace(layer, mixer=replace(mixer, window_tokens=window)), near))
+    mixtures = _mixtures(fields, count)
+    layers = (
+        (layer, count - near - mixtures),
+        (replace(layer, mixer=replace(mixer, window_tokens=window)), near),
+        (replace(layer, feed_forward=_experts(fields, hidden, inner)), mixtures),
+    )
     return Model(
         name=name,
         family=traits.family,
@@ -187,6 +194,30 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         layer_repeats=count if traits.shared_layers else 1,
         max_context_tokens=_longest(fields, traits),
         checkpoint=checkpoint,
+    )
+
+
+def _mixtures(fields: ConfigFields, count: int) -> int:
+    """Layers with experts: of each *moe_every_n_layers* the second (Nomic Embed v2)."""
+    every = fields.integer_or(0, "moe_every_n_layers")
+    if not fields.integer_or(0, "num_experts") or not every:
+        return 0
+    return len(range(1 % every, count, every))
+
+
+def _experts(fields: ConfigFields, hidden: int, inner: int) -> FeedForward:
+    """Experts of two matrices without a gate, which share the bias of their outputs."""
+    experts = fields.integer_or(0, "num_experts")
+    return FeedForward(
+        matrix_parameters=0,
+        other_parameters=hidden,
+        router_parameters=hidden * experts,
+        experts=experts,
+        experts_per_token=fields.integer_or(1, "moe_top_k", least=1),
+        expert_matrix_parameters=2 * hidden * inner,
+        expert_intermediate=inner,
+        hidden=hidden,
+        matrices=2,
     )
 
 

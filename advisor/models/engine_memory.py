@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from advisor.data_files import data_dir
 from advisor.models.layers import FeedForward
-from advisor.models.model import Model
+from advisor.models.model import Model, TextAnswer
 from advisor.records import dataclass
 from advisor.tables import Row, read_rows
 from advisor.units import BYTES_PER_GIB
@@ -22,6 +22,10 @@ _SMALL_STEPS = ("A100",)
 _BYTES_16_BIT = 2
 _VECTORS_PER_STEP = 3
 """Hidden states and feed-forward values of a step that are alive together: gate, up, their product."""
+_TERM_TOKENS = 16_384
+"""Tokens of a batch of sparse encoders: of Text Embeddings Inference, which alone serves them (engines.csv)."""
+_TERM_COPIES = 2
+"""Weights of the vocabulary that are alive together: those of the decoder, and their logarithm."""
 _SMALL_GRAPHS = 0.5
 """Half as many batch sizes are captured where steps are small."""
 _DEFAULT_ENGINE = "other"
@@ -121,14 +125,15 @@ def step_memory(model: Model, step: StepSize, ranks: int, precision: str) -> Ste
 
     With T tokens and 2 bytes a value: forward = T · 3 · (hidden + feed-forward width / ranks); kept = T · hidden, twice
     with towers; experts = T · experts per token · (max(width, hidden) + max(2 · width, hidden)), width on one rank (the
-    two buffers of vLLM's fused expert kernels; those for MXFP4 keep none).
+    two buffers of vLLM's fused expert kernels; those for MXFP4 keep none). Sparse encoders: :func:`_terms_gib`.
     """
     vector = step.tokens * _BYTES_16_BIT / BYTES_PER_GIB
     towers = model.surroundings.towers > 0
     logits = min(step.sequences, step.tokens) * model.vocab / BYTES_PER_GIB if model.is_generative else 0.0
     wider_logits = _BYTES_16_BIT * logits if precision == "fp32" else 0.0
     return StepMemory(
-        forward_gib=vector * _VECTORS_PER_STEP * (model.hidden + _step_width(model) / ranks),
+        forward_gib=vector * _VECTORS_PER_STEP * (model.hidden + _step_width(model) / ranks)
+        + _terms_gib(model, precision),
         kept_gib=vector * model.hidden * (2 if towers else 1) + wider_logits,
         experts_gib=0.0 if precision == "mxfp4" else vector * _expert_buffers(model, ranks),
         logits_gib=logits,
@@ -137,6 +142,14 @@ def step_memory(model: Model, step: StepSize, ranks: int, precision: str) -> Ste
         graph_expert_layers=_expert_layers(model) if model.is_generative else 0,
         graph_share=1.0 if step.large else _SMALL_GRAPHS,
     )
+
+
+def _terms_gib(model: Model, precision: str) -> float:
+    """Weights of the vocabulary for each token of a sparse encoder's batch: ``2 · T · vocabulary · bytes``; else 0."""
+    if model.answer is not TextAnswer.TERMS:
+        return 0.0
+    number = 2 * _BYTES_16_BIT if precision == "fp32" else _BYTES_16_BIT
+    return _TERM_COPIES * _TERM_TOKENS * model.vocab * number / BYTES_PER_GIB
 
 
 def workspace_gib(engine: EngineMemory, step: StepMemory) -> float:

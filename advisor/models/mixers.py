@@ -270,9 +270,12 @@ def _token_indexer(fields: ConfigFields, hidden: int, index: int) -> tuple[int, 
 
 def _recurrent(fields: ConfigFields) -> Mixer:
     """The recurrent mixer that the configuration has the fields of."""
+    hidden = fields.integer("hidden_size", "d_model")
+    if fields.text("", "model_type") == _MAMBA2 and fields.has("num_heads"):
+        return _mamba2(fields, hidden, prefix="")
     for field_name, build in _RECURRENT_BY_FIELD.items():
         if fields.has(field_name):
-            return build(fields, fields.integer("hidden_size", "d_model"))
+            return build(fields, hidden)
     raise InputError(
         "the layers keep a recurrent state, but the fields that give its size are missing",
         where=fields.where,
@@ -334,6 +337,8 @@ def _short_convolution(fields: ConfigFields, hidden: int) -> Mixer:
     return short_convolution(hidden, fields.integer("conv_L_cache"))
 
 
+_MAMBA2 = "mamba2"
+"""Its own ``model_type`` names fields without a prefix, and has the time_step_rank of the first Mamba too."""
 _RECURRENT_BY_FIELD: dict[str, Callable[[ConfigFields, int], Mixer]] = {
     "linear_num_key_heads": _delta_net,
     "linear_attn_config": _kimi_delta,

@@ -163,14 +163,31 @@ class Model:
     """The same of what it puts out; empty: not known."""
     answer: TextAnswer = field(default=TextAnswer.VECTOR, metadata=OMITTED_AT_DEFAULT)
     """Answer of a text encoder to each text."""
+    answer_type: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """``model_type`` of an encoder that answers vectors or terms, by which servers load it; "" of all others."""
+    token_numbers: int | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Numbers of the vector of each token; None: not known, or of models that answer none."""
     file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """File that it was read from; None: the catalog's."""
     vision: VisionTower | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Encoder of pictures; None: it sees none, or what a picture takes there is not known."""
     moved_bytes_per_sample: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """Bytes that a sample reads and writes in a graph without products of matrices; 0: in all others."""
+    overflows_half: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether its hidden states are beyond the range of fp16, so that engines compute it in bf16 or fp32 alone."""
     adapters: Adapters | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """LoRA adapters that are served on it; None: none."""
+
+    @property
+    def answer_matrix_parameters(self) -> int:
+        """Parameters of the matrices that every token meets behind the last layer of an encoder.
+
+        Of a sparse encoder ``width² + width × vocabulary`` (transform and decoder of a masked language model), of late
+        interaction ``width × numbers of a token's vector``.
+        """
+        if self.answer is TextAnswer.TERMS:
+            return self.hidden * (self.hidden + self.vocab)
+        return self.hidden * (self.token_numbers or 0)
 
     @cached_property
     def n_layers(self) -> int:

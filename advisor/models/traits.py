@@ -36,6 +36,8 @@ class DecoderTraits:
     """Bias or correction values that the router keeps per expert."""
     expert_bias: bool = False
     sinks: bool = False
+    overflows_half: bool = False
+    """Its hidden states are beyond the range of fp16: vLLM refuses to start it so (config/model.py)."""
 
 
 _LLAMA = DecoderTraits(output_bias=None)
@@ -84,8 +86,10 @@ TRAITS = {
     "qwen3_5": _QWEN3,
     "qwen3_5_moe": _QWEN3,
     "gemma": DecoderTraits(tied=True, output_bias=None),
-    "gemma2": DecoderTraits(tied=True, output_bias=None, norms=4, alternate_window=2),
-    "gemma3": DecoderTraits(tied=True, output_bias=None, norms=4, head_norm="dim", alternate_window=6),
+    "gemma2": DecoderTraits(tied=True, output_bias=None, norms=4, alternate_window=2, overflows_half=True),
+    "gemma3": DecoderTraits(
+        tied=True, output_bias=None, norms=4, head_norm="dim", alternate_window=6, overflows_half=True
+    ),
     "gemma4": DecoderTraits(tied=True, output_bias=None, norms=4, head_norm="dim", alternate_window=6),
     "phi": replace(_CLASSIC, norms=1, tied=False, head_bias=True, positions_offset=None),
     "phimoe": DecoderTraits(qkv_bias=True, output_bias=None, norm_vectors=2),
@@ -113,7 +117,7 @@ TRAITS = {
     "olmoe": DecoderTraits(head_norm="all", output_bias=None),
     "chatglm": DecoderTraits(qkv_bias=True),
     "glm": DecoderTraits(qkv_bias=True),
-    "glm4": DecoderTraits(qkv_bias=True, norms=4),
+    "glm4": DecoderTraits(qkv_bias=True, norms=4, overflows_half=True),
     "glm4_moe": DecoderTraits(qkv_bias=True, router_vectors=1),
     "glm4_moe_lite": _MOE_LATENT,
     "glm_moe_dsa": _MOE_LATENT,

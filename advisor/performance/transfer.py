@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Unit
 from advisor.models.model import Model, ModelInput, TextAnswer
-from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, MS_PER_SECOND
+from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, BYTES_PER_KB, MS_PER_SECOND
 from advisor.workload.kinds import is_reranker
 
 BYTES_PER_TEXT_TOKEN = 4
@@ -20,6 +20,13 @@ BYTES_PER_ANSWER = 700
 
 BYTES_PER_NUMBER = 12
 """A component of an embedding in JSON: eight digits, sign, point and comma."""
+BYTES_PER_TOKEN_NUMBER = 21
+"""A number of a token's vector as vLLM writes it: one in 32 bit, printed with all digits of 64."""
+TERMS_PER_TEXT = 200
+"""Terms of a sparse vector: naver/splade-v3 gave 192 for a document and 27 for a query where SparseEncoder's evaluator
+counted them (a collection of descriptions of games); an estimate of all others."""
+BYTES_PER_TERM = 36
+"""Index and weight of a term in JSON: ``{"index":12345,"value":1.2345678},``."""
 BYTES_PER_SCORE = 60
 """Index and score of a ranked document in JSON."""
 BYTES_PER_LABELS = 300
@@ -124,9 +131,42 @@ def _number_bytes(numeric_type: str) -> float:
     return int(width[0]) / BITS_PER_BYTE if width else 1
 
 
-def _text_bytes(model: Model) -> float:
-    """Bytes of the answer to a text in JSON: labels with their scores, else a vector as wide as the model."""
-    return BYTES_PER_LABELS if model.answer is TextAnswer.LABELS else model.hidden * BYTES_PER_NUMBER
+def text_bytes(model: Model, tokens: float) -> float:
+    """Bytes of the answer to a text of so many tokens in JSON.
+
+    Labels with their scores, a vector for each token, weights of terms, else a vector as wide as the model. Vectors of
+    tokens are taken to be as wide where their width is not known, which is the most.
+    """
+    match model.answer:
+        case TextAnswer.LABELS:
+            return BYTES_PER_LABELS
+        case TextAnswer.VECTORS:
+            return tokens * (model.token_numbers or model.hidden) * BYTES_PER_TOKEN_NUMBER
+        case TextAnswer.TERMS:
+            return TERMS_PER_TEXT * BYTES_PER_TERM
+        case _:
+            return model.hidden * BYTES_PER_NUMBER
+
+
+def large_answer_note(demand: Demand, model: Model) -> str:
+    """Bytes that are counted for answers of more than one vector, and how to have fewer; "" of all other models."""
+    tokens = demand.input_tokens.mean
+    kb = text_bytes(model, tokens) / BYTES_PER_KB
+    if model.answer is TextAnswer.VECTORS:
+        numbers = (
+            f"{model.token_numbers:,}" if model.token_numbers else f"{model.hidden:,} (the most, as none is stated)"
+        )
+        return (
+            f"{model.name} answers {numbers} numbers for each token (POST /pooling with task token_embed): "
+            f"{kb:,.3g} kB of JSON for {tokens:,.4g} tokens are counted as data transfer; encoding_format base64 takes "
+            "a quarter, and POST /rerank answers scores alone"
+        )
+    if model.answer is TextAnswer.TERMS:
+        return (
+            f"{model.name} answers weights of terms (POST /embed_sparse): {TERMS_PER_TEXT} terms, {kb:,.3g} kB of "
+            "JSON, are counted as data transfer for each text"
+        )
+    return ""
 
 
 def _bytes_of_item(demand: Demand, model: Model) -> float:
@@ -138,7 +178,7 @@ def _bytes_of_item(demand: Demand, model: Model) -> float:
         case _ if model.outputs:
             return _tensor_bytes(model.outputs, demand.input_tokens.mean)
         case Unit.TEXTS if not guesses_outputs(demand, model):
-            return BYTES_PER_SCORE if is_reranker(model) else _text_bytes(model)
+            return BYTES_PER_SCORE if is_reranker(model) else text_bytes(model, demand.input_tokens.mean)
         case Unit.AUDIO:
             return demand.input_tokens.mean / MS_PER_SECOND * BYTES_PER_SPOKEN_SECOND
         case Unit.PICTURES:

@@ -8,7 +8,6 @@ from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Fact, StartFacts
 from advisor.catalog.values import InstanceType
-from advisor.cost.services import counted_gib
 from advisor.demand.values import Floats
 from advisor.performance.values import Interval
 from advisor.records import dataclass
@@ -105,8 +104,8 @@ def image_gb(candidate: Candidate, facts: StartFacts) -> float:
 
 
 def download_gb(candidate: Candidate, facts: StartFacts) -> float:
-    """Image and weights in whole steps, which a start from a hub fetches from outside the network."""
-    return image_gb(candidate, facts) + counted_gib(_downloaded_gib(candidate)) * BYTES_PER_GIB / BYTES_PER_GB
+    """Image and weights, which a start from a hub fetches from outside the network."""
+    return image_gb(candidate, facts) + _downloaded_gib(candidate) * BYTES_PER_GIB / BYTES_PER_GB
 
 
 def _downloaded_gib(candidate: Candidate) -> float:

@@ -11,6 +11,7 @@ from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import output_weight
 from advisor.demand.values import Unit
 from advisor.errors import InputError
+from advisor.models.encoder_answers import needs_own_server
 from advisor.names import printable
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
@@ -62,7 +63,11 @@ def litellm_config(plan: Plan, where: str) -> str:
         hint = "`advisor explain PLAN --cost` has the cost of 1,000 requests"
         raise InputError(f"LiteLLM has no price by the {fleet.unit} that this plan counts", where=where, hint=hint)
     requests = _requests_per_month(fleet)
-    is_ranked = is_reranker(read_question(plan.question, where).model)
+    model = read_question(plan.question, where).model
+    if needs_own_server(model.answer):
+        hint = "`advisor explain PLAN --cost` has the cost of 1,000 requests"
+        raise InputError(f"LiteLLM has no route to {model.answer} of texts", where=where, hint=hint)
+    is_ranked = is_reranker(model)
     price = _price(plan, fleet.cost.total_usd_per_month / requests, fleet.unit, is_ranked=is_ranked)
     name, total = " ".join(printable(plan.workload["name"]).split()), usd(fleet.cost.total_usd_per_month)
     head = _HEAD.format(

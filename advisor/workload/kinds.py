@@ -18,6 +18,7 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Unit
 from advisor.errors import InputError
+from advisor.models.encoder_answers import answer_servers, planned_types
 from advisor.models.formats import OF_ROWS_IN_ONNX
 from advisor.models.gguf_weights import served_quantisations
 from advisor.models.model import Model, TextAnswer
@@ -63,6 +64,10 @@ _OF_UNIT: Mapping[Unit, tuple[str, ...]] = {
 }
 """Keys of demand.declared that give the size of a request."""
 _OF_RERANKERS = ("documents", "tokens_per_document", "query_tokens")
+_SCORING_DECODERS = (
+    "; a decoder that ranks documents is planned where its config.json names a class ForSequenceClassification with "
+    "one label, as conversions do (tomaarsen/Qwen3-Reranker-0.6B-seq-cls)"
+)
 _IMAGE_FIELDS = ("images", "width", "height")
 _TRACED: Mapping[Unit, SizeColumns] = {
     Unit.TOKENS: OF_TOKENS,
@@ -88,22 +93,25 @@ def unplanned_graph(model: Model) -> str:
     return _GRAPH_OF_ROWS if model.flop_per_sample is not None else f"its work is not known: {work}; {_GRAPH_OF_ROWS}"
 
 
-_UNPLANNED_ANSWERS: Mapping[TextAnswer, tuple[str, str]] = {
+_OWN_ANSWERS: Mapping[TextAnswer, tuple[str, str]] = {
     TextAnswer.VECTORS: (
         "a vector for each token (late interaction, ColBERT)",
         (
-            "vLLM serves it (`vllm serve MODEL` with a BERT encoder; others name theirs, as in "
-            """--hf-overrides '{"architectures": ["ColBERTModernBertModel"]}'), with scores from /rerank and vectors """
-            "from /pooling: no generated code sets it up, since an answer has tokens × numbers of a vector"
+            "vLLM serves jinaai/jina-colbert-v2 and LFM2 by classes of their own "
+            """(--hf-overrides '{"architectures": ["ColBERTJinaRobertaModel"]}' --trust-remote-code, or """
+            "ColBERTLfm2Model), which no generated code sets up, and PyLate any other in a server of your own"
         ),
     ),
     TextAnswer.TERMS: (
         "weights of terms of its vocabulary (a sparse vector, SPLADE)",
-        "Text Embeddings Inference serves it (--pooling splade, POST /embed_sparse); no generated code sets it up",
+        (
+            "sentence-transformers (SparseEncoder) computes them in a server of your own; Text Embeddings Inference "
+            "does for masked language models alone (--pooling splade)"
+        ),
     ),
 }
-"""Answers that are not planned: in words, and what serves them (docs.vllm.ai 0.32, ColBERT late interaction models; the
-README of Text Embeddings Inference)."""
+"""Answers that encoders of some types alone are planned for: in words, and what serves the others (docs.vllm.ai 0.32,
+ColBERT late interaction models; router/src/lib.rs of Text Embeddings Inference)."""
 
 
 def unit_of(model: Model, workload: Workload) -> Unit:
@@ -113,12 +121,13 @@ def unit_of(model: Model, workload: Workload) -> Unit:
         InputError: models of its task, or of its answers, are not planned.
     """
     unit = UNITS.get(model.task)
-    if model.answer in _UNPLANNED_ANSWERS:
-        answers, remedy = _UNPLANNED_ANSWERS[model.answer]
+    if model.answer in _OWN_ANSWERS and not answer_servers(model.answer, model.answer_type):
+        answers, remedy = _OWN_ANSWERS[model.answer]
+        planned = ", ".join(planned_types(model.answer))
         raise InputError(
-            f"{model.name} answers {answers}, and plans are made for one vector, score or set of labels a text",
+            f"{model.name} answers {answers}, and no server of the plans gives that of model_type {model.answer_type}",
             where=workload.where("model"),
-            hint=f"{remedy}; `advisor predict` tells the texts a second of its encoder",
+            hint=f"planned are {planned}; {remedy}; `advisor predict` tells the texts a second of its encoder",
         )
     if unit is Unit.AUDIO and model.flop_per_sample is None:
         raise InputError(
@@ -149,7 +158,8 @@ def is_reranker(model: Model) -> bool:
     """Whether a model scores documents against a query, as its file says, or its name where no file does."""
     if UNITS.get(model.task) is not Unit.TEXTS:
         return False
-    return model.answer is TextAnswer.SCORE or (model.answer is not TextAnswer.LABELS and names_reranker(model.name))
+    is_other = model.answer is TextAnswer.LABELS or model.answer in _OWN_ANSWERS
+    return model.answer is TextAnswer.SCORE or (not is_other and names_reranker(model.name))
 
 
 def is_embedder(model: Model) -> bool:
@@ -280,7 +290,8 @@ def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Wo
         raise _fault(workload, f"{model.name} sees no images", "take images out, or name a model that reads them")
     if unit is Unit.TOKENS:
         reason = f"{foreign[0]} is of models that answer in one pass, and {model.name} answers token by token"
-        raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens and output_tokens")
+        hint = f"take {foreign[0]} out, and state input_tokens and output_tokens"
+        raise _fault(workload, reason, hint + _SCORING_DECODERS * (foreign[0] in _OF_RERANKERS))
     reason = f"{foreign[0]} is no size of a request to {model.name} (task: {model.task})"
     if foreign[0] == "output_tokens":
         reason = f"{model.name} generates no tokens: its answer comes whole (task: {model.task})"

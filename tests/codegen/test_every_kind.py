@@ -49,6 +49,10 @@ ROWS = {
         "BAAI/bge-reranker-v2-m3", "2, documents: 23, tokens_per_document: 512", "latency_p95: 5s",
         TEI, VLLM, NEURON, "", VLLM,
     ),
+    "ColBERT": asked(
+        "colbert-ir/colbertv2.0", "20, input_tokens: 180", "latency_p95: 500ms", VLLM, VLLM,
+    ),
+    "SPLADE": asked("naver/splade-v3", "20, input_tokens: 180", "latency_p95: 1s", TEI, TEI),
     "e5-mistral-7b": asked(
         "intfloat/e5-mistral-7b-instruct", "1, input_tokens: 400", "latency_p95: 10s", TEI, VLLM, "", "", VLLM
     ),

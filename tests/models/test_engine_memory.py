@@ -81,6 +81,17 @@ def test_an_encoder_captures_no_graphs_and_samples_nothing():
     assert graphs_gib(ENGINE, step) == 0.0
 
 
+@pytest.mark.parametrize(("precision", "number"), [("fp16", 2), ("fp32", 4)])
+def test_a_sparse_encoder_holds_the_vocabulary_for_each_token_of_a_batch(precision, number):
+    """16,384 tokens of the server's batches, 30,522 weights each, and their logarithms."""
+    size = step_size(ENGINE, 24.0, "L4", 512)
+    sparse, dense = (
+        step_memory(find_model(name), size, 1, precision).forward_gib
+        for name in ("naver/splade-v3", "google-bert/bert-base-uncased")
+    )
+    assert sparse - dense == pytest.approx(2 * 16_384 * 30_522 * number / GIB)
+
+
 def test_workspace_by_hand():
     """The larger of a step and of sampling, with the towers of a model that sees, and graphs where they count."""
     step = step_memory(MOE, step_size(ENGINE, 24.0, "L4", 1000), 1, "bf16")

@@ -1,8 +1,10 @@
 """What answers cost on their way to the users."""
 
 import json
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from advisor.demand.declared import declared_demand
@@ -11,9 +13,12 @@ from advisor.models.catalog import find_model
 from advisor.models.model import ModelInput
 from advisor.performance.transfer import (
     BYTES_PER_STREAMED_TOKEN,
+    BYTES_PER_TERM,
+    BYTES_PER_TOKEN_NUMBER,
     answer_gb,
     egress_gb,
     guesses_outputs,
+    large_answer_note,
     request_gb,
     sent_gb,
 )
@@ -137,6 +142,39 @@ def test_a_request_and_its_answer_of_three_items_by_hand(name, unit, size, sent,
     assert answer_gb(demand, model) == pytest.approx((700 + 3 * answered) * 1e-9, rel=1e-9)
     if sent is not None:
         assert request_gb(demand, model) == pytest.approx((700 + 3 * sent) * 1e-9, rel=1e-9)
+
+
+def test_a_number_of_a_tokens_vector_has_about_as_many_bytes_as_counted_here():
+    """One in 32 bit is printed with the digits of 64, as Python writes lists of them; a term is its index and weight."""
+    vectors = np.random.default_rng(7).normal(size=(300, 128)).astype("f4")
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    text = json.dumps(vectors.tolist(), separators=(",", ":"))
+    assert len(text) / vectors.size == pytest.approx(BYTES_PER_TOKEN_NUMBER, rel=0.05)
+    assert len('{"index":12345,"value":1.2345678},') == pytest.approx(BYTES_PER_TERM, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("name", "answered", "told"),
+    [
+        ("colbert-ir/colbertv2.0", 180 * 128 * 21, "128 numbers for each token .* 484 kB of JSON for 180 tokens"),
+        ("naver/splade-v3", 200 * 36, "200 terms, 7.2 kB"),
+        ("BAAI/bge-m3", 1024 * 12, ""),
+    ],
+)
+def test_answers_of_more_than_one_vector_are_told(name, answered, told):
+    """In the note of the plan, with the bytes that its data transfer counts."""
+    model, demand = find_model(name), replace(declared_demand(1, 1, 180, 1), unit=Unit.TEXTS)
+    assert answer_gb(demand, model) == pytest.approx((700 + answered) * 1e-9)
+    note = large_answer_note(demand, model)
+    assert re.search(told, note) if told else note == ""
+
+
+def test_vectors_of_tokens_are_as_wide_as_the_model_where_nothing_says_otherwise():
+    """Which is the most, and the note says so."""
+    model = replace(find_model("colbert-ir/colbertv2.0"), token_numbers=None)
+    demand = replace(declared_demand(1, 1, 180, 1), unit=Unit.TEXTS)
+    assert answer_gb(demand, model) == pytest.approx((700 + 180 * 768 * 21) * 1e-9)
+    assert "768 (the most, as none is stated)" in large_answer_note(demand, model)
 
 
 def test_a_picture_is_as_large_as_its_pixels():

@@ -383,9 +383,9 @@ def test_an_engine_never_starts_in_less_than_nothing():
 
 
 def test_what_a_start_downloads_is_the_image_and_the_weights_in_decimal_gigabytes():
-    """40 GiB are 42.9 GB; 25 GiB take as much, in steps of 20."""
-    for gib in (25, 40):
-        assert download_gb(with_weights(gib), FACTS) == pytest.approx(image_gb(BASE, FACTS) + 40 * 1.073741824)
+    """Weights of 0.1 GiB are 0.107 GB, and those of 40 GiB 42.9 GB: no step is rounded up to."""
+    for gib in (0.1, 25, 40):
+        assert download_gb(with_weights(gib), FACTS) == pytest.approx(image_gb(BASE, FACTS) + gib * 1.073741824)
 
 
 def test_capacity_that_is_ordered_late_is_late_by_a_period_of_the_metric():

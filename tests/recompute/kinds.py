@@ -32,7 +32,7 @@ def _bytes_of_item(unit, model, size, pictures):
     else:
         score = any(mark in model["name"].lower() for mark in ("rerank", "cross-encoder"))
         answered = {
-            "texts": SCORE if score else model["hidden"] * NUMBER, "audio": seconds * SPOKEN_SECOND,
+            "texts": SCORE if score else _bytes_of_text(model, size), "audio": seconds * SPOKEN_SECOND,
             "images": LABELS, "pictures": PIXEL * (pictures["width"] * pictures["height"] if pictures else 1024 * 1024), "rows": 4,
         }[unit]  # fmt: skip
     sent = {
@@ -40,6 +40,14 @@ def _bytes_of_item(unit, model, size, pictures):
         "images": sum(_tensor_bytes(tensor, size) for tensor in model.get("inputs", ())) or IMAGE,
     }[unit]  # fmt: skip
     return sent, answered
+
+
+def _bytes_of_text(model, size):
+    """A vector of the model, or one for each token, 21 bytes a number; 200 terms of 36 bytes of a sparse encoder."""
+    answer = model.get("answer")
+    if answer == "vectors":
+        return size * (model.get("token_numbers") or model["hidden"]) * 21
+    return 200 * 36 if answer == "terms" else model["hidden"] * NUMBER
 
 
 def _tensor_bytes(tensor, size):

@@ -110,7 +110,7 @@ def image_size(layout):
 
 def download_gb(layout):
     """Image and weights that a start fetches."""
-    return image_size(layout)[0] + in_steps_gib(downloaded_gib(layout)) * Fraction(2**30, 10**9)
+    return image_size(layout)[0] + downloaded_gib(layout) * Fraction(2**30, 10**9)
 
 
 def start_usd(layout):
@@ -326,7 +326,10 @@ def resources(provider, hosts, services, machine_hours):
 
 
 def node_resources(provider, nodes, services, machine_hours):
-    """The same where nodes of a cluster stand in place of hosts: alarms, two more with NVIDIA accelerators, and the way out."""
+    """The same where nodes of a cluster stand in place of hosts: alarms and the way out.
+
+    *nodes* are the provider's of all regions, whose alarms are alike: two more where any has an NVIDIA accelerator.
+    """
     units = resources(provider, nodes, services, machine_hours)
     kept = {item: units[item] for item in ("nat_gateway", "public_ip")}
     alarms = {"gcp": 6, "azure": 3}[provider] + 2 * any(vendor(group) == "nvidia" for group in nodes)
@@ -335,6 +338,12 @@ def node_resources(provider, nodes, services, machine_hours):
         return {**kept, "alarm": alarms}
     more = {"alarm": 3 * endpoints} if endpoints else {}
     return {**kept, "log_alarm": alarms + 2 * endpoints, **more}
+
+
+def nodes_of(provider, groups):
+    """Groups of a provider's machines, in all regions."""
+    paid_by_machine = [group for group in groups if group["purchase"] not in ("managed", "serverless")]
+    return [group for group in paid_by_machine if group["provider"] == provider]
 
 
 def layout(group):
@@ -420,8 +429,11 @@ def standing(groups, week, per_request, output_tokens, peak):
         if provider == "aws" and month:
             quantities["log_storage"] = logged / 10**9 * 12 * Fraction("0.15")
         services = [group for group in own if group not in machines]
-        ordered = node_resources if provider in clusters and machines else resources
-        quantities |= ordered(provider, machines, services, machine_hours(own, week) if provider == "gcp" else 0)
+        hours = machine_hours(own, week) if provider == "gcp" else 0
+        if provider in clusters and machines:
+            quantities |= node_resources(provider, nodes_of(provider, groups), services, hours)
+        else:
+            quantities |= resources(provider, machines, services, hours)
         for item, quantity in quantities.items():
             usd = entrance_usd(item, region, peak, output_tokens) or service_usd(provider, item, region)
             found[provider, region, item] = quantity, usd and usd * quantity

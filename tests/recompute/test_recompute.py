@@ -42,6 +42,7 @@ KINDS = {
     "texts on spot": 1009,
     "texts of many lengths": 1023,
     "images on processors at Azure": 1026,
+    "nodes of accelerators in one region, of processors in another": 318,
 }
 """Questions about models that answer in one pass."""
 GGUF = {

@@ -10,6 +10,7 @@ from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Platform, ServedAdapter, Serves
 from advisor.demand.values import Unit
 from advisor.errors import InputError
+from advisor.models.encoder_answers import answer_options
 from advisor.models.model import ModelFile, ModelInput, TextAnswer
 from advisor.plan.unit_words import unit_of
 from advisor.records import dataclass, field
@@ -110,12 +111,23 @@ class Demanded:
     """File that the model was read from, where its digest is known; None: a model of the hub, or too large a file."""
     gguf: ModelFile | None = None
     """GGUF file that the model was read from, whether its digest is known or not; None: any other model."""
-    is_scored: bool = False
-    """The answer to a text is a score, or one for each label, as the model's configuration says."""
+    answer: TextAnswer = TextAnswer.VECTOR
+    """Answer to a text, as the model's configuration says."""
+    model_type: str = ""
+    """Type of an encoder by which servers load it for its answer; "" of all others."""
     has_pictures: bool = False
     """Requests to a model that answers token by token hold images."""
     adapters: AdapterPlan | None = None
     """LoRA adapters on the model; None: none."""
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the answer to a text is a score, or one for each label."""
+        return self.answer in (TextAnswer.SCORE, TextAnswer.LABELS)
+
+    def answer_options(self, engine: str) -> tuple[str, ...]:
+        """Options by which an engine gives the answer to a text."""
+        return answer_options(engine, self.answer, self.model_type)
 
 
 def demanded(
@@ -146,9 +158,9 @@ def demanded(
         ModelInput(entry["name"], entry["type"], tuple(entry["shape"])) for entry in workload.get("model_inputs", ())
     )
     name = str(workload.get("name", ""))
-    is_scored = workload.get("model_answer") in (TextAnswer.SCORE, TextAnswer.LABELS)
+    answer, model_type = TextAnswer(workload.get("model_answer", TextAnswer.VECTOR)), workload.get("model_type", "")
     most = math.ceil(items["max"])
-    return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, known, gguf, is_scored)
+    return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, known, gguf, answer, model_type)
 
 
 def adapters_of(workload: Mapping[str, Any]) -> AdapterPlan | None:

@@ -55,6 +55,7 @@ def container(request: Request) -> Container:
         arguments=(
             *served_name(request),
             f"--dtype={_dtype(request)}",
+            *request.demand.answer_options(NAME),
             f"--max-batch-tokens={server.batch_tokens(serves.context_tokens)}",
             f"--max-batch-requests={serves.max_concurrency}",
             f"--max-client-batch-size={max(_CLIENT_ITEMS, request.demand.most_items)}",

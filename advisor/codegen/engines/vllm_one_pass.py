@@ -63,7 +63,7 @@ class VllmOnePass:
         serves = request.serves
         server = server_of(self.name, request)
         sharing = () if self.is_pipeline else _sharing_arguments(serves)
-        custom = _CUSTOM_CODE.get(request.model, ())
+        custom = _CUSTOM_CODE.get(request.model, ()) or request.demand.answer_options(self.name)
         counted = engine_requests(request.demand)
         return Container(
             engine=self.engine,

@@ -11,7 +11,7 @@ from pathlib import Path
 from advisor.errors import InputError
 from advisor.models.config import is_known_type, model_from_config, read_config_values
 from advisor.models.files.adapters import adapted_model, holds_adapter
-from advisor.models.files.answers import text_answer
+from advisor.models.files.answers import lists_modules, with_answer
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.gguf import MAGIC, gguf_model
 from advisor.models.files.mapped import CutOff, mapped
@@ -211,11 +211,11 @@ def _configured(file: Path, name: str) -> Model:
     else:
         model = model_from_config(values, name=name, where=str(file))
         model = replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
-    if model.task == "llm" and _CLASSIFIER in str(values.get("architectures")):
-        model = replace(model, task="embedding")  # a decoder whose head scores a text that it has read
+    if model.task == "llm" and (_CLASSIFIER in str(values.get("architectures")) or lists_modules(file.parent)):
+        model = replace(model, task="embedding")  # a decoder that scores a text, or whose states become a vector
     if model.task not in _TEXT_TASKS:
         return model
-    return replace(model, answer=text_answer(values, tensors, file.parent, name))
+    return with_answer(model, values, tensors, file.parent)
 
 
 def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:

@@ -120,12 +120,13 @@ def flop_of_sample(model: Model, input_tokens: Floats) -> Floats:
     """FLOPs of one sample; NaN where they are not known.
 
     With a length, an encoder's are 2 · parameters of the layers · S + 4 · width · S · tokens that a layer looks at: S,
-    or its window; all others, those of its usual sample.
+    or its window; and 2 · parameters of the matrices behind them · S, where it answers something for each token. All
+    others, those of its usual sample.
     """
     usual = np.nan if model.flop_per_sample is None else model.flop_per_sample
     if KINDS.get(model.task) != "encoder" or not model.hidden:
         return np.full(input_tokens.shape, usual)
-    stated = np.zeros(input_tokens.shape)
+    stated = 2.0 * model.answer_matrix_parameters * input_tokens
     for layer, count in model.layers:
         layers = count * model.layer_repeats
         stated += 2 * layer.parameters_active * layers * input_tokens

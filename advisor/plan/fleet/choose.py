@@ -8,7 +8,7 @@ from advisor.catalog.values import Evidence, Purchase, Quality
 from advisor.demand.forecast import batch_forecast, flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
-from advisor.performance.transfer import BYTES_PER_LABELS, guesses_outputs
+from advisor.performance.transfer import BYTES_PER_LABELS, guesses_outputs, large_answer_note
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.problem.tariffs import may_commit
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
@@ -177,6 +177,8 @@ def _transfer_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> I
             f"what {context.requirements.model.name} puts out is not known, since shapes of its outputs are free or "
             f"not stated: {BYTES_PER_LABELS} bytes an item are counted as data transfer"
         )
+    if large := large_answer_note(context.requirements.demand, context.requirements.model):
+        yield large
     for provider, region in dict.fromkeys((group.provider, group.region) for group in groups):
         price = context.catalog.egress_usd_per_gb(provider, region)
         if price.provenance.quality is Quality.DERIVED:

@@ -25,7 +25,7 @@ from advisor.codegen.serving import container_of, planned_as, served_units
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.errors import InputError, NotDeployable
-from advisor.models.model import ModelFile, ModelInput
+from advisor.models.model import ModelFile, ModelInput, TextAnswer
 from advisor.performance.model import shipped_model
 from advisor.pipeline import question_for
 from advisor.plan.request import catalog_of_question, requirements_of
@@ -94,6 +94,35 @@ def test_what_the_catalog_says_is_generated_has_a_generator():
     engines = {planned_as(server.engine) for server in GENERATED}
     assert engines == {engine for engine in ENGINES if served_units(engine) != (Unit.TOKENS,)} - {Engine.CUSTOM}
     assert all(planned_as(server.engine) not in engines for server in CATALOG.one_pass_engines if not server.release)
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "answer", "model_type", "option"),
+    [
+        ("vLLM (pooling)", "vllm-0.33.0", "vectors", "bert", '--hf-overrides={"architectures":["HF_ColBERT"]}'),
+        ("vLLM (pooling)", "vllm-0.30.0", "vectors", "modernbert",
+         '--hf-overrides={"architectures":["ColBERTModernBertModel"]}'),
+        ("Text Embeddings Inference", "text_embeddings-1.9.3", "terms", "bert", "--pooling=splade"),
+        ("Text Embeddings Inference", "text_embeddings-1.9.3", "terms", "distilbert", "--pooling=splade"),
+    ],
+)  # fmt: skip
+def test_servers_are_told_of_vectors_of_tokens_and_of_terms(name, release, answer, model_type, option):
+    """By an option that the release knows; of one vector they are told nothing."""
+    asked = Demanded(Unit.TEXTS, answer=TextAnswer(answer), model_type=model_type)
+    made = container(name, demand=asked)
+    assert option in made.arguments
+    assert option.partition("=")[0] in (OPTIONS / f"{release}.txt").read_text().split()
+    plain = container(name, demand=Demanded(Unit.TEXTS))
+    assert [word for word in made.arguments if word not in plain.arguments] == [option]
+
+
+@pytest.mark.parametrize(("answer", "server"), [("vectors", "vllm-pooling"), ("terms", "text-embeddings-inference")])
+def test_engines_that_do_not_give_the_answer_are_refused(answer, server):
+    """The plan's model would answer something else there, or not start."""
+    other = "vLLM (pooling)" if answer == "terms" else "Text Embeddings Inference"
+    with pytest.raises(InputError, match=f"answers no {answer} of each text") as refused:
+        container(other, demand=Demanded(Unit.TEXTS, answer=TextAnswer(answer), model_type="bert"))
+    assert f"--engine {server}" in refused.value.hint
 
 
 @pytest.mark.parametrize("server", GENERATED, ids=lambda server: f"{server.engine} {server.vendor}")
@@ -226,7 +255,7 @@ def test_the_toolkit_on_neuron_is_told_the_task_and_given_a_compiled_model(model
     assert ("--sequence_length 512" in made.checkpoint.needed) == (unit is Unit.TEXTS)
     assert made.device_arguments == tuple(f"--device=/dev/neuron{chip}" for chip in range(6))
     assert Engine.OPTIMUM_NEURON not in METRICS
-    by_file = container_of(option, "team-model", platform, Wanted(), Demanded(Unit.TEXTS, is_scored=True))
+    by_file = container_of(option, "team-model", platform, Wanted(), Demanded(Unit.TEXTS, answer=TextAnswer.SCORE))
     assert by_file.environment["HF_TASK"] == "text-classification"
 
 

@@ -3,13 +3,15 @@
 import json
 import struct
 
+import numpy as np
 import pytest
 
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.models.model import TextAnswer
-from advisor.performance.transfer import BYTES_PER_LABELS, _text_bytes
+from advisor.performance.one_pass.work import flop_of_sample
+from advisor.performance.transfer import BYTES_PER_LABELS, text_bytes
 from advisor.workload.document import read_workload
 from advisor.workload.kinds import is_embedder, is_reranker, unit_of
 
@@ -21,6 +23,7 @@ LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 ONE = {"id2label": {"0": "LABEL_0"}}
 THREE = {"id2label": {"0": "a", "1": "b", "2": "c"}}
 SPARSE = [{"idx": 1, "type": "sentence_transformers.sparse_encoder.models.SpladePooling"}]
+PYLATE = [{"idx": 1, "path": "1_Dense", "type": "pylate.models.Dense.Dense"}]
 DENSE = [{"idx": 1, "type": "sentence_transformers.models.Pooling"}]
 
 
@@ -75,7 +78,7 @@ def test_what_an_encoder_answers_is_told_by_its_folder(tmp_path, name, config, f
     assert is_reranker(model) is (answer is TextAnswer.SCORE)
     assert is_embedder(model) is (answer in (TextAnswer.VECTOR, TextAnswer.WORDS))
     if answer is TextAnswer.LABELS:
-        assert _text_bytes(model) == BYTES_PER_LABELS
+        assert text_bytes(model, 100) == BYTES_PER_LABELS
 
 
 def test_a_decoder_that_scores_a_text_does_not_chat(tmp_path):
@@ -97,25 +100,87 @@ def planned_unit(tmp_path, path):
 
 
 @pytest.mark.parametrize(
-    ("config", "name", "message", "served"),
+    ("config", "files", "numbers", "parameters"),
     [
-        (
-            {"architectures": ["HF_ColBERT"]},
-            "a",
-            "a vector for each token",
-            ("vllm serve MODEL", "/rerank", "/pooling"),
-        ),
-        ({"architectures": ["BertForMaskedLM"]}, "splade", "a sparse vector", ("--pooling splade", "/embed_sparse")),
+        ({"architectures": ["HF_ColBERT"], "dim": 96}, {}, 96, 109_482_240 + 768 * 96),
+        ({"architectures": ["HF_ColBERT"]}, {}, None, 109_482_240),
+        ({}, {"shapes": {"bert.x.weight": (8, 8), "linear.weight": (128, 768)}}, 128, 109_482_240 + 768 * 128),
+        ({"architectures": ["BertModel"]}, {"modules": PYLATE, "dense": 64}, 64, 109_482_240 + 768 * 64),
+        ({"architectures": ["BertModel"]}, {"modules": PYLATE}, None, 109_482_240),
     ],
 )
-def test_answers_that_are_no_single_vector_are_not_planned_as_one(tmp_path, config, name, message, served):
-    """With the servers that give them; size and speed of the encoder are told all the same."""
-    path = folder(tmp_path, name, BERT | config)
+def test_the_width_of_a_tokens_vector_is_read_where_trainers_leave_it(tmp_path, config, files, numbers, parameters):
+    """In the configuration, in the projection's tensor, in the dense module that sentence-transformers lists."""
+    dense = files.pop("dense", None) if (files := dict(files)) else None
+    path = folder(tmp_path, "a", BERT | config, **files)
+    if dense:
+        (path / "1_Dense").mkdir()
+        (path / "1_Dense" / "config.json").write_text(json.dumps({"in_features": 768, "out_features": dense}))
+    model = find_model(str(path))
+    assert (model.answer, model.answer_type, model.token_numbers) == (TextAnswer.VECTORS, "bert", numbers)
+    assert model.parameters_total == parameters
+
+
+def test_the_trainer_of_colbert_tells_the_width_of_its_vectors(tmp_path):
+    """Beside the weights, in a file of its own."""
+    path = folder(tmp_path, "a", BERT | {"architectures": ["HF_ColBERT"]})
+    (path / "artifact.metadata").write_text('{"dim": 128, "doc_maxlen": 180}')
+    assert find_model(str(path)).token_numbers == 128
+
+
+def test_the_width_of_distilbert_is_not_that_of_its_vectors(tmp_path):
+    """Its configuration calls its own width ``dim``."""
+    config = {"model_type": "distilbert", "dim": 768, "n_layers": 6, "n_heads": 12, "hidden_dim": 3072}
+    path = folder(tmp_path, "a", config | {"vocab_size": 30522, "max_position_embeddings": 512}, modules=PYLATE)
+    assert (find_model(str(path)).answer, find_model(str(path)).token_numbers) == (TextAnswer.VECTORS, None)
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters", "flop"),
+    [
+        ({"architectures": ["BertForMaskedLM"]}, 109_514_298, 768 * (768 + 30522)),
+        ({"architectures": ["RobertaForMaskedLM"], "model_type": "roberta", "vocab_size": 50265, "type_vocab_size": 1,
+          "max_position_embeddings": 514}, 124_697_433, 768 * (768 + 50265)),
+    ],
+)  # fmt: skip
+def test_a_sparse_encoder_has_the_head_of_a_masked_language_model(tmp_path, config, parameters, flop):
+    """As many parameters as transformers counts of these classes, and its decoder is multiplied with every token."""
+    model = find_model(str(folder(tmp_path, "a", BERT | config, modules=SPARSE)))
+    dense = find_model(str(folder(tmp_path, "b", BERT | config | {"architectures": ["BertModel"]})))
+    assert (model.answer, model.parameters_total) == (TextAnswer.TERMS, parameters)
+    lengths = np.array([100.0, 512.0])
+    assert flop_of_sample(model, lengths) - flop_of_sample(dense, lengths) == pytest.approx(2 * flop * lengths)
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "message", "hint"),
+    [
+        (
+            {"architectures": ["HF_ColBERT"], "model_type": "xlm-roberta"},
+            {},
+            "a vector for each token .* of model_type xlm-roberta",
+            ("bert, modernbert", "ColBERTJinaRobertaModel", "PyLate"),
+        ),
+        (
+            {"architectures": ["BertModel"]},
+            {"modules": SPARSE},
+            "a sparse vector.* bert without the head of a masked language model",
+            ("bert, roberta", "SparseEncoder", "--pooling splade"),
+        ),
+    ],
+)
+def test_answers_that_no_server_gives_are_refused_with_what_does(tmp_path, config, files, message, hint):
+    """Size and speed of the encoder are told all the same."""
     with pytest.raises(InputError, match=message) as refused:
-        planned_unit(tmp_path, path)
-    assert "advisor predict" in refused.value.hint
-    assert all(word in refused.value.hint for word in served)
-    assert planned_unit(tmp_path, folder(tmp_path, "dense", BERT)) is Unit.TEXTS
+        planned_unit(tmp_path, folder(tmp_path, "a", BERT | config, **files))
+    assert all(word in refused.value.hint for word in (*hint, "advisor predict"))
+
+
+@pytest.mark.parametrize("name", ["colbert-ir/colbertv2.0", "naver/splade-v3", "naver/splade-v3-distilbert"])
+def test_catalogued_encoders_of_these_kinds_are_planned(tmp_path, name):
+    """By their names, whose rows say what they answer."""
+    assert planned_unit(tmp_path, name) is Unit.TEXTS
+    assert not is_embedder(find_model(name))
 
 
 def test_text_to_text_is_refused_with_what_serves_it(tmp_path):
