@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from advisor.workload.values import Workload
 
 __version__ = "0.1.0"
-LITTLE_GARBAGE = 200_000
+LITTLE_GARBAGE = 400_000
 """Objects after which a process looks for cycles: plans make few of them, and many objects that last to their end."""
 
 __all__ = [

@@ -1,5 +1,5 @@
 """The command line: one command, one thin module, and the only error boundary."""
 
-from advisor.cli.app import main
+from advisor.cli.app import main, run
 
-__all__ = ["main"]
+__all__ = ["main", "run"]

@@ -19,17 +19,18 @@ _MIXERS = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111E
 _BITS = 53
 
 
-def uniforms(stream: int, first: Integers, second: Integers | int = 0) -> Floats:
+def uniforms(stream: int, first: Integers, second: Integers | int = 0, counts: Integers | int = 1) -> Floats:
     """Independent numbers from 0 to below 1, one for each pair of keys: (n,).
 
     Args:
         stream: what they are for; those of other streams are independent.
-        first: first key of each, (n,).
-        second: second key of each.
+        first: first keys, (m,).
+        second: second key of each pair, those of one first key side by side, (n,).
+        counts: pairs of each first key, (m,).
     """
-    state = np.full(first.shape, SEED, dtype=np.uint64)
-    for key in (np.full(first.shape, stream), first, np.broadcast_to(second, first.shape)):
-        state = _mixed(state ^ key.astype(np.uint64))
+    state = _mixed(np.array([SEED], dtype=np.uint64) ^ np.array([stream], dtype=np.uint64))
+    state = np.repeat(_mixed(state ^ first.astype(np.uint64)), counts)
+    state = _mixed(state ^ np.asarray(second).astype(np.uint64))
     return (state >> np.uint64(64 - _BITS)) / 2.0**_BITS
 
 

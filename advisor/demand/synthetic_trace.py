@@ -352,7 +352,7 @@ def _arrivals(profile: DemandProfile) -> Floats:
     """Ascending arrival times, and three random numbers for the lengths of each request, (4, n)."""
     counts = np.round(profile.requests_per_minute).astype(np.int64)
     minutes, numbers = np.repeat(np.arange(counts.size), counts), _turns(counts)
-    keys = _minute_of(profile.start_seconds) + minutes, numbers
+    keys = _minute_of(profile.start_seconds) + np.arange(counts.size), numbers, counts
     cells = minutes
     for stream, (windows, index) in enumerate(zip(_WINDOWS, _indices(profile.dispersion), strict=True)):
         copied, placed = (draws.uniforms(_SPLITS + 2 * stream + which, *keys) for which in (0, 1))

@@ -4,7 +4,7 @@ The formulas of :mod:`advisor.performance.serving`, all at a given mean number o
 """
 
 import math
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +49,12 @@ class LengthPoints:
         return self.input_tokens - self.cached_tokens
 
 
+@lru_cache(maxsize=16)
 def length_points(tokens: TokenHistogram) -> LengthPoints:
-    """Points of the same means, at most 20; a histogram that small is taken as it is."""
+    """Points of the same means, at most 20; a histogram that small is taken as it is.
+
+    Every replica of a question asks for those of the same histogram.
+    """
     cells = (len(INPUT_EDGES) - 1) * (len(OUTPUT_EDGES) - 1)
     source = (tokens.input_tokens, np.maximum(tokens.output_tokens, 1.0), tokens.probability)
     thin: tuple[Floats, Floats, Floats] = source if tokens.probability.size <= cells else _thinned(*source)
@@ -196,7 +200,7 @@ def offer(
     fitting = replicas.kv_cache_bytes / np.maximum(kv_bytes_per_sequence(replicas, points.resident_tokens), 1.0)
     top = np.full_like(mean_marginal, SATURATED_BATCH)
     endless = decode_step_seconds(replicas, packed.constants, top, points.resident_tokens) / tokens_per_step(replicas)
-    plain = _log_token_at_nodes(packed, points, mean_marginal)
+    plain = _log_token_at_nodes(wide, points, mean_marginal)
     corrected = plain if learned is None else monotone(plain + learned.log_token)
     endless_factor = np.exp(corrected[:, -1] - plain[:, -1])
     return Service(
@@ -215,9 +219,9 @@ def offer(
     )
 
 
-def _log_token_at_nodes(packed: Packed, points: LengthPoints, mean_marginal: Floats) -> Floats:
-    """Log seconds per token by the physics at the nodes of the users axis, (n, nodes)."""
-    wide, batch = packed.column(), NODES[None, :]
+def _log_token_at_nodes(wide: Packed, points: LengthPoints, mean_marginal: Floats) -> Floats:
+    """Log seconds per token by the physics at the nodes of the users axis, (n, nodes), of deployments as columns."""
+    batch = NODES[None, :]
     step = decode_step_seconds(wide.replicas, wide.constants, batch, points.resident_tokens)
     result: Floats = np.log(step / tokens_per_step(wide.replicas) + batch * mean_marginal[:, None] / points.mean_output)
     return result

@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import jinja2
 import pytest
 from click.testing import CliRunner
 
+from advisor import __version__
 from advisor.cli.app import advisor, guard_terminals, main
 from advisor.cli.output import deliver, report_width
 from advisor.names import printable
@@ -122,3 +124,22 @@ def test_what_the_machine_lacks_is_told_apart_from_a_template_that_is_not_there(
     assert ended.value.code == code
     assert told in said
     assert ("disk has room" in said) == ("No space left" in said)
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "code", "out"),
+    [
+        ("atexit.register(print, 'last')", ["--version"], 0, "advisor, version {}\nlast\n"),
+        ("threading.Timer(0.2, print, ['later']).start()", ["--version"], 0, "advisor, version {}\nlater\n"),
+        ("", ["generates"], 2, ""),
+        ("", ["recommend", "nowhere.yaml"], 1, ""),
+    ],
+    ids=["functions at the end", "threads", "usage", "input"],
+)
+def test_a_process_ends_with_its_code_after_all_that_waits_for_its_end(before, arguments, code, out):
+    """Output that is buffered, functions for the end and threads come first."""
+    script = f"import atexit, sys, threading\nfrom advisor.cli import run\n{before}\nsys.argv[0] = 'advisor'\nrun()"
+    ended = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout) == (code, out.format(__version__)), ended.stderr
+    assert "Traceback" not in ended.stderr

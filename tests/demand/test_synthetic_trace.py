@@ -261,6 +261,7 @@ def test_draws_are_uniform_and_independent():
     keys = np.arange(50_000)
     one, other = draws.uniforms(1, keys), draws.uniforms(2, keys)
     grid = draws.uniforms(1, keys // 200, keys % 200)
+    assert (draws.uniforms(1, keys[:250], keys % 200, np.full(250, 200)) == grid).all()
 
     for numbers in (one, other, grid):
         counts = np.bincount((numbers * 100).astype(int), minlength=100)

@@ -73,7 +73,7 @@ def _terms(requirements: Requirements) -> Terms:
 
 def _made(supply: Supply, places: "_OfferFacts", at: int, offer: Offer, loss_rank: int) -> Made:
     served = supply.served[at]
-    tariffs, refused = _payable(supply, served.candidate, offer, places.tariffs(offer))
+    tariffs, refused = _payable(places.layout(at), served.candidate, offer, places.tariffs(offer))
     if refused and not tariffs:
         return Made(served, offer, None, refused)
     outcome = _pool(supply, places, at, offer, tariffs, loss_rank)
@@ -117,14 +117,22 @@ class _LayoutFacts:
         self.http_requests = candidate.http_requests(supply.requirements.demand)
         self.logs_requests = logs_requests(candidate.engine, catalog)
         self.hardware, self.replica_kind = _hardware(candidate), _replica_kind(candidate)
-        self._candidate = candidate
+        self._candidate, self._setup, self._catalog = candidate, candidate.setup, catalog
         self._disk_gib: dict[PurchaseOption, int] = {}
+        self._refusals: dict[tuple[PurchaseOption, str], Shortfall | None] = {}
 
     def disk_gib(self, paid: PurchaseOption) -> int:
         """Disk that is priced and ordered with an instance that is paid for so; see :func:`boot_disk_gib`."""
         if paid not in self._disk_gib:
             self._disk_gib[paid] = boot_disk_gib(self._candidate, paid, on_nodes=self.on_nodes)
         return self._disk_gib[paid]
+
+    def refusal(self, paid: PurchaseOption, region: str) -> Shortfall | None:
+        """Why generated code cannot order it so in a region, which matters to services alone; None where it can."""
+        key = paid, region if paid is PurchaseOption.MANAGED else ""
+        if key not in self._refusals:
+            self._refusals[key] = purchase_shortfall(self._setup, paid.value, region, self._catalog)
+        return self._refusals[key]
 
 
 class _OfferFacts:
@@ -205,14 +213,13 @@ class _OfferFacts:
 
 
 def _payable(
-    supply: Supply, candidate: Candidate, offer: Offer, tariffs: Sequence[Tariff]
+    layout: _LayoutFacts, candidate: Candidate, offer: Offer, tariffs: Sequence[Tariff]
 ) -> tuple[tuple[Tariff, ...], tuple[Rejection, ...]]:  # fmt: skip
     """The tariffs that generated code can order the candidate at, and rejections for the others."""
-    setup = candidate.setup
     refused = {
         tariff.paid: shortfall
         for tariff in tariffs
-        if (shortfall := purchase_shortfall(setup, tariff.paid.value, offer.region, supply.catalog)) is not None
+        if (shortfall := layout.refusal(tariff.paid, offer.region)) is not None
     }
     if not refused:
         return tuple(tariffs), ()

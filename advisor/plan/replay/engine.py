@@ -57,28 +57,35 @@ def serve_in_parts(
     if isinstance(times, BatchTimes):
         yield from _whole(batch_ends(times, arrivals_s, prompts, answers), parts)
         return
-    replica = Replica(times, _requests(times, arrivals_s, prompts, answers))
+    requests = Requests([], prompts.tolist(), [], [], [], [], [])
+    replica = Replica(times, requests)
     for begun in parts:
+        # a step begins with no more beyond them than run at a time, and looks at one more
+        _extend(requests, times, arrivals_s, prompts, answers, begun + times.max_sequences + 1)
         replica.run(begun)
         yield _timeline(replica, replica.head)
+    _extend(requests, times, arrivals_s, prompts, answers, replica.count)
     replica.run(replica.count + 1)
     yield _timeline(replica, replica.count)
 
 
-def _requests(times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers) -> Requests:
-    """Requests as lists."""
+def _extend(
+    requests: Requests, times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, until: int
+) -> None:
+    """Extend the lists of requests to the first so many: of a replica whose first are late no more are needed."""
+    more = slice(len(requests.held), until)
+    arrivals_s, prompts, answers = arrivals_s[more], prompts[more], answers[more]
     held = _held(times, prompts)
     computed_s = times.prompts_s[prompts] - times.prompts_s[held]
     fresh_s = times.begin_s + times.cached_token_s * held + computed_s
-    return Requests(
-        arrivals_s=[*arrivals_s.tolist(), inf],
-        prompts=prompts.tolist(),
-        held=held.tolist(),
-        fresh=(prompts - held).tolist(),
-        fresh_s=fresh_s.tolist(),
-        to_come=(answers - 1).tolist(),
-        totals=(prompts + answers).tolist(),
-    )
+    requests.arrivals_s.extend(arrivals_s.tolist())
+    requests.held.extend(held.tolist())
+    requests.fresh.extend((prompts - held).tolist())
+    requests.fresh_s.extend(fresh_s.tolist())
+    requests.to_come.extend((answers - 1).tolist())
+    requests.totals.extend((prompts + answers).tolist())
+    if len(requests.arrivals_s) == len(requests.prompts):
+        requests.arrivals_s.append(inf)
 
 
 def _timeline(replica: Replica, count: int) -> Timeline:

@@ -15,6 +15,7 @@ from advisor.workload.values import Slo
 Floats = npt.NDArray[np.float64]
 
 _PERCENTILE = 0.95
+_HALF = 0.5
 
 
 def latencies_s(outcome: Outcome, requests: Requests) -> Mapping[str, Floats]:
@@ -33,8 +34,20 @@ def latencies_s(outcome: Outcome, requests: Requests) -> Mapping[str, Floats]:
 
 
 def p95_ms(seconds: Floats) -> float | None:
-    """95th percentile of seconds in ms; None where there are none."""
-    return float(np.quantile(seconds, _PERCENTILE)) * MS_PER_SECOND if seconds.size else None
+    """95th percentile of seconds in ms; None where there are none.
+
+    That of :func:`numpy.quantile`, which takes several times as long for it: every replay asks for two.
+    """
+    if not seconds.size:
+        return None
+    place = (seconds.size - 1) * _PERCENTILE
+    low = int(place)
+    high = min(low + 1, seconds.size - 1)
+    ordered = np.partition(seconds, (low, high))
+    below, above, part = float(ordered[low]), float(ordered[high]), place - low
+    between = above - below
+    percentile = below + between * part if part < _HALF else above - between * (1 - part)
+    return percentile * MS_PER_SECOND
 
 
 def distributions(latencies: Mapping[str, Floats], slo: Slo, unit: Unit) -> Iterator[LatencyDistribution]:

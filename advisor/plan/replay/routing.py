@@ -39,11 +39,11 @@ class Router:
         self._end = np.array([session.end for session in sessions])
         self._weight = np.array([group.weight for group in groups])
         self._held = np.array([min(group.steps.context_tokens, group.steps.kv_tokens) for group in groups])
-        self._limits = np.unique(self._held)
+        self._limits = np.array(sorted(set(self._held.tolist())))
         targets = {group.target or group.name: None for group in groups}
         self._target = np.array([list(targets).index(group.target or group.name) for group in groups], dtype=np.intp)
         ordered = sorted(routes, key=lambda route: (route.place, route.max_input_tokens))
-        self._lengths = np.unique([route.max_input_tokens for route in ordered])
+        self._lengths = sorted({route.max_input_tokens for route in ordered})
         self._shares = np.zeros((len(ordered), len(targets)))
         for at, route in enumerate(ordered):
             np.add.at(self._shares[at], self._target, [route.shares.get(group.name, 0.0) for group in groups])
@@ -51,17 +51,15 @@ class Router:
     def kinds(self, requests: Requests) -> Indices:
         """The kind of each request: its route, and how many groups can hold it; NOWHERE if none can."""
         total = np.maximum(requests.input_tokens, 1) + np.maximum(requests.output_tokens, 1)
-        tier = np.searchsorted(self._limits, total)
-        route = np.searchsorted(self._lengths[:-1], requests.input_tokens)
+        tier = _number_below(self._limits.tolist(), total)
+        route = _number_below(self._lengths[:-1], requests.input_tokens)
         if requests.places is not None:
-            route = route + requests.places * self._lengths.size
+            route += requests.places * len(self._lengths)
         return np.where(tier < self._limits.size, route * self._limits.size + tier, NOWHERE)
 
     def boundaries(self) -> Floats:
         """Times at which replicas come or go, in order."""
-        times = np.unique(np.concatenate([self._start, self._end]))
-        finite: Floats = times[np.isfinite(times)]
-        return finite
+        return np.array(sorted({seconds for seconds in (*self._start.tolist(), *self._end.tolist()) if seconds < inf}))
 
     def next_start(self, kind: int, now: float) -> float:
         """Start of the first replica after *now* that can hold such requests; infinite if none does."""
@@ -87,3 +85,11 @@ class Router:
             if shares[targets].any():
                 found = np.maximum(shares[targets], LEAST_SHARE)
         return found
+
+
+def _number_below(limits: Sequence[float], numbers: npt.NDArray[np.int32]) -> Indices:
+    """Number of limits that are below each of some numbers: of few limits counted sooner than searched."""
+    below = np.zeros(numbers.size, dtype=np.intp)
+    for limit in limits:
+        below += numbers > limit
+    return below

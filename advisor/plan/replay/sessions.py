@@ -57,6 +57,9 @@ def _runs(group: ReplayGroup, window: Window) -> Iterator[tuple[int, float, floa
     first, last = (int(seconds // SECONDS_PER_HOUR) for seconds in (window.start, window.end))
     by_hour = np.asarray(group.instances_by_hour)
     counts = by_hour[hours_of_week(first, last - first + 1) % by_hour.size]
+    if counts.min() == counts.max():
+        yield from ((instance, window.start, inf) for instance in range(int(counts[0])))
+        return
     for instance in range(int(counts.max())):
         up = np.concatenate([[False], counts > instance, [False]])
         edges = np.flatnonzero(up[1:] != up[:-1])

@@ -363,7 +363,7 @@ class Trials:
         return ScaledFleet(rehearsal, groups, routes, wanted / rehearsal.scale)
 
     def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:
-        for index in np.unique(outcome.group[outcome.group >= 0]).tolist():
+        for index in range(int(outcome.group.max(initial=-1)) + 1):
             here = judged & (outcome.group == index)
             if here.any() and float(kept[here].mean()) < self.wanted:
                 yield index

@@ -52,7 +52,7 @@ def test_a_stop_on_the_way_changes_nothing(times, trace, begun):
     """What is known when some requests are begun stays so, and all ends as it would have without a stop."""
     gaps, prompts, answers = zip(*trace, strict=True)
     arrays = (np.cumsum(np.add(gaps, 1e-5)), np.array(prompts, dtype=np.int32), np.array(answers, dtype=np.int32))
-    early, late = serve_in_parts(times, *arrays, (begun,))
+    early, _, late = serve_in_parts(times, *arrays, (begun, begun + 4))
     whole = serve(times, *arrays)
     known = early.last_s > 0
     begun = early.last_s.size

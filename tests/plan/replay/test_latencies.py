@@ -62,3 +62,13 @@ def test_percentiles_rise_and_agree_with_the_one_that_stands_alone(seconds):
     assert values[-1] <= max(seconds) * 1000 * (1 + 1e-9)
     assert ttft.p95_ms == pytest.approx(p95_ms(found["ttft"]), rel=1e-12)
     assert e2e.quantiles == ttft.quantiles
+
+
+@given(seconds=st.lists(st.floats(0, 1e6), min_size=1, max_size=60))
+def test_the_percentile_is_that_of_numpy(seconds):
+    """It is interpolated alike, to the last bit."""
+    values = np.array(seconds)
+    before = values.copy()
+
+    assert p95_ms(values) == float(np.quantile(values, 0.95)) * 1_000
+    assert (values == before).all()
