@@ -26,8 +26,16 @@ import click
 from click.core import ParameterSource
 
 from advisor.cli.numbers import cost_option, rate_option
-from advisor.cli.output import deliver, deliver_application, format_option, json_or_page, output_option, report_width
-from advisor.cli.progress import Progress, tell
+from advisor.cli.output import (
+    Progress,
+    deliver,
+    deliver_application,
+    format_option,
+    json_or_page,
+    output_option,
+    report_width,
+    tell,
+)
 from advisor.errors import InputError
 from advisor.names import printable
 from advisor.spread import BACKENDS, Spread
@@ -201,7 +209,7 @@ def _rendered(
     opened: "Opened", inputs: "Inputs", output_format: str, finding: str | None, width: int | None
 ) -> Iterable[str]:
     """The audit in the format that was asked for, in pieces."""
-    from advisor.report.bill import focus, json_report, sarif, table  # noqa: PLC0415 - formats are loaded when asked for
+    from advisor.report.bill import focus, json_report, table  # noqa: PLC0415 - help shows without them
 
     audit = opened.audit
     if finding is not None:
@@ -212,7 +220,7 @@ def _rendered(
         case "markdown":
             return [table.audit_markdown(audit)]
         case "sarif":
-            return [sarif.audit_sarif(audit, Path(inputs.bill[0]))]
+            return [json_report.audit_sarif(audit, Path(inputs.bill[0]))]
         case "focus":
             return focus.focus_rows(audit, opened.ledger)
         case _:

@@ -9,7 +9,7 @@ import click
 
 from advisor.atomic_files import write_output
 from advisor.catalog import load_catalog
-from advisor.cli.progress import quiet_option, tell
+from advisor.cli.output import quiet_option, tell
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.report.text_table import render_table

@@ -10,7 +10,7 @@ from advisor.cases.pricing import price_case
 from advisor.cases.values import SCHEMA, CaseReport
 from advisor.catalog import load_catalog
 from advisor.cli.output import calibration_option, deliver, output_option, report_format_option, report_width
-from advisor.cli.price_age import warn_of_layers
+from advisor.cli.served import warn_of_layers
 from advisor.performance.model import load_model
 from advisor.pipeline import BEST, answer, prepared, question_for
 from advisor.plan.document import plain

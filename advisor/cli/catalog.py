@@ -16,13 +16,12 @@ from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.values import Accelerator
 from advisor.cli import catalog_engines
-from advisor.cli.catalog_audit import command as audit_command
-from advisor.cli.catalog_import import gpuhunt_command, skypilot_command
+from advisor.cli.catalog_import import gpuhunt_command, publish_command, skypilot_command, update_command
 from advisor.cli.catalog_offers import check_known
 from advisor.cli.catalog_offers import command as offers_command
-from advisor.cli.catalog_publish import publish_command, update_command
 from advisor.cli.catalog_refresh import command as refresh_command
 from advisor.cli.catalog_refresh import wanted_providers
+from advisor.cli.catalog_show import audit_command
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.listing import (
     Entry,
@@ -32,8 +31,7 @@ from advisor.cli.listing import (
     shown,
     whole,
 )
-from advisor.cli.output import deliver, list_format_option, output_option, table_or_json_option
-from advisor.cli.progress import quiet_option
+from advisor.cli.output import deliver, list_format_option, output_option, quiet_option, table_or_json_option
 from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes
@@ -42,8 +40,8 @@ from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_p
 from advisor.plan.plain_values import digest
 from advisor.reading import read_text
 from advisor.records import dataclass
-from advisor.report.fitted_table import Column
 from advisor.report.refresh_words import change_words, changes_json
+from advisor.report.text_table import Column
 from advisor.units import bytes_to_gib
 
 

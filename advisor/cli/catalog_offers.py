@@ -15,9 +15,8 @@ from advisor.cli.listing import (
     shown,
     whole,
 )
-from advisor.cli.output import deliver, list_format_option, output_option
-from advisor.cli.price_age import warn_of_layers
-from advisor.cli.progress import tell
+from advisor.cli.output import deliver, list_format_option, output_option, tell
+from advisor.cli.served import warn_of_layers
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.records import dataclass

@@ -24,8 +24,7 @@ from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
 from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
-from advisor.cli.output import deliver, output_option, table_or_json_option
-from advisor.cli.progress import Progress, tell
+from advisor.cli.output import Progress, deliver, output_option, table_or_json_option, tell
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion, without_credentials
 from advisor.reading import read_text

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,48 @@ import click
 
 from advisor.catalog import Catalog
 from advisor.catalog.cpu import CpuInstance
+from advisor.catalog.layers.audit import audit
 from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
 from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.planning import CommitmentPrice, Reservation
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
-from advisor.cli.output import deliver, output_option, table_or_json_option
-from advisor.cli.price_age import warn_of_layers
+from advisor.cli.output import deliver, output_option, report_format_option, table_or_json_option
+from advisor.cli.served import warn_of_layers
 from advisor.entries import picked
-from advisor.errors import InputError
+from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
+from advisor.report.audit_words import audit_json, audit_markdown, audit_words
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
+
+_WORDS = {"table": audit_words, "json": audit_json, "markdown": audit_markdown}
+
+
+class NotSound(AdvisorError):  # noqa: N818 - an outcome
+    """An audit that found what a strict one may not."""
+
+
+@click.command("audit")
+@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), help="Day that ages are counted to; default: today.")
+@click.option("--strict", is_flag=True, help="Exit with 1 where there is any problem.")
+@report_format_option
+@output_option
+def audit_command(day: datetime | None, strict: bool, output_format: str, output: Path | None) -> None:
+    """Audit the catalog as it counts for you, at list prices: coverage, age, quality, holes, contradictions.
+
+    A problem is a cloud of whose pairs less than 95 % have a listed price of the last 180 days, a type of which layers
+    say different hardware, a price that a layer disagrees with by more than 5 %, a layer that cannot be used, and an
+    engine whose newest known release is older than 60 days.
+    """
+    result = audit(user_catalog(), (day or datetime.now(UTC)).date())
+    deliver(_WORDS[output_format](result), output)
+    if strict and result.problems:
+        raise NotSound(
+            f"{len(result.problems)} problem{'s' if len(result.problems) > 1 else ''} in the catalog",
+            hint="`advisor catalog refresh` or `update` brings newer prices",
+        )
+
 
 _HEADERS = ("region", "commitment", "years", "paid", "USD/h", "saves", "as of", "source")
 

@@ -12,8 +12,7 @@ from advisor.checks import Now, Policy, check_plan, read_policy
 from advisor.checks.output import check_json, check_junit, check_markdown, check_sarif, check_text
 from advisor.checks.replanned import REFUSED
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
-from advisor.cli.price_age import warn_of_layers
-from advisor.cli.served import check_served
+from advisor.cli.served import check_served, warn_of_layers
 from advisor.errors import AdvisorError, NothingFeasible
 from advisor.performance.model import load_model
 from advisor.plan.document import plan_from_json

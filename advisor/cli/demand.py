@@ -10,8 +10,15 @@ import click
 import numpy as np
 
 from advisor.cli.numbers import duration_between
-from advisor.cli.output import deliver, output_option, report_format_option, report_width, table_or_json_option
-from advisor.cli.progress import Progress, tell
+from advisor.cli.output import (
+    Progress,
+    deliver,
+    output_option,
+    report_format_option,
+    report_width,
+    table_or_json_option,
+    tell,
+)
 from advisor.demand.cache.log import read_log
 from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.forecast import DAYS, forecast

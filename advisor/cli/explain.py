@@ -10,8 +10,7 @@ import click
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.price_trust import first_day
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
-from advisor.cli.price_age import tell_age, warn_of_layers
-from advisor.cli.served import check_served
+from advisor.cli.served import check_served, tell_age, warn_of_layers
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import market_for, plan_question, routed_as, under_targets

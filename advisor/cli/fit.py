@@ -29,7 +29,7 @@ from advisor.questions.fit import (
     no_answer,
 )
 from advisor.reading import read_text
-from advisor.report.fitted_table import wrap
+from advisor.report.text_table import wrap
 
 _REQUIRED = ("model", "accelerator")
 _EXTRA = "_extra"

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli.output import check_unedited
-from advisor.cli.progress import quiet_option, tell
+from advisor.cli.output import check_unedited, quiet_option, tell
 from advisor.reading import read_text
 from advisor.records import replace
 
@@ -309,7 +308,7 @@ def _tell_kept(directory: Path, what: str, option: str) -> None:
 
 def kept_digests(directory: Path) -> Mapping[str, str]:
     """Digests that an earlier run kept; a file of the user's own of that name is none of them."""
-    from advisor.codegen.pins import FILE, kept_in  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.registries import FILE, kept_in  # noqa: PLC0415 - help shows without it
     from advisor.codegen.writing.record import read_record  # noqa: PLC0415
 
     return kept_in(directory) if FILE in read_record(directory).paths else {}

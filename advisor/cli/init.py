@@ -16,8 +16,7 @@ import click
 from advisor.atomic_files import make_directory
 from advisor.catalog import Catalog, load_catalog
 from advisor.cli.numbers import duration_between
-from advisor.cli.output import report_width, table_or_json_option
-from advisor.cli.progress import quiet_option, tell
+from advisor.cli.output import quiet_option, report_width, table_or_json_option, tell
 from advisor.demand.values import Demand
 from advisor.discovery.aws import Account
 from advisor.discovery.find import Places, Server, find_services, nothing_found
@@ -37,7 +36,7 @@ from advisor.discovery.workload_text import (
 )
 from advisor.names import printable
 from advisor.records import dataclass, replace
-from advisor.report.fitted_table import Column, fold_table, wrap
+from advisor.report.text_table import Column, fold_table, wrap
 from advisor.workload.document import INCOMPLETE
 
 _SCHEMA = "advisor.init/v1"

@@ -9,6 +9,7 @@ import click
 from advisor.catalog import load_catalog
 from advisor.cli.numbers import Above
 from advisor.cli.output import (
+    Progress,
     answers_text,
     calibration_option,
     deliver,
@@ -17,8 +18,7 @@ from advisor.cli.output import (
     output_option,
     report_width,
 )
-from advisor.cli.price_age import warn_of_layers
-from advisor.cli.progress import Progress
+from advisor.cli.served import warn_of_layers
 from advisor.levers.pricing import price_levers
 from advisor.levers.response_cache import read_measured_cache
 from advisor.levers.values import LeverReport, LeverSettings

@@ -40,7 +40,7 @@ from advisor.questions.predict import (
     understood,
 )
 from advisor.reading import read_text
-from advisor.report.fitted_table import wrap
+from advisor.report.text_table import wrap
 from advisor.workload.kinds import LLAMA_CPP
 
 NOTHING = "\nexplain: there are no terms to show\n"

@@ -12,7 +12,7 @@ from advisor.plan.document import plan_from_json
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS, billed_month
 from advisor.reading import read_text
-from advisor.report.bill.document import read_audit
+from advisor.report.bill.json_report import read_audit
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_as
 

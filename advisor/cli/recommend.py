@@ -7,10 +7,17 @@ from pathlib import Path
 import click
 
 from advisor.cli.numbers import duration_between
-from advisor.cli.output import answers_text, calibration_option, deliver, format_option, report_width
-from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
-from advisor.cli.progress import Progress, quiet_option, tell
-from advisor.cli.served import check_served
+from advisor.cli.output import (
+    Progress,
+    answers_text,
+    calibration_option,
+    deliver,
+    format_option,
+    quiet_option,
+    report_width,
+    tell,
+)
+from advisor.cli.served import check_served, tell_age, warn_of_holdings, warn_of_layers
 from advisor.pipeline import Basis, recommend
 from advisor.plan.document import as_written, plan_from_json, plan_to_json
 from advisor.plan.locks import locked_catalog, read_lock

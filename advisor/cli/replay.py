@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import calibration_option, deliver, output_option, table_or_json_option
-from advisor.cli.progress import Progress, tell
+from advisor.cli.output import Progress, calibration_option, deliver, output_option, table_or_json_option, tell
 from advisor.reading import read_text
 
 
@@ -32,7 +31,7 @@ def command(
     from advisor.plan.document import plain, plan_from_json  # noqa: PLC0415
     from advisor.plan.replay.fleet import replay  # noqa: PLC0415
     from advisor.plan.replay.from_plan import planned  # noqa: PLC0415
-    from advisor.report.replay_table import replay_table  # noqa: PLC0415
+    from advisor.report.plan_words import replay_table  # noqa: PLC0415
 
     document = plan_from_json(read_text(plan, "plan"), where=str(plan))
     fleet = planned(document, load_catalog(), load_model(calibration), rank, where=str(plan))

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver
-from advisor.cli.progress import quiet_option
+from advisor.cli.output import deliver, quiet_option
 
 
 @click.command(name="report")

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.numbers import cost_option, rate_option
-from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
-from advisor.cli.progress import Progress
+from advisor.cli.output import Progress, deliver, json_or_page, output_option, page_format_option, report_width
 
 _DATE = "%Y-%m-%d"
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -65,7 +64,7 @@ def command(
     from advisor.programme.review import Question, review_of  # noqa: PLC0415 - as above
     from advisor.programme.values import PROGRAMME  # noqa: PLC0415 - as above
     from advisor.reading import read_text  # noqa: PLC0415 - as above
-    from advisor.report.review import review_json, review_sections  # noqa: PLC0415 - as above
+    from advisor.report.programme import review_json, review_sections  # noqa: PLC0415 - as above
     from advisor.report.sections import sections_as  # noqa: PLC0415 - as above
 
     read = {str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans}

@@ -30,10 +30,8 @@ from typing import Any
 
 import click
 
-from advisor.cli.output import answers_text, deliver, list_format_option, output_option
-from advisor.cli.progress import tell
-from advisor.cli.samples_read import fleet_at, places_argument
-from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
+from advisor.cli.output import answers_text, deliver, list_format_option, output_option, tell
+from advisor.cli.samples_summary import fleet_at, metrics_option, places_argument, summaries, window_of, window_option
 from advisor.entries import picked
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.report.samples_chart.curves import percent, verdict_words

@@ -70,7 +70,7 @@ def _serve(
 ) -> None:
     """Serve where *listener* listens: host and token of *door*, text and file of what is *given*."""
     from advisor.catalog import load_catalog  # noqa: PLC0415 - a port in use is told without it
-    from advisor.cli.price_age import warn_of_holdings, warn_of_layers  # noqa: PLC0415
+    from advisor.cli.served import warn_of_holdings, warn_of_layers  # noqa: PLC0415
     from advisor.serve.app import serve  # noqa: PLC0415
     from advisor.serve.guard import Doors  # noqa: PLC0415
     from advisor.serve.values import Source  # noqa: PLC0415

@@ -8,19 +8,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
-from advisor.codegen.cut_over import left_out, rollout_of, staged
+from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_joint import joint
-from advisor.codegen.cut_over_refusals import check_program, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
 from advisor.codegen.kept import moving, renaming
 from advisor.codegen.model import Component, ComputeGroup, Stack
-from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.quotas import quotas_needed
-from advisor.codegen.response_cache import without_cache
+from advisor.codegen.registries import images_of, pinned, written
 from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import Choice, choose, reason_against
-from advisor.codegen.serving import check_wanted, planned_engine
+from advisor.codegen.serving import check_wanted, planned_engine, without_cache
 from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of, targets_of

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
-from advisor.codegen.timetable import HOURS_PER_WEEK
+from advisor.codegen.selection import HOURS_PER_WEEK
 from advisor.records import dataclass
 
 _LONGEST_STABILIZATION_SECONDS = 3600

@@ -14,18 +14,16 @@ from advisor.codegen.engines.onnx_files import CLIENTS
 from advisor.codegen.engines.vllm import FIXED_CACHE
 from advisor.codegen.generate import Generated, as_run
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
-from advisor.codegen.keys import unique_keys
+from advisor.codegen.keys import joined, unique_keys
 from advisor.codegen.model import Budget, Component, ComputeGroup, Region, Row, Stack, Summary
-from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.quoting import slug
-from advisor.codegen.selection import Choice, Member
-from advisor.codegen.shared_server import joined
+from advisor.codegen.registries import images_of, pinned, written
+from advisor.codegen.selection import HOURS_PER_WEEK, Choice, Member
 from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import LONGEST_NAME, stacks_of
 from advisor.codegen.summary import usd
 from advisor.codegen.targets import target_of
-from advisor.codegen.timetable import HOURS_PER_WEEK
 from advisor.codegen.wanted import Language, Wanted
 from advisor.deployable import SHARED_ON, SLICES
 from advisor.errors import InputError, NotDeployable

@@ -7,22 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
-from advisor.codegen.cautions import file_cautions, shared_left_out, slo_left_out
 from advisor.codegen.container import Container, Platform, Runtime, Serves
-from advisor.codegen.deployability import converted_gib
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.adapters import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
 from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
 from advisor.codegen.platforms import platform_of
-from advisor.codegen.quotas import quotas_needed
+from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out
+from advisor.codegen.quotas import converted_gib, quotas_needed
 from advisor.codegen.quoting import slug
-from advisor.codegen.response_cache import cache_of
-from advisor.codegen.selection import Choice, Member
-from advisor.codegen.serving import container_of
+from advisor.codegen.selection import Choice, Member, scheduled_sizes
+from advisor.codegen.serving import cache_of, container_of
 from advisor.codegen.summary import summary_of
-from advisor.codegen.timetable import scheduled_sizes
 from advisor.codegen.wanted import Wanted
 from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import balancers_usd_per_month

@@ -3,8 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from advisor.records import dataclass
-from advisor.report.fitted_table import Column, fit_table, fold_table, wrap
-from advisor.report.text_table import escape_markdown, markdown_list, render_markdown_table
+from advisor.report.text_table import (
+    Column,
+    escape_markdown,
+    fit_table,
+    fold_table,
+    markdown_list,
+    render_markdown_table,
+    wrap,
+)
 
 _BULLET, _HANGING = "  - ", "    "
 _EMPTY = ("", "-")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from advisor.catalog.values import Purchase
 from advisor.records import replace
-from advisor.workload.adapter_fields import read_adapters
 from advisor.workload.declared_fields import BATCH_KEYS, DECLARED_KEYS, RATE, read_batch_work, read_declared
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 from advisor.workload.planning_fields import (
     LIMIT_KEYS,
     SCALING_KEYS,
+    read_adapters,
     read_commitments,
     read_exclude,
     read_limits,

@@ -17,7 +17,7 @@ from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.wanted import Form
-from advisor.codegen.writing.rollouts import read_rollouts
+from advisor.codegen.writing.record import read_rollouts
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.plain_values import from_plain, to_plain

@@ -25,8 +25,7 @@ from advisor.plan.document import plain
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS, BilledMonth, billed_month
 from advisor.programme.values import NOTHING, PROGRAMME
-from advisor.report.bill.document import read_audit
-from advisor.report.bill.json_report import audit_json
+from advisor.report.bill.json_report import audit_json, read_audit
 from advisor.report.levers import lever_sections
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_text

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.report.fitted_table import Column, fit_table, fold_table, wrap
 from advisor.report.sections import Section, sections_markdown, sections_text
+from advisor.report.text_table import Column, fit_table, fold_table, wrap
 
 COLUMNS = (
     Column("#"),

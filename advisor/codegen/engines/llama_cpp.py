@@ -14,9 +14,8 @@ from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Runtime
 from advisor.codegen.engines.adapters import without_adapters
 from advisor.codegen.engines.onnx_files import digest_environment, needed, verified
-from advisor.codegen.engines.request import Demanded, Request, refusal
-from advisor.codegen.engines.support import device_arguments
-from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.engines.request import Demanded, Request, device_arguments, refusal
+from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.gguf_weights import served_quantisations
 from advisor.models.model import ModelFile

@@ -27,9 +27,8 @@ from advisor.codegen.engines.onnx_files import (
     needed,
     served_model,
 )
-from advisor.codegen.engines.request import Request
-from advisor.codegen.engines.support import device_arguments
-from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.engines.request import Request, device_arguments
+from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine
 from advisor.records import dataclass

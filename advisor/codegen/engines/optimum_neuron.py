@@ -11,10 +11,8 @@ Both compile a model for one batch and one length, to which texts are padded. So
 
 from advisor.codegen.aws_registries import registry_of
 from advisor.codegen.container import Api, Checkpoint, Container
-from advisor.codegen.engines.request import Request, checkpoint_of, refusal, served_name
-from advisor.codegen.engines.support import device_arguments
-from advisor.codegen.engines.vllm import compiled_folder
-from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments, refusal, served_name
+from advisor.codegen.engines.vllm import compiled_folder, processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.plan.unit_words import split_words

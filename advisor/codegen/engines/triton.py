@@ -33,9 +33,8 @@ from advisor.codegen.engines.onnx_files import (
     served_model,
     verified,
 )
-from advisor.codegen.engines.request import Request
-from advisor.codegen.engines.support import device_arguments
-from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.engines.request import Request, device_arguments
+from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.model import ModelInput
 from advisor.records import dataclass, replace

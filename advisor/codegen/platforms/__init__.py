@@ -2,8 +2,8 @@
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Platform, Quota, Runtime, Serves
-from advisor.codegen.deployability import HINT, check_deployable, family_of
 from advisor.codegen.platforms import aws, azure, gcp
+from advisor.codegen.quotas import HINT, check_deployable, family_of
 from advisor.deployable import without_code
 from advisor.errors import NotDeployable
 

@@ -6,7 +6,7 @@ Sources: the AWS guides to Deep Learning AMIs, Neuron and EC2 quotas, read in No
 import re
 
 from advisor.codegen.container import Platform, Quota, Runtime, Serves
-from advisor.codegen.deployability import family_of
+from advisor.codegen.quotas import family_of
 from advisor.errors import InputError
 from advisor.records import dataclass
 

@@ -8,7 +8,7 @@ Azure/azhpc-images, the driver lists in Azure/azhpc-extensions and Azure/aks-gpu
 import re
 
 from advisor.codegen.container import Platform, Quota, Runtime, Serves
-from advisor.codegen.deployability import family_of
+from advisor.codegen.quotas import family_of
 from advisor.errors import InputError
 from advisor.records import dataclass
 

@@ -8,8 +8,8 @@ are renamed often, so the generated variable takes another.
 import re
 
 from advisor.codegen.container import Platform, Quota, Runtime, Serves
-from advisor.codegen.deployability import family_of
 from advisor.codegen.platforms import gcp_cloud_run
+from advisor.codegen.quotas import family_of
 from advisor.errors import InputError
 from advisor.records import dataclass
 

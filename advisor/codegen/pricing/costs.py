@@ -6,13 +6,13 @@ from decimal import Decimal
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Price, Purchase
-from advisor.codegen.pricing import aws, azure, gcp, ibm
+from advisor.codegen.pricing import aws, azure, gcp
 from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use
 from advisor.cost.services import container_price
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
 
-RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **ibm.RULES}
+RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **azure.RULES}
 _FREE = (
     "aws_autoscaling_policy",
     "aws_autoscaling_schedule",

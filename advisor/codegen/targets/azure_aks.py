@@ -18,8 +18,7 @@ from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
-from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_subnet
+from advisor.codegen.targets.azure_values import EXAMPLE_SUBSCRIPTION, example_subnet, planned_alarm, query_rule
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 from advisor.records import replace

@@ -16,17 +16,24 @@ from advisor.codegen.model import START_PATIENCE, Backend, ComputeGroup, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.azure_alerts import planned_alarm
-from advisor.codegen.targets.azure_entrances import containers
-from advisor.codegen.targets.azure_names import (
+from advisor.codegen.targets.azure_values import (
     EXAMPLE_VAULT,
+    containers,
     example_models,
     example_subnet,
     pins,
+    planned_alarm,
     weights,
 )
-from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, health_path, obstacle_to_entrances
-from advisor.codegen.targets.target import Files, Target, against_adapters
+from advisor.codegen.targets.target import (
+    ENTRANCE_HEALTH,
+    Files,
+    Target,
+    against_adapters,
+    entrance_weight,
+    health_path,
+    obstacle_to_entrances,
+)
 from advisor.codegen.wanted import Engine, Language
 from advisor.cost.services import HOSTS
 from advisor.records import dataclass

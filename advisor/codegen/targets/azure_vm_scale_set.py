@@ -8,24 +8,26 @@ from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
-from advisor.codegen.targets.azure_entrances import machines
-from advisor.codegen.targets.azure_names import (
+from advisor.codegen.targets.azure_values import (
     EXAMPLE_VAULT,
+    PROGRAM,
     example_models,
     example_subnet,
+    log_alert,
+    machines,
     pins,
     weights,
 )
-from advisor.codegen.targets.entrances import (
+from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
+from advisor.codegen.targets.target import (
     ENTRANCE_ALIVE,
     ENTRANCE_HEALTH,
+    Files,
+    Target,
     entrance_weight,
     health_path,
     obstacle_to_entrances,
 )
-from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
-from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Language
 from advisor.cost.services import HOSTS
 

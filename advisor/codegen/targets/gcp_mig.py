@@ -13,8 +13,7 @@ from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.targets import gcp_values
-from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
-from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
+from advisor.codegen.targets.gcp_values import descriptions, host_alerts, log_alerts, metric_alerts, scraped
 from advisor.codegen.targets.host_backends import (
     backend_facts,
     obstacle_to_hosts,
@@ -22,7 +21,7 @@ from advisor.codegen.targets.host_backends import (
     serving_arguments,
     stop_times,
 )
-from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.targets.target import Files, Target, health_path, obstacle_to_entrances
 from advisor.codegen.wanted import Language
 
 _FOLDER = "gcp-mig"

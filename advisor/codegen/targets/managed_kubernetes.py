@@ -4,6 +4,9 @@ Each provider is a row of node_pools.csv; the README of the code says what makes
 
 Sources: version 0.9.8 of Terraform's Kustomize provider (its schema, and the order of ``ids_prio``), and Pulumi's
 Kubernetes provider 4 (``kustomize.v2.Directory``), read in November 2026.
+
+Kubernetes reserves the prefix ``kube-`` and makes ``default``; the other names are recalled from what GKE, AKS, EKS and
+their add-ons make.
 """
 
 import hashlib
@@ -24,6 +27,57 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Form, Language
 from advisor.errors import InputError
+
+_PREFIXES = ("aks-", "amazon-", "anthos-", "azure-", "gke-", "gmp-", "kube-", "openshift-")
+_NAMES = frozenset(
+    {
+        "app-routing-system",
+        "aws-observability",
+        "calico-apiserver",
+        "calico-system",
+        "cert-manager",
+        "config-management-system",
+        "dapr-system",
+        "default",
+        "envoy-gateway-system",
+        "flux-system",
+        "gatekeeper-system",
+        "gateways",
+        "gpu-operator",
+        "ibm-operators",
+        "ibm-system",
+        "istio-system",
+        "karpenter",
+        "keda",
+        "knative-serving",
+        "kserve",
+        "monitoring",
+        "node-feature-discovery",
+        "tigera-operator",
+    }
+)
+"""Those of clouds' add-ons, and of the controllers that generated objects rely on."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a namespace belongs to the cluster or to what is installed in it."""
+    return name in _NAMES or name.startswith(_PREFIXES)
+
+
+def check_namespaces(stack: Stack) -> None:
+    """Refuse to make a namespace that is there already: its network policy would cut off what runs in it.
+
+    Raises:
+        InputError: a workload's name is such a namespace.
+    """
+    reserved = next((tenant.name for tenant in stack.serving if is_reserved(tenant.name)), None)
+    if reserved is not None:
+        raise InputError(
+            f"the namespace {reserved} belongs to the cluster or to what is installed in it, and its network policy "
+            "would cut that off",
+            hint="set another name in the workload file, and plan again",
+        )
+
 
 _FOLDER = "kubernetes"
 _LONGEST_POOL = 15

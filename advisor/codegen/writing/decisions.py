@@ -10,8 +10,17 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from advisor.codegen.writing.attributes import has_same_attributes, merge_attributes, repeated_names
-from advisor.codegen.writing.merging import Conflict, Lines, Piece, has_markers, lines_of, merge
+from advisor.codegen.writing.merging import (
+    Conflict,
+    Lines,
+    Piece,
+    has_markers,
+    has_same_attributes,
+    lines_of,
+    merge,
+    merge_attributes,
+    repeated_names,
+)
 from advisor.codegen.writing.report import Action, Change, ConflictPolicy, WriteOptions
 from advisor.records import dataclass, field, replace
 

@@ -7,7 +7,7 @@ from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Option, Plan, Predicted
 from advisor.records import dataclass
 from advisor.report.option_words import about, option_cells
-from advisor.report.pages.bars import Axis, log_around, percent
+from advisor.report.pages.bars import Axis, css_percent, log_around
 from advisor.report.words import hardware_words, paid_words, usd
 from advisor.units import milliseconds
 
@@ -136,9 +136,9 @@ def _chart(
         title=title,
         points=points,
         steps=tuple(_steps([points[at] for at in front])),
-        x_marks=tuple((percent(x.at(mark)), milliseconds(mark)) for mark in x.marks()),
-        y_marks=tuple((percent(100.0 - y.at(mark)), _short_usd(mark)) for mark in y.marks()),
-        target=percent(x.at(target_ms)) if target_ms is not None and x.low < target_ms < x.high else "",
+        x_marks=tuple((css_percent(x.at(mark)), milliseconds(mark)) for mark in x.marks()),
+        y_marks=tuple((css_percent(100.0 - y.at(mark)), _short_usd(mark)) for mark in y.marks()),
+        target=css_percent(x.at(target_ms)) if target_ms is not None and x.low < target_ms < x.high else "",
         target_words="" if target_ms is None else f"target {milliseconds(target_ms)}",
         summary=_summary(title, points, front, target_ms),
     )
@@ -157,10 +157,10 @@ def _point(shown: Shown, option: Option, interval: Interval, place: _Place, *, i
     x, y = place.x, place.y
     return Point(
         option=shown,
-        x=percent(x.at(interval.value)),
-        y=percent(100.0 - y.at(option.cost.total_usd_per_month)),
-        low=percent(x.at(interval.low)),
-        high=percent(x.at(interval.high)),
+        x=css_percent(x.at(interval.value)),
+        y=css_percent(100.0 - y.at(option.cost.total_usd_per_month)),
+        low=css_percent(x.at(interval.low)),
+        high=css_percent(x.at(interval.high)),
         told=(
             f"#{option.rank} {option.instances} × {option.instance_type} {paid_words(option)} {option.precision}, "
             f"{option.provider} {option.region} ({hardware_words(option)}): {usd(option.cost.total_usd_per_month)} a "
