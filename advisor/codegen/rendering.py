@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache, partial
 from itertools import pairwise
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,8 +19,9 @@ from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.serving import cache_facts, cache_files
 from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.codegen.wanted import Language
-from advisor.data_files import data_dir
+from advisor.data_files import data_dir, facts_beside
 from advisor.records import dataclass
+from advisor.tables import read_rows
 
 _DECLARATION = re.compile(
     r'^(?:variable|output) "(?P<name>\w+)" \{\n  description = "(?P<description>(?:[^"\\]|\\.)*)"\n'
@@ -125,60 +127,10 @@ class Right(NamedTuple):
     """Where it is given; "": the account or project that is deployed to."""
 
 
-_RIGHTS = (
-    ("aws_appautoscaling_", "aws.appautoscaling.", Right("application-autoscaling")),
-    ("aws_autoscaling_", "aws.autoscaling.", Right("autoscaling")),
-    ("aws_budgets_", "aws.budgets.", Right("budgets")),
-    ("aws_ce_", "aws.costexplorer.", Right("ce")),
-    ("aws_cloudwatch_event_", "aws.cloudwatch.Event", Right("events")),
-    ("aws_cloudwatch_log_", "aws.cloudwatch.Log", Right("logs")),
-    ("aws_cloudwatch_metric_", "aws.cloudwatch.Metric", Right("cloudwatch")),
-    ("aws_eks_", "aws.eks.", Right("eks")),
-    ("aws_elasticache_", "aws.elasticache.", Right("elasticache")),
-    ("aws_iam_", "aws.iam.", Right("iam")),
-    ("aws_kms_", "aws.kms.", Right("kms")),
-    ("aws_launch_template", "aws.ec2.", Right("ec2")),
-    ("aws_lb", "aws.lb.", Right("elasticloadbalancing")),
-    ("aws_route53_", "aws.route53.", Right("route53")),
-    ("aws_sagemaker_", "aws.sagemaker.", Right("sagemaker")),
-    ("aws_security_group", "aws.ec2.", Right("ec2")),
-    ("aws_sfn_", "aws.sfn.", Right("states")),
-    ("aws_sns_", "aws.sns.", Right("sns")),
-    ("aws_vpc", "aws.vpc.", Right("ec2")),
-    (
-        "google_artifact_registry_", "gcp.artifactregistry.",
-        Right("roles/artifactregistry.admin", "the repositories of the images"),
-    ),
-    ("google_billing_", "gcp.billing.", Right("roles/billing.costsManager", "the billing account")),
-    ("google_cloud_run_", "gcp.cloudrunv2.", Right("roles/run.admin")),
-    ("google_compute_address", "gcp.compute.Address", Right("roles/compute.loadBalancerAdmin")),
-    (
-        "google_compute_firewall", "gcp.compute.Firewall",
-        Right("roles/compute.securityAdmin", "the project of the network"),
-    ),
-    ("google_compute_forwarding_", "gcp.compute.Forwarding", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_forwarding_", "gcp.compute.Forwarding", Right("roles/compute.networkUser", "the subnetworks")),
-    ("google_compute_region_autoscaler", "gcp.compute.RegionAutoscaler", Right("roles/compute.instanceAdmin.v1")),
-    ("google_compute_region_backend_", "gcp.compute.RegionBackend", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_region_health_", "gcp.compute.RegionHealth", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_region_instance_", "gcp.compute.RegionInstance", Right("roles/compute.instanceAdmin.v1")),
-    ("google_compute_region_ssl_", "gcp.compute.RegionSsl", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_region_target_", "gcp.compute.RegionTarget", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_region_url_", "gcp.compute.RegionUrl", Right("roles/compute.loadBalancerAdmin")),
-    ("google_container_", "gcp.container.", Right("roles/container.clusterAdmin", "the project of the clusters")),
-    ("google_dns_", "gcp.dns.", Right("roles/dns.admin", "the project of the DNS zone")),
-    ("google_memorystore_", "gcp.memorystore.", Right("roles/memorystore.admin")),
-    (
-        "google_network_connectivity_", "gcp.networkconnectivity.",
-        Right("roles/networkconnectivity.consumerNetworkAdmin", "the project of the network"),
-    ),
-    ("google_monitoring_", "gcp.monitoring.", Right("roles/monitoring.editor")),
-    ("google_project_iam_", "gcp.projects.", Right("roles/resourcemanager.projectIamAdmin")),
-    ("google_secret_manager_", "gcp.secretmanager.", Right("roles/secretmanager.admin", "the secrets")),
-    ("google_service_account", "gcp.serviceaccount.", Right("roles/iam.serviceAccountAdmin")),
-    ("google_service_account", "gcp.serviceaccount.", Right("roles/iam.serviceAccountUser")),
-    ("google_storage_", "gcp.storage.", Right("roles/storage.admin", "the bucket of the weights")),
-)  # fmt: skip
+_RIGHTS = tuple(
+    (row["terraform"], row["pulumi"], Right(row["name"], row["place"]))
+    for row in read_rows(Path(__file__).with_name("rights.csv"))
+)
 """Start of a resource's type in Terraform, of its class in Pulumi, and a right that it needs."""
 _RESOURCES = re.compile(r'^resource "((?:aws|google)_\w+)"|\b((?:aws|gcp)\.[a-z0-9]+\.[A-Z]\w+)\(', re.MULTILINE)
 
@@ -196,61 +148,9 @@ _PLACES = {
 """Files of a target's folder whose place is neither the root nor, in a program, ``inference/``."""
 _NO_FILES = frozenset({"README", "cache_place", "example_root"})
 """Templates that make no file, or one that is written after all others."""
-_TERRAFORM_OF_PROVIDER = {
-    "aws": {"kms.tf": "aws_kms.tf.j2"},
-    "azure": {"budget.tf": "azure_budget.tf.j2", "main.tf": "azure_main.tf.j2"},
-    "gcp": {},
-    "ibm": {},
-    "kubernetes": {},
-}
-"""Files of every root on a cloud, from ``terraform/shared``."""
-_TERRAFORM_PROVIDERS = {
-    "aws": {"name": "aws", "source": "hashicorp/aws", "version": "~> 6.0"},
-    "azure": {"name": "azurerm", "source": "hashicorp/azurerm", "version": "~> 5.0"},
-    "gcp": {"name": "google", "source": "hashicorp/google", "version": "~> 8.0"},
-    "ibm": {"name": "ibm", "source": "IBM-Cloud/ibm", "version": "~> 2.5"},
-    "kubernetes": {"name": "kustomization", "source": "kbst/kustomization", "version": "~> 0.9"},
-}
-_PULUMI_OF_PROVIDER = {
-    "aws": {"inference/encryption.py": "aws_encryption.py.j2", "inference/policies.py": "aws_policies.py.j2"},
-    "azure": {"inference/alerts.py": "azure_alerts.py.j2", "inference/context.py": "azure_context.py.j2"}
-    | {"inference/ids.py": "azure_ids.py.j2"},
-    "gcp": {"inference/budget.py": "gcp_budget.py.j2"},
-    "kubernetes": {},
-}
-_PACKAGES = {
-    "aws": "pulumi-aws~=7.0",
-    "azure": "pulumi-azure~=6.0",
-    "gcp": "pulumi-gcp~=10.0",
-    "kubernetes": "pulumi-kubernetes~=4.12",
-}
-ANSWERS = {
-    "aws": {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"},
-    "azure": {"subscriptionId": "00000000-0000-0000-0000-000000000000"},
-    "gcp": {"number": "123456789012"},
-    "kubernetes": {},
-}
-"""Answers of data sources in the tests of a program."""
-_PULUMI_PROJECT = {
-    "Pulumi.yaml": "Pulumi.yaml.j2",
-    "Pulumi.production.yaml": "Pulumi.stack.yaml.j2",
-    "examples/automation.py": "automation.py.j2",
-    "inference/__init__.py": "package.py.j2",
-    "inference/checks.py": "checks.py.j2",
-    "inference/configuration.py": "configuration.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "requirements.txt": "requirements.txt.j2",
-    "ruff.toml": "ruff.toml.j2",
-    "tests/__init__.py": "tests_package.py.j2",
-    "tests/cloud.py": "cloud.py.j2",
-}
-"""What every Pulumi program in Python has, from ``pulumi-python/shared``."""
-_COMPONENT = {
-    "__main__.py": "component_main.py.j2",
-    "requirements.txt": "component_requirements.txt.j2",
-    "tests/test_program.py": "component_test.py.j2",
-}
-"""What a program that takes its resources from ``advisor.pulumi`` has in place of their source."""
+_CLOUDS = facts_beside(__file__, "clouds.toml")
+ANSWERS: dict[str, dict[str, Any]] = {name: cloud.get("answers", {}) for name, cloud in _CLOUDS.items()}
+"""Answers of data sources in the tests of a program, by cloud."""
 _SOURCE = re.compile(r"inference/.*|examples/.*|tests/test_stack\.py")
 
 
@@ -278,9 +178,9 @@ def render_terraform(
     form = {"providers.tf": f"{cloud}_providers.tf.j2"}
     form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf", "versions.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if known.get("has_budget") else {}
-    templates = form | budget | _TERRAFORM_OF_PROVIDER[cloud] | _own_templates(folder, without) | dict(shared)
+    templates = form | budget | _CLOUDS[cloud].get("terraform", {}) | _own_templates(folder, without) | dict(shared)
     known = _with_inputs(folder, stack, {**_usual(stack), **known, **cache_facts(stack)})
-    known = {**known, "terraform_provider": _TERRAFORM_PROVIDERS[cloud]}
+    known = {**known, "terraform_provider": _CLOUDS[cloud]["provider"]}
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
     if stack.component:
         del files[_ROOT_ALONE]
@@ -312,11 +212,11 @@ def render_pulumi(
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
     cloud, folder = _cloud_of(folder), f"pulumi-python/{folder}"
-    form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | _PULUMI_OF_PROVIDER[cloud]
-    usual = {"packages": (_PACKAGES[cloud],), "answers": ANSWERS[cloud], "cloud": cloud}
+    form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | _CLOUDS[cloud].get("python", {})
+    usual = {"packages": (_CLOUDS[cloud]["package"],), "answers": ANSWERS[cloud], "cloud": cloud}
     known = _with_inputs(folder, stack, {**_usual(stack), **usual, **known, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
-    files = _render(folder, _PULUMI_PROJECT | form | own, stack, known)
+    files = _render(folder, _CLOUDS["all"]["program"] | form | own, stack, known)
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
     files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(known) | declared)
     written = _with_readme(folder, files, stack, dict(known) | declared)
@@ -386,7 +286,7 @@ def _component(folder: str, files: Mapping[str, str], stack: Stack, known: Mappi
     more = {"arguments": arguments, "first_needed": next(name for name in arguments if name in needed)}
     kept = {path: text for path, text in files.items() if not _SOURCE.fullmatch(path)}
     plan = {} if stack.component is None else {"plan.json": stack.component.plan}
-    return kept | plan | _render(folder, _COMPONENT, stack, dict(known) | more)
+    return kept | plan | _render(folder, _CLOUDS["all"]["component"], stack, dict(known) | more)
 
 
 def _getter(value: object, *, is_needed: bool) -> str:

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import Language, Wanted, generate
-from advisor.codegen.platforms import platform_of
-from advisor.codegen.platforms.gcp import machine_of
+from advisor.codegen.platforms import machine_of, platform_of
 from advisor.codegen.selection import choose, of_fleet, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.gcp_values import capacities, google_groups, windows_of

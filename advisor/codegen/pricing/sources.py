@@ -13,80 +13,9 @@ from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_o
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
 from advisor.codegen.writing.record import read_record
+from advisor.data_files import facts_beside
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
-
-_TEXT = {"type": "string"}
-_OBJECT = {"type": "object"}
-_RESOURCE = {
-    "type": "object",
-    "required": ["address", "type", "name"],
-    "properties": {
-        "address": _TEXT,
-        "mode": _TEXT,
-        "type": _TEXT,
-        "name": _TEXT,
-        "index": {"type": ["string", "integer", "null"]},
-        "values": {"type": ["object", "null"]},
-    },
-}
-_CONFIGURED = {
-    "type": "object",
-    "required": ["type", "name"],
-    "properties": {
-        "type": _TEXT,
-        "name": _TEXT,
-        "provider_config_key": _TEXT,
-        "expressions": {"type": ["object", "null"]},
-    },
-}
-_STATE = {"type": "object", "properties": {"root_module": {"$ref": "#/$defs/module"}}}
-SCHEMA: dict[str, Any] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "type": "object",
-    "properties": {
-        "planned_values": _STATE,
-        "values": _STATE,
-        "prior_state": {"type": "object", "properties": {"values": _STATE}},
-        "variables": {"type": "object", "additionalProperties": _OBJECT},
-        "configuration": {
-            "type": "object",
-            "properties": {
-                "provider_config": {
-                    "type": "object",
-                    "additionalProperties": {
-                        "type": "object",
-                        "properties": {"expressions": {"type": ["object", "null"]}},
-                    },
-                },
-                "root_module": {"$ref": "#/$defs/configured"},
-            },
-        },
-    },
-    "$defs": {
-        "module": {
-            "type": "object",
-            "properties": {
-                "address": _TEXT,
-                "resources": {"type": "array", "items": _RESOURCE},
-                "child_modules": {"type": "array", "items": {"$ref": "#/$defs/module"}},
-            },
-        },
-        "configured": {
-            "type": "object",
-            "properties": {
-                "resources": {"type": "array", "items": _CONFIGURED},
-                "module_calls": {
-                    "type": "object",
-                    "additionalProperties": {
-                        "type": "object",
-                        "properties": {"module": {"$ref": "#/$defs/configured"}},
-                    },
-                },
-            },
-        },
-    },
-}
 
 
 def misshapen(document: Mapping[str, Any]) -> str:
@@ -102,7 +31,7 @@ def misshapen(document: Mapping[str, Any]) -> str:
 def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the draft
     import jsonschema_rs  # noqa: PLC0415 - only plans that are read take its time to load
 
-    return jsonschema_rs.validator_for(SCHEMA)
+    return jsonschema_rs.validator_for(facts_beside(__file__, "plan.schema.json"))
 
 
 _PLANS = ("plan.json", "tfplan.json")

@@ -8,6 +8,7 @@ Source: ``ProductionVariantInstanceType`` of the SageMaker API (botocore), read 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from advisor.codegen.container import Quota
@@ -18,29 +19,9 @@ from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
 from advisor.codegen.targets.host_backends import pins, python_fleet
 from advisor.codegen.targets.target import Files, Target, against_adapters
 from advisor.codegen.wanted import Engine, Language
+from advisor.tables import read_rows
 
-_UP_TO_16 = ("xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge")
-_UP_TO_48 = (*_UP_TO_16, "24xlarge", "48xlarge")
-_BLACKWELL = ("2xlarge", "4xlarge", "8xlarge", "12xlarge", "24xlarge", "48xlarge")
-SIZES: Mapping[str, tuple[str, ...]] = {
-    "g4dn": _UP_TO_16,
-    "g5": _UP_TO_48,
-    "g6": _UP_TO_48,
-    "g6e": _UP_TO_48,
-    "g7": _BLACKWELL,
-    "g7e": _BLACKWELL,
-    "inf2": ("xlarge", "8xlarge", "24xlarge", "48xlarge"),
-    "p4d": ("24xlarge",),
-    "p4de": ("24xlarge",),
-    "p5": ("4xlarge", "48xlarge"),
-    "p5e": ("48xlarge",),
-    "p5en": ("48xlarge",),
-    "p6-b200": ("48xlarge",),
-    "p6-b300": ("48xlarge",),
-    "trn1": ("2xlarge", "32xlarge"),
-    "trn1n": ("32xlarge",),
-    "trn2": ("48xlarge",),
-}
+SIZES = {row["family"]: row["sizes"].split(";") for row in read_rows(Path(__file__).with_name("sagemaker_types.csv"))}
 """Family → sizes; those that nothing serves on any more are left out."""
 _WITHOUT_DISK = ("inf2",)
 """Families whose instances have no disk of their own, so that a volume is attached."""

@@ -12,7 +12,7 @@ from typing import Any
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Container, Quota
 from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
-from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
+from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform

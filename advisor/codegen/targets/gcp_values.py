@@ -13,7 +13,7 @@ from operator import attrgetter
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics, histogram_query, published
 from advisor.codegen.model import ComputeGroup, Region, Scaling, ScheduledSize, Stack
-from advisor.codegen.platforms.gcp import machine_of
+from advisor.codegen.platforms import machine_of
 from advisor.codegen.wanted import Engine
 from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND

@@ -12,6 +12,8 @@ their add-ons make.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -27,41 +29,15 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Form, Language
 from advisor.errors import InputError
+from advisor.tables import read_rows
 
-_PREFIXES = ("aks-", "amazon-", "anthos-", "azure-", "gke-", "gmp-", "kube-", "openshift-")
-_NAMES = frozenset(
-    {
-        "app-routing-system",
-        "aws-observability",
-        "calico-apiserver",
-        "calico-system",
-        "cert-manager",
-        "config-management-system",
-        "dapr-system",
-        "default",
-        "envoy-gateway-system",
-        "flux-system",
-        "gatekeeper-system",
-        "gateways",
-        "gpu-operator",
-        "ibm-operators",
-        "ibm-system",
-        "istio-system",
-        "karpenter",
-        "keda",
-        "knative-serving",
-        "kserve",
-        "monitoring",
-        "node-feature-discovery",
-        "tigera-operator",
-    }
-)
-"""Those of clouds' add-ons, and of the controllers that generated objects rely on."""
+_RESERVED = tuple(row["name"] for row in read_rows(Path(__file__).with_name("reserved_namespaces.csv")))
+"""Those of clouds' add-ons, and of the controllers that generated objects rely on; a star stands for any end."""
 
 
 def is_reserved(name: str) -> bool:
     """Whether a namespace belongs to the cluster or to what is installed in it."""
-    return name in _NAMES or name.startswith(_PREFIXES)
+    return any(fnmatchcase(name, pattern) for pattern in _RESERVED)
 
 
 def check_namespaces(stack: Stack) -> None:
