@@ -6,6 +6,8 @@ On processors vLLM binds threads and memory to cores, for which its guide gives 
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from advisor.catalog import load_catalog
@@ -266,3 +268,13 @@ def memory_gib(request: Request) -> float | None:
     """Memory of one accelerator as software sees it; None for one that the catalog does not know."""
     accelerator = load_catalog().accelerators.get(request.serves.accelerator)
     return None if accelerator is None else accelerator.memory_gib
+
+
+_PROGRAMS = Path(__file__).with_name("programs")
+_PART = re.compile(r"^( *)@([\w.]+)(?: (.+))?\n", re.MULTILINE)
+
+
+def program(name: str, path: str = "") -> str:
+    """A program for bash of the folder ``programs``, in which a line ``@NAME PATH`` stands for the lines of another."""
+    text = (_PROGRAMS / name).read_text(encoding="utf-8").replace("@path@", path)
+    return _PART.sub(lambda part: indent(program(part[2], part[3] or ""), part[1]), text)
