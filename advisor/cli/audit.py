@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from advisor.cli.numbers import cost_option, rate_option
+from advisor.cli.options import EXISTING_FOLDER, FILE, PATH, cost_option, rate_option
 from advisor.cli.output import (
     Progress,
     deliver,
@@ -102,7 +102,7 @@ def _words(name: str, value: object) -> Iterator[str]:
 )
 @click.option(
     "--hosts",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="CSV with the columns host and resource, where names in samples and bill differ.",
 )
@@ -128,14 +128,11 @@ def _words(name: str, value: object) -> Iterator[str]:
 @click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
 @click.option("--finding", metavar="ID", help="One finding with everything that it was found at, such as ADV108.")
 @click.option(
-    "--into",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Instead of the audit: changes of the Terraform in DIR, as a patch.",
+    "--into", type=PATH, metavar="DIR", help="Instead of the audit: changes of the Terraform in DIR, as a patch."
 )
 @click.option(
     "--workloads",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=EXISTING_FOLDER,
     metavar="DIR",
     help="With --into: workload files, as `advisor init` writes them, for endpoints of their names.",
 )

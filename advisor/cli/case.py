@@ -9,6 +9,7 @@ from advisor.cases.document import read_case
 from advisor.cases.pricing import price_case
 from advisor.cases.values import SCHEMA, CaseReport
 from advisor.catalog import load_catalog
+from advisor.cli.options import FILE
 from advisor.cli.output import calibration_option, deliver, output_option, report_format_option, report_width
 from advisor.cli.served import warn_of_layers
 from advisor.performance.model import load_model
@@ -24,7 +25,7 @@ _WITHOUT_LADDER = replace(BEST, has_ladder=False)
 
 
 @click.command(name="case")
-@click.argument("case", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("case", type=FILE)
 @click.option("--tornado", is_flag=True, help="Price it again with each assumption halved and doubled: minutes.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @click.option("--verbose", is_flag=True, help="With every charge of every part, and the source of its price.")

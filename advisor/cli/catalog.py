@@ -31,6 +31,7 @@ from advisor.cli.listing import (
     shown,
     whole,
 )
+from advisor.cli.options import FILE
 from advisor.cli.output import deliver, list_format_option, output_option, quiet_option, table_or_json_option
 from advisor.entries import picked
 from advisor.errors import InputError
@@ -139,13 +140,8 @@ def _entry(model: Model) -> Entry:
 
 
 @click.command("lock")
-@click.argument("plan_file", type=click.Path(dir_okay=False, path_type=Path), metavar="PLAN.json")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help=f"File to write; default: {DEFAULT_NAME} beside the plan.",
-)
+@click.argument("plan_file", type=FILE, metavar="PLAN.json")
+@click.option("-o", "--output", type=FILE, help=f"File to write; default: {DEFAULT_NAME} beside the plan.")
 @quiet_option
 def lock_command(plan_file: Path, output: Path | None) -> None:
     """Write the rows of the catalog that PLAN.json was made from, to commit beside the infrastructure.

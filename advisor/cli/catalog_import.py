@@ -29,6 +29,7 @@ from advisor.catalog.loading import (
     user_catalog,
 )
 from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
+from advisor.cli.options import PATH
 from advisor.cli.output import deliver, output_option, quiet_option, table_or_json_option
 from advisor.errors import AdvisorError, InputError
 from advisor.report.refresh_words import imports_json, imports_words, update_json, update_words
@@ -38,14 +39,8 @@ _KEPT = "unfinished"
 
 @click.command("publish")
 @click.argument("names", metavar="[PROVIDER…]", nargs=-1)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Directory to write to, or a file that ends in .zip.",
-)
-@click.option("--sign-key", type=click.Path(path_type=Path), help="SSH key to sign with (ssh-keygen -Y sign).")
+@click.option("-o", "--output", type=PATH, required=True, help="Directory to write to, or a file that ends in .zip.")
+@click.option("--sign-key", type=PATH, help="SSH key to sign with (ssh-keygen -Y sign).")
 @quiet_option
 def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None) -> None:
     """Write the prices of each PROVIDER for others, as files that lie on any web server or in any bucket.
@@ -72,7 +67,7 @@ def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None)
 @click.option("--provider", "names", multiple=True, help="Take only this provider. (repeatable)")
 @click.option(
     "--allowed-signers",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Who may sign it (ssh-keygen(1)); default: $XDG_CONFIG_HOME/advisor/allowed_signers where there is one.",
 )
 @confirm_option
@@ -173,7 +168,7 @@ class NothingImported(AdvisorError):  # noqa: N818 - an outcome
 
 
 @click.command("import-gpuhunt")
-@click.argument("paths", metavar="[PATH…]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH…]", nargs=-1, type=PATH)
 @click.option("--live", is_flag=True, help="Read what gpuhunt publishes today; needs the network.")
 @_as_of_option
 @_dry_run_option

@@ -24,6 +24,7 @@ from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
 from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
+from advisor.cli.options import PATH
 from advisor.cli.output import Progress, deliver, output_option, table_or_json_option, tell
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion, without_credentials
@@ -66,15 +67,11 @@ def without_password(_context: click.Context, _option: click.Parameter, given: G
 @click.option("--public", is_flag=True, help="aws: read the public price files; needs no account, tells no spot price.")
 @click.option("--profile", help="aws: named profile of the credentials.")
 @click.option("--endpoint-url", callback=without_password, help="Ask this address instead of the provider's.")
-@click.option(
-    "--gcp-api-key-file",
-    type=click.Path(path_type=Path),
-    help="gcp: file that holds an API key; without it a public list.",
-)
+@click.option("--gcp-api-key-file", type=PATH, help="gcp: file that holds an API key; without it a public list.")
 @click.option("--gcp-project", help="gcp: project to ask for the zones of machine types; needs --gcp-token-file.")
-@click.option("--gcp-token-file", type=click.Path(path_type=Path), help="gcp: file that holds an access token.")
+@click.option("--gcp-token-file", type=PATH, help="gcp: file that holds an access token.")
 @click.option("--azure-subscription", help="azure: subscription to ask for zones of sizes; needs --azure-token-file.")
-@click.option("--azure-token-file", type=click.Path(path_type=Path), help="azure: file that holds an access token.")
+@click.option("--azure-token-file", type=PATH, help="azure: file that holds an access token.")
 @confirm_option
 @max_move_option
 @click.option("--jobs", type=click.IntRange(min=1, max=64), default=8, show_default=True, help="Questions at a time.")

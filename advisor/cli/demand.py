@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from advisor.cli.numbers import duration_between
+from advisor.cli.options import FILE, PATH, duration_between
 from advisor.cli.output import (
     Progress,
     deliver,
@@ -36,7 +36,7 @@ _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
 
 
 @click.command(name="cache")
-@click.argument("log", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("log", type=FILE)
 @click.option(
     "--ttl",
     type=duration_between(timedelta(seconds=1), timedelta(days=365)),
@@ -186,7 +186,7 @@ command.add_command(cache_command)
 
 
 @command.command()
-@click.argument("trace", type=click.Path(path_type=Path))
+@click.argument("trace", type=PATH)
 @click.option("--source", default="", help="Where the trace is from, in words; default: its file name.")
 @click.option("--attribution", default="", help="What the trace's licence asks to be said.")
 @output_option
@@ -205,7 +205,7 @@ def summarise(trace: Path, source: str, attribution: str, output: Path | None) -
 
 
 @command.command(name="forecast")
-@click.argument("demand", type=click.Path(path_type=Path))
+@click.argument("demand", type=PATH)
 @click.option(
     "--horizon",
     type=duration_between(timedelta(days=1), timedelta(days=3 * 365)),
@@ -214,9 +214,7 @@ def summarise(trace: Path, source: str, attribution: str, output: Path | None) -
     help="How far the forecast has to hold.",
 )
 @click.option(
-    "--growth-per-year",
-    type=float,
-    help="Growth as a share, such as 0.3; default: the trend of three weeks or more.",
+    "--growth-per-year", type=float, help="Growth as a share, such as 0.3; default: the trend of three weeks or more."
 )
 @table_or_json_option
 @output_option

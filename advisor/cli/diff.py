@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from advisor.cli.options import PATH
 from advisor.cli.output import deliver, output_option, report_format_option, report_width
 from advisor.errors import InputError
 
@@ -16,8 +17,8 @@ _ESTATE_FILE = "estate.json"
 
 
 @click.command(name="diff")
-@click.argument("before", type=click.Path(path_type=Path), metavar="OLD.json")
-@click.argument("after", type=click.Path(path_type=Path), metavar="NEW.json")
+@click.argument("before", type=PATH, metavar="OLD.json")
+@click.argument("after", type=PATH, metavar="NEW.json")
 @report_format_option
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @output_option

@@ -9,6 +9,7 @@ import click
 
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.price_trust import first_day
+from advisor.cli.options import FILE
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.served import check_served, tell_age, warn_of_layers
 from advisor.errors import InputError
@@ -56,7 +57,7 @@ class _Explanation:
 
 
 @click.command(name="explain")
-@click.argument("plan", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("plan", type=FILE)
 @click.option("--why", "instance_type", help="What would have to change for this instance type to win.")
 @click.option("--region", help="With --why: in this region.")
 @click.option("--what-if", "changes", help="Plan again with changes, such as slo.tpot_p95=30ms,demand=2x.")
@@ -71,7 +72,7 @@ class _Explanation:
 @click.option("--cost", is_flag=True, help="Every line of the total: quantity, unit, price and its source.")
 @click.option(
     "--litellm",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Write the price of the plan's tokens to FILE, as LiteLLM configuration.",
 )

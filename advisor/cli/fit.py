@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from advisor.cli.options import FILE
 from advisor.cli.output import (
     MODEL_HELP,
     PLAIN_WIDTH,
@@ -54,9 +55,7 @@ _LARGE = 1e6
 @click.option("--adapters", help="LoRA adapters on the accelerators at a time.  [default: none]")
 @click.option("--adapter-rank", help="The largest rank of them.")
 @click.option("--memory-utilization", help="Share of the memory that the engine may use.  [default: 0.9]")
-@click.option(
-    "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of cases: {', '.join(INPUT_COLUMNS)}."
-)
+@click.option("--batch", type=FILE, help=f"CSV of cases: {', '.join(INPUT_COLUMNS)}.")
 @answers_format_option
 @output_option
 def command(batch: Path | None, output_format: str | None, output: Path | None, **options: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from advisor.cli.options import FILE_OR_STDIN, PATH
 from advisor.cli.output import check_unedited, quiet_option, tell
 from advisor.reading import read_text
 from advisor.records import replace
@@ -18,12 +19,12 @@ _UNUSUAL = {"terraform": ("a module", "--root"), "python": ("the whole source", 
 """Language → what a directory may hold that is not the default, and what ends that."""
 _TO_DO = {"created": "create", "replaced": "replace", "merged": "merge", "removed": "remove"}
 _OPTIONS = (
-    click.argument("plan", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PLAN.json"),
+    click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json"),
     click.option(
         "--into",
         "--out",
         "directory",
-        type=click.Path(path_type=Path),
+        type=PATH,
         required=True,
         metavar="DIR",
         help="Directory of the code; it may hold files of your own. Of an estate.json: of a folder for each workload "
@@ -132,11 +133,7 @@ def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
 
 @command.command(name="pulumi")
 @click.option(
-    "--language",
-    type=click.Choice(["python"]),
-    default="python",
-    show_default=True,
-    help="Language of the program.",
+    "--language", type=click.Choice(["python"]), default="python", show_default=True, help="Language of the program."
 )
 @click.option(
     "--component/--standalone",
@@ -157,12 +154,12 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
 
 
 @command.command(name="monitoring")
-@click.argument("plan", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PLAN.json")
+@click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json")
 @click.option(
     "--into",
     "--out",
     "directory",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="DIR",
     help="Directory of the files, which holds no other generated code.",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.numbers import Above
+from advisor.cli.options import FILE, Above
 from advisor.cli.output import (
     Progress,
     answers_text,
@@ -52,7 +52,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 
 
 @click.command(name="levers")
-@click.argument("workload", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("workload", type=FILE)
 @click.option(
     "--quality-floor",
     type=Above("give the share of the benchmark scores to keep, such as 0.95", 1),
@@ -80,7 +80,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 @click.option(
     "--cache",
     "cache_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Replay of your own log by `advisor demand cache --format json`: prices caches of answers and vectors.",
 )
 @click.option(

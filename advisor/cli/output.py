@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from advisor.atomic_files import write_output
+from advisor.cli.options import EXISTING_FOLDER, FILE
 from advisor.errors import InputError
 from advisor.tables import csv_text
 
@@ -158,7 +159,7 @@ answers_format_option = click.option(
 _file_option = click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Write the result to this file instead of stdout; its suffix (.json, .md) says how, without --format.",
 )
 
@@ -169,9 +170,7 @@ def output_option(command: Command) -> Command:
 
 
 calibration_option = click.option(
-    "--calibration",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A calibration of your own, written by `advisor calibrate`.",
+    "--calibration", type=EXISTING_FOLDER, help="A calibration of your own, written by `advisor calibrate`."
 )
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
+from advisor.cli.options import FILE
 from advisor.cli.output import Progress, calibration_option, deliver, output_option, table_or_json_option, tell
 from advisor.reading import read_text
 
 
 @click.command(name="replay")
-@click.argument("plan", type=click.Path(dir_okay=False, path_type=Path), metavar="PLAN.json")
-@click.argument("trace", type=click.Path(dir_okay=False, path_type=Path), metavar="TRACE.csv")
+@click.argument("plan", type=FILE, metavar="PLAN.json")
+@click.argument("trace", type=FILE, metavar="TRACE.csv")
 @table_or_json_option
 @click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by its rank.")
 @calibration_option

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.numbers import cost_option, rate_option
+from advisor.cli.options import FILE, cost_option, rate_option
 from advisor.cli.output import Progress, deliver, json_or_page, output_option, page_format_option, report_width
 
 _DATE = "%Y-%m-%d"
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _applied(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, dt.date]:
@@ -27,12 +26,12 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
 
 @click.command(name="review")
 @click.argument("bill", nargs=-1, required=True)
-@click.option("--programme", "programme_file", type=_FILE, required=True, help="JSON of `advisor programme`.")
+@click.option("--programme", "programme_file", type=FILE, required=True, help="JSON of `advisor programme`.")
 @click.option("--since", type=click.DateTime([_DATE]), required=True, metavar="DATE", help="First day of the review.")
 @click.option(
     "--applied", multiple=True, callback=_applied, metavar="ID=DATE", help="Item, and when it took effect. (repeatable)"
 )
-@click.option("--plan", "plans", multiple=True, type=_FILE, help="Plan to hold against the bill. (repeatable)")
+@click.option("--plan", "plans", multiple=True, type=FILE, help="Plan to hold against the bill. (repeatable)")
 @click.option("--requests", multiple=True, metavar="LOG", help="Request log, as of `advisor audit`. (repeatable)")
 @cost_option
 @rate_option

@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 
-from advisor.cli.numbers import duration_between
+from advisor.cli.options import FILE, duration_between
 from advisor.cli.output import Progress, deliver, output_option, report_format_option, tell
 from advisor.entries import picked
 from advisor.errors import InputError
@@ -85,7 +85,7 @@ window_option = click.option(
 metrics_option = click.option(
     "--metrics",
     "metrics_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Of a Prometheus-compatible server: CSV file that maps further names of metrics (docs/metrics.md).",
 )
 

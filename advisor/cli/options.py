@@ -1,14 +1,20 @@
-"""Options that are numbers above zero, spans of time, kinds of cost and rates of currencies."""
+"""Types of options, and options that commands share: paths, numbers, spans of time, cost and rates of currencies."""
 
 import math
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 import click
 
 from advisor.units import parse_duration_between
 
+FILE = click.Path(dir_okay=False, path_type=Path)
+FILE_OR_STDIN = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+PATH = click.Path(path_type=Path)
 cost_option = click.option(
     "--cost",
     type=click.Choice(["effective", "billed"]),
