@@ -1,4 +1,4 @@
-"""``advisor catalog import-gpuhunt`` and ``import-skypilot``: prices that others list, where ours are no better."""
+"""``advisor catalog import-gpuhunt``, ``import-skypilot``, ``publish`` and ``update``: prices from and for others."""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""``advisor catalog show TYPE``: every layer of a type's prices, and which one counts."""
+"""``advisor catalog show TYPE`` and ``audit``: every layer of a type's prices, which counts, what is lacking."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where results go: stdout, or a file that is replaced in one step."""
+"""Where results and progress go: stdout, or a file that is replaced in one step, and stderr."""
 
 import json
 import shutil

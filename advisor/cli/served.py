@@ -1,4 +1,4 @@
-"""Exit of commands about a plan that nothing serves: no fleet within its limits, or none that its replay confirms."""
+"""Answers about a plan beside the plan: exit code where nothing serves it, and how old its prices are."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Cut-over in stages: groups that a plan no longer has run on beside what replaces them, until that serves.
+"""Cut-over in stages, and runs that are refused: what a plan no longer has runs on until its successor serves.
 
 What is only added waits in the same stages where the entrance would send it requests before it answers, or where what
 served before gets smaller for it.

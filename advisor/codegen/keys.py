@@ -1,4 +1,4 @@
-"""Names of groups and backends that stay from plan to plan, and their weights."""
+"""Names of groups and backends that stay from plan to plan, their weights, and stacks joined behind one server."""
 
 import hashlib
 import math

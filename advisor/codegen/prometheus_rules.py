@@ -1,4 +1,4 @@
-"""The SLO alarms of a stack as Prometheus queries on the engines' own metrics and on those of kube-state-metrics.
+"""The SLO alarms of a stack as Prometheus queries on engines and kube-state-metrics, and what alarms leave out.
 
 Source: the list of pod metrics of kube-state-metrics, read in November 2026.
 """

@@ -1,4 +1,4 @@
-"""Quotas that a deployment needs, with how much of each: the busiest hours' instances and those that replace them."""
+"""Quotas that a deployment needs, with how much of each, and the plan's verdict on whether it can be deployed."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

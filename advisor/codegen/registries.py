@@ -1,4 +1,4 @@
-"""Digests of container images, asked of their registries without a login.
+"""Images by digest: asked of their registries without a login, and kept in a file from run to run.
 
 Sources: the OCI distribution specification 1.1 (``HEAD /v2/NAME/manifests/TAG``) and the token authentication of the
 distribution project, which Docker Hub, GitHub, ECR Public, NGC and Artifact Registry speak alike.

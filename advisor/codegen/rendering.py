@@ -1,4 +1,4 @@
-"""A stack printed through the templates of a folder: the same stack gives the same bytes.
+"""A stack printed through the templates of a folder, with what its README lists: the same stack gives the same bytes.
 
 Sources of the rights that an apply needs: prefixes of actions in AWS's Service Authorization Reference; Google's
 predefined roles and their permissions (November 2026).

@@ -1,4 +1,4 @@
-"""Instances of a plan that code is generated for, and what to say when they are not the recommended ones."""
+"""Instances of a plan that code is generated for, by hour of the week, and words on other than recommended ones."""
 
 from collections.abc import Callable, Sequence
 

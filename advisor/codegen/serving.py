@@ -1,4 +1,4 @@
-"""The serving container of a group: which engine, and what it is told."""
+"""The serving container of a group: which engine, and what it is told; the response cache before it."""
 
 from collections.abc import Mapping
 from functools import cache

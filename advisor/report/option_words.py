@@ -1,4 +1,4 @@
-"""Options of a plan as a table and as values, with how each is scaled."""
+"""Options and ladder of a plan as tables and as values, with how each option is scaled."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Difference of two plans as values: fleet, cost, SLO margin, risk, evidence, and what was asked differently."""
+"""Difference of two plans, as values and in words: fleet, cost, SLO margin, risk, evidence, and what was asked."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

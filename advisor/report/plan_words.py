@@ -1,4 +1,4 @@
-"""A plan in sentences: what was asked, what the answer rests on, and which decision is close."""
+"""A plan in sentences: what was asked, what the answer rests on, its risks, and what a replay of it showed."""
 
 from collections.abc import Iterator, Sequence
 

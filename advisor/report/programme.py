@@ -1,4 +1,4 @@
-"""A programme as tables, as Markdown and as issues."""
+"""A programme, and the review of one, as tables, Markdown, JSON and issues."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Columns of text that line up."""
+"""Columns of text that line up, and tables and sentences that fit a width."""
 
 import re
 import textwrap

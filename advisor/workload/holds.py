@@ -1,4 +1,4 @@
-"""Requirements and exclusions of a workload, against the catalog: unknown names and contradictions are refused.
+"""Requirements and exclusions of a workload against the catalog, and what the account holds by the overlay file.
 
 See :mod:`advisor.catalog.layers.overlay` for the prices of the same file.
 """

@@ -1,4 +1,4 @@
-"""Fields of the workload file that only the planner reads: limits, commitments owned, scaling."""
+"""Fields of the workload file that only the planner reads: limits, commitments owned, scaling, adapters."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""Which arguments of a resource hold its instance type and its counts."""
+"""Arguments of a resource that hold its instance type and its counts, and the plan's figures for them."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Request to an engine: what it is asked to serve, from which weights, and what is refused.
+"""Request to an engine: what it is asked to serve, from which weights, by which program, and what is refused.
 
 On processors vLLM binds threads and memory to cores, for which its guide gives SYS_NICE.
 """

@@ -1,14 +1,12 @@
-"""vLLM, with its plugins for Neuron, Gaudi and TPU.
+"""vLLM, with its plugins for Neuron, Gaudi and TPU: language models, and models that answer in one pass.
 
 Options: ``vllm serve`` of 0.19.1, 0.30.0 and 0.33.0, read from the wheels (tests/codegen/data/engine_options). Images:
 the public registries and release notes, read in November 2026; a tag is only a default, the generated code takes an
 image by digest.
 
-Pooling runs on Gaudi and TPUs too, by the plugins that serve language models there.
-
-Options: ``vllm serve`` of 0.30.0 and 0.33.0, read from the wheels (tests/codegen/data/engine_options), and
-vllm_omni/entrypoints/cli of 0.30.0. Images: engines.csv of the catalog, with sources. The plain image of vLLM has no
-decoders of audio; that of vLLM-Omni, which is built on it, and that for processors have them.
+In one pass: pooling runs on Gaudi and TPUs too, by the plugins that serve language models there; options of vLLM-Omni
+are those of vllm_omni/entrypoints/cli of 0.30.0. Images: engines.csv of the catalog, with sources. The plain image of
+vLLM has no decoders of audio; that of vLLM-Omni, which is built on it, and that for processors have them.
 """
 
 import hashlib

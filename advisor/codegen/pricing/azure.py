@@ -1,4 +1,4 @@
-"""Charges of Microsoft: virtual machines, scale sets, AKS node pools, Container Apps with a GPU."""
+"""Charges of Microsoft and IBM: virtual machines, groups of them, AKS node pools, Container Apps with a GPU."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Example values in the form that Azure gives them, for tests and examples of generated code.
+"""Values that the targets on Azure share: alarms as log alerts of Azure Monitor, entrances and their cost, examples.
 
 Each host writes one line a minute to the system log (``host.py report``): a JSON object that the Azure Monitor agent
 carries to Log Analytics, beside the kernel log. One query for each alarm reads them.

@@ -1,10 +1,8 @@
-"""Values that the targets on Google Cloud share: a group and a backend in the words of the provider's arguments.
+"""Values that the targets on Google Cloud share: groups and backends as its provider takes them, alarms of hosts.
 
 Sources: Google's guides to GPU machine types, managed instance groups, autoscaling and TPUs in Compute Engine, and the
-provider's reference, read in November 2026.
-
-Sources: Google's lists of Ops Agent and load balancing metrics and its guide to PromQL in Cloud Monitoring, read in
-November 2026.
+provider's reference, its lists of Ops Agent and load balancing metrics and its guide to PromQL in Cloud Monitoring,
+read in November 2026.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

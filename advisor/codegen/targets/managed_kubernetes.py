@@ -1,4 +1,4 @@
-"""Existing clusters of providers whose nodes are the user's to make: Kubernetes objects, applied by the code itself.
+"""Existing clusters of providers whose nodes are the user's to make, and namespaces that are not a workload's to take.
 
 Each provider is a row of node_pools.csv; the README of the code says what makes the nodes, and how many.
 

@@ -1,4 +1,4 @@
-"""Target: one way of running containers on one cloud, and how its code is rendered."""
+"""Target: one way of running containers on one cloud, how its code is rendered, and what entrances ask of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Three-way merge by lines: what two people did to the same text, put together where they did not meet.
+"""Three-way merge by lines, and of one entry by the names of its attributes: what two people did to the same text.
 
 The classical diff3: lines that are the same in all three texts are fixed points. Between two of them either one side
 alone changed something, or both did the same, or the stretch is a conflict.

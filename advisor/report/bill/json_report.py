@@ -1,4 +1,4 @@
-"""An audit as JSON (``advisor.audit/v1``): amounts unrounded, so that parts sum up to their total."""
+"""An audit as JSON (``advisor.audit/v1``), read back from it, and its findings as SARIF; amounts are unrounded."""
 
 import json
 import typing

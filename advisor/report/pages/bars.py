@@ -1,4 +1,4 @@
-"""Bars and their axes: rungs of the ladder, parts of the cost, replays against the SLO."""
+"""Bars and their axes: rungs of the ladder, parts of the cost, replays against the SLO, amounts side by side."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence

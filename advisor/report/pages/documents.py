@@ -1,4 +1,4 @@
-"""Pages of every document of this program that has one, by its schema."""
+"""Pages of every document of this program that has one, by its schema; the page of an estate."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Use of machines over time, sampled or replayed: memory, busy, KV cache and queue, by the hour."""
+"""Use of machines over time, sampled or replayed, and the capacity of a fleet in each hour of a week."""
 
 import datetime as dt
 import math

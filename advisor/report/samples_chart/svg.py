@@ -1,4 +1,4 @@
-"""Curves as an SVG image that stands alone, and as a page: no script, no font, no request, light and dark."""
+"""Curves as an SVG image that stands alone, as a page without script or request, light and dark, and as PNG."""
 
 import io
 from collections.abc import Iterator, Sequence
