@@ -7,6 +7,7 @@ import pytest
 from advisor.candidates import Candidate, Rejection, judge, judge_hardware, match
 from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
+from advisor.catalog.planning import start_seconds
 from advisor.catalog.values import Purchase, Support
 from advisor.codegen import Wanted, generate, platforms
 from advisor.codegen.container import Runtime
@@ -17,15 +18,7 @@ from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.wanted import Engine
 from advisor.demand.declared import declared_demand
-from advisor.deployable import (
-    Setup,
-    deployable,
-    machine_shortfall,
-    purchase_shortfall,
-    seat_shortfall,
-    shortfall,
-    start_seconds,
-)
+from advisor.deployable import Setup, deployable, machine_shortfall, purchase_shortfall, seat_shortfall, shortfall
 from advisor.errors import InputError, NotDeployable
 from advisor.models import find_model
 from advisor.pipeline import plan_for

@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
+from advisor.codegen.container import Backend, Region
 from advisor.codegen.keys import per_mille
-from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling
+from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.rollout import Deployed, Rollout, is_denser
 from advisor.codegen.wanted import Form, Stage
 from advisor.records import replace

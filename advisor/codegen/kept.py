@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from advisor.codegen.container import Backend
 from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.keys import unique_keys
-from advisor.codegen.model import Backend, ComputeGroup
+from advisor.codegen.model import ComputeGroup
 from advisor.codegen.rollout import Deployed, probes_of
 from advisor.records import replace
 

@@ -4,14 +4,18 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
+from advisor.catalog.planning import start_seconds
+from advisor.codegen.container import Backend, Region
 from advisor.codegen.engines.triton import with_models
-from advisor.codegen.model import Backend, ComputeGroup, Region, Stack, WatchedModel
+from advisor.codegen.model import ComputeGroup, Stack, WatchedModel
 from advisor.codegen.quoting import slug
 from advisor.codegen.selection import Member
+from advisor.codegen.stack import LONGEST_NAME
 from advisor.codegen.wanted import Wanted
-from advisor.deployable import start_seconds
+from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.problem.values import PurchaseOption
-from advisor.records import replace
+from advisor.plan.values import Plan
+from advisor.records import dataclass, replace
 
 _MILLE = 1000
 
@@ -146,3 +150,43 @@ def _region(regions: Sequence[Region]) -> Region:
         zones=max(region.zones for region in regions),
         peak_requests_per_second=sum(region.peak_requests_per_second or 0.0 for region in regions),
     )
+
+
+_ESTATE_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A shared machine of an estate, with the plans of those who sit on it."""
+
+    position: int
+    """In the estate, from 0."""
+    machine: SharedMachine
+    plans: Mapping[str, Plan]
+    """By file."""
+    estate: str = ""
+    """Name of the estate; "" where it has none."""
+
+    @property
+    def name(self) -> str:
+        """Folder of its code."""
+        return f"shared-{self.position + 1}"
+
+    @property
+    def deployment(self) -> str:
+        """Name of its resources and of its nodes, which two estates in one organisation or cluster do not share."""
+        return self._of_estate(self.name)
+
+    @property
+    def servers(self) -> Mapping[str, tuple[str, ...]]:
+        """Name of the namespace of each server that holds several models → its workloads."""
+        return {self._of_estate(f"{self.name}-server-{at}"): of for at, of in enumerate(self.machine.servers, start=1)}
+
+    def _of_estate(self, name: str) -> str:
+        if not self.estate:
+            return name
+        longest = LONGEST_NAME - len(name) - 1
+        whole = slug(self.estate, 10 * LONGEST_NAME, "estate")
+        mark = hashlib.sha256(self.estate.encode("utf-8", "replace")).hexdigest()[:_ESTATE_DIGITS]
+        short = whole if len(whole) <= longest else f"{whole[: longest - _ESTATE_DIGITS - 1].rstrip('-')}-{mark}"
+        return f"{short}-{name}"

@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Container, HeldModel, Runtime
+from advisor.codegen.container import Backend, Container, HeldModel, Runtime
 from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics
 from advisor.codegen.kubernetes_scaling import Scale, scale_of
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
-from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill

@@ -6,9 +6,9 @@ Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in No
 
 from collections.abc import Iterator, Mapping
 
-from advisor.codegen.container import Checkpoint, Container, HeldModel, Runtime
+from advisor.codegen.container import Backend, Checkpoint, Container, HeldModel, Runtime
 from advisor.codegen.engines.metrics import STREAMING
-from advisor.codegen.model import Backend, Stack
+from advisor.codegen.model import Stack
 from advisor.codegen.quoting import slug
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Engine

@@ -6,8 +6,9 @@ Source: the list of pod metrics of kube-state-metrics, read in November 2026.
 from collections.abc import Iterator, Sequence
 
 from advisor.codegen.alarms import Alarm
+from advisor.codegen.container import Backend
 from advisor.codegen.engines.metrics import METRICS, published, without_times
-from advisor.codegen.model import Backend, ComputeGroup, Stack, WatchedModel
+from advisor.codegen.model import ComputeGroup, Stack, WatchedModel
 from advisor.codegen.wanted import Engine
 from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan

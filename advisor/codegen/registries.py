@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from advisor.codegen.container import Backend
 from advisor.codegen.kubernetes import repository
-from advisor.codegen.model import Backend, Stack
+from advisor.codegen.model import Stack
 from advisor.codegen.quoting import image_reference
 from advisor.errors import AdvisorError, InputError
 from advisor.reading import json_of

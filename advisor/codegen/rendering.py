@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from advisor.codegen.cut_over_words import with_section
-from advisor.codegen.inputs import example_settings, examples, inputs_of
+from advisor.codegen.inputs.pulumi import example_settings
+from advisor.codegen.inputs.table import examples, inputs_of
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.serving import cache_facts, cache_files
 from advisor.codegen.templates import evaluate, fill, fill_text

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from advisor.catalog import load_catalog
+from advisor.catalog.planning import start_seconds
 from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
-from advisor.codegen.container import Container, Platform, Runtime, Serves
+from advisor.codegen.container import Agent, Backend, Container, LoadBalancer, Platform, Region, Runtime, Serves
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.adapters import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
-from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
+from advisor.codegen.model import Budget, ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out
 from advisor.codegen.quotas import converted_gib, quotas_needed
@@ -23,7 +24,7 @@ from advisor.codegen.summary import summary_of
 from advisor.codegen.wanted import Wanted
 from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import balancers_usd_per_month
-from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
+from advisor.deployable import CHECKPOINT_MARGIN, service_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_document
 from advisor.plan.fleet.chosen import Fleet

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.resolving import KEYS, Place, Scope, Unresolved, resolve
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, CALL_SPOT, RULES, TYPES, Rule
-from advisor.codegen.hcl import Attribute, Block, Document, references
-from advisor.codegen.hcl.expressions import elements, key_of, unwrap
+from advisor.codegen.hcl import Attribute, Block, Document, elements, key_of, references, unwrap
 from advisor.errors import InputError
 from advisor.records import dataclass
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from advisor.codegen.applying.project import Module
-from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, traversal
-from advisor.codegen.hcl.expressions import elements, key_of, unwrap
+from advisor.codegen.hcl import NOT_LITERAL, Block, Document, elements, key_of, literal, traversal, unwrap
 from advisor.records import dataclass, replace
 
 _TRANSPARENT = frozenset({"tostring", "tonumber", "tolist", "toset", "tomap", "nonsensitive"})

@@ -7,16 +7,17 @@ disks, which Karpenter writes alike. Read in November 2026.
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import InstanceType
 from advisor.codegen import kubernetes
-from advisor.codegen.container import Runtime
+from advisor.codegen.container import Region, Runtime
 from advisor.codegen.forms import with_objects, workload_name
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
-from advisor.codegen.model import ComputeGroup, Region, Stack
+from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
@@ -26,6 +27,7 @@ from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
 from advisor.cost.services import local_disks_gib
+from advisor.entries import picked
 from advisor.records import dataclass
 
 _FOLDER = "aws-eks"
@@ -58,16 +60,7 @@ _GPU_MODELS = {
     "RTX-PRO-6000": "rtxpro6000.96gb",
 }
 """Accelerator → name in Bottlerocket's settings of slices."""
-_ON_LOCAL_DISKS = (
-    "[settings.bootstrap-commands.local-disks]",
-    "commands = [",
-    '  ["apiclient", "ephemeral-storage", "init"],',
-    '  ["apiclient", "ephemeral-storage", "bind", "--dirs",',
-    '   "/var/lib/containerd", "/var/lib/kubelet", "/var/log/pods"],',
-    "]",
-    "essential = true",
-    'mode = "always"',
-)
+_ON_LOCAL_DISKS = Path(__file__).with_name("bottlerocket_disks.toml").read_text(encoding="utf-8").splitlines()
 """Settings by which Bottlerocket keeps images and the volumes of pods on local disks."""
 
 
@@ -188,16 +181,9 @@ def _pods_of(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
 
 def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
     """Facts of an alarm, without those that most of them share."""
-    facts = {
-        "description": alarm.description,
-        "metric": alarm.metric,
-        "statistic": alarm.statistic,
-        "below": alarm.below,
-        "threshold": alarm.threshold,
-        "periods": alarm.periods,
-        "rings_when_silent": alarm.rings_when_silent,
-        "accelerator": alarm.accelerator,
-    }
+    facts = picked(
+        alarm, "description", "metric", "statistic", "below", "threshold", "periods", "rings_when_silent", "accelerator"
+    )
     return {name: fact for name, fact in facts.items() if fact not in (None, "") and fact is not False}
 
 

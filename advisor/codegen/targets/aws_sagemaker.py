@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from advisor.codegen.container import Quota
-from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.container import Backend, Quota, Region
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring

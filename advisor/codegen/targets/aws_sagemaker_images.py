@@ -8,8 +8,7 @@ registry than ECR, and not from its public gallery.
 import re
 
 from advisor.codegen.aws_registries import registry_of
-from advisor.codegen.container import Runtime
-from advisor.codegen.model import Backend
+from advisor.codegen.container import Backend, Runtime
 from advisor.codegen.wanted import Engine
 
 _ECR = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")

@@ -3,7 +3,8 @@
 Source of capacity blocks: the EC2 guide to Capacity Blocks for ML, read in November 2026.
 """
 
-from advisor.codegen.model import ComputeGroup, Region, Stack
+from advisor.codegen.container import Region
+from advisor.codegen.model import ComputeGroup, Stack
 
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
 """By the start of the region's name (botocore 1.43, partitions.json)."""

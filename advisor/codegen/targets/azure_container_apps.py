@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Container
+from advisor.codegen.container import Backend, Container
 from advisor.codegen.kubernetes_scaling import windows
-from advisor.codegen.model import START_PATIENCE, Backend, ComputeGroup, Stack
+from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform

@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from advisor.codegen.container import Backend
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_values import (

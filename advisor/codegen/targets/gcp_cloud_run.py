@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Container, Quota
-from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
+from advisor.codegen.container import Backend, Container, Quota
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.quoting import slug

@@ -10,10 +10,10 @@ from typing import Any
 
 from advisor.codegen import kubernetes
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Runtime
+from advisor.codegen.container import Region, Runtime
 from advisor.codegen.forms import with_objects
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
-from advisor.codegen.model import Region, Stack, WatchedModel
+from advisor.codegen.model import Stack, WatchedModel
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug

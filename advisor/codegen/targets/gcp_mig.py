@@ -7,8 +7,8 @@ themselves form an ordinary managed instance group.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.container import Runtime
-from advisor.codegen.model import Backend, Region, Scaling, Stack
+from advisor.codegen.container import Backend, Region, Runtime
+from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advisor.codegen.container import Container
-from advisor.codegen.model import Backend, Stack
+from advisor.codegen.container import Backend, Container
+from advisor.codegen.model import Stack
 from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.serving import served_units
 from advisor.codegen.wanted import Engine

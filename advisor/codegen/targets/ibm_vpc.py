@@ -7,8 +7,8 @@ and the source of its Terraform provider 2.5, read in November 2026. None of it 
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.codegen.container import Runtime
-from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.container import Region, Runtime
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render_terraform, scaling_left_out
 from advisor.codegen.targets.host_backends import (
     backend_facts,

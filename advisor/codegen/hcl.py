@@ -1,4 +1,4 @@
-"""HCL read into blocks and attributes; value of an expression where it is a literal, and what it refers to."""
+"""Terraform's language read with the place of everything, so that checks can point and edits can keep the layout."""
 
 import re
 from collections.abc import Iterator, Mapping
