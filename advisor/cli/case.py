@@ -18,7 +18,7 @@ from advisor.plan.document import plain
 from advisor.plan.values import Plan
 from advisor.records import replace
 from advisor.report.cases import case_sections
-from advisor.report.sections import sections_as
+from advisor.report.text_table import sections_as
 from advisor.workload.values import Workload
 
 _WITHOUT_LADDER = replace(BEST, has_ladder=False)

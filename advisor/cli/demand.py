@@ -26,8 +26,7 @@ from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.values import Backtest, Demand, Floats, Forecast
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.report.sections import Section, sections_markdown, sections_text
-from advisor.report.text_table import render_table
+from advisor.report.text_table import Section, render_table, sections_markdown, sections_text
 from advisor.units import size_words
 from advisor.workload.kinds import is_embedder
 

@@ -28,7 +28,7 @@ from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
 from advisor.report.litellm import litellm_config
 from advisor.report.price_age import prices_used
-from advisor.report.sections import Section, sections_as
+from advisor.report.text_table import Section, sections_as
 
 SCHEMA = "advisor.explanation/v1"
 _STATED = "stated"

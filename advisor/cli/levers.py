@@ -30,7 +30,7 @@ from advisor.plan.request import PlanRequest
 from advisor.processes import usable_processors
 from advisor.records import replace
 from advisor.report.levers import lever_rows, lever_sections, levers_json
-from advisor.report.sections import sections_as
+from advisor.report.text_table import sections_as
 from advisor.workload.document import read_workload
 
 _MOST_AT_A_TIME = 4

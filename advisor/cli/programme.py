@@ -14,7 +14,7 @@ from advisor.programme.rules import OWNERS, billed_month
 from advisor.reading import read_text
 from advisor.report.bill.json_report import read_audit
 from advisor.report.programme import programme_json, programme_sections
-from advisor.report.sections import sections_as
+from advisor.report.text_table import sections_as
 
 
 def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -64,7 +64,7 @@ def command(
     from advisor.programme.values import PROGRAMME  # noqa: PLC0415 - as above
     from advisor.reading import read_text  # noqa: PLC0415 - as above
     from advisor.report.programme import review_json, review_sections  # noqa: PLC0415 - as above
-    from advisor.report.sections import sections_as  # noqa: PLC0415 - as above
+    from advisor.report.text_table import sections_as  # noqa: PLC0415 - as above
 
     read = {str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans}
     question = Question(PROGRAMME.read(programme_file), since.date(), applied, read)

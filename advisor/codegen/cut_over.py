@@ -16,9 +16,16 @@ beside the code as a :class:`~advisor.codegen.rollout.Rollout` for each root; th
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from advisor.codegen.cut_over_joint import is_spread_over_backends, joint, moves
 from advisor.codegen.cut_over_words import checks, removals
-from advisor.codegen.kept import with_former_disks, with_former_keys, with_former_places, with_keys_apart
+from advisor.codegen.kept import (
+    is_spread_over_backends,
+    joint,
+    moves,
+    with_former_disks,
+    with_former_keys,
+    with_former_places,
+    with_keys_apart,
+)
 from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, probes_of, renamed, traits_of

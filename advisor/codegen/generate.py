@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
 from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged, words
-from advisor.codegen.cut_over_joint import joint
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
-from advisor.codegen.kept import moving, renaming
+from advisor.codegen.kept import joint, moving, renaming
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written

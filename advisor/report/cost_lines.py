@@ -10,8 +10,7 @@ from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.standing import CLOUDS
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
-from advisor.report.sections import Section
-from advisor.report.text_table import Column
+from advisor.report.text_table import Column, Section
 from advisor.report.words import usd
 from advisor.tables import csv_text, read_rows
 from advisor.units import HOURS_PER_MONTH

@@ -9,8 +9,7 @@ from advisor.plan.fleet.scaling_values import Policy, ReactivePolicy, ScalingPla
 from advisor.plan.unit_words import first_name, items_word, unit_of
 from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung, RungGroup
 from advisor.records import replace
-from advisor.report.sections import Section
-from advisor.report.text_table import Column
+from advisor.report.text_table import Column, Section
 from advisor.report.words import hardware_words, paid_words, short_words, usd
 from advisor.units import milliseconds, ratio_words, rounded, unit_usd
 

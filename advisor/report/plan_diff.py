@@ -13,8 +13,15 @@ from advisor.records import asdict, dataclass
 from advisor.report.fleet_words import held_words
 from advisor.report.plan_words import risk_words
 from advisor.report.price_age import oldest_price
-from advisor.report.sections import Section, bullets, sections_markdown, sections_text
-from advisor.report.text_table import Column, escape_markdown, markdown_list
+from advisor.report.text_table import (
+    Column,
+    Section,
+    bullets,
+    escape_markdown,
+    markdown_list,
+    sections_markdown,
+    sections_text,
+)
 from advisor.report.words import PART_WORDS, short_words, usd
 from advisor.units import milliseconds, ratio_words
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from advisor.codegen import Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
 from advisor.codegen.cut_over import left_out, rollout_of
-from advisor.codegen.cut_over_joint import joint
 from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.kept import joint
 from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of

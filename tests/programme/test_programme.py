@@ -28,7 +28,7 @@ from advisor.programme.values import NOTHING, PROGRAMME
 from advisor.report.bill.json_report import audit_json, read_audit
 from advisor.report.levers import lever_sections
 from advisor.report.programme import programme_json, programme_sections
-from advisor.report.sections import sections_text
+from advisor.report.text_table import sections_text
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Slo
 from audit.bills import Charge, write_focus
 from builders import catalog_of, offer, workload

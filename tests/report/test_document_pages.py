@@ -15,7 +15,7 @@ from advisor.report.bill.json_report import audit_from_json, audit_json
 from advisor.report.levers import lever_rows
 from advisor.report.pages.bars import TOTAL, Amount, side_by_side, waterfall
 from advisor.report.pages.documents import Page, page_of, render_sections
-from advisor.report.sections import Section
+from advisor.report.text_table import Section
 from levers.test_levers import few
 from report.documents import sampled_audit_text, texts
 from report.pages import bars, check_alone, check_readable, read_page, table_rows

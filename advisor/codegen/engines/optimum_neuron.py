@@ -9,7 +9,7 @@ Both compile a model for one batch and one length, to which texts are padded. So
 - vLLM: optimum/commands/neuron/serve.py and docker/vllm/Dockerfile of optimum-neuron 0.4.5.
 """
 
-from advisor.codegen.aws_registries import registry_of
+from advisor.codegen.aws_places import registry_of
 from advisor.codegen.container import Api, Checkpoint, Container
 from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments, program, refusal, served_name
 from advisor.codegen.engines.vllm import compiled_folder, processor_image, server_of

@@ -6,20 +6,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
+from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.container import Backend, Container, Region, Runtime
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
-from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks, partition_of
-from advisor.codegen.targets.host_backends import (
+from advisor.codegen.targets.target import (
+    Files,
+    Target,
     backend_facts,
     container_variables,
     pins,
     python_fleet,
     serving_arguments,
 )
-from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR

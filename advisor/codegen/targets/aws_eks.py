@@ -13,6 +13,7 @@ from typing import Any
 from advisor.catalog import load_catalog
 from advisor.catalog.values import InstanceType
 from advisor.codegen import kubernetes
+from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks
 from advisor.codegen.container import Region, Runtime
 from advisor.codegen.forms import with_objects, workload_name
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
@@ -22,7 +23,6 @@ from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
-from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language

@@ -14,10 +14,8 @@ from typing import Any
 from advisor.codegen.container import Backend, Quota, Region
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render_pulumi, render_terraform, scaling_left_out
-from advisor.codegen.targets import aws_sagemaker_images as images
-from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
-from advisor.codegen.targets.host_backends import pins, python_fleet
-from advisor.codegen.targets.target import Files, Target, against_adapters
+from advisor.codegen.targets import aws_sagemaker_values as values
+from advisor.codegen.targets.target import Files, Target, against_adapters, pins, python_fleet
 from advisor.codegen.wanted import Engine, Language
 from advisor.tables import read_rows
 
@@ -106,7 +104,7 @@ def _against_number(stack: Stack) -> str:
 
 def _against_image(stack: Stack) -> str:
     reasons = (
-        images.against(backend, group.accelerator) for group in stack.groups for backend in (stack.backend_of(group),)
+        values.against(backend, group.accelerator) for group in stack.groups for backend in (stack.backend_of(group),)
     )
     return next((reason for reason in reasons if reason), "")
 
@@ -120,14 +118,14 @@ def _python(stack: Stack) -> Files:
     more = {
         "deployed": "endpoints",
         "fleet": python_fleet(stack, known, known["alarm_facts"]),
-        "rollback_alarm": monitoring.ERRORS.name,
+        "rollback_alarm": values.ERRORS.name,
     }
     return render_pulumi(_FOLDER, stack, {**known, **more}, without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
-    alarms = monitoring.alarms_of(stack)
+    alarms = values.alarms_of(stack)
     return {
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
@@ -140,7 +138,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "alarms": alarms,
         "alarm_facts": {alarm.name: alarm.facts for alarm in alarms},
         "alarms_left_out": tuple(_alarms_left_out(stack)),
-        "rollback_title": monitoring.ERRORS.title,
+        "rollback_title": values.ERRORS.title,
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "all_data": {backend.key: _EXAMPLE_PREFIX for backend in stack.backends},
         "example_data": {
@@ -175,7 +173,7 @@ def _most_instances(stack: Stack, group: ComputeGroup) -> int:
 
 def _alarms_left_out(stack: Stack) -> Iterator[str]:
     if any(alarm.per_request_rate for alarm in stack.slo_alarms):
-        yield monitoring.NO_QUEUE
+        yield values.NO_QUEUE
     else:
         yield from stack.slo_left_out
 
@@ -183,7 +181,7 @@ def _alarms_left_out(stack: Stack) -> Iterator[str]:
 def _cautions(stack: Stack) -> Iterator[str]:
     if not _is_priced(stack):
         yield _PRICES
-    yield from dict.fromkeys(filter(None, map(images.caution, stack.backends)))
+    yield from dict.fromkeys(filter(None, map(values.caution, stack.backends)))
     yield from stack.summary.cautions
 
 
@@ -208,7 +206,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_scaling(stack, group),
         "start_seconds": group.start_seconds,
         "volume_gib": None if has_own_disk(group.instance_type) else group.root_volume_gib,
-        "host_image": images.host_image(stack.backend_of(group)),
+        "host_image": values.host_image(stack.backend_of(group)),
     }
 
 
@@ -254,7 +252,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     return {
         "region": backend.region,
         "engine": container.engine.value,
-        "image": images.image(backend),
+        "image": values.image(backend),
         "model": container.checkpoint.model_id,
         "checkpoint": container.checkpoint.needed,
         "model_variable": container.model_environment or _MODEL_VARIABLES[container.engine],

@@ -16,7 +16,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Source
 from advisor.codegen.model import Stack
 from advisor.codegen.summary import usd
-from advisor.codegen.targets.host_backends import pin_keys
+from advisor.codegen.targets.target import pin_keys
 from advisor.cost import services
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH

@@ -19,15 +19,16 @@ from advisor.codegen.targets.azure_values import (
     pins,
     weights,
 )
-from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import (
     ENTRANCE_ALIVE,
     ENTRANCE_HEALTH,
     Files,
     Target,
+    backend_facts,
     entrance_weight,
     health_path,
     obstacle_to_entrances,
+    serving_arguments,
 )
 from advisor.codegen.wanted import Engine, Language
 from advisor.cost.services import HOSTS

@@ -16,8 +16,7 @@ from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is
 from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.host_backends import pin_key, pins_with_models
-from advisor.codegen.targets.target import Files, Target, against_adapters
+from advisor.codegen.targets.target import Files, Target, against_adapters, pin_key, pins_with_models
 from advisor.codegen.wanted import Language
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.entries import picked

@@ -14,14 +14,17 @@ from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.targets import gcp_values
 from advisor.codegen.targets.gcp_values import descriptions, host_alerts, log_alerts, metric_alerts, scraped
-from advisor.codegen.targets.host_backends import (
+from advisor.codegen.targets.target import (
+    Files,
+    Target,
     backend_facts,
+    health_path,
+    obstacle_to_entrances,
     obstacle_to_hosts,
     pins_with_models,
     serving_arguments,
     stop_times,
 )
-from advisor.codegen.targets.target import Files, Target, health_path, obstacle_to_entrances
 from advisor.codegen.wanted import Language
 
 _FOLDER = "gcp-mig"

@@ -10,14 +10,15 @@ from typing import Any
 from advisor.codegen.container import Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render_terraform, scaling_left_out
-from advisor.codegen.targets.host_backends import (
+from advisor.codegen.targets.target import (
+    Files,
+    Target,
     backend_facts,
     obstacle_to_hosts,
     pins_with_models,
     serving_arguments,
     stop_times,
 )
-from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
 _LARGEST_BOOT_VOLUME_GIB = 250

@@ -24,7 +24,7 @@ from advisor.report.pages.bars import TOTAL, Amount, Bar, css_percent, from_zero
 from advisor.report.pages.plan import plan_page
 from advisor.report.pages.rendering import provenance_rows, render_page
 from advisor.report.programme import REVIEW, programme_sections, review_sections, saving_words
-from advisor.report.sections import Section
+from advisor.report.text_table import Section
 from advisor.report.words import payback_words, usd
 from advisor.units import A_CENT
 

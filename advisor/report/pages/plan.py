@@ -23,7 +23,7 @@ from advisor.report.pages.timeline import (
     week_chart,
 )
 from advisor.report.plan_words import evidence_lines, question_lines, question_words, risk_words
-from advisor.report.sections import Section
+from advisor.report.text_table import Section
 from advisor.report.token_words import token_section
 from advisor.report.verdict import headline, verdict_lines
 from advisor.report.words import CODE_WORDS, paid_words, rejection_counts, relaxation_words, short_words, usd

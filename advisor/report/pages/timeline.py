@@ -16,7 +16,7 @@ from advisor.plan.values import Plan
 from advisor.records import dataclass
 from advisor.report.fleet_tables import capacity_requests_per_second
 from advisor.report.pages.bars import Axis, css_percent, from_zero, log_around
-from advisor.report.sections import Section
+from advisor.report.text_table import Section
 from advisor.units import (
     HOURS_PER_DAY,
     HOURS_PER_WEEK,
