@@ -8,8 +8,10 @@ import click
 
 from advisor.cli.options import FILE_OR_STDIN, PATH
 from advisor.cli.output import check_unedited, quiet_option, tell
+from advisor.data_files import PACKAGE_DIR
 from advisor.reading import read_text
 from advisor.records import replace
+from advisor.tables import read_rows
 
 if TYPE_CHECKING:
     from advisor.codegen import Form, Generated, Language, WriteReport
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _UNUSUAL = {"terraform": ("a module", "--root"), "python": ("the whole source", "--component --force")}
 """Language → what a directory may hold that is not the default, and what ends that."""
+_ENGINES = PACKAGE_DIR / "codegen" / "engines" / "engines.csv"
 _TO_DO = {"created": "create", "replaced": "replace", "merged": "merge", "removed": "remove"}
 _OPTIONS = (
     click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json"),
@@ -42,26 +45,7 @@ _OPTIONS = (
     ),
     click.option(
         "--engine",
-        type=click.Choice(
-            [
-                "vllm",
-                "sglang",
-                "tensorrt-llm",
-                "vllm-pooling",
-                "vllm-transcription",
-                "vllm-omni",
-                "text-embeddings-inference",
-                "triton-tensorrt",
-                "triton-onnx-runtime",
-                "triton-fil",
-                "openvino-model-server",
-                "openvino-model-server-onnx",
-                "llama.cpp-server",
-                "optimum-neuron",
-                "optimum-neuron-vllm",
-                "custom",
-            ]
-        ),
+        type=click.Choice([row["engine"] for row in read_rows(_ENGINES)]),
         help="Serve with this engine instead of the planned one.",
     ),
     click.option("--image", default="", metavar="IMAGE", help="Container image in place of the engine's own."),
