@@ -129,8 +129,8 @@ def _calibrate(
 def left_out_text(left_out: Sequence["LeftOut"]) -> str:
     """Inputs that are not used, by reason, each with its places."""
     places: dict[str, list[str]] = defaultdict(list)
-    for one in left_out:
-        places[one.reason].append(one.where)
+    for scenario in left_out:
+        places[scenario.reason].append(scenario.where)
     lines = [f"left out: {len(left_out)}"]
     for reason, where in sorted(places.items(), key=lambda item: -len(item[1])):
         more = f" and {len(where) - SHOWN_PLACES} more" if len(where) > SHOWN_PLACES else ""

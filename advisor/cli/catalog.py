@@ -80,7 +80,7 @@ def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: 
     wanted = names if names and "all" not in names else providers(root)
     if not wanted:
         raise InputError(f"nothing was {layer.done} yet", hint=f"run `advisor catalog {layer.command.format('all')}`")
-    found: list[Change] = []
+    moves: list[Change] = []
     for name in wanted:
         now = current(root, name)
         if isinstance(now, Damaged):
@@ -93,8 +93,8 @@ def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: 
             raise InputError(f"{name} was not {layer.done}", hint=f"run `advisor catalog {layer.command.format(name)}`")
         before = None if shipped else previous(root, name)
         old = offers_of_snapshot(before) if before else _shipped(name)
-        found.extend(changes(old, offers_of_snapshot(now)))
-    deliver(changes_json(found) if output_format == "json" else change_words(found), output)
+        moves.extend(changes(old, offers_of_snapshot(now)))
+    deliver(changes_json(moves) if output_format == "json" else change_words(moves), output)
 
 
 def _shipped(provider: str) -> list[Any]:
@@ -118,13 +118,13 @@ _HEADS = {
 @output_option
 def models_command(name: str, output_format: str, output: Path | None) -> None:
     """List the models that are known by name, with their size; only those with NAME in theirs."""
-    names = sorted(known for known in model_names() if name.casefold() in known.casefold())
+    names = sorted(model for model in model_names() if name.casefold() in model.casefold())
     if not names:
         raise InputError(
             f"no model has '{name}' in its name",
             hint="ask without NAME for all, or give the path of a config.json in place of a name",
         )
-    deliver_entries([_entry(find_model(known)) for known in names], output_format, output, _HEADS)
+    deliver_entries([_entry(find_model(model)) for model in names], output_format, output, _HEADS)
 
 
 def _entry(model: Model) -> Entry:
@@ -217,19 +217,19 @@ def list_services(provider: str, region: str, output_format: str, output: Path |
     catalog = load_catalog()
     prices = catalog.service_prices
     check_known("--provider", "provider", (provider,) if provider else (), sorted({owner for owner, *_ in prices}))
-    owners = [one for one in catalog.providers if provider in ("", one)]
+    owners = [name for name in catalog.providers if provider in ("", name)]
     if region:
-        known = sorted({region for owner in owners for region in catalog.regions_of(owner)})
-        check_known("--region", "region", (region,), known)
+        sold_in = sorted({region for owner in owners for region in catalog.regions_of(owner)})
+        check_known("--region", "region", (region,), sold_in)
         owners = [owner for owner in owners if region in catalog.regions_of(owner)]
-    found = [
+    entries = [
         _service_entry(key, price)
         for key, price in prices.items()
         if key[0] in owners and (not region or key[2] in ("", region))
     ]
-    if not found:
+    if not entries:
         raise InputError(f"nothing beside machines is priced in {region}", hint="ask without --region for all")
-    deliver_entries(found, output_format, output)
+    deliver_entries(entries, output_format, output)
 
 
 @command.command("tokens")

@@ -239,7 +239,7 @@ def _import(
     program: str,
     listings: Sequence[Listing],
     unread: Sequence[str],
-    known: Iterable[str],
+    named: Iterable[str],
     output_format: str,
     output: Path | None,
     *,
@@ -255,23 +255,23 @@ def _import(
     if not dry_run and not any(result.is_kept for result in results):
         raise NothingImported(
             "no row could be taken; what was imported before still holds",
-            hint=f"{program}'s files of {', '.join(known)} can be",
+            hint=f"{program}'s files of {', '.join(named)} can be",
         )
 
 
 def _newest(listings: Sequence[Listing]) -> list[Listing]:
     """One of each provider: the newest."""
-    found: dict[str, Listing] = {}
+    newest: dict[str, Listing] = {}
     for listing in sorted(listings, key=lambda listing: listing.as_of):
-        found[listing.named] = listing
-    return [found[name] for name in sorted(found)]
+        newest[listing.named] = listing
+    return [newest[name] for name in sorted(newest)]
 
 
 def _forget(program: str) -> None:
     root = imported_dir(program)
-    known = providers(root)
-    for name in known:
+    imported = providers(root)
+    for name in imported:
         forget(root, name)
         click.echo(f"{name}: what was imported is dropped")
-    if not known:
+    if not imported:
         click.echo("nothing was imported")

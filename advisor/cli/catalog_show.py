@@ -150,16 +150,16 @@ def command(
     every = list(_rows(catalog, machine))
     if not every:
         raise InputError(f"{instance_type} is sold nowhere", hint="the catalog has its hardware facts only")
-    known = sorted({row["region"] for row in every})
+    sold_in = sorted({row["region"] for row in every})
     for region in regions:
-        if region not in known:
+        if region not in sold_in:
             raise InputError(
-                f"{instance_type} is not sold in {region}", where="--region", hint=suggestion(region, known)
+                f"{instance_type} is not sold in {region}", where="--region", hint=suggestion(region, sold_in)
             )
     rows = [row for row in every if not regions or row["region"] in regions]
     offers = [offer for offer in _current(catalog, machine) if not regions or offer.region in regions]
     sold = {offer.region for offer in offers if not offer.withdrawn}
-    zones = [_zones_entry(catalog, machine, region) for region in known if region in sold]
+    zones = [_zones_entry(catalog, machine, region) for region in sold_in if region in sold]
     extra = _of_the_account(catalog, machine, regions)
     if output_format == "json":
         names = {"provider": machine.provider, "instance_type": machine.name} | _processor_entry(machine)
@@ -174,20 +174,22 @@ def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> Machin
         raise InputError(
             f"unknown provider: '{provider}'", where="--provider", hint=suggestion(provider, catalog.providers)
         )
-    found = _called(catalog.instance_types, name, provider) or _called(catalog.cpu_instances, name, provider)
-    if not found:
+    machines = _called(catalog.instance_types, name, provider) or _called(catalog.cpu_instances, name, provider)
+    if not machines:
         every = [*catalog.instance_types, *catalog.cpu_instances]
-        known = sorted({known for owner, known in every if provider in (None, owner)})
+        names = sorted({names for owner, names in every if provider in (None, owner)})
         whose = f" of {provider}" if provider else ""
-        hint = suggestion(name, known) or "`advisor catalog list` and `advisor catalog list --cpu` name all"
+        hint = suggestion(name, names) or "`advisor catalog list` and `advisor catalog list --cpu` name all"
         raise InputError(f"unknown instance type{whose}: '{name}'", hint=hint)
-    if len(found) > 1:
-        raise InputError(f"{name} is sold by {', '.join(one.provider for one in found)}", hint="choose with --provider")
-    return found[0]
+    if len(machines) > 1:
+        raise InputError(
+            f"{name} is sold by {', '.join(one.provider for one in machines)}", hint="choose with --provider"
+        )
+    return machines[0]
 
 
 def _called(machines: Mapping[tuple[str, str], Machine], name: str, provider: str | None) -> list[Machine]:
-    return [one for (owner, known), one in machines.items() if known == name and provider in (None, owner)]
+    return [machine for (owner, called), machine in machines.items() if called == name and provider in (None, owner)]
 
 
 def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]:

@@ -227,9 +227,9 @@ def forecast_command(
     measured = _read(demand)
     if measured.profile is None:
         raise InputError("the demand says nothing of when requests came", where=str(demand))
-    found = forecast(measured.profile, horizon_days=horizon / timedelta(days=1), growth_per_year=growth_per_year)
-    notes = (*measured.notes, *found.notes)
-    deliver(_as_json(found, notes) if output_format == "json" else _as_table(found, notes), output)
+    coming = forecast(measured.profile, horizon_days=horizon / timedelta(days=1), growth_per_year=growth_per_year)
+    notes = (*measured.notes, *coming.notes)
+    deliver(_as_json(coming, notes) if output_format == "json" else _as_table(coming, notes), output)
 
 
 def _read(path: Path) -> Demand:
@@ -241,14 +241,14 @@ def _read(path: Path) -> Demand:
         return read_trace(path, progress)
 
 
-def _as_json(found: Forecast, notes: tuple[str, ...]) -> str:
+def _as_json(coming: Forecast, notes: tuple[str, ...]) -> str:
     document = {
         "schema": FORECAST_SCHEMA,
-        "method": found.method,
-        "horizon_days": found.horizon_days,
-        "interval_level": found.interval_level,
+        "method": coming.method,
+        "horizon_days": coming.horizon_days,
+        "interval_level": coming.interval_level,
         "requests_per_second_by_hour_of_week": {
-            name: getattr(found, name).tolist() for name in ("mean", "low", "high", "low_peak", "peak")
+            name: getattr(coming, name).tolist() for name in ("mean", "low", "high", "low_peak", "peak")
         },
         "backtest": [
             {
@@ -259,42 +259,42 @@ def _as_json(found: Forecast, notes: tuple[str, ...]) -> str:
                 "hours_short_ratio": round(row.hours_short_ratio, 4),
                 "chosen": row.chosen,
             }
-            for row in found.backtest
+            for row in coming.backtest
         ],
         "notes": list(notes),
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _as_table(found: Forecast, notes: tuple[str, ...]) -> str:
+def _as_table(coming: Forecast, notes: tuple[str, ...]) -> str:
     headers = ("UTC", "0 h to 23 h", "mean", "quietest hour", "busiest hour", "at its p90", "peak minute")
     parts = [
-        f"Requests per second, hour by hour of the week, for the coming {found.horizon_days:g} days: {found.method}",
-        render_table(headers, [_day_row(found, day) for day in range(len(DAYS))]),
+        f"Requests per second, hour by hour of the week, for the coming {coming.horizon_days:g} days: {coming.method}",
+        render_table(headers, [_day_row(coming, day) for day in range(len(DAYS))]),
     ]
-    if found.backtest:
+    if coming.backtest:
         parts.append(
             "Back-test: each method from the past alone, on what came after\n"
             + render_table(
                 ("method", "error (WAPE)", "pinball loss", "hours within p90", "hours short at peak", ""),
-                [_backtest_row(row) for row in found.backtest],
+                [_backtest_row(row) for row in coming.backtest],
             )
         )
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]).rstrip() + "\n"
 
 
-def _day_row(found: Forecast, day: int) -> tuple[str, ...]:
+def _day_row(coming: Forecast, day: int) -> tuple[str, ...]:
     hours = slice(day * 24, day * 24 + 24)
-    mean = found.mean[hours]
+    mean = coming.mean[hours]
     quiet, busy = int(mean.argmin()), int(mean.argmax())
     return (
         DAYS[day],
-        _bars(mean, float(found.mean.max())),
+        _bars(mean, float(coming.mean.max())),
         _rate(mean.mean()),
         f"{_rate(mean[quiet])} at {quiet:02d}:00",
         f"{_rate(mean[busy])} at {busy:02d}:00",
-        _rate(found.high[hours][busy]),
-        _rate(found.peak[hours].max()),
+        _rate(coming.high[hours][busy]),
+        _rate(coming.peak[hours].max()),
     )
 
 

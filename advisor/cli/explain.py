@@ -209,14 +209,14 @@ def _targets(text: str | None, question: PlanRequest) -> tuple[str, ...]:
     names = tuple(name.strip().removeprefix(_PREFIX) for name in text.split(","))
     unknown = next((name for name in names if name not in TARGETS), None)
     if unknown is not None:
-        known = ", ".join(f"{_PREFIX}{name}" for name in TARGETS)
-        raise click.UsageError(f"--pareto takes {known}, not '{unknown}'; give the plan before it")
+        targets = ", ".join(f"{_PREFIX}{name}" for name in TARGETS)
+        raise click.UsageError(f"--pareto takes {targets}, not '{unknown}'; give the plan before it")
     return names
 
 
 def _render(explanation: _Explanation, output_format: str, width: int | None) -> str:
     if output_format == "json":
-        answered: dict[str, Any] = {name: one for name, one in plain(explanation, "explanation").items() if one}
+        answered: dict[str, Any] = {name: part for name, part in plain(explanation, "explanation").items() if part}
         return json.dumps({"schema": SCHEMA} | answered, indent=1, ensure_ascii=False) + "\n"
     sections = _sections(explanation)
     return sections_as(output_format, sections, width)

@@ -165,7 +165,7 @@ def command(
 
 
 def _refuse_beside_directory(any_flag: bool, given: Sequence[object]) -> None:
-    if any_flag or any(one is not None for one in given):
+    if any_flag or any(value is not None for value in given):
         names = "--all, --listed-only, --previous, --prometheus, --terraform, --lock and --compare"
         raise click.UsageError(f"{names} are for one workload file")
 

@@ -105,7 +105,10 @@ def _chosen(fleet: Fleet, points: int, most: int) -> tuple[Sequence[Curve], Sequ
     pairs = list(zip(fleet.accelerators, fleet.needs, strict=True))
     kept = sorted(sorted(range(len(pairs)), key=lambda at: -_peak(pairs[at][0]))[:most])
     drawn = fleet.drawn([pairs[at][0] for at in kept])
-    curves = [curve(one.timeline, one.engines, pairs[at][1], points) for at, one in zip(kept, drawn, strict=True)]
+    curves = [
+        curve(accelerator.timeline, accelerator.engines, pairs[at][1], points)
+        for at, accelerator in zip(kept, drawn, strict=True)
+    ]
     if len(pairs) <= most:
         return curves, ()
     left = len(pairs) - most

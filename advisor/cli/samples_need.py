@@ -124,8 +124,8 @@ def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | Non
         return fleet_at(places, window).needs
     backend = open_backend(places, metrics=metrics)
     asked = window_of(backend, places[0], window)
-    known = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
-    accelerator_needs = tuple(assess_summaries(list(summaries(backend, asked, known))))
+    metric_names = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
+    accelerator_needs = tuple(assess_summaries(list(summaries(backend, asked, metric_names))))
     for note in backend.notes():
         tell(f"note: {note}")
     return accelerator_needs

@@ -195,9 +195,9 @@ def _adds_unasked(rollout: Rollout) -> bool:
     planned, before = rollout.planned, rollout.before
     if before is None or planned.target not in _UNASKED:
         return False
-    known = {*(backend.key for backend in before.backends), *rollout.renamed.values()}
+    former_keys = {*(backend.key for backend in before.backends), *rollout.renamed.values()}
     answering = Counter(backend.region for backend in planned.backends)
-    return any(backend.key not in known and answering[backend.region] > 1 for backend in planned.backends)
+    return any(backend.key not in former_keys and answering[backend.region] > 1 for backend in planned.backends)
 
 
 def _members(runs: Deployed, rollout: Rollout) -> frozenset[str]:

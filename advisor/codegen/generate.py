@@ -306,12 +306,12 @@ def _as_components(stacks: tuple[Stack, ...], plan: Plan, wanted: Wanted) -> tup
     form = "" if wanted.form is Form.MANIFESTS else wanted.form.value
     engine = wanted.engine and wanted.engine.value
     asked = {"option": wanted.rank, "engine": engine, "image": wanted.image, "form": form}
-    found = []
+    cautions = []
     for stack, name in zip(stacks, _roots(stacks), strict=True):
         parts = {"target": wanted.target, "part": name} if len(stacks) > 1 else {"target": stack.target}
         chosen = {key: value for key, value in {**parts, **asked}.items() if value}
-        found.append(replace(stack, component=Component(text, chosen)))
-    return tuple(found)
+        cautions.append(replace(stack, component=Component(text, chosen)))
+    return tuple(cautions)
 
 
 def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:

@@ -166,9 +166,9 @@ def references(node: Any) -> Iterator[Traversal]:  # noqa: ANN401
     if not hasattr(node, "data"):
         return
     if node.data in _CHAINS:
-        found = traversal(node)
-        if found is not None:
-            yield found
+        steps = traversal(node)
+        if steps is not None:
+            yield steps
             yield from _of_indexes(node)
             return
     children = list(node.children)

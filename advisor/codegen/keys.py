@@ -10,7 +10,6 @@ from advisor.codegen.engines.triton import with_models
 from advisor.codegen.model import ComputeGroup, Stack, WatchedModel
 from advisor.codegen.quoting import slug
 from advisor.codegen.selection import Member
-from advisor.codegen.stack import LONGEST_NAME
 from advisor.codegen.wanted import Wanted
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.problem.values import PurchaseOption
@@ -28,11 +27,11 @@ _HASH_DIGITS = 6
 
 
 def _split(member: Member) -> str:
-    one = member.serves
-    stages = f"pp{one.pipeline_parallel}" if one.pipeline_parallel > 1 else ""
-    replicas = f"x{one.replicas_per_instance}" if one.replicas_per_instance > 1 else ""
-    slices = f" {one.partition}" if one.partition else ""
-    return f"{one.precision} tp{one.tensor_parallel}{stages}{replicas}{slices}"
+    serves = member.serves
+    stages = f"pp{serves.pipeline_parallel}" if serves.pipeline_parallel > 1 else ""
+    replicas = f"x{serves.replicas_per_instance}" if serves.replicas_per_instance > 1 else ""
+    slices = f" {serves.partition}" if serves.partition else ""
+    return f"{serves.precision} tp{serves.tensor_parallel}{stages}{replicas}{slices}"
 
 
 def group_keys(members: Sequence[Member]) -> tuple[str, ...]:
@@ -49,9 +48,9 @@ def _group_name(member: Member) -> str:
 
 def backend_name(member: Member, wanted: Wanted) -> str:
     """Name of the backend of a member: what serves alike in one region has the same."""
-    one = member.serves
-    engine = one.engine if wanted.engine is None else wanted.engine.value
-    return f"{one.region} {one.accelerator_count:g}x{one.accelerator} {_split(member)} {engine}"
+    serves = member.serves
+    engine = serves.engine if wanted.engine is None else wanted.engine.value
+    return f"{serves.region} {serves.accelerator_count:g}x{serves.accelerator} {_split(member)} {engine}"
 
 
 def unique_keys(names: Sequence[str]) -> Mapping[str, str]:
@@ -190,3 +189,7 @@ class Place:
         mark = hashlib.sha256(self.estate.encode("utf-8", "replace")).hexdigest()[:_ESTATE_DIGITS]
         short = whole if len(whole) <= longest else f"{whole[: longest - _ESTATE_DIGITS - 1].rstrip('-')}-{mark}"
         return f"{short}-{name}"
+
+
+LONGEST_NAME = 24
+"""A load balancer's name may have 32 characters, and a suffix has to fit."""

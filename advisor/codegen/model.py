@@ -384,7 +384,7 @@ class Stack:
     def share_of(self, part: Backend | ComputeGroup) -> int:
         """Weight among its like in the region; 1 where the region has none: whoever still calls it is answered."""
         parts: tuple[Backend | ComputeGroup, ...] = self.backends if isinstance(part, Backend) else self.groups
-        return part.weight if any(one.weight for one in parts if one.region == part.region) else 1
+        return part.weight if any(other.weight for other in parts if other.region == part.region) else 1
 
     def backend_of(self, group: ComputeGroup) -> Backend:
         """Backend that *group* answers for."""

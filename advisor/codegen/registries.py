@@ -305,8 +305,8 @@ def _is_offline(reason: Exception) -> bool:
 def _unreachable(image: str, address: str, reason: Exception) -> AdvisorError:
     """Registry, cause and remedy, without the words of the library."""
     cause = getattr(reason, "original_error", reason).__cause__
-    known = cause.strerror if isinstance(cause, OSError) else ""
-    words = known or ("no answer in time" if "imeout" in type(reason).__name__ else "the connection failed")
+    said = cause.strerror if isinstance(cause, OSError) else ""
+    words = said or ("no answer in time" if "imeout" in type(reason).__name__ else "the connection failed")
     return AdvisorError(
         f"{urlsplit(address).hostname} cannot be reached: {words}",
         where=image,

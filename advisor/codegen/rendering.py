@@ -64,9 +64,9 @@ def _class_of(text: str, name: str) -> ast.ClassDef:
     return next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
 
 
-def _annotated(found: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
+def _annotated(definition: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
     """Annotated names of a class, each with the string that stands below it."""
-    for node, after in pairwise([*found.body, ast.Pass()]):
+    for node, after in pairwise([*definition.body, ast.Pass()]):
         if isinstance(node, ast.AnnAssign):
             yield node, _constant(after.value) if isinstance(after, ast.Expr) else ""
 
@@ -162,7 +162,7 @@ _ROOT_ALONE, _MODULE_ALONE = "providers.tf", "examples/complete/main.tf"
 def render_terraform(
     folder: str,
     stack: Stack,
-    known: Mapping[str, Any],
+    context: Mapping[str, Any],
     shared: Mapping[str, str] = MappingProxyType({}),
     without: Collection[str] = (),
 ) -> Mapping[str, str]:
@@ -171,32 +171,32 @@ def render_terraform(
     Args:
         folder: below ``templates/terraform``, such as ``aws-ec2``: each template in it is a file.
         stack: known to the templates as ``stack``.
-        known: further names that the templates use; decisions of the target that the stack does not hold.
+        context: further names that the templates use; decisions of the target that the stack does not hold.
         shared: path in the output → template of ``shared``, beyond those of every root on the cloud.
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
     cloud, folder = _cloud_of(folder), f"terraform/{folder}"
     form = {"providers.tf": f"{cloud}_providers.tf.j2"}
     form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf", "versions.tf")}
-    budget = {"budget.tf": "aws_budget.tf.j2"} if known.get("has_budget") else {}
+    budget = {"budget.tf": "aws_budget.tf.j2"} if context.get("has_budget") else {}
     templates = form | budget | _CLOUDS[cloud].get("terraform", {}) | _own_templates(folder, without) | dict(shared)
-    known = _with_inputs(folder, stack, {**_usual(stack), **known, **cache_facts(stack)})
-    known = {**known, "terraform_provider": _CLOUDS[cloud]["provider"]}
-    files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
+    context = _with_inputs(folder, stack, {**_usual(stack), **context, **cache_facts(stack)})
+    context = {**context, "terraform_provider": _CLOUDS[cloud]["provider"]}
+    files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, context)
     if stack.component:
         del files[_ROOT_ALONE]
     root = "\n".join(text for path, text in files.items() if "/" not in path)
     inputs, outputs = (declarations(root, kind) for kind in ("variable", "output"))
     declared = {"inputs": inputs, "outputs": outputs, "rights": rights_of(files.values())}
     if stack.component:
-        files |= _render(folder, {_MODULE_ALONE: "example_root.tf.j2"}, stack, dict(known) | declared)
-    return _with_readme(folder, files, stack, dict(known) | declared)
+        files |= _render(folder, {_MODULE_ALONE: "example_root.tf.j2"}, stack, dict(context) | declared)
+    return _with_readme(folder, files, stack, dict(context) | declared)
 
 
 def render_pulumi(
     folder: str,
     stack: Stack,
-    known: Mapping[str, Any],
+    context: Mapping[str, Any],
     shared: Mapping[str, str] = MappingProxyType({}),
     without: Collection[str] = (),
 ) -> Mapping[str, str]:
@@ -207,7 +207,7 @@ def render_pulumi(
             and ``deployment.py.j2`` (with the component ``Deployment``): what they declare is exported, and listed in
             ``README.md``.
         stack: known to the templates as ``stack``.
-        known: at least ``configuration`` (setting → example of a value, for the stack's configuration file);
+        context: at least ``configuration`` (setting → example of a value, for the stack's configuration file);
             ``answers``: of data sources in the tests, where they are others than :data:`ANSWERS`.
         shared: path in the output → template of ``shared``, beyond those of every program on the cloud.
         without: templates of the folder that the stack does not need, such as ``scaling``.
@@ -215,13 +215,13 @@ def render_pulumi(
     cloud, folder = _cloud_of(folder), f"pulumi-python/{folder}"
     form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | _CLOUDS[cloud].get("python", {})
     usual = {"packages": (_CLOUDS[cloud]["package"],), "answers": ANSWERS[cloud], "cloud": cloud}
-    known = _with_inputs(folder, stack, {**_usual(stack), **usual, **known, **cache_facts(stack)})
+    context = _with_inputs(folder, stack, {**_usual(stack), **usual, **context, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
-    files = _render(folder, _CLOUDS["all"]["program"] | form | own, stack, known)
+    files = _render(folder, _CLOUDS["all"]["program"] | form | own, stack, context)
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
-    files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(known) | declared)
-    written = _with_readme(folder, files, stack, dict(known) | declared)
-    return written if stack.component is None else dict(sorted(_component(folder, written, stack, known).items()))
+    files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(context) | declared)
+    written = _with_readme(folder, files, stack, dict(context) | declared)
+    return written if stack.component is None else dict(sorted(_component(folder, written, stack, context).items()))
 
 
 def _cloud_of(folder: str) -> str:
@@ -245,12 +245,12 @@ def scaling_left_out(stack: Stack) -> tuple[str, ...]:
     return ("scaling",) if stack.scaling is Scaling.STATIC else ()
 
 
-def _with_inputs(folder: str, stack: Stack, known: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mapping[str, Any]:
     """Facts for the templates with the inputs that the stack takes."""
     language, _, target = folder.partition("/")
-    facts = {**known, "stack": stack, "is_program": language != "terraform"}
-    inputs = inputs_of(target, partial(evaluate, known=facts), partial(fill_text, known=facts))
-    return {**known, "variables": inputs, "configuration": examples(inputs), "settings": example_settings(inputs)}
+    facts = {**context, "stack": stack, "is_program": language != "terraform"}
+    inputs = inputs_of(target, partial(evaluate, context=facts), partial(fill_text, context=facts))
+    return {**context, "variables": inputs, "configuration": examples(inputs), "settings": example_settings(inputs)}
 
 
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:
@@ -270,24 +270,24 @@ def _template_names(folder: str) -> Mapping[str, str]:
     return {name.removesuffix(".j2"): name for name in names}
 
 
-def _render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> dict[str, str]:
-    names = dict(known) | {"stack": stack}
+def _render(folder: str, templates: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> dict[str, str]:
+    names = dict(context) | {"stack": stack}
     return {path: fill(folder, template, names) for path, template in sorted(templates.items())}
 
 
-def _with_readme(folder: str, files: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> Mapping[str, str]:
-    readme = fill(folder, "README.md.j2", {**known, "stack": stack})
+def _with_readme(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> Mapping[str, str]:
+    readme = fill(folder, "README.md.j2", {**context, "stack": stack})
     return dict(sorted((dict(files) | {"README.md": with_section(readme, stack)}).items()))
 
 
-def _component(folder: str, files: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> dict[str, str]:
+def _component(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> dict[str, str]:
     """The program around ``advisor.pulumi``, from the files of the whole source."""
     needed = {setting.name for setting in settings_of(files) if not setting.default}
-    arguments = {name: _getter(value, is_needed=name in needed) for name, value in known["configuration"].items()}
+    arguments = {name: _getter(value, is_needed=name in needed) for name, value in context["configuration"].items()}
     more = {"arguments": arguments, "first_needed": next(name for name in arguments if name in needed)}
     kept = {path: text for path, text in files.items() if not _SOURCE.fullmatch(path)}
     plan = {} if stack.component is None else {"plan.json": stack.component.plan}
-    return kept | plan | _render(folder, _CLOUDS["all"]["component"], stack, dict(known) | more)
+    return kept | plan | _render(folder, _CLOUDS["all"]["component"], stack, dict(context) | more)
 
 
 def _getter(value: object, *, is_needed: bool) -> str:

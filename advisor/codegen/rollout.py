@@ -79,8 +79,8 @@ class Rollout:
         """Groups of the plan that were nothing before."""
         if self.before is None:
             return ()
-        known = {*(group.key for group in self.before.groups), *self.renamed.values()}
-        return tuple(group for group in self.planned.groups if group.key not in known)
+        former_keys = {*(group.key for group in self.before.groups), *self.renamed.values()}
+        return tuple(group for group in self.planned.groups if group.key not in former_keys)
 
     @property
     def hands_over(self) -> bool:

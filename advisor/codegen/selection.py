@@ -300,7 +300,6 @@ def _merge(members: Sequence[Member]) -> Member:
 
 def named(member: Member) -> str:
     """A member in words."""
-    one = member.serves
-    return (
-        f"{max(member.hours)} × {one.instance_type} {one.purchase.replace('_', ' ')} in {one.region} ({one.provider})"
-    )
+    serves = member.serves
+    bought = serves.purchase.replace("_", " ")
+    return f"{max(member.hours)} × {serves.instance_type} {bought} in {serves.region} ({serves.provider})"

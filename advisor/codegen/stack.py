@@ -12,7 +12,7 @@ from advisor.codegen.container import Agent, Backend, Container, LoadBalancer, P
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.adapters import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
-from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
+from advisor.codegen.keys import LONGEST_NAME, backend_name, group_keys, per_mille, unique_keys
 from advisor.codegen.model import Budget, ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out
@@ -38,8 +38,6 @@ from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
 
 _EXAMPLE_HASH = "0" * 64
-LONGEST_NAME = 24
-"""A load balancer's name may have 32 characters, and a suffix has to fit."""
 _CUT = (
     "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the "
     "account that starts alike would have the same name: set name for one of them."
@@ -293,8 +291,8 @@ def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> fl
     if member.cold_start_seconds is not None:
         return member.cold_start_seconds
     catalog = load_catalog()
-    known = catalog.machine_start(member.serves.provider, member.serves.instance_type)
-    boot_s = None if known is None else known.high
+    machine = catalog.machine_start(member.serves.provider, member.serves.instance_type)
+    boot_s = None if machine is None else machine.high
     published_gib = converted_gib(member.serves)
     _, _, converts_s = catalog.cold_start.conversion_s(member.serves.precision, published_gib)
     compiles = platform.runtime in _COMPILED
@@ -312,16 +310,23 @@ def _round_up(value: float, step: int) -> int:
 
 def _layout(member: Member) -> tuple[object, ...]:
     """Key of types that serve alike in one place."""
-    one = member.serves
-    where = (one.provider, one.region, one.accelerator, one.accelerator_count, one.partition)
-    return (*where, one.precision, one.tensor_parallel, one.pipeline_parallel, one.replicas_per_instance, one.engine)
+    serves = member.serves
+    where = (serves.provider, serves.region, serves.accelerator, serves.accelerator_count, serves.partition)
+    return (
+        *where,
+        serves.precision,
+        serves.tensor_parallel,
+        serves.pipeline_parallel,
+        serves.replicas_per_instance,
+        serves.engine,
+    )
 
 
 def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
     """Types of the plan that carry the same accelerators, serve alike there on no larger disk, and cost little more."""
 
-    def same(one: object) -> bool:
-        return _layout(replace(member, serves=one)) == _layout(member)  # type: ignore[arg-type]
+    def same(other: object) -> bool:
+        return _layout(replace(member, serves=other)) == _layout(member)  # type: ignore[arg-type]
 
     purchase, dearest = member.serves.purchase, _DEAREST_ALTERNATIVE * member.usd_per_hour
     alike = {
@@ -388,6 +393,6 @@ def _digest(plan: Plan, choice: Choice) -> str:
         replace(plan, options=options, rejected=(), nearest_misses=(), fleet=fleet, measure_first=None, question=None)
     )
     del document["token_apis"]  # a comparison: no code is made of it
-    document["workload"] = {key: one for key, one in plan.workload.items() if key != "compare"}
+    document["workload"] = {key: value for key, value in plan.workload.items() if key != "compare"}
     interchangeable = [interchangeable_types(plan, member) for member in choice.members]
     return digest(document | {"interchangeable_types": interchangeable})

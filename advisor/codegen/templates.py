@@ -26,23 +26,23 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
 }  # fmt: skip
 
 
-def fill(folder: str, template: str, known: Mapping[str, Any]) -> str:
+def fill(folder: str, template: str, context: Mapping[str, Any]) -> str:
     """A template of a folder below ``templates/``, such as ``terraform/aws-ec2``, filled with what is known.
 
     Templates of the folders ``shared`` beside it (for its language) and above it (for all) can be used as if they were
     its own.
     """
-    return _environment(folder).get_template(template).render(known)
+    return _environment(folder).get_template(template).render(context)
 
 
-def evaluate(expression: str, known: Mapping[str, Any]) -> object:
+def evaluate(expression: str, context: Mapping[str, Any]) -> object:
     """Value of an expression of the template language."""
-    return _environment("shared").compile_expression(expression, undefined_to_none=False)(**known)
+    return _environment("shared").compile_expression(expression, undefined_to_none=False)(**context)
 
 
-def fill_text(text: str, known: Mapping[str, Any]) -> str:
+def fill_text(text: str, context: Mapping[str, Any]) -> str:
     """A short text filled with what is known."""
-    return _environment("shared").from_string(text).render(known) if "{%" in text else text
+    return _environment("shared").from_string(text).render(context) if "{%" in text else text
 
 
 @cache

@@ -158,7 +158,7 @@ def _today(current: CurrentCost | None) -> str:
 
 def _new(word: str, told: Sequence[str], before: Sequence[str]) -> str:
     """Sentences of this rung that the one before lacks, on a line of their own."""
-    fresh = [one for one in told if one not in before]
+    fresh = [sentence for sentence in told if sentence not in before]
     return f"\n{word}: {'; '.join(fresh)}" if fresh else ""
 
 

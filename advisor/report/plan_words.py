@@ -45,7 +45,7 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
         f"for {_usd(result.cost_usd)} in {result.hours:,.2f} h ({_usd(result.usd_per_month)} a month)\n"
         f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}\n"
     )
-    rows = [(what, _ms(found), _ms(limit)) for what, found, limit in latencies]
+    rows = [(what, _ms(measured), _ms(limit)) for what, measured, limit in latencies]
     if slo.real_time_factor is not None:
         rows = [(what, value, _of_recording(limit, slo.real_time_factor)) for what, value, limit in rows]
     tables = render_table(("p95", "replayed", "target"), rows), render_table(_GROUP_COLUMNS, groups)

@@ -190,12 +190,12 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
 
 def _with_whole_heads(columns: Sequence[Column], widths: Sequence[int], room: int | None) -> list[int]:
     """Widths at which heads need not wrap, as far as there is room."""
-    found = list(widths)
+    kept = list(widths)
     for at, column in enumerate(columns):
-        wider = max(found[at], len(column.header))
-        if room is None or sum(found) - found[at] + wider <= room:
-            found[at] = wider
-    return found
+        wider = max(kept[at], len(column.header))
+        if room is None or sum(kept) - kept[at] + wider <= room:
+            kept[at] = wider
+    return kept
 
 
 def _shared(least: Sequence[int], natural: Sequence[int], room: int) -> list[int]:
@@ -287,7 +287,7 @@ def _with_table(section: Section, head: str, width: int | None, *, whole: bool) 
 
 def bullets(lines: Sequence[str], width: int | None) -> list[str]:
     """Sentences under each other, each with a dash before it."""
-    return [one for line in lines for one in wrap(line, width, _BULLET, _HANGING)]
+    return [part for line in lines for part in wrap(line, width, _BULLET, _HANGING)]
 
 
 def sections_markdown(sections: Sequence[Section], level: int = 2) -> str:

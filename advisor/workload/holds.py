@@ -211,10 +211,10 @@ def _check_on_demand_base(workload: Workload) -> None:
         )
 
 
-def check_known(workload: Workload, field: str, what: str, value: str, known: Sequence[str]) -> None:
+def check_known(workload: Workload, field: str, what: str, value: str, names: Sequence[str]) -> None:
     """Refuse a name that is not known, with the nearest ones."""
-    if value not in known:
-        raise InputError(f"unknown {what}: '{value}'", where=workload.where(field), hint=suggestion(value, known))
+    if value not in names:
+        raise InputError(f"unknown {what}: '{value}'", where=workload.where(field), hint=suggestion(value, names))
 
 
 def _check_names(workload: Workload, catalog: Catalog) -> None:
@@ -305,18 +305,18 @@ def _check_sold(key: str, scope: Workload, workload: Workload, catalog: Catalog)
 def _offers_in_scope(scope: Workload, catalog: Catalog) -> list[Offer]:
     machines = catalog.instance_types
     offers = catalog.offers_in(scope.providers, scope.regions)
-    known = ((offer, machines.get((offer.provider, offer.instance_type))) for offer in offers)
-    return [offer for offer, machine in known if machine is not None and allows(scope, machine)]
+    sold = ((offer, machines.get((offer.provider, offer.instance_type))) for offer in offers)
+    return [offer for offer, machine in sold if machine is not None and allows(scope, machine)]
 
 
 def _offers_by_name(key: str, offers: Iterable[Offer], catalog: Catalog) -> dict[str, list[Offer]]:
     """Offers by accelerator or by instance type."""
-    found: dict[str, list[Offer]] = {}
+    offers_of: dict[str, list[Offer]] = {}
     for offer in offers:
         machine = catalog.instance_types.get((offer.provider, offer.instance_type))
         if machine is not None:
-            found.setdefault(machine.accelerator if key == "accelerators" else machine.name, []).append(offer)
-    return found
+            offers_of.setdefault(machine.accelerator if key == "accelerators" else machine.name, []).append(offer)
+    return offers_of
 
 
 def unsold_holds(scope: Workload, catalog: Catalog) -> Iterator[str]:

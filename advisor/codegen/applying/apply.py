@@ -268,7 +268,7 @@ def _as_written(wanted: str | int | list[str], former: object) -> str | int | li
 
 def _literal(wanted: str | float | list[str], former: object) -> str:
     if isinstance(wanted, list):
-        return f"[{', '.join(hcl_string(str(one)) for one in wanted)}]"
+        return f"[{', '.join(hcl_string(str(item)) for item in wanted)}]"
     if isinstance(wanted, str) or isinstance(former, str):
         return hcl_string(str(wanted))
     return hcl_number(wanted)

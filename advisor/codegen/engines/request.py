@@ -137,13 +137,13 @@ def demanded(
     unit, workload = unit_of(demand), workload or {}
     cached = workload.get("prefix_cache_hit_ratio", 0.0) > 0
     is_served = file is not None and (unit is Unit.ROWS or file.name.endswith(_SERVED_ENDINGS))
-    known = file if file is not None and file.sha256 and is_served else None
+    digested = file if file is not None and file.sha256 and is_served else None
     gguf = file if file is not None and file.is_gguf else None
     if not unit.is_one_pass:
         return Demanded(
             prefix_cached=cached,
             adapters=adapters_of(workload),
-            file=known,
+            file=digested,
             gguf=gguf,
             has_pictures=demand.get("pictures") is not None,
         )
@@ -154,7 +154,7 @@ def demanded(
     name = str(workload.get("name", ""))
     is_scored = workload.get("model_answer") in (TextAnswer.SCORE, TextAnswer.LABELS)
     most = math.ceil(items["max"])
-    return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, known, gguf, is_scored)
+    return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, digested, gguf, is_scored)
 
 
 def adapters_of(workload: Mapping[str, Any]) -> AdapterPlan | None:

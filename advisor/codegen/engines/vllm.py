@@ -261,7 +261,7 @@ def _image(request: Request) -> str:
 
 def _tpu_release(version: str) -> str:
     """The release of the TPU image for a version of vLLM: the newest that is not newer, or the oldest."""
-    older = [one for one in _TPU_RELEASES if version_key(one) <= version_key(version)]
+    older = [tpu_release for tpu_release in _TPU_RELEASES if version_key(tpu_release) <= version_key(version)]
     return older[-1] if older else _TPU_RELEASES[0]
 
 

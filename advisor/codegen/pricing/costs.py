@@ -58,8 +58,8 @@ class Cost:
     def hourly(self) -> Decimal | None:
         """USD an hour; None where a part is not known."""
         parts = [component.hourly for component in self.components]
-        known = [part for part in parts if part is not None]
-        return sum(known, Decimal(0)) if len(known) == len(parts) else None
+        amounts = [part for part in parts if part is not None]
+        return sum(amounts, Decimal(0)) if len(amounts) == len(parts) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class Breakdown:
     @property
     def hourly(self) -> Decimal | None:
         """USD an hour of what is known; None where nothing is."""
-        known = [cost.hourly for cost in self.costs if cost.hourly is not None]
-        return sum(known, Decimal(0)) if known or not self.costs else None
+        amounts = [cost.hourly for cost in self.costs if cost.hourly is not None]
+        return sum(amounts, Decimal(0)) if amounts or not self.costs else None
 
     @property
     def unknown(self) -> tuple[str, ...]:

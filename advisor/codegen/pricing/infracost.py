@@ -136,10 +136,10 @@ def _difference(project: Project) -> dict[str, Any]:
         for address, shown in (before | now).items()
         if address not in now or address not in before or now[address].components != before[address].components
     ]
-    known = (project.now.hourly, project.before.hourly)
+    sums = (project.now.hourly, project.before.hourly)
     return {
         "resources": resources,
-        **_totals("total", None if known[0] is None or known[1] is None else known[0] - known[1]),
+        **_totals("total", None if sums[0] is None or sums[1] is None else sums[0] - sums[1]),
     }
 
 
@@ -196,5 +196,5 @@ def _text(value: Decimal | None) -> str | None:
 
 
 def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if known else None
+    amounts = [value for value in values if value is not None]
+    return sum(amounts, Decimal(0)) if amounts else None

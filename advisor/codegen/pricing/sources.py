@@ -79,10 +79,10 @@ def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
         InputError: there is no plan, or it is no plan of Terraform.
     """
     if given is None and path.is_dir():
-        found = next((path / name for name in _PLANS if (path / name).is_file()), None)
-        if found is None:
+        plan = next((path / name for name in _PLANS if (path / name).is_file()), None)
+        if plan is None:
             return _of_code(path, catalog)
-        path = found
+        path = plan
     document = _document(path, _read(path) if given is None else given)
     return Project(
         name=path.stem if path.name not in _PLANS else path.resolve().parent.name,
@@ -193,21 +193,21 @@ def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a lite
 
 def _values(block: Block, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Arguments that are literals or data of the plan, and blocks as lists."""
-    found = {name: _value(attribute.value.node, data) for name, attribute in block.attributes.items()}
+    arguments = {name: _value(attribute.value.node, data) for name, attribute in block.attributes.items()}
     blocks: dict[str, list[Mapping[str, Any]]] = {}
     for inner in block.blocks:
         blocks.setdefault(inner.kind, []).append(_values(inner, data))
-    return {**{name: value for name, value in found.items() if value is not NOT_LITERAL}, **blocks}
+    return {**{name: value for name, value in arguments.items() if value is not NOT_LITERAL}, **blocks}
 
 
 def _value(node: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tree of the parser, and a literal of the code
     steps = traversal(node) or ()
     if steps[:1] != ("local",):
         return literal(node)
-    found: Any = data
+    value: Any = data
     for step in steps[1:]:
-        found = found.get(step, NOT_LITERAL) if isinstance(found, dict) else NOT_LITERAL
-    return found
+        value = value.get(step, NOT_LITERAL) if isinstance(value, dict) else NOT_LITERAL
+    return value
 
 
 def _is_of(block: Block, name: str) -> bool:

@@ -77,26 +77,26 @@ def _timed_at_balancer(stack: Stack) -> Stack:
 
 
 def _terraform(stack: Stack) -> Files:
-    known = _known(stack)
+    context = _known(stack)
     shared = {"user_data.sh.tftpl": _USER_DATA}
-    failover = {"failover.asl.json.tftpl": _FAILOVER} if known["fails_over"] else {}
-    return render_terraform(_FOLDER, stack, known, shared | failover, _left_out(stack, known))
+    failover = {"failover.asl.json.tftpl": _FAILOVER} if context["fails_over"] else {}
+    return render_terraform(_FOLDER, stack, context, shared | failover, _left_out(stack, context))
 
 
-def _left_out(stack: Stack, known: Mapping[str, Any]) -> tuple[str, ...]:
+def _left_out(stack: Stack, context: Mapping[str, Any]) -> tuple[str, ...]:
     """Templates that the stack does not need."""
-    return scaling_left_out(stack) if known["fails_over"] else (*scaling_left_out(stack), "failover")
+    return scaling_left_out(stack) if context["fails_over"] else (*scaling_left_out(stack), "failover")
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
-    failover = {"inference/failover.asl": _FAILOVER} if known["fails_over"] else {}
+    context = _known(stack)
+    failover = {"inference/failover.asl": _FAILOVER} if context["fails_over"] else {}
     shared = {"inference/user_data.sh": _USER_DATA, **failover}
     more = {
         "answers": dict(sorted({**ANSWERS["aws"], "cidrBlock": "10.0.0.0/16"}.items())),
-        "fleet": python_fleet(stack, known, known["alarms"]),
+        "fleet": python_fleet(stack, context, context["alarms"]),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, shared, _left_out(stack, known))
+    return render_pulumi(_FOLDER, stack, {**context, **more}, shared, _left_out(stack, context))
 
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:

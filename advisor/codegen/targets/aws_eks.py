@@ -91,19 +91,19 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _karpenter_terraform(stack: Stack) -> Files:
-    known = _known(stack, is_karpenter=True)
-    files = render_terraform(_FOLDER, stack, known, without=_NODE_GROUPS)
+    context = _known(stack, is_karpenter=True)
+    files = render_terraform(_FOLDER, stack, context, without=_NODE_GROUPS)
     return _with_objects(stack, files, _node_pools(stack))
 
 
 def _python(stack: Stack) -> Files:
-    known = _python_known(stack, is_karpenter=False) | {"made_up": _MADE_UP}
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, known))
+    context = _python_known(stack, is_karpenter=False) | {"made_up": _MADE_UP}
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, context))
 
 
 def _karpenter_python(stack: Stack) -> Files:
-    known = _python_known(stack, is_karpenter=True)
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, known, without=_NODE_GROUPS), _node_pools(stack))
+    context = _python_known(stack, is_karpenter=True)
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, context, without=_NODE_GROUPS), _node_pools(stack))
 
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
@@ -114,12 +114,12 @@ def _with_objects(stack: Stack, *files: Files) -> Files:
 def _node_pools(stack: Stack) -> Files:
     files = {}
     for region in stack.regions:
-        known = {
+        context = {
             "stack": stack,
             "pools": [_pool(stack, group) for group in stack.groups if group.region == region.name],
         }
         for name in ("kustomization.yaml", "nodes.yaml"):
-            files[f"kubernetes/karpenter/{region.name}/{name}"] = fill("kubernetes", f"karpenter/{name}.j2", known)
+            files[f"kubernetes/karpenter/{region.name}/{name}"] = fill("kubernetes", f"karpenter/{name}.j2", context)
     return files
 
 
@@ -160,23 +160,23 @@ def _mps_release(stack: Stack) -> str:
 
 
 def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
-    known = dict(_known(stack, is_karpenter=is_karpenter))
+    context = dict(_known(stack, is_karpenter=is_karpenter))
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        **_pods_of(stack, known),
-        "regions": calls("Region", known["regions"]),
-        "groups": calls("Group", known["groups"]),
-        "alarms": calls("Alarm", known["alarm_values"]),
+        **_pods_of(stack, context),
+        "regions": calls("Region", context["regions"]),
+        "groups": calls("Group", context["groups"]),
+        "alarms": calls("Alarm", context["alarm_values"]),
     }
-    return known | {
+    return context | {
         "answers": ANSWERS["aws"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
     }
 
 
-def _pods_of(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
+def _pods_of(stack: Stack, context: Mapping[str, Any]) -> Mapping[str, object]:
     """Namespace of the pods, or the workloads, each in one of its own."""
-    return {"workloads": calls("Workload", known["workloads"])} if stack.tenants else {"namespace": stack.name}
+    return {"workloads": calls("Workload", context["workloads"])} if stack.tenants else {"namespace": stack.name}
 
 
 def _alarm(alarm: PodAlarm) -> Mapping[str, object]:

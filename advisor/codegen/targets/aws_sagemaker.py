@@ -114,13 +114,13 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
+    context = _known(stack)
     more = {
         "deployed": "endpoints",
-        "fleet": python_fleet(stack, known, known["alarm_facts"]),
+        "fleet": python_fleet(stack, context, context["alarm_facts"]),
         "rollback_alarm": values.ERRORS.name,
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, without=scaling_left_out(stack))
+    return render_pulumi(_FOLDER, stack, {**context, **more}, without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

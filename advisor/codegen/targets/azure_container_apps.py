@@ -124,24 +124,24 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
+    context = _known(stack)
     groups = {
-        key: {**group, "log_alarms": calls("LogAlarm", group["log_alarms"])} for key, group in known["groups"].items()
+        key: {**group, "log_alarms": calls("LogAlarm", group["log_alarms"])} for key, group in context["groups"].items()
     }
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "memory_alarm_percent": known["memory_percent"],
-        "replica_alarm_window": known["replica_window"],
-        "server_errors": Call("ServerErrors", known["server_errors"]),
-        "entrance": Call("Entrance", {"cpu": known["entrance_size"].vcpus, "memory": known["entrance_memory"]}),
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
+        "memory_alarm_percent": context["memory_percent"],
+        "replica_alarm_window": context["replica_window"],
+        "server_errors": Call("ServerErrors", context["server_errors"]),
+        "entrance": Call("Entrance", {"cpu": context["entrance_size"].vcpus, "memory": context["entrance_memory"]}),
+        "regions": calls("Region", context["regions"]),
+        "backends": calls("Backend", context["backends"]),
         "groups": calls("Group", groups),
     }
     more = {
         "fleet": Call("Fleet", fleet),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
+    return render_pulumi(_FOLDER, stack, {**context, **more}, _PYTHON_SHARED)
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -176,7 +176,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 def _window(alarm: Alarm) -> str:
     """The shortest that holds the periods of *alarm*, or the longest there is."""
     minutes = alarm.periods * alarm.period_seconds / 60
-    return _WINDOWS_MINUTES[next((one for one in _WINDOWS_MINUTES if one >= minutes), max(_WINDOWS_MINUTES))]
+    return _WINDOWS_MINUTES[
+        next(
+            (windows_minute for windows_minute in _WINDOWS_MINUTES if windows_minute >= minutes), max(_WINDOWS_MINUTES)
+        )
+    ]
 
 
 def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:

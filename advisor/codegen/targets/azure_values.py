@@ -86,8 +86,8 @@ def containers(stack: Stack) -> Entrances:
     """Containers: the smallest that carries the whole demand, at the price of one that is at work all the time."""
     catalog, load, regions = load_catalog(), _load(stack), [region.name for region in stack.regions]
     prices = [services.container_entrance_price(catalog, region, load) for region in regions]
-    known = [price.usd for price in prices if price is not None]
-    cost = services.HOSTS * HOURS_PER_MONTH * sum(known) if len(known) == len(prices) else None
+    amounts = [price.usd for price in prices if price is not None]
+    cost = services.HOSTS * HOURS_PER_MONTH * sum(amounts) if len(amounts) == len(prices) else None
     return Entrances(load.carried_by(services.CONTAINERS)[0], len(regions), cost)
 
 

@@ -91,14 +91,14 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
+    context = _known(stack)
     more = {
-        "fleet": _python_fleet(stack, known),
+        "fleet": _python_fleet(stack, context),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
+    return render_pulumi(_FOLDER, stack, {**context, **more}, _PYTHON_SHARED)
 
 
-def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
     groups = {
         key: {
@@ -108,17 +108,17 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
                 {"profiles": [Call("Profile", profile) for profile in group["profiles"]]} if "profiles" in group else {}
             ),
         }
-        for key, group in known["groups"].items()
+        for key, group in context["groups"].items()
     }
-    size = known["entrance_size"]
+    size = context["entrance_size"]
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "target_seconds": known["target_seconds"],
+        "target_seconds": context["target_seconds"],
         "entrance": Call("Entrance", {"size": size.name, "connections": size.connections}),
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
+        "regions": calls("Region", context["regions"]),
+        "backends": calls("Backend", context["backends"]),
         "groups": calls("Group", groups),
-        "alarms": calls("Alarm", known["alarms"]),
+        "alarms": calls("Alarm", context["alarms"]),
     }
     return Call("Fleet", fleet)
 
@@ -143,7 +143,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "entrance_size": machines(stack).size,
         "entrance_hosts": HOSTS,
         "regions": regions,
-        "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
+        "may_be_empty": [name for name, facts in regions.items() if facts["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
         "target_seconds": next(
             (slo_alarm.target_seconds for slo_alarm in stack.slo_alarms if slo_alarm.target_seconds), None

@@ -155,18 +155,18 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
+    context = _known(stack)
     more = {
-        "fleet": _python_fleet(stack, known),
+        "fleet": _python_fleet(stack, context),
         "differences": tuple(_cautions(stack)),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
+    return render_pulumi(_FOLDER, stack, {**context, **more}, _PYTHON_SHARED)
 
 
-def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
     classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alerts": "Alert"}
-    return Call("Fleet", fleet_of(stack.budget.usd_per_month, known, **classes))
+    return Call("Fleet", fleet_of(stack.budget.usd_per_month, context, **classes))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

@@ -76,20 +76,20 @@ def _terraform(stack: Stack) -> Files:
 
 def _python(stack: Stack) -> Files:
     groups = google_groups(stack)
-    known = _known(stack, groups)
-    namespaces = known["namespaces"]
+    context = _known(stack, groups)
+    namespaces = context["namespaces"]
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
         **({"namespaces": namespaces} if stack.tenants else {"namespace": stack.name}),
-        "regions": calls("Region", known["regions"]),
-        "groups": calls("Group", known["groups"]),
-        "queries": calls("Query", known["queries"]),
+        "regions": calls("Region", context["regions"]),
+        "groups": calls("Group", context["groups"]),
+        "queries": calls("Query", context["queries"]),
     }
     more = {
         "answers": ANSWERS["gcp"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
     }
-    return with_objects(stack, _manner, render_pulumi(_FOLDER, stack, {**known, **more}))
+    return with_objects(stack, _manner, render_pulumi(_FOLDER, stack, {**context, **more}))
 
 
 def _manner(stack: Stack) -> kubernetes.ClusterManner:

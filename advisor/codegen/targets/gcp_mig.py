@@ -54,17 +54,17 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = known_of(stack)
+    context = known_of(stack)
     more = {
         "answers": _ANSWERS,
-        "fleet": _python_fleet(stack, known),
+        "fleet": _python_fleet(stack, context),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED, scaling_left_out(stack))
+    return render_pulumi(_FOLDER, stack, {**context, **more}, _PYTHON_SHARED, scaling_left_out(stack))
 
 
-def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
-    facts = {**known, "groups": {key: _python_group(group) for key, group in known["groups"].items()}}
+    facts = {**context, "groups": {key: _python_group(group) for key, group in context["groups"].items()}}
     alerts = {"metric_alerts": "MetricAlert", "host_alerts": "HostAlert", "log_alerts": "LogAlert"}
     classes = {"regions": "Region", "backends": "Backend", "groups": "Group", **alerts}
     return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))

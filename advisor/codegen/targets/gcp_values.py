@@ -94,13 +94,13 @@ def _query(alarm: Alarm, value: str, threshold: float) -> Mapping[str, object]:
 
 
 def _host_queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
-    found: dict[str, Mapping[str, object]] = {}
+    queries: dict[str, Mapping[str, object]] = {}
     for alarm in stack.alarms:
         if alarm.name in _QUERIES:
-            found[alarm.title] = _query(alarm, _QUERIES[alarm.name], alarm.threshold)
+            queries[alarm.title] = _query(alarm, _QUERIES[alarm.name], alarm.threshold)
         elif alarm.name == "no_requests":
-            found[alarm.title] = {"description": _NO_REQUESTS, "query": _no_requests(stack, alarm), "seconds": 0}
-    return found
+            queries[alarm.title] = {"description": _NO_REQUESTS, "query": _no_requests(stack, alarm), "seconds": 0}
+    return queries
 
 
 def descriptions(stack: Stack) -> Mapping[str, str]:
@@ -274,8 +274,8 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
 
 def example_zones(stack: Stack, region: Region) -> list[str]:
     """Zones of a region that sell what its groups run on; letters of the alphabet where they are not known."""
-    known = [set(group.zone_names) for group in stack.groups if group.region == region.name and group.zone_names]
-    names = sorted(set.union(*known)) if known else []
+    sold_in = [set(group.zone_names) for group in stack.groups if group.region == region.name and group.zone_names]
+    names = sorted(set.union(*sold_in)) if sold_in else []
     return names if len(names) >= region.zones else [f"{region.name}-{letter}" for letter in "abcdef"[: region.zones]]
 
 
@@ -323,4 +323,4 @@ def capacities(groups: Iterable[ComputeGroup]) -> Mapping[str, float]:
     most = max(per_rate.values())
     if most == 0:
         return dict.fromkeys(per_rate, 1.0)
-    return {key: max(_SMALLEST_CAPACITY, round(one / most, 3)) if one else 0.0 for key, one in per_rate.items()}
+    return {key: max(_SMALLEST_CAPACITY, round(share / most, 3)) if share else 0.0 for key, share in per_rate.items()}

@@ -93,9 +93,9 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
-    fleet = fleet_of(stack.budget.usd_per_month, known, regions="Region", node_pools="NodePool")
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, {**known, "fleet": Call("Fleet", fleet)}))
+    context = _known(stack)
+    fleet = fleet_of(stack.budget.usd_per_month, context, regions="Region", node_pools="NodePool")
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, {**context, "fleet": Call("Fleet", fleet)}))
 
 
 def _with_objects(stack: Stack, files: Files) -> Files:

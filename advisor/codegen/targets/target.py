@@ -122,13 +122,13 @@ def serving_arguments(
     return (*container.arguments, *container.adapter_arguments, *port, *(f"{option}{path}" for option, path in paths))
 
 
-def python_fleet(stack: Stack, known: Mapping[str, Any], alarms: Mapping[str, Mapping[str, object]]) -> Call:
+def python_fleet(stack: Stack, context: Mapping[str, Any], alarms: Mapping[str, Mapping[str, object]]) -> Call:
     """The plan as a program on AWS holds it."""
     groups = {
         key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
-        for key, group in known["groups"].items()
+        for key, group in context["groups"].items()
     }
-    facts = {**known, "groups": groups, "alarms": alarms}
+    facts = {**context, "groups": groups, "alarms": alarms}
     classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alarms": "Alarm"}
     return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))
 

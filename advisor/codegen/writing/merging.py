@@ -79,12 +79,12 @@ def _fixed_points(base: Lines, mine: Lines, theirs: Lines) -> Iterator[tuple[tup
     to_mine, to_theirs = _matches(base, mine), _matches(base, theirs)
     i = j = 0
     while i < len(to_mine) and j < len(to_theirs):
-        one, other = to_mine[i], to_theirs[j]
-        start = max(one.a, other.a)
-        end = min(one.a + one.size, other.a + other.size)
+        ours, other = to_mine[i], to_theirs[j]
+        start = max(ours.a, other.a)
+        end = min(ours.a + ours.size, other.a + other.size)
         if start < end:
-            yield (start, one.b + start - one.a, other.b + start - other.a), end - start
-        if one.a + one.size < other.a + other.size:
+            yield (start, ours.b + start - ours.a, other.b + start - other.a), end - start
+        if ours.a + ours.size < other.a + other.size:
             i += 1
         else:
             j += 1

@@ -111,8 +111,8 @@ def read_record(directory: Path) -> Record:
         return Record(
             files=_digests(document["files"]),
             pending={
-                path: Pending(str(one["generated"]), str(one["written"]))
-                for path, one in document.get("pending", {}).items()
+                path: Pending(str(digest["generated"]), str(digest["written"]))
+                for path, digest in document.get("pending", {}).items()
                 if is_inside(path)
             },
             about={

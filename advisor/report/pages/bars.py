@@ -65,8 +65,8 @@ def from_zero(values: Iterable[float]) -> Axis:
 
 def log_around(values: Iterable[float]) -> Axis:
     """A logarithmic axis around positive values."""
-    known = [value for value in values if value > 0 and math.isfinite(value)]
-    low, high = min(known, default=1.0), max(known, default=10.0)
+    positive = [value for value in values if value > 0 and math.isfinite(value)]
+    low, high = min(positive, default=1.0), max(positive, default=10.0)
     return Axis(low / _MARGIN, high * _MARGIN, is_log=True)
 
 
@@ -200,7 +200,7 @@ def latency_gauges(plan: Plan, replay: Confirmation) -> Iterator[Gauge]:
 
 
 def _gauge(name: str, value_ms: float, target_ms: float | None, interval: Interval | None) -> Gauge:
-    axis = from_zero(one for one in (value_ms, target_ms, interval.high if interval else None) if one is not None)
+    axis = from_zero(edge for edge in (value_ms, target_ms, interval.high if interval else None) if edge is not None)
     told = f"{milliseconds(value_ms)} by replay"
     told += "" if target_ms is None else f", target {milliseconds(target_ms)}"
     if interval is not None:

@@ -104,8 +104,8 @@ def option_rows(plan: Plan, options: Sequence[Option]) -> tuple[Shown, ...]:
 
 def choices(shown: Sequence[Shown]) -> dict[str, list[str]]:
     """Values of each filter, where there is more than one."""
-    values = {name: sorted({one.keys[name] for one in shown}) for name in FILTERS}
-    return {name: known for name, known in values.items() if len(known) > 1}
+    values = {name: sorted({row.keys[name] for row in shown}) for name in FILTERS}
+    return {name: choices for name, choices in values.items() if len(choices) > 1}
 
 
 def front_charts(plan: Plan, options: Sequence[Option], rows: Sequence[Shown]) -> Iterator[FrontChart]:
@@ -129,8 +129,8 @@ def _chart(
     front = _front([interval.value for interval in intervals], costs)
     place = _Place(title, x, y)
     points = tuple(
-        _point(one, option, interval, place, is_front=at in front)
-        for at, (one, option, interval) in enumerate(zip(shown, options, intervals, strict=True))
+        _point(row, option, interval, place, is_front=at in front)
+        for at, (row, option, interval) in enumerate(zip(shown, options, intervals, strict=True))
     )
     return FrontChart(
         title=title,

@@ -302,14 +302,14 @@ def signal_charts(use: HourlyUse) -> Iterator[SignalChart]:
 
 def use_section(use: HourlyUse) -> Section:
     """The same numbers as a table."""
-    known = {name: signal for name, signal in _SIGNALS.items() if name in use.signals}
-    heads = [head for signal in known.values() for head in (f"{signal.title}, mean", f"{signal.title}, greatest")]
+    signals = {name: signal for name, signal in _SIGNALS.items() if name in use.signals}
+    heads = [head for signal in signals.values() for head in (f"{signal.title}, mean", f"{signal.title}, greatest")]
     rows = tuple(
         (
             f"{hour:%Y-%m-%d %H:%M}",
             *(
                 _words(signal, float(values[at]))
-                for name, signal in known.items()
+                for name, signal in signals.items()
                 for values in (use.signals[name].mean, use.signals[name].greatest)
             ),
         )

@@ -162,13 +162,13 @@ def render_page(curves: Sequence[Curve], notes: Sequence[str]) -> str:
 
 def _row(curve: Curve) -> dict[str, str]:
     need = curve.need
-    known = curve.mean[~np.isnan(curve.mean)]
+    stated = curve.mean[~np.isnan(curve.mean)]
     return {
         "host": need.who.host,
         "place": place_of(need),
         "product": need.who.product or "unknown",
         "verdict": verdict_words(need.verdict),
-        "mean": percent(float(known.mean())) if known.size else "-",
+        "mean": percent(float(stated.mean())) if stated.size else "-",
         "p95": percent(need.ratio("busy")),
         "memory": need_words(need.memory),
         "advice": need.advice,
