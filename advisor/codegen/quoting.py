@@ -4,6 +4,7 @@ Each filter returns :class:`Quoted`. The renderer refuses to print anything else
 and not a hole.
 """
 
+import hashlib
 import ipaddress
 import itertools
 import json
@@ -230,6 +231,12 @@ def slug(text: str, longest: int, fallback: str) -> str:
     if not name[:1].isalpha():
         name = f"{fallback}-{name}".strip("-")
     return name[:longest].rstrip("-")
+
+
+def marked_slug(text: str, key: str, longest: int, digits: int, fallback: str) -> str:
+    """The start of a text as a slug, and a mark of a key that is too long: another name for each key."""
+    mark = hashlib.sha256(key.encode()).hexdigest()[:digits]
+    return f"{slug(text, longest - digits - 1, fallback)}-{mark}"
 
 
 def _hcl_character(character: str) -> str:

@@ -172,14 +172,14 @@ def render_terraform(
         folder: below ``templates/terraform``, such as ``aws-ec2``: each template in it is a file.
         stack: known to the templates as ``stack``.
         context: further names that the templates use; decisions of the target that the stack does not hold.
-        shared: path in the output → template of ``shared``, beyond those of every root on the cloud.
+        shared: path in the output → template of ``shared``, beyond those of clouds.toml.
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
-    cloud, folder = _cloud_of(folder), f"terraform/{folder}"
+    cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "terraform"), f"terraform/{folder}"
     form = {"providers.tf": f"{cloud}_providers.tf.j2"}
     form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf", "versions.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if context.get("has_budget") else {}
-    templates = form | budget | _CLOUDS[cloud].get("terraform", {}) | _own_templates(folder, without) | dict(shared)
+    templates = form | budget | of_target | _own_templates(folder, without) | dict(shared)
     context = _with_inputs(folder, stack, {**_usual(stack), **context, **cache_facts(stack)})
     context = {**context, "terraform_provider": _CLOUDS[cloud]["provider"]}
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, context)
@@ -209,11 +209,11 @@ def render_pulumi(
         stack: known to the templates as ``stack``.
         context: at least ``configuration`` (setting → example of a value, for the stack's configuration file);
             ``answers``: of data sources in the tests, where they are others than :data:`ANSWERS`.
-        shared: path in the output → template of ``shared``, beyond those of every program on the cloud.
+        shared: path in the output → template of ``shared``, beyond those of clouds.toml.
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
-    cloud, folder = _cloud_of(folder), f"pulumi-python/{folder}"
-    form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | _CLOUDS[cloud].get("python", {})
+    cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "python"), f"pulumi-python/{folder}"
+    form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | of_target
     usual = {"packages": (_CLOUDS[cloud]["package"],), "answers": ANSWERS[cloud], "cloud": cloud}
     context = _with_inputs(folder, stack, {**_usual(stack), **usual, **context, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
@@ -227,6 +227,11 @@ def render_pulumi(
 def _cloud_of(folder: str) -> str:
     """The start of what every root on a cloud has: of clusters of other providers, kubernetes."""
     return folder.partition("-")[0]
+
+
+def _files_of(folder: str, language: str) -> dict[str, str]:
+    """Path → template of ``shared`` of every root or program on a cloud, and of those of a target there."""
+    return {**_CLOUDS[_cloud_of(folder)].get(language, {}), **_CLOUDS.get(folder, {}).get(language, {})}
 
 
 def _usual(stack: Stack) -> Mapping[str, Any]:

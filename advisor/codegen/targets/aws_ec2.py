@@ -26,7 +26,6 @@ from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR
 
 _FOLDER = "aws-ec2"
-_USER_DATA = "aws_user_data.sh.j2"
 _FAILOVER = "aws_failover.asl.json.j2"
 
 _NO_TIMES = "-"
@@ -78,9 +77,8 @@ def _timed_at_balancer(stack: Stack) -> Stack:
 
 def _terraform(stack: Stack) -> Files:
     context = _known(stack)
-    shared = {"user_data.sh.tftpl": _USER_DATA}
     failover = {"failover.asl.json.tftpl": _FAILOVER} if context["fails_over"] else {}
-    return render_terraform(_FOLDER, stack, context, shared | failover, _left_out(stack, context))
+    return render_terraform(_FOLDER, stack, context, failover, _left_out(stack, context))
 
 
 def _left_out(stack: Stack, context: Mapping[str, Any]) -> tuple[str, ...]:
@@ -91,12 +89,11 @@ def _left_out(stack: Stack, context: Mapping[str, Any]) -> tuple[str, ...]:
 def _python(stack: Stack) -> Files:
     context = _known(stack)
     failover = {"inference/failover.asl": _FAILOVER} if context["fails_over"] else {}
-    shared = {"inference/user_data.sh": _USER_DATA, **failover}
     more = {
         "answers": dict(sorted({**ANSWERS["aws"], "cidrBlock": "10.0.0.0/16"}.items())),
         "fleet": python_fleet(stack, context, context["alarms"]),
     }
-    return render_pulumi(_FOLDER, stack, {**context, **more}, shared, _left_out(stack, context))
+    return render_pulumi(_FOLDER, stack, {**context, **more}, failover, _left_out(stack, context))
 
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:

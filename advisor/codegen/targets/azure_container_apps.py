@@ -4,7 +4,6 @@ Sources: Microsoft's guides to Container Apps (workload profiles, serverless GPU
 metrics), read in November 2026.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from advisor.codegen.container import Backend, Container
 from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
 from advisor.codegen.python_literals import Call, calls
-from advisor.codegen.quoting import slug
+from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_values import (
     EXAMPLE_VAULT,
@@ -39,17 +38,6 @@ from advisor.cost.services import HOSTS
 from advisor.records import dataclass
 
 _FOLDER = "azure-container-apps"
-_SHARED = {
-    "entrance.cfg.tftpl": "azure_apps_entrance.cfg.j2",
-    "identity.tf": "azure_identity.tf.j2",
-    "registries.tf": "azure_registries.tf.j2",
-}
-_PYTHON_SHARED = {
-    "inference/entrance.cfg": "azure_apps_entrance.cfg.j2",
-    "inference/identity.py": "azure_identity.py.j2",
-    "inference/registries.py": "azure_registries.py.j2",
-    "inference/weights.py": "azure_weights.py.j2",
-}
 _PORT = 8000
 """TLS ends before the container."""
 _STREAMING = [Engine.VLLM.value]
@@ -120,7 +108,7 @@ def _refusal(group: ComputeGroup) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack), _SHARED)
+    return render_terraform(_FOLDER, stack, _known(stack))
 
 
 def _python(stack: Stack) -> Files:
@@ -138,10 +126,7 @@ def _python(stack: Stack) -> Files:
         "backends": calls("Backend", context["backends"]),
         "groups": calls("Group", groups),
     }
-    more = {
-        "fleet": Call("Fleet", fleet),
-    }
-    return render_pulumi(_FOLDER, stack, {**context, **more}, _PYTHON_SHARED)
+    return render_pulumi(_FOLDER, stack, {**context, "fleet": Call("Fleet", fleet)})
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -260,8 +245,9 @@ def _cooldown_seconds(group: ComputeGroup) -> int:
 
 def app_name(group: ComputeGroup) -> str:
     """Name of at most 32 lower-case letters, digits and hyphens: the size, and a mark of the group's key."""
-    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
-    return f"{slug(group.instance_type.removeprefix('Standard_'), _LONGEST_APP_NAME - _HASH_DIGITS - 1, 'gpu')}-{mark}"
+    return marked_slug(
+        group.instance_type.removeprefix("Standard_"), group.key, _LONGEST_APP_NAME, _HASH_DIGITS, fallback="gpu"
+    )
 
 
 def _backend(backend: Backend) -> Mapping[str, object]:

@@ -34,23 +34,6 @@ from advisor.codegen.wanted import Engine, Language
 from advisor.cost.services import HOSTS
 
 _FOLDER = "azure-vm-scale-set"
-_SHARED = {
-    "entrance.cfg.tftpl": "azure_entrance.cfg.j2",
-    "entrance.sh.tftpl": "azure_entrance.sh.j2",
-    "host.py": "azure_host.py.j2",
-    "identity.tf": "azure_identity.tf.j2",
-    "registries.tf": "azure_registries.tf.j2",
-    "user_data.sh.tftpl": "azure_user_data.sh.j2",
-}
-_PYTHON_SHARED = {
-    "inference/entrance.cfg": "azure_entrance.cfg.j2",
-    "inference/entrance.sh": "azure_entrance.sh.j2",
-    "inference/host.py": "azure_host.py.j2",
-    "inference/identity.py": "azure_identity.py.j2",
-    "inference/registries.py": "azure_registries.py.j2",
-    "inference/user_data.sh": "azure_user_data.sh.j2",
-    "inference/weights.py": "azure_weights.py.j2",
-}
 _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificate in one file, in memory, made at each start: the entrance before a host verifies none."""
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
@@ -87,15 +70,12 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack), _SHARED, () if _autoscales(stack) else ("scaling",))
+    return render_terraform(_FOLDER, stack, _known(stack), without=() if _autoscales(stack) else ("scaling",))
 
 
 def _python(stack: Stack) -> Files:
     context = _known(stack)
-    more = {
-        "fleet": _python_fleet(stack, context),
-    }
-    return render_pulumi(_FOLDER, stack, {**context, **more}, _PYTHON_SHARED)
+    return render_pulumi(_FOLDER, stack, {**context, "fleet": _python_fleet(stack, context)})
 
 
 def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:

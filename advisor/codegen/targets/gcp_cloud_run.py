@@ -4,7 +4,6 @@ Sources: Google's guides to Cloud Run (GPUs, health checks, request timeout, Dir
 its metrics in Cloud Monitoring, and the reference of alert policies, read in November 2026.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from advisor.codegen.container import Backend, Container, Quota
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.python_literals import Call, fleet_of
-from advisor.codegen.quoting import slug
+from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target, against_adapters, pin_key, pins_with_models
 from advisor.codegen.wanted import Language
@@ -70,10 +69,6 @@ def _entry(alert: Alert) -> Mapping[str, object]:
 
 
 _FOLDER = "gcp-cloud-run"
-_PYTHON_SHARED = {
-    "inference/registries.py": "gcp_registries.py.j2",
-    "inference/weights.py": "gcp_weights.py.j2",
-}
 _CONTAINER_PORT = 8080
 """Where Cloud Run sends requests by default; TLS ends before the container."""
 _LONGEST_SERVICE = 24
@@ -160,7 +155,7 @@ def _python(stack: Stack) -> Files:
         "fleet": _python_fleet(stack, context),
         "differences": tuple(_cautions(stack)),
     }
-    return render_pulumi(_FOLDER, stack, {**context, **more}, _PYTHON_SHARED)
+    return render_pulumi(_FOLDER, stack, {**context, **more})
 
 
 def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
@@ -198,8 +193,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 
 def _service(group: ComputeGroup) -> str:
     """The end of its service's name: the key of a group is too long for it."""
-    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
-    return f"{slug(group.accelerator, _LONGEST_SERVICE - _HASH_DIGITS - 1, 'gpu')}-{mark}"
+    return marked_slug(group.accelerator, group.key, _LONGEST_SERVICE, _HASH_DIGITS, "gpu")
 
 
 def _group(group: ComputeGroup) -> Mapping[str, object]:

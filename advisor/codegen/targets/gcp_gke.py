@@ -4,7 +4,6 @@ Sources: Google's guides to GPUs, TPUs and Spot VMs in GKE Standard, to the serv
 metrics and to its kube state metrics, read in November 2026.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Stack, WatchedModel
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
-from advisor.codegen.quoting import slug
+from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
 from advisor.codegen.targets.target import Files, Target
@@ -161,8 +160,7 @@ def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
 
 def _pool(google_group: GoogleGroup) -> str:
     """The end of its name: the key of a group is too long for it."""
-    mark = hashlib.sha256(google_group.group.key.encode()).hexdigest()[:_HASH_DIGITS]
-    return f"{slug(google_group.group.accelerator, _LONGEST_POOL - _HASH_DIGITS - 1, 'pool')}-{mark}"
+    return marked_slug(google_group.group.accelerator, google_group.group.key, _LONGEST_POOL, _HASH_DIGITS, "pool")
 
 
 def _region(stack: Stack, region: Region) -> Mapping[str, int]:

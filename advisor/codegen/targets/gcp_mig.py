@@ -28,12 +28,6 @@ from advisor.codegen.targets.target import (
 from advisor.codegen.wanted import Language
 
 _FOLDER = "gcp-mig"
-_STARTUP = "gcp_startup.sh.j2"
-_PYTHON_SHARED = {
-    "inference/registries.py": "gcp_registries.py.j2",
-    "inference/startup.sh": _STARTUP,
-    "inference/weights.py": "gcp_weights.py.j2",
-}
 _ANSWERS = {
     "address": "10.0.0.2",
     "network": "projects/my-project/global/networks/inference",
@@ -50,7 +44,7 @@ _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, known_of(stack), {"startup.sh.tftpl": _STARTUP}, scaling_left_out(stack))
+    return render_terraform(_FOLDER, stack, known_of(stack), without=scaling_left_out(stack))
 
 
 def _python(stack: Stack) -> Files:
@@ -59,7 +53,7 @@ def _python(stack: Stack) -> Files:
         "answers": _ANSWERS,
         "fleet": _python_fleet(stack, context),
     }
-    return render_pulumi(_FOLDER, stack, {**context, **more}, _PYTHON_SHARED, scaling_left_out(stack))
+    return render_pulumi(_FOLDER, stack, {**context, **more}, without=scaling_left_out(stack))
 
 
 def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:

@@ -44,8 +44,7 @@ _UNTRIED = (
 
 
 def _terraform(stack: Stack) -> Files:
-    shared = {"user_data.sh.tftpl": "ibm_user_data.sh.j2"}
-    return render_terraform("ibm-vpc", stack, _known(stack), shared, scaling_left_out(stack))
+    return render_terraform("ibm-vpc", stack, _known(stack), without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

@@ -9,7 +9,6 @@ Kubernetes reserves the prefix ``kube-`` and makes ``default``; the other names 
 their add-ons make.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -24,7 +23,7 @@ from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, fleet_of
-from advisor.codegen.quoting import slug
+from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Form, Language
@@ -163,8 +162,7 @@ def _node_pool(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 def pool_name(group: ComputeGroup) -> str:
     """Name of the pool that the README gives: the accelerator, and a mark of the group."""
-    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
-    return f"{slug(group.accelerator, _LONGEST_POOL - _HASH_DIGITS - 1, 'pool')}-{mark}"
+    return marked_slug(group.accelerator, group.key, _LONGEST_POOL, _HASH_DIGITS, "pool")
 
 
 def _command(stack: Stack, group: ComputeGroup) -> str:
