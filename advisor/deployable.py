@@ -8,6 +8,7 @@ import math
 
 from advisor.catalog import Catalog
 from advisor.catalog.deployment import GENERATED
+from advisor.catalog.planning import start_seconds
 from advisor.catalog.processors import CPU
 from advisor.catalog.releases import version_of
 from advisor.catalog.values import InstanceType
@@ -51,14 +52,6 @@ CONTAINER_ENGINE_GIB = 6
 """Memory of the engine in a container whose files lie in memory too: an estimate."""
 _VCPUS_OF_SYSTEM = 2
 """Of a node, for the system and what runs on every node."""
-_START_SECONDS = 900
-"""Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
-_BOOT_SECONDS = 180
-"""Part of that for a machine to be there, as in cold_start.csv at most."""
-_COMPILE_SECONDS = 1800
-"""Ahead-of-time compilation for Neuron and TPU: more than 10 minutes for a 32 B model."""
-_DOWNLOAD_GIB_PER_SECOND = 0.1
-"""Six times slower than measured from the hub on a p5.48xlarge (0.6 GiB/s): small instances have slower networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,21 +233,6 @@ def rests_on_cluster(provider: str) -> bool:
 def service_of(purchase: str) -> str:
     """Service that runs machines paid for so, as the purchase names it; "" for plain machines."""
     return purchase if purchase in (MANAGED, SERVERLESS) else ""
-
-
-def start_seconds(
-    checkpoint_gib: float, *, compiles: bool, boot_s: float | None = None, converts_s: float = 0.0
-) -> float:  # fmt: skip
-    """Seconds from the order of an instance until the model answers, on the safe side.
-
-    Args:
-        checkpoint_gib: what is downloaded.
-        compiles: whether the engine compiles the model first.
-        boot_s: longest time until the machine is there; None: as of most.
-        converts_s: longest time that a GGUF of published weights takes, by :meth:`StartFacts.conversion_s`.
-    """
-    more = max((boot_s or 0.0) - _BOOT_SECONDS, 0.0) + (_COMPILE_SECONDS if compiles else 0) + converts_s
-    return _START_SECONDS + more + checkpoint_gib / _DOWNLOAD_GIB_PER_SECOND
 
 
 def _allowed(setup: Setup, catalog: Catalog) -> str:

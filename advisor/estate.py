@@ -45,7 +45,7 @@ from advisor.records import dataclass, replace
 from advisor.requirements import check_names
 from advisor.spread import Run, Spread
 from advisor.workload.document import INCOMPLETE, read_workload
-from advisor.workload.negotiated import holdings_of, within_regions
+from advisor.workload.holds import holdings_of, within_regions
 from advisor.workload.values import Slo, Workload
 
 REHEARSED_REQUESTS = 2_000

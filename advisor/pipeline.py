@@ -43,8 +43,8 @@ from advisor.plan.values import Plan
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
+from advisor.workload.holds import holdings_of, with_holdings
 from advisor.workload.measured_demand import PrometheusDemand
-from advisor.workload.negotiated import holdings_of, with_holdings
 from advisor.workload.values import Routing, Workload
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from advisor.models.pictures import VisionTower
 from advisor.names import suggestion
 from advisor.records import dataclass, replace
 from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP
-from advisor.workload.adapter_fields import adapter_notes, check_base
 from advisor.workload.holds import check_engine_kind, check_holds, check_known, unsold_holds
 from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
+from advisor.workload.planning_fields import adapter_notes, check_base
 from advisor.workload.scope import in_scope, scope_notes
 from advisor.workload.values import DEFAULT_PRECISIONS, WIDE_PRECISIONS, DeclaredDemand, Deployment, Workload
 

@@ -7,10 +7,10 @@ import pytest
 from advisor.candidates import Candidate, Rejection, judge, judge_hardware, match
 from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
+from advisor.catalog.planning import start_seconds
 from advisor.catalog.values import Purchase, Support
-from advisor.codegen import Wanted, generate
+from advisor.codegen import Wanted, generate, platforms
 from advisor.codegen.container import Runtime
-from advisor.codegen.platforms import aws, azure, gcp
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import TARGETS, target_of
@@ -18,15 +18,7 @@ from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.wanted import Engine
 from advisor.demand.declared import declared_demand
-from advisor.deployable import (
-    Setup,
-    deployable,
-    machine_shortfall,
-    purchase_shortfall,
-    seat_shortfall,
-    shortfall,
-    start_seconds,
-)
+from advisor.deployable import Setup, deployable, machine_shortfall, purchase_shortfall, seat_shortfall, shortfall
 from advisor.errors import InputError, NotDeployable
 from advisor.models import find_model
 from advisor.pipeline import plan_for
@@ -417,8 +409,8 @@ def test_every_machine_of_these_providers_is_spoken_of():
 def test_rows_name_what_the_generator_knows():
     """Targets and families of what is generated; a reason for what is not."""
     targets = {(one.provider, one.name) for one in TARGETS}
-    families = {("aws", name) for name in aws.FAMILIES} | {("gcp", name) for name in gcp.FAMILIES}
-    families |= {("azure", name) for name in azure.FAMILIES}
+    families = {("aws", name) for name in platforms.AWS_FAMILIES} | {("gcp", name) for name in platforms.GCP_FAMILIES}
+    families |= {("azure", name) for name in platforms.AZURE_FAMILIES}
     hosts = [row for row in FACTS.rows if row.target not in ("", "cloud-run", KUBERNETES.name)]
     assert {(row.provider, row.family) for row in hosts} == families
     nodes = {row.family for row in FACTS.rows if row.target == KUBERNETES.name}
@@ -444,8 +436,8 @@ def test_each_machine_of_a_cluster_has_a_pool_that_sells_what_is_planned():
     ("target", "limit", "value"),
     [
         ("cloud-run", "longest_start_seconds", 1800),
-        ("cloud-run-l4", "most_memory_gib", gcp.gcp_cloud_run.GPUS["L4"].sizes[-1].memory_gib),
-        ("cloud-run-rtx", "most_memory_gib", gcp.gcp_cloud_run.GPUS["RTX-PRO-6000"].sizes[-1].memory_gib),
+        ("cloud-run-l4", "most_memory_gib", platforms.GPUS["L4"].sizes[-1].memory_gib),
+        ("cloud-run-rtx", "most_memory_gib", platforms.GPUS["RTX-PRO-6000"].sizes[-1].memory_gib),
         ("sagemaker", "longest_start_seconds", 3600),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import Price, Provenance, Purchase, Quality
-from advisor.cli.price_age import tell_age, warn_of_layers
+from advisor.cli.served import tell_age, warn_of_layers
 from advisor.errors import InputError
 from advisor.report.price_age import (
     PriceUsed,
@@ -103,7 +103,7 @@ def test_a_clock_that_is_behind_the_catalog_is_said(monkeypatch, capsys):
         def now(cls, tz=None):
             return cls(1970, 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr("advisor.cli.price_age.datetime", Past)
+    monkeypatch.setattr("advisor.cli.served.datetime", Past)
     warn_of_layers()
     said = capsys.readouterr().err
     assert "warning: the newest price of the catalog is of 20" in said

@@ -20,8 +20,7 @@ from advisor.plan.batch_words import hours_words, replayed_run_words, spare_hour
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question
-from advisor.report.plan_words import question_words
-from advisor.report.risks import risk_words
+from advisor.report.plan_words import question_words, risk_words
 from advisor.report.table import plan_table
 from advisor.report.verdict import verdict_lines
 from advisor.workload.document import read_workload

@@ -39,7 +39,7 @@ from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import catalog_for, catalog_of_question, read_question, requirements_of
 from advisor.questions.predict import answer_rows, result_of
-from advisor.report.risks import risk_words
+from advisor.report.plan_words import risk_words
 from advisor.report.table import plan_table
 from advisor.report.verdict import verdict_lines
 from advisor.units import BYTES_PER_GIB

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import make_directory, write_text
-from advisor.cli.numbers import duration_between
+from advisor.cli.options import FOLDER, duration_between
 from advisor.codegen.agent_files import (
     ACCELERATORS,
     DEFAULT_BASE_IMAGE,
@@ -47,9 +47,7 @@ def install() -> None:
 def _writes_files(command: Callable[..., Mapping[str, str]]) -> Callable[..., None]:
     """A command that returns files, with the options that all of them have and the care that writing takes."""
 
-    @click.option(
-        "--output", type=click.Path(file_okay=False, path_type=Path), help="Directory to write to; default: print."
-    )
+    @click.option("--output", type=FOLDER, help="Directory to write to; default: print.")
     @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
     @click.option("--force", is_flag=True, help="Replace files that were changed.")
     @click.option(
@@ -197,9 +195,7 @@ def container(agent: AgentRun, base_image: str) -> Mapping[str, str]:
 
 
 @install.command()
-@click.option(
-    "--output", type=click.Path(file_okay=False, path_type=Path), help="Directory to write to; default: print."
-)
+@click.option("--output", type=FOLDER, help="Directory to write to; default: print.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--force", is_flag=True, help="Replace files that were changed.")
 def alerts(output: Path | None, dry_run: bool, force: bool) -> None:

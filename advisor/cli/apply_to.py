@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from advisor.cli.options import FILE_OR_STDIN, PATH
 from advisor.cli.output import check_unedited, deliver_application
 from advisor.errors import InputError
 from advisor.reading import read_text
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
 
 @click.command(name="apply-to")
-@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("directory", type=PATH, metavar="DIR")
 @click.option("--address", required=True, metavar="ADDRESS", help="Resource, such as module.x.aws_launch_template.gpu.")
 @click.option(
     "--plan",
     "plan_path",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    type=FILE_OR_STDIN,
     default=Path("plan.json"),
     show_default=True,
     metavar="PLAN.json",

@@ -25,9 +25,17 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from advisor.cli.numbers import cost_option, rate_option
-from advisor.cli.output import deliver, deliver_application, format_option, json_or_page, output_option, report_width
-from advisor.cli.progress import Progress, tell
+from advisor.cli.options import EXISTING_FOLDER, FILE, PATH, cost_option, rate_option
+from advisor.cli.output import (
+    Progress,
+    deliver,
+    deliver_application,
+    format_option,
+    json_or_page,
+    output_option,
+    report_width,
+    tell,
+)
 from advisor.errors import InputError
 from advisor.names import printable
 from advisor.spread import BACKENDS, Spread
@@ -94,7 +102,7 @@ def _words(name: str, value: object) -> Iterator[str]:
 )
 @click.option(
     "--hosts",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="CSV with the columns host and resource, where names in samples and bill differ.",
 )
@@ -120,14 +128,11 @@ def _words(name: str, value: object) -> Iterator[str]:
 @click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
 @click.option("--finding", metavar="ID", help="One finding with everything that it was found at, such as ADV108.")
 @click.option(
-    "--into",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Instead of the audit: changes of the Terraform in DIR, as a patch.",
+    "--into", type=PATH, metavar="DIR", help="Instead of the audit: changes of the Terraform in DIR, as a patch."
 )
 @click.option(
     "--workloads",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=EXISTING_FOLDER,
     metavar="DIR",
     help="With --into: workload files, as `advisor init` writes them, for endpoints of their names.",
 )
@@ -201,7 +206,7 @@ def _rendered(
     opened: "Opened", inputs: "Inputs", output_format: str, finding: str | None, width: int | None
 ) -> Iterable[str]:
     """The audit in the format that was asked for, in pieces."""
-    from advisor.report.bill import focus, json_report, sarif, table  # noqa: PLC0415 - formats are loaded when asked for
+    from advisor.report.bill import focus, json_report, table  # noqa: PLC0415 - help shows without them
 
     audit = opened.audit
     if finding is not None:
@@ -212,7 +217,7 @@ def _rendered(
         case "markdown":
             return [table.audit_markdown(audit)]
         case "sarif":
-            return [sarif.audit_sarif(audit, Path(inputs.bill[0]))]
+            return [json_report.audit_sarif(audit, Path(inputs.bill[0]))]
         case "focus":
             return focus.focus_rows(audit, opened.ledger)
         case _:

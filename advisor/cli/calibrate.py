@@ -9,7 +9,8 @@ import click
 
 from advisor.atomic_files import write_output
 from advisor.catalog import load_catalog
-from advisor.cli.progress import quiet_option, tell
+from advisor.cli.options import FILE, FOLDER, PATH
+from advisor.cli.output import quiet_option, tell
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.report.text_table import render_table
@@ -25,8 +26,8 @@ SHOWN_PLACES = 6
 
 
 @click.command(name="calibrate")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("calibration"),
+@click.argument("files", nargs=-1, type=PATH)
+@click.option("-o", "--output", type=FOLDER, default=Path("calibration"),
               show_default=True, help="Directory of the new calibration.")  # fmt: skip
 @click.option("--format", "file_format", type=click.Choice(FORMATS), help="[default: told by the content]")
 @click.option("--model", help="A catalogued name, or the path of a config.json.")
@@ -45,9 +46,7 @@ SHOWN_PLACES = 6
 @click.option("--output-tokens", help="Generated tokens, where the file does not say.")
 @click.option("--draft-tokens", help="Tokens drafted for each step of speculative decoding.")
 @click.option("--draft-acceptance", help="Share of them that is accepted.")
-@click.option(
-    "--export", type=click.Path(dir_okay=False, path_type=Path), help="Write what was read as our own CSV too."
-)
+@click.option("--export", type=FILE, help="Write what was read as our own CSV too.")
 @click.option(
     "--rebuild", is_flag=True, help="Build the catalog's own calibration anew from its measurements (minutes)."
 )
@@ -130,8 +129,8 @@ def _calibrate(
 def left_out_text(left_out: Sequence["LeftOut"]) -> str:
     """Inputs that are not used, by reason, each with its places."""
     places: dict[str, list[str]] = defaultdict(list)
-    for one in left_out:
-        places[one.reason].append(one.where)
+    for scenario in left_out:
+        places[scenario.reason].append(scenario.where)
     lines = [f"left out: {len(left_out)}"]
     for reason, where in sorted(places.items(), key=lambda item: -len(item[1])):
         more = f" and {len(where) - SHOWN_PLACES} more" if len(where) > SHOWN_PLACES else ""

@@ -9,22 +9,23 @@ from advisor.cases.document import read_case
 from advisor.cases.pricing import price_case
 from advisor.cases.values import SCHEMA, CaseReport
 from advisor.catalog import load_catalog
+from advisor.cli.options import FILE
 from advisor.cli.output import calibration_option, deliver, output_option, report_format_option, report_width
-from advisor.cli.price_age import warn_of_layers
+from advisor.cli.served import warn_of_layers
 from advisor.performance.model import load_model
 from advisor.pipeline import BEST, answer, prepared, question_for
 from advisor.plan.document import plain
 from advisor.plan.values import Plan
 from advisor.records import replace
 from advisor.report.cases import case_sections
-from advisor.report.sections import sections_as
+from advisor.report.text_table import sections_as
 from advisor.workload.values import Workload
 
 _WITHOUT_LADDER = replace(BEST, has_ladder=False)
 
 
 @click.command(name="case")
-@click.argument("case", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("case", type=FILE)
 @click.option("--tornado", is_flag=True, help="Price it again with each assumption halved and doubled: minutes.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @click.option("--verbose", is_flag=True, help="With every charge of every part, and the source of its price.")

@@ -16,13 +16,12 @@ from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.values import Accelerator
 from advisor.cli import catalog_engines
-from advisor.cli.catalog_audit import command as audit_command
-from advisor.cli.catalog_import import gpuhunt_command, skypilot_command
+from advisor.cli.catalog_import import gpuhunt_command, publish_command, skypilot_command, update_command
 from advisor.cli.catalog_offers import check_known
 from advisor.cli.catalog_offers import command as offers_command
-from advisor.cli.catalog_publish import publish_command, update_command
 from advisor.cli.catalog_refresh import command as refresh_command
 from advisor.cli.catalog_refresh import wanted_providers
+from advisor.cli.catalog_show import audit_command
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.listing import (
     Entry,
@@ -32,8 +31,8 @@ from advisor.cli.listing import (
     shown,
     whole,
 )
-from advisor.cli.output import deliver, list_format_option, output_option, table_or_json_option
-from advisor.cli.progress import quiet_option
+from advisor.cli.options import FILE
+from advisor.cli.output import deliver, list_format_option, output_option, quiet_option, table_or_json_option
 from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes
@@ -42,8 +41,8 @@ from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_p
 from advisor.plan.plain_values import digest
 from advisor.reading import read_text
 from advisor.records import dataclass
-from advisor.report.fitted_table import Column
 from advisor.report.refresh_words import change_words, changes_json
+from advisor.report.text_table import Column
 from advisor.units import bytes_to_gib
 
 
@@ -81,7 +80,7 @@ def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: 
     wanted = names if names and "all" not in names else providers(root)
     if not wanted:
         raise InputError(f"nothing was {layer.done} yet", hint=f"run `advisor catalog {layer.command.format('all')}`")
-    found: list[Change] = []
+    moves: list[Change] = []
     for name in wanted:
         now = current(root, name)
         if isinstance(now, Damaged):
@@ -94,8 +93,8 @@ def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: 
             raise InputError(f"{name} was not {layer.done}", hint=f"run `advisor catalog {layer.command.format(name)}`")
         before = None if shipped else previous(root, name)
         old = offers_of_snapshot(before) if before else _shipped(name)
-        found.extend(changes(old, offers_of_snapshot(now)))
-    deliver(changes_json(found) if output_format == "json" else change_words(found), output)
+        moves.extend(changes(old, offers_of_snapshot(now)))
+    deliver(changes_json(moves) if output_format == "json" else change_words(moves), output)
 
 
 def _shipped(provider: str) -> list[Any]:
@@ -119,13 +118,13 @@ _HEADS = {
 @output_option
 def models_command(name: str, output_format: str, output: Path | None) -> None:
     """List the models that are known by name, with their size; only those with NAME in theirs."""
-    names = sorted(known for known in model_names() if name.casefold() in known.casefold())
+    names = sorted(model for model in model_names() if name.casefold() in model.casefold())
     if not names:
         raise InputError(
             f"no model has '{name}' in its name",
             hint="ask without NAME for all, or give the path of a config.json in place of a name",
         )
-    deliver_entries([_entry(find_model(known)) for known in names], output_format, output, _HEADS)
+    deliver_entries([_entry(find_model(model)) for model in names], output_format, output, _HEADS)
 
 
 def _entry(model: Model) -> Entry:
@@ -141,13 +140,8 @@ def _entry(model: Model) -> Entry:
 
 
 @click.command("lock")
-@click.argument("plan_file", type=click.Path(dir_okay=False, path_type=Path), metavar="PLAN.json")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help=f"File to write; default: {DEFAULT_NAME} beside the plan.",
-)
+@click.argument("plan_file", type=FILE, metavar="PLAN.json")
+@click.option("-o", "--output", type=FILE, help=f"File to write; default: {DEFAULT_NAME} beside the plan.")
 @quiet_option
 def lock_command(plan_file: Path, output: Path | None) -> None:
     """Write the rows of the catalog that PLAN.json was made from, to commit beside the infrastructure.
@@ -223,19 +217,19 @@ def list_services(provider: str, region: str, output_format: str, output: Path |
     catalog = load_catalog()
     prices = catalog.service_prices
     check_known("--provider", "provider", (provider,) if provider else (), sorted({owner for owner, *_ in prices}))
-    owners = [one for one in catalog.providers if provider in ("", one)]
+    owners = [name for name in catalog.providers if provider in ("", name)]
     if region:
-        known = sorted({region for owner in owners for region in catalog.regions_of(owner)})
-        check_known("--region", "region", (region,), known)
+        sold_in = sorted({region for owner in owners for region in catalog.regions_of(owner)})
+        check_known("--region", "region", (region,), sold_in)
         owners = [owner for owner in owners if region in catalog.regions_of(owner)]
-    found = [
+    entries = [
         _service_entry(key, price)
         for key, price in prices.items()
         if key[0] in owners and (not region or key[2] in ("", region))
     ]
-    if not found:
+    if not entries:
         raise InputError(f"nothing beside machines is priced in {region}", hint="ask without --region for all")
-    deliver_entries(found, output_format, output)
+    deliver_entries(entries, output_format, output)
 
 
 @command.command("tokens")

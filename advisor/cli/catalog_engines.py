@@ -10,8 +10,7 @@ from advisor.catalog.loading import engines_dir, load_catalog, user_catalog
 from advisor.catalog.refresh.engines import ENGINES, URL, ReleaseGuard, tasks
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import RefreshJob
-from advisor.cli.output import deliver
-from advisor.cli.progress import Progress
+from advisor.cli.output import Progress, deliver
 from advisor.data_files import data_dir
 from advisor.errors import AdvisorError, InputError
 from advisor.report.refresh_words import (

@@ -1,22 +1,160 @@
-"""``advisor catalog import-gpuhunt`` and ``import-skypilot``: prices that others list, where ours are no better."""
+"""``advisor catalog import-gpuhunt``, ``import-skypilot``, ``publish`` and ``update``: prices from and for others."""
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
+from advisor.atomic_files import write_text
 from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
 from advisor.catalog.imports.gpuhunt_reading import read_files, read_published
 from advisor.catalog.imports.rows import Listing, mapped
 from advisor.catalog.imports.skypilot import read_tables
 from advisor.catalog.layers.importing import import_listing
+from advisor.catalog.layers.publication import Publication, forget_kept, read_publication
+from advisor.catalog.layers.publication_places import place_of
+from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import forget, providers
-from advisor.catalog.loading import GPUHUNT, SKYPILOT, imported_dir, user_catalog
-from advisor.cli.catalog_refresh import without_password
-from advisor.cli.output import deliver, output_option, table_or_json_option
-from advisor.errors import AdvisorError
-from advisor.report.refresh_words import imports_json, imports_words
+from advisor.catalog.layers.updating import Updated, update
+from advisor.catalog.loading import (
+    GPUHUNT,
+    SKYPILOT,
+    allowed_signers_path,
+    imported_dir,
+    published_dir,
+    published_origin,
+    user_catalog,
+)
+from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
+from advisor.cli.options import PATH
+from advisor.cli.output import deliver, output_option, quiet_option, table_or_json_option
+from advisor.errors import AdvisorError, InputError
+from advisor.report.refresh_words import imports_json, imports_words, update_json, update_words
+
+_KEPT = "unfinished"
+
+
+@click.command("publish")
+@click.argument("names", metavar="[PROVIDER…]", nargs=-1)
+@click.option("-o", "--output", type=PATH, required=True, help="Directory to write to, or a file that ends in .zip.")
+@click.option("--sign-key", type=PATH, help="SSH key to sign with (ssh-keygen -Y sign).")
+@quiet_option
+def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None) -> None:
+    """Write the prices of each PROVIDER for others, as files that lie on any web server or in any bucket.
+
+    Without PROVIDER those that were refreshed or updated here. Nothing that was imported or negotiated is written, and
+    nothing of the account that asked. Others take it with `advisor catalog update URL`.
+    """
+    catalog = user_catalog()
+    newer = {snapshot.provider for snapshot in (*catalog.published, *catalog.snapshots)}
+    wanted = tuple(dict.fromkeys(names)) or tuple(sorted(newer))
+    if not wanted:
+        raise InputError(
+            "nothing was refreshed yet", hint="run `advisor catalog refresh all`, or name providers to publish"
+        )
+    tables = [tables_to_publish(catalog, name) for name in wanted]
+    done = publish(tables, output, dt.datetime.now(dt.UTC), sign_key)
+    whose = ", ".join(f"{tables.provider} ({tables.read_on})" for tables in done.providers)
+    signed = "" if sign_key is None else ", signed"
+    click.echo(f"{output}: {done.name}, prices of {whose}, {done.size_bytes:,} bytes{signed}")
+
+
+@click.command("update")
+@click.argument("location", metavar="[URL|FILE]", required=False, callback=without_password)
+@click.option("--provider", "names", multiple=True, help="Take only this provider. (repeatable)")
+@click.option(
+    "--allowed-signers",
+    type=PATH,
+    help="Who may sign it (ssh-keygen(1)); default: $XDG_CONFIG_HOME/advisor/allowed_signers where there is one.",
+)
+@confirm_option
+@max_move_option
+@click.option("--dry-run", is_flag=True, help="Read and compare, and keep the old prices.")
+@click.option("--forget", "is_forgotten", is_flag=True, help="Drop what was published.")
+@table_or_json_option
+@output_option
+def update_command(
+    location: str | None,
+    names: tuple[str, ...],
+    allowed_signers: Path | None,
+    confirmed: tuple[str, ...],
+    max_move: float,
+    dry_run: bool,
+    is_forgotten: bool,
+    output_format: str,
+    output: Path | None,
+) -> None:
+    """Take a catalog that `advisor catalog publish` wrote: from a URL, a directory or a zip file; needs no account.
+
+    Without URL or FILE it is read from where the last one came. It counts above what came with the program and below
+    what was refreshed on this machine, and is taken only when it is whole, unchanged, newer and sound: nothing free,
+    no price moved too far, no family gone.
+    """
+    if is_forgotten:
+        _forget_published()
+        return
+    root = published_dir()
+    origin = location or _origin()
+    publication = _read(origin, names, allowed_signers, root)
+    try:
+        results = update(
+            publication.providers, user_catalog(), root,
+            confirmed=frozenset(confirmed), most_moved=max_move, dry_run=dry_run,
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError(error.message, where=error.where or origin, hint=error.hint) from error
+    words = update_json(publication, results) if output_format == "json" else update_words(publication, results, origin)
+    deliver(words, output)
+    _check(results)
+    if not dry_run:
+        with suppress(InputError):  # the prices are taken; the next time an address has to be given
+            write_text(published_origin(), f"{_absolute(origin)}\n")
+
+
+def _read(origin: str, names: tuple[str, ...], allowed_signers: Path | None, root: Path) -> Publication:
+    """The publication; tables stay on disk only where the way to it broke off."""
+    stated = allowed_signers_path()
+    allowed = allowed_signers or (stated if stated.is_file() else None)
+    place, kept = place_of(origin, is_signed=allowed is not None), root / _KEPT
+    is_web = "://" in origin
+    publication = read_publication(place, names, allowed, kept if is_web else None)
+    forget_kept(kept)
+    return publication
+
+
+def _check(results: tuple[Updated, ...]) -> None:
+    """Refuse to call it done where rows are held up."""
+    held = sorted({(violation.guard.value, violation.key) for result in results for violation in result.held})
+    if held:
+        rows = sum(len(result.held) for result in results)
+        raise NotPublished(
+            f"{rows} row{'s are' if rows > 1 else ' is'} held up, so nothing was taken", hint=acceptance(held)
+        )
+
+
+def _origin() -> str:
+    try:
+        return published_origin().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise click.UsageError("give the URL or FILE of a published catalog") from None
+
+
+def _absolute(origin: str) -> str:
+    return origin if "://" in origin else str(Path(origin).absolute())
+
+
+def _forget_published() -> None:
+    root = published_dir()
+    dropped = providers(root)
+    for name in dropped:
+        forget(root, name)
+        click.echo(f"{name}: what was published is dropped")
+    if not dropped:
+        click.echo("nothing was updated")
+
 
 _as_of_option = click.option(
     "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the prices; default: of their version, else the file's."
@@ -30,7 +168,7 @@ class NothingImported(AdvisorError):  # noqa: N818 - an outcome
 
 
 @click.command("import-gpuhunt")
-@click.argument("paths", metavar="[PATH…]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH…]", nargs=-1, type=PATH)
 @click.option("--live", is_flag=True, help="Read what gpuhunt publishes today; needs the network.")
 @_as_of_option
 @_dry_run_option
@@ -101,7 +239,7 @@ def _import(
     program: str,
     listings: Sequence[Listing],
     unread: Sequence[str],
-    known: Iterable[str],
+    named: Iterable[str],
     output_format: str,
     output: Path | None,
     *,
@@ -117,23 +255,23 @@ def _import(
     if not dry_run and not any(result.is_kept for result in results):
         raise NothingImported(
             "no row could be taken; what was imported before still holds",
-            hint=f"{program}'s files of {', '.join(known)} can be",
+            hint=f"{program}'s files of {', '.join(named)} can be",
         )
 
 
 def _newest(listings: Sequence[Listing]) -> list[Listing]:
     """One of each provider: the newest."""
-    found: dict[str, Listing] = {}
+    newest: dict[str, Listing] = {}
     for listing in sorted(listings, key=lambda listing: listing.as_of):
-        found[listing.named] = listing
-    return [found[name] for name in sorted(found)]
+        newest[listing.named] = listing
+    return [newest[name] for name in sorted(newest)]
 
 
 def _forget(program: str) -> None:
     root = imported_dir(program)
-    known = providers(root)
-    for name in known:
+    imported = providers(root)
+    for name in imported:
         forget(root, name)
         click.echo(f"{name}: what was imported is dropped")
-    if not known:
+    if not imported:
         click.echo("nothing was imported")

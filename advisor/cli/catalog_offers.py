@@ -15,9 +15,8 @@ from advisor.cli.listing import (
     shown,
     whole,
 )
-from advisor.cli.output import deliver, list_format_option, output_option
-from advisor.cli.price_age import warn_of_layers
-from advisor.cli.progress import tell
+from advisor.cli.output import deliver, list_format_option, output_option, tell
+from advisor.cli.served import warn_of_layers
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.records import dataclass
@@ -132,14 +131,14 @@ def _sold(catalog: Catalog, providers: Sequence[str], filters: Filters) -> Seque
     return [offer for offer in offers if not filters.regions or offer.region in filters.regions]
 
 
-def _check_types(catalog: Catalog, filters: Filters, owners: str, known: Sequence[str]) -> None:
+def _check_types(catalog: Catalog, filters: Filters, owners: str, names: Sequence[str]) -> None:
     """Refuse unknown types; one of the other kind with the words that list it."""
     others = catalog.instance_types if filters.cpu else catalog.cpu_instances
     for name in filters.instance_types:
-        if name not in known and any(name == other for _, other in others):
+        if name not in names and any(name == other for _, other in others):
             kind, remedy = ("an", "leave --cpu out") if filters.cpu else ("no", "add --cpu")
             raise InputError(f"{name} has {kind} accelerator", where="--instance-type", hint=f"{remedy} to list it")
-    check_known("--instance-type", f"instance type of {owners}", filters.instance_types, known)
+    check_known("--instance-type", f"instance type of {owners}", filters.instance_types, names)
 
 
 def _accelerator_of(catalog: Catalog, offer: Offer, *, cpu: bool) -> str:
@@ -289,12 +288,12 @@ def _show_price(value: Cell) -> str:
     return "-" if value is None else f"{value:.5g}"
 
 
-def check_known(option: str, what: str, given: Sequence[str], known: Sequence[str]) -> None:
+def check_known(option: str, what: str, given: Sequence[str], names: Sequence[str]) -> None:
     """Refuse a name that the catalog does not know.
 
     Raises:
         InputError: with the nearest names.
     """
     for name in given:
-        if name not in known:
-            raise InputError(f"unknown {what}: '{name}'", where=option, hint=suggestion(name, known))
+        if name not in names:
+            raise InputError(f"unknown {what}: '{name}'", where=option, hint=suggestion(name, names))

@@ -24,8 +24,8 @@ from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
 from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
-from advisor.cli.output import deliver, output_option, table_or_json_option
-from advisor.cli.progress import Progress, tell
+from advisor.cli.options import PATH
+from advisor.cli.output import Progress, deliver, output_option, table_or_json_option, tell
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion, without_credentials
 from advisor.reading import read_text
@@ -67,15 +67,11 @@ def without_password(_context: click.Context, _option: click.Parameter, given: G
 @click.option("--public", is_flag=True, help="aws: read the public price files; needs no account, tells no spot price.")
 @click.option("--profile", help="aws: named profile of the credentials.")
 @click.option("--endpoint-url", callback=without_password, help="Ask this address instead of the provider's.")
-@click.option(
-    "--gcp-api-key-file",
-    type=click.Path(path_type=Path),
-    help="gcp: file that holds an API key; without it a public list.",
-)
+@click.option("--gcp-api-key-file", type=PATH, help="gcp: file that holds an API key; without it a public list.")
 @click.option("--gcp-project", help="gcp: project to ask for the zones of machine types; needs --gcp-token-file.")
-@click.option("--gcp-token-file", type=click.Path(path_type=Path), help="gcp: file that holds an access token.")
+@click.option("--gcp-token-file", type=PATH, help="gcp: file that holds an access token.")
 @click.option("--azure-subscription", help="azure: subscription to ask for zones of sizes; needs --azure-token-file.")
-@click.option("--azure-token-file", type=click.Path(path_type=Path), help="azure: file that holds an access token.")
+@click.option("--azure-token-file", type=PATH, help="azure: file that holds an access token.")
 @confirm_option
 @max_move_option
 @click.option("--jobs", type=click.IntRange(min=1, max=64), default=8, show_default=True, help="Questions at a time.")
@@ -153,13 +149,13 @@ def wanted_providers(names: Sequence[str]) -> tuple[str, ...]:
         UsageError: none is named.
         InputError: nothing is known of a name.
     """
-    known = tuple(dict.fromkeys((*BUILT_IN, *plugin_names(), *providers(refreshed_dir()))))
+    every = tuple(dict.fromkeys((*BUILT_IN, *plugin_names(), *providers(refreshed_dir()))))
     if not names:
-        raise click.UsageError(f"name a provider: {', '.join(known)} or all")
+        raise click.UsageError(f"name a provider: {', '.join(every)} or all")
     for name in names:
-        if name not in (*known, "all"):
-            raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, (*known, "all")))
-    return known if "all" in names else tuple(dict.fromkeys(names))
+        if name not in (*every, "all"):
+            raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, (*every, "all")))
+    return every if "all" in names else tuple(dict.fromkeys(names))
 
 
 def _regions_by_provider(names: Sequence[str], regions: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -169,8 +165,8 @@ def _regions_by_provider(names: Sequence[str], regions: Sequence[str]) -> dict[s
         InputError: a provider that is asked alone, or all of them, do not know a region.
     """
     catalog = user_catalog()
-    known = {name: catalog.regions_of(name) for name in names}
-    everywhere = sorted({region for of_one in known.values() for region in of_one})
+    regions_of = {name: catalog.regions_of(name) for name in names}
+    everywhere = sorted({region for of_one in regions_of.values() for region in of_one})
     for region in regions:
         if everywhere and region not in everywhere:
             raise InputError(
@@ -180,8 +176,8 @@ def _regions_by_provider(names: Sequence[str], regions: Sequence[str]) -> dict[s
             )
     if not regions or not everywhere:
         return dict.fromkeys(names, tuple(regions))
-    found = {name: tuple(region for region in regions if region in of_one) for name, of_one in known.items()}
-    return {name: of_one for name, of_one in found.items() if of_one}
+    asked = {name: tuple(region for region in regions if region in of_one) for name, of_one in regions_of.items()}
+    return {name: of_one for name, of_one in asked.items() if of_one}
 
 
 def _forget(names: Sequence[str]) -> None:
@@ -244,10 +240,10 @@ def _known_types(catalog: LayeredCatalog, provider: str) -> tuple[str, ...]:
 def _ask_aws(
     catalog: LayeredCatalog, wanted: Sequence[str], public: bool, profile: str | None, endpoint_url: str | None
 ) -> RefreshJob:
-    regions, known = _regions(catalog, "aws", wanted), _known_types(catalog, "aws")
+    regions, types = _regions(catalog, "aws", wanted), _known_types(catalog, "aws")
     if public:
         return RefreshJob(
-            "aws", tuple(aws_public.tasks(regions, known, endpoint_url or aws_public.URL)), asker=endpoint_url or ""
+            "aws", tuple(aws_public.tasks(regions, types, endpoint_url or aws_public.URL)), asker=endpoint_url or ""
         )
     try:
         import boto3  # noqa: PLC0415 - an extra, and heavy
@@ -267,7 +263,7 @@ def _ask_aws(
         )
     now = dt.datetime.now(dt.UTC)
     asker = f"{profile or session.profile_name} {endpoint_url or ''}"
-    return RefreshJob("aws", tuple(aws.tasks(regions, session, known, lambda: now, endpoint_url)), asker=asker)
+    return RefreshJob("aws", tuple(aws.tasks(regions, session, types, lambda: now, endpoint_url)), asker=asker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +369,6 @@ def acceptance(held: Sequence[tuple[str, str]]) -> str:
 
 def _confirmations(held: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Options that accept what is held up: by family, and of very many families all that a guard holds up."""
-    for guard, group in groupby(held, key=lambda one: one[0]):
+    for guard, group in groupby(held, key=lambda row: row[0]):
         keys = [key for _, key in group]
         yield from (f"--confirm {key}" for key in (keys if len(keys) <= _MOST_CONFIRMED else [guard]))

@@ -1,8 +1,9 @@
-"""``advisor catalog show TYPE``: every layer of a type's prices, and which one counts."""
+"""``advisor catalog show TYPE`` and ``audit``: every layer of a type's prices, which counts, what is lacking."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,48 @@ import click
 
 from advisor.catalog import Catalog
 from advisor.catalog.cpu import CpuInstance
+from advisor.catalog.layers.audit import audit
 from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
 from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.planning import CommitmentPrice, Reservation
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
-from advisor.cli.output import deliver, output_option, table_or_json_option
-from advisor.cli.price_age import warn_of_layers
+from advisor.cli.output import deliver, output_option, report_format_option, table_or_json_option
+from advisor.cli.served import warn_of_layers
 from advisor.entries import picked
-from advisor.errors import InputError
+from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion
+from advisor.report.audit_words import audit_json, audit_markdown, audit_words
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
+
+_WORDS = {"table": audit_words, "json": audit_json, "markdown": audit_markdown}
+
+
+class NotSound(AdvisorError):  # noqa: N818 - an outcome
+    """An audit that found what a strict one may not."""
+
+
+@click.command("audit")
+@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), help="Day that ages are counted to; default: today.")
+@click.option("--strict", is_flag=True, help="Exit with 1 where there is any problem.")
+@report_format_option
+@output_option
+def audit_command(day: datetime | None, strict: bool, output_format: str, output: Path | None) -> None:
+    """Audit the catalog as it counts for you, at list prices: coverage, age, quality, holes, contradictions.
+
+    A problem is a cloud of whose pairs less than 95 % have a listed price of the last 180 days, a type of which layers
+    say different hardware, a price that a layer disagrees with by more than 5 %, a layer that cannot be used, and an
+    engine whose newest known release is older than 60 days.
+    """
+    result = audit(user_catalog(), (day or datetime.now(UTC)).date())
+    deliver(_WORDS[output_format](result), output)
+    if strict and result.problems:
+        raise NotSound(
+            f"{len(result.problems)} problem{'s' if len(result.problems) > 1 else ''} in the catalog",
+            hint="`advisor catalog refresh` or `update` brings newer prices",
+        )
+
 
 _HEADERS = ("region", "commitment", "years", "paid", "USD/h", "saves", "as of", "source")
 
@@ -119,16 +150,16 @@ def command(
     every = list(_rows(catalog, machine))
     if not every:
         raise InputError(f"{instance_type} is sold nowhere", hint="the catalog has its hardware facts only")
-    known = sorted({row["region"] for row in every})
+    sold_in = sorted({row["region"] for row in every})
     for region in regions:
-        if region not in known:
+        if region not in sold_in:
             raise InputError(
-                f"{instance_type} is not sold in {region}", where="--region", hint=suggestion(region, known)
+                f"{instance_type} is not sold in {region}", where="--region", hint=suggestion(region, sold_in)
             )
     rows = [row for row in every if not regions or row["region"] in regions]
     offers = [offer for offer in _current(catalog, machine) if not regions or offer.region in regions]
     sold = {offer.region for offer in offers if not offer.withdrawn}
-    zones = [_zones_entry(catalog, machine, region) for region in known if region in sold]
+    zones = [_zones_entry(catalog, machine, region) for region in sold_in if region in sold]
     extra = _of_the_account(catalog, machine, regions)
     if output_format == "json":
         names = {"provider": machine.provider, "instance_type": machine.name} | _processor_entry(machine)
@@ -143,20 +174,22 @@ def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> Machin
         raise InputError(
             f"unknown provider: '{provider}'", where="--provider", hint=suggestion(provider, catalog.providers)
         )
-    found = _called(catalog.instance_types, name, provider) or _called(catalog.cpu_instances, name, provider)
-    if not found:
+    machines = _called(catalog.instance_types, name, provider) or _called(catalog.cpu_instances, name, provider)
+    if not machines:
         every = [*catalog.instance_types, *catalog.cpu_instances]
-        known = sorted({known for owner, known in every if provider in (None, owner)})
+        names = sorted({names for owner, names in every if provider in (None, owner)})
         whose = f" of {provider}" if provider else ""
-        hint = suggestion(name, known) or "`advisor catalog list` and `advisor catalog list --cpu` name all"
+        hint = suggestion(name, names) or "`advisor catalog list` and `advisor catalog list --cpu` name all"
         raise InputError(f"unknown instance type{whose}: '{name}'", hint=hint)
-    if len(found) > 1:
-        raise InputError(f"{name} is sold by {', '.join(one.provider for one in found)}", hint="choose with --provider")
-    return found[0]
+    if len(machines) > 1:
+        raise InputError(
+            f"{name} is sold by {', '.join(one.provider for one in machines)}", hint="choose with --provider"
+        )
+    return machines[0]
 
 
 def _called(machines: Mapping[tuple[str, str], Machine], name: str, provider: str | None) -> list[Machine]:
-    return [one for (owner, known), one in machines.items() if known == name and provider in (None, owner)]
+    return [machine for (owner, called), machine in machines.items() if called == name and provider in (None, owner)]
 
 
 def _rows(catalog: LayeredCatalog, machine: Machine) -> Iterator[dict[str, Any]]:

@@ -11,9 +11,9 @@ from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan, read_policy
 from advisor.checks.output import check_json, check_junit, check_markdown, check_sarif, check_text
 from advisor.checks.replanned import REFUSED
+from advisor.cli.options import FILE, PATH
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
-from advisor.cli.price_age import warn_of_layers
-from advisor.cli.served import check_served
+from advisor.cli.served import check_served, warn_of_layers
 from advisor.errors import AdvisorError, NothingFeasible
 from advisor.performance.model import load_model
 from advisor.plan.document import plan_from_json
@@ -39,17 +39,13 @@ class DoesNotPass(AdvisorError):  # noqa: N818 - an outcome
 
 
 @click.command()
-@click.argument(
-    "file", type=click.Path(dir_okay=False, path_type=Path), metavar=f"[PLAN.json|{DEFAULT_NAME}]", default=DEFAULT_NAME
-)
-@click.option("--demand", type=click.Path(dir_okay=False, path_type=Path), help="Today's demand: a trace or a summary.")
+@click.argument("file", type=FILE, metavar=f"[PLAN.json|{DEFAULT_NAME}]", default=DEFAULT_NAME)
+@click.option("--demand", type=FILE, help="Today's demand: a trace or a summary.")
 @click.option("--prometheus", metavar="URL", help="Today's demand: what this server saw in the last 14 days.")
-@click.option("--infra", type=click.Path(path_type=Path), metavar="DIR", help="Code that was made of the plan.")
-@click.option("--policy", type=click.Path(dir_okay=False, path_type=Path), help="Thresholds, levels, and what fails.")
+@click.option("--infra", type=PATH, metavar="DIR", help="Code that was made of the plan.")
+@click.option("--policy", type=FILE, help="Thresholds, levels, and what fails.")
 @click.option(
-    "--tolerance",
-    type=click.FloatRange(min=0),
-    help="A price may move by as much, as a share of it.  [default: 0.05]",
+    "--tolerance", type=click.FloatRange(min=0), help="A price may move by as much, as a share of it.  [default: 0.05]"
 )
 @click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="An older price does not hold.")
 @format_option("table", "json", "markdown", "sarif", "junit", note="markdown, sarif and junit are for plans")

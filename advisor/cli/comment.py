@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from advisor.cli.options import FILE_OR_STDIN
 from advisor.errors import InputError
 from advisor.names import without_credentials
 from advisor.records import replace
@@ -19,7 +20,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 
 @click.command(name="comment")
-@click.argument("text", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="COMMENT.md")
+@click.argument("text", type=FILE_OR_STDIN, metavar="COMMENT.md")
 @click.option("--host", "host_name", type=click.Choice(_HOSTS), help="Host of the repository.  [default: the CI job's]")
 @click.option("--api", help="Base URL of its API.  [default: the CI job's]")
 @click.option("--project", help="OWNER/NAME; Azure Repos: PROJECT/REPOSITORY.  [default: the CI job's]")

@@ -9,9 +9,16 @@ from pathlib import Path
 import click
 import numpy as np
 
-from advisor.cli.numbers import duration_between
-from advisor.cli.output import deliver, output_option, report_format_option, report_width, table_or_json_option
-from advisor.cli.progress import Progress, tell
+from advisor.cli.options import FILE, PATH, duration_between
+from advisor.cli.output import (
+    Progress,
+    deliver,
+    output_option,
+    report_format_option,
+    report_width,
+    table_or_json_option,
+    tell,
+)
 from advisor.demand.cache.log import read_log
 from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.forecast import DAYS, forecast
@@ -19,8 +26,7 @@ from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.values import Backtest, Demand, Floats, Forecast
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.report.sections import Section, sections_markdown, sections_text
-from advisor.report.text_table import render_table
+from advisor.report.text_table import Section, render_table, sections_markdown, sections_text
 from advisor.units import size_words
 from advisor.workload.kinds import is_embedder
 
@@ -29,7 +35,7 @@ _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
 
 
 @click.command(name="cache")
-@click.argument("log", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("log", type=FILE)
 @click.option(
     "--ttl",
     type=duration_between(timedelta(seconds=1), timedelta(days=365)),
@@ -185,7 +191,7 @@ command.add_command(cache_command)
 
 
 @command.command()
-@click.argument("trace", type=click.Path(path_type=Path))
+@click.argument("trace", type=PATH)
 @click.option("--source", default="", help="Where the trace is from, in words; default: its file name.")
 @click.option("--attribution", default="", help="What the trace's licence asks to be said.")
 @output_option
@@ -204,7 +210,7 @@ def summarise(trace: Path, source: str, attribution: str, output: Path | None) -
 
 
 @command.command(name="forecast")
-@click.argument("demand", type=click.Path(path_type=Path))
+@click.argument("demand", type=PATH)
 @click.option(
     "--horizon",
     type=duration_between(timedelta(days=1), timedelta(days=3 * 365)),
@@ -213,9 +219,7 @@ def summarise(trace: Path, source: str, attribution: str, output: Path | None) -
     help="How far the forecast has to hold.",
 )
 @click.option(
-    "--growth-per-year",
-    type=float,
-    help="Growth as a share, such as 0.3; default: the trend of three weeks or more.",
+    "--growth-per-year", type=float, help="Growth as a share, such as 0.3; default: the trend of three weeks or more."
 )
 @table_or_json_option
 @output_option
@@ -229,9 +233,9 @@ def forecast_command(
     measured = _read(demand)
     if measured.profile is None:
         raise InputError("the demand says nothing of when requests came", where=str(demand))
-    found = forecast(measured.profile, horizon_days=horizon / timedelta(days=1), growth_per_year=growth_per_year)
-    notes = (*measured.notes, *found.notes)
-    deliver(_as_json(found, notes) if output_format == "json" else _as_table(found, notes), output)
+    coming = forecast(measured.profile, horizon_days=horizon / timedelta(days=1), growth_per_year=growth_per_year)
+    notes = (*measured.notes, *coming.notes)
+    deliver(_as_json(coming, notes) if output_format == "json" else _as_table(coming, notes), output)
 
 
 def _read(path: Path) -> Demand:
@@ -243,14 +247,14 @@ def _read(path: Path) -> Demand:
         return read_trace(path, progress)
 
 
-def _as_json(found: Forecast, notes: tuple[str, ...]) -> str:
+def _as_json(coming: Forecast, notes: tuple[str, ...]) -> str:
     document = {
         "schema": FORECAST_SCHEMA,
-        "method": found.method,
-        "horizon_days": found.horizon_days,
-        "interval_level": found.interval_level,
+        "method": coming.method,
+        "horizon_days": coming.horizon_days,
+        "interval_level": coming.interval_level,
         "requests_per_second_by_hour_of_week": {
-            name: getattr(found, name).tolist() for name in ("mean", "low", "high", "low_peak", "peak")
+            name: getattr(coming, name).tolist() for name in ("mean", "low", "high", "low_peak", "peak")
         },
         "backtest": [
             {
@@ -261,42 +265,42 @@ def _as_json(found: Forecast, notes: tuple[str, ...]) -> str:
                 "hours_short_ratio": round(row.hours_short_ratio, 4),
                 "chosen": row.chosen,
             }
-            for row in found.backtest
+            for row in coming.backtest
         ],
         "notes": list(notes),
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _as_table(found: Forecast, notes: tuple[str, ...]) -> str:
+def _as_table(coming: Forecast, notes: tuple[str, ...]) -> str:
     headers = ("UTC", "0 h to 23 h", "mean", "quietest hour", "busiest hour", "at its p90", "peak minute")
     parts = [
-        f"Requests per second, hour by hour of the week, for the coming {found.horizon_days:g} days: {found.method}",
-        render_table(headers, [_day_row(found, day) for day in range(len(DAYS))]),
+        f"Requests per second, hour by hour of the week, for the coming {coming.horizon_days:g} days: {coming.method}",
+        render_table(headers, [_day_row(coming, day) for day in range(len(DAYS))]),
     ]
-    if found.backtest:
+    if coming.backtest:
         parts.append(
             "Back-test: each method from the past alone, on what came after\n"
             + render_table(
                 ("method", "error (WAPE)", "pinball loss", "hours within p90", "hours short at peak", ""),
-                [_backtest_row(row) for row in found.backtest],
+                [_backtest_row(row) for row in coming.backtest],
             )
         )
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]).rstrip() + "\n"
 
 
-def _day_row(found: Forecast, day: int) -> tuple[str, ...]:
+def _day_row(coming: Forecast, day: int) -> tuple[str, ...]:
     hours = slice(day * 24, day * 24 + 24)
-    mean = found.mean[hours]
+    mean = coming.mean[hours]
     quiet, busy = int(mean.argmin()), int(mean.argmax())
     return (
         DAYS[day],
-        _bars(mean, float(found.mean.max())),
+        _bars(mean, float(coming.mean.max())),
         _rate(mean.mean()),
         f"{_rate(mean[quiet])} at {quiet:02d}:00",
         f"{_rate(mean[busy])} at {busy:02d}:00",
-        _rate(found.high[hours][busy]),
-        _rate(found.peak[hours].max()),
+        _rate(coming.high[hours][busy]),
+        _rate(coming.peak[hours].max()),
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from advisor.cli.options import PATH
 from advisor.cli.output import deliver, output_option, report_format_option, report_width
 from advisor.errors import InputError
 
@@ -16,8 +17,8 @@ _ESTATE_FILE = "estate.json"
 
 
 @click.command(name="diff")
-@click.argument("before", type=click.Path(path_type=Path), metavar="OLD.json")
-@click.argument("after", type=click.Path(path_type=Path), metavar="NEW.json")
+@click.argument("before", type=PATH, metavar="OLD.json")
+@click.argument("after", type=PATH, metavar="NEW.json")
 @report_format_option
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @output_option
@@ -57,8 +58,12 @@ def _plans(old: "Plan", new: "Plan", output_format: str, width: int | None) -> s
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.codegen import Language  # noqa: PLC0415
     from advisor.codegen.replacement import replacement  # noqa: PLC0415
-    from advisor.report.plan_diff import plan_diff  # noqa: PLC0415
-    from advisor.report.plan_diff_words import diff_json, diff_markdown, diff_table  # noqa: PLC0415
+    from advisor.report.plan_diff import (  # noqa: PLC0415
+        diff_json,
+        diff_markdown,
+        diff_table,
+        plan_diff,
+    )
 
     diff, code = plan_diff(old, new), replacement(old, new, Language.TERRAFORM, load_catalog())
     if output_format == "json":

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import make_directory, write_text
-from advisor.cli.output import STDOUT, deliver, report_width
-from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
-from advisor.cli.progress import Progress, tell
+from advisor.cli.output import STDOUT, Progress, deliver, report_width, tell
+from advisor.cli.served import tell_age, warn_of_holdings, warn_of_layers
 from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
 from advisor.plan.estate.document import estate_to_json

@@ -9,9 +9,9 @@ import click
 
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.price_trust import first_day
+from advisor.cli.options import FILE
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
-from advisor.cli.price_age import tell_age, warn_of_layers
-from advisor.cli.served import check_served
+from advisor.cli.served import check_served, tell_age, warn_of_layers
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import market_for, plan_question, routed_as, under_targets
@@ -28,7 +28,7 @@ from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
 from advisor.report.litellm import litellm_config
 from advisor.report.price_age import prices_used
-from advisor.report.sections import Section, sections_as
+from advisor.report.text_table import Section, sections_as
 
 SCHEMA = "advisor.explanation/v1"
 _STATED = "stated"
@@ -57,7 +57,7 @@ class _Explanation:
 
 
 @click.command(name="explain")
-@click.argument("plan", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("plan", type=FILE)
 @click.option("--why", "instance_type", help="What would have to change for this instance type to win.")
 @click.option("--region", help="With --why: in this region.")
 @click.option("--what-if", "changes", help="Plan again with changes, such as slo.tpot_p95=30ms,demand=2x.")
@@ -72,7 +72,7 @@ class _Explanation:
 @click.option("--cost", is_flag=True, help="Every line of the total: quantity, unit, price and its source.")
 @click.option(
     "--litellm",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Write the price of the plan's tokens to FILE, as LiteLLM configuration.",
 )
@@ -209,14 +209,14 @@ def _targets(text: str | None, question: PlanRequest) -> tuple[str, ...]:
     names = tuple(name.strip().removeprefix(_PREFIX) for name in text.split(","))
     unknown = next((name for name in names if name not in TARGETS), None)
     if unknown is not None:
-        known = ", ".join(f"{_PREFIX}{name}" for name in TARGETS)
-        raise click.UsageError(f"--pareto takes {known}, not '{unknown}'; give the plan before it")
+        targets = ", ".join(f"{_PREFIX}{name}" for name in TARGETS)
+        raise click.UsageError(f"--pareto takes {targets}, not '{unknown}'; give the plan before it")
     return names
 
 
 def _render(explanation: _Explanation, output_format: str, width: int | None) -> str:
     if output_format == "json":
-        answered: dict[str, Any] = {name: one for name, one in plain(explanation, "explanation").items() if one}
+        answered: dict[str, Any] = {name: part for name, part in plain(explanation, "explanation").items() if part}
         return json.dumps({"schema": SCHEMA} | answered, indent=1, ensure_ascii=False) + "\n"
     sections = _sections(explanation)
     return sections_as(output_format, sections, width)

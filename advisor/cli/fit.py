@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from advisor.cli.options import FILE
 from advisor.cli.output import (
     MODEL_HELP,
     PLAIN_WIDTH,
@@ -31,7 +32,7 @@ from advisor.questions.fit import (
     no_answer,
 )
 from advisor.reading import read_text
-from advisor.report.fitted_table import wrap
+from advisor.report.text_table import wrap
 
 _REQUIRED = ("model", "accelerator")
 _EXTRA = "_extra"
@@ -56,9 +57,7 @@ _LARGE = 1e6
 @click.option("--adapters", help="LoRA adapters on the accelerators at a time.  [default: none]")
 @click.option("--adapter-rank", help="The largest rank of them.")
 @click.option("--memory-utilization", help="Share of the memory that the engine may use.  [default: 0.9]")
-@click.option(
-    "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of cases: {', '.join(INPUT_COLUMNS)}."
-)
+@click.option("--batch", type=FILE, help=f"CSV of cases: {', '.join(INPUT_COLUMNS)}.")
 @answers_format_option
 @output_option
 def command(batch: Path | None, output_format: str | None, output: Path | None, **options: str | None) -> None:

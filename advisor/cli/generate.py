@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli.output import check_unedited
-from advisor.cli.progress import quiet_option, tell
+from advisor.cli.options import FILE_OR_STDIN, PATH
+from advisor.cli.output import check_unedited, quiet_option, tell
+from advisor.data_files import PACKAGE_DIR
 from advisor.reading import read_text
 from advisor.records import replace
+from advisor.tables import read_rows
 
 if TYPE_CHECKING:
     from advisor.codegen import Form, Generated, Language, WriteReport
@@ -17,14 +19,15 @@ if TYPE_CHECKING:
 
 _UNUSUAL = {"terraform": ("a module", "--root"), "python": ("the whole source", "--component --force")}
 """Language → what a directory may hold that is not the default, and what ends that."""
+_ENGINES = PACKAGE_DIR / "codegen" / "engines" / "engines.csv"
 _TO_DO = {"created": "create", "replaced": "replace", "merged": "merge", "removed": "remove"}
 _OPTIONS = (
-    click.argument("plan", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PLAN.json"),
+    click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json"),
     click.option(
         "--into",
         "--out",
         "directory",
-        type=click.Path(path_type=Path),
+        type=PATH,
         required=True,
         metavar="DIR",
         help="Directory of the code; it may hold files of your own. Of an estate.json: of a folder for each workload "
@@ -42,26 +45,7 @@ _OPTIONS = (
     ),
     click.option(
         "--engine",
-        type=click.Choice(
-            [
-                "vllm",
-                "sglang",
-                "tensorrt-llm",
-                "vllm-pooling",
-                "vllm-transcription",
-                "vllm-omni",
-                "text-embeddings-inference",
-                "triton-tensorrt",
-                "triton-onnx-runtime",
-                "triton-fil",
-                "openvino-model-server",
-                "openvino-model-server-onnx",
-                "llama.cpp-server",
-                "optimum-neuron",
-                "optimum-neuron-vllm",
-                "custom",
-            ]
-        ),
+        type=click.Choice([row["engine"] for row in read_rows(_ENGINES)]),
         help="Serve with this engine instead of the planned one.",
     ),
     click.option("--image", default="", metavar="IMAGE", help="Container image in place of the engine's own."),
@@ -133,11 +117,7 @@ def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
 
 @command.command(name="pulumi")
 @click.option(
-    "--language",
-    type=click.Choice(["python"]),
-    default="python",
-    show_default=True,
-    help="Language of the program.",
+    "--language", type=click.Choice(["python"]), default="python", show_default=True, help="Language of the program."
 )
 @click.option(
     "--component/--standalone",
@@ -158,12 +138,12 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
 
 
 @command.command(name="monitoring")
-@click.argument("plan", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PLAN.json")
+@click.argument("plan", type=FILE_OR_STDIN, metavar="PLAN.json")
 @click.option(
     "--into",
     "--out",
     "directory",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="DIR",
     help="Directory of the files, which holds no other generated code.",
@@ -309,7 +289,7 @@ def _tell_kept(directory: Path, what: str, option: str) -> None:
 
 def kept_digests(directory: Path) -> Mapping[str, str]:
     """Digests that an earlier run kept; a file of the user's own of that name is none of them."""
-    from advisor.codegen.pins import FILE, kept_in  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.registries import FILE, kept_in  # noqa: PLC0415 - help shows without it
     from advisor.codegen.writing.record import read_record  # noqa: PLC0415
 
     return kept_in(directory) if FILE in read_record(directory).paths else {}

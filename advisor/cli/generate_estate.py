@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli.output import STDOUT, check_unedited, refuse_edited
-from advisor.cli.progress import tell
+from advisor.cli.output import STDOUT, check_unedited, refuse_edited, tell
 from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.estate.document import estate_from_json, is_estate, plans_in, why_not_as_made
 from advisor.plan.estate.values import Estate
@@ -16,7 +15,7 @@ from advisor.reading import read_text
 if TYPE_CHECKING:
     from advisor.codegen import Generated, Language
     from advisor.codegen.estate import EstateParts
-    from advisor.codegen.shared_machine import Place
+    from advisor.codegen.keys import Place
 
 _OF_ONE_PLAN = ("rank", "target", "engine", "image", "stage", "form")
 """Arguments that a single plan is asked with."""
@@ -99,7 +98,7 @@ def _written(
 def _machine(language: "Language", asked: dict[str, Any], place: "Place") -> "Generated":
     from advisor.cli.generate import kept_digests  # noqa: PLC0415 - it calls this module
     from advisor.codegen import last_generated, read_former  # noqa: PLC0415 - help shows without it
-    from advisor.codegen.cut_over_refusals import check_program  # noqa: PLC0415
+    from advisor.codegen.cut_over import check_program  # noqa: PLC0415
     from advisor.codegen.registries import resolve  # noqa: PLC0415
     from advisor.codegen.shared_machine import generate_shared  # noqa: PLC0415
 

@@ -15,9 +15,8 @@ import click
 
 from advisor.atomic_files import make_directory
 from advisor.catalog import Catalog, load_catalog
-from advisor.cli.numbers import duration_between
-from advisor.cli.output import report_width, table_or_json_option
-from advisor.cli.progress import quiet_option, tell
+from advisor.cli.options import FILE, FOLDER, duration_between
+from advisor.cli.output import quiet_option, report_width, table_or_json_option, tell
 from advisor.demand.values import Demand
 from advisor.discovery.aws import Account
 from advisor.discovery.find import Places, Server, find_services, nothing_found
@@ -37,7 +36,7 @@ from advisor.discovery.workload_text import (
 )
 from advisor.names import printable
 from advisor.records import dataclass, replace
-from advisor.report.fitted_table import Column, fold_table, wrap
+from advisor.report.text_table import Column, fold_table, wrap
 from advisor.workload.document import INCOMPLETE
 
 _SCHEMA = "advisor.init/v1"
@@ -55,7 +54,7 @@ _COLUMNS = (
     "--kubernetes", "contexts", multiple=True, is_flag=False, flag_value="", metavar="[CONTEXT]",
     help="Read the deployments of a cluster by the kubeconfig; the current context without a name. Repeatable.",
 )  # fmt: skip
-@click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path), help="In place of KUBECONFIG.")
+@click.option("--kubeconfig", type=FILE, help="In place of KUBECONFIG.")
 @click.option("--namespace", default="", help="With --kubernetes: only this namespace.")
 @click.option(
     "--prometheus", "urls", multiple=True, metavar="URL", help="Server that scrapes serving engines. Repeatable."
@@ -69,8 +68,8 @@ _COLUMNS = (
     "--until", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"]),
     help="With --prometheus: end of the window, UTC; files then ask for the same time.  [default: the last full hour]",
 )  # fmt: skip
-@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="With --prometheus: bearer token.")
-@click.option("--ca-file", type=click.Path(dir_okay=False, path_type=Path), help="With --prometheus: PEM file.")
+@click.option("--token-file", type=FILE, help="With --prometheus: bearer token.")
+@click.option("--ca-file", type=FILE, help="With --prometheus: PEM file.")
 @click.option("--samples", multiple=True, metavar="DIR", help="Samples of `advisor agent run`. Repeatable.")
 @click.option(
     "--aws", "regions", multiple=True, is_flag=False, flag_value="", metavar="[REGION]",
@@ -78,7 +77,7 @@ _COLUMNS = (
 )  # fmt: skip
 @click.option("--profile", help="With --aws: profile of AWS's configuration.")
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("workloads"), show_default=True,
+    "--out", type=FOLDER, default=Path("workloads"), show_default=True,
     help="Folder for the workload files.",
 )  # fmt: skip
 @click.option("--yes", is_flag=True, help="Ask nothing: what is unknown stands as a comment in the files.")

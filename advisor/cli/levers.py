@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.numbers import Above
+from advisor.cli.options import FILE, Above
 from advisor.cli.output import (
+    Progress,
     answers_text,
     calibration_option,
     deliver,
@@ -17,8 +18,7 @@ from advisor.cli.output import (
     output_option,
     report_width,
 )
-from advisor.cli.price_age import warn_of_layers
-from advisor.cli.progress import Progress
+from advisor.cli.served import warn_of_layers
 from advisor.levers.pricing import price_levers
 from advisor.levers.response_cache import read_measured_cache
 from advisor.levers.values import LeverReport, LeverSettings
@@ -30,7 +30,7 @@ from advisor.plan.request import PlanRequest
 from advisor.processes import usable_processors
 from advisor.records import replace
 from advisor.report.levers import lever_rows, lever_sections, levers_json
-from advisor.report.sections import sections_as
+from advisor.report.text_table import sections_as
 from advisor.workload.document import read_workload
 
 _MOST_AT_A_TIME = 4
@@ -52,7 +52,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 
 
 @click.command(name="levers")
-@click.argument("workload", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("workload", type=FILE)
 @click.option(
     "--quality-floor",
     type=Above("give the share of the benchmark scores to keep, such as 0.95", 1),
@@ -80,7 +80,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 @click.option(
     "--cache",
     "cache_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Replay of your own log by `advisor demand cache --format json`: prices caches of answers and vectors.",
 )
 @click.option(

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from advisor.cli.output import deliver, report_width
-from advisor.report.fitted_table import Column, fit_table, wrap
-from advisor.report.text_table import render_markdown_table
+from advisor.report.text_table import Column, fit_table, render_markdown_table, wrap
 from advisor.report.words import SOLD_UNPRICED
 from advisor.tables import csv_text
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
+from advisor.cli.options import FILE
 from advisor.cli.output import (
     MODEL_HELP,
     answers_format,
@@ -42,7 +43,7 @@ from advisor.questions.predict import (
     understood,
 )
 from advisor.reading import read_text
-from advisor.report.fitted_table import wrap
+from advisor.report.text_table import wrap
 from advisor.workload.kinds import LLAMA_CPP
 
 NOTHING = "\nexplain: there are no terms to show\n"
@@ -121,9 +122,7 @@ _WHOLE_FROM = 1000
 @click.option("--images", help="Images of a request.  [default: none]")
 @click.option("--image-width", help="Pixels of each image.")
 @click.option("--image-height", help="Pixels of each image.")
-@click.option(
-    "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}."
-)
+@click.option("--batch", type=FILE, help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}.")
 @click.option("--explain", is_flag=True, help="The terms of each time, the learned factors and what they rest on.")
 @answers_format_option
 @output_option

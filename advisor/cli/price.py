@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver, format_option, output_option
-from advisor.cli.progress import tell
+from advisor.cli.output import deliver, format_option, output_option, tell
 
 
 @click.command(name="price")
@@ -23,7 +22,7 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     no accelerator (load balancers, keys, logs) is counted and not priced.
     """
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
-    from advisor.cli.price_age import tell_age, warn_of_layers  # noqa: PLC0415 - as above
+    from advisor.cli.served import tell_age, warn_of_layers  # noqa: PLC0415 - as above
     from advisor.codegen.pricing import infracost_document, price_table, read_projects  # noqa: PLC0415
     from advisor.report.price_age import PriceUsed  # noqa: PLC0415
 

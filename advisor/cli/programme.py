@@ -5,18 +5,16 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.numbers import Above
+from advisor.cli.options import FILE, Above
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
 from advisor.names import suggestion
 from advisor.plan.document import plan_from_json
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS, billed_month
 from advisor.reading import read_text
-from advisor.report.bill.document import read_audit
+from advisor.report.bill.json_report import read_audit
 from advisor.report.programme import programme_json, programme_sections
-from advisor.report.sections import sections_as
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
+from advisor.report.text_table import sections_as
 
 
 def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -33,9 +31,9 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
 
 
 @click.command(name="programme")
-@click.option("--audit", type=_FILE, help="Findings: JSON of `advisor audit`.")
-@click.option("--levers", multiple=True, type=_FILE, help="Levers: JSON of `advisor levers`. (repeatable)")
-@click.option("--plan", "plans", multiple=True, type=_FILE, help="Plan to deploy. (repeatable)")
+@click.option("--audit", type=FILE, help="Findings: JSON of `advisor audit`.")
+@click.option("--levers", multiple=True, type=FILE, help="Levers: JSON of `advisor levers`. (repeatable)")
+@click.option("--plan", "plans", multiple=True, type=FILE, help="Plan to deploy. (repeatable)")
 @click.option(
     "--workload", default="workload.yaml", show_default=True, help="Workload file, where levers do not name theirs."
 )

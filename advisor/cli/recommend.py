@@ -6,11 +6,18 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.numbers import duration_between
-from advisor.cli.output import answers_text, calibration_option, deliver, format_option, report_width
-from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
-from advisor.cli.progress import Progress, quiet_option, tell
-from advisor.cli.served import check_served
+from advisor.cli.options import FILE, FOLDER, PATH, duration_between
+from advisor.cli.output import (
+    Progress,
+    answers_text,
+    calibration_option,
+    deliver,
+    format_option,
+    quiet_option,
+    report_width,
+    tell,
+)
+from advisor.cli.served import check_served, tell_age, warn_of_holdings, warn_of_layers
 from advisor.pipeline import Basis, recommend
 from advisor.plan.document import as_written, plan_from_json, plan_to_json
 from advisor.plan.locks import locked_catalog, read_lock
@@ -29,12 +36,12 @@ from advisor.workload.values import Workload
 
 
 @click.command(name="recommend")
-@click.argument("workload", type=click.Path(path_type=Path))
+@click.argument("workload", type=PATH)
 @format_option("table", "json", "csv", "markdown", "html", note="csv: the options, one a row; html: `advisor report`")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Write the result to this file instead of stdout; the plans of a directory into this directory, or into one "
     "document (.json, .md, .html).",
 )
@@ -43,11 +50,7 @@ from advisor.workload.values import Workload
 @click.option("--top", type=click.IntRange(1), default=SHOWN_OPTIONS, show_default=True, help="Options in a table.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @click.option("--verbose", is_flag=True, help="Every section: cost, proof, replay, limits, failures, scaling, prices.")
-@click.option(
-    "--previous",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Plan (JSON) of what runs now: leaving it has to be worth its cost.",
-)
+@click.option("--previous", type=FILE, help="Plan (JSON) of what runs now: leaving it has to be worth its cost.")
 @click.option("--prometheus", metavar="URL", help="Take demand from what this Prometheus-compatible server saw.")
 @click.option("--selector", default="", help='With --prometheus: label matchers, such as namespace="chat".')
 @click.option(
@@ -59,18 +62,14 @@ from advisor.workload.values import Workload
 )
 @click.option(
     "--token-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="With --prometheus: file that holds a bearer token (or set ADVISOR_PROMETHEUS_TOKEN).",
 )
-@click.option(
-    "--ca-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="With --prometheus: PEM file of the authority that signed its certificate.",
-)
+@click.option("--ca-file", type=FILE, help="With --prometheus: PEM file of the authority that signed its certificate.")
 @click.option(
     "--metrics",
     "metrics_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="With --prometheus: CSV file that maps further names of metrics (docs/metrics.md).",
 )
 @click.option(
@@ -82,16 +81,12 @@ from advisor.workload.values import Workload
 @click.option(
     "--terraform",
     "terraform_dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Write Terraform for the recommended option into this directory too.",
 )
 @click.option("--listed-only", is_flag=True, help="Use only prices that are listed and recent.")
 @click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="Refuse a plan with an older price.")
-@click.option(
-    "--lock",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Plan with the offers and prices of a file that `advisor catalog lock` wrote.",
-)
+@click.option("--lock", type=FILE, help="Plan with the offers and prices of a file that `advisor catalog lock` wrote.")
 @click.option(
     "--jobs", type=int, default=-1, show_default=True, help="Workloads of a directory at a time; -1: all cores."
 )
@@ -170,7 +165,7 @@ def command(
 
 
 def _refuse_beside_directory(any_flag: bool, given: Sequence[object]) -> None:
-    if any_flag or any(one is not None for one in given):
+    if any_flag or any(value is not None for value in given):
         names = "--all, --listed-only, --previous, --prometheus, --terraform, --lock and --compare"
         raise click.UsageError(f"{names} are for one workload file")
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import calibration_option, deliver, output_option, table_or_json_option
-from advisor.cli.progress import Progress, tell
+from advisor.cli.options import FILE
+from advisor.cli.output import Progress, calibration_option, deliver, output_option, table_or_json_option, tell
 from advisor.reading import read_text
 
 
 @click.command(name="replay")
-@click.argument("plan", type=click.Path(dir_okay=False, path_type=Path), metavar="PLAN.json")
-@click.argument("trace", type=click.Path(dir_okay=False, path_type=Path), metavar="TRACE.csv")
+@click.argument("plan", type=FILE, metavar="PLAN.json")
+@click.argument("trace", type=FILE, metavar="TRACE.csv")
 @table_or_json_option
 @click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by its rank.")
 @calibration_option
@@ -32,7 +32,7 @@ def command(
     from advisor.plan.document import plain, plan_from_json  # noqa: PLC0415
     from advisor.plan.replay.fleet import replay  # noqa: PLC0415
     from advisor.plan.replay.from_plan import planned  # noqa: PLC0415
-    from advisor.report.replay_table import replay_table  # noqa: PLC0415
+    from advisor.report.plan_words import replay_table  # noqa: PLC0415
 
     document = plan_from_json(read_text(plan, "plan"), where=str(plan))
     fleet = planned(document, load_catalog(), load_model(calibration), rank, where=str(plan))

@@ -4,18 +4,13 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver
-from advisor.cli.progress import quiet_option
+from advisor.cli.options import FILE, FILE_OR_STDIN
+from advisor.cli.output import deliver, quiet_option
 
 
 @click.command(name="report")
-@click.argument("document", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PLAN.json")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the page to this file instead of stdout.",
-)
+@click.argument("document", type=FILE_OR_STDIN, metavar="PLAN.json")
+@click.option("-o", "--output", type=FILE, help="Write the page to this file instead of stdout.")
 @quiet_option
 def command(document: Path, output: Path | None) -> None:
     """Write a PLAN (JSON of `advisor recommend`; - for standard input) as one HTML page.

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.numbers import cost_option, rate_option
-from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
-from advisor.cli.progress import Progress
+from advisor.cli.options import FILE, cost_option, rate_option
+from advisor.cli.output import Progress, deliver, json_or_page, output_option, page_format_option, report_width
 
 _DATE = "%Y-%m-%d"
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _applied(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, dt.date]:
@@ -28,12 +26,12 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
 
 @click.command(name="review")
 @click.argument("bill", nargs=-1, required=True)
-@click.option("--programme", "programme_file", type=_FILE, required=True, help="JSON of `advisor programme`.")
+@click.option("--programme", "programme_file", type=FILE, required=True, help="JSON of `advisor programme`.")
 @click.option("--since", type=click.DateTime([_DATE]), required=True, metavar="DATE", help="First day of the review.")
 @click.option(
     "--applied", multiple=True, callback=_applied, metavar="ID=DATE", help="Item, and when it took effect. (repeatable)"
 )
-@click.option("--plan", "plans", multiple=True, type=_FILE, help="Plan to hold against the bill. (repeatable)")
+@click.option("--plan", "plans", multiple=True, type=FILE, help="Plan to hold against the bill. (repeatable)")
 @click.option("--requests", multiple=True, metavar="LOG", help="Request log, as of `advisor audit`. (repeatable)")
 @cost_option
 @rate_option
@@ -65,8 +63,8 @@ def command(
     from advisor.programme.review import Question, review_of  # noqa: PLC0415 - as above
     from advisor.programme.values import PROGRAMME  # noqa: PLC0415 - as above
     from advisor.reading import read_text  # noqa: PLC0415 - as above
-    from advisor.report.review import review_json, review_sections  # noqa: PLC0415 - as above
-    from advisor.report.sections import sections_as  # noqa: PLC0415 - as above
+    from advisor.report.programme import review_json, review_sections  # noqa: PLC0415 - as above
+    from advisor.report.text_table import sections_as  # noqa: PLC0415 - as above
 
     read = {str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans}
     question = Question(PROGRAMME.read(programme_file), since.date(), applied, read)

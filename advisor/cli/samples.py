@@ -31,12 +31,10 @@ from typing import Any
 import click
 
 from advisor.atomic_files import write_output
-from advisor.cli.output import deliver, output_option, report_format_option
-from advisor.cli.progress import tell
+from advisor.cli.output import deliver, output_option, report_format_option, tell
 from advisor.cli.samples_need import advice_lines, need, place_of
 from advisor.cli.samples_need import entry as need_entry
-from advisor.cli.samples_read import fleet_at, places_argument
-from advisor.cli.samples_summary import render_summary, summary
+from advisor.cli.samples_summary import fleet_at, places_argument, render_summary, summary
 from advisor.report.samples_chart.curves import (
     Curve,
     curve,
@@ -46,8 +44,7 @@ from advisor.report.samples_chart.curves import (
     room,
     verdict_words,
 )
-from advisor.report.samples_chart.png import render_png
-from advisor.report.samples_chart.svg import POINTS, render_page, render_svg
+from advisor.report.samples_chart.svg import POINTS, render_page, render_png, render_svg
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.fleet import SIGNALS, Fleet
@@ -108,7 +105,10 @@ def _chosen(fleet: Fleet, points: int, most: int) -> tuple[Sequence[Curve], Sequ
     pairs = list(zip(fleet.accelerators, fleet.needs, strict=True))
     kept = sorted(sorted(range(len(pairs)), key=lambda at: -_peak(pairs[at][0]))[:most])
     drawn = fleet.drawn([pairs[at][0] for at in kept])
-    curves = [curve(one.timeline, one.engines, pairs[at][1], points) for at, one in zip(kept, drawn, strict=True)]
+    curves = [
+        curve(accelerator.timeline, accelerator.engines, pairs[at][1], points)
+        for at, accelerator in zip(kept, drawn, strict=True)
+    ]
     if len(pairs) <= most:
         return curves, ()
     left = len(pairs) - most

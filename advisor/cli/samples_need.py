@@ -30,10 +30,8 @@ from typing import Any
 
 import click
 
-from advisor.cli.output import answers_text, deliver, list_format_option, output_option
-from advisor.cli.progress import tell
-from advisor.cli.samples_read import fleet_at, places_argument
-from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
+from advisor.cli.output import answers_text, deliver, list_format_option, output_option, tell
+from advisor.cli.samples_summary import fleet_at, metrics_option, places_argument, summaries, window_of, window_option
 from advisor.entries import picked
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.report.samples_chart.curves import percent, verdict_words
@@ -126,8 +124,8 @@ def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | Non
         return fleet_at(places, window).needs
     backend = open_backend(places, metrics=metrics)
     asked = window_of(backend, places[0], window)
-    known = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
-    accelerator_needs = tuple(assess_summaries(list(summaries(backend, asked, known))))
+    metric_names = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
+    accelerator_needs = tuple(assess_summaries(list(summaries(backend, asked, metric_names))))
     for note in backend.notes():
         tell(f"note: {note}")
     return accelerator_needs

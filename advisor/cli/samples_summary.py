@@ -24,16 +24,55 @@ from typing import Any
 
 import click
 
-from advisor.cli.numbers import duration_between
-from advisor.cli.output import deliver, output_option, report_format_option
-from advisor.cli.progress import Progress, tell
-from advisor.cli.samples_read import places_argument
+from advisor.cli.options import FILE, duration_between
+from advisor.cli.output import Progress, deliver, output_option, report_format_option, tell
 from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.metrics import METRICS, Kind, Scope
+from advisor.samples.need.fleet import Fleet
 from advisor.samples.query.values import QueryBackend, Summary, Window
+from advisor.samples.store.files import is_store
+from advisor.samples.store.reading import Store, no_rows
 from advisor.units import LONGEST, bytes_to_gib
+
+places_argument = click.argument("places", metavar="PLACE...", nargs=-1, required=True)
+
+
+def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
+    """Accelerators of directories and what each needs; files that are left out are named on stderr.
+
+    Args:
+        places: directories, or addresses in object storage.
+        span: so long before the newest row; None: all there is.
+
+    Raises:
+        InputError: one of them is another kind of address, or there are no samples in them.
+    """
+    if not all(map(is_store, places)):
+        raise InputError(
+            "rows are needed for this, and a server answers with summaries",
+            where=", ".join(places),
+            hint="`advisor samples summary` and `advisor samples need` take the address of a server",
+        )
+    store = Store(places)
+    with Progress("hosts read") as progress:
+        fleet = Fleet.of(store, _window(store, span), progress.watch)
+    for note in store.notes():
+        tell(f"skipped {note}")
+    if not fleet.accelerators:
+        if not fleet.engines:
+            raise no_rows(store)
+        tell("note: serving engines were watched here, and no accelerators")
+    return fleet
+
+
+def _window(store: Store, span: timedelta | None) -> Window:
+    whole = store.days() if span is None else store.window()
+    if whole is None:
+        raise no_rows(store)
+    return whole.newest(None if span is None else span.total_seconds())
+
 
 _HEADERS = ("host", "#", "of", "metric", "unit", "p50", "p95", "max", "mean", "max ÷ mean", "coverage")
 window_option = click.option(
@@ -46,7 +85,7 @@ window_option = click.option(
 metrics_option = click.option(
     "--metrics",
     "metrics_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Of a Prometheus-compatible server: CSV file that maps further names of metrics (docs/metrics.md).",
 )
 
@@ -95,12 +134,12 @@ def render_summary(
 ) -> tuple[str, Sequence[str]]:
     """The answer as text, and the notes of the backend."""
     asked = window_of(backend, place, window)
-    known = [name for name in backend.metrics(asked) if name in METRICS and METRICS[name].kind is Kind.GAUGE]
-    found = list(summaries(backend, asked, known))
+    metric_names = [name for name in backend.metrics(asked) if name in METRICS and METRICS[name].kind is Kind.GAUGE]
+    rows = list(summaries(backend, asked, metric_names))
     if output_format == "json":
-        return f"{json.dumps([_entry(one) for one in found], indent=2, ensure_ascii=False)}\n", backend.notes()
+        return f"{json.dumps([_entry(row) for row in rows], indent=2, ensure_ascii=False)}\n", backend.notes()
     render = render_markdown_table if output_format == "markdown" else render_table
-    return f"{render(_HEADERS, [_row(one) for one in found])}\n", backend.notes()
+    return f"{render(_HEADERS, [_row(row) for row in rows])}\n", backend.notes()
 
 
 def window_of(backend: QueryBackend, place: str, span: timedelta | None) -> Window:
@@ -119,44 +158,44 @@ def summaries(backend: QueryBackend, window: Window, metrics: Sequence[str]) -> 
     """Some metrics of everything in a window, with a bar on stderr while it takes long."""
     total = len(metrics) * len(backend.accelerators(window))
     with Progress("summaries") as progress:
-        for done, one in enumerate(backend.summaries(metrics, window), start=1):
+        for done, summary in enumerate(backend.summaries(metrics, window), start=1):
             progress.watch("summaries", done, max(total, done))
-            yield one
+            yield summary
 
 
-def _entry(one: Summary) -> dict[str, Any]:
+def _entry(row: Summary) -> dict[str, Any]:
     return {
-        "host": one.accelerator.host,
-        "accelerator": one.accelerator.index,
-        **picked(one, "metric", "p50", "p95", "max", "mean", "coverage_ratio"),
-        **picked(one.accelerator, "mig_index", "uuid", "product"),
-        "rows": one.rows,
-        "unit": METRICS[one.metric].unit if one.metric in METRICS else None,
+        "host": row.accelerator.host,
+        "accelerator": row.accelerator.index,
+        **picked(row, "metric", "p50", "p95", "max", "mean", "coverage_ratio"),
+        **picked(row.accelerator, "mig_index", "uuid", "product"),
+        "rows": row.rows,
+        "unit": METRICS[row.metric].unit if row.metric in METRICS else None,
     }
 
 
-def _of_words(one: Summary) -> str:
+def _of_words(row: Summary) -> str:
     """Name of an accelerator; of an engine its model and address."""
-    who = one.accelerator
-    if one.metric not in METRICS or METRICS[one.metric].scope is Scope.ACCELERATOR or not who.uuid:
+    who = row.accelerator
+    if row.metric not in METRICS or METRICS[row.metric].scope is Scope.ACCELERATOR or not who.uuid:
         return who.product or "-"
     return f"{who.product or 'engine'} at {who.uuid.partition('://')[2].removesuffix('/metrics') or who.uuid}"
 
 
-def _row(one: Summary) -> Sequence[str]:
+def _row(row: Summary) -> Sequence[str]:
     """One line of the table; bytes as GiB."""
-    who = one.accelerator
-    unit = METRICS[one.metric].unit if one.metric in METRICS else "-"
-    numbers = [one.p50, one.p95, one.max, one.mean]
+    who = row.accelerator
+    unit = METRICS[row.metric].unit if row.metric in METRICS else "-"
+    numbers = [row.p50, row.p95, row.max, row.mean]
     if unit == "bytes":
         unit, numbers = "GiB", [bytes_to_gib(number) for number in numbers]
     return [
         who.host,
         str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
-        _of_words(one),
-        one.metric,
+        _of_words(row),
+        row.metric,
         unit,
         *(f"{number:,.4g}" for number in numbers),
-        f"{one.max / one.mean:.1f}" if one.mean else "-",
-        f"{one.coverage_ratio:.1%}",
+        f"{row.max / row.mean:.1f}" if row.mean else "-",
+        f"{row.coverage_ratio:.1%}",
     ]

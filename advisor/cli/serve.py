@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from advisor.cli.options import FILE
+
 if TYPE_CHECKING:
     import socket
 
@@ -17,9 +19,7 @@ _TOKEN = frozenset(string.ascii_letters + string.digits + "-._~+/=")
 
 
 @click.command(name="serve")
-@click.argument(
-    "source", type=click.Path(dir_okay=False, path_type=Path), metavar="[WORKLOAD|PLAN.json]", required=False
-)
+@click.argument("source", type=FILE, metavar="[WORKLOAD|PLAN.json]", required=False)
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
@@ -35,7 +35,7 @@ _TOKEN = frozenset(string.ascii_letters + string.digits + "-._~+/=")
 )
 @click.option(
     "--token-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="File that holds a token of 16 characters or more, which every request has to bring.",
 )
 @click.option(
@@ -70,7 +70,7 @@ def _serve(
 ) -> None:
     """Serve where *listener* listens: host and token of *door*, text and file of what is *given*."""
     from advisor.catalog import load_catalog  # noqa: PLC0415 - a port in use is told without it
-    from advisor.cli.price_age import warn_of_holdings, warn_of_layers  # noqa: PLC0415
+    from advisor.cli.served import warn_of_holdings, warn_of_layers  # noqa: PLC0415
     from advisor.serve.app import serve  # noqa: PLC0415
     from advisor.serve.guard import Doors  # noqa: PLC0415
     from advisor.serve.values import Source  # noqa: PLC0415

@@ -1,13 +1,51 @@
-"""Exit of commands about a plan that nothing serves: no fleet within its limits, or none that its replay confirms."""
+"""Answers about a plan beside the plan: exit code where nothing serves it, and how old its prices are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import click
+
+from advisor.catalog import load_catalog
+from advisor.cli.output import tell
 from advisor.errors import NothingFeasible
 from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.values import Plan, Rejection
+from advisor.report.price_age import PriceUsed, age_sentence, is_ahead, is_old, oldest_of, refresh_hint
 from advisor.report.words import conflict_words, relaxation_words, short_words
+from advisor.workload.holds import expired, holdings_of
 from advisor.workload.values import Slo
+
+
+def warn_of_layers() -> None:
+    """Name layers of the catalog that are damaged, and a catalog or a clock that is wrong by years."""
+    catalog, today = load_catalog(), datetime.now(UTC).date()
+    for warning in catalog.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if is_ahead(catalog.as_of, today):
+        newest = f"the newest price of the catalog is of {catalog.as_of}, after today by this machine's clock ({today})"
+        click.echo(f"warning: {newest}: ages of prices cannot be told; see that both are right", err=True)
+
+
+def warn_of_holdings() -> None:
+    """Name commitments of the overlay that have expired: they count no more."""
+    holdings = holdings_of(load_catalog())
+    for warning in expired(holdings, datetime.now(UTC).date()) if holdings else ():
+        click.echo(f"warning: {warning}", err=True)
+
+
+def tell_age(used: Iterable[PriceUsed]) -> None:
+    """Say how old the oldest price is that an answer uses, dates to come first; what asks for today's."""
+    prices, today = tuple(used), datetime.now(UTC).date()
+    ahead = [price for price in prices if is_ahead(price.as_of, today)]
+    oldest = oldest_of(ahead or prices)
+    if oldest is None:
+        return
+    if is_old(oldest, today):
+        click.echo(f"warning: {age_sentence(oldest, today)}; {refresh_hint(oldest.provider)}", err=True)
+    else:
+        tell(f"note: {age_sentence(oldest, today)}")
+
 
 _SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"
 _RELAX = {

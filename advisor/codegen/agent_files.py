@@ -135,7 +135,7 @@ def systemd_files(
     if user is not None and (not _USER.fullmatch(user) or user == "root"):
         raise InputError(f"'{user}' is no name of an unprivileged user", where="--user")
     words = ("agent", "run") if PurePosixPath(program).name == _WHOLE_PROGRAM else ("run",)
-    known = {
+    context = {
         "unit": UNIT,
         "program": _reachable(_absolute(program, "--program"), "--program"),
         "command": (program, *words, *arguments),
@@ -146,7 +146,7 @@ def systemd_files(
         "devices": sorted({device for accelerator in accelerators for device in ACCELERATORS[accelerator]}),
         "networks": _checked_networks(networks),
     }
-    return {f"{UNIT}.service": fill(_FOLDER, "systemd.service.j2", known)}
+    return {f"{UNIT}.service": fill(_FOLDER, "systemd.service.j2", context)}
 
 
 def _elsewhere(run: AgentRun) -> tuple[str, str] | None:
@@ -182,7 +182,7 @@ def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
     (_check_node_run if pods.accelerators else _check_engine_run)(run, pods)
     if not pods.accelerators:
         run = replace(run, host=run.host or f"{UNIT}-engines")
-    known = {
+    context = {
         "unit": UNIT if pods.accelerators else f"{UNIT}-engines",
         "uid": CONTAINER_UID,
         "image": _image(pods.image, "--image"),
@@ -196,7 +196,7 @@ def kubernetes_files(run: AgentRun, pods: Pods) -> Mapping[str, str]:
         "directory": run.directory,
         "runtime": RUNTIME_DIRECTORY,
     }
-    return {f"{known['unit']}.yaml": fill(_FOLDER, "kubernetes.yaml.j2", known)}
+    return {f"{context['unit']}.yaml": fill(_FOLDER, "kubernetes.yaml.j2", context)}
 
 
 def _check_pods(pods: Pods) -> None:
@@ -242,7 +242,7 @@ def container_files(run: AgentRun, base_image: str) -> Mapping[str, str]:
     Raises:
         InputError: a value cannot stand in it.
     """
-    known = {
+    context = {
         "uid": CONTAINER_UID,
         "make_directory": ("install", "--directory", f"--owner={CONTAINER_UID}", "--mode=0750", run.directory),
         "base_image": _image(base_image, "--base-image"),
@@ -253,7 +253,7 @@ def container_files(run: AgentRun, base_image: str) -> Mapping[str, str]:
         "arguments": _checked(run).arguments(),
         "directory": run.directory,
     }
-    return {"Containerfile": fill(_FOLDER, "Containerfile.j2", known)}
+    return {"Containerfile": fill(_FOLDER, "Containerfile.j2", context)}
 
 
 def alert_files() -> Mapping[str, str]:

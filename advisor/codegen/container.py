@@ -201,3 +201,56 @@ class Container:
         """Arguments that name the adapters; none without any."""
         words = [f"{adapter.name}={adapter.id}" for adapter in self.adapters]
         return (self.adapter_option, *words) if words else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Instances of one region that serve alike, whatever their type and purchase: one target of a load balancer."""
+
+    key: str
+    region: str
+    container: Container
+    weight: int
+    """Per mille of all requests in the busiest hours: those of its groups together."""
+    runtime: Runtime
+    former_keys: tuple[str, ...] = ()
+    """Keys that it had, by which Pulumi's state may still know it."""
+
+    @property
+    def probe(self) -> tuple[bool, str]:
+        """Whether it speaks TLS, and the path that answers once its model does."""
+        return self.container.tls_options is not None, self.container.health_path
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region of the stack: an entrance of its own."""
+
+    name: str
+    weight: int
+    """Per mille of all requests in the busiest hours: those of its groups together."""
+    subnets: int
+    """Fewest subnets or zones."""
+    zones: int = 1
+    """Most zones that one of its groups is spread over, and no fewer than the workload asks for."""
+    peak_requests_per_second: float | None = None
+    """Rate of all its groups in the busiest minute of the demand; None: a record that does not say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """The internal HTTPS entrance of a region."""
+
+    client_port: int = 443
+    host_port: int = 8443
+    idle_seconds: int = 600
+    """A long answer may pause longer than the usual 60 s."""
+    drain_seconds: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The sampler that keeps measuring what was predicted."""
+
+    example_package: str
+    """Where its wheel might be; only the user knows where it is."""

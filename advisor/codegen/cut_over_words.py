@@ -1,38 +1,20 @@
 """A cut-over in words: what the run says, and the section of the generated README."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Form, Stage
+from advisor.tables import read_rows
 
-_HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
-_PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
-_GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{region} --region {region}"
 _TAKE_OVER = (
     "gcloud compute backend-services update-backend {name}-{region} --region {region} --instance-group NAME "
     "--instance-group-region {region} --capacity-scaler 1"
 )
-_CHECKS: Mapping[str, str] = {
-    "ec2": "aws autoscaling describe-auto-scaling-groups --region {region} --filters Name=tag:Group,Values={key} "
-    + _HOSTS,
-    "sagemaker": "aws sagemaker describe-endpoint --region {region} --endpoint-name {name} "
-    "--query 'ProductionVariants[].[VariantName,CurrentInstanceCount,DesiredInstanceCount]'",
-    "eks": _PODS,
-    "eks-karpenter": _PODS,
-    "gke": _PODS,
-    "aks": _PODS,
-    "kubernetes": _PODS,
-    "mig": _GOOGLE_HOSTS,
-    "tpu-vm": _GOOGLE_HOSTS,
-    "vm-scale-set": "az vmss get-instance-view --instance-id '*' --query '[].vmHealth.status.code' "
-    "--ids $(az vmss list --query \"[?tags.Group=='{key}'].id\" --output tsv)",
-    "cloud-run": "gcloud run services list --region {region}",
-    "ibm-vpc": "ibmcloud is load-balancer-pool-members {name} {name}-{key}",
-    "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
-}
+_CHECKS = {row["target"]: row["command"] for row in read_rows(Path(__file__).with_name("cut_over_checks.csv"))}
 """Target → command that shows whether the instances of a group serve."""
 _REMOVING = ("kubernetes",)
 """Targets whose code applies the objects, and removes those that it holds no longer."""
@@ -66,7 +48,7 @@ def take_over(stack: Stack, region: str) -> str:
 
 def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
     """Commands for what goes with its last group, where nothing removes objects of clusters by itself."""
-    if _CHECKS[stack.target] != _PODS:
+    if not _CHECKS[stack.target].startswith("kubectl "):
         return
     unit, commands = ("region", (_REGION,)) if stack.target in _REMOVING else _REMOVALS[stack.form]
     kept = {getattr(group, unit) for group in stack.groups}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from advisor.codegen.shared_machine import Place
+from advisor.codegen.keys import Place
 from advisor.codegen.stack import deployment_name
 from advisor.codegen.writing.record import FOLDER
 from advisor.errors import InputError

@@ -8,19 +8,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from advisor.catalog import Catalog
-from advisor.codegen.cut_over import left_out, rollout_of, staged
-from advisor.codegen.cut_over_joint import joint
-from advisor.codegen.cut_over_refusals import check_program, words
+from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
-from advisor.codegen.kept import moving, renaming
+from advisor.codegen.kept import joint, moving, renaming
 from advisor.codegen.model import Component, ComputeGroup, Stack
-from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.quotas import quotas_needed
-from advisor.codegen.response_cache import without_cache
+from advisor.codegen.registries import images_of, pinned, written
 from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import Choice, choose, reason_against
-from advisor.codegen.serving import check_wanted, planned_engine
+from advisor.codegen.serving import check_wanted, planned_engine, without_cache
 from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of, targets_of
@@ -309,12 +306,12 @@ def _as_components(stacks: tuple[Stack, ...], plan: Plan, wanted: Wanted) -> tup
     form = "" if wanted.form is Form.MANIFESTS else wanted.form.value
     engine = wanted.engine and wanted.engine.value
     asked = {"option": wanted.rank, "engine": engine, "image": wanted.image, "form": form}
-    found = []
+    cautions = []
     for stack, name in zip(stacks, _roots(stacks), strict=True):
         parts = {"target": wanted.target, "part": name} if len(stacks) > 1 else {"target": stack.target}
         chosen = {key: value for key, value in {**parts, **asked}.items() if value}
-        found.append(replace(stack, component=Component(text, chosen)))
-    return tuple(found)
+        cautions.append(replace(stack, component=Component(text, chosen)))
+    return tuple(cautions)
 
 
 def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:

@@ -1,12 +1,155 @@
-"""Facts of a former plan that groups keep, and warnings of those that they cannot keep."""
+"""Former groups beside those of the plan: facts that groups keep, and both in one deployment at a stage."""
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
+from advisor.codegen.alarms import Alarm
+from advisor.codegen.container import Backend, Region
 from advisor.codegen.engines.request import SERVED_NAME
-from advisor.codegen.keys import unique_keys
-from advisor.codegen.model import Backend, ComputeGroup
-from advisor.codegen.rollout import Deployed, probes_of
+from advisor.codegen.keys import per_mille, unique_keys
+from advisor.codegen.model import ComputeGroup, Scaling
+from advisor.codegen.rollout import Deployed, Rollout, is_denser, probes_of
+from advisor.codegen.wanted import Form, Stage
 from advisor.records import replace
+
+_OVER_BACKENDS = ("ec2", "vm-scale-set", "eks", "eks-karpenter", "gke", "aks", "kubernetes")
+"""Targets whose entrance spreads requests over backends; elsewhere it spreads them over groups."""
+_UNSCALED = ("sagemaker",)
+"""Targets on which a group without requests does not scale."""
+_Part = TypeVar("_Part", Backend, Region)
+
+
+def is_spread_over_backends(deployed: Deployed) -> bool:
+    """Whether the entrance knows backends alone, whose members get requests as soon as they answer."""
+    return deployed.target in _OVER_BACKENDS and deployed.form is not Form.KSERVE
+
+
+def joint(rollout: Rollout) -> Deployed:
+    """Groups, backends and regions in the stage of a rollout: those of the plan, and those that retire."""
+    planned, before = rollout.planned, rollout.before
+    if before is None:
+        return planned
+    retiring = tuple(_held_still(group, before.scaling, planned.scaling) for group in rollout.retiring)
+    former = {rollout.renamed.get(group.key, group.key): group for group in before.groups}
+    serving = tuple(
+        _wide_enough(group, former[group.key]) if group.key in former else _held_still(group, planned.scaling)
+        for group in planned.groups
+    )
+    weighted = _weighted((*serving, *retiring), rollout, former)
+    if is_spread_over_backends(planned):
+        weighted = _by_members(weighted, {group.backend for group in (*rollout.retiring, *rollout.new)})
+    groups = _at_rest(weighted, planned.target)
+    backends = {backend.key: backend for backend in (*before.backends, *planned.backends)}
+    regions = {region.name: region for region in before.regions}
+    merged = {region.name: _wider(region, regions.get(region.name)) for region in planned.regions}
+    return replace(
+        planned,
+        groups=groups,
+        backends=_shares(backends, groups, lambda group: group.backend),
+        regions=_shares({**regions, **merged}, groups, lambda group: group.region),
+        alarms=_alarms(planned.alarms, before.alarms),
+        agent=planned.agent or before.agent,
+    )
+
+
+def _weighted(
+    groups: Iterable[ComputeGroup], rollout: Rollout, former: Mapping[str, ComputeGroup]
+) -> tuple[ComputeGroup, ...]:
+    shifted = {group.key: group.weight for group in rollout.planned.groups}
+    weights = shifted if rollout.stage is Stage.SHIFT else {key: group.weight for key, group in former.items()}
+    return tuple(
+        sorted(
+            (replace(group, weight=weights.get(group.key, 0)) for group in groups),
+            key=lambda compute_group: compute_group.key,
+        )
+    )
+
+
+def _by_members(groups: tuple[ComputeGroup, ...], moving: Collection[str]) -> tuple[ComputeGroup, ...]:
+    """Groups with the weight of their backend by instances, where members of the backend come or go."""
+    members = {
+        backend: {group.key: group.instances for group in groups if group.backend == backend} for backend in moving
+    }
+    weights = {backend: sum(group.weight for group in groups if group.backend == backend) for backend in moving}
+    shares: dict[str, int] = {}
+    for backend, instances in members.items():
+        shares |= per_mille(instances, weights[backend])
+    return tuple(replace(group, weight=shares.get(group.key, group.weight)) for group in groups)
+
+
+def _at_rest(groups: tuple[ComputeGroup, ...], target: str) -> tuple[ComputeGroup, ...]:
+    if target not in _UNSCALED:
+        return groups
+    return tuple(group.at_all_hours(group.instances) if group.weight == 0 else group for group in groups)
+
+
+def _shares(
+    parts: Mapping[str, _Part], groups: Sequence[ComputeGroup], part_of: Callable[[ComputeGroup], str]
+) -> tuple[_Part, ...]:
+    """Backends or regions that groups are in, with the weights of these groups."""
+    weights: dict[str, int] = {}
+    for group in groups:
+        weights[part_of(group)] = weights.get(part_of(group), 0) + group.weight
+    return tuple(replace(parts[key], weight=weight) for key, weight in sorted(weights.items()))
+
+
+def _held_still(group: ComputeGroup, *scalings: Scaling) -> ComputeGroup:
+    """Group that is new or retires.
+
+    Where its way of scaling changes, or follows the load, it keeps the instances of its busiest hours: without requests
+    it would shrink, and they come all at once.
+    """
+    steady = len({*scalings}) == 1 and Scaling.REACTIVE not in scalings
+    return group if steady or group.is_serverless else group.at_all_hours(group.instances)
+
+
+def _wide_enough(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
+    """Group that goes on, with enough instances for the requests of before until the cut-over is finished."""
+    if group.is_serverless or _size(group) == _size(former):
+        return group
+    carried = former.instances * former.requests_per_second_per_instance
+    least = math.ceil(round(carried / group.requests_per_second_per_instance, 6))
+    if group.instance_type == former.instance_type and is_denser(group, former):
+        # Those of them that still run as before carry what they did.
+        least = former.instances
+    return group if group.min_instances >= least else group.at_all_hours(max(group.instances, least))
+
+
+def _size(group: ComputeGroup) -> tuple[object, ...]:
+    return (group.instance_type, group.instances, group.min_instances, group.schedule)
+
+
+def _wider(region: Region, former: Region | None) -> Region:
+    if former is None:
+        return region
+    peaks = [peak for peak in (region.peak_requests_per_second, former.peak_requests_per_second) if peak is not None]
+    return replace(
+        region,
+        subnets=max(region.subnets, former.subnets),
+        zones=max(region.zones, former.zones),
+        peak_requests_per_second=max(peaks, default=None),
+    )
+
+
+def _alarms(planned: Sequence[Alarm], before: Sequence[Alarm]) -> tuple[Alarm, ...]:
+    """Alarms of both, one of each name, at numbers that are wrong for neither."""
+    former = {alarm.name: alarm for alarm in before}
+    now = {alarm.name: alarm for alarm in planned}
+    return tuple(_wider_alarm(alarm, former.get(alarm.name, alarm)) for alarm in (former | now).values())
+
+
+def _wider_alarm(alarm: Alarm, former: Alarm) -> Alarm:
+    threshold = (min if alarm.below else max)(alarm.threshold, former.threshold)
+    described = alarm if threshold == alarm.threshold else former
+    return replace(described, threshold=threshold, periods=max(alarm.periods, former.periods))
+
+
+def moves(rollout: Rollout) -> bool:
+    """Whether a shift moves requests: not where all that comes or goes shares a backend with what goes on."""
+    prepared, shifted = (joint(replace(rollout, stage=stage)).groups for stage in (Stage.PREPARE, Stage.SHIFT))
+    return [group.weight for group in prepared] != [group.weight for group in shifted]
+
 
 _NEVER_SHRINKING = ("vm-scale-set", "aks")
 """Targets whose disks grow in place, and shrink only in new machines."""

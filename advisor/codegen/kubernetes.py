@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Container, HeldModel, Runtime
+from advisor.codegen.container import Backend, Container, HeldModel, Runtime
 from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics
 from advisor.codegen.kubernetes_scaling import Scale, scale_of
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
-from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
@@ -174,11 +174,11 @@ def entrance_of(served: Sequence[Served], shares: Mapping[str, int]) -> Entrance
         served: the backends of a region.
         shares: key of each backend → per mille of all requests.
     """
-    services = {one.backend.key: one.backend.container.health_path for one in served}
+    services = {backend.backend.key: backend.backend.container.health_path for backend in served}
     is_shared = len(services) > 1 and len(set(services.values())) == 1
     if not is_shared:
         return Entrance(services, is_shared, shares)
-    each = [shares[one.backend.key] / max(1, sum(pods.replicas for pods in one.pods)) for one in served]
+    each = [shares[backend.backend.key] / max(1, sum(pods.replicas for pods in backend.pods)) for backend in served]
     are_alike = min(each) > 0 and max(each) <= _ALIKE * min(each)
     shared = {_ENTRANCE: served[0].backend.container.health_path}
     return Entrance(services | shared, is_shared, {_ENTRANCE: sum(shares.values())} if are_alike else shares)
@@ -259,7 +259,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     whole = {
         "stack": stack,
         "by_load": stack.scaling is Scaling.REACTIVE,
-        "as_root": [one for one in as_root if one],
+        "as_root": [reason for reason in as_root if reason],
         "has_google_gateways": manner.has_google_gateways,
         "has_own_nodes": manner.has_own_nodes,
         "alerts": _alerts(stack),
@@ -277,28 +277,30 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     }
     for region in stack.regions:
         served = served_in(stack, region.name, manner)
-        known = whole | {
+        context = whole | {
             "served": served,
-            "entrance": entrance_of(served, {one.backend.key: stack.share_of(one.backend) for one in served}),
+            "entrance": entrance_of(served, {server.backend.key: stack.share_of(server.backend) for server in served}),
             "routes": routes_of(stack, served),
-            "model_maps": {name: loads for one in served for name, loads in one.model_maps.items()},
+            "model_maps": {name: loads for server in served for name, loads in server.model_maps.items()},
             "rules": rules_of(stack, region.name),
-            "metrics_ports": sorted({one.backend.container.metrics_port or _PORT for one in served} - {_PORT}),
-            "has_metrics": any(one.metrics is not None for one in served),
-            "engines": sorted({one.backend.container.engine.value for one in served if not _is_told_by_variables(one)}),
-            "repositories": sorted({repository(one.backend.container.image) for one in served}),
+            "metrics_ports": sorted({server.backend.container.metrics_port or _PORT for server in served} - {_PORT}),
+            "has_metrics": any(server.metrics is not None for server in served),
+            "engines": sorted(
+                {server.backend.container.engine.value for server in served if not _is_told_by_variables(server)}
+            ),
+            "repositories": sorted({repository(server.backend.container.image) for server in served}),
             "google_ranges": _GOOGLE_RANGES,
             "group_label": GROUP_LABEL,
-            "is_restricted": not any(one.device.needs_root for one in served),
+            "is_restricted": not any(server.device.needs_root for server in served),
             "scratch_gib": SCRATCH_GIB,
             "probe_seconds": _PROBE_SECONDS,
             "grace_seconds": stack.load_balancer.drain_seconds + _GRACE_SECONDS,
         }
         folder = f"{_FOLDER}/{region.name}"
         for name in (*_OF_EACH_REGION, *(_OF_GOOGLE if manner.has_google_gateways else ())):
-            files[f"{folder}/{name}"] = fill(_FOLDER, f"{name}.j2", known)
-        for one in served:
-            files[f"{folder}/{one.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", known | {"one": one})
+            files[f"{folder}/{name}"] = fill(_FOLDER, f"{name}.j2", context)
+        for server in served:
+            files[f"{folder}/{server.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", context | {"one": server})
     return files
 
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
-from advisor.codegen.timetable import HOURS_PER_WEEK
+from advisor.codegen.selection import HOURS_PER_WEEK
 from advisor.records import dataclass
 
 _LONGEST_STABILIZATION_SECONDS = 3600
@@ -97,13 +97,13 @@ def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instan
     )
     if not turns:
         return ()
-    found: dict[tuple[int, int, int], list[int]] = {}
+    hours_of: dict[tuple[int, int, int], list[int]] = {}
     for (start, size), (end, _) in pairwise([*turns, (turns[0][0] + _MINUTES_PER_WEEK, turns[0][1])]):
         if size > least:
-            found.setdefault((start % _MINUTES_PER_DAY, end - start, size), []).append(start)
+            hours_of.setdefault((start % _MINUTES_PER_DAY, end - start, size), []).append(start)
     return tuple(
         Window(_cron(starts), _cron([start + length for start in starts]), size * replicas_per_instance)
-        for (_, length, size), starts in sorted(found.items())
+        for (_, length, size), starts in sorted(hours_of.items())
     )
 
 

@@ -6,9 +6,9 @@ Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in No
 
 from collections.abc import Iterator, Mapping
 
-from advisor.codegen.container import Checkpoint, Container, HeldModel, Runtime
+from advisor.codegen.container import Backend, Checkpoint, Container, HeldModel, Runtime
 from advisor.codegen.engines.metrics import STREAMING
-from advisor.codegen.model import Backend, Stack
+from advisor.codegen.model import Stack
 from advisor.codegen.quoting import slug
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Engine
@@ -125,9 +125,9 @@ def model_map_name(backend: Backend, model: HeldModel | None = None) -> str:
     return slug(f"{backend.container.engine.value} {what.rpartition('/')[2]}", _LONGEST_NAME, "model")
 
 
-def weights_files(stack: Stack, bucket: Bucket | None, known: Mapping[str, object]) -> Mapping[str, str]:
+def weights_files(stack: Stack, bucket: Bucket | None, context: Mapping[str, object]) -> Mapping[str, str]:
     """The files below ``kubernetes/weights/``; *known* has what the other manifests use too."""
-    names = dict(known) | {
+    names = dict(context) | {
         "bucket": bucket,
         "copies": copies_of(stack),
         "copy_account": COPY_ACCOUNT,

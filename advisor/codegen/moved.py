@@ -125,17 +125,18 @@ def _root(files: Mapping[str, str]) -> _Root:
 def _moves(former: _Root, now: _Root, pairs: Mapping[str, str] | None) -> Iterator[Move]:
     other_keys = {local: _other_keys(former.maps.get(local, {}), entries, pairs) for local, entries in now.maps.items()}
     for labels, (document, block) in now.resources.items():
-        known = now.keys_of(block)
-        if labels not in former.resources or known is None or _would_be_replaced(document, block):
+        keys = now.keys_of(block)
+        if labels not in former.resources or keys is None or _would_be_replaced(document, block):
             continue
-        local, entries = known
+        local, entries = keys
         old = former.resources[labels][1]
         if "for_each" not in old.attributes and "count" not in old.attributes:
             if len(entries) == 1:
                 yield Move(_address(labels), _address(labels, next(iter(entries))))
         elif former.keys_of(old) is not None:
             yield from (
-                Move(_address(labels, one), _address(labels, other)) for one, other in other_keys[local].items()
+                Move(_address(labels, other_key), _address(labels, other))
+                for other_key, other in other_keys[local].items()
             )
 
 
@@ -144,8 +145,8 @@ def _joined(former: _Root, now: _Root) -> Iterator[Move]:
 
     Without them the new address would take over the name, and the removal of the old one would take it away.
     """
-    gone = {labels: found for labels, found in former.resources.items() if labels not in now.resources}
-    new = {labels: found for labels, found in now.resources.items() if labels not in former.resources}
+    gone = {labels: placed for labels, placed in former.resources.items() if labels not in now.resources}
+    new = {labels: placed for labels, placed in now.resources.items() if labels not in former.resources}
     for old, (old_document, old_block) in gone.items():
         names = dict(_names(former, old_document, old_block))
         for labels, (document, block) in new.items():
@@ -171,14 +172,17 @@ def _names(root: _Root, document: Document, block: Block) -> Iterator[tuple[str,
     """Key → name at the provider as the code writes it, of each instance that there may be."""
     for_each = block.attributes.get("for_each")
     same = _SAME_KEYS.match(document.source(for_each.value)) if for_each else None
-    found = root.keys_of(block)
-    keys = root.maps.get(same[2], {}) if same else found[1] if found else {}
+    block_keys = root.keys_of(block)
+    keys = root.maps.get(same[2], {}) if same else block_keys[1] if block_keys else {}
     return ((key, _naming(document, block).replace("${each.key}", key)) for key in keys)
 
 
 def _naming(document: Document, block: Block) -> str:
     """The expression of its name; "" where it has none."""
-    return next((document.source(block.attributes[one].value) for one in _NAMING if one in block.attributes), "")
+    return next(
+        (document.source(block.attributes[attribute].value) for attribute in _NAMING if attribute in block.attributes),
+        "",
+    )
 
 
 def _other_keys(
@@ -221,9 +225,9 @@ def _would_be_replaced(document: Document, block: Block) -> bool:
 def _addresses(root: _Root) -> Iterator[Quoted]:
     """Every address that is known to exist in the code."""
     for labels, (_, block) in root.resources.items():
-        known = root.keys_of(block)
-        if known is not None:
-            yield from (_address(labels, key) for key in known[1])
+        keys = root.keys_of(block)
+        if keys is not None:
+            yield from (_address(labels, key) for key in keys[1])
         elif "for_each" not in block.attributes and "count" not in block.attributes:
             yield _address(labels)
 

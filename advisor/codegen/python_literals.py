@@ -25,7 +25,7 @@ class Call:
 
 def calls(name: str, arguments: Mapping[str, Mapping[str, object]]) -> Mapping[str, Call]:
     """Key → call of *name*: a mapping of records as Python code holds it."""
-    return {key: Call(name, one) for key, one in arguments.items()}
+    return {key: Call(name, argument) for key, argument in arguments.items()}
 
 
 def fleet_of(usd_per_month: float, facts: Mapping[str, Any], **classes: str) -> dict[str, object]:
@@ -54,13 +54,13 @@ def python_value(value: object, indent: int = 0) -> Quoted:
     if isinstance(value, float):
         return Quoted(_number(value))
     if isinstance(value, Call):
-        named = (f"{_word(key)}={python_value(one, indent + _STEP)}" for key, one in value.arguments.items())
+        named = (f"{_word(key)}={python_value(argument, indent + _STEP)}" for key, argument in value.arguments.items())
         return Quoted(_lines(f"{_word(value.name)}(", named, ")", indent))
     if isinstance(value, Mapping):
-        entries = (f"{_text(key)}: {python_value(one, indent + _STEP)}" for key, one in value.items())
+        entries = (f"{_text(key)}: {python_value(item, indent + _STEP)}" for key, item in value.items())
         return Quoted(_lines("{", entries, "}", indent))
     if isinstance(value, Sequence):
-        return Quoted(_lines("[", (python_value(one, indent + _STEP) for one in value), "]", indent))
+        return Quoted(_lines("[", (python_value(item, indent + _STEP) for item in value), "]", indent))
     raise TypeError(f"{value!r} has no Python literal")
 
 

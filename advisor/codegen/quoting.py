@@ -4,6 +4,7 @@ Each filter returns :class:`Quoted`. The renderer refuses to print anything else
 and not a hole.
 """
 
+import hashlib
 import ipaddress
 import itertools
 import json
@@ -232,6 +233,12 @@ def slug(text: str, longest: int, fallback: str) -> str:
     return name[:longest].rstrip("-")
 
 
+def marked_slug(text: str, key: str, longest: int, digits: int, fallback: str) -> str:
+    """The start of a text as a slug, and a mark of a key that is too long: another name for each key."""
+    mark = hashlib.sha256(key.encode()).hexdigest()[:digits]
+    return f"{slug(text, longest - digits - 1, fallback)}-{mark}"
+
+
 def _hcl_character(character: str) -> str:
     return _HCL_ESCAPES.get(character) or printable(character)
 
@@ -301,10 +308,10 @@ def yaml_value(value: object, indent: int = 0) -> Quoted:
         return Quoted(f" {json.dumps(value, allow_nan=False)}")
     start = "\n" + " " * (indent + 2)
     if isinstance(value, Mapping):
-        entries = (f"{start}{yaml_string(key)}:{yaml_value(one, indent + 2)}" for key, one in value.items())
+        entries = (f"{start}{yaml_string(key)}:{yaml_value(item, indent + 2)}" for key, item in value.items())
         return Quoted("".join(entries) or " {}")
     if isinstance(value, Sequence):
-        return Quoted("".join(f"{start}-{yaml_value(one, indent + 2)}" for one in value) or " []")
+        return Quoted("".join(f"{start}-{yaml_value(item, indent + 2)}" for item in value) or " []")
     raise TypeError(f"{value!r} cannot be written in YAML")
 
 
@@ -331,10 +338,10 @@ def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted
     Raises:
         ValueError: a variable's name is none.
     """
-    names = [one for one in (before, name) if one]
-    for one in names:
-        if _NAME.fullmatch(one) is None:
-            raise ValueError(f"{one!r} is no plain name")
+    names = [variable for variable in (before, name) if variable]
+    for variable in names:
+        if _NAME.fullmatch(variable) is None:
+            raise ValueError(f"{variable!r} is no plain name")
     return yaml_string(option.replace("$", "$$") + "".join(f"$({name})" for name in names))
 
 

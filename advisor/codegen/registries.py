@@ -1,25 +1,32 @@
-"""Digests of container images, asked of their registries without a login.
+"""Images by digest: asked of their registries without a login, and kept in a file from run to run.
 
 Sources: the OCI distribution specification 1.1 (``HEAD /v2/NAME/manifests/TAG``) and the token authentication of the
 distribution project, which Docker Hub, GitHub, ECR Public, NGC and Artifact Registry speak alike.
 """
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from advisor.codegen.container import Backend
+from advisor.codegen.kubernetes import repository
+from advisor.codegen.model import Stack
+from advisor.codegen.quoting import image_reference
 from advisor.errors import AdvisorError, InputError
 from advisor.reading import json_of
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, replace
 from advisor.units import BYTES_PER_MIB
 
 if TYPE_CHECKING:
     import urllib3
+
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _DOCKER_HUB = "registry-1.docker.io"
@@ -298,8 +305,8 @@ def _is_offline(reason: Exception) -> bool:
 def _unreachable(image: str, address: str, reason: Exception) -> AdvisorError:
     """Registry, cause and remedy, without the words of the library."""
     cause = getattr(reason, "original_error", reason).__cause__
-    known = cause.strerror if isinstance(cause, OSError) else ""
-    words = known or ("no answer in time" if "imeout" in type(reason).__name__ else "the connection failed")
+    said = cause.strerror if isinstance(cause, OSError) else ""
+    words = said or ("no answer in time" if "imeout" in type(reason).__name__ else "the connection failed")
     return AdvisorError(
         f"{urlsplit(address).hostname} cannot be reached: {words}",
         where=image,
@@ -312,3 +319,71 @@ def _silent(image: str, reason: str) -> AdvisorError:
     return AdvisorError(
         f"its registry gave no digest: {reason}", where=image, hint=f"run the command again later, or {_GIVE_DIGEST}"
     )
+
+
+FILE = "images.json"
+"""Image with its tag → digest; beside the code."""
+_REGISTRY_OF_ITS_OWN = ("sagemaker",)
+"""Targets that take other images than those that engines publish."""
+_DIGEST_ALONE = ("cloud-run", "container-apps")
+"""Services whose references have a tag or a digest; others take both."""
+
+
+def images_of(stacks: Iterable[Stack]) -> tuple[str, ...]:
+    """The images of the stacks that a tag names, each once."""
+    images = {
+        backend.container.image
+        for stack in stacks
+        if stack.target not in _REGISTRY_OF_ITS_OWN
+        for backend in stack.backends
+    }
+    return tuple(sorted(image for image in images if "@" not in image))
+
+
+def pinned(stack: Stack, digests: Mapping[str, str]) -> Stack:
+    """The stack with each image by its digest, where one is known."""
+    if stack.target in _REGISTRY_OF_ITS_OWN:
+        return stack
+    keeps_tag = stack.target not in _DIGEST_ALONE
+    return replace(stack, backends=tuple(_pinned(backend, digests, keeps_tag=keeps_tag) for backend in stack.backends))
+
+
+def _pinned(backend: Backend, digests: Mapping[str, str], *, keeps_tag: bool) -> Backend:
+    image = backend.container.image
+    digest = digests.get(image)
+    if digest is None:
+        return backend
+    name = image if keeps_tag else repository(image)
+    return replace(backend, container=replace(backend.container, image=f"{name}@{digest}"))
+
+
+def written(images: Iterable[str], digests: Mapping[str, str]) -> Mapping[str, str]:
+    """The file that keeps the digests of the images in use; none where none is known."""
+    kept = {image: digests[image] for image in images if image in digests}
+    return {FILE: json.dumps(kept, indent=2, sort_keys=True) + "\n"} if kept else {}
+
+
+def kept_in(directory: Path) -> Mapping[str, str]:
+    """The digests that an earlier run kept in *directory*.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = directory / FILE
+    try:
+        document = json_of(path.read_text("utf-8"), str(path))
+        return {image_reference(image): _digest(digest) for image, digest in document.items()}
+    except FileNotFoundError:
+        return {}
+    except (InputError, OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"this is no list of images and digests: {error}",
+            where=str(path),
+            hint="delete it, and run the command with --resolve-digests",
+        ) from error
+
+
+def _digest(text: str) -> str:
+    if DIGEST.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no digest, such as sha256:{'0' * 8}…")
+    return text

@@ -1,23 +1,122 @@
-"""A stack printed through the templates of a folder: the same stack gives the same bytes.
+"""A stack printed through the templates of a folder, with what its README lists: the same stack gives the same bytes.
 
 Sources of the rights that an apply needs: prefixes of actions in AWS's Service Authorization Reference; Google's
 predefined roles and their permissions (November 2026).
 """
 
+import ast
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache, partial
+from itertools import pairwise
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from advisor.codegen.cut_over_words import with_section
-from advisor.codegen.declarations import declarations, outputs_of, settings_of
-from advisor.codegen.inputs import example_settings, examples, inputs_of
+from advisor.codegen.inputs.pulumi import example_settings
+from advisor.codegen.inputs.table import examples, inputs_of
 from advisor.codegen.model import Scaling, Stack
-from advisor.codegen.response_cache import cache_facts, cache_files
+from advisor.codegen.serving import cache_facts, cache_files
 from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.codegen.wanted import Language
-from advisor.data_files import data_dir
+from advisor.data_files import data_dir, facts_beside
+from advisor.records import dataclass
+from advisor.tables import read_rows
+
+_DECLARATION = re.compile(
+    r'^(?:variable|output) "(?P<name>\w+)" \{\n  description = "(?P<description>(?:[^"\\]|\\.)*)"\n'
+    r"(?:  type +?= (?P<type>.+)\n(?P<more>(?:    .*\n|  \}\)+\n)*))?(?:  default +?= (?P<default>.+)\n)?",
+    re.MULTILINE,
+)
+SETTINGS = "inference/settings.py"
+"""Holds the dataclass ``Settings``; its fields say ``field(default=…, metadata=about("…"))``."""
+DEPLOYMENT = "inference/deployment.py"
+"""Holds the component ``Deployment``; its attributes have a docstring."""
+_LONGEST_DEFAULT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A variable, a setting or an output."""
+
+    name: str
+    description: str
+    type: str
+    default: str
+    """As written in the code; empty for one that has to be given, and for an output."""
+
+
+def settings_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
+    """The fields of ``Settings``, in their order."""
+    return tuple(_setting(field) for field, _ in _annotated(_class_of(files[SETTINGS], "Settings")))
+
+
+def outputs_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
+    """The attributes of ``Deployment``, which the program exports, in their order."""
+    return tuple(
+        Declaration(ast.unparse(field.target), " ".join(documented.split()), ast.unparse(field.annotation), "")
+        for field, documented in _annotated(_class_of(files[DEPLOYMENT], "Deployment"))
+    )
+
+
+def _class_of(text: str, name: str) -> ast.ClassDef:
+    return next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def _annotated(definition: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
+    """Annotated names of a class, each with the string that stands below it."""
+    for node, after in pairwise([*definition.body, ast.Pass()]):
+        if isinstance(node, ast.AnnAssign):
+            yield node, _constant(after.value) if isinstance(after, ast.Expr) else ""
+
+
+def _setting(node: ast.AnnAssign) -> Declaration:
+    keywords = (
+        {keyword.arg: keyword.value for keyword in node.value.keywords} if isinstance(node.value, ast.Call) else {}
+    )
+    about = keywords.get("metadata")
+    return Declaration(
+        name=ast.unparse(node.target),
+        description=_constant(about.args[0]) if isinstance(about, ast.Call) else "",
+        type=ast.unparse(node.annotation),
+        default=_default(keywords),
+    )
+
+
+def _default(keywords: Mapping[str | None, ast.expr]) -> str:
+    if "default" in keywords:
+        shown = ast.unparse(keywords["default"])
+        return shown if len(shown) <= _LONGEST_DEFAULT else "…"
+    return "{}" if "default_factory" in keywords else ""
+
+
+def _constant(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
+    """The variables or outputs that code declares, in its order."""
+    return tuple(
+        Declaration(
+            name=match["name"],
+            description=_unescape(match["description"]),
+            type=_type(match["type"] or "", is_long=bool(match["more"])),
+            default="{…}" if (match["default"] or "").endswith(("{", "[")) else match["default"] or "",
+        )
+        for match in _DECLARATION.finditer(text)
+        if match[0].startswith(kind)
+    )
+
+
+def _type(first_line: str, *, is_long: bool) -> str:
+    """A type on one line, with what a longer one holds left out."""
+    return first_line.removesuffix("{") + "{…}" + ")" * first_line.count("(") if is_long else first_line
+
+
+def _unescape(literal: str) -> str:
+    """The text of an HCL string literal, as far as descriptions need it."""
+    return re.sub(r"\\(.)", r"\1", literal)
 
 
 class Right(NamedTuple):
@@ -29,60 +128,10 @@ class Right(NamedTuple):
     """Where it is given; "": the account or project that is deployed to."""
 
 
-_RIGHTS = (
-    ("aws_appautoscaling_", "aws.appautoscaling.", Right("application-autoscaling")),
-    ("aws_autoscaling_", "aws.autoscaling.", Right("autoscaling")),
-    ("aws_budgets_", "aws.budgets.", Right("budgets")),
-    ("aws_ce_", "aws.costexplorer.", Right("ce")),
-    ("aws_cloudwatch_event_", "aws.cloudwatch.Event", Right("events")),
-    ("aws_cloudwatch_log_", "aws.cloudwatch.Log", Right("logs")),
-    ("aws_cloudwatch_metric_", "aws.cloudwatch.Metric", Right("cloudwatch")),
-    ("aws_eks_", "aws.eks.", Right("eks")),
-    ("aws_elasticache_", "aws.elasticache.", Right("elasticache")),
-    ("aws_iam_", "aws.iam.", Right("iam")),
-    ("aws_kms_", "aws.kms.", Right("kms")),
-    ("aws_launch_template", "aws.ec2.", Right("ec2")),
-    ("aws_lb", "aws.lb.", Right("elasticloadbalancing")),
-    ("aws_route53_", "aws.route53.", Right("route53")),
-    ("aws_sagemaker_", "aws.sagemaker.", Right("sagemaker")),
-    ("aws_security_group", "aws.ec2.", Right("ec2")),
-    ("aws_sfn_", "aws.sfn.", Right("states")),
-    ("aws_sns_", "aws.sns.", Right("sns")),
-    ("aws_vpc", "aws.vpc.", Right("ec2")),
-    (
-        "google_artifact_registry_", "gcp.artifactregistry.",
-        Right("roles/artifactregistry.admin", "the repositories of the images"),
-    ),
-    ("google_billing_", "gcp.billing.", Right("roles/billing.costsManager", "the billing account")),
-    ("google_cloud_run_", "gcp.cloudrunv2.", Right("roles/run.admin")),
-    ("google_compute_address", "gcp.compute.Address", Right("roles/compute.loadBalancerAdmin")),
-    (
-        "google_compute_firewall", "gcp.compute.Firewall",
-        Right("roles/compute.securityAdmin", "the project of the network"),
-    ),
-    ("google_compute_forwarding_", "gcp.compute.Forwarding", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_forwarding_", "gcp.compute.Forwarding", Right("roles/compute.networkUser", "the subnetworks")),
-    ("google_compute_region_autoscaler", "gcp.compute.RegionAutoscaler", Right("roles/compute.instanceAdmin.v1")),
-    ("google_compute_region_backend_", "gcp.compute.RegionBackend", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_region_health_", "gcp.compute.RegionHealth", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_region_instance_", "gcp.compute.RegionInstance", Right("roles/compute.instanceAdmin.v1")),
-    ("google_compute_region_ssl_", "gcp.compute.RegionSsl", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_region_target_", "gcp.compute.RegionTarget", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_region_url_", "gcp.compute.RegionUrl", Right("roles/compute.loadBalancerAdmin")),
-    ("google_container_", "gcp.container.", Right("roles/container.clusterAdmin", "the project of the clusters")),
-    ("google_dns_", "gcp.dns.", Right("roles/dns.admin", "the project of the DNS zone")),
-    ("google_memorystore_", "gcp.memorystore.", Right("roles/memorystore.admin")),
-    (
-        "google_network_connectivity_", "gcp.networkconnectivity.",
-        Right("roles/networkconnectivity.consumerNetworkAdmin", "the project of the network"),
-    ),
-    ("google_monitoring_", "gcp.monitoring.", Right("roles/monitoring.editor")),
-    ("google_project_iam_", "gcp.projects.", Right("roles/resourcemanager.projectIamAdmin")),
-    ("google_secret_manager_", "gcp.secretmanager.", Right("roles/secretmanager.admin", "the secrets")),
-    ("google_service_account", "gcp.serviceaccount.", Right("roles/iam.serviceAccountAdmin")),
-    ("google_service_account", "gcp.serviceaccount.", Right("roles/iam.serviceAccountUser")),
-    ("google_storage_", "gcp.storage.", Right("roles/storage.admin", "the bucket of the weights")),
-)  # fmt: skip
+_RIGHTS = tuple(
+    (row["terraform"], row["pulumi"], Right(row["name"], row["place"]))
+    for row in read_rows(Path(__file__).with_name("rights.csv"))
+)
 """Start of a resource's type in Terraform, of its class in Pulumi, and a right that it needs."""
 _RESOURCES = re.compile(r'^resource "((?:aws|google)_\w+)"|\b((?:aws|gcp)\.[a-z0-9]+\.[A-Z]\w+)\(', re.MULTILINE)
 
@@ -100,61 +149,9 @@ _PLACES = {
 """Files of a target's folder whose place is neither the root nor, in a program, ``inference/``."""
 _NO_FILES = frozenset({"README", "cache_place", "example_root"})
 """Templates that make no file, or one that is written after all others."""
-_TERRAFORM_OF_PROVIDER = {
-    "aws": {"kms.tf": "aws_kms.tf.j2"},
-    "azure": {"budget.tf": "azure_budget.tf.j2", "main.tf": "azure_main.tf.j2"},
-    "gcp": {},
-    "ibm": {},
-    "kubernetes": {},
-}
-"""Files of every root on a cloud, from ``terraform/shared``."""
-_TERRAFORM_PROVIDERS = {
-    "aws": {"name": "aws", "source": "hashicorp/aws", "version": "~> 6.0"},
-    "azure": {"name": "azurerm", "source": "hashicorp/azurerm", "version": "~> 5.0"},
-    "gcp": {"name": "google", "source": "hashicorp/google", "version": "~> 8.0"},
-    "ibm": {"name": "ibm", "source": "IBM-Cloud/ibm", "version": "~> 2.5"},
-    "kubernetes": {"name": "kustomization", "source": "kbst/kustomization", "version": "~> 0.9"},
-}
-_PULUMI_OF_PROVIDER = {
-    "aws": {"inference/encryption.py": "aws_encryption.py.j2", "inference/policies.py": "aws_policies.py.j2"},
-    "azure": {"inference/alerts.py": "azure_alerts.py.j2", "inference/context.py": "azure_context.py.j2"}
-    | {"inference/ids.py": "azure_ids.py.j2"},
-    "gcp": {"inference/budget.py": "gcp_budget.py.j2"},
-    "kubernetes": {},
-}
-_PACKAGES = {
-    "aws": "pulumi-aws~=7.0",
-    "azure": "pulumi-azure~=6.0",
-    "gcp": "pulumi-gcp~=10.0",
-    "kubernetes": "pulumi-kubernetes~=4.12",
-}
-ANSWERS = {
-    "aws": {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"},
-    "azure": {"subscriptionId": "00000000-0000-0000-0000-000000000000"},
-    "gcp": {"number": "123456789012"},
-    "kubernetes": {},
-}
-"""Answers of data sources in the tests of a program."""
-_PULUMI_PROJECT = {
-    "Pulumi.yaml": "Pulumi.yaml.j2",
-    "Pulumi.production.yaml": "Pulumi.stack.yaml.j2",
-    "examples/automation.py": "automation.py.j2",
-    "inference/__init__.py": "package.py.j2",
-    "inference/checks.py": "checks.py.j2",
-    "inference/configuration.py": "configuration.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "requirements.txt": "requirements.txt.j2",
-    "ruff.toml": "ruff.toml.j2",
-    "tests/__init__.py": "tests_package.py.j2",
-    "tests/cloud.py": "cloud.py.j2",
-}
-"""What every Pulumi program in Python has, from ``pulumi-python/shared``."""
-_COMPONENT = {
-    "__main__.py": "component_main.py.j2",
-    "requirements.txt": "component_requirements.txt.j2",
-    "tests/test_program.py": "component_test.py.j2",
-}
-"""What a program that takes its resources from ``advisor.pulumi`` has in place of their source."""
+_CLOUDS = facts_beside(__file__, "clouds.toml")
+ANSWERS: dict[str, dict[str, Any]] = {name: cloud.get("answers", {}) for name, cloud in _CLOUDS.items()}
+"""Answers of data sources in the tests of a program, by cloud."""
 _SOURCE = re.compile(r"inference/.*|examples/.*|tests/test_stack\.py")
 
 
@@ -165,7 +162,7 @@ _ROOT_ALONE, _MODULE_ALONE = "providers.tf", "examples/complete/main.tf"
 def render_terraform(
     folder: str,
     stack: Stack,
-    known: Mapping[str, Any],
+    context: Mapping[str, Any],
     shared: Mapping[str, str] = MappingProxyType({}),
     without: Collection[str] = (),
 ) -> Mapping[str, str]:
@@ -174,32 +171,32 @@ def render_terraform(
     Args:
         folder: below ``templates/terraform``, such as ``aws-ec2``: each template in it is a file.
         stack: known to the templates as ``stack``.
-        known: further names that the templates use; decisions of the target that the stack does not hold.
-        shared: path in the output → template of ``shared``, beyond those of every root on the cloud.
+        context: further names that the templates use; decisions of the target that the stack does not hold.
+        shared: path in the output → template of ``shared``, beyond those of clouds.toml.
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
-    cloud, folder = _cloud_of(folder), f"terraform/{folder}"
+    cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "terraform"), f"terraform/{folder}"
     form = {"providers.tf": f"{cloud}_providers.tf.j2"}
     form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf", "versions.tf")}
-    budget = {"budget.tf": "aws_budget.tf.j2"} if known.get("has_budget") else {}
-    templates = form | budget | _TERRAFORM_OF_PROVIDER[cloud] | _own_templates(folder, without) | dict(shared)
-    known = _with_inputs(folder, stack, {**_usual(stack), **known, **cache_facts(stack)})
-    known = {**known, "terraform_provider": _TERRAFORM_PROVIDERS[cloud]}
-    files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
+    budget = {"budget.tf": "aws_budget.tf.j2"} if context.get("has_budget") else {}
+    templates = form | budget | of_target | _own_templates(folder, without) | dict(shared)
+    context = _with_inputs(folder, stack, {**_usual(stack), **context, **cache_facts(stack)})
+    context = {**context, "terraform_provider": _CLOUDS[cloud]["provider"]}
+    files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, context)
     if stack.component:
         del files[_ROOT_ALONE]
     root = "\n".join(text for path, text in files.items() if "/" not in path)
     inputs, outputs = (declarations(root, kind) for kind in ("variable", "output"))
     declared = {"inputs": inputs, "outputs": outputs, "rights": rights_of(files.values())}
     if stack.component:
-        files |= _render(folder, {_MODULE_ALONE: "example_root.tf.j2"}, stack, dict(known) | declared)
-    return _with_readme(folder, files, stack, dict(known) | declared)
+        files |= _render(folder, {_MODULE_ALONE: "example_root.tf.j2"}, stack, dict(context) | declared)
+    return _with_readme(folder, files, stack, dict(context) | declared)
 
 
 def render_pulumi(
     folder: str,
     stack: Stack,
-    known: Mapping[str, Any],
+    context: Mapping[str, Any],
     shared: Mapping[str, str] = MappingProxyType({}),
     without: Collection[str] = (),
 ) -> Mapping[str, str]:
@@ -210,26 +207,31 @@ def render_pulumi(
             and ``deployment.py.j2`` (with the component ``Deployment``): what they declare is exported, and listed in
             ``README.md``.
         stack: known to the templates as ``stack``.
-        known: at least ``configuration`` (setting → example of a value, for the stack's configuration file);
+        context: at least ``configuration`` (setting → example of a value, for the stack's configuration file);
             ``answers``: of data sources in the tests, where they are others than :data:`ANSWERS`.
-        shared: path in the output → template of ``shared``, beyond those of every program on the cloud.
+        shared: path in the output → template of ``shared``, beyond those of clouds.toml.
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
-    cloud, folder = _cloud_of(folder), f"pulumi-python/{folder}"
-    form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | _PULUMI_OF_PROVIDER[cloud]
-    usual = {"packages": (_PACKAGES[cloud],), "answers": ANSWERS[cloud], "cloud": cloud}
-    known = _with_inputs(folder, stack, {**_usual(stack), **usual, **known, **cache_facts(stack)})
+    cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "python"), f"pulumi-python/{folder}"
+    form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | of_target
+    usual = {"packages": (_CLOUDS[cloud]["package"],), "answers": ANSWERS[cloud], "cloud": cloud}
+    context = _with_inputs(folder, stack, {**_usual(stack), **usual, **context, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
-    files = _render(folder, _PULUMI_PROJECT | form | own, stack, known)
+    files = _render(folder, _CLOUDS["all"]["program"] | form | own, stack, context)
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
-    files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(known) | declared)
-    written = _with_readme(folder, files, stack, dict(known) | declared)
-    return written if stack.component is None else dict(sorted(_component(folder, written, stack, known).items()))
+    files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(context) | declared)
+    written = _with_readme(folder, files, stack, dict(context) | declared)
+    return written if stack.component is None else dict(sorted(_component(folder, written, stack, context).items()))
 
 
 def _cloud_of(folder: str) -> str:
     """The start of what every root on a cloud has: of clusters of other providers, kubernetes."""
     return folder.partition("-")[0]
+
+
+def _files_of(folder: str, language: str) -> dict[str, str]:
+    """Path → template of ``shared`` of every root or program on a cloud, and of those of a target there."""
+    return {**_CLOUDS[_cloud_of(folder)].get(language, {}), **_CLOUDS.get(folder, {}).get(language, {})}
 
 
 def _usual(stack: Stack) -> Mapping[str, Any]:
@@ -248,12 +250,12 @@ def scaling_left_out(stack: Stack) -> tuple[str, ...]:
     return ("scaling",) if stack.scaling is Scaling.STATIC else ()
 
 
-def _with_inputs(folder: str, stack: Stack, known: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mapping[str, Any]:
     """Facts for the templates with the inputs that the stack takes."""
     language, _, target = folder.partition("/")
-    facts = {**known, "stack": stack, "is_program": language != "terraform"}
-    inputs = inputs_of(target, partial(evaluate, known=facts), partial(fill_text, known=facts))
-    return {**known, "variables": inputs, "configuration": examples(inputs), "settings": example_settings(inputs)}
+    facts = {**context, "stack": stack, "is_program": language != "terraform"}
+    inputs = inputs_of(target, partial(evaluate, context=facts), partial(fill_text, context=facts))
+    return {**context, "variables": inputs, "configuration": examples(inputs), "settings": example_settings(inputs)}
 
 
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:
@@ -273,24 +275,24 @@ def _template_names(folder: str) -> Mapping[str, str]:
     return {name.removesuffix(".j2"): name for name in names}
 
 
-def _render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> dict[str, str]:
-    names = dict(known) | {"stack": stack}
+def _render(folder: str, templates: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> dict[str, str]:
+    names = dict(context) | {"stack": stack}
     return {path: fill(folder, template, names) for path, template in sorted(templates.items())}
 
 
-def _with_readme(folder: str, files: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> Mapping[str, str]:
-    readme = fill(folder, "README.md.j2", {**known, "stack": stack})
+def _with_readme(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> Mapping[str, str]:
+    readme = fill(folder, "README.md.j2", {**context, "stack": stack})
     return dict(sorted((dict(files) | {"README.md": with_section(readme, stack)}).items()))
 
 
-def _component(folder: str, files: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> dict[str, str]:
+def _component(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> dict[str, str]:
     """The program around ``advisor.pulumi``, from the files of the whole source."""
     needed = {setting.name for setting in settings_of(files) if not setting.default}
-    arguments = {name: _getter(value, is_needed=name in needed) for name, value in known["configuration"].items()}
+    arguments = {name: _getter(value, is_needed=name in needed) for name, value in context["configuration"].items()}
     more = {"arguments": arguments, "first_needed": next(name for name in arguments if name in needed)}
     kept = {path: text for path, text in files.items() if not _SOURCE.fullmatch(path)}
     plan = {} if stack.component is None else {"plan.json": stack.component.plan}
-    return kept | plan | _render(folder, _COMPONENT, stack, dict(known) | more)
+    return kept | plan | _render(folder, _CLOUDS["all"]["component"], stack, dict(context) | more)
 
 
 def _getter(value: object, *, is_needed: bool) -> str:

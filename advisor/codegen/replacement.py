@@ -120,8 +120,8 @@ def _new(root: str, rollout: Rollout, former: Generated) -> Iterator[str]:
     if last is None:
         yield from _each(rollout.planned.groups)
         return
-    known = {*(group.key for group in last.planned.groups), *rollout.renamed.values()}
-    yield from _each([group for group in rollout.planned.groups if group.key not in known])
+    former_keys = {*(group.key for group in last.planned.groups), *rollout.renamed.values()}
+    yield from _each([group for group in rollout.planned.groups if group.key not in former_keys])
 
 
 def _going_on(last: Rollout | None, rollout: Rollout) -> Iterator[_Pair]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.model import Agent, Backend, ComputeGroup, Region, Scaling
+from advisor.codegen.container import Agent, Backend, Region
+from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.wanted import Form, Language, Stage
 from advisor.records import dataclass, field, replace
 
@@ -78,8 +79,8 @@ class Rollout:
         """Groups of the plan that were nothing before."""
         if self.before is None:
             return ()
-        known = {*(group.key for group in self.before.groups), *self.renamed.values()}
-        return tuple(group for group in self.planned.groups if group.key not in known)
+        former_keys = {*(group.key for group in self.before.groups), *self.renamed.values()}
+        return tuple(group for group in self.planned.groups if group.key not in former_keys)
 
     @property
     def hands_over(self) -> bool:

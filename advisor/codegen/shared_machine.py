@@ -4,28 +4,25 @@ A workload is a stack of its own within it (a namespace with its Deployment, Ser
 they may do, the budget and the alarms of the cloud are of all.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import alarms_of
+from advisor.codegen.container import Region
 from advisor.codegen.engines.onnx_files import CLIENTS
 from advisor.codegen.engines.vllm import FIXED_CACHE
 from advisor.codegen.generate import Generated, as_run
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
-from advisor.codegen.keys import unique_keys
-from advisor.codegen.model import Budget, Component, ComputeGroup, Region, Row, Stack, Summary
-from advisor.codegen.pins import images_of, pinned, written
+from advisor.codegen.keys import Place, joined, unique_keys
+from advisor.codegen.model import Budget, Component, ComputeGroup, Row, Stack, Summary
 from advisor.codegen.quotas import quotas_needed
-from advisor.codegen.quoting import slug
-from advisor.codegen.selection import Choice, Member
-from advisor.codegen.shared_server import joined
+from advisor.codegen.registries import images_of, pinned, written
+from advisor.codegen.selection import HOURS_PER_WEEK, Choice, Member
 from advisor.codegen.soundness import check_files
-from advisor.codegen.stack import LONGEST_NAME, stacks_of
+from advisor.codegen.stack import stacks_of
 from advisor.codegen.summary import usd
 from advisor.codegen.targets import target_of
-from advisor.codegen.timetable import HOURS_PER_WEEK
 from advisor.codegen.wanted import Language, Wanted
 from advisor.deployable import SHARED_ON, SLICES
 from advisor.errors import InputError, NotDeployable
@@ -36,13 +33,11 @@ from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.turns import Way, thread_percent
 from advisor.plan.fleet.scaling_values import while_replaced
 from advisor.plan.plain_values import digest
-from advisor.plan.values import Plan
-from advisor.records import dataclass, replace
+from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH, significant
 
 _PLAN_AGAIN = "plan the directory again with `advisor recommend DIRECTORY -o PLANS`"
 _ALONE = "`advisor generate` of the plan file of each workload gives it a fleet of its own"
-_HASH_DIGITS = 4
 _BESIDE = (
     "load balancers, data transfer and logs, which the plans of the workloads hold, the clusters and their fees, taxes "
     "and support"
@@ -74,43 +69,6 @@ _LIMITS_OF_MPS = (
     "all run as the same one, see each other's files in /dev/shm and reach the pipe that controls the server: let only "
     "workloads share it that trust each other."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A shared machine of an estate, with the plans of those who sit on it."""
-
-    position: int
-    """In the estate, from 0."""
-    machine: SharedMachine
-    plans: Mapping[str, Plan]
-    """By file."""
-    estate: str = ""
-    """Name of the estate; "" where it has none."""
-
-    @property
-    def name(self) -> str:
-        """Folder of its code."""
-        return f"shared-{self.position + 1}"
-
-    @property
-    def deployment(self) -> str:
-        """Name of its resources and of its nodes, which two estates in one organisation or cluster do not share."""
-        return self._of_estate(self.name)
-
-    @property
-    def servers(self) -> Mapping[str, tuple[str, ...]]:
-        """Name of the namespace of each server that holds several models → its workloads."""
-        return {self._of_estate(f"{self.name}-server-{at}"): of for at, of in enumerate(self.machine.servers, start=1)}
-
-    def _of_estate(self, name: str) -> str:
-        if not self.estate:
-            return name
-        longest = LONGEST_NAME - len(name) - 1
-        whole = slug(self.estate, 10 * LONGEST_NAME, "estate")
-        mark = hashlib.sha256(self.estate.encode("utf-8", "replace")).hexdigest()[:_HASH_DIGITS]
-        short = whole if len(whole) <= longest else f"{whole[: longest - _HASH_DIGITS - 1].rstrip('-')}-{mark}"
-        return f"{short}-{name}"
 
 
 def generate_shared(
@@ -416,6 +374,3 @@ def _cautions(place: Place, tenants: Sequence[Stack]) -> Iterator[str]:
         is_joined = len(machine.server_of(seat.workload)) > 1
         said = tenant.api.clients if is_joined else ""
         yield from (f"{tenant.name}: {caution}" for caution in tenant.summary.cautions if caution != said)
-
-
-__all__ = ["Place", "generate_shared", "shared_stack"]

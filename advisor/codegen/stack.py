@@ -6,27 +6,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from advisor.catalog import load_catalog
+from advisor.catalog.planning import start_seconds
 from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
-from advisor.codegen.cautions import file_cautions, shared_left_out, slo_left_out
-from advisor.codegen.container import Container, Platform, Runtime, Serves
-from advisor.codegen.deployability import converted_gib
+from advisor.codegen.container import Agent, Backend, Container, LoadBalancer, Platform, Region, Runtime, Serves
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.adapters import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
-from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
-from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
+from advisor.codegen.keys import LONGEST_NAME, backend_name, group_keys, per_mille, unique_keys
+from advisor.codegen.model import Budget, ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import platform_of
-from advisor.codegen.quotas import quotas_needed
+from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out
+from advisor.codegen.quotas import converted_gib, quotas_needed
 from advisor.codegen.quoting import slug
-from advisor.codegen.response_cache import cache_of
-from advisor.codegen.selection import Choice, Member
-from advisor.codegen.serving import container_of
+from advisor.codegen.selection import Choice, Member, scheduled_sizes
+from advisor.codegen.serving import cache_of, container_of
 from advisor.codegen.summary import summary_of
-from advisor.codegen.timetable import scheduled_sizes
 from advisor.codegen.wanted import Wanted
 from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import balancers_usd_per_month
-from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
+from advisor.deployable import CHECKPOINT_MARGIN, service_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_document
 from advisor.plan.fleet.chosen import Fleet
@@ -40,8 +38,6 @@ from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
 
 _EXAMPLE_HASH = "0" * 64
-LONGEST_NAME = 24
-"""A load balancer's name may have 32 characters, and a suffix has to fit."""
 _CUT = (
     "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the "
     "account that starts alike would have the same name: set name for one of them."
@@ -295,8 +291,8 @@ def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> fl
     if member.cold_start_seconds is not None:
         return member.cold_start_seconds
     catalog = load_catalog()
-    known = catalog.machine_start(member.serves.provider, member.serves.instance_type)
-    boot_s = None if known is None else known.high
+    machine = catalog.machine_start(member.serves.provider, member.serves.instance_type)
+    boot_s = None if machine is None else machine.high
     published_gib = converted_gib(member.serves)
     _, _, converts_s = catalog.cold_start.conversion_s(member.serves.precision, published_gib)
     compiles = platform.runtime in _COMPILED
@@ -314,16 +310,23 @@ def _round_up(value: float, step: int) -> int:
 
 def _layout(member: Member) -> tuple[object, ...]:
     """Key of types that serve alike in one place."""
-    one = member.serves
-    where = (one.provider, one.region, one.accelerator, one.accelerator_count, one.partition)
-    return (*where, one.precision, one.tensor_parallel, one.pipeline_parallel, one.replicas_per_instance, one.engine)
+    serves = member.serves
+    where = (serves.provider, serves.region, serves.accelerator, serves.accelerator_count, serves.partition)
+    return (
+        *where,
+        serves.precision,
+        serves.tensor_parallel,
+        serves.pipeline_parallel,
+        serves.replicas_per_instance,
+        serves.engine,
+    )
 
 
 def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
     """Types of the plan that carry the same accelerators, serve alike there on no larger disk, and cost little more."""
 
-    def same(one: object) -> bool:
-        return _layout(replace(member, serves=one)) == _layout(member)  # type: ignore[arg-type]
+    def same(other: object) -> bool:
+        return _layout(replace(member, serves=other)) == _layout(member)  # type: ignore[arg-type]
 
     purchase, dearest = member.serves.purchase, _DEAREST_ALTERNATIVE * member.usd_per_hour
     alike = {
@@ -390,6 +393,6 @@ def _digest(plan: Plan, choice: Choice) -> str:
         replace(plan, options=options, rejected=(), nearest_misses=(), fleet=fleet, measure_first=None, question=None)
     )
     del document["token_apis"]  # a comparison: no code is made of it
-    document["workload"] = {key: one for key, one in plan.workload.items() if key != "compare"}
+    document["workload"] = {key: value for key, value in plan.workload.items() if key != "compare"}
     interchangeable = [interchangeable_types(plan, member) for member in choice.members]
     return digest(document | {"interchangeable_types": interchangeable})

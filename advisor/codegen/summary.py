@@ -54,20 +54,20 @@ def usd(amount: float) -> str:
 
 
 def _headline(member: Member, unit: Unit) -> str:
-    one = member.serves
-    split = f"tensor parallel {one.tensor_parallel}"
-    if one.pipeline_parallel > 1:
-        split += f", pipeline parallel {one.pipeline_parallel}"
-    each = "1 replica" if one.replicas_per_instance == 1 else f"{one.replicas_per_instance} replicas"
-    purchase = PurchaseOption(one.purchase).ordered_as.replace("_", " ")
-    sharing = sharing_of(one.partition, one.replicas_per_instance, one.accelerator_count)
+    serves = member.serves
+    split = f"tensor parallel {serves.tensor_parallel}"
+    if serves.pipeline_parallel > 1:
+        split += f", pipeline parallel {serves.pipeline_parallel}"
+    each = "1 replica" if serves.replicas_per_instance == 1 else f"{serves.replicas_per_instance} replicas"
+    purchase = PurchaseOption(serves.purchase).ordered_as.replace("_", " ")
+    sharing = sharing_of(serves.partition, serves.replicas_per_instance, serves.accelerator_count)
     cut = "" if sharing is None else f", each in {sharing.words}"
-    machine = f"{one.instance_type} ({one.accelerator_count:g} × {one.accelerator}{cut}, {purchase})"
-    cache = "unquantised" if one.kv_precision == "auto" else one.kv_precision
+    machine = f"{serves.instance_type} ({serves.accelerator_count:g} × {serves.accelerator}{cut}, {purchase})"
+    cache = "unquantised" if serves.kv_precision == "auto" else serves.kv_precision
     few, many = min(member.hours), max(member.hours)
     count = f"{few} to {many}" if few != many else f"{many}"
-    weights = f"{one.precision} weights" + ("" if unit.is_one_pass else f", {cache} KV cache")
-    return f"{count} × {machine} in {one.region}{_zones(member)}: {each} an instance, {split}, {weights}"
+    weights = f"{serves.precision} weights" + ("" if unit.is_one_pass else f", {cache} KV cache")
+    return f"{count} × {machine} in {serves.region}{_zones(member)}: {each} an instance, {split}, {weights}"
 
 
 def _zones(member: Member) -> str:
@@ -256,8 +256,8 @@ def _commitments(members: Sequence[Member]) -> Iterator[str]:
     for member in members:
         if member.committed_instances:
             what = " and ".join(dict.fromkeys(member.commitments))
-            one = member.serves
-            yield f"{what} for {member.committed_instances} × {one.instance_type} in {one.region}"
+            serves = member.serves
+            yield f"{what} for {member.committed_instances} × {serves.instance_type} in {serves.region}"
 
 
 def _cautions(plan: Plan, choice: Choice) -> Iterator[str]:

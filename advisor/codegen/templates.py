@@ -5,74 +5,44 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from advisor.codegen import quoting
-from advisor.codegen.inputs import (
-    check_helpers,
-    hcl_arguments,
-    hcl_example_file,
-    hcl_examples,
-    hcl_ids,
-    hcl_variables,
-    id_words,
-    python_checks,
-    python_settings,
-    takes_networks,
-)
+from advisor.codegen.inputs import pulumi, table, terraform
 from advisor.codegen.python_literals import python_value
 from advisor.data_files import data_dir
+from advisor.entries import picked
 
 if TYPE_CHECKING:
     import jinja2
 
 _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
-    "comment_text": quoting.comment_text,
-    "hcl_arguments": hcl_arguments,
-    "hcl_example_file": hcl_example_file,
-    "hcl_examples": hcl_examples,
-    "hcl_ids": hcl_ids,
-    "hcl_number": quoting.hcl_number,
-    "hcl_string": quoting.hcl_string,
-    "hcl_value": quoting.hcl_value,
-    "hcl_variables": hcl_variables,
-    "hub_name": quoting.hub_name,
-    "image_reference": quoting.image_reference,
-    "ip_network": quoting.ip_network,
-    "json_list": quoting.json_list,
-    "kubernetes_argument": quoting.kubernetes_argument,
-    "kubernetes_variable": quoting.kubernetes_variable,
-    "label_key": quoting.label_key,
-    "markdown_code": quoting.markdown_code,
-    "markdown_text": quoting.markdown_text,
-    "name": quoting.name,
-    "number_range": quoting.number_range,
-    "python_checks": python_checks,
-    "python_settings": python_settings,
+    **picked(
+        quoting, "comment_text", "hcl_number", "hcl_string", "hcl_value", "hub_name", "image_reference", "ip_network",
+        "json_list", "kubernetes_argument", "kubernetes_variable", "label_key", "markdown_code", "markdown_text",
+        "name", "number_range", "systemd_command", "systemd_path", "systemd_value", "yaml_integer", "yaml_string",
+        "yaml_value",
+    ),
+    **picked(terraform, "hcl_arguments", "hcl_example_file", "hcl_examples", "hcl_ids", "hcl_variables"),
+    **picked(pulumi, "python_checks", "python_settings"),
     "python_value": python_value,
-    "systemd_command": quoting.systemd_command,
-    "systemd_path": quoting.systemd_path,
-    "systemd_value": quoting.systemd_value,
-    "yaml_integer": quoting.yaml_integer,
-    "yaml_string": quoting.yaml_string,
-    "yaml_value": quoting.yaml_value,
-}
+}  # fmt: skip
 
 
-def fill(folder: str, template: str, known: Mapping[str, Any]) -> str:
+def fill(folder: str, template: str, context: Mapping[str, Any]) -> str:
     """A template of a folder below ``templates/``, such as ``terraform/aws-ec2``, filled with what is known.
 
     Templates of the folders ``shared`` beside it (for its language) and above it (for all) can be used as if they were
     its own.
     """
-    return _environment(folder).get_template(template).render(known)
+    return _environment(folder).get_template(template).render(context)
 
 
-def evaluate(expression: str, known: Mapping[str, Any]) -> object:
+def evaluate(expression: str, context: Mapping[str, Any]) -> object:
     """Value of an expression of the template language."""
-    return _environment("shared").compile_expression(expression, undefined_to_none=False)(**known)
+    return _environment("shared").compile_expression(expression, undefined_to_none=False)(**context)
 
 
-def fill_text(text: str, known: Mapping[str, Any]) -> str:
+def fill_text(text: str, context: Mapping[str, Any]) -> str:
     """A short text filled with what is known."""
-    return _environment("shared").from_string(text).render(known) if "{%" in text else text
+    return _environment("shared").from_string(text).render(context) if "{%" in text else text
 
 
 @cache
@@ -90,7 +60,7 @@ def _environment(folder: str) -> "jinja2.Environment":
         autoescape=False,  # noqa: S701 - no HTML is written; _require_quoted takes the place of escaping
     )
     environment.filters.update(_FILTERS)
-    environment.filters |= {"check_helpers": check_helpers, "id_words": id_words, "takes_networks": takes_networks}
+    environment.filters |= picked(pulumi, "check_helpers", "takes_networks") | picked(table, "id_words")
     return environment
 
 

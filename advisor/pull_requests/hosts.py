@@ -251,9 +251,9 @@ class Bitbucket:
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
         """Comments that are still there."""
-        for one in document["values"]:
-            if not one.get("deleted"):
-                yield Comment(str(one["id"]), str((one.get("content") or {}).get("raw") or ""))
+        for comment in document["values"]:
+            if not comment.get("deleted"):
+                yield Comment(str(comment["id"]), str((comment.get("content") or {}).get("raw") or ""))
 
     def creation(self, place: PullRequest, text: str) -> Request:
         """A comment on the whole."""

@@ -18,7 +18,7 @@ from typing import Any, TypedDict, Unpack
 import pulumi
 
 from advisor.codegen import Engine, Form, Generated, Language, Wanted, generate, read_former
-from advisor.codegen.pins import kept_in
+from advisor.codegen.registries import kept_in
 from advisor.codegen.rollout import Former
 from advisor.codegen.writing.record import read_record
 from advisor.errors import AdvisorError

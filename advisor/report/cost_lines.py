@@ -4,49 +4,20 @@ import datetime as dt
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.standing import CLOUDS
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
-from advisor.report.fitted_table import Column
-from advisor.report.sections import Section
+from advisor.report.text_table import Column, Section
 from advisor.report.words import usd
-from advisor.tables import csv_text
+from advisor.tables import csv_text, read_rows
 from advisor.units import HOURS_PER_MONTH
 
-_ITEMS = {
-    "instance": "instances",
-    "lost_work": "work that interruptions lose",
-    "interruption_download": "downloads after interruptions",
-    "disk": "disks",
-    "disk_throughput": "their throughput",
-    "start_download": "downloads of starts",
-    "answers": "answers to the users",
-    "http_requests": "HTTP requests of single items",
-    "switching": "types put into service, over the horizon",
-    "load_balancer": "load balancer",
-    "load_balancer_capacity": "its capacity units",
-    "load_balancer_data": "its data",
-    "load_balancer_proxy": "its proxies",
-    "log_ingest": "access logs",
-    "log_storage": "kept logs",
-    "nat_gateway": "NAT gateway",
-    "public_ip": "its address",
-    "kms_key": "encryption key",
-    "alarm": "alarms",
-    "log_alarm": "alarms on logs",
-    "entrance": "machines of the entrance",
-    "entrance_disk": "their disks",
-    "container_entrance": "containers of the entrance",
-    "object_storage": "bucket of the weights",
-    "registry_storage": "container registry",
-    "cluster": "control plane of a cluster",
-    "response_cache": "nodes of the response cache",
-    "private_endpoint": "private endpoint of the response cache",
-    "cache_alarm": "alarms of the response cache",
-    "cache_log_alarm": "alarms on logs of the response cache",
-}
+_ROWS = {row["item"]: row for row in read_rows(Path(__file__).with_name("cost_items.csv"))}
+"""Items of a plan's cost: in words, and the service category of FOCUS where it is another than that of their kind."""
+_ITEMS = {item: row["words"] for item, row in _ROWS.items()}
 COST_COLUMNS = (
     Column("kind", importance=1),
     Column("what"),
@@ -73,10 +44,7 @@ _CATEGORIES = {
     CostKind.NETWORK: "Networking",
     CostKind.MANAGED: "AI and Machine Learning",
 }
-_GOVERNANCE = "Management and Governance"
-_ITEM_CATEGORIES = dict.fromkeys(
-    ("log_ingest", "log_storage", "alarm", "log_alarm", "cache_alarm", "cache_log_alarm", "kms_key"), _GOVERNANCE
-)
+_ITEM_CATEGORIES = {item: row["category"] for item, row in _ROWS.items() if row["category"]}
 """Service categories of FOCUS, which `advisor audit` takes for the same kind as the line's."""
 _SERVICES = {
     CostKind.COMPUTE: "Virtual machines",

@@ -51,15 +51,15 @@ def drift_of(lock: Lock, catalog: Catalog, tolerated_ratio: float, today: dt.dat
     catalog = with_processors_of(catalog, lock.offers)
     used = {(offer.provider, offer.region, offer.instance_type) for offer in lock.offers}
     now = [offer for offer in catalog.offers if (offer.provider, offer.region, offer.instance_type) in used]
-    found = tuple(
+    moved = tuple(
         change
         for change in (*changes(lock.offers, now), *_commitments(lock, catalog, now))
         if change.kind in _MATTERS and (change.moved_ratio is None or abs(change.moved_ratio) > tolerated_ratio)
     )
     age = days_since(lock.oldest_as_of, today)
     is_stale = most_days is not None and (age is None or age > most_days)
-    paid = {(change.provider, change.region, change.instance_type) for change in found} & lock.chosen
-    return Drift(found, len(paid), catalog.content_hash == lock.catalog_hash, lock.oldest_as_of, age, is_stale)
+    paid = {(change.provider, change.region, change.instance_type) for change in moved} & lock.chosen
+    return Drift(moved, len(paid), catalog.content_hash == lock.catalog_hash, lock.oldest_as_of, age, is_stale)
 
 
 def _commitments(lock: Lock, catalog: Catalog, now: Sequence[Offer]) -> Iterator[Change]:

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 
 from advisor.plan.estate.values import PLANNED, Estate, WorkloadRow
 from advisor.records import asdict, dataclass
-from advisor.report.fitted_table import Column
-from advisor.report.sections import Section, sections_markdown, sections_text
-from advisor.report.text_table import escape_markdown
+from advisor.report.text_table import Column, Section, escape_markdown, sections_markdown, sections_text
 from advisor.report.words import usd
 from advisor.units import ratio_words
 

@@ -11,8 +11,7 @@ from advisor.plan.estate.turns import Way
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
 from advisor.plan.sharing import HEADROOM
 from advisor.plan.unit_words import compared_words
-from advisor.report.fitted_table import Column, fit_table, wrap
-from advisor.report.text_table import markdown_list, render_markdown_table
+from advisor.report.text_table import Column, fit_table, markdown_list, render_markdown_table, wrap
 from advisor.report.words import usd
 from advisor.units import ratio_words
 

@@ -6,11 +6,10 @@ from advisor.plan.explain.pareto import Front, Point
 from advisor.plan.explain.whatif import Outcome, WhatIf
 from advisor.plan.explain.why import Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.values import Option
-from advisor.report.fitted_table import Column
 from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import confirmation_words, constraint_words, fleet_lines, fleet_words
 from advisor.report.option_words import scaling_lines
-from advisor.report.sections import Section
+from advisor.report.text_table import Column, Section
 from advisor.report.words import (
     REFUSED,
     SEATED,

@@ -5,8 +5,7 @@ from string import ascii_uppercase
 
 from advisor.demand.forecast import DAYS
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.report.fitted_table import Column
-from advisor.report.sections import Section
+from advisor.report.text_table import Column, Section
 from advisor.report.words import count_words, hardware_words, paid_words, whole_percent
 from advisor.units import HOURS_PER_DAY, counted, rounded
 

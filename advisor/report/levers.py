@@ -10,8 +10,7 @@ from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept,
 from advisor.plan.document import plain
 from advisor.plan.unit_words import first_name
 from advisor.plan.values import CurrentCost
-from advisor.report.fitted_table import Column
-from advisor.report.sections import Section
+from advisor.report.text_table import Column, Section
 from advisor.report.words import payback_words, short_words, usd
 from advisor.units import A_CENT, milliseconds, ratio_words, rounded
 

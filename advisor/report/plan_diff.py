@@ -1,17 +1,29 @@
-"""Difference of two plans as values: fleet, cost, SLO margin, risk, evidence, and what was asked differently."""
+"""Difference of two plans, as values and in words: fleet, cost, SLO margin, risk, evidence, and what was asked."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.costs import COST_PARTS
-from advisor.plan.unit_words import unit_of
+from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Plan
 from advisor.records import asdict, dataclass
+from advisor.report.fleet_words import held_words
+from advisor.report.plan_words import risk_words
 from advisor.report.price_age import oldest_price
-from advisor.report.risks import risk_words
-from advisor.report.words import short_words
+from advisor.report.text_table import (
+    Column,
+    Section,
+    bullets,
+    escape_markdown,
+    markdown_list,
+    sections_markdown,
+    sections_text,
+)
+from advisor.report.words import PART_WORDS, short_words, usd
+from advisor.units import milliseconds, ratio_words
 
 _WEAKEST_FIRST = ("roofline", "calibrated", "measured")
 _RATE, _PEAK_RATIO = "requests_per_second", "peak_to_mean"
@@ -173,3 +185,175 @@ def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+SCHEMA = "advisor.plan-diff/v1"
+_SHOWN = 8
+"""Lines of each list; the rest is counted, so that a comment keeps to 60 lines."""
+_LONGEST_VALUE = 60
+_A_CENT = 0.005
+_COLUMNS = (Column(""), Column("before", prose=20), Column("after", prose=20), Column("change"))
+_NOTHING = "-"
+_FIELDS = {
+    "workload.slo.ttft_p95_ms": "TTFT p95 target (ms)",
+    "workload.slo.tpot_p95_ms": "TPOT p95 target (ms)",
+    "workload.slo.within_ratio": "share of requests within the SLO",
+    "demand.requests_per_second.mean": "mean requests/s",
+    "demand.requests_per_second.peak": "requests/s in the busiest minute",
+    "demand.input_tokens.mean": "mean tokens in",
+    "demand.output_tokens.mean": "mean tokens out",
+}
+_ANY_IF_EMPTY = ("workload.regions", "workload.accelerators", "workload.instance_types")
+
+
+def diff_table(diff: PlanDiff, code: Sequence[str], width: int | None) -> str:
+    """Table for a terminal.
+
+    Args:
+        diff: the plans.
+        code: what their code replaces, in sentences.
+        width: characters of a line; None: no limit.
+    """
+    head = bullets(list(_warnings(diff)), width)
+    return "\n".join([headline(diff), *head, "", sections_text(_sections(diff, code), width)])
+
+
+def diff_markdown(diff: PlanDiff, code: Sequence[str]) -> str:
+    """Comment on a pull request: at most 60 lines, in which nobody is mentioned."""
+    blocks = [f"### {escape_markdown(headline(diff))}", markdown_list(list(_warnings(diff)))]
+    blocks.append(sections_markdown(_sections(diff, code), level=4))
+    return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
+
+
+def diff_json(diff: PlanDiff, code: Mapping[str, Any]) -> str:
+    """Every fact of both plans, and what their code replaces, as JSON values."""
+    document = {"schema": SCHEMA, **diff_document(diff), "code": code}
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def headline(diff: PlanDiff) -> str:
+    """``support-chat: $2,895.09 → $4,102.40 a month (+$1,207.31, +42%)``."""
+    before, after, more = diff.before.usd_per_month, diff.after.usd_per_month, diff.usd_per_month_more
+    if more is None:
+        return f"{diff.workload}: {_usd_or_none(before)} → {_usd_or_none(after)}"
+    if abs(more) < _A_CENT:
+        return f"{diff.workload}: {usd(after or 0.0)} a month, as before"
+    ratio = "" if diff.ratio_more is None else f", {diff.ratio_more:+.0%}"
+    return f"{diff.workload}: {usd(before or 0.0)} → {usd(after or 0.0)} a month ({_signed_usd(more)}{ratio})"
+
+
+def _usd_or_none(amount: float | None) -> str:
+    return "no fleet" if amount is None else f"{usd(amount)} a month"
+
+
+def _signed_usd(amount: float) -> str:
+    return f"{'+' if amount > 0 else ''}{usd(amount)}"
+
+
+def _warnings(diff: PlanDiff) -> Iterator[str]:
+    """Reasons against taking the later plan for the earlier one."""
+    if not diff.is_same_workload:
+        yield "The plans are of different workloads: their costs are not for the same work."
+    kept, wanted = diff.after.within_slo_ratio, diff.after.wanted_within_slo_ratio
+    if diff.after.usd_per_month is not None and kept is None:
+        yield "The later plan was not replayed: only the closed form says that it keeps the SLO."
+    if kept is not None and kept < wanted:
+        yield (
+            f"No fleet keeps the SLO in its replay: the closest, of the later plan, has {ratio_words(kept)} of the "
+            f"requests within it, {ratio_words(wanted)} are asked."
+        )
+
+
+def _sections(diff: PlanDiff, code: Sequence[str]) -> list[Section]:
+    sections = [
+        Section("plan", headers=_COLUMNS, rows=tuple(_rows(diff.before, diff.after))),
+        Section(
+            "asked differently",
+            _shortened(
+                [_asked_words(asked_differently, diff.after.unit) for asked_differently in diff.asked_differently]
+            ),
+        ),
+        Section("code (Terraform)", _shortened(code)),
+    ]
+    return [section for section in sections if section.rows or section.lines]
+
+
+def _shortened(lines: Sequence[str]) -> tuple[str, ...]:
+    more = len(lines) - _SHOWN
+    return (*lines[:_SHOWN], f"and {more} more (--format json)") if more > 0 else tuple(lines)
+
+
+def _rows(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, str]]:
+    yield _texts("fleet", before.fleet, after.fleet)
+    yield _amounts("USD a month", before.usd_per_month, after.usd_per_month)
+    for part in dict.fromkeys((*after.parts_usd_per_month, *before.parts_usd_per_month)):
+        amounts = [facts.parts_usd_per_month.get(part, 0.0) for facts in (before, after)]
+        if any(amounts):
+            yield _amounts(f"  {PART_WORDS[part]}", *amounts)
+    yield _texts("requests within the SLO", _kept(before), _kept(after))
+    yield from _latencies(before, after)
+    yield _texts("holds", _holds(before), _holds(after))
+    yield _texts("risk", before.risk, after.risk)
+    yield _texts("evidence", before.evidence, after.evidence)
+    yield _texts("oldest price", before.oldest_price, after.oldest_price)
+    if before.obligation_usd or after.obligation_usd:
+        yield _amounts("obligation, USD", before.obligation_usd, after.obligation_usd)
+
+
+def _latencies(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, str]]:
+    """Latencies with their distances from the targets; an answer in one pass has one."""
+    both = (before, after)
+    yield _texts(first_name(after.unit), *(_margin(facts.ttft_p95_ms, facts.ttft_p95_target_ms) for facts in both))
+    if not all(facts.unit.is_one_pass for facts in both):
+        yield _texts("TPOT p95", *(_margin(facts.tpot_p95_ms, facts.tpot_p95_target_ms) for facts in both))
+
+
+def _texts(name: str, before: str, after: str) -> tuple[str, str, str, str]:
+    same = "" if before == after else "changed"
+    return name, before or _NOTHING, after or _NOTHING, same
+
+
+def _amounts(name: str, before: float | None, after: float | None) -> tuple[str, str, str, str]:
+    told = [_NOTHING if amount is None else f"{amount:,.2f}" for amount in (before, after)]
+    if before is None or after is None:
+        return name, told[0], told[1], ""
+    more = after - before
+    return name, told[0], told[1], "" if abs(more) < _A_CENT else f"{more:+,.2f}"
+
+
+def _kept(facts: PlanFacts) -> str:
+    if facts.within_slo_ratio is None:
+        return "not replayed" if facts.fleet else ""
+    return f"{ratio_words(facts.within_slo_ratio)} ({ratio_words(facts.wanted_within_slo_ratio)} asked)"
+
+
+def _margin(value_ms: float | None, target_ms: float | None) -> str:
+    """A latency with its distance from the target."""
+    if value_ms is None:
+        return ""
+    if target_ms is None:
+        return milliseconds(value_ms)
+    share = abs(1 - value_ms / target_ms)
+    return f"{milliseconds(value_ms)}, {share:.0%} {'below' if value_ms <= target_ms else 'above'} the target"
+
+
+def _holds(facts: PlanFacts) -> str:
+    ratio = facts.holds_up_to_peak_ratio
+    return "" if ratio is None else f"{held_words(ratio)} the busiest minute"
+
+
+def _asked_words(asked_differently: AskedDifferently, unit: Unit) -> str:
+    name = _FIELDS.get(asked_differently.field, asked_differently.field.removeprefix("workload."))
+    name = name.replace(first_name(Unit.TOKENS), first_name(unit))
+    empty = "any" if asked_differently.field in _ANY_IF_EMPTY else "none"
+    before, after = (_value(value) or empty for value in (asked_differently.before, asked_differently.after))
+    return f"{name}: {before} → {after}"
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if value is None:
+        return "not stated"
+    if isinstance(value, float):
+        return f"{value:,.5g}"
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"

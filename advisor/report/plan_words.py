@@ -1,15 +1,147 @@
-"""A plan in sentences: what was asked, what the answer rests on, and which decision is close."""
+"""A plan in sentences: what was asked, what the answer rests on, its risks, and what a replay of it showed."""
 
 from collections.abc import Iterator, Sequence
 
-from advisor.plan.batch_words import run_words
+from advisor.plan.batch_words import run_words, spare_hours, start_hours
+from advisor.plan.doubts import falls_short
+from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.replay.values import ReplayResult
 from advisor.plan.unit_words import compared_words, size_words, unit_of
 from advisor.plan.values import MeasureFirst, Option, Plan
 from advisor.report.fleet_words import forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
+from advisor.report.text_table import render_table
 from advisor.report.words import slo_words, usd
-from advisor.units import rounded, three_digits
+from advisor.units import SECONDS_PER_DAY, ratio_words, rounded, span_words, three_digits
+from advisor.workload.values import Slo
+
+_WHOLE_MS = 10
+"""Milliseconds from which no fraction of one is told."""
+_GROUP_COLUMNS = ("group", "requests", "within", "instance hours", "cost")
+
+
+def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
+    """A line on the whole, latencies beside their targets, and the groups."""
+    latencies: tuple[tuple[str, float | None, float | None], ...] = (
+        ("time to first token", result.ttft_p95_ms, slo.ttft_p95_ms),
+        ("time per output token", result.tpot_p95_ms, slo.tpot_p95_ms),
+        ("end to end", result.e2e_p95_ms, slo.e2e_p95_ms),
+    )
+    if slo.is_of_whole_answers:
+        latencies = (("latency", result.e2e_p95_ms, slo.latency_ms),)
+    groups = [
+        (
+            group_result.name,
+            f"{group_result.requests:,}",
+            _share(group_result.within_slo_ratio),
+            f"{group_result.instance_hours:,.2f}",
+            _usd(group_result.cost_usd),
+        )
+        for group_result in result.by_group
+    ]
+    head = (
+        f"{title}: {_share(result.within_slo_ratio)} of {result.requests:,} requests kept every target, "
+        f"for {_usd(result.cost_usd)} in {result.hours:,.2f} h ({_usd(result.usd_per_month)} a month)\n"
+        f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}\n"
+    )
+    rows = [(what, _ms(measured), _ms(limit)) for what, measured, limit in latencies]
+    if slo.real_time_factor is not None:
+        rows = [(what, value, _of_recording(limit, slo.real_time_factor)) for what, value, limit in rows]
+    tables = render_table(("p95", "replayed", "target"), rows), render_table(_GROUP_COLUMNS, groups)
+    return f"{head}\n{tables[0]}\n\n{tables[1]}\n"
+
+
+def _of_recording(limit: str, real_time_factor: float) -> str:
+    """Target of a transcript: a share of its recording's length, and of all of them the limit that is stated."""
+    share = f"{real_time_factor:g} × recording"
+    return share if limit == "-" else f"{share}, {limit}"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f} ms" if value >= _WHOLE_MS else f"{value:.3g} ms"
+
+
+def _share(ratio: float | None) -> str:
+    return "-" if ratio is None else ratio_words(ratio)
+
+
+def _usd(value: float) -> str:
+    return f"${value:,.2f}"
+
+
+_MOST_ERROR = 0.5
+"""Error of the hourly rates in the forecast's back-test, from which on it is a risk."""
+_BEYOND_PREDICTION = 1.5
+"""Replicas planned at so many times the rate that is predicted for them rest on the replay alone."""
+
+
+def risk_words(plan: Plan) -> str:
+    """Every risk that applies, the gravest first: ``57 minutes of history, price, spot``; or ``none``.
+
+    Demand (told from accelerators, or declared), replay, replicas beyond their prediction, lowered predictions,
+    history, forecast, measured latency, prediction, network, price, commitment, failure, spot.
+    """
+    fleet = plan.fleet
+    if fleet is None:
+        return "none"
+    applies = {
+        "demand": plan.demand.get("interval") is not None,
+        "demand declared (not measured)": _is_declared(plan),
+        "replay": fleet.confirmed is None or falls_short(plan, fleet),
+        **dict.fromkeys(_headroom_risks(fleet), True),
+        **dict.fromkeys(_measured_risks(plan, fleet), True),
+        **dict.fromkeys(_history_risks(plan, fleet), True),
+        "measured latency": plan.current is not None and bool(plan.current.slower),
+        "prediction": any(group.evidence == "roofline" for group in fleet.groups),
+        "network not known": any(group.uncounted_gbit_per_second > 0 for group in fleet.groups),
+        "price": bool(fleet.doubtful_prices),
+        "commitment": fleet.cost.obligation_usd > 0,
+        "failure": any(failure.left_ratio <= 0 for failure in fleet.failures) and not _waits_for_another(fleet),
+        "spot": any(group.purchase == "spot" for group in fleet.groups),
+    }
+    return ", ".join(words for words, holds in applies.items() if holds) or "none"
+
+
+def _waits_for_another(fleet: Fleet) -> bool:
+    """Whether the runs of batch work that machines leave in the middle are done in time by those that replace them."""
+    spare = spare_hours(fleet)
+    return fleet.is_batch_alone and spare is not None and spare >= start_hours(fleet)
+
+
+def _is_declared(plan: Plan) -> bool:
+    """Whether the demand is stated, and nothing was counted."""
+    return plan.demand.get("requests") is None and plan.demand.get("interval") is None
+
+
+def _headroom_risks(fleet: Fleet) -> Iterator[str]:
+    """How far beyond their prediction replicas are planned, where only the replay says that they carry it."""
+    ratio = max(map(_planned_ratio, fleet.groups), default=0.0)
+    if ratio >= _BEYOND_PREDICTION:
+        yield f"replicas planned at {rounded(ratio)} × the predicted rate"
+
+
+def _planned_ratio(group: FleetGroup) -> float:
+    """Planned ÷ predicted requests per second of a replica."""
+    planned = group.planned_requests_per_second_per_instance / group.replicas_per_instance
+    return planned / group.requests_per_second_per_replica.value
+
+
+def _measured_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """Factor by which predictions for the fleet are lowered to what the workload file says was measured."""
+    today = plan.current
+    if today is not None and any(group.accelerator == today.measured_accelerator for group in fleet.groups):
+        yield f"predictions at {today.measured_factor:.2g} × by current.measured"
+
+
+def _history_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """History of less than a day, and a forecast whose back-test was far off."""
+    seconds = plan.demand.get("window_seconds")
+    if seconds is not None and seconds < SECONDS_PER_DAY:
+        yield f"{span_words(seconds)} of history"
+    error = max((test.wape for test in fleet.forecast.backtest if test.chosen), default=0.0)
+    if error > _MOST_ERROR:
+        yield f"forecast off by {error:.0%}"
 
 
 def question_words(plan: Plan) -> str:

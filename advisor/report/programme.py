@@ -1,4 +1,4 @@
-"""A programme as tables, as Markdown and as issues."""
+"""A programme, and the review of one, as tables, Markdown, JSON and issues."""
 
 import json
 from collections.abc import Iterator
@@ -6,11 +6,12 @@ from itertools import groupby
 from typing import Any
 
 from advisor.plan.document import plain
-from advisor.programme.values import SCHEMA, Item, Programme, Saving
-from advisor.report.fitted_table import Column
-from advisor.report.sections import Section
-from advisor.report.text_table import escape_markdown
+from advisor.programme.reviewed import SCHEMA as REVIEW_SCHEMA
+from advisor.programme.reviewed import Applied, Review
+from advisor.programme.values import SCHEMA, Document, Item, Programme, Saving
+from advisor.report.text_table import Column, Section, escape_markdown
 from advisor.report.words import payback_words, usd
+from advisor.units import A_CENT
 
 _WEEKS = {1: "assess and instrument", 2: "quick wins", 3: "quick wins", 4: "strategic"}
 _ITEMS = (
@@ -106,3 +107,98 @@ def _issue(programme: Programme, item: Item) -> dict[str, Any]:
         "due_week": item.week,
         "programme": programme.start.isoformat(),
     }
+
+
+REVIEW = Document(Review, "review", REVIEW_SCHEMA, "make it with `advisor review BILL … --format json -o review.json`")
+_APPLIED = (
+    Column("about"),
+    Column("predicted, USD a month"),
+    Column("billed, USD a month"),
+    Column("at today's requests", importance=1),
+    Column("days before, after", importance=2),
+    Column("applied, and what is not known", prose=30),
+)
+
+
+def review_sections(review: Review) -> list[Section]:
+    """The report: verdict, each item, what is unusual, what changed, what to do next."""
+    sections = [
+        Section(_review_verdict(review), tuple(_review_lines(review))),
+        Section("predicted against billed", (), _APPLIED, tuple(map(_review_row, review.applied))),
+    ]
+    if review.anomalies:
+        rows = tuple(
+            (f"{unusual.day}", usd(unusual.cost_usd), usd(unusual.expected_usd), f"{unusual.score:+.1f}")
+            for unusual in review.anomalies
+        )
+        told = "beyond 3.5 robust standard deviations of level, trend and weekday (Iglewicz and Hoaglin, 1993)"
+        sections.append(Section("unusual days", (told,), ("day", "cost", "expected", "score"), rows))
+    if review.changes and review.before:
+        first, last = review.before
+        told = f"before: mean of {first} to {last}; now: of {review.now_from} to {review.until}"
+        changes = tuple(
+            (change.resource, usd(change.before_usd_per_month), usd(change.after_usd_per_month))
+            for change in review.changes
+        )
+        sections.append(Section("what changed most, USD a month", (told,), ("resource", "before", "now"), changes))
+    sections.append(Section("what to do next", review.next_steps))
+    return sections
+
+
+def review_json(review: Review) -> str:
+    """The review as JSON."""
+    return json.dumps({"schema": REVIEW_SCHEMA} | plain(review, "review"), indent=1, ensure_ascii=False) + "\n"
+
+
+def _review_verdict(review: Review) -> str:
+    worse = [group for group in review.applied if _is_negative(group)]
+    span = f"{review.since} to {review.until}"
+    if worse:
+        names = ", ".join(item for group in worse for item in group.items)
+        more = usd(-sum(group.billed.usd_per_month for group in worse if group.billed is not None))
+        return f"Costs more than before: {names}, {more} a month; {_saved(review)} ({span})"
+    return f"{_saved(review)} ({span})"
+
+
+def _is_negative(group: Applied) -> bool:
+    return group.billed is not None and group.billed.usd_per_month < 0
+
+
+def _saved(review: Review) -> str:
+    if all(group.billed is None for group in review.applied):
+        return "no saving can be judged yet"
+    return f"saved {saving_words(review.billed)} a month by the bill, {saving_words(review.predicted)} predicted"
+
+
+def _review_lines(review: Review) -> Iterator[str]:
+    """Cost, trend, plans and notes."""
+    yield f"Cost now: {usd(review.usd_per_month)} a month ({review.cost} cost, from {review.now_from} on)."
+    if review.trend_usd_per_month is not None:
+        is_trend = abs(review.trend_usd_per_month) >= A_CENT
+        trend = f": {review.trend_usd_per_month:+,.2f} USD a month each month" if is_trend else ""
+        yield f"{'Trend' if is_trend else 'No trend'} apart from what was applied{trend}."
+    for plan in review.plans:
+        billed, planned = usd(plan.billed_usd_per_month), usd(plan.planned_usd_per_month)
+        yield f"{plan.plan}: {planned} a month planned in all, {billed} billed for accelerated machines."
+    if review.anomalies == ():
+        yield "No unusual day."
+    yield from map(_note_sentence, review.notes)
+
+
+def _note_sentence(note: str) -> str:
+    """A note as a sentence; one that begins with the name of a file stays as it is."""
+    begin = note.split(" ", 1)[0]
+    return f"{note}." if {"/", ".", ":"} & set(begin) else f"{note[:1].upper()}{note[1:]}."
+
+
+def _review_row(group: Applied) -> tuple[str, ...]:
+    span = f"{group.first_on}" + ("" if group.first_on == group.last_on else f" to {group.last_on}")
+    told = (f"{', '.join(group.items)}: {span}", group.why_unknown)
+    return (
+        group.id,
+        saving_words(group.predicted),
+        saving_words(group.billed),
+        saving_words(group.served),
+        f"{group.days_before}, {group.days_after}",
+        "\n".join(filter(None, told)),
+    )

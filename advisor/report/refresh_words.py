@@ -219,14 +219,14 @@ def refresh_words(result: Refreshed) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _origin(found: Found) -> Iterator[str]:
-    if found.origin is not None:
-        yield f"  not from {found.provider} itself, so the prices are {found.origin.quality}: {found.origin.title}"
+def _origin(read: Found) -> Iterator[str]:
+    if read.origin is not None:
+        yield f"  not from {read.provider} itself, so the prices are {read.origin.quality}: {read.origin.title}"
 
 
 def _counted(number: int, kind: str) -> str:
-    one, several = _KINDS[kind]
-    return f"{number:,} {one if number == 1 else several}"
+    singular, several = _KINDS[kind]
+    return f"{number:,} {singular if number == 1 else several}"
 
 
 def _missing(gaps: Sequence[Gap]) -> Iterator[str]:

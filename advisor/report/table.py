@@ -3,14 +3,21 @@
 from collections.abc import Iterator, Sequence
 
 from advisor.plan.values import Plan, Rejection
-from advisor.report.fitted_table import Column, wrap
 from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import fleet_lines
-from advisor.report.ladder_words import ladder_section
-from advisor.report.option_words import SHOWN_OPTIONS, option_section, scaling_lines, size_lines
+from advisor.report.option_words import SHOWN_OPTIONS, ladder_section, option_section, scaling_lines, size_lines
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
-from advisor.report.sections import Section, bullets, sections_markdown, sections_text
-from advisor.report.text_table import escape_markdown, markdown_line, markdown_list
+from advisor.report.text_table import (
+    Column,
+    Section,
+    bullets,
+    escape_markdown,
+    markdown_line,
+    markdown_list,
+    sections_markdown,
+    sections_text,
+    wrap,
+)
 from advisor.report.token_words import token_section
 from advisor.report.verdict import headline, verdict_lines
 from advisor.report.words import rejection_counts, relaxation_words, savings_words

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import Plan
-from advisor.report.fitted_table import Column
 from advisor.report.fleet_tables import capacity_requests_per_second
-from advisor.report.sections import Section
+from advisor.report.text_table import Column, Section
 from advisor.report.words import (
     usd,
 )

@@ -13,11 +13,9 @@ from advisor.plan.unit_words import replayed_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
-from advisor.report.ladder_words import neighbour_words, other_engine_words
-from advisor.report.option_words import SHOWN_OPTIONS
-from advisor.report.plan_words import close_call_words, measured_words
+from advisor.report.option_words import SHOWN_OPTIONS, neighbour_words, other_engine_words
+from advisor.report.plan_words import close_call_words, measured_words, risk_words
 from advisor.report.price_age import price_words
-from advisor.report.risks import risk_words
 from advisor.report.token_words import cheaper_service
 from advisor.report.words import (
     LATENCY_CODES,

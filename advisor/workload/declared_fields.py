@@ -7,8 +7,15 @@ from typing import NamedTuple
 
 from advisor.demand.lengths import LengthSpread
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, MS_PER_SECOND, SECONDS_PER_HOUR
+from advisor.workload.measured_demand import (
+    MOST_TOKENS,
+    SIZE_KEYS,
+    TOKEN_KEYS,
+    length_bounds,
+    one_length,
+    one_pass_size,
+)
 from advisor.workload.recorded_fields import read_zone
-from advisor.workload.size_fields import MOST_TOKENS, SIZE_KEYS, TOKEN_KEYS, length_bounds, one_length, one_pass_size
 from advisor.workload.values import BatchWork, DeclaredDemand
 from advisor.yaml_fields import Field
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from advisor.catalog.values import Purchase
 from advisor.records import replace
-from advisor.workload.adapter_fields import read_adapters
 from advisor.workload.declared_fields import BATCH_KEYS, DECLARED_KEYS, RATE, read_batch_work, read_declared
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 from advisor.workload.planning_fields import (
     LIMIT_KEYS,
     SCALING_KEYS,
+    read_adapters,
     read_commitments,
     read_exclude,
     read_limits,
@@ -267,11 +267,11 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
     is_stated = _HIT_RATIO in _beside(field)
     if "prometheus" in stated:
         return completed(given, read_prometheus(stated["prometheus"], cache_is_stated=is_stated))
-    known = _demand(field) if stated else None
-    if isinstance(known, SampleDemand | DeclaredDemand | CloudWatchDemand):
-        given = replace(given, input_tokens=known.input_tokens, output_tokens=known.output_tokens)
-    if isinstance(known, SampleDemand | CloudWatchDemand):
-        given = replace(given, requests_per_day=known.requests_per_day, recorded=known.recorded)
+    demand = _demand(field) if stated else None
+    if isinstance(demand, SampleDemand | DeclaredDemand | CloudWatchDemand):
+        given = replace(given, input_tokens=demand.input_tokens, output_tokens=demand.output_tokens)
+    if isinstance(demand, SampleDemand | CloudWatchDemand):
+        given = replace(given, requests_per_day=demand.requests_per_day, recorded=demand.recorded)
     return replace(given, cache_is_stated=is_stated)
 
 

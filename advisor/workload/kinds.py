@@ -1,6 +1,7 @@
 """Kinds of models by the unit of their requests, and the size of a request in that unit as a workload states it."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from advisor.catalog import Catalog
 from advisor.demand.trace_columns import (
@@ -54,29 +55,13 @@ _NOT_PLANNED: Mapping[str, str] = {
     "treelite.sklearn.import_model(model).serialize('checkpoint.tl')",
 }
 """By task of the model: what is known of models that are not planned."""
-_OF_UNIT: Mapping[Unit, tuple[str, ...]] = {
-    Unit.TOKENS: ("input_tokens", "output_tokens"),
-    Unit.TEXTS: ("input_tokens",),
-    Unit.AUDIO: ("audio_seconds",),
-    Unit.IMAGES: ("images",),
-    Unit.PICTURES: ("steps", "images"),
-    Unit.ROWS: ("rows",),
-}
-"""Keys of demand.declared that give the size of a request."""
+_OF_TOKENS = ("input_tokens", "output_tokens")
 _OF_RERANKERS = ("documents", "tokens_per_document", "query_tokens")
 _SCORING_DECODERS = (
     "; a decoder that ranks documents is planned where its config.json names a class ForSequenceClassification with "
     "one label, as conversions do (tomaarsen/Qwen3-Reranker-0.6B-seq-cls)"
 )
 _IMAGE_FIELDS = ("images", "width", "height")
-_TRACED: Mapping[Unit, SizeColumns] = {
-    Unit.TOKENS: OF_TOKENS,
-    Unit.TEXTS: SizeColumns((TEXT,), ONE),
-    Unit.AUDIO: SizeColumns((RECORDING,), ONE),
-    Unit.IMAGES: SizeColumns((ONE,), IMAGES),
-    Unit.PICTURES: OF_PICTURES,
-}
-
 Size = tuple[float, float]
 """Size of an item, and items of a request."""
 
@@ -181,9 +166,9 @@ def declared_size(declared: DeclaredDemand, model: Model, workload: Workload) ->
     """
     unit = unit_of(model, workload)
     _check_keys(declared, model, unit, workload)
-    size, items = _SIZES[unit](declared, model, workload)
+    size, items = _SIZED[unit].read(declared, model, workload)
     if size > LARGEST_SIZE:
-        raise _fault(workload, f"{size:,.0f} {_MEASURES[unit]} of one item are too many", "split it into several")
+        raise _fault(workload, f"{size:,.0f} {_SIZED[unit].measure} of one item are too many", "split it into several")
     return unit, (size, items)
 
 
@@ -211,14 +196,14 @@ def counted_size(model: Model, source: RecordedDemand, workload: Workload) -> Co
         return CountedSize(source.input_tokens, source.output_tokens)
     if unit is Unit.TEXTS and source.input_tokens is None and size.tokens_per_document is None:
         return CountedSize(None, None if size.documents is None else float(size.documents))
-    return CountedSize(*_SIZES[unit](stated, model, workload))
+    return CountedSize(*_SIZED[unit].read(stated, model, workload))
 
 
 def trace_columns(model: Model, unit: Unit) -> SizeColumns:
     """Columns of a request trace that tell the size of a request to a model."""
     if unit is Unit.ROWS:
-        return SizeColumns((replace(ONE, usual=round(_columns(model))),), ROWS)
-    return SizeColumns((DOCUMENT,), DOCUMENTS) if is_reranker(model) else _TRACED[unit]
+        return replace(_SIZED[unit].traced, sizes=(replace(ONE, usual=round(_columns(model))),))
+    return SizeColumns((DOCUMENT,), DOCUMENTS) if is_reranker(model) else _SIZED[unit].traced
 
 
 def check_targets(workload: Workload, model: Model, unit: Unit) -> None:
@@ -277,7 +262,7 @@ def takes_processors(workload: Workload, model: Model, catalog: Catalog) -> bool
 
 def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Workload) -> None:
     """Refuse sizes in the unit of another kind of model."""
-    allowed = {*_OF_UNIT[unit], *(_OF_RERANKERS if is_reranker(model) else ())}
+    allowed = {*_SIZED[unit].keys, *(_OF_RERANKERS if is_reranker(model) else ())}
     if unit is Unit.TOKENS and model.vision is not None:
         allowed.add("images")
     foreign = [key for key in _stated(declared) if key not in allowed]
@@ -295,7 +280,7 @@ def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Wo
     reason = f"{foreign[0]} is no size of a request to {model.name} (task: {model.task})"
     if foreign[0] == "output_tokens":
         reason = f"{model.name} generates no tokens: its answer comes whole (task: {model.task})"
-    needed = "documents and tokens_per_document" if is_reranker(model) else " and ".join(_OF_UNIT[unit])
+    needed = "documents and tokens_per_document" if is_reranker(model) else " and ".join(_SIZED[unit].keys)
     raise _fault(workload, reason, f"take {foreign[0]} out; its requests are sized by {needed}")
 
 
@@ -323,7 +308,7 @@ def _tokens(declared: DeclaredDemand, model: Model, workload: Workload) -> Size:
     if any(stated) and (size.width is None or size.height is None):
         what = "images: {count, width, height}, such as {count: 1, width: 1024, height: 768}"
         raise _fault(workload, "the size of the images is not stated, and their tokens follow from it", f"state {what}")
-    missing = [key for key in _OF_UNIT[Unit.TOKENS] if getattr(declared, key) is None]
+    missing = [key for key in _OF_TOKENS if getattr(declared, key) is None]
     if declared.input_tokens is None or declared.output_tokens is None:
         raise _fault(workload, f"missing: {', '.join(missing)}", f"add {missing[0]} under {_source(workload)}")
     return declared.input_tokens + picture_tokens(declared, model), declared.output_tokens
@@ -383,24 +368,25 @@ def _columns(model: Model) -> float:
     return model.sample_size or 1.0
 
 
-_SIZES: Mapping[Unit, Callable[[DeclaredDemand, Model, Workload], Size]] = {
-    Unit.TOKENS: _tokens,
-    Unit.TEXTS: _texts,
-    Unit.AUDIO: _audio,
-    Unit.IMAGES: _images,
-    Unit.PICTURES: _pictures,
-    Unit.ROWS: _rows,
-}
-_MEASURES: Mapping[Unit, str] = {
-    Unit.TOKENS: "tokens",
-    Unit.TEXTS: "tokens",
-    Unit.AUDIO: "ms",
-    Unit.IMAGES: "images",
-    Unit.PICTURES: "pixels × steps",
-    Unit.ROWS: "columns",
-}
+class _Sized(NamedTuple):
+    """Size of a request in a unit."""
+
+    keys: tuple[str, ...]
+    """Of demand.declared, which state it."""
+    measure: str
+    read: Callable[[DeclaredDemand, Model, Workload], Size]
+    traced: SizeColumns
+    """Columns of a request trace that tell it."""
 
 
+_SIZED: Mapping[Unit, _Sized] = {
+    Unit.TOKENS: _Sized(_OF_TOKENS, "tokens", _tokens, OF_TOKENS),
+    Unit.TEXTS: _Sized(("input_tokens",), "tokens", _texts, SizeColumns((TEXT,), ONE)),
+    Unit.AUDIO: _Sized(("audio_seconds",), "ms", _audio, SizeColumns((RECORDING,), ONE)),
+    Unit.IMAGES: _Sized(("images",), "images", _images, SizeColumns((ONE,), IMAGES)),
+    Unit.PICTURES: _Sized(("steps", "images"), "pixels × steps", _pictures, OF_PICTURES),
+    Unit.ROWS: _Sized(("rows",), "columns", _rows, SizeColumns((ONE,), ROWS)),
+}
 _RECORDED: Mapping[type[RecordedDemand], str] = {
     SampleDemand: "demand.samples",
     PrometheusDemand: "demand.prometheus",

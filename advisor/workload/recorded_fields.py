@@ -8,8 +8,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from advisor.errors import InputError
 from advisor.records import replace
-from advisor.workload.measured_demand import PrometheusDemand, Recorded, SigV4
-from advisor.workload.size_fields import MOST_TOKENS, SIZE_KEYS, TOKEN_KEYS, one_length, one_pass_size
+from advisor.workload.measured_demand import (
+    MOST_TOKENS,
+    SIZE_KEYS,
+    TOKEN_KEYS,
+    PrometheusDemand,
+    Recorded,
+    SigV4,
+    one_length,
+    one_pass_size,
+)
 from advisor.yaml_fields import Field
 
 RECORDED_KEYS = (

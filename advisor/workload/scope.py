@@ -101,13 +101,13 @@ def _closed_regions(workload: Workload, catalog: Catalog) -> list[str]:
 
 def accelerator_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
     """The catalog's names of accelerators; a bare ``H100`` is every variant of it."""
-    found: dict[str, None] = {}
+    order: dict[str, None] = {}
     for name in names:
         try:
-            found |= dict.fromkeys(part.name for part in catalog.accelerator_variants(name))
+            order |= dict.fromkeys(part.name for part in catalog.accelerator_variants(name))
         except InputError:
-            found[name] = None
-    return tuple(found)
+            order[name] = None
+    return tuple(order)
 
 
 def serving_engines(rows: Iterable[EngineSupport]) -> list[EngineSupport]:
@@ -177,14 +177,14 @@ def _near(workload: Workload, catalog: Catalog) -> tuple[str, ...] | None:
         and restriction(name) == restriction(current.region)
         and _may_use(name, workload.regions, workload.exclude.regions)
     )
-    found = tuple(near)
-    if not found:
+    nearest = tuple(near)
+    if not nearest:
         raise InputError(
             f"no region of {current.provider} in {continent} may be used, and the plan stays where `current` runs",
             where=workload.where("current"),
             hint="name the regions to plan in under regions",
         )
-    return found
+    return nearest
 
 
 def _continent(workload: Workload, catalog: Catalog) -> str:

@@ -42,14 +42,12 @@ from advisor.programme.build import Inputs as ProgrammeInputs
 from advisor.programme.build import programme_of
 from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
 from advisor.report.bill import focus, json_report, table
-from advisor.report.bill.document import read_audit
+from advisor.report.bill.json_report import read_audit
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, plan_page
 from advisor.report.pages.documents import page_of
-from advisor.report.plan_diff import plan_diff
-from advisor.report.plan_diff_words import diff_markdown
-from advisor.report.programme import programme_json
-from advisor.report.review import review_json
+from advisor.report.plan_diff import diff_markdown, plan_diff
+from advisor.report.programme import programme_json, review_json
 from advisor.report.table import plan_table
 from advisor.workload.document import read_workload
 from attack.mutations import damaged_bytes, damaged_cells, damaged_json, damaged_lines, damaged_text, damaged_value

@@ -20,7 +20,7 @@ from advisor.performance.model import shipped_model
 from advisor.pipeline import BEST, answer, plan_for, question_for
 from advisor.plan.token_apis import TokenDemand, token_apis
 from advisor.report.cases import case_sections
-from advisor.report.sections import sections_text
+from advisor.report.text_table import sections_text
 from advisor.workload.document import read_workload
 from advisor.yaml_fields import Field
 from builders import catalog_of, offer

@@ -7,12 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import Language, Wanted, generate
-from advisor.codegen.platforms import platform_of
-from advisor.codegen.platforms.gcp import machine_of
-from advisor.codegen.selection import choose, of_fleet
+from advisor.codegen.platforms import machine_of, platform_of
+from advisor.codegen.selection import choose, of_fleet, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.gcp_values import capacities, google_groups, windows_of
-from advisor.codegen.timetable import scheduled_sizes
 from advisor.errors import InputError
 from codegen.plans import NIGHTS_AND_WEEKENDS, make_fleet_plan, make_group, make_option, make_plan
 

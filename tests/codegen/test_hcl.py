@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.codegen import Language, generate
-from advisor.codegen.declarations import declarations
+from advisor.codegen.rendering import declarations
 from codegen.plans import make_option, make_plan
 from codegen.scenarios import SCENARIOS
 

@@ -22,9 +22,8 @@ from advisor.codegen.kubernetes import (
     served_in,
 )
 from advisor.codegen.kubernetes_scaling import windows
-from advisor.codegen.selection import choose
+from advisor.codegen.selection import HOURS_PER_WEEK, choose, scheduled_sizes
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.timetable import HOURS_PER_WEEK, scheduled_sizes
 from advisor.codegen.wanted import Wanted
 from advisor.plan.fleet.scaling_values import Policy
 from codegen.plans import HOSTILE, make_fleet_plan, make_group, make_option, make_plan

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from advisor.codegen import Language, generate
-from advisor.codegen.namespaces import is_reserved
+from advisor.codegen.targets.managed_kubernetes import is_reserved
 from advisor.errors import InputError
 from codegen.scenarios import SCENARIOS
 

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from advisor.cli.app import main
 from advisor.codegen import Language, Wanted, generate
-from advisor.codegen.pins import FILE, kept_in
-from advisor.codegen.registries import Reference, Registries, _headers_for, reference_of, resolve
+from advisor.codegen.registries import FILE, Reference, Registries, _headers_for, kept_in, reference_of, resolve
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import plan_to_json
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan

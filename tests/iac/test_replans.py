@@ -12,8 +12,8 @@ import pytest
 
 from advisor.codegen import Generated, Language, Stage, Wanted, generate, model, read_former, write_files
 from advisor.codegen.cut_over import rollout_of, staged
-from advisor.codegen.cut_over_joint import joint
 from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.kept import joint
 from advisor.codegen.model import ComputeGroup
 from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import of_fleet

@@ -25,7 +25,7 @@ from advisor.plan.request import question_document, requirements_of
 from advisor.plan.rungs import rungs_of
 from advisor.plan.today import judged_current
 from advisor.report.levers import lever_sections
-from advisor.report.sections import sections_text
+from advisor.report.text_table import sections_text
 from advisor.tables import read_rows
 from advisor.workload.measured_demand import TraceDemand
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, ResponseCache, Slo

@@ -15,7 +15,7 @@ from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.pipeline import plan_for, recommend
 from advisor.plan.rungs import Step, rungs_of, steps_alone, widest
-from advisor.report.ladder_words import ladder_section
+from advisor.report.option_words import ladder_section
 from advisor.requirements import require
 from advisor.workload.scope import restriction
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Slo

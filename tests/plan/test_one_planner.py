@@ -23,8 +23,8 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import outcome_of
 from advisor.plan.request import read_question
 from advisor.report.explain_plan import outcome_sections
-from advisor.report.sections import sections_text
 from advisor.report.table import plan_table
+from advisor.report.text_table import sections_text
 from advisor.workload.values import Survive
 from plan.generated import made, tried
 

@@ -25,11 +25,10 @@ from advisor.plan.document import plain
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS, BilledMonth, billed_month
 from advisor.programme.values import NOTHING, PROGRAMME
-from advisor.report.bill.document import read_audit
-from advisor.report.bill.json_report import audit_json
+from advisor.report.bill.json_report import audit_json, read_audit
 from advisor.report.levers import lever_sections
 from advisor.report.programme import programme_json, programme_sections
-from advisor.report.sections import sections_text
+from advisor.report.text_table import sections_text
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Slo
 from audit.bills import Charge, write_focus
 from builders import catalog_of, offer, workload

@@ -22,9 +22,8 @@ from advisor.errors import InputError
 from advisor.programme.review import Question, review_of
 from advisor.programme.reviewed import anomalies_of, pattern_of
 from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving
-from advisor.report.programme import programme_json
-from advisor.report.review import review_json, review_sections
-from advisor.report.sections import sections_text
+from advisor.report.programme import programme_json, review_json, review_sections
+from advisor.report.text_table import sections_text
 from audit.bills import Charge, write_focus
 
 FIRST = dt.datetime(2026, 11, 10, tzinfo=dt.UTC)

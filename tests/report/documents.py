@@ -5,8 +5,7 @@ from decimal import Decimal
 from advisor.audit.run import Inputs, audited
 from advisor.report.bill.json_report import audit_json
 from advisor.report.levers import levers_json
-from advisor.report.programme import programme_json
-from advisor.report.review import review_json
+from advisor.report.programme import programme_json, review_json
 from audit.bills import Charge, hours, write_bill
 from audit.machines import ACCELERATED, billed, day_of, sampled
 from levers.test_levers import few

@@ -11,12 +11,11 @@ from click.testing import CliRunner
 from advisor.cli.output import answers_text
 from advisor.cli.report import command
 from advisor.errors import InputError
-from advisor.report.bill.document import audit_from_json
-from advisor.report.bill.json_report import audit_json
+from advisor.report.bill.json_report import audit_from_json, audit_json
 from advisor.report.levers import lever_rows
-from advisor.report.pages.amounts import TOTAL, Amount, side_by_side, waterfall
+from advisor.report.pages.bars import TOTAL, Amount, side_by_side, waterfall
 from advisor.report.pages.documents import Page, page_of, render_sections
-from advisor.report.sections import Section
+from advisor.report.text_table import Section
 from levers.test_levers import few
 from report.documents import sampled_audit_text, texts
 from report.pages import bars, check_alone, check_readable, read_page, table_rows

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.report.fitted_table import Column, fit_table, fold_table, wrap
-from advisor.report.sections import Section, sections_markdown, sections_text
+from advisor.report.text_table import Column, Section, fit_table, fold_table, sections_markdown, sections_text, wrap
 
 COLUMNS = (
     Column("#"),

@@ -3,7 +3,7 @@
 import pytest
 
 from advisor.plan.replay.values import ReplayResult
-from advisor.report.replay_table import replay_table
+from advisor.report.plan_words import replay_table
 from advisor.workload.values import Slo
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from advisor import pipeline
 from advisor.plan.document import plan_document
-from advisor.workload import adapter_fields, declared_fields, document, planning_fields, recorded_fields
+from advisor.workload import declared_fields, document, planning_fields, recorded_fields
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHARES = 12
@@ -322,8 +322,8 @@ def test_every_key_that_a_workload_may_have_stands_in_the_table():
         "limits.": planning_fields.LIMIT_KEYS,
         "exclude.": planning_fields.EXCLUDE_KEYS,
         "response_cache.": planning_fields.CACHE_KEYS,
-        "adapters.": adapter_fields.COUNT_KEYS,
-        "named.": adapter_fields.NAMED_KEYS,
+        "adapters.": planning_fields.COUNT_KEYS,
+        "named.": planning_fields.NAMED_KEYS,
     }
     keys = {f"{section}{key}" for section, names in sections.items() for key in names}
     assert keys == {*CASES, *ELSEWHERE} - SECOND_CASES

@@ -1,6 +1,6 @@
 """Prices of a customer other than the list: negotiated discounts and private offers, each until its day.
 
-The same file holds what the account owns and may use (see :mod:`advisor.workload.negotiated`), so that one file says
+The same file holds what the account owns and may use (see :mod:`advisor.workload.holds`), so that one file says
 everything that no price list knows.
 """
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.resolving import KEYS, Place, Scope, Unresolved, resolve
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, CALL_SPOT, RULES, TYPES, Rule
-from advisor.codegen.hcl import Attribute, Block, Document, references
-from advisor.codegen.hcl.expressions import elements, key_of, unwrap
+from advisor.codegen.hcl import Attribute, Block, Document, elements, key_of, references, unwrap
 from advisor.errors import InputError
 from advisor.records import dataclass
 
@@ -41,16 +40,16 @@ def resources_at(root: Module, address: str) -> tuple[Resource, ...]:
     if rest[0][0] == "module":
         return (_call(module, rest, call_key),)
     block_address, key = ".".join(name for name, _ in rest), rest[-1][1]
-    found = module.find(block_address) if len(rest) == 2 else None
+    place = module.find(block_address) if len(rest) == 2 else None
     rule = RULES.get(rest[0][0])
     if len(rest) == 2 and rule is None:
-        known = sorted(name for name in RULES if name.startswith(rest[0][0].split("_")[0]))
+        kinds = sorted(name for name in RULES if name.startswith(rest[0][0].split("_")[0]))
         raise InputError(
-            f"{rest[0][0]} holds no instance type or count that is known", hint=f"known: {', '.join(known)}"
+            f"{rest[0][0]} holds no instance type or count that is known", hint=f"known: {', '.join(kinds)}"
         )
-    if found is None or rule is None:
+    if place is None or rule is None:
         raise InputError(f"there is no {address}", where=str(module.directory), hint=_near(module, rest[0][0]))
-    first = Resource(module, *found, key, rule)
+    first = Resource(module, *place, key, rule)
     return (first, *_related(first, {block_address}))
 
 
@@ -87,11 +86,11 @@ def _descend(
 def _call(module: Module, steps: list[tuple[str, str | None]], key: str | None) -> Resource:
     """A call of a module from elsewhere: its own arguments are edited, or those of an entry of one that is a map."""
     name = steps[0][1]
-    found = module.find(f"module.{name}")
-    if found is None:
+    place = module.find(f"module.{name}")
+    if place is None:
         raise InputError(f"there is no module {name!r}", where=str(module.directory))
-    _, block = found
-    return Resource(module, *found, key, Rule(CALL_ARGUMENTS), _entry(block, steps[1:]))
+    _, block = place
+    return Resource(module, *place, key, Rule(CALL_ARGUMENTS), _entry(block, steps[1:]))
 
 
 def _entry(block: Block, steps: list[tuple[str, str | None]]) -> tuple[str, str] | None:

@@ -10,8 +10,7 @@ from advisor.atomic_files import write_text
 from advisor.codegen.applying.addresses import Resource, buys_spot_at, everything_in, resources_at
 from advisor.codegen.applying.project import Module, open_project
 from advisor.codegen.applying.resolving import Place, Unresolved, resolve
-from advisor.codegen.applying.rules import PROVIDERS, RULES, TYPES, Figure, Rule
-from advisor.codegen.applying.targets import Target
+from advisor.codegen.applying.rules import PROVIDERS, RULES, TYPES, Figure, Rule, Target
 from advisor.codegen.hcl import Attribute, Block, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string
 from advisor.errors import InputError
@@ -269,7 +268,7 @@ def _as_written(wanted: str | int | list[str], former: object) -> str | int | li
 
 def _literal(wanted: str | float | list[str], former: object) -> str:
     if isinstance(wanted, list):
-        return f"[{', '.join(hcl_string(str(one)) for one in wanted)}]"
+        return f"[{', '.join(hcl_string(str(item)) for item in wanted)}]"
     if isinstance(wanted, str) or isinstance(former, str):
         return hcl_string(str(wanted))
     return hcl_number(wanted)

@@ -7,8 +7,7 @@ from advisor.codegen.applying.addresses import Resource, buys_spot_at, everythin
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.resolving import KEYS, Place, Scope, resolve
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, PROVIDERS, Figure
-from advisor.codegen.hcl import Attribute, Block, Document, traversal
-from advisor.codegen.hcl.expressions import elements, unwrap
+from advisor.codegen.hcl import Attribute, Block, Document, elements, traversal, unwrap
 from advisor.records import dataclass
 
 _PLACES = ("region", "location", "availability_zone", "availability_zones", "zone")

@@ -147,7 +147,7 @@ def _read(path: Path, root: Path) -> Document:
 
 def _json_keys(path: Path) -> Mapping[str, object]:
     try:
-        found = read_json(path, "variables")
+        document = read_json(path, "variables")
     except InputError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from advisor.codegen.applying.project import Module
-from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, traversal
-from advisor.codegen.hcl.expressions import elements, key_of, unwrap
+from advisor.codegen.hcl import NOT_LITERAL, Block, Document, elements, key_of, literal, traversal, unwrap
 from advisor.records import dataclass, replace
 
 _TRANSPARENT = frozenset({"tostring", "tonumber", "tolist", "toset", "tomap", "nonsensitive"})
@@ -90,10 +89,10 @@ def _follow(question: _Question, node: Any, steps: tuple[str, ...]) -> Place | U
     if steps[:1] == ("var",) and len(steps) > 1:
         return _variable(question, node, steps[1], rest)
     if steps[:1] == ("local",) and len(steps) > 1:
-        found = question.scope.module.local_value(steps[1])
-        if found is None:
+        local = question.scope.module.local_value(steps[1])
+        if local is None:
             return _unresolved(question, node, "is not declared")
-        return _next(question, found[0], found[1].value.node, rest, _label(question, f"local.{steps[1]}"))
+        return _next(question, local[0], local[1].value.node, rest, _label(question, f"local.{steps[1]}"))
     if steps[:2] == ("each", "value"):
         return _each(question, node, rest)
     if steps[1:2] == ("value",) and (loop := _dynamic_loop(question.scope.block, steps[0])) is not None:
@@ -186,10 +185,10 @@ def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     if question.path == (KEYS,):
         return _keys(question, node)
     step, rest = question.path[0].strip("[]"), question.path[1:]
-    found = _member(node, step)
-    if found is None:
+    member = _member(node, step)
+    if member is None:
         return _unresolved(question, node, f"has no {step!r}")
-    return _resolve(_Question(question.document, found, question.scope, rest, question.through))
+    return _resolve(_Question(question.document, member, question.scope, rest, question.through))
 
 
 def _member(node: Any, step: str) -> Any:  # noqa: ANN401

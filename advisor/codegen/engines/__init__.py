@@ -20,7 +20,6 @@ from advisor.codegen.engines import (
     text_embeddings,
     triton,
     vllm,
-    vllm_one_pass,
 )
 from advisor.codegen.engines.request import Demanded, Request, demanded, exact_version
 from advisor.codegen.wanted import Engine
@@ -39,9 +38,9 @@ ENGINES: Mapping[Engine, _Serving] = {
     Engine.VLLM: vllm,
     Engine.SGLANG: sglang,
     Engine.TENSORRT_LLM: tensorrt_llm,
-    Engine.VLLM_POOLING: vllm_one_pass.POOLING,
-    Engine.VLLM_TRANSCRIPTION: vllm_one_pass.TRANSCRIPTION,
-    Engine.VLLM_OMNI: vllm_one_pass.OMNI,
+    Engine.VLLM_POOLING: vllm.POOLING,
+    Engine.VLLM_TRANSCRIPTION: vllm.TRANSCRIPTION,
+    Engine.VLLM_OMNI: vllm.OMNI,
     Engine.TEXT_EMBEDDINGS_INFERENCE: text_embeddings,
     Engine.TRITON_TENSORRT: triton.TENSORRT,
     Engine.TRITON_ONNX_RUNTIME: triton.ONNX_RUNTIME,

@@ -5,8 +5,7 @@ MODEL_ID and PORT, as Text Generation Inference takes them. What the plan decide
 """
 
 from advisor.codegen.container import Container
-from advisor.codegen.engines.request import Request, checkpoint_of
-from advisor.codegen.engines.support import device_arguments
+from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments
 from advisor.codegen.wanted import Engine
 
 _NIM = "nvcr.io/nim/"

@@ -6,17 +6,15 @@ times and counts no finished requests.
 """
 
 from collections.abc import Iterator, Mapping
-from textwrap import indent
 
 from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Runtime
 from advisor.codegen.engines.adapters import without_adapters
-from advisor.codegen.engines.onnx_files import digest_environment, needed, verified
-from advisor.codegen.engines.request import Demanded, Request, refusal
-from advisor.codegen.engines.support import device_arguments
-from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.engines.onnx_files import digest_environment, needed
+from advisor.codegen.engines.request import Demanded, Request, device_arguments, program, refusal
+from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.gguf_weights import served_quantisations
 from advisor.models.model import ModelFile
@@ -28,82 +26,7 @@ _TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "server-cuda-", Runtime.CPU: "serv
 _CONVERTING_TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "full-cuda-", Runtime.CPU: "full-"}
 """Images with the converter and the quantiser beside the server."""
 _VENDORS: Mapping[Runtime, str] = {Runtime.CUDA: "nvidia", Runtime.CPU: "cpu"}
-_OPTIONS = """\
-quantisation=$0 model=$1 options=()
-for word in "${@:2}"; do
-  options+=("${word%%=*}")
-  [[ $word != *=* ]] || options+=("${word#*=}")
-done
-"""
-"""Beginning of a program for bash: $0 is the quantisation, $1 the folder of the model or its repository on the hub."""
-_FILES = """\
-shopt -s nullglob globstar nocasematch
-files=() named=()
-for file in "$model"/**/*.gguf; do
-  name=/${file##*/}
-  # Projectors of images are no models, and the server finds the other parts of a split one by the first.
-  [[ $name == /mmproj* || ( $name =~ -[0-9]+-of-[0-9]+[.]gguf$ && ! $name =~ -0*1-of- ) ]] && continue
-  files+=("$file")
-  [[ ! $name =~ [^[:alnum:]]"$quantisation"(_MOE)?[-.] ]] || named+=("$file")
-done
-"""
-"""Lines that find the GGUF models of a folder, and those whose names have the quantisation."""
-_ONLY = f"""\
-# A file alone may have any name but that of another quantisation.
-if (( ${{#named[@]}} == 0 && ${{#files[@]}} == 1 )); then
-  [[ ${{files[0]##*/}} =~ [-._](I?Q[1-9]_|B?F16|F32|TQ|(MX|NV)FP4) ]] || named=("${{files[0]}}")
-fi
-if (( ${{#named[@]}} != 1 )); then
-  echo "$model holds ${{#named[@]}} GGUF models in $quantisation, of ${{#files[@]}} in all" >&2
-  echo "leave one there with its quantisation in its name, as in model-$quantisation.gguf" >&2
-  exit 1
-fi
-{verified("${named[0]}")}"""
-"""Lines that leave the only model to serve in ``named``."""
-_START = f"""\
-{_OPTIONS}if [[ $model == /* ]]; then
-{indent(_FILES + _ONLY, "  ")}  source=(--model "${{named[0]}}")
-else
-  source=(--hf-repo "$model:$quantisation")
-fi
-exec /app/llama-server "${{source[@]}}" "${{options[@]}}"
-"""
-_REVISION = "https://huggingface.co/$model/resolve/main/config.json"
-_CONVERT = f"""\
-{_OPTIONS}folder=$HOME/.cache/gguf/$model remote=()
-if [[ $model == /* ]]; then
-{indent(_FILES, "  ")}  published=("$model"/*.safetensors "$model"/pytorch_model*.bin)
-  # GGUF files are served as they are, but for others beside published weights.
-  if (( ${{#named[@]}} == 1 || ( ${{#files[@]}} > 0 && ${{#published[@]}} == 0 ) )); then
-{indent(_ONLY, "    ")}    exec /app/llama-server --model "${{named[0]}}" "${{options[@]}}"
-  fi
-  source=$(find -L "$model" -type f -exec stat -Lc '%n %s %Y' {{}} + | sort)
-else
-  # A repository of GGUF files that was named in place of the published weights is served as it is.
-  [[ ${{model,,}} != *gguf* ]] || exec /app/llama-server --hf-repo "$model:$quantisation" "${{options[@]}}"
-  remote=(--remote)
-  token=(${{HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"}})
-  # Where the hub does not answer, the file made before is served.
-  source=$(curl -fsSI --max-time 30 "${{token[@]}}" "{_REVISION}" | grep -i ^x-repo-commit:) || source=
-fi
-file=$folder/model-$quantisation.gguf part=$folder/part.gguf wide=$folder/wide.gguf
-if [[ ! -e $file || ( -n $source && $(cat "$folder/source" 2>/dev/null) != "$source" ) ]]; then
-  mkdir -p "$folder"
-  # The disk has room for one.
-  rm -f "$folder"/*.gguf
-  case $quantisation in
-    Q4_K_M)
-      python3 /app/convert_hf_to_gguf.py "${{remote[@]}}" --outtype auto --outfile "$wide" "$model"
-      /app/llama-quantize "$wide" "$part" "$quantisation"
-      rm "$wide"
-      ;;
-    *) python3 /app/convert_hf_to_gguf.py "${{remote[@]}}" --outtype "${{quantisation,,}}" --outfile "$part" "$model" ;;
-  esac
-  echo "$source" >"$folder/source"
-  mv "$part" "$file"
-fi
-exec /app/llama-server --model "$file" "${{options[@]}}"
-"""
+_CONVERT = "llama_convert.sh"
 """Program that converts published weights first, of a folder or of a repository, which is read from the hub in parts;
 by ``convert_hf_to_gguf.py --help`` and tools/quantize/README.md of llama.cpp. The file is made again where those are
 others than it was made of: by names, sizes and times of the folder's files, or by the repository's commit."""
@@ -137,7 +60,7 @@ def container(request: Request) -> Container:
         image=request.image or f"{server.image}:{tag}{server.release}",
         checkpoint=_converted(request.model, quantisation) if is_converted else _named(demand, quantisation),
         entrypoint="bash",
-        command=("-euc", _CONVERT if is_converted else _START, quantisation),
+        command=("-euc", program(_CONVERT if is_converted else "llama_server.sh"), quantisation),
         model_option="",
         arguments=(*_arguments(request, server), "--metrics"),
         tls_options=None,

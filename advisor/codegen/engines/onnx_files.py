@@ -16,51 +16,12 @@ CLIENTS = (
 NEEDED = "the planned model as ONNX, a folder with a model.onnx whose first dimension is free"
 FILE_NAMES = ("model.onnx",)
 """Names that an ONNX file may have in its folder."""
-_EXPORT = "https://huggingface.co/$1/resolve/$revision/onnx/model.onnx"
-WORDS = """\
-options=() revision=main work=${TMPDIR:-/tmp} folder=$1
-for word in "${@:2}"; do
-  case $word in
-    --revision=*) revision=${word#*=} ;;
-    *) options+=("$word") ;;
-  esac
-done
-"""
-"""Beginning of a program for bash: the server's options apart from the model's folder or repository, which is $1."""
-HUB = """\
-  mkdir -p "$folder"
-  token=(${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
-"""
-"""Before downloads from the hub: a folder for them, and the token."""
 _SHA256 = "MODEL_SHA256"
 
 
-def verified(path: str) -> str:
-    """Lines for bash that refuse a file at *path* whose digest is not the planned one, where one is."""
-    return f"""\
-if [[ -n ${{{_SHA256}:-}} ]] && ! sha256sum --check --status <<<"${_SHA256}  {path}"; then
-  echo "{path} is not the planned file: its sha256 is not ${_SHA256}" >&2
-  exit 1
-fi
-"""
-
-
 def digest_environment(file: ModelFile | None) -> dict[str, str]:
-    """Variable that :func:`verified` reads; none where no digest is known."""
+    """Variable that ``programs/verified.sh`` reads; none where no digest is known."""
     return {} if file is None else {_SHA256: file.sha256}
-
-
-FIND_ONNX = f"""\
-{WORDS}if [[ $folder != /* ]]; then
-  folder=$HOME/.cache/onnx/$1/$revision
-{HUB}  if [[ ! -e $folder/model.onnx ]]; then
-    curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_EXPORT}"
-    mv "$folder/part" "$folder/model.onnx"
-  fi
-fi
-[[ -e $folder/model.onnx ]] || folder=$folder/onnx
-{verified("$folder/model.onnx")}"""
-"""Beginning of a program that serves an ONNX file: it lies in ``$folder`` then; exports of the hub lie in onnx/."""
 
 
 def needed(folder: str, demand: Demanded) -> str:

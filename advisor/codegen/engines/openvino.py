@@ -21,39 +21,19 @@ from advisor.codegen.container import Api, Checkpoint, Container
 from advisor.codegen.engines.onnx_files import (
     CLIENTS,
     FILE_NAMES,
-    FIND_ONNX,
     NEEDED,
     digest_environment,
     needed,
     served_model,
 )
-from advisor.codegen.engines.request import Request
-from advisor.codegen.engines.support import device_arguments
-from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.engines.request import Request, device_arguments, program
+from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine
 from advisor.records import dataclass
 
 _LONGEST_NAME = 60
 _PIPELINE = "the planned pipeline in the format of OpenVINO, such as one of the organisation OpenVINO on the hub"
-_START = """\
-if [[ $1 == /* ]]; then
-  source=("--model_path=$1")
-else
-  source=("--source_model=$1" "--model_repository_path=$HOME/.cache/models" --task=image_generation)
-fi
-exec /ovms/bin/ovms "--model_name=$0" "${source[@]}" "${@:2}"
-"""
-"""Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub."""
-_START_ONNX = f"""\
-{FIND_ONNX}mkdir -p "$work/models/$0/1"
-for file in "$folder"/*; do
-  # Of several exports in the folder the server would take any.
-  [[ $file == *.onnx && $file != */model.onnx ]] || ln -sfn "$file" "$work/models/$0/1/"
-done
-exec /ovms/bin/ovms "--model_name=$0" "--model_path=$work/models/$0" "${{options[@]}}"
-"""
-"""The same of an ONNX file, and of what it refers to beside it."""
 _PRECISIONS: Mapping[str, str] = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -65,7 +45,7 @@ class OpenVino:
     name: str
     """As engines.csv of the catalog names it."""
     start: str
-    """Program for bash."""
+    """Program of the folder ``programs``: $0 is the name of the model, $1 its folder or its repository on the hub."""
     serves_onnx: bool = False
 
     def container(self, request: Request) -> Container:
@@ -83,7 +63,7 @@ class OpenVino:
             api=Api("KServe's", "/v2", CLIENTS.format(name=name)) if self.serves_onnx else Api(),
             checkpoint=_onnx_checkpoint(request) if self.serves_onnx else Checkpoint(None, _PIPELINE),
             entrypoint="bash",
-            command=("-euc", self.start, name),
+            command=("-euc", program(self.start), name),
             model_option="",
             arguments=("--metrics_enable", *(_onnx_arguments(serves.precision) if self.serves_onnx else ())),
             port_option="--rest_port=",
@@ -120,5 +100,5 @@ def _onnx_arguments(precision: str) -> Sequence[str]:
     return ("--file_system_poll_wait_seconds=0", f"--plugin_config={json.dumps(plugin, separators=(',', ':'))}")
 
 
-PICTURES = OpenVino(Engine.OPENVINO_MODEL_SERVER, "OpenVINO Model Server", _START)
-ONNX = OpenVino(Engine.OPENVINO_MODEL_SERVER_ONNX, "OpenVINO Model Server (ONNX)", _START_ONNX, serves_onnx=True)
+PICTURES = OpenVino(Engine.OPENVINO_MODEL_SERVER, "OpenVINO Model Server", "openvino_pipeline.sh")
+ONNX = OpenVino(Engine.OPENVINO_MODEL_SERVER_ONNX, "OpenVINO Model Server (ONNX)", "openvino_onnx.sh", serves_onnx=True)

@@ -9,12 +9,10 @@ Both compile a model for one batch and one length, to which texts are padded. So
 - vLLM: optimum/commands/neuron/serve.py and docker/vllm/Dockerfile of optimum-neuron 0.4.5.
 """
 
-from advisor.codegen.aws_registries import registry_of
+from advisor.codegen.aws_places import registry_of
 from advisor.codegen.container import Api, Checkpoint, Container
-from advisor.codegen.engines.request import Request, checkpoint_of, refusal, served_name
-from advisor.codegen.engines.support import device_arguments
-from advisor.codegen.engines.vllm import compiled_folder
-from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments, program, refusal, served_name
+from advisor.codegen.engines.vllm import compiled_folder, processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.plan.unit_words import split_words
@@ -30,22 +28,6 @@ _CLIENTS = (
     "image as its bytes; one in a request, so that all cores have work. Texts longer than what was compiled are "
     "answered with an error."
 )
-_START = """\
-if [[ $0 == /* ]]; then
-  mkdir -p /opt/ml
-  ln -sfn "$0" /opt/ml/model
-else
-  export HF_MODEL_ID=$0
-fi
-for word in "$@"; do
-  case $word in
-    --revision=*) export HF_MODEL_REVISION=${word#*=} ;;
-    --port=*) export SAGEMAKER_BIND_TO_PORT=${word#*=} ;;
-  esac
-done
-exec python /usr/local/bin/dockerd-entrypoint.py serve
-"""
-"""Program for bash: $0 is the folder of the model or its repository on the hub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +53,7 @@ class Toolkit:
             image=request.image or f"{registry}/{server.image}:{server.release}",
             checkpoint=Checkpoint(None, _needed(request, task)),
             entrypoint="bash",
-            command=("-euc", _START),
+            command=("-euc", program("neuron_toolkit.sh")),
             model_option="",
             arguments=(),
             tls_options=None,

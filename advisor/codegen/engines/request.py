@@ -1,13 +1,19 @@
-"""Request to an engine: what it is asked to serve, from which weights, and what is refused."""
+"""Request to an engine: what it is asked to serve, from which weights, by which program, and what is refused.
+
+On processors vLLM binds threads and memory to cores, for which its guide gives SYS_NICE.
+"""
 
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Checkpoint, Platform, ServedAdapter, Serves
+from advisor.catalog.values import EngineSupport, Support
+from advisor.codegen.container import Checkpoint, Platform, Runtime, ServedAdapter, Serves
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.encoder_answers import answer_options
@@ -143,13 +149,13 @@ def demanded(
     unit, workload = unit_of(demand), workload or {}
     cached = workload.get("prefix_cache_hit_ratio", 0.0) > 0
     is_served = file is not None and (unit is Unit.ROWS or file.name.endswith(_SERVED_ENDINGS))
-    known = file if file is not None and file.sha256 and is_served else None
+    digested = file if file is not None and file.sha256 and is_served else None
     gguf = file if file is not None and file.is_gguf else None
     if not unit.is_one_pass:
         return Demanded(
             prefix_cached=cached,
             adapters=adapters_of(workload),
-            file=known,
+            file=digested,
             gguf=gguf,
             has_pictures=demand.get("pictures") is not None,
         )
@@ -160,7 +166,7 @@ def demanded(
     name = str(workload.get("name", ""))
     answer, model_type = TextAnswer(workload.get("model_answer", TextAnswer.VECTOR)), workload.get("model_type", "")
     most = math.ceil(items["max"])
-    return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, known, gguf, answer, model_type)
+    return Demanded(unit, items["mean"], most, size["mean"], cached, inputs, name, digested, gguf, answer, model_type)
 
 
 def adapters_of(workload: Mapping[str, Any]) -> AdapterPlan | None:
@@ -209,3 +215,78 @@ def refusal(serves: Serves, problem: str, hint: str = "") -> InputError:
         f"{serves.instance_type}: {problem}",
         hint=hint or "generate another option with --option RANK, or choose another engine with --engine",
     )
+
+
+_DEVICES: Mapping[Runtime, tuple[str, ...]] = {
+    Runtime.CUDA: ("--gpus=all",),
+    Runtime.ROCM: ("--device=/dev/kfd", "--device=/dev/dri", "--group-add=video"),
+    Runtime.GAUDI: ("--runtime=habana", "--env=HABANA_VISIBLE_DEVICES=all", "--cap-add=sys_nice"),
+    Runtime.TPU: ("--privileged",),
+    Runtime.CPU: ("--cap-add=SYS_NICE",),
+}
+
+
+def device_arguments(serves: Serves, platform: Platform) -> tuple[str, ...]:
+    """The accelerators; a container on Neuron names each chip."""
+    if platform.runtime is Runtime.NEURON:
+        chips = serves.tensor_parallel * serves.replicas_per_instance
+        return tuple(f"--device=/dev/neuron{chip}" for chip in range(chips))
+    return _DEVICES[platform.runtime]
+
+
+def logs_of(platform: Platform) -> Mapping[str, str]:
+    """Variable by which Gaudi's software writes its logs where a container without rights may; else none."""
+    return {"HABANA_LOGS": "/tmp/habana_logs"} if platform.runtime is Runtime.GAUDI else {}  # noqa: S108 - in the container
+
+
+_HALF = "fp16"
+_VENDORS = {Runtime.CUDA: "nvidia", Runtime.ROCM: "amd"}
+
+
+def support_of(engine: str, request: Request) -> EngineSupport | None:
+    """How the engine, by its name in the catalog, serves the planned precision; None where the catalog has no word.
+
+    Raises:
+        InputError: the catalog says that it does not.
+    """
+    serves = request.serves
+    catalog = load_catalog()
+    if serves.accelerator not in catalog.accelerators:
+        return None
+    rows = catalog.engine_support_at(serves.accelerator, serves.precision, request.version)
+    row = next((row for row in rows if row.engine == engine), None)
+    if row is not None and row.support is Support.NO:
+        reason = f": {row.detail}" if row.detail else ""
+        raise refusal(
+            serves, f"{engine} {row.engine_version} does not serve {serves.precision} on {serves.accelerator}{reason}"
+        )
+    return row
+
+
+def release_of(engine: str, request: Request) -> str:
+    """The planned release, else the newest whose image is known; "" for runtimes whose releases are not listed."""
+    vendor = _VENDORS.get(request.platform.runtime)
+    if request.version or vendor is None:
+        return request.version
+    return str(load_catalog().plannable_releases(engine, vendor)[-1])
+
+
+def computes_in_half(row: EngineSupport | None) -> bool:
+    """Weights are widened to fp16, because the accelerator has no bf16 arithmetic."""
+    return row is not None and row.compute_precision == _HALF
+
+
+def memory_gib(request: Request) -> float | None:
+    """Memory of one accelerator as software sees it; None for one that the catalog does not know."""
+    accelerator = load_catalog().accelerators.get(request.serves.accelerator)
+    return None if accelerator is None else accelerator.memory_gib
+
+
+_PROGRAMS = Path(__file__).with_name("programs")
+_PART = re.compile(r"^( *)@([\w.]+)(?: (.+))?\n", re.MULTILINE)
+
+
+def program(name: str, path: str = "") -> str:
+    """A program for bash of the folder ``programs``, in which a line ``@NAME PATH`` stands for the lines of another."""
+    text = (_PROGRAMS / name).read_text(encoding="utf-8").replace("@path@", path)
+    return _PART.sub(lambda part: indent(program(part[2], part[3] or ""), part[1]), text)

@@ -7,8 +7,17 @@ lmsysorg/sglang, tags seen in November 2026.
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
 from advisor.codegen.engines.adapters import sglang_arguments
-from advisor.codegen.engines.request import Request, checkpoint_of, precision_arguments, refusal, served_name
-from advisor.codegen.engines.support import computes_in_half, device_arguments, release_of, support_of
+from advisor.codegen.engines.request import (
+    Request,
+    checkpoint_of,
+    computes_in_half,
+    device_arguments,
+    precision_arguments,
+    refusal,
+    release_of,
+    served_name,
+    support_of,
+)
 from advisor.codegen.wanted import Engine
 from advisor.deployable import speaks_https
 

@@ -6,8 +6,15 @@ release of the same number. The server speaks plain HTTP.
 
 from advisor.codegen.container import Container, Runtime, Serves
 from advisor.codegen.engines.adapters import without_adapters
-from advisor.codegen.engines.request import Request, checkpoint_of, refusal
-from advisor.codegen.engines.support import device_arguments, memory_gib, release_of, support_of
+from advisor.codegen.engines.request import (
+    Request,
+    checkpoint_of,
+    device_arguments,
+    memory_gib,
+    refusal,
+    release_of,
+    support_of,
+)
 from advisor.codegen.wanted import Engine
 
 NAME = "TensorRT-LLM"

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Container, Runtime
-from advisor.codegen.engines.request import Request, checkpoint_of, refusal, served_name
-from advisor.codegen.engines.support import device_arguments
-from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments, refusal, served_name
+from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.wanted import Engine
 
 NAME = "Text Embeddings Inference"

@@ -24,18 +24,13 @@ from advisor.codegen.container import Api, Checkpoint, Container, HeldModel
 from advisor.codegen.engines.onnx_files import (
     CLIENTS,
     FILE_NAMES,
-    FIND_ONNX,
-    HUB,
     NEEDED,
-    WORDS,
     digest_environment,
     needed,
     served_model,
-    verified,
 )
-from advisor.codegen.engines.request import Request
-from advisor.codegen.engines.support import device_arguments
-from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.engines.request import Request, device_arguments, program
+from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.models.model import ModelInput
 from advisor.records import dataclass, replace
@@ -52,136 +47,13 @@ _RESTRICTED = "--http-restricted-api=model-repository,shared-memory,trace,loggin
 """Whoever may load a model may run code of their own in the server, says docs/customization_guide/deploy.md."""
 _OWN_ENGINES = 'mkdir -p "$HOME/.cache/engines/$0"\n'
 """For a model beside others: TensorRT names its engines after the graph and not the weights."""
-_SERVE = """\
-exec tritonserver --model-repository="$work/models" "${options[@]}"
-"""
-_START = f"""\
-{FIND_ONNX}mkdir -p "$work/models/$0" "$HOME/.cache/engines"
-ln -sfn "$HOME/.cache/engines" "$work/engines"
-ln -sfn "$folder" "$work/models/$0/1"
-printf %s "$MODEL_CONFIGURATION" >"$work/models/$0/config.pbtxt"
-{_SERVE}"""
-"""Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub."""
+_SERVE = re.compile(r"exec tritonserver .*\n$")
+"""Last line of the programs."""
 _NEEDED_TREES = (
     "the planned model, a folder with an xgboost.ubj, an xgboost.json, a model.txt of LightGBM or a checkpoint.tl of "
     "treelite"
 )
 _TREE_FILES = ("xgboost.ubj", "xgboost.json", "model.txt", "checkpoint.tl")
-_FILES = " ".join(_TREE_FILES)
-_CHECKPOINT = "".join(
-    f'  stored {variable} "{name}" {size} {place} {least} {most}\n'
-    for variable, name, size, place, least, most in (
-        ("major", "version", 4, 0, 4, 4),
-        ("thresholds", "type of thresholds", 1, 12, 2, 3),
-        ("leaves", "type of leaves", 1, 13, 2, 3),
-        ("trees", "number of trees", 8, 14, 1, 1_000_000),
-        ("columns", "number of columns", 4, 22, 1, 1_000_000),
-        ("targets", "number of targets", 4, 28, 1, 1),
-        ("listed", "list of classes with a length of", 8, 32, 1, 1),
-        ("classes", "number of classes", 4, 40, 1, 1_000_000),
-    )
-)
-"""Lines that read the head of a treelite checkpoint, with the bounds of :mod:`advisor.models.files.treelite`."""
-_CUT_OFF = """\
-import mmap, struct, sys
-with open(sys.argv[1], "rb") as file:
-    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-at = 32
-def skip(count):
-    global at
-    at += count
-    if at > len(data):
-        print(f"{len(data)} bytes, not the {at} or more that it announces")
-        sys.exit()
-def number(form="<Q"):
-    skip(struct.calcsize(form))
-    return struct.unpack_from(form, data, at - struct.calcsize(form))[0]
-def lists(*sizes):
-    for size in sizes:
-        skip(number() * size)
-def optional():
-    for _ in range(number("<i")):
-        lists(1)
-        skip(number() * number())
-threshold, leaf = (4 if kind == 2 else 8 for kind in data[12:14])
-lists(4, 4, 4, 4, 1)
-skip(8)
-lists(8, 1)
-optional()
-for _ in range(struct.unpack_from("<Q", data, 14)[0]):
-    skip(5)
-    lists(1, 4, 4, 4, 1, leaf, threshold, 1, 1, leaf, 8, 8, 4, 8, 8, 8, 1, 8, 1, 8, 1)
-    optional()
-    optional()
-"""
-"""Program for Python that tells where a checkpoint ends too early, else nothing.
-
-Its layout is that of :mod:`advisor.models.files.treelite`.
-"""
-_DOWNLOAD = "https://huggingface.co/$1/resolve/$revision/$file"
-_START_TREES = f"""\
-{WORDS}if [[ $folder != /* ]]; then
-  folder=$HOME/.cache/trees/$1/$revision
-{HUB}  for file in {_FILES}; do
-    [[ ! -e $folder/$file ]] || break
-    curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_DOWNLOAD}" || continue
-    mv "$folder/part" "$folder/$file"
-    break
-  done
-fi
-for file in {_FILES}; do
-  [[ ! -e $folder/$file ]] || break
-done
-if [[ ! -e $folder/$file ]]; then
-  echo "$1 has none of {_FILES}: rename the file of XGBoost, LightGBM or treelite to one of them" >&2
-  exit 1
-fi
-{verified("$folder/$file")}case $file in
-  *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\\x00{{7}}.' next='L\\x00' ;;
-  *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
-  *.tl) kind=treelite_checkpoint ;;
-  *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\\r?$' ;;
-esac
-number() {{
-  LC_ALL=C grep -aoPm1 "$before$1$after\\K[0-9]+(?=$next)" "$folder/$file"
-}}
-unsound() {{
-  echo "$file is no sound checkpoint of treelite 4 with one target: $1" >&2
-  echo "write it again with treelite 4, as the planned one: model.serialize('checkpoint.tl')" >&2
-  exit 1
-}}
-# A signed number of a checkpoint, little-endian: its variable and name, bytes, place, least and most.
-stored() {{
-  read -r value < <(od -An -v --endian=little "-td$3" "-j$4" "-N$3" "$folder/$file" 2>/dev/null) || value=
-  # od fills up with zeros what the file is short of.
-  (( size >= $3 + $4 )) || value=
-  [[ $value =~ ^-?[0-9]+$ ]] && (( value >= $5 && value <= $6 )) || unsound "$2 ${{value:-missing}}, not $5 to $6"
-  printf -v "$1" %s "$value"
-}}
-if [[ $kind = treelite_checkpoint ]]; then
-  size=$(stat -Lc %s "$folder/$file")
-{_CHECKPOINT}  # In an image without Python, Triton itself finds out, in words of its own.
-  ! command -v python3 >/dev/null || cut=$(python3 -c '{_CUT_OFF}' "$folder/$file")
-  [[ -z ${{cut:-}} ]] || unsound "$cut"
-else
-  read -r columns < <(number "$columns") || columns=
-  read -r classes < <(number num_class) || classes=1
-fi
-columns=${{columns:?no trees with a number of columns in $folder}} several=false
-[[ $kind != lightgbm ]] || columns=$((columns + 1))
-[[ ${{classes:-1}} -le 1 ]] || several=true
-[[ $several = true ]] || classes=1
-mkdir -p "$work/models/$0"
-ln -sfn "$folder" "$work/models/$0/1"
-{{
-  printf '%s default_model_filename: "%s"' "$MODEL_CONFIGURATION" "$file"
-  printf ' input [ {{ name: "input__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$columns"
-  printf ' output [ {{ name: "output__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$classes"
-  printf ' parameters {{ key: "%s" value: {{ string_value: "%s" }} }}' \\
-    model_type $kind is_classifier $several predict_proba $several threshold 0.5
-}} >"$work/models/$0/config.pbtxt"
-{_SERVE}"""
-"""The same of trees: one score of each row, a value or the probability of the class 1; of more classes one each."""
 _TENSORRT_CAUTION = (
     "The inputs of the graph are not known, so that nothing warms it up. TensorRT builds its engine at the first batch "
     "that is larger than all before: send one request, and a full batch, to each new host before it serves."
@@ -199,7 +71,7 @@ class Triton:
     needed: str
     """What ``model_ids`` names."""
     start: str
-    """Program for bash."""
+    """Program of the folder ``programs``: $0 is the name of the model, $1 its folder or its repository on the hub."""
     file_names: tuple[str, ...]
     """Names that the program looks for."""
     fields: tuple[str, ...] = ()
@@ -225,7 +97,7 @@ class Triton:
                 file_names=() if is_hub_id(request.model) else self.file_names,
             ),
             entrypoint="bash",
-            command=("-euc", self.start, name),
+            command=("-euc", program(self.start), name),
             model_option="",
             arguments=("--allow-grpc=false", f"--metrics-port={_METRICS_PORT}", _TIMES),
             port_option="--http-port=",
@@ -297,7 +169,7 @@ def _held(workload: str, container: Container) -> HeldModel:
 
     Clients call it by its workload, which no neighbour that comes or goes changes.
     """
-    flags, program = container.command[:2]
+    flags, script = container.command[:2]
     configuration, folder = container.environment[_CONFIGURATION], f'value: "{_ENGINES}"'
     more = _OWN_ENGINES if folder in configuration else ""
     return HeldModel(
@@ -305,7 +177,7 @@ def _held(workload: str, container: Container) -> HeldModel:
         name=workload,
         checkpoint=container.checkpoint,
         entrypoint=container.entrypoint,
-        command=(flags, program.removesuffix(_SERVE) + more, workload),
+        command=(flags, _SERVE.sub("", script) + more, workload),
         revision_option=container.revision_option,
         environment={
             **container.environment,
@@ -355,7 +227,7 @@ def _tensorrt(precision: str) -> str:
 
 _ON_EACH_GPU = "instance_group [ { kind: KIND_AUTO } ]"
 """One instance on each GPU; on the processor where there is none."""
-_ONNX = ("onnxruntime", NEEDED, _START, FILE_NAMES)
+_ONNX = ("onnxruntime", NEEDED, "triton_onnx.sh", FILE_NAMES)
 TENSORRT = Triton(Engine.TRITON_TENSORRT, "Triton (TensorRT)", *_ONNX, has_tensorrt=True)
 ONNX_RUNTIME = Triton(Engine.TRITON_ONNX_RUNTIME, "Triton (ONNX Runtime)", *_ONNX)
-FIL = Triton(Engine.TRITON_FIL, "Triton (FIL)", "fil", _NEEDED_TREES, _START_TREES, _TREE_FILES, (_ON_EACH_GPU,))
+FIL = Triton(Engine.TRITON_FIL, "Triton (FIL)", "fil", _NEEDED_TREES, "triton_trees.sh", _TREE_FILES, (_ON_EACH_GPU,))

@@ -25,7 +25,9 @@ _RESTRICTED, _BASELINE = (f'pod-security.kubernetes.io/enforce: "{name}"' for na
 def obstacle(stack: Stack) -> str:
     """Why no picker can read the load of the pods; empty when one can."""
     metrics = {backend.container.image: published(backend.container.engine) for backend in stack.backends}
-    unknown = [image for image, known in metrics.items() if known is None or not known.picker]
+    unknown = [
+        image for image, engine_metrics in metrics.items() if engine_metrics is None or not engine_metrics.picker
+    ]
     return f"an endpoint picker cannot read the load of {unknown[0]}" if unknown else ""
 
 
@@ -35,7 +37,7 @@ def inference_pool_files(stack: Stack, manner: ClusterManner) -> Mapping[str, st
     for region in stack.regions:
         served = served_in(stack, region.name, manner)
         folder = f"kubernetes/{region.name}"
-        files[f"{folder}/inference-pool.yaml"] = dump(*_policies(stack), *(_pool(stack, one) for one in served))
+        files[f"{folder}/inference-pool.yaml"] = dump(*_policies(stack), *(_pool(stack, backend) for backend in served))
         google = f"{folder}/google-gateway.yaml"
         if google in files:
             files[google] = dump(*_of_pools(files[google]))
@@ -70,22 +72,22 @@ def _manifests(stack: Stack, manner: ClusterManner) -> dict[str, str]:
         region.name: [backend.key for backend in stack.backends if backend.region == region.name]
         for region in stack.regions
     }
-    known = {"releases": releases, "version": ROUTER_VERSION}
-    files["kubernetes/README.md"] += readme(stack, known)
+    context = {"releases": releases, "version": ROUTER_VERSION}
+    files["kubernetes/README.md"] += readme(stack, context)
     return files
 
 
 def _documents(text: str) -> list[Document]:
     import yaml  # noqa: PLC0415 - only where there is YAML to read
 
-    return [one for one in yaml.safe_load_all(text) if one]
+    return [document for document in yaml.safe_load_all(text) if document]
 
 
 def _to_pools(route: Document) -> Document:
     for rule in route["spec"]["rules"]:
         rule["backendRefs"] = [
-            {"group": _GROUP, "kind": "InferencePool", "name": one["name"], "weight": one["weight"]}
-            for one in rule["backendRefs"]
+            {"group": _GROUP, "kind": "InferencePool", "name": reference["name"], "weight": reference["weight"]}
+            for reference in rule["backendRefs"]
         ]
     return route
 

@@ -65,7 +65,7 @@ _ON_MANIFESTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
 
 def words(stack: Stack) -> str:
     """Section of ``kubernetes/README.md`` that names the commands."""
-    known = {
+    context = {
         "pruned": [*_pruned(stack, _PRUNED.get(stack.form, {}))],
         "routes": [*_pruned(stack, _ROUTES)] if stack.models else [],
         "former": {
@@ -74,7 +74,7 @@ def words(stack: Stack) -> str:
             if form is not stack.form and not (form is Form.MANIFESTS and stack.form in _ON_MANIFESTS)
         },
     }
-    return fill("kubernetes", "forms/leftovers.md.j2", known)
+    return fill("kubernetes", "forms/leftovers.md.j2", context)
 
 
 def _pruned(stack: Stack, applied: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
@@ -183,9 +183,9 @@ def dump(*documents: Document) -> str:
     return _HEADER + "".join(f"---\n{part}" for part in parts)
 
 
-def readme(stack: Stack, known: Mapping[str, Any] | None = None) -> str:
+def readme(stack: Stack, context: Mapping[str, Any] | None = None) -> str:
     """How the files of the form are installed, applied and removed."""
-    return fill("kubernetes", f"forms/{stack.form}.md.j2", {"stack": stack, **(known or {})})
+    return fill("kubernetes", f"forms/{stack.form}.md.j2", {"stack": stack, **(context or {})})
 
 
 def pods_in(stack: Stack, region: str, manner: ClusterManner) -> list[tuple[Served, Pods]]:

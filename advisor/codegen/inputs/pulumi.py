@@ -171,7 +171,7 @@ def _flat(expression: _Expression) -> str:
         return expression
     if isinstance(expression, _Text):
         return _literal(expression.text, expression)
-    return f"{expression.name}({', '.join(f'{before}{_flat(one)}' for before, one in expression.arguments)})"
+    return f"{expression.name}({', '.join(f'{before}{_flat(argument)}' for before, argument in expression.arguments)})"
 
 
 def _literal(text: str, like: _Text) -> str:

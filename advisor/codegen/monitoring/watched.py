@@ -9,7 +9,7 @@ from advisor.codegen.alarms import promise_of
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.metrics import METRICS, PAGE_NAMES, histogram_query
 from advisor.codegen.engines.onnx_files import served_model
-from advisor.codegen.engines.vllm_one_pass import engine_requests
+from advisor.codegen.engines.vllm import engine_requests
 from advisor.codegen.serving import planned_engine
 from advisor.codegen.wanted import Engine
 from advisor.errors import InputError, NotDeployable

@@ -3,46 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from pathlib import Path
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Price, Purchase
-from advisor.codegen.pricing import aws, azure, gcp, ibm
+from advisor.codegen.pricing import aws, azure, gcp
 from advisor.codegen.pricing.resources import Resource, Resources, Rules, Use
 from advisor.cost.services import container_price
 from advisor.records import dataclass
+from advisor.tables import read_rows
 from advisor.units import HOURS_PER_MONTH
 
-RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **ibm.RULES}
-_FREE = (
-    "aws_autoscaling_policy",
-    "aws_autoscaling_schedule",
-    "aws_elasticache_parameter_group",
-    "aws_elasticache_subnet_group",
-    "aws_elasticache_user",
-    "aws_iam_",
-    "aws_launch_template",
-    "aws_security_group",
-    "aws_vpc_security_group_",
-    "azurerm_managed_redis_access_policy_assignment",
-    "azurerm_monitor_autoscale_setting",
-    "azurerm_network_security_",
-    "azurerm_resource_group",
-    "azurerm_role_assignment",
-    "azurerm_user_assigned_identity",
-    "google_compute_autoscaler",
-    "google_compute_firewall",
-    "google_compute_instance_template",
-    "google_compute_region_autoscaler",
-    "google_compute_region_instance_template",
-    "google_network_connectivity_service_connection_policy",
-    "google_project_iam_",
-    "google_service_account",
-    "ibm_iam_",
-    "ibm_is_instance_group_manager",
-    "ibm_is_instance_template",
-    "ibm_is_lb_",
-    "ibm_is_security_group",
-)
+RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES, **azure.IBM_RULES}
+_FREE = tuple(row["kind"] for row in read_rows(Path(__file__).with_name("free.csv")))
 """Types, or how they begin, that nobody charges for."""
 _HOURS = Decimal(HOURS_PER_MONTH)
 NOT_FOUND = "price not found"
@@ -85,8 +58,8 @@ class Cost:
     def hourly(self) -> Decimal | None:
         """USD an hour; None where a part is not known."""
         parts = [component.hourly for component in self.components]
-        known = [part for part in parts if part is not None]
-        return sum(known, Decimal(0)) if len(known) == len(parts) else None
+        amounts = [part for part in parts if part is not None]
+        return sum(amounts, Decimal(0)) if len(amounts) == len(parts) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +75,8 @@ class Breakdown:
     @property
     def hourly(self) -> Decimal | None:
         """USD an hour of what is known; None where nothing is."""
-        known = [cost.hourly for cost in self.costs if cost.hourly is not None]
-        return sum(known, Decimal(0)) if known or not self.costs else None
+        amounts = [cost.hourly for cost in self.costs if cost.hourly is not None]
+        return sum(amounts, Decimal(0)) if amounts or not self.costs else None
 
     @property
     def unknown(self) -> tuple[str, ...]:

@@ -84,10 +84,10 @@ def _size(resource: Resource) -> tuple[float, float] | None:
         for container in resource.blocks("template", "containers")
     ]
     sizes = [(_number(limit.get("cpu")), _gib(limit.get("memory"))) for limit in limits if isinstance(limit, dict)]
-    known = [(cpu, gib) for cpu, gib in sizes if cpu is not None and gib is not None]
-    if not known or len(known) < len(limits):
+    stated = [(cpu, gib) for cpu, gib in sizes if cpu is not None and gib is not None]
+    if not stated or len(stated) < len(limits):
         return None
-    return sum(cpu for cpu, _ in known), sum(gib for _, gib in known)
+    return sum(cpu for cpu, _ in stated), sum(gib for _, gib in stated)
 
 
 def _number(quantity: object) -> float | None:
@@ -188,9 +188,9 @@ def _machine(resource: Resource, kind: str | None, purchase: Purchase | None, nu
 
 
 def _place(resource: Resource) -> str | None:
-    own = (text(resource.values.get(one)) for one in ("zone", "location", "region"))
-    provider = (resource.provider.get(one) for one in ("zone", "region"))
-    return next((one for one in (*own, *provider) if one), None)
+    own = (text(resource.values.get(key)) for key in ("zone", "location", "region"))
+    provider = (resource.provider.get(key) for key in ("zone", "region"))
+    return next((key for key in (*own, *provider) if key), None)
 
 
 def _cache(resource: Resource, _all: Resources) -> tuple[Use, ...]:

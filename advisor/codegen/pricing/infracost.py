@@ -1,16 +1,72 @@
-"""Costs in the shape of Infracost's JSON output, so that what reads pull requests reads ours.
+"""Costs for people, and in the shape of Infracost's JSON output, so that what reads pull requests reads ours.
 
 The shape is that of ``schema/infracost.schema.json`` in infracost/infracost (commit 03047c9): numbers are texts in
 decimals, what is not known is null.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from advisor.codegen.pricing.costs import Breakdown, Component, Cost, Project, counted
 from advisor.units import HOURS_PER_MONTH
+
+_HEADS = ("resource", "what", "number", "USD/hour each", "USD/month")
+
+
+def price_table(project: Project) -> str:
+    """The costs of a project as text."""
+    now = project.now
+    rows = [_HEADS, *(row for cost in now.costs for row in _rows(cost))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    lines = [_line(row, widths) for row in rows]
+    return "\n".join([f"{project.name}:", "", *lines, "", *_total_lines(project), *_left_out(now)]) + "\n"
+
+
+def _rows(cost: Cost) -> Iterator[tuple[str, ...]]:
+    for number, component in enumerate(cost.components):
+        yield (cost.resource.address if number == 0 else "", *_cells(component))
+
+
+def _cells(component: Component) -> tuple[str, ...]:
+    number = "unknown" if component.number is None else f"{component.number.normalize() + 0:f}"
+    price = "unknown" if component.usd_per_hour is None else f"{component.usd_per_hour:,.4f}"
+    return component.name, number, price, _money(component.monthly)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    """Text to the left, numbers to the right."""
+    cells = [
+        cell.ljust(width) if at < 2 else cell.rjust(width)
+        for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()
+
+
+def _total_lines(project: Project) -> Iterator[str]:
+    monthly = _month(project.now)
+    yield f"total of what is known: {_money(monthly)} USD a month of {HOURS_PER_MONTH} hours"
+    before = _month(project.before)
+    if project.before.costs and monthly is not None and before is not None:
+        yield f"before: {_money(before)} USD, a change of {monthly - before:+,.2f} USD"
+
+
+def _left_out(breakdown: Breakdown) -> Iterator[str]:
+    if breakdown.unknown:
+        yield f"not known, and not in the total: {', '.join(breakdown.unknown)}"
+    if breakdown.unsupported:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(breakdown.unsupported.items()))
+        yield f"not priced here: {kinds}"
+
+
+def _month(breakdown: Breakdown) -> Decimal | None:
+    return None if breakdown.hourly is None else breakdown.hourly * Decimal(HOURS_PER_MONTH)
+
+
+def _money(value: Decimal | None) -> str:
+    return "unknown" if value is None else f"{value:,.2f}"
+
 
 _VERSION = "0.2"
 _HOURS = Decimal(HOURS_PER_MONTH)
@@ -80,10 +136,10 @@ def _difference(project: Project) -> dict[str, Any]:
         for address, shown in (before | now).items()
         if address not in now or address not in before or now[address].components != before[address].components
     ]
-    known = (project.now.hourly, project.before.hourly)
+    sums = (project.now.hourly, project.before.hourly)
     return {
         "resources": resources,
-        **_totals("total", None if known[0] is None or known[1] is None else known[0] - known[1]),
+        **_totals("total", None if sums[0] is None or sums[1] is None else sums[0] - sums[1]),
     }
 
 
@@ -140,5 +196,5 @@ def _text(value: Decimal | None) -> str | None:
 
 
 def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if known else None
+    amounts = [value for value in values if value is not None]
+    return sum(amounts, Decimal(0)) if amounts else None

@@ -30,22 +30,22 @@ class Resource:
     @property
     def tags(self) -> Mapping[str, str]:
         """Tags or labels, the provider's included."""
-        found: Any = next((self.values[one] for one in ("tags_all", "tags", "labels") if self.values.get(one)), {})
-        return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+        tags: Any = next((self.values[name] for name in ("tags_all", "tags", "labels") if self.values.get(name)), {})
+        return {str(key): str(value) for key, value in tags.items()} if isinstance(tags, dict) else {}
 
     def first(self, *path: str) -> Any:  # noqa: ANN401 - a JSON value
         """The value at a path, through the first of each list of blocks; None where there is none."""
-        found: Any = self.values
+        value: Any = self.values
         for step in path:
-            if isinstance(found, list):
-                found = found[0] if found else None
-            found = found.get(step) if isinstance(found, dict) else None
-        return found
+            if isinstance(value, list):
+                value = value[0] if value else None
+            value = value.get(step) if isinstance(value, dict) else None
+        return value
 
     def blocks(self, *path: str) -> list[Mapping[str, Any]]:
         """The blocks at a path."""
-        found = self.first(*path)
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        blocks = self.first(*path)
+        return [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ class Resources:
         if by_identity:
             return by_identity[0]
         near = [candidate for candidate in candidates if candidate.module == resource.module]
-        in_code = [one for one in near if f"{one.kind}.{one.name}" in resource.references.get(argument, ())]
+        in_code = [place for place in near if f"{place.kind}.{place.name}" in resource.references.get(argument, ())]
         for resources in (in_code, near):
-            same = [one for one in resources if one.index == resource.index] or resources
+            same = [place for place in resources if place.index == resource.index] or resources
             if len(same) == 1:
                 return same[0]
         return None
@@ -76,7 +76,11 @@ class Resources:
     def pointing_to(self, resource: Resource, argument: str, *kinds: str) -> Resource | None:
         """The resource of some kind whose argument leads to this one."""
         return next(
-            (one for one in self.all if one.kind in kinds and self.linked(one, argument, resource.kind) == resource),
+            (
+                other
+                for other in self.all
+                if other.kind in kinds and self.linked(other, argument, resource.kind) == resource
+            ),
             None,
         )
 
@@ -98,15 +102,15 @@ _Configured = Mapping[tuple[str, str], tuple[Mapping[str, tuple[str, ...]], Mapp
 
 def _resources(module: Mapping[str, Any], configured: _Configured) -> Iterator[Resource]:
     address = module.get("address", "")
-    for one in module.get("resources", ()):
-        if one.get("mode") == "managed":
-            references, provider = configured.get((_plain(address), f"{one['type']}.{one['name']}"), ({}, {}))
+    for entry in module.get("resources", ()):
+        if entry.get("mode") == "managed":
+            references, provider = configured.get((_plain(address), f"{entry['type']}.{entry['name']}"), ({}, {}))
             yield Resource(
-                address=one["address"],
-                kind=one["type"],
-                name=one["name"],
-                values=one.get("values") or {},
-                index=one.get("index"),
+                address=entry["address"],
+                kind=entry["type"],
+                name=entry["name"],
+                values=entry.get("values") or {},
+                index=entry.get("index"),
                 module=address,
                 references=references,
                 provider=provider,
@@ -127,10 +131,14 @@ def _plain(address: str) -> str:
 def _configured(document: Mapping[str, Any]) -> _Configured:
     """(Module, resource) → references and provider arguments, as the code has them."""
     configuration = document.get("configuration", {})
-    variables = {name: one.get("value") for name, one in document.get("variables", {}).items()}
+    variables = {name: expression.get("value") for name, expression in document.get("variables", {}).items()}
     providers = {
-        key: {name: text for name, one in (found.get("expressions") or {}).items() if (text := _known(one, variables))}
-        for key, found in configuration.get("provider_config", {}).items()
+        key: {
+            name: text
+            for name, expression in (configured.get("expressions") or {}).items()
+            if (text := _known(expression, variables))
+        }
+        for key, configured in configuration.get("provider_config", {}).items()
     }
     return dict(_of_module(configuration.get("root_module", {}), "", providers))
 
@@ -138,9 +146,12 @@ def _configured(document: Mapping[str, Any]) -> _Configured:
 def _of_module(
     module: Mapping[str, Any], address: str, providers: Mapping[str, Mapping[str, str]]
 ) -> Iterator[tuple[tuple[str, str], tuple[Mapping[str, tuple[str, ...]], Mapping[str, str]]]]:
-    for one in module.get("resources", ()):
-        references = {name: tuple(_references(value)) for name, value in (one.get("expressions") or {}).items()}
-        yield (address, f"{one['type']}.{one['name']}"), (references, providers.get(one.get("provider_config_key"), {}))
+    for entry in module.get("resources", ()):
+        references = {name: tuple(_references(value)) for name, value in (entry.get("expressions") or {}).items()}
+        yield (
+            (address, f"{entry['type']}.{entry['name']}"),
+            (references, providers.get(entry.get("provider_config_key"), {})),
+        )
     for name, call in module.get("module_calls", {}).items():
         yield from _of_module(call.get("module", {}), f"{address}.module.{name}".removeprefix("."), providers)
 
@@ -172,8 +183,8 @@ def _texts(value: Any) -> Iterable[str]:  # noqa: ANN401
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _texts(one)
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
 
 
 @dataclass(frozen=True, slots=True)

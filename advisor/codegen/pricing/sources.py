@@ -13,80 +13,9 @@ from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_o
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.resources import Resource, Resources, Use, first_known, planned, prior, purchase_of, text
 from advisor.codegen.writing.record import read_record
+from advisor.data_files import facts_beside
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
-
-_TEXT = {"type": "string"}
-_OBJECT = {"type": "object"}
-_RESOURCE = {
-    "type": "object",
-    "required": ["address", "type", "name"],
-    "properties": {
-        "address": _TEXT,
-        "mode": _TEXT,
-        "type": _TEXT,
-        "name": _TEXT,
-        "index": {"type": ["string", "integer", "null"]},
-        "values": {"type": ["object", "null"]},
-    },
-}
-_CONFIGURED = {
-    "type": "object",
-    "required": ["type", "name"],
-    "properties": {
-        "type": _TEXT,
-        "name": _TEXT,
-        "provider_config_key": _TEXT,
-        "expressions": {"type": ["object", "null"]},
-    },
-}
-_STATE = {"type": "object", "properties": {"root_module": {"$ref": "#/$defs/module"}}}
-SCHEMA: dict[str, Any] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "type": "object",
-    "properties": {
-        "planned_values": _STATE,
-        "values": _STATE,
-        "prior_state": {"type": "object", "properties": {"values": _STATE}},
-        "variables": {"type": "object", "additionalProperties": _OBJECT},
-        "configuration": {
-            "type": "object",
-            "properties": {
-                "provider_config": {
-                    "type": "object",
-                    "additionalProperties": {
-                        "type": "object",
-                        "properties": {"expressions": {"type": ["object", "null"]}},
-                    },
-                },
-                "root_module": {"$ref": "#/$defs/configured"},
-            },
-        },
-    },
-    "$defs": {
-        "module": {
-            "type": "object",
-            "properties": {
-                "address": _TEXT,
-                "resources": {"type": "array", "items": _RESOURCE},
-                "child_modules": {"type": "array", "items": {"$ref": "#/$defs/module"}},
-            },
-        },
-        "configured": {
-            "type": "object",
-            "properties": {
-                "resources": {"type": "array", "items": _CONFIGURED},
-                "module_calls": {
-                    "type": "object",
-                    "additionalProperties": {
-                        "type": "object",
-                        "properties": {"module": {"$ref": "#/$defs/configured"}},
-                    },
-                },
-            },
-        },
-    },
-}
 
 
 def misshapen(document: Mapping[str, Any]) -> str:
@@ -102,7 +31,7 @@ def misshapen(document: Mapping[str, Any]) -> str:
 def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the draft
     import jsonschema_rs  # noqa: PLC0415 - only plans that are read take its time to load
 
-    return jsonschema_rs.validator_for(SCHEMA)
+    return jsonschema_rs.validator_for(facts_beside(__file__, "plan.schema.json"))
 
 
 _PLANS = ("plan.json", "tfplan.json")
@@ -150,10 +79,10 @@ def read_project(path: Path, given: str | None, catalog: Catalog) -> Project:
         InputError: there is no plan, or it is no plan of Terraform.
     """
     if given is None and path.is_dir():
-        found = next((path / name for name in _PLANS if (path / name).is_file()), None)
-        if found is None:
+        plan = next((path / name for name in _PLANS if (path / name).is_file()), None)
+        if plan is None:
             return _of_code(path, catalog)
-        path = found
+        path = plan
     document = _document(path, _read(path) if given is None else given)
     return Project(
         name=path.stem if path.name not in _PLANS else path.resolve().parent.name,
@@ -264,21 +193,21 @@ def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a lite
 
 def _values(block: Block, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Arguments that are literals or data of the plan, and blocks as lists."""
-    found = {name: _value(attribute.value.node, data) for name, attribute in block.attributes.items()}
+    arguments = {name: _value(attribute.value.node, data) for name, attribute in block.attributes.items()}
     blocks: dict[str, list[Mapping[str, Any]]] = {}
     for inner in block.blocks:
         blocks.setdefault(inner.kind, []).append(_values(inner, data))
-    return {**{name: value for name, value in found.items() if value is not NOT_LITERAL}, **blocks}
+    return {**{name: value for name, value in arguments.items() if value is not NOT_LITERAL}, **blocks}
 
 
 def _value(node: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tree of the parser, and a literal of the code
     steps = traversal(node) or ()
     if steps[:1] != ("local",):
         return literal(node)
-    found: Any = data
+    value: Any = data
     for step in steps[1:]:
-        found = found.get(step, NOT_LITERAL) if isinstance(found, dict) else NOT_LITERAL
-    return found
+        value = value.get(step, NOT_LITERAL) if isinstance(value, dict) else NOT_LITERAL
+    return value
 
 
 def _is_of(block: Block, name: str) -> bool:

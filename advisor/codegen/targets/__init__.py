@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from advisor.catalog import load_catalog
 from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.model import Stack
-from advisor.codegen.namespaces import check_namespaces
 from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
@@ -16,7 +15,7 @@ from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
 from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
 from advisor.codegen.targets.ibm_vpc import IBM_VPC
-from advisor.codegen.targets.managed_kubernetes import KUBERNETES
+from advisor.codegen.targets.managed_kubernetes import KUBERNETES, check_namespaces
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Form
 from advisor.deployable import MPS, needs_cluster, rests_on_cluster

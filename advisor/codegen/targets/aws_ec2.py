@@ -6,26 +6,26 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
-from advisor.codegen.cautions import slo_left_out, tells_times
-from advisor.codegen.container import Container, Runtime
+from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
+from advisor.codegen.container import Backend, Container, Region, Runtime
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
-from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
+from advisor.codegen.prometheus_rules import slo_left_out, tells_times
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
-from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks, partition_of
-from advisor.codegen.targets.host_backends import (
+from advisor.codegen.targets.target import (
+    Files,
+    Target,
     backend_facts,
     container_variables,
     pins,
     python_fleet,
     serving_arguments,
 )
-from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 from advisor.records import replace
 from advisor.units import SECONDS_PER_HOUR
 
 _FOLDER = "aws-ec2"
-_USER_DATA = "aws_user_data.sh.j2"
 _FAILOVER = "aws_failover.asl.json.j2"
 
 _NO_TIMES = "-"
@@ -76,26 +76,24 @@ def _timed_at_balancer(stack: Stack) -> Stack:
 
 
 def _terraform(stack: Stack) -> Files:
-    known = _known(stack)
-    shared = {"user_data.sh.tftpl": _USER_DATA}
-    failover = {"failover.asl.json.tftpl": _FAILOVER} if known["fails_over"] else {}
-    return render_terraform(_FOLDER, stack, known, shared | failover, _left_out(stack, known))
+    context = _known(stack)
+    failover = {"failover.asl.json.tftpl": _FAILOVER} if context["fails_over"] else {}
+    return render_terraform(_FOLDER, stack, context, failover, _left_out(stack, context))
 
 
-def _left_out(stack: Stack, known: Mapping[str, Any]) -> tuple[str, ...]:
+def _left_out(stack: Stack, context: Mapping[str, Any]) -> tuple[str, ...]:
     """Templates that the stack does not need."""
-    return scaling_left_out(stack) if known["fails_over"] else (*scaling_left_out(stack), "failover")
+    return scaling_left_out(stack) if context["fails_over"] else (*scaling_left_out(stack), "failover")
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
-    failover = {"inference/failover.asl": _FAILOVER} if known["fails_over"] else {}
-    shared = {"inference/user_data.sh": _USER_DATA, **failover}
+    context = _known(stack)
+    failover = {"inference/failover.asl": _FAILOVER} if context["fails_over"] else {}
     more = {
         "answers": dict(sorted({**ANSWERS["aws"], "cidrBlock": "10.0.0.0/16"}.items())),
-        "fleet": python_fleet(stack, known, known["alarms"]),
+        "fleet": python_fleet(stack, context, context["alarms"]),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, shared, _left_out(stack, known))
+    return render_pulumi(_FOLDER, stack, {**context, **more}, failover, _left_out(stack, context))
 
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:

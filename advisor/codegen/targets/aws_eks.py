@@ -7,25 +7,27 @@ disks, which Karpenter writes alike. Read in November 2026.
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import InstanceType
 from advisor.codegen import kubernetes
-from advisor.codegen.container import Runtime
+from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks
+from advisor.codegen.container import Region, Runtime
 from advisor.codegen.forms import with_objects, workload_name
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
-from advisor.codegen.model import ComputeGroup, Region, Stack
+from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
-from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
 from advisor.cost.services import local_disks_gib
+from advisor.entries import picked
 from advisor.records import dataclass
 
 _FOLDER = "aws-eks"
@@ -58,16 +60,7 @@ _GPU_MODELS = {
     "RTX-PRO-6000": "rtxpro6000.96gb",
 }
 """Accelerator → name in Bottlerocket's settings of slices."""
-_ON_LOCAL_DISKS = (
-    "[settings.bootstrap-commands.local-disks]",
-    "commands = [",
-    '  ["apiclient", "ephemeral-storage", "init"],',
-    '  ["apiclient", "ephemeral-storage", "bind", "--dirs",',
-    '   "/var/lib/containerd", "/var/lib/kubelet", "/var/log/pods"],',
-    "]",
-    "essential = true",
-    'mode = "always"',
-)
+_ON_LOCAL_DISKS = Path(__file__).with_name("bottlerocket_disks.toml").read_text(encoding="utf-8").splitlines()
 """Settings by which Bottlerocket keeps images and the volumes of pods on local disks."""
 
 
@@ -98,19 +91,19 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _karpenter_terraform(stack: Stack) -> Files:
-    known = _known(stack, is_karpenter=True)
-    files = render_terraform(_FOLDER, stack, known, without=_NODE_GROUPS)
+    context = _known(stack, is_karpenter=True)
+    files = render_terraform(_FOLDER, stack, context, without=_NODE_GROUPS)
     return _with_objects(stack, files, _node_pools(stack))
 
 
 def _python(stack: Stack) -> Files:
-    known = _python_known(stack, is_karpenter=False) | {"made_up": _MADE_UP}
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, known))
+    context = _python_known(stack, is_karpenter=False) | {"made_up": _MADE_UP}
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, context))
 
 
 def _karpenter_python(stack: Stack) -> Files:
-    known = _python_known(stack, is_karpenter=True)
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, known, without=_NODE_GROUPS), _node_pools(stack))
+    context = _python_known(stack, is_karpenter=True)
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, context, without=_NODE_GROUPS), _node_pools(stack))
 
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
@@ -121,12 +114,12 @@ def _with_objects(stack: Stack, *files: Files) -> Files:
 def _node_pools(stack: Stack) -> Files:
     files = {}
     for region in stack.regions:
-        known = {
+        context = {
             "stack": stack,
             "pools": [_pool(stack, group) for group in stack.groups if group.region == region.name],
         }
         for name in ("kustomization.yaml", "nodes.yaml"):
-            files[f"kubernetes/karpenter/{region.name}/{name}"] = fill("kubernetes", f"karpenter/{name}.j2", known)
+            files[f"kubernetes/karpenter/{region.name}/{name}"] = fill("kubernetes", f"karpenter/{name}.j2", context)
     return files
 
 
@@ -167,37 +160,30 @@ def _mps_release(stack: Stack) -> str:
 
 
 def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
-    known = dict(_known(stack, is_karpenter=is_karpenter))
+    context = dict(_known(stack, is_karpenter=is_karpenter))
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        **_pods_of(stack, known),
-        "regions": calls("Region", known["regions"]),
-        "groups": calls("Group", known["groups"]),
-        "alarms": calls("Alarm", known["alarm_values"]),
+        **_pods_of(stack, context),
+        "regions": calls("Region", context["regions"]),
+        "groups": calls("Group", context["groups"]),
+        "alarms": calls("Alarm", context["alarm_values"]),
     }
-    return known | {
+    return context | {
         "answers": ANSWERS["aws"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
     }
 
 
-def _pods_of(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
+def _pods_of(stack: Stack, context: Mapping[str, Any]) -> Mapping[str, object]:
     """Namespace of the pods, or the workloads, each in one of its own."""
-    return {"workloads": calls("Workload", known["workloads"])} if stack.tenants else {"namespace": stack.name}
+    return {"workloads": calls("Workload", context["workloads"])} if stack.tenants else {"namespace": stack.name}
 
 
 def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
     """Facts of an alarm, without those that most of them share."""
-    facts = {
-        "description": alarm.description,
-        "metric": alarm.metric,
-        "statistic": alarm.statistic,
-        "below": alarm.below,
-        "threshold": alarm.threshold,
-        "periods": alarm.periods,
-        "rings_when_silent": alarm.rings_when_silent,
-        "accelerator": alarm.accelerator,
-    }
+    facts = picked(
+        alarm, "description", "metric", "statistic", "below", "threshold", "periods", "rings_when_silent", "accelerator"
+    )
     return {name: fact for name, fact in facts.items() if fact not in (None, "") and fact is not False}
 
 

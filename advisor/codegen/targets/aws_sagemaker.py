@@ -8,39 +8,18 @@ Source: ``ProductionVariantInstanceType`` of the SageMaker API (botocore), read 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from advisor.codegen.container import Quota
-from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.container import Backend, Quota, Region
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render_pulumi, render_terraform, scaling_left_out
-from advisor.codegen.targets import aws_sagemaker_images as images
-from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
-from advisor.codegen.targets.host_backends import pins, python_fleet
-from advisor.codegen.targets.target import Files, Target, against_adapters
+from advisor.codegen.targets import aws_sagemaker_values as values
+from advisor.codegen.targets.target import Files, Target, against_adapters, pins, python_fleet
 from advisor.codegen.wanted import Engine, Language
+from advisor.tables import read_rows
 
-_UP_TO_16 = ("xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge")
-_UP_TO_48 = (*_UP_TO_16, "24xlarge", "48xlarge")
-_BLACKWELL = ("2xlarge", "4xlarge", "8xlarge", "12xlarge", "24xlarge", "48xlarge")
-SIZES: Mapping[str, tuple[str, ...]] = {
-    "g4dn": _UP_TO_16,
-    "g5": _UP_TO_48,
-    "g6": _UP_TO_48,
-    "g6e": _UP_TO_48,
-    "g7": _BLACKWELL,
-    "g7e": _BLACKWELL,
-    "inf2": ("xlarge", "8xlarge", "24xlarge", "48xlarge"),
-    "p4d": ("24xlarge",),
-    "p4de": ("24xlarge",),
-    "p5": ("4xlarge", "48xlarge"),
-    "p5e": ("48xlarge",),
-    "p5en": ("48xlarge",),
-    "p6-b200": ("48xlarge",),
-    "p6-b300": ("48xlarge",),
-    "trn1": ("2xlarge", "32xlarge"),
-    "trn1n": ("32xlarge",),
-    "trn2": ("48xlarge",),
-}
+SIZES = {row["family"]: row["sizes"].split(";") for row in read_rows(Path(__file__).with_name("sagemaker_types.csv"))}
 """Family → sizes; those that nothing serves on any more are left out."""
 _WITHOUT_DISK = ("inf2",)
 """Families whose instances have no disk of their own, so that a volume is attached."""
@@ -125,7 +104,7 @@ def _against_number(stack: Stack) -> str:
 
 def _against_image(stack: Stack) -> str:
     reasons = (
-        images.against(backend, group.accelerator) for group in stack.groups for backend in (stack.backend_of(group),)
+        values.against(backend, group.accelerator) for group in stack.groups for backend in (stack.backend_of(group),)
     )
     return next((reason for reason in reasons if reason), "")
 
@@ -135,18 +114,18 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
+    context = _known(stack)
     more = {
         "deployed": "endpoints",
-        "fleet": python_fleet(stack, known, known["alarm_facts"]),
-        "rollback_alarm": monitoring.ERRORS.name,
+        "fleet": python_fleet(stack, context, context["alarm_facts"]),
+        "rollback_alarm": values.ERRORS.name,
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, without=scaling_left_out(stack))
+    return render_pulumi(_FOLDER, stack, {**context, **more}, without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
-    alarms = monitoring.alarms_of(stack)
+    alarms = values.alarms_of(stack)
     return {
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
@@ -159,7 +138,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "alarms": alarms,
         "alarm_facts": {alarm.name: alarm.facts for alarm in alarms},
         "alarms_left_out": tuple(_alarms_left_out(stack)),
-        "rollback_title": monitoring.ERRORS.title,
+        "rollback_title": values.ERRORS.title,
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "all_data": {backend.key: _EXAMPLE_PREFIX for backend in stack.backends},
         "example_data": {
@@ -194,7 +173,7 @@ def _most_instances(stack: Stack, group: ComputeGroup) -> int:
 
 def _alarms_left_out(stack: Stack) -> Iterator[str]:
     if any(alarm.per_request_rate for alarm in stack.slo_alarms):
-        yield monitoring.NO_QUEUE
+        yield values.NO_QUEUE
     else:
         yield from stack.slo_left_out
 
@@ -202,7 +181,7 @@ def _alarms_left_out(stack: Stack) -> Iterator[str]:
 def _cautions(stack: Stack) -> Iterator[str]:
     if not _is_priced(stack):
         yield _PRICES
-    yield from dict.fromkeys(filter(None, map(images.caution, stack.backends)))
+    yield from dict.fromkeys(filter(None, map(values.caution, stack.backends)))
     yield from stack.summary.cautions
 
 
@@ -227,7 +206,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_scaling(stack, group),
         "start_seconds": group.start_seconds,
         "volume_gib": None if has_own_disk(group.instance_type) else group.root_volume_gib,
-        "host_image": images.host_image(stack.backend_of(group)),
+        "host_image": values.host_image(stack.backend_of(group)),
     }
 
 
@@ -273,7 +252,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     return {
         "region": backend.region,
         "engine": container.engine.value,
-        "image": images.image(backend),
+        "image": values.image(backend),
         "model": container.checkpoint.model_id,
         "checkpoint": container.checkpoint.needed,
         "model_variable": container.model_environment or _MODEL_VARIABLES[container.engine],

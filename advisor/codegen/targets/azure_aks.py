@@ -18,8 +18,7 @@ from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
-from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_subnet
+from advisor.codegen.targets.azure_values import EXAMPLE_SUBSCRIPTION, example_subnet, planned_alarm, query_rule
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 from advisor.records import replace
@@ -37,7 +36,7 @@ network, which a node with 56 slices is beyond."""
 _OF_CLUSTER = 'where ClusterId =~ "<cluster>"'
 """A workspace may hold several clusters; the code puts the id of the region's one in place of ``<cluster>``."""
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
-_OTHERS = "".join(f" AND !(ActionMatches{{'{_BLOBS}/{one}'}})" for one in ("write", "add/action", "delete"))
+_OTHERS = "".join(f" AND !(ActionMatches{{'{_BLOBS}/{action}'}})" for action in ("write", "add/action", "delete"))
 _PREFIX_CONDITION = (
     f"((!(ActionMatches{{'{_BLOBS}/read'}} AND NOT SubOperationMatches{{'Blob.List'}}){_OTHERS})",
     f" OR (@Resource[{_BLOBS}:path] StringStartsWith 'PREFIX'))",
@@ -61,9 +60,9 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
-    fleet = fleet_of(stack.budget.usd_per_month, known, regions="Region", groups="Group", alarms="Alarm")
-    files = render_pulumi(_FOLDER, stack, {**known, "fleet": Call("Fleet", fleet)})
+    context = _known(stack)
+    fleet = fleet_of(stack.budget.usd_per_month, context, regions="Region", groups="Group", alarms="Alarm")
+    files = render_pulumi(_FOLDER, stack, {**context, "fleet": Call("Fleet", fleet)})
     return with_objects(stack, lambda _: _MANNER, files)
 
 
@@ -98,7 +97,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             region.name: {**_example_cluster(region.name), "oidc_issuer_url": _EXAMPLE_ISSUER}
             for region in stack.regions
         },
-        "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
+        "may_be_empty": [name for name, facts in regions.items() if facts["min_replicas"] == 0],
         **kubernetes.replica_values(stack),
     }
 

@@ -4,45 +4,40 @@ Sources: Microsoft's guides to Container Apps (workload profiles, serverless GPU
 metrics), read in November 2026.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Container
+from advisor.codegen.container import Backend, Container
 from advisor.codegen.kubernetes_scaling import windows
-from advisor.codegen.model import START_PATIENCE, Backend, ComputeGroup, Stack
+from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
 from advisor.codegen.python_literals import Call, calls
-from advisor.codegen.quoting import slug
+from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.azure_alerts import planned_alarm
-from advisor.codegen.targets.azure_entrances import containers
-from advisor.codegen.targets.azure_names import (
+from advisor.codegen.targets.azure_values import (
     EXAMPLE_VAULT,
+    containers,
     example_models,
     example_subnet,
     pins,
+    planned_alarm,
     weights,
 )
-from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, health_path, obstacle_to_entrances
-from advisor.codegen.targets.target import Files, Target, against_adapters
+from advisor.codegen.targets.target import (
+    ENTRANCE_HEALTH,
+    Files,
+    Target,
+    against_adapters,
+    entrance_weight,
+    health_path,
+    obstacle_to_entrances,
+)
 from advisor.codegen.wanted import Engine, Language
 from advisor.cost.services import HOSTS
 from advisor.records import dataclass
 
 _FOLDER = "azure-container-apps"
-_SHARED = {
-    "entrance.cfg.tftpl": "azure_apps_entrance.cfg.j2",
-    "identity.tf": "azure_identity.tf.j2",
-    "registries.tf": "azure_registries.tf.j2",
-}
-_PYTHON_SHARED = {
-    "inference/entrance.cfg": "azure_apps_entrance.cfg.j2",
-    "inference/identity.py": "azure_identity.py.j2",
-    "inference/registries.py": "azure_registries.py.j2",
-    "inference/weights.py": "azure_weights.py.j2",
-}
 _PORT = 8000
 """TLS ends before the container."""
 _STREAMING = [Engine.VLLM.value]
@@ -113,30 +108,27 @@ def _refusal(group: ComputeGroup) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack), _SHARED)
+    return render_terraform(_FOLDER, stack, _known(stack))
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
+    context = _known(stack)
     groups = {
         key: {
             **group,
             "metric_alarms": calls("MetricAlarm", group["metric_alarms"]),
             "log_alarms": calls("LogAlarm", group["log_alarms"]),
         }
-        for key, group in known["groups"].items()
+        for key, group in context["groups"].items()
     }
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "entrance": Call("Entrance", {"cpu": known["entrance_size"].vcpus, "memory": known["entrance_memory"]}),
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
+        "entrance": Call("Entrance", {"cpu": context["entrance_size"].vcpus, "memory": context["entrance_memory"]}),
+        "regions": calls("Region", context["regions"]),
+        "backends": calls("Backend", context["backends"]),
         "groups": calls("Group", groups),
     }
-    more = {
-        "fleet": Call("Fleet", fleet),
-    }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
+    return render_pulumi(_FOLDER, stack, {**context, "fleet": Call("Fleet", fleet)})
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -168,7 +160,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 def _window(alarm: Alarm) -> str:
     """The shortest that holds the periods of *alarm*, or the longest there is."""
     minutes = alarm.periods * alarm.period_seconds / 60
-    return _WINDOWS_MINUTES[next((one for one in _WINDOWS_MINUTES if one >= minutes), max(_WINDOWS_MINUTES))]
+    return _WINDOWS_MINUTES[
+        next(
+            (windows_minute for windows_minute in _WINDOWS_MINUTES if windows_minute >= minutes), max(_WINDOWS_MINUTES)
+        )
+    ]
 
 
 def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
@@ -272,8 +268,9 @@ def _cooldown_seconds(group: ComputeGroup) -> int:
 
 def app_name(group: ComputeGroup) -> str:
     """Name of at most 32 lower-case letters, digits and hyphens: the size, and a mark of the group's key."""
-    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
-    return f"{slug(group.instance_type.removeprefix('Standard_'), _LONGEST_APP_NAME - _HASH_DIGITS - 1, 'gpu')}-{mark}"
+    return marked_slug(
+        group.instance_type.removeprefix("Standard_"), group.key, _LONGEST_APP_NAME, _HASH_DIGITS, fallback="gpu"
+    )
 
 
 def _backend(backend: Backend) -> Mapping[str, object]:

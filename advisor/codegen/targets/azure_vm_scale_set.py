@@ -4,49 +4,36 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from advisor.codegen.container import Backend
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
-from advisor.codegen.targets.azure_entrances import machines
-from advisor.codegen.targets.azure_names import (
+from advisor.codegen.targets.azure_values import (
     EXAMPLE_VAULT,
+    PROGRAM,
     example_models,
     example_subnet,
+    log_alert,
+    machines,
     pins,
     weights,
 )
-from advisor.codegen.targets.entrances import (
+from advisor.codegen.targets.target import (
     ENTRANCE_ALIVE,
     ENTRANCE_HEALTH,
+    Files,
+    Target,
+    backend_facts,
     entrance_weight,
     health_path,
     obstacle_to_entrances,
+    serving_arguments,
 )
-from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
-from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Language
 from advisor.cost.services import HOSTS
 
 _FOLDER = "azure-vm-scale-set"
-_SHARED = {
-    "entrance.cfg.tftpl": "azure_entrance.cfg.j2",
-    "entrance.sh.tftpl": "azure_entrance.sh.j2",
-    "host.py": "azure_host.py.j2",
-    "identity.tf": "azure_identity.tf.j2",
-    "registries.tf": "azure_registries.tf.j2",
-    "user_data.sh.tftpl": "azure_user_data.sh.j2",
-}
-_PYTHON_SHARED = {
-    "inference/entrance.cfg": "azure_entrance.cfg.j2",
-    "inference/entrance.sh": "azure_entrance.sh.j2",
-    "inference/host.py": "azure_host.py.j2",
-    "inference/identity.py": "azure_identity.py.j2",
-    "inference/registries.py": "azure_registries.py.j2",
-    "inference/user_data.sh": "azure_user_data.sh.j2",
-    "inference/weights.py": "azure_weights.py.j2",
-}
 _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificate in one file, in memory, made at each start: the entrance before a host verifies none."""
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
@@ -83,18 +70,15 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack), _SHARED, () if _autoscales(stack) else ("scaling",))
+    return render_terraform(_FOLDER, stack, _known(stack), without=() if _autoscales(stack) else ("scaling",))
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
-    more = {
-        "fleet": _python_fleet(stack, known),
-    }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
+    context = _known(stack)
+    return render_pulumi(_FOLDER, stack, {**context, "fleet": _python_fleet(stack, context)})
 
 
-def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
     groups = {
         key: {
@@ -104,17 +88,17 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
                 {"profiles": [Call("Profile", profile) for profile in group["profiles"]]} if "profiles" in group else {}
             ),
         }
-        for key, group in known["groups"].items()
+        for key, group in context["groups"].items()
     }
-    size = known["entrance_size"]
+    size = context["entrance_size"]
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "target_seconds": known["target_seconds"],
+        "target_seconds": context["target_seconds"],
         "entrance": Call("Entrance", {"size": size.name, "connections": size.connections}),
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
+        "regions": calls("Region", context["regions"]),
+        "backends": calls("Backend", context["backends"]),
         "groups": calls("Group", groups),
-        "alarms": calls("Alarm", known["alarms"]),
+        "alarms": calls("Alarm", context["alarms"]),
     }
     return Call("Fleet", fleet)
 
@@ -139,7 +123,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "entrance_size": machines(stack).size,
         "entrance_hosts": HOSTS,
         "regions": regions,
-        "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
+        "may_be_empty": [name for name, facts in regions.items() if facts["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
         "target_seconds": next(
             (slo_alarm.target_seconds for slo_alarm in stack.slo_alarms if slo_alarm.target_seconds), None

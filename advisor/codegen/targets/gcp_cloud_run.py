@@ -4,20 +4,18 @@ Sources: Google's guides to Cloud Run (GPUs, health checks, request timeout, Dir
 its metrics in Cloud Monitoring, and the reference of alert policies, read in November 2026.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Container, Quota
-from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
-from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
+from advisor.codegen.container import Backend, Container, Quota
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
+from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.python_literals import Call, fleet_of
-from advisor.codegen.quoting import slug
+from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.host_backends import pin_key, pins_with_models
-from advisor.codegen.targets.target import Files, Target, against_adapters
+from advisor.codegen.targets.target import Files, Target, against_adapters, pin_key, pins_with_models
 from advisor.codegen.wanted import Language
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.entries import picked
@@ -71,10 +69,6 @@ def _entry(alert: Alert) -> Mapping[str, object]:
 
 
 _FOLDER = "gcp-cloud-run"
-_PYTHON_SHARED = {
-    "inference/registries.py": "gcp_registries.py.j2",
-    "inference/weights.py": "gcp_weights.py.j2",
-}
 _CONTAINER_PORT = 8080
 """Where Cloud Run sends requests by default; TLS ends before the container."""
 _LONGEST_SERVICE = 24
@@ -156,18 +150,18 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
+    context = _known(stack)
     more = {
-        "fleet": _python_fleet(stack, known),
+        "fleet": _python_fleet(stack, context),
         "differences": tuple(_cautions(stack)),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
+    return render_pulumi(_FOLDER, stack, {**context, **more})
 
 
-def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
     classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alerts": "Alert"}
-    return Call("Fleet", fleet_of(stack.budget.usd_per_month, known, **classes))
+    return Call("Fleet", fleet_of(stack.budget.usd_per_month, context, **classes))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -199,8 +193,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 
 def _service(group: ComputeGroup) -> str:
     """The end of its service's name: the key of a group is too long for it."""
-    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
-    return f"{slug(group.accelerator, _LONGEST_SERVICE - _HASH_DIGITS - 1, 'gpu')}-{mark}"
+    return marked_slug(group.accelerator, group.key, _LONGEST_SERVICE, _HASH_DIGITS, "gpu")
 
 
 def _group(group: ComputeGroup) -> Mapping[str, object]:

@@ -4,19 +4,18 @@ Sources: Google's guides to GPUs, TPUs and Spot VMs in GKE Standard, to the serv
 metrics and to its kube state metrics, read in November 2026.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen import kubernetes
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Runtime
+from advisor.codegen.container import Region, Runtime
 from advisor.codegen.forms import with_objects
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
-from advisor.codegen.model import Region, Stack, WatchedModel
+from advisor.codegen.model import Stack, WatchedModel
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
-from advisor.codegen.quoting import slug
+from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
 from advisor.codegen.targets.target import Files, Target
@@ -76,20 +75,20 @@ def _terraform(stack: Stack) -> Files:
 
 def _python(stack: Stack) -> Files:
     groups = google_groups(stack)
-    known = _known(stack, groups)
-    namespaces = known["namespaces"]
+    context = _known(stack, groups)
+    namespaces = context["namespaces"]
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
         **({"namespaces": namespaces} if stack.tenants else {"namespace": stack.name}),
-        "regions": calls("Region", known["regions"]),
-        "groups": calls("Group", known["groups"]),
-        "queries": calls("Query", known["queries"]),
+        "regions": calls("Region", context["regions"]),
+        "groups": calls("Group", context["groups"]),
+        "queries": calls("Query", context["queries"]),
     }
     more = {
         "answers": ANSWERS["gcp"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
     }
-    return with_objects(stack, _manner, render_pulumi(_FOLDER, stack, {**known, **more}))
+    return with_objects(stack, _manner, render_pulumi(_FOLDER, stack, {**context, **more}))
 
 
 def _manner(stack: Stack) -> kubernetes.ClusterManner:
@@ -161,8 +160,7 @@ def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
 
 def _pool(google_group: GoogleGroup) -> str:
     """The end of its name: the key of a group is too long for it."""
-    mark = hashlib.sha256(google_group.group.key.encode()).hexdigest()[:_HASH_DIGITS]
-    return f"{slug(google_group.group.accelerator, _LONGEST_POOL - _HASH_DIGITS - 1, 'pool')}-{mark}"
+    return marked_slug(google_group.group.accelerator, google_group.group.key, _LONGEST_POOL, _HASH_DIGITS, "pool")
 
 
 def _region(stack: Stack, region: Region) -> Mapping[str, int]:

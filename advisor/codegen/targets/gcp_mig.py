@@ -7,31 +7,27 @@ themselves form an ordinary managed instance group.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.container import Runtime
-from advisor.codegen.model import Backend, Region, Scaling, Stack
+from advisor.codegen.container import Backend, Region, Runtime
+from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.targets import gcp_values
-from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
-from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
-from advisor.codegen.targets.host_backends import (
+from advisor.codegen.targets.gcp_values import descriptions, host_alerts, log_alerts, metric_alerts, scraped
+from advisor.codegen.targets.target import (
+    Files,
+    Target,
     backend_facts,
+    health_path,
+    obstacle_to_entrances,
     obstacle_to_hosts,
     pins_with_models,
     serving_arguments,
     stop_times,
 )
-from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
 _FOLDER = "gcp-mig"
-_STARTUP = "gcp_startup.sh.j2"
-_PYTHON_SHARED = {
-    "inference/registries.py": "gcp_registries.py.j2",
-    "inference/startup.sh": _STARTUP,
-    "inference/weights.py": "gcp_weights.py.j2",
-}
 _ANSWERS = {
     "address": "10.0.0.2",
     "network": "projects/my-project/global/networks/inference",
@@ -48,21 +44,21 @@ _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, known_of(stack), {"startup.sh.tftpl": _STARTUP}, scaling_left_out(stack))
+    return render_terraform(_FOLDER, stack, known_of(stack), without=scaling_left_out(stack))
 
 
 def _python(stack: Stack) -> Files:
-    known = known_of(stack)
+    context = known_of(stack)
     more = {
         "answers": _ANSWERS,
-        "fleet": _python_fleet(stack, known),
+        "fleet": _python_fleet(stack, context),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED, scaling_left_out(stack))
+    return render_pulumi(_FOLDER, stack, {**context, **more}, without=scaling_left_out(stack))
 
 
-def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
+def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
-    facts = {**known, "groups": {key: _python_group(group) for key, group in known["groups"].items()}}
+    facts = {**context, "groups": {key: _python_group(group) for key, group in context["groups"].items()}}
     alerts = {"metric_alerts": "MetricAlert", "host_alerts": "HostAlert", "log_alerts": "LogAlert"}
     classes = {"regions": "Region", "backends": "Backend", "groups": "Group", **alerts}
     return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))

@@ -7,17 +7,18 @@ and the source of its Terraform provider 2.5, read in November 2026. None of it 
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.codegen.container import Runtime
-from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.container import Region, Runtime
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render_terraform, scaling_left_out
-from advisor.codegen.targets.host_backends import (
+from advisor.codegen.targets.target import (
+    Files,
+    Target,
     backend_facts,
     obstacle_to_hosts,
     pins_with_models,
     serving_arguments,
     stop_times,
 )
-from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
 _LARGEST_BOOT_VOLUME_GIB = 250
@@ -43,8 +44,7 @@ _UNTRIED = (
 
 
 def _terraform(stack: Stack) -> Files:
-    shared = {"user_data.sh.tftpl": "ibm_user_data.sh.j2"}
-    return render_terraform("ibm-vpc", stack, _known(stack), shared, scaling_left_out(stack))
+    return render_terraform("ibm-vpc", stack, _known(stack), without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

@@ -1,14 +1,18 @@
-"""Existing clusters of providers whose nodes are the user's to make: Kubernetes objects, applied by the code itself.
+"""Existing clusters of providers whose nodes are the user's to make, and namespaces that are not a workload's to take.
 
 Each provider is a row of node_pools.csv; the README of the code says what makes the nodes, and how many.
 
 Sources: version 0.9.8 of Terraform's Kustomize provider (its schema, and the order of ``ids_prio``), and Pulumi's
 Kubernetes provider 4 (``kustomize.v2.Directory``), read in November 2026.
+
+Kubernetes reserves the prefix ``kube-`` and makes ``default``; the other names are recalled from what GKE, AKS, EKS and
+their add-ons make.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -19,11 +23,36 @@ from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.python_literals import Call, fleet_of
-from advisor.codegen.quoting import slug
+from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Form, Language
 from advisor.errors import InputError
+from advisor.tables import read_rows
+
+_RESERVED = tuple(row["name"] for row in read_rows(Path(__file__).with_name("reserved_namespaces.csv")))
+"""Those of clouds' add-ons, and of the controllers that generated objects rely on; a star stands for any end."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a namespace belongs to the cluster or to what is installed in it."""
+    return any(fnmatchcase(name, pattern) for pattern in _RESERVED)
+
+
+def check_namespaces(stack: Stack) -> None:
+    """Refuse to make a namespace that is there already: its network policy would cut off what runs in it.
+
+    Raises:
+        InputError: a workload's name is such a namespace.
+    """
+    reserved = next((tenant.name for tenant in stack.serving if is_reserved(tenant.name)), None)
+    if reserved is not None:
+        raise InputError(
+            f"the namespace {reserved} belongs to the cluster or to what is installed in it, and its network policy "
+            "would cut that off",
+            hint="set another name in the workload file, and plan again",
+        )
+
 
 _FOLDER = "kubernetes"
 _LONGEST_POOL = 15
@@ -63,9 +92,9 @@ def _terraform(stack: Stack) -> Files:
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
-    fleet = fleet_of(stack.budget.usd_per_month, known, regions="Region", node_pools="NodePool")
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, {**known, "fleet": Call("Fleet", fleet)}))
+    context = _known(stack)
+    fleet = fleet_of(stack.budget.usd_per_month, context, regions="Region", node_pools="NodePool")
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, {**context, "fleet": Call("Fleet", fleet)}))
 
 
 def _with_objects(stack: Stack, files: Files) -> Files:
@@ -133,8 +162,7 @@ def _node_pool(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 def pool_name(group: ComputeGroup) -> str:
     """Name of the pool that the README gives: the accelerator, and a mark of the group."""
-    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
-    return f"{slug(group.accelerator, _LONGEST_POOL - _HASH_DIGITS - 1, 'pool')}-{mark}"
+    return marked_slug(group.accelerator, group.key, _LONGEST_POOL, _HASH_DIGITS, "pool")
 
 
 def _command(stack: Stack, group: ComputeGroup) -> str:

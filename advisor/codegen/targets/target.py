@@ -1,10 +1,182 @@
-"""Target: one way of running containers on one cloud, and how its code is rendered."""
+"""Target: a way of running containers on a cloud, how its code is rendered, and what hosts and entrances ask of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+from advisor.codegen.container import Backend, Container
 from advisor.codegen.model import Stack
-from advisor.codegen.wanted import Language
+from advisor.codegen.python_literals import Call, calls, fleet_of
+from advisor.codegen.serving import served_units
+from advisor.codegen.wanted import Engine, Language
 from advisor.records import dataclass, field
+
+_KEY = "/etc/inference/key.pem"
+_CERTIFICATE = "/etc/inference/certificate.pem"
+_STOP_MARGIN_SECONDS = 30
+_KILL_SECONDS = 5
+_CACHE = "/root/.cache"
+"""Where a container finds the disk of its host that outlives it."""
+
+
+def backend_facts(
+    backend: Backend, arguments: Sequence[str], docker_arguments: Sequence[str] | None = None
+) -> Mapping[str, object]:
+    """The plan's side of a backend, under the names that templates and programs use.
+
+    Args:
+        backend: what answers.
+        arguments: of the serving command, with those that the target adds.
+        docker_arguments: devices and variables of the container, where a target adds to those of the plan.
+    """
+    container = backend.container
+    variables = [f"--env={name}={value}" for name, value in container_variables(container).items()]
+    return {
+        "region": backend.region,
+        "engine": container.engine.value,
+        "weight": backend.weight,
+        "image": container.image,
+        "model": container.checkpoint.model_id,
+        "checkpoint": container.checkpoint.needed,
+        "entrypoint": container.entrypoint,
+        "command": list(container.command),
+        "model_option": container.model_option,
+        "arguments": list(arguments),
+        "revision_option": container.revision_option,
+        "docker_arguments": list(docker_arguments or [*container.device_arguments, *variables]),
+        "health_path": container.health_path,
+    }
+
+
+def container_variables(container: Container) -> Mapping[str, str]:
+    """The variables of a container on a host, whose cache outlives it."""
+    folders = {
+        container.compiled_environment: container.compiled_folder,
+        container.cache_environment: container.cache_folder,
+    }
+    return {**container.environment, **{name: f"{_CACHE}/{folder}" for name, folder in folders.items() if name}}
+
+
+def pins(stack: Stack) -> Mapping[str, object]:
+    """Template values for pins: engines that may be their keys, and an image by each engine of the stack."""
+    return {
+        "engines": pin_keys(stack),
+        "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
+    }
+
+
+def pins_with_models(stack: Stack) -> Mapping[str, object]:
+    """Template values for pins: engines that may be keys, models, and examples of those that nobody knows yet."""
+    return {
+        "engines": pin_keys(stack),
+        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
+        "example_models": {
+            pin_key(stack, backend): "organisation/model"
+            for backend in stack.backends
+            if backend.container.checkpoint.model_id is None
+        },
+    }
+
+
+def pin_key(stack: Stack, backend: Backend) -> str:
+    """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
+    container = backend.container
+    alike = [backend.container for backend in stack.backends if backend.container.engine is container.engine]
+    return container.engine.value if all(other.checkpoint == container.checkpoint for other in alike) else backend.key
+
+
+def pin_keys(stack: Stack) -> list[str]:
+    """Engines that may be keys of pins: all that answer what those of the stack do.
+
+    Of language models llama.cpp only where it is one of them: a plan of other weights does not come to it by itself.
+    """
+    used = {backend.container.engine for backend in stack.backends}
+    has_files = stack.unit.is_one_pass or Engine.LLAMA_CPP_SERVER in used
+    passed_over = () if has_files else (Engine.LLAMA_CPP_SERVER,)
+    return [
+        engine.value
+        for engine in Engine
+        if engine is Engine.CUSTOM or (stack.unit in served_units(engine) and engine not in passed_over)
+    ]
+
+
+def obstacle_to_hosts(stack: Stack) -> str:
+    """Why hosts behind a load balancer cannot serve *stack*; empty when they can."""
+    if any(group.is_serverless for group in stack.groups):
+        return "a serverless group has no hosts"
+    if any(backend.container.tls_options is None for backend in stack.backends):
+        return "the engine speaks plain HTTP only, and the way to the hosts has to be encrypted"
+    return ""
+
+
+def stop_times(stack: Stack) -> Mapping[str, int]:
+    """Seconds that a host's service has to stop, and of them those for a drained container to end by itself."""
+    return {"stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS, "kill_seconds": _KILL_SECONDS}
+
+
+def serving_arguments(
+    container: Container, host_port: int, key: str = _KEY, certificate: str = _CERTIFICATE
+) -> tuple[str, ...]:
+    """Arguments of the plan with the port, and the paths of key and certificate where the engine speaks TLS itself."""
+    port = [f"{container.port_option}{host_port}"] if container.port_option else []
+    paths = zip(container.tls_options or (), (key, certificate), strict=False)
+    return (*container.arguments, *container.adapter_arguments, *port, *(f"{option}{path}" for option, path in paths))
+
+
+def python_fleet(stack: Stack, context: Mapping[str, Any], alarms: Mapping[str, Mapping[str, object]]) -> Call:
+    """The plan as a program on AWS holds it."""
+    groups = {
+        key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
+        for key, group in context["groups"].items()
+    }
+    facts = {**context, "groups": groups, "alarms": alarms}
+    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alarms": "Alarm"}
+    return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))
+
+
+ENTRANCE_HEALTH = "/entrance/health"
+"""Path by which an entrance says that it works, and something behind it too."""
+ENTRANCE_ALIVE = "/entrance/alive"
+"""Path by which an entrance says that it works, whatever is behind it."""
+_LARGEST_WEIGHT = 256
+"""Of a server in HAProxy."""
+
+
+class Weighted(Protocol):
+    """A backend or a group."""
+
+    @property
+    def region(self) -> str:
+        """Region that it answers in."""
+
+    @property
+    def weight(self) -> int:
+        """Per mille of all requests."""
+
+
+def entrance_weight(places: Sequence[Weighted], place: Weighted) -> int:
+    """Weight of a place among those of its region as HAProxy takes it, 0 to 256; all are equal where all are 0."""
+    largest = max(other.weight for other in places if other.region == place.region)
+    if largest == 0:
+        return 1
+    return 0 if place.weight == 0 else max(1, round(_LARGEST_WEIGHT * place.weight / largest))
+
+
+def health_path(stack: Stack, region: str) -> str:
+    """Path that all engines of a region answer health checks at."""
+    return _health_paths(stack, region)[0]
+
+
+def obstacle_to_entrances(stack: Stack) -> str:
+    """Why the engines of a region cannot stand behind one entrance; empty when they can."""
+    for region in stack.regions:
+        if len(_health_paths(stack, region.name)) > 1:
+            return f"engines in {region.name} answer health checks at different paths, and share an entrance"
+    return ""
+
+
+def _health_paths(stack: Stack, region: str) -> list[str]:
+    return sorted({backend.container.health_path for backend in stack.backends if backend.region == region})
+
 
 Files = Mapping[str, str]
 """Relative path → text."""

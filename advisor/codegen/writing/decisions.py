@@ -10,8 +10,17 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from advisor.codegen.writing.attributes import has_same_attributes, merge_attributes, repeated_names
-from advisor.codegen.writing.merging import Conflict, Lines, Piece, has_markers, lines_of, merge
+from advisor.codegen.writing.merging import (
+    Conflict,
+    Lines,
+    Piece,
+    has_markers,
+    has_same_attributes,
+    lines_of,
+    merge,
+    merge_attributes,
+    repeated_names,
+)
 from advisor.codegen.writing.report import Action, Change, ConflictPolicy, WriteOptions
 from advisor.records import dataclass, field, replace
 
@@ -128,13 +137,13 @@ def _keyed(text: bytes, indent: int) -> _Keyed | None:
 
 def _merged(base: _Keyed, mine: _Keyed, theirs: _Keyed, given: Container[bytes]) -> Merged:
     edited = [key for key, entry in mine.entries.items() if base.entries.get(key, entry) != entry]
-    new = {key: [one for one in _new_beside(key, base, theirs) if one not in given] for key in edited}
+    new = {key: [name for name in _new_beside(key, base, theirs) if name not in given] for key in edited}
     homeless = [key for key in edited if key not in theirs.entries and new[key]]
     deleted = [key for key in base.entries.keys() & theirs.entries.keys() if key not in mine.entries]
     changed = [key for key in deleted if base.entries[key] != theirs.entries[key]]
     marked = (base, mine.renamed(_edited_entry(homeless)), theirs.renamed(_edited_entry(changed)))
     pieces = merge(*(b"".join(side.lines) for side in marked))
-    expanded = (one for piece in pieces for one in _expanded(piece, base, mine, theirs))
+    expanded = (name for piece in pieces for name in _expanded(piece, base, mine, theirs))
     reasons = [f"your edits lie in {_said_entry(key)}, in place of which there is {_all(new[key])}" for key in homeless]
     return Merged(tuple(expanded), tuple(_notes(edited, new, theirs)), "; ".join(reasons))
 

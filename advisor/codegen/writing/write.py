@@ -11,11 +11,12 @@ from advisor import __version__
 from advisor.codegen.generate import Generated
 from advisor.codegen.monitoring import MONITORING
 from advisor.codegen.moved import with_moves
-from advisor.codegen.writing import places, rollouts
+from advisor.codegen.writing import places
 from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_copied, decide_renamed
 from advisor.codegen.writing.record import (
     FOLDER,
     MANIFEST,
+    ROLLOUTS_PATH,
     Pending,
     Record,
     base_text,
@@ -24,6 +25,9 @@ from advisor.codegen.writing.record import (
     keep_copy,
     put,
     read_record,
+    read_rollouts,
+    rollouts_text,
+    state_of,
     tidy,
 )
 from advisor.codegen.writing.report import Change, WriteOptions, WriteReport
@@ -116,7 +120,7 @@ def _check_state(generated: Generated, directory: Path) -> None:
     Raises:
         InputError: there was such a run.
     """
-    if generated.former_state not in ("", rollouts.state_of(directory)):
+    if generated.former_state not in ("", state_of(directory)):
         raise InputError(
             "another run wrote here while this one was at work",
             where=str(directory),
@@ -269,7 +273,7 @@ def _write(generated: Generated, report: WriteReport, record: Record) -> None:
                 keep_copy(directory, change)
             carry_out(directory, change)
         if generated.rollouts:
-            put(directory, rollouts.PATH, _rollouts_after(generated, directory, after).encode())
+            put(directory, ROLLOUTS_PATH, _rollouts_after(generated, directory, after).encode())
         put(directory, f"{FOLDER}/{MANIFEST}", after.text.encode())
         tidy(directory, after)
     except OSError as error:
@@ -309,8 +313,8 @@ def _record_after(generated: Generated, report: WriteReport, record: Record) -> 
 
 def _rollouts_after(generated: Generated, directory: Path, after: Record) -> str:
     """Rollouts of the roots that the code has, and of those that are left."""
-    last = {root: rollout for root, rollout in rollouts.read_rollouts(directory).items() if root in after.roots}
-    return rollouts.rollouts_text({**last, **generated.rollouts})
+    last = {root: rollout for root, rollout in read_rollouts(directory).items() if root in after.roots}
+    return rollouts_text({**last, **generated.rollouts})
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from advisor.errors import InputError
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
 from advisor.records import dataclass, replace
-from advisor.workload.negotiated import Holdings
+from advisor.workload.holds import Holdings
 from advisor.workload.planning_fields import read_commitments, read_limits
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
 from advisor.yaml_fields import Field, read_document

@@ -19,10 +19,16 @@ from advisor.plan.explain.perturb import amount_of
 from advisor.plan.request import PlanRequest
 from advisor.records import dataclass, fields, replace
 from advisor.units import span_words
-from advisor.workload.adapter_fields import read_adapters
 from advisor.workload.closed_loop import batch_run, deadline_slo
 from advisor.workload.declared_fields import read_deadline_hours
-from advisor.workload.planning_fields import CACHE_KEYS, read_exclude, read_limits, read_response_cache, read_scaling
+from advisor.workload.planning_fields import (
+    CACHE_KEYS,
+    read_adapters,
+    read_exclude,
+    read_limits,
+    read_response_cache,
+    read_scaling,
+)
 from advisor.workload.scope import HELD, is_left_open
 from advisor.workload.values import PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling
 from advisor.yaml_fields import Field

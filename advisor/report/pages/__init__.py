@@ -6,7 +6,7 @@ Charts are SVG in percent of their box, not drawn by a library: the smallest tha
 page, takes seconds to be bundled, and shows nothing without JavaScript.
 """
 
-from advisor.report.pages.estate import estate_page
+from advisor.report.pages.documents import estate_page
 from advisor.report.pages.plan import first_page, plan_page
 
 __all__ = ["estate_page", "first_page", "plan_page"]

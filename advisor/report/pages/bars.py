@@ -1,14 +1,14 @@
-"""Bars and their axes: rungs of the ladder, parts of the cost, replays against the SLO."""
+"""Bars and their axes: rungs of the ladder, parts of the cost, replays against the SLO, amounts side by side."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Plan, Rung
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 from advisor.report.fleet_tables import letters
-from advisor.report.ladder_words import rung_words
+from advisor.report.option_words import rung_words
 from advisor.report.words import PART_WORDS, paid_words, usd
 from advisor.units import milliseconds, ratio_words
 
@@ -65,12 +65,12 @@ def from_zero(values: Iterable[float]) -> Axis:
 
 def log_around(values: Iterable[float]) -> Axis:
     """A logarithmic axis around positive values."""
-    known = [value for value in values if value > 0 and math.isfinite(value)]
-    low, high = min(known, default=1.0), max(known, default=10.0)
+    positive = [value for value in values if value > 0 and math.isfinite(value)]
+    low, high = min(positive, default=1.0), max(positive, default=10.0)
     return Axis(low / _MARGIN, high * _MARGIN, is_log=True)
 
 
-def percent(value: float) -> str:
+def css_percent(value: float) -> str:
     """``12.34%``, as SVG and CSS take it."""
     return f"{value:.2f}%"
 
@@ -117,8 +117,8 @@ def ladder_bars(plan: Plan) -> Iterator[Bar]:
         yield Bar(
             name=rung_words(rung),
             told="not possible" if total is None else usd(total),
-            start=percent(0.0),
-            width=percent(0.0 if total is None else axis.at(total)),
+            start=css_percent(0.0),
+            width=css_percent(0.0 if total is None else axis.at(total)),
             kind="chosen" if rung is plan.as_stated else "",
             note=rung.why_none.removeprefix("not possible: ") if total is None else _saving(rung),
         )
@@ -150,9 +150,15 @@ def cost_bars(fleet: Fleet) -> Iterator[Bar]:
     for name, amount in parts:
         if amount:
             width = axis.at(so_far + amount) - axis.at(so_far)
-            yield Bar(name, usd(amount), percent(axis.at(so_far)), percent(width), note=_share(amount, fleet))
+            yield Bar(name, usd(amount), css_percent(axis.at(so_far)), css_percent(width), note=_share(amount, fleet))
             so_far += amount
-    yield Bar("total", usd(cost.total_usd_per_month), percent(0.0), percent(axis.at(cost.total_usd_per_month)), "total")
+    yield Bar(
+        "total",
+        usd(cost.total_usd_per_month),
+        css_percent(0.0),
+        css_percent(axis.at(cost.total_usd_per_month)),
+        "total",
+    )
 
 
 def _share(amount: float, fleet: Fleet) -> str:
@@ -171,8 +177,8 @@ def kept_bars(plan: Plan, replay: Confirmation) -> Iterator[Bar]:
     for name, share in shares:
         if share is not None:
             late = "late" if share < wanted else ""
-            yield Bar(name, ratio_words(share), percent(0.0), percent(100.0 * share), late)
-    yield Bar("asked", ratio_words(wanted), percent(0.0), percent(100.0 * wanted), "total")
+            yield Bar(name, ratio_words(share), css_percent(0.0), css_percent(100.0 * share), late)
+    yield Bar("asked", ratio_words(wanted), css_percent(0.0), css_percent(100.0 * wanted), "total")
 
 
 def latency_gauges(plan: Plan, replay: Confirmation) -> Iterator[Gauge]:
@@ -194,7 +200,7 @@ def latency_gauges(plan: Plan, replay: Confirmation) -> Iterator[Gauge]:
 
 
 def _gauge(name: str, value_ms: float, target_ms: float | None, interval: Interval | None) -> Gauge:
-    axis = from_zero(one for one in (value_ms, target_ms, interval.high if interval else None) if one is not None)
+    axis = from_zero(edge for edge in (value_ms, target_ms, interval.high if interval else None) if edge is not None)
     told = f"{milliseconds(value_ms)} by replay"
     told += "" if target_ms is None else f", target {milliseconds(target_ms)}"
     if interval is not None:
@@ -203,9 +209,77 @@ def _gauge(name: str, value_ms: float, target_ms: float | None, interval: Interv
     return Gauge(
         name=name,
         told=told,
-        value=percent(axis.at(value_ms)),
-        low="" if interval is None else percent(axis.at(interval.low)),
-        high="" if interval is None else percent(axis.at(interval.high) - axis.at(interval.low)),
-        target="" if target_ms is None else percent(axis.at(target_ms)),
+        value=css_percent(axis.at(value_ms)),
+        low="" if interval is None else css_percent(axis.at(interval.low)),
+        high="" if interval is None else css_percent(axis.at(interval.high) - axis.at(interval.low)),
+        target="" if target_ms is None else css_percent(axis.at(target_ms)),
         is_late=target_ms is not None and value_ms > target_ms,
     )
+
+
+TOTAL = "total"
+"""Kind of a bar that begins at zero, wherever the one before ends."""
+_NEGATIVE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A named amount of a chart."""
+
+    name: str
+    value: float
+    told: str = ""
+    """The amount in words; "": in USD."""
+    low: float | None = None
+    high: float | None = None
+    """What it lies between; None: it is exact."""
+    note: str = ""
+    kind: str = ""
+
+    @property
+    def words(self) -> str:
+        """The amount in words."""
+        return self.told or usd(self.value)
+
+
+def side_by_side(amounts: Iterable[Amount]) -> tuple[Bar, ...]:
+    """A bar from zero for each amount, red where it is negative, with the interval that it lies in."""
+    rows = list(amounts)
+    axis = from_zero(abs(edge) for amount in rows for edge in (amount.value, amount.low, amount.high) if edge)
+    return tuple(_beside(amount, axis) for amount in rows)
+
+
+def waterfall(amounts: Iterable[Amount]) -> tuple[Bar, ...]:
+    """Bars each of which begins where the one before ends; totals begin at zero."""
+    rows = list(amounts)
+    spans = list(_spans(rows))
+    axis = from_zero(edge for span in spans for edge in span)
+    return tuple(
+        Bar(
+            row.name,
+            row.words,
+            css_percent(axis.at(low)),
+            css_percent(axis.at(high) - axis.at(low)),
+            row.kind,
+            row.note,
+        )
+        for row, (low, high) in zip(rows, spans, strict=True)
+    )
+
+
+def _spans(amounts: Sequence[Amount]) -> Iterator[tuple[float, float]]:
+    end = 0.0
+    for amount in amounts:
+        begin = 0.0 if amount.kind == TOTAL else end
+        end = begin + amount.value
+        yield min(begin, end), max(begin, end)
+
+
+def _beside(amount: Amount, axis: Axis) -> Bar:
+    is_negative = amount.value < 0
+    kind = amount.kind or (_NEGATIVE if is_negative else "")
+    bar = Bar(amount.name, amount.words, css_percent(0.0), css_percent(axis.at(abs(amount.value))), kind, amount.note)
+    if amount.low is None or amount.high is None or amount.low == amount.high:
+        return bar
+    low, high = (-amount.high, -amount.low) if is_negative else (amount.low, amount.high)
+    return replace(bar, low=css_percent(axis.at(low)), reach=css_percent(axis.at(high) - axis.at(low)))

@@ -1,6 +1,6 @@
-"""Pages of every document of this program that has one, by its schema."""
+"""Pages of every document of this program that has one, by its schema; the page of an estate."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import accumulate
 
@@ -10,24 +10,78 @@ from advisor.audit.values import HOST_PARTS, PARTS, Audit, Finding
 from advisor.levers.values import LeverReport
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json
+from advisor.plan.estate.values import PLANNED, Estate
 from advisor.programme.build import LEVERS
 from advisor.programme.reviewed import Applied, Review
 from advisor.programme.values import PROGRAMME, Programme, Saving
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
-from advisor.report.bill.document import audit_from_json
+from advisor.report.bill.json_report import audit_from_json
 from advisor.report.bill.table import audit_sections
+from advisor.report.estate_table import estate_tables, obstacles, totals
 from advisor.report.levers import lever_sections, name_words
-from advisor.report.pages.amounts import TOTAL, Amount, side_by_side, waterfall
-from advisor.report.pages.bars import Bar
-from advisor.report.pages.estate import estate_page
+from advisor.report.pages.bars import TOTAL, Amount, Bar, css_percent, from_zero, side_by_side, waterfall
 from advisor.report.pages.plan import plan_page
-from advisor.report.pages.rendering import render_page
-from advisor.report.programme import programme_sections, saving_words
-from advisor.report.review import REVIEW, review_sections
-from advisor.report.sections import Section
+from advisor.report.pages.rendering import provenance_rows, render_page
+from advisor.report.programme import REVIEW, programme_sections, review_sections, saving_words
+from advisor.report.text_table import Section
 from advisor.report.words import payback_words, usd
 from advisor.units import A_CENT
+
+_MOST_WORKLOADS = 5_000
+"""Rows of the table, so that the page keeps below 3 MB."""
+_MOST_BARS = 20
+_MOST_OBSTACLES = 100
+
+
+def estate_page(estate: Estate) -> str:
+    """The page as HTML; every number is one of the estate's."""
+    (headers, rows), *shared = estate_tables(estate).values()
+    titles = list(estate_tables(estate))
+    return render_page(
+        "estate.html.j2",
+        {
+            "kind": "estate",
+            "title": f"{estate.totals.workloads} workloads",
+            "headline": totals(estate)[0],
+            "facts": list(_estate_facts(estate)),
+            "totals": totals(estate)[1:],
+            "obstacles": _shortened(obstacles(estate)),
+            "bars_of": list(_bars(estate)),
+            "workloads": _section(titles[0], headers, rows[:_MOST_WORKLOADS]),
+            "workloads_total": len(rows),
+            "shared": [_section(title, *table) for title, table in zip(titles[1:], shared, strict=True) if table[1]],
+            "provenance": provenance_rows(estate.provenance),
+        },
+    )
+
+
+def _section(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Section:
+    return Section(title, headers=tuple(headers), rows=tuple(tuple(row) for row in rows))
+
+
+def _estate_facts(estate: Estate) -> Iterator[tuple[str, str]]:
+    sums = estate.totals
+    yield "a month", usd(sums.total_usd_per_month)
+    yield "workloads planned", f"{sums.planned:,} of {sums.workloads:,}"
+    saved = [row.saved_usd_per_month for row in estate.workloads if row.saved_usd_per_month is not None]
+    if saved:
+        yield f"less than today a month, of {len(saved):,} workloads that say what runs", usd(sum(saved))
+
+
+def _bars(estate: Estate) -> Iterator[Bar]:
+    """The dearest of those that have a fleet of their own."""
+    own = [row for row in estate.workloads if row.status == PLANNED and row.shared_machine is None]
+    costs = sorted(((row.usd_per_month or 0.0, row.file) for row in own), reverse=True)[:_MOST_BARS]
+    axis = from_zero(cost for cost, _ in costs)
+    for cost, file in costs:
+        yield Bar(file, usd(cost), css_percent(0.0), css_percent(axis.at(cost)))
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - _MOST_OBSTACLES
+    return [*lines[:_MOST_OBSTACLES], f"and {more:,} more (estate.json)"] if more > 0 else list(lines)
+
 
 _MOST_CHARACTERS = 1_200_000
 """Characters of all tables, so that the page keeps below 3 MB."""

@@ -7,7 +7,7 @@ from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Option, Plan, Predicted
 from advisor.records import dataclass
 from advisor.report.option_words import about, option_cells
-from advisor.report.pages.bars import Axis, log_around, percent
+from advisor.report.pages.bars import Axis, css_percent, log_around
 from advisor.report.words import hardware_words, paid_words, usd
 from advisor.units import milliseconds
 
@@ -104,8 +104,8 @@ def option_rows(plan: Plan, options: Sequence[Option]) -> tuple[Shown, ...]:
 
 def choices(shown: Sequence[Shown]) -> dict[str, list[str]]:
     """Values of each filter, where there is more than one."""
-    values = {name: sorted({one.keys[name] for one in shown}) for name in FILTERS}
-    return {name: known for name, known in values.items() if len(known) > 1}
+    values = {name: sorted({row.keys[name] for row in shown}) for name in FILTERS}
+    return {name: choices for name, choices in values.items() if len(choices) > 1}
 
 
 def front_charts(plan: Plan, options: Sequence[Option], rows: Sequence[Shown]) -> Iterator[FrontChart]:
@@ -129,16 +129,16 @@ def _chart(
     front = _front([interval.value for interval in intervals], costs)
     place = _Place(title, x, y)
     points = tuple(
-        _point(one, option, interval, place, is_front=at in front)
-        for at, (one, option, interval) in enumerate(zip(shown, options, intervals, strict=True))
+        _point(row, option, interval, place, is_front=at in front)
+        for at, (row, option, interval) in enumerate(zip(shown, options, intervals, strict=True))
     )
     return FrontChart(
         title=title,
         points=points,
         steps=tuple(_steps([points[at] for at in front])),
-        x_marks=tuple((percent(x.at(mark)), milliseconds(mark)) for mark in x.marks()),
-        y_marks=tuple((percent(100.0 - y.at(mark)), _short_usd(mark)) for mark in y.marks()),
-        target=percent(x.at(target_ms)) if target_ms is not None and x.low < target_ms < x.high else "",
+        x_marks=tuple((css_percent(x.at(mark)), milliseconds(mark)) for mark in x.marks()),
+        y_marks=tuple((css_percent(100.0 - y.at(mark)), _short_usd(mark)) for mark in y.marks()),
+        target=css_percent(x.at(target_ms)) if target_ms is not None and x.low < target_ms < x.high else "",
         target_words="" if target_ms is None else f"target {milliseconds(target_ms)}",
         summary=_summary(title, points, front, target_ms),
     )
@@ -157,10 +157,10 @@ def _point(shown: Shown, option: Option, interval: Interval, place: _Place, *, i
     x, y = place.x, place.y
     return Point(
         option=shown,
-        x=percent(x.at(interval.value)),
-        y=percent(100.0 - y.at(option.cost.total_usd_per_month)),
-        low=percent(x.at(interval.low)),
-        high=percent(x.at(interval.high)),
+        x=css_percent(x.at(interval.value)),
+        y=css_percent(100.0 - y.at(option.cost.total_usd_per_month)),
+        low=css_percent(x.at(interval.low)),
+        high=css_percent(x.at(interval.high)),
         told=(
             f"#{option.rank} {option.instances} × {option.instance_type} {paid_words(option)} {option.precision}, "
             f"{option.provider} {option.region} ({hardware_words(option)}): {usd(option.cost.total_usd_per_month)} a "

@@ -10,16 +10,20 @@ from advisor.plan.values import Option, Plan, Rejection
 from advisor.records import replace
 from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import fleet_lines
-from advisor.report.ladder_words import ladder_section
-from advisor.report.option_words import about, option_columns, option_legend, scaling_lines, size_lines
+from advisor.report.option_words import about, ladder_section, option_columns, option_legend, scaling_lines, size_lines
 from advisor.report.pages.bars import cost_bars, kept_bars, ladder_bars, latency_gauges
 from advisor.report.pages.front import choices, front_charts, option_rows, shown_options
 from advisor.report.pages.rendering import Live, provenance_rows, render_page
-from advisor.report.pages.timeline import distribution_charts, distribution_section, signal_charts, use_of, use_section
-from advisor.report.pages.week import week_chart
-from advisor.report.plan_words import evidence_lines, question_lines, question_words
-from advisor.report.risks import risk_words
-from advisor.report.sections import Section
+from advisor.report.pages.timeline import (
+    distribution_charts,
+    distribution_section,
+    signal_charts,
+    use_of,
+    use_section,
+    week_chart,
+)
+from advisor.report.plan_words import evidence_lines, question_lines, question_words, risk_words
+from advisor.report.text_table import Section
 from advisor.report.token_words import token_section
 from advisor.report.verdict import headline, verdict_lines
 from advisor.report.words import CODE_WORDS, paid_words, rejection_counts, relaxation_words, short_words, usd

@@ -1,10 +1,12 @@
-"""Use of machines over time, sampled or replayed: memory, busy, KV cache and queue, by the hour."""
+"""Use of machines over time, sampled or replayed, and the capacity of a fleet in each hour of a week."""
 
 import datetime as dt
 import math
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
 
+from advisor.demand.clock import mean_by_hour_of_week
+from advisor.demand.forecast import DAYS
 from advisor.demand.values import Floats, HourlyUse
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet, LatencyDistribution
@@ -12,10 +14,149 @@ from advisor.plan.request import read_question
 from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Plan
 from advisor.records import dataclass
-from advisor.report.pages.bars import Axis, from_zero, log_around, percent
-from advisor.report.pages.week import Block, blocks
-from advisor.report.sections import Section
-from advisor.units import HOURS_PER_DAY, SECONDS_PER_HOUR, milliseconds, ratio_words
+from advisor.report.fleet_tables import capacity_requests_per_second
+from advisor.report.pages.bars import Axis, css_percent, from_zero, log_around
+from advisor.report.text_table import Section
+from advisor.units import (
+    HOURS_PER_DAY,
+    HOURS_PER_WEEK,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MINUTE,
+    milliseconds,
+    ratio_words,
+    rounded,
+)
+
+_BUSIEST = "in the busiest minute"
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One hour of the week; None: not known."""
+
+    name: str
+    """``Monday 07:00``."""
+    instances: int
+    capacity: float
+    """Requests per second that its instances are planned to carry."""
+    planned: float
+    """Requests per second in the busiest minute that is expected."""
+    mean: float
+    seen: float | None
+    """Requests per second on average, as observed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Equal hours in a row, or one edge of them, in percent of the chart's box."""
+
+    x: str
+    width: str
+    y: str
+    height: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeekChart:
+    """Hours, and where they stand in the chart."""
+
+    hours: tuple[Hour, ...]
+    capacity: tuple[Block, ...]
+    planned: tuple[Block, ...]
+    mean: tuple[Block, ...]
+    seen: tuple[Block, ...]
+    marks: tuple[tuple[str, str], ...]
+    """Place from above and words, of each mark of the upright axis."""
+    days: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str], ...]
+    """Place of each hour and what is told of it."""
+    rows: tuple[tuple[str, ...], ...]
+    planned_words: str
+    """Meaning of the planned rate: of the busiest minute, or of the hours of batch work."""
+
+    @property
+    def hour_width(self) -> str:
+        """Width of an hour."""
+        return css_percent(100.0 / HOURS_PER_WEEK)
+
+
+def week_chart(plan: Plan, fleet: Fleet) -> WeekChart:
+    """The week that the fleet is planned for."""
+    hours, when = tuple(_week_hours(plan, fleet)), "while a run is worked on" if fleet.is_batch_alone else _BUSIEST
+    axis = from_zero(value for hour in hours for value in (hour.capacity, hour.planned, hour.seen) if value is not None)
+    return WeekChart(
+        hours=hours,
+        capacity=tuple(blocks([hour.capacity for hour in hours], axis)),
+        planned=tuple(blocks([hour.planned for hour in hours], axis)),
+        mean=tuple(blocks([hour.mean for hour in hours], axis)),
+        seen=tuple(blocks([hour.seen for hour in hours], axis)),
+        marks=tuple((css_percent(100.0 - axis.at(mark)), f"{mark:,g}") for mark in axis.marks()),
+        days=tuple((css_percent(100.0 * at / len(DAYS)), day) for at, day in enumerate(DAYS)),
+        columns=tuple((css_percent(100.0 * at / HOURS_PER_WEEK), _told(hour, when)) for at, hour in enumerate(hours)),
+        rows=tuple(_week_cells(hour) for hour in hours),
+        planned_words=f"planned {when}",
+    )
+
+
+def _week_hours(plan: Plan, fleet: Fleet) -> Iterator[Hour]:
+    seen = _seen(plan)
+    capacity = [capacity_requests_per_second(fleet, at) for at in range(len(fleet.hour_classes))]
+    for at, hour_class in enumerate(fleet.schedule):
+        day, hour = divmod(at, HOURS_PER_DAY)
+        rates = fleet.hour_classes[hour_class]
+        yield Hour(
+            name=f"{DAYS[day]} {hour:02d}:00",
+            instances=sum(group.instances[hour_class] for group in fleet.groups),
+            capacity=capacity[hour_class],
+            planned=rates.planned_requests_per_second,
+            mean=rates.mean_requests_per_second,
+            seen=seen[at],
+        )
+
+
+def _seen(plan: Plan) -> Sequence[float | None]:
+    """Requests per second of each hour of the week, where they were counted."""
+    nothing: list[float | None] = [None] * HOURS_PER_WEEK
+    try:
+        profile = read_question(plan.question).demand.profile
+    except InputError:  # an older plan: its other numbers are shown all the same
+        return nothing
+    if profile is None:
+        return nothing
+    means = mean_by_hour_of_week(profile.requests_per_minute, profile.start_seconds)
+    return [None if math.isnan(mean) else float(mean) / SECONDS_PER_MINUTE for mean in means]
+
+
+def blocks(values: Sequence[float | None], axis: Axis) -> Iterator[Block]:
+    """Runs of equal values of consecutive hours, from the axis up; none where nothing is known."""
+    start, count = 0, len(values)
+    for value, run in groupby(values):
+        length = len(list(run))
+        if value is not None:
+            height = axis.at(value)
+            yield Block(
+                x=css_percent(100.0 * start / count),
+                width=css_percent(100.0 * length / count),
+                y=css_percent(100.0 - height),
+                height=css_percent(height),
+                end=css_percent(100.0 * (start + length) / count),
+            )
+        start += length
+
+
+def _told(hour: Hour, when: str) -> str:
+    parts = [f"{hour.name} UTC: {hour.instances} instance{'' if hour.instances == 1 else 's'}"]
+    parts += [f"carry {rounded(hour.capacity)} requests/s"]
+    parts += [f"planned for {rounded(hour.planned)} {when}", f"{rounded(hour.mean)} expected on average"]
+    parts += [f"{rounded(hour.seen)} seen on average"] if hour.seen is not None else []
+    return ", ".join(parts)
+
+
+def _week_cells(hour: Hour) -> tuple[str, ...]:
+    rates = (hour.capacity, hour.planned, hour.mean, hour.seen)
+    return (hour.name, str(hour.instances), *(_NOT_KNOWN if rate is None else f"{rate:,.4g}" for rate in rates))
+
 
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _PERCENTS = 100.0
@@ -73,7 +214,7 @@ def _replay_chart(title: str, latency: LatencyDistribution, target_ms: float | N
     targets = () if target_ms is None else (target_ms,)
     x, y = log_around((*latency.quantiles.values(), *targets)), Axis(0.0, 1.0)
     points = tuple(
-        (percent(x.at(ms)), percent(_PERCENTS - y.at(quantile)), f"{_percentile(quantile)}: {milliseconds(ms)}")
+        (css_percent(x.at(ms)), css_percent(_PERCENTS - y.at(quantile)), f"{_percentile(quantile)}: {milliseconds(ms)}")
         for quantile, ms in latency.quantiles.items()
     )
     told = ", ".join(words for _, _, words in points)
@@ -81,9 +222,9 @@ def _replay_chart(title: str, latency: LatencyDistribution, target_ms: float | N
         title=title,
         points=points,
         lines=tuple((x1, y1, x2, y2) for (x1, y1, _), (x2, y2, _) in pairwise(points)),
-        x_marks=tuple((percent(x.at(mark)), milliseconds(mark)) for mark in x.marks()),
-        y_marks=tuple((percent(_PERCENTS - y.at(share)), ratio_words(share)) for share in _SHARES),
-        target="" if target_ms is None else percent(x.at(target_ms)),
+        x_marks=tuple((css_percent(x.at(mark)), milliseconds(mark)) for mark in x.marks()),
+        y_marks=tuple((css_percent(_PERCENTS - y.at(share)), ratio_words(share)) for share in _SHARES),
+        target="" if target_ms is None else css_percent(x.at(target_ms)),
         target_words="" if target_ms is None else f"target {milliseconds(target_ms)}",
         summary=f"Share of {latency.requests:,} answers against {title}. {told}.{_within(latency)}",
     )
@@ -161,14 +302,14 @@ def signal_charts(use: HourlyUse) -> Iterator[SignalChart]:
 
 def use_section(use: HourlyUse) -> Section:
     """The same numbers as a table."""
-    known = {name: signal for name, signal in _SIGNALS.items() if name in use.signals}
-    heads = [head for signal in known.values() for head in (f"{signal.title}, mean", f"{signal.title}, greatest")]
+    signals = {name: signal for name, signal in _SIGNALS.items() if name in use.signals}
+    heads = [head for signal in signals.values() for head in (f"{signal.title}, mean", f"{signal.title}, greatest")]
     rows = tuple(
         (
             f"{hour:%Y-%m-%d %H:%M}",
             *(
                 _words(signal, float(values[at]))
-                for name, signal in known.items()
+                for name, signal in signals.items()
                 for values in (use.signals[name].mean, use.signals[name].greatest)
             ),
         )
@@ -202,10 +343,10 @@ def _chart(signal: _Signal, mean: Floats, greatest: Floats, hours: list[dt.datet
         told=signal.told,
         mean=tuple(blocks(means, axis)),
         greatest=tuple(blocks(most, axis)),
-        y_marks=tuple((percent(100.0 - axis.at(mark)), _mark(signal, mark)) for mark in axis.marks()),
-        x_marks=tuple((percent(100.0 * at / count), f"{hours[at]:%m-%d}") for at in midnights[::every]),
-        columns=tuple((percent(100.0 * at / count), words) for at, words in enumerate(told)),
-        hour_width=percent(100.0 / count),
+        y_marks=tuple((css_percent(100.0 - axis.at(mark)), _mark(signal, mark)) for mark in axis.marks()),
+        x_marks=tuple((css_percent(100.0 * at / count), f"{hours[at]:%m-%d}") for at in midnights[::every]),
+        columns=tuple((css_percent(100.0 * at / count), words) for at, words in enumerate(told)),
+        hour_width=css_percent(100.0 / count),
         summary=(
             f"{signal.title} over {count / HOURS_PER_DAY:,.3g} days: {_words(signal, _mean(means))} on average, "
             f"{_words(signal, max((value for value in most if value is not None), default=math.nan))} at most; "

@@ -167,12 +167,12 @@ def render_terminal(curves: Sequence[Curve], width: int, marks: Marks) -> str:
     margin = _margin([curve.need for curve in curves], width)
     points = max(curve.mean.size for curve in drawn)
     lines = []
-    for one in drawn:
-        place = place_of(one.need)
-        name = f"{_shown(one.need.who.host, marks)[: margin - len(place) - 1]} {place}"
-        peak, mean = (spark(values, marks).ljust(points) for values in (one.peak, one.mean))
-        lines.append(f"{name:<{margin}}  peak {peak} {_percent(np.max, one.peak)}")
-        lines.append(f"{one.signal:>{margin}}  mean {mean} {_percent(np.mean, one.mean)}")
+    for drawn_curve in drawn:
+        place = place_of(drawn_curve.need)
+        name = f"{_shown(drawn_curve.need.who.host, marks)[: margin - len(place) - 1]} {place}"
+        peak, mean = (spark(values, marks).ljust(points) for values in (drawn_curve.peak, drawn_curve.mean))
+        lines.append(f"{name:<{margin}}  peak {peak} {_percent(np.max, drawn_curve.peak)}")
+        lines.append(f"{drawn_curve.signal:>{margin}}  mean {mean} {_percent(np.mean, drawn_curve.mean)}")
     return "\n".join([*lines, *_legend(drawn, margin, width, marks)])
 
 
@@ -196,8 +196,8 @@ def _shown(name: str, marks: Marks) -> str:
 
 
 def _percent(statistic: Callable[[Floats], np.float64], values: Floats) -> str:
-    known = values[~np.isnan(values)]
-    return f"{float(statistic(known)):4.0%}" if known.size else "   -"
+    stated = values[~np.isnan(values)]
+    return f"{float(statistic(stated)):4.0%}" if stated.size else "   -"
 
 
 def _legend(drawn: Sequence[Curve], margin: int, width: int, marks: Marks) -> list[str]:

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.hcl import Attribute, Block, Document, Traversal, references
-from advisor.codegen.hcl.expressions import loop_names
+from advisor.codegen.hcl import Attribute, Block, Document, Traversal, loop_names, references
 from advisor.codegen.soundness import Finding
 from codegen.check.schemas import BlockSchema, is_built_in, schema_of
 

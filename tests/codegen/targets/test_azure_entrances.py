@@ -10,7 +10,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen import Language, Stage, Wanted, beside_total, generate
 from advisor.codegen.pricing import read_projects
 from advisor.codegen.rollout import Former
-from advisor.codegen.targets.azure_entrances import containers, machines
+from advisor.codegen.targets.azure_values import containers, machines
 from advisor.pipeline import recommend
 from advisor.plan.fleet.scaling_values import Policy
 from codegen.plans import make_fleet_plan, make_group, make_plan

@@ -6,7 +6,7 @@ import pytest
 from advisor.codegen import Engine, Wanted, generate
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets import aws_sagemaker_images as images
+from advisor.codegen.targets import aws_sagemaker_values as images
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER, SIZES
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy

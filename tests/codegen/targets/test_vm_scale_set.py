@@ -7,7 +7,7 @@ import pytest
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.codegen.targets.entrances import entrance_weight
+from advisor.codegen.targets.target import entrance_weight
 from codegen.plans import make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_option

@@ -1,0 +1,5 @@
+quantisation=$0 model=$1 options=()
+for word in "${@:2}"; do
+  options+=("${word%%=*}")
+  [[ $word != *=* ]] || options+=("${word#*=}")
+done
