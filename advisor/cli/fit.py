@@ -18,8 +18,8 @@ from advisor.cli.output import (
     deliver,
     options_given,
     output_option,
+    tell,
 )
-from advisor.cli.progress import tell
 from advisor.errors import InputError
 from advisor.names import unread_columns
 from advisor.questions.fit import (

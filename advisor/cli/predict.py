@@ -21,8 +21,8 @@ from advisor.cli.output import (
     options_given,
     output_option,
     report_width,
+    tell,
 )
-from advisor.cli.progress import tell
 from advisor.errors import InputError
 from advisor.names import unread_columns
 from advisor.performance.constants import TABLE
