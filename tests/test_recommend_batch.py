@@ -15,10 +15,12 @@ from advisor.checks.values import Level
 from advisor.codegen import Language, Wanted, generate
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
-from advisor.pipeline import plan_question, question_for, recommend
+from advisor.pipeline import market_for, plan_question, question_for, recommend
 from advisor.plan.batch_words import hours_words, replayed_run_words, spare_hours, start_hours
+from advisor.plan.choosing import recommended_fleet
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
+from advisor.plan.fleet.describe import batch_beside_of
 from advisor.plan.request import read_question
 from advisor.report.plan_words import question_words, risk_words
 from advisor.report.table import plan_table
@@ -467,6 +469,16 @@ def test_what_does_not_fit_takes_machines_in_its_hours_alone(tmp_path):
     monthly = batch.items * RUNS_A_MONTH / 1000
     added = fleet.cost.total_usd_per_month - alone.fleet.cost.total_usd_per_month
     assert batch.usd_per_1000_items == pytest.approx(added / monthly, rel=1e-3)
+
+
+def test_batch_work_beside_requests_never_costs_less_than_nothing(tmp_path):
+    """Where the fleet for both costs less than the one found for the requests alone, it would serve these alone too."""
+    plan = beside(tmp_path, 20_000)
+    market = market_for(read_question(plan.question), load_catalog(), shipped_model()).market
+    both = recommended_fleet(market)
+
+    dearer = replace(market.fill, alone_usd_per_month=both.usd_per_month + 500)
+    assert batch_beside_of(dearer, both).usd_per_1000_items == 0
 
 
 def test_more_items_than_a_replay_can_confirm_are_refused_beside_requests(tmp_path):

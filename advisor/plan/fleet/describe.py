@@ -135,10 +135,13 @@ def _batch(confirmed: Confirmed, run: BatchRun | None, cost: FleetCost) -> Batch
 
 
 def batch_beside_of(fill: Fill, confirmed: Confirmed) -> BatchPlan:
-    """Batch work beside the requests of a fleet; its cost is what the fleet costs more than for these alone."""
+    """Batch work beside the requests of a fleet; its cost is what the fleet costs more than for these alone.
+
+    That is 0 where it costs less than the fleet found for them alone: it would serve them alone too.
+    """
     confirmed, run = at_need(confirmed), fill.run
     items_per_month = fill.items * run.runs_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
-    added = confirmed.usd_per_month - fill.alone_usd_per_month
+    added = max(confirmed.usd_per_month - fill.alone_usd_per_month, 0.0)
     return BatchPlan(
         items=fill.items,
         every_hours=run.every_hours,
