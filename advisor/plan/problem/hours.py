@@ -12,12 +12,10 @@ from advisor.plan.problem.values import Floats, HourClass
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_WEEK
 
-CLASS_HOURS = (24, 20, 18, 18, 16, 16, 14, 14, 12, 8, 4, 4)
+CLASS_HOURS = (36, 32, 32, 28, 20, 12, 6, 2)
 """Hours of the week in each class, the quietest first; finer where more instances run.
 
-The classes are cut by rank and not by rate, so that a busier hour never makes any class quieter. All hours of a class
-are planned for its busiest one: over the forecasts of ServeGen's 15 clients that is 7 % above the hours' own rates on
-average, and 12 % at most (``tests/benchmarks/bench_forecast.py``).
+The classes are cut by rank and not by rate, so that a busier hour never makes any class quieter.
 """
 STEP = 1.03
 """Ratio of neighbouring rates that quieter hours are planned for."""

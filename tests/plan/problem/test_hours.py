@@ -67,22 +67,10 @@ def test_the_low_rate_is_the_busiest_minute_at_its_own_low_edge():
 
 
 def test_hours_of_very_different_loads_are_cut_by_rank():
-    """The quietest 24 hours are one class, the busiest four another, however they lie in the week."""
+    """The quietest 36 hours are one class, the busiest two another, however they lie in the week."""
     rng = np.random.default_rng(1)
     week = week_of(forecast(1.1 ** rng.permutation(HOURS_PER_WEEK)), scheduled=True)
     assert tuple(hour.hours_per_week for hour in week.classes) == CLASS_HOURS
-
-
-@pytest.mark.parametrize(("weekend", "most"), [(1.0, 1.07), (0.55, 1.12)])
-def test_a_week_of_days_is_planned_for_little_more_than_its_hours(weekend, most):
-    """All hours of a class are planned for its busiest one, which is little more than each hour for itself."""
-    hour = np.arange(HOURS_PER_WEEK)
-    by_day = 0.2 + 0.8 * np.clip(np.sin(np.pi * (hour % 24 - 6) / 15), 0, 1)
-    peak = 100 * by_day * np.where(hour // 24 >= 5, weekend, 1) * (1 + 0.05 * np.sin(hour))
-    week = week_of(forecast(peak), scheduled=True)
-
-    planned = sum(hours.planned_rate * hours.hours_per_week for hours in week.classes)
-    assert planned / peak.sum() <= most
 
 
 def test_a_rate_that_is_a_step_is_planned_as_it_is():
