@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.catalog import Catalog
-from advisor.demand.busy import Busy, demand_from_busy
-from advisor.demand.busy_interval import BusySecond
+from advisor.demand.busy import Busy, BusySecond, demand_from_busy
 from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand, HourlyUse, Pictures, Unit

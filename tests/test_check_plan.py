@@ -12,7 +12,7 @@ import pytest
 
 import advisor
 from advisor.catalog import load_catalog
-from advisor.checks import code as code_of
+from advisor.checks import run as code_of
 from advisor.checks.run import Now, check_plan
 from advisor.checks.values import RULES, Level, Policy
 from advisor.codegen import Language, generate

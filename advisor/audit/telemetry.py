@@ -8,9 +8,9 @@ from statistics import fmean
 from advisor.audit.values import Bill, Utilisation
 from advisor.records import dataclass
 from advisor.samples.metrics import METRICS, Kind
-from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
+from advisor.samples.need.fleet import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.limits import Code
-from advisor.samples.query.open import open_backend
+from advisor.samples.query.embedded import open_backend
 from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
 
 _US = 1_000_000

@@ -19,7 +19,8 @@ from advisor.calibration.observations import Measurement
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.performance.one_pass.answers import accelerators_of, loads
-from advisor.performance.one_pass.effects import (
+from advisor.performance.one_pass.samples import samples_of_item
+from advisor.performance.one_pass.servers import (
     ARITHMETIC_KEYS,
     MEASURED_KEY,
     NOVELTIES,
@@ -29,7 +30,6 @@ from advisor.performance.one_pass.effects import (
     key_of,
     spread_keys,
 )
-from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.work import (
     KINDS,
     Labels,

@@ -10,8 +10,16 @@ from functools import lru_cache
 from typing import Any
 
 from advisor.candidates.engines import engines_of, server_on
-from advisor.candidates.splits import Slot, divides_heads, parallelism_of, slots_of
-from advisor.candidates.values import Candidate, Rejection, reject, reject_undeployable
+from advisor.candidates.values import (
+    Candidate,
+    Rejection,
+    Slot,
+    divides_heads,
+    parallelism_of,
+    reject,
+    reject_undeployable,
+    slots_of,
+)
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import EngineSupport, InstanceType, Offer

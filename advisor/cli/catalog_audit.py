@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from advisor.catalog import user_catalog
 from advisor.catalog.layers.audit import audit
-from advisor.catalog.loading import user_catalog
 from advisor.cli.output import deliver, output_option, report_format_option
 from advisor.errors import AdvisorError
 from advisor.report.audit_words import audit_json, audit_markdown, audit_words

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
+from advisor.catalog import GPUHUNT, SKYPILOT, imported_dir, user_catalog
 from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
 from advisor.catalog.imports.gpuhunt_reading import read_files, read_published
 from advisor.catalog.imports.rows import Listing, mapped
 from advisor.catalog.imports.skypilot import read_tables
 from advisor.catalog.layers.importing import import_listing
 from advisor.catalog.layers.snapshot import forget, providers
-from advisor.catalog.loading import GPUHUNT, SKYPILOT, imported_dir, user_catalog
 from advisor.cli.catalog_refresh import without_password
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import AdvisorError

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import write_text
+from advisor.catalog import allowed_signers_path, published_dir, published_origin, user_catalog
 from advisor.catalog.layers.publication import Publication, forget_kept, read_publication
 from advisor.catalog.layers.publication_places import place_of
 from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import forget, providers
 from advisor.catalog.layers.updating import Updated, update
-from advisor.catalog.loading import allowed_signers_path, published_dir, published_origin, user_catalog
 from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.progress import quiet_option

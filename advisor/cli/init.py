@@ -21,8 +21,7 @@ from advisor.cli.progress import quiet_option, tell
 from advisor.demand.values import Demand
 from advisor.discovery.aws import Account
 from advisor.discovery.find import Places, Server, find_services, nothing_found
-from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of
-from advisor.discovery.settled import settled
+from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of, settled
 from advisor.discovery.values import Answers, Service, window_text
 from advisor.discovery.workload_text import (
     Result,

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.clock import hours_of_week
-from advisor.demand.spread import HIGH, LOW
+from advisor.demand.spread import HIGH, LOW, hours_of_week
 from advisor.demand.values import DemandProfile, Floats
 from advisor.errors import InputError
 from advisor.records import dataclass

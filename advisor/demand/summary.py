@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from advisor.demand.clock import MONDAY_SECONDS, iso_minute
+from advisor.demand.spread import MONDAY_SECONDS, iso_minute
 from advisor.demand.tally import RequestTally, arrival_rate, profile_notes
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError

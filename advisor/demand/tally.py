@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.bursts import PER_SECOND, FineCounts
-from advisor.demand.clock import LAST_SECONDS, UNDATED, is_dated, iso_minute, on_the_calendar
+from advisor.demand.spread import LAST_SECONDS, UNDATED, is_dated, iso_minute, on_the_calendar
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError

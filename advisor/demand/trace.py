@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from advisor.demand.arrivals import Requests
-from advisor.demand.clock import UNDATED, is_dated, on_the_calendar, ticks_per_second
+from advisor.demand.spread import UNDATED, is_dated, on_the_calendar, ticks_per_second
 from advisor.demand.tally import Integers, RequestTally
-from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS, OF_TOKENS, TIME, Column, SizeColumns
+from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS, OF_TOKENS, TIME, Column, Requests, SizeColumns
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.records import replace

@@ -9,8 +9,7 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.demand.monitored import Monitored
-from advisor.demand.recorded import Within, read_fleet
-from advisor.demand.sampled import grown_histograms
+from advisor.demand.recorded import Within, grown_histograms, read_fleet
 from advisor.demand.services import EngineView
 from advisor.demand.services.lengths import LengthCounts, added
 from advisor.demand.services.service import served_key

@@ -11,9 +11,15 @@ from advisor.models.memory import (
     memory_range,
 )
 from advisor.models.model import Model
-from advisor.models.precision import AUTO, BITS_PER_WEIGHT, kv_cache_precision, parse_kv_precision, parse_precision
 from advisor.models.values import ServingShape, serving_shape
-from advisor.models.weights import weight_bytes
+from advisor.models.weights import (
+    AUTO,
+    BITS_PER_WEIGHT,
+    kv_cache_precision,
+    parse_kv_precision,
+    parse_precision,
+    weight_bytes,
+)
 
 __all__ = [
     "AUTO",

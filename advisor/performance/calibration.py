@@ -28,7 +28,6 @@ from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.performance.constants import ConstantTable, Quantity
 from advisor.performance.deployments import Packed
-from advisor.performance.measured_coverage import MeasuredCoverage, of_processors
 from advisor.performance.physics import (
     Floats,
     Replicas,
@@ -37,7 +36,7 @@ from advisor.performance.physics import (
     memory_batch,
     prefill_parts,
 )
-from advisor.performance.regimes import Load
+from advisor.performance.regimes import Load, MeasuredCoverage, of_processors
 from advisor.performance.traits import SIZES, TRAITS
 from advisor.performance.values import Evidence, Scenario
 from advisor.records import dataclass, replace

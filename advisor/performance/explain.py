@@ -7,20 +7,22 @@ import numpy as np
 from advisor.performance.calibration import Calibration
 from advisor.performance.deployments import Packed, pack
 from advisor.performance.evidence import CLASSES, PredictionEvidence
-from advisor.performance.measured_coverage import LOAD_COLUMNS, LoadRange, setup_key
 from advisor.performance.model import PerformanceModel, physics_timing
 from advisor.performance.physics import Constants, FloatLike, decode_parts, prefill_parts, tokens_per_step
 from advisor.performance.predictions import load_of
 from advisor.performance.questions import Questions
 from advisor.performance.regimes import (
+    LOAD_COLUMNS,
     Decoding,
     FirstToken,
     Load,
+    LoadRange,
     batch_decoding,
     batch_first_token,
     loop_decoding,
     loop_first_token,
     saturated_decoding,
+    setup_key,
 )
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario

@@ -10,16 +10,22 @@ from advisor.demand.values import TokenHistogram
 from advisor.models.model import Model
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import default_max_sequences, peak_flops
-from advisor.performance.evidence import CLASSES, Codes
-from advisor.performance.groups import LIKE, Groups, deployment_for, deployment_of, group_key
-from advisor.performance.link import carried_by_each, within_links
+from advisor.performance.evidence import CLASSES, Codes, LoadLatency, Served, late_item
+from advisor.performance.groups import (
+    LIKE,
+    Groups,
+    carried_by_each,
+    deployment_for,
+    deployment_of,
+    group_key,
+    within_links,
+)
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.stage import OnePassStage
 from advisor.performance.physics import PICTURE_FACTORS, Floats
 from advisor.performance.queueing import RANDOM, Bursts, length_points
 from advisor.performance.regimes import Load
-from advisor.performance.served import LoadLatency, Served, late_item
 from advisor.performance.serving import (
     Capacity,
     capacity_at_slo,

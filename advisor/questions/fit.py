@@ -24,8 +24,8 @@ from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import with_adapters
 from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
-from advisor.performance.engine_names import check_engine
 from advisor.performance.one_pass.work import flop_of_sample, one_pass
+from advisor.questions import check_engine
 from advisor.records import asdict, dataclass, replace
 from advisor.workload.kinds import LLAMA_CPP, UNITS
 

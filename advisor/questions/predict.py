@@ -8,24 +8,27 @@ import numpy as np
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.performance.engine_names import check_engine
 from advisor.performance.explain import Explanation, explain
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
 from advisor.performance.predictions import predict, with_picture_tokens
-from advisor.performance.questions import QUANTITIES, SCENARIOS, Answers, Questions
-from advisor.performance.setup_cells import (
+from advisor.performance.questions import (
     COUNT_COLUMNS,
+    QUANTITIES,
     REQUEST_COLUMNS,
+    SCENARIOS,
     SERVING_COLUMNS,
     SETUP_COLUMNS,
+    Answers,
+    Questions,
     finite_number,
     one_line,
     setup_from,
 )
 from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Scenario
+from advisor.questions import check_engine
 from advisor.questions.fit import item_work, stored_bytes
 from advisor.records import dataclass, field
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from advisor.cases.values import Assumption, CaseReport, Outcome, PartKind, PricedPart, Swing
+from advisor.cases.document import Assumption, CaseReport, Outcome, PartKind, PricedPart, Swing
 from advisor.report.cost_lines import COST_COLUMNS, cost_row
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section

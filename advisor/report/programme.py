@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from advisor.plan.document import plain
-from advisor.programme.values import SCHEMA, Item, Programme, Saving
+from advisor.programme.rules import SCHEMA, Item, Programme, Saving
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.text_table import escape_markdown

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from advisor.plan.document import plain
 from advisor.programme.reviewed import SCHEMA, Applied, Review
-from advisor.programme.values import Document
+from advisor.programme.rules import Document
 from advisor.report.fitted_table import Column
 from advisor.report.programme import saving_words
 from advisor.report.sections import Section

@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from advisor.demand.monitored import Monitored, engine_demand
-from advisor.demand.sampled import views_of_store
+from advisor.demand.recorded import views_of_store
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.samples.query.prometheus import PrometheusEndpoint
 from advisor.samples.query.values import Window

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from advisor.demand.busy import Busy, demand_from_busy
 from advisor.demand.monitored import Monitored, engine_demand
-from advisor.demand.sampled import views_of_store
+from advisor.demand.recorded import views_of_store
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import PrometheusEndpoint

@@ -13,7 +13,7 @@ from advisor.calibration.one_pass import cases_of, document_text, evaluate_one_p
 from advisor.calibration.validation import weighted_quantile
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
-from advisor.performance.one_pass.effects import effects_from
+from advisor.performance.one_pass.servers import effects_from
 from advisor.performance.one_pass.work import labels_of
 from advisor.performance.setups import Setup, resolve
 from advisor.performance.values import Scenario

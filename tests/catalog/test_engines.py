@@ -8,8 +8,8 @@ from packaging.version import Version
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.layered import layered
+from advisor.catalog.one_pass_engines import OLD_DAYS, at_version, planned, read_releases, version_of
 from advisor.catalog.readers import Sources, read_engine_support
-from advisor.catalog.releases import OLD_DAYS, at_version, planned, read_releases, version_of
 from advisor.catalog.values import Evidence, Quality, Support
 from advisor.data_files import data_dir
 from advisor.errors import InputError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from advisor.demand.monitored import Monitored, engine_demand
-from advisor.demand.sampled import kept, views_of_store
+from advisor.demand.recorded import kept, views_of_store
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import PrometheusEndpoint

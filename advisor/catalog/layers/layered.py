@@ -11,14 +11,14 @@ from pathlib import Path
 
 from advisor.catalog import readers
 from advisor.catalog.catalog import Catalog
+from advisor.catalog.geography import Zones, read_zones
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import RELEASES, Damaged, Snapshot, current, providers, releases_of
 from advisor.catalog.levers import CacheNode
+from advisor.catalog.one_pass_engines import Releases
 from advisor.catalog.planning import AccountLimit, Commitment, CommitmentPrice, Serverless, ServicePrice
 from advisor.catalog.readers import Triple
-from advisor.catalog.releases import Releases
 from advisor.catalog.values import InstanceType, Offer, Price
-from advisor.catalog.zones import Zones, read_zones
 from advisor.records import dataclass, field, replace
 from advisor.tables import read_rows
 

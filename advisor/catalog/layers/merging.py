@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog.catalog import Catalog
+from advisor.catalog.geography import SEPARATOR
 from advisor.catalog.layers.snapshot import table_text
 from advisor.catalog.refresh.values import (
     SAME_MEMORY_RATIO,
@@ -21,7 +22,6 @@ from advisor.catalog.refresh.values import (
     ZoneRow,
 )
 from advisor.catalog.values import Accelerator, Offer, Price, Purchase, Quality
-from advisor.catalog.zones import SEPARATOR
 from advisor.records import asdict, replace
 from advisor.tables import read_rows
 

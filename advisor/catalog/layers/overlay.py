@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from advisor.catalog.geography import ZoneSupply, listed_zones, zone_fault
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality, family_of
-from advisor.catalog.zones import ZoneSupply, listed_zones, zone_fault
 from advisor.names import suggestion
 from advisor.records import dataclass, field, replace
 from advisor.yaml_fields import Field, read_document

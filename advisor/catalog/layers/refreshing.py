@@ -30,9 +30,9 @@ from advisor.catalog.layers.snapshot import (
     table_text,
     take,
 )
+from advisor.catalog.one_pass_engines import Release, Releases
 from advisor.catalog.refresh.engines import HeldReleases, ReleaseGuard, held_releases
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
-from advisor.catalog.refresh.http import short_words
+from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Guard, Violation, short_words, violations
 from advisor.catalog.refresh.values import (
     Denied,
     Found,
@@ -46,7 +46,6 @@ from advisor.catalog.refresh.values import (
     row_from_json,
     row_to_json,
 )
-from advisor.catalog.releases import Release, Releases
 from advisor.catalog.values import Offer, Quality
 from advisor.records import dataclass
 

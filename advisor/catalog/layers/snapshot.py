@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor.atomic_files import make_directory, write_text
+from advisor.catalog.one_pass_engines import Release, Releases, read_releases
 from advisor.catalog.readers import Sources
-from advisor.catalog.releases import Release, Releases, read_releases
 from advisor.errors import InputError
 from advisor.records import dataclass
 

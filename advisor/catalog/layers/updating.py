@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from advisor.catalog import readers
+from advisor.catalog.geography import SEPARATOR, read_zones, zone_fault
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped, offers_of_snapshot
 from advisor.catalog.layers.merging import offers_of
@@ -25,10 +26,9 @@ from advisor.catalog.layers.snapshot import (
     take,
 )
 from advisor.catalog.price_trust import first_day
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
+from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Row, ServerlessRow, Sold
 from advisor.catalog.values import Purchase
-from advisor.catalog.zones import SEPARATOR, read_zones, zone_fault
 from advisor.errors import InputError
 from advisor.names import is_type_name
 from advisor.records import dataclass, replace

@@ -10,9 +10,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from advisor.catalog.one_pass_engines import Release, Releases, version_of
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import Found, ReleaseRow, Row, SkippedRow, Task, Unreachable
-from advisor.catalog.releases import Release, Releases, version_of
 from advisor.records import dataclass
 
 URL = "https://pypi.org/pypi"

@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from advisor.demand.busy import Busy
-from advisor.demand.clock import iso_minute
 from advisor.demand.declared import one_size_demand
-from advisor.demand.monitored.accelerators import LEAST_COVERAGE
+from advisor.demand.monitored import LEAST_COVERAGE
+from advisor.demand.spread import iso_minute
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, Floats
 from advisor.errors import InputError

@@ -10,9 +10,8 @@ from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import read_declared
 from advisor.models.files.onnx_elements import ElementWork, element_work
 from advisor.models.files.onnx_graph import Dimension, Graph, Node, OnnxFile, is_weight, read_onnx
-from advisor.models.files.onnx_linear import linear_work
 from advisor.models.files.onnx_rules import FAILURES, infer
-from advisor.models.files.onnx_shapes import Shape, Shapes, UnknownShape, free_name
+from advisor.models.files.onnx_shapes import Shape, Shapes, UnknownShape, free_name, linear_work
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.files.trees import ensemble_forest, joined
 from advisor.models.formats import ONNX_GRAPH, ONNX_TREES

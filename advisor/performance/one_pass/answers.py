@@ -6,10 +6,16 @@ import numpy as np
 
 from advisor.demand.values import Unit
 from advisor.models.formats import OF_ROWS_IN_ONNX, ONNX_TREES
-from advisor.performance.one_pass.effects import batch_cost, item_seconds
 from advisor.performance.one_pass.forests import walks_trees
 from advisor.performance.one_pass.samples import samples_of_item
-from advisor.performance.one_pass.servers import computed_sizes, items_within, most_sizes, padded_cost
+from advisor.performance.one_pass.servers import (
+    batch_cost,
+    computed_sizes,
+    item_seconds,
+    items_within,
+    most_sizes,
+    padded_cost,
+)
 from advisor.performance.one_pass.work import KINDS, flop_of_sample
 from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions

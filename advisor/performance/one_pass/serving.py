@@ -22,11 +22,12 @@ from advisor.performance.one_pass.batching import (
     latency_at,
     rate_within,
 )
-from advisor.performance.one_pass.effects import batch_cost, item_seconds
 from advisor.performance.one_pass.samples import flop_of_items
 from advisor.performance.one_pass.servers import (
+    batch_cost,
     computed_sizes,
     differ,
+    item_seconds,
     most_items,
     most_sizes,
     padded_batch,

@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 from advisor import __version__
 from advisor.audit.findings.rules import RULES, SAVING, Rule
-from advisor.audit.money import monthly
-from advisor.audit.values import Audit, Finding
+from advisor.audit.values import Audit, Finding, monthly
 from advisor.report.bill.json_report import finding_entry
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from advisor.records import dataclass
-from advisor.samples.growth import Booleans, Floats, Integers, step
 from advisor.samples.metrics import ACCELERATOR_METRICS, Kind
 from advisor.samples.places import ROW_US
-from advisor.samples.query.timeline import Grid
+from advisor.samples.query.timeline import Booleans, Floats, Grid, Integers, step
 from advisor.samples.query.values import Accelerator
-from advisor.samples.store.day_counts import MISSED, PRESENT, TARGET, values_of
+from advisor.samples.store.hosts import MISSED, PRESENT, TARGET, values_of
 from advisor.samples.store.row_tables import target_codes
 
 _COUNTER_COLUMNS = ("first_us", "last_us", "first_value", "last_value", "grown", "resets", "reset_us")

@@ -5,6 +5,7 @@ host, a machine that was replaced).
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from advisor.errors import InputError
 from advisor.samples.metrics import ACCELERATOR_METRICS, ENGINE_METRICS, METRICS, ROW_SECONDS, Kind
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.engines import GAUGE_COLUMNS, EngineRows, survey
-from advisor.samples.query.values import Accelerator, Summary, Window
+from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
+from advisor.samples.store.files import SCHEMES, is_store
 from advisor.samples.store.reading import HostReader, Store
 
 _Answer = tuple[Accelerator, list[Summary]]
@@ -114,3 +116,35 @@ def _of_engine(engine_rows: EngineRows, window: Window) -> _Answer:
 
 def _coverage(rows: int, window: Window) -> float:
     return min(rows * ROW_SECONDS / window.seconds, 1.0)
+
+
+_HINT = (
+    "give directories that `advisor agent run --output` writes to, or addresses of copies of them "
+    f"({'…, '.join(SCHEMES)}…); or else one address of a Prometheus-compatible server (https://…), or cloudwatch://REGION"
+)
+
+
+def open_backend(places: Sequence[str], *, metrics: Path | None = None) -> QueryBackend:
+    """The backend for directories or an address; what carries large libraries loads only when it is asked for.
+
+    Args:
+        places: directories of samples, or the URL of what keeps them.
+        metrics: file that maps further names of metrics, for Prometheus-compatible servers.
+
+    Raises:
+        InputError: nothing can answer for it, or what can is not installed.
+    """
+    if all(map(is_store, places)):
+        return EmbeddedBackend(places)
+    if len(places) > 1:
+        raise InputError("only directories can be read together", where=", ".join(places), hint=_HINT)
+    place = places[0]
+    if place.startswith(("http://", "https://")):
+        from advisor.samples.query.prometheus import PrometheusBackend  # noqa: PLC0415 - one backend of several
+
+        return PrometheusBackend.at(place, metrics=metrics)
+    if place.startswith("cloudwatch://"):
+        from advisor.samples.query.cloudwatch import CloudWatchBackend  # noqa: PLC0415 - one backend of several
+
+        return CloudWatchBackend.at(place)
+    raise InputError("no reader knows this kind of address", where=place, hint=_HINT)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.arrivals import Requests
-from advisor.demand.clock import MONDAY_SECONDS
+from advisor.demand.spread import MONDAY_SECONDS
+from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Unit
 from advisor.models import find_model
 from advisor.performance.one_pass.batches import BatchTimes

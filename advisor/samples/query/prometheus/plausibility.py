@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted
 from advisor.samples.query.prometheus.fleet import Fleet, Identity, Sighting, matcher
-from advisor.samples.query.prometheus.over_time import GREATEST, ByIdentity, series_of
-from advisor.samples.query.prometheus.questions import Questions
+from advisor.samples.query.prometheus.over_time import GREATEST, ByIdentity, Questions, series_of
 
 _BUSY_AT_LEAST = 0.05
 """A reading above this cannot go with profiling counters at 0."""
