@@ -12,7 +12,6 @@ from advisor.audit.database import Database, opened
 from advisor.audit.files import Table, tables_of
 from advisor.audit.formats import format_of
 from advisor.audit.formats.focus import focus_version
-from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_list
 from advisor.audit.normalising import (
     accelerated_sql,
     family_sql,
@@ -27,7 +26,7 @@ from advisor.audit.normalising import (
     without_split_rows,
     write_tags,
 )
-from advisor.audit.sql import MONEY, text
+from advisor.audit.sql import AMOUNTS, LINE_ID, MONEY, TEXTS, Format, select_list, text
 from advisor.audit.values import ZERO, Basis, Bill
 from advisor.catalog.values import family_of
 from advisor.errors import InputError

@@ -23,7 +23,6 @@ from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.servers import (
     ARITHMETIC_KEYS,
     MEASURED_KEY,
-    NOVELTIES,
     REST_KEYS,
     Effects,
     effects_from,
@@ -169,28 +168,6 @@ def document_text(document: Mapping[str, object]) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
-def evaluate_one_pass(
-    measurements: Sequence[Measurement], catalog: Catalog, split: Callable[[Measurement], str], folds: int
-) -> list[tuple[Measurement, float, float, float]]:
-    """Measurement, predicted samples per second, low and high, each without the others of its part of the split.
-
-    Intervals come from errors of rows outside the fold (cross-conformal).
-    """
-    cases = cases_of(measurements, catalog)
-
-    def by_measurement(case: Case) -> str:
-        return split(case.measurement)
-
-    own = hold_out(cases, by_measurement, folds)
-    pool = [*own, *(entry for other in SPLITS for entry in hold_out(cases, other, FOLDS)), *_hold_out_pairs(cases)]
-    results = []
-    for fold in range(folds):
-        inside = [entry for entry in own if fold_of(by_measurement(entry.case), folds) == fold]
-        outside = [entry for entry in pool if fold_of(by_measurement(entry.case), folds) != fold]
-        results += _with_intervals(inside, _spreads(outside))
-    return results
-
-
 def hold_out(cases: Sequence[Case], split: Split, folds: int) -> list[HeldOut]:
     """Every case predicted by a fit without its fold; what the split names alike is left out together."""
     groups = np.array([fold_of(split(case), folds) for case in cases])
@@ -231,19 +208,6 @@ def _predict(cases: Sequence[Case], effects: Effects) -> list[HeldOut]:
         seconds = float(batch_seconds(case.machine, flop, batch, effects.factors(case.labels))[0])
         held.append(HeldOut(case, effects.novelty(case.labels), float(np.log(seconds / case.seconds))))
     return held
-
-
-def _with_intervals(
-    held: Held, spreads: Mapping[str, tuple[float, float]]
-) -> list[tuple[Measurement, float, float, float]]:  # fmt: skip
-    results = []
-    for entry in held:
-        case = entry.case
-        predicted = case.used * case.batch / case.seconds / float(np.exp(entry.log_error))
-        groups = (*spread_keys(entry.novelty, case.labels), f"{NOVELTIES[-1]}||")
-        low, high = next(spreads[group] for group in groups if group in spreads)
-        results.append((case.measurement, predicted, predicted * low, predicted * high))
-    return results
 
 
 def _document(cases: Sequence[Case], spreads: Mapping[str, tuple[float, float]]) -> dict[str, object]:

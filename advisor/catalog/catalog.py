@@ -10,12 +10,12 @@ from advisor.catalog import readers
 from advisor.catalog.engine_tables import EngineTables
 from advisor.catalog.geography import Zones, ZoneSupply, read_zones, supply_of
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.readers import Sources
+from advisor.catalog.readers import Sources, table
 from advisor.catalog.values import Accelerator, InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.errors import InputError
 from advisor.names import normalised, suggestion
 from advisor.records import dataclass
-from advisor.tables import OptionalText, Record, read_records
+from advisor.tables import OptionalText, Record
 
 SEPARATOR = ";"
 Key = tuple[str, str]
@@ -63,7 +63,7 @@ class CpuInstance:
         return round(self.cores / self.processor.socket_cores, 4)
 
 
-def read_cpu_instances(directory: Path, sources: Sources) -> dict[Key, CpuInstance]:
+def read_cpu_instances(sources: Sources) -> dict[Key, CpuInstance]:
     """Machines by provider and name.
 
     Facts that may only be passed on under CC-BY-SA-4.0 are in files of their own; without them their machines are
@@ -72,15 +72,15 @@ def read_cpu_instances(directory: Path, sources: Sources) -> dict[Key, CpuInstan
     Raises:
         InputError: a table cannot be read, or a machine has no processor.
     """
-    processors = {key: processor for row in _rows(directory, "cpu_processors") for key, processor in _of(row, sources)}
-    networks = dict(_networks(directory))
-    machines = (_machine(row, processors, networks, sources) for row in _rows(directory, "cpu_instances"))
+    processors = {key: processor for row in _rows(sources, "cpu_processors") for key, processor in _of(row, sources)}
+    networks = dict(_networks(sources))
+    machines = (_machine(row, processors, networks, sources) for row in _rows(sources, "cpu_instances"))
     return {(machine.provider, machine.name): machine for machine in machines}
 
 
-def _rows(directory: Path, table: str) -> Iterator[Record]:
-    for name in (f"{table}.csv", f"{table}_cc_by_sa.csv"):
-        yield from read_records(directory / name)
+def _rows(sources: Sources, table: str) -> Iterator[Record]:
+    for name in (table, f"{table}_cc_by_sa"):
+        yield from sources.rows(name)
 
 
 def _of(row: Record, sources: Sources) -> Iterator[tuple[Key, Processor]]:
@@ -90,9 +90,9 @@ def _of(row: Record, sources: Sources) -> Iterator[tuple[Key, Processor]]:
         yield (row.text("provider"), name), processor
 
 
-def _networks(directory: Path) -> Iterator[tuple[Key, float]]:
+def _networks(sources: Sources) -> Iterator[tuple[Key, float]]:
     """Network rate of each machine in Gbit/s, of those whose provider states one."""
-    for row in read_records(directory / "cpu_networks.csv"):
+    for row in sources.rows("cpu_networks"):
         for name in row.text("instance_types").split(SEPARATOR):
             yield (row.text("provider"), name), row.number("network_gbit_per_second")
 
@@ -113,12 +113,12 @@ class Catalog(EngineTables):
     @cached_property
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
         """Machines by (provider, name)."""
-        return readers.read_instance_types(self.directory, self._sources)
+        return readers.read_instance_types(self.sources)
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
         """Every machine in every region that sells it, priced or not, and those that were withdrawn."""
-        return readers.read_offers(self.directory, self._sources)
+        return readers.read_offers(self.sources)
 
     @cached_property
     def providers(self) -> tuple[str, ...]:
@@ -167,10 +167,8 @@ class Catalog(EngineTables):
         """The first offer of each place."""
         return {(offer.provider, offer.region, offer.instance_type): offer for offer in reversed(self.offers)}
 
-    @cached_property
-    def cpu_instances(self) -> Mapping[tuple[str, str], CpuInstance]:
-        """Machines without an accelerator by (provider, name): plans of models that answer in one pass may use them."""
-        return read_cpu_instances(self.directory, self._sources)
+    cpu_instances = table(read_cpu_instances)
+    """Machines without an accelerator by (provider, name): plans of models that answer in one pass may use them."""
 
     def cpu_offers(self, provider: str, instance_type: str = "") -> tuple[Offer, ...]:
         """Machines of a provider without an accelerator, all or of one type, in each region that sells them.
@@ -178,7 +176,7 @@ class Catalog(EngineTables):
         None where the provider has no table.
         """
         path = self.directory / "cpu_prices" / f"{provider}.csv"
-        return readers.read_price_table(path, provider, self._sources, {}, instance_type) if path.is_file() else ()
+        return readers.read_price_table(path, provider, self.sources, {}, instance_type) if path.is_file() else ()
 
     def price(self, offer: Offer, purchase: Purchase) -> Price | None:
         """Price of an offer when paid for in this way; None when that is unknown."""
@@ -283,7 +281,7 @@ class Catalog(EngineTables):
 
     @cached_property
     def _zone_table(self) -> Zones:
-        return read_zones(self.directory / "zones.csv", self._sources)
+        return read_zones(self.directory / "zones.csv", self.sources)
 
     @cached_property
     def _zone_supplies(self) -> dict[readers.Place, ZoneSupply]:

@@ -5,12 +5,11 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
 
 from packaging.version import Version
 
 from advisor.catalog import readers
-from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
+from advisor.catalog.deployment import read_deployment_facts
 from advisor.catalog.one_pass_engines import (
     OnePassEngine,
     Releases,
@@ -24,12 +23,12 @@ from advisor.catalog.one_pass_engines import (
 )
 from advisor.catalog.planning import Fact
 from advisor.catalog.planning_tables import PlanningTables
-from advisor.catalog.readers import Sources
+from advisor.catalog.readers import Sources, table
 from advisor.catalog.values import Accelerator, EngineSupport, Provenance
 from advisor.errors import InputError
 from advisor.names import architecture_key, normalised, suggestion
 from advisor.records import dataclass, replace
-from advisor.tables import Record, read_records
+from advisor.tables import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +55,10 @@ class Partition:
         return f"mig-{self.profile}"
 
 
-def read_partitions(directory: Path, sources: Sources) -> Mapping[str, tuple[Partition, ...]]:
+def read_partitions(sources: Sources) -> Mapping[str, tuple[Partition, ...]]:
     """Profiles of each accelerator that can be cut, the least memory first."""
     found: dict[str, list[Partition]] = {}
-    for row in read_records(directory / "partitions.csv"):
+    for row in sources.rows("partitions"):
         partition = _partition(row, sources)
         found.setdefault(partition.accelerator, []).append(partition)
     return {name: tuple(sorted(profiles, key=_size)) for name, profiles in found.items()}
@@ -126,10 +125,8 @@ _SERVER = "server"
 class EngineTables(PlanningTables):
     """Accelerators, releases of engines, and what each engine serves on which."""
 
-    @cached_property
-    def accelerators(self) -> Mapping[str, Accelerator]:
-        """Accelerators by name."""
-        return readers.read_accelerators(self.directory, self._sources)
+    accelerators = table(readers.read_accelerators)
+    """Accelerators by name."""
 
     def accelerator(self, name: str) -> Accelerator:
         """The accelerator of a name or an alias, however it is spelled.
@@ -209,7 +206,7 @@ class EngineTables(PlanningTables):
     @cached_property
     def releases(self) -> Releases:
         """Releases of engines."""
-        return read_releases(self.directory / "engine_releases.csv", self._sources)
+        return read_releases(self.directory / "engine_releases.csv", self.sources)
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -267,15 +264,11 @@ class EngineTables(PlanningTables):
         servers = (server for server in self.one_pass_engines if not server.is_of_tokens)
         return {(server.engine, server.vendor): server for server in servers}
 
-    @cached_property
-    def one_pass_engines(self) -> tuple[OnePassEngine, ...]:
-        """Servers of models that answer in one pass, and of language models in files, the preferred ones first."""
-        return tuple(read_one_pass_engines(self.directory, self._sources))
+    one_pass_engines = table(read_one_pass_engines)
+    """Servers of models that answer in one pass, and of language models in files, the preferred ones first."""
 
-    @cached_property
-    def engine_gaps(self) -> Mapping[tuple[str, str], str]:
-        """Vendor of accelerators and unit of requests → why no server is known beyond those of the catalog."""
-        return read_engine_gaps(self.directory)
+    engine_gaps = table(read_engine_gaps)
+    """Vendor of accelerators and unit of requests → why no server is known beyond those of the catalog."""
 
     @cached_property
     def generated_units(self) -> frozenset[str]:
@@ -286,10 +279,8 @@ class EngineTables(PlanningTables):
         """Start of a machine as generated code orders it; None: it starts as others of its kind."""
         return self.cold_start.machine(provider, instance_type, self.deployment.target(provider, instance_type))
 
-    @cached_property
-    def deployment(self) -> DeploymentFacts:
-        """Facts that decide for what code can be generated."""
-        return read_deployment_facts(self.directory, self._sources)
+    deployment = table(read_deployment_facts)
+    """Facts that decide for what code can be generated."""
 
     def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
         """Status of a model by an engine's maintainers: supported, validated, untested or not_enough_memory.
@@ -305,19 +296,17 @@ class EngineTables(PlanningTables):
                 return rows[engine, accelerator, key]
         return _UNLISTED
 
-    @cached_property
-    def _partitions(self) -> Mapping[str, tuple[Partition, ...]]:
-        return read_partitions(self.directory, self._sources)
+    _partitions = table(read_partitions)
 
     @cached_property
     def _accelerator_names(self) -> dict[str, str]:
-        return readers.read_accelerator_names(self.directory, dict(self.accelerators))
+        return readers.read_accelerator_names(self.sources, self.accelerators)
 
     @cached_property
     def _engine_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
         """Rows by hardware and precision, those of one engine together."""
         grouped: dict[tuple[str, str], list[EngineSupport]] = {}
-        for row in readers.read_engine_support(self.directory, self._sources):
+        for row in self.sources.values(EngineSupport, "engine_support"):
             grouped.setdefault((row.hardware, row.precision), []).append(row)
         return {key: tuple(sorted(rows, key=lambda row: row.engine)) for key, rows in grouped.items()}
 
@@ -335,7 +324,7 @@ class EngineTables(PlanningTables):
     def _engine_models(self) -> tuple[frozenset[str], dict[tuple[str, str, str], str]]:
         """Engines that keep a list, and the status by (engine, accelerator, model, architecture or family)."""
         rows: dict[tuple[str, str, str], str] = {}
-        for engine, accelerator, model, family, status in readers.read_engine_models(self.directory):
+        for engine, accelerator, model, family, status in readers.read_engine_models(self.sources):
             if model:
                 rows[engine, accelerator, model] = status
                 rows.setdefault((engine, accelerator, architecture_key(model)), status)

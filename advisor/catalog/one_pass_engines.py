@@ -1,7 +1,7 @@
 """Releases of engines, and servers of models that answer in one pass: where they run, what they serve and take."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -268,16 +268,14 @@ def _computes(accelerator: Accelerator, precision: str) -> bool:
     return precision not in _CASTS or precision == "fp32" or accelerator.fp16_tflops is not None
 
 
-def read_one_pass_engines(directory: Path, sources: Sources) -> Iterator[OnePassEngine]:
+def read_one_pass_engines(sources: Sources) -> tuple[OnePassEngine, ...]:
     """Servers in the order of the table: that of preference."""
-    for row in read_records(directory / "engines.csv"):
-        capabilities = tuple(map(float, row.words("compute_capabilities")))
-        yield sources.value(OnePassEngine, row, compute_capabilities=capabilities)
+    return tuple(
+        sources.value(OnePassEngine, row, compute_capabilities=tuple(map(float, row.words("compute_capabilities"))))
+        for row in sources.rows("engines")
+    )
 
 
-def read_engine_gaps(directory: Path) -> Mapping[tuple[str, str], str]:
+def read_engine_gaps(sources: Sources) -> Mapping[tuple[str, str], str]:
     """Vendor of accelerators and unit of requests → why no server is known beyond the rows of engines.csv."""
-    return {
-        (row.text("vendor"), row.text("unit")): row.text("reason")
-        for row in read_records(directory / "engine_gaps.csv")
-    }
+    return sources.by("vendor unit", "engine_gaps", lambda row, _: row.text("reason"))

@@ -38,18 +38,6 @@ _MOST_READINGS = 4_000_000
 _US = 1e6
 
 
-def views_of_store(store: Store, window: Window | None = None, hosts: Sequence[str] = ()) -> list[EngineView]:
-    """Each model on each rank of each endpoint that each host's agent read.
-
-    Args:
-        store: where their rows are.
-        window: over what time; None: all of it.
-        hosts: names or patterns; none: all.
-    """
-    asked = window or store.days()
-    return kept(store.answers(asked, _views_of_hosts, hosts)) if asked is not None else []
-
-
 def kept(groups: Iterable[Sequence[EngineView]], most: int = _MOST_READINGS) -> list[EngineView]:
     """Views of all hosts; of a fleet that has more readings than *most* with fewer of them."""
     views: list[EngineView] = []
@@ -86,10 +74,6 @@ def grown_histograms(hosts: HostReader, names: Sequence[str]) -> dict[EngineKey,
         each.rows.key: {name: counts for name in names if (counts := _lengths(each, name, histograms)) is not None}
         for each in counted
     }
-
-
-def _views_of_hosts(hosts: HostReader) -> list[EngineView]:
-    return views_of_engines(engine_rows(hosts.rows_by_day(Scope.ENGINE, DEMAND_COLUMNS), DEMAND_COLUMNS), hosts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -249,7 +249,7 @@ def _product(factors: Sequence[Integers], columns: SizeColumns, path: Path, rows
 
 def _first_bad_line(path: Path, names: list[str]) -> InputError | None:
     """Read again, slowly, to say which line the fast reader could not take."""
-    expect_number = _is_number_column(path, names[0])
+    expect_number = bool(pa.types.is_floating(_time_type(path, names[0])))
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
         reader = csv.DictReader(stream)
         for row in reader:
@@ -262,10 +262,6 @@ def _first_bad_line(path: Path, names: list[str]) -> InputError | None:
                     kind = "number" if index or expect_number else "time (ISO 8601 or seconds)"
                     return InputError(f"'{row[name]}' is no {kind}", where=f"{where}: {name}", hint="mend that row")
     return None
-
-
-def _is_number_column(path: Path, name: str) -> bool:
-    return bool(pa.types.is_floating(_time_type(path, name)))
 
 
 def _is_number(cell: str) -> bool:

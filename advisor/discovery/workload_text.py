@@ -55,7 +55,7 @@ def write_workload(path: Path, text: str) -> Result:
     Raises:
         InputError: it cannot be read or written.
     """
-    whole = _with_digest(text)
+    whole = f"{_FIRST_LINE.format(_digest(text))}\n{text}"
     if not path.exists():
         make_directory(path.parent)
         write_text(path, whole)
@@ -85,10 +85,6 @@ def is_unedited(text: str) -> bool:
     first, _, rest = text.partition("\n")
     match = _DIGEST.match(first)
     return match is not None and match[1] == _digest(rest)
-
-
-def _with_digest(text: str) -> str:
-    return f"{_FIRST_LINE.format(_digest(text))}\n{text}"
 
 
 def _digest(text: str) -> str:

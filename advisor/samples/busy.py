@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from advisor.errors import InputError
 from advisor.records import dataclass
+from advisor.samples.growth import Floats
 from advisor.samples.metrics import ROW_SECONDS, Scope
 from advisor.samples.need.limits import saturation
 from advisor.samples.places import US_PER_SECOND
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.timeline import Floats
 from advisor.samples.query.values import Window
 from advisor.samples.store.reading import HostReader, Progress, Store
 from advisor.units import SECONDS_PER_MINUTE

@@ -5,8 +5,7 @@ https://docs.aws.amazon.com/cur/latest/userguide/cur-sp.html: covered use at the
 that nothing used, nothing for upfront fees and negations.
 """
 
-from advisor.audit.formats.shape import Expressions, Format
-from advisor.audit.sql import MONEY, NULL, Columns, name, text
+from advisor.audit.sql import MONEY, NULL, Columns, Expressions, Format, name, text
 
 _LEGACY_TAG = ("resourcetags", "resource_tags_")
 _KEY = r'"(?:resourceTags/)?(?:user[_:])?([^"]*"\s*:)'

@@ -177,7 +177,7 @@ def _errors(document: object, metrics: _Metrics) -> float:
     if counted is not None:
         return counted
     summary = value_at(document, "error_summary")
-    return sum(number_at(one, "count") or 0.0 for one in summary) if isinstance(summary, list) else 0.0
+    return sum(number_at(entry, "count") or 0.0 for entry in summary) if isinstance(summary, list) else 0.0
 
 
 def is_guidellm(document: object) -> bool:
@@ -207,7 +207,8 @@ def _entry(benchmark: object, where: str, model: str) -> Item:
         rate = number_text(number_at(strategy, "rate"))
         return LeftOut(where, f"requests arrive on their own ({kind} {rate}/s) and no mean concurrency is stated")
     scenario, users = load
-    counts = _request_counts(benchmark)
+    totals = value_at(benchmark, "metrics", "request_totals") or value_at(benchmark, "request_totals")
+    counts = totals or value_at(benchmark, "total_count")
     return Entry(
         where,
         {
@@ -246,14 +247,6 @@ def _mean(benchmark: object, metric: str) -> float | None:
     successful = value_at(benchmark, "metrics", metric, "successful")
     mean = number_at(successful, "mean")
     return number_at(successful, "median") if mean is None else mean
-
-
-def _request_counts(benchmark: object) -> object:
-    return (
-        value_at(benchmark, "metrics", "request_totals")
-        or value_at(benchmark, "request_totals")
-        or value_at(benchmark, "total_count")
-    )
 
 
 _ENGINE_OF_BACKEND = {"sglang": "SGLang", "tensorrt-llm": "TensorRT-LLM", "trt": "TensorRT-LLM", "tgi": "TGI"}

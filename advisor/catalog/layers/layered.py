@@ -46,9 +46,9 @@ class LayeredCatalog(Catalog):
     @cached_property
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
         """Machines by (provider, name): refreshes add those that are new, and so do imports."""
-        found = dict(readers.read_instance_types(self.directory, self._sources))
+        found = dict(readers.read_instance_types(self.sources))
         for snapshot in (*self.snapshots, *self.published, *self.imported):
-            added = readers.read_instance_types(snapshot.directory, readers.Sources(snapshot.directory))
+            added = readers.read_instance_types(readers.Sources(snapshot.directory))
             found = {**added, **found}
         return found
 
@@ -99,7 +99,7 @@ class LayeredCatalog(Catalog):
     @cached_property
     def shipped_offers(self) -> tuple[Offer, ...]:
         """The lowest layer."""
-        return readers.read_offers(self.directory, self._sources)
+        return readers.read_offers(self.sources)
 
     @cached_property
     def layers(self) -> Mapping[str, tuple[Offer, ...]]:
@@ -120,7 +120,7 @@ class LayeredCatalog(Catalog):
     def listed_offers(self) -> tuple[Offer, ...]:
         """List prices: refreshed ones where there are any, and imported ones where they are as well founded."""
         replaced = {snapshot.provider: snapshot for snapshot in self._newer}
-        shipped = readers.read_offers(self.directory, self._sources, replaced) if replaced else self.shipped_offers
+        shipped = readers.read_offers(self.sources, replaced) if replaced else self.shipped_offers
         newer = [offer for snapshot in replaced.values() for offer in offers_of_snapshot(snapshot)]
         offers: Sequence[Offer] = (*shipped, *newer)
         if self.imported:
@@ -243,7 +243,7 @@ class LayeredCatalog(Catalog):
             if not (snapshot.directory / "commitments.csv").is_file():
                 continue
             sources = readers.Sources(snapshot.directory)
-            for commitment in readers.read_commitments(snapshot.directory, sources):
+            for commitment in readers.read_commitments(sources):
                 for family in commitment.families:
                     newer.setdefault((commitment.provider, family), []).append(commitment)
         shipped = dict(self._shipped._commitments)  # noqa: SLF001 - the layer below of the same class
@@ -276,7 +276,7 @@ class LayeredCatalog(Catalog):
 def _serverless_of(snapshot: Snapshot) -> tuple[Serverless, ...]:
     if not (snapshot.directory / "serverless.csv").is_file():  # imports have none
         return ()
-    return readers.read_serverless(snapshot.directory, readers.Sources(snapshot.directory))
+    return readers.read_serverless(readers.Sources(snapshot.directory))
 
 
 def _regions_of(service: Serverless) -> tuple[str, ...]:

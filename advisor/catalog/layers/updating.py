@@ -303,16 +303,16 @@ def _check_tables(directory: Path, provider: str) -> None:
         for record in _records(directory / name):
             if record.text("provider") != provider:
                 record.fail("provider", f"'{record.text('provider')}' in the tables of {provider}")
-    readers.read_instance_types(directory, sources)
+    readers.read_instance_types(sources)
     discounts = list(_records(directory / "commitments.csv"))
     for record in discounts:
         if not 0 <= record.number("discount_ratio") < 1:
             record.fail("discount_ratio", f"a discount of {record.number('discount_ratio'):g}")
     if discounts:
-        readers.read_commitments(directory, sources)
+        readers.read_commitments(sources)
     for record in _records(directory / "committed_prices.csv"):
         sources.of(record)
-    readers.read_serverless(directory, sources)
+    readers.read_serverless(sources)
     _check_zones(directory / "zones.csv", provider)
     read_zones(directory / "zones.csv", sources)
 

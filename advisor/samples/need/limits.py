@@ -5,7 +5,7 @@ from enum import StrEnum
 import numpy as np
 
 from advisor.records import dataclass
-from advisor.samples.query.timeline import Floats
+from advisor.samples.growth import Floats
 
 _DCGM = "NVIDIA DCGM, profiling metrics"
 

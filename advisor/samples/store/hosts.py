@@ -28,9 +28,8 @@ from advisor.samples import places
 from advisor.samples.agent.host_facts import ENGINES as ENGINE_LINES
 from advisor.samples.agent.host_facts import INSTANCE_TYPE, ON_DEMAND, PROVIDER, PURCHASE, REGION, read_facts
 from advisor.samples.agent.status import RUNTIME_PATTERN, read_object, written_seconds
+from advisor.samples.growth import Floats, Integers, steps
 from advisor.samples.metrics import ACCELERATOR_METRICS, METRICS, Kind, Metric
-from advisor.samples.places import ROW_US, SPOOL, US_PER_SECOND, host_of
-from advisor.samples.query.timeline import Floats, Integers, steps
 from advisor.samples.store.files import Folder, StoredFile, folders_of, is_store
 from advisor.samples.store.row_tables import (
     HISTOGRAM_SCHEMA,
@@ -47,8 +46,7 @@ from advisor.samples.store.row_tables import (
 )
 from advisor.units import SECONDS_PER_DAY
 
-PRESENT = "rows"
-MISSED = "missed"
+PRESENT, MISSED = "rows", "missed"
 """Names in the column ``metric`` that are no metrics."""
 TARGET = ("host", "accelerator_index", "mig_index", "accelerator_uuid", "accelerator")
 COLUMNS = pa.schema(
@@ -115,7 +113,7 @@ def times_of(rows: pa.Table) -> tuple[Integers, Integers, npt.NDArray[np.bool_]]
     end_us = rows["timestamp"].cast(pa.int64()).to_numpy()
     is_gap = rows["gap_reason"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
     gap_start = rows["gap_start"].cast(pa.int64()).fill_null(0).to_numpy()
-    start_us = np.where(is_gap & (gap_start > 0), np.minimum(gap_start, end_us), end_us - ROW_US)
+    start_us = np.where(is_gap & (gap_start > 0), np.minimum(gap_start, end_us), end_us - places.ROW_US)
     return end_us, start_us, is_gap
 
 
@@ -388,15 +386,15 @@ def _of_files(name: str, files: DayFiles) -> Host | None:
                 rows, said = time_range_us(stream), read_named(stream, HOST_KEY) | read_named(stream, LABELS_KEY)
         except (OSError, UnreadableError):
             continue  # named where rows are read
-        last = max(last, rows[1] / US_PER_SECOND if rows else 0.0)
+        last = max(last, rows[1] / places.US_PER_SECOND if rows else 0.0)
         facts |= said
     return Host(name, last, facts) if last else None
 
 
 def _in_spool(place: str) -> Iterator[Host]:
     """Hosts from what agents say beside their spool."""
-    for path in (Path(place) / SPOOL).glob(RUNTIME_PATTERN):
-        status, name = read_object(path), host_of(path.parent)
+    for path in (Path(place) / places.SPOOL).glob(RUNTIME_PATTERN):
+        status, name = read_object(path), places.host_of(path.parent)
         labels = {str(key): str(value) for key, value in (status.get("labels") or {}).items()}
         if written := written_seconds(status):
             yield Host(name, written, read_facts(Path(place), name) | labels)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from advisor.samples.query.timeline import steps_by_row
+from advisor.samples.growth import steps_by_row
 
 NAN = np.nan
 

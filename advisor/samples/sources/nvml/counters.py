@@ -13,7 +13,6 @@ from advisor.records import dataclass, field
 from advisor.samples.rows import Target
 
 _T = TypeVar("_T")
-
 _UNSUPPORTED = frozenset(
     {
         pynvml.NVML_ERROR_NOT_SUPPORTED,
@@ -101,7 +100,7 @@ def if_known(call: Callable[[], _T]) -> _T | None:
     except UnsupportedError:
         return None
     except pynvml.NVMLError as error:
-        if concerns_accelerator(error) or concerns_driver(error):
+        if error.value in _ACCELERATOR_GONE | _DRIVER_GONE:
             raise
         return None
 
@@ -128,9 +127,8 @@ def concerns_driver(error: pynvml.NVMLError) -> bool:
 
 def cannot_open(error: pynvml.NVMLError) -> InputError:
     """Why there is nothing to sample, and what to do about it."""
-    message, hint = _OPENING.get(
-        error.value, (f"the NVIDIA driver does not start: {error}", "see that nvidia-smi works")
-    )
+    unknown = f"the NVIDIA driver does not start: {error}", "see that nvidia-smi works"
+    message, hint = _OPENING.get(error.value, unknown)
     return InputError(message, hint=hint)
 
 
