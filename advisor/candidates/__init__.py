@@ -14,17 +14,6 @@ from advisor.candidates.values import (
 from advisor.deployable import Shortfall
 
 __all__ = [
-    "ANY",
-    "Candidate",
-    "Matches",
-    "Rejection",
-    "Shortfall",
-    "divides_heads",
-    "judge",
-    "judge_hardware",
-    "match",
-    "parallel_choices",
-    "reject",
-    "reject_candidate",
-    "reject_undeployable",
-]
+    "ANY", "Candidate", "Matches", "Rejection", "Shortfall", "divides_heads", "judge", "judge_hardware", "match",
+    "parallel_choices", "reject", "reject_candidate", "reject_undeployable",
+]  # fmt: skip

@@ -22,23 +22,7 @@ from advisor.models.weights import (
 )
 
 __all__ = [
-    "AUTO",
-    "BITS_PER_WEIGHT",
-    "FitRequest",
-    "MemoryFit",
-    "MemoryRange",
-    "Model",
-    "ServingShape",
-    "catalogued_name",
-    "find_model",
-    "fit_memory",
-    "kv_bytes_per_token",
-    "kv_cache_bytes",
-    "kv_cache_precision",
-    "memory_range",
-    "model_names",
-    "parse_kv_precision",
-    "parse_precision",
-    "serving_shape",
-    "weight_bytes",
-]
+    "AUTO", "BITS_PER_WEIGHT", "FitRequest", "MemoryFit", "MemoryRange", "Model", "ServingShape", "catalogued_name",
+    "find_model", "fit_memory", "kv_bytes_per_token", "kv_cache_bytes", "kv_cache_precision", "memory_range",
+    "model_names", "parse_kv_precision", "parse_precision", "serving_shape", "weight_bytes",
+]  # fmt: skip

@@ -162,18 +162,6 @@ def _bare_model(file: Path, name: str) -> Model:
     return estimated_model(read_safetensors(file), {}, name, str(file))
 
 
-def _skops_model(file: Path, name: str) -> Model:
-    return _forest_model(read_skops(file), "scikit-learn", file, name)
-
-
-def _treelite_model(file: Path, name: str) -> Model:
-    return _forest_model(read_treelite(file), "treelite", file, name)
-
-
-def _lightgbm_model(file: Path, name: str) -> Model:
-    return _forest_model(lightgbm_forest(read_text(file, "model", _HINT), str(file)), "lightgbm", file, name)
-
-
 def _xgboost_model(file: Path, name: str) -> Model:
     """Trees in UBJSON."""
     try:
@@ -231,8 +219,10 @@ _READERS: Mapping[str, Callable[[Path, str], Model]] = {
     ".safetensors": _bare_model,
     ".json": _json_model,
     ".ubj": _xgboost_model,
-    ".skops": _skops_model,
-    ".tl": _treelite_model,
-    ".lightgbm": _lightgbm_model,
+    ".skops": lambda file, name: _forest_model(read_skops(file), "scikit-learn", file, name),
+    ".tl": lambda file, name: _forest_model(read_treelite(file), "treelite", file, name),
+    ".lightgbm": lambda file, name: _forest_model(
+        lightgbm_forest(read_text(file, "model", _HINT), str(file)), "lightgbm", file, name
+    ),
 }
 """Readers by the ending of a name, or by what a file that begins with :data:`_MAGIC` is."""

@@ -114,17 +114,9 @@ def _filters(node: Node, shapes: Shapes) -> float:
     return float(prod(shapes.known[node.outputs[0]]) * prod(weight[1:]))
 
 
-def _spread_filters(node: Node, shapes: Shapes) -> float:
-    return float(prod(shapes.of(node, 0)) * prod(shapes.of(node, 1)[1:]))
-
-
 def _steps(node: Node, shapes: Shapes) -> float:
     steps, batch, _ = shapes.of(node, 0)
     return float(steps * batch * (prod(shapes.of(node, 1)) + prod(shapes.of(node, 2))))
-
-
-def _packed_products(node: Node, shapes: Shapes) -> float:
-    return float(prod(shapes.of(node, 0)[:-1]) * node.integer("K", 0) * node.integer("N", 0))
 
 
 def _packed_attention(node: Node, shapes: Shapes) -> float:
@@ -157,8 +149,10 @@ _WORK: Mapping[str, Callable[[Node, Shapes], float]] = {
     **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "FusedConv"), _filters),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _steps),
     "Gemm": _general_products,
-    "ConvTranspose": _spread_filters,
-    "MatMulNBits": _packed_products,
+    "ConvTranspose": lambda node, shapes: float(prod(shapes.of(node, 0)) * prod(shapes.of(node, 1)[1:])),
+    "MatMulNBits": lambda node, shapes: float(
+        prod(shapes.of(node, 0)[:-1]) * node.integer("K", 0) * node.integer("N", 0)
+    ),
     "Attention": _packed_attention,
     "MultiHeadAttention": _scores,
     "GroupQueryAttention": _scores,

@@ -46,10 +46,6 @@ def _product(node: Node, shapes: Shapes, second: int = 1) -> list[Shape]:
     return [broadcast(left[:-2], right[:-2]) + rows + columns]
 
 
-def _quantised_product(node: Node, shapes: Shapes) -> list[Shape]:
-    return _product(node, shapes, 3)
-
-
 def _general_product(node: Node, shapes: Shapes) -> list[Shape]:
     left, right = shapes.of(node, 0), shapes.of(node, 1)
     return [(left[1 if node.integer("transA", 0) else 0], right[0 if node.integer("transB", 0) else 1])]
@@ -158,10 +154,6 @@ def _gathered(node: Node, shapes: Shapes) -> list[Shape]:
     return [shape[:axis] + indices + shape[axis + 1 :]]
 
 
-def _picked(node: Node, shapes: Shapes) -> list[Shape]:
-    return [shapes.of(node, 1)]
-
-
 def _listed_axes(node: Node, shapes: Shapes) -> list[int]:
     return shapes.value(node, 1) if shapes.has(node, 1) else node.integers("axes")
 
@@ -178,14 +170,6 @@ def _squeezed(node: Node, shapes: Shapes) -> list[Shape]:
     shape, axes = shapes.of(node, 0), _listed_axes(node, shapes)
     gone = {axis % len(shape) for axis in axes} or {at for at, size in enumerate(shape) if size == 1}
     return [tuple(size for at, size in enumerate(shape) if at not in gone)]
-
-
-def _expanded(node: Node, shapes: Shapes) -> list[Shape]:
-    return [broadcast(shapes.of(node, 0), tuple(shapes.value(node, 1)))]
-
-
-def _filled(node: Node, shapes: Shapes) -> list[Shape]:
-    return [tuple(shapes.value(node, 0))]
 
 
 def _ranged(node: Node, shapes: Shapes) -> list[Shape]:
@@ -226,19 +210,11 @@ def _constant(node: Node, shapes: Shapes) -> list[Shape]:
     return [known if known is not None else ()]
 
 
-def _dimensions(node: Node, shapes: Shapes) -> list[Shape]:
-    return [(len(shapes.of(node, 0)),)]
-
-
 def _recurrent(node: Node, shapes: Shapes) -> list[Shape]:
     steps, batch, _ = shapes.of(node, 0)
     directions, hidden = shapes.of(node, 2)[0], shapes.of(node, 2)[2]
     last = (directions, batch, hidden)
     return [(steps, directions, batch, hidden), last, last]
-
-
-def _projected(node: Node, shapes: Shapes) -> list[Shape]:
-    return [(*shapes.of(node, 0)[:-1], node.integer("N", 0))]
 
 
 def _fused_attention(node: Node, shapes: Shapes) -> list[Shape]:
@@ -248,81 +224,18 @@ def _fused_attention(node: Node, shapes: Shapes) -> list[Shape]:
 
 
 _SAME = [
-    "Relu",
-    "LeakyRelu",
-    "Sigmoid",
-    "HardSigmoid",
-    "HardSwish",
-    "Swish",
-    "Tanh",
-    "Gelu",
-    "FastGelu",
-    "QuickGelu",
-    "BiasGelu",
-    "Erf",
-    "Elu",
-    "Selu",
-    "Softplus",
-    "Mish",
-    "Softmax",
-    "LogSoftmax",
-    "LayerNormalization",
-    "SimplifiedLayerNormalization",
-    "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization",
-    "RMSNormalization",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "BatchNormalization",
-    "LRN",
-    "Dropout",
-    "Identity",
-    "Cast",
-    "Clip",
-    "Neg",
-    "Sqrt",
-    "Exp",
-    "Log",
-    "Abs",
-    "Floor",
-    "Ceil",
-    "Round",
-    "Sign",
-    "Not",
-    "Reciprocal",
-    "Sin",
-    "Cos",
-    "IsNaN",
-    "Trilu",
-    "CumSum",
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "RotaryEmbedding",
-    "ScatterND",
+    "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Tanh", "Gelu", "FastGelu", "QuickGelu",
+    "BiasGelu", "Erf", "Elu", "Selu", "Softplus", "Mish", "Softmax", "LogSoftmax", "LayerNormalization",
+    "SimplifiedLayerNormalization", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "RMSNormalization",
+    "GroupNormalization", "InstanceNormalization", "BatchNormalization", "LRN", "Dropout", "Identity", "Cast", "Clip",
+    "Neg", "Sqrt", "Exp", "Log", "Abs", "Floor", "Ceil", "Round", "Sign", "Not", "Reciprocal", "Sin", "Cos", "IsNaN",
+    "Trilu", "CumSum", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "RotaryEmbedding", "ScatterND",
     "ScatterElements",
-]
+]  # fmt: skip
 STRETCHED = [
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Pow",
-    "Where",
-    "Equal",
-    "Less",
-    "Greater",
-    "LessOrEqual",
-    "GreaterOrEqual",
-    "And",
-    "Or",
-    "Max",
-    "Min",
-    "Mod",
-    "PRelu",
-    "Xor",
-    "Sum",
-]
+    "Add", "Sub", "Mul", "Div", "Pow", "Where", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And",
+    "Or", "Max", "Min", "Mod", "PRelu", "Xor", "Sum",
+]  # fmt: skip
 REDUCED = ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ArgMax", "ArgMin"]
 _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
     **dict.fromkeys(_SAME, _same),
@@ -335,9 +248,9 @@ _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     **dict.fromkeys(("Attention", "MultiHeadAttention", "GroupQueryAttention"), _fused_attention),
     **dict.fromkeys(("Resize", "Upsample"), _resized),
-    "QLinearMatMul": _quantised_product,
+    "QLinearMatMul": lambda node, shapes: _product(node, shapes, 3),
     "Gemm": _general_product,
-    "MatMulNBits": _projected,
+    "MatMulNBits": lambda node, shapes: [(*shapes.of(node, 0)[:-1], node.integer("N", 0))],
     "ConvTranspose": _unconvolved,
     "Reshape": _reshaped,
     "Flatten": _flattened,
@@ -346,14 +259,14 @@ _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
     "Split": _split,
     "Slice": _sliced,
     "Gather": _gathered,
-    "GatherElements": _picked,
+    "GatherElements": lambda node, shapes: [shapes.of(node, 1)],
     "Unsqueeze": _unsqueezed,
     "Squeeze": _squeezed,
-    "Expand": _expanded,
-    "ConstantOfShape": _filled,
+    "Expand": lambda node, shapes: [broadcast(shapes.of(node, 0), tuple(shapes.value(node, 1)))],
+    "ConstantOfShape": lambda node, shapes: [tuple(shapes.value(node, 0))],
     "Range": _ranged,
     "Tile": _tiled,
     "Pad": _padded,
     "Constant": _constant,
-    "Shape": _dimensions,
+    "Shape": lambda node, shapes: [(len(shapes.of(node, 0)),)],
 }
