@@ -17,7 +17,7 @@ from advisor.codegen.targets import TARGETS, target_of
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.wanted import Engine
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.deployable import (
     Setup,
     deployable,

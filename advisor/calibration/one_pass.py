@@ -19,7 +19,6 @@ from advisor.calibration.observations import Measurement
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.performance.one_pass.answers import accelerators_of, loads
-from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.servers import (
     ARITHMETIC_KEYS,
     MEASURED_KEY,
@@ -38,6 +37,7 @@ from advisor.performance.one_pass.work import (
     labels_of,
     machine_of,
     one_pass,
+    samples_of_item,
 )
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved, Setup, resolve

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advisor.demand.declared import one_size_demand
+from advisor.demand.lengths import one_size_demand
 from advisor.demand.spread import on_the_calendar
 from advisor.demand.values import ArrivalRate, Demand, DemandInterval, DemandProfile, Floats
 from advisor.errors import InputError

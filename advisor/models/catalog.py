@@ -17,9 +17,8 @@ from advisor.errors import InputError
 from advisor.models.checkpoints import checkpoint_of_name, class_scores, exported_inputs
 from advisor.models.config import model_from_config
 from advisor.models.config_fields import ConfigFields
-from advisor.models.declared import DECLARED, read_declared
-from advisor.models.formats import ENDINGS, FORMATS
-from advisor.models.model import Checkpoint, Model, Scope
+from advisor.models.model import ENDINGS, FORMATS, Checkpoint, Model, Scope
+from advisor.models.networks import DECLARED, read_declared
 from advisor.records import replace
 from advisor.tables import Row, optional_float, read_rows
 

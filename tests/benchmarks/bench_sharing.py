@@ -11,7 +11,7 @@ from pathlib import Path
 from advisor.candidates import match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
 from advisor.performance.evidence import Served
 from advisor.performance.model import shipped_model

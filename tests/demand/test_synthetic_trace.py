@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand import bursts
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.demand.spread import hours_of_week
 from advisor.demand.synthetic_trace import Calendar, rehearse, stressed
 from advisor.demand.values import DemandProfile, Dispersion

@@ -7,7 +7,7 @@ import pytest
 
 from advisor.candidates import match
 from advisor.catalog import load_catalog
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models.catalog import find_model
 from advisor.performance.groups import (
     carried_by_each,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.demand.values import Pictures, Unit
 from advisor.models.catalog import find_model
 from advisor.models.model import ModelInput

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from advisor.demand.busy import Busy
-from advisor.demand.declared import one_size_demand
+from advisor.demand.lengths import one_size_demand
 from advisor.demand.monitored import LEAST_COVERAGE
 from advisor.demand.spread import iso_minute
 from advisor.demand.tally import arrival_rate

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.config import is_known_type, model_from_config, read_config_values
-from advisor.models.files.adapters import adapted_model, holds_adapter
+from advisor.models.files.adapters import adapted_model, holds_adapter, stored_tensors, weight_file
 from advisor.models.files.estimate import estimated_model, text_answer
 from advisor.models.files.gguf import MAGIC, gguf_model
 from advisor.models.files.mapped import CutOff, mapped
@@ -18,12 +18,10 @@ from advisor.models.files.onnx import onnx_model
 from advisor.models.files.pipelines import INDEX, denoiser_model, pipeline_model
 from advisor.models.files.safetensors import INDEX_ENDING, read_safetensors
 from advisor.models.files.skops import is_skops, read_skops
-from advisor.models.files.stored import stored_tensors, weight_file
 from advisor.models.files.tensors import precision_of
 from advisor.models.files.treelite import read_treelite, read_ubjson
 from advisor.models.files.trees import Forest, lightgbm_forest, xgboost_forest
-from advisor.models.formats import FORMATS
-from advisor.models.model import Checkpoint, Model, ModelFile
+from advisor.models.model import FORMATS, Checkpoint, Model, ModelFile
 from advisor.models.networks import whole_model
 from advisor.models.values import Network, Work
 from advisor.reading import read_json, read_text

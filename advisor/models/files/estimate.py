@@ -12,9 +12,9 @@ from typing import Any
 
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
-from advisor.models.declared import read_declared
 from advisor.models.files.tensors import Tensor, bytes_of, parameters_of, precision_of
 from advisor.models.model import Checkpoint, Model, TextAnswer
+from advisor.models.networks import read_declared
 from advisor.reading import json_of, read_text
 from advisor.records import replace
 

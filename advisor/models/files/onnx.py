@@ -7,17 +7,14 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
-from advisor.models.declared import read_declared
-from advisor.models.files.onnx_elements import ElementWork, element_work
 from advisor.models.files.onnx_graph import Dimension, Graph, Node, OnnxFile, is_weight, read_onnx
-from advisor.models.files.onnx_rules import FAILURES, infer
+from advisor.models.files.onnx_rules import FAILURES, ElementWork, element_work, infer
 from advisor.models.files.onnx_shapes import Shape, Shapes, UnknownShape, free_name, linear_work
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.files.trees import ensemble_forest, joined
-from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
-from advisor.models.model import Checkpoint, Model, ModelInput, Surroundings
-from advisor.models.networks import whole_model
+from advisor.models.model import ONNX_GRAPH, ONNX_TREES, Checkpoint, Model, ModelInput, Surroundings
+from advisor.models.networks import read_declared, whole_model
 from advisor.models.values import Network, Work
 from advisor.records import dataclass, replace
 

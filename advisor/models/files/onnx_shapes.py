@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from advisor.models.files.onnx_graph import Dimension, Graph, Integers, Node
-from advisor.models.formats import ONNX_LINEAR, ONNX_RADIAL_SVM, ONNX_SVM
+from advisor.models.model import ONNX_LINEAR, ONNX_RADIAL_SVM, ONNX_SVM
 from advisor.models.values import Work
 
 _RADIAL = "RBF"

@@ -7,8 +7,8 @@ from typing import Any
 
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
+from advisor.models.files.adapters import stored_tensors
 from advisor.models.files.estimate import ESTIMATE_FACTOR
-from advisor.models.files.stored import stored_tensors
 from advisor.models.files.tensors import Tensor, parameters_of, precision_of
 from advisor.models.model import Checkpoint, Model
 from advisor.models.networks import NETWORKS, unet, whole_model

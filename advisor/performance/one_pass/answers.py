@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from advisor.demand.values import Unit
-from advisor.models.formats import OF_ROWS_IN_ONNX, ONNX_TREES
+from advisor.models.model import OF_ROWS_IN_ONNX, ONNX_TREES
 from advisor.performance.one_pass.forests import walks_trees
-from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.servers import (
     batch_cost,
     computed_sizes,
@@ -16,7 +15,7 @@ from advisor.performance.one_pass.servers import (
     most_sizes,
     padded_cost,
 )
-from advisor.performance.one_pass.work import KINDS, flop_of_sample
+from advisor.performance.one_pass.work import KINDS, flop_of_sample, samples_of_item
 from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
 from advisor.performance.setups import Resolved

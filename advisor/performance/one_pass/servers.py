@@ -23,7 +23,7 @@ from advisor.catalog.processors import CPU
 from advisor.data_files import data_dir
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
-from advisor.models.formats import ONNX_RADIAL_SVM, ONNX_SVM
+from advisor.models.model import ONNX_RADIAL_SVM, ONNX_SVM
 from advisor.performance.one_pass.forests import (
     forest_evidence,
     forest_seconds,

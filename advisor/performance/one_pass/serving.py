@@ -22,7 +22,6 @@ from advisor.performance.one_pass.batching import (
     latency_at,
     rate_within,
 )
-from advisor.performance.one_pass.samples import flop_of_items
 from advisor.performance.one_pass.servers import (
     batch_cost,
     computed_sizes,
@@ -33,6 +32,7 @@ from advisor.performance.one_pass.servers import (
     padded_batch,
     padded_cost,
 )
+from advisor.performance.one_pass.work import flop_of_items
 from advisor.performance.physics import Floats
 from advisor.performance.queueing import Bursts, bursts_of
 from advisor.performance.setups import Resolved
