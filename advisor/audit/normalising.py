@@ -25,11 +25,11 @@ def one_currency(database: Database, rates: Mapping[str, Decimal]) -> tuple[str 
     Raises:
         InputError: there are several, and a rate is missing.
     """
-    found: list[tuple[str | None, Decimal]] = database.rows(
+    costs: list[tuple[str | None, Decimal]] = database.rows(
         "SELECT currency, coalesce(nullif(sum(filled_effective), 0), sum(filled_billed)) FROM raw "
         "GROUP BY 1 HAVING count(*) FILTER (WHERE filled_effective <> 0 OR filled_billed <> 0) > 0 ORDER BY 2 DESC"
     )
-    names = [currency for currency, _ in found]
+    names = [currency for currency, _ in costs]
     if None in names:
         raise InputError("some charges have no currency", hint="see that BillingCurrency is filled in every row")
     currencies = [currency for currency in names if currency is not None]
@@ -40,7 +40,7 @@ def one_currency(database: Database, rates: Mapping[str, Decimal]) -> tuple[str 
     if len(currencies) == 1 and lacking:
         return currencies[0], {}
     if lacking:
-        amounts = ", ".join(f"{currency} {amount:,.2f}" for currency, amount in found)
+        amounts = ", ".join(f"{currency} {amount:,.2f}" for currency, amount in costs)
         raise InputError(
             f"the bill is in several currencies: {amounts}",
             hint=f"state what one {lacking[0]} is in USD, such as --rate {lacking[0]}=1.08",

@@ -90,11 +90,11 @@ class _Rows:
 
     def misses(self, table: ConstantTable) -> list[Floats]:
         """Weighted log ratios of predicted to measured seconds, by target."""
-        found = []
+        parts = []
         for group, target, packed, some, seconds, weight, names in self._parts:
             timing = physics_timing(SCENARIO_OF[group], packed.replicas, table.constants_for(names), some.load)
-            found.append(weight * (np.log(seconds_of(target, timing)) - seconds) / USUAL_SPREAD[target])
-        return found
+            parts.append(weight * (np.log(seconds_of(target, timing)) - seconds) / USUAL_SPREAD[target])
+        return parts
 
 
 def _known(observed: Observations, group: Group, target: str) -> Indices:
@@ -103,12 +103,12 @@ def _known(observed: Observations, group: Group, target: str) -> Indices:
     return rows[np.isfinite(observed.measured_seconds(group, target)[rows])]
 
 
-def _few_of_each(observed: Observations, known: Indices) -> Indices:
+def _few_of_each(observed: Observations, rows: Indices) -> Indices:
     """Rows thinned to at most so many of one cell and engine, spread evenly over the order in which they are listed."""
-    names = observed.crowds()[known]
+    names = observed.crowds()[rows]
     kept: list[int] = []
     for name in np.unique(names):
-        members = known[names == name]
+        members = rows[names == name]
         step = np.linspace(0, members.size - 1, min(members.size, ROWS_PER_CROWD)).round().astype(np.intp)
         kept += members[step].tolist()
     return np.array(sorted(kept), dtype=np.intp)
@@ -182,8 +182,8 @@ def fit_residual(observed: Observations, table: ConstantTable, group: Group) -> 
     relevance = np.array([TRAIT_RELEVANCE if name in TRAITS else 1.0 for name in FEATURES], dtype=np.float32)
     relevance = (relevance * np.float32(np.sqrt(3) / LENGTH)).round(DECIMALS)
 
-    def inputs_of(found: Floats32) -> _Inputs:
-        scaled = scaled_features(found, mean, deviation, relevance).astype(np.float64).round(DECIMALS)
+    def inputs_of(values: Floats32) -> _Inputs:
+        scaled = scaled_features(values, mean, deviation, relevance).astype(np.float64).round(DECIMALS)
         return _Inputs(scaled, np.log(np.maximum(observed.load.concurrency, 1.0)).round(DECIMALS))
 
     inputs = inputs_of(raw)

@@ -225,8 +225,8 @@ def _fit(cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
     """Effects on the arithmetic and on the rest of a batch, by key."""
     arithmetic, rest = _columns(cases, ARITHMETIC_KEYS), _columns(cases, REST_KEYS)
     penalty = SHRINKAGE * np.concatenate([arithmetic.penalty, rest.penalty])
-    one = (1.0, 1.0)
-    whole = np.array([float(batch_seconds(c.machine, np.array([c.flop]), np.array([c.batch]), one)[0]) for c in cases])
+    unit = (1.0, 1.0)
+    whole = np.array([float(batch_seconds(c.machine, np.array([c.flop]), np.array([c.batch]), unit)[0]) for c in cases])
     fixed = np.array([case.machine.fixed_s for case in cases])
     measured = np.log([case.seconds for case in cases])
     weight = _cell_weights(cases)
@@ -289,15 +289,15 @@ def _spreads(held: Held) -> dict[str, tuple[float, float]]:
         for group in spread_keys(entry.novelty, entry.case.labels):
             groups[group].append(entry)
     tail = (1 - COVERAGE) / 2
-    found = {}
+    spreads = {}
     for group, entries in sorted(groups.items()):
         cells = len({entry.case.cell for entry in entries})
         if group.endswith("||") or (len(entries) >= LEAST_ROWS and cells >= LEAST_CELLS):
             errors = np.array([entry.log_error for entry in entries])
             weight = _cell_weights([entry.case for entry in entries])
             low, high = (float(np.exp(_quantile(errors, weight, part))) for part in (tail, 1 - tail))
-            found[group] = (round(min(low, 1.0), DECIMALS), round(max(high, 1.0), DECIMALS))
-    return found
+            spreads[group] = (round(min(low, 1.0), DECIMALS), round(max(high, 1.0), DECIMALS))
+    return spreads
 
 
 def _quantile(values: Floats, weight: Floats, part: float) -> float:

@@ -148,17 +148,17 @@ class Rejection:
     """Slices that the accelerators would be cut into; "" for none."""
 
 
-def reject_undeployable(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
+def reject_undeployable(candidate: Candidate, lacking: Shortfall, region: str = ANY) -> Rejection:
     """The rejection of what generated code cannot start: of the whole machine where its layout plays no part."""
-    if found.unit in (TARGETS, PURCHASE):
-        partition = candidate.partition if found.unit == TARGETS else ""
-        return reject(candidate.instance_type, found, region=region, partition=partition)
-    return reject_candidate(candidate, found, region)
+    if lacking.unit in (TARGETS, PURCHASE):
+        partition = candidate.partition if lacking.unit == TARGETS else ""
+        return reject(candidate.instance_type, lacking, region=region, partition=partition)
+    return reject_candidate(candidate, lacking, region)
 
 
 def reject(
     instance_type: InstanceType,
-    found: Shortfall,
+    lacking: Shortfall,
     precision: str = ANY,
     tensor_parallel: int | None = None,
     region: str = ANY,
@@ -180,17 +180,17 @@ def reject(
         instance_type=instance_type.name,
         precision=precision,
         tensor_parallel=tensor_parallel,
-        code=found.code,
-        needed=found.needed,
-        available=found.available,
-        unit=found.unit,
-        message=f"{subject}: {found.reason}",
+        code=lacking.code,
+        needed=lacking.needed,
+        available=lacking.available,
+        unit=lacking.unit,
+        message=f"{subject}: {lacking.reason}",
         partition=partition,
     )
 
 
-def reject_candidate(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
+def reject_candidate(candidate: Candidate, lacking: Shortfall, region: str = ANY) -> Rejection:
     """The rejection of what had passed as a candidate."""
     return reject(
-        candidate.instance_type, found, candidate.precision, candidate.tensor_parallel, region, candidate.partition
+        candidate.instance_type, lacking, candidate.precision, candidate.tensor_parallel, region, candidate.partition
     )

@@ -133,10 +133,10 @@ class Catalog(EngineTables):
         """
         instance_type = self.instance_types.get((provider, name))
         if instance_type is None:
-            known = [known for owner, known in self.instance_types if owner == provider]
-            if not known:
+            names = [names for owner, names in self.instance_types if owner == provider]
+            if not names:
                 raise InputError(f"unknown provider: '{provider}'", hint=suggestion(provider, self.providers))
-            raise InputError(f"unknown instance type of {provider}: '{name}'", hint=suggestion(name, known))
+            raise InputError(f"unknown instance type of {provider}: '{name}'", hint=suggestion(name, names))
         return instance_type
 
     def offers_in(
@@ -191,10 +191,10 @@ class Catalog(EngineTables):
 
     def zones(self, provider: str, region: str, instance_type: str) -> ZoneSupply:
         """Availability zones that sell a type in a region; those of the region, unverified, where that is unknown."""
-        place, known = (provider, region, instance_type), self._zone_supplies
-        if place not in known:
-            known[place] = supply_of(self._zone_table, *place)
-        return known[place]
+        place, supplies = (provider, region, instance_type), self._zone_supplies
+        if place not in supplies:
+            supplies[place] = supply_of(self._zone_table, *place)
+        return supplies[place]
 
     def with_offers(self, offers: Iterable[Offer]) -> "Catalog":
         """The same facts with other offers."""

@@ -142,13 +142,13 @@ class DeploymentFacts:
 
     def number(self, subject: str, limit: str) -> float | None:
         """A limit that is a number; None where there is none."""
-        known = self.limits.get((subject, limit))
-        return None if known is None else float(known.value)
+        stated = self.limits.get((subject, limit))
+        return None if stated is None else float(stated.value)
 
     def words(self, subject: str, limit: str) -> tuple[str, ...]:
         """A limit that is a list of words; empty where there is none."""
-        known = self.limits.get((subject, limit))
-        return () if known is None else tuple(known.value.split(";"))
+        stated = self.limits.get((subject, limit))
+        return () if stated is None else tuple(stated.value.split(";"))
 
     def is_contiguous(self, engine: str) -> bool:
         """Whether the engine reserves one range of the longest length for each sequence: it has no paging."""

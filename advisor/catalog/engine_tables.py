@@ -141,8 +141,8 @@ class EngineTables(PlanningTables):
 
     def known_accelerator(self, name: str) -> Accelerator | None:
         """The accelerator of a name or an alias; None where there is none."""
-        known = self._accelerator_names.get(normalised(name))
-        return None if known is None else self.accelerators[known]
+        canonical = self._accelerator_names.get(normalised(name))
+        return None if canonical is None else self.accelerators[canonical]
 
     def accelerator_variants(self, name: str) -> tuple[Accelerator, ...]:
         """The accelerator of that name; for a bare ``A100`` or ``H100-80GB`` every variant of it, or of that memory.
@@ -151,7 +151,7 @@ class EngineTables(PlanningTables):
             InputError: there is none, with the nearest names.
         """
         wanted = normalised(name)
-        if wanted not in {normalised(known) for known in self.accelerators}:
+        if wanted not in {normalised(other) for other in self.accelerators}:
             family = [part for part in self.accelerators.values() if wanted in _shared_names(part.name)]
             if family:
                 return tuple(family)

@@ -88,8 +88,8 @@ def _id_prefix(region: str) -> str:
 
 def listed_zones(names: Iterable[str], source: str, as_of: str) -> ZoneSupply:
     """Zones that a source lists; none where the region sells a type without a choice of zone, as if it were one."""
-    known = tuple(sorted(names))
-    return ZoneSupply(known, max(1, len(known)), verified=True, source=source, as_of=as_of)
+    zones = tuple(sorted(names))
+    return ZoneSupply(zones, max(1, len(zones)), verified=True, source=source, as_of=as_of)
 
 
 def supply_of(zones: Zones, provider: str, region: str, instance_type: str) -> ZoneSupply:
@@ -135,14 +135,14 @@ class Geography:
     places: Mapping[str, Place]
     measured: Mapping[tuple[str, str, str], Latency]
 
-    def between_regions(self, provider: str, one: str, other: str) -> Latency | None:
+    def between_regions(self, provider: str, first: str, second: str) -> Latency | None:
         """Round trip between two regions of a provider: measured, else estimated; None where one has no position."""
-        if one == other:
+        if first == second:
             return Latency(0.0, _SAME)
-        measured = self._pair(provider, one, other)
+        measured = self._pair(provider, first, second)
         if measured is not None:
             return measured
-        start, end = self._point_of(provider, one), self._point_of(provider, other)
+        start, end = self._point_of(provider, first), self._point_of(provider, second)
         return None if start is None or end is None else self._estimate(start, end)
 
     def from_place(self, place: Place, provider: str, region: str) -> Latency | None:
@@ -157,21 +157,21 @@ class Geography:
             InputError: it is unknown, or a country that is too large for one point.
         """
         wanted = normalised(name)
-        found = self._named.get(wanted)
-        if found is None:
+        match = self._named.get(wanted)
+        if match is None:
             parts = [place.name for place in self.places.values() if wanted in _country_names(place)]
             if parts:
                 raise InputError(f"'{name}' is too large to be one place", hint=f"choose among {', '.join(parts)}")
-            known = {word: None for place in self.places.values() for word in (place.name, place.title, place.country)}
-            raise InputError(f"unknown place: '{name}'", hint=suggestion(name, tuple(known)))
-        return found
+            words = {word: None for place in self.places.values() for word in (place.name, place.title, place.country)}
+            raise InputError(f"unknown place: '{name}'", hint=suggestion(name, tuple(words)))
+        return match
 
-    def _pair(self, provider: str, one: str, other: str) -> Latency | None:
-        return self.measured.get((provider, *sorted((one, other))))  # type: ignore[arg-type]
+    def _pair(self, provider: str, first: str, other: str) -> Latency | None:
+        return self.measured.get((provider, *sorted((first, other))))  # type: ignore[arg-type]
 
     def _point_of(self, provider: str, region: str) -> Point | None:
-        known = self.regions.get((provider, region))
-        return None if known is None else _position(known)
+        position = self.regions.get((provider, region))
+        return None if position is None else _position(position)
 
     def _estimate(self, start: Point, end: Point) -> Latency:
         """The smallest of what the rules give.
@@ -197,11 +197,11 @@ class Geography:
 
     def _nearest(self, point: Point) -> tuple[float, str]:
         """Distance to and name of the nearest region of the matrix."""
-        known = self._nearest_known.get(point)
-        if known is None:
-            known = min((great_circle_km(point, there), name) for name, there in self._matrix_points.items())
-            self._nearest_known[point] = known
-        return known
+        nearest = self._nearest_known.get(point)
+        if nearest is None:
+            nearest = min((great_circle_km(point, there), name) for name, there in self._matrix_points.items())
+            self._nearest_known[point] = nearest
+        return nearest
 
     @cached_property
     def _nearest_known(self) -> dict[Point, tuple[float, str]]:

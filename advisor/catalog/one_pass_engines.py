@@ -73,7 +73,7 @@ def read_releases(path: Path, sources: Sources) -> Releases:
     Raises:
         InputError: the table cannot be read, or a cell other than the version is wrong.
     """
-    found: dict[str, list[Release]] = {}
+    releases: dict[str, list[Release]] = {}
     unreadable: list[str] = []
     for row in read_records(path):
         version = version_of(row.text("version"))
@@ -85,8 +85,8 @@ def read_releases(path: Path, sources: Sources) -> Releases:
         except ValueError:
             row.fail("released", f"'{row.text('released')}' is no date")
         release = Release(row.text("engine"), version, day, sources.of(row))
-        found.setdefault(release.engine, []).append(release)
-    by_engine = {engine: tuple(sorted(rows, key=lambda row: row.version)) for engine, rows in found.items()}
+        releases.setdefault(release.engine, []).append(release)
+    by_engine = {engine: tuple(sorted(rows, key=lambda row: row.version)) for engine, rows in releases.items()}
     return Releases(by_engine, tuple(unreadable))
 
 
@@ -94,7 +94,8 @@ def within(releases: Iterable[Release], oldest: str, newest: str) -> tuple[Versi
     """Final releases between two versions, both included and either "" for no bound, oldest first."""
     since, until = version_of(oldest), version_of(newest)
     final = (release.version for release in releases if release.is_final)
-    return tuple(one for one in final if (since is None or since <= one) and (until is None or one <= until))
+    recent = (version for version in final if since is None or since <= version)
+    return tuple(version for version in recent if until is None or version <= until)
 
 
 def at_version(rows: Sequence[EngineSupport], version: Version) -> EngineSupport | None:

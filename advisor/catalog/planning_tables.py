@@ -63,12 +63,12 @@ class PlanningTables:
 
     def commitments(self, offer: Offer) -> tuple[planning.CommitmentPrice, ...]:
         """Prices of an offer under each commitment that covers it, cheapest first."""
-        known = self._commitment_prices
-        if offer not in known:
+        prices = self._commitment_prices
+        if offer not in prices:
             family = family_of(offer.provider, offer.instance_type)
             covering = self._commitments.get((offer.provider, family), ())
-            known[offer] = commitment_prices(offer, covering, self._listed_commitments(offer))
-        return known[offer]
+            prices[offer] = commitment_prices(offer, covering, self._listed_commitments(offer))
+        return prices[offer]
 
     def reservations(self, offer: Offer) -> tuple[planning.Reservation, ...]:
         """Other terms by which an offer's time is sold; no plan buys them.
@@ -88,10 +88,10 @@ class PlanningTables:
 
     def _listed_commitments(self, offer: Offer) -> Sequence[planning.CommitmentPrice]:
         """Prices of commitments as they are listed for a type in a region."""
-        known = self._committed_prices
-        if offer.provider not in known:
-            known[offer.provider] = self._read_committed_prices(offer.provider)
-        return known[offer.provider].get((offer.region, offer.instance_type), ())
+        prices = self._committed_prices
+        if offer.provider not in prices:
+            prices[offer.provider] = self._read_committed_prices(offer.provider)
+        return prices[offer.provider].get((offer.region, offer.instance_type), ())
 
     def _read_committed_prices(self, provider: str) -> Mapping[readers.Pair, Sequence[planning.CommitmentPrice]]:
         path = self.directory / "committed_prices" / f"{provider}.csv"
@@ -223,12 +223,12 @@ class PlanningTables:
         Raises:
             InputError: it is unknown, with the nearest names.
         """
-        known = self._token_prices_by_name
-        if (key := _token_key(name)) not in known:
-            names = [price.name for price in known.values()]
+        prices = self._token_prices_by_name
+        if (key := _token_key(name)) not in prices:
+            names = [price.name for price in prices.values()]
             hint = suggestion(name, names) or "`advisor catalog tokens` lists them"
             raise InputError(f"unknown model of a token service: '{name}'", hint=hint)
-        return known[key]
+        return prices[key]
 
     @cached_property
     def _token_prices_by_name(self) -> Mapping[str, planning.TokenPrice]:

@@ -368,11 +368,11 @@ class Precisions:
     @cached_property
     def _likelihoods(self) -> Mapping[str, Mapping[str, tuple[float, Provenance]]]:
         """Share of the likelihood of a token that is left, by quantisation of GGUF and model."""
-        found: dict[str, dict[str, tuple[float, Provenance]]] = {}
+        likelihoods: dict[str, dict[str, tuple[float, Provenance]]] = {}
         for row in self._sources.rows("gguf_losses"):
             kept = min(1 / row.number("perplexity_ratio"), 1.0)
-            found.setdefault(row.text("quantisation"), {})[row.text("model")] = (kept, self._sources.of(row))
-        return found
+            likelihoods.setdefault(row.text("quantisation"), {})[row.text("model")] = (kept, self._sources.of(row))
+        return likelihoods
 
     @cached_property
     def _scores(self) -> Mapping[str, Mapping[str, tuple[_Score, ...]]]:

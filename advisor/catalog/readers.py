@@ -213,11 +213,11 @@ def read_commitments(sources: Sources) -> tuple[planning.Commitment, ...]:
 
 def read_committed_prices(path: Path, provider: str, sources: Sources) -> dict[Pair, list[planning.CommitmentPrice]]:
     """Listed prices of one provider's commitments, by region and instance type."""
-    found: dict[Pair, list[planning.CommitmentPrice]] = {}
+    prices: dict[Pair, list[planning.CommitmentPrice]] = {}
     for row in read_records(path):
         price = _committed_price(row, provider, sources)
-        found.setdefault((price.commitment.region, row.text("instance_type")), []).append(price)
-    return found
+        prices.setdefault((price.commitment.region, row.text("instance_type")), []).append(price)
+    return prices
 
 
 def _committed_price(row: Record, provider: str, sources: Sources) -> planning.CommitmentPrice:

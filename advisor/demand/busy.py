@@ -44,9 +44,9 @@ def demand_interval(
         serves: what a busy second can have served.
         stated_mean: requests per second that are stated, to be held against the bounds.
     """
-    known = ~np.isnan(busy)
-    narrowed = np.where(np.isnan(saturated), busy, np.minimum(saturated, busy))[known]
-    low = busy[known] * serves.alone
+    is_observed = ~np.isnan(busy)
+    narrowed = np.where(np.isnan(saturated), busy, np.minimum(saturated, busy))[is_observed]
+    low = busy[is_observed] * serves.alone
     high = np.maximum(narrowed * serves.saturated, low)
     bounds = DemandInterval(float(low.mean()), float(high.mean()), float(low.max()), float(high.max()))
     if stated_mean is None:
@@ -117,8 +117,8 @@ def demand_from_busy(
     Raises:
         InputError: nothing was observed or ever busy, or neither volume nor deployment is known.
     """
-    known = seen.busy[np.isfinite(seen.busy)]
-    if not known.size or known.max() <= 0:
+    observed = seen.busy[np.isfinite(seen.busy)]
+    if not observed.size or observed.max() <= 0:
         raise InputError(
             "the samples show no busy accelerator in any whole minute",
             hint="sample while traffic is served: `advisor agent run` for at least some minutes",
@@ -233,14 +233,14 @@ def _demand(
     seen: Busy, rates: Floats, tokens: tuple[float, float], interval: DemandInterval, notes: tuple[str, ...]
 ) -> Demand:  # fmt: skip
     """Demand of known rates in each window."""
-    known = rates[np.isfinite(rates)]
-    p50, p95, p99 = np.percentile(known, [50, 95, 99])
-    rate = ArrivalRate(float(known.mean()), float(p50), float(p95), float(p99), float(known.max()))
-    coverage = known.size / rates.size
+    finite = rates[np.isfinite(rates)]
+    p50, p95, p99 = np.percentile(finite, [50, 95, 99])
+    rate = ArrivalRate(float(finite.mean()), float(p50), float(p95), float(p99), float(finite.max()))
+    coverage = finite.size / rates.size
     if coverage < 0.95:
         notes = (*notes, f"only {coverage:.0%} of the minutes were observed; the others are unknown, not idle")
     per_minute = np.repeat(rates, round(seen.window_seconds / SECONDS_PER_MINUTE)) * SECONDS_PER_MINUTE
     profile = DemandProfile(on_the_calendar(seen.start_seconds or 0.0), per_minute)
-    observed = float(known.size * seen.window_seconds)
+    observed = float(finite.size * seen.window_seconds)
     demand = one_size_demand(rate, tokens, "accelerator samples", notes, observed, profile)
     return replace(demand, interval=interval)

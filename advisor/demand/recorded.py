@@ -52,10 +52,10 @@ def kept(groups: Iterable[Sequence[EngineView]], most: int = _MOST_READINGS) -> 
 
 def views_of_engines(engines: Sequence[EngineRows], hosts: HostReader) -> list[EngineView]:
     """Engines of some hosts, whose rows have DEMAND_COLUMNS; histograms are read where a process began or ended."""
-    counted = [found for engine in engines if (found := _counted(engine)) is not None]
-    ends = [(one.rows.key, int(one.rows.end_us[row])) for one in counted for row in one.ends()]
+    counted = [rows_of_engine for engine in engines if (rows_of_engine := _counted(engine)) is not None]
+    ends = [(rows.rows.key, int(rows.rows.end_us[row])) for rows in counted for row in rows.ends()]
     histograms = _Histograms.read(hosts, ends)
-    return [_view(one, histograms) for one in counted]
+    return [_view(rows, histograms) for rows in counted]
 
 
 def grown_histograms(hosts: HostReader, names: Sequence[str]) -> dict[EngineKey, Mapping[str, LengthCounts]]:
@@ -88,7 +88,7 @@ class _Counted:
     def with_values(self, column: str) -> list[Life]:
         """Processes with a reading of a column, and the rows that have one."""
         is_read = ~np.isnan(self.rows.columns[column])
-        return [known for life in self.lives if (known := life.with_values(is_read)).rows.size]
+        return [shortened for life in self.lives if (shortened := life.with_values(is_read)).rows.size]
 
     def ends(self, names: Sequence[str] = _LENGTHS) -> set[int]:
         """Rows whose histograms say what the processes counted."""
@@ -167,14 +167,14 @@ class _Histograms:
         """Histograms in the rows of engines that end at some times, from the files of those dates alone."""
         columns = [f"{name}_{part}" for name in names for part in ("bounds", "counts", "sum")]
         ends = pa.array(sorted({end_us for _, end_us in wanted}), pa.int64())
-        found: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}
+        histograms: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}
         for table in hosts.rows_by_day(Scope.ENGINE, columns, {day_of(end_us) for _, end_us in wanted}):
             some = table.filter(pc.is_in(table["timestamp"].cast(pa.int64()), ends))
             some = some.set_column(0, "timestamp", some["timestamp"].cast(pa.int64()))
             for row in some.to_pylist():
                 key = EngineKey(*(row[name] for name in EngineKey._fields))
-                found[key, row["timestamp"]] = dict(_read_row(row, names))
-        return cls(found)
+                histograms[key, row["timestamp"]] = dict(_read_row(row, names))
+        return cls(histograms)
 
     def at(self, key: EngineKey, end_us: int, name: str) -> LengthCounts | None:
         """One of them."""
@@ -218,10 +218,10 @@ def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> Hourl
     some = frozenset(names[:MOST_HOSTS])
     answers = store.answers(newest, lambda reader: _hours_of_hosts(reader, first, last - first), hosts, among=some)
     counts, sums, greatest = _pooled(answers, last - first)
-    known = np.flatnonzero(counts.any(axis=0))
-    if not known.size:
+    observed = np.flatnonzero(counts.any(axis=0))
+    if not observed.size:
         return None
-    span = slice(int(known[0]), int(known[-1]) + 1)
+    span = slice(int(observed[0]), int(observed[-1]) + 1)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     return HourlyUse(
         start_seconds=(first + span.start) * SECONDS_PER_HOUR,
@@ -267,11 +267,11 @@ def _values(rows: pa.Table, column: str, of: str) -> Floats:
 
 def _add(answer: Floats, hour: Floats, means: Floats, greatest: Floats) -> None:
     """Add rows to the counts, sums and greatest readings of one signal, of shape ``(3, hours)``."""
-    known = ~np.isnan(means)
-    at = hour[known].astype(np.intp)
+    is_observed = ~np.isnan(means)
+    at = hour[is_observed].astype(np.intp)
     answer[0] += np.bincount(at, minlength=answer.shape[1])
-    answer[1] += np.bincount(at, means[known], answer.shape[1])
-    np.fmax.at(answer[2], at, np.fmax(greatest[known], means[known]))
+    answer[1] += np.bincount(at, means[is_observed], answer.shape[1])
+    np.fmax.at(answer[2], at, np.fmax(greatest[is_observed], means[is_observed]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,8 +337,8 @@ _Group = tuple[list[tuple[Counted, AcceleratorNeed]], list[EngineView]]
 
 
 def _of_hosts(hosts: HostReader) -> _Group:
-    found = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
-    return needs_of(found), views_of_engines(found.engines, hosts)
+    surveyed = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
+    return needs_of(surveyed), views_of_engines(surveyed.engines, hosts)
 
 
 def _empty(store: Store) -> InputError:

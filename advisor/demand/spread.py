@@ -64,10 +64,12 @@ def hours_of_week(first_hour: int, hours: int) -> npt.NDArray[np.int64]:
 
 def mean_by_hour_of_week(minutes: npt.NDArray[np.float64], start_seconds: float) -> npt.NDArray[np.float64]:
     """Mean of what is known (not NaN) of consecutive minutes in each hour of the week; NaN where nothing is known."""
-    known = ~np.isnan(minutes)
-    hours = ((start_seconds + SECONDS_PER_MINUTE * np.arange(minutes.size)) // SECONDS_PER_HOUR).astype(np.int64)[known]
+    is_observed = ~np.isnan(minutes)
+    hours = ((start_seconds + SECONDS_PER_MINUTE * np.arange(minutes.size)) // SECONDS_PER_HOUR).astype(np.int64)[
+        is_observed
+    ]
     week = (hours + _HOURS_FROM_MONDAY_TO_1970) % HOURS_PER_WEEK
-    sums = np.bincount(week, weights=minutes[known], minlength=HOURS_PER_WEEK)
+    sums = np.bincount(week, weights=minutes[is_observed], minlength=HOURS_PER_WEEK)
     counts = np.bincount(week, minlength=HOURS_PER_WEEK)
     means = np.full(HOURS_PER_WEEK, np.nan)
     means[counts > 0] = sums[counts > 0] / counts[counts > 0]
@@ -147,9 +149,9 @@ def _usual(days: Floats) -> Floats:
     was and the rate relative to its hour's. Idle and unknown hours count as a share of, or as, the mean of all.
     """
     roots = np.sqrt(days)
-    known = np.count_nonzero(~np.isnan(roots), axis=0)
-    level = np.nansum(roots) / max(known.sum(), 1)
-    mean = np.where(known > 0, np.nansum(roots, axis=0) / np.maximum(known, 1), level)
+    observed = np.count_nonzero(~np.isnan(roots), axis=0)
+    level = np.nansum(roots) / max(observed.sum(), 1)
+    mean = np.where(observed > 0, np.nansum(roots, axis=0) / np.maximum(observed, 1), level)
     return np.maximum(mean, LEAST_USUAL * level) if level > 0 else np.ones(HOURS_PER_DAY)
 
 
@@ -252,10 +254,10 @@ def _moved(tails: Floats, came: Floats, low: Floats, high: Floats, *, share: flo
     """The tails after a day: moved by a share of how far its known hours beyond the edges were off."""
     low, high = low[: len(came)], high[: len(came)]
     misses = np.count_nonzero([came < low * (1 - _ROUNDING), came > high * (1 + _ROUNDING)], axis=1)
-    known = np.count_nonzero(~np.isnan(came))
-    if not known:
+    observed = np.count_nonzero(~np.isnan(came))
+    if not observed:
         return tails
-    beyond = misses / known
+    beyond = misses / observed
     missed = OWN * beyond + (1 - OWN) * beyond.mean()
     moved: Floats = np.clip(tails + share * (LOW - missed), LEAST_TAIL - MOST_BEYOND / OUTWARDS, MOST_TAIL)
     return moved

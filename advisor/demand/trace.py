@@ -68,15 +68,15 @@ def read_blocks(path: Path, columns: SizeColumns = OF_TOKENS) -> Iterator[Block]
     Raises:
         InputError: see :func:`tally_trace`.
     """
-    known = _column_names(path, (TIME, *columns.columns))
-    names = list(known.values())
+    names_by_key = _column_names(path, (TIME, *columns.columns))
+    names = list(names_by_key.values())
     ticks, _ = _time_unit(path, (TIME,))
     rows = 0
     try:
         with pa_csv.open_csv(path, **_options(path, names)) as reader:
             for batch in reader:
-                _check_cells(batch, path, known, rows)
-                *factors, items = (_integers(batch, column, known) for column in columns.columns)
+                _check_cells(batch, path, names_by_key, rows)
+                *factors, items = (_integers(batch, column, names_by_key) for column in columns.columns)
                 sizes = _product(factors, columns, path, rows)
                 rows += batch.num_rows
                 yield _seconds(batch.column(0), ticks), sizes, items
@@ -132,8 +132,8 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
             hint="save it with commas between columns, and points in decimal numbers",
         )
     keys = [name.strip().lower() for name in header]
-    known = dict(zip(keys, header, strict=True))
-    names = {column: name for column in columns if (name := _find_column(column, known))}
+    by_key = dict(zip(keys, header, strict=True))
+    names = {column: name for column in columns if (name := _find_column(column, by_key))}
     missing = [column for column in columns if column not in names and column.usual is None]
     if missing:
         raise _missing(missing, header, path)
@@ -142,9 +142,9 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
     return names
 
 
-def _find_column(column: Column, known: dict[str, str]) -> str:
+def _find_column(column: Column, by_key: dict[str, str]) -> str:
     """Header of a column; "" where it is missing."""
-    return next((known[header] for header in column.headers if header in known), "")
+    return next((by_key[header] for header in column.headers if header in by_key), "")
 
 
 def _missing(columns: Sequence[Column], header: Sequence[str], path: Path) -> InputError:

@@ -191,9 +191,9 @@ def _missing(
 
 def _current(service: Service, catalog: Catalog) -> tuple[tuple[Machine, int] | None, list[str]]:
     """The kind of which there are most machines, and what else there is or is not known."""
-    known = [machine for machine in service.machines if machine.is_known]
-    planned = [machine for machine in known if _is_sold(machine, catalog)]
-    remarks = list(_machine_remarks(service, known, planned))
+    machines = [machine for machine in service.machines if machine.is_known]
+    planned = [machine for machine in machines if _is_sold(machine, catalog)]
+    remarks = list(_machine_remarks(service, machines, planned))
     if not planned:
         return None, remarks
     kinds = [machine.kind for machine in planned]
@@ -213,13 +213,13 @@ def _is_sold(machine: Machine, catalog: Catalog) -> bool:
     )
 
 
-def _machine_remarks(service: Service, known: Sequence[Machine], planned: Sequence[Machine]) -> Iterator[str]:
+def _machine_remarks(service: Service, machines: Sequence[Machine], planned: Sequence[Machine]) -> Iterator[str]:
     if not service.machines:
         yield "its machines are not known, so the plan has nothing to compare with: add `current`"
-    elif not known:
+    elif not machines:
         yield f"what kind of machine {service.machines[0].name} is, is not known: add `current`"
     elif not planned:
-        kind = " ".join(known[0].kind[:3])
+        kind = " ".join(machines[0].kind[:3])
         yield f"the catalog does not know {kind}: `current` is left out"
 
 

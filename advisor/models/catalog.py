@@ -213,10 +213,10 @@ def _config_of(row: Row) -> dict[str, Any]:
 
 def _unknown(name: str) -> InputError:
     """The error for a name that is nowhere, with those that look like it."""
-    known = [*model_names(), *_aliases()]
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    names = [*model_names(), *_aliases()]
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
     if not near:
-        bare = {candidate.rpartition("/")[2].lower(): candidate for candidate in known}
+        bare = {candidate.rpartition("/")[2].lower(): candidate for candidate in names}
         near = [bare[match] for match in get_close_matches(name.lower().rpartition("/")[2], bare, n=3, cutoff=0.5)]
     return InputError(
         f"model {name!r} is not known",

@@ -63,14 +63,14 @@ def parse_precision(text: str) -> str:
     words = text.strip().lower()
     if words in BITS_PER_WEIGHT:
         return words
-    found = next((precision for part, precision in _ALIASES if part in words), None)
-    if found is None:
+    alias = next((precision for part, precision in _ALIASES if part in words), None)
+    if alias is None:
         near = get_close_matches(words, BITS_PER_WEIGHT, n=1)
         raise InputError(
             f"precision {text!r} is not known",
             hint=f"did you mean {near[0]!r}?" if near else f"one of {', '.join(BITS_PER_WEIGHT)}",
         )
-    return found
+    return alias
 
 
 def is_wide(precision: str) -> bool:

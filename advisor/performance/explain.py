@@ -154,7 +154,7 @@ def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) ->
         seen["speculation"] = False
     if _number(asked.load.prefix_cache_hit_ratio) > 0:
         seen["cached prompts"] = False
-    words = "; ".join(f"{name}: {'measured' if known else 'not measured'}" for name, known in seen.items())
+    words = "; ".join(f"{name}: {'measured' if is_measured else 'not measured'}" for name, is_measured in seen.items())
     return f"{words} (but with {_loads(held)})" if held else words
 
 

@@ -178,8 +178,8 @@ class Answers:
 
     def mark(self, rows: Indices, evidence: Sequence[str]) -> None:
         """Say what the numbers of some questions rest on."""
-        for at, found in zip(rows.tolist(), evidence, strict=True):
-            self.evidence[at] = found
+        for at, word in zip(rows.tolist(), evidence, strict=True):
+            self.evidence[at] = word
 
     def silence(self, at: int, reason: str) -> None:
         """Take back whatever was said of a question, and give the reason instead."""

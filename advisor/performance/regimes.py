@@ -105,8 +105,8 @@ class MeasuredCoverage:
 
     def familiar(self, deployment: Deployment) -> Evidence:
         """Evidence for the numbers of a deployment whose own set-up was not measured."""
-        known = deployment.accelerator.name in self.accelerators and deployment.family in self.families
-        return Evidence.CALIBRATED if known and deployment.draft is None else Evidence.ROOFLINE
+        is_measured = deployment.accelerator.name in self.accelerators and deployment.family in self.families
+        return Evidence.CALIBRATED if is_measured and deployment.draft is None else Evidence.ROOFLINE
 
     def range_of(self, deployment: Deployment, scenario: Scenario) -> LoadRange | None:
         """Loads under which a deployment was measured; None when it was not."""
@@ -134,8 +134,8 @@ def cell_of(deployment: Deployment) -> str:
 
 def of_processors(cells: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
     """Whether each cell is of the cores of a machine: nothing that was learned of accelerators holds there."""
-    found: npt.NDArray[np.bool_] = np.char.find(cells, _CORES) >= 0
-    return found
+    is_of_cores: npt.NDArray[np.bool_] = np.char.find(cells, _CORES) >= 0
+    return is_of_cores
 
 
 def bits_per_param(deployment: Deployment) -> float:

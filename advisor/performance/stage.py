@@ -62,16 +62,16 @@ def _serve(
 ) -> tuple[list[Served], list[Rejection]]:  # fmt: skip
     """:func:`serve` on networks without a limit."""
     served: list[Served] = []
-    known = [candidate for candidate in candidates if _has_peak(candidate, requirements.model)]
+    predictable = [candidate for candidate in candidates if _has_peak(candidate, requirements.model)]
     rejected = [_abstained(candidate) for candidate in candidates if not _has_peak(candidate, requirements.model)]
     if requirements.demand.unit.is_one_pass:
-        served, too_slow = one_pass_stage(requirements).serve(known)
+        served, too_slow = one_pass_stage(requirements).serve(predictable)
         return served, [*rejected, *too_slow]
-    if not known:
+    if not predictable:
         return served, rejected
     slo = requirements.workload.slo
     resident_tokens = length_points(requirements.demand.tokens).resident_tokens
-    groups = Groups.of(known, requirements, model)
+    groups = Groups.of(predictable, requirements, model)
     tokens = requirements.demand.tokens
     learned = model.open_loop(groups.packed, tokens)
     run = requirements.demand.batch
@@ -81,7 +81,7 @@ def _serve(
     rates = _settled(capacity.requests_per_second)
     evidence = _evidence(groups, tokens, capacity.concurrency)
     low, high = groups.rate_spread(rates, evidence)
-    for candidate, group in zip(known, groups.index, strict=True):
+    for candidate, group in zip(predictable, groups.index, strict=True):
         rate, mean = float(rates[group]), float(capacity.concurrency[group])
         late = late_item(candidate, mean, rate, run) if run is not None and rate > 0 else None
         if late is not None or rate <= 0:

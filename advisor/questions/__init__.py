@@ -33,13 +33,13 @@ def check_engine(engine: str, version: str, catalog: Catalog) -> None:
         InputError: there is no such engine, or no such release.
     """
     kind = engine_class(engine)
-    known = (*catalog.engines, *OTHERS)
-    is_named = engine.lower() in {name.lower() for name in known}
+    engines = (*catalog.engines, *OTHERS)
+    is_named = engine.lower() in {name.lower() for name in engines}
     if engine and not kind and not is_named and not any(word in engine.lower() for word in MEASURED_WORDS):
-        near = get_close_matches(engine.lower(), [name.lower() for name in known], n=1)
-        guess = "".join(f"did you mean {name}? " for name in known if name.lower() in near)
+        near = get_close_matches(engine.lower(), [name.lower() for name in engines], n=1)
+        guess = "".join(f"did you mean {name}? " for name in engines if name.lower() in near)
         raise InputError(
-            f"engine '{engine}' is not known", where="engine", hint=f"{guess}Known: {', '.join(sorted(known))}"
+            f"engine '{engine}' is not known", where="engine", hint=f"{guess}Known: {', '.join(sorted(engines))}"
         )
     names = list(LISTED.values()) if not engine else [LISTED[kind]] if kind in LISTED else []
     if version and names and not any(_is_release(name, version, catalog) for name in names):

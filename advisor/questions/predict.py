@@ -71,11 +71,11 @@ class _Reader:
 
     def setup_of(self, cells: tuple[str, ...]) -> int:
         """Position of the set-up that these cells name."""
-        found = self.known.get(cells)
-        if found is None:
-            found = self.known[cells] = len(self.setups)
+        setup = self.known.get(cells)
+        if setup is None:
+            setup = self.known[cells] = len(self.setups)
             self.setups.append(_look_up(cells, self.catalog))
-        return found
+        return setup
 
 
 def answer_rows(
@@ -198,10 +198,10 @@ def _look_up(cells: tuple[str, ...], catalog: Catalog) -> Resolved | Abstention:
 
 def _numbers(row: Mapping[str, str]) -> tuple[float, ...]:
     """Concurrency, prompt and answer length, share of the prompt that is cached; NaN for an empty cell."""
-    found = tuple([_optional(column, row.get(column, "")) for column in NUMBER_COLUMNS])
-    if found[-1] >= 1:
+    numbers = tuple([_optional(column, row.get(column, "")) for column in NUMBER_COLUMNS])
+    if numbers[-1] >= 1:
         raise InputError(f"{NUMBER_COLUMNS[-1]} must be below 1: {row[NUMBER_COLUMNS[-1]]}")
-    return found
+    return numbers
 
 
 def _optional(column: str, cell: str) -> float:
@@ -217,10 +217,10 @@ def _scenario(cell: str, concurrency: float) -> int:
     """Position of the scenario; without one, a closed loop where users are given, else the largest throughput."""
     if not cell or not cell.strip():
         return _DEFAULT_COUNTED if concurrency >= 1 else _DEFAULT_UNCOUNTED
-    found = _SCENARIO_CODES.get(cell.strip().lower())
-    if found is None:
+    code = _SCENARIO_CODES.get(cell.strip().lower())
+    if code is None:
         raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(SCENARIOS)}")
-    return found
+    return code
 
 
 _SCENARIO_CODES = {scenario.value: code for code, scenario in enumerate(SCENARIOS)}

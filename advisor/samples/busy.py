@@ -92,11 +92,13 @@ def _minutes(hosts: HostReader) -> list[tuple[npt.NDArray[np.int64], Floats]]:
 def _minutes_of(rows: pa.Table) -> tuple[npt.NDArray[np.int64], Floats]:
     busy, *activity = (rows[name].cast(pa.float64()).to_numpy() for name in _COLUMNS)
     minute = (rows["timestamp"].cast(pa.int64()).to_numpy() - 1) // _MINUTE_US
-    known = np.flatnonzero(~np.isnan(busy))
-    if not known.size:
+    observed = np.flatnonzero(~np.isnan(busy))
+    if not observed.size:
         return np.zeros(0, dtype=np.int64), np.zeros((3, 0))
-    begin = int(minute[known].min())
-    at = minute[known] - begin
-    narrowed = saturation(busy[known], *(values[known] for values in activity))
-    sums = [np.bincount(at, weights, int(at.max()) + 1) for weights in (np.ones(known.size), busy[known], narrowed)]
+    begin = int(minute[observed].min())
+    at = minute[observed] - begin
+    narrowed = saturation(busy[observed], *(values[observed] for values in activity))
+    sums = [
+        np.bincount(at, weights, int(at.max()) + 1) for weights in (np.ones(observed.size), busy[observed], narrowed)
+    ]
     return begin + np.arange(sums[0].size), np.array(sums)

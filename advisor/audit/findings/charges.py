@@ -209,20 +209,20 @@ def _failures(context: Context) -> Iterator[Finding]:
 
 
 def _repeated(context: Context) -> Iterator[Finding]:
-    found = [
+    repeated = [
         (endpoint, spare)
         for endpoint in context.endpoints
         if endpoint.usage and endpoint.cost and (spare := _uncached(endpoint)) >= _NOTABLE_REPEATS
     ]
-    if not found:
+    if not repeated:
         return
-    cost = sum(((endpoint.cost or ZERO) * Decimal(spare) for endpoint, spare in found), ZERO)
-    most = max(spare for _, spare in found)
+    cost = sum(((endpoint.cost or ZERO) * Decimal(spare) for endpoint, spare in repeated), ZERO)
+    most = max(spare for _, spare in repeated)
     evidence = (
-        f"up to {most:.0%} of the prompts of {counted(len(found), 'endpoint')} asked before, and no cache answered"
+        f"up to {most:.0%} of the prompts of {counted(len(repeated), 'endpoint')} asked before, and no cache answered"
     )
     yield context.finding(
-        rules.REPEATED, Interval.between(ZERO, cost), evidence, _named([endpoint for endpoint, _ in found])
+        rules.REPEATED, Interval.between(ZERO, cost), evidence, _named([endpoint for endpoint, _ in repeated])
     )
 
 

@@ -113,22 +113,22 @@ def _columns(header: Sequence[str], where: str) -> tuple[list[tuple[int, _Column
         raise InputError(
             "these are predictions, not measurements", where=where, hint="put what was measured into a table"
         )
-    found: list[tuple[int, _Column]] = []
+    columns: list[tuple[int, _Column]] = []
     strangers = []
     for at, name in enumerate(header):
         column = _column(name)
         if column is not None:
-            found.append((at, column))
+            columns.append((at, column))
         elif _MEASURED.search(name.lower()):
             strangers.append(LeftOut(f"{where}: {name}", _why_not(name)))
-    targets = [column.target for _, column in found]
+    targets = [column.target for _, column in columns]
     twice = next((target for target in targets if targets.count(target) > 1), None)
     if twice or not set(targets) & set(QUANTITIES):
         complaint = (
             f"'{twice}' is there twice" if twice else f"no column has a measurement: {', '.join(header) or 'empty'}"
         )
         raise InputError(complaint, where=where, hint=f"known columns: {', '.join(COLUMNS)}")
-    return found, strangers
+    return columns, strangers
 
 
 def _column(name: str) -> _Column | None:
@@ -145,14 +145,14 @@ def _column(name: str) -> _Column | None:
 
 
 def _why_not(name: str) -> str:
-    known = f"it may be one of {', '.join(QUANTITIES)}, or ttft and tpot in s, us or ns"
+    allowed = f"it may be one of {', '.join(QUANTITIES)}, or ttft and tpot in s, us or ns"
     unit = name.rpartition("_")[2] if "_" in name else ""
     if name.lower().startswith(("ttft", "tpot")):
         stated = f"the unit '{unit}' is not known" if unit else "no unit is stated"
-        return f"the column is not read: {stated}; {known}"
+        return f"the column is not read: {stated}; {allowed}"
     if name.lower().startswith("itl"):
         return "the column is not read: name it tpot_ms if it is the mean time per token after the first"
-    return f"the column is not read; {known}"
+    return f"the column is not read; {allowed}"
 
 
 def _scaled(cell: str, column: _Column) -> str:
@@ -215,7 +215,7 @@ def read_measurements(path: Path, told: Cells = NOTHING_TOLD, file_format: FileF
 
 def _directory(path: Path, told: Cells) -> Iterator[Item]:
     scrapes: list[Scrape] = []
-    for file in sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith(".")):
+    for file in sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")):
         try:
             text = _text(file)
             if is_engine_metrics(text):

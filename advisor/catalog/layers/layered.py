@@ -46,11 +46,11 @@ class LayeredCatalog(Catalog):
     @cached_property
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
         """Machines by (provider, name): refreshes add those that are new, and so do imports."""
-        found = dict(readers.read_instance_types(self.sources))
+        machines = dict(readers.read_instance_types(self.sources))
         for snapshot in (*self.snapshots, *self.published, *self.imported):
             added = readers.read_instance_types(readers.Sources(snapshot.directory))
-            found = {**added, **found}
-        return found
+            machines = {**added, **machines}
+        return machines
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
@@ -104,12 +104,12 @@ class LayeredCatalog(Catalog):
     @cached_property
     def layers(self) -> Mapping[str, tuple[Offer, ...]]:
         """Offers of each layer, the lowest first; imports stand under the name of their program."""
-        found: dict[str, list[Offer]] = {"shipped": list(self.shipped_offers)}
+        layers: dict[str, list[Offer]] = {"shipped": list(self.shipped_offers)}
         for name, snapshots in (("published", self.published), ("refreshed", self.snapshots)):
-            found[name] = [offer for snapshot in snapshots for offer in offers_of_snapshot(snapshot)]
+            layers[name] = [offer for snapshot in snapshots for offer in offers_of_snapshot(snapshot)]
         for snapshot in self.imported:
-            found.setdefault(program_of(snapshot), []).extend(offers_of_snapshot(snapshot))
-        return {name: tuple(offers) for name, offers in found.items() if offers}
+            layers.setdefault(program_of(snapshot), []).extend(offers_of_snapshot(snapshot))
+        return {name: tuple(offers) for name, offers in layers.items() if offers}
 
     @property
     def _newer(self) -> tuple[Snapshot, ...]:
@@ -366,11 +366,11 @@ def newest_shipped(shipped: Path, provider: str) -> str:
 
 def _snapshots(root: Path | None, layer: _Layer, problems: list[str]) -> tuple[Snapshot, ...]:
     """Snapshots that hold; damaged ones are added to the problems."""
-    found = [] if root is None else [current(root, provider) for provider in providers(root)]
+    snapshots = [] if root is None else [current(root, provider) for provider in providers(root)]
     problems += [
         f"the {layer.name} prices of {damaged.provider} are not used: {damaged.reason}; "
         f"{layer.remedy.format(damaged.provider)}"
-        for damaged in found
+        for damaged in snapshots
         if isinstance(damaged, Damaged)
     ]
-    return tuple(snapshot for snapshot in found if isinstance(snapshot, Snapshot))
+    return tuple(snapshot for snapshot in snapshots if isinstance(snapshot, Snapshot))

@@ -35,20 +35,20 @@ def plugin(name: str) -> "Ask":
     Raises:
         InputError: there is none, or it cannot be loaded.
     """
-    found = [point for point in _points() if point.name == name]
-    if not found:
-        known = (*BUILT_IN, *plugin_names())
-        raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, known))
+    points = [point for point in _points() if point.name == name]
+    if not points:
+        providers = (*BUILT_IN, *plugin_names())
+        raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, providers))
     try:
-        ask = found[0].load()
+        ask = points[0].load()
     except Exception as error:
         raise InputError(
             f"the provider '{name}' cannot be loaded: {error}",
-            where=found[0].value,
+            where=points[0].value,
             hint="mend or remove the package that brings it",
         ) from error
     if not callable(ask):
-        raise InputError(f"the provider '{name}' is no function", where=found[0].value)
+        raise InputError(f"the provider '{name}' is no function", where=points[0].value)
     return ask  # type: ignore[no-any-return] # its signature is the package's promise
 
 

@@ -122,9 +122,9 @@ def container_rows(items: Iterable[Mapping[str, Any]], region: str) -> Iterator[
         by_the_second = str(item.get("unitOfMeasure", "")) in ("1 Second", "1 GiB Second")
         is_sold = item.get("type") == "Consumption" and item.get("currencyCode") == "USD"
         if by_the_second and is_sold and item.get("armRegionName") == region:
-            found = str(item.get("effectiveStartDate", ""))[:10], float(item.get("unitPrice") or 0)
+            dated = str(item.get("effectiveStartDate", ""))[:10], float(item.get("unitPrice") or 0)
             name = str(item.get("meterName", ""))
-            meters[name] = max(meters.get(name, found), found)
+            meters[name] = max(meters.get(name, dated), dated)
     for accelerator, meter, vcpus, gib in _PROFILES:
         if all(name in meters for name in (meter, _VCPU, _GIB)):
             (_, gpu), (_, cpu), (_, memory) = (meters[name] for name in (meter, _VCPU, _GIB))

@@ -93,7 +93,7 @@ def _zones_by_name(project: Project, what: str, wanted: str) -> _Zones:
         for scope, listed in page.get("items", {}).items():
             for item in listed.get(what, ()):
                 zones.setdefault(item["name"], set()).add(scope.rpartition("/")[2])
-    return {name: frozenset(found) for name, found in zones.items()}
+    return {name: frozenset(names) for name, names in zones.items()}
 
 
 URL = "https://raw.githubusercontent.com/Cyclenerd/google-cloud-pricing-cost-calculator/master/pricing.yml"

@@ -94,19 +94,19 @@ _BESIDE_ON_DEMAND: Mapping[Guard, str] = {
 
 
 def violations(
-    found: Found, before: Mapping[Place, Offer], confirmed: Collection[str] = (), most_moved: float = MOST_MOVED_RATIO
+    answer: Found, before: Mapping[Place, Offer], confirmed: Collection[str] = (), most_moved: float = MOST_MOVED_RATIO
 ) -> tuple[Violation, ...]:
     """Rows that must not be published, by guard and place.
 
     Args:
-        found: what was read.
+        answer: what was read.
         before: offers of the provider as they are known now.
         confirmed: keys of violations that a person accepts: ``moved:g6``, or ``moved`` for every family.
         most_moved: largest move of an on-demand price that needs nobody, as a share of it.
     """
     everything = (
-        *_not_positive(found), *_moved(found, before, most_moved), *_above(found), *_too_low(found, before),
-        *_families_gone(found, before), *_coverage_dropped(found, before),
+        *_not_positive(answer), *_moved(answer, before, most_moved), *_above(answer), *_too_low(answer, before),
+        *_families_gone(answer, before), *_coverage_dropped(answer, before),
     )  # fmt: skip
     accepted = set(confirmed)
     held = [
@@ -117,31 +117,31 @@ def violations(
     return tuple(sorted(set(held), key=lambda violation: (violation.guard.value, violation.what, violation.region)))
 
 
-def _not_positive(found: Found) -> Iterator[Violation]:
-    for row in found.rows:
+def _not_positive(answer: Found) -> Iterator[Violation]:
+    for row in answer.rows:
         if isinstance(row, PriceRow) and not row.lowest_usd_per_hour > 0:
             what = f"{row.instance_type} {row.purchase}"
-            yield Violation(Guard.NO_PRICE, found.provider, row.region, what, row.lowest_usd_per_hour, None)
+            yield Violation(Guard.NO_PRICE, answer.provider, row.region, what, row.lowest_usd_per_hour, None)
         if isinstance(row, ServerlessRow) and not row.usd_per_hour > 0:
             what = f"{row.service} {row.accelerator}"
-            yield Violation(Guard.NO_PRICE, found.provider, row.region, what, row.usd_per_hour, None)
+            yield Violation(Guard.NO_PRICE, answer.provider, row.region, what, row.usd_per_hour, None)
         if isinstance(row, CommittedRow) and not row.usd_per_hour > 0:
-            yield Violation(Guard.NO_PRICE, found.provider, row.region, _commitment_words(row), row.usd_per_hour, None)
+            yield Violation(Guard.NO_PRICE, answer.provider, row.region, _commitment_words(row), row.usd_per_hour, None)
 
 
-def _moved(found: Found, before: Mapping[Place, Offer], most_moved: float) -> Iterator[Violation]:
+def _moved(answer: Found, before: Mapping[Place, Offer], most_moved: float) -> Iterator[Violation]:
     bounds = {
         Purchase.ON_DEMAND: most_moved,
         Purchase.SPOT: MOST_SPOT_MOVED_RATIO,
         Purchase.MANAGED: most_moved,
     }
     for purchase, bound in bounds.items():
-        for place, row in found.prices(purchase).items():
+        for place, row in answer.prices(purchase).items():
             offer = before.get(place)
             old = None if offer is None else offer.price(purchase)
             if old is not None and row.usd_per_hour > 0 and not _within(row.usd_per_hour, old.usd_per_hour, bound):
                 what = f"{row.instance_type} {row.purchase}"
-                yield Violation(Guard.MOVED, found.provider, row.region, what, row.usd_per_hour, old.usd_per_hour)
+                yield Violation(Guard.MOVED, answer.provider, row.region, what, row.usd_per_hour, old.usd_per_hour)
 
 
 def _within(now: float, before: float, bound: float) -> bool:
@@ -149,32 +149,34 @@ def _within(now: float, before: float, bound: float) -> bool:
     return before / (1 + bound) <= now <= before * (1 + bound)
 
 
-def _above(found: Found) -> Iterator[Violation]:
+def _above(answer: Found) -> Iterator[Violation]:
     """Spot, in its dearest zone, and commitments that cost more than paying by the hour."""
-    by_the_hour = found.prices(Purchase.ON_DEMAND)
+    by_the_hour = answer.prices(Purchase.ON_DEMAND)
     dearer: list[tuple[Guard, PriceRow | CommittedRow, str, float]] = [
         (Guard.SPOT_ABOVE_ON_DEMAND, row, row.instance_type, row.highest_usd_per_hour)
-        for row in found.prices(Purchase.SPOT).values()
+        for row in answer.prices(Purchase.SPOT).values()
     ]
     dearer += [
         (Guard.COMMITMENT_ABOVE_ON_DEMAND, row, _commitment_words(row), row.usd_per_hour)
-        for row in found.rows
+        for row in answer.rows
         if isinstance(row, CommittedRow)
     ]
     for guard, row, what, usd_per_hour in dearer:
         listed = by_the_hour.get((row.region, row.instance_type))
         if listed is not None and 0 < listed.usd_per_hour * (1 + _SPOT_TOLERANCE) < usd_per_hour:
-            yield Violation(guard, found.provider, row.region, what, usd_per_hour, listed.usd_per_hour)
+            yield Violation(guard, answer.provider, row.region, what, usd_per_hour, listed.usd_per_hour)
 
 
-def _too_low(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
+def _too_low(answer: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
     """Spot prices, in their cheapest zone, that cannot be, whether one was known before or not."""
-    by_the_hour = found.prices(Purchase.ON_DEMAND)
-    for place, row in found.prices(Purchase.SPOT).items():
+    by_the_hour = answer.prices(Purchase.ON_DEMAND)
+    for place, row in answer.prices(Purchase.SPOT).items():
         offer, low = before.get(place), row.lowest_usd_per_hour
         listed = by_the_hour.get(place) or (offer.on_demand if offer else None)
         if listed is not None and 0 < low < listed.usd_per_hour * _LEAST_SPOT_RATIO:
-            yield Violation(Guard.SPOT_TOO_LOW, found.provider, row.region, row.instance_type, low, listed.usd_per_hour)
+            yield Violation(
+                Guard.SPOT_TOO_LOW, answer.provider, row.region, row.instance_type, low, listed.usd_per_hour
+            )
 
 
 def _commitment_words(row: CommittedRow) -> str:
@@ -182,40 +184,40 @@ def _commitment_words(row: CommittedRow) -> str:
     return f"{row.instance_type} {row.instrument}, {years}, {row.payment.replace('_', ' ')}"
 
 
-def _families_gone(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
+def _families_gone(answer: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
     """Families that were priced in the regions that were read to their end, and are sold in none of them any more."""
-    if not found.tells_absence:
+    if not answer.tells_absence:
         return
-    read = {region for region, part in found.complete if part == "prices"}
+    read = {region for region, part in answer.complete if part == "prices"}
     everywhere = "" in read
     here = {
-        family_of(found.provider, row.instance_type)
-        for row in found.rows
+        family_of(answer.provider, row.instance_type)
+        for row in answer.rows
         if hasattr(row, "instance_type") and not (isinstance(row, PriceRow) and row.purchase == Purchase.MANAGED)
     }
     regions: dict[str, set[str]] = {}
     elsewhere = set()
     for (region, name), offer in before.items():
-        family = family_of(found.provider, name)
+        family = family_of(answer.provider, name)
         if not everywhere and region not in read:
             elsewhere.add(family)
         elif offer.on_demand is not None:
             regions.setdefault(family, set()).add(region)
     for family, places in regions.items():
         if family not in here and family not in elsewhere:
-            yield Violation(Guard.FAMILY_GONE, found.provider, "", family, None, float(len(places)))
+            yield Violation(Guard.FAMILY_GONE, answer.provider, "", family, None, float(len(places)))
 
 
-def _coverage_dropped(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
+def _coverage_dropped(answer: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]:
     """Fewer prices in all, where every region was read to its end."""
-    if not found.tells_absence or ("", "prices") not in found.complete:
+    if not answer.tells_absence or ("", "prices") not in answer.complete:
         return
     for purchase, words in ((Purchase.ON_DEMAND, "on demand"), (Purchase.SPOT, "spot")):
-        known = sum(offer.price(purchase) is not None for offer in before.values())
-        now = len(found.prices(purchase))
-        if now < known * (1 - MOST_LOST_RATIO):
+        priced = sum(offer.price(purchase) is not None for offer in before.values())
+        now = len(answer.prices(purchase))
+        if now < priced * (1 - MOST_LOST_RATIO):
             what = f"offers with a price {words}"
-            yield Violation(Guard.COVERAGE_DROPPED, found.provider, "", what, float(now), float(known))
+            yield Violation(Guard.COVERAGE_DROPPED, answer.provider, "", what, float(now), float(priced))
 
 
 _PASSING = (408, 429, 500, 502, 503, 504)

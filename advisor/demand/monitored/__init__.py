@@ -42,8 +42,8 @@ def expected_over_time(server: Monitored, selector: str, labels: tuple[str, ...]
     ends = np.arange(-server.steps(step_us) + 1, 1) * step_us
     coarse_ends = np.arange(-server.steps(coarse_us) + 1, 1) * coarse_us
     for values in seen.values():
-        known = coarse_ends[~np.isnan(values)]
-        expected += (ends > known[0]) & (ends <= known[-1] - coarse_us)
+        observed_ends = coarse_ends[~np.isnan(values)]
+        expected += (ends > observed_ends[0]) & (ends <= observed_ends[-1] - coarse_us)
     return expected
 
 
@@ -72,16 +72,18 @@ def busy_over_time(server: Monitored) -> Busy:
 
 def _busy(server: Monitored, name: Name) -> Busy | None:
     selector = server.questions.select(name)
-    found = rhythm(server.questions.api, selector, server.window)
-    if found is None:
+    interval = rhythm(server.questions.api, selector, server.window)
+    if interval is None:
         return None
-    step_us = server.step_us(found.interval_us)
+    step_us = server.step_us(interval.interval_us)
     row, labels = f"{selector}[{step_us // 1000}ms]", name.exporter.identity
     by = ", ".join(dict.fromkeys(labels))
     present = server.over_time(f"count(count by ({by}) (last_over_time({row})))", step_us)
     samples = server.over_time(f"sum(max by ({by}) (count_over_time({row})))", step_us)
     expected = np.maximum(expected_over_time(server, selector, labels, step_us), np.nan_to_num(present))
-    rows_each = step_us / (round(name.exporter.row_seconds * 1e6) if name.exporter.row_seconds else found.interval_us)
+    rows_each = step_us / (
+        round(name.exporter.row_seconds * 1e6) if name.exporter.row_seconds else interval.interval_us
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         coverage = np.nan_to_num(samples / (expected * rows_each))
     share = np.where(coverage >= LEAST_COVERAGE, _share(server, name, step_us), np.nan)
@@ -274,14 +276,14 @@ class _Counters:
         is_reset = any(np.any(np.diff(values[~np.isnan(values)]) < 0) for values in counted.values())
         greatest = self._ask(f"max_over_time({{}}[{self._range}])", requests) if is_reset else {}
         unknown = np.full(self._ends.size, np.nan)
-        found = {}
+        lengths = {}
         for labels, values in counted.items():
-            both = [sums for one in read if (sums := _of(one, labels)) is not None]
+            both = [sums for series in read if (sums := _of(series, labels)) is not None]
             spent = both[0] + both[1] if len(both) == len(tokens) else unknown
             seconds = self._read_at(np.fmin(_or(_of(times, labels), self._ends), self._ends))
             readings = Readings(seconds, values, spent, _or(_of(in_flight, labels), unknown))
-            found[labels] = _in_order(readings, _or(_of(greatest, labels), unknown))
-        return {labels: readings for labels, readings in found.items() if readings.seconds.size > 1}
+            lengths[labels] = _in_order(readings, _or(_of(greatest, labels), unknown))
+        return {labels: readings for labels, readings in lengths.items() if readings.seconds.size > 1}
 
     def _in_flight(self, requests: Name) -> dict[Labels, Floats]:
         """Requests that run or wait, where requests are counted when they end; empty where nobody says what runs."""
@@ -323,9 +325,9 @@ def _or(values: Floats | None, others: Floats) -> Floats:
 
 def _in_order(readings: Readings, greatest: Floats) -> Readings:
     """Readings in order of time, each once; before a step down the greatest value of that step, half a step earlier."""
-    known = np.flatnonzero(~np.isnan(readings.requests))
-    known = known[np.append(True, np.diff(readings.seconds[known]) > 0)]
-    readings, greatest = readings.at(known), greatest[known]
+    observed = np.flatnonzero(~np.isnan(readings.requests))
+    observed = observed[np.append(True, np.diff(readings.seconds[observed]) > 0)]
+    readings, greatest = readings.at(observed), greatest[observed]
     seconds, requests = readings.seconds, readings.requests
     at = np.flatnonzero(np.diff(requests) < 0) + 1
     at = at[greatest[at] >= requests[at - 1]]

@@ -151,7 +151,7 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
     shortest = _PERIOD_OF_MANY if len(series) > _MANY else SECONDS_PER_MINUTE
     period = max(watched.api.period_since(watched.start_seconds), shortest)
     span = Span(int(watched.start_seconds) // period * period, int(watched.end_seconds) // period * period, period)
-    busy, known, present = np.zeros((3, span.periods))
+    busy, observed, present = np.zeros((3, span.periods))
     for first in range(0, len(series), _AT_ONCE):
         some = series[first : first + _AT_ONCE]
         for accelerator_series, points in zip(
@@ -163,12 +163,12 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
             at = np.flatnonzero(~np.isnan(values))
             if at.size:
                 busy += np.nan_to_num(values)
-                known += ~np.isnan(values)
+                observed += ~np.isnan(values)
                 present[at[0] : at[-1] + 1] += 1
-    if not known.any():
+    if not observed.any():
         raise _no_accelerator(watched, backend)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(known >= LEAST_COVERAGE * np.maximum(present, 1), busy / known, np.nan)
+        share = np.where(observed >= LEAST_COVERAGE * np.maximum(present, 1), busy / observed, np.nan)
     return Busy(share * present, share * present, present, float(period), float(span.start))
 
 
@@ -278,13 +278,13 @@ def _counted(watched: CloudWatched, invocations: Sequence[Metric], presence: Seq
     spans = watched.api.spans(watched.start_seconds, watched.end_seconds)
     parts = [_minutes(watched.api, invocations, presence, span) for span in spans]
     minutes = np.concatenate(parts) if parts else np.empty(0)
-    known = np.flatnonzero(~np.isnan(minutes))
-    if not known.size:
+    observed = np.flatnonzero(~np.isnan(minutes))
+    if not observed.size:
         return None
-    inside = minutes[known[0] : known[-1] + 1]
+    inside = minutes[observed[0] : observed[-1] + 1]
     if not presence:
         inside = np.nan_to_num(inside)
-    return _Counted(float(spans[0].start + known[0] * SECONDS_PER_MINUTE), inside)
+    return _Counted(float(spans[0].start + observed[0] * SECONDS_PER_MINUTE), inside)
 
 
 def _minutes(api: CloudWatchApi, invocations: Sequence[Metric], presence: Sequence[Metric], span: Span) -> Floats:

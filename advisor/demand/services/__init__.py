@@ -150,8 +150,8 @@ def time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
     unknown, every = np.count_nonzero(np.isnan(per_minute)), len(per_minute)
     if unknown:
         most = f"all but {unknown:,} of {every:,} minutes" if unknown <= _FEW * every else ""
-        known = most or f"{1 - unknown / every:.0%} of the minutes"
-        yield f"{known} were observed; at the others not every replica was read: unknown, not idle"
+        share = most or f"{1 - unknown / every:.0%} of the minutes"
+        yield f"{share} were observed; at the others not every replica was read: unknown, not idle"
 
 
 def volume_notes(asked: Wanted, mean: float) -> Iterator[str]:

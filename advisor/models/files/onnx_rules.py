@@ -211,8 +211,8 @@ def _reduced(node: Node, shapes: Shapes) -> list[Shape]:
 
 
 def _constant(node: Node, shapes: Shapes) -> list[Shape]:
-    known = shapes.known.get(node.outputs[0])
-    return [known if known is not None else ()]
+    shape = shapes.known.get(node.outputs[0])
+    return [shape if shape is not None else ()]
 
 
 def _recurrent(node: Node, shapes: Shapes) -> list[Shape]:

@@ -48,9 +48,9 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
     computed = computed_sizes("" if server is None else server.padding, 0.0, unit, tokens)
     flop = flop_of_sample(setup.model, computed)
     limit = setup.model.max_context_tokens or np.inf
-    known = np.isfinite(flop) & _is_predicted(setup)
-    standing = known & ~(tokens > limit)
-    for at, has_flop in zip(rows[~standing].tolist(), known[~standing].tolist(), strict=True):
+    is_known = np.isfinite(flop) & _is_predicted(setup)
+    standing = is_known & ~(tokens > limit)
+    for at, has_flop in zip(rows[~standing].tolist(), is_known[~standing].tolist(), strict=True):
         answers.reason[at] = _reason(setup, has_flop=has_flop)
     if not standing.any():
         return

@@ -115,8 +115,8 @@ class Effects:
         """Factors to the ends of the 80 % interval: those of the nearest group that was large enough."""
         novelty = self.novelty(labels)
         groups = spread_keys(novelty, labels)
-        found = next((self.spreads[group] for group in groups if group in self.spreads), None)
-        return found or self.spreads[f"{NOVELTIES[-1]}||"]
+        factors = next((self.spreads[group] for group in groups if group in self.spreads), None)
+        return factors or self.spreads[f"{NOVELTIES[-1]}||"]
 
 
 def spread_keys(novelty: str, labels: Labels) -> tuple[str, ...]:

@@ -161,8 +161,8 @@ def mean_requests(replicas: Sequence[Replica], rates: Floats, requirements: Requ
     """Requests that each replica has at a time on average, waiting or worked on: Little's law on the median, (n,)."""
     batching = batching_of(replicas, requirements, requirements.demand.tokens)
     state = busy_at(batching, np.maximum(rates, LEAST_RATE), bursts_of(requirements.demand))
-    found: Floats = rates * state.batch_s * (1 + state.busy / 2)
-    return found
+    mean: Floats = rates * state.batch_s * (1 + state.busy / 2)
+    return mean
 
 
 def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens: TokenHistogram) -> Batching:

@@ -354,13 +354,13 @@ def near_misses(table: NameTable, present: Iterable[str]) -> list[str]:
 
     Names with the first word of a known name that is present are left out: that exporter is read already.
     """
-    bare, known = {_PART.sub("", name) for name in present}, {_PART.sub("", name.name) for name in table.every}
-    seen = {_split(name)[0] for name in bare & known}
+    bare, listed = {_PART.sub("", name) for name in present}, {_PART.sub("", name.name) for name in table.every}
+    seen = {_split(name)[0] for name in bare & listed}
     by_word: defaultdict[str, set[frozenset[str]]] = defaultdict(set)
-    for words in map(_words, known):
+    for words in map(_words, listed):
         for word in words:
             by_word[word].add(words)
-    unknown = (name for name in bare - known if _split(name)[0] not in seen)
+    unknown = (name for name in bare - listed if _split(name)[0] not in seen)
     likeness = {name: _likeness(_words(name), by_word) for name in unknown}
     likest = sorted(likeness, key=lambda name: (-likeness[name], name))
     return [name for name in likest if likeness[name] >= _LEAST_LIKENESS][:_MOST]
@@ -388,7 +388,7 @@ def _words(name: str) -> frozenset[str]:
 def _likeness(words: frozenset[str], by_word: Mapping[str, set[frozenset[str]]]) -> float:
     """Share of the words that a name has in common with the likest known one; a telling word counts as likeness too."""
     close = frozenset().union(*(by_word.get(word, ()) for word in words))
-    most = max((len(words & known) / len(words | known) for known in close), default=0.0)
+    most = max((len(words & other) / len(words | other) for other in close), default=0.0)
     if words & _TELLING:
         return max(most, _LEAST_LIKENESS)
     return most if most > 0.5 else 0.0

@@ -48,21 +48,23 @@ def quantile_bounds(values: Floats, share: float, basis: str, ceiling: float = 1
         basis: name of the signal.
         ceiling: the greatest a row can be.
     """
-    known = values[~np.isnan(values)]
-    if not values.size or not known.size:
+    observed = values[~np.isnan(values)]
+    if not values.size or not observed.size:
         return Bounds(None, 0.0, ceiling, 0.0, basis)
     low, high = (float(np.quantile(np.where(np.isnan(values), fill, values), share)) for fill in (0.0, ceiling))
-    return Bounds(float(np.quantile(known, share)), low, high, known.size / values.size, basis)
+    return Bounds(float(np.quantile(observed, share)), low, high, observed.size / values.size, basis)
 
 
 def share_bounds(is_true: Floats, basis: str) -> Bounds:
     """Share of rows in which something holds: 1 where it does, 0 where not, NaN where unknown."""
     rows = is_true.size
-    known = is_true[~np.isnan(is_true)]
-    if not known.size:
+    observed = is_true[~np.isnan(is_true)]
+    if not observed.size:
         return Bounds(None, 0.0, 1.0, 0.0, basis)
-    holds = float(known.sum())
-    return Bounds(holds / known.size, holds / rows, (holds + rows - known.size) / rows, known.size / rows, basis)
+    holds = float(observed.sum())
+    return Bounds(
+        holds / observed.size, holds / rows, (holds + rows - observed.size) / rows, observed.size / rows, basis
+    )
 
 
 def at_least(bounds: Bounds, limit: Limit) -> Truth:
@@ -149,8 +151,8 @@ class Engines(tuple[Timeline, ...]):  # noqa: SLOT001 - what is worked out once 
     @cached_property
     def queue_p95(self) -> float | None:
         """Requests waiting; the longest queue of them."""
-        known = [waiting[~np.isnan(waiting)] for engine in self for waiting in (engine.mean(WAITING),)]
-        return max((float(np.quantile(waiting, 0.95)) for waiting in known if waiting.size), default=None)
+        observed = [waiting[~np.isnan(waiting)] for engine in self for waiting in (engine.mean(WAITING),)]
+        return max((float(np.quantile(waiting, 0.95)) for waiting in observed if waiting.size), default=None)
 
 
 def kv_full_and_queue(engine: Timeline) -> Floats:

@@ -121,12 +121,12 @@ def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:
         yield _assess_summaries(who, accelerators[who], on_it)
 
 
-def _assess_summaries(who: Accelerator, known: Metrics, engines: Sequence[Metrics]) -> AcceleratorNeed:
+def _assess_summaries(who: Accelerator, metrics: Metrics, engines: Sequence[Metrics]) -> AcceleratorNeed:
     evidence = Evidence(
-        busy=_p95(known, "busy_ratio"),
-        sm_active=_p95(known, "sm_active_ratio"),
-        tensor_active=_p95(known, "tensor_active_ratio"),
-        dram_active=_p95(known, "dram_active_ratio"),
+        busy=_p95(metrics, "busy_ratio"),
+        sm_active=_p95(metrics, "sm_active_ratio"),
+        tensor_active=_p95(metrics, "tensor_active_ratio"),
+        dram_active=_p95(metrics, "dram_active_ratio"),
         running=None,
         throttled={},
         kv_full_and_queue=tuple(_full_and_queue(engine) for engine in engines if KV in engine),
@@ -135,14 +135,14 @@ def _assess_summaries(who: Accelerator, known: Metrics, engines: Sequence[Metric
     return need_from(
         who,
         evidence,
-        _memory(known, serving),
+        _memory(metrics, serving),
         max((engine[WAITING].p95 for engine in engines if WAITING in engine), default=None),
         len(engines),
     )
 
 
-def _p95(known: Metrics, metric: str) -> Bounds | None:
-    summary = known.get(metric)
+def _p95(metrics: Metrics, metric: str) -> Bounds | None:
+    summary = metrics.get(metric)
     return None if summary is None else Bounds(summary.p95, summary.p95, summary.p95, summary.coverage_ratio, metric)
 
 
@@ -157,8 +157,8 @@ def _full_and_queue(engine: Metrics) -> Bounds:
     return Bounds(FULL_TIME.value if kv.p95 >= KV_FULL.value else 0.0, 0.0, 1.0, coverage, KV)
 
 
-def _memory(known: Metrics, engines: Sequence[Metrics]) -> MemoryNeed | None:
-    held, total = known.get("memory_used_bytes"), known.get("memory_total_bytes")
+def _memory(metrics: Metrics, engines: Sequence[Metrics]) -> MemoryNeed | None:
+    held, total = metrics.get("memory_used_bytes"), metrics.get("memory_total_bytes")
     if held is None:
         return None
     kv = None
@@ -252,13 +252,13 @@ class Fleet:
     @classmethod
     def of(cls, store: Store, window: Window, progress: Progress | None = None) -> "Fleet":
         """Read it, in memory that does not grow with the rows."""
-        found: list[tuple[Counted, AcceleratorNeed]] = []
+        needs: list[tuple[Counted, AcceleratorNeed]] = []
         engines = 0
         for pairs, watched in store.answers(window, _of_hosts, progress=progress):
-            found += pairs
+            needs += pairs
             engines += watched
-        found.sort(key=lambda pair: pair[0].who.place)
-        return cls(store, window, [counted for counted, _ in found], [need for _, need in found], engines)
+        needs.sort(key=lambda pair: pair[0].who.place)
+        return cls(store, window, [counted for counted, _ in needs], [need for _, need in needs], engines)
 
     def drawn(self, chosen: Sequence[Counted]) -> Iterator[Drawn]:
         """Rows of some accelerators, in their order."""
@@ -269,10 +269,12 @@ class Fleet:
         return (rows[counted.who] for counted in chosen)
 
 
-def needs_of(found: Survey) -> list[tuple[Counted, AcceleratorNeed]]:
+def needs_of(surveyed: Survey) -> list[tuple[Counted, AcceleratorNeed]]:
     """Accelerators of a survey, and what each of them needs; its engines have to be read with NEED_COLUMNS."""
-    engines = [engine.on(found.grids[engine.key.host]) for engine in found.engines] if found.accelerators else []
-    return list(zip(found.accelerators, assess(found.accelerators, engines), strict=True))
+    engines = (
+        [engine.on(surveyed.grids[engine.key.host]) for engine in surveyed.engines] if surveyed.accelerators else []
+    )
+    return list(zip(surveyed.accelerators, assess(surveyed.accelerators, engines), strict=True))
 
 
 def notes_on(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:
@@ -283,17 +285,17 @@ def notes_on(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:
 
 
 def _of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]], int]:
-    found = survey(hosts, NEED_COLUMNS)
-    return needs_of(found), len(found.engines)
+    surveyed = survey(hosts, NEED_COLUMNS)
+    return needs_of(surveyed), len(surveyed.engines)
 
 
 def _drawn_of_hosts(hosts: HostReader, chosen: set[Accelerator]) -> Mapping[Accelerator, Drawn]:
-    found = survey(hosts, (KV,))
-    engines = [engine.on(found.grids[engine.key.host], (KV,)) for engine in found.engines]
+    surveyed = survey(hosts, (KV,))
+    engines = [engine.on(surveyed.grids[engine.key.host], (KV,)) for engine in surveyed.engines]
     rows = pa.concat_tables(hosts.rows_by_day(Scope.ACCELERATOR, _CHART_COLUMNS)).unify_dictionaries().combine_chunks()
     drawn = {}
-    for host in found.grids:
-        here = [accelerator for accelerator in found.accelerators if accelerator.who.host == host]
+    for host in surveyed.grids:
+        here = [accelerator for accelerator in surveyed.accelerators if accelerator.who.host == host]
         joined = join(here, [engine for engine in engines if engine.who.host == host])
         for position, counted in enumerate(here):
             if counted.who in chosen:
@@ -311,8 +313,8 @@ def _timeline_of(counted: Counted, rows: pa.Table) -> Timeline:
         mine = pc.and_(mine, pc.is_null(mig) if who.mig_index is None else pc.equal(mig, who.mig_index))
     table = rows.filter(mine)
     columns = {name: table[name].to_numpy() for name in _CHART_COLUMNS}
-    known = {name: values for name, values in columns.items() if not np.isnan(values).all()}
-    return timeline(who, counted.grid, table["timestamp"].cast(pa.int64()).to_numpy(), known)
+    observed = {name: values for name, values in columns.items() if not np.isnan(values).all()}
+    return timeline(who, counted.grid, table["timestamp"].cast(pa.int64()).to_numpy(), observed)
 
 
 def _kv_words(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:

@@ -239,8 +239,8 @@ def _identities(places: Sequence[tuple[Any, ...]]) -> list[Any]:
     for place in places:
         if place[3] is not None:
             uuids_at.setdefault(place[:3], set()).add(place[3])
-    found = []
+    identities = []
     for place in places:
         here = uuids_at.get(place[:3], set())
-        found.append(next(iter(here)) if place[3] is None and len(here) == 1 else place[3] or place[:3])
-    return found
+        identities.append(next(iter(here)) if place[3] is None and len(here) == 1 else place[3] or place[:3])
+    return identities

@@ -47,13 +47,13 @@ class EmbeddedBackend:
 
     def metrics(self, window: Window) -> Sequence[str]:
         """Names of gauges that have values in a window."""
-        known = {summary.metric for _, summaries in self._answers(window) for summary in summaries}
-        return [name for name in METRICS if name in known]
+        names = {summary.metric for _, summaries in self._answers(window) for summary in summaries}
+        return [name for name in METRICS if name in names]
 
     def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
         """One metric of one accelerator; None where nothing is known of it."""
-        found = (summary for who, summaries in self._answers(window) if who == accelerator for summary in summaries)
-        return next((summary for summary in found if summary.metric == metric), None)
+        matching = (summary for who, summaries in self._answers(window) if who == accelerator for summary in summaries)
+        return next((summary for summary in matching if summary.metric == metric), None)
 
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
         """The same for all accelerators, host by host.
@@ -80,22 +80,22 @@ class EmbeddedBackend:
 
 
 def _of_hosts(hosts: HostReader) -> list[_Answer]:
-    found = survey(hosts, GAUGE_COLUMNS)
+    surveyed = survey(hosts, GAUGE_COLUMNS)
     of_accelerators = [
-        _of_accelerator(accelerator, hosts.window) for accelerator in found.accelerators if accelerator.rows
+        _of_accelerator(accelerator, hosts.window) for accelerator in surveyed.accelerators if accelerator.rows
     ]
     return [
         *of_accelerators,
-        *(_of_engine(engine, hosts.window) for engine in found.engines if not engine.is_gap.all()),
+        *(_of_engine(engine, hosts.window) for engine in surveyed.engines if not engine.is_gap.all()),
     ]
 
 
 def _of_accelerator(counted: Counted, window: Window) -> _Answer:
     who = counted.who
-    known = [(name, counted.gauges[name]) for name in _GAUGES if name in counted.gauges]
+    gauges = [(name, counted.gauges[name]) for name in _GAUGES if name in counted.gauges]
     return who, [
         Summary(who, name, gauge.p50, gauge.p95, gauge.max, gauge.mean, _coverage(gauge.rows, window), gauge.rows)
-        for name, gauge in known
+        for name, gauge in gauges
     ]
 
 
@@ -105,12 +105,12 @@ def _of_engine(engine_rows: EngineRows, window: Window) -> _Answer:
     summaries = []
     for name in _ENGINE_GAUGES:
         means, greatest = engine_rows.columns[name], engine_rows.columns[f"{name}_max"]
-        known = means[~np.isnan(means)]
-        if known.size:
-            p50, p95 = (float(value) for value in np.quantile(known, (0.5, 0.95)))
+        observed = means[~np.isnan(means)]
+        if observed.size:
+            p50, p95 = (float(value) for value in np.quantile(observed, (0.5, 0.95)))
             most = float(np.nanmax(np.fmax(means, greatest)))
-            coverage_ratio = _coverage(known.size, window)
-            summaries.append(Summary(who, name, p50, p95, most, float(known.mean()), coverage_ratio, known.size))
+            coverage_ratio = _coverage(observed.size, window)
+            summaries.append(Summary(who, name, p50, p95, most, float(observed.mean()), coverage_ratio, observed.size))
     return who, summaries
 
 

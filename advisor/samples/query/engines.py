@@ -108,9 +108,9 @@ def _named(engines: Sequence[EngineRows]) -> list[EngineRows]:
         places.setdefault(engine.key._replace(model=None), []).append(engine)
     engine_rowses = []
     for group in places.values():
-        named = [one for one in group if one.key.model is not None]
+        named = [rows for rows in group if rows.key.model is not None]
         engine_rowses += (
-            [_joined([named[0], *(one for one in group if one is not named[0])])] if len(named) == 1 else group
+            [_joined([named[0], *(rows for rows in group if rows is not named[0])])] if len(named) == 1 else group
         )
     return engine_rowses
 

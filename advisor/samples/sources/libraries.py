@@ -141,37 +141,37 @@ class AmdSource:
 
 
 def _activity(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_gpu_activity(handle)
+    answer = amd.amdsmi_get_gpu_activity(handle)
     return {
-        **_known("busy_ratio", found, "gfx_activity", unit=1 / _PERCENT),
-        **_known("memory_busy_ratio", found, "umc_activity", unit=1 / _PERCENT),
+        **_known("busy_ratio", answer, "gfx_activity", unit=1 / _PERCENT),
+        **_known("memory_busy_ratio", answer, "umc_activity", unit=1 / _PERCENT),
     }
 
 
 def _memory(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_gpu_vram_usage(handle)
+    answer = amd.amdsmi_get_gpu_vram_usage(handle)
     return {
-        **_known("memory_total_bytes", found, "vram_total", unit=_BYTES_PER_MIB),
-        **_known("memory_used_bytes", found, "vram_used", unit=_BYTES_PER_MIB),
+        **_known("memory_total_bytes", answer, "vram_total", unit=_BYTES_PER_MIB),
+        **_known("memory_used_bytes", answer, "vram_used", unit=_BYTES_PER_MIB),
     }
 
 
 def _power(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_power_info(handle)
-    return _known("power_watts", found, "socket_power", "current_socket_power", "average_socket_power")
+    answer = amd.amdsmi_get_power_info(handle)
+    return _known("power_watts", answer, "socket_power", "current_socket_power", "average_socket_power")
 
 
 def _energy(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_energy_count(handle)
-    resolution = found.get("counter_resolution")
+    answer = amd.amdsmi_get_energy_count(handle)
+    resolution = answer.get("counter_resolution")
     if not isinstance(resolution, int | float):
         return {}
-    return _known("energy_joules", found, "energy_accumulator", "power", unit=resolution * _MICRO)
+    return _known("energy_joules", answer, "energy_accumulator", "power", unit=resolution * _MICRO)
 
 
 def _clock(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_clock_info(handle, amd.AmdSmiClkType.GFX)
-    return _known("sm_clock_mhz", found, "clk", "cur_clk")
+    answer = amd.amdsmi_get_clock_info(handle, amd.AmdSmiClkType.GFX)
+    return _known("sm_clock_mhz", answer, "clk", "cur_clk")
 
 
 def _temperature(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
@@ -183,10 +183,10 @@ def _errors(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the
     return _known("uncorrected_ecc_errors", amd.amdsmi_get_gpu_total_ecc_count(handle), "uncorrectable_count")
 
 
-def _known(metric: str, found: Mapping[str, Any], *names: str, unit: float = 1.0) -> dict[str, float]:
+def _known(metric: str, answer: Mapping[str, Any], *names: str, unit: float = 1.0) -> dict[str, float]:
     """The first of the names that holds a number: ``N/A`` and the largest 16-bit number mean that it is not known."""
     for name in names:
-        value = found.get(name)
+        value = answer.get(name)
         if isinstance(value, int | float) and value != 0xFFFF:
             return {metric: value * unit}
     return {}

@@ -185,8 +185,8 @@ class GaudiSource:
 
 def _values(cells: Mapping[str, str]) -> dict[str, float]:
     """Values of the cells, in base units; one that says nothing (N/A) is left out."""
-    found = {metric: _number(cells[column]) for column, metric in _VALUES.items()}
-    return {metric: value for metric, value in found.items() if value is not None}
+    values = {metric: _number(cells[column]) for column, metric in _VALUES.items()}
+    return {metric: value for metric, value in values.items() if value is not None}
 
 
 def _number(text: str) -> float | None:
@@ -288,16 +288,16 @@ def device_values(report: Json, device: int) -> dict[str, float]:
 def _utilisation(programs: Iterable[Json], cores: Iterable[int]) -> float:
     """Percent, summed over cores and programs."""
     in_use = [_at(program, "neuroncore_counters", "neuroncores_in_use") or {} for program in programs]
-    found = (_at(each, str(core), "neuroncore_utilization") for each in in_use for core in cores)
-    return float(sum(percent or 0.0 for percent in found))
+    ratios = (_at(each, str(core), "neuroncore_utilization") for each in in_use for core in cores)
+    return float(sum(percent or 0.0 for percent in ratios))
 
 
 def _memory(programs: Iterable[Json], cores: Iterable[int]) -> float:
     """Bytes on the device, summed over cores and programs."""
     path = ("memory_used", "neuron_runtime_used_bytes", "usage_breakdown", "neuroncore_memory_usage")
     by_core = [_at(program, *path) or {} for program in programs]
-    found = (each.get(str(core)) or {} for each in by_core for core in cores)
-    return float(sum(sum(kinds.values()) for kinds in found))
+    memories = (each.get(str(core)) or {} for each in by_core for core in cores)
+    return float(sum(sum(kinds.values()) for kinds in memories))
 
 
 def _devices(report: Json) -> int:
@@ -308,8 +308,8 @@ def _name(report: Json) -> str:
     return str(_at(report, "neuron_hardware_info", "neuron_device_type") or "Neuron device")
 
 
-def _at(found: Any, *path: str) -> Any:  # noqa: ANN401 - whatever the tool wrote there
+def _at(node: Any, *path: str) -> Any:  # noqa: ANN401 - whatever the tool wrote there
     """Value at a path; None where it ends before."""
     for key in path:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+        node = node.get(key) if isinstance(node, dict) else None
+    return node

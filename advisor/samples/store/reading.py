@@ -190,14 +190,14 @@ class Store:
         for file in (*files.rows.values(), *files.engines.values()):
             try:
                 with file.folder.open(file) as stream:
-                    found = time_range_us(stream)
+                    span = time_range_us(stream)
             except FileNotFoundError:
                 raise
             except (OSError, UnreadableError) as error:
                 self.note(file.where, str(error))
                 continue
-            if found is not None:
-                yield Window(*found)
+            if span is not None:
+                yield Window(*span)
         with at_hand(list(files.spool.values())) as paths:
             ends = [record.end_us for path in paths.values() for record in self.segment(path)]
         if ends:
@@ -368,8 +368,8 @@ def is_meant(host: str, patterns: Sequence[str]) -> bool:
 
 
 def _schema(scope: Scope, columns: Sequence[str]) -> pa.Schema:
-    keys, known = keys_of_scope(scope), columns_of_scope(scope)
-    return pa.schema([known.field(name) for name in dict.fromkeys((*keys, *columns))])
+    keys, schema = keys_of_scope(scope), columns_of_scope(scope)
+    return pa.schema([schema.field(name) for name in dict.fromkeys((*keys, *columns))])
 
 
 def _joined(hosts: Iterable[str], uuids: Iterable[tuple[str, str]]) -> list[list[str]]:

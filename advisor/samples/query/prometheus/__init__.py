@@ -36,11 +36,11 @@ def discover(questions: Questions, window: Window) -> Fleet:
 
 def anchors(table: NameTable, names: frozenset[str]) -> list[Name]:
     """Names to find accelerators by, the agent's own first; of an exporter that has none of them whatever it has."""
-    known = [name for metric in _ANCHORS for name in table.names[metric] if name.name in names]
+    listed = [name for metric in _ANCHORS for name in table.names[metric] if name.name in names]
     others = [name for metric in GAUGES for name in table.names[metric] if name.name in names]
-    missing = {name.exporter for name in others} - {name.exporter for name in known}
-    known += [name for name in others if name.exporter in missing]
-    return sorted(known, key=lambda name: name.exporter.row_seconds is None)
+    missing = {name.exporter for name in others} - {name.exporter for name in listed}
+    listed += [name for name in others if name.exporter in missing]
+    return sorted(listed, key=lambda name: name.exporter.row_seconds is None)
 
 
 def _sources(questions: Questions, fleet: Fleet, name: Name) -> list[Source]:
@@ -159,10 +159,10 @@ class PrometheusBackend:
     def metrics(self, window: Window) -> Sequence[str]:
         """Gauges that have samples under any name that exporters give them."""
         names = self._fleet(window).names
-        known = self.questions.table.names
-        found = {metric for metric, each in known.items() if any(name.name in names for name in each)}
-        in_parts = {"memory_total_bytes"} if found.issuperset(_PARTS[:2]) else set()
-        return [one for one in GAUGES if one in found | in_parts]
+        listed = self.questions.table.names
+        present = {metric for metric, each in listed.items() if any(name.name in names for name in each)}
+        in_parts = {"memory_total_bytes"} if present.issuperset(_PARTS[:2]) else set()
+        return [gauge for gauge in GAUGES if gauge in present | in_parts]
 
     def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
         """One metric of one accelerator."""

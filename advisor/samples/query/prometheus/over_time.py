@@ -94,28 +94,28 @@ class Questions:
         """How often an exporter's series are sampled in a window."""
         key = (name.exporter, window)
         if key not in self._rhythms:
-            found = rhythm(self.api, self.select(name, narrowed), window)
+            interval = rhythm(self.api, self.select(name, narrowed), window)
             least_us = round((name.exporter.row_seconds or 0) * 1_000_000)
-            if least_us and (found is None or found.interval_us <= least_us):
+            if least_us and (interval is None or interval.interval_us <= least_us):
                 self._rhythms[key] = Rhythm(least_us)
             else:
-                self._rhythms[key] = found or Rhythm(_FALLBACK_US)
-                self._say_rhythm(name.exporter.name, found)
+                self._rhythms[key] = interval or Rhythm(_FALLBACK_US)
+                self._say_rhythm(name.exporter.name, interval)
         return self._rhythms[key]
 
-    def _say_rhythm(self, who: str, found: Rhythm | None) -> None:
-        if found is None:
+    def _say_rhythm(self, who: str, interval: Rhythm | None) -> None:
+        if interval is None:
             self.notes.say(f"{who}: too few samples to see how often it is scraped; coverage takes it as every 60 s")
             return
-        seconds = found.interval_us / 1e6
+        seconds = interval.interval_us / 1e6
         self.notes.say(f"{who} is scraped every {seconds:g} s; a row is one scrape")
-        if found.varies:
-            low, high = found.varies
+        if interval.varies:
+            low, high = interval.varies
             self.notes.say(f"{who}: scrape intervals range from {low:g} s to {high:g} s; coverage is by {seconds:g} s")
-        if found.repeats > 1:
+        if interval.repeats > 1:
             self.notes.say(
-                f"{who} holds each reading for {found.repeats} scrapes: it reads every {seconds * found.repeats:g} s, "
-                "and what happens in between is not seen"
+                f"{who} holds each reading for {interval.repeats} scrapes: it reads every "
+                f"{seconds * interval.repeats:g} s, and what happens in between is not seen"
             )
 
 
@@ -164,7 +164,7 @@ def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Seque
     if several:
         stats |= _merged(questions, fleet, name, [sighting for sighting in chunk if sighting.identity in several])
     _raise_to_greatest(questions, fleet, name, chunk, stats)
-    return {identity: one.scaled(name.scale) for identity, one in stats.items()}
+    return {identity: statistics.scaled(name.scale) for identity, statistics in stats.items()}
 
 
 def series_of(
@@ -237,7 +237,7 @@ def _merged(questions: Questions, fleet: Fleet, name: Name, several: Sequence[Si
         if sighting not in settled:
             stats[sighting.identity] = _moved(questions, fleet, name, sighting)
     wanted = {sighting.identity for sighting in several}
-    return {identity: one for identity, one in stats.items() if identity in wanted}
+    return {identity: statistics for identity, statistics in stats.items() if identity in wanted}
 
 
 def _told_by(exporter: Exporter, sighting: Sighting) -> tuple[str, ...]:
@@ -256,7 +256,7 @@ def _moved(questions: Questions, fleet: Fleet, name: Name, sighting: Sighting) -
     narrowed = []
     for labels in groups:
         values = {label: {source.labels.get(label, "") for source in sources} - {""} for label in labels}
-        narrowed += [matcher(label, found) for label, found in values.items() if found][:1]
+        narrowed += [matcher(label, some) for label, some in values.items() if some][:1]
     return next(iter(_merged_rows(questions, fleet, name, narrowed, ()).values()))
 
 
@@ -278,7 +278,7 @@ def _merged_rows(
 
 
 def _by_identity(exporter: Exporter, series: Sequence[Series]) -> dict[Identity, list[Series]]:
-    found: defaultdict[Identity, list[Series]] = defaultdict(list)
+    grouped: defaultdict[Identity, list[Series]] = defaultdict(list)
     for time_series in series:
-        found[identity_of(exporter, time_series.labels)].append(time_series)
-    return dict(found)
+        grouped[identity_of(exporter, time_series.labels)].append(time_series)
+    return dict(grouped)

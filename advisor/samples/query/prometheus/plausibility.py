@@ -31,7 +31,7 @@ def believed(
         _say_partly_stuck(
             questions, fleet, name, [sighting for sighting in chunk if sighting.identity in stats.keys() - stuck]
         )
-    return {identity: one for identity, one in stats.items() if identity not in stuck}
+    return {identity: statistics for identity, statistics in stats.items() if identity not in stuck}
 
 
 def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[Sighting]) -> set[Identity]:

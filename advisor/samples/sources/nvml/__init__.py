@@ -320,8 +320,8 @@ class _Place:
             if counters.concerns_driver(error):
                 raise
             return
-        known = {(device.mig_index, device.uuid): device for device in self._instances}
-        self._instances = [known.get((device.mig_index, device.uuid), device) for device in devices]
+        by_uuid = {(device.mig_index, device.uuid): device for device in self._instances}
+        self._instances = [by_uuid.get((device.mig_index, device.uuid), device) for device in devices]
 
 
 def _read_counters(device: Device, extra: Sequence[counters.ReadCounter]) -> tuple[dict[str, float], list[str]]:

@@ -344,11 +344,11 @@ def temperature(device: Device) -> Values:
 
 def processes(device: Device) -> Values:
     """Number of processes that compute on it: ``nvidia-smi --query-compute-apps=pid``."""
-    found = first_supported(
+    running = first_supported(
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(device.handle),
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v2(device.handle),
     )
-    return {"processes": len(found)}
+    return {"processes": len(running)}
 
 
 def uncorrected_errors(device: Device) -> Values:
