@@ -189,9 +189,6 @@ class OnePassEngine:
     """How texts of different lengths are batched: :data:`POWERS`, :data:`COMPILED`, :data:`LONGEST`, :data:`ALIKE`; "":
     each as long as it is."""
     health_path: OptionalText
-    metrics_path: OptionalText
-    queue_metric: OptionalText
-    """Metric of the items that wait."""
     provenance: Provenance
 
     @property
