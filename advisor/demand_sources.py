@@ -39,15 +39,9 @@ CountProgress = Callable[[int], None]
 """Called with the number of requests read."""
 
 
-def measure_demand(
-    workload: Workload,
-    model: Model,
-    catalog: Catalog,
-    performance: PerformanceModel,
-    progress: CountProgress | None = None,
-) -> Demand:
+def measure_demand(workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel) -> Demand:
     """Demand from whichever source the workload names, as it is planned for; see :func:`planned_demand`."""
-    return planned_demand(read_demand(workload, model, catalog, performance, progress), workload, model)
+    return planned_demand(read_demand(workload, model, catalog, performance), workload, model)
 
 
 def planned_demand(demand: Demand, workload: Workload, model: Model) -> Demand:

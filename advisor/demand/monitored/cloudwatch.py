@@ -106,7 +106,7 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
     invocations, notes = _invocations(watched)
     if not invocations:
         return None
-    presence = _of_endpoints(watched, _INSTANCES, "CPUUtilization", invocations)
+    presence = _of_endpoints(watched, "CPUUtilization", invocations)
     counted = _counted(watched, invocations, presence)
     if counted is None or counted.mean <= 0:
         raise InputError(
@@ -232,7 +232,7 @@ def _rates_words(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) ->
     """Rates such as ``chat (3 requests/s) and search (1 requests/s)``."""
     words = []
     for name, metrics in sorted(by_endpoint.items())[:_SHOWN]:
-        counted = _counted(watched, metrics, _of_endpoints(watched, _INSTANCES, "CPUUtilization", metrics))
+        counted = _counted(watched, metrics, _of_endpoints(watched, "CPUUtilization", metrics))
         words.append(f"{name} ({'rate unknown' if counted is None else f'{counted.mean:.3g} requests/s'})")
     more = f" and {len(by_endpoint) - _SHOWN} more" if len(by_endpoint) > _SHOWN else ""
     return ", ".join(words) + more
@@ -266,10 +266,10 @@ def _exactly(metrics: Iterable[Metric], dimensions: set[str]) -> list[Metric]:
     return [metric for metric in metrics if dict(metric.dimensions).keys() == dimensions]
 
 
-def _of_endpoints(watched: CloudWatched, namespace: str, name: str, like: Sequence[Metric]) -> list[Metric]:
-    """Another metric of the endpoints that some series are of."""
+def _of_endpoints(watched: CloudWatched, name: str, like: Sequence[Metric]) -> list[Metric]:
+    """Metric of the instances of the endpoints that some series are of."""
     endpoints = {dict(metric.dimensions).get(_ENDPOINT) or watched.endpoint for metric in like}
-    series = (watched.api.metrics(namespace, name, **{_ENDPOINT: endpoint}) for endpoint in endpoints if endpoint)
+    series = (watched.api.metrics(_INSTANCES, name, **{_ENDPOINT: endpoint}) for endpoint in endpoints if endpoint)
     return [metric for listed in series for metric in _exactly(listed, _OF_AN_ENDPOINT)]
 
 
@@ -334,7 +334,7 @@ def _busy_notes(watched: CloudWatched, invocations: Sequence[Metric]) -> list[st
     """Notes on how busy the accelerators of an instance were; SageMaker sums them up to 100 % × their number."""
     words = []
     for name, what in (("GPUUtilization", "busy"), ("GPUMemoryUtilization", "full")):
-        series = _of_endpoints(watched, _INSTANCES, name, invocations)
+        series = _of_endpoints(watched, name, invocations)
         points = watched.api.points([(metric, "Average") for metric in series], _hours(watched))
         values = np.concatenate([np.empty(0), *(averages.values for averages in points)])
         if values.size:
