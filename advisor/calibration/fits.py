@@ -79,12 +79,12 @@ class _Rows:
         self._classes = [classes[at] for at in observed.place.tolist()]
         self._parts: list[tuple[Group, str, Packed, Observations, Floats, Floats, list[tuple[str, str]]]] = []
         for group, target in targets():
-            known = _known(observed, group, target)
-            rows = _few_of_each(observed, known)
+            measured = _known(observed, group, target)
+            rows = _few_of_each(observed, measured)
             if rows.size:
                 some = observed.take(rows)
                 seconds = np.log(some.measured_seconds(group, target))
-                weight = np.sqrt(crowd_weights(observed, known)[np.isin(known, rows)])
+                weight = np.sqrt(crowd_weights(observed, measured)[np.isin(measured, rows)])
                 names = [self._classes[at] for at in rows.tolist()]
                 self._parts.append((group, target, base.take(rows), some, seconds, weight, names))
 
@@ -238,8 +238,8 @@ def _solve(observed: Observations, inputs: _Inputs, points: _Inputs, logs: Float
     precision = weights / NOISE**2
     system = np.asarray(kernel(points, points) + (cross.T * precision) @ cross, dtype=np.float64)
     system[np.diag_indices_from(system)] += JITTER
-    found = np.linalg.solve(system, cross.T @ (precision * (clipped - level)))
-    return level, np.asarray(found, dtype=np.float64)
+    solution = np.linalg.solve(system, cross.T @ (precision * (clipped - level)))
+    return level, np.asarray(solution, dtype=np.float64)
 
 
 def _as_residual(

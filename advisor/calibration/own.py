@@ -115,7 +115,7 @@ def learn(own: Observations, published: Observations, shipped: Calibration) -> L
     others = published.take(np.flatnonzero(~np.isin(published.cells(), own.cells())))
     before = medians(shipped, others)
     measured = reach_of(own)
-    reach = next((one for one in REACHES if _pays(own, shipped, one)), None)
+    reach = next((ratio for ratio in REACHES if _pays(own, shipped, ratio)), None)
     calibration = shipped.with_own(overlay(own, shipped, reach) if reach else {}, measured)
     after = medians(calibration, others)
     compared = tuple((key, before[key], after[key]) for key in before)

@@ -186,7 +186,7 @@ def _part(
     observed = held.observed
     scenarios = [list(Scenario).index(SCENARIO_OF[group]) for group in GROUPS]
     scenario = np.array(scenarios, dtype=np.intp)[observed.group[rows]]
-    at, split_of = (np.full(rows.size, one, dtype=np.intp) for one in (QUANTITIES.index(quantity), split))
+    at, split_of = (np.full(rows.size, number, dtype=np.intp) for number in (QUANTITIES.index(quantity), split))
     return misses[rows], held.evidence[rows], scenario, at, observed.cells()[rows], split_of
 
 

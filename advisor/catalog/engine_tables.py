@@ -57,11 +57,11 @@ class Partition:
 
 def read_partitions(sources: Sources) -> Mapping[str, tuple[Partition, ...]]:
     """Profiles of each accelerator that can be cut, the least memory first."""
-    found: dict[str, list[Partition]] = {}
+    by_accelerator: dict[str, list[Partition]] = {}
     for row in sources.rows("partitions"):
         partition = _partition(row, sources)
-        found.setdefault(partition.accelerator, []).append(partition)
-    return {name: tuple(sorted(profiles, key=_size)) for name, profiles in found.items()}
+        by_accelerator.setdefault(partition.accelerator, []).append(partition)
+    return {name: tuple(sorted(profiles, key=_size)) for name, profiles in by_accelerator.items()}
 
 
 def share_of(accelerator: Accelerator, name: str, share: float) -> Accelerator:

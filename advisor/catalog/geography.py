@@ -188,8 +188,8 @@ class Geography:
         return min(estimates, key=lambda latency: latency.rtt_ms, default=fallback)
 
     def _through_matrix(self, start: Point, end: Point) -> Iterable[Latency]:
-        (start_km, one), (end_km, other) = self._nearest(start), self._nearest(end)
-        measured = self._pair(_MATRIX, one, other)
+        (start_km, first), (end_km, second) = self._nearest(start), self._nearest(end)
+        measured = self._pair(_MATRIX, first, second)
         if measured is not None:
             source = measured.provenance
             provenance = Provenance(f"{source.source}, nearest regions", source.as_of, Quality.DERIVED)

@@ -377,13 +377,13 @@ class Precisions:
     @cached_property
     def _scores(self) -> Mapping[str, Mapping[str, tuple[_Score, ...]]]:
         """Scores by precision and model; those of weights trained again only where there are no others."""
-        found: dict[str, dict[str, list[_Score]]] = {}
+        by_precision: dict[str, dict[str, list[_Score]]] = {}
         for row in self._sources.rows("quality_loss"):
             score = self._sources.value(_Score, row)
-            found.setdefault(score.precision, {}).setdefault(score.model, []).append(score)
+            by_precision.setdefault(score.precision, {}).setdefault(score.model, []).append(score)
         return {
             precision: {model: _usual(scores) for model, scores in models.items()}
-            for precision, models in found.items()
+            for precision, models in by_precision.items()
         }
 
 

@@ -177,13 +177,13 @@ def find_services(places: Places, catalog: Catalog) -> Inventory:
     Raises:
         InputError: a place cannot be asked at all.
     """
-    found = sum((_of_context(context, places) for context in places.contexts), Inventory())
+    whole = sum((_of_context(context, places) for context in places.contexts), Inventory())
     watched = [survey(_monitored(server), _fields(server)) for server in places.servers]
-    services = [with_observed(service, watched) for service in found.services]
+    services = [with_observed(service, watched) for service in whole.services]
     for each in watched:
         taken = [service.observed for service in services if service.observed is not None]
         services += list(unmatched_services(each, taken))
-    inventory = Inventory(tuple(services), (*found.notes, *_warnings(watched)))
+    inventory = Inventory(tuple(services), (*whole.notes, *_warnings(watched)))
     if places.samples:
         inventory = _with_samples(inventory, places)
     seen = {machine.instance_id for service in inventory.services for machine in service.machines} - {""}

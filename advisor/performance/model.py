@@ -173,8 +173,8 @@ class _Curves:
     def of(cls, scenario: Scenario, calibration: Calibration, packed: Packed, load: Load) -> "_Curves":
         first, curve = _distinct(packed, load)
         chunks = np.split(first, range(CHUNK_CURVES, first.size, CHUNK_CURVES))
-        found = [_ladders(scenario, calibration, packed.take(chunk), load.take(chunk)) for chunk in chunks]
-        nodes, *ladders = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        chunk_ladders = [_ladders(scenario, calibration, packed.take(chunk), load.take(chunk)) for chunk in chunks]
+        nodes, *ladders = (np.concatenate(parts) for parts in zip(*chunk_ladders, strict=True))
         return cls(scenario, packed, load, curve, nodes, _Ladder(*ladders[:2]), _Ladder(*ladders[2:]))
 
     def log_factor(self, target: str) -> Floats:

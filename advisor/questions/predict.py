@@ -90,12 +90,12 @@ def answer_rows(
     for at, row in enumerate(rows):
         places.append(reader.setup_of(tuple([row.get(column, "") for column in _KEY_COLUMNS])))
         try:
-            found = _numbers(row)
-            scenario = _scenario(row.get("scenario", ""), found[0])
+            values = _numbers(row)
+            scenario = _scenario(row.get("scenario", ""), values[0])
         except InputError as error:
-            found, scenario = (math.nan,) * len(NUMBER_COLUMNS), 0
+            values, scenario = (math.nan,) * len(NUMBER_COLUMNS), 0
             complaints[at] = one_line(error)
-        numbers.append(found)
+        numbers.append(values)
         scenarios.append(scenario)
     table = np.array(numbers, dtype=np.float64).reshape(-1, len(NUMBER_COLUMNS))
     columns = np.ascontiguousarray(table.T)

@@ -260,7 +260,7 @@ def _serverless_rows(
 
 
 def _zone_rows(
-    answer: Found, known: Collection[str], read_on: str, before: Path | None, sources: _Titles
+    answer: Found, machines: Collection[str], read_on: str, before: Path | None, sources: _Titles
 ) -> Iterator[Mapping[str, Any]]:
     """Zones that were read, after those of the snapshot before in regions that were not.
 
@@ -269,7 +269,7 @@ def _zone_rows(
     yield from _kept("zones.csv", before, sources, lambda row: not answer.covers(row["region"], "zones"))
     zones: dict[Place, set[str]] = {}
     for row in answer.rows:
-        if isinstance(row, ZoneRow) and row.instance_type in known and answer.covers(row.region, "zones"):
+        if isinstance(row, ZoneRow) and row.instance_type in machines and answer.covers(row.region, "zones"):
             zones.setdefault((row.region, row.instance_type), set()).add(row.zone)
     types: dict[tuple[str, str], list[str]] = {}
     for (region, name), names in sorted(zones.items()):

@@ -274,10 +274,14 @@ def _stated_node(field: Field, names: Names) -> StatedNode:
     )
 
 
-def _zones(item: Field, known: Names) -> tuple[tuple[str, str, str], ZoneSupply]:
+def _zones(item: Field, catalog_names: Names) -> tuple[tuple[str, str, str], ZoneSupply]:
     fields = item.all_of(_ZONES_KEYS)
-    provider = known.provider(fields["provider"])
-    place = (provider, known.region(provider, fields["region"]), known.instance_type(provider, fields["instance_type"]))
+    provider = catalog_names.provider(fields["provider"])
+    place = (
+        provider,
+        catalog_names.region(provider, fields["region"]),
+        catalog_names.instance_type(provider, fields["instance_type"]),
+    )
     names = fields["zones"].texts()
     fault = next(filter(None, (zone_fault(*place[:2], name) for name in names)), "")
     if fault:

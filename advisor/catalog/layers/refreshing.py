@@ -128,14 +128,14 @@ def run_tasks(
             if future.cancelled():
                 gaps.append(Gap(task.region, task.part, _NOT_ASKED, gaps[0].remedy, denied=False))
                 continue
-            found = future.result()
-            if isinstance(found, Gap):
-                gaps.append(found)
+            answered = future.result()
+            if isinstance(answered, Gap):
+                gaps.append(answered)
                 if not complete and len(gaps) == max(at_once, _HOPELESS) and not any(gap.denied for gap in gaps):
                     for other in pending:
                         other.cancel()
             else:
-                rows.extend(found)
+                rows.extend(answered)
                 complete.add((task.region, task.part))
             if progress is not None:
                 progress(done, len(wanted), task.name)

@@ -89,9 +89,9 @@ class _Asker:
     """Asks one account, one region at a time; every method may be called from any thread."""
 
     def __init__(
-        self, session: Session, endpoint_url: str | None, known: frozenset[str], now: Callable[[], dt.datetime]
+        self, session: Session, endpoint_url: str | None, machines: frozenset[str], now: Callable[[], dt.datetime]
     ) -> None:
-        self._session, self._endpoint_url, self._known, self._now = session, endpoint_url, known, now
+        self._session, self._endpoint_url, self._known, self._now = session, endpoint_url, machines, now
         self.readers: Mapping[str, Callable[[str], Sequence[values.Row]]] = {
             "machines": self._guarded("machines", self.machines),
             "sold": self._guarded("sold", self.sold),

@@ -226,8 +226,8 @@ def _counts_by_host(replicas: Sequence[Replica]) -> dict[str, Floats]:
     begin = max(min(replica.readings.seconds[0] for replica in told), end - _MOST_STEPS * ROW_SECONDS)
     marks: Floats = np.arange(begin, end, ROW_SECONDS, dtype=np.float64)
     counts: dict[str, Floats] = {}
-    for one in told if marks.size > _FEWEST_STEPS else ():
-        counts[one.view.host] = counts.get(one.view.host, 0.0) + _counts(one, marks)
+    for told_counts in told if marks.size > _FEWEST_STEPS else ():
+        counts[told_counts.view.host] = counts.get(told_counts.view.host, 0.0) + _counts(told_counts, marks)
     return counts
 
 

@@ -157,7 +157,7 @@ def batch_seconds(machine: Machine, flop: Floats, batch: Floats, factors: tuple[
 
 @dataclass(frozen=True, slots=True)
 class UsualSample:
-    """What the FLOPs of a family's sample are counted for."""
+    """Sample that the FLOPs of a family are counted for."""
 
     size: float
     """In the family's unit: ms of audio, pixels × denoising steps."""

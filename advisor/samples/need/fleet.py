@@ -117,7 +117,7 @@ def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:
         is_divided = who.mig_index is None and (who.host, who.index) in divided
         held = accelerators[who].get("memory_used_bytes")
         has_none = is_divided or (held is not None and held.max < ENGINE_HOLDS.value)
-        on_it = [] if has_none else [found for engine, found in engines.items() if engine.host == who.host]
+        on_it = [] if has_none else [metrics for engine, metrics in engines.items() if engine.host == who.host]
         yield _assess_summaries(who, accelerators[who], on_it)
 
 
@@ -264,8 +264,8 @@ class Fleet:
         """Rows of some accelerators, in their order."""
         hosts = {counted.who.host for counted in chosen}
         ask = partial(_drawn_of_hosts, chosen={counted.who for counted in chosen})
-        found = [pair for pairs in self.store.answers(self.window, ask, among=hosts) for pair in pairs.items()]
-        rows = dict(found)
+        drawn_pairs = [pair for pairs in self.store.answers(self.window, ask, among=hosts) for pair in pairs.items()]
+        rows = dict(drawn_pairs)
         return (rows[counted.who] for counted in chosen)
 
 

@@ -121,13 +121,13 @@ class Counts:
 
     def _missed(self) -> list[dict[str, int]]:
         """Ticks by reason, the most frequent first."""
-        found: list[dict[str, int]] = [{} for _ in self._who]
+        by_accelerator: list[dict[str, int]] = [{} for _ in self._who]
         is_missed = self._is(MISSED)
         reasons = self._table["reason"].filter(pa.array(is_missed)).to_pylist()
         owners, ticks = self._owner[is_missed].tolist(), self._rows[is_missed].tolist()
         for owner, reason, missed in zip(owners, reasons, ticks, strict=True):
-            found[owner][reason] = found[owner].get(reason, 0) + missed
-        return [dict(sorted(each.items(), key=lambda entry: -entry[1])) for each in found]
+            by_accelerator[owner][reason] = by_accelerator[owner].get(reason, 0) + missed
+        return [dict(sorted(each.items(), key=lambda entry: -entry[1])) for each in by_accelerator]
 
     def _growth(self, is_wanted: Booleans) -> Iterator[tuple[int, Growth]]:
         """Growth of one counter for each accelerator that has it."""

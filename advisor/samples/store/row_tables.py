@@ -300,7 +300,7 @@ def time_range_us(stream: BinaryIO) -> tuple[int, int] | None:
     statistics = [column.statistics for column in columns if column.is_stats_set and column.statistics.has_min_max]
     if not statistics:
         return None
-    first, last = min(int(one.min_raw) for one in statistics), max(int(one.max_raw) for one in statistics)
+    first, last = min(int(bounds.min_raw) for bounds in statistics), max(int(bounds.max_raw) for bounds in statistics)
     return first - ROW_US, last
 
 

@@ -49,7 +49,7 @@ def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[S
 
 def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting]) -> None:
     """Say of how many accelerators a counter stood at 0 for a part of the time in which they were busy."""
-    seeing = (one for one in questions.table.names["busy_ratio"] if _sees_it_work(one, name))
+    seeing = (candidate for candidate in questions.table.names["busy_ratio"] if _sees_it_work(candidate, name))
     busy = next((name for name in seeing if name.name in fleet.names), None)
     if busy is None or not chunk:
         return

@@ -219,18 +219,18 @@ class PageReader:
 
     def _assemble(self, highest: Mapping[int, float], malformed: int) -> Page:
         homes = _homes({self._slots[number].target for number in highest})
-        found: dict[_Target, dict[int, dict[tuple[str, float], float]]] = defaultdict(lambda: defaultdict(dict))
+        by_target: dict[_Target, dict[int, dict[tuple[str, float], float]]] = defaultdict(lambda: defaultdict(dict))
         for number, value in highest.items():
             slot = self._slots[number]
-            parts = found[homes[slot.target]][slot.series]
+            parts = by_target[homes[slot.target]][slot.series]
             key = (slot.part, slot.bound)
             ratio = self._names[slot.series].metric.unit == "ratio"
             parts[key] = max(parts.get(key, value), value) if ratio else parts.get(key, 0.0) + value
-        targets = sorted(found, key=lambda target: (target[0] or "", target[1]))
+        targets = sorted(by_target, key=lambda target: (target[0] or "", target[1]))
         remarks: list[str] = []
         if len(targets) > MOST_TARGETS:
             remarks.append(f"{len(targets) - MOST_TARGETS} of {len(targets)} models and ranks are left out")
-        engines = [self._engine(target, found[target], remarks) for target in targets[:MOST_TARGETS]]
+        engines = [self._engine(target, by_target[target], remarks) for target in targets[:MOST_TARGETS]]
         return Page(engines, malformed, tuple(dict.fromkeys(remarks)))
 
     def _engine(self, target: _Target, parts: Mapping[int, _Parts], remarks: list[str]) -> EngineValues:
