@@ -41,11 +41,6 @@ def test_transfer_by_hand():
     assert egress_gb(200) * 0.09 == pytest.approx(4.563e-6)
 
 
-def test_whole_answers_are_smaller_than_streamed_ones():
-    """Without streaming the same tokens are plain text in one document."""
-    assert egress_gb(200, streamed=False) == pytest.approx((700 + 800) * 1e-9)
-
-
 def test_a_prompt_by_hand():
     """1,000 tokens of four bytes and 700 bytes of headers and JSON."""
     assert request_gb(
