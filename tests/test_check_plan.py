@@ -178,7 +178,7 @@ def test_code_with_another_cache_is_told(scenario, old, new, told, tmp_path):
 
 def caches_told(plan, infra):
     """Messages about code, by rule."""
-    return {rule: message for rule, _, message, _ in code_of.look(plan, infra, load_catalog())}
+    return {rule: message for rule, _, message, _ in code_of.look_at_code(plan, infra, load_catalog())}
 
 
 def test_a_demand_that_grew_misses_the_targets(plan, run_advisor, tmp_path):

@@ -49,7 +49,7 @@ class _Deployed:
     """Response caches in words: number of nodes, their type, and the region."""
 
 
-def look(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
+def look_at_code(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
     """Machines and caches of the code that the plan has not, or in another number; and groups that retire."""
     if infra is None or plan.fleet is None:
         return
@@ -210,7 +210,7 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
         (prices.RULES, lambda: prices.look(plan, now.catalog, now.today, policy)),
         (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
         (_TERM_RULES, lambda: _terms(plan, now.catalog, now.today, policy)),
-        *(((RULES, lambda: look(plan, now.infra, now.catalog)),) if now.infra is not None else ()),
+        *(((RULES, lambda: look_at_code(plan, now.infra, now.catalog)),) if now.infra is not None else ()),
     )
     findings: list[Finding] = []
     looked_at: list[str] = []
