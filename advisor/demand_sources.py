@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.catalog import Catalog
-from advisor.demand.busy import Busy, demand_from_busy
-from advisor.demand.busy_interval import BusySecond
+from advisor.demand.busy import Busy, BusySecond, demand_from_busy
 from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand, HourlyUse, Pictures, Unit
@@ -40,15 +39,9 @@ CountProgress = Callable[[int], None]
 """Called with the number of requests read."""
 
 
-def measure_demand(
-    workload: Workload,
-    model: Model,
-    catalog: Catalog,
-    performance: PerformanceModel,
-    progress: CountProgress | None = None,
-) -> Demand:
+def measure_demand(workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel) -> Demand:
     """Demand from whichever source the workload names, as it is planned for; see :func:`planned_demand`."""
-    return planned_demand(read_demand(workload, model, catalog, performance, progress), workload, model)
+    return planned_demand(read_demand(workload, model, catalog, performance), workload, model)
 
 
 def planned_demand(demand: Demand, workload: Workload, model: Model) -> Demand:

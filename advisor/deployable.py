@@ -8,9 +8,9 @@ import math
 
 from advisor.catalog import Catalog
 from advisor.catalog.deployment import GENERATED
+from advisor.catalog.one_pass_engines import version_of
 from advisor.catalog.planning import start_seconds
 from advisor.catalog.processors import CPU
-from advisor.catalog.releases import version_of
 from advisor.catalog.values import InstanceType
 from advisor.records import dataclass
 

@@ -21,8 +21,8 @@ from advisor.catalog.values import Offer, Purchase
 from advisor.demand.values import Demand
 from advisor.demand_sources import CountProgress, as_demanded, planned_demand, read_demand
 from advisor.models import find_model
+from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
-from advisor.performance.served import Served
 from advisor.performance.stage import serve
 from advisor.plan.batch_apart import apart_of, kept_beside, question_apart, question_beside
 from advisor.plan.build import build_plan

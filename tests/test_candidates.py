@@ -8,7 +8,7 @@ import pytest
 from advisor.candidates import ANY, Candidate, divides_heads, judge, judging, match, parallel_choices
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import question_for, recommend

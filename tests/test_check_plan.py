@@ -12,7 +12,7 @@ import pytest
 
 import advisor
 from advisor.catalog import load_catalog
-from advisor.checks import code as code_of
+from advisor.checks import run as code_of
 from advisor.checks.run import Now, check_plan
 from advisor.checks.values import RULES, Level, Policy
 from advisor.codegen import Language, generate
@@ -178,7 +178,7 @@ def test_code_with_another_cache_is_told(scenario, old, new, told, tmp_path):
 
 def caches_told(plan, infra):
     """Messages about code, by rule."""
-    return {rule: message for rule, _, message, _ in code_of.look(plan, infra, load_catalog())}
+    return {rule: message for rule, _, message, _ in code_of.look_at_code(plan, infra, load_catalog())}
 
 
 def test_a_demand_that_grew_misses_the_targets(plan, run_advisor, tmp_path):

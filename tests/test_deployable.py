@@ -17,8 +17,15 @@ from advisor.codegen.targets import TARGETS, target_of
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.wanted import Engine
-from advisor.demand.declared import declared_demand
-from advisor.deployable import Setup, deployable, machine_shortfall, purchase_shortfall, seat_shortfall, shortfall
+from advisor.demand.lengths import declared_demand
+from advisor.deployable import (
+    Setup,
+    deployable,
+    machine_shortfall,
+    purchase_shortfall,
+    seat_shortfall,
+    shortfall,
+)
 from advisor.errors import InputError, NotDeployable
 from advisor.models import find_model
 from advisor.pipeline import plan_for

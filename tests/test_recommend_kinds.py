@@ -20,14 +20,14 @@ from advisor.checks import Now, check_plan
 from advisor.checks import Policy as CheckPolicy
 from advisor.checks.values import Level
 from advisor.codegen import Language, Wanted, generate
-from advisor.demand.arrivals import Requests
 from advisor.demand.trace import read_requests
+from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import find_model, weight_bytes
 from advisor.models.model import Checkpoint
 from advisor.performance.model import shipped_model
-from advisor.performance.one_pass.effects import shipped_effects
+from advisor.performance.one_pass.servers import shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample
 from advisor.performance.stage import one_pass_stage
 from advisor.pipeline import plan_question, question_for, recommend

@@ -9,7 +9,7 @@ from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import load_catalog
 from advisor.codegen import generate
 from advisor.cost.services import host_disk_gib
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve

@@ -3,9 +3,9 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from advisor.audit.currency import converted_amount
 from advisor.audit.database import Database
 from advisor.audit.ledger import Ledger
+from advisor.audit.normalising import converted_amount
 from advisor.audit.sql import MONEY, text
 
 _SAME = ("resource", "service", "meter", "charge", "allocated", "unused")

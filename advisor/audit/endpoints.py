@@ -12,15 +12,8 @@ from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
 ENDPOINT_TAGS = (
-    "endpoint",
-    "inference-endpoint",
-    "inference_service",
-    "service",
-    "model",
-    "application",
-    "app",
-    "deployment",
-)
+    "endpoint", "inference-endpoint", "inference_service", "service", "model", "application", "app", "deployment",
+)  # fmt: skip
 """Tags that usually name an endpoint, the most telling first."""
 _QUANTUM = Decimal("1e-15")
 

@@ -211,15 +211,17 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
             delimiter, names = _csv_header(path, what)
             return (kind, delimiter, *(part for column in names for part in (column, "VARCHAR")))
         layout = _layout(path) if kind == _JSON else ""
-        found = connection.execute(f"DESCRIBE SELECT * FROM {_reader(kind, [_safe(path, scratch)], layout)}").fetchall()
+        columns = connection.execute(
+            f"DESCRIBE SELECT * FROM {_reader(kind, [_safe(path, scratch)], layout)}"
+        ).fetchall()
     except duckdb.Error as error:
         hint = _JSON_HINT if kind == _JSON else ""
         raise InputError(f"cannot read the {what}: {reason_of(error)}", where=str(path), hint=hint) from error
     except OSError as error:
         raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path)) from error
-    if kind == _JSON and [row[0] for row in found] == ["json"]:
+    if kind == _JSON and [row[0] for row in columns] == ["json"]:
         raise InputError(f"the {what} holds no objects of JSON", where=str(path), hint=_JSON_HINT)
-    types = {row[0]: "VARCHAR" if kind == _JSON else row[1] for row in found}
+    types = {row[0]: "VARCHAR" if kind == _JSON else row[1] for row in columns}
     return (kind, layout, *(part for column in types.items() for part in column))
 
 
@@ -311,8 +313,8 @@ def reason_of(error: Exception) -> str:
 
 def place_of(error: Exception) -> str:
     """The file that an error of a database is about; "" where it names none."""
-    found = _FILE_LINE.findall(str(error)) or _FILE_WORDS.findall(str(error).partition("\n")[0])
-    return str(found[-1]) if found else ""
+    matches = _FILE_LINE.findall(str(error)) or _FILE_WORDS.findall(str(error).partition("\n")[0])
+    return str(matches[-1]) if matches else ""
 
 
 def sample_names(columns: Columns, most: int = 8) -> str:

@@ -9,16 +9,25 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from advisor.audit.currency import one_currency, rate_notes
 from advisor.audit.database import Database, opened, unreadable_time
-from advisor.audit.duplicates import identical_files, repeated_lines, repeated_rows, without_split_rows
 from advisor.audit.files import Table, tables_of
 from advisor.audit.formats import format_of
 from advisor.audit.formats.focus import focus_version
-from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_list
-from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
-from advisor.audit.sql import MONEY, text
-from advisor.audit.tag_sets import write_tags
+from advisor.audit.normalising import (
+    accelerated_sql,
+    family_sql,
+    identical_files,
+    instance_type_sql,
+    kind_rules,
+    kind_sql,
+    one_currency,
+    rate_notes,
+    repeated_lines,
+    repeated_rows,
+    without_split_rows,
+    write_tags,
+)
+from advisor.audit.sql import AMOUNTS, LINE_ID, MONEY, TEXTS, Format, select_list, text
 from advisor.audit.values import ZERO, Basis, Bill, day_range, missing_days
 from advisor.catalog.values import family_of
 from advisor.errors import InputError

@@ -114,16 +114,8 @@ def read_otel(database: Database, paths: Sequence[Path]) -> list[str]:
             raise InputError("no GenAI metrics in this file", where=str(path), hint=f"export {wanted}")
     rows = list(_rows(counter.counts))
     columns = [
-        "endpoint",
-        "model",
-        "team",
-        "environment",
-        "hour",
-        "requests",
-        "input_tokens",
-        "output_tokens",
-        "errors",
-    ]
+        "endpoint", "model", "team", "environment", "hour", "requests", "input_tokens", "output_tokens", "errors",
+    ]  # fmt: skip
     import pyarrow as pa  # noqa: PLC0415 - bills and other logs do without
 
     table = pa.table([list(values) for values in zip(*rows, strict=True)], names=columns)

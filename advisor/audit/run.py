@@ -163,8 +163,10 @@ def _chargeback(ledger: Ledger, endpoints: Sequence[Endpoint], traffic: Traffic 
     """Cost of the endpoints by team and by environment of their requests."""
     if traffic is None:
         return {}
-    found = {column: chargeback(ledger, endpoints, column, traffic.output_weight) for column in ("team", "environment")}
-    return {column: amounts for column, amounts in found.items() if any(name != UNTAGGED for name in amounts)}
+    shares = {
+        column: chargeback(ledger, endpoints, column, traffic.output_weight) for column in ("team", "environment")
+    }
+    return {column: amounts for column, amounts in shares.items() if any(name != UNTAGGED for name in amounts)}
 
 
 def _distinct(*notes: Sequence[str]) -> tuple[str, ...]:

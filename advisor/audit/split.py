@@ -195,7 +195,7 @@ def _joined(ledger: Ledger, telemetry: "Telemetry | None", names: Mapping[str, s
     keys = [(key, use.host) for use in telemetry.hosts for key in _keys(use.host, names)]
     ledger.database.load("host_keys", {"key": "VARCHAR", "host": "VARCHAR"}, keys)
     tags = ", ".join(f"'{tag}'" for tag in _NAME_TAGS)
-    found = ledger.database.rows(
+    rows = ledger.database.rows(
         "WITH keyed AS ("
         f"SELECT resource, lower(regexp_extract(resource, '{_LAST}')) AS key FROM charges WHERE {IS_PAID_USE} UNION "
         f"SELECT resource, lower(resource) FROM charges WHERE {IS_PAID_USE} UNION "
@@ -209,7 +209,7 @@ def _joined(ledger: Ledger, telemetry: "Telemetry | None", names: Mapping[str, s
     )
     machines = [
         _Billed(host, resource, provider, region or UNKNOWN, machine, cost)
-        for host, resource, provider, region, machine, cost in found
+        for host, resource, provider, region, machine, cost in rows
     ]
     return _unambiguous(machines, telemetry)
 

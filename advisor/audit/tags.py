@@ -11,17 +11,8 @@ from advisor.names import nearest, normalised
 from advisor.units import counted
 
 _USUAL = (
-    "team",
-    "environment",
-    "env",
-    "project",
-    "owner",
-    "costcenter",
-    "application",
-    "app",
-    "service",
-    "businessunit",
-)
+    "team", "environment", "env", "project", "owner", "costcenter", "application", "app", "service", "businessunit",
+)  # fmt: skip
 _MOST_TABLES = 3
 _LEAST_SHARE = Decimal("0.01")
 """Share of the bill that a tag has to cover to be shown without being asked for."""

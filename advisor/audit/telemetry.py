@@ -8,9 +8,9 @@ from statistics import fmean
 from advisor.audit.values import Bill, Utilisation
 from advisor.records import dataclass
 from advisor.samples.metrics import METRICS, Kind
-from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
+from advisor.samples.need.fleet import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.limits import Code
-from advisor.samples.query.open import open_backend
+from advisor.samples.query.embedded import open_backend
 from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
 
 _US = 1_000_000
@@ -73,16 +73,16 @@ def _common(whole: Window, bill: Bill) -> Window | None:
 
 
 def _hosts(backend: QueryBackend, window: Window, *, extrapolates: bool = False) -> Iterator[Utilisation]:
-    known = [name for name in backend.metrics(window) if name in METRICS_NEEDED and METRICS[name].kind is Kind.GAUGE]
-    summaries = list(backend.summaries(known, window))
-    found = _Found(
+    gauges = [name for name in backend.metrics(window) if name in METRICS_NEEDED and METRICS[name].kind is Kind.GAUGE]
+    summaries = list(backend.summaries(gauges, window))
+    telemetry = _Found(
         {(summary.accelerator, summary.metric): summary for summary in summaries},
         {need.who: need for need in assess_summaries(summaries)},
         window,
         extrapolates,
     )
-    for host, accelerators in groupby(sorted(found.needs, key=lambda who: who.place), key=lambda who: who.host):
-        if (use := _of_host(host, list(accelerators), found)) is not None:
+    for host, accelerators in groupby(sorted(telemetry.needs, key=lambda who: who.place), key=lambda who: who.host):
+        if (use := _of_host(host, list(accelerators), telemetry)) is not None:
             yield use
 
 
@@ -102,21 +102,21 @@ class _Found:
         return (verdict.likely if self.extrapolates and verdict.code is Code.UNKNOWN else verdict.code).value
 
 
-def _of_host(host: str, accelerators: Sequence[Accelerator], found: _Found) -> Utilisation | None:
+def _of_host(host: str, accelerators: Sequence[Accelerator], telemetry: _Found) -> Utilisation | None:
     """Mean over the accelerators of a host; of those that MIG divides, over the instances."""
     whole = [who for who in accelerators if not _is_divided(who, accelerators)]
-    activity = [summary for who in whole if (summary := _activity(who, found)) is not None]
+    activity = [summary for who in whole if (summary := _activity(who, telemetry)) is not None]
     if not activity:
         return None
-    uses = [need.memory.kv.max for who in whole if (need := found.needs[who]).memory is not None and need.memory.kv]
+    uses = [need.memory.kv.max for who in whole if (need := telemetry.needs[who]).memory is not None and need.memory.kv]
     return Utilisation(
         host=host,
         mean=fmean(min(summary.mean, 1.0) for summary in activity),
         p95=fmean(min(summary.p95, 1.0) for summary in activity),
         observed_ratio=sum(min(summary.coverage_ratio, 1.0) for summary in activity) / len(whole),
-        seconds=(found.window.start_us / _US, found.window.end_us / _US),
+        seconds=(telemetry.window.start_us / _US, telemetry.window.end_us / _US),
         accelerators=len({who.index for who in accelerators}),
-        verdicts=tuple(map(found.verdict, whole)),
+        verdicts=tuple(map(telemetry.verdict, whole)),
         kv_max=max(uses, default=None),
     )
 
@@ -128,8 +128,10 @@ def _is_divided(who: Accelerator, accelerators: Sequence[Accelerator]) -> bool:
     )
 
 
-def _activity(who: Accelerator, found: _Found) -> Summary | None:
-    return next((summary for metric in _ACTIVITY if (summary := found.summaries.get((who, metric))) is not None), None)
+def _activity(who: Accelerator, telemetry: _Found) -> Summary | None:
+    return next(
+        (summary for metric in _ACTIVITY if (summary := telemetry.summaries.get((who, metric))) is not None), None
+    )
 
 
 def _days(instant_us: int) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor.audit.database import Database, unreadable_time
-from advisor.audit.duplicates import identical_files
 from advisor.audit.files import Table, files_of, ignored_files, sample_names, tables_of
+from advisor.audit.normalising import identical_files
 from advisor.audit.otel import is_otel, read_otel
 from advisor.audit.sql import MONEY, NULL, Columns, column_key, text
 from advisor.audit.values import Bill, Traffic, Usage

@@ -30,7 +30,7 @@ from advisor.performance.calibration import (
     SpreadKey,
 )
 from advisor.performance.constants import TABLE, ConstantTable
-from advisor.performance.measured_coverage import LOAD_COLUMNS, MeasuredCoverage, architecture
+from advisor.performance.regimes import LOAD_COLUMNS, MeasuredCoverage, architecture
 from advisor.tables import read_records
 
 ONE_PASS = "one_pass.json"  # noqa: S105 - a file name

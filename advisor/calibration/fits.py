@@ -79,22 +79,22 @@ class _Rows:
         self._classes = [classes[at] for at in observed.place.tolist()]
         self._parts: list[tuple[Group, str, Packed, Observations, Floats, Floats, list[tuple[str, str]]]] = []
         for group, target in targets():
-            known = _known(observed, group, target)
-            rows = _few_of_each(observed, known)
+            measured = _known(observed, group, target)
+            rows = _few_of_each(observed, measured)
             if rows.size:
                 some = observed.take(rows)
                 seconds = np.log(some.measured_seconds(group, target))
-                weight = np.sqrt(crowd_weights(observed, known)[np.isin(known, rows)])
+                weight = np.sqrt(crowd_weights(observed, measured)[np.isin(measured, rows)])
                 names = [self._classes[at] for at in rows.tolist()]
                 self._parts.append((group, target, base.take(rows), some, seconds, weight, names))
 
     def misses(self, table: ConstantTable) -> list[Floats]:
         """Weighted log ratios of predicted to measured seconds, by target."""
-        found = []
+        parts = []
         for group, target, packed, some, seconds, weight, names in self._parts:
             timing = physics_timing(SCENARIO_OF[group], packed.replicas, table.constants_for(names), some.load)
-            found.append(weight * (np.log(seconds_of(target, timing)) - seconds) / USUAL_SPREAD[target])
-        return found
+            parts.append(weight * (np.log(seconds_of(target, timing)) - seconds) / USUAL_SPREAD[target])
+        return parts
 
 
 def _known(observed: Observations, group: Group, target: str) -> Indices:
@@ -103,12 +103,12 @@ def _known(observed: Observations, group: Group, target: str) -> Indices:
     return rows[np.isfinite(observed.measured_seconds(group, target)[rows])]
 
 
-def _few_of_each(observed: Observations, known: Indices) -> Indices:
+def _few_of_each(observed: Observations, rows: Indices) -> Indices:
     """Rows thinned to at most so many of one cell and engine, spread evenly over the order in which they are listed."""
-    names = observed.crowds()[known]
+    names = observed.crowds()[rows]
     kept: list[int] = []
     for name in np.unique(names):
-        members = known[names == name]
+        members = rows[names == name]
         step = np.linspace(0, members.size - 1, min(members.size, ROWS_PER_CROWD)).round().astype(np.intp)
         kept += members[step].tolist()
     return np.array(sorted(kept), dtype=np.intp)
@@ -182,8 +182,8 @@ def fit_residual(observed: Observations, table: ConstantTable, group: Group) -> 
     relevance = np.array([TRAIT_RELEVANCE if name in TRAITS else 1.0 for name in FEATURES], dtype=np.float32)
     relevance = (relevance * np.float32(np.sqrt(3) / LENGTH)).round(DECIMALS)
 
-    def inputs_of(found: Floats32) -> _Inputs:
-        scaled = scaled_features(found, mean, deviation, relevance).astype(np.float64).round(DECIMALS)
+    def inputs_of(values: Floats32) -> _Inputs:
+        scaled = scaled_features(values, mean, deviation, relevance).astype(np.float64).round(DECIMALS)
         return _Inputs(scaled, np.log(np.maximum(observed.load.concurrency, 1.0)).round(DECIMALS))
 
     inputs = inputs_of(raw)
@@ -238,8 +238,8 @@ def _solve(observed: Observations, inputs: _Inputs, points: _Inputs, logs: Float
     precision = weights / NOISE**2
     system = np.asarray(kernel(points, points) + (cross.T * precision) @ cross, dtype=np.float64)
     system[np.diag_indices_from(system)] += JITTER
-    found = np.linalg.solve(system, cross.T @ (precision * (clipped - level)))
-    return level, np.asarray(found, dtype=np.float64)
+    solution = np.linalg.solve(system, cross.T @ (precision * (clipped - level)))
+    return level, np.asarray(solution, dtype=np.float64)
 
 
 def _as_residual(

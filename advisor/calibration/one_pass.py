@@ -19,17 +19,15 @@ from advisor.calibration.observations import Measurement
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.performance.one_pass.answers import accelerators_of, loads
-from advisor.performance.one_pass.effects import (
+from advisor.performance.one_pass.servers import (
     ARITHMETIC_KEYS,
     MEASURED_KEY,
-    NOVELTIES,
     REST_KEYS,
     Effects,
     effects_from,
     key_of,
     spread_keys,
 )
-from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.work import (
     KINDS,
     Labels,
@@ -39,6 +37,7 @@ from advisor.performance.one_pass.work import (
     labels_of,
     machine_of,
     one_pass,
+    samples_of_item,
 )
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved, Setup, resolve
@@ -169,28 +168,6 @@ def document_text(document: Mapping[str, object]) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
-def evaluate_one_pass(
-    measurements: Sequence[Measurement], catalog: Catalog, split: Callable[[Measurement], str], folds: int
-) -> list[tuple[Measurement, float, float, float]]:
-    """Measurement, predicted samples per second, low and high, each without the others of its part of the split.
-
-    Intervals come from errors of rows outside the fold (cross-conformal).
-    """
-    cases = cases_of(measurements, catalog)
-
-    def by_measurement(case: Case) -> str:
-        return split(case.measurement)
-
-    own = hold_out(cases, by_measurement, folds)
-    pool = [*own, *(entry for other in SPLITS for entry in hold_out(cases, other, FOLDS)), *_hold_out_pairs(cases)]
-    results = []
-    for fold in range(folds):
-        inside = [entry for entry in own if fold_of(by_measurement(entry.case), folds) == fold]
-        outside = [entry for entry in pool if fold_of(by_measurement(entry.case), folds) != fold]
-        results += _with_intervals(inside, _spreads(outside))
-    return results
-
-
 def hold_out(cases: Sequence[Case], split: Split, folds: int) -> list[HeldOut]:
     """Every case predicted by a fit without its fold; what the split names alike is left out together."""
     groups = np.array([fold_of(split(case), folds) for case in cases])
@@ -233,19 +210,6 @@ def _predict(cases: Sequence[Case], effects: Effects) -> list[HeldOut]:
     return held
 
 
-def _with_intervals(
-    held: Held, spreads: Mapping[str, tuple[float, float]]
-) -> list[tuple[Measurement, float, float, float]]:  # fmt: skip
-    results = []
-    for entry in held:
-        case = entry.case
-        predicted = case.used * case.batch / case.seconds / float(np.exp(entry.log_error))
-        groups = (*spread_keys(entry.novelty, case.labels), f"{NOVELTIES[-1]}||")
-        low, high = next(spreads[group] for group in groups if group in spreads)
-        results.append((case.measurement, predicted, predicted * low, predicted * high))
-    return results
-
-
 def _document(cases: Sequence[Case], spreads: Mapping[str, tuple[float, float]]) -> dict[str, object]:
     arithmetic, rest = _fit(cases)
     return {
@@ -261,8 +225,8 @@ def _fit(cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
     """Effects on the arithmetic and on the rest of a batch, by key."""
     arithmetic, rest = _columns(cases, ARITHMETIC_KEYS), _columns(cases, REST_KEYS)
     penalty = SHRINKAGE * np.concatenate([arithmetic.penalty, rest.penalty])
-    one = (1.0, 1.0)
-    whole = np.array([float(batch_seconds(c.machine, np.array([c.flop]), np.array([c.batch]), one)[0]) for c in cases])
+    unit = (1.0, 1.0)
+    whole = np.array([float(batch_seconds(c.machine, np.array([c.flop]), np.array([c.batch]), unit)[0]) for c in cases])
     fixed = np.array([case.machine.fixed_s for case in cases])
     measured = np.log([case.seconds for case in cases])
     weight = _cell_weights(cases)
@@ -325,15 +289,15 @@ def _spreads(held: Held) -> dict[str, tuple[float, float]]:
         for group in spread_keys(entry.novelty, entry.case.labels):
             groups[group].append(entry)
     tail = (1 - COVERAGE) / 2
-    found = {}
+    spreads = {}
     for group, entries in sorted(groups.items()):
         cells = len({entry.case.cell for entry in entries})
         if group.endswith("||") or (len(entries) >= LEAST_ROWS and cells >= LEAST_CELLS):
             errors = np.array([entry.log_error for entry in entries])
             weight = _cell_weights([entry.case for entry in entries])
             low, high = (float(np.exp(_quantile(errors, weight, part))) for part in (tail, 1 - tail))
-            found[group] = (round(min(low, 1.0), DECIMALS), round(max(high, 1.0), DECIMALS))
-    return found
+            spreads[group] = (round(min(low, 1.0), DECIMALS), round(max(high, 1.0), DECIMALS))
+    return spreads
 
 
 def _quantile(values: Floats, weight: Floats, part: float) -> float:

@@ -46,7 +46,7 @@ Key = tuple[str, str]
 def impossible(observed: Observations) -> list[tuple[int, LeftOut]]:
     """Rows that are faster than the hardware, with the bound."""
     ideal = _ideal(observed)
-    found: dict[int, LeftOut] = {}
+    left_out: dict[int, LeftOut] = {}
     for group in Group:
         rows = observed.of_group(group)
         if not rows.size:
@@ -58,8 +58,8 @@ def impossible(observed: Observations) -> list[tuple[int, LeftOut]]:
             bound = seconds_of(target, timing) / OVERLAP * TOLERANCE
             measured = some.measured_seconds(group, target)
             for at in np.flatnonzero(measured < bound).tolist():
-                found.setdefault(int(rows[at]), LeftOut(some.where[at], _reason(target, measured[at], bound[at])))
-    return sorted(found.items())
+                left_out.setdefault(int(rows[at]), LeftOut(some.where[at], _reason(target, measured[at], bound[at])))
+    return sorted(left_out.items())
 
 
 def _ideal(observed: Observations) -> Packed:
@@ -115,7 +115,7 @@ def learn(own: Observations, published: Observations, shipped: Calibration) -> L
     others = published.take(np.flatnonzero(~np.isin(published.cells(), own.cells())))
     before = medians(shipped, others)
     measured = reach_of(own)
-    reach = next((one for one in REACHES if _pays(own, shipped, one)), None)
+    reach = next((ratio for ratio in REACHES if _pays(own, shipped, ratio)), None)
     calibration = shipped.with_own(overlay(own, shipped, reach) if reach else {}, measured)
     after = medians(calibration, others)
     compared = tuple((key, before[key], after[key]) for key in before)
@@ -145,7 +145,7 @@ def held_out_misses(
     if reach is None:
         held = predict_rows(shipped, own)
         return {quantity: log_misses(held, quantity) for quantity in QUANTITIES}
-    found = {quantity: np.full(own.size, np.nan) for quantity in QUANTITIES}
+    misses = {quantity: np.full(own.size, np.nan) for quantity in QUANTITIES}
     measured = reach_of(own)
     for name in np.unique(names):
         left = np.flatnonzero(names == name)
@@ -153,21 +153,21 @@ def held_out_misses(
         calibration = shipped.with_own(overlay(rest, shipped, reach), measured)
         held = predict_rows(calibration, own.take(left))
         for quantity in QUANTITIES:
-            found[quantity][left] = log_misses(held, quantity)
-    return found
+            misses[quantity][left] = log_misses(held, quantity)
+    return misses
 
 
 def overlay(own: Observations, shipped: Calibration, reach: float) -> dict[Group, Residual]:
     """The second regression, on some rows."""
     held = predict_rows(shipped, own)
     misses = {quantity: log_misses(held, quantity) for quantity in QUANTITIES}
-    found = {}
+    arrays = {}
     for group in Group:
         rows = own.of_group(group)
         if rows.size:
             logs = [_target_misses(target, misses)[rows] for target in TARGETS[group]]
-            found[group] = _fit(own.take(rows), shipped, group, (reach, logs))
-    return found
+            arrays[group] = _fit(own.take(rows), shipped, group, (reach, logs))
+    return arrays
 
 
 def _target_misses(target: str, misses: dict[Quantity, Floats]) -> Floats:
@@ -199,25 +199,25 @@ def _fit(own: Observations, shipped: Calibration, group: Group, asked: tuple[flo
 
 def _weights(covariance: Floats, logs: Floats) -> Floats:
     """Weight of each row; 0 for those that were not measured."""
-    known = np.flatnonzero(np.isfinite(logs))
+    finite = np.flatnonzero(np.isfinite(logs))
     weights = np.zeros(logs.size)
-    if known.size:
-        system = covariance[np.ix_(known, known)] + NOISE**2 * np.eye(known.size)
-        weights[known] = np.linalg.solve(system, logs[known])
+    if finite.size:
+        system = covariance[np.ix_(finite, finite)] + NOISE**2 * np.eye(finite.size)
+        weights[finite] = np.linalg.solve(system, logs[finite])
     return weights
 
 
 def medians(calibration: Calibration, observed: Observations) -> dict[Key, float]:
     """Median error of each quantity in each scenario."""
     held = predict_rows(calibration, observed)
-    found: dict[Key, float] = {}
+    by_key: dict[Key, float] = {}
     for group, scenario in SCENARIO_OF.items():
         rows = observed.of_group(group)
         for quantity in QUANTITIES:
             error = _errors(log_misses(held, quantity)[rows])
             if error.size:
-                found[scenario.value, quantity.value] = float(np.median(error))
-    return found
+                by_key[scenario.value, quantity.value] = float(np.median(error))
+    return by_key
 
 
 def _errors(misses: Floats) -> Floats:

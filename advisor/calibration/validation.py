@@ -17,10 +17,9 @@ from advisor.calibration.observations import GROUPS, QUANTITIES, SCENARIO_OF, In
 from advisor.performance.calibration import Calibration, Group, Spread, SpreadKey
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES, PredictionEvidence
-from advisor.performance.measured_coverage import MeasuredCoverage, setup_key
 from advisor.performance.model import PerformanceModel, physics_timing
 from advisor.performance.physics import Floats
-from advisor.performance.regimes import Timing
+from advisor.performance.regimes import MeasuredCoverage, Timing, setup_key
 from advisor.performance.values import Evidence, Scenario
 from advisor.records import dataclass
 
@@ -187,7 +186,7 @@ def _part(
     observed = held.observed
     scenarios = [list(Scenario).index(SCENARIO_OF[group]) for group in GROUPS]
     scenario = np.array(scenarios, dtype=np.intp)[observed.group[rows]]
-    at, split_of = (np.full(rows.size, one, dtype=np.intp) for one in (QUANTITIES.index(quantity), split))
+    at, split_of = (np.full(rows.size, number, dtype=np.intp) for number in (QUANTITIES.index(quantity), split))
     return misses[rows], held.evidence[rows], scenario, at, observed.cells()[rows], split_of
 
 

@@ -12,9 +12,8 @@ from advisor.deployable import Shortfall
 from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import adapter_engine
 from advisor.models.encoder_answers import answered_where, gives_answer
-from advisor.models.formats import OF_COEFFICIENTS
 from advisor.models.gguf_weights import gguf_architectures
-from advisor.models.model import Model
+from advisor.models.model import OF_COEFFICIENTS, Model
 from advisor.records import replace
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp, takes_processors

@@ -10,8 +10,16 @@ from functools import lru_cache
 from typing import Any
 
 from advisor.candidates.engines import engines_of, server_on
-from advisor.candidates.splits import Slot, divides_heads, parallelism_of, slots_of
-from advisor.candidates.values import Candidate, Rejection, reject, reject_undeployable
+from advisor.candidates.values import (
+    Candidate,
+    Rejection,
+    Slot,
+    divides_heads,
+    parallelism_of,
+    reject,
+    reject_undeployable,
+    slots_of,
+)
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import EngineSupport, InstanceType, Offer
@@ -155,12 +163,12 @@ def _deployable(
         catalog: facts of deployment.
     """
     for outcome in outcomes:
-        found = shortfall(outcome.setup, catalog) if isinstance(outcome, Candidate) else None
-        if found is None or isinstance(outcome, Rejection):
+        lacking = shortfall(outcome.setup, catalog) if isinstance(outcome, Candidate) else None
+        if lacking is None or isinstance(outcome, Rejection):
             yield outcome
             continue
-        rejection = reject_undeployable(outcome, found)
-        key = (found.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
+        rejection = reject_undeployable(outcome, lacking)
+        key = (lacking.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
         if key not in refusals:
             yield rejection
         refusals.add(key)
@@ -259,10 +267,10 @@ def _judge_one(
         memory = replace(memory, checkpoint_gib=made_gib + published_gib)
     is_contiguous = catalog.deployment.is_contiguous(engine.engine) and not unit.is_one_pass
     if not memory.fits:
-        found = _adapter_shortfall(memory, requirements) or _memory_shortfall(
+        lacking = _adapter_shortfall(memory, requirements) or _memory_shortfall(
             memory, requirements.context_tokens, is_contiguous=is_contiguous
         )
-        return reject(instance_type, found, engine.precision, tensor_parallel, partition=slot.partition)
+        return reject(instance_type, lacking, engine.precision, tensor_parallel, partition=slot.partition)
     server = None if unit.is_one_pass else catalog.token_server(engine.engine, slot.accelerator.vendor)
     return Candidate(
         instance_type=instance_type,

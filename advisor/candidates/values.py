@@ -1,13 +1,66 @@
-"""Candidates and rejections: what was judged, and what it was judged by."""
+"""Candidates, rejections, and the splits of a machine's accelerators among replicas."""
 
 from collections.abc import Collection, Sequence
 
+from advisor.catalog import Catalog
+from advisor.catalog.engine_tables import Partition, share_of, slice_of
 from advisor.catalog.one_pass_engines import OnePassEngine
-from advisor.catalog.values import Accelerator, InstanceType
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType
 from advisor.demand.values import Demand
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall
-from advisor.models import MemoryFit
+from advisor.models import MemoryFit, Model
 from advisor.records import dataclass
+from advisor.requirements import Requirements
+from advisor.workload.kinds import LLAMA_CPP
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Slot that a rank of a replica runs on."""
+
+    accelerator: Accelerator
+    per_instance: int
+    partition: str = ""
+
+
+def parallel_choices(accelerator_count: float) -> tuple[int, ...]:
+    """Tensor parallelism worth trying: powers of two up to the accelerators, and all of them."""
+    whole = max(int(accelerator_count), 1)
+    powers = [1 << power for power in range(whole.bit_length()) if 1 << power <= whole]
+    return tuple(dict.fromkeys([*powers, whole]))
+
+
+def parallelism_of(
+    instance_type: InstanceType, engine: EngineSupport, requirements: Requirements
+) -> tuple[int, ...]:  # fmt: skip
+    """Tensor parallelism worth trying; models that answer in one pass, and GGUF, have a copy on each accelerator."""
+    is_copied = requirements.demand.unit.is_one_pass or engine.engine == LLAMA_CPP
+    return (1,) if is_copied else parallel_choices(instance_type.accelerator_count or 0.0)
+
+
+def divides_heads(model: Model, tensor_parallel: int) -> bool:
+    """Whether attention can be split: every rank has the same number of heads, of key-value heads too."""
+    if model.n_heads % tensor_parallel:
+        return False
+    return model.n_kv_heads % tensor_parallel == 0 or tensor_parallel % model.n_kv_heads == 0
+
+
+def slots_of(
+    instance_type: InstanceType, accelerator: Accelerator, catalog: Catalog
+) -> tuple[Slot, tuple[Slot, ...]]:  # fmt: skip
+    """The accelerators (or the share of one) of an instance type as they come, and the slices they can be cut into."""
+    count = instance_type.accelerator_count or 0.0
+    if count < 1:
+        return Slot(share_of(accelerator, f"share {count:g}", count), 1), ()
+    profiles = [
+        partition for partition in catalog.partitions(accelerator.name) if instance_type.provider in partition.providers
+    ]
+    return Slot(accelerator, int(count)), tuple(_cut(accelerator, profile, int(count)) for profile in profiles)
+
+
+def _cut(accelerator: Accelerator, partition: Partition, count: int) -> Slot:
+    return Slot(slice_of(accelerator, partition), partition.per_accelerator * count, partition.name)
+
 
 ANY = "*"
 """In a rejection: whatever the region or precision."""
@@ -95,17 +148,17 @@ class Rejection:
     """Slices that the accelerators would be cut into; "" for none."""
 
 
-def reject_undeployable(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
+def reject_undeployable(candidate: Candidate, lacking: Shortfall, region: str = ANY) -> Rejection:
     """The rejection of what generated code cannot start: of the whole machine where its layout plays no part."""
-    if found.unit in (TARGETS, PURCHASE):
-        partition = candidate.partition if found.unit == TARGETS else ""
-        return reject(candidate.instance_type, found, region=region, partition=partition)
-    return reject_candidate(candidate, found, region)
+    if lacking.unit in (TARGETS, PURCHASE):
+        partition = candidate.partition if lacking.unit == TARGETS else ""
+        return reject(candidate.instance_type, lacking, region=region, partition=partition)
+    return reject_candidate(candidate, lacking, region)
 
 
 def reject(
     instance_type: InstanceType,
-    found: Shortfall,
+    lacking: Shortfall,
     precision: str = ANY,
     tensor_parallel: int | None = None,
     region: str = ANY,
@@ -127,17 +180,17 @@ def reject(
         instance_type=instance_type.name,
         precision=precision,
         tensor_parallel=tensor_parallel,
-        code=found.code,
-        needed=found.needed,
-        available=found.available,
-        unit=found.unit,
-        message=f"{subject}: {found.reason}",
+        code=lacking.code,
+        needed=lacking.needed,
+        available=lacking.available,
+        unit=lacking.unit,
+        message=f"{subject}: {lacking.reason}",
         partition=partition,
     )
 
 
-def reject_candidate(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
+def reject_candidate(candidate: Candidate, lacking: Shortfall, region: str = ANY) -> Rejection:
     """The rejection of what had passed as a candidate."""
     return reject(
-        candidate.instance_type, found, candidate.precision, candidate.tensor_parallel, region, candidate.partition
+        candidate.instance_type, lacking, candidate.precision, candidate.tensor_parallel, region, candidate.partition
     )

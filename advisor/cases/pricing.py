@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import yaml
 
-from advisor.cases.document import substituted
-from advisor.cases.values import (
+from advisor.cases.document import (
     Assumption,
     Case,
     CaseReport,
@@ -17,6 +16,7 @@ from advisor.cases.values import (
     PricedStage,
     Stage,
     Swing,
+    substituted,
 )
 from advisor.catalog import Catalog
 from advisor.catalog.planning import TokenPrice

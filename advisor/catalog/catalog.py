@@ -1,20 +1,109 @@
-"""The catalog as one frozen value: everything by name, each table read when it is first asked for."""
+"""The catalog as one frozen value: machines and offers by name, each table read when it is first asked for."""
 
 import copy
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog import readers
-from advisor.catalog.cpu import CpuInstance, read_cpu_instances
 from advisor.catalog.engine_tables import EngineTables
+from advisor.catalog.geography import Zones, ZoneSupply, read_zones, supply_of
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.values import Accelerator, InstanceType, Offer, Price, Purchase, Quality
-from advisor.catalog.zones import Zones, ZoneSupply, read_zones, supply_of
+from advisor.catalog.readers import Sources, table
+from advisor.catalog.values import Accelerator, InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.errors import InputError
 from advisor.names import normalised, suggestion
 from advisor.records import dataclass
+from advisor.tables import OptionalText, Record
+
+SEPARATOR = ";"
+Key = tuple[str, str]
+"""Provider and name of a machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """Processor that runs the virtual processors of a machine. None is unknown."""
+
+    name: str
+    """Maker, model and generation, for people."""
+    accelerator: OptionalText
+    """Key of the accelerator table, which has its peaks; "" where that has none of this processor."""
+    socket_cores: int | None
+    """Cores of one socket, as sold to customers."""
+    flags: tuple[str, ...]
+    """Instruction sets for inference, sorted: AMX_BF16, AVX512_BF16, SVE2, VNNI, ..."""
+    provenance: Provenance
+    """Of name and flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuInstance:
+    """A machine without an accelerator that a provider sells. None is unknown."""
+
+    provider: str
+    name: str
+    vcpus: int
+    cores: int | None
+    """Physical cores."""
+    memory_gib: float
+    cpu_architecture: str
+    """x86_64 or arm64."""
+    network_gbit_per_second: float | None
+    processor: Processor
+    provenance: Provenance
+    """Of the shape."""
+
+    @property
+    def sockets(self) -> float | None:
+        """Sockets to four digits, a fraction for a part of one; None where cores or those of a socket are unknown."""
+        if self.cores is None or self.processor.socket_cores is None:
+            return None
+        return round(self.cores / self.processor.socket_cores, 4)
+
+
+def read_cpu_instances(sources: Sources) -> dict[Key, CpuInstance]:
+    """Machines by provider and name.
+
+    Facts that may only be passed on under CC-BY-SA-4.0 are in files of their own; without them their machines are
+    unknown.
+
+    Raises:
+        InputError: a table cannot be read, or a machine has no processor.
+    """
+    processors = {key: processor for row in _rows(sources, "cpu_processors") for key, processor in _of(row, sources)}
+    networks = dict(_networks(sources))
+    machines = (_machine(row, processors, networks, sources) for row in _rows(sources, "cpu_instances"))
+    return {(machine.provider, machine.name): machine for machine in machines}
+
+
+def _rows(sources: Sources, table: str) -> Iterator[Record]:
+    for name in (table, f"{table}_cc_by_sa"):
+        yield from sources.rows(name)
+
+
+def _of(row: Record, sources: Sources) -> Iterator[tuple[Key, Processor]]:
+    """The processor of a row, by each machine that has it."""
+    processor = sources.value(Processor, row, name=row.text("processor"), flags=row.words("cpu_flags"))
+    for name in row.text("instance_types").split(SEPARATOR):
+        yield (row.text("provider"), name), processor
+
+
+def _networks(sources: Sources) -> Iterator[tuple[Key, float]]:
+    """Network rate of each machine in Gbit/s, of those whose provider states one."""
+    for row in sources.rows("cpu_networks"):
+        for name in row.text("instance_types").split(SEPARATOR):
+            yield (row.text("provider"), name), row.number("network_gbit_per_second")
+
+
+def _machine(
+    row: Record, processors: Mapping[Key, Processor], networks: Mapping[Key, float], sources: Sources
+) -> CpuInstance:  # fmt: skip
+    key = row.text("provider"), row.text("name")
+    if key not in processors:
+        row.fail("name", f"'{key[1]}' has no processor in cpu_processors.csv")
+    return sources.value(CpuInstance, row, processor=processors[key], network_gbit_per_second=networks.get(key))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +113,12 @@ class Catalog(EngineTables):
     @cached_property
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
         """Machines by (provider, name)."""
-        return readers.read_instance_types(self.directory, self._sources)
+        return readers.read_instance_types(self.sources)
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
         """Every machine in every region that sells it, priced or not, and those that were withdrawn."""
-        return readers.read_offers(self.directory, self._sources)
+        return readers.read_offers(self.sources)
 
     @cached_property
     def providers(self) -> tuple[str, ...]:
@@ -44,10 +133,10 @@ class Catalog(EngineTables):
         """
         instance_type = self.instance_types.get((provider, name))
         if instance_type is None:
-            known = [known for owner, known in self.instance_types if owner == provider]
-            if not known:
+            names = [names for owner, names in self.instance_types if owner == provider]
+            if not names:
                 raise InputError(f"unknown provider: '{provider}'", hint=suggestion(provider, self.providers))
-            raise InputError(f"unknown instance type of {provider}: '{name}'", hint=suggestion(name, known))
+            raise InputError(f"unknown instance type of {provider}: '{name}'", hint=suggestion(name, names))
         return instance_type
 
     def offers_in(
@@ -78,10 +167,8 @@ class Catalog(EngineTables):
         """The first offer of each place."""
         return {(offer.provider, offer.region, offer.instance_type): offer for offer in reversed(self.offers)}
 
-    @cached_property
-    def cpu_instances(self) -> Mapping[tuple[str, str], CpuInstance]:
-        """Machines without an accelerator by (provider, name): plans of models that answer in one pass may use them."""
-        return read_cpu_instances(self.directory, self._sources)
+    cpu_instances = table(read_cpu_instances)
+    """Machines without an accelerator by (provider, name): plans of models that answer in one pass may use them."""
 
     def cpu_offers(self, provider: str, instance_type: str = "") -> tuple[Offer, ...]:
         """Machines of a provider without an accelerator, all or of one type, in each region that sells them.
@@ -89,7 +176,7 @@ class Catalog(EngineTables):
         None where the provider has no table.
         """
         path = self.directory / "cpu_prices" / f"{provider}.csv"
-        return readers.read_price_table(path, provider, self._sources, {}, instance_type) if path.is_file() else ()
+        return readers.read_price_table(path, provider, self.sources, {}, instance_type) if path.is_file() else ()
 
     def price(self, offer: Offer, purchase: Purchase) -> Price | None:
         """Price of an offer when paid for in this way; None when that is unknown."""
@@ -104,10 +191,10 @@ class Catalog(EngineTables):
 
     def zones(self, provider: str, region: str, instance_type: str) -> ZoneSupply:
         """Availability zones that sell a type in a region; those of the region, unverified, where that is unknown."""
-        place, known = (provider, region, instance_type), self._zone_supplies
-        if place not in known:
-            known[place] = supply_of(self._zone_table, *place)
-        return known[place]
+        place, supplies = (provider, region, instance_type), self._zone_supplies
+        if place not in supplies:
+            supplies[place] = supply_of(self._zone_table, *place)
+        return supplies[place]
 
     def with_offers(self, offers: Iterable[Offer]) -> "Catalog":
         """The same facts with other offers."""
@@ -194,7 +281,7 @@ class Catalog(EngineTables):
 
     @cached_property
     def _zone_table(self) -> Zones:
-        return read_zones(self.directory / "zones.csv", self._sources)
+        return read_zones(self.directory / "zones.csv", self.sources)
 
     @cached_property
     def _zone_supplies(self) -> dict[readers.Place, ZoneSupply]:

@@ -3,12 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance
 from advisor.records import dataclass, field
-from advisor.tables import OptionalText, read_records
+from advisor.tables import OptionalText
 
 GENERATED = "generated"
 """Status of a machine that code is generated for; any other is the code of a rejection."""
@@ -143,13 +142,13 @@ class DeploymentFacts:
 
     def number(self, subject: str, limit: str) -> float | None:
         """A limit that is a number; None where there is none."""
-        known = self.limits.get((subject, limit))
-        return None if known is None else float(known.value)
+        stated = self.limits.get((subject, limit))
+        return None if stated is None else float(stated.value)
 
     def words(self, subject: str, limit: str) -> tuple[str, ...]:
         """A limit that is a list of words; empty where there is none."""
-        known = self.limits.get((subject, limit))
-        return () if known is None else tuple(known.value.split(";"))
+        stated = self.limits.get((subject, limit))
+        return () if stated is None else tuple(stated.value.split(";"))
 
     def is_contiguous(self, engine: str) -> bool:
         """Whether the engine reserves one range of the longest length for each sequence: it has no paging."""
@@ -163,19 +162,16 @@ class DeploymentFacts:
         return self._matching[key]
 
 
-def read_deployment_facts(directory: Path, sources: Sources) -> DeploymentFacts:
+def read_deployment_facts(sources: Sources) -> DeploymentFacts:
     """Reach of generated code, by the tables of a catalog."""
     rows = tuple(
         sources.value(MachineSupport, row, pattern=re.compile(row.text("pattern"), re.ASCII))
-        for row in read_records(directory / "machine_support.csv")
+        for row in sources.rows("machine_support")
     )
-    limits = {
-        (row.text("subject"), row.text("limit")): row.value(Limit)
-        for row in read_records(directory / "deployment_limits.csv")
-    }
+    limits = sources.by("subject limit", "deployment_limits", lambda row, _: row.value(Limit))
     pools = tuple(
         sources.value(NodePool, row, pattern=re.compile(row.text("pattern"), re.ASCII))
-        for row in read_records(directory / "node_pools.csv")
+        for row in sources.rows("node_pools")
     )
     sliced = tuple(
         sources.value(
@@ -184,6 +180,6 @@ def read_deployment_facts(directory: Path, sources: Sources) -> DeploymentFacts:
             pattern=re.compile(row.text("pattern"), re.ASCII),
             profiles=tuple(row.text("profiles").split(";")),
         )
-        for row in read_records(directory / "sliced_nodes.csv")
+        for row in sources.rows("sliced_nodes")
     )
     return DeploymentFacts(rows, limits, pools, sliced)

@@ -9,16 +9,106 @@ from itertools import groupby
 from packaging.version import Version
 
 from advisor.catalog import readers
-from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
-from advisor.catalog.one_pass_engines import OnePassEngine, read_engine_gaps, read_one_pass_engines
-from advisor.catalog.partitions import Partition, read_partitions
+from advisor.catalog.deployment import read_deployment_facts
+from advisor.catalog.one_pass_engines import (
+    OnePassEngine,
+    Releases,
+    at_version,
+    planned,
+    read_engine_gaps,
+    read_one_pass_engines,
+    read_releases,
+    version_of,
+    within,
+)
 from advisor.catalog.planning import Fact
 from advisor.catalog.planning_tables import PlanningTables
-from advisor.catalog.releases import Releases, at_version, planned, read_releases, version_of, within
-from advisor.catalog.values import Accelerator, EngineSupport
+from advisor.catalog.readers import Sources, table
+from advisor.catalog.values import Accelerator, EngineSupport, Provenance
 from advisor.errors import InputError
 from advisor.names import architecture_key, normalised, suggestion
 from advisor.records import dataclass, replace
+from advisor.tables import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One profile that an accelerator can be cut into, all slices alike and isolated from each other."""
+
+    accelerator: str
+    profile: str
+    """As the vendor names it: 1g.10gb."""
+    compute_share: float
+    """Multiprocessors of a slice ÷ those of the uncut accelerator, some of which no slice gets."""
+    bandwidth_share: float
+    """Memory slices ÷ those of the accelerator: bandwidth is cut with the memory."""
+    memory_gib: float
+    per_accelerator: int
+    """Most slices of the profile at a time."""
+    providers: tuple[str, ...]
+    """Those known to hand the accelerator over uncut, so that a machine's owner can cut it."""
+    provenance: Provenance
+
+    @property
+    def name(self) -> str:
+        """Name in plans: mig-1g.10gb."""
+        return f"mig-{self.profile}"
+
+
+def read_partitions(sources: Sources) -> Mapping[str, tuple[Partition, ...]]:
+    """Profiles of each accelerator that can be cut, the least memory first."""
+    by_accelerator: dict[str, list[Partition]] = {}
+    for row in sources.rows("partitions"):
+        partition = _partition(row, sources)
+        by_accelerator.setdefault(partition.accelerator, []).append(partition)
+    return {name: tuple(sorted(profiles, key=_size)) for name, profiles in by_accelerator.items()}
+
+
+def share_of(accelerator: Accelerator, name: str, share: float) -> Accelerator:
+    """Equal share of an accelerator: memory, bandwidth and arithmetic in the same proportion."""
+    return _part(accelerator, name, (share, share), accelerator.memory_gib * share)
+
+
+def slice_of(accelerator: Accelerator, partition: Partition) -> Accelerator:
+    """One slice of an accelerator."""
+    shares = (partition.compute_share, partition.bandwidth_share)
+    return _part(accelerator, partition.name, shares, partition.memory_gib)
+
+
+def _part(accelerator: Accelerator, name: str, shares: tuple[float, float], memory_gib: float) -> Accelerator:
+    """Part under a name of its own: what was measured on the whole accelerator was not measured on a part."""
+    compute, bandwidth = shares
+
+    def part(whole: float | None) -> float | None:
+        return None if whole is None else whole * compute
+
+    return replace(
+        accelerator,
+        name=f"{accelerator.name} {name}",
+        memory_gib=memory_gib,
+        memory_bandwidth_gb_per_second=accelerator.memory_bandwidth_gb_per_second * bandwidth,
+        fp32_tflops=part(accelerator.fp32_tflops),
+        fp16_tflops=part(accelerator.fp16_tflops),
+        fp8_tflops=part(accelerator.fp8_tflops),
+        int8_tops=part(accelerator.int8_tops),
+        fp4_tflops=part(accelerator.fp4_tflops),
+        link_gb_per_second=part(accelerator.link_gb_per_second),
+    )
+
+
+def _partition(row: Record, sources: Sources) -> Partition:
+    return sources.value(
+        Partition,
+        row,
+        compute_share=row.number("multiprocessors") / row.number("of_multiprocessors"),
+        bandwidth_share=row.number("memory_slices") / row.number("of_memory_slices"),
+        providers=tuple(row.text("providers").split()),
+    )
+
+
+def _size(partition: Partition) -> tuple[float, float]:
+    return partition.memory_gib, partition.compute_share
+
 
 _ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")
 """The vendor's own vLLM first: it is the one whose deployment we write."""
@@ -35,10 +125,8 @@ _SERVER = "server"
 class EngineTables(PlanningTables):
     """Accelerators, releases of engines, and what each engine serves on which."""
 
-    @cached_property
-    def accelerators(self) -> Mapping[str, Accelerator]:
-        """Accelerators by name."""
-        return readers.read_accelerators(self.directory, self._sources)
+    accelerators = table(readers.read_accelerators)
+    """Accelerators by name."""
 
     def accelerator(self, name: str) -> Accelerator:
         """The accelerator of a name or an alias, however it is spelled.
@@ -53,8 +141,8 @@ class EngineTables(PlanningTables):
 
     def known_accelerator(self, name: str) -> Accelerator | None:
         """The accelerator of a name or an alias; None where there is none."""
-        known = self._accelerator_names.get(normalised(name))
-        return None if known is None else self.accelerators[known]
+        canonical = self._accelerator_names.get(normalised(name))
+        return None if canonical is None else self.accelerators[canonical]
 
     def accelerator_variants(self, name: str) -> tuple[Accelerator, ...]:
         """The accelerator of that name; for a bare ``A100`` or ``H100-80GB`` every variant of it, or of that memory.
@@ -63,7 +151,7 @@ class EngineTables(PlanningTables):
             InputError: there is none, with the nearest names.
         """
         wanted = normalised(name)
-        if wanted not in {normalised(known) for known in self.accelerators}:
+        if wanted not in {normalised(other) for other in self.accelerators}:
             family = [part for part in self.accelerators.values() if wanted in _shared_names(part.name)]
             if family:
                 return tuple(family)
@@ -118,7 +206,7 @@ class EngineTables(PlanningTables):
     @cached_property
     def releases(self) -> Releases:
         """Releases of engines."""
-        return read_releases(self.directory / "engine_releases.csv", self._sources)
+        return read_releases(self.directory / "engine_releases.csv", self.sources)
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -176,15 +264,11 @@ class EngineTables(PlanningTables):
         servers = (server for server in self.one_pass_engines if not server.is_of_tokens)
         return {(server.engine, server.vendor): server for server in servers}
 
-    @cached_property
-    def one_pass_engines(self) -> tuple[OnePassEngine, ...]:
-        """Servers of models that answer in one pass, and of language models in files, the preferred ones first."""
-        return tuple(read_one_pass_engines(self.directory, self._sources))
+    one_pass_engines = table(read_one_pass_engines)
+    """Servers of models that answer in one pass, and of language models in files, the preferred ones first."""
 
-    @cached_property
-    def engine_gaps(self) -> Mapping[tuple[str, str], str]:
-        """Vendor of accelerators and unit of requests → why no server is known beyond those of the catalog."""
-        return read_engine_gaps(self.directory)
+    engine_gaps = table(read_engine_gaps)
+    """Vendor of accelerators and unit of requests → why no server is known beyond those of the catalog."""
 
     @cached_property
     def generated_units(self) -> frozenset[str]:
@@ -195,10 +279,8 @@ class EngineTables(PlanningTables):
         """Start of a machine as generated code orders it; None: it starts as others of its kind."""
         return self.cold_start.machine(provider, instance_type, self.deployment.target(provider, instance_type))
 
-    @cached_property
-    def deployment(self) -> DeploymentFacts:
-        """Facts that decide for what code can be generated."""
-        return read_deployment_facts(self.directory, self._sources)
+    deployment = table(read_deployment_facts)
+    """Facts that decide for what code can be generated."""
 
     def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
         """Status of a model by an engine's maintainers: supported, validated, untested or not_enough_memory.
@@ -214,19 +296,17 @@ class EngineTables(PlanningTables):
                 return rows[engine, accelerator, key]
         return _UNLISTED
 
-    @cached_property
-    def _partitions(self) -> Mapping[str, tuple[Partition, ...]]:
-        return read_partitions(self.directory, self._sources)
+    _partitions = table(read_partitions)
 
     @cached_property
     def _accelerator_names(self) -> dict[str, str]:
-        return readers.read_accelerator_names(self.directory, dict(self.accelerators))
+        return readers.read_accelerator_names(self.sources, self.accelerators)
 
     @cached_property
     def _engine_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
         """Rows by hardware and precision, those of one engine together."""
         grouped: dict[tuple[str, str], list[EngineSupport]] = {}
-        for row in readers.read_engine_support(self.directory, self._sources):
+        for row in self.sources.values(EngineSupport, "engine_support"):
             grouped.setdefault((row.hardware, row.precision), []).append(row)
         return {key: tuple(sorted(rows, key=lambda row: row.engine)) for key, rows in grouped.items()}
 
@@ -244,7 +324,7 @@ class EngineTables(PlanningTables):
     def _engine_models(self) -> tuple[frozenset[str], dict[tuple[str, str, str], str]]:
         """Engines that keep a list, and the status by (engine, accelerator, model, architecture or family)."""
         rows: dict[tuple[str, str, str], str] = {}
-        for engine, accelerator, model, family, status in readers.read_engine_models(self.directory):
+        for engine, accelerator, model, family, status in readers.read_engine_models(self.sources):
             if model:
                 rows[engine, accelerator, model] = status
                 rows.setdefault((engine, accelerator, architecture_key(model)), status)

@@ -1,14 +1,117 @@
-"""How far places are from each other, in milliseconds of network."""
+"""Distances of places in milliseconds of network, and the zones of regions.
+
+Names of zones are those of the provider. AWS zones are named by id (``use1-az1``), the same in every account, unlike
+the name that EC2 takes (``us-east-1a``). Azure numbers zones anew for each subscription. AWS local zones are not
+counted, and Google's AI zones only where no ordinary zone sells the type: both depend on an ordinary zone.
+"""
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 
 from advisor.catalog.planning import Latency, Place
+from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance, Quality, Region
 from advisor.errors import InputError
 from advisor.names import normalised, suggestion
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
+from advisor.tables import read_records
+
+REGION = "*"
+"""In place of an instance type in a row that names the zones of the region, whatever is sold there."""
+SEPARATOR = ";"
+_LEAST_ZONES: Mapping[str, tuple[int, str]] = {
+    "aws": (3, "AWS: each region has at least three availability zones"),
+    "gcp": (3, "Google Cloud: each region has at least three zones"),
+}
+"""Zones of a region of which nothing else is known, and who promises them. Azure has regions without zones."""
+_DIRECTIONS = {
+    "north": "n", "south": "s", "east": "e", "west": "w", "central": "c", "northeast": "ne", "northwest": "nw",
+    "southeast": "se", "southwest": "sw", "gov": "g",
+}  # fmt: skip
+_ZONE_FORMS: Mapping[str, tuple[str, str]] = {
+    "aws": (r"{prefix}-(?:[a-z0-9]+-)?az\d+", "zones of AWS go by id, such as {prefix}-az1: names differ by account"),
+    "gcp": (r"{region}-[a-z0-9]+", "zones of Google begin with the region, such as {region}-a"),
+    "azure": (r"[1-9]", "zones of Azure are numbers, such as 1"),
+}
+"""Form of a zone's name by provider, and the words that say so."""
+_PLAIN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_NOT_KNOWN = (1, "no availability zone is known")
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSupply:
+    """Availability zones of a region that sell an instance type."""
+
+    names: tuple[str, ...]
+    """Sorted; empty where only their number is known, or the region offers no choice of zone."""
+    count: int
+    """At least 1."""
+    verified: bool
+    """The type is listed in these zones; otherwise they are the region's, and it may be sold in fewer of them."""
+    source: str
+    """Title of the source."""
+    as_of: str
+    """Date of the data: ISO date, or a month or year where the source says no more; "" when unknown."""
+
+
+Zones = dict[tuple[str, str], dict[str, ZoneSupply]]
+"""Provider and region → instance type → zones; those of the whole region under the type :data:`REGION`."""
+
+
+def read_zones(path: Path, sources: Sources) -> Zones:
+    """Zones of a table whose rows name the types of a region that are sold in the same zones."""
+    zones: Zones = {}
+    for row in read_records(path):
+        origin = sources.of(row)
+        supply = listed_zones(filter(None, row.optional_text("zones").split(SEPARATOR)), origin.source, origin.as_of)
+        types = row.text("instance_types").split(SEPARATOR)
+        zones.setdefault((row.text("provider"), row.text("region")), {}).update(dict.fromkeys(types, supply))
+    return zones
+
+
+def zone_fault(provider: str, region: str, zone: str) -> str:
+    """Fault of the name of a zone, in words; "" where it is one of the region's form."""
+    form, words = _ZONE_FORMS.get(provider, (_PLAIN, "a zone has letters, digits, dots and hyphens"))
+    prefix = _id_prefix(region)
+    if re.fullmatch(form.format(prefix=re.escape(prefix), region=re.escape(region)), zone):
+        return ""
+    return f"{zone!r} is no zone of {region}: {words.format(prefix=prefix, region=region)}"
+
+
+def _id_prefix(region: str) -> str:
+    """Prefix of the ids of AWS's zones of a region: use1 for us-east-1."""
+    return "".join(_DIRECTIONS.get(part, part) for part in region.split("-"))
+
+
+def listed_zones(names: Iterable[str], source: str, as_of: str) -> ZoneSupply:
+    """Zones that a source lists; none where the region sells a type without a choice of zone, as if it were one."""
+    zones = tuple(sorted(names))
+    return ZoneSupply(zones, max(1, len(zones)), verified=True, source=source, as_of=as_of)
+
+
+def supply_of(zones: Zones, provider: str, region: str, instance_type: str) -> ZoneSupply:
+    """Zones of a type in a region: as listed, else those of the region, unverified.
+
+    The region's zones are those of its own row, else all that any type is listed in there, else three on AWS and Google
+    Cloud, which promise as many in each region, else one.
+    """
+    listed = zones.get((provider, region), {})
+    if instance_type in listed:
+        return listed[instance_type]
+    if listed:
+        return replace(listed[REGION] if REGION in listed else _seen(listed.values()), verified=False)
+    count, source = _LEAST_ZONES.get(provider, _NOT_KNOWN)
+    return ZoneSupply((), count, verified=False, source=source, as_of="")
+
+
+def _seen(supplies: Collection[ZoneSupply]) -> ZoneSupply:
+    """Zones that any type is listed in, with source and date of the newest list."""
+    newest = max(supplies, key=lambda supply: supply.as_of)
+    return listed_zones({name for supply in supplies for name in supply.names}, newest.source, newest.as_of)
+
 
 _EARTH_RADIUS_KM = 6371.0
 _MATRIX = "azure"
@@ -32,14 +135,14 @@ class Geography:
     places: Mapping[str, Place]
     measured: Mapping[tuple[str, str, str], Latency]
 
-    def between_regions(self, provider: str, one: str, other: str) -> Latency | None:
+    def between_regions(self, provider: str, first: str, second: str) -> Latency | None:
         """Round trip between two regions of a provider: measured, else estimated; None where one has no position."""
-        if one == other:
+        if first == second:
             return Latency(0.0, _SAME)
-        measured = self._pair(provider, one, other)
+        measured = self._pair(provider, first, second)
         if measured is not None:
             return measured
-        start, end = self._point_of(provider, one), self._point_of(provider, other)
+        start, end = self._point_of(provider, first), self._point_of(provider, second)
         return None if start is None or end is None else self._estimate(start, end)
 
     def from_place(self, place: Place, provider: str, region: str) -> Latency | None:
@@ -54,21 +157,21 @@ class Geography:
             InputError: it is unknown, or a country that is too large for one point.
         """
         wanted = normalised(name)
-        found = self._named.get(wanted)
-        if found is None:
+        match = self._named.get(wanted)
+        if match is None:
             parts = [place.name for place in self.places.values() if wanted in _country_names(place)]
             if parts:
                 raise InputError(f"'{name}' is too large to be one place", hint=f"choose among {', '.join(parts)}")
-            known = {word: None for place in self.places.values() for word in (place.name, place.title, place.country)}
-            raise InputError(f"unknown place: '{name}'", hint=suggestion(name, tuple(known)))
-        return found
+            words = {word: None for place in self.places.values() for word in (place.name, place.title, place.country)}
+            raise InputError(f"unknown place: '{name}'", hint=suggestion(name, tuple(words)))
+        return match
 
-    def _pair(self, provider: str, one: str, other: str) -> Latency | None:
-        return self.measured.get((provider, *sorted((one, other))))  # type: ignore[arg-type]
+    def _pair(self, provider: str, first: str, other: str) -> Latency | None:
+        return self.measured.get((provider, *sorted((first, other))))  # type: ignore[arg-type]
 
     def _point_of(self, provider: str, region: str) -> Point | None:
-        known = self.regions.get((provider, region))
-        return None if known is None else _position(known)
+        position = self.regions.get((provider, region))
+        return None if position is None else _position(position)
 
     def _estimate(self, start: Point, end: Point) -> Latency:
         """The smallest of what the rules give.
@@ -85,8 +188,8 @@ class Geography:
         return min(estimates, key=lambda latency: latency.rtt_ms, default=fallback)
 
     def _through_matrix(self, start: Point, end: Point) -> Iterable[Latency]:
-        (start_km, one), (end_km, other) = self._nearest(start), self._nearest(end)
-        measured = self._pair(_MATRIX, one, other)
+        (start_km, first), (end_km, second) = self._nearest(start), self._nearest(end)
+        measured = self._pair(_MATRIX, first, second)
         if measured is not None:
             source = measured.provenance
             provenance = Provenance(f"{source.source}, nearest regions", source.as_of, Quality.DERIVED)
@@ -94,11 +197,11 @@ class Geography:
 
     def _nearest(self, point: Point) -> tuple[float, str]:
         """Distance to and name of the nearest region of the matrix."""
-        known = self._nearest_known.get(point)
-        if known is None:
-            known = min((great_circle_km(point, there), name) for name, there in self._matrix_points.items())
-            self._nearest_known[point] = known
-        return known
+        nearest = self._nearest_known.get(point)
+        if nearest is None:
+            nearest = min((great_circle_km(point, there), name) for name, there in self._matrix_points.items())
+            self._nearest_known[point] = nearest
+        return nearest
 
     @cached_property
     def _nearest_known(self) -> dict[Point, tuple[float, str]]:

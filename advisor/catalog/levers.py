@@ -1,14 +1,13 @@
 """Levers as the catalog knows them: what each takes and risks, what others measured of it, and scores of models."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import fmean
 
 from advisor.catalog.precisions import weights_key
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance
 from advisor.records import dataclass
-from advisor.tables import OptionalText, read_records
+from advisor.tables import OptionalText
 
 FEWEST_BENCHMARKS = 3
 """Benchmarks that two models have to share before one is said to keep a share of the other's scores."""
@@ -84,14 +83,13 @@ class ScoresKept:
     sources: tuple[str, ...]
 
 
-def read_levers(directory: Path, sources: Sources) -> tuple[LeverEntry, ...]:
+def read_levers(sources: Sources) -> tuple[LeverEntry, ...]:
     """Every lever with its facts, by name."""
     facts: dict[str, list[LeverFact]] = {}
-    for row in read_records(directory / "lever_facts.csv"):
+    for row in sources.rows("lever_facts"):
         facts.setdefault(row.text("lever"), []).append(sources.value(LeverFact, row))
     return tuple(
-        sources.value(LeverEntry, row, facts=tuple(facts.get(row.text("lever"), ())))
-        for row in read_records(directory / "levers.csv")
+        sources.value(LeverEntry, row, facts=tuple(facts.get(row.text("lever"), ()))) for row in sources.rows("levers")
     )
 
 
@@ -99,19 +97,19 @@ _Test = tuple[str, str, str, str]
 """Tuning, benchmark, setting and source: what scores compare within."""
 
 
-def read_cache_nodes(directory: Path, sources: Sources) -> tuple[CacheNode, ...]:
+def read_cache_nodes(sources: Sources) -> tuple[CacheNode, ...]:
     """Nodes of in-memory stores, the smallest first."""
-    nodes = (sources.value(CacheNode, row) for row in read_records(directory / "cache_nodes.csv"))
+    nodes = sources.values(CacheNode, "cache_nodes")
     return tuple(sorted(nodes, key=lambda node: (node.memory_gib, node.node)))
 
 
 class ModelScores:
     """Benchmark scores of models; those of two models compare within one tuning, source and setting only."""
 
-    def __init__(self, directory: Path, sources: Sources) -> None:
+    def __init__(self, sources: Sources) -> None:
         """Read the table."""
         self._scores: dict[str, dict[_Test, float]] = {}
-        for row in read_records(directory / "model_scores.csv"):
+        for row in sources.rows("model_scores"):
             test = (row.text("kind"), row.text("benchmark"), row.optional_text("setting"), sources.of(row).source)
             self._scores.setdefault(row.text("model"), {})[test] = row.number("score")
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from advisor.catalog import planning, readers
 from advisor.catalog.geography import Geography
-from advisor.catalog.levers import CacheNode, LeverEntry, ModelScores, read_cache_nodes, read_levers
+from advisor.catalog.levers import CacheNode, ModelScores, read_cache_nodes, read_levers
 from advisor.catalog.precisions import KnownCheckpoint, LoadedWeights, Precisions, QualityLoss
-from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, Region, family_of
+from advisor.catalog.readers import table
+from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, family_of
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.records import dataclass, replace
@@ -57,19 +58,17 @@ class PlanningTables:
 
     directory: Path
 
-    @cached_property
-    def regions(self) -> Mapping[tuple[str, str], Region]:
-        """Regions by (provider, name)."""
-        return readers.read_regions(self.directory, self._sources)
+    regions = table(readers.read_regions)
+    """Regions by (provider, name)."""
 
     def commitments(self, offer: Offer) -> tuple[planning.CommitmentPrice, ...]:
         """Prices of an offer under each commitment that covers it, cheapest first."""
-        known = self._commitment_prices
-        if offer not in known:
+        prices = self._commitment_prices
+        if offer not in prices:
             family = family_of(offer.provider, offer.instance_type)
             covering = self._commitments.get((offer.provider, family), ())
-            known[offer] = commitment_prices(offer, covering, self._listed_commitments(offer))
-        return known[offer]
+            prices[offer] = commitment_prices(offer, covering, self._listed_commitments(offer))
+        return prices[offer]
 
     def reservations(self, offer: Offer) -> tuple[planning.Reservation, ...]:
         """Other terms by which an offer's time is sold; no plan buys them.
@@ -89,14 +88,14 @@ class PlanningTables:
 
     def _listed_commitments(self, offer: Offer) -> Sequence[planning.CommitmentPrice]:
         """Prices of commitments as they are listed for a type in a region."""
-        known = self._committed_prices
-        if offer.provider not in known:
-            known[offer.provider] = self._read_committed_prices(offer.provider)
-        return known[offer.provider].get((offer.region, offer.instance_type), ())
+        prices = self._committed_prices
+        if offer.provider not in prices:
+            prices[offer.provider] = self._read_committed_prices(offer.provider)
+        return prices[offer.provider].get((offer.region, offer.instance_type), ())
 
     def _read_committed_prices(self, provider: str) -> Mapping[readers.Pair, Sequence[planning.CommitmentPrice]]:
         path = self.directory / "committed_prices" / f"{provider}.csv"
-        return readers.read_committed_prices(path, provider, self._sources) if path.is_file() else {}
+        return readers.read_committed_prices(path, provider, self.sources) if path.is_file() else {}
 
     def spot_risk(self, offer: Offer) -> planning.SpotRisk | None:
         """How often spot instances like this were interrupted; None where nobody publishes it."""
@@ -193,25 +192,23 @@ class PlanningTables:
     @cached_property
     def service_prices(self) -> dict[readers.Triple, planning.ServicePrice]:
         """Prices of what is sold beside machines, by provider, item and region ("" for all others)."""
-        return readers.read_service_prices(self.directory, self._sources)
+        return self.sources.by("provider item region?", "service_prices", readers.service_price)
 
     @cached_property
     def region_resources(self) -> Mapping[str, Sequence[planning.RegionResource]]:
         """Resources that are ordered beside machines, by provider."""
         resources: dict[str, list[planning.RegionResource]] = {}
-        for resource in readers.read_region_resources(self.directory, self._sources):
+        for resource in self.sources.values(planning.RegionResource, "region_resources"):
             resources.setdefault(resource.provider, []).append(resource)
         return resources
 
-    @cached_property
-    def cold_start(self) -> planning.StartFacts:
-        """Parts of a cold start."""
-        return readers.read_cold_start(self.directory, self._sources)
+    cold_start = table(readers.read_cold_start)
+    """Parts of a cold start."""
 
     @cached_property
     def serverless(self) -> tuple[planning.Serverless, ...]:
         """Accelerators that are paid for by the second."""
-        return readers.read_serverless(self.directory, self._sources)
+        return readers.read_serverless(self.sources)
 
     def token_prices(self, model: str) -> tuple[planning.TokenPrice, ...]:
         """Prices of services for tokens of the weights that the catalog has under this name."""
@@ -226,21 +223,19 @@ class PlanningTables:
         Raises:
             InputError: it is unknown, with the nearest names.
         """
-        known = self._token_prices_by_name
-        if (key := _token_key(name)) not in known:
-            names = [price.name for price in known.values()]
+        prices = self._token_prices_by_name
+        if (key := _token_key(name)) not in prices:
+            names = [price.name for price in prices.values()]
             hint = suggestion(name, names) or "`advisor catalog tokens` lists them"
             raise InputError(f"unknown model of a token service: '{name}'", hint=hint)
-        return known[key]
+        return prices[key]
 
     @cached_property
     def _token_prices_by_name(self) -> Mapping[str, planning.TokenPrice]:
         return {_token_key(price.name): price for price in self.every_token_price}
 
-    @cached_property
-    def every_token_price(self) -> tuple[planning.TokenPrice, ...]:
-        """Prices of services for tokens of all their models."""
-        return readers.read_token_prices(self.directory, self._sources)
+    every_token_price = table(readers.read_token_prices)
+    """Prices of services for tokens of all their models."""
 
     def checkpoint(self, model: str, precision: str) -> KnownCheckpoint | None:
         """The repository to take for a model in a precision; None where none is known: it has to be quantised first."""
@@ -274,41 +269,36 @@ class PlanningTables:
         """Loss of a model's scores in a precision, or that of the nearest size of its family; None if unknown."""
         return self._precisions.quality_loss(model, precision, scheme)
 
-    @cached_property
-    def levers(self) -> tuple[LeverEntry, ...]:
-        """Levers by name: effort, risk and lock-in of each, and what others say of it."""
-        return read_levers(self.directory, self._sources)
+    levers = table(read_levers)
+    """Levers by name: effort, risk and lock-in of each, and what others say of it."""
 
     @cached_property
     def cache_nodes(self) -> tuple[CacheNode, ...]:
         """Nodes of in-memory stores, the smallest first."""
-        return read_cache_nodes(self.directory, self._sources)
+        return read_cache_nodes(self.sources)
+
+    model_scores = table(ModelScores)
+    """Benchmark scores of models."""
+
+    _precisions = table(Precisions)
 
     @cached_property
-    def model_scores(self) -> ModelScores:
-        """Benchmark scores of models."""
-        return ModelScores(self.directory, self._sources)
-
-    @cached_property
-    def _precisions(self) -> Precisions:
-        return Precisions(self.directory, self._sources)
-
-    @cached_property
-    def _sources(self) -> readers.Sources:
+    def sources(self) -> readers.Sources:
+        """Tables of the directory."""
         return readers.Sources(self.directory)
 
     @cached_property
     def _geography(self) -> Geography:
         return Geography(
             self.regions,
-            readers.read_places(self.directory, self._sources),
-            readers.read_latencies(self.directory, self._sources),
+            readers.read_places(self.sources),
+            self.sources.by("provider region other_region", "region_latency", readers.latency),
         )
 
     @cached_property
     def _commitments(self) -> dict[tuple[str, str], list[planning.Commitment]]:
         grouped: dict[tuple[str, str], list[planning.Commitment]] = {}
-        for commitment in readers.read_commitments(self.directory, self._sources):
+        for commitment in readers.read_commitments(self.sources):
             for family in commitment.families:
                 grouped.setdefault((commitment.provider, family), []).append(commitment)
         return grouped
@@ -322,25 +312,13 @@ class PlanningTables:
         """Listed prices of the providers that were asked for."""
         return {}
 
-    @cached_property
-    def _reservations(self) -> tuple[planning.Reservation, ...]:
-        return readers.read_reservations(self.directory, self._sources)
-
-    @cached_property
-    def _spot_risks(self) -> dict[readers.Triple, planning.SpotRisk]:
-        return readers.read_spot_risks(self.directory, self._sources)
-
-    @cached_property
-    def _quotas(self) -> dict[tuple[str, Purchase, str], planning.Quota]:
-        return readers.read_quotas(self.directory, self._sources)
-
-    @cached_property
-    def _grids(self) -> dict[tuple[str, str], planning.Grid]:
-        return readers.read_grids(self.directory, self._sources)
-
-    @cached_property
-    def _egress(self) -> dict[readers.Triple, planning.DataPrice]:
-        return readers.read_egress(self.directory, self._sources)
+    _reservations = table(lambda sources: sources.values(planning.Reservation, "reservations"))
+    _spot_risks = table(
+        lambda sources: sources.by("provider region instance_type", "spot_interruptions", readers.spot_risk)
+    )
+    _quotas = table(readers.read_quotas)
+    _grids = table(lambda sources: sources.by("provider region", "grid", readers.grid))
+    _egress = table(lambda sources: sources.by("provider region destination", "egress", readers.data_price))
 
 
 def _token_key(name: str) -> str:

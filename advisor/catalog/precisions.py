@@ -4,13 +4,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance, Quality
 from advisor.names import architecture_key
 from advisor.records import dataclass
-from advisor.tables import Record, Row, read_records, read_rows
+from advisor.tables import Record, Row, read_rows
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 _SIXTEEN_BIT = ("bf16", "fp16")
@@ -123,9 +122,8 @@ def weights_key(model: str) -> str:
 class Precisions:
     """Checkpoints and quality losses of one directory of tables, each table read when it is first asked for."""
 
-    def __init__(self, directory: Path, sources: Sources) -> None:
+    def __init__(self, sources: Sources) -> None:
         """Remember where the tables are."""
-        self._directory = directory
         self._sources = sources
         self._loaded: dict[tuple[str, str, str], LoadedWeights | None] = {}
         """By model, precision and engine: each is asked for once for every layout."""
@@ -313,7 +311,7 @@ class Precisions:
 
     @cached_property
     def _models(self) -> Mapping[str, Row]:
-        return {row["name"].casefold(): row for row in read_rows(self._directory / "models.csv")}
+        return {row["name"].casefold(): row for row in read_rows(self._sources.directory / "models.csv")}
 
     @cached_property
     def _by_weights(self) -> Mapping[str, Row]:
@@ -322,11 +320,13 @@ class Precisions:
     @cached_property
     def _aliases(self) -> Mapping[str, str]:
         """Name in models.csv by other name."""
-        return {row["alias"].casefold(): row["model"] for row in read_rows(self._directory / "model_aliases.csv")}
+        return {
+            row["alias"].casefold(): row["model"] for row in read_rows(self._sources.directory / "model_aliases.csv")
+        }
 
     @cached_property
     def _table(self) -> tuple[Record, ...]:
-        return tuple(read_records(self._directory / "checkpoints.csv"))
+        return tuple(self._sources.rows("checkpoints"))
 
     @cached_property
     def _listed(self) -> Mapping[tuple[str, str], tuple[KnownCheckpoint, ...]]:
@@ -356,34 +356,34 @@ class Precisions:
     @cached_property
     def _converted(self) -> frozenset[str]:
         """Values of model_type that llama.cpp's converter knows."""
-        rows = read_records(self._directory / "gguf_architectures.csv")
+        rows = self._sources.rows("gguf_architectures")
         return frozenset(name for row in rows for name in row.words("model_types"))
 
     @cached_property
     def _gguf_types(self) -> Mapping[str, str]:
         """Quantisation of GGUF by precision."""
-        rows = read_rows(self._directory / "gguf_file_types.csv")
+        rows = read_rows(self._sources.directory / "gguf_file_types.csv")
         return {row["precision"]: row["quantisation"] for row in rows if row["precision"]}
 
     @cached_property
     def _likelihoods(self) -> Mapping[str, Mapping[str, tuple[float, Provenance]]]:
         """Share of the likelihood of a token that is left, by quantisation of GGUF and model."""
-        found: dict[str, dict[str, tuple[float, Provenance]]] = {}
-        for row in read_records(self._directory / "gguf_losses.csv"):
+        likelihoods: dict[str, dict[str, tuple[float, Provenance]]] = {}
+        for row in self._sources.rows("gguf_losses"):
             kept = min(1 / row.number("perplexity_ratio"), 1.0)
-            found.setdefault(row.text("quantisation"), {})[row.text("model")] = (kept, self._sources.of(row))
-        return found
+            likelihoods.setdefault(row.text("quantisation"), {})[row.text("model")] = (kept, self._sources.of(row))
+        return likelihoods
 
     @cached_property
     def _scores(self) -> Mapping[str, Mapping[str, tuple[_Score, ...]]]:
         """Scores by precision and model; those of weights trained again only where there are no others."""
-        found: dict[str, dict[str, list[_Score]]] = {}
-        for row in read_records(self._directory / "quality_loss.csv"):
+        by_precision: dict[str, dict[str, list[_Score]]] = {}
+        for row in self._sources.rows("quality_loss"):
             score = self._sources.value(_Score, row)
-            found.setdefault(score.precision, {}).setdefault(score.model, []).append(score)
+            by_precision.setdefault(score.precision, {}).setdefault(score.model, []).append(score)
         return {
             precision: {model: _usual(scores) for model, scores in models.items()}
-            for precision, models in found.items()
+            for precision, models in by_precision.items()
         }
 
 

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from advisor.catalog.catalog import Catalog
-from advisor.catalog.cpu import CpuInstance
+from advisor.catalog.catalog import Catalog, CpuInstance
 from advisor.catalog.values import Accelerator, InstanceType, Offer, Purchase
 from advisor.errors import InputError
 from advisor.records import dataclass

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from advisor.catalog import planning
 from advisor.catalog.values import (
     Accelerator,
-    EngineSupport,
     InstanceType,
     Managed,
     Offer,
@@ -40,11 +40,12 @@ def _columns_of(prefix: str) -> tuple[str, str, str]:
 
 
 class Sources:
-    """Titles of the sources, and one Provenance for all rows that share source, date and quality."""
+    """Tables of a directory, titles of their sources, and one Provenance for all rows of a source, date and quality."""
 
     def __init__(self, directory: Path) -> None:
         """Read the table of sources."""
-        self._titles = {row.text("source_id"): row.text("title") for row in read_records(directory / "sources.csv")}
+        self.directory = directory
+        self._titles = {row.text("source_id"): row.text("title") for row in self.rows("sources")}
         self._known: dict[tuple[str | None, ...], Provenance] = {}
 
     def of(self, row: Record, prefix: str = "") -> Provenance:
@@ -64,17 +65,40 @@ class Sources:
         """A value of a row with its source, see :meth:`advisor.tables.Record.value`."""
         return row.value(kind, provenance=self.of(row), **given)
 
+    def rows(self, table: str) -> Iterator[Record]:
+        """Rows of a table."""
+        return read_records(self.directory / f"{table}.csv")
 
-def read_accelerators(directory: Path, sources: Sources) -> dict[str, Accelerator]:
+    def values(self, kind: Callable[..., Value], table: str) -> tuple[Value, ...]:
+        """Values of a table, in the order of its rows."""
+        return tuple(self.value(kind, row) for row in self.rows(table))
+
+    def by(self, columns: str, table: str, value: Callable[[Record, "Sources"], Value]) -> dict[Any, Value]:
+        """Values of a table by the texts of its columns; a cell of a column that is named with ``?`` may be empty."""
+        texts = [
+            (Record.optional_text if name[-1] == "?" else Record.text, name.strip("?")) for name in columns.split()
+        ]
+        return {tuple(text(row, name) for text, name in texts): value(row, self) for row in self.rows(table)}
+
+
+def table(read: Callable[[Sources], Value]) -> "cached_property[Value]":
+    """A table of a catalog, read when it is first asked for."""
+
+    def first_read(tables: Any) -> Value:  # noqa: ANN401 - any class of tables, which all have sources
+        return read(tables.sources)
+
+    return cached_property(first_read)
+
+
+def read_accelerators(sources: Sources) -> dict[str, Accelerator]:
     """Accelerators by name."""
-    accelerators = (sources.value(Accelerator, row) for row in read_records(directory / "accelerators.csv"))
-    return {accelerator.name: accelerator for accelerator in accelerators}
+    return {accelerator.name: accelerator for accelerator in sources.values(Accelerator, "accelerators")}
 
 
-def read_accelerator_names(directory: Path, accelerators: dict[str, Accelerator]) -> dict[str, str]:
+def read_accelerator_names(sources: Sources, accelerators: Collection[str]) -> dict[str, str]:
     """Every way to write an accelerator's name, normalised → its name."""
     names = {normalised(name): name for name in accelerators}
-    for row in read_records(directory / "accelerator_aliases.csv"):
+    for row in sources.rows("accelerator_aliases"):
         target = row.text("accelerator")
         if target not in accelerators:
             row.fail("accelerator", f"'{target}' is not in accelerators.csv")
@@ -82,16 +106,15 @@ def read_accelerator_names(directory: Path, accelerators: dict[str, Accelerator]
     return names
 
 
-def read_instance_types(directory: Path, sources: Sources) -> dict[tuple[str, str], InstanceType]:
+def read_instance_types(sources: Sources) -> dict[tuple[str, str], InstanceType]:
     """Machines by provider and name."""
-    instance_types = (sources.value(InstanceType, row) for row in read_records(directory / "instances.csv"))
-    return {(machine.provider, machine.name): machine for machine in instance_types}
+    return {(machine.provider, machine.name): machine for machine in sources.values(InstanceType, "instances")}
 
 
-def read_offers(directory: Path, sources: Sources, without: Collection[str] = ()) -> tuple[Offer, ...]:
+def read_offers(sources: Sources, without: Collection[str] = ()) -> tuple[Offer, ...]:
     """Offers in the order of the files: one file for each provider, but for those in *without*."""
-    paths = [path for path in sorted((directory / "prices").glob("*.csv")) if path.stem not in without]
-    managed = read_managed(directory / "managed.csv", sources)
+    paths = [path for path in sorted((sources.directory / "prices").glob("*.csv")) if path.stem not in without]
+    managed = read_managed(sources.directory / "managed.csv", sources)
     return tuple(offer for path in paths for offer in read_price_table(path, path.stem, sources, managed))
 
 
@@ -122,25 +145,15 @@ def read_managed(path: Path, sources: Sources) -> dict[Place, Managed]:
     }
 
 
-def _managed_of(provider: str, region: str, name: str, managed: Mapping[Place, Managed]) -> Managed | None:
-    return managed.get((provider, region, name)) or managed.get((provider, "", name))
-
-
-def read_regions(directory: Path, sources: Sources) -> dict[tuple[str, str], Region]:
+def read_regions(sources: Sources) -> dict[tuple[str, str], Region]:
     """Regions by provider and name."""
-    regions = (_region(row, sources) for row in read_records(directory / "regions.csv"))
+    regions = (_region(row, sources) for row in sources.rows("regions"))
     return {(region.provider, region.name): region for region in regions}
 
 
-def read_engine_support(directory: Path, sources: Sources) -> Iterator[EngineSupport]:
-    """Which engine serves which precision on which hardware, in the order of the table."""
-    for row in read_records(directory / "engine_support.csv"):
-        yield sources.value(EngineSupport, row)
-
-
-def read_engine_models(directory: Path) -> Iterator[tuple[str, str, str, str, str]]:
+def read_engine_models(sources: Sources) -> Iterator[tuple[str, str, str, str, str]]:
     """Engine, accelerator, model, family and status, for engines that list what they run."""
-    for row in read_records(directory / "engine_models.csv"):
+    for row in sources.rows("engine_models"):
         yield (
             row.text("engine"),
             row.text("accelerator"),
@@ -158,7 +171,7 @@ def _offer(provider: str, row: Record, sources: Sources, managed: Mapping[Place,
         instance_type=name,
         on_demand=_price(row, sources, "on_demand_"),
         spot=_with_zones(_price(row, sources, "spot_"), row),
-        managed=_managed_of(provider, region, name, managed) if managed else None,
+        managed=(managed.get((provider, region, name)) or managed.get((provider, "", name))) if managed else None,
         withdrawn=row.text("on_demand_quality") == Quality.WITHDRAWN,
     )
 
@@ -190,21 +203,21 @@ def _region(row: Record, sources: Sources) -> Region:
     return sources.value(Region, row, latitude_degrees=latitude, longitude_degrees=longitude, **names)
 
 
-def read_commitments(directory: Path, sources: Sources) -> tuple[planning.Commitment, ...]:
+def read_commitments(sources: Sources) -> tuple[planning.Commitment, ...]:
     """Discounts for a term, in the order of the file."""
     return tuple(
         sources.value(planning.Commitment, row, discount_ratio=row.number("discount_ratio"))
-        for row in read_records(directory / "commitments.csv")
+        for row in sources.rows("commitments")
     )
 
 
 def read_committed_prices(path: Path, provider: str, sources: Sources) -> dict[Pair, list[planning.CommitmentPrice]]:
     """Listed prices of one provider's commitments, by region and instance type."""
-    found: dict[Pair, list[planning.CommitmentPrice]] = {}
+    prices: dict[Pair, list[planning.CommitmentPrice]] = {}
     for row in read_records(path):
         price = _committed_price(row, provider, sources)
-        found.setdefault((price.commitment.region, row.text("instance_type")), []).append(price)
-    return found
+        prices.setdefault((price.commitment.region, row.text("instance_type")), []).append(price)
+    return prices
 
 
 def _committed_price(row: Record, provider: str, sources: Sources) -> planning.CommitmentPrice:
@@ -217,38 +230,24 @@ def _committed_price(row: Record, provider: str, sources: Sources) -> planning.C
     return planning.CommitmentPrice(commitment, usd_per_hour, provenance)
 
 
-def read_reservations(directory: Path, sources: Sources) -> tuple[planning.Reservation, ...]:
-    """Capacity and discounts that are sold by other terms than hourly commitments, in the order of the file."""
-    return tuple(sources.value(planning.Reservation, row) for row in read_records(directory / "reservations.csv"))
+def spot_risk(row: Record, sources: Sources) -> planning.SpotRisk:
+    """How often spot instances of a row were interrupted."""
+    low, high = row.number("interrupted_low_ratio"), row.number("interrupted_high_ratio")
+    return planning.SpotRisk(low, high, sources.of(row))
 
 
-def read_spot_risks(directory: Path, sources: Sources) -> dict[Triple, planning.SpotRisk]:
-    """How often spot instances were interrupted, by provider, region and instance type."""
-    return {
-        (row.text("provider"), row.text("region"), row.text("instance_type")): planning.SpotRisk(
-            row.number("interrupted_low_ratio"), row.number("interrupted_high_ratio"), sources.of(row)
-        )
-        for row in read_records(directory / "spot_interruptions.csv")
-    }
-
-
-def read_quotas(directory: Path, sources: Sources) -> dict[tuple[str, Purchase, str], planning.Quota]:
+def read_quotas(sources: Sources) -> dict[tuple[str, Purchase, str], planning.Quota]:
     """Limits by provider, market and family."""
-    quotas = (_quota(row, sources) for row in read_records(directory / "quotas.csv"))
+    quotas = (_quota(row, sources) for row in sources.rows("quotas"))
     return {(quota.provider, quota.market, family): quota for quota in quotas for family in quota.families}
 
 
-def read_latencies(directory: Path, sources: Sources) -> dict[Triple, planning.Latency]:
-    """Measured round trips by provider and the two regions in alphabetical order."""
-    return {
-        (row.text("provider"), row.text("region"), row.text("other_region")): planning.Latency(
-            row.number("rtt_ms"), sources.of(row), row.text("suspect") == "yes"
-        )
-        for row in read_records(directory / "region_latency.csv")
-    }
+def latency(row: Record, sources: Sources) -> planning.Latency:
+    """Measured round trip between the two regions of a row."""
+    return planning.Latency(row.number("rtt_ms"), sources.of(row), row.text("suspect") == "yes")
 
 
-def read_places(directory: Path, sources: Sources) -> dict[str, planning.Place]:
+def read_places(sources: Sources) -> dict[str, planning.Place]:
     """Where users are, by name."""
     places = (
         sources.value(
@@ -258,19 +257,12 @@ def read_places(directory: Path, sources: Sources) -> dict[str, planning.Place]:
             latitude_degrees=row.number("latitude"),
             longitude_degrees=row.number("longitude"),
         )
-        for row in read_records(directory / "user_places.csv")
+        for row in sources.rows("user_places")
     )
     return {place.name: place for place in places}
 
 
-def read_grids(directory: Path, sources: Sources) -> dict[tuple[str, str], planning.Grid]:
-    """Carbon of the power by provider and region."""
-    return {
-        (row.text("provider"), row.text("region")): _grid(row, sources) for row in read_records(directory / "grid.csv")
-    }
-
-
-def read_cold_start(directory: Path, sources: Sources) -> planning.StartFacts:
+def read_cold_start(sources: Sources) -> planning.StartFacts:
     """Parts of a cold start; machines in the order of their table, the first of which counts."""
     machines = (
         planning.MachineStart(
@@ -279,62 +271,41 @@ def read_cold_start(directory: Path, sources: Sources) -> planning.StartFacts:
             re.compile(row.text("pattern"), re.ASCII),
             _fact(row, sources),
         )
-        for row in read_records(directory / "machine_starts.csv")
+        for row in sources.rows("machine_starts")
     )
     return planning.StartFacts(
-        {row.text("name"): _fact(row, sources) for row in read_records(directory / "cold_start.csv")},
+        {row.text("name"): _fact(row, sources) for row in sources.rows("cold_start")},
         tuple(machines),
-        {
-            (row.text("engine"), row.text("vendor")): _fact(row, sources)
-            for row in read_records(directory / "engine_images.csv")
-        },
+        sources.by("engine vendor", "engine_images", _fact),
     )
 
 
-def read_egress(directory: Path, sources: Sources) -> dict[Triple, planning.DataPrice]:
-    """USD for data that leaves, by provider, region and destination (internet, other_regions or a region)."""
-    return {
-        (row.text("provider"), row.text("region"), row.text("destination")): planning.DataPrice(
-            row.number("usd") * (BYTES_PER_GB / BYTES_PER_GIB if row.text("per") == "GiB" else 1.0), sources.of(row)
-        )
-        for row in read_records(directory / "egress.csv")
-    }
+def data_price(row: Record, sources: Sources) -> planning.DataPrice:
+    """USD for data that leaves."""
+    per_gb = BYTES_PER_GB / BYTES_PER_GIB if row.text("per") == "GiB" else 1.0
+    return planning.DataPrice(row.number("usd") * per_gb, sources.of(row))
 
 
-def read_service_prices(directory: Path, sources: Sources) -> dict[Triple, planning.ServicePrice]:
-    """USD for disks, gateways, load balancers and others, by provider, item and region ("" for all the others)."""
-    return {
-        (row.text("provider"), row.text("item"), row.optional_text("region")): _service_price(row, sources)
-        for row in read_records(directory / "service_prices.csv")
-    }
-
-
-def _service_price(row: Record, sources: Sources) -> planning.ServicePrice:
+def service_price(row: Record, sources: Sources) -> planning.ServicePrice:
+    """USD for a disk, a gateway, a load balancer or another service."""
     unit, usd = row.text("unit"), row.number("usd")
     if unit == "GiB":
         return planning.ServicePrice(usd * BYTES_PER_GB / BYTES_PER_GIB, "GB", sources.of(row))
     return planning.ServicePrice(usd, unit, sources.of(row))
 
 
-def read_region_resources(directory: Path, sources: Sources) -> tuple[planning.RegionResource, ...]:
-    """Resources beside machines, in the order of the file."""
-    return tuple(
-        sources.value(planning.RegionResource, row) for row in read_records(directory / "region_resources.csv")
-    )
-
-
-def read_serverless(directory: Path, sources: Sources) -> tuple[planning.Serverless, ...]:
+def read_serverless(sources: Sources) -> tuple[planning.Serverless, ...]:
     """Accelerators by the second, in the order of the file."""
-    return tuple(sources.value(planning.Serverless, row) for row in read_records(directory / "serverless.csv"))
+    return sources.values(planning.Serverless, "serverless")
 
 
-def read_token_prices(directory: Path, sources: Sources) -> tuple[planning.TokenPrice, ...]:
+def read_token_prices(sources: Sources) -> tuple[planning.TokenPrice, ...]:
     """Prices of tokens, in the order of the file."""
     return tuple(
         sources.value(
             planning.TokenPrice, row, cached_usd_per_million=row.optional_number("cached_input_usd_per_million")
         )
-        for row in read_records(directory / "token_prices.csv")
+        for row in sources.rows("token_prices")
     )
 
 
@@ -343,7 +314,8 @@ def _quota(row: Record, sources: Sources) -> planning.Quota:
     return sources.value(planning.Quota, row, default_quality=quality)
 
 
-def _grid(row: Record, sources: Sources) -> planning.Grid:
+def grid(row: Record, sources: Sources) -> planning.Grid:
+    """Carbon of the power of a region."""
     pue = row.optional_number("pue")
     return planning.Grid(
         carbon_g_per_kwh=row.number("carbon_g_per_kwh"),

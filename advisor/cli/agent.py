@@ -26,9 +26,9 @@ from advisor.codegen.agent_files import (
 )
 from advisor.errors import InputError
 from advisor.samples.agent.command import COMMANDS, run
+from advisor.samples.agent.compaction import HELP as UPLOAD_HELP
 from advisor.samples.agent.settings import HELP as LABEL_HELP
 from advisor.samples.agent.settings import INTERVALS
-from advisor.samples.agent.upload_policy import HELP as UPLOAD_HELP
 from advisor.units import format_duration
 
 _NONE = "none"

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-from advisor.cases.document import read_case
+from advisor.cases.document import SCHEMA, CaseReport, read_case
 from advisor.cases.pricing import price_case
-from advisor.cases.values import SCHEMA, CaseReport
 from advisor.catalog import load_catalog
 from advisor.cli.options import FILE
 from advisor.cli.output import calibration_option, deliver, output_option, report_format_option, report_width

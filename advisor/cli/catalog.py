@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from advisor.catalog import load_catalog
+from advisor.catalog import load_catalog, published_dir, refreshed_dir, user_catalog
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import offers_of_snapshot
 from advisor.catalog.layers.snapshot import Damaged, current, previous, providers
-from advisor.catalog.loading import published_dir, refreshed_dir, user_catalog
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.values import Accelerator

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from advisor.catalog import engines_dir, load_catalog, user_catalog
 from advisor.catalog.layers.refreshing import RefreshedEngines, RefreshOptions, refresh_engines
 from advisor.catalog.layers.snapshot import RELEASES, Damaged, current, forget, previous, release_changes, releases_of
-from advisor.catalog.loading import engines_dir, load_catalog, user_catalog
 from advisor.catalog.refresh.engines import ENGINES, URL, ReleaseGuard, tasks
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import RefreshJob

@@ -9,6 +9,15 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import write_text
+from advisor.catalog import (
+    GPUHUNT,
+    SKYPILOT,
+    allowed_signers_path,
+    imported_dir,
+    published_dir,
+    published_origin,
+    user_catalog,
+)
 from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
 from advisor.catalog.imports.gpuhunt_reading import read_files, read_published
 from advisor.catalog.imports.rows import Listing, mapped
@@ -19,15 +28,6 @@ from advisor.catalog.layers.publication_places import place_of
 from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import forget, providers
 from advisor.catalog.layers.updating import Updated, update
-from advisor.catalog.loading import (
-    GPUHUNT,
-    SKYPILOT,
-    allowed_signers_path,
-    imported_dir,
-    published_dir,
-    published_origin,
-    user_catalog,
-)
 from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
 from advisor.cli.options import PATH
 from advisor.cli.output import deliver, output_option, quiet_option, table_or_json_option

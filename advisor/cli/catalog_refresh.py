@@ -11,16 +11,14 @@ from urllib.parse import urlsplit
 
 import click
 
+from advisor.catalog import refreshed_dir, user_catalog
 from advisor.catalog.layers.layered import LayeredCatalog
 from advisor.catalog.layers.merging import REFRESHED
 from advisor.catalog.layers.refreshing import Refreshed, RefreshOptions, refresh
 from advisor.catalog.layers.snapshot import Snapshot, forget, providers
-from advisor.catalog.loading import refreshed_dir, user_catalog
-from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_public, gcp_zones
+from advisor.catalog.refresh import BUILT_IN, aws, aws_public, azure, gcp, gcp_public, plugin, plugin_names
 from advisor.catalog.refresh.engines import ENGINES
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
-from advisor.catalog.refresh.http import Client
-from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
+from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Client, Guard
 from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
@@ -295,8 +293,8 @@ def _ask_azure(
     regions = _regions(catalog, "azure", wanted)
     tasks = [*azure.tasks(regions, Client(), endpoint_url or azure.URL)]
     if (asked := account.client()) is not None:
-        address = _origin(endpoint_url) if endpoint_url else azure_zones.URL
-        tasks += azure_zones.tasks(regions, azure_zones.Subscription(*asked, address))
+        address = _origin(endpoint_url) if endpoint_url else azure.ZONES_URL
+        tasks += azure.zone_tasks(regions, azure.Subscription(*asked, address))
     return RefreshJob("azure", tuple(tasks), asker=f"{endpoint_url or ''} {account.name or ''}".strip())
 
 
@@ -314,7 +312,7 @@ def _ask_gcp(
     machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == "gcp"]
     tasks = [*_gcp_prices(catalog, machines, key_file, endpoint_url)]
     if (asked := account.client()) is not None:
-        tasks += gcp_zones.tasks(machines, gcp_zones.Project(*asked, endpoint_url or gcp_zones.URL))
+        tasks += gcp_public.zone_tasks(machines, gcp_public.Project(*asked, endpoint_url or gcp_public.ZONES_URL))
     asker = f"{endpoint_url or ''} {account.name or ''}".strip()
     origin = gcp_public.ORIGIN if key_file is None else None
     asker += "" if key_file else " public"

@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 
-from advisor.catalog import Catalog
-from advisor.catalog.cpu import CpuInstance
+from advisor.catalog import Catalog, user_catalog
+from advisor.catalog.catalog import CpuInstance
 from advisor.catalog.layers.audit import audit
 from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
 from advisor.catalog.layers.snapshot import Snapshot
-from advisor.catalog.loading import user_catalog
 from advisor.catalog.planning import CommitmentPrice, Reservation
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
 from advisor.cli.output import deliver, output_option, report_format_option, table_or_json_option

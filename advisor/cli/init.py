@@ -20,8 +20,7 @@ from advisor.cli.output import quiet_option, report_width, table_or_json_option,
 from advisor.demand.values import Demand
 from advisor.discovery.aws import Account
 from advisor.discovery.find import Places, Server, find_services, nothing_found
-from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of
-from advisor.discovery.settled import settled
+from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of, settled
 from advisor.discovery.values import Answers, Service, window_text
 from advisor.discovery.workload_text import (
     Result,

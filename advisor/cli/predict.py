@@ -28,8 +28,7 @@ from advisor.names import unread_columns
 from advisor.performance.constants import TABLE
 from advisor.performance.explain import Explanation, Terms
 from advisor.performance.model import PerformanceModel, load_model
-from advisor.performance.questions import QUANTITIES, SCENARIOS
-from advisor.performance.setup_cells import COUNT_COLUMNS, REQUIRED_COLUMNS
+from advisor.performance.questions import COUNT_COLUMNS, QUANTITIES, REQUIRED_COLUMNS, SCENARIOS
 from advisor.questions.predict import (
     INPUT_COLUMNS,
     NUMBER_COLUMNS,

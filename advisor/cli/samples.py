@@ -46,10 +46,9 @@ from advisor.report.samples_chart.curves import (
 )
 from advisor.report.samples_chart.svg import POINTS, render_page, render_png, render_svg
 from advisor.report.text_table import render_markdown_table, render_table
-from advisor.samples.need.assess import AcceleratorNeed
-from advisor.samples.need.fleet import SIGNALS, Fleet
+from advisor.samples.need.fleet import SIGNALS, AcceleratorNeed, Fleet
 from advisor.samples.query.counts import Counted, Distribution
-from advisor.samples.query.open import open_backend
+from advisor.samples.query.embedded import open_backend
 from advisor.units import SECONDS_PER_HOUR, bytes_to_gib
 
 CHARTS = (".html", ".svg", ".png")

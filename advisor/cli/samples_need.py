@@ -36,13 +36,12 @@ from advisor.entries import picked
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.report.samples_chart.curves import percent, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
-from advisor.samples.need.assess import METRICS_NEEDED, AcceleratorNeed, assess_summaries
 from advisor.samples.need.engines import Bounds
-from advisor.samples.need.fleet import Oversized, oversized
+from advisor.samples.need.fleet import METRICS_NEEDED, AcceleratorNeed, Oversized, assess_summaries, oversized
 from advisor.samples.need.limits import WORKING
 from advisor.samples.need.memory import Fixed, MemoryNeed
 from advisor.samples.need.verdict import grouped
-from advisor.samples.query.open import open_backend
+from advisor.samples.query.embedded import open_backend
 from advisor.samples.store.files import is_store
 from advisor.units import bytes_to_gib, gib_to_bytes
 

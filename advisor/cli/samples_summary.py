@@ -108,7 +108,7 @@ def summary(
     PLACE is a directory of samples, on this machine or in object storage (s3://, gs://, az://); there may be several.
     Or it is the URL of what keeps them.
     """
-    from advisor.samples.query.open import open_backend  # noqa: PLC0415 - each reader loads what it needs
+    from advisor.samples.query.embedded import open_backend  # noqa: PLC0415 - each reader loads what it needs
 
     text, notes = render_summary(open_backend(places, metrics=metrics_file), ", ".join(places), window, output_format)
     for note in (*notes, *_fleet_notes(places)):

@@ -10,9 +10,9 @@ from advisor.codegen.quoting import image_reference, ip_network, label_key
 from advisor.codegen.templates import fill
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
+from advisor.samples.agent.compaction import parse_bucket_url
 from advisor.samples.agent.page_server import PageAddress
 from advisor.samples.agent.settings import parse_labels
-from advisor.samples.agent.upload_policy import parse_bucket_url
 from advisor.samples.bounded_http import parse_address
 from advisor.samples.places import checked_host
 

@@ -3,17 +3,71 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from advisor.demand.busy_interval import BusySecond, demand_interval
-from advisor.demand.clock import on_the_calendar
-from advisor.demand.declared import one_size_demand
-from advisor.demand.values import ArrivalRate, Demand, DemandInterval, DemandProfile
+from advisor.demand.lengths import one_size_demand
+from advisor.demand.spread import on_the_calendar
+from advisor.demand.values import ArrivalRate, Demand, DemandInterval, DemandProfile, Floats
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
 from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
-Floats = npt.NDArray[np.float64]
+
+@dataclass(frozen=True, slots=True)
+class BusySecond:
+    """Requests that one fully busy accelerator serves in a second."""
+
+    alone: float
+    """While a single request runs: the least that busy can mean."""
+    saturated: float
+    """At its capacity: the most."""
+
+
+def demand_interval(
+    busy: Floats, saturated: Floats, serves: BusySecond, stated_mean: float | None = None
+) -> DemandInterval:  # fmt: skip
+    """Bounds of the request rate on average and in the busiest window.
+
+    An accelerator counts as busy while any kernel runs, so a busy second served at least what it serves while a
+    single request runs, and at most what it serves when saturated. For b busy and s saturated accelerators::
+
+        low = b × alone        high = max(s × saturated, low)
+
+    s is b where nothing narrows it. With profiling signals it is the least of b, SM active ÷ 0.8 (a saturated
+    accelerator has that much) and the greater of DRAM active ÷ 0.6 and tensor active ÷ 0.5 (a saturated one is bound
+    by either); these quotients are as good as their limits, so a plan is still made for b. Both edges grow with b.
+    They are usually a factor of 10 to 100 apart: batching is what they differ in. That is what samples of
+    accelerators alone can say.
+
+    Args:
+        busy: busy accelerators in each window, shape ``(windows,)``, NaN where unknown; at least one is known.
+        saturated: the same, narrowed by SM, DRAM and tensor activity where those are known.
+        serves: what a busy second can have served.
+        stated_mean: requests per second that are stated, to be held against the bounds.
+    """
+    is_observed = ~np.isnan(busy)
+    narrowed = np.where(np.isnan(saturated), busy, np.minimum(saturated, busy))[is_observed]
+    low = busy[is_observed] * serves.alone
+    high = np.maximum(narrowed * serves.saturated, low)
+    bounds = DemandInterval(float(low.mean()), float(high.mean()), float(low.max()), float(high.max()))
+    if stated_mean is None:
+        return bounds
+    return replace(bounds, contradiction=_contradiction(stated_mean, bounds.mean_low, bounds.mean_high))
+
+
+def _contradiction(mean: float, low: float, high: float) -> str:
+    """Contradiction, in words, of a stated mean rate outside of what the samples allow."""
+    if mean > high:
+        return (
+            f"the stated volume ({mean:.3g} requests/s) is above what the busy accelerators can have served "
+            f"({high:.3g}): check requests_per_day, the lengths and `current`"
+        )
+    if mean < low:
+        return (
+            f"the stated volume ({mean:.3g} requests/s) is below what the busy accelerators serve even one at a time "
+            f"({low:.3g}): something else ran there, or requests_per_day is too low"
+        )
+    return ""
+
 
 _HOURS = (1, 6, 24, 72, 168, 336)
 _TYPICAL = (1.5, 1.9, 2.9, 4.0, 4.7, 5.8)
@@ -63,8 +117,8 @@ def demand_from_busy(
     Raises:
         InputError: nothing was observed or ever busy, or neither volume nor deployment is known.
     """
-    known = seen.busy[np.isfinite(seen.busy)]
-    if not known.size or known.max() <= 0:
+    observed = seen.busy[np.isfinite(seen.busy)]
+    if not observed.size or observed.max() <= 0:
         raise InputError(
             "the samples show no busy accelerator in any whole minute",
             hint="sample while traffic is served: `advisor agent run` for at least some minutes",
@@ -179,14 +233,14 @@ def _demand(
     seen: Busy, rates: Floats, tokens: tuple[float, float], interval: DemandInterval, notes: tuple[str, ...]
 ) -> Demand:  # fmt: skip
     """Demand of known rates in each window."""
-    known = rates[np.isfinite(rates)]
-    p50, p95, p99 = np.percentile(known, [50, 95, 99])
-    rate = ArrivalRate(float(known.mean()), float(p50), float(p95), float(p99), float(known.max()))
-    coverage = known.size / rates.size
+    finite = rates[np.isfinite(rates)]
+    p50, p95, p99 = np.percentile(finite, [50, 95, 99])
+    rate = ArrivalRate(float(finite.mean()), float(p50), float(p95), float(p99), float(finite.max()))
+    coverage = finite.size / rates.size
     if coverage < 0.95:
         notes = (*notes, f"only {coverage:.0%} of the minutes were observed; the others are unknown, not idle")
     per_minute = np.repeat(rates, round(seen.window_seconds / SECONDS_PER_MINUTE)) * SECONDS_PER_MINUTE
     profile = DemandProfile(on_the_calendar(seen.start_seconds or 0.0), per_minute)
-    observed = float(known.size * seen.window_seconds)
+    observed = float(finite.size * seen.window_seconds)
     demand = one_size_demand(rate, tokens, "accelerator samples", notes, observed, profile)
     return replace(demand, interval=interval)

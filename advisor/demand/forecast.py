@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from advisor.demand import forecast_methods as methods
 from advisor.demand.batch import BatchRun
-from advisor.demand.clock import hours_of_week
 from advisor.demand.forecast_methods import HourlyDemand, Method, by_hour, growth_factors, measured_growth
-from advisor.demand.spread import HIGH, LOW, MOST_BEYOND, Band, calibrated, pinball, weeks_after
+from advisor.demand.spread import HIGH, LOW, MOST_BEYOND, Band, calibrated, hours_of_week, pinball, weeks_after
 from advisor.demand.values import Backtest, DemandProfile, Floats, Forecast
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
@@ -91,9 +90,11 @@ def calibrated_bands(history: HourlyDemand) -> Bands:
 
     Days before which, or in the week after which, nothing is known are left out.
     """
-    known = ~np.isnan(history.mean)
-    ends = range(len(known) - HOURS_PER_DAY, HOURS_PER_DAY - 1, -HOURS_PER_DAY)[:MOST_ORIGINS]
-    origins = tuple(end for end in reversed(ends) if known[:end].any() and known[end : end + HOURS_PER_WEEK].any())
+    is_observed = ~np.isnan(history.mean)
+    ends = range(len(is_observed) - HOURS_PER_DAY, HOURS_PER_DAY - 1, -HOURS_PER_DAY)[:MOST_ORIGINS]
+    origins = tuple(
+        end for end in reversed(ends) if is_observed[:end].any() and is_observed[end : end + HOURS_PER_WEEK].any()
+    )
     mean, peak = (calibrated(series, history.first_hour, origins) for series in (history.mean, history.busiest_minute))
     return Bands(origins, mean, peak)
 
@@ -168,9 +169,9 @@ def forecast(
     known_hours = int(np.count_nonzero(~np.isnan(history.mean)))
     week = _flat_week(history, known_hours) if known_hours < _FLAT_BELOW_HOURS else _seasonal_week(history)
     growth, growth_notes = measured_growth(history.mean, growth_per_year)
-    found = _grown(week, growth, horizon_days)
-    notes = (*history.notes, *week.notes, *growth_notes, *_beyond_notes(history, week, found))
-    return replace(found, notes=notes)
+    grown = _grown(week, growth, horizon_days)
+    notes = (*history.notes, *week.notes, *growth_notes, *_beyond_notes(history, week, grown))
+    return replace(grown, notes=notes)
 
 
 def flat_forecast(

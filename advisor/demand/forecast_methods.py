@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.clock import hours_of_week
-from advisor.demand.spread import HIGH, LOW
+from advisor.demand.spread import HIGH, LOW, hours_of_week
 from advisor.demand.values import DemandProfile, Floats
 from advisor.errors import InputError
 from advisor.records import dataclass
@@ -96,10 +95,10 @@ def _week_means(hourly: Floats) -> dict[int, float]:
     """Mean rate of each whole week, counted from the end, of which at least half is known; by number, oldest first."""
     whole = len(hourly) // HOURS_PER_WEEK
     weeks = hourly[len(hourly) - whole * HOURS_PER_WEEK :].reshape(whole, HOURS_PER_WEEK)
-    known = np.count_nonzero(~np.isnan(weeks), axis=1)
-    means = np.nansum(weeks, axis=1) / np.maximum(known, 1)
+    observed = np.count_nonzero(~np.isnan(weeks), axis=1)
+    means = np.nansum(weeks, axis=1) / np.maximum(observed, 1)
     return {
-        number: float(mean) for number, mean in enumerate(means) if known[number] >= HOURS_PER_WEEK // 2 and mean > 0
+        number: float(mean) for number, mean in enumerate(means) if observed[number] >= HOURS_PER_WEEK // 2 and mean > 0
     }
 
 
@@ -227,9 +226,9 @@ def _training_rows(past: Floats, first_hour: int, ahead: int) -> Iterator[tuple[
     for origin in range(len(past) - HOURS_PER_DAY, earliest - 1, -HOURS_PER_DAY):
         came = past[origin : origin + ahead]
         is_known = ~np.isnan(came)
-        found = _features(past, first_hour, origin, len(came))
-        if found is not None and is_known.any():
-            features, base = found
+        rows = _features(past, first_hour, origin, len(came))
+        if rows is not None and is_known.any():
+            features, base = rows
             yield features[is_known], np.log(came[is_known] / base + _LEAST_RATIO)
 
 
@@ -277,8 +276,8 @@ def _latest(folded: Floats) -> Floats:
 
 def _mean(folded: Floats) -> Floats:
     """The mean of the known values of each column; NaN where none is."""
-    known = np.count_nonzero(~np.isnan(folded), axis=0)
-    return np.where(known > 0, np.nansum(folded, axis=0) / np.maximum(known, 1), np.nan)
+    observed = np.count_nonzero(~np.isnan(folded), axis=0)
+    return np.where(observed > 0, np.nansum(folded, axis=0) / np.maximum(observed, 1), np.nan)
 
 
 def _median(folded: Floats) -> Floats:

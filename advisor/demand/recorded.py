@@ -1,24 +1,192 @@
 """Demand in a store of samples: its engines' views and its accelerators' need, in one pass over its files."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from advisor.demand.sampled import DEMAND_COLUMNS, kept, views_of_engines
-from advisor.demand.services import EngineView
+from advisor.demand.services import EngineView, Grown, LengthCounts, Readings
+from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, Life, ends_of, lives_of
 from advisor.demand.values import Floats, HourlyUse, Hours
 from advisor.errors import InputError
 from advisor.records import dataclass
+from advisor.samples.exporters import shipped
 from advisor.samples.metrics import Scope
-from advisor.samples.need.assess import AcceleratorNeed
-from advisor.samples.need.fleet import needs_of
+from advisor.samples.need.fleet import AcceleratorNeed, needs_of
 from advisor.samples.places import US_PER_SECOND, day_of
 from advisor.samples.query.counts import Counted
-from advisor.samples.query.engines import NEED_COLUMNS, survey
+from advisor.samples.query.engines import NEED_COLUMNS, EngineKey, EngineRows, engine_rows, survey
 from advisor.samples.query.values import Window
 from advisor.samples.store.reading import HostReader, Store, is_meant, no_rows
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+
+_COUNTERS = {
+    "prompt_tokens": "prompt_tokens",
+    "answer_tokens": "generated_tokens",
+    "cache_hits": "prefix_cache_hits",
+    "cache_queries": "prefix_cache_queries",
+}
+_LENGTHS = ("prompt_length_tokens", "answer_length_tokens")
+_IN_FLIGHT = ("requests_running_last", "requests_waiting_last")
+DEMAND_COLUMNS = (
+    "requests_finished", *_COUNTERS.values(), *(f"{name}_sum" for name in _LENGTHS), *_IN_FLIGHT,
+)  # fmt: skip
+"""What is read of engines for demand, besides the histograms of a few rows."""
+_MOST_READINGS = 4_000_000
+"""Readings that are kept as they are; of a larger fleet the last of each minute are, where nothing happened in it."""
+_US = 1e6
+
+
+def kept(groups: Iterable[Sequence[EngineView]], most: int = _MOST_READINGS) -> list[EngineView]:
+    """Views of all hosts; of a fleet that has more readings than *most* with fewer of them."""
+    views: list[EngineView] = []
+    readings, is_large = 0, False
+    for group in groups:
+        views += [engine_view.thinned() for engine_view in group] if is_large else group
+        readings += sum(engine_view.readings.seconds.size for engine_view in group)
+        if readings > most and not is_large:
+            views, is_large = [view.thinned() for view in views], True
+    return views
+
+
+def views_of_engines(engines: Sequence[EngineRows], hosts: HostReader) -> list[EngineView]:
+    """Engines of some hosts, whose rows have DEMAND_COLUMNS; histograms are read where a process began or ended."""
+    counted = [rows_of_engine for engine in engines if (rows_of_engine := _counted(engine)) is not None]
+    ends = [(rows.rows.key, int(rows.rows.end_us[row])) for rows in counted for row in rows.ends()]
+    histograms = _Histograms.read(hosts, ends)
+    return [_view(rows, histograms) for rows in counted]
+
+
+def grown_histograms(hosts: HostReader, names: Sequence[str]) -> dict[EngineKey, Mapping[str, LengthCounts]]:
+    """Growth of histograms over all processes of each engine of some hosts, by name, without those that nobody read.
+
+    Args:
+        hosts: where the rows are.
+        names: of metrics that are histograms.
+    """
+    columns = (*DEMAND_COLUMNS, *(f"{name}_sum" for name in names if f"{name}_sum" not in DEMAND_COLUMNS))
+    engines = engine_rows(hosts.rows_by_day(Scope.ENGINE, columns), columns)
+    counted = [rows for engine in engines if (rows := _counted(engine)) is not None]
+    ends = [(each.rows.key, int(each.rows.end_us[row])) for each in counted for row in each.ends(names)]
+    histograms = _Histograms.read(hosts, ends, names)
+    return {
+        each.rows.key: {name: counts for name in names if (counts := _lengths(each, name, histograms)) is not None}
+        for each in counted
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """Rows of an engine in which its requests were counted, and its processes in them."""
+
+    rows: EngineRows
+    counter: str
+    readings: Readings
+    lives: Sequence[Life]
+
+    def with_values(self, column: str) -> list[Life]:
+        """Processes with a reading of a column, and the rows that have one."""
+        is_read = ~np.isnan(self.rows.columns[column])
+        return [shortened for life in self.lives if (shortened := life.with_values(is_read)).rows.size]
+
+    def ends(self, names: Sequence[str] = _LENGTHS) -> set[int]:
+        """Rows whose histograms say what the processes counted."""
+        lifes = [life for name in names for life in self.with_values(f"{name}_sum")]
+        return {row for row, _ in ends_of(lifes)}
+
+
+def _counted(rows: EngineRows) -> _Counted | None:
+    """None where neither requests nor tokens of answers were counted."""
+    finished = ~np.isnan(rows.columns["requests_finished"])
+    counter = "requests_finished" if finished.any() else "generated_tokens"
+    rows = rows.where(~np.isnan(rows.columns[counter]) & (np.diff(rows.end_us, prepend=-1) > 0))
+    if not rows.end_us.size:
+        return None
+    tokens = rows.columns["prompt_tokens"] + rows.columns["generated_tokens"]
+    running, waiting = (rows.columns[name] for name in _IN_FLIGHT)
+    in_flight = running + np.nan_to_num(waiting) if counter == "requests_finished" else np.full_like(running, np.nan)
+    readings = Readings(rows.end_us / _US, rows.columns[counter], tokens, in_flight)
+    return _Counted(rows, counter, readings, lives_of(readings))
+
+
+def _view(counted: _Counted, histograms: "_Histograms") -> EngineView:
+    key = counted.rows.key
+    exporter = shipped().exporters.get(key.engine)
+    grown = {ours: _grown(counted, theirs) for ours, theirs in _COUNTERS.items()}
+    prompts, answers = (_lengths(counted, name, histograms) for name in _LENGTHS)
+    return EngineView(
+        engine=exporter.name if exporter else key.engine,
+        model=key.model,
+        rank=str(max(key.rank or 0, 0)),
+        host=key.host,
+        address=key.endpoint,
+        observer=f"read on {key.host}",
+        readings=counted.readings,
+        grown=Grown(requests=_grown(counted, counted.counter), **grown),
+        prompts=prompts,
+        answers=answers,
+        skew_seconds=CLOCK_SKEW_SECONDS,
+        is_gateway=exporter is not None and exporter.is_gateway,
+        counts_requests=counted.counter == "requests_finished",
+    )
+
+
+def _grown(counted: _Counted, column: str) -> float | None:
+    """Growth over all processes; None where it was never read."""
+    lifes, values = counted.with_values(column), counted.rows.columns[column]
+    if not lifes:
+        return None
+    return float(sum(sign * values[row] for row, sign in ends_of(lifes)))
+
+
+def _lengths(counted: _Counted, name: str, histograms: "_Histograms") -> LengthCounts | None:
+    """Growth of a histogram over all processes; None where it was never read."""
+    lifes = counted.with_values(f"{name}_sum")
+    rows = counted.rows
+    read = [(histograms.at(rows.key, int(rows.end_us[row]), name), sign) for row, sign in ends_of(lifes)]
+    there = [(histogram, sign) for histogram, sign in read if histogram is not None]
+    if not there:
+        return None
+    bounds = there[0][0].bounds
+    same = [(histogram, sign) for histogram, sign in there if histogram.bounds.size == bounds.size]
+    counts = sum((sign * histogram.counts for histogram, sign in same), np.zeros(bounds.size))
+    return LengthCounts(bounds, counts, sum(sign * histogram.tokens for histogram, sign in same))
+
+
+@dataclass(frozen=True, slots=True)
+class _Histograms:
+    """Histograms of lengths of a few rows."""
+
+    rows: Mapping[tuple[EngineKey, int], Mapping[str, LengthCounts]]
+
+    @classmethod
+    def read(
+        cls, hosts: HostReader, wanted: Sequence[tuple[EngineKey, int]], names: Sequence[str] = _LENGTHS
+    ) -> "_Histograms":  # fmt: skip
+        """Histograms in the rows of engines that end at some times, from the files of those dates alone."""
+        columns = [f"{name}_{part}" for name in names for part in ("bounds", "counts", "sum")]
+        ends = pa.array(sorted({end_us for _, end_us in wanted}), pa.int64())
+        histograms: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}
+        for table in hosts.rows_by_day(Scope.ENGINE, columns, {day_of(end_us) for _, end_us in wanted}):
+            some = table.filter(pc.is_in(table["timestamp"].cast(pa.int64()), ends))
+            some = some.set_column(0, "timestamp", some["timestamp"].cast(pa.int64()))
+            for row in some.to_pylist():
+                key = EngineKey(*(row[name] for name in EngineKey._fields))
+                histograms[key, row["timestamp"]] = dict(_read_row(row, names))
+        return cls(histograms)
+
+    def at(self, key: EngineKey, end_us: int, name: str) -> LengthCounts | None:
+        """One of them."""
+        return self.rows.get((key, end_us), {}).get(name)
+
+
+def _read_row(row: Mapping[str, object], names: Sequence[str]) -> Iterator[tuple[str, LengthCounts]]:
+    for name in names:
+        bounds, counts, total = (row[f"{name}_{part}"] for part in ("bounds", "counts", "sum"))
+        if bounds and counts and isinstance(total, float):
+            yield name, LengthCounts(np.array(bounds), np.array(counts), total)
+
 
 MOST_HOURS = 336
 MOST_HOSTS = 16
@@ -33,7 +201,6 @@ _SIGNALS: Mapping[str, tuple[Scope, str, str]] = {
 """Signal → what it is of, its column, and the column that it is a share of; "": it is used as it is."""
 _DIGITS = 4
 _SHOWN = 5
-_US = 1_000_000
 
 
 def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> HourlyUse | None:
@@ -51,10 +218,10 @@ def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> Hourl
     some = frozenset(names[:MOST_HOSTS])
     answers = store.answers(newest, lambda reader: _hours_of_hosts(reader, first, last - first), hosts, among=some)
     counts, sums, greatest = _pooled(answers, last - first)
-    known = np.flatnonzero(counts.any(axis=0))
-    if not known.size:
+    observed = np.flatnonzero(counts.any(axis=0))
+    if not observed.size:
         return None
-    span = slice(int(known[0]), int(known[-1]) + 1)
+    span = slice(int(observed[0]), int(observed[-1]) + 1)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     return HourlyUse(
         start_seconds=(first + span.start) * SECONDS_PER_HOUR,
@@ -100,11 +267,11 @@ def _values(rows: pa.Table, column: str, of: str) -> Floats:
 
 def _add(answer: Floats, hour: Floats, means: Floats, greatest: Floats) -> None:
     """Add rows to the counts, sums and greatest readings of one signal, of shape ``(3, hours)``."""
-    known = ~np.isnan(means)
-    at = hour[known].astype(np.intp)
+    is_observed = ~np.isnan(means)
+    at = hour[is_observed].astype(np.intp)
     answer[0] += np.bincount(at, minlength=answer.shape[1])
-    answer[1] += np.bincount(at, means[known], answer.shape[1])
-    np.fmax.at(answer[2], at, np.fmax(greatest[known], means[known]))
+    answer[1] += np.bincount(at, means[is_observed], answer.shape[1])
+    np.fmax.at(answer[2], at, np.fmax(greatest[is_observed], means[is_observed]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +295,10 @@ class Within:
         whole = store.window() if self.days is not None and self.until_seconds is None else store.days()
         if whole is None:
             raise no_rows(store)
-        end_us = whole.end_us if self.until_seconds is None else round(self.until_seconds * _US)
+        end_us = whole.end_us if self.until_seconds is None else round(self.until_seconds * US_PER_SECOND)
         if self.days is not None:
-            return Window(end_us - round(self.days * SECONDS_PER_DAY * _US), end_us)
-        return Window(whole.start_us if self.from_seconds is None else round(self.from_seconds * _US), end_us)
+            return Window(end_us - round(self.days * SECONDS_PER_DAY * US_PER_SECOND), end_us)
+        return Window(whole.start_us if self.from_seconds is None else round(self.from_seconds * US_PER_SECOND), end_us)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,8 +337,8 @@ _Group = tuple[list[tuple[Counted, AcceleratorNeed]], list[EngineView]]
 
 
 def _of_hosts(hosts: HostReader) -> _Group:
-    found = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
-    return needs_of(found), views_of_engines(found.engines, hosts)
+    surveyed = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
+    return needs_of(surveyed), views_of_engines(surveyed.engines, hosts)
 
 
 def _empty(store: Store) -> InputError:

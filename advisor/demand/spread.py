@@ -1,18 +1,85 @@
-"""Interval of an hourly series: quantiles of past hours like the one to come, at levels that the past has proven.
+"""Hours of a week, and the interval of an hourly series: quantiles of past hours like the one to come, at tried levels.
 
 The hours' mean rates and their busiest minutes are calibrated each by themselves: an upper edge of one times an upper
 edge of a ratio would count the same spread twice.
 """
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.clock import hours_of_week
 from advisor.demand.values import Floats
 from advisor.records import dataclass
-from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
+from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+
+MONDAY_SECONDS = 4.0 * SECONDS_PER_DAY
+"""1970-01-05 00:00 UTC, a Monday: where the zero of a clock without a date is put."""
+_FIRST_DATE_SECONDS = 366.0 * SECONDS_PER_DAY
+_HOURS_FROM_MONDAY_TO_1970 = 3 * HOURS_PER_DAY
+UNDATED = (
+    "the clock of the demand shows no date: its first day is taken to be a Monday that begins at 00:00 UTC, so "
+    "days of the week and hours of the day are relative to that"
+)
+
+
+_TICKS_PER_SECOND = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+_FIRST_TRACE_SECONDS = 631_152_000.0
+"""1990: no trace of requests is older."""
+LAST_SECONDS = 4_102_444_800.0
+"""2100: a later time is a mistake in its unit."""
+
+
+def ticks_per_second(number: float) -> tuple[float, str]:
+    """Ticks of a clock that shows *number*, and their name: the unit in which it is a date from 1990 to 2100.
+
+    A number that is a date in no unit counts seconds since something else.
+    """
+    for name, ticks in _TICKS_PER_SECOND.items():
+        if _FIRST_TRACE_SECONDS <= number / ticks < LAST_SECONDS:
+            return ticks, name
+    return 1.0, "seconds"
+
+
+def is_dated(seconds: float) -> bool:
+    """Whether a time is a date; before 1971 it counts the seconds since something else."""
+    return seconds >= _FIRST_DATE_SECONDS
+
+
+def on_the_calendar(seconds: float) -> float:
+    """The time itself when it is a date, else with its zero on a Monday."""
+    return seconds if is_dated(seconds) else seconds + MONDAY_SECONDS
+
+
+def hours_of_week(first_hour: int, hours: int) -> npt.NDArray[np.int64]:
+    """Index in the week (0: Monday 00:00 UTC) of consecutive hours.
+
+    Args:
+        first_hour: the first, in hours since 1970 (a Thursday).
+        hours: how many.
+    """
+    return (first_hour + _HOURS_FROM_MONDAY_TO_1970 + np.arange(hours)) % HOURS_PER_WEEK
+
+
+def mean_by_hour_of_week(minutes: npt.NDArray[np.float64], start_seconds: float) -> npt.NDArray[np.float64]:
+    """Mean of what is known (not NaN) of consecutive minutes in each hour of the week; NaN where nothing is known."""
+    is_observed = ~np.isnan(minutes)
+    hours = ((start_seconds + SECONDS_PER_MINUTE * np.arange(minutes.size)) // SECONDS_PER_HOUR).astype(np.int64)[
+        is_observed
+    ]
+    week = (hours + _HOURS_FROM_MONDAY_TO_1970) % HOURS_PER_WEEK
+    sums = np.bincount(week, weights=minutes[is_observed], minlength=HOURS_PER_WEEK)
+    counts = np.bincount(week, minlength=HOURS_PER_WEEK)
+    means = np.full(HOURS_PER_WEEK, np.nan)
+    means[counts > 0] = sums[counts > 0] / counts[counts > 0]
+    return means
+
+
+def iso_minute(seconds: float) -> str:
+    """``2023-11-16T18:15Z``."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%MZ")
+
 
 LOW, HIGH = 0.1, 0.9
 OWN = 0.25
@@ -82,9 +149,9 @@ def _usual(days: Floats) -> Floats:
     was and the rate relative to its hour's. Idle and unknown hours count as a share of, or as, the mean of all.
     """
     roots = np.sqrt(days)
-    known = np.count_nonzero(~np.isnan(roots), axis=0)
-    level = np.nansum(roots) / max(known.sum(), 1)
-    mean = np.where(known > 0, np.nansum(roots, axis=0) / np.maximum(known, 1), level)
+    observed = np.count_nonzero(~np.isnan(roots), axis=0)
+    level = np.nansum(roots) / max(observed.sum(), 1)
+    mean = np.where(observed > 0, np.nansum(roots, axis=0) / np.maximum(observed, 1), level)
     return np.maximum(mean, LEAST_USUAL * level) if level > 0 else np.ones(HOURS_PER_DAY)
 
 
@@ -187,10 +254,10 @@ def _moved(tails: Floats, came: Floats, low: Floats, high: Floats, *, share: flo
     """The tails after a day: moved by a share of how far its known hours beyond the edges were off."""
     low, high = low[: len(came)], high[: len(came)]
     misses = np.count_nonzero([came < low * (1 - _ROUNDING), came > high * (1 + _ROUNDING)], axis=1)
-    known = np.count_nonzero(~np.isnan(came))
-    if not known:
+    observed = np.count_nonzero(~np.isnan(came))
+    if not observed:
         return tails
-    beyond = misses / known
+    beyond = misses / observed
     missed = OWN * beyond + (1 - OWN) * beyond.mean()
     moved: Floats = np.clip(tails + share * (LOW - missed), LEAST_TAIL - MOST_BEYOND / OUTWARDS, MOST_TAIL)
     return moved

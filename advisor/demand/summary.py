@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from advisor.demand.clock import MONDAY_SECONDS, iso_minute
+from advisor.demand.spread import MONDAY_SECONDS, iso_minute
 from advisor.demand.tally import RequestTally, arrival_rate, profile_notes
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
@@ -113,10 +113,15 @@ def _demand(document: dict[str, Any], path: Path) -> Demand:
 def _profile(document: dict[str, Any], cells: Floats) -> DemandProfile:
     """Demand by the minute; without a start, the first minute opens a Monday."""
     counts = np.array(document["requests_per_minute"], dtype=np.float64)
-    known = counts[~np.isnan(counts)]
-    if not (len(known) and np.isfinite(known).all() and (known >= 0).all() and known.sum() == document["requests"]):
+    observed = counts[~np.isnan(counts)]
+    if not (
+        len(observed)
+        and np.isfinite(observed).all()
+        and (observed >= 0).all()
+        and observed.sum() == document["requests"]
+    ):
         raise ValueError("requests_per_minute does not add up to requests")
-    _check_window(float(document["window_seconds"]), len(known))
+    _check_window(float(document["window_seconds"]), len(observed))
     start = document.get("start")
     return DemandProfile(
         start_seconds=_seconds(start) if start else MONDAY_SECONDS,

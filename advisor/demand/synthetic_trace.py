@@ -11,11 +11,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand import draws
-from advisor.demand.arrivals import Requests
+from advisor.demand import bursts
 from advisor.demand.bursts import PER_SECOND
-from advisor.demand.clock import MONDAY_SECONDS, hours_of_week, on_the_calendar
+from advisor.demand.spread import MONDAY_SECONDS, hours_of_week, on_the_calendar
 from advisor.demand.tally import bin_edges, token_bin
+from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, MINUTES_PER_HOUR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
@@ -225,11 +225,11 @@ def _first_closed_hour(demand: Demand) -> int | None:
 
 def _random_counts(start_seconds: float, per_minute: Floats) -> Floats:
     """Requests of each minute from a time on, with random arrivals at so many a minute, (minutes,)."""
-    numbers = draws.uniforms(_COUNTS, _minute_of(start_seconds) + np.arange(per_minute.size))
+    numbers = bursts.uniforms(_COUNTS, _minute_of(start_seconds) + np.arange(per_minute.size))
     counts = np.zeros(per_minute.size)
     for mean in np.unique(per_minute[per_minute > 0]):
         here = per_minute == mean
-        counts[here] = draws.poisson(float(mean), numbers[here])
+        counts[here] = bursts.poisson(float(mean), numbers[here])
     return counts
 
 
@@ -355,10 +355,10 @@ def _arrivals(profile: DemandProfile) -> Floats:
     keys = _minute_of(profile.start_seconds) + np.arange(counts.size), numbers, counts
     cells = minutes
     for stream, (windows, index) in enumerate(zip(_WINDOWS, _indices(profile.dispersion), strict=True)):
-        copied, placed = (draws.uniforms(_SPLITS + 2 * stream + which, *keys) for which in (0, 1))
+        copied, placed = (bursts.uniforms(_SPLITS + 2 * stream + which, *keys) for which in (0, 1))
         cells = cells * windows + (placed * windows).astype(np.int64)[_sources(cells, index, copied)]
-    seconds = profile.start_seconds + (cells + draws.uniforms(_SECONDS, *keys)) / PER_SECOND
-    lengths = (draws.uniforms(_LENGTHS + which, *keys) for which in range(3))
+    seconds = profile.start_seconds + (cells + bursts.uniforms(_SECONDS, *keys)) / PER_SECOND
+    lengths = (bursts.uniforms(_LENGTHS + which, *keys) for which in range(3))
     arrivals: Floats = np.array([seconds, *lengths])[:, np.argsort(seconds, kind="stable")]
     return arrivals
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.bursts import PER_SECOND, FineCounts
-from advisor.demand.clock import LAST_SECONDS, UNDATED, is_dated, iso_minute, on_the_calendar
+from advisor.demand.spread import LAST_SECONDS, UNDATED, is_dated, iso_minute, on_the_calendar
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
@@ -53,10 +53,10 @@ def without_gaps(counts: Integers) -> Floats:
     before = _log_chance(counts, np.maximum(starts - reach, 0), starts, lengths)
     after = _log_chance(counts, ends, np.minimum(ends + reach, len(counts)), lengths)
     is_hole = (np.maximum(before, after) < math.log(IMPROBABLE)) & ~_recurs(starts, ends, len(counts))
-    known = counts.astype(np.float64)
+    filled = counts.astype(np.float64)
     for start, end in zip(starts[is_hole].tolist(), ends[is_hole].tolist(), strict=True):
-        known[start:end] = np.nan
-    return known
+        filled[start:end] = np.nan
+    return filled
 
 
 def gap_note(requests_per_minute: Floats, start_seconds: float) -> str | None:
@@ -349,8 +349,8 @@ def arrival_rate(requests_per_minute: Floats, mean: float) -> ArrivalRate:
     The first and the last window are cut off by the edges of the trace: percentiles leave them out where at
     least one whole minute lies between; the peak is over all.
     """
-    known = requests_per_minute[~np.isnan(requests_per_minute)]
-    whole = known[1:-1] if len(known) > 2 else known
+    observed = requests_per_minute[~np.isnan(requests_per_minute)]
+    whole = observed[1:-1] if len(observed) > 2 else observed
     p50, p95, p99 = np.percentile(whole, [50, 95, 99]) / SECONDS_PER_MINUTE
-    peak = max(float(known.max()) / SECONDS_PER_MINUTE, mean if len(known) <= 2 else 0.0)
+    peak = max(float(observed.max()) / SECONDS_PER_MINUTE, mean if len(observed) <= 2 else 0.0)
     return ArrivalRate(mean=mean, p50=float(p50), p95=float(p95), p99=float(p99), peak=peak)

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from advisor.demand.arrivals import Requests
-from advisor.demand.clock import UNDATED, is_dated, on_the_calendar, ticks_per_second
+from advisor.demand.spread import UNDATED, is_dated, on_the_calendar, ticks_per_second
 from advisor.demand.tally import Integers, RequestTally
 from advisor.demand.trace_columns import (
     LARGEST_SIZE,
@@ -23,6 +22,7 @@ from advisor.demand.trace_columns import (
     OF_TOKENS,
     TIME,
     Column,
+    Requests,
     SizeColumns,
 )
 from advisor.demand.values import Demand
@@ -77,15 +77,15 @@ def read_blocks(path: Path, columns: SizeColumns = OF_TOKENS) -> Iterator[Block]
     Raises:
         InputError: see :func:`tally_trace`.
     """
-    known = _column_names(path, (TIME, *columns.columns))
-    names = list(known.values())
+    names_by_key = _column_names(path, (TIME, *columns.columns))
+    names = list(names_by_key.values())
     ticks, _ = _time_unit(path, (TIME,))
     rows = 0
     try:
         with pa_csv.open_csv(path, **_options(path, names)) as reader:
             for batch in reader:
-                _check_cells(batch, path, known, rows)
-                *factors, items = (_integers(batch, column, known) for column in columns.columns)
+                _check_cells(batch, path, names_by_key, rows)
+                *factors, items = (_integers(batch, column, names_by_key) for column in columns.columns)
                 sizes = _product(factors, columns, path, rows)
                 rows += batch.num_rows
                 yield _seconds(batch.column(0), ticks), sizes, items
@@ -142,12 +142,12 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
             hint="save it with commas between columns, and points in decimal numbers",
         )
     keys = [name.strip().lower() for name in header]
-    known = dict(zip(keys, header, strict=True))
-    names = {column: name for column in columns if (name := _find_column(column, known))}
+    by_key = dict(zip(keys, header, strict=True))
+    names = {column: name for column in columns if (name := _find_column(column, by_key))}
     missing = [column for column in columns if column not in names and column.usual is None]
     if missing:
         raise _missing(missing, header, path)
-    if number := next((known[name] for name in NUMBERS_OF_REQUESTS if name in known), ""):
+    if number := next((by_key[name] for name in NUMBERS_OF_REQUESTS if name in by_key), ""):
         raise InputError(
             f"rows of several requests (column {number!r}), and each row of a trace is one",
             where=f"{path}:1",
@@ -158,9 +158,9 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
     return names
 
 
-def _find_column(column: Column, known: dict[str, str]) -> str:
+def _find_column(column: Column, by_key: dict[str, str]) -> str:
     """Header of a column; "" where it is missing."""
-    return next((known[header] for header in column.headers if header in known), "")
+    return next((by_key[header] for header in column.headers if header in by_key), "")
 
 
 def _missing(columns: Sequence[Column], header: Sequence[str], path: Path) -> InputError:
@@ -265,7 +265,7 @@ def _product(factors: Sequence[Integers], columns: SizeColumns, path: Path, rows
 
 def _first_bad_line(path: Path, names: list[str]) -> InputError | None:
     """Read again, slowly, to say which line the fast reader could not take."""
-    expect_number = _is_number_column(path, names[0])
+    expect_number = bool(pa.types.is_floating(_time_type(path, names[0])))
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
         reader = csv.DictReader(stream)
         for row in reader:
@@ -278,10 +278,6 @@ def _first_bad_line(path: Path, names: list[str]) -> InputError | None:
                     kind = "number" if index or expect_number else "time (ISO 8601 or seconds)"
                     return InputError(f"'{row[name]}' is no {kind}", where=f"{where}: {name}", hint="mend that row")
     return None
-
-
-def _is_number_column(path: Path, name: str) -> bool:
-    return bool(pa.types.is_floating(_time_type(path, name)))
 
 
 def _is_number(cell: str) -> bool:

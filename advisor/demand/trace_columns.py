@@ -1,6 +1,27 @@
-"""Columns of request traces: arrival time, and what tells the size of a request of each kind of model."""
+"""Columns of request traces (arrival time, sizes for each kind of model), and requests in order of arrival."""
+
+import numpy as np
+import numpy.typing as npt
 
 from advisor.records import dataclass
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Requests:
+    """Requests in the order of arrival; arrays of shape ``(n,)``."""
+
+    seconds: Floats
+    """Since 1970, UTC; ascending."""
+    input_tokens: Integers
+    output_tokens: Integers
+    places: Integers | None = None
+    """Index of the users' place of each request; None: all come from the first."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know before trusting them."""
+
 
 MAX_TOKENS = 4_000_000
 """Longer prompts than any model takes: a count above it is a mistake in the trace."""

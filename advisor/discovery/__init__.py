@@ -2,6 +2,6 @@
 
 Read in this order: ``values`` says what a service is, ``launches`` reads how its engine was started, ``kubeconfig``,
 ``kubernetes_api`` and ``cluster`` read a cluster, ``monitored`` a Prometheus-compatible server,
-``aws`` an account; ``find`` joins them with the agent's samples, ``proposal`` says what is missing,
-``settled`` has the planner judge today's machines under the proposed targets, ``workload_text`` writes.
+``aws`` an account; ``find`` joins them with the agent's samples, ``proposal`` says what is missing
+and has the planner judge today's machines under the proposed targets, ``workload_text`` writes.
 """

@@ -15,8 +15,7 @@ from advisor.codegen.applying.project import open_projects
 from advisor.demand.services.service import served_key
 from advisor.discovery.bill_places import Code, Wish, of_findings, placed_in
 from advisor.discovery.find import Places, Server, find_services
-from advisor.discovery.proposal import proposal_of
-from advisor.discovery.settled import settled
+from advisor.discovery.proposal import proposal_of, settled
 from advisor.discovery.values import Machine, Service
 from advisor.discovery.workload_text import tried, workload_text
 from advisor.errors import AdvisorError, InputError

@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 from advisor.audit.endpoints import EndpointMachines
-from advisor.audit.findings.fleets import MeasuredFleet, fleets_of
+from advisor.audit.findings.charges import MeasuredFleet, fleets_of
 from advisor.audit.values import HostCost
 from advisor.codegen.applying import Target, apply_to
 from advisor.codegen.applying.addresses import GROUP_MAPS, TypedAddress

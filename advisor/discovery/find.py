@@ -9,8 +9,7 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.demand.monitored import Monitored
-from advisor.demand.recorded import Within, read_fleet
-from advisor.demand.sampled import grown_histograms
+from advisor.demand.recorded import Within, grown_histograms, read_fleet
 from advisor.demand.services import EngineView
 from advisor.demand.services.lengths import LengthCounts, added
 from advisor.demand.services.service import served_key
@@ -178,13 +177,13 @@ def find_services(places: Places, catalog: Catalog) -> Inventory:
     Raises:
         InputError: a place cannot be asked at all.
     """
-    found = sum((_of_context(context, places) for context in places.contexts), Inventory())
+    whole = sum((_of_context(context, places) for context in places.contexts), Inventory())
     watched = [survey(_monitored(server), _fields(server)) for server in places.servers]
-    services = [with_observed(service, watched) for service in found.services]
+    services = [with_observed(service, watched) for service in whole.services]
     for each in watched:
         taken = [service.observed for service in services if service.observed is not None]
         services += list(unmatched_services(each, taken))
-    inventory = Inventory(tuple(services), (*found.notes, *_warnings(watched)))
+    inventory = Inventory(tuple(services), (*whole.notes, *_warnings(watched)))
     if places.samples:
         inventory = _with_samples(inventory, places)
     seen = {machine.instance_id for service in inventory.services for machine in service.machines} - {""}

@@ -246,8 +246,8 @@ def _latency(engine: Engine, matchers: Sequence[str], server: Monitored) -> tupl
         stretches = _by_load_ms(name, matchers, server) if name is not None else None
         if stretches is not None:
             usual[target], busiest[target], rate = stretches
-    known = {target: value for target, value in whole.items() if math.isfinite(value)}
-    return Latency(**known), ByLoad(Latency(**usual), Latency(**busiest), rate) if usual else None
+    finite = {target: value for target, value in whole.items() if math.isfinite(value)}
+    return Latency(**finite), ByLoad(Latency(**usual), Latency(**busiest), rate) if usual else None
 
 
 def _p95_ms(name: Name, matchers: Sequence[str], server: Monitored) -> float | None:

@@ -55,7 +55,7 @@ def write_workload(path: Path, text: str) -> Result:
     Raises:
         InputError: it cannot be read or written.
     """
-    whole = _with_digest(text)
+    whole = f"{_FIRST_LINE.format(_digest(text))}\n{text}"
     if not path.exists():
         make_directory(path.parent)
         write_text(path, whole)
@@ -85,10 +85,6 @@ def is_unedited(text: str) -> bool:
     first, _, rest = text.partition("\n")
     match = _DIGEST.match(first)
     return match is not None and match[1] == _digest(rest)
-
-
-def _with_digest(text: str) -> str:
-    return f"{_FIRST_LINE.format(_digest(text))}\n{text}"
 
 
 def _digest(text: str) -> str:
@@ -193,12 +189,12 @@ def _head(proposal: Proposal) -> Iterator[str]:
         yield f"context_tokens: {proposal.context_tokens}  # the longest request that its engine takes today"
     if proposal.engine:
         yield f"engines: [{proposal.engine}]  # as today; without this line others too, as those of TPUs and Trainium"
-    elif (engine := service.launch.engine) and not _is_missing(proposal, KIND):
+    elif (engine := service.launch.engine) and not _lacks_kind(proposal):
         yield _comment(f"Plans are made with another engine than {engine}.")
 
 
-def _is_missing(proposal: Proposal, key: str) -> bool:
-    return any(missing.key == key for missing in proposal.missing)
+def _lacks_kind(proposal: Proposal) -> bool:
+    return any(missing.key == KIND for missing in proposal.missing)
 
 
 def deployment_words(proposal: Proposal) -> str:
@@ -221,7 +217,7 @@ def _slo(proposal: Proposal, window: str) -> Iterator[str]:
         return
     if slo.is_unknown:
         yield _comment("No latency was measured, and without targets none is kept:")
-        example = "latency_p95: 500ms" if _is_missing(proposal, KIND) else "ttft_p95: 1s, tpot_p95: 50ms"
+        example = "latency_p95: 500ms" if _lacks_kind(proposal) else "ttft_p95: 1s, tpot_p95: 50ms"
         yield _comment(f"slo: {{{example}}}")
         return
     targets = dict(zip(_TARGETS, slo.values, strict=True))

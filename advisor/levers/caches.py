@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from advisor.catalog import Catalog
 from advisor.cost import hourly_to_monthly
 from advisor.cost.response_cache import priced_cache
-from advisor.levers.response_cache import MeasuredCache, MeasuredSemantic
-from advisor.levers.values import Change, LeverSettings, Reason, ReasonCode
+from advisor.levers.values import Change, LeverSettings, MeasuredCache, MeasuredSemantic, Reason, ReasonCode
 from advisor.models.catalog import catalogued_name
 from advisor.plan.request import PlanRequest
 from advisor.records import dataclass, replace

@@ -29,14 +29,8 @@ _STEPS = {
 """Levers that widen what is allowed, with the rung of the ladder that does so."""
 _WIDENED = ("providers", "regions", "accelerators", "instance_types", "purchase", "precisions")
 _OF_TOKENS = (
-    "batching",
-    "kv_precision",
-    "model_routing",
-    "prefix_cache",
-    "prefix_routing",
-    "routing",
-    "speculation",
-)
+    "batching", "kv_precision", "model_routing", "prefix_cache", "prefix_routing", "routing", "speculation",
+)  # fmt: skip
 """Levers of models that generate token by token."""
 _MOST_NAMED = 4
 _ENGINE = "vLLM"

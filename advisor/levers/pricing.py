@@ -262,10 +262,10 @@ class _Pricing:
         """Share that the least good weights of a fleet keep; None where one is not known."""
         model = plan.requirements.model.name
         kept = [_kept_by(group, model, self._catalog) for group in rung.groups]
-        known = [quality for quality in kept if quality is not None]
-        if len(known) < len(kept) or not known:
+        losses = [quality for quality in kept if quality is not None]
+        if len(losses) < len(kept) or not losses:
             return None
-        quality = min(known, key=lambda quality: quality.mean_ratio)
+        quality = min(losses, key=lambda quality: quality.mean_ratio)
         for change in self._changes.of(levers):
             quality = quality if change.quality is None else quality.times(change.quality)
         return quality

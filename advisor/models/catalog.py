@@ -17,10 +17,9 @@ from advisor.errors import InputError
 from advisor.models.checkpoints import checkpoint_of_name, class_scores, exported_inputs
 from advisor.models.config import model_from_config
 from advisor.models.config_fields import ConfigFields
-from advisor.models.declared import DECLARED, read_declared
 from advisor.models.encoder_answers import answering
-from advisor.models.formats import ENDINGS, FORMATS
-from advisor.models.model import Checkpoint, Model, Scope, TextAnswer
+from advisor.models.model import ENDINGS, FORMATS, Checkpoint, Model, Scope, TextAnswer
+from advisor.models.networks import DECLARED, read_declared
 from advisor.records import replace
 from advisor.tables import Row, optional_float, read_rows
 
@@ -218,10 +217,10 @@ def _config_of(row: Row) -> dict[str, Any]:
 
 def _unknown(name: str) -> InputError:
     """The error for a name that is nowhere, with those that look like it."""
-    known = [*model_names(), *_aliases()]
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    names = [*model_names(), *_aliases()]
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
     if not near:
-        bare = {candidate.rpartition("/")[2].lower(): candidate for candidate in known}
+        bare = {candidate.rpartition("/")[2].lower(): candidate for candidate in names}
         near = [bare[match] for match in get_close_matches(name.lower().rpartition("/")[2], bare, n=3, cutoff=0.5)]
     return InputError(
         f"model {name!r} is not known",

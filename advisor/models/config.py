@@ -1,27 +1,278 @@
-"""Conversion of a HuggingFace ``config.json`` to a :class:`Model`.
+"""Models from a ``config.json``: the builder of each ``model_type``, encoders (BERT and its kin), towers.
+
+Towers are transformers of their own: patches in, a projector to the width of the language model out. They are loaded
+with the model and take memory, but add nothing to the KV cache.
 
 Which builder reads it is decided by ``model_type``. Models that see or hear keep the language model's configuration in
-``text_config``; their towers are counted by :mod:`advisor.models.encoders`.
+``text_config``; their towers are counted by :mod:`advisor.models.config`.
 """
 
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.models.checkpoints import class_scores, exported_inputs, read_checkpoint
-from advisor.models.config_fields import ConfigFields
+from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.decoder import read_decoder
-from advisor.models.encoders import ENCODER_TYPES, read_encoder, tower_parameters, vision_tower
-from advisor.models.model import Model
+from advisor.models.layers import AttentionOptions, FeedForward, Heads, Layer, Mixer, MixerKind, attention, dense
+from advisor.models.model import Checkpoint, Model, Surroundings
 from advisor.models.networks import NETWORKS, network_model
+from advisor.models.pictures import VisionTower, rule_of
 from advisor.models.traits import SAME_AS, TRAITS
 from advisor.reading import read_json
-from advisor.records import replace
+from advisor.records import dataclass, replace
 from advisor.tables import read_records
+
+_PIXEL_CHANNELS = 3
+_PATCH = 14
+"""Side of a patch in pixels, where a configuration does not say."""
+
+
+def tower_parameters(fields: ConfigFields, hidden: int) -> int:
+    """Parameters of the tower that ``vision_config`` describes, projector included; 0 where there is none.
+
+    Args:
+        fields: the outer configuration.
+        hidden: width of the language model, which the projector ends in.
+    """
+    vision = fields.section("vision_config")
+    if not vision.values:
+        return 0
+    width, depth = _width(vision), _layers(vision)
+    inner = vision.integer_or(4 * width, "intermediate_size", "vt_intermediate_size")
+    biases = 0 if _is_gated(vision) else 4 * width + inner + 5 * width
+    patches = _patch_projection(vision, width) + _positions(vision) * width
+    return depth * (_layer(vision, width) + biases) + patches + _projector(vision, width, hidden)
+
+
+def vision_tower(fields: ConfigFields, hidden: int) -> VisionTower | None:
+    """The tower that ``vision_config`` describes; None where there is none, or its family's rule is not known.
+
+    Args:
+        fields: the outer configuration.
+        hidden: width of the language model, which the projector ends in.
+    """
+    vision, rule = fields.section("vision_config"), rule_of(fields)
+    if not vision.values or rule is None:
+        return None
+    width, layers, patch = _width(vision), _layers(vision), vision.integer_or(_PATCH, "patch_size")
+    windowed = vision.has("window_size") and vision.has("fullatt_block_indexes")
+    return VisionTower(
+        rule=rule,
+        layers=layers,
+        width=width,
+        layer_parameters=_layer(vision, width),
+        patch_parameters=_patch_projection(vision, width),
+        projector_parameters=_projector(vision, width, hidden),
+        patch_pixels=patch,
+        merge=rule.merge or vision.integer_or(1, "spatial_merge_size"),
+        side_pixels=vision.integer_or(0, "image_size"),
+        window_patches=(vision.integer("window_size") // patch) ** 2 if windowed else 0,
+        full_layers=len(vision.items("fullatt_block_indexes")) if windowed else layers,
+    )
+
+
+def _width(vision: ConfigFields) -> int:
+    return vision.integer("hidden_size", "embed_dim", "vt_hidden_size")
+
+
+def _layers(vision: ConfigFields) -> int:
+    return vision.integer("num_hidden_layers", "depth", "vt_num_hidden_layers", most=MOST_LAYERS)
+
+
+def _is_gated(vision: ConfigFields) -> bool:
+    return vision.text("", "model_type") in ("pixtral", "qwen2_5_vl", "gemma4_vision")
+
+
+def _layer(vision: ConfigFields, width: int) -> int:
+    """Parameters of the matrices of one layer."""
+    inner = vision.integer_or(4 * width, "intermediate_size", "vt_intermediate_size")
+    return 4 * width * width + (3 if _is_gated(vision) else 2) * width * inner
+
+
+def _patch_projection(vision: ConfigFields, width: int) -> int:
+    patch, frames = vision.integer_or(_PATCH, "patch_size"), vision.integer_or(1, "temporal_patch_size")
+    return _PIXEL_CHANNELS * patch * patch * frames * width
+
+
+def _positions(vision: ConfigFields) -> int:
+    """Learned positions."""
+    if vision.has("position_embedding_size"):
+        return 2 * vision.integer("position_embedding_size")  # of columns and of rows
+    positions = vision.integer_or(0, "num_position_embeddings")
+    if not positions and vision.has("image_size") and vision.text("", "model_type") != "pixtral":
+        return (vision.integer("image_size") // vision.integer_or(_PATCH, "patch_size")) ** 2
+    return positions
+
+
+def _projector(vision: ConfigFields, width: int, hidden: int) -> int:
+    """Parameters from (merged) patches to the language model's width."""
+    merge = vision.integer_or(1, "spatial_merge_size") ** 2
+    merged = width * merge
+    if merge == 1:
+        return width * hidden
+    return (merged * merged + merged * hidden) * (1 + len(vision.items("deepstack_visual_indexes")))
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderTraits:
+    """Traits fixed by the code of an encoder family."""
+
+    learned_positions: bool = True
+    padding_positions: int = 0
+    """Rows of the position table that no token uses."""
+    token_types: bool = True
+    pooler: bool = True
+    matrices: int = 2
+    biases: bool = True
+    shared_layers: bool = False
+    """All layers use one set of weights (ALBERT)."""
+    relative_buckets: bool = False
+    """A table of relative positions shared by all layers (MPNet)."""
+    norm_vectors: int = 2
+    embedding_norm: bool = True
+    windows: bool = False
+    """Most layers look at near tokens alone (ModernBERT)."""
+    family: str = "bert"
+    """As lists of engines name it: those that load BERT load RoBERTa, XLM-R and CamemBERT."""
+
+
+_BERT = EncoderTraits()
+_ROBERTA = EncoderTraits(padding_positions=2)
+ENCODER_TRAITS = {
+    "bert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
+    "electra": EncoderTraits(pooler=False, family="electra"),
+    "distilbert": EncoderTraits(token_types=False, pooler=False, family="distilbert"),
+    "mpnet": EncoderTraits(token_types=False, relative_buckets=True, padding_positions=2, family="mpnet"),
+    "albert": EncoderTraits(shared_layers=True, family="albert"),
+    "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False, learned_positions=False, family="nomic_bert"),
+    "new": EncoderTraits(matrices=3, pooler=False, learned_positions=False, family="gte"),
+    "modernbert": EncoderTraits(
+        matrices=3,
+        biases=False,
+        pooler=False,
+        token_types=False,
+        learned_positions=False,
+        norm_vectors=1,
+        windows=True,
+        family="modernbert",
+    ),
+}
+ENCODER_TYPES = tuple(ENCODER_TRAITS)
+
+
+def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
+    """Build an encoder from its configuration.
+
+    Raises:
+        InputError: a field that decides a size is missing or makes no sense.
+    """
+    traits = ENCODER_TRAITS[fields.text("", "model_type")]
+    if fields.integer_or(0, "num_experts"):
+        traits = replace(traits, matrices=2, biases=True)
+    hidden = fields.integer("hidden_size", "dim", "n_embd")
+    heads = fields.integer("num_attention_heads", "n_heads", "n_head")
+    inner = fields.integer("intermediate_size", "hidden_dim", "n_inner")
+    count = fields.integer("num_hidden_layers", "n_layers", "n_layer", most=MOST_LAYERS)
+    mixer = _encoder_attention(hidden, heads, bias=traits.biases)
+    layer = Layer(
+        mixer=mixer,
+        feed_forward=dense(hidden, inner, traits.matrices, bias=traits.biases),
+        norm_parameters=2 * traits.norm_vectors * hidden,
+    )
+    near, window = _windowed(fields, count) if traits.windows else (0, 0)
+    mixtures = _mixtures(fields, count)
+    layers = (
+        (layer, count - near - mixtures),
+        (replace(layer, mixer=replace(mixer, window_tokens=window)), near),
+        (replace(layer, feed_forward=_experts(fields, hidden, inner)), mixtures),
+    )
+    return Model(
+        name=name,
+        family=traits.family,
+        task="encoder",
+        hidden=hidden,
+        vocab=fields.integer("vocab_size"),
+        n_heads=heads,
+        n_kv_heads=heads,
+        intermediate=inner,
+        tied_embeddings=True,
+        surroundings=_encoder_surroundings(fields, traits, hidden, heads),
+        layers=((layer, 1),) if traits.shared_layers else tuple(part for part in layers if part[1]),
+        layer_repeats=count if traits.shared_layers else 1,
+        max_context_tokens=_longest(fields, traits),
+        checkpoint=checkpoint,
+    )
+
+
+def _mixtures(fields: ConfigFields, count: int) -> int:
+    """Layers with experts: of each *moe_every_n_layers* the second (Nomic Embed v2)."""
+    every = fields.integer_or(0, "moe_every_n_layers")
+    if not fields.integer_or(0, "num_experts") or not every:
+        return 0
+    return len(range(1 % every, count, every))
+
+
+def _experts(fields: ConfigFields, hidden: int, inner: int) -> FeedForward:
+    """Experts of two matrices without a gate, which share the bias of their outputs."""
+    experts = fields.integer_or(0, "num_experts")
+    return FeedForward(
+        matrix_parameters=0,
+        other_parameters=hidden,
+        router_parameters=hidden * experts,
+        experts=experts,
+        experts_per_token=fields.integer_or(1, "moe_top_k", least=1),
+        expert_matrix_parameters=2 * hidden * inner,
+        expert_intermediate=inner,
+        hidden=hidden,
+        matrices=2,
+    )
+
+
+def _windowed(fields: ConfigFields, count: int) -> tuple[int, int]:
+    """Layers that look at near tokens alone, as listed or all but every third, and how many tokens they look at."""
+    kinds = fields.items("layer_types")[:count]
+    every = fields.integer_or(3, "global_attn_every_n_layers", least=1)
+    near = kinds.count("sliding_attention") if kinds else count - ceil(count / every)
+    return near, fields.integer_or(128, "local_attention", least=1)
+
+
+def _encoder_attention(hidden: int, heads: int, *, bias: bool) -> Mixer:
+    """Attention in both directions: nothing is cached."""
+    dim = hidden // heads
+    mixer = attention(hidden, Heads(heads, heads, dim, dim), AttentionOptions(qkv_bias=bias, output_bias=bias))
+    return Mixer(
+        MixerKind.ATTENTION, mixer.matrix_parameters, mixer.other_parameters, width=mixer.width, kv_heads=heads
+    )
+
+
+def _longest(fields: ConfigFields, traits: EncoderTraits) -> int | None:
+    positions = fields.integer_or(0, "max_position_embeddings", "n_positions")
+    return positions - traits.padding_positions if positions else None
+
+
+def _encoder_surroundings(fields: ConfigFields, traits: EncoderTraits, hidden: int, heads: int) -> Surroundings:
+    width = fields.integer_or(hidden, "embedding_size")
+    positions = fields.integer_or(0, "max_position_embeddings", "n_positions") if traits.learned_positions else 0
+    types = fields.integer_or(0, "type_vocab_size") if traits.token_types else 0
+    pooler = hidden * hidden + hidden if traits.pooler else 0
+    projection = width * hidden + hidden if width != hidden else 0
+    buckets = fields.integer_or(32, "relative_attention_num_buckets") * heads if traits.relative_buckets else 0
+    return Surroundings(
+        embeddings=fields.integer("vocab_size") * width,
+        positions=(positions + types) * width,
+        norms=traits.norm_vectors * width if traits.embedding_norm else 0,
+        other=pooler + projection + buckets,
+    )
+
 
 _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
 

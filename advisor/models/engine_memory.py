@@ -8,12 +8,13 @@ runtime aside, and gives all the rest of its share to the KV cache. The constant
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 
 from advisor.data_files import data_dir
 from advisor.models.layers import FeedForward
 from advisor.models.model import Model, TextAnswer
 from advisor.records import dataclass
-from advisor.tables import Row, read_rows
+from advisor.tables import Record, Row, read_rows
 from advisor.units import BYTES_PER_GIB
 
 _LARGE_MEMORY_GIB = 70
@@ -30,6 +31,7 @@ _SMALL_GRAPHS = 0.5
 """Half as many batch sizes are captured where steps are small."""
 _DEFAULT_ENGINE = "other"
 _NEWEST = (9999, 0)
+_TABLE = Path("memory_engines.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,43 +202,19 @@ def parse_version(text: str) -> tuple[int, int]:
 
 def engine_of(row: Row) -> EngineMemory:
     """A row of ``memory_engines.csv``."""
-    return EngineMemory(
-        engine=row["engine"],
-        version_from=parse_version(row["version_from"]),
-        sequences=int(row["sequences"]),
-        sequences_large=int(row["sequences_large"]),
-        step_tokens=int(row["step_tokens"]),
-        step_tokens_large=int(row["step_tokens_large"]),
-        step_is_context=row["step_is_context"] == "yes",
-        graphs_counted=row["graphs_counted"] == "yes",
-        expert_multiple=int(row["expert_multiple"]),
-        hybrid_tokens_per_request=row["hybrid_tokens_per_request"] == "yes",
-        recurrent_states=int(row["recurrent_states"]),
-        quantises_by_layer=row["quantises_by_layer"] == "yes",
-        runs=int(row["runs"]),
-        **{name: float(row[name]) for name in FITTED},
-        overhead_low=float(row["overhead_low"]),
-        overhead_high=float(row["overhead_high"]),
-    )
+    return Record(_TABLE, 1, row).value(EngineMemory, version_from=parse_version(row["version_from"]))
 
 
 FITTED = (
-    "sampler_bytes_per_logit",
-    "workspace_base_gib",
-    "tower_gib",
-    "runtime_gib",
-    "runtime_parallel_gib",
-    "runtime_parallel_large_gib",
-    "graph_base_gib",
-    "graph_layer_gib",
-    "graph_expert_layer_gib",
-)
+    "sampler_bytes_per_logit", "workspace_base_gib", "tower_gib", "runtime_gib", "runtime_parallel_gib",
+    "runtime_parallel_large_gib", "graph_base_gib", "graph_layer_gib", "graph_expert_layer_gib",
+)  # fmt: skip
 """The constants that start-up logs decide."""
 
 
 @lru_cache(maxsize=1)
 def _table() -> tuple[EngineMemory, ...]:
-    return tuple(engine_of(row) for row in read_rows(data_dir("instance_catalog") / "memory_engines.csv"))
+    return tuple(map(engine_of, read_rows(data_dir("instance_catalog") / _TABLE)))
 
 
 def _version(row: EngineMemory) -> tuple[int, int]:

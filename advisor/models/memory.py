@@ -18,15 +18,22 @@ from advisor.models.engine_memory import (
     step_size,
     workspace_gib,
 )
-from advisor.models.kv_cache import (
+from advisor.models.layer_kinds import (
     CacheLayout,
     cache_kinds,
     cache_layout,
     kv_elements_per_token,
 )
 from advisor.models.model import Model
-from advisor.models.precision import is_wide, kv_bytes_per_element
-from advisor.models.weights import Split, loading_bytes, rank_weight_bytes, replica_weight_bytes, weight_bytes
+from advisor.models.weights import (
+    Split,
+    is_wide,
+    kv_bytes_per_element,
+    loading_bytes,
+    rank_weight_bytes,
+    replica_weight_bytes,
+    weight_bytes,
+)
 from advisor.records import dataclass, replace
 from advisor.units import BYTES_PER_GIB
 

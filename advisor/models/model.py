@@ -5,11 +5,24 @@ from enum import StrEnum
 from functools import cached_property
 
 from advisor.models.adapter_values import Adapters
-from advisor.models.formats import OF_COEFFICIENTS, ONNX_GRAPH
 from advisor.models.layers import Layer, MixerKind
 from advisor.models.pictures import VisionTower
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
+
+FORMATS = (
+    "config.json, model_index.json, ONNX, safetensors, GGUF, XGBoost JSON or UBJSON, LightGBM text, treelite "
+    "checkpoint, skops"
+)
+ONNX_GRAPH, ONNX_TREES = "onnx", "trees"
+"""Families of ONNX files: networks, and trees."""
+ONNX_LINEAR, ONNX_SVM, ONNX_RADIAL_SVM = "linear", "svm", "radial_svm"
+"""Families of ONNX files that hold linear models, and support vector machines, which with radial kernels are slower."""
+OF_COEFFICIENTS = (ONNX_LINEAR, ONNX_SVM, ONNX_RADIAL_SVM)
+OF_ROWS_IN_ONNX = (ONNX_GRAPH, ONNX_TREES, *OF_COEFFICIENTS)
+ENDINGS = (".json", ".onnx", ".safetensors", ".gguf", ".ubj", ".txt", ".tl", ".skops")
+"""Ends of names that are paths of models and no names of the catalog."""
+
 
 SERVES_GGUF = "llama.cpp"
 """Beginning of the name of the engine that serves the weights of a GGUF file as they are stored."""

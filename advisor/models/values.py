@@ -5,7 +5,7 @@ A multiplication with its addition counts as two FLOPs; norms, activations and s
 
 from functools import lru_cache
 
-from advisor.models.kv_cache import cache_kinds, kv_elements_per_token
+from advisor.models.layer_kinds import cache_kinds, kv_elements_per_token
 from advisor.models.model import Model
 from advisor.records import dataclass
 

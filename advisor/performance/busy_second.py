@@ -4,8 +4,8 @@ import numpy as np
 
 from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
-from advisor.demand.busy_interval import BusySecond
-from advisor.demand.declared import declared_demand
+from advisor.demand.busy import BusySecond
+from advisor.demand.lengths import declared_demand
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.performance.groups import Groups, deployment_of

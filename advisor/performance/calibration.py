@@ -28,7 +28,6 @@ from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.performance.constants import ConstantTable, Quantity
 from advisor.performance.deployments import Packed
-from advisor.performance.measured_coverage import MeasuredCoverage, of_processors
 from advisor.performance.physics import (
     Floats,
     Replicas,
@@ -37,7 +36,7 @@ from advisor.performance.physics import (
     memory_batch,
     prefill_parts,
 )
-from advisor.performance.regimes import Load
+from advisor.performance.regimes import Load, MeasuredCoverage, of_processors
 from advisor.performance.traits import SIZES, TRAITS
 from advisor.performance.values import Evidence, Scenario
 from advisor.records import dataclass, replace
@@ -80,12 +79,12 @@ class Residual:
 
     def at_nodes(self, features: Floats32) -> Floats:
         """Log factors, shape (n, targets, nodes)."""
-        found = np.empty((features.shape[0], self.offset.size), dtype=np.float32)
+        values = np.empty((features.shape[0], self.offset.size), dtype=np.float32)
         for start in range(0, features.shape[0], CHUNK_ROWS):
             scaled = scaled_features(features[start : start + CHUNK_ROWS], self.mean, self.deviation, self.relevance)
             near = matern(scaled, self.points)
-            found[start : start + CHUNK_ROWS] = near @ self.weights + scaled @ self.linear + self.offset
-        return found.astype(np.float64).reshape(-1, len(self.targets), self.nodes.size)
+            values[start : start + CHUNK_ROWS] = near @ self.weights + scaled @ self.linear + self.offset
+        return values.astype(np.float64).reshape(-1, len(self.targets), self.nodes.size)
 
 
 def scaled_features(features: Reals, mean: Reals, deviation: Reals, relevance: Reals) -> Reals:
@@ -166,8 +165,8 @@ def without_adapters(r: Replicas) -> Replicas:
     """The same replicas without LoRA adapters: nothing was learned with any."""
     if not r.adapters.any():
         return r
-    none, one = np.zeros_like(r.adapters), np.ones_like(r.adapters)
-    return replace(r, adapters=none, adapter_bytes=none, adapter_step_ratio=one, adapter_copy_s=none)
+    none, ones = np.zeros_like(r.adapters), np.ones_like(r.adapters)
+    return replace(r, adapters=none, adapter_bytes=none, adapter_step_ratio=ones, adapter_copy_s=none)
 
 
 def features_of(target: str, packed: Packed, load: Load) -> npt.NDArray[np.float32]:
@@ -269,12 +268,12 @@ class Calibration:
 
     def at_nodes(self, group: Group, features: Floats32, cells: Strings) -> Floats:
         """Log factors of a group's targets at the nodes of the users axis, (n, targets, nodes)."""
-        found = self._shipped_at_nodes(group, features)
-        found[of_processors(cells)] = 0.0
+        values = self._shipped_at_nodes(group, features)
+        values[of_processors(cells)] = 0.0
         if self.own is not None and group in self.own.residuals:
             rows = np.flatnonzero(~np.isin(cells, self.own.published))
-            found[rows] += self.own.residuals[group].at_nodes(features[rows])
-        return found
+            values[rows] += self.own.residuals[group].at_nodes(features[rows])
+        return values
 
     def _shipped_at_nodes(self, group: Group, features: Floats32) -> Floats:
         """The same without one's own; the physics stands where nothing was measured under such loads."""
@@ -342,17 +341,17 @@ def read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            found = {group: _residual(archive, group) for group in Group if f"{group}.mean" in archive}
+            residuals = {group: _residual(archive, group) for group in Group if f"{group}.mean" in archive}
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"this is no residual: {error}", where=where) from error
-    for residual in found.values():
+    for residual in residuals.values():
         if residual.mean.size != len(FEATURES):
             raise InputError(
                 f"it was made for {residual.mean.size} features, this version has {len(FEATURES)}",
                 where=where,
                 hint="run `advisor calibrate` again with this version",
             )
-    return found
+    return residuals
 
 
 def _read_own(path: Path) -> Own:

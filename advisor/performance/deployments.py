@@ -11,9 +11,9 @@ from advisor.demand.values import Pictures
 from advisor.models.pictures import VisionTower
 from advisor.models.values import ServingShape
 from advisor.performance.constants import ConstantTable, engine_class, stack_class
-from advisor.performance.measured_coverage import cell_of
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Replicas
 from advisor.performance.processors import Speed, speed_of
+from advisor.performance.regimes import cell_of
 from advisor.performance.traits import sizes_of, traits_of
 from advisor.performance.values import AdapterLoad, Deployment, DraftModel
 from advisor.records import dataclass, fields, replace

@@ -7,20 +7,22 @@ import numpy as np
 from advisor.performance.calibration import Calibration
 from advisor.performance.deployments import Packed, pack
 from advisor.performance.evidence import CLASSES, PredictionEvidence
-from advisor.performance.measured_coverage import LOAD_COLUMNS, LoadRange, setup_key
 from advisor.performance.model import PerformanceModel, physics_timing
 from advisor.performance.physics import Constants, FloatLike, decode_parts, prefill_parts, tokens_per_step
 from advisor.performance.predictions import load_of
 from advisor.performance.questions import Questions
 from advisor.performance.regimes import (
+    LOAD_COLUMNS,
     Decoding,
     FirstToken,
     Load,
+    LoadRange,
     batch_decoding,
     batch_first_token,
     loop_decoding,
     loop_first_token,
     saturated_decoding,
+    setup_key,
 )
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
@@ -152,7 +154,7 @@ def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) ->
         seen["speculation"] = False
     if _number(asked.load.prefix_cache_hit_ratio) > 0:
         seen["cached prompts"] = False
-    words = "; ".join(f"{name}: {'measured' if known else 'not measured'}" for name, known in seen.items())
+    words = "; ".join(f"{name}: {'measured' if is_measured else 'not measured'}" for name, is_measured in seen.items())
     return f"{words} (but with {_loads(held)})" if held else words
 
 

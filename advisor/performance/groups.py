@@ -1,6 +1,9 @@
-"""Replicas of candidates as a prediction takes them: those that predict alike are one group."""
+"""Replicas of candidates as a prediction takes them, those that predict alike as one group; limits of their links."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
 
 from advisor.candidates import Candidate
 from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
@@ -8,13 +11,102 @@ from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, with_pictures
-from advisor.performance.evidence import Codes, PredictionEvidence
+from advisor.performance.evidence import Codes, PredictionEvidence, Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import PICTURE_FACTORS, Floats, picture_seconds
-from advisor.performance.values import Deployment, Scenario, adapter_load
-from advisor.records import dataclass
+from advisor.performance.transfer import answer_gb, request_gb
+from advisor.performance.values import Deployment, Interval, Scenario, adapter_load
+from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
-from advisor.units import gib_to_bytes
+from advisor.units import BITS_PER_BYTE, MS_PER_SECOND, gib_to_bytes
+
+_PAYLOAD_SHARE = 1448 / 1538
+"""Bytes of a full frame of Ethernet without the headers of TCP (with timestamps), IP and Ethernet (RFC 894, 7323)."""
+PLANNED_BUSY_SHARE = 0.85
+"""Share of its time that a network is planned to carry requests and answers; an assumption: the rest is for bursts and
+for what is downloaded beside them."""
+_IDLE_SHARE = 0.1
+"""A network that its replica keeps no busier makes a request wait for less than 0.06 transfers (M/D/1)."""
+
+_FEWEST_GBIT_PER_SECOND = 1.0
+"""About what the smallest machines of AWS sustain."""
+_SHARE_OF_TARGET = 0.1
+"""Share of a latency target from which on a transfer that nobody counted matters."""
+_SETTLED = 1e-4
+"""Rates are cut to five digits."""
+
+
+def gb_per_request(candidate: Candidate, requirements: Requirements) -> float:
+    """GB of a request or of its answer, whichever is larger: as much goes in as out at the same time."""
+    demand, model = requirements.demand, requirements.model
+    http_requests = candidate.http_requests(demand)
+    return max(request_gb(demand, model, http_requests), answer_gb(demand, model, http_requests))
+
+
+def transfer_seconds(candidate: Candidate, gb: float) -> float:
+    """Seconds that some GB take of a replica's share of its machine's network; 0 where that is not known.
+
+    ``GB × 8 ÷ (payload × Gbit/s ÷ replicas)``
+    """
+    gbit_per_second = candidate.instance_type.network_gbit_per_second
+    if gbit_per_second is None:
+        return 0.0
+    return gb * BITS_PER_BYTE * candidate.replicas_per_instance / (_PAYLOAD_SHARE * gbit_per_second)
+
+
+def carried_by_each(candidates: Iterable[Candidate], requirements: Requirements) -> Floats:
+    """Requests per second that a replica's share of the network carries, (candidates,); infinite where unknown."""
+    seconds = (transfer_seconds(candidate, gb_per_request(candidate, requirements)) for candidate in candidates)
+    return np.array([PLANNED_BUSY_SHARE / each if each else math.inf for each in seconds])
+
+
+def within_links(served: Sequence[Served], requirements: Requirements) -> Iterator[Served]:
+    """Candidates with no more than their networks carry."""
+    carried = carried_by_each((each.candidate for each in served), requirements).tolist()
+    for each, most in zip(served, carried, strict=True):
+        rate = each.requests_per_second_per_replica
+        yield replace(
+            each,
+            requests_per_second_per_replica=Interval(*(min(end, most) for end in (rate.value, rate.low, rate.high))),
+            most_requests_per_second=min(each.most_requests_per_second, most),
+        )
+
+
+def simulated_seconds(candidate: Candidate, requirements: Requirements, most_per_second: float) -> float:
+    """Transfer of an HTTP request in seconds; 0 of a replica that cannot keep its network busy enough to wait for it.
+
+    Args:
+        candidate: the replica.
+        requirements: model and sizes.
+        most_per_second: requests that it serves at most, whatever their latency.
+    """
+    seconds = transfer_seconds(candidate, gb_per_request(candidate, requirements))
+    is_busy = seconds * most_per_second >= _IDLE_SHARE
+    return seconds / candidate.http_requests(requirements.demand) if is_busy else 0.0
+
+
+def uncounted_gbit_per_second(candidate: Candidate, requests_per_second: float, requirements: Requirements) -> float:
+    """Gbit/s that an instance receives or sends over a network that is not known, where it may matter; 0 elsewhere.
+
+    It may where the least network that a known machine has would be full, or would take a tenth of the latency target
+    for a request alone.
+    """
+    if candidate.instance_type.network_gbit_per_second is not None:
+        return 0.0
+    gbit, slo = gb_per_request(candidate, requirements) * BITS_PER_BYTE, requirements.workload.slo
+    targets_ms = (target for target in (slo.ttft_p95_ms, slo.e2e_p95_ms, slo.latency_ms) if target is not None)
+    alone_ms = gbit / _FEWEST_GBIT_PER_SECOND * MS_PER_SECOND
+    is_slow = alone_ms > _SHARE_OF_TARGET * min(targets_ms, default=math.inf)
+    carried = gbit * requests_per_second
+    return carried if carried >= _FEWEST_GBIT_PER_SECOND or is_slow else 0.0
+
+
+def limit_words(candidate: Candidate, planned_per_second: float, requirements: Requirements) -> str:
+    """``network 2.5 Gbit/s`` of an instance that is planned to carry all that its network does; "" of others."""
+    carried = float(carried_by_each([candidate], requirements)[0]) * candidate.replicas_per_instance
+    is_limit = planned_per_second >= carried * (1 - _SETTLED)
+    return f"network {candidate.instance_type.network_gbit_per_second:g} Gbit/s" if is_limit else ""
+
 
 LIKE = Scenario.FIXED_CONCURRENCY
 """A loaded replica under random arrivals errs as one with so many users does: by the same physics of the same steps."""

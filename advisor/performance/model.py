@@ -132,8 +132,8 @@ class PerformanceModel:
         return Timing(curves.ttft(), curves.tpot(), base.output_tokens_per_second * np.exp(-curves.log_factor("whole")))
 
     def _factor(self, group: Group, packed: Packed, load: Load) -> Floats:
-        found = self.calibration.at_nodes(group, features(packed, load), packed.cells)
-        factor: Floats = np.exp(found[:, 0, 0])
+        nodes = self.calibration.at_nodes(group, features(packed, load), packed.cells)
+        factor: Floats = np.exp(nodes[:, 0, 0])
         return factor
 
 
@@ -173,8 +173,8 @@ class _Curves:
     def of(cls, scenario: Scenario, calibration: Calibration, packed: Packed, load: Load) -> "_Curves":
         first, curve = _distinct(packed, load)
         chunks = np.split(first, range(CHUNK_CURVES, first.size, CHUNK_CURVES))
-        found = [_ladders(scenario, calibration, packed.take(chunk), load.take(chunk)) for chunk in chunks]
-        nodes, *ladders = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        chunk_ladders = [_ladders(scenario, calibration, packed.take(chunk), load.take(chunk)) for chunk in chunks]
+        nodes, *ladders = (np.concatenate(parts) for parts in zip(*chunk_ladders, strict=True))
         return cls(scenario, packed, load, curve, nodes, _Ladder(*ladders[:2]), _Ladder(*ladders[2:]))
 
     def log_factor(self, target: str) -> Floats:
@@ -183,8 +183,8 @@ class _Curves:
         at = np.interp(np.log(np.maximum(self.load.concurrency, 1.0)), np.log(NODES), np.arange(NODES.size))
         left = np.minimum(at.astype(np.intp), NODES.size - 2)
         share = at - left
-        found: Floats = nodes[self.curve, left] * (1 - share) + nodes[self.curve, left + 1] * share
-        return found
+        factor: Floats = nodes[self.curve, left] * (1 - share) + nodes[self.curve, left + 1] * share
+        return factor
 
     def ttft(self) -> Floats:
         """Seconds to the first token of each row; see the module."""
@@ -202,11 +202,11 @@ class _Curves:
 
 def _log_factors(calibration: Calibration, group: Group, packed: Packed, load: Load) -> Floats:
     """Log factors of a group's targets at the nodes of the users axis, (n, targets, nodes)."""
-    found = calibration.at_nodes(group, features(packed, load), packed.cells)
+    nodes = calibration.at_nodes(group, features(packed, load), packed.cells)
     lone = replace(load, concurrency=np.ones_like(load.output_tokens))
     first = TARGETS[group].index(FIRST)
-    found[:, first, 0] = calibration.at_nodes(group, features_of(FIRST, packed, lone), packed.cells)[:, first, 0]
-    return found
+    nodes[:, first, 0] = calibration.at_nodes(group, features_of(FIRST, packed, lone), packed.cells)[:, first, 0]
+    return nodes
 
 
 def _ladders(scenario: Scenario, calibration: Calibration, packed: Packed, load: Load) -> tuple[Floats, ...]:

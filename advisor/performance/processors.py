@@ -114,13 +114,13 @@ def least_seconds(weights: Weights, input_tokens: float, output_tokens: float, c
 
 @cache
 def _peaks() -> Mapping[str, ProcessorPeak]:
-    """By generation."""
+    """Peaks by generation."""
     return {peak.generation: peak for peak in read_processor_peaks(data_dir("instance_catalog"))}
 
 
 @cache
 def _rates() -> Mapping[tuple[str, str], ProcessorRate]:
-    """By generation and precision."""
+    """Rates by generation and precision."""
     rows = read_records(data_dir("instance_catalog") / "processor_rates.csv")
     rates = (row.value(ProcessorRate) for row in rows)
     return {(rate.generation, rate.precision): rate for rate in rates}

@@ -10,16 +10,22 @@ from advisor.demand.values import TokenHistogram
 from advisor.models.model import Model
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import default_max_sequences, peak_flops
-from advisor.performance.evidence import CLASSES, Codes
-from advisor.performance.groups import LIKE, Groups, deployment_for, deployment_of, group_key
-from advisor.performance.link import carried_by_each, within_links
+from advisor.performance.evidence import CLASSES, Codes, LoadLatency, Served, late_item
+from advisor.performance.groups import (
+    LIKE,
+    Groups,
+    carried_by_each,
+    deployment_for,
+    deployment_of,
+    group_key,
+    within_links,
+)
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.stage import OnePassStage
 from advisor.performance.physics import PICTURE_FACTORS, Floats
 from advisor.performance.queueing import RANDOM, Bursts, length_points
 from advisor.performance.regimes import Load
-from advisor.performance.served import LoadLatency, Served, late_item
 from advisor.performance.serving import (
     Capacity,
     capacity_at_slo,
@@ -56,16 +62,16 @@ def _serve(
 ) -> tuple[list[Served], list[Rejection]]:  # fmt: skip
     """:func:`serve` on networks without a limit."""
     served: list[Served] = []
-    known = [candidate for candidate in candidates if _has_peak(candidate, requirements.model)]
+    predictable = [candidate for candidate in candidates if _has_peak(candidate, requirements.model)]
     rejected = [_abstained(candidate) for candidate in candidates if not _has_peak(candidate, requirements.model)]
     if requirements.demand.unit.is_one_pass:
-        served, too_slow = one_pass_stage(requirements).serve(known)
+        served, too_slow = one_pass_stage(requirements).serve(predictable)
         return served, [*rejected, *too_slow]
-    if not known:
+    if not predictable:
         return served, rejected
     slo = requirements.workload.slo
     resident_tokens = length_points(requirements.demand.tokens).resident_tokens
-    groups = Groups.of(known, requirements, model)
+    groups = Groups.of(predictable, requirements, model)
     tokens = requirements.demand.tokens
     learned = model.open_loop(groups.packed, tokens)
     run = requirements.demand.batch
@@ -75,7 +81,7 @@ def _serve(
     rates = _settled(capacity.requests_per_second)
     evidence = _evidence(groups, tokens, capacity.concurrency)
     low, high = groups.rate_spread(rates, evidence)
-    for candidate, group in zip(known, groups.index, strict=True):
+    for candidate, group in zip(predictable, groups.index, strict=True):
         rate, mean = float(rates[group]), float(capacity.concurrency[group])
         late = late_item(candidate, mean, rate, run) if run is not None and rate > 0 else None
         if late is not None or rate <= 0:

@@ -138,8 +138,8 @@ def _learned(packed: Packed, model: PerformanceModel, tokens: TokenHistogram, li
     service = offer(packed.take(every), tokens, learned.take(every))
     batch = np.arange(1.0, limit + 1)
     r, c = service.packed.replicas, service.packed.constants
-    found: Floats = state_at(service, batch).step_s / decode_step_seconds(r, c, batch, service.points.resident_tokens)
-    return float(learned.ttft[0]), found
+    factor: Floats = state_at(service, batch).step_s / decode_step_seconds(r, c, batch, service.points.resident_tokens)
+    return float(learned.ttft[0]), factor
 
 
 def _table(idle: float, values: Floats) -> Table:

@@ -30,13 +30,13 @@ def release_year(engine: str, version: str) -> float | None:
 
     A version between two known ones has the date of the older, one after all of them that of the newest.
     """
-    known = _releases().get(engine_class(engine), ())
-    if not known or not version:
+    releases = _releases().get(engine_class(engine), ())
+    if not releases or not version:
         return None
     if any(word in version.lower() for word in UNNUMBERED):
-        return known[-1][1]
+        return releases[-1][1]
     asked = _numbers(version)
-    return next((year for numbers, year in reversed(known) if asked and numbers <= asked), None)
+    return next((year for numbers, year in reversed(releases) if asked and numbers <= asked), None)
 
 
 def _numbers(version: str) -> Version | None:
@@ -47,14 +47,14 @@ def _numbers(version: str) -> Version | None:
 @cache
 def _releases() -> dict[str, tuple[tuple[Version, float], ...]]:
     """Known versions of each engine class, oldest first."""
-    found: dict[str, list[tuple[Version, float]]] = {}
+    releases: dict[str, list[tuple[Version, float]]] = {}
     for row in read_records(data_dir("instance_catalog") / "calibration" / "engine_dates.csv"):
         numbers, day = _numbers(row.text("version")), date.fromisoformat(row.text("released"))
         if numbers is None:
             row.fail("version", "this is no version")
         year = day.year + day.timetuple().tm_yday / DAYS_PER_YEAR
-        found.setdefault(row.text("engine"), []).append((numbers, year))
-    return {engine: tuple(sorted(rows)) for engine, rows in found.items()}
+        releases.setdefault(row.text("engine"), []).append((numbers, year))
+    return {engine: tuple(sorted(rows)) for engine, rows in releases.items()}
 
 
 SIZES = (
@@ -119,10 +119,10 @@ def _stack_of(deployment: Deployment) -> tuple[str, str, str, str, str]:
 def _traits(vendor: str, generation: str, accelerator: str, engine: str, version: str) -> tuple[float, ...]:
     kind = engine_class(engine) or "other"
     maker = "" if is_cpu(accelerator) else vendor
-    found = {f"engine_{kind}", f"vendor_{maker}", f"stack_{stack_class(vendor, accelerator, engine, version)}"}
-    found |= {f"generation_{name}" for name in GENERATIONS if generation.startswith(name)}
+    traits = {f"engine_{kind}", f"vendor_{maker}", f"stack_{stack_class(vendor, accelerator, engine, version)}"}
+    traits |= {f"generation_{name}" for name in GENERATIONS if generation.startswith(name)}
     if "atom" in engine.lower():
-        found.add("engine_atom")
+        traits.add("engine_atom")
     year = release_year(engine, version)
-    kinds = tuple(float(name in found) for name in TRAITS[:-2])
+    kinds = tuple(float(name in traits) for name in TRAITS[:-2])
     return *kinds, float(year is not None), 0.0 if year is None else year - MIDDLE_YEAR

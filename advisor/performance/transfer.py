@@ -52,13 +52,12 @@ _PIXELS = 1024 * 1024
 _WIDTH = re.compile(r"[0-9]+$")
 
 
-def egress_gb(output_tokens: float, *, streamed: bool = True) -> float:
-    """GB that leave the region for one answer: ``(answer + tokens × bytes per token) ÷ 10⁹``.
+def egress_gb(output_tokens: float) -> float:
+    """GB that leave the region for one streamed answer: ``(answer + tokens × bytes per token) ÷ 10⁹``.
 
     Prompts come in free of charge.
     """
-    per_token = BYTES_PER_STREAMED_TOKEN if streamed else BYTES_PER_TEXT_TOKEN
-    return (BYTES_PER_ANSWER + output_tokens * per_token) / BYTES_PER_GB
+    return (BYTES_PER_ANSWER + output_tokens * BYTES_PER_STREAMED_TOKEN) / BYTES_PER_GB
 
 
 def answer_gb(demand: Demand, model: Model, http_requests: float = 1.0) -> float:

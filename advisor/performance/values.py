@@ -17,7 +17,7 @@ class DraftModel:
     """Drafted in each step."""
     acceptance: float
     """Probability that a drafted token is accepted when those before it were; from 0 to 1. It is a fact of draft,
-    model and text together: measure it, or work it out of a published length with :func:`acceptance_of_length`."""
+    model and text together: measure it, or solve 1 + a + a² + … = length of a published length for a."""
     params: float = 0.0
     """Parameters that drafting one token reads; 0 for a look-up in the text (n-gram)."""
     layers: int = 0
@@ -33,24 +33,6 @@ def head_draft(shape: ServingShape, tokens: int, acceptance: float) -> DraftMode
 def model_draft(shape: ServingShape, tokens: int, acceptance: float) -> DraftModel:
     """A smaller model that drafts."""
     return DraftModel(tokens, acceptance, params=shape.params_active, layers=shape.n_layers)
-
-
-def acceptance_of_length(tokens: int, length: float) -> float:
-    """The acceptance at which a step of ``tokens`` drafted tokens yields ``length`` tokens: 1 + a + a² + … = length.
-
-    Raises:
-        ValueError: a step yields between 1 and tokens + 1.
-    """
-    if not 1 <= length <= tokens + 1:
-        raise ValueError(f"{tokens} drafted tokens yield between 1 and {tokens + 1} tokens a step, not {length}")
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if sum(middle**power for power in range(tokens + 1)) < length:
-            low = middle
-        else:
-            high = middle
-    return high
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import math
 
 from advisor.catalog.values import Purchase
-from advisor.demand.declared import batch_demand
+from advisor.demand.lengths import batch_demand
 from advisor.plan.batch_fill import Fill
 from advisor.plan.fleet.costs import BatchApart, PlannedPart
 from advisor.plan.replay.confirmed import Confirmed

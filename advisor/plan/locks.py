@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from advisor.atomic_files import write_output
+from advisor.catalog import load_catalog
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.loading import load_catalog
+from advisor.catalog.geography import ZoneSupply
 from advisor.catalog.planning import Commitment, CommitmentPrice
 from advisor.catalog.processors import with_processors
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Quality
-from advisor.catalog.zones import ZoneSupply
 from advisor.errors import InputError
 from advisor.plan.plain_values import digest
 from advisor.reading import read_json

@@ -8,7 +8,7 @@ from advisor.catalog.values import Offer
 from advisor.demand.batch import BatchBeside
 from advisor.demand.forecast import batch_forecast
 from advisor.demand.values import Demand, Floats, Forecast, TokenHistogram
-from advisor.performance.served import Served
+from advisor.performance.evidence import Served
 from advisor.performance.stage import full_rates
 from advisor.plan.batch_fill import Fill, fill_of, raised_forecast
 from advisor.plan.fleet.choose import forecast_of

@@ -21,10 +21,10 @@ from advisor.catalog import Catalog
 from advisor.demand.synthetic_trace import with_lengths
 from advisor.performance.deployments import pack, peak_flops
 from advisor.performance.groups import deployment_of
-from advisor.performance.measured_coverage import cell_of
 from advisor.performance.model import MeasuredFactors, PerformanceModel
 from advisor.performance.physics import least_token_seconds
 from advisor.performance.queueing import length_points
+from advisor.performance.regimes import cell_of
 from advisor.performance.serving import capacity_at_slo
 from advisor.performance.stage import max_concurrency, times_of
 from advisor.performance.steps import StepTimes

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.demand.values import Forecast
-from advisor.performance.link import limit_words
-from advisor.performance.served import LoadLatency
+from advisor.performance.evidence import LoadLatency
+from advisor.performance.groups import limit_words
 from advisor.performance.stage import latencies_at_load
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.costing import cost_of

@@ -7,7 +7,7 @@ from itertools import islice
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
-from advisor.performance.served import Served
+from advisor.performance.evidence import Served
 from advisor.plan.batch_fill import adds_machines
 from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
 from advisor.plan.doubts import price_doubts

@@ -12,16 +12,19 @@ from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import CurrentCost, Plan, RungGroup
 from advisor.programme import rules
-from advisor.programme.rules import BilledMonth, Phase, Rule, as_billed
-from advisor.programme.values import (
+from advisor.programme.rules import (
     DAYS,
     NOTHING,
+    BilledMonth,
     Combination,
     Document,
     Item,
     LeftOut,
+    Phase,
     Programme,
+    Rule,
     Saving,
+    as_billed,
     total_of,
 )
 from advisor.records import dataclass, field, replace

@@ -7,9 +7,9 @@ from itertools import groupby
 
 import numpy as np
 
-from advisor.audit.currency import rate_notes
 from advisor.audit.daily import costs_by_resource, daily_costs, daily_requests, named
 from advisor.audit.ledger import Ledger
+from advisor.audit.normalising import rate_notes
 from advisor.audit.values import Traffic, day_range, missing_days
 from advisor.errors import InputError
 from advisor.names import suggestion
@@ -25,7 +25,7 @@ from advisor.programme.reviewed import (
     pattern_of,
     robust_deviation,
 )
-from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
+from advisor.programme.rules import NOTHING, Combination, Item, Programme, Saving, total_of
 from advisor.records import dataclass
 from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH, counted
 

@@ -24,50 +24,23 @@ from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import with_adapters
 from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
-from advisor.performance.engine_names import check_engine
 from advisor.performance.one_pass.work import flop_of_sample, one_pass
+from advisor.questions import check_engine
 from advisor.records import asdict, dataclass, replace
 from advisor.workload.kinds import LLAMA_CPP, UNITS
 
 INPUT_COLUMNS = (
-    "id",
-    "model",
-    "accelerator",
-    "accelerator_count",
-    "tensor_parallel",
-    "precision",
-    "kv_precision",
-    "engine",
-    "engine_version",
-    "context_tokens",
-    "concurrency",
-    "memory_utilization",
-    "adapters",
-    "adapter_rank",
-)
+    "id", "model", "accelerator", "accelerator_count", "tensor_parallel", "precision", "kv_precision", "engine",
+    "engine_version", "context_tokens", "concurrency", "memory_utilization", "adapters", "adapter_rank",
+)  # fmt: skip
 ADAPTERS_COLUMN = "adapters_gib"
 """Result of questions with LoRA adapters alone."""
 RESULT_COLUMNS = (
-    "fits",
-    "parameters_total",
-    "parameters_active",
-    "weights_gib",
-    "workspace_gib",
-    "runtime_gib",
-    "kv_cache_gib_available",
-    "kv_bytes_per_token",
-    "kv_cache_tokens",
-    "max_concurrency",
-    "kv_cache_tokens_low",
-    "kv_cache_tokens_high",
-    "max_concurrency_low",
-    "max_concurrency_high",
-    "evidence",
-    "reason",
-    "checkpoint_bytes",
-    "flop_per_item",
-    "item",
-)
+    "fits", "parameters_total", "parameters_active", "weights_gib", "workspace_gib", "runtime_gib",
+    "kv_cache_gib_available", "kv_bytes_per_token", "kv_cache_tokens", "max_concurrency", "kv_cache_tokens_low",
+    "kv_cache_tokens_high", "max_concurrency_low", "max_concurrency_high", "evidence", "reason", "checkpoint_bytes",
+    "flop_per_item", "item",
+)  # fmt: skip
 _CONCURRENCIES = ("max_concurrency", "max_concurrency_low", "max_concurrency_high")
 _DECIMALS = 4
 _FALLBACK = "vLLM"

@@ -8,24 +8,27 @@ import numpy as np
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.performance.engine_names import check_engine
 from advisor.performance.explain import Explanation, explain
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
 from advisor.performance.predictions import predict, with_picture_tokens
-from advisor.performance.questions import QUANTITIES, SCENARIOS, Answers, Questions
-from advisor.performance.setup_cells import (
+from advisor.performance.questions import (
     COUNT_COLUMNS,
+    QUANTITIES,
     REQUEST_COLUMNS,
+    SCENARIOS,
     SERVING_COLUMNS,
     SETUP_COLUMNS,
+    Answers,
+    Questions,
     finite_number,
     one_line,
     setup_from,
 )
 from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Scenario
+from advisor.questions import check_engine
 from advisor.questions.fit import item_work, stored_bytes
 from advisor.records import dataclass, field
 
@@ -68,11 +71,11 @@ class _Reader:
 
     def setup_of(self, cells: tuple[str, ...]) -> int:
         """Position of the set-up that these cells name."""
-        found = self.known.get(cells)
-        if found is None:
-            found = self.known[cells] = len(self.setups)
+        setup = self.known.get(cells)
+        if setup is None:
+            setup = self.known[cells] = len(self.setups)
             self.setups.append(_look_up(cells, self.catalog))
-        return found
+        return setup
 
 
 def answer_rows(
@@ -87,12 +90,12 @@ def answer_rows(
     for at, row in enumerate(rows):
         places.append(reader.setup_of(tuple([row.get(column, "") for column in _KEY_COLUMNS])))
         try:
-            found = _numbers(row)
-            scenario = _scenario(row.get("scenario", ""), found[0])
+            values = _numbers(row)
+            scenario = _scenario(row.get("scenario", ""), values[0])
         except InputError as error:
-            found, scenario = (math.nan,) * len(NUMBER_COLUMNS), 0
+            values, scenario = (math.nan,) * len(NUMBER_COLUMNS), 0
             complaints[at] = one_line(error)
-        numbers.append(found)
+        numbers.append(values)
         scenarios.append(scenario)
     table = np.array(numbers, dtype=np.float64).reshape(-1, len(NUMBER_COLUMNS))
     columns = np.ascontiguousarray(table.T)
@@ -195,10 +198,10 @@ def _look_up(cells: tuple[str, ...], catalog: Catalog) -> Resolved | Abstention:
 
 def _numbers(row: Mapping[str, str]) -> tuple[float, ...]:
     """Concurrency, prompt and answer length, share of the prompt that is cached; NaN for an empty cell."""
-    found = tuple([_optional(column, row.get(column, "")) for column in NUMBER_COLUMNS])
-    if found[-1] >= 1:
+    numbers = tuple([_optional(column, row.get(column, "")) for column in NUMBER_COLUMNS])
+    if numbers[-1] >= 1:
         raise InputError(f"{NUMBER_COLUMNS[-1]} must be below 1: {row[NUMBER_COLUMNS[-1]]}")
-    return found
+    return numbers
 
 
 def _optional(column: str, cell: str) -> float:
@@ -214,10 +217,10 @@ def _scenario(cell: str, concurrency: float) -> int:
     """Position of the scenario; without one, a closed loop where users are given, else the largest throughput."""
     if not cell or not cell.strip():
         return _DEFAULT_COUNTED if concurrency >= 1 else _DEFAULT_UNCOUNTED
-    found = _SCENARIO_CODES.get(cell.strip().lower())
-    if found is None:
+    code = _SCENARIO_CODES.get(cell.strip().lower())
+    if code is None:
         raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(SCENARIOS)}")
-    return found
+    return code
 
 
 _SCENARIO_CODES = {scenario.value: code for code, scenario in enumerate(SCENARIOS)}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DECLARED, FLAT
-from advisor.performance.link import PLANNED_BUSY_SHARE
+from advisor.performance.groups import PLANNED_BUSY_SHARE
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption

@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from advisor.catalog import published_dir
 from advisor.catalog.imports import PROVIDERS
 from advisor.catalog.layers.snapshot import providers
-from advisor.catalog.loading import published_dir
 from advisor.catalog.price_trust import MOST_DAYS, first_day
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet
@@ -154,7 +154,7 @@ def age_sentence(oldest: PriceUsed, today: dt.date) -> str:
 
 def refresh_hint(provider: str) -> str:
     """How to come by today's price of a provider."""
-    from advisor.catalog.refresh.providers import BUILT_IN, plugin_names  # noqa: PLC0415 - most plans need no hint
+    from advisor.catalog.refresh import BUILT_IN, plugin_names  # noqa: PLC0415 - most plans need no hint
 
     if provider in providers(published_dir()):
         return "`advisor catalog update` takes newer ones once they are published"

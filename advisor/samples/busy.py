@@ -17,7 +17,7 @@ from advisor.samples.need.limits import saturation
 from advisor.samples.places import US_PER_SECOND
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.values import Window
-from advisor.samples.store.reading import HostReader, Progress, Store
+from advisor.samples.store.reading import HostReader, Store
 from advisor.units import SECONDS_PER_MINUTE
 
 LEAST_COVERAGE = 0.9
@@ -43,11 +43,7 @@ class BusyProfile:
 
 
 def busy_profile(
-    store: Store,
-    window: Window,
-    accelerators: Sequence[Counted],
-    hosts: Sequence[str] = (),
-    progress: Progress | None = None,
+    store: Store, window: Window, accelerators: Sequence[Counted], hosts: Sequence[str] = ()
 ) -> BusyProfile:
     """The fleet's busy accelerators in each minute.
 
@@ -68,7 +64,7 @@ def busy_profile(
     spans = np.clip(np.array([counted.span for counted in counteds]), window.start_us, window.end_us)
     first, last = int(spans[:, 0].min() // _MINUTE_US), int(-(-spans[:, 1].max() // _MINUTE_US))
     observed, busy, saturated = np.zeros((3, last - first))
-    for minutes, sums in (part for parts in store.answers(window, _minutes, hosts, progress) for part in parts):
+    for minutes, sums in (part for parts in store.answers(window, _minutes, hosts) for part in parts):
         for total, part in zip((observed, busy, saturated), sums, strict=True):
             total[minutes - first] += part
     present = np.zeros(last - first + 1)
@@ -92,11 +88,13 @@ def _minutes(hosts: HostReader) -> list[tuple[npt.NDArray[np.int64], Floats]]:
 def _minutes_of(rows: pa.Table) -> tuple[npt.NDArray[np.int64], Floats]:
     busy, *activity = (rows[name].cast(pa.float64()).to_numpy() for name in _COLUMNS)
     minute = (rows["timestamp"].cast(pa.int64()).to_numpy() - 1) // _MINUTE_US
-    known = np.flatnonzero(~np.isnan(busy))
-    if not known.size:
+    observed = np.flatnonzero(~np.isnan(busy))
+    if not observed.size:
         return np.zeros(0, dtype=np.int64), np.zeros((3, 0))
-    begin = int(minute[known].min())
-    at = minute[known] - begin
-    narrowed = saturation(busy[known], *(values[known] for values in activity))
-    sums = [np.bincount(at, weights, int(at.max()) + 1) for weights in (np.ones(known.size), busy[known], narrowed)]
+    begin = int(minute[observed].min())
+    at = minute[observed] - begin
+    narrowed = saturation(busy[observed], *(values[observed] for values in activity))
+    sums = [
+        np.bincount(at, weights, int(at.max()) + 1) for weights in (np.ones(observed.size), busy[observed], narrowed)
+    ]
     return begin + np.arange(sums[0].size), np.array(sums)

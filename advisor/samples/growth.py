@@ -8,13 +8,13 @@ Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 
-def steps(known: Floats) -> tuple[Floats, Booleans]:
+def steps(values: Floats) -> tuple[Floats, Booleans]:
     """Growth of a counter from each known value to the next, and whether it was reset between them.
 
     Args:
-        known: values in order of time.
+        values: values in order of time.
     """
-    return step(known[:-1], known[1:])
+    return step(values[:-1], values[1:])
 
 
 def step(before: Floats, after: Floats) -> tuple[Floats, Booleans]:

@@ -2,8 +2,8 @@
 
 ::
 
-    guard ─▶ app ─▶ sessions ─▶ workers ─▶ work: changes ─▶ question ─▶ pipeline ─▶ page
-    who may   paths   what was    processes   in a process of its own, which ends when a newer change comes
+    guard ─▶ app ─▶ sessions ─▶ work: changes ─▶ question ─▶ pipeline ─▶ page
+    who may   paths   what was    in a process of its own, which ends when a newer change comes
     ask               planned
 
 The first answer to a change is a fleet of few types: those of the plan before it and of its cheapest options. The

@@ -23,9 +23,8 @@ from advisor.records import dataclass
 from advisor.report.pages.rendering import page_environment
 from advisor.serve.changes import changes_of
 from advisor.serve.guard import COOKIE, MOST_CONNECTIONS, Doors, Guard, ImpatientProtocol
-from advisor.serve.sessions import Kept, Session, Sessions, digest
+from advisor.serve.sessions import Kept, Session, Sessions, Workers, digest
 from advisor.serve.values import Changes, Form, Problem, Source
-from advisor.serve.workers import Workers
 from advisor.units import BYTES_PER_MIB
 
 _MOST_WORKLOAD_BYTES = 8 * BYTES_PER_MIB

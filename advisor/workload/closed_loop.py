@@ -6,8 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from advisor.demand.batch import BatchBeside, BatchRun
-from advisor.demand.declared import batch_demand, declared_demand
-from advisor.demand.lengths import LengthSpread
+from advisor.demand.lengths import LengthSpread, batch_demand, declared_demand
 from advisor.demand.values import Demand, Floats, Pictures, TokenHistogram, TokenQuantiles, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model

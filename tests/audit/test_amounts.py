@@ -6,8 +6,7 @@ from decimal import Decimal
 import pytest
 
 from advisor.audit.database import opened
-from advisor.audit.money import in_cents, percent
-from advisor.audit.values import Basis
+from advisor.audit.values import Basis, in_cents, percent
 from advisor.report.bill.json_report import finding_entry
 from advisor.report.bill.table import audit_markdown, audit_table
 from audit.bills import HOUR, START, Charge, cur_row, focus_row, hours, write_csv, write_focus

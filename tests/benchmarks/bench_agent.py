@@ -55,8 +55,8 @@ pynvml.nvmlInit()
 h = pynvml.nvmlDeviceGetHandleByIndex(0)
 from advisor.samples.sources.nvml import counters
 from advisor.samples.sources.nvml.counters import Device
-from advisor.samples.sources.nvml.source import profiling
-from advisor.samples.sources.nvml.source import NvmlSource
+from advisor.samples.sources.nvml import profiling
+from advisor.samples.sources.nvml import NvmlSource
 device = Device(0); device.open()
 for counter in (*counters.OF_AN_ACCELERATOR, profiling, counters.processes, counters.uncorrected_errors):
     spent = []

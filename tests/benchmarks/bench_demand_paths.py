@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from advisor.demand.busy import Busy, demand_from_busy
 from advisor.demand.monitored import Monitored, engine_demand
-from advisor.demand.sampled import views_of_store
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import PrometheusEndpoint
@@ -26,6 +25,7 @@ from advisor.samples.store.reading import Store
 from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, page_scraped, processes, record, scraped
 from demand.test_busy_fleets import busy_share
 from samples.query.remote_writing import write
+from samples.stores import views_of_store
 from services.victoria_metrics import running_victoria_metrics
 
 SECONDS = 4 * 3600

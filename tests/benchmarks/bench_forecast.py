@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.clock import MONDAY_SECONDS
 from advisor.demand.forecast import forecast
 from advisor.demand.forecast_methods import seasonal_naive
-from advisor.demand.spread import HIGH, LOW, pinball
+from advisor.demand.spread import HIGH, LOW, MONDAY_SECONDS, pinball
 from advisor.demand.values import DemandProfile, Floats
 
 SERVEGEN = Path(__file__).parents[3] / "shared/data/traces/servegen/language"

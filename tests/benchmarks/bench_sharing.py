@@ -11,10 +11,10 @@ from pathlib import Path
 from advisor.candidates import match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
+from advisor.performance.evidence import Served
 from advisor.performance.model import shipped_model
-from advisor.performance.served import Served
 from advisor.performance.stage import latencies_at_load, serve
 from advisor.plan.estate.turns import most_sharers
 from advisor.plan.sharing import pack_shared

@@ -17,7 +17,7 @@ from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.metrics import ACCELERATOR_METRICS, ROW_SECONDS, Kind
 from advisor.samples.places import US_PER_SECOND
 from advisor.samples.rows import Row, Stats, Target
-from advisor.samples.store.day_counts import count_rows, encode_counts
+from advisor.samples.store.hosts import count_rows, encode_counts
 from advisor.samples.store.row_tables import encode_table
 
 NUMBERS_PER_ROW = sum(4 if metric.kind is Kind.GAUGE else 1 for metric in ACCELERATOR_METRICS)

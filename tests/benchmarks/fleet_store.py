@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from advisor.samples.metrics import ENGINE_METRICS, METRICS, ROW_SECONDS, Kind
 from advisor.samples.places import US_PER_DAY, US_PER_SECOND, day_folder, day_of
-from advisor.samples.store.day_counts import count_rows, steps_of, values_of
+from advisor.samples.store.hosts import count_rows, steps_of, values_of
 from advisor.samples.store.row_tables import (
     ACCELERATOR_COLUMNS,
     ENGINE_COLUMNS,

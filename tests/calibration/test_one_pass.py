@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from advisor.calibration.observations import Measurement, load_measurements
-from advisor.calibration.one_pass import cases_of, document_text, evaluate_one_pass, fit_one_pass, fold_of, hold_out
+from advisor.calibration.one_pass import cases_of, document_text, fit_one_pass, fold_of, hold_out
 from advisor.calibration.validation import weighted_quantile
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
-from advisor.performance.one_pass.effects import effects_from
+from advisor.performance.one_pass.servers import effects_from
 from advisor.performance.one_pass.work import labels_of
 from advisor.performance.setups import Setup, resolve
 from advisor.performance.values import Scenario
 from advisor.tables import read_records
+from benchmarks.accuracy.one_pass_held_out import evaluate_one_pass
 
 CATALOG = load_catalog()
 PARTS = ("T4", "A30", "L4", "A100-80GB-SXM", "H100-SXM")

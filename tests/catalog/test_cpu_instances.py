@@ -8,8 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
-from advisor.catalog.catalog import Catalog
-from advisor.catalog.cpu import CpuInstance, Processor
+from advisor.catalog.catalog import Catalog, CpuInstance, Processor
 from advisor.catalog.layers.layered import layered
 from advisor.catalog.values import Quality
 from advisor.cli.catalog import command

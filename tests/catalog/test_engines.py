@@ -8,9 +8,9 @@ from packaging.version import Version
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.layered import layered
-from advisor.catalog.readers import Sources, read_engine_support
-from advisor.catalog.releases import OLD_DAYS, at_version, planned, read_releases, version_of
-from advisor.catalog.values import Evidence, Quality, Support
+from advisor.catalog.one_pass_engines import OLD_DAYS, at_version, planned, read_releases, version_of
+from advisor.catalog.readers import Sources
+from advisor.catalog.values import EngineSupport, Evidence, Quality, Support
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.models import find_model, parse_precision
@@ -18,7 +18,7 @@ from advisor.tables import read_rows
 
 CATALOG = load_catalog()
 DIRECTORY = data_dir("instance_catalog")
-SUPPORT = tuple(read_engine_support(DIRECTORY, Sources(DIRECTORY)))
+SUPPORT = Sources(DIRECTORY).values(EngineSupport, "engine_support")
 TODAY = dt.date(2026, 11, 28)
 ENGINES = ("vLLM", "SGLang", "TensorRT-LLM")
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import Catalog, load_catalog
+from advisor.catalog.geography import read_zones, supply_of, zone_fault
 from advisor.catalog.layers.merging import merge_snapshot
 from advisor.catalog.readers import Sources
 from advisor.catalog.refresh.values import Found, ZoneRow
-from advisor.catalog.zones import read_zones, supply_of, zone_fault
 from advisor.tables import read_rows
 
 CATALOG = load_catalog()

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from advisor.demand.busy import Busy, demand_from_busy
-from advisor.demand.busy_interval import BusySecond
+from advisor.demand.busy import Busy, BusySecond, demand_from_busy
 from advisor.errors import InputError
 
 FLEETS = 50

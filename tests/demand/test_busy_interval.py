@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from advisor.demand.busy_interval import BusySecond, demand_interval
+from advisor.demand.busy import BusySecond, demand_interval
 from advisor.samples.need.limits import saturation
 
 SERVES = BusySecond(alone=0.5, saturated=10.0)

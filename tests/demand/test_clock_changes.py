@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from advisor.demand.clock import hours_of_week, mean_by_hour_of_week
 from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.recorded import Within, read_fleet
 from advisor.demand.services import Wanted, demand_of_views
+from advisor.demand.spread import hours_of_week, mean_by_hour_of_week
 from advisor.samples.query.prometheus import PrometheusEndpoint
 from advisor.samples.store.reading import Store
 from advisor.workload.document import read_workload

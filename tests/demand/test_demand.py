@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.demand.busy import Busy, demand_from_busy
-from advisor.demand.busy_interval import BusySecond
-from advisor.demand.declared import declared_demand
+from advisor.demand.busy import Busy, BusySecond, demand_from_busy
+from advisor.demand.lengths import declared_demand
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.tally import RequestTally, token_bin
 from advisor.demand.trace import read_trace, tally_trace

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.clock import MONDAY_SECONDS
 from advisor.demand.forecast import LAST, MOST_OF_SEEN, NAIVE, calibrated_bands, flat_forecast, forecast, run_trials
 from advisor.demand.forecast_methods import (
     HourlyDemand,
@@ -19,6 +18,7 @@ from advisor.demand.forecast_methods import (
     shape_and_level,
     typical_day,
 )
+from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.values import DemandProfile
 from advisor.errors import InputError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from advisor.demand.monitored import Monitored, engine_demand
-from advisor.demand.sampled import kept, views_of_store
+from advisor.demand.recorded import kept
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import PrometheusEndpoint
@@ -16,6 +16,7 @@ from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, page_s
 from samples.exporters.recorded import ENGINES, samples
 from samples.query.conftest import prometheus_url, server_url, victoria_metrics_url
 from samples.query.remote_writing import write
+from samples.stores import views_of_store
 
 __all__ = ["prometheus_url", "server_url", "victoria_metrics_url"]
 

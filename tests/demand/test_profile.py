@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.demand import bursts
-from advisor.demand.busy import Busy, demand_from_busy
-from advisor.demand.busy_interval import BusySecond
-from advisor.demand.clock import UNDATED
+from advisor.demand.busy import Busy, BusySecond, demand_from_busy
+from advisor.demand.spread import UNDATED
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.tally import RequestTally, without_gaps

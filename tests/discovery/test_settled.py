@@ -6,8 +6,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.demand_sources import measure_demand
-from advisor.discovery.proposal import proposal_of
-from advisor.discovery.settled import settled
+from advisor.discovery.proposal import proposal_of, settled
 from advisor.discovery.values import Answers, ByLoad, Latency, Launch, Machine, Observed, Service
 from advisor.discovery.workload_text import workload_text
 from advisor.models import find_model

@@ -9,8 +9,15 @@ from advisor.catalog import load_catalog
 from advisor.codegen import Wanted, generate
 from advisor.demand.values import Unit
 from advisor.levers.changes import changes_of
-from advisor.levers.response_cache import MeasuredCache, MeasuredSemantic, read_measured_cache
-from advisor.levers.values import Change, LeverSettings, Reason, ReasonCode
+from advisor.levers.values import (
+    Change,
+    LeverSettings,
+    MeasuredCache,
+    MeasuredSemantic,
+    Reason,
+    ReasonCode,
+    read_measured_cache,
+)
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question, question_for
 from advisor.units import BYTES_PER_GIB

@@ -3,7 +3,7 @@
 import pytest
 
 from advisor.models import find_model, kv_bytes_per_token, kv_cache_bytes, serving_shape
-from advisor.models.kv_cache import cache_layout
+from advisor.models.layer_kinds import cache_layout
 from models.architectures import model_of
 
 

@@ -7,7 +7,7 @@ import pytest
 from advisor.calibration.observations import load_measurements
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
-from advisor.performance.engine_names import check_engine
+from advisor.questions import check_engine
 from advisor.questions.fit import fit_case
 from advisor.questions.predict import resolved_from
 

@@ -10,8 +10,7 @@ from advisor.catalog import load_catalog
 from advisor.performance.calibration import shipped
 from advisor.performance.constants import Quantity
 from advisor.performance.evidence import CLASSES, PredictionEvidence
-from advisor.performance.measured_coverage import WITHIN, MeasuredCoverage
-from advisor.performance.regimes import Load
+from advisor.performance.regimes import WITHIN, Load, MeasuredCoverage
 from advisor.performance.values import Evidence, Scenario, head_draft
 from performance.deployment_builders import make_accelerator, make_deployment
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.models import find_model
-from advisor.performance.one_pass.effects import batch_cost
 from advisor.performance.one_pass.forests import (
     FIL,
     forest_evidence,
@@ -20,6 +19,7 @@ from advisor.performance.one_pass.forests import (
     forest_seconds,
     rate_of,
 )
+from advisor.performance.one_pass.servers import batch_cost
 from advisor.performance.setups import Resolved, Setup, resolve
 from advisor.performance.values import Evidence, Scenario
 

@@ -7,9 +7,9 @@ import pytest
 
 from advisor.candidates import match
 from advisor.catalog import load_catalog
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models.catalog import find_model
-from advisor.performance.link import (
+from advisor.performance.groups import (
     carried_by_each,
     gb_per_request,
     limit_words,

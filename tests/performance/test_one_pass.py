@@ -16,10 +16,16 @@ from advisor.models.config_fields import ConfigFields
 from advisor.models.networks.unet import autoencoder, unet
 from advisor.performance.one_pass.answers import answer_one_pass
 from advisor.performance.one_pass.batching import Batching
-from advisor.performance.one_pass.effects import NOVELTIES, batch_cost, item_seconds, read_effects, shipped_effects
-from advisor.performance.one_pass.samples import flop_of_items
-from advisor.performance.one_pass.servers import PaddedBatch, padded_batch
-from advisor.performance.one_pass.work import flop_of_sample, labels_of
+from advisor.performance.one_pass.servers import (
+    NOVELTIES,
+    PaddedBatch,
+    batch_cost,
+    item_seconds,
+    padded_batch,
+    read_effects,
+    shipped_effects,
+)
+from advisor.performance.one_pass.work import flop_of_items, flop_of_sample, labels_of
 from advisor.performance.questions import SCENARIOS, Answers, Questions
 from advisor.performance.setups import Resolved, Setup, resolve
 from advisor.performance.values import Scenario

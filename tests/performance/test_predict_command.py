@@ -11,7 +11,7 @@ from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.cli.predict import predict_table
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.demand.values import Pictures
 from advisor.errors import InputError
 from advisor.models.adapter_values import Adapters

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.demand.values import Pictures, Unit
 from advisor.models.catalog import find_model
 from advisor.models.model import ModelInput
@@ -44,11 +44,6 @@ def test_transfer_by_hand():
     """200 streamed tokens and 700 bytes around them are 50.7 kB: 4.563e-6 USD at 0.09 USD/GB."""
     assert egress_gb(200) == pytest.approx(50_700e-9)
     assert egress_gb(200) * 0.09 == pytest.approx(4.563e-6)
-
-
-def test_whole_answers_are_smaller_than_streamed_ones():
-    """Without streaming the same tokens are plain text in one document."""
-    assert egress_gb(200, streamed=False) == pytest.approx((700 + 800) * 1e-9)
 
 
 def test_a_prompt_by_hand():

@@ -14,7 +14,7 @@ from advisor.candidates import Candidate, judge
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.data_files import data_dir
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
 from advisor.plan.cold_start import (
     DISK_GB_PER_SECOND,

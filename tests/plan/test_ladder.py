@@ -11,7 +11,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
 from advisor.pipeline import plan_for, recommend
 from advisor.plan.rungs import Step, rungs_of, steps_alone, widest

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.catalog.zones import ZoneSupply
+from advisor.catalog.geography import ZoneSupply
 from advisor.errors import InputError
 from advisor.plan.locks import lock_text, locked_catalog, place_of, read_lock
 from advisor.plan.plain_values import digest

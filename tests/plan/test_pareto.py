@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets

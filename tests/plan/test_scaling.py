@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays
 
 from advisor.candidates import match
 from advisor.catalog import load_catalog
-from advisor.demand.clock import MONDAY_SECONDS, mean_by_hour_of_week
-from advisor.demand.declared import declared_demand
 from advisor.demand.forecast import flat_forecast
+from advisor.demand.lengths import declared_demand
+from advisor.demand.spread import MONDAY_SECONDS, mean_by_hour_of_week
 from advisor.demand.values import Demand, DemandProfile, Forecast
 from advisor.models import find_model
 from advisor.performance.model import shipped_model

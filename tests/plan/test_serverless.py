@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from advisor.candidates import Candidate, Rejection, judge
 from advisor.catalog import load_catalog
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
 from advisor.plan.cold_start import cold_start
 from advisor.plan.serverless import (

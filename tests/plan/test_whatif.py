@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.declared import declared_demand
-from advisor.demand.lengths import with_token_lengths
+from advisor.demand.lengths import declared_demand, with_token_lengths
 from advisor.demand.values import DemandProfile
 from advisor.demand_sources import measure_demand
 from advisor.errors import InputError

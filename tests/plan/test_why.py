@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.catalog.values import Purchase
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
 from advisor.models import find_model

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from advisor.report.samples_chart.curves import ASCII, BLOCKS, curve, marks_for, render_terminal, room, spark
 from advisor.report.samples_chart.svg import gaps, render_page, render_png, render_svg
-from advisor.samples.need.assess import assess
+from advisor.samples.need.fleet import assess
 from samples.need import simulate
 from samples.need.simulate import accelerator, drawn, run, serving
 

@@ -2,11 +2,23 @@
 
 import pyarrow as pa
 
+from advisor.demand.recorded import DEMAND_COLUMNS, kept, views_of_engines
 from advisor.samples.metrics import Scope
 from advisor.samples.need.fleet import Fleet
 from advisor.samples.places import day_folder, day_of
+from advisor.samples.query.engines import engine_rows
 from advisor.samples.store.reading import Store
 from advisor.samples.store.row_tables import columns_of_scope, encode_table, merged, tables_of
+
+
+def views_of_store(store, window=None):
+    """Each model on each rank of each endpoint that each host's agent read, over a window or all time."""
+    asked = window or store.days()
+    return kept(store.answers(asked, _views_of_hosts)) if asked is not None else []
+
+
+def _views_of_hosts(hosts):
+    return views_of_engines(engine_rows(hosts.rows_by_day(Scope.ENGINE, DEMAND_COLUMNS), DEMAND_COLUMNS), hosts)
 
 
 def store(directory, records, name="0"):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.samples.agent.buffered_writer import BufferedWriter
+from advisor.samples.agent.status import BufferedWriter
 from advisor.samples.places import ROW_US
 from advisor.samples.rows import Gap, Row, Stats, Target
 

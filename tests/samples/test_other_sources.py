@@ -9,11 +9,9 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading
-from advisor.samples.sources.amd import AmdSource
-from advisor.samples.sources.gaudi import GaudiSource
-from advisor.samples.sources.neuron import NeuronSource, device_values
+from advisor.samples.sources.libraries import AmdSource, TpuSource
 from advisor.samples.sources.table import SOURCES, detect, has_library, open_source
-from advisor.samples.sources.tpu import TpuSource
+from advisor.samples.sources.tools import GaudiSource, NeuronSource, device_values
 
 MIB = 1024 * 1024
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from advisor.catalog import load_catalog
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.demand.values import Pictures
 from advisor.models import find_model
 from advisor.models.model import TextAnswer

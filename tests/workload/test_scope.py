@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from advisor.candidates import match
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_for

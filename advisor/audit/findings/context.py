@@ -9,8 +9,7 @@ from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.findings.provider_commands import Place, acting_command, looking_command
 from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
-from advisor.audit.money import money
-from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, Traffic
+from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, Traffic, money
 from advisor.catalog import Catalog
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH

@@ -7,7 +7,7 @@ from advisor.audit.formats.azure import AZURE
 from advisor.audit.formats.cur import CUR
 from advisor.audit.formats.focus import FOCUS
 from advisor.audit.formats.gcp import GCP
-from advisor.audit.formats.shape import Format
+from advisor.audit.sql import Format
 from advisor.errors import InputError
 from advisor.names import nearest
 

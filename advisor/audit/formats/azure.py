@@ -6,8 +6,7 @@ cost is effective, and what was billed is unknown. The other way round an actual
 effective cost. Without reservations both are the same.
 """  # noqa: D205 - the address is longer than a line
 
-from advisor.audit.formats.shape import Expressions, Format
-from advisor.audit.sql import Columns
+from advisor.audit.sql import Columns, Expressions, Format
 
 _COST = ("CostInBillingCurrency", "PreTaxCost", "Cost")
 _CURRENCY = ("BillingCurrency", "BillingCurrencyCode", "Currency")

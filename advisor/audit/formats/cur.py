@@ -5,8 +5,7 @@ https://docs.aws.amazon.com/cur/latest/userguide/cur-sp.html: covered use at the
 that nothing used, nothing for upfront fees and negations.
 """
 
-from advisor.audit.formats.shape import Expressions, Format
-from advisor.audit.sql import MONEY, NULL, Columns, name, text
+from advisor.audit.sql import MONEY, NULL, Columns, Expressions, Format, name, text
 
 _LEGACY_TAG = ("resourcetags", "resource_tags_")
 _KEY = r'"(?:resourceTags/)?(?:user[_:])?([^"]*"\s*:)'
@@ -102,10 +101,10 @@ def _tags(columns: Columns) -> str:
     """The map of tags, or the tag columns of the legacy report as one object; keys as the user wrote them."""
     if columns.find("resource_tags"):
         return _plain_keys(columns.text("resource_tags"))
-    found = [column for column in columns.types if column.casefold().startswith(_LEGACY_TAG)]
-    if not found:
+    tag_columns = [column for column in columns.types if column.casefold().startswith(_LEGACY_TAG)]
+    if not tag_columns:
         return _plain_keys(columns.text("tags")) if columns.find("tags") else NULL
-    pairs = ", ".join(f"{text(_tag_key(column))}, {name(column)}" for column in found)
+    pairs = ", ".join(f"{text(_tag_key(column))}, {name(column)}" for column in tag_columns)
     return f"CAST(json_object({pairs}) AS VARCHAR)"
 
 

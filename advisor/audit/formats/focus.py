@@ -1,7 +1,6 @@
 """FOCUS 1.0 to 1.4 of any provider: https://focus.finops.org/focus-specification/."""
 
-from advisor.audit.formats.shape import Expressions, Format
-from advisor.audit.sql import Columns
+from advisor.audit.sql import Columns, Expressions, Format
 
 _PROVIDER = ("ProviderName", "ServiceProviderName", "HostProviderName", "PublisherName", "InvoiceIssuerName")
 _SINCE = (

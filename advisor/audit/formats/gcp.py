@@ -4,8 +4,7 @@ https://cloud.google.com/billing/docs/how-to/export-data-bigquery-tables/detaile
 The export states cost and credits apart; their sum is what is billed. It has no amortised cost.
 """  # noqa: D205 - the address is longer than a line
 
-from advisor.audit.formats.shape import Expressions, Format
-from advisor.audit.sql import MONEY, Columns, name, text
+from advisor.audit.sql import MONEY, Columns, Expressions, Format, name, text
 
 _FLAT_CREDITS = ("credits.amount", "credit_amount", "credits_total", "total_credits", "credit", "credits_sum")
 _MACHINE = "compute.googleapis.com/machine_spec"

@@ -10,8 +10,14 @@ from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import Model, find_model
 from advisor.names import normalised
-from advisor.performance.questions import SCENARIOS
-from advisor.performance.setup_cells import REQUIRED_COLUMNS, SETUP_COLUMNS, finite_number, one_line, setup_from
+from advisor.performance.questions import (
+    REQUIRED_COLUMNS,
+    SCENARIOS,
+    SETUP_COLUMNS,
+    finite_number,
+    one_line,
+    setup_from,
+)
 from advisor.performance.values import Scenario
 from advisor.reading import json_of
 from advisor.records import dataclass, replace

@@ -77,13 +77,13 @@ def read_published(providers: Sequence[str]) -> tuple[tuple[Listing, ...], tuple
                 f"the catalogs of gpuhunt cannot be reached: {cause}",
                 hint="check the network, or give a catalog.zip that was downloaded elsewhere",
             ) from error
-    known = {name: catalog.catalog[name] for name in providers if name in catalog.catalog}
+    modules = {name: catalog.catalog[name] for name in providers if name in catalog.catalog}
     listings = []
-    for name, one in known.items():
-        as_of = _date_in(str(one.version)) or f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    for name, module in modules.items():
+        as_of = _date_in(str(module.version)) or f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
         unreadable = tuple(text for text in words if f"row in {name} catalog" in text)
-        listings.append(_listing(name, one.items, as_of, unreadable))
-    return tuple(listings), tuple(sorted(set(providers) - set(known)))
+        listings.append(_listing(name, module.items, as_of, unreadable))
+    return tuple(listings), tuple(sorted(set(providers) - set(modules)))
 
 
 def _package() -> Any:  # noqa: ANN401 - a module without types

@@ -111,12 +111,12 @@ def mapped(listing: Listing, catalog: Catalog) -> Mapped:
         unknown = (LeftOut(Reason.PROVIDER, listing.named),) * count
         return Mapped(listing.named, (), unknown, count, listing.as_of, listing.source)
     mapper = _Mapper(catalog, listing.provider, listing.as_of)
-    found = [(item, mapper.row_of(item)) for item in listing.items]
-    rows = tuple(dict.fromkeys(row for _, rows in found if not isinstance(rows, LeftOut) for row in rows))
-    left_out = (*listing.left_out, *(left_out for _, left_out in found if isinstance(left_out, LeftOut)))
+    pairs = [(item, mapper.row_of(item)) for item in listing.items]
+    rows = tuple(dict.fromkeys(row for _, rows in pairs if not isinstance(rows, LeftOut) for row in rows))
+    left_out = (*listing.left_out, *(left_out for _, left_out in pairs if isinstance(left_out, LeftOut)))
     zones = {
         (row.region, row.instance_type): item.zones_usd_per_hour
-        for item, rows in found
+        for item, rows in pairs
         if not isinstance(rows, LeftOut) and item.is_spot and item.zones_usd_per_hour is not None
         for row in rows
         if isinstance(row, PriceRow)
@@ -146,12 +146,12 @@ class _Mapper:
         machine = self._machine_of(item, name)
         if isinstance(machine, LeftOut):
             return machine
-        known = () if machine is None else (machine,)
+        machines = () if machine is None else (machine,)
         if not (math.isfinite(item.usd_per_hour) and item.usd_per_hour > 0):
             # Sold, price unknown; where a price is known already this says nothing against it.
-            return (*known, Sold(region, name))
+            return (*machines, Sold(region, name))
         purchase = Purchase.SPOT if item.is_spot else Purchase.ON_DEMAND
-        return (*known, PriceRow(region, name, purchase.value, item.usd_per_hour, self._as_of))
+        return (*machines, PriceRow(region, name, purchase.value, item.usd_per_hour, self._as_of))
 
     def _type_of(self, item: Item) -> str:
         name = item.instance_name
@@ -208,7 +208,7 @@ class _Mapper:
             for accelerator in named
             if math.isclose(accelerator.memory_gib, memory, rel_tol=SAME_MEMORY_RATIO)
         ]
-        form = next((one for one in _FORMS if one in normalised(item.instance_name)), None)
+        form = next((form_factor for form_factor in _FORMS if form_factor in normalised(item.instance_name)), None)
         if form is not None and len(fitting) > 1:
             fitting = [accelerator for accelerator in fitting if form in normalised(accelerator.name)]
         if len(fitting) > 1:
@@ -216,25 +216,25 @@ class _Mapper:
         return fitting[0] if len(fitting) == 1 else None
 
     def _named(self, name: str) -> Iterable[Accelerator]:
-        found: dict[str, Accelerator] = {}
+        accelerators: dict[str, Accelerator] = {}
         exact = self._catalog.known_accelerator(name)
         if exact is not None:
-            found[exact.name] = exact
+            accelerators[exact.name] = exact
         try:
-            found |= {
+            accelerators |= {
                 accelerator_variant.name: accelerator_variant
                 for accelerator_variant in self._catalog.accelerator_variants(name)
             }
         except InputError:
-            return tuple(found.values())
-        return tuple(found.values())
+            return tuple(accelerators.values())
+        return tuple(accelerators.values())
 
 
 def counted(left_out: Iterable[LeftOut]) -> Iterator[tuple[Reason, int, tuple[str, ...]]]:
     """Reason, rows, and what they are of, each once and sorted."""
     by_reason: dict[Reason, list[str]] = {}
-    for one in left_out:
-        by_reason.setdefault(one.reason, []).append(one.what)
+    for item in left_out:
+        by_reason.setdefault(item.reason, []).append(item.what)
     for reason in Reason:
         if reason in by_reason:
             yield reason, len(by_reason[reason]), tuple(sorted(set(by_reason[reason])))

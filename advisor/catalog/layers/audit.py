@@ -214,7 +214,7 @@ def _place(offer: Offer) -> Place:
 def _contradictions(catalog: LayeredCatalog) -> Iterator[Contradiction]:
     """Types that a layer describes otherwise than the catalog does."""
     for snapshot in (*catalog.published, *catalog.snapshots, *catalog.imported):
-        described = readers.read_instance_types(snapshot.directory, readers.Sources(snapshot.directory))
+        described = readers.read_instance_types(readers.Sources(snapshot.directory))
         for key, machine in described.items():
             ours = catalog.instance_types[key]
             if _hardware(machine) != _hardware(ours):

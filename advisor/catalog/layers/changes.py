@@ -48,11 +48,11 @@ def changes(before: Iterable[Offer], after: Iterable[Offer]) -> tuple[Change, ..
     """Differences by kind, provider, type and region."""
     old, new = _by_place(before), _by_place(after)
     known_types = {(provider, name) for provider, _, name in old}
-    found = [change for place in {*old, *new} for change in _of(old.get(place), new.get(place), known_types)]
+    every = [change for place in {*old, *new} for change in _of(old.get(place), new.get(place), known_types)]
     order = list(Kind)
     return tuple(
         sorted(
-            found,
+            every,
             key=lambda change: (
                 order.index(change.kind),
                 change.provider,

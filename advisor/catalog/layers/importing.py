@@ -9,7 +9,7 @@ from advisor.catalog.imports.rows import LeftOut, Mapped, Reason
 from advisor.catalog.layers.merging import INSTANCE_COLUMNS, PRICE_COLUMNS, SOURCE_COLUMNS, offers_of
 from advisor.catalog.layers.snapshot import sole_writer, stage, table_text, take
 from advisor.catalog.price_trust import MOST_SPOT_DAYS, first_day
-from advisor.catalog.refresh.guards import Guard, violations
+from advisor.catalog.refresh.http import Guard, violations
 from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.records import dataclass, replace
@@ -106,11 +106,11 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
         InputError: it cannot be written; the import before it then still holds.
     """
     before = offers_of(catalog, mapped.provider)
-    found = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)
-    wrong = [violation for violation in violations(found, before) if violation.guard in _IMPLAUSIBLE]
+    answer = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)
+    wrong = [violation for violation in violations(answer, before) if violation.guard in _IMPLAUSIBLE]
     refused = {(violation.region, violation.what) for violation in wrong}
     rows = tuple(row for row in mapped.rows if not _is_refused(row, refused))
-    sound = replace(found, rows=rows)
+    sound = replace(answer, rows=rows)
     left_out = (*mapped.left_out, *(LeftOut(Reason.IMPLAUSIBLE, str(violation)) for violation in wrong))
     beside = tuple(_beside(sound, before, mapped))
     is_kept = bool(rows) and not dry_run
@@ -126,18 +126,18 @@ def _is_refused(row: object, refused: set[tuple[str, str]]) -> bool:
     )
 
 
-def _beside(found: Found, before: Mapping[tuple[str, str], Offer], mapped: Mapped) -> Iterator[Beside]:
+def _beside(answer: Found, before: Mapping[tuple[str, str], Offer], mapped: Mapped) -> Iterator[Beside]:
     origin = Provenance(mapped.source, mapped.as_of, Quality.COMMUNITY)
     for purchase in (Purchase.ON_DEMAND, Purchase.SPOT):
-        for place, row in sorted(found.prices(purchase).items()):
+        for place, row in sorted(answer.prices(purchase).items()):
             offer = before.get(place)
             ours = None if offer is None else offer.price(purchase)
             yield Beside(*place, purchase, ours, Price(row.usd_per_hour, origin))
 
 
-def _tables(found: Found, mapped: Mapped) -> Mapping[str, str]:
-    listed, spot = found.prices(Purchase.ON_DEMAND), found.prices(Purchase.SPOT)
-    places = {(row.region, row.instance_type) for row in found.rows if isinstance(row, Sold | PriceRow)}
+def _tables(answer: Found, mapped: Mapped) -> Mapping[str, str]:
+    listed, spot = answer.prices(Purchase.ON_DEMAND), answer.prices(Purchase.SPOT)
+    places = {(row.region, row.instance_type) for row in answer.rows if isinstance(row, Sold | PriceRow)}
     prices = [
         {"instance_type": name, "region": region}
         | _cells("on_demand", listed.get((region, name)), mapped)
@@ -145,7 +145,7 @@ def _tables(found: Found, mapped: Mapped) -> Mapping[str, str]:
         | _zone_cells(spot.get((region, name)), mapped)
         for region, name in sorted(places, key=lambda place: (place[1], place[0]))
     ]
-    machines = {row.instance_type: row for row in found.rows if isinstance(row, MachineRow)}
+    machines = {row.instance_type: row for row in answer.rows if isinstance(row, MachineRow)}
     origin = {"source": _SOURCE, "as_of": mapped.as_of, "quality": Quality.COMMUNITY.value}
     instances = [
         {column: getattr(row, column) for column in INSTANCE_COLUMNS if hasattr(row, column)}

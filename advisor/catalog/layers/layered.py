@@ -11,14 +11,14 @@ from pathlib import Path
 
 from advisor.catalog import readers
 from advisor.catalog.catalog import Catalog
+from advisor.catalog.geography import Zones, read_zones
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import RELEASES, Damaged, Snapshot, current, providers, releases_of
 from advisor.catalog.levers import CacheNode
+from advisor.catalog.one_pass_engines import Releases
 from advisor.catalog.planning import AccountLimit, Commitment, CommitmentPrice, Serverless, ServicePrice
 from advisor.catalog.readers import Triple
-from advisor.catalog.releases import Releases
 from advisor.catalog.values import InstanceType, Offer, Price
-from advisor.catalog.zones import Zones, read_zones
 from advisor.records import dataclass, field, replace
 from advisor.tables import read_rows
 
@@ -46,11 +46,11 @@ class LayeredCatalog(Catalog):
     @cached_property
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
         """Machines by (provider, name): refreshes add those that are new, and so do imports."""
-        found = dict(readers.read_instance_types(self.directory, self._sources))
+        machines = dict(readers.read_instance_types(self.sources))
         for snapshot in (*self.snapshots, *self.published, *self.imported):
-            added = readers.read_instance_types(snapshot.directory, readers.Sources(snapshot.directory))
-            found = {**added, **found}
-        return found
+            added = readers.read_instance_types(readers.Sources(snapshot.directory))
+            machines = {**added, **machines}
+        return machines
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
@@ -99,17 +99,17 @@ class LayeredCatalog(Catalog):
     @cached_property
     def shipped_offers(self) -> tuple[Offer, ...]:
         """The lowest layer."""
-        return readers.read_offers(self.directory, self._sources)
+        return readers.read_offers(self.sources)
 
     @cached_property
     def layers(self) -> Mapping[str, tuple[Offer, ...]]:
         """Offers of each layer, the lowest first; imports stand under the name of their program."""
-        found: dict[str, list[Offer]] = {"shipped": list(self.shipped_offers)}
+        layers: dict[str, list[Offer]] = {"shipped": list(self.shipped_offers)}
         for name, snapshots in (("published", self.published), ("refreshed", self.snapshots)):
-            found[name] = [offer for snapshot in snapshots for offer in offers_of_snapshot(snapshot)]
+            layers[name] = [offer for snapshot in snapshots for offer in offers_of_snapshot(snapshot)]
         for snapshot in self.imported:
-            found.setdefault(program_of(snapshot), []).extend(offers_of_snapshot(snapshot))
-        return {name: tuple(offers) for name, offers in found.items() if offers}
+            layers.setdefault(program_of(snapshot), []).extend(offers_of_snapshot(snapshot))
+        return {name: tuple(offers) for name, offers in layers.items() if offers}
 
     @property
     def _newer(self) -> tuple[Snapshot, ...]:
@@ -120,7 +120,7 @@ class LayeredCatalog(Catalog):
     def listed_offers(self) -> tuple[Offer, ...]:
         """List prices: refreshed ones where there are any, and imported ones where they are as well founded."""
         replaced = {snapshot.provider: snapshot for snapshot in self._newer}
-        shipped = readers.read_offers(self.directory, self._sources, replaced) if replaced else self.shipped_offers
+        shipped = readers.read_offers(self.sources, replaced) if replaced else self.shipped_offers
         newer = [offer for snapshot in replaced.values() for offer in offers_of_snapshot(snapshot)]
         offers: Sequence[Offer] = (*shipped, *newer)
         if self.imported:
@@ -243,7 +243,7 @@ class LayeredCatalog(Catalog):
             if not (snapshot.directory / "commitments.csv").is_file():
                 continue
             sources = readers.Sources(snapshot.directory)
-            for commitment in readers.read_commitments(snapshot.directory, sources):
+            for commitment in readers.read_commitments(sources):
                 for family in commitment.families:
                     newer.setdefault((commitment.provider, family), []).append(commitment)
         shipped = dict(self._shipped._commitments)  # noqa: SLF001 - the layer below of the same class
@@ -276,7 +276,7 @@ class LayeredCatalog(Catalog):
 def _serverless_of(snapshot: Snapshot) -> tuple[Serverless, ...]:
     if not (snapshot.directory / "serverless.csv").is_file():  # imports have none
         return ()
-    return readers.read_serverless(snapshot.directory, readers.Sources(snapshot.directory))
+    return readers.read_serverless(readers.Sources(snapshot.directory))
 
 
 def _regions_of(service: Serverless) -> tuple[str, ...]:
@@ -366,11 +366,11 @@ def newest_shipped(shipped: Path, provider: str) -> str:
 
 def _snapshots(root: Path | None, layer: _Layer, problems: list[str]) -> tuple[Snapshot, ...]:
     """Snapshots that hold; damaged ones are added to the problems."""
-    found = [] if root is None else [current(root, provider) for provider in providers(root)]
+    snapshots = [] if root is None else [current(root, provider) for provider in providers(root)]
     problems += [
         f"the {layer.name} prices of {damaged.provider} are not used: {damaged.reason}; "
         f"{layer.remedy.format(damaged.provider)}"
-        for damaged in found
+        for damaged in snapshots
         if isinstance(damaged, Damaged)
     ]
-    return tuple(snapshot for snapshot in found if isinstance(snapshot, Snapshot))
+    return tuple(snapshot for snapshot in snapshots if isinstance(snapshot, Snapshot))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog.catalog import Catalog
+from advisor.catalog.geography import SEPARATOR
 from advisor.catalog.layers.snapshot import table_text
 from advisor.catalog.refresh.values import (
     SAME_MEMORY_RATIO,
@@ -21,7 +22,6 @@ from advisor.catalog.refresh.values import (
     ZoneRow,
 )
 from advisor.catalog.values import Accelerator, Offer, Price, Purchase, Quality
-from advisor.catalog.zones import SEPARATOR
 from advisor.records import asdict, replace
 from advisor.tables import read_rows
 
@@ -73,35 +73,35 @@ def offers_of(catalog: Catalog, provider: str) -> Mapping[Place, Offer]:
     return {(offer.region, offer.instance_type): offer for offer in catalog.offers if offer.provider == provider}
 
 
-def merge_snapshot(catalog: Catalog, found: Found, read_on: str, before: Path | None = None) -> Mapping[str, str]:
-    """File name → text of a snapshot: everything that is known of the provider once *found* is taken in.
+def merge_snapshot(catalog: Catalog, answer: Found, read_on: str, before: Path | None = None) -> Mapping[str, str]:
+    """File name → text of a snapshot: everything that is known of the provider once *answer* is taken in.
 
     Args:
         catalog: what is known without it; its prices stay, with their own dates, where nothing was read.
-        found: what was read.
+        answer: what was read.
         read_on: ISO date of the refresh.
         before: directory of the snapshot that holds, for what no other layer has.
     """
-    asked = Origin(_REFRESHED.get(found.provider, f"{found.provider}, asked directly"), Quality.LISTED)
-    sources = _Titles(found.origin or asked)
-    prices = list(_price_rows(offers_of(catalog, found.provider), found, read_on, sources))
-    machines, unknown = _machine_rows(catalog, found, read_on, sources)
-    known = {name for owner, name in catalog.instance_types if owner == found.provider} | {
+    asked = Origin(_REFRESHED.get(answer.provider, f"{answer.provider}, asked directly"), Quality.LISTED)
+    sources = _Titles(answer.origin or asked)
+    prices = list(_price_rows(offers_of(catalog, answer.provider), answer, read_on, sources))
+    machines, unknown = _machine_rows(catalog, answer, read_on, sources)
+    names = {name for owner, name in catalog.instance_types if owner == answer.provider} | {
         row["name"] for row in machines
     }
-    committed = [*_committed_rows(found, known, sources)]
-    committed += _kept_committed(before, found, committed, sources)
+    committed = [*_committed_rows(answer, names, sources)]
+    committed += _kept_committed(before, answer, committed, sources)
     return {
-        "prices.csv": table_text(PRICE_COLUMNS, [row for row in prices if row["instance_type"] in known]),
-        "managed.csv": table_text(MANAGED_COLUMNS, list(_managed_rows(catalog, found, read_on, sources))),
-        "serverless.csv": table_text(SERVERLESS_COLUMNS, list(_serverless_rows(catalog, found, before, sources))),
+        "prices.csv": table_text(PRICE_COLUMNS, [row for row in prices if row["instance_type"] in names]),
+        "managed.csv": table_text(MANAGED_COLUMNS, list(_managed_rows(catalog, answer, read_on, sources))),
+        "serverless.csv": table_text(SERVERLESS_COLUMNS, list(_serverless_rows(catalog, answer, before, sources))),
         "committed_prices.csv": table_text(COMMITTED_COLUMNS, sorted(committed, key=_committed_key)),
         "instances.csv": table_text(INSTANCE_COLUMNS, machines),
         "capacity_blocks.csv": table_text(
-            BLOCK_COLUMNS, list(_read_or_kept("capacity_blocks", BlockRow, found, before))
+            BLOCK_COLUMNS, list(_read_or_kept("capacity_blocks", BlockRow, answer, before))
         ),
-        "quotas.csv": table_text(QUOTA_COLUMNS, list(_read_or_kept("quotas", QuotaRow, found, before))),
-        "zones.csv": table_text(ZONE_COLUMNS, list(_zone_rows(found, known, read_on, before, sources))),
+        "quotas.csv": table_text(QUOTA_COLUMNS, list(_read_or_kept("quotas", QuotaRow, answer, before))),
+        "zones.csv": table_text(ZONE_COLUMNS, list(_zone_rows(answer, names, read_on, before, sources))),
         "unknown_types.csv": table_text(UNKNOWN_COLUMNS, unknown),
         "sources.csv": table_text(SOURCE_COLUMNS, sources.rows()),
     }
@@ -123,23 +123,23 @@ class _Titles:
 
 
 def _read_or_kept(
-    part: str, kind: type[BlockRow] | type[QuotaRow], found: Found, before: Path | None
+    part: str, kind: type[BlockRow] | type[QuotaRow], answer: Found, before: Path | None
 ) -> Iterator[Mapping[str, Any]]:
     """Rows that were read, after those of the snapshot before for regions that were not read to their end."""
     kept = read_rows(before / f"{part}.csv") if before else ()
-    yield from (row for row in kept if not found.covers(row["region"], part))
-    yield from (asdict(row) for row in found.rows if isinstance(row, kind) and found.covers(row.region, part))
+    yield from (row for row in kept if not answer.covers(row["region"], part))
+    yield from (asdict(row) for row in answer.rows if isinstance(row, kind) and answer.covers(row.region, part))
 
 
 def _kept_committed(
-    before: Path | None, found: Found, read: Sequence[Mapping[str, Any]], sources: _Titles
+    before: Path | None, answer: Found, read: Sequence[Mapping[str, Any]], sources: _Titles
 ) -> Iterator[Mapping[str, Any]]:
     """Prices of the snapshot before that were not read again, where not everything was read that has any."""
-    parts = ("prices", "savings_plans") if found.provider == "aws" else ("prices",)
+    parts = ("prices", "savings_plans") if answer.provider == "aws" else ("prices",)
     newer = {_committed_key(row) for row in read}
 
     def stays(row: Mapping[str, str]) -> bool:
-        complete = all(found.covers(row["region"], part) for part in parts)
+        complete = all(answer.covers(row["region"], part) for part in parts)
         return not complete and _committed_key(row) not in newer
 
     yield from _kept("committed_prices.csv", before, sources, stays)
@@ -160,37 +160,37 @@ def _committed_key(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _price_rows(
-    before: Mapping[Place, Offer], found: Found, read_on: str, sources: _Titles
+    before: Mapping[Place, Offer], answer: Found, read_on: str, sources: _Titles
 ) -> Iterator[Mapping[str, Any]]:
-    listed, spot = found.prices(Purchase.ON_DEMAND), found.prices(Purchase.SPOT)
-    sold = _sold_places(before, found)
-    for place in sorted({*before, *sold}, key=lambda one: (one[1], one[0])):
+    listed, spot = answer.prices(Purchase.ON_DEMAND), answer.prices(Purchase.SPOT)
+    sold = _sold_places(before, answer)
+    for place in sorted({*before, *sold}, key=lambda key: (key[1], key[0])):
         region, name = place
         old = before.get(place)
-        read = found.covers(region, "prices")
+        read = answer.covers(region, "prices")
         cells = {"instance_type": name, "region": region}
-        if old is not None and place not in sold and (old.withdrawn or (read and found.tells_absence)):
+        if old is not None and place not in sold and (old.withdrawn or (read and answer.tells_absence)):
             yield cells | _on_demand_cells(None, old.on_demand, read_on, sources, Quality.WITHDRAWN)
             continue
-        reads_spot = found.covers(region, "spot") or (read and found.provider != "aws")
+        reads_spot = answer.covers(region, "spot") or (read and answer.provider != "aws")
         keeps = old is not None and not old.withdrawn and (place not in sold or not read)
         kept_price = old.on_demand if old and keeps else None
-        kept_spot = old.spot if old and not (reads_spot and (found.tells_absence or place in sold)) else None
+        kept_spot = old.spot if old and not (reads_spot and (answer.tells_absence or place in sold)) else None
         cells |= _on_demand_cells(listed.get(place), kept_price, read_on, sources)
         spot_row = spot.get(place)
         yield cells | _cells_of_price("spot", spot_row, kept_spot, sources) | _zone_cells(spot_row, kept_spot)
 
 
-def _sold_places(before: Mapping[Place, Offer], found: Found) -> set[Place]:
+def _sold_places(before: Mapping[Place, Offer], answer: Found) -> set[Place]:
     """Places that sell: that offer it or price it on spot, and those of a price list where nothing better was read.
 
     A price list alone brings nothing back that was withdrawn.
     """
-    rows = [row for row in found.rows if isinstance(row, Sold)]
-    offered = {(row.region, row.instance_type) for row in rows if row.offered} | set(found.prices(Purchase.SPOT))
-    named = {(row.region, row.instance_type) for row in rows} | set(found.prices(Purchase.ON_DEMAND))
+    rows = [row for row in answer.rows if isinstance(row, Sold)]
+    offered = {(row.region, row.instance_type) for row in rows if row.offered} | set(answer.prices(Purchase.SPOT))
+    named = {(row.region, row.instance_type) for row in rows} | set(answer.prices(Purchase.ON_DEMAND))
     withdrawn = {place for place, offer in before.items() if offer.withdrawn}
-    return offered | {place for place in named - withdrawn if not found.covers(place[0], "sold")}
+    return offered | {place for place in named - withdrawn if not answer.covers(place[0], "sold")}
 
 
 def _on_demand_cells(
@@ -221,38 +221,38 @@ def _cells_of_price(prefix: str, row: PriceRow | None, kept: Price | None, sourc
     return {f"{prefix}_{name}" if prefix else name: value for name, value in zip(names, values, strict=True)}
 
 
-def _managed_rows(catalog: Catalog, found: Found, read_on: str, sources: _Titles) -> Iterator[Mapping[str, Any]]:
+def _managed_rows(catalog: Catalog, answer: Found, read_on: str, sources: _Titles) -> Iterator[Mapping[str, Any]]:
     """Prices of services that run endpoints, as read; former ones where a region was not read to its end."""
-    read = found.prices(Purchase.MANAGED)
-    before = {place: offer.managed for place, offer in offers_of(catalog, found.provider).items() if offer.managed}
-    for place in sorted({*before, *read}, key=lambda one: (one[1], one[0])):
+    read = answer.prices(Purchase.MANAGED)
+    before = {place: offer.managed for place, offer in offers_of(catalog, answer.provider).items() if offer.managed}
+    for place in sorted({*before, *read}, key=lambda key: (key[1], key[0])):
         region, name = place
         old, row = before.get(place), read.get(place)
-        if old is not None and row is None and found.covers(region, "managed"):
+        if old is not None and row is None and answer.covers(region, "managed"):
             continue  # not sold there any more
-        cells = {"provider": found.provider, "service": old.service if old else SAGEMAKER, "instance_type": name}
+        cells = {"provider": answer.provider, "service": old.service if old else SAGEMAKER, "instance_type": name}
         price = _cells_of_price("", row, old.price if old else None, sources)
         unpriced = {"source": sources.refreshed, "as_of": read_on, "quality": Quality.UNPRICED.value}
         yield cells | {"region": region, "notes": ""} | (price or unpriced)
 
 
 def _serverless_rows(
-    catalog: Catalog, found: Found, before: Path | None, sources: _Titles
+    catalog: Catalog, answer: Found, before: Path | None, sources: _Titles
 ) -> Iterator[Mapping[str, Any]]:
     """Prices that were read, after older ones of regions that were not.
 
     How long a container starts and is kept is as it was known of the service.
     """
-    yield from _kept("serverless.csv", before, sources, lambda row: not found.covers(row["regions"], "serverless"))
-    known = {
+    yield from _kept("serverless.csv", before, sources, lambda row: not answer.covers(row["regions"], "serverless"))
+    earlier = {
         (serverless.provider, serverless.service, serverless.accelerator): serverless
         for serverless in catalog.serverless
     }
-    for row in found.rows:
+    for row in answer.rows:
         if isinstance(row, ServerlessRow):
-            old = known.get((found.provider, row.service, row.accelerator))
+            old = earlier.get((answer.provider, row.service, row.accelerator))
             values = (
-                found.provider, row.service, row.accelerator, row.region, row.usd_per_hour, row.vcpus, row.memory_gib,
+                answer.provider, row.service, row.accelerator, row.region, row.usd_per_hour, row.vcpus, row.memory_gib,
                 old.idle_seconds if old else None, old.cold_start_seconds if old else None, sources.refreshed,
                 row.as_of, Quality.LISTED.value, "",
             )  # fmt: skip
@@ -260,29 +260,29 @@ def _serverless_rows(
 
 
 def _zone_rows(
-    found: Found, known: Collection[str], read_on: str, before: Path | None, sources: _Titles
+    answer: Found, machines: Collection[str], read_on: str, before: Path | None, sources: _Titles
 ) -> Iterator[Mapping[str, Any]]:
     """Zones that were read, after those of the snapshot before in regions that were not.
 
     Types of a region that are sold in the same zones share a row.
     """
-    yield from _kept("zones.csv", before, sources, lambda row: not found.covers(row["region"], "zones"))
+    yield from _kept("zones.csv", before, sources, lambda row: not answer.covers(row["region"], "zones"))
     zones: dict[Place, set[str]] = {}
-    for row in found.rows:
-        if isinstance(row, ZoneRow) and row.instance_type in known and found.covers(row.region, "zones"):
+    for row in answer.rows:
+        if isinstance(row, ZoneRow) and row.instance_type in machines and answer.covers(row.region, "zones"):
             zones.setdefault((row.region, row.instance_type), set()).add(row.zone)
     types: dict[tuple[str, str], list[str]] = {}
     for (region, name), names in sorted(zones.items()):
         types.setdefault((region, SEPARATOR.join(sorted(names))), []).append(name)
     for (region, names_of_zones), names_of_types in types.items():
-        source = sources.of(_ZONES[found.provider]) if found.provider in _ZONES else sources.refreshed
-        place = (found.provider, region, SEPARATOR.join(names_of_types), names_of_zones)
+        source = sources.of(_ZONES[answer.provider]) if answer.provider in _ZONES else sources.refreshed
+        place = (answer.provider, region, SEPARATOR.join(names_of_types), names_of_zones)
         yield dict(zip(ZONE_COLUMNS, (*place, source, read_on, Quality.LISTED.value), strict=True))
 
 
-def _committed_rows(found: Found, known: Collection[str], sources: _Titles) -> Iterator[Mapping[str, Any]]:
+def _committed_rows(answer: Found, names: Collection[str], sources: _Titles) -> Iterator[Mapping[str, Any]]:
     """Prices of commitments to known types; the dearest of several under one name."""
-    rows = [row for row in found.rows if isinstance(row, CommittedRow) and row.instance_type in known]
+    rows = [row for row in answer.rows if isinstance(row, CommittedRow) and row.instance_type in names]
     prices: dict[tuple[str, str, str, int, str], CommittedRow] = {}
     for row in sorted(rows, key=lambda row: row.usd_per_hour):
         prices[row.instance_type, row.region, row.instrument, row.term_years, row.payment] = row
@@ -292,13 +292,13 @@ def _committed_rows(found: Found, known: Collection[str], sources: _Titles) -> I
 
 
 def _machine_rows(
-    catalog: Catalog, found: Found, read_on: str, sources: _Titles
+    catalog: Catalog, answer: Found, read_on: str, sources: _Titles
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """New types of accelerators that the catalog knows, and new types that it cannot describe."""
-    known = {row["name"]: row for row in _added_before(catalog, found.provider, sources)}
+    earlier = {row["name"]: row for row in _added_before(catalog, answer.provider, sources)}
     unknown = {}
-    for row in found.rows:
-        if not isinstance(row, MachineRow) or (found.provider, row.instance_type) in catalog.instance_types:
+    for row in answer.rows:
+        if not isinstance(row, MachineRow) or (answer.provider, row.instance_type) in catalog.instance_types:
             continue
         accelerator = accelerator_named(catalog, row.accelerator)
         machine = None if accelerator is None else reconcile_memory(accelerator, row)
@@ -307,12 +307,12 @@ def _machine_rows(
         else:
             stated = {name: getattr(machine, name) for name in INSTANCE_COLUMNS if hasattr(machine, name)}
             quality = Quality.LISTED if machine == row else Quality.DERIVED
-            known[row.instance_type] = stated | {
-                "provider": found.provider, "name": row.instance_type, "accelerator": accelerator.name,
+            earlier[row.instance_type] = stated | {
+                "provider": answer.provider, "name": row.instance_type, "accelerator": accelerator.name,
                 "interconnect": "", "source": sources.refreshed, "as_of": read_on, "quality": quality.value,
                 "notes": "",
             }  # fmt: skip
-    return [known[name] for name in sorted(known)], [unknown[name] for name in sorted(unknown)]
+    return [earlier[name] for name in sorted(earlier)], [unknown[name] for name in sorted(unknown)]
 
 
 def _added_before(catalog: Catalog, provider: str, sources: _Titles) -> Iterator[Mapping[str, Any]]:
@@ -338,7 +338,7 @@ def reconcile_memory(accelerator: Accelerator, row: MachineRow) -> MachineRow | 
         return replace(row, accelerator_memory_gib=whole)
     if math.isclose(stated, whole, rel_tol=SAME_MEMORY_RATIO):
         return row
-    share = next((one for one in _SHARES if math.isclose(stated, whole * one, rel_tol=SAME_MEMORY_RATIO)), None)
+    share = next((part for part in _SHARES if math.isclose(stated, whole * part, rel_tol=SAME_MEMORY_RATIO)), None)
     if row.accelerator_count or share is None:
         return None
     return replace(row, accelerator_count=share, accelerator_memory_gib=whole)

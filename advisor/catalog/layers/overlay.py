@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from advisor.catalog.geography import ZoneSupply, listed_zones, zone_fault
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality, family_of
-from advisor.catalog.zones import ZoneSupply, listed_zones, zone_fault
 from advisor.names import suggestion
 from advisor.records import dataclass, field, replace
 from advisor.yaml_fields import Field, read_document
@@ -274,10 +274,14 @@ def _stated_node(field: Field, names: Names) -> StatedNode:
     )
 
 
-def _zones(item: Field, known: Names) -> tuple[tuple[str, str, str], ZoneSupply]:
+def _zones(item: Field, catalog_names: Names) -> tuple[tuple[str, str, str], ZoneSupply]:
     fields = item.all_of(_ZONES_KEYS)
-    provider = known.provider(fields["provider"])
-    place = (provider, known.region(provider, fields["region"]), known.instance_type(provider, fields["instance_type"]))
+    provider = catalog_names.provider(fields["provider"])
+    place = (
+        provider,
+        catalog_names.region(provider, fields["region"]),
+        catalog_names.instance_type(provider, fields["instance_type"]),
+    )
     names = fields["zones"].texts()
     fault = next(filter(None, (zone_fault(*place[:2], name) for name in names)), "")
     if fault:

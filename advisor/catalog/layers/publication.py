@@ -85,10 +85,10 @@ def signer_of(content: bytes, signature: bytes, allowed: Path, where: str) -> st
         path = Path(directory) / "signature"
         path.write_bytes(signature)
         files = ("-s", str(path), "-f", str(allowed))
-        found = _run(("-Y", "find-principals", *files), b"")
-        names = found.stdout.decode("utf-8", "replace").split("\n")
+        principals = _run(("-Y", "find-principals", *files), b"")
+        names = principals.stdout.decode("utf-8", "replace").split("\n")
         name = names[0].strip()
-        if found.returncode or not name:
+        if principals.returncode or not name:
             hint = f"ask who publishes it, or add their key to {allowed}; nothing was taken"
             raise InputError("it is signed by nobody who may sign", where=where, hint=hint)
         checked = _run(("-Y", "verify", *files, "-I", name, "-n", NAMESPACE), content)

@@ -54,8 +54,8 @@ def tables_to_publish(catalog: LayeredCatalog, provider: str) -> PublishedTables
     """
     layers = _layers(catalog, provider)
     if not layers:
-        known = sorted(path.stem for path in (catalog.directory / "prices").glob("*.csv"))
-        raise InputError(f"the catalog has no price of {provider}", hint=f"it has those of {', '.join(known)}")
+        providers = sorted(path.stem for path in (catalog.directory / "prices").glob("*.csv"))
+        raise InputError(f"the catalog has no price of {provider}", hint=f"it has those of {', '.join(providers)}")
     titles = _Titles(catalog.directory)
     tables = {}
     for name in TABLES[:-1]:
@@ -127,8 +127,8 @@ class _Titles:
     def rows(self) -> list[Row]:
         """The table of sources that were named."""
         return [
-            {"licence": "", "note": "", **self._licences.get(title, {}), "source_id": known, "title": title}
-            for title, known in self._known.items()
+            {"licence": "", "note": "", **self._licences.get(title, {}), "source_id": provenance, "title": title}
+            for title, provenance in self._known.items()
         ]
 
 
@@ -156,26 +156,26 @@ def _header(path: Path) -> list[str]:
 
 def _first_of_each(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
     """Machines as the lowest layer describes them."""
-    known: dict[str, Row] = {}
+    first_rows: dict[str, Row] = {}
     for row in rows:
-        known.setdefault(row["name"], row)
-    yield from known.values()
+        first_rows.setdefault(row["name"], row)
+    yield from first_rows.values()
 
 
 def _by_region(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
     """Services region by region, as the highest layer prices them."""
-    known = {
+    by_key = {
         (row["service"], row["accelerator"], region): {**row, "regions": region}
         for row in rows
         for region in row["regions"].split(";")
     }
-    yield from known.values()
+    yield from by_key.values()
 
 
 def _last_of_each(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
     """Prices under commitments as the highest layer has them."""
-    known = {tuple(row[column] for column in COMMITTED_KEY): row for row in rows}
-    yield from known.values()
+    last_rows = {tuple(row[column] for column in COMMITTED_KEY): row for row in rows}
+    yield from last_rows.values()
 
 
 _KEYED = {"committed_prices.csv": _last_of_each, "instances.csv": _first_of_each, "serverless.csv": _by_region}

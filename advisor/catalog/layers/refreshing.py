@@ -30,9 +30,9 @@ from advisor.catalog.layers.snapshot import (
     table_text,
     take,
 )
+from advisor.catalog.one_pass_engines import Release, Releases
 from advisor.catalog.refresh.engines import HeldReleases, ReleaseGuard, held_releases
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
-from advisor.catalog.refresh.http import short_words
+from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Guard, Violation, short_words, violations
 from advisor.catalog.refresh.values import (
     Denied,
     Found,
@@ -46,7 +46,6 @@ from advisor.catalog.refresh.values import (
     row_from_json,
     row_to_json,
 )
-from advisor.catalog.releases import Release, Releases
 from advisor.catalog.values import Offer, Quality
 from advisor.records import dataclass
 
@@ -129,14 +128,14 @@ def run_tasks(
             if future.cancelled():
                 gaps.append(Gap(task.region, task.part, _NOT_ASKED, gaps[0].remedy, denied=False))
                 continue
-            found = future.result()
-            if isinstance(found, Gap):
-                gaps.append(found)
+            answered = future.result()
+            if isinstance(answered, Gap):
+                gaps.append(answered)
                 if not complete and len(gaps) == max(at_once, _HOPELESS) and not any(gap.denied for gap in gaps):
                     for other in pending:
                         other.cancel()
             else:
-                rows.extend(found)
+                rows.extend(answered)
                 complete.add((task.region, task.part))
             if progress is not None:
                 progress(done, len(wanted), task.name)
@@ -148,9 +147,9 @@ def run_tasks(
 
 
 def _run(task: Task, journal: Journal, clock: Callable[[], dt.datetime]) -> tuple[Row, ...] | Gap:
-    known = journal.read(task, clock())
-    if known is not None:
-        return known
+    journaled = journal.read(task, clock())
+    if journaled is not None:
+        return journaled
     try:
         rows = tuple(task.read())
     except Denied as error:
@@ -180,20 +179,20 @@ class RefreshOptions:
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
 
 
-def why_not_published(snapshot: Snapshot | None, found: Found, missing: str, held: int, noun: str) -> str:
+def why_not_published(snapshot: Snapshot | None, answer: Found, missing: str, held: int, noun: str) -> str:
     """Why a refresh published nothing; empty where it published a snapshot.
 
     Args:
         snapshot: what was published.
-        found: what was read.
+        answer: what was read.
         missing: what could not be read at all, as a sentence; "": nothing.
         held: how many rows or findings keep the rest from being published.
         noun: how one of them is called.
     """
     if snapshot is not None:
         return ""
-    if found.failed:
-        return f"{len(found.failed)} part{'s' if len(found.failed) > 1 else ''} could not be read"
+    if answer.failed:
+        return f"{len(answer.failed)} part{'s' if len(answer.failed) > 1 else ''} could not be read"
     if missing or not held:
         return missing or DRY_RUN
     return f"{held} {noun}{'s are' if held > 1 else ' is'} held up"
@@ -237,28 +236,28 @@ def refresh(
     """
     provider = question.provider
     journal = Journal(root / provider / _JOURNAL, question.asker)
-    found = run_tasks(question, journal, manner.clock, manner.at_once, progress)
+    answer = run_tasks(question, journal, manner.clock, manner.at_once, progress)
     before = _listed(catalog, provider)
-    held = violations(found, before, manner.confirmed, manner.most_moved_ratio)
-    nothing = Refreshed(provider, found, held, (), None, ())
-    if found.failed or not any(part == "prices" for _, part in found.complete):
+    held = violations(answer, before, manner.confirmed, manner.most_moved_ratio)
+    nothing = Refreshed(provider, answer, held, (), None, ())
+    if answer.failed or not any(part == "prices" for _, part in answer.complete):
         return nothing
     if any(violation.guard is Guard.NO_PRICE for violation in held):
         return nothing  # no table holds such a price, so there is nothing to compare
     today = f"{manner.clock():%Y-%m-%d}"
-    gaps = [f"{gap.part} {gap.region}: {gap.reason}".strip() for gap in found.gaps]
+    gaps = [f"{gap.part} {gap.region}: {gap.reason}".strip() for gap in answer.gaps]
     with sole_writer(root):
         holds = current(root, provider)
         kept = holds.directory if isinstance(holds, Snapshot) else None
-        staged = stage(root, provider, merge_snapshot(catalog.as_listed(), found, today, kept), today, gaps)
+        staged = stage(root, provider, merge_snapshot(catalog.as_listed(), answer, today, kept), today, gaps)
         differences = changes(before.values(), offers_of_snapshot(staged))
         unknown = tuple(line.split(",")[0] for line in (staged.directory / "unknown_types.csv").read_text().split()[1:])
         if held or manner.dry_run:
             discard(root, staged)
-            return Refreshed(provider, found, held, differences, None, unknown)
+            return Refreshed(provider, answer, held, differences, None, unknown)
         take(root, staged)
         journal.clear()
-        return Refreshed(provider, found, held, differences, staged, unknown)
+        return Refreshed(provider, answer, held, differences, staged, unknown)
 
 
 def _listed(catalog: LayeredCatalog, provider: str) -> dict[tuple[str, str], Offer]:
@@ -305,26 +304,26 @@ def refresh_engines(
         InputError: the result cannot be written; what was known before still holds.
     """
     journal = Journal(root / RELEASES / _JOURNAL, question.asker)
-    found = run_tasks(question, journal, manner.clock, manner.at_once, progress)
+    answer = run_tasks(question, journal, manner.clock, manner.at_once, progress)
     now = manner.clock()
-    held = held_releases(found, before, now.date(), manner.confirmed)
-    if found.failed or not found.complete or any(one.guard is ReleaseGuard.FUTURE for one in held):
-        return RefreshedEngines(found, held, (), None)
-    gaps = [f"{gap.part}: {gap.reason}" for gap in found.gaps]
+    held = held_releases(answer, before, now.date(), manner.confirmed)
+    if answer.failed or not answer.complete or any(release.guard is ReleaseGuard.FUTURE for release in held):
+        return RefreshedEngines(answer, held, (), None)
+    gaps = [f"{gap.part}: {gap.reason}" for gap in answer.gaps]
     with sole_writer(root):
-        staged = stage(root, RELEASES, _tables(found, before, now.date(), question.asker), f"{now:%Y-%m-%d}", gaps)
+        staged = stage(root, RELEASES, _tables(answer, before, now.date(), question.asker), f"{now:%Y-%m-%d}", gaps)
         changes = release_changes(before, releases_of(staged))
         if held or manner.dry_run:
             discard(root, staged)
-            return RefreshedEngines(found, held, changes, None)
+            return RefreshedEngines(answer, held, changes, None)
         take(root, staged)
         journal.clear()
-        return RefreshedEngines(found, held, changes, staged)
+        return RefreshedEngines(answer, held, changes, staged)
 
 
-def _tables(found: Found, before: Releases, today: dt.date, asker: str) -> dict[str, str]:
+def _tables(answer: Found, before: Releases, today: dt.date, asker: str) -> dict[str, str]:
     """The table of releases with its sources: engines that were not read keep what was known."""
-    read = [row for row in found.rows if isinstance(row, ReleaseRow)]
+    read = [row for row in answer.rows if isinstance(row, ReleaseRow)]
     kept = [
         release
         for engine in before.by_engine

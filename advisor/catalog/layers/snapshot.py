@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor.atomic_files import make_directory, write_text
+from advisor.catalog.one_pass_engines import Release, Releases, read_releases
 from advisor.catalog.readers import Sources
-from advisor.catalog.releases import Release, Releases, read_releases
 from advisor.errors import InputError
 from advisor.records import dataclass
 
@@ -163,8 +163,8 @@ def previous(root: Path, provider: str) -> Snapshot | None:
     """The snapshot before the one that holds."""
     now = _current_name(root, provider)
     names = sorted(path.name for path in (root / provider).glob("*-*") if path.is_dir() and path.name != now)
-    found = [read(root, provider, name) for name in names]
-    return next((snapshot for snapshot in reversed(found) if isinstance(snapshot, Snapshot)), None)
+    snapshots = [read(root, provider, name) for name in names]
+    return next((snapshot for snapshot in reversed(snapshots) if isinstance(snapshot, Snapshot)), None)
 
 
 def read(root: Path, provider: str, name: str) -> Snapshot | Damaged:
@@ -269,9 +269,9 @@ def release_changes(before: Releases, after: Releases) -> tuple[ReleaseChange, .
 
 
 def _change(old: Release | None, new: Release | None) -> Iterator[ReleaseChange]:
-    one = new or old
+    price = new or old
     before, now = (release.released.isoformat() if release else "" for release in (old, new))
-    if one is None or before == now:
+    if price is None or before == now:
         return
     kind = ReleaseChangeKind.MOVED if before and now else ReleaseChangeKind.NEW if now else ReleaseChangeKind.GONE
-    yield ReleaseChange(kind, one.engine, str(one.version), before, now)
+    yield ReleaseChange(kind, price.engine, str(price.version), before, now)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from advisor.catalog import readers
+from advisor.catalog.geography import SEPARATOR, read_zones, zone_fault
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped, offers_of_snapshot
 from advisor.catalog.layers.merging import offers_of
@@ -25,10 +26,9 @@ from advisor.catalog.layers.snapshot import (
     take,
 )
 from advisor.catalog.price_trust import first_day
-from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
+from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, PriceRow, Row, ServerlessRow, Sold
 from advisor.catalog.values import Purchase
-from advisor.catalog.zones import SEPARATOR, read_zones, zone_fault
 from advisor.errors import InputError
 from advisor.names import is_type_name
 from advisor.records import dataclass, replace
@@ -303,16 +303,16 @@ def _check_tables(directory: Path, provider: str) -> None:
         for record in _records(directory / name):
             if record.text("provider") != provider:
                 record.fail("provider", f"'{record.text('provider')}' in the tables of {provider}")
-    readers.read_instance_types(directory, sources)
+    readers.read_instance_types(sources)
     discounts = list(_records(directory / "commitments.csv"))
     for record in discounts:
         if not 0 <= record.number("discount_ratio") < 1:
             record.fail("discount_ratio", f"a discount of {record.number('discount_ratio'):g}")
     if discounts:
-        readers.read_commitments(directory, sources)
+        readers.read_commitments(sources)
     for record in _records(directory / "committed_prices.csv"):
         sources.of(record)
-    readers.read_serverless(directory, sources)
+    readers.read_serverless(sources)
     _check_zones(directory / "zones.csv", provider)
     read_zones(directory / "zones.csv", sources)
 

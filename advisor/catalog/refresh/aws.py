@@ -74,11 +74,11 @@ def policy() -> Mapping[str, Any]:
 
 
 def tasks(
-    regions: Sequence[str], session: Session, known: Collection[str], today: Callable[[], dt.datetime],
+    regions: Sequence[str], session: Session, machines: Collection[str], today: Callable[[], dt.datetime],
     endpoint_url: str | None = None, parts: Collection[str] = PARTS,
 ) -> Iterator[values.Task]:  # fmt: skip
     """Everything to ask; the machines of a region come first, since they name new types."""
-    ask = _Asker(session, endpoint_url, frozenset(known), today)
+    ask = _Asker(session, endpoint_url, frozenset(machines), today)
     for region in regions:
         for part, read in ask.readers.items():
             if part in parts:
@@ -89,9 +89,9 @@ class _Asker:
     """Asks one account, one region at a time; every method may be called from any thread."""
 
     def __init__(
-        self, session: Session, endpoint_url: str | None, known: frozenset[str], now: Callable[[], dt.datetime]
+        self, session: Session, endpoint_url: str | None, machines: frozenset[str], now: Callable[[], dt.datetime]
     ) -> None:
-        self._session, self._endpoint_url, self._known, self._now = session, endpoint_url, known, now
+        self._session, self._endpoint_url, self._known, self._now = session, endpoint_url, machines, now
         self.readers: Mapping[str, Callable[[str], Sequence[values.Row]]] = {
             "machines": self._guarded("machines", self.machines),
             "sold": self._guarded("sold", self.sold),
@@ -230,7 +230,7 @@ class _Asker:
 
     def _rate_rows(self, rate: Mapping[str, Any], region: str) -> Iterator[values.Row]:
         plan = rate["savingsPlanOffering"]
-        properties = {one["name"]: one["value"] for one in rate.get("properties", ())}
+        properties = {entry["name"]: entry["value"] for entry in rate.get("properties", ())}
         name = properties.get("instanceType", "")
         if name not in self._known or rate.get("unit") != "Hrs" or properties.get("region", region) != region:
             return
@@ -249,7 +249,7 @@ class _Asker:
         from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
 
         client, now = self._client("ec2", region), self._now()
-        for name in sorted(one for one in self._known if one.partition(".")[0] in _BLOCK_FAMILIES):
+        for name in sorted(machine for machine in self._known if machine.partition(".")[0] in _BLOCK_FAMILIES):
             try:
                 answer = client.describe_capacity_block_offerings(
                     InstanceType=name, InstanceCount=1, CapacityDurationHours=_BLOCK_HOURS, StartDateRange=now

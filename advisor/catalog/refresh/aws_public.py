@@ -43,26 +43,26 @@ _LONGEST_SECONDS = 3600
 _LONGEST_LINE = 1 << 20
 
 
-def tasks(regions: Sequence[str], known: Collection[str], url: str = URL) -> Iterator[Task]:
+def tasks(regions: Sequence[str], machines: Collection[str], url: str = URL) -> Iterator[Task]:
     """One task for each region."""
     for region in regions:
-        yield Task(f"{region}/public-prices", region, "prices", partial(_read, region, frozenset(known), url))
+        yield Task(f"{region}/public-prices", region, "prices", partial(_read, region, frozenset(machines), url))
 
 
 class _Cut(Unreachable):
     """The file broke off."""
 
 
-def _read(region: str, known: Collection[str], url: str) -> Iterator[Row]:
+def _read(region: str, machines: Collection[str], url: str) -> Iterator[Row]:
     """Rows of a file, read anew from its beginning where the connection broke."""
     address = f"{url}/{region}/index.csv"
     for _ in range(_TRIES - 1):
         with suppress(_Cut):
-            return iter(_rows_at(address, region, known))
-    return iter(_rows_at(address, region, known))
+            return iter(_rows_at(address, region, machines))
+    return iter(_rows_at(address, region, machines))
 
 
-def _rows_at(address: str, region: str, known: Collection[str]) -> Sequence[Row]:
+def _rows_at(address: str, region: str, machines: Collection[str]) -> Sequence[Row]:
     """Rows of the file at an address, which is never held as a whole."""
     import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
@@ -80,7 +80,7 @@ def _rows_at(address: str, region: str, known: Collection[str]) -> Sequence[Row]
     if answer.status != 200:
         raise Unreachable(f"{host} answered {answer.status}", "run the command again")
     try:
-        return tuple(rows_of(_split(codecs.iterdecode(_pieces(answer), "utf-8")), region, known))
+        return tuple(rows_of(_split(codecs.iterdecode(_pieces(answer), "utf-8")), region, machines))
     except (urllib3.exceptions.HTTPError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise _Cut(f"{host}: the file breaks off, or is none: {short_words(error)}", "run the command again") from error
     finally:
@@ -114,7 +114,7 @@ def _split(chunks: Iterable[str]) -> Iterator[str]:
         yield rest
 
 
-def rows_of(text: Iterable[str], region: str, known: Collection[str]) -> Iterator[Row]:
+def rows_of(text: Iterable[str], region: str, machines: Collection[str]) -> Iterator[Row]:
     """Prices of accelerated Linux machines in a price file.
 
     Raises:
@@ -127,7 +127,7 @@ def rows_of(text: Iterable[str], region: str, known: Collection[str]) -> Iterato
     width = max(columns.values())
     reserved: dict[tuple[str, str], list[list[str]]] = {}
     for cells in lines:
-        if len(cells) <= width or not (cells[name_at] in known or cells[family_at] in ACCELERATED_FAMILIES):
+        if len(cells) <= width or not (cells[name_at] in machines or cells[family_at] in ACCELERATED_FAMILIES):
             continue
         if any(cells[at] != value for at, value in wanted) or cells[columns["Region Code"]] != region:
             continue
@@ -160,11 +160,11 @@ def _reserved(parts: Sequence[Sequence[str]], columns: Mapping[str, int], region
 def _columns(lines: Iterator[list[str]]) -> Mapping[str, int]:
     for number, cells in enumerate(lines):
         if cells[:1] == [_HEADER]:
-            found = {name: at for at, name in enumerate(cells)}
-            missing = [name for name in _NEEDED if name not in found]
+            places = {name: at for at, name in enumerate(cells)}
+            missing = [name for name in _NEEDED if name not in places]
             if missing:
                 raise Unreachable(f"the price file has no column {missing[0]}", "a newer version may read it")
-            return {name: found[name] for name in _NEEDED}
+            return {name: places[name] for name in _NEEDED}
         if number > _MOST_LINES_BEFORE_HEADER:
             break
     raise Unreachable("this is no price file: it has no line of column names", "run the command again")

@@ -34,11 +34,11 @@ _MISSTATED_MIB: Mapping[str, int] = {"Trainium2": 512 * 1024}
 """Memory of a device that EC2 states wrongly: the guide of AWS Neuron says 96 GiB, and so do the devices."""
 
 
-def product_rows(product: Mapping[str, Any], region: str, known: Collection[str]) -> Iterator[Row]:
+def product_rows(product: Mapping[str, Any], region: str, machines: Collection[str]) -> Iterator[Row]:
     """Prices of one product of the price list; nothing when it is no accelerated machine of the region."""
     attributes = product["product"]["attributes"]
     name = str(attributes.get("instanceType", ""))
-    accelerated = name in known or attributes.get("instanceFamily") in ACCELERATED_FAMILIES
+    accelerated = name in machines or attributes.get("instanceFamily") in ACCELERATED_FAMILIES
     if not accelerated or attributes.get("regionCode") != region:
         return
     yield Sold(region, name, offered=False)
@@ -47,7 +47,7 @@ def product_rows(product: Mapping[str, Any], region: str, known: Collection[str]
         yield from _reserved(term, region, name)
 
 
-def hosting_rows(product: Mapping[str, Any], region: str, known: Collection[str]) -> Iterator[Row]:
+def hosting_rows(product: Mapping[str, Any], region: str, machines: Collection[str]) -> Iterator[Row]:
     """Price of one product of SageMaker; nothing when it is no known machine that runs real-time endpoints there.
 
     The price list says what a product is for in ``component``, older entries in ``platoinstancetype``.
@@ -55,7 +55,7 @@ def hosting_rows(product: Mapping[str, Any], region: str, known: Collection[str]
     attributes = product["product"]["attributes"]
     name = attributes.get("instanceName", "").removeprefix("ml.")
     component = attributes.get("component") or attributes.get("platoinstancetype") or ""
-    if component.casefold() == _HOSTING and name in known and attributes.get("regionCode") == region:
+    if component.casefold() == _HOSTING and name in machines and attributes.get("regionCode") == region:
         yield from _by_the_hour(product, region, name, Purchase.MANAGED)
 
 

@@ -1,6 +1,7 @@
-"""Azure: the Retail Prices API, which asks for no login.
+"""Azure: the Retail Prices API, which asks for no login, and the zones that a subscription may use.
 
-Facts: https://learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices, read in November 2026.
+Facts, read in November 2026: https://learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices,
+https://learn.microsoft.com/rest/api/compute/resource-skus/list.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,8 +9,66 @@ from functools import partial
 from typing import Any
 
 from advisor.catalog.refresh.http import Client, pages
-from advisor.catalog.refresh.values import CommittedRow, PriceRow, Row, ServerlessRow, Sold, Task
+from advisor.catalog.refresh.values import CommittedRow, PriceRow, Row, ServerlessRow, Sold, Task, ZoneRow
+from advisor.records import dataclass
 from advisor.units import SECONDS_PER_HOUR
+
+ZONES_URL = "https://management.azure.com"
+_ZONES_VERSION = "2021-07-01"
+_MACHINES = "virtualMachines"
+"""Every accelerated size is of the N series."""
+_REMEDY = "give a subscription, and a token that may read it (Reader): --azure-subscription, --azure-token-file"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Whom to ask as; zones are numbered anew for each subscription."""
+
+    name: str
+    client: Client
+    """With an access token."""
+    url: str = ZONES_URL
+
+
+def zone_tasks(regions: Sequence[str], subscription: Subscription) -> Iterator[Task]:
+    """One task for each region."""
+    for region in regions:
+        yield Task(f"{region}/zones", region, "zones", partial(_read_zones, region, subscription))
+
+
+def _read_zones(region: str, subscription: Subscription) -> Iterator[Row]:
+    address = f"{subscription.url}/subscriptions/{subscription.name}/providers/Microsoft.Compute/skus"
+    parameters = {"api-version": _ZONES_VERSION, "$filter": f"location eq '{region}'"}
+    for page in pages(subscription.client, address, parameters, "nextLink", _REMEDY):
+        for item in page.get("value") or ():
+            yield from zone_rows_of(item, region)
+
+
+def zone_rows_of(item: Mapping[str, Any], region: str) -> Iterator[Row]:
+    """Zones of a size in a region, without those that the subscription may not use.
+
+    A size that the region sells without a choice of zone has one row without a zone; one that the subscription may not
+    have in the whole region has none.
+    """
+    name = str(item.get("name", ""))
+    if item.get("resourceType") != _MACHINES or not name.startswith(_ACCELERATED):
+        return
+    restrictions = item.get("restrictions") or ()
+    if any(restriction.get("type") == "Location" for restriction in restrictions):
+        return
+    closed = {
+        zone
+        for restriction in restrictions
+        if restriction.get("type") == "Zone"
+        for zone in restriction.get("restrictionInfo", {}).get("zones") or ()
+    }
+    for place in item.get("locationInfo") or ():
+        if str(place.get("location", "")).casefold() == region:
+            listed = set(place.get("zones") or ())
+            open_zones = listed - closed
+            if open_zones or not listed:
+                yield from (ZoneRow(region, name, zone) for zone in sorted(open_zones) or ("",))
+
 
 URL = "https://prices.azure.com/api/retail/prices"
 _VERSION = "2023-01-01-preview"
@@ -63,9 +122,9 @@ def container_rows(items: Iterable[Mapping[str, Any]], region: str) -> Iterator[
         by_the_second = str(item.get("unitOfMeasure", "")) in ("1 Second", "1 GiB Second")
         is_sold = item.get("type") == "Consumption" and item.get("currencyCode") == "USD"
         if by_the_second and is_sold and item.get("armRegionName") == region:
-            found = str(item.get("effectiveStartDate", ""))[:10], float(item.get("unitPrice") or 0)
+            dated = str(item.get("effectiveStartDate", ""))[:10], float(item.get("unitPrice") or 0)
             name = str(item.get("meterName", ""))
-            meters[name] = max(meters.get(name, found), found)
+            meters[name] = max(meters.get(name, dated), dated)
     for accelerator, meter, vcpus, gib in _PROFILES:
         if all(name in meters for name in (meter, _VCPU, _GIB)):
             (_, gpu), (_, cpu), (_, memory) = (meters[name] for name in (meter, _VCPU, _GIB))

@@ -10,9 +10,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from advisor.catalog.one_pass_engines import Release, Releases, version_of
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import Found, ReleaseRow, Row, SkippedRow, Task, Unreachable
-from advisor.catalog.releases import Release, Releases, version_of
 from advisor.records import dataclass
 
 URL = "https://pypi.org/pypi"
@@ -111,29 +111,29 @@ def _day(text: str) -> dt.date | None:
 
 
 def held_releases(
-    found: Found, before: Releases, today: dt.date, confirmed: Collection[str] = ()
+    answer: Found, before: Releases, today: dt.date, confirmed: Collection[str] = ()
 ) -> tuple[HeldReleases, ...]:
     """Releases of an answer that must not be published, by guard and engine; one of the future never may.
 
     Args:
-        found: what was read.
+        answer: what was read.
         before: releases that are known now.
         today: day of the refresh.
         confirmed: keys that a person accepts: ``releases_gone:vLLM``, or ``releases_gone`` for every engine.
     """
     held: list[HeldReleases] = []
     for engine in PROJECTS:
-        if found.covers("", f"releases of {engine}"):
+        if answer.covers("", f"releases of {engine}"):
             days = {
                 row.version: dt.date.fromisoformat(row.released)
-                for row in found.rows
+                for row in answer.rows
                 if isinstance(row, ReleaseRow) and row.engine == engine
             }
             held += _held_of(engine, days, before.of(engine), today)
     return tuple(
-        one
-        for one in held
-        if one.guard is ReleaseGuard.FUTURE or not {one.key, one.guard.value} & set(confirmed)
+        release
+        for release in held
+        if release.guard is ReleaseGuard.FUTURE or not {release.key, release.guard.value} & set(confirmed)
     )  # fmt: skip
 
 

@@ -159,11 +159,11 @@ def _part_name(description: str, family: str) -> str | None:
 
 def gathered(skus: Iterable[Sku]) -> PartPrices:
     """Prices by region, market and part."""
-    found: dict[tuple[str, str, str], dict[float, str]] = defaultdict(dict)
+    prices: dict[tuple[str, str, str], dict[float, str]] = defaultdict(dict)
     for sku in skus:
         for region in sku.regions:
-            found[region, sku.market, sku.part][sku.usd] = sku.as_of
-    return PartPrices(found)
+            prices[region, sku.market, sku.part][sku.usd] = sku.as_of
+    return PartPrices(prices)
 
 
 def machine_rows(prices: PartPrices, machines: Sequence[InstanceType]) -> Iterator[Row]:
@@ -190,11 +190,11 @@ def _sum(prices: PartPrices, machine: InstanceType, region: str, market: str) ->
     needs = _needs(machine)
     if not needs:
         return None
-    found = [(amount, prices.one(region, market, names)) for amount, names in needs]
-    if any(price is None for _, price in found):
+    parts = [(amount, prices.one(region, market, names)) for amount, names in needs]
+    if any(price is None for _, price in parts):
         return None
-    known = [(amount, price) for amount, price in found if price is not None]
-    return round(sum(amount * usd for amount, (usd, _) in known), 6), min(date for _, (_, date) in known)
+    priced = [(amount, price) for amount, price in parts if price is not None]
+    return round(sum(amount * usd for amount, (usd, _) in priced), 6), min(date for _, (_, date) in priced)
 
 
 def _needs(machine: InstanceType) -> list[tuple[float, tuple[str, ...]]]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.cache.semantic import MOST_REQUESTS
-from advisor.demand.clock import ticks_per_second
+from advisor.demand.spread import ticks_per_second
 from advisor.errors import InputError
 from advisor.records import dataclass, field
 from advisor.units import BYTES_PER_MIB

@@ -6,8 +6,18 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.cache.log import RequestLog
-from advisor.demand.cache.semantic import MOST_REQUESTS, Expiry, SemanticPoint, semantic_point
-from advisor.demand.cache.stack import Indices, by_key, last_access, misses_of_ttl, peak_held, stack_distances
+from advisor.demand.cache.semantic import (
+    MOST_REQUESTS,
+    Expiry,
+    Indices,
+    SemanticPoint,
+    by_key,
+    last_access,
+    misses_of_ttl,
+    peak_held,
+    semantic_point,
+    stack_distances,
+)
 from advisor.records import dataclass
 from advisor.units import BYTES_PER_GIB
 

@@ -1,7 +1,374 @@
 """Demand seen by Prometheus-compatible servers and CloudWatch: requests as counted, or busy accelerators."""
 
-from advisor.demand.monitored.accelerators import busy_over_time
-from advisor.demand.monitored.demand import engine_demand
-from advisor.demand.monitored.server import Monitored
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from advisor.demand.busy import Busy
+from advisor.demand.monitored.server import Engine, Floats, Labels, Monitored, engines_of
+from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
+from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, ends_of, lives_of, replicas_at
+from advisor.demand.values import Demand
+from advisor.errors import InputError
+from advisor.records import dataclass, replace
+from advisor.samples.exporters import Name, near_miss_words
+from advisor.samples.need.limits import saturation
+from advisor.samples.query.prometheus.api import quoted
+from advisor.samples.query.prometheus.timing import rhythm
+
+_HOUR_US = 3_600_000_000
+LEAST_COVERAGE = 0.9
+"""Share of the replicas or accelerators that have to be seen for a step to count."""
+_ACTIVITY = ("sm_active_ratio", "dram_active_ratio", "tensor_active_ratio")
+
+
+def expected_over_time(server: Monitored, selector: str, labels: tuple[str, ...], step_us: int) -> Floats:
+    """Least number there in each step: each from the hour after its first sample to that before its last.
+
+    A replica that came later, or went for good, is not missing the rest of the time; one that was seen before and
+    after is missing in between.
+
+    Args:
+        server: where to ask.
+        selector: series of one metric.
+        labels: what tells replicas or accelerators apart.
+        step_us: length of a step.
+    """
+    coarse_us = min(_HOUR_US, max((server.window.end_us - server.window.start_us) // 12 // step_us, 1) * step_us)
+    by = ", ".join(dict.fromkeys(labels))
+    seen = server.by_labels(f"count by ({by}) (last_over_time({selector}[{coarse_us // 1000}ms]))", coarse_us)
+    expected = np.zeros(server.steps(step_us))
+    ends = np.arange(-server.steps(step_us) + 1, 1) * step_us
+    coarse_ends = np.arange(-server.steps(coarse_us) + 1, 1) * coarse_us
+    for values in seen.values():
+        observed_ends = coarse_ends[~np.isnan(values)]
+        expected += (ends > observed_ends[0]) & (ends <= observed_ends[-1] - coarse_us)
+    return expected
+
+
+def busy_over_time(server: Monitored) -> Busy:
+    """Busy accelerators in each step, NaN where too few of them were observed.
+
+    What is missing of a step that counts is taken to be as busy as the rest. Profiling signals narrow what was
+    saturated, on the mean of all accelerators.
+
+    Raises:
+        InputError: it cannot be asked, or no series says how busy an accelerator is.
+    """
+    for name in server.questions.table.names["busy_ratio"]:
+        if name.name in server.names and not name.has_two_scales:
+            busy = _busy(server, name)
+            if busy is not None:
+                server.notes.append(f"busy accelerators are {name.name} of {name.exporter.name}")
+                return busy
+    raise InputError(
+        "no serving engine's request counter there, and no series says how busy an accelerator is",
+        where=server.questions.api.access.url,
+        hint=near_miss_words(server.questions.table, server.names)
+        or "check the selector and the window; docs/metrics.md lists what is read from vLLM, DCGM and others",
+    )
+
+
+def _busy(server: Monitored, name: Name) -> Busy | None:
+    selector = server.questions.select(name)
+    interval = rhythm(server.questions.api, selector, server.window)
+    if interval is None:
+        return None
+    step_us = server.step_us(interval.interval_us)
+    row, labels = f"{selector}[{step_us // 1000}ms]", name.exporter.identity
+    by = ", ".join(dict.fromkeys(labels))
+    present = server.over_time(f"count(count by ({by}) (last_over_time({row})))", step_us)
+    samples = server.over_time(f"sum(max by ({by}) (count_over_time({row})))", step_us)
+    expected = np.maximum(expected_over_time(server, selector, labels, step_us), np.nan_to_num(present))
+    rows_each = step_us / (
+        round(name.exporter.row_seconds * 1e6) if name.exporter.row_seconds else interval.interval_us
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        coverage = np.nan_to_num(samples / (expected * rows_each))
+    share = np.where(coverage >= LEAST_COVERAGE, _share(server, name, step_us), np.nan)
+    signals = [_signal(server, metric, name, step_us) for metric in _ACTIVITY]
+    start_seconds = server.window.end_us / 1e6 - len(share) * step_us / 1e6
+    saturated = saturation(share, *signals) * expected
+    return Busy(share * expected, saturated, expected, step_us / 1e6, start_seconds)
+
+
+def _share(server: Monitored, name: Name, step_us: int) -> Floats:
+    """Mean of a metric over the accelerators that have it, in each step."""
+    row = f"{server.questions.select(name)}[{step_us // 1000}ms]"
+    by = ", ".join(dict.fromkeys(name.exporter.identity))
+    return server.over_time(f"avg(max by ({by}) (avg_over_time({row})))", step_us) * name.scale
+
+
+def _signal(server: Monitored, metric: str, beside: Name, step_us: int) -> Floats:
+    """A profiling signal of the same exporter; NaN where there is none, or it stands at 0 throughout."""
+    named = server.questions.table.names[metric]
+    names = [name for name in named if name.exporter == beside.exporter and name.name in server.names]
+    values = _share(server, names[0], step_us) if names else np.full(server.steps(step_us), np.nan)
+    return values if np.nansum(values) > 0 else np.full_like(values, np.nan)
+
+
+T = TypeVar("T")
+Growth = Callable[[Name], Mapping[Labels, float]]
+"""What a counter grew by, by engine."""
+_ADDRESSES = ("instance", "exported_instance", "pod")
+_MOST_READINGS = 4e6
+_MOST_WITH_TIMES = 100
+"""Engines for which the very moment of each scrape is asked for; of more, single late scrapes do not matter."""
+_SHOWN_SECONDS = 1.0
+"""From the end of a row until it is on an agent's page, at most."""
+
+
+def engine_demand(server: Monitored, asked: Wanted) -> Demand | None:
+    """Demand as serving engines counted it; None where no engine's counters are there.
+
+    Args:
+        server: where to ask, and over which time.
+        asked: whose demand, and what the workload states of it.
+
+    Raises:
+        InputError: it cannot be asked, the engines serve other models, or nothing was served.
+    """
+    engines = engines_of(server.questions.table)
+    by_kind = _by_kind(server, engines) or _by_kind(server, [engine.by_tokens() for engine in engines])
+    views = [view for group in by_kind.values() for view in group]
+    demand = demand_of_views(views, asked, f"{' and '.join(by_kind)} metrics at {server.source}")
+    return None if demand is None else demand.with_notes(*server.questions.api.warnings)
+
+
+def _by_kind(server: Monitored, engines: Sequence[Engine]) -> dict[str, list[EngineView]]:
+    """Engines whose counter is there, by kind; gateways, which count the same again, where there are no others."""
+    views: dict[str, list[EngineView]] = {}
+    for engine in engines:
+        counter = server.first(engine.requests)
+        if counter is None or (views and engine.exporter.is_gateway):
+            continue
+        if group := _views(server, engine, counter):
+            views[engine.exporter.name] = group
+    return views
+
+
+def _views(server: Monitored, engine: Engine, requests: Name) -> list[EngineView]:
+    """All engines of one kind, each as often as it was scraped."""
+    interval = rhythm(server.questions.api, server.questions.select(requests), server.window)
+    if interval is None:
+        return []
+    if server.steps(server.step_us(interval.interval_us)) < 1:
+        return []
+    step_us = _query_step_us(server, engine, requests, interval.interval_us)
+    readings = _Counters(server.from_a_step_before(step_us), engine, step_us).readings(requests)
+    everywhere = _Counted.read(server, engine, requests, lambda name: _grown(server, engine, name))
+    late_seconds = 0.0 if len(readings) <= _MOST_WITH_TIMES else step_us / 1e6
+    views = []
+    for labels, read in readings.items():
+        counted = everywhere
+        if len(replicas_at(read)) > 1:
+            in_turn = _InTurn(server, engine, labels, read, step_us)
+            counted = _Counted.read(server, engine, requests, in_turn.grown)
+        views.append(replace(counted.of(_view(server, engine, labels, read), labels), late_seconds=late_seconds))
+    return views
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Growth of the engines' counters and histograms over the window."""
+
+    grown: Mapping[str, Mapping[Labels, float]]
+    """By field of :class:`Grown`."""
+    prompts: Mapping[Labels, LengthCounts]
+    answers: Mapping[Labels, LengthCounts]
+
+    @classmethod
+    def read(cls, server: Monitored, engine: Engine, requests: Name, growth: Growth) -> "_Counted":
+        """Counts of the engines that *growth* tells of."""
+        names = {
+            "requests": requests,
+            "prompt_tokens": server.first(engine.prompt_tokens),
+            "answer_tokens": server.first(engine.answer_tokens),
+            "cache_hits": server.first(engine.cache_hits),
+            "cache_queries": server.first(engine.cache_queries),
+        }
+        grown = {what: growth(name) for what, name in names.items() if name is not None}
+        lengths = (_histograms(server, names, growth) for names in (engine.prompt_lengths, engine.answer_lengths))
+        return cls(grown, *lengths)
+
+    def of(self, view: EngineView, labels: Labels) -> EngineView:
+        """A view with what its engine counted."""
+        grown = Grown(**{what: _of(values, labels) for what, values in self.grown.items()})
+        return replace(view, grown=grown, prompts=_of(self.prompts, labels), answers=_of(self.answers, labels))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InTurn:
+    """An address at which several replicas answer: what each counted between its own first and last reading."""
+
+    server: Monitored
+    engine: Engine
+    labels: Labels
+    readings: Readings
+    step_us: int
+
+    def grown(self, name: Name) -> dict[Labels, float]:
+        """Growth of a counter over all of them; nothing is known of it between readings of different ones."""
+        here = [f"{label}={quoted(value)}" for label, value in self.labels if label in (*_ADDRESSES, "job")]
+        selected = f"last_over_time({self.server.questions.select(name, *here)}[{self.step_us // 1000}ms])"
+        total: dict[Labels, float] = {}
+        for row, sign in ends_of(lives_of(self.readings)):
+            read_us = round(self.readings.seconds[row] * 1000) * 1000
+            for labels, value in self.server.at_moment(self.engine.summed(selected), read_us).items():
+                total[labels] = total.get(labels, 0.0) + sign * value
+        return total
+
+
+def _query_step_us(server: Monitored, engine: Engine, requests: Name, interval_us: int) -> int:
+    """Every scrape of a fleet whose readings fit in memory; of a larger one the last of each minute."""
+    minutes_us = server.step_us(interval_us)
+    last = engine.summed(f"last_over_time({server.questions.select(requests)}{server.whole})")
+    alive = server.at_moment(f"count({last})", server.window.end_us)
+    values = sum(alive.values()) * server.steps(interval_us)
+    return interval_us if interval_us < minutes_us and values <= _MOST_READINGS else minutes_us
+
+
+def _view(server: Monitored, engine: Engine, key: Labels, readings: Readings) -> EngineView:
+    """View of who was read by whom; nothing of lengths yet."""
+    labels, exporter = dict(key), engine.exporter
+    host = _first(labels, exporter.host) if exporter.is_agent else ""
+    shown = server.questions.table.exporters.get(labels.get("engine", ""), exporter) if exporter.is_agent else exporter
+    return EngineView(
+        engine=shown.name,
+        model=_first(labels, engine.models) or None,
+        rank=_first(labels, exporter.index) or "0",
+        host=host,
+        address=_address(labels) or exporter.name,
+        observer=f"read on {host}" if host else f"job {labels['job']}" if "job" in labels else "",
+        readings=readings,
+        grown=Grown(),
+        skew_seconds=CLOCK_SKEW_SECONDS if host else 0.0,
+        is_gateway=shown.is_gateway,
+        counts_requests=engine.counts_requests,
+    )
+
+
+def _address(labels: Mapping[str, str]) -> str:
+    """Address of the metrics page: as given to an agent, else the target (an operator's ``endpoint`` is its port)."""
+    given = labels.get("endpoint", "")
+    return given if "://" in given else _first(labels, _ADDRESSES)
+
+
+def _first(labels: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((labels[name] for name in names if labels.get(name)), "")
+
+
+class _Counters:
+    """Counters of every engine in every step of a window."""
+
+    def __init__(self, server: Monitored, engine: Engine, step_us: int) -> None:
+        self._server, self._engine, self._step_us = server, engine, step_us
+        self._ends = (server.window.end_us - np.arange(server.steps(step_us))[::-1] * step_us) / 1e6
+
+    def readings(self, requests: Name) -> dict[Labels, Readings]:
+        """The last reading in each step, and before a restart the greatest one."""
+        counted = self._last(requests)
+        tokens = [self._server.first(names) for names in (self._engine.prompt_tokens, self._engine.answer_tokens)]
+        read = [self._last(name) for name in tokens if name]
+        in_flight = self._in_flight(requests)
+        times = self._times(requests) if len(counted) <= _MOST_WITH_TIMES else {}
+        is_reset = any(np.any(np.diff(values[~np.isnan(values)]) < 0) for values in counted.values())
+        greatest = self._ask(f"max_over_time({{}}[{self._range}])", requests) if is_reset else {}
+        unknown = np.full(self._ends.size, np.nan)
+        lengths = {}
+        for labels, values in counted.items():
+            both = [sums for series in read if (sums := _of(series, labels)) is not None]
+            spent = both[0] + both[1] if len(both) == len(tokens) else unknown
+            seconds = self._read_at(np.fmin(_or(_of(times, labels), self._ends), self._ends))
+            readings = Readings(seconds, values, spent, _or(_of(in_flight, labels), unknown))
+            lengths[labels] = _in_order(readings, _or(_of(greatest, labels), unknown))
+        return {labels: readings for labels, readings in lengths.items() if readings.seconds.size > 1}
+
+    def _in_flight(self, requests: Name) -> dict[Labels, Floats]:
+        """Requests that run or wait, where requests are counted when they end; empty where nobody says what runs."""
+        names = [self._server.first(names) for names in self._engine.in_flight]
+        if requests.metric.name != "requests_finished" or not names or names[0] is None:
+            return {}
+        running, *waiting = (self._last(name) for name in names if name)
+        return {
+            labels: sum((np.nan_to_num(_or(_of(each, labels), 0 * values)) for each in waiting), values)
+            for labels, values in running.items()
+        }
+
+    def _read_at(self, scraped: Floats) -> Floats:
+        """Reading times of what was scraped: the page of an agent shows the last row that ended."""
+        row_seconds = self._engine.exporter.row_seconds
+        return scraped if row_seconds is None else (scraped - _SHOWN_SECONDS) // row_seconds * row_seconds
+
+    @property
+    def _range(self) -> str:
+        return f"{self._step_us // 1000}ms"
+
+    def _last(self, name: Name) -> dict[Labels, Floats]:
+        """The last value in each step."""
+        return self._ask(f"last_over_time({{}}[{self._range}])", name)
+
+    def _ask(self, function: str, name: Name) -> dict[Labels, Floats]:
+        selected = function.format(self._server.questions.select(name))
+        return self._server.by_labels(self._engine.summed(selected), self._step_us)
+
+    def _times(self, name: Name) -> dict[Labels, Floats]:
+        """Times at which each was last scraped."""
+        selected = f"timestamp({self._server.questions.select(name)})"
+        return self._server.by_labels(self._engine.greatest(selected), self._step_us)
+
+
+def _or(values: Floats | None, others: Floats) -> Floats:
+    return others if values is None else np.where(np.isnan(values), others, values)
+
+
+def _in_order(readings: Readings, greatest: Floats) -> Readings:
+    """Readings in order of time, each once; before a step down the greatest value of that step, half a step earlier."""
+    observed = np.flatnonzero(~np.isnan(readings.requests))
+    observed = observed[np.append(True, np.diff(readings.seconds[observed]) > 0)]
+    readings, greatest = readings.at(observed), greatest[observed]
+    seconds, requests = readings.seconds, readings.requests
+    at = np.flatnonzero(np.diff(requests) < 0) + 1
+    at = at[greatest[at] >= requests[at - 1]]
+    between = (seconds[at] + np.maximum(seconds[at - 1], seconds[at] - 60.0)) / 2
+    unread = np.full(at.size, np.nan)
+    return readings.with_more(Readings(between, greatest[at], unread, unread))
+
+
+def _of(values: Mapping[Labels, T], labels: Labels) -> T | None:
+    """Value of one engine, whose series may have a label less or more from metric to metric."""
+    if labels in values:
+        return values[labels]
+    mine = dict(labels)
+    alike = (key for key in values if all(mine.get(name, value) == value for name, value in key))
+    key = next(alike, None)
+    return None if key is None else values[key]
+
+
+def _grown(server: Monitored, engine: Engine, name: Name) -> dict[Labels, float]:
+    """Growth of each engine's counter over the window."""
+    return server.growth(lambda window: engine.summed(f"increase({server.questions.select(name)}{window})"))
+
+
+def _histograms(server: Monitored, names: Sequence[Name], growth: Growth) -> dict[Labels, LengthCounts]:
+    """Each engine's histogram over the window; empty where the server has none."""
+    name = next((name for name in names if f"{name}_bucket" in server.names), None)
+    if name is None:
+        return {}
+    tokens = growth(name.part("sum"))
+    buckets: dict[Labels, dict[float, float]] = {}
+    for labels, value in growth(name.part("bucket")).items():
+        bound = dict(labels).get("le", "").replace("Inf", "inf")
+        if bound:
+            buckets.setdefault(tuple(label for label in labels if label[0] != "le"), {})[float(bound)] = value
+    return {
+        labels: LengthCounts(
+            np.array(sorted(counts)), np.array([counts[bound] for bound in sorted(counts)]), tokens[labels]
+        )
+        for labels, counts in buckets.items()
+        if labels in tokens and np.inf in counts
+    }
+
 
 __all__ = ["Monitored", "busy_over_time", "engine_demand"]

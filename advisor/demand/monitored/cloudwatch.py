@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from advisor.demand.busy import Busy
-from advisor.demand.clock import iso_minute
-from advisor.demand.declared import one_size_demand
-from advisor.demand.monitored.accelerators import LEAST_COVERAGE
+from advisor.demand.lengths import one_size_demand
+from advisor.demand.monitored import LEAST_COVERAGE
+from advisor.demand.spread import iso_minute
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, Floats
 from advisor.errors import InputError
@@ -106,7 +106,7 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
     invocations, notes = _invocations(watched)
     if not invocations:
         return None
-    presence = _of_endpoints(watched, _INSTANCES, "CPUUtilization", invocations)
+    presence = _of_endpoints(watched, "CPUUtilization", invocations)
     counted = _counted(watched, invocations, presence)
     if counted is None or counted.mean <= 0:
         raise InputError(
@@ -151,7 +151,7 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
     shortest = _PERIOD_OF_MANY if len(series) > _MANY else SECONDS_PER_MINUTE
     period = max(watched.api.period_since(watched.start_seconds), shortest)
     span = Span(int(watched.start_seconds) // period * period, int(watched.end_seconds) // period * period, period)
-    busy, known, present = np.zeros((3, span.periods))
+    busy, observed, present = np.zeros((3, span.periods))
     for first in range(0, len(series), _AT_ONCE):
         some = series[first : first + _AT_ONCE]
         for accelerator_series, points in zip(
@@ -163,12 +163,12 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
             at = np.flatnonzero(~np.isnan(values))
             if at.size:
                 busy += np.nan_to_num(values)
-                known += ~np.isnan(values)
+                observed += ~np.isnan(values)
                 present[at[0] : at[-1] + 1] += 1
-    if not known.any():
+    if not observed.any():
         raise _no_accelerator(watched, backend)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(known >= LEAST_COVERAGE * np.maximum(present, 1), busy / known, np.nan)
+        share = np.where(observed >= LEAST_COVERAGE * np.maximum(present, 1), busy / observed, np.nan)
     return Busy(share * present, share * present, present, float(period), float(span.start))
 
 
@@ -232,7 +232,7 @@ def _rates_words(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) ->
     """Rates such as ``chat (3 requests/s) and search (1 requests/s)``."""
     words = []
     for name, metrics in sorted(by_endpoint.items())[:_SHOWN]:
-        counted = _counted(watched, metrics, _of_endpoints(watched, _INSTANCES, "CPUUtilization", metrics))
+        counted = _counted(watched, metrics, _of_endpoints(watched, "CPUUtilization", metrics))
         words.append(f"{name} ({'rate unknown' if counted is None else f'{counted.mean:.3g} requests/s'})")
     more = f" and {len(by_endpoint) - _SHOWN} more" if len(by_endpoint) > _SHOWN else ""
     return ", ".join(words) + more
@@ -266,10 +266,10 @@ def _exactly(metrics: Iterable[Metric], dimensions: set[str]) -> list[Metric]:
     return [metric for metric in metrics if dict(metric.dimensions).keys() == dimensions]
 
 
-def _of_endpoints(watched: CloudWatched, namespace: str, name: str, like: Sequence[Metric]) -> list[Metric]:
-    """Another metric of the endpoints that some series are of."""
+def _of_endpoints(watched: CloudWatched, name: str, like: Sequence[Metric]) -> list[Metric]:
+    """Metric of the instances of the endpoints that some series are of."""
     endpoints = {dict(metric.dimensions).get(_ENDPOINT) or watched.endpoint for metric in like}
-    series = (watched.api.metrics(namespace, name, **{_ENDPOINT: endpoint}) for endpoint in endpoints if endpoint)
+    series = (watched.api.metrics(_INSTANCES, name, **{_ENDPOINT: endpoint}) for endpoint in endpoints if endpoint)
     return [metric for listed in series for metric in _exactly(listed, _OF_AN_ENDPOINT)]
 
 
@@ -278,13 +278,13 @@ def _counted(watched: CloudWatched, invocations: Sequence[Metric], presence: Seq
     spans = watched.api.spans(watched.start_seconds, watched.end_seconds)
     parts = [_minutes(watched.api, invocations, presence, span) for span in spans]
     minutes = np.concatenate(parts) if parts else np.empty(0)
-    known = np.flatnonzero(~np.isnan(minutes))
-    if not known.size:
+    observed = np.flatnonzero(~np.isnan(minutes))
+    if not observed.size:
         return None
-    inside = minutes[known[0] : known[-1] + 1]
+    inside = minutes[observed[0] : observed[-1] + 1]
     if not presence:
         inside = np.nan_to_num(inside)
-    return _Counted(float(spans[0].start + known[0] * SECONDS_PER_MINUTE), inside)
+    return _Counted(float(spans[0].start + observed[0] * SECONDS_PER_MINUTE), inside)
 
 
 def _minutes(api: CloudWatchApi, invocations: Sequence[Metric], presence: Sequence[Metric], span: Span) -> Floats:
@@ -334,7 +334,7 @@ def _busy_notes(watched: CloudWatched, invocations: Sequence[Metric]) -> list[st
     """Notes on how busy the accelerators of an instance were; SageMaker sums them up to 100 % × their number."""
     words = []
     for name, what in (("GPUUtilization", "busy"), ("GPUMemoryUtilization", "full")):
-        series = _of_endpoints(watched, _INSTANCES, name, invocations)
+        series = _of_endpoints(watched, name, invocations)
         points = watched.api.points([(metric, "Average") for metric in series], _hours(watched))
         values = np.concatenate([np.empty(0), *(averages.values for averages in points)])
         if values.size:

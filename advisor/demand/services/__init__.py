@@ -1,8 +1,369 @@
-"""Demand of one service: the engines that serve its model, each counted once, whoever read their counters."""
+"""Demand of one service: the engines that serve its model, each counted once, and notes on what they leave open."""
 
-from advisor.demand.services.demand import demand_of_views
-from advisor.demand.services.lengths import LengthCounts
-from advisor.demand.services.readings import EngineView, Grown, Readings
-from advisor.demand.services.service import Wanted
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from advisor.demand.services.lengths import LengthCounts, Lengths, added, joint, lengths_of, one_length
+from advisor.demand.services.readings import EngineView, Floats, Grown, Readings, total
+from advisor.demand.services.replicas import (
+    SPREAD_SECONDS,
+    Minutes,
+    Replica,
+    restarts,
+)
+from advisor.demand.services.service import Service, Wanted, is_alias, matching, served_key, service_of
+from advisor.demand.spread import on_the_calendar
+from advisor.demand.tally import arrival_rate
+from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
+from advisor.errors import InputError
+from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
+
+_SHOWN = 5
+_SHARP_SECONDS = 20.0
+"""Readings that are no further apart show single minutes as they were."""
+_FEW = 0.005
+"""Share of the minutes below which their number says more."""
+BY_BUCKETS = "token lengths are those of the engines' histogram buckets, the longest a bucket's end"
+BY_MEANS = "only mean token lengths are known, so every request is taken to be as long: a spread needs more"
+
+
+def name_notes(own: Sequence[str], wanted: str, field: str) -> Iterator[str]:
+    """Names of the engines that are taken for the workload's model."""
+    renamed = [name for name in own if served_key(name) != served_key(wanted)]
+    if renamed:
+        yield f"{' and '.join(renamed)} is taken for {wanted}"
+    if len(own) > 1:
+        yield (
+            f"{', '.join(own[:-1])} and {own[-1]} are names of one model and counted together; "
+            f"write one of them as `model` under {field} to count it alone"
+        )
+
+
+def other_notes(others: Mapping[str, Sequence[EngineView]]) -> list[str]:
+    """Other models on the same engines, with their rates."""
+    return [f"other models are served there and not counted: {rates_words(others)}"] if others else []
+
+
+def rates_words(by_name: Mapping[str, Sequence[EngineView]]) -> str:
+    """Rates such as ``Qwen/Qwen3-32B (10 requests/s)``, the busiest first; names that mean one model together."""
+    by_key: dict[str, list[str]] = {}
+    for name in sorted(by_name):
+        by_key.setdefault(served_key(name), []).append(name)
+    groups = [(service_of([view for name in names for view in by_name[name]]).mean, names) for names in by_key.values()]
+    groups.sort(key=lambda group: -(group[0] or 0.0))
+    shown = [
+        f"{' and '.join(name or 'an unnamed one' for name in names)} ({_rate_words(mean)})" for mean, names in groups
+    ]
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
+
+
+def _rate_words(mean: float | None) -> str:
+    return "rate unknown" if mean is None else f"{mean:.3g} requests/s"
+
+
+def service_notes(service: Service) -> Iterator[str]:
+    """Replicas that are counted once, and clocks and counters that were set right."""
+    if service.twins:
+        shown = [_twin_words(twin.view, kept.view) for twin, kept in service.twins[:_SHOWN]]
+        more = f" and {len(service.twins) - _SHOWN} more" if len(service.twins) > _SHOWN else ""
+        yield f"engines that several observers read, by the same counters, count once: {', '.join(shown)}{more}"
+    yield from _clock_notes(service.shifts)
+    yield from _turn_notes([replica for replica in service.replicas if replica.takes_turns])
+    anew = sum(restarts(replica) for replica in service.replicas)
+    if anew:
+        often = "once" if anew == 1 else f"{anew} times"
+        yield f"engines were restarted {often}: what they counted just before is lost"
+
+
+def blur_notes(service: Service, per_minute: Floats, steps: int) -> Iterator[str]:
+    """Notes on how much busier the busiest minute may have been, where readings are too far apart to tell.
+
+    As much as minutes are busier than three of them together: in simulated fleets that held the truth in more than four
+    of five.
+    """
+    blurred = [
+        replica.readings for replica in service.replicas if not (replica.takes_turns or replica.readings.is_thinned)
+    ]
+    apart = max((readings.interval_seconds for readings in blurred), default=0.0)
+    if steps > 1:
+        yield f"requests are counted every {steps} minutes: busier single minutes are unseen"
+    elif apart > _SHARP_SECONDS:
+        busier = _busier_than_three(per_minute)
+        more = f", and may have been up to {busier:.0%} busier" if busier else ""
+        yield f"engines were read every {apart:.3g} s: the busiest minute is blurred{more}"
+
+
+def _busier_than_three(per_minute: Floats) -> float:
+    """Share by which the busiest minute is above the busiest three in a row; 0 where no three are known."""
+    three = np.convolve(per_minute, np.ones(3) / 3, "valid") if per_minute.size > 2 else np.array([np.nan])
+    return 0.0 if np.isnan(three).all() else float(np.nanmax(per_minute) / np.nanmax(three)) - 1.0
+
+
+def _clock_notes(shifts: Mapping[str, float]) -> Iterator[str]:
+    if shifts:
+        words = [f"{host} is {abs(by):.0f} s {'ahead' if by > 0 else 'behind'}" for host, by in shifts.items()]
+        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+        yield (
+            f"clocks of hosts are apart, as bursts that reach all show: {', '.join(words[:_SHOWN])}{more}; requests "
+            "are counted by the clock of most, and a time service would set them"
+        )
+
+
+def _turn_notes(replicas: Sequence[Replica]) -> Iterator[str]:
+    by_place: dict[str, list[float]] = {}
+    for replica in replicas:
+        by_place.setdefault(_place(replica.view), []).append(replica.readings.interval_seconds)
+    for place, apart_seconds in by_place.items():
+        yield (
+            f"the counters at {place} jump back and forth: {len(apart_seconds)} replicas answer there in turn, and are "
+            "counted as such, each between its own readings; scrape every replica at an address of its own"
+        )
+        if max(apart_seconds) >= SPREAD_SECONDS:
+            yield (
+                f"the counters at {place} are so alike that {span_words(max(apart_seconds))} pass until it is clear "
+                "whose a reading is: busier minutes within are unseen"
+            )
+
+
+def _twin_words(twin: EngineView, kept: EngineView) -> str:
+    return f"{_place(twin)} is {_place(kept)}" if _place(twin) != _place(kept) else f"{_place(twin)}, twice"
+
+
+def _place(view: EngineView) -> str:
+    return f"{view.address} ({view.observer})" if view.observer else view.address
+
+
+def length_notes(prompts: Lengths, answers: Lengths) -> Iterator[str]:
+    """Grounds of the token lengths."""
+    if len(prompts.share) == 1 and len(answers.share) == 1:
+        yield BY_MEANS
+        return
+    yield (f"{BY_BUCKETS}; how prompt and answer lengths go together is not recorded, so they are taken as independent")
+
+
+def time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
+    """Minutes of which the rate is not known."""
+    if known_seconds < SECONDS_PER_DAY:
+        yield f"the demand was observed for {span_words(known_seconds)}: busier hours of the day or week are unseen"
+    unknown, every = np.count_nonzero(np.isnan(per_minute)), len(per_minute)
+    if unknown:
+        most = f"all but {unknown:,} of {every:,} minutes" if unknown <= _FEW * every else ""
+        share = most or f"{1 - unknown / every:.0%} of the minutes"
+        yield f"{share} were observed; at the others not every replica was read: unknown, not idle"
+
+
+def volume_notes(asked: Wanted, mean: float) -> Iterator[str]:
+    """Stated volume beside the counted one."""
+    if asked.requests_per_day is not None:
+        counted = mean * SECONDS_PER_DAY
+        yield f"requests_per_day ({asked.requests_per_day:,.0f}) is not used: the engines counted {counted:,.0f} a day"
+
+
+_ONE_TEXT = 1.05
+"""Texts a request below which a request is one text: counters are not read at the same moment."""
+_MOST_HIT = 0.999
+
+
+def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> Demand | None:
+    """Demand as serving engines counted it; None where no engine was seen.
+
+    Args:
+        views: what was read of the engines, of every model and by every observer.
+        asked: whose demand, and what is stated of it.
+        source: where they were read, in words.
+
+    Raises:
+        InputError: the engines serve other models, counted no request, or not the lengths of requests.
+    """
+    counted, notes = _in_requests(views, asked)
+    if not counted:
+        return None
+    by_name = _by_name(_counted_once(counted))
+    own, told = _own_names(by_name, asked)
+    notes += told
+    service = service_of([view for name in own for view in by_name[name]])
+    if not service.mean:
+        raise _nothing_counted(service, asked)
+    notes += other_notes({name: group for name, group in by_name.items() if name not in own})
+    return _demand(service, asked, source, notes)
+
+
+def _in_requests(views: Sequence[EngineView], asked: Wanted) -> tuple[Sequence[EngineView], list[str]]:
+    """Engines that count requests; where none does and lengths are stated, tokens of answers over the length of one."""
+    counting = [view for view in views if view.counts_requests]
+    if counting or not views or asked.is_one_pass or asked.input_tokens is None or asked.output_tokens is None:
+        return counting, []
+    names = " and ".join(sorted({view.engine for view in views}))
+    note = f"{names} counts tokens and no requests: requests are tokens of answers ÷ the stated {asked.output_tokens:g}"
+    return [view.in_requests(asked.output_tokens) for view in views], [note]
+
+
+def _counted_once(views: Sequence[EngineView]) -> Sequence[EngineView]:
+    """The engines; where none was seen, what stands before them, of one kind."""
+    engines = [view for view in views if not view.is_gateway]
+    return engines or [view for view in views if view.engine == views[0].engine]
+
+
+def _by_name(views: Iterable[EngineView]) -> dict[str, list[EngineView]]:
+    """Views by the model's name as the engine says it; "" where it does not."""
+    groups: dict[str, list[EngineView]] = {}
+    for view in views:
+        groups.setdefault(view.model or "", []).append(view)
+    return groups
+
+
+def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tuple[tuple[str, ...], list[str]]:
+    """Served names that are the workload's model, and what to know of the choice."""
+    wanted, served = asked.served_as or asked.model, sorted(name for name in by_name if name)
+    own = matching(wanted, served, is_stated=asked.served_as is not None)
+    if own:
+        return own, list(name_notes(own, wanted, asked.field))
+    if not served:
+        return ("",), [f"the engines do not name the model that they serve: it is taken to be {asked.model}"]
+    if asked.served_as is None and len(served) == 1 and is_alias(served[0], asked.known_models):
+        told = f"write model: {served[0]} under {asked.field} if it is, or a selector if it is not"
+        return (served[0],), [f"the engines call their model {served[0]}: it is taken to be {asked.model}; {told}"]
+    told = f"if one of them is this workload's model, write its name as `model` under {asked.field}"
+    if "" in by_name:
+        told += "; if it is the unnamed one, leave the others out by `selector` or `hosts`"
+    raise InputError(
+        f"no engine there serves {wanted}: they serve {rates_words(by_name)}",
+        where=asked.where,
+        hint=f"{told}; else plan for theirs",
+    )
+
+
+def _nothing_counted(service: Service, asked: Wanted) -> InputError:
+    names = ", ".join(sorted({view.engine for view in service.views}))
+    seconds = [
+        second for replica in service.replicas for second in (replica.readings.seconds[0], replica.readings.seconds[-1])
+    ]
+    hours = (max(seconds) - min(seconds)) / SECONDS_PER_HOUR
+    return InputError(
+        f"{names} counted no request there in {hours:.3g} h",
+        where=asked.where,
+        hint="look further back, or check the selector and the hosts",
+    )
+
+
+def _demand(service: Service, asked: Wanted, source: str, notes: list[str]) -> Demand:
+    minutes = _known(service)
+    steps = round(minutes.step_seconds / SECONDS_PER_MINUTE)
+    per_minute = np.repeat(minutes.requests / steps, steps)
+    grown = total([view.grown for view in service.views])
+    size_of = _sizes if asked.is_one_pass else _token_lengths
+    prompts, answers, told = size_of(service, grown, asked)
+    known_seconds = float(np.count_nonzero(~np.isnan(per_minute))) * SECONDS_PER_MINUTE
+    profile = DemandProfile(on_the_calendar(minutes.start_seconds), per_minute)
+    longest = float(prompts.high[-1] + answers.high[-1])
+    mean = service.mean or 0.0
+    return Demand(
+        requests_per_second=arrival_rate(per_minute, mean),
+        input_tokens=_rounded(prompts.quantiles()),
+        output_tokens=_rounded(answers.quantiles()),
+        tokens=joint(prompts, answers).with_hits(_hit_ratio(grown)),
+        longest_request_tokens=longest if asked.is_one_pass else min(longest, asked.context_tokens or longest),
+        source=source,
+        requests=round(mean * known_seconds),
+        window_seconds=known_seconds,
+        notes=(
+            *notes,
+            *service_notes(service),
+            *blur_notes(service, per_minute, steps),
+            *told,
+            *time_notes(per_minute, known_seconds),
+            *volume_notes(asked, mean),
+        ),
+        profile=profile,
+    )
+
+
+def _known(service: Service) -> Minutes:
+    """The minutes as observed, or with gaps filled evenly where no minute is known without."""
+    for minutes in (service.minutes, service.level):
+        if minutes is not None and not np.isnan(minutes.requests).all():
+            return minutes
+    raise InputError(
+        "the engines' counters cover no whole minute", hint="sample for some minutes while traffic is served"
+    )
+
+
+def _token_lengths(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
+    """Lengths of prompts and of answers, and notes on them.
+
+    Raises:
+        InputError: they are neither counted nor stated.
+    """
+    views = service.views
+    prompts = _lengths([view.prompts for view in views], grown.prompt_tokens, grown.requests, asked.input_tokens)
+    answers = _lengths([view.answers for view in views], grown.answer_tokens, grown.requests, asked.output_tokens)
+    if prompts is None or answers is None:
+        raise _no_lengths(service, asked, "input_tokens and output_tokens")
+    return prompts, answers, tuple(length_notes(prompts, answers))
+
+
+def _sizes(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
+    """Sizes of items and items of a request, as stated; texts as the engines' histograms of lengths count them.
+
+    Engines for texts count a request once and the length of each of its texts.
+
+    Raises:
+        InputError: sizes are neither counted nor stated.
+    """
+    told: list[str] = []
+    counted = added([view.prompts for view in service.views if view.prompts is not None])
+    if asked.input_tokens is not None:
+        sizes: Lengths | None = one_length(asked.input_tokens)
+    else:
+        sizes = _lengths([counted], grown.prompt_tokens, grown.requests, None)
+        sizes = sizes if sizes is None or asked.context_tokens is None else sizes.within(asked.context_tokens)
+        told.append(BY_MEANS if sizes is not None and len(sizes.share) == 1 else BY_BUCKETS)
+    if sizes is None:
+        raise _no_lengths(service, asked, "input_tokens (of rerankers documents and tokens_per_document)")
+    items = asked.output_tokens
+    if items is None:
+        items = counted.requests / grown.requests if counted is not None and grown.requests else 1.0
+        items = items if items > _ONE_TEXT else 1.0
+        told.append(
+            f"the engines counted {items:.3g} texts a request"
+            if counted is not None
+            else "the engines count no texts: each request is taken to bring one"
+        )
+    return sizes, one_length(items), tuple(told)
+
+
+def _no_lengths(service: Service, asked: Wanted, keys: str) -> InputError:
+    return InputError(
+        f"{', '.join(sorted({view.engine for view in service.views}))} counts requests there, but not their tokens",
+        where=asked.where,
+        hint=f"state {keys} under {asked.field}, or plan from a trace",
+    )
+
+
+def _lengths(
+    counted: Sequence[LengthCounts | None], tokens: float | None, requests: float | None, stated: float | None
+) -> Lengths | None:  # fmt: skip
+    """Lengths from the histograms where there are any, else the mean by counters, else as stated."""
+    whole = added([length_counts for length_counts in counted if length_counts is not None])
+    lengths = lengths_of(whole) if whole is not None else None
+    if lengths is not None:
+        return lengths
+    if tokens and requests:
+        return one_length(max(tokens / requests, 1.0))
+    return None if stated is None else one_length(stated)
+
+
+def _hit_ratio(grown: Grown) -> float:
+    """Share of the prompts' tokens that were found in the prefix cache; 0 where nobody counted."""
+    if not grown.cache_queries or grown.cache_hits is None:
+        return 0.0
+    return min(max(grown.cache_hits / grown.cache_queries, 0.0), _MOST_HIT)
+
+
+def _rounded(tokens: TokenQuantiles) -> TokenQuantiles:
+    return TokenQuantiles(*(round(each, 3) for each in (tokens.mean, tokens.p50, tokens.p95, tokens.p99, tokens.max)))
+
 
 __all__ = ["EngineView", "Grown", "LengthCounts", "Readings", "Wanted", "demand_of_views"]

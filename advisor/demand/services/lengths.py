@@ -153,11 +153,13 @@ def _between(lengths: Floats, anchors: Floats, levels: Floats) -> Floats:
     """Share of the requests below each length, by the normal quantiles at the anchors; linear with fewer than two."""
     if anchors.size < 2:
         return lengths
-    at, known = np.log(np.maximum(lengths, _LEAST_TOKENS)), np.log(anchors)
-    inner = np.interp(at, known, levels)
-    first, last = ((levels[k + 1] - levels[k]) / (known[k + 1] - known[k]) for k in (0, -2))
-    outer = np.where(at < known[0], levels[0] + first * (at - known[0]), levels[-1] + last * (at - known[-1]))
-    is_outside = (at < known[0]) | (at > known[-1])
+    at, log_anchors = np.log(np.maximum(lengths, _LEAST_TOKENS)), np.log(anchors)
+    inner = np.interp(at, log_anchors, levels)
+    first, last = ((levels[k + 1] - levels[k]) / (log_anchors[k + 1] - log_anchors[k]) for k in (0, -2))
+    outer = np.where(
+        at < log_anchors[0], levels[0] + first * (at - log_anchors[0]), levels[-1] + last * (at - log_anchors[-1])
+    )
+    is_outside = (at < log_anchors[0]) | (at > log_anchors[-1])
     return np.array([_NORMAL.cdf(level) for level in np.where(is_outside, outer, inner)])
 
 

@@ -291,6 +291,6 @@ def total(parts: list[Grown]) -> Grown:
     """Sums of what is known."""
     sums = {}
     for field in fields(Grown):
-        known = [value for part in parts if (value := getattr(part, field.name)) is not None]
-        sums[field.name] = sum(known) if known else None
+        values = [value for part in parts if (value := getattr(part, field.name)) is not None]
+        sums[field.name] = sum(values) if values else None
     return Grown(**sums)

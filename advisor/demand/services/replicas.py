@@ -116,8 +116,8 @@ def minutes_of(
     marks: Floats = step * np.arange(first, last + 1, dtype=np.float64)
     pairs = zip(replicas, lags, strict=True)
     parts = (_laid(replica, marks - lag, spread_seconds, with_starts=with_starts) for replica, lag in pairs)
-    counted, known, present = sum(parts, np.zeros((3, last - first)))
-    coverage = np.divide(known, present, out=np.zeros(last - first), where=present > 0)
+    counted, observed, present = sum(parts, np.zeros((3, last - first)))
+    coverage = np.divide(observed, present, out=np.zeros(last - first), where=present > 0)
     requests = np.divide(counted, coverage, out=np.full(last - first, np.nan), where=coverage >= _LEAST_COVERAGE)
     return Minutes(first * step, step, requests)
 
@@ -156,8 +156,8 @@ def _laid(replica: Replica, marks: Floats, spread_seconds: float, *, with_starts
     if np.isfinite(spread_seconds) and not replica.takes_turns:
         is_known &= ~is_long
     parts = (np.where(is_known, grown, 0.0), np.where(is_known, elapsed, 0.0), np.where(was_down, elapsed, 0.0))
-    counted, known, away = (np.diff(np.interp(marks, seconds, np.append(0.0, np.cumsum(part)))) for part in parts)
-    return np.array([counted, known, np.diff(np.clip(marks, *replica.there_seconds)) - away])
+    counted, observed, away = (np.diff(np.interp(marks, seconds, np.append(0.0, np.cumsum(part)))) for part in parts)
+    return np.array([counted, observed, np.diff(np.clip(marks, *replica.there_seconds)) - away])
 
 
 def restarts(replica: Replica) -> int:
@@ -226,8 +226,8 @@ def _counts_by_host(replicas: Sequence[Replica]) -> dict[str, Floats]:
     begin = max(min(replica.readings.seconds[0] for replica in told), end - _MOST_STEPS * ROW_SECONDS)
     marks: Floats = np.arange(begin, end, ROW_SECONDS, dtype=np.float64)
     counts: dict[str, Floats] = {}
-    for one in told if marks.size > _FEWEST_STEPS else ():
-        counts[one.view.host] = counts.get(one.view.host, 0.0) + _counts(one, marks)
+    for told_counts in told if marks.size > _FEWEST_STEPS else ():
+        counts[told_counts.view.host] = counts.get(told_counts.view.host, 0.0) + _counts(told_counts, marks)
     return counts
 
 
@@ -239,11 +239,11 @@ def _counts(replica: Replica, marks: Floats) -> Floats:
     seconds = replica.readings.seconds
     grown, is_start = replica.growth()
     is_known = ~is_start & (np.diff(seconds) <= 2 * ROW_SECONDS)
-    total, known = (
+    total, observed = (
         np.interp(marks, seconds, np.append(0.0, np.cumsum(part)))
         for part in (grown, np.where(is_known, np.diff(seconds), 0.0))
     )
-    return np.where(np.diff(known) > 0.99 * ROW_SECONDS, np.diff(total), np.nan)
+    return np.where(np.diff(observed) > 0.99 * ROW_SECONDS, np.diff(total), np.nan)
 
 
 def _ahead_steps(reference: Floats, mine: Floats, reach: int) -> float:
@@ -259,14 +259,16 @@ def _ahead_steps(reference: Floats, mine: Floats, reach: int) -> float:
 
 def _bursts(counts: Floats) -> Floats:
     """Deviations from the mean over ten minutes, in standard deviations of chance; 0 where unknown."""
-    known = ~np.isnan(counts)
+    is_observed = ~np.isnan(counts)
     kernel = np.ones(_SLOW_STEPS)
-    mean = np.convolve(np.nan_to_num(counts), kernel, "same") / np.maximum(np.convolve(known, kernel, "same"), 1.0)
-    return np.where(known & (mean > 0), (np.nan_to_num(counts) - mean) / np.sqrt(np.maximum(mean, 1e-9)), 0.0)
+    mean = np.convolve(np.nan_to_num(counts), kernel, "same") / np.maximum(
+        np.convolve(is_observed, kernel, "same"), 1.0
+    )
+    return np.where(is_observed & (mean > 0), (np.nan_to_num(counts) - mean) / np.sqrt(np.maximum(mean, 1e-9)), 0.0)
 
 
 def _agreement(first: Floats, second: Floats, lag: int) -> float:
     """Correlation at a lag, in its standard errors."""
-    one, other = (first[: first.size - lag], second[lag:]) if lag >= 0 else (first[-lag:], second[:lag])
-    size = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    return float(one @ other) / size * float(np.sqrt(one.size)) if size else 0.0
+    early, late = (first[: first.size - lag], second[lag:]) if lag >= 0 else (first[-lag:], second[:lag])
+    size = float(np.sqrt((early**2).sum() * (late**2).sum()))
+    return float(early @ late) / size * float(np.sqrt(early.size)) if size else 0.0

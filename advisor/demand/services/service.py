@@ -1,11 +1,12 @@
-"""Replicas of one model among the engines that were read, under any of its names, each counted once."""
+"""Replicas of one model among the engines that were read, each counted once, whoever else read its counters."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
-from advisor.demand.services.readings import EngineView
+from advisor.demand.services.readings import Booleans, EngineView, Floats, Readings
 from advisor.demand.services.replicas import (
     Minutes,
     Replica,
@@ -15,9 +16,237 @@ from advisor.demand.services.replicas import (
     minutes_of,
     replicas_of,
 )
-from advisor.demand.services.twins import distinct
 from advisor.names import architecture_key
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
+
+_COMPARED = 300
+"""Readings of one replica that are held against another's."""
+_AGREES = 0.95
+_CLOSE = 0.2
+"""Share of the time between readings within which half of them agree: counters grow almost evenly over it."""
+_SHIFT_SECONDS = 5.0
+_COARSE = 64
+_COARSE_AGREES = 0.8
+_FEWEST = 3
+_TELLING = 10
+"""Readings in which requests came."""
+_VARIES = 0.02
+"""Standard deviation of a request's tokens from reading to reading, over their mean."""
+
+
+def distinct(replicas: Sequence[Replica]) -> tuple[list[Replica], list[tuple[Replica, Replica]]]:
+    """Each engine once, with all that any observer read of it; and which replicas were the same as which kept one.
+
+    The clock of an agent on the engine's own host is kept where there is one, else that of whoever read it most often.
+    """
+    ordered = sorted(replicas, key=lambda replica: (not replica.view.is_local, -replica.readings.seconds.size))
+    kept: list[Replica] = []
+    same: list[tuple[Replica, Replica]] = []
+    coarse = _Coarse(ordered)
+    places: list[int] = []
+    for place, replica in enumerate(ordered):
+        match = _twin(replica, [kept[k] for k in coarse.alike(place, places)])
+        if match is None:
+            kept.append(replica)
+            places.append(place)
+            continue
+        twin, shift = match
+        kept[next(k for k, replica in enumerate(kept) if replica is twin)] = _completed(twin, replica, shift)
+        same.append((replica, twin))
+    return kept, same
+
+
+class _Coarse:
+    """Counters at a few moments: which replicas may be the same at all."""
+
+    def __init__(self, replicas: Sequence[Replica]) -> None:
+        self.views = [replica.view for replica in replicas]
+        begin = min((replica.readings.seconds[0] for replica in replicas), default=0.0)
+        end = max((replica.readings.seconds[-1] for replica in replicas), default=0.0)
+        moments = np.linspace(begin, end, _COARSE)
+        self.value = _counters_at(replicas, moments, lambda _: 0.0)
+        self.within = [
+            tuple(_counters_at(replicas, moments, partial(_off_by, reach, sign)) for sign in (-2, 2))
+            for reach in (_interval, _slack)
+        ]
+
+    def alike(self, place: int, others: Sequence[int]) -> Iterator[int]:
+        """Others whose counters stand where that replica's do; one that was not read stands anywhere."""
+        theirs = np.array(others, dtype=np.intp)
+        value, both = self.value[place], ~np.isnan(self.value[place][0]) & ~np.isnan(self.value[theirs][:, 0])
+        near, far = (
+            (~((low[theirs] > value) | (value > high[theirs])).any(axis=1) & both).sum(axis=1)
+            >= _COARSE_AGREES * both.sum(axis=1)
+            for low, high in self.within
+        )
+        mine = self.views[place]
+        for number in np.flatnonzero(far).tolist():
+            other = self.views[others[number]]
+            if mine is not other and mine.rank == other.rank and (near[number] or not _on_one_machine(mine, other)):
+                yield number
+
+
+def _on_one_machine(mine: EngineView, other: EngineView) -> bool:
+    """Whether two hosts' loopback addresses can be one engine only if both names are of one machine, with one clock."""
+    return mine.is_local and other.is_local and mine.host != other.host
+
+
+def _interval(replica: Replica) -> float:
+    return max(replica.readings.interval_seconds, 1.0)
+
+
+def _slack(replica: Replica) -> float:
+    """Seconds that two observers' readings may lie apart."""
+    return _interval(replica) + replica.view.skew_seconds
+
+
+def _off_by(reach: Callable[[Replica], float], times: float, replica: Replica) -> float:
+    return times * reach(replica)
+
+
+def _counters_at(replicas: Sequence[Replica], moments: Floats, later: Callable[[Replica], float]) -> Floats:
+    """Requests and tokens so much later than moments between first and last reading; NaN outside, and where not read.
+
+    Shape ``(replicas, 2, moments)``.
+    """
+    return np.array(
+        [
+            [
+                _at(replica, counter, moments, later(replica))
+                for counter in (replica.readings.requests, replica.readings.tokens)
+            ]
+            for replica in replicas
+        ]
+    )
+
+
+def _at(replica: Replica, counter: Floats, moments: Floats, later_seconds: float) -> Floats:
+    seconds = replica.readings.seconds
+    values = np.interp(moments + later_seconds, seconds, counter)
+    return np.where((moments >= seconds[0]) & (moments <= seconds[-1]), values, np.nan)
+
+
+def _twin(replica: Replica, others: Sequence[Replica]) -> tuple[Replica, float] | None:
+    """The replica whose counters are those of this one, and by how much its clock is ahead."""
+    for other in others:
+        shift = _agreement(replica, other)
+        if shift is not None:
+            return other, shift
+    return None
+
+
+def _agreement(replica: Replica, other: Replica) -> float | None:
+    """Seconds by which the other's clock is ahead where both read one engine; None: they are two.
+
+    At one shift of the clocks each reading has to lie between what the other counted before and after it, and half of
+    them close to the line between the two; requests and tokens alike. Two engines with the same load drift apart by
+    the square root of their requests. Engines on the loopback of two hosts are one only where tokens tell: probes of
+    one length give the engines of all hosts the same counters.
+    """
+    mine, theirs = replica.readings, other.readings
+    reach = replica.view.skew_seconds + other.view.skew_seconds
+    if _on_one_machine(replica.view, other.view):
+        if not _lengths_differ(mine):
+            return None
+        reach = 0.0
+    is_inside = (mine.seconds >= theirs.seconds[0] - reach) & (mine.seconds <= theirs.seconds[-1] + reach)
+    inside = np.flatnonzero(is_inside)
+    if inside.size < _FEWEST:
+        return None
+    some = mine.at(inside[np.linspace(0, inside.size - 1, min(inside.size, _COMPARED)).astype(np.intp)])
+    late = max(replica.view.late_seconds, other.view.late_seconds)
+    width = max(mine.interval_seconds, theirs.interval_seconds, 1.0)
+    shift = 0.0
+    for step, span in ((_SHIFT_SECONDS, reach), (_SHIFT_SECONDS / 10, _SHIFT_SECONDS if reach else 0.0)):
+        pairs = [_Pair(some, theirs, at) for at in (shift + np.arange(-span, span + step / 2, step)).tolist()]
+        agreeing = [pair for pair in pairs if _share_within(pair, width, late + step) >= _AGREES]
+        if not agreeing:
+            return None
+        shift = min(agreeing, key=_off).shift
+    return shift if _is_close(_Pair(some, theirs, shift), _CLOSE * width + late) else None
+
+
+def _lengths_differ(readings: Readings) -> bool:
+    """Whether requests have tokens of their own, so that no two engines count alike."""
+    requests, tokens = np.diff(readings.requests), np.diff(readings.tokens)
+    some = (requests > 0) & (tokens > 0)
+    each = tokens[some] / requests[some]
+    return each.size >= _TELLING and float(np.std(each)) > _VARIES * float(np.mean(each))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """Readings of one observer against all of another's, whose clock is so much ahead."""
+
+    some: Readings
+    theirs: Readings
+    shift: float
+
+    @property
+    def at(self) -> Floats:
+        """Times of the readings, by the other's clock."""
+        return self.some.seconds + self.shift
+
+    @property
+    def counters(self) -> list[tuple[Floats, Floats]]:
+        """Both sides of each counter that both have."""
+        pairs = [(self.some.requests, self.theirs.requests), (self.some.tokens, self.theirs.tokens)]
+        return [pair for pair in pairs if not any(np.isnan(values).any() for values in pair)]
+
+    def is_read(self, width: float) -> Booleans:
+        """Whether the other was read at about that time too."""
+        seconds = self.theirs.seconds
+        after = np.clip(np.searchsorted(seconds, self.at), 1, seconds.size - 1)
+        is_near = seconds[after] - seconds[after - 1] <= 3 * width
+        return np.asarray(is_near & (self.at >= seconds[0]) & (self.at <= seconds[-1]))
+
+    def counted(self, other: Floats, later_seconds: float) -> Floats:
+        """Counts of the other so much later, between its readings."""
+        return np.interp(self.at + later_seconds, self.theirs.seconds, other)
+
+
+def _share_within(pair: _Pair, width: float, slack: float) -> float:
+    """Share of the readings that lie between the other's reading before and after them."""
+    is_read = pair.is_read(width)
+    if np.count_nonzero(is_read) < _FEWEST:
+        return 0.0
+    seconds = pair.theirs.seconds
+    before = np.maximum(np.searchsorted(seconds, pair.at - slack, side="right") - 1, 0)
+    after = np.minimum(np.searchsorted(seconds, pair.at + slack), seconds.size - 1)
+    agrees = [(mine >= other[before] - 0.5) & (mine <= other[after] + 0.5) for mine, other in pair.counters]
+    return float(np.all(agrees, axis=0)[is_read].mean())
+
+
+def _off(pair: _Pair) -> float:
+    """Median distance of the readings from the other's, in the counter that tells most."""
+    mine, other = pair.counters[-1]
+    return float(np.median(np.abs(mine - pair.counted(other, 0.0))[pair.is_read(np.inf)]))
+
+
+def _is_close(pair: _Pair, seconds: float) -> bool:
+    """Whether half of the readings are no further off the other's than it counts in so many seconds, and a request."""
+    is_read = pair.is_read(np.inf)
+    requests = max(float(np.ptp(pair.some.requests)), 1.0)
+    for mine, other in pair.counters:
+        off = np.median(np.abs(mine - pair.counted(other, 0.0))[is_read])
+        grown = np.mean((pair.counted(other, seconds) - pair.counted(other, 0.0))[is_read])
+        if off > grown + float(np.ptp(mine)) / requests:
+            return False
+    return True
+
+
+def _completed(kept: Replica, twin: Replica, shift: float) -> Replica:
+    """The kept replica with what the other observer read while its own did not."""
+    mine, more = kept.readings, replace(twin.readings, seconds=twin.readings.seconds + shift)
+    after = np.searchsorted(mine.seconds, more.seconds)
+    before = np.where(after > 0, mine.seconds[np.maximum(after - 1, 0)], -np.inf)
+    following = np.where(after < mine.seconds.size, mine.seconds[np.minimum(after, mine.seconds.size - 1)], np.inf)
+    distance = 2 * max(mine.interval_seconds, more.interval_seconds)
+    missing = np.flatnonzero((more.seconds - before > distance) & (following - more.seconds > distance))
+    if not missing.size:
+        return kept
+    return replace(kept, readings=mine.with_more(more.at(missing)))
+
 
 _CACHE_FOLDER = re.compile(r"models--.*?--([^/]+)")
 _REVISION = re.compile(r"(?:[0-9a-f]{7,64}|main|latest|snapshots|\d+)")

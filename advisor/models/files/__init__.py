@@ -10,7 +10,7 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.config import is_known_type, model_from_config, read_config_values
-from advisor.models.files.adapters import adapted_model, holds_adapter
+from advisor.models.files.adapters import adapted_model, holds_adapter, stored_tensors, weight_file
 from advisor.models.files.answers import lists_modules, with_answer
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.gguf import MAGIC, gguf_model
@@ -19,13 +19,10 @@ from advisor.models.files.onnx import onnx_model
 from advisor.models.files.pipelines import INDEX, denoiser_model, pipeline_model
 from advisor.models.files.safetensors import INDEX_ENDING, read_safetensors
 from advisor.models.files.skops import is_skops, read_skops
-from advisor.models.files.stored import stored_tensors, weight_file
 from advisor.models.files.tensors import precision_of
-from advisor.models.files.treelite import read_treelite
+from advisor.models.files.treelite import read_treelite, read_ubjson
 from advisor.models.files.trees import Forest, lightgbm_forest, xgboost_forest
-from advisor.models.files.ubjson import read_ubjson
-from advisor.models.formats import FORMATS
-from advisor.models.model import Checkpoint, Model, ModelFile
+from advisor.models.model import FORMATS, Checkpoint, Model, ModelFile
 from advisor.models.networks import whole_model
 from advisor.models.values import Network, Work
 from advisor.reading import read_json, read_text
@@ -164,18 +161,6 @@ def _bare_model(file: Path, name: str) -> Model:
     return estimated_model(read_safetensors(file), {}, name, str(file))
 
 
-def _skops_model(file: Path, name: str) -> Model:
-    return _forest_model(read_skops(file), "scikit-learn", file, name)
-
-
-def _treelite_model(file: Path, name: str) -> Model:
-    return _forest_model(read_treelite(file), "treelite", file, name)
-
-
-def _lightgbm_model(file: Path, name: str) -> Model:
-    return _forest_model(lightgbm_forest(read_text(file, "model", _HINT), str(file)), "lightgbm", file, name)
-
-
 def _xgboost_model(file: Path, name: str) -> Model:
     """Trees in UBJSON."""
     try:
@@ -233,8 +218,10 @@ _READERS: Mapping[str, Callable[[Path, str], Model]] = {
     ".safetensors": _bare_model,
     ".json": _json_model,
     ".ubj": _xgboost_model,
-    ".skops": _skops_model,
-    ".tl": _treelite_model,
-    ".lightgbm": _lightgbm_model,
+    ".skops": lambda file, name: _forest_model(read_skops(file), "scikit-learn", file, name),
+    ".tl": lambda file, name: _forest_model(read_treelite(file), "treelite", file, name),
+    ".lightgbm": lambda file, name: _forest_model(
+        lightgbm_forest(read_text(file, "model", _HINT), str(file)), "lightgbm", file, name
+    ),
 }
 """Readers by the ending of a name, or by what a file that begins with :data:`_MAGIC` is."""

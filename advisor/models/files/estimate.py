@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.models.config_fields import ConfigFields
-from advisor.models.declared import read_declared
 from advisor.models.files.tensors import Tensor, bytes_of, parameters_of, precision_of
 from advisor.models.model import Checkpoint, Model
+from advisor.models.networks import read_declared
 from advisor.records import replace
 
 ESTIMATE_FACTOR = 1.3

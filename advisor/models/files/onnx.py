@@ -7,18 +7,14 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
-from advisor.models.declared import read_declared
-from advisor.models.files.onnx_elements import ElementWork, element_work
 from advisor.models.files.onnx_graph import Dimension, Graph, Node, OnnxFile, is_weight, read_onnx
-from advisor.models.files.onnx_linear import linear_work
-from advisor.models.files.onnx_rules import FAILURES, infer
-from advisor.models.files.onnx_shapes import Shape, Shapes, UnknownShape, free_name
+from advisor.models.files.onnx_rules import FAILURES, ElementWork, element_work, infer
+from advisor.models.files.onnx_shapes import Shape, Shapes, UnknownShape, free_name, linear_work
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.files.trees import ensemble_forest, joined
-from advisor.models.formats import ONNX_GRAPH, ONNX_TREES
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
-from advisor.models.model import Checkpoint, Model, ModelInput, Surroundings
-from advisor.models.networks import whole_model
+from advisor.models.model import ONNX_GRAPH, ONNX_TREES, Checkpoint, Model, ModelInput, Surroundings
+from advisor.models.networks import read_declared, whole_model
 from advisor.models.values import Network, Work
 from advisor.records import dataclass, replace
 
@@ -115,17 +111,9 @@ def _filters(node: Node, shapes: Shapes) -> float:
     return float(prod(shapes.known[node.outputs[0]]) * prod(weight[1:]))
 
 
-def _spread_filters(node: Node, shapes: Shapes) -> float:
-    return float(prod(shapes.of(node, 0)) * prod(shapes.of(node, 1)[1:]))
-
-
 def _steps(node: Node, shapes: Shapes) -> float:
     steps, batch, _ = shapes.of(node, 0)
     return float(steps * batch * (prod(shapes.of(node, 1)) + prod(shapes.of(node, 2))))
-
-
-def _packed_products(node: Node, shapes: Shapes) -> float:
-    return float(prod(shapes.of(node, 0)[:-1]) * node.integer("K", 0) * node.integer("N", 0))
 
 
 def _packed_attention(node: Node, shapes: Shapes) -> float:
@@ -158,8 +146,10 @@ _WORK: Mapping[str, Callable[[Node, Shapes], float]] = {
     **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "FusedConv"), _filters),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _steps),
     "Gemm": _general_products,
-    "ConvTranspose": _spread_filters,
-    "MatMulNBits": _packed_products,
+    "ConvTranspose": lambda node, shapes: float(prod(shapes.of(node, 0)) * prod(shapes.of(node, 1)[1:])),
+    "MatMulNBits": lambda node, shapes: float(
+        prod(shapes.of(node, 0)[:-1]) * node.integer("K", 0) * node.integer("N", 0)
+    ),
     "Attention": _packed_attention,
     "MultiHeadAttention": _scores,
     "GroupQueryAttention": _scores,

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import InputError
-from advisor.models.files.mapped import CutOff, mapped
-from advisor.models.files.protobuf import fields_of, float_of, integers, signed, text
+from advisor.models.files.mapped import CutOff, fields_of, float_of, integers, mapped, signed, text
 from advisor.models.files.tensors import MOST_ELEMENTS, Tensor
 from advisor.records import dataclass, field, replace
 

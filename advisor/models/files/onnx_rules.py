@@ -1,7 +1,11 @@
-"""Shapes that operations of ONNX put out, by the shapes that they take in.
+"""Shapes that operations of ONNX put out, by the shapes that they take in, and work by element.
 
 Operators: https://onnx.ai/onnx/operators (2026-11). One whose rule is not here gives values of unknown shape, unless
 the file states it; what depends on them is then unknown as well.
+
+An element-wise operation takes one FLOP for each element that it puts out, a reduction one for each that it takes in:
+as ``elementwise_flop_counter`` of fvcore counts (facebookresearch/fvcore, jit_handles.py, 2026-11). Memory moves what
+is read and written, in fp32; a row that is looked up in a table is read and written once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +14,7 @@ from math import prod
 
 from advisor.models.files.onnx_graph import Node
 from advisor.models.files.onnx_shapes import Shape, Shapes
+from advisor.records import dataclass
 
 FAILURES = (ArithmeticError, LookupError, TypeError, ValueError)
 """What a rule stumbles over where a shape is unknown or makes no sense."""
@@ -44,10 +49,6 @@ def _product(node: Node, shapes: Shapes, second: int = 1) -> list[Shape]:
     left, right = shapes.of(node, 0), shapes.of(node, second)
     rows, columns = left[-2:-1] if len(left) > 1 else (), right[-1:] if len(right) > 1 else ()
     return [broadcast(left[:-2], right[:-2]) + rows + columns]
-
-
-def _quantised_product(node: Node, shapes: Shapes) -> list[Shape]:
-    return _product(node, shapes, 3)
 
 
 def _general_product(node: Node, shapes: Shapes) -> list[Shape]:
@@ -158,10 +159,6 @@ def _gathered(node: Node, shapes: Shapes) -> list[Shape]:
     return [shape[:axis] + indices + shape[axis + 1 :]]
 
 
-def _picked(node: Node, shapes: Shapes) -> list[Shape]:
-    return [shapes.of(node, 1)]
-
-
 def _listed_axes(node: Node, shapes: Shapes) -> list[int]:
     return shapes.value(node, 1) if shapes.has(node, 1) else node.integers("axes")
 
@@ -178,14 +175,6 @@ def _squeezed(node: Node, shapes: Shapes) -> list[Shape]:
     shape, axes = shapes.of(node, 0), _listed_axes(node, shapes)
     gone = {axis % len(shape) for axis in axes} or {at for at, size in enumerate(shape) if size == 1}
     return [tuple(size for at, size in enumerate(shape) if at not in gone)]
-
-
-def _expanded(node: Node, shapes: Shapes) -> list[Shape]:
-    return [broadcast(shapes.of(node, 0), tuple(shapes.value(node, 1)))]
-
-
-def _filled(node: Node, shapes: Shapes) -> list[Shape]:
-    return [tuple(shapes.value(node, 0))]
 
 
 def _ranged(node: Node, shapes: Shapes) -> list[Shape]:
@@ -222,12 +211,8 @@ def _reduced(node: Node, shapes: Shapes) -> list[Shape]:
 
 
 def _constant(node: Node, shapes: Shapes) -> list[Shape]:
-    known = shapes.known.get(node.outputs[0])
-    return [known if known is not None else ()]
-
-
-def _dimensions(node: Node, shapes: Shapes) -> list[Shape]:
-    return [(len(shapes.of(node, 0)),)]
+    shape = shapes.known.get(node.outputs[0])
+    return [shape if shape is not None else ()]
 
 
 def _recurrent(node: Node, shapes: Shapes) -> list[Shape]:
@@ -237,10 +222,6 @@ def _recurrent(node: Node, shapes: Shapes) -> list[Shape]:
     return [(steps, directions, batch, hidden), last, last]
 
 
-def _projected(node: Node, shapes: Shapes) -> list[Shape]:
-    return [(*shapes.of(node, 0)[:-1], node.integer("N", 0))]
-
-
 def _fused_attention(node: Node, shapes: Shapes) -> list[Shape]:
     shape = shapes.of(node, 0)
     third = shapes.of(node, 1)[-1] // 3 if node.operation == "Attention" else shape[-1]
@@ -248,81 +229,18 @@ def _fused_attention(node: Node, shapes: Shapes) -> list[Shape]:
 
 
 _SAME = [
-    "Relu",
-    "LeakyRelu",
-    "Sigmoid",
-    "HardSigmoid",
-    "HardSwish",
-    "Swish",
-    "Tanh",
-    "Gelu",
-    "FastGelu",
-    "QuickGelu",
-    "BiasGelu",
-    "Erf",
-    "Elu",
-    "Selu",
-    "Softplus",
-    "Mish",
-    "Softmax",
-    "LogSoftmax",
-    "LayerNormalization",
-    "SimplifiedLayerNormalization",
-    "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization",
-    "RMSNormalization",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "BatchNormalization",
-    "LRN",
-    "Dropout",
-    "Identity",
-    "Cast",
-    "Clip",
-    "Neg",
-    "Sqrt",
-    "Exp",
-    "Log",
-    "Abs",
-    "Floor",
-    "Ceil",
-    "Round",
-    "Sign",
-    "Not",
-    "Reciprocal",
-    "Sin",
-    "Cos",
-    "IsNaN",
-    "Trilu",
-    "CumSum",
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "RotaryEmbedding",
-    "ScatterND",
+    "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Tanh", "Gelu", "FastGelu", "QuickGelu",
+    "BiasGelu", "Erf", "Elu", "Selu", "Softplus", "Mish", "Softmax", "LogSoftmax", "LayerNormalization",
+    "SimplifiedLayerNormalization", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "RMSNormalization",
+    "GroupNormalization", "InstanceNormalization", "BatchNormalization", "LRN", "Dropout", "Identity", "Cast", "Clip",
+    "Neg", "Sqrt", "Exp", "Log", "Abs", "Floor", "Ceil", "Round", "Sign", "Not", "Reciprocal", "Sin", "Cos", "IsNaN",
+    "Trilu", "CumSum", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "RotaryEmbedding", "ScatterND",
     "ScatterElements",
-]
+]  # fmt: skip
 STRETCHED = [
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Pow",
-    "Where",
-    "Equal",
-    "Less",
-    "Greater",
-    "LessOrEqual",
-    "GreaterOrEqual",
-    "And",
-    "Or",
-    "Max",
-    "Min",
-    "Mod",
-    "PRelu",
-    "Xor",
-    "Sum",
-]
+    "Add", "Sub", "Mul", "Div", "Pow", "Where", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And",
+    "Or", "Max", "Min", "Mod", "PRelu", "Xor", "Sum",
+]  # fmt: skip
 REDUCED = ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ArgMax", "ArgMin"]
 _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
     **dict.fromkeys(_SAME, _same),
@@ -335,9 +253,9 @@ _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     **dict.fromkeys(("Attention", "MultiHeadAttention", "GroupQueryAttention"), _fused_attention),
     **dict.fromkeys(("Resize", "Upsample"), _resized),
-    "QLinearMatMul": _quantised_product,
+    "QLinearMatMul": lambda node, shapes: _product(node, shapes, 3),
     "Gemm": _general_product,
-    "MatMulNBits": _projected,
+    "MatMulNBits": lambda node, shapes: [(*shapes.of(node, 0)[:-1], node.integer("N", 0))],
     "ConvTranspose": _unconvolved,
     "Reshape": _reshaped,
     "Flatten": _flattened,
@@ -346,14 +264,56 @@ _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
     "Split": _split,
     "Slice": _sliced,
     "Gather": _gathered,
-    "GatherElements": _picked,
+    "GatherElements": lambda node, shapes: [shapes.of(node, 1)],
     "Unsqueeze": _unsqueezed,
     "Squeeze": _squeezed,
-    "Expand": _expanded,
-    "ConstantOfShape": _filled,
+    "Expand": lambda node, shapes: [broadcast(shapes.of(node, 0), tuple(shapes.value(node, 1)))],
+    "ConstantOfShape": lambda node, shapes: [tuple(shapes.value(node, 0))],
     "Range": _ranged,
     "Tile": _tiled,
     "Pad": _padded,
     "Constant": _constant,
-    "Shape": _dimensions,
+    "Shape": lambda node, shapes: [(len(shapes.of(node, 0)),)],
 }
+
+
+_BYTES = 4
+_UNARY = (
+    "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Tanh", "Gelu", "FastGelu", "QuickGelu",
+    "Erf", "Elu", "Selu", "Softplus", "Mish", "Softmax", "LogSoftmax", "Clip", "Neg", "Sqrt", "Exp", "Log", "Abs",
+    "Floor", "Ceil", "Round", "Sign", "Not", "Reciprocal", "Sin", "Cos", "CumSum",
+)  # fmt: skip
+_ELEMENTS = frozenset((*_UNARY, *STRETCHED))
+_LOOK_UPS = frozenset(("Gather", "GatherElements", "Concat"))
+
+
+@dataclass(frozen=True, slots=True)
+class ElementWork:
+    """Work that is limited by memory."""
+
+    flop: float = 0.0
+    moved_bytes: float = 0.0
+
+    def __add__(self, other: "ElementWork") -> "ElementWork":
+        return ElementWork(self.flop + other.flop, self.moved_bytes + other.moved_bytes)
+
+
+def element_work(node: Node, shapes: Shapes) -> ElementWork:
+    """Work of one operation; none of products, and of arithmetic on shapes, which is done once.
+
+    Raises:
+        UnknownShape: a shape that it takes in cannot be told.
+        KeyError: so it is with what it puts out.
+    """
+    if node.outputs[0] in shapes.values:
+        return ElementWork()
+    if node.operation in _LOOK_UPS:
+        return ElementWork(0.0, 2.0 * _BYTES * prod(shapes.known[node.outputs[0]]))
+    if node.operation in REDUCED:
+        taken = prod(shapes.of(node, 0))
+        return ElementWork(float(taken), float(_BYTES * (taken + prod(shapes.known[node.outputs[0]]))))
+    if node.operation not in _ELEMENTS:
+        return ElementWork()
+    made = prod(shapes.known[node.outputs[0]])
+    read = sum(prod(shapes.of(node, at)) for at, name in enumerate(node.inputs) if name)
+    return ElementWork(float(made), float(_BYTES * (read + made)))

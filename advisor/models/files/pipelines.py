@@ -7,8 +7,8 @@ from typing import Any
 
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
+from advisor.models.files.adapters import stored_tensors
 from advisor.models.files.estimate import ESTIMATE_FACTOR
-from advisor.models.files.stored import stored_tensors
 from advisor.models.files.tensors import Tensor, parameters_of, precision_of
 from advisor.models.model import Checkpoint, Model
 from advisor.models.networks import NETWORKS, unet, whole_model
@@ -147,17 +147,17 @@ def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model
     if not denoisers:
         raise InputError("no part of the pipeline takes steps", where=where, hint=_HINT)
     main = denoisers[0]
-    known = next((defaults for start, defaults in _DEFAULTS.items() if pipeline.startswith(start)), _UNDISTILLED)
-    steps = known.steps if main.guided else _SCHNELL_STEPS
+    usual = next((defaults for start, defaults in _DEFAULTS.items() if pipeline.startswith(start)), _UNDISTILLED)
+    steps = usual.steps if main.guided else _SCHNELL_STEPS
     total = sum(
         (
-            part.work.run(steps * known.passes) if part is main else part.work.run(_passes(part, known))
+            part.work.run(steps * usual.passes) if part is main else part.work.run(_passes(part, usual))
             for part in parts
         ),
         Work(),
     )
     side = main.side * _LATENT_PIXELS
-    guided = ", guided" if known.passes == 2 else ""
+    guided = ", guided" if usual.passes == 2 else ""
     sample = f"one image of {side} × {side}, {steps} steps{guided}"
     tensors = tuple(tensor for part in parts for tensor in part.tensors)
     model = whole_model(

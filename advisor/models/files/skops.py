@@ -20,15 +20,9 @@ _SCHEMA = "schema.json"
 _MOST_FILES, _MOST_BYTES = 100_000, 512 * BYTES_PER_MIB
 _HINT = "save the model again with skops.io.dump(model, 'model.skops')"
 _COEFFICIENTS = (
-    "coef_",
-    "intercept_",
-    "coefs_",
-    "intercepts_",
-    "dual_coef_",
-    "support_vectors_",
-    "components_",
+    "coef_", "intercept_", "coefs_", "intercepts_", "dual_coef_", "support_vectors_", "components_",
     "cluster_centers_",
-)
+)  # fmt: skip
 _SIDES = (("left_child", "right_child", "weighted_n_node_samples"), ("left", "right", "count"))
 """Fields of a node in scikit-learn's trees, and in its histogram gradient boosting."""
 _MOST_NESTED = 100

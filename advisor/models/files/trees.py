@@ -239,8 +239,8 @@ def _lightgbm_tree(block: str, where: str) -> Tree:
         return Tree(0, 1, 0, 0.0)
     splits = len(left)
     leaf = np.full(splits + 1, -1, dtype=np.int64)
-    known = len(rows) == splits + 1
-    weight = np.concatenate([np.zeros(splits), rows.astype(np.float64)]) if known else None
+    is_complete = len(rows) == splits + 1
+    weight = np.concatenate([np.zeros(splits), rows.astype(np.float64)]) if is_complete else None
     left, right = (np.concatenate([np.where(side < 0, splits - 1 - side, side), leaf]) for side in (left, right))
     return tree_of(left, right, weight, where)
 

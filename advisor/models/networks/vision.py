@@ -23,7 +23,7 @@ _CLASSES = 1000
 
 def vision_transformer(fields: ConfigFields) -> Network:
     """ViT, DeiT, DINOv2 (with registers too)."""
-    width, side, patch = fields.integer("hidden_size"), _side(fields, 224), fields.integer_or(16, "patch_size", least=1)
+    width, side, patch = fields.integer("hidden_size"), _side(fields), fields.integer_or(16, "patch_size", least=1)
     kind = fields.text("vit", "model_type")
     patches = (side // patch) ** 2
     distilled, dino = kind == "deit", kind.startswith("dinov2")
@@ -67,7 +67,7 @@ def labels(fields: ConfigFields) -> int:
 
 def swin(fields: ConfigFields) -> Network:
     """Swin: windows of attention over ever fewer and wider patches."""
-    width, side, patch = fields.integer("embed_dim"), _side(fields, 224), fields.integer_or(4, "patch_size", least=1)
+    width, side, patch = fields.integer("embed_dim"), _side(fields), fields.integer_or(4, "patch_size", least=1)
     depths, heads = sizes(fields, "depths"), sizes(fields, "num_heads")
     window, ratio = fields.integer_or(7, "window_size", least=1), fields.integer_or(4, "mlp_ratio", least=1)
     positions = float((side // patch) ** 2)
@@ -85,7 +85,7 @@ def swin(fields: ConfigFields) -> Network:
 
 def convnext(fields: ConfigFields) -> Network:
     """ConvNeXt: wide depthwise filters, each followed by a feed-forward network."""
-    side, patch = _side(fields, 224), fields.integer_or(4, "patch_size", least=1)
+    side, patch = _side(fields), fields.integer_or(4, "patch_size", least=1)
     widths, depths = sizes(fields, "hidden_sizes"), sizes(fields, "depths")
     positions = float((side // patch) ** 2)
     second = fields.text("", "model_type") == "convnextv2"
@@ -102,7 +102,7 @@ def convnext(fields: ConfigFields) -> Network:
 
 def resnet(fields: ConfigFields) -> Network:
     """ResNet, with two or three convolutions a block; strides as in version 1.5."""
-    side = _side(fields, 224)
+    side = _side(fields)
     widths, depths = sizes(fields, "hidden_sizes"), sizes(fields, "depths")
     bottleneck = fields.text("bottleneck", "layer_type") == "bottleneck"
     stem, positions = fields.integer_or(64, "embedding_size", least=1), (side / 2) ** 2
@@ -142,13 +142,13 @@ def clip(fields: ConfigFields) -> Network:
     image, text = clip_vision(seen).work, clip_text(texts).work
     together = linear(width_of(seen, 768), joint, bias=False) + linear(width_of(texts, 512), joint, bias=False)
     tokens = texts.integer_or(77, "max_position_embeddings", least=1)
-    sample = f"{_image(_side(seen, 224))} and one text of {tokens} tokens"
+    sample = f"{_image(_side(seen))} and one text of {tokens} tokens"
     return Network(image + text + together + Work(1), "vision", sample)
 
 
 def clip_vision(fields: ConfigFields) -> Network:
     """The vision tower of CLIP, or with a projection of its own."""
-    width, side, patch = width_of(fields, 768), _side(fields, 224), fields.integer_or(32, "patch_size", least=1)
+    width, side, patch = width_of(fields, 768), _side(fields), fields.integer_or(32, "patch_size", least=1)
     patches = (side // patch) ** 2
     inner, count = fields.integer_or(3072, "intermediate_size", least=1), fields.integer_or(12, "num_hidden_layers")
     body = transformer_layer(width, inner, patches + 1).times(min(count, MOST_LAYERS))
@@ -177,13 +177,13 @@ def siglip(fields: ConfigFields) -> Network:
     inner, count = texts.integer_or(3072, "intermediate_size", least=1), texts.integer_or(12, "num_hidden_layers")
     text = transformer_layer(width, inner, tokens).times(min(count, MOST_LAYERS)) + norm(width)
     text += table(texts.integer_or(32_000, "vocab_size") + tokens, width) + linear(width, width)
-    sample = f"{_image(_side(seen, 224))} and one text of {tokens} tokens"
+    sample = f"{_image(_side(seen))} and one text of {tokens} tokens"
     return Network(siglip_vision(seen).work + text + Work(2), "vision", sample)
 
 
 def siglip_vision(fields: ConfigFields) -> Network:
     """The vision tower of SigLIP with its pooling head."""
-    width, side, patch = width_of(fields, 768), _side(fields, 224), fields.integer_or(16, "patch_size", least=1)
+    width, side, patch = width_of(fields, 768), _side(fields), fields.integer_or(16, "patch_size", least=1)
     patches = (side // patch) ** 2
     inner, count = fields.integer_or(3072, "intermediate_size", least=1), fields.integer_or(12, "num_hidden_layers")
     body = transformer_layer(width, inner, patches).times(min(count, MOST_LAYERS))
@@ -210,9 +210,9 @@ def sizes(fields: ConfigFields, name: str, most: int = 16) -> list[int]:
     return [ConfigFields({name: size}, fields.where).integer(name) for size in listed]
 
 
-def _side(fields: ConfigFields, default: int) -> int:
+def _side(fields: ConfigFields) -> int:
     """Pixels of a side of the image, which may be given as a pair of equal ones."""
-    return fields.integer_or(default, "image_size", least=1)
+    return fields.integer_or(224, "image_size", least=1)
 
 
 def _channels(fields: ConfigFields) -> int:

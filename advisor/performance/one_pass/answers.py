@@ -5,12 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from advisor.demand.values import Unit
-from advisor.models.formats import OF_ROWS_IN_ONNX, ONNX_TREES
-from advisor.performance.one_pass.effects import batch_cost, item_seconds
+from advisor.models.model import OF_ROWS_IN_ONNX, ONNX_TREES
 from advisor.performance.one_pass.forests import walks_trees
-from advisor.performance.one_pass.samples import samples_of_item
-from advisor.performance.one_pass.servers import computed_sizes, items_within, most_sizes, padded_cost
-from advisor.performance.one_pass.work import KINDS, flop_of_sample
+from advisor.performance.one_pass.servers import (
+    batch_cost,
+    computed_sizes,
+    item_seconds,
+    items_within,
+    most_sizes,
+    padded_cost,
+)
+from advisor.performance.one_pass.work import KINDS, flop_of_sample, samples_of_item
 from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
 from advisor.performance.setups import Resolved
@@ -43,9 +48,9 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
     computed = computed_sizes("" if server is None else server.padding, 0.0, unit, tokens)
     flop = flop_of_sample(setup.model, computed)
     limit = setup.model.max_context_tokens or np.inf
-    known = np.isfinite(flop) & _is_predicted(setup)
-    standing = known & ~(tokens > limit)
-    for at, has_flop in zip(rows[~standing].tolist(), known[~standing].tolist(), strict=True):
+    is_known = np.isfinite(flop) & _is_predicted(setup)
+    standing = is_known & ~(tokens > limit)
+    for at, has_flop in zip(rows[~standing].tolist(), is_known[~standing].tolist(), strict=True):
         answers.reason[at] = _reason(setup, has_flop=has_flop)
     if not standing.any():
         return

@@ -2,9 +2,9 @@
 
 from advisor.demand.values import Unit
 from advisor.models import Model
-from advisor.performance.one_pass.effects import item_seconds
-from advisor.performance.one_pass.samples import flop_of_items
+from advisor.performance.one_pass.servers import item_seconds
 from advisor.performance.one_pass.serving import Replica
+from advisor.performance.one_pass.work import flop_of_items
 from advisor.performance.physics import Floats
 from advisor.records import dataclass
 

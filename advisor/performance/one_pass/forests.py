@@ -22,7 +22,7 @@ from advisor.catalog.processors import CPU, ProcessorPeak, cores_and_clock, read
 from advisor.catalog.values import Accelerator
 from advisor.data_files import data_dir
 from advisor.models import Model
-from advisor.models.formats import ONNX_TREES
+from advisor.models.model import ONNX_TREES
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Evidence
 from advisor.records import dataclass

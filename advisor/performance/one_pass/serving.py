@@ -22,16 +22,17 @@ from advisor.performance.one_pass.batching import (
     latency_at,
     rate_within,
 )
-from advisor.performance.one_pass.effects import batch_cost, item_seconds
-from advisor.performance.one_pass.samples import flop_of_items
 from advisor.performance.one_pass.servers import (
+    batch_cost,
     computed_sizes,
     differ,
+    item_seconds,
     most_items,
     most_sizes,
     padded_batch,
     padded_cost,
 )
+from advisor.performance.one_pass.work import flop_of_items
 from advisor.performance.physics import Floats
 from advisor.performance.queueing import Bursts, bursts_of
 from advisor.performance.setups import Resolved
@@ -160,8 +161,8 @@ def mean_requests(replicas: Sequence[Replica], rates: Floats, requirements: Requ
     """Requests that each replica has at a time on average, waiting or worked on: Little's law on the median, (n,)."""
     batching = batching_of(replicas, requirements, requirements.demand.tokens)
     state = busy_at(batching, np.maximum(rates, LEAST_RATE), bursts_of(requirements.demand))
-    found: Floats = rates * state.batch_s * (1 + state.busy / 2)
-    return found
+    mean: Floats = rates * state.batch_s * (1 + state.busy / 2)
+    return mean
 
 
 def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens: TokenHistogram) -> Batching:

@@ -7,7 +7,8 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, reject_candidate
 from advisor.demand.values import TokenHistogram
 from advisor.models import Model
-from advisor.performance.link import simulated_seconds
+from advisor.performance.evidence import LoadLatency, Served, late_item
+from advisor.performance.groups import simulated_seconds
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.serving import (
     Replica,
@@ -21,7 +22,6 @@ from advisor.performance.one_pass.serving import (
 )
 from advisor.performance.physics import Floats
 from advisor.performance.queueing import Bursts, bursts_of
-from advisor.performance.served import LoadLatency, Served, late_item
 from advisor.performance.values import Deployment, Interval
 from advisor.records import dataclass
 from advisor.requirements import Requirements

@@ -14,9 +14,9 @@ from advisor.deployable import (
     several_models_server,
 )
 from advisor.models import AUTO
+from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import length_points
-from advisor.performance.served import Served
 from advisor.plan.estate.beside import beside_usd_per_month
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.terms import Sharing

@@ -10,8 +10,7 @@ import yaml
 
 from advisor.catalog.values import Purchase
 from advisor.demand.batch import BatchRun
-from advisor.demand.declared import with_run
-from advisor.demand.lengths import with_token_lengths
+from advisor.demand.lengths import with_run, with_token_lengths
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.names import suggestion

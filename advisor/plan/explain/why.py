@@ -13,7 +13,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
-from advisor.performance.link import limit_words
+from advisor.performance.groups import limit_words
 from advisor.plan.choosing import likely_fleet, recommended_fleet
 from advisor.plan.explain.break_even import Outcome, first_turn, lost_after, price_up_to
 from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_of

@@ -12,7 +12,7 @@ from advisor.demand.batch import BatchRun
 from advisor.demand.values import Forecast
 from advisor.deployable import needs_cluster, rests_on_cluster, speaks_https, without_code
 from advisor.models import AUTO
-from advisor.performance.link import limit_words, uncounted_gbit_per_second
+from advisor.performance.groups import limit_words, uncounted_gbit_per_second
 from advisor.plan.batch_fill import Fill
 from advisor.plan.cold_start import download_gb, image_gb
 from advisor.plan.fleet.chosen import (

@@ -10,10 +10,10 @@ from advisor.candidates import Candidate, Rejection, Shortfall, judge, reject, r
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Price, Purchase
 from advisor.demand.batch import BatchRun
-from advisor.demand.clock import mean_by_hour_of_week
+from advisor.demand.spread import mean_by_hour_of_week
 from advisor.demand.values import Demand, DemandProfile, Floats
+from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
-from advisor.performance.served import Served
 from advisor.performance.stage import serve
 from advisor.performance.values import Interval
 from advisor.plan.cold_start import ColdStart, start_of

@@ -9,7 +9,7 @@ from advisor.candidates import Rejection
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.demand.values import TokenHistogram
-from advisor.performance.served import Served
+from advisor.performance.evidence import Served
 from advisor.plan.cold_start import ColdStart
 from advisor.plan.geography import Geography
 from advisor.plan.problem.values import Floats, Pool

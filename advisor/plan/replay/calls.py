@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.arrivals import Requests
+from advisor.demand.trace_columns import Requests
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Outcome

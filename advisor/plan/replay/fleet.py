@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.arrivals import Requests
+from advisor.demand.trace_columns import Requests
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.steps import StepTimes
 from advisor.plan.replay.calls import SplitCalls, any_split

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.arrivals import Requests
+from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import QUANTILES, LatencyDistribution
 from advisor.plan.replay.values import Outcome

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.arrivals import Requests
+from advisor.demand.trace_columns import Requests
 from advisor.plan.replay.early import Estimate
 from advisor.plan.replay.latencies import latencies_s, p95_ms
 from advisor.plan.replay.sessions import Session, Window, billed_hours

@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.arrivals import Requests
+from advisor.demand.trace_columns import Requests
 from advisor.plan.replay.sessions import Session
 from advisor.plan.replay.values import ReplayGroup, Route
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.arrivals import Requests
 from advisor.demand.synthetic_trace import SyntheticTrace
+from advisor.demand.trace_columns import Requests
 from advisor.plan.replay.values import ReplayGroup, Route
 from advisor.records import dataclass, replace
 

@@ -5,7 +5,7 @@ from math import inf
 
 import numpy as np
 
-from advisor.demand.clock import hours_of_week
+from advisor.demand.spread import hours_of_week
 from advisor.plan.replay.values import Billing, ReplayGroup
 from advisor.records import dataclass
 from advisor.units import SECONDS_PER_HOUR

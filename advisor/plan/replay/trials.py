@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.arrivals import Requests
 from advisor.demand.synthetic_trace import (
     MOST_IN_A_MINUTE,
     MOST_REQUESTS,
@@ -17,6 +16,7 @@ from advisor.demand.synthetic_trace import (
     steady,
     stressed,
 )
+from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.formulas import Part, share_without

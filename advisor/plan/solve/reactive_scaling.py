@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from advisor.demand.clock import mean_by_hour_of_week
+from advisor.demand.spread import mean_by_hour_of_week
 from advisor.demand.values import DemandProfile, Floats, Forecast
 from advisor.plan.cold_start import minimum_warm_replicas, reactive
 from advisor.plan.fleet.scaling_values import ReactivePolicy

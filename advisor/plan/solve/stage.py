@@ -15,9 +15,9 @@ from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
 from advisor.deployable import rests_on_cluster
+from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import bursts_of
-from advisor.performance.served import Served
 from advisor.performance.stage import rates_within
 from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import Geography, geography, slo_after_network

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from advisor import __version__
 from advisor.audit.findings.rules import RULES, SAVING, Rule
-from advisor.audit.money import monthly
 from advisor.audit.values import (
     HOST_PARTS,
     KINDS,
@@ -26,6 +25,7 @@ from advisor.audit.values import (
     TagTable,
     Traffic,
     Usage,
+    monthly,
 )
 from advisor.entries import picked
 from advisor.errors import InputError

@@ -4,8 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from advisor.audit.findings.rules import SAVING
-from advisor.audit.money import between, in_cents, money, monthly, percent
-from advisor.audit.values import PARTS, ZERO, Audit, Basis, Endpoint, Finding, TagTable, Usage
+from advisor.audit.values import (
+    PARTS,
+    ZERO,
+    Audit,
+    Basis,
+    Endpoint,
+    Finding,
+    TagTable,
+    Usage,
+    between,
+    in_cents,
+    money,
+    monthly,
+    percent,
+)
 from advisor.report.text_table import Column, Section, sections_markdown, sections_text
 from advisor.units import counted
 

@@ -5,15 +5,14 @@ from decimal import Decimal
 from itertools import accumulate
 
 from advisor.audit.findings.rules import SAVING
-from advisor.audit.money import between, in_cents, money, percent
-from advisor.audit.values import HOST_PARTS, PARTS, Audit, Finding
+from advisor.audit.values import HOST_PARTS, PARTS, Audit, Finding, between, in_cents, money, percent
 from advisor.levers.values import LeverReport
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json
 from advisor.plan.estate.values import PLANNED, Estate
 from advisor.programme.build import LEVERS
 from advisor.programme.reviewed import Applied, Review
-from advisor.programme.values import PROGRAMME, Programme, Saving
+from advisor.programme.rules import PROGRAMME, Programme, Saving
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
 from advisor.report.bill.json_report import audit_from_json

@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 
-from advisor.demand.clock import mean_by_hour_of_week
 from advisor.demand.forecast import DAYS
+from advisor.demand.spread import mean_by_hour_of_week
 from advisor.demand.values import Floats, HourlyUse
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet, LatencyDistribution

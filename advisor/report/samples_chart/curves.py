@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.records import dataclass
-from advisor.samples.need.assess import AcceleratorNeed
+from advisor.samples.need.fleet import AcceleratorNeed
 from advisor.samples.need.limits import Code
 from advisor.samples.need.memory import MemoryNeed
 from advisor.samples.need.verdict import Verdict, words

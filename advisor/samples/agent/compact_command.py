@@ -11,10 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from advisor.errors import AdvisorError
-from advisor.samples.agent.compaction import can_compact
+from advisor.samples.agent.compaction import HELP, can_compact, parse_bucket_url
 from advisor.samples.agent.host_facts import keep_facts
 from advisor.samples.agent.spool import claimed, segments
-from advisor.samples.agent.upload_policy import HELP, parse_bucket_url
 from advisor.samples.places import checked_host
 
 

@@ -63,8 +63,8 @@ def keep_facts(directory: Path, host: str, gather: "Callable[[], Facts] | None" 
     path = spool_folder(directory, host) / _FILE
     boot = _boot()
     before = read_object(path)
-    known = {name: str(value) for name, value in before.items() if name != _BOOT} if before.get(_BOOT) == boot else {}
-    facts = known | (gather or facts_here)()
+    earlier = {name: str(value) for name, value in before.items() if name != _BOOT} if before.get(_BOOT) == boot else {}
+    facts = earlier | (gather or facts_here)()
     if facts or before:
         with suppress(InputError, OSError):
             path.parent.mkdir(parents=True, exist_ok=True)

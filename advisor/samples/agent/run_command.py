@@ -10,13 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from advisor.errors import InputError
-from advisor.samples.agent.compaction import can_compact
+from advisor.samples.agent.compaction import HELP, can_compact, parse_bucket_url
 from advisor.samples.agent.page_server import DEFAULT_ADDRESS, PageAddress
 from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import HELP as LABEL_HELP
 from advisor.samples.agent.settings import INTERVALS, STOP_SIGNALS, VARIABLE, Settings, parse_labels
 from advisor.samples.agent.supervised import Asked
-from advisor.samples.agent.upload_policy import HELP, parse_bucket_url
 from advisor.samples.places import checked_host
 from advisor.samples.sources.table import SOURCES, detect
 from advisor.units import LONGEST, parse_duration_between

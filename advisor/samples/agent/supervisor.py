@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from advisor.errors import InputError
-from advisor.samples.agent.buffered_writer import BufferedWriter
 from advisor.samples.agent.compaction import Compaction, can_compact, compaction_command
 from advisor.samples.agent.settings import ClockWatch, Settings, StopSignal, clocks
 from advisor.samples.agent.spool import SpoolWriter
-from advisor.samples.agent.status import StatusFile
+from advisor.samples.agent.status import BufferedWriter, StatusFile
 from advisor.samples.agent.supervised import SupervisedSource
 from advisor.samples.rows import Record
 

@@ -12,7 +12,7 @@ from advisor.records import dataclass
 from advisor.samples.agent.processes import Process, bare_interpreter
 from advisor.samples.agent.protocol import Reader, Word
 from advisor.samples.rows import Missed, Reading
-from advisor.samples.sources.nvml.failures import NO_LIBRARY
+from advisor.samples.sources.nvml.counters import NO_LIBRARY
 
 LIMIT_SECONDS = 10.0
 _INTERVAL_US = 100_000

@@ -2,5 +2,5 @@
 
 Read in this order: ``query/values.py`` (rows on a grid), ``engines.py`` (statistics that say what gaps leave open),
 ``limits.py`` (every threshold with its source), ``verdict.py`` (from the numbers to the words), ``memory.py`` and
-``assess.py``, which judges the accelerators of some hosts.
+``fleet.py``, which judges the accelerators of some hosts.
 """

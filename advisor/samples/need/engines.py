@@ -36,33 +36,29 @@ class Bounds:
         return Bounds(self.value, self.value, self.value, 1.0, self.basis)
 
 
-def quantile_bounds(values: Floats, share: float, basis: str, ceiling: float = 1.0) -> Bounds:
-    """Quantile of rows of which some are unknown.
+def kv_p95_bounds(values: Floats) -> Bounds:
+    """95th percentile of the share of the KV cache in use, of which some rows are unknown (NaN).
 
-    ``low`` and ``high`` are the quantiles with every unknown row at 0 and at *ceiling*; one more unknown row can only
-    move them apart. Interpolated linearly (type 7 of Hyndman and Fan).
-
-    Args:
-        values: shape ``(rows,)``, NaN where unknown, between 0 and *ceiling*.
-        share: 0.95 for p95.
-        basis: name of the signal.
-        ceiling: the greatest a row can be.
+    ``low`` and ``high`` are the quantiles with every unknown row at 0 and at 1; one more unknown row can only move them
+    apart. Interpolated linearly (type 7 of Hyndman and Fan).
     """
-    known = values[~np.isnan(values)]
-    if not values.size or not known.size:
-        return Bounds(None, 0.0, ceiling, 0.0, basis)
-    low, high = (float(np.quantile(np.where(np.isnan(values), fill, values), share)) for fill in (0.0, ceiling))
-    return Bounds(float(np.quantile(known, share)), low, high, known.size / values.size, basis)
+    observed = values[~np.isnan(values)]
+    if not values.size or not observed.size:
+        return Bounds(None, 0.0, 1.0, 0.0, KV)
+    low, high = (float(np.quantile(np.where(np.isnan(values), fill, values), 0.95)) for fill in (0.0, 1.0))
+    return Bounds(float(np.quantile(observed, 0.95)), low, high, observed.size / values.size, KV)
 
 
 def share_bounds(is_true: Floats, basis: str) -> Bounds:
     """Share of rows in which something holds: 1 where it does, 0 where not, NaN where unknown."""
     rows = is_true.size
-    known = is_true[~np.isnan(is_true)]
-    if not known.size:
+    observed = is_true[~np.isnan(is_true)]
+    if not observed.size:
         return Bounds(None, 0.0, 1.0, 0.0, basis)
-    holds = float(known.sum())
-    return Bounds(holds / known.size, holds / rows, (holds + rows - known.size) / rows, known.size / rows, basis)
+    holds = float(observed.sum())
+    return Bounds(
+        holds / observed.size, holds / rows, (holds + rows - observed.size) / rows, observed.size / rows, basis
+    )
 
 
 def at_least(bounds: Bounds, limit: Limit) -> Truth:
@@ -135,7 +131,7 @@ class Engines(tuple[Timeline, ...]):  # noqa: SLOT001 - what is worked out once 
         able = [engine for engine in self if _tells_kv_use(engine)]
         if not any(engine.knows(KV) for engine in able):
             return None
-        p95s = [quantile_bounds(np.clip(engine.mean(KV), 0.0, 1.0), 0.95, KV) for engine in able]
+        p95s = [kv_p95_bounds(np.clip(engine.mean(KV), 0.0, 1.0)) for engine in able]
         is_exceeded = any(time.value is not None and time.value >= FULL_TIME.value for time in self.full_and_queue)
         highest = max(min(float(np.nanmax(engine.greatest(KV))), 1.0) for engine in able if engine.knows(KV))
         return KvUse(
@@ -149,8 +145,8 @@ class Engines(tuple[Timeline, ...]):  # noqa: SLOT001 - what is worked out once 
     @cached_property
     def queue_p95(self) -> float | None:
         """Requests waiting; the longest queue of them."""
-        known = [waiting[~np.isnan(waiting)] for engine in self for waiting in (engine.mean(WAITING),)]
-        return max((float(np.quantile(waiting, 0.95)) for waiting in known if waiting.size), default=None)
+        observed = [waiting[~np.isnan(waiting)] for engine in self for waiting in (engine.mean(WAITING),)]
+        return max((float(np.quantile(waiting, 0.95)) for waiting in observed if waiting.size), default=None)
 
 
 def kv_full_and_queue(engine: Timeline) -> Floats:

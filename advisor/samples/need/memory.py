@@ -107,10 +107,10 @@ def join(accelerators: Sequence[Counted], engines: Sequence[Timeline]) -> Mappin
         for position, counted in enumerate(accelerators)
         if holds_an_engine(counted) and not (counted.who.mig_index is None and counted.who.index in divided)
     ]
-    found = dict.fromkeys(range(len(accelerators)), Engines())
+    by_accelerator = dict.fromkeys(range(len(accelerators)), Engines())
     for position, on_it in zip(able, _in_order(len(able), engines), strict=True):
-        found[position] = on_it
-    return found
+        by_accelerator[position] = on_it
+    return by_accelerator
 
 
 def _in_order(accelerators: int, engines: Sequence[Timeline]) -> list[Engines]:

@@ -18,7 +18,7 @@ from advisor.samples.metrics import ACCELERATOR_METRICS, Kind
 from advisor.samples.places import ROW_US
 from advisor.samples.query.timeline import Grid
 from advisor.samples.query.values import Accelerator
-from advisor.samples.store.day_counts import MISSED, PRESENT, TARGET, values_of
+from advisor.samples.store.hosts import MISSED, PRESENT, TARGET, values_of
 from advisor.samples.store.row_tables import target_codes
 
 _COUNTER_COLUMNS = ("first_us", "last_us", "first_value", "last_value", "grown", "resets", "reset_us")
@@ -121,13 +121,13 @@ class Counts:
 
     def _missed(self) -> list[dict[str, int]]:
         """Ticks by reason, the most frequent first."""
-        found: list[dict[str, int]] = [{} for _ in self._who]
+        by_accelerator: list[dict[str, int]] = [{} for _ in self._who]
         is_missed = self._is(MISSED)
         reasons = self._table["reason"].filter(pa.array(is_missed)).to_pylist()
         owners, ticks = self._owner[is_missed].tolist(), self._rows[is_missed].tolist()
         for owner, reason, missed in zip(owners, reasons, ticks, strict=True):
-            found[owner][reason] = found[owner].get(reason, 0) + missed
-        return [dict(sorted(each.items(), key=lambda entry: -entry[1])) for each in found]
+            by_accelerator[owner][reason] = by_accelerator[owner].get(reason, 0) + missed
+        return [dict(sorted(each.items(), key=lambda entry: -entry[1])) for each in by_accelerator]
 
     def _growth(self, is_wanted: Booleans) -> Iterator[tuple[int, Growth]]:
         """Growth of one counter for each accelerator that has it."""
@@ -239,8 +239,8 @@ def _identities(places: Sequence[tuple[Any, ...]]) -> list[Any]:
     for place in places:
         if place[3] is not None:
             uuids_at.setdefault(place[:3], set()).add(place[3])
-    found = []
+    identities = []
     for place in places:
         here = uuids_at.get(place[:3], set())
-        found.append(next(iter(here)) if place[3] is None and len(here) == 1 else place[3] or place[:3])
-    return found
+        identities.append(next(iter(here)) if place[3] is None and len(here) == 1 else place[3] or place[:3])
+    return identities

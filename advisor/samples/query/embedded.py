@@ -5,6 +5,7 @@ host, a machine that was replaced).
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from advisor.errors import InputError
 from advisor.samples.metrics import ACCELERATOR_METRICS, ENGINE_METRICS, METRICS, ROW_SECONDS, Kind
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.engines import GAUGE_COLUMNS, EngineRows, survey
-from advisor.samples.query.values import Accelerator, Summary, Window
+from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
+from advisor.samples.store.files import SCHEMES, is_store
 from advisor.samples.store.reading import HostReader, Store
 
 _Answer = tuple[Accelerator, list[Summary]]
@@ -45,13 +47,13 @@ class EmbeddedBackend:
 
     def metrics(self, window: Window) -> Sequence[str]:
         """Names of gauges that have values in a window."""
-        known = {summary.metric for _, summaries in self._answers(window) for summary in summaries}
-        return [name for name in METRICS if name in known]
+        names = {summary.metric for _, summaries in self._answers(window) for summary in summaries}
+        return [name for name in METRICS if name in names]
 
     def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
         """One metric of one accelerator; None where nothing is known of it."""
-        found = (summary for who, summaries in self._answers(window) if who == accelerator for summary in summaries)
-        return next((summary for summary in found if summary.metric == metric), None)
+        matching = (summary for who, summaries in self._answers(window) if who == accelerator for summary in summaries)
+        return next((summary for summary in matching if summary.metric == metric), None)
 
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
         """The same for all accelerators, host by host.
@@ -78,22 +80,22 @@ class EmbeddedBackend:
 
 
 def _of_hosts(hosts: HostReader) -> list[_Answer]:
-    found = survey(hosts, GAUGE_COLUMNS)
+    surveyed = survey(hosts, GAUGE_COLUMNS)
     of_accelerators = [
-        _of_accelerator(accelerator, hosts.window) for accelerator in found.accelerators if accelerator.rows
+        _of_accelerator(accelerator, hosts.window) for accelerator in surveyed.accelerators if accelerator.rows
     ]
     return [
         *of_accelerators,
-        *(_of_engine(engine, hosts.window) for engine in found.engines if not engine.is_gap.all()),
+        *(_of_engine(engine, hosts.window) for engine in surveyed.engines if not engine.is_gap.all()),
     ]
 
 
 def _of_accelerator(counted: Counted, window: Window) -> _Answer:
     who = counted.who
-    known = [(name, counted.gauges[name]) for name in _GAUGES if name in counted.gauges]
+    gauges = [(name, counted.gauges[name]) for name in _GAUGES if name in counted.gauges]
     return who, [
         Summary(who, name, gauge.p50, gauge.p95, gauge.max, gauge.mean, _coverage(gauge.rows, window), gauge.rows)
-        for name, gauge in known
+        for name, gauge in gauges
     ]
 
 
@@ -103,14 +105,46 @@ def _of_engine(engine_rows: EngineRows, window: Window) -> _Answer:
     summaries = []
     for name in _ENGINE_GAUGES:
         means, greatest = engine_rows.columns[name], engine_rows.columns[f"{name}_max"]
-        known = means[~np.isnan(means)]
-        if known.size:
-            p50, p95 = (float(value) for value in np.quantile(known, (0.5, 0.95)))
+        observed = means[~np.isnan(means)]
+        if observed.size:
+            p50, p95 = (float(value) for value in np.quantile(observed, (0.5, 0.95)))
             most = float(np.nanmax(np.fmax(means, greatest)))
-            coverage_ratio = _coverage(known.size, window)
-            summaries.append(Summary(who, name, p50, p95, most, float(known.mean()), coverage_ratio, known.size))
+            coverage_ratio = _coverage(observed.size, window)
+            summaries.append(Summary(who, name, p50, p95, most, float(observed.mean()), coverage_ratio, observed.size))
     return who, summaries
 
 
 def _coverage(rows: int, window: Window) -> float:
     return min(rows * ROW_SECONDS / window.seconds, 1.0)
+
+
+_HINT = (
+    "give directories that `advisor agent run --output` writes to, or addresses of copies of them "
+    f"({'…, '.join(SCHEMES)}…); or else one address of a Prometheus-compatible server (https://…), or cloudwatch://REGION"
+)
+
+
+def open_backend(places: Sequence[str], *, metrics: Path | None = None) -> QueryBackend:
+    """The backend for directories or an address; what carries large libraries loads only when it is asked for.
+
+    Args:
+        places: directories of samples, or the URL of what keeps them.
+        metrics: file that maps further names of metrics, for Prometheus-compatible servers.
+
+    Raises:
+        InputError: nothing can answer for it, or what can is not installed.
+    """
+    if all(map(is_store, places)):
+        return EmbeddedBackend(places)
+    if len(places) > 1:
+        raise InputError("only directories can be read together", where=", ".join(places), hint=_HINT)
+    place = places[0]
+    if place.startswith(("http://", "https://")):
+        from advisor.samples.query.prometheus import PrometheusBackend  # noqa: PLC0415 - one backend of several
+
+        return PrometheusBackend.at(place, metrics=metrics)
+    if place.startswith("cloudwatch://"):
+        from advisor.samples.query.cloudwatch import CloudWatchBackend  # noqa: PLC0415 - one backend of several
+
+        return CloudWatchBackend.at(place)
+    raise InputError("no reader knows this kind of address", where=place, hint=_HINT)

@@ -108,9 +108,9 @@ def _named(engines: Sequence[EngineRows]) -> list[EngineRows]:
         places.setdefault(engine.key._replace(model=None), []).append(engine)
     engine_rowses = []
     for group in places.values():
-        named = [one for one in group if one.key.model is not None]
+        named = [rows for rows in group if rows.key.model is not None]
         engine_rowses += (
-            [_joined([named[0], *(one for one in group if one is not named[0])])] if len(named) == 1 else group
+            [_joined([named[0], *(rows for rows in group if rows is not named[0])])] if len(named) == 1 else group
         )
     return engine_rowses
 
@@ -145,8 +145,8 @@ def survey(hosts: HostReader, engine_columns: Sequence[str]) -> Survey:
     tables = list(hosts.counts_by_day())
     counts = Counts(tables) if tables else None
     spans: dict[str, tuple[int, int]] = {}
-    found = [(engine.key.host, int(engine.end_us[0]) - ROW_US, int(engine.end_us[-1])) for engine in engines]
-    for host, first, last in (*found, *(counts.spans() if counts else ())):
+    ranges = [(engine.key.host, int(engine.end_us[0]) - ROW_US, int(engine.end_us[-1])) for engine in engines]
+    for host, first, last in (*ranges, *(counts.spans() if counts else ())):
         before = spans.get(host, (first, last))
         spans[host] = (min(first, before[0]), max(last, before[1]))
     window = hosts.window

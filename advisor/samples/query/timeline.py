@@ -57,14 +57,14 @@ class Timeline:
 
     def mean(self, metric: str) -> Floats:
         """Row means; all NaN where nothing is known of the metric."""
-        found = self.means.get(metric)
-        return np.full(self.grid.rows, np.nan) if found is None else found
+        values = self.means.get(metric)
+        return np.full(self.grid.rows, np.nan) if values is None else values
 
     def greatest(self, metric: str) -> Floats:
         """Row maxima, or the means in rows that have none."""
-        found = self.maxima.get(metric)
+        values = self.maxima.get(metric)
         means = self.mean(metric)
-        greatest: Floats = means if found is None else np.fmax(found, means)
+        greatest: Floats = means if values is None else np.fmax(values, means)
         return greatest
 
     def knows(self, metric: str) -> bool:
@@ -85,9 +85,9 @@ def timeline(who: Accelerator, grid: Grid, end_us: npt.NDArray[np.int64], column
     means: dict[str, Floats] = {}
     maxima: dict[str, Floats] = {}
     for name, values in columns.items():
-        known = ~np.isnan(values)
+        is_observed = ~np.isnan(values)
         laid = np.full(grid.rows, np.nan)
-        laid[slot[known]] = values[known]
+        laid[slot[is_observed]] = values[is_observed]
         metric = name.removesuffix(_MAXIMUM)
         (means if metric == name else maxima)[metric] = laid
     return Timeline(who, grid, means, maxima)

@@ -1,4 +1,4 @@
-"""Sources on a host: one module for each vendor, each opened in a process of its own, one for serving engines.
+"""Sources on a host: one for each vendor, each opened in a process of its own, one for serving engines.
 
 :mod:`advisor.samples.sources.table` names them without importing any.
 """

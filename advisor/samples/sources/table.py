@@ -14,10 +14,10 @@ _LINKER_CACHE = Path("/etc/ld.so.cache")
 _LIBRARY_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/local/nvidia/lib64")
 SOURCES: Mapping[str, str] = {
     "nvml": "advisor.samples.sources.nvml:NvmlSource",
-    "neuron": "advisor.samples.sources.neuron:NeuronSource",
-    "gaudi": "advisor.samples.sources.gaudi:GaudiSource",
-    "amd": "advisor.samples.sources.amd:AmdSource",
-    "tpu": "advisor.samples.sources.tpu:TpuSource",
+    "neuron": "advisor.samples.sources.tools:NeuronSource",
+    "gaudi": "advisor.samples.sources.tools:GaudiSource",
+    "amd": "advisor.samples.sources.libraries:AmdSource",
+    "tpu": "advisor.samples.sources.libraries:TpuSource",
     "engines": "advisor.samples.sources.engines:EngineSource",
 }
 """``module:class`` of each; a class takes the name of the host and, where a source has any, a list of addresses."""

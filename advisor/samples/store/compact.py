@@ -21,13 +21,14 @@ from advisor.atomic_files import write_bytes
 from advisor.errors import AdvisorError, InputError
 from advisor.records import dataclass, field
 from advisor.samples import places
+from advisor.samples.agent.compaction import BucketUrl
 from advisor.samples.agent.host_facts import read_facts
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
 from advisor.samples.agent.status import read_object, status_path
-from advisor.samples.agent.upload_policy import BucketUrl
 from advisor.samples.metrics import Scope
 from advisor.samples.rows import Record
-from advisor.samples.store.day_counts import count_rows, encode_counts
+from advisor.samples.store.bucket import Uploaded, Uploads
+from advisor.samples.store.hosts import count_rows, encode_counts
 from advisor.samples.store.row_tables import (
     HOST_KEY,
     LABELS_KEY,
@@ -40,7 +41,6 @@ from advisor.samples.store.row_tables import (
     read_table,
     tables_of,
 )
-from advisor.samples.store.upload import Uploaded, Uploads
 
 _NAMES = {Scope.ACCELERATOR: places.ROWS, Scope.ENGINE: places.ENGINES}
 _DAY = "day"

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 from advisor.errors import InputError
 from advisor.records import dataclass, field
-from advisor.samples.agent.upload_policy import SCHEMES as BUCKET_SCHEMES
-from advisor.samples.agent.upload_policy import parse_bucket_url
+from advisor.samples.agent.compaction import SCHEMES as BUCKET_SCHEMES
+from advisor.samples.agent.compaction import parse_bucket_url
 from advisor.samples.places import SPOOL
 from advisor.samples.store.bucket import Bucket
 from advisor.scratch import scratch_folder

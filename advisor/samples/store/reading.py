@@ -23,7 +23,7 @@ from advisor.samples.metrics import Scope
 from advisor.samples.places import ROW_US, US_PER_DAY, day_of, start_us
 from advisor.samples.query.values import Window
 from advisor.samples.rows import Record
-from advisor.samples.store import day_counts
+from advisor.samples.store import hosts
 from advisor.samples.store.files import StoredFile, at_hand, folders_of
 from advisor.samples.store.hosts import DayFiles, HostFiles, is_whole, read_inventory
 from advisor.samples.store.row_tables import (
@@ -190,14 +190,14 @@ class Store:
         for file in (*files.rows.values(), *files.engines.values()):
             try:
                 with file.folder.open(file) as stream:
-                    found = time_range_us(stream)
+                    span = time_range_us(stream)
             except FileNotFoundError:
                 raise
             except (OSError, UnreadableError) as error:
                 self.note(file.where, str(error))
                 continue
-            if found is not None:
-                yield Window(*found)
+            if span is not None:
+                yield Window(*span)
         with at_hand(list(files.spool.values())) as paths:
             ends = [record.end_us for path in paths.values() for record in self.segment(path)]
         if ends:
@@ -239,7 +239,7 @@ class HostReader:
         with _fetched([file for file in dict.fromkeys(wanted) if file is not None]) as paths:
             for host, day, files in days:
                 ready = counted[host, day]
-                counts = None if ready is None else self._table(ready, paths, day_counts.COLUMNS, HISTOGRAM_SCHEMA)
+                counts = None if ready is None else self._table(ready, paths, hosts.COLUMNS, HISTOGRAM_SCHEMA)
                 if counts is None:
                     counts = self._count_now(host, day, files, paths)
                 if counts is not None:
@@ -250,7 +250,7 @@ class HostReader:
         days = list(self._days())
         counted = [self._counted(day, files) for _, day, files in days]
         ready = [file for file in counted if file is not None]
-        column = pa.schema([day_counts.COLUMNS.field("accelerator_uuid")])
+        column = pa.schema([hosts.COLUMNS.field("accelerator_uuid")])
         with _fetched(ready) as paths:
             tables = [self._table(file, paths, column, HISTOGRAM_SCHEMA) for file in ready]
         others = {day for (_, day, _), file in zip(days, counted, strict=True) if file is None}
@@ -287,8 +287,8 @@ class HostReader:
     def _count_now(self, host: str, day: date, files: DayFiles, paths: Paths) -> pa.Table | None:
         rows = files.rows.values()
         with _fetched([file for file in rows if file not in paths]) as more:
-            table = self._day_rows(host, day, files, Scope.ACCELERATOR, day_counts.COUNTED_COLUMNS, {**paths, **more})
-        return day_counts.count_rows(table) if table.num_rows else None
+            table = self._day_rows(host, day, files, Scope.ACCELERATOR, hosts.COUNTED_COLUMNS, {**paths, **more})
+        return hosts.count_rows(table) if table.num_rows else None
 
     def _day_rows(
         self, host: str, day: date, files: DayFiles, scope: Scope, columns: Sequence[str], paths: Paths
@@ -368,8 +368,8 @@ def is_meant(host: str, patterns: Sequence[str]) -> bool:
 
 
 def _schema(scope: Scope, columns: Sequence[str]) -> pa.Schema:
-    keys, known = keys_of_scope(scope), columns_of_scope(scope)
-    return pa.schema([known.field(name) for name in dict.fromkeys((*keys, *columns))])
+    keys, schema = keys_of_scope(scope), columns_of_scope(scope)
+    return pa.schema([schema.field(name) for name in dict.fromkeys((*keys, *columns))])
 
 
 def _joined(hosts: Iterable[str], uuids: Iterable[tuple[str, str]]) -> list[list[str]]:

@@ -210,8 +210,8 @@ def _values_of(name: str, stats: Stats) -> dict[str, Any]:
         whole = metric.unit in ("bytes", "errors")
         return {name: round(stats.last) if whole else stats.last} if math.isfinite(stats.last) else {}
     named = {"": stats.mean, "_min": stats.least, "_max": stats.greatest, "_last": stats.last}
-    known = {name + end: rounded(value, metric.resolution) for end, value in named.items() if math.isfinite(value)}
-    return {**known, f"{name}_n": stats.n}
+    finite = {name + end: rounded(value, metric.resolution) for end, value in named.items() if math.isfinite(value)}
+    return {**finite, f"{name}_n": stats.n}
 
 
 def _buckets_of(row: Row) -> dict[str, Any]:
@@ -237,8 +237,8 @@ def encode_table(
     plain = [field.name for field in table.schema if _is_plain(field)]
     coded = [field.name for field in table.schema if not _is_plain(field) and not pa.types.is_list(field.type)]
     encodings = {name: _encoding_of(table.schema.field(name).type) for name in plain}
-    known = {LABELS_KEY: labels, HOST_KEY: facts}
-    named = {key: json.dumps(values, sort_keys=True).encode() for key, values in known.items() if values}
+    metadata = {LABELS_KEY: labels, HOST_KEY: facts}
+    named = {key: json.dumps(values, sort_keys=True).encode() for key, values in metadata.items() if values}
     return encode_parquet(table, coded, encodings, {**METADATA, **named})
 
 
@@ -297,10 +297,10 @@ def time_range_us(stream: BinaryIO) -> tuple[int, int] | None:
     metadata = _metadata_of(stream)
     _check_schema(metadata, SCHEMA_V2)
     columns = [metadata.row_group(number).column(0) for number in range(metadata.num_row_groups)]
-    known = [column.statistics for column in columns if column.is_stats_set and column.statistics.has_min_max]
-    if not known:
+    statistics = [column.statistics for column in columns if column.is_stats_set and column.statistics.has_min_max]
+    if not statistics:
         return None
-    first, last = min(int(one.min_raw) for one in known), max(int(one.max_raw) for one in known)
+    first, last = min(int(bounds.min_raw) for bounds in statistics), max(int(bounds.max_raw) for bounds in statistics)
     return first - ROW_US, last
 
 

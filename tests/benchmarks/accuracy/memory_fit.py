@@ -26,8 +26,8 @@ from advisor.models.engine_memory import (
     step_size,
     workspace_gib,
 )
-from advisor.models.kv_cache import cache_layout
-from advisor.models.precision import kv_bytes_per_element
+from advisor.models.layer_kinds import cache_layout
+from advisor.models.weights import kv_bytes_per_element
 from advisor.records import asdict, dataclass, replace
 from advisor.tables import Row, optional_float
 from advisor.units import BYTES_PER_GIB

@@ -12,7 +12,7 @@ from advisor.calibration.observations import QUANTITIES, SCENARIO_OF, Observatio
 from advisor.calibration.validation import weighted_quantile
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
-from advisor.performance.measured_coverage import setup_key
+from advisor.performance.regimes import setup_key
 
 
 class Pair(NamedTuple):

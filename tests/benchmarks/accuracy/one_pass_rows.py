@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from errors import Errors, percent, table
+from one_pass_held_out import evaluate_one_pass
 
 from advisor.calibration.observations import Measurement
-from advisor.calibration.one_pass import Case, cases_of, evaluate_one_pass
+from advisor.calibration.one_pass import Case, cases_of
 from advisor.catalog import load_catalog
 from advisor.performance.physics import Floats
 

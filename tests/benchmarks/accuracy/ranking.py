@@ -13,8 +13,8 @@ from advisor.calibration.validation import HeldOut
 from advisor.catalog import Catalog
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
-from advisor.performance.measured_coverage import architecture, bits_per_param
 from advisor.performance.physics import Floats
+from advisor.performance.regimes import architecture, bits_per_param
 
 CLEAR = 0.10
 """Measured difference beyond which a pair is no tie."""

@@ -6,8 +6,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from advisor.catalog import load_catalog
-from advisor.catalog.loading import SKYPILOT, imported_dir
+from advisor.catalog import SKYPILOT, imported_dir, load_catalog
 from advisor.catalog.values import Quality
 from advisor.cli.catalog import command
 from advisor.errors import AdvisorError

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.catalog import load_catalog, loading
+from advisor import catalog
+from advisor.catalog import load_catalog, published_dir, user_catalog
 from advisor.catalog.layers import updating
 from advisor.catalog.layers.layered import layered
 from advisor.catalog.layers.publication import PublishedTables, digest_of, read_publication
@@ -25,7 +26,6 @@ from advisor.catalog.layers.publication_places import place_of
 from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import Snapshot, current, stage, take
 from advisor.catalog.layers.updating import update
-from advisor.catalog.loading import published_dir, user_catalog
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
 from advisor.errors import AdvisorError, InputError
@@ -39,8 +39,8 @@ NOW = dt.datetime(2027, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
 @pytest.fixture(autouse=True)
 def reader(monkeypatch, tmp_path):
     """The user who takes what others publish, on the day on which they do; answers with the directory of the layer."""
-    monkeypatch.setattr(loading, "layered", partial(layered, today=NOW.date()))
-    monkeypatch.setattr(loading, "_loaded", {})
+    monkeypatch.setattr(catalog, "layered", partial(layered, today=NOW.date()))
+    monkeypatch.setattr(catalog, "_loaded", {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path / "cache/advisor/published"

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from packaging.version import Version
 
+from advisor.catalog import engines_dir, load_catalog, user_catalog
 from advisor.catalog.layers.layered import layered
-from advisor.catalog.loading import engines_dir, load_catalog, user_catalog
 from advisor.catalog.refresh.engines import PROJECTS, rows_of
 from advisor.catalog.refresh.values import ReleaseRow, SkippedRow, Unreachable
 from advisor.cli.catalog import command

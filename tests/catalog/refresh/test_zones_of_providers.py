@@ -10,7 +10,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.layers.layered import layered
 from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.layers.snapshot import current, stage, take
-from advisor.catalog.refresh import aws, azure_zones, gcp_zones
+from advisor.catalog.refresh import aws, azure, gcp_public
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import PriceRow, RefreshJob, Task, ZoneRow
 from advisor.cli.catalog import command
@@ -152,8 +152,8 @@ def test_google_zones_come_from_both_lists(known, root, manner):
     accelerators = [("nvidia-tesla-t4", "us-central1-b"), ("nvidia-tesla-t4", "us-central1-c"), ("ct6e", "x1-a")]
     machines = [machine for (owner, _), machine in known().instance_types.items() if owner == "gcp"]
     with serving(Cloud(compute_pages(types, accelerators))) as cloud:
-        project = gcp_zones.Project("mine", quick(), cloud.url)
-        tasks = (priced("us-central1", "g2-standard-4"), *gcp_zones.tasks(machines, project))
+        project = gcp_public.Project("mine", quick(), cloud.url)
+        tasks = (priced("us-central1", "g2-standard-4"), *gcp_public.zone_tasks(machines, project))
         result = refresh(RefreshJob("gcp", tasks, tells_absence=False), known(), root, accepting(manner))
         assert {asked.path for asked in cloud.asked} == {
             f"/projects/mine/aggregated/{what}" for what in ("machineTypes", "acceleratorTypes")
@@ -182,7 +182,7 @@ def test_azure_zones_are_those_that_the_subscription_may_use(known, root, manner
         resource_sku(NC, "westeurope", ("1",)),
     ]
     with serving(Cloud(sku_pages(items))) as cloud:
-        asked = azure_zones.tasks(("eastus",), azure_zones.Subscription("mine", quick(), cloud.url))
+        asked = azure.zone_tasks(("eastus",), azure.Subscription("mine", quick(), cloud.url))
         tasks = (priced("eastus", NC), *asked)
         result = refresh(RefreshJob("azure", tasks, tells_absence=False), known(), root, accepting(manner))
     assert result.reason == ""
@@ -202,9 +202,9 @@ def test_a_token_that_is_refused_leaves_a_gap(provider, known, root, manner):
     with serving(Cloud(answer)) as cloud:
         client = quick("wrong-token")
         asked = (
-            gcp_zones.tasks([], gcp_zones.Project("mine", client, cloud.url))
+            gcp_public.zone_tasks([], gcp_public.Project("mine", client, cloud.url))
             if provider == "gcp"
-            else azure_zones.tasks(("eastus",), azure_zones.Subscription("mine", client, cloud.url))
+            else azure.zone_tasks(("eastus",), azure.Subscription("mine", client, cloud.url))
         )
         region, name = ("us-central1", "g2-standard-4") if provider == "gcp" else ("eastus", NC)
         question = RefreshJob(provider, (priced(region, name), *asked), tells_absence=False)

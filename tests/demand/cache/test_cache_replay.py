@@ -15,8 +15,15 @@ from hypothesis import strategies as st
 
 from advisor.demand.cache.log import read_log
 from advisor.demand.cache.replay import Vectors, replay_caches
-from advisor.demand.cache.semantic import nearest_stored, semantic_point
-from advisor.demand.cache.stack import by_key, last_access, misses_of_ttl, peak_held, stack_distances
+from advisor.demand.cache.semantic import (
+    by_key,
+    last_access,
+    misses_of_ttl,
+    nearest_stored,
+    peak_held,
+    semantic_point,
+    stack_distances,
+)
 from advisor.errors import InputError
 
 SECRET = "the patient's name is Ada"

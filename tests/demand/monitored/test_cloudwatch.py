@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.demand.busy import demand_from_busy
-from advisor.demand.busy_interval import BusySecond
+from advisor.demand.busy import BusySecond, demand_from_busy
 from advisor.demand.monitored.cloudwatch import CloudWatched, busy_in_cloudwatch, endpoint_demand
 from advisor.errors import InputError
 

@@ -6,8 +6,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 
-from advisor.demand.busy import demand_from_busy
-from advisor.demand.busy_interval import BusySecond
+from advisor.demand.busy import BusySecond, demand_from_busy
 from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
 from advisor.demand.services import Wanted
 from advisor.errors import InputError

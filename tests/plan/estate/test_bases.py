@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
 from advisor.demand.together import together
 from advisor.estate import plan_estate
 from advisor.plan.document import plan_from_json

@@ -9,8 +9,8 @@ import numpy as np
 from advisor.candidates import match
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.declared import declared_demand
 from advisor.demand.forecast import flat_forecast
+from advisor.demand.lengths import declared_demand
 from advisor.demand.values import Forecast
 from advisor.demand_sources import measure_demand
 from advisor.models import find_model

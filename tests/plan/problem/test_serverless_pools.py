@@ -9,8 +9,8 @@ import pytest
 from advisor.candidates import match
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.demand.clock import MONDAY_SECONDS
-from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import declared_demand
+from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.values import Demand, DemandProfile
 from advisor.models import find_model
 from advisor.performance.model import shipped_model

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.arrivals import Requests
-from advisor.demand.clock import MONDAY_SECONDS
+from advisor.demand.spread import MONDAY_SECONDS
+from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Unit
 from advisor.models import find_model
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.batching import Batching, late_share
-from advisor.performance.one_pass.samples import flop_of_items
 from advisor.performance.one_pass.serving import Replica
+from advisor.performance.one_pass.work import flop_of_items
 from advisor.performance.queueing import Bursts
 from advisor.performance.values import Evidence
 from advisor.plan.replay.calls import SplitCalls

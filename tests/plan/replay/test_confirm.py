@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from advisor.catalog.values import Purchase
-from advisor.demand.arrivals import Requests
-from advisor.demand.clock import MONDAY_SECONDS
+from advisor.demand.spread import MONDAY_SECONDS
+from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Dispersion
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Infeasible

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.arrivals import Requests
-from advisor.demand.clock import MONDAY_SECONDS
+from advisor.demand.spread import MONDAY_SECONDS
+from advisor.demand.trace_columns import Requests
 from advisor.plan.replay.fleet import replay, simulate
 from advisor.plan.replay.routing import interleave
 from advisor.plan.replay.scaled import thinned

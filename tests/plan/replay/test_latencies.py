@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.demand.arrivals import Requests
+from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import QUANTILES
 from advisor.plan.replay.latencies import distributions, latencies_s, p95_ms

@@ -8,8 +8,7 @@ import pytest
 from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.services import Wanted
 from advisor.errors import InputError
-from advisor.samples.exporters import shipped, table_with
-from advisor.samples.exporters.table import FILE_VARIABLE
+from advisor.samples.exporters import FILE_VARIABLE, shipped, table_with
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.sources.engines import EngineSource

@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.demand.busy import demand_from_busy
-from advisor.demand.busy_interval import BusySecond
+from advisor.demand.busy import BusySecond, demand_from_busy
 from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
 from advisor.demand.services import Wanted
 from advisor.errors import InputError
-from advisor.samples.exporters import shipped
-from advisor.samples.exporters.table import near_misses
+from advisor.samples.exporters import near_misses, shipped
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.sources.engines.pages import PageReader

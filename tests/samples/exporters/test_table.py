@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.exporters import shipped
-from advisor.samples.exporters import table as table_module
-from advisor.samples.exporters.table import Shows
+from advisor.samples import exporters as table_module
+from advisor.samples.exporters import Shows, shipped
 from advisor.samples.metrics import MEANINGS, METRICS, QUOTIENTS, Kind, Scope, units_of
 from advisor.tables import read_rows
 from catalog.schema_check import described, violations

@@ -13,7 +13,7 @@ import pyarrow as pa
 from advisor.samples.query.counts import Counted, Counts
 from advisor.samples.query.timeline import Grid, timeline
 from advisor.samples.query.values import Accelerator
-from advisor.samples.store.day_counts import count_rows
+from advisor.samples.store.hosts import count_rows
 from advisor.samples.store.row_tables import ACCELERATOR_COLUMNS
 
 GIB = 1024.0**3

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from advisor.samples.need.assess import METRICS_NEEDED, assess, assess_summaries
+from advisor.samples.need.fleet import METRICS_NEEDED, assess, assess_summaries
 from advisor.samples.need.memory import Fixed
 from advisor.samples.need.verdict import Code
 from samples.need import simulate

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.samples.need.assess import assess
 from advisor.samples.need.engines import kv_full_and_queue
+from advisor.samples.need.fleet import assess
 from advisor.samples.need.limits import LIMITS
 from advisor.samples.need.verdict import _QUESTIONS, Code, gather, judge
 from samples.need import simulate

@@ -3,7 +3,7 @@
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.query.open import open_backend
+from advisor.samples.query.embedded import open_backend
 from advisor.samples.query.prometheus import PrometheusBackend
 
 

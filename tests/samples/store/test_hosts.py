@@ -7,9 +7,9 @@ import pytest
 
 from advisor import demand_sources
 from advisor.errors import InputError
+from advisor.samples.agent.compaction import parse_bucket_url
 from advisor.samples.agent.host_facts import keep_facts
 from advisor.samples.agent.status import status_path
-from advisor.samples.agent.upload_policy import parse_bucket_url
 from advisor.samples.store.compact import compact
 from advisor.samples.store.hosts import Machines, hosts_of, running_fleet
 from advisor.samples.store.reading import Store

@@ -14,7 +14,7 @@ from advisor.samples.metrics import ACCELERATOR_METRICS, Scope
 from advisor.samples.query.embedded import EmbeddedBackend
 from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.store.compact import compact
-from advisor.samples.store.day_counts import times_of
+from advisor.samples.store.hosts import times_of
 from advisor.samples.store.row_tables import ACCELERATOR_COLUMNS, columns_of, encode_table, tables_of
 from samples.records import DAY, gap, row, spool, target, us
 from samples.stores import read_back

@@ -13,13 +13,12 @@ import pyarrow.fs
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.agent.upload_policy import main as print_policy
-from advisor.samples.agent.upload_policy import parse_bucket_url, policy_of
+from advisor.samples.agent.compaction import main as print_policy
+from advisor.samples.agent.compaction import parse_bucket_url, policy_of
 from advisor.samples.metrics import Scope
 from advisor.samples.places import day_folder, spool_folder
-from advisor.samples.store.bucket import Bucket
+from advisor.samples.store.bucket import Bucket, Uploads
 from advisor.samples.store.compact import compact, upload_today
-from advisor.samples.store.upload import Uploads
 from samples.query.stub import stub
 from samples.records import DAY, ENGINE_ROW, row, spool
 from samples.stores import read_back

@@ -56,14 +56,14 @@ def refusal_hint(code: str, actions: str) -> str:
 
 def unreached_hint(session: Any, service: str, region: str) -> str:  # noqa: ANN401 - boto3's
     """Checks to make where no answer came; a region that AWS does not have is named with the nearest."""
-    known = [
+    regions = [
         name
         for partition in session.get_available_partitions()
         for name in session.get_available_regions(service, partition)
     ]
-    if region in known or not known:
+    if region in regions or not regions:
         return "check credentials (`aws sts get-caller-identity`), region and network"
-    near = difflib.get_close_matches(region, known, 3)
+    near = difflib.get_close_matches(region, regions, 3)
     return f"AWS has no region {region}" + (f": {' or '.join(near)}?" if near else "; `aws account list-regions`")
 
 

@@ -1,6 +1,258 @@
 """Any server that answers as Prometheus does: Prometheus, Thanos, Mimir, VictoriaMetrics."""
 
-from advisor.samples.query.prometheus.backend import PrometheusBackend
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from advisor.errors import InputError
+from advisor.records import replace
+from advisor.samples.exporters import Name, NameTable, near_miss_words, table_with
+from advisor.samples.metrics import GAUGES
+from advisor.samples.query.prometheus.api import PrometheusApi, quoted
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
+from advisor.samples.query.prometheus.fleet import Fleet, Identity, Sighting, Source, identity_of, matcher, put_together
+from advisor.samples.query.prometheus.over_time import Questions, Stats, read_statistics
+from advisor.samples.query.prometheus.plausibility import believed
+from advisor.samples.query.prometheus.timing import LOOK_BACK_US, edges, includes_start, latest
+from advisor.samples.query.values import Accelerator, Summary, Window
+
+_ANCHORS = ("memory_used_bytes", "busy_ratio", "power_watts", "requests_running", "kv_cache_used_ratio")
+"""What finds accelerators and engines: any one of them."""
+
+
+def discover(questions: Questions, window: Window) -> Fleet:
+    """Everything that has samples in a window.
+
+    Raises:
+        InputError: the server cannot be asked.
+    """
+    empty = Fleet(window, questions.names(window), (), includes_start(questions.api, window.end_us))
+    sources = [source for name in anchors(questions.table, empty.names) for source in _sources(questions, empty, name)]
+    sightings = put_together(_newest_last(questions, empty, sources), _infos(questions, empty))
+    return replace(empty, sightings=tuple(sightings))
+
+
+def anchors(table: NameTable, names: frozenset[str]) -> list[Name]:
+    """Names to find accelerators by, the agent's own first; of an exporter that has none of them whatever it has."""
+    listed = [name for metric in _ANCHORS for name in table.names[metric] if name.name in names]
+    others = [name for metric in GAUGES for name in table.names[metric] if name.name in names]
+    missing = {name.exporter for name in others} - {name.exporter for name in listed}
+    listed += [name for name in others if name.exporter in missing]
+    return sorted(listed, key=lambda name: name.exporter.row_seconds is None)
+
+
+def _sources(questions: Questions, fleet: Fleet, name: Name) -> list[Source]:
+    """Places at which a name has samples in the window."""
+    labels = ", ".join(dict.fromkeys(name.exporter.identity))
+    label, hosts = _hosts(questions, fleet, name)
+
+    def query(some: Sequence[str]) -> str:
+        narrowed = questions.select(name, matcher(label, some) if label else "")
+        return f"count by ({labels}) (last_over_time({narrowed}{fleet.whole}))"
+
+    return [
+        Source(name.exporter, dict(in_chunk.labels))
+        for in_chunk in questions.in_chunks(query, hosts, fleet.window.end_us)
+    ]
+
+
+def _hosts(questions: Questions, fleet: Fleet, name: Name) -> tuple[str, list[str]]:
+    """The label that tells hosts apart, and its values; ("", [""]) where there is none."""
+    window, selector = fleet.window, questions.select(name)
+    for label in name.exporter.host:
+        values = questions.api.label_values(label, window.start_us, window.end_us, selector)
+        if hosts := [value for value in values if value]:
+            return label, hosts
+    return "", [""]
+
+
+def _newest_last(questions: Questions, fleet: Fleet, sources: Sequence[Source]) -> list[Source]:
+    """Sources in order: of accelerators seen on several hosts, the host that they are on now comes last."""
+    hosts: defaultdict[Identity, set[str]] = defaultdict(set)
+    for source in sources:
+        hosts[identity_of(source.exporter, source.labels)].add(source.host)
+    moved = {identity for identity, names in hosts.items() if len(names) > 1}
+
+    def last_seen_us(source: Source) -> int:
+        if identity_of(source.exporter, source.labels) not in moved:
+            return 0
+        matchers = [f"{label}={quoted(value)}" for label, value in source.labels.items()]
+        names = [name for name in anchors(questions.table, fleet.names) if name.exporter == source.exporter]
+        seen = (latest(questions.api, questions.select(name, *matchers), fleet.window) for name in names)
+        return max((at_us or 0 for at_us in seen), default=0)
+
+    return sorted(sources, key=last_seen_us)
+
+
+def _infos(questions: Questions, fleet: Fleet) -> dict[str, Mapping[str, str]]:
+    """Labels of info metrics by the UUID in them."""
+    infos: dict[str, Mapping[str, str]] = {}
+    for info in sorted({exporter.info or "" for exporter in questions.table.exporters.values()} & fleet.names):
+        answer = questions.api.instant(f"last_over_time({questions.select(info)}{fleet.whole})", fleet.window.end_us)
+        infos |= {series.labels.get("uuid", ""): series.labels for series in answer}
+    return infos
+
+
+HOSTS_AT_ONCE = 50
+_PARTS = ("memory_used_bytes", "memory_free_bytes", "memory_reserved_bytes")
+"""What an exporter may give in place of the memory in all; the last is not everywhere known."""
+_DAY_US = 86_400_000_000
+
+
+class PrometheusBackend:
+    """Asks a Prometheus-compatible server; see :class:`~advisor.samples.query.values.QueryBackend`."""
+
+    def __init__(
+        self,
+        access: PrometheusEndpoint,
+        selector: str = "",
+        hosts_at_once: int = HOSTS_AT_ONCE,
+        metrics: Path | None = None,
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            access: the server.
+            selector: label matchers that every series has to meet, such as ``cluster="a", job="dcgm"``.
+            hosts_at_once: hosts in one question; fewer where the server's limits ask for it.
+            metrics: file that maps further names; None: the environment may name one.
+
+        Raises:
+            InputError: a row of that file makes no sense.
+        """
+        matchers = selector.strip().removeprefix("{").removesuffix("}").strip().rstrip(",")
+        self.questions = Questions(PrometheusApi(access), matchers, hosts_at_once, table=table_with(metrics))
+        self._fleets: dict[Window, Fleet] = {}
+
+    @classmethod
+    def at(cls, url: str, selector: str = "", metrics: Path | None = None) -> "PrometheusBackend":
+        """A backend for an address, with what the environment holds of tokens.
+
+        Raises:
+            InputError: it is no address, or the file of further names makes no sense.
+        """
+        return cls(PrometheusEndpoint.of(url), selector, metrics=metrics)
+
+    def window(self) -> Window | None:
+        """Window from the first to the last sample of the last three months; None where there is none.
+
+        Raises:
+            InputError: no name that the server has is known, but some look alike.
+        """
+        now_us = time.time_ns() // 1000
+        names = self.questions.names(Window(now_us - LOOK_BACK_US, now_us))
+        spans = [
+            span for name in anchors(self.questions.table, names) if (span := self._span(name, now_us)) is not None
+        ]
+        if not spans and (alike := near_miss_words(self.questions.table, names)):
+            raise InputError("no metric that is known here", where=self.questions.api.access.url, hint=alike)
+        if not spans:
+            return None
+        return Window(min(span.start_us for span in spans), max(span.end_us for span in spans))
+
+    def accelerators(self, window: Window) -> Sequence[Accelerator]:
+        """Accelerators and engines that have samples in a window."""
+        return [sighting.accelerator for sighting in self._fleet(window).sightings]
+
+    def metrics(self, window: Window) -> Sequence[str]:
+        """Gauges that have samples under any name that exporters give them."""
+        names = self._fleet(window).names
+        listed = self.questions.table.names
+        present = {metric for metric, each in listed.items() if any(name.name in names for name in each)}
+        in_parts = {"memory_total_bytes"} if present.issuperset(_PARTS[:2]) else set()
+        return [gauge for gauge in GAUGES if gauge in present | in_parts]
+
+    def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
+        """One metric of one accelerator."""
+        fleet = self._fleet(window)
+        sightings = [sighting for sighting in fleet.sightings if sighting.accelerator == accelerator]
+        return self._metric(fleet, metric, sightings).get(accelerator) if sightings else None
+
+    def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
+        """All accelerators, so many hosts at a time."""
+        fleet = self._fleet(window)
+        by_host = [
+            list(sightings) for _, sightings in groupby(fleet.sightings, key=lambda sighting: sighting.accelerator.host)
+        ]
+        for first in range(0, len(by_host), HOSTS_AT_ONCE):
+            chunk = [sighting for host in by_host[first : first + HOSTS_AT_ONCE] for sighting in host]
+            answers = [self._metric(fleet, metric, chunk) for metric in metrics]
+            for sighting in chunk:
+                yield from (answer[sighting.accelerator] for answer in answers if sighting.accelerator in answer)
+
+    def notes(self) -> Sequence[str]:
+        """Names used, scales inferred, values distrusted, data left out."""
+        return (*self.questions.notes.all(), *self.questions.api.warnings)
+
+    def _fleet(self, window: Window) -> Fleet:
+        if window not in self._fleets:
+            self._fleets[window] = discover(self.questions, window)
+        return self._fleets[window]
+
+    def _span(self, name: Name, now_us: int) -> Window | None:
+        """Window from the start of the first to the end of the last row under a name."""
+        ends = edges(self.questions.api, self.questions.select(name), now_us)
+        if ends is None:
+            return None
+        last_day = Window(max(ends[0], ends[1] - _DAY_US) - 1_000_000, ends[1])
+        return Window(ends[0] - self.questions.rhythm_of(name, "", last_day).interval_us, ends[1])
+
+    def _metric(self, fleet: Fleet, metric: str, chunk: Sequence[Sighting]) -> dict[Accelerator, Summary]:
+        """Summaries of one metric, each from the first name that has samples of the accelerator."""
+        answers: dict[Accelerator, Summary] = {}
+        for name in self.questions.table.names.get(metric, ()):
+            waiting = [
+                sighting for sighting in chunk if sighting.accelerator not in answers and sighting.hosts(name.exporter)
+            ]
+            if name.name not in fleet.names or not waiting:
+                continue
+            stats = read_statistics(self.questions, fleet, name, waiting)
+            stats = believed(self.questions, fleet, metric, name, waiting, stats)
+            for sighting in waiting:
+                if sighting.identity in stats:
+                    self.questions.notes.say(f"{metric} is {name.name} of {name.exporter.name}")
+                    answers[sighting.accelerator] = self._summary(
+                        fleet, sighting, metric, name, stats[sighting.identity]
+                    )
+        if metric == "memory_total_bytes":
+            answers |= self._memory_in_parts(
+                fleet, [sighting for sighting in chunk if sighting.accelerator not in answers]
+            )
+        return answers
+
+    def _summary(self, fleet: Fleet, sighting: Sighting, metric: str, name: Name, stats: Stats) -> Summary:
+        coverage = min(1.0, stats.rows * self.questions.interval_us(fleet, name) / fleet.length_us)
+        return Summary(sighting.accelerator, metric, stats.p50, stats.p95, stats.max, stats.mean, coverage, stats.rows)
+
+    def _memory_in_parts(self, fleet: Fleet, chunk: Sequence[Sighting]) -> dict[Accelerator, Summary]:
+        """Memory in all as the sum of its parts, which hardly changes: its mean stands for all of it."""
+        answers: dict[Accelerator, Summary] = {}
+        for free in self.questions.table.names["memory_free_bytes"]:
+            names = [self._part(fleet, part, free) for part in _PARTS]
+            waiting = [
+                sighting for sighting in chunk if sighting.accelerator not in answers and sighting.hosts(free.exporter)
+            ]
+            if waiting and names[0] and names[1]:
+                answers |= self._sums(fleet, [name for name in names if name], waiting)
+        return answers
+
+    def _part(self, fleet: Fleet, metric: str, free: Name) -> Name | None:
+        names = self.questions.table.names[metric]
+        return next((name for name in names if name.exporter == free.exporter and name.name in fleet.names), None)
+
+    def _sums(self, fleet: Fleet, names: Sequence[Name], waiting: Sequence[Sighting]) -> dict[Accelerator, Summary]:
+        spelled = ", ".join(dict.fromkeys(name.name for name in names))
+        self.questions.notes.say(f"memory_total_bytes is the sum of {spelled}")
+        parts = [read_statistics(self.questions, fleet, name, waiting) for name in names]
+        answers = {}
+        for sighting in waiting:
+            if sighting.identity in parts[0] and sighting.identity in parts[1]:
+                total = sum(part[sighting.identity].mean for part in parts if sighting.identity in part)
+                stats = Stats(total, total, total, total, parts[0][sighting.identity].rows)
+                answers[sighting.accelerator] = self._summary(fleet, sighting, "memory_total_bytes", names[0], stats)
+        return answers
+
 
 __all__ = ["PrometheusBackend", "PrometheusEndpoint"]

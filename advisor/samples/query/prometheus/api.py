@@ -221,21 +221,21 @@ def number(text: str) -> float:
 
 def _is_too_much(body: bytes) -> bool:
     words = body[:4096].decode(errors="replace").lower()
-    return any(one in words for one in _TOO_MUCH_WORDS)
+    return any(part in words for part in _TOO_MUCH_WORDS)
 
 
 def _series(data: Any, where: str) -> list[Series]:  # noqa: ANN401 - JSON
     """Series of an answer, without values that are no number (NaN)."""
     try:
         serieses = []
-        for one in data["result"]:
+        for series in data["result"]:
             points = (
-                [(float(at), number(text)) for at, text in one["values"] if text != "NaN"]
-                if "values" in one
-                else ([(float(one["value"][0]), number(one["value"][1]))] if one["value"][1] != "NaN" else [])
+                [(float(at), number(text)) for at, text in series["values"] if text != "NaN"]
+                if "values" in series
+                else ([(float(series["value"][0]), number(series["value"][1]))] if series["value"][1] != "NaN" else [])
             )
             if points:
-                serieses.append(Series({str(key): str(text) for key, text in one["metric"].items()}, points))
+                serieses.append(Series({str(key): str(text) for key, text in series["metric"].items()}, points))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise _strange(where, f"{type(error).__name__} {error}") from error
     return serieses

@@ -118,14 +118,14 @@ def _accelerator(sources: Sequence[Source], infos: Mapping[str, Mapping[str, str
     best = [source for source in sources if source.exporter == sources[0].exporter][-1]
     exporter, labels = best.exporter, best.labels
     uuid = _first(labels, exporter.uuid)
-    known = {**infos.get(uuid, {}), **labels}
+    described = {**infos.get(uuid, {}), **labels}
     mig = _first(labels, exporter.mig)
     return Accelerator(
         host=best.host,
-        index=_whole(_first(known, exporter.index)),
+        index=_whole(_first(described, exporter.index)),
         mig_index=_whole(mig) if mig else None,
         uuid=(uuid if exporter.serves else _whole_uuid(uuid)) or None,
-        product=_first(known, exporter.product) or None,
+        product=_first(described, exporter.product) or None,
     )
 
 

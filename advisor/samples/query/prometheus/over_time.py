@@ -1,18 +1,123 @@
-"""Statistics over a window by ``*_over_time``, which the server evaluates itself, so many hosts at a time.
+"""PromQL: statistics over a window by ``*_over_time``, which the server evaluates itself, so many hosts at a time.
 
 Where one accelerator is several series (labels for pods come and go, hosts are renamed), they are merged row by row in
 a subquery, the greater counting where two speak of the same row; its rows are whole intervals back from the end of the
 window.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
-from advisor.records import dataclass, replace
-from advisor.samples.exporters import Exporter, Name
-from advisor.samples.query.prometheus.api import Series
+from advisor.records import dataclass, field, replace
+from advisor.samples.exporters import Exporter, Name, NameTable, table_with
+from advisor.samples.query.prometheus.api import PrometheusApi, Series, TooMuchError, quoted
 from advisor.samples.query.prometheus.fleet import Fleet, Identity, Sighting, identity_of, matcher
-from advisor.samples.query.prometheus.questions import Questions
+from advisor.samples.query.prometheus.timing import Rhythm, rhythm
+from advisor.samples.query.values import Window
+
+_RHYTHM_HOSTS = 5
+_FALLBACK_US = 60_000_000
+
+
+class Notes:
+    """Sentences in the order in which they were first said, and counts of what was met."""
+
+    def __init__(self) -> None:
+        """Nothing is said yet."""
+        self._said: dict[str, None] = {}
+        self._counts: Counter[str] = Counter()
+
+    def say(self, sentence: str) -> None:
+        """Say something once, however often it is met."""
+        self._said[sentence] = None
+
+    def count(self, what: str, number: int) -> None:
+        """Add to how many of something were met."""
+        self._counts[what] += number
+
+    def all(self) -> tuple[str, ...]:
+        """Everything that was said, counts last."""
+        return (*self._said, *(f"{count:,} {what}" for what, count in self._counts.items()))
+
+
+@dataclass(slots=True)
+class Questions:
+    """How a server is asked."""
+
+    api: PrometheusApi
+    selector: str
+    """Label matchers that every series has to meet."""
+    hosts_at_once: int
+    """Becomes less where the server's limits ask for it."""
+    notes: Notes = field(default_factory=Notes)
+    table: NameTable = field(default_factory=table_with)
+    _rhythms: dict[tuple[Exporter, Window], Rhythm] = field(default_factory=dict)
+
+    def select(self, name: Name | str, *parts: str) -> str:
+        """A selector of one name, with some more matchers."""
+        label, values = ("", ()) if isinstance(name, str) else name.only
+        own = matcher(label, values) if label else ""
+        matchers = (f"__name__={quoted(str(name))}", own, self.selector, *parts)
+        return f"{{{', '.join(part for part in matchers if part)}}}"
+
+    def names(self, window: Window) -> frozenset[str]:
+        """Names that have samples in a window, of series that are asked for at all; none that could be anybody's."""
+        match = f'{{__name__=~".+", {self.selector}}}' if self.selector else ""
+        names = self.api.label_values("__name__", window.start_us, window.end_us, match)
+        return self.table.signed(frozenset(names))
+
+    def in_chunks(self, query: Callable[[Sequence[str]], str], hosts: Sequence[str], at_us: int) -> list[Series]:
+        """Answers for all hosts, halving how many are asked for where a limit of the server's asks for it."""
+        answers: list[Series] = []
+        waiting = list(hosts)
+        while waiting:
+            some = waiting[: self.hosts_at_once]
+            try:
+                answers += self.api.instant(query(some), at_us)
+            except TooMuchError:
+                if len(some) == 1:
+                    raise
+                self.hosts_at_once = max(1, len(some) // 2)
+                self.notes.say(f"the server's limits allow {self.hosts_at_once} hosts at a time")
+                continue
+            waiting = waiting[len(some) :]
+        return answers
+
+    def interval_us(self, fleet: Fleet, name: Name) -> int:
+        """Length of a row: the scrape interval, and of the agent's own rows at least their fifteen seconds."""
+        hosts = sorted({host for sighting in fleet.sightings for host in sighting.hosts(name.exporter)})
+        label = hosts[0][0] if hosts else ""
+        some = [value for other, value in hosts if other == label][: min(_RHYTHM_HOSTS, self.hosts_at_once)]
+        return self.rhythm_of(name, matcher(label, some) if label else "", fleet.window).interval_us
+
+    def rhythm_of(self, name: Name, narrowed: str, window: Window) -> Rhythm:
+        """How often an exporter's series are sampled in a window."""
+        key = (name.exporter, window)
+        if key not in self._rhythms:
+            interval = rhythm(self.api, self.select(name, narrowed), window)
+            least_us = round((name.exporter.row_seconds or 0) * 1_000_000)
+            if least_us and (interval is None or interval.interval_us <= least_us):
+                self._rhythms[key] = Rhythm(least_us)
+            else:
+                self._rhythms[key] = interval or Rhythm(_FALLBACK_US)
+                self._say_rhythm(name.exporter.name, interval)
+        return self._rhythms[key]
+
+    def _say_rhythm(self, who: str, interval: Rhythm | None) -> None:
+        if interval is None:
+            self.notes.say(f"{who}: too few samples to see how often it is scraped; coverage takes it as every 60 s")
+            return
+        seconds = interval.interval_us / 1e6
+        self.notes.say(f"{who} is scraped every {seconds:g} s; a row is one scrape")
+        if interval.varies:
+            low, high = interval.varies
+            self.notes.say(f"{who}: scrape intervals range from {low:g} s to {high:g} s; coverage is by {seconds:g} s")
+        if interval.repeats > 1:
+            self.notes.say(
+                f"{who} holds each reading for {interval.repeats} scrapes: it reads every "
+                f"{seconds * interval.repeats:g} s, and what happens in between is not seen"
+            )
+
 
 GREATEST = "max_over_time({})"
 _COUNT = "count_over_time({})"
@@ -59,7 +164,7 @@ def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Seque
     if several:
         stats |= _merged(questions, fleet, name, [sighting for sighting in chunk if sighting.identity in several])
     _raise_to_greatest(questions, fleet, name, chunk, stats)
-    return {identity: one.scaled(name.scale) for identity, one in stats.items()}
+    return {identity: statistics.scaled(name.scale) for identity, statistics in stats.items()}
 
 
 def series_of(
@@ -132,7 +237,7 @@ def _merged(questions: Questions, fleet: Fleet, name: Name, several: Sequence[Si
         if sighting not in settled:
             stats[sighting.identity] = _moved(questions, fleet, name, sighting)
     wanted = {sighting.identity for sighting in several}
-    return {identity: one for identity, one in stats.items() if identity in wanted}
+    return {identity: statistics for identity, statistics in stats.items() if identity in wanted}
 
 
 def _told_by(exporter: Exporter, sighting: Sighting) -> tuple[str, ...]:
@@ -151,7 +256,7 @@ def _moved(questions: Questions, fleet: Fleet, name: Name, sighting: Sighting) -
     narrowed = []
     for labels in groups:
         values = {label: {source.labels.get(label, "") for source in sources} - {""} for label in labels}
-        narrowed += [matcher(label, found) for label, found in values.items() if found][:1]
+        narrowed += [matcher(label, some) for label, some in values.items() if some][:1]
     return next(iter(_merged_rows(questions, fleet, name, narrowed, ()).values()))
 
 
@@ -173,7 +278,7 @@ def _merged_rows(
 
 
 def _by_identity(exporter: Exporter, series: Sequence[Series]) -> dict[Identity, list[Series]]:
-    found: defaultdict[Identity, list[Series]] = defaultdict(list)
+    grouped: defaultdict[Identity, list[Series]] = defaultdict(list)
     for time_series in series:
-        found[identity_of(exporter, time_series.labels)].append(time_series)
-    return dict(found)
+        grouped[identity_of(exporter, time_series.labels)].append(time_series)
+    return dict(grouped)

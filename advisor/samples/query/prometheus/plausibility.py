@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted
 from advisor.samples.query.prometheus.fleet import Fleet, Identity, Sighting, matcher
-from advisor.samples.query.prometheus.over_time import GREATEST, ByIdentity, series_of
-from advisor.samples.query.prometheus.questions import Questions
+from advisor.samples.query.prometheus.over_time import GREATEST, ByIdentity, Questions, series_of
 
 _BUSY_AT_LEAST = 0.05
 """A reading above this cannot go with profiling counters at 0."""
@@ -32,7 +31,7 @@ def believed(
         _say_partly_stuck(
             questions, fleet, name, [sighting for sighting in chunk if sighting.identity in stats.keys() - stuck]
         )
-    return {identity: one for identity, one in stats.items() if identity not in stuck}
+    return {identity: statistics for identity, statistics in stats.items() if identity not in stuck}
 
 
 def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[Sighting]) -> set[Identity]:
@@ -50,7 +49,7 @@ def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[S
 
 def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting]) -> None:
     """Say of how many accelerators a counter stood at 0 for a part of the time in which they were busy."""
-    seeing = (one for one in questions.table.names["busy_ratio"] if _sees_it_work(one, name))
+    seeing = (candidate for candidate in questions.table.names["busy_ratio"] if _sees_it_work(candidate, name))
     busy = next((name for name in seeing if name.name in fleet.names), None)
     if busy is None or not chunk:
         return

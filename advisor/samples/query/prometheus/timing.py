@@ -47,8 +47,8 @@ def rhythm(api: PrometheusApi, selector: str, window: Window) -> Rhythm | None:
         return None
     for raw_us in _RAW_US:
         series = api.instant(f"{selector}[{raw_us // 1000}ms]", at_us)
-        if found := _rhythm(series):
-            return found
+        if interval := _rhythm(series):
+            return interval
     return None
 
 

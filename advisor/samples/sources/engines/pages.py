@@ -162,12 +162,12 @@ class PageReader:
         """The wanted series of a page; a line of one that does not follow the format is counted and skipped."""
         if len(self._known) > _MOST_REMEMBERED:
             self._forget()
-        known = self._known
+        pages = self._known
         highest: dict[int, float] = {}
         malformed = 0
         for name, labels, number, _ in self._lines.findall(f"\n{text}"):
             identity = (name, labels)
-            numbers = known[identity] if identity in known else self._learn(name, labels)
+            numbers = pages[identity] if identity in pages else self._learn(name, labels)
             value = read_number(number)
             if numbers is None or value is None:
                 malformed += 1
@@ -219,30 +219,30 @@ class PageReader:
 
     def _assemble(self, highest: Mapping[int, float], malformed: int) -> Page:
         homes = _homes({self._slots[number].target for number in highest})
-        found: dict[_Target, dict[int, dict[tuple[str, float], float]]] = defaultdict(lambda: defaultdict(dict))
+        by_target: dict[_Target, dict[int, dict[tuple[str, float], float]]] = defaultdict(lambda: defaultdict(dict))
         for number, value in highest.items():
             slot = self._slots[number]
-            parts = found[homes[slot.target]][slot.series]
+            parts = by_target[homes[slot.target]][slot.series]
             key = (slot.part, slot.bound)
             ratio = self._names[slot.series].metric.unit == "ratio"
             parts[key] = max(parts.get(key, value), value) if ratio else parts.get(key, 0.0) + value
-        targets = sorted(found, key=lambda target: (target[0] or "", target[1]))
+        targets = sorted(by_target, key=lambda target: (target[0] or "", target[1]))
         remarks: list[str] = []
         if len(targets) > MOST_TARGETS:
             remarks.append(f"{len(targets) - MOST_TARGETS} of {len(targets)} models and ranks are left out")
-        engines = [self._engine(target, found[target], remarks) for target in targets[:MOST_TARGETS]]
+        engines = [self._engine(target, by_target[target], remarks) for target in targets[:MOST_TARGETS]]
         return Page(engines, malformed, tuple(dict.fromkeys(remarks)))
 
-    def _engine(self, target: _Target, found: Mapping[int, _Parts], remarks: list[str]) -> EngineValues:
+    def _engine(self, target: _Target, parts: Mapping[int, _Parts], remarks: list[str]) -> EngineValues:
         values: dict[str, float] = {}
         buckets: dict[str, Buckets] = {}
         for number, name in enumerate(self._names):
             metric = name.metric.name
-            if number not in found or metric in values or metric in buckets:
+            if number not in parts or metric in values or metric in buckets:
                 continue
             if name.metric.kind is Kind.HISTOGRAM:
-                _add_histogram(name, found[number], buckets, remarks)
-            elif 0 <= (value := found[number]["", 0.0]) <= MOST_VALUE:
+                _add_histogram(name, parts[number], buckets, remarks)
+            elif 0 <= (value := parts[number]["", 0.0]) <= MOST_VALUE:
                 values[metric] = value * name.scale
         return EngineValues(target[0], target[1], _with_quotients(values), buckets)
 

@@ -1,7 +1,11 @@
-"""AMD accelerators, through the ``amdsmi`` package of ROCm, which has to match the ROCm that is installed.
+"""AMD accelerators by the package ``amdsmi`` of the installed ROCm, and TPUs by the package ``libtpu``.
 
-The package prints when it does not find its library, and its functions have changed their keys from release to release:
+``amdsmi`` prints when it does not find its library, and its functions have changed their keys from release to release:
 each value is looked up under the names that it has had, and left out when there is none of them.
+
+The monitoring part of ``libtpu`` gives duty cycle and memory of each chip while a program runs on it.
+Without one it gives nothing: idle and unknown cannot be told apart, so that it is a gap. Power, temperature, clocks and
+throttling are not readable on a TPU VM.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +15,62 @@ from typing import Any
 from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading, Target
 from advisor.samples.sources import counted
+
+_METRICS: Mapping[str, tuple[str, float]] = {
+    "duty_cycle_pct": ("busy_ratio", 0.01),
+    "hbm_capacity_total": ("memory_total_bytes", 1),
+    "hbm_capacity_usage": ("memory_used_bytes", 1),
+}
+"""Name in libtpu, metric, and what one unit of it is worth."""
+_SILENT = "libtpu gives no value: no program runs on the chip, or it does not report"
+
+
+class TpuSource:
+    """Every chip that reported since the source was opened."""
+
+    def __init__(self, host: str) -> None:
+        """Open the monitoring library.
+
+        Raises:
+            InputError: it is not here.
+        """
+        try:
+            from libtpu.sdk import tpumonitoring  # noqa: PLC0415 - it loads the vendor's library
+        except Exception as error:
+            raise InputError(
+                f"libtpu cannot be loaded: {error}", hint="install libtpu (0.0.16 or newer) beside advisor"
+            ) from error
+        self._host = host
+        self._monitoring: Any = tpumonitoring
+        self._chips = 0
+
+    def read(self) -> Sequence[Reading | Missed]:
+        """One reading or miss of each chip; before the first chip reports, a miss of them all."""
+        columns = {metric: self._column(name, unit) for name, (metric, unit) in _METRICS.items()}
+        self._chips = max([self._chips, *(len(column) for column in columns.values())])
+        if not self._chips:
+            return [Missed(Target(self._host, "tpu", None), _SILENT)]
+        return [self._chip(index, columns) for index in range(self._chips)]
+
+    def describe(self) -> str:
+        """Devices, in a line."""
+        return "TPU chips, as libtpu reports them"
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _column(self, name: str, unit: float) -> list[float]:
+        """One value for each chip, in order; empty where libtpu has none."""
+        try:
+            return [float(text) * unit for text in self._monitoring.get_metric(name).data()]
+        except Exception:  # noqa: BLE001 - whatever the vendor's library raises: this value is not known
+            return []
+
+    def _chip(self, index: int, columns: Mapping[str, Sequence[float]]) -> Reading | Missed:
+        target = Target(self._host, "tpu", index, name="TPU")
+        values = {metric: column[index] for metric, column in columns.items() if index < len(column)}
+        return Reading(target, values) if values else Missed(target, _SILENT)
+
 
 _HINT = "install the amdsmi package of the ROCm that is on this host, and see that amd-smi list works"
 _PERCENT = 100.0
@@ -81,37 +141,37 @@ class AmdSource:
 
 
 def _activity(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_gpu_activity(handle)
+    answer = amd.amdsmi_get_gpu_activity(handle)
     return {
-        **_known("busy_ratio", found, "gfx_activity", unit=1 / _PERCENT),
-        **_known("memory_busy_ratio", found, "umc_activity", unit=1 / _PERCENT),
+        **_known("busy_ratio", answer, "gfx_activity", unit=1 / _PERCENT),
+        **_known("memory_busy_ratio", answer, "umc_activity", unit=1 / _PERCENT),
     }
 
 
 def _memory(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_gpu_vram_usage(handle)
+    answer = amd.amdsmi_get_gpu_vram_usage(handle)
     return {
-        **_known("memory_total_bytes", found, "vram_total", unit=_BYTES_PER_MIB),
-        **_known("memory_used_bytes", found, "vram_used", unit=_BYTES_PER_MIB),
+        **_known("memory_total_bytes", answer, "vram_total", unit=_BYTES_PER_MIB),
+        **_known("memory_used_bytes", answer, "vram_used", unit=_BYTES_PER_MIB),
     }
 
 
 def _power(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_power_info(handle)
-    return _known("power_watts", found, "socket_power", "current_socket_power", "average_socket_power")
+    answer = amd.amdsmi_get_power_info(handle)
+    return _known("power_watts", answer, "socket_power", "current_socket_power", "average_socket_power")
 
 
 def _energy(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_energy_count(handle)
-    resolution = found.get("counter_resolution")
+    answer = amd.amdsmi_get_energy_count(handle)
+    resolution = answer.get("counter_resolution")
     if not isinstance(resolution, int | float):
         return {}
-    return _known("energy_joules", found, "energy_accumulator", "power", unit=resolution * _MICRO)
+    return _known("energy_joules", answer, "energy_accumulator", "power", unit=resolution * _MICRO)
 
 
 def _clock(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    found = amd.amdsmi_get_clock_info(handle, amd.AmdSmiClkType.GFX)
-    return _known("sm_clock_mhz", found, "clk", "cur_clk")
+    answer = amd.amdsmi_get_clock_info(handle, amd.AmdSmiClkType.GFX)
+    return _known("sm_clock_mhz", answer, "clk", "cur_clk")
 
 
 def _temperature(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
@@ -123,10 +183,10 @@ def _errors(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the
     return _known("uncorrected_ecc_errors", amd.amdsmi_get_gpu_total_ecc_count(handle), "uncorrectable_count")
 
 
-def _known(metric: str, found: Mapping[str, Any], *names: str, unit: float = 1.0) -> dict[str, float]:
+def _known(metric: str, answer: Mapping[str, Any], *names: str, unit: float = 1.0) -> dict[str, float]:
     """The first of the names that holds a number: ``N/A`` and the largest 16-bit number mean that it is not known."""
     for name in names:
-        value = found.get(name)
+        value = answer.get(name)
         if isinstance(value, int | float) and value != 0xFFFF:
             return {metric: value * unit}
     return {}
