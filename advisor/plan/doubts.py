@@ -20,8 +20,8 @@ def wanted_ratio(plan: Plan) -> float:
 
 
 def falls_short(plan: Plan, fleet: Fleet) -> bool:
-    """Whether a replay finds fewer requests within the SLO than that share."""
-    return fleet.confirmed is not None and fleet.confirmed.within_slo_ratio < wanted_ratio(plan)
+    """Whether a replay finds fewer within the SLO than that share: of all, of the busiest, or with a machine gone."""
+    return fleet.confirmed is not None and fleet.confirmed.least[0] < wanted_ratio(plan)
 
 
 def is_refused(plan: Plan) -> bool:
@@ -35,10 +35,11 @@ def is_refused(plan: Plan) -> bool:
 def refusal_words(plan: Plan, fleet_words: str = "") -> str:
     """``no fleet keeps the SLO in its replay: the closest has 98% of the requests within it, 99% are asked``."""
     confirmed = None if plan.fleet is None else plan.fleet.confirmed
-    kept = 0.0 if confirmed is None else confirmed.within_slo_ratio
+    kept, when = (0.0, "") if confirmed is None else confirmed.least
     closest = f"{fleet_words}, the closest," if fleet_words else "the closest"
+    part = f" {when}" if when else ""
     return (
-        f"no fleet keeps the SLO in its replay: {closest} has {ratio_words(kept)} of the requests within it, "
+        f"no fleet keeps the SLO in its replay: {closest} has {ratio_words(kept)} of the requests within it{part}, "
         f"{ratio_words(wanted_ratio(plan))} are asked"
     )
 

@@ -169,7 +169,9 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     confirmation = fleet.confirmed
     if confirmation is None:
         return "not replayed: nothing but the closed form says that it keeps the SLO"
-    short = confirmation.within_slo_ratio < within_ratio
+    least, when = (confirmation.within_slo_ratio, "") if fleet.is_batch_alone else confirmation.least
+    short = least < within_ratio
+    part = f", {ratio_words(least)} {when}" if short and when else ""
     verdict = "WARNING, the replay falls short" if short else "replay"
     margin = "" if confirmation.reached or short else ", with less margin than is wanted for requests unlike these"
     latencies = latency_words(fleet.unit, confirmation.ttft_p95_ms, confirmation.tpot_p95_ms)
@@ -180,7 +182,7 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
         return f"{verdict}: {done}; {confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
     requests = counted(confirmation.requests, "request")
     return (
-        f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {requests} within the SLO "
+        f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {requests} within the SLO{part} "
         f"({ratio_words(within_ratio)} asked{margin}){p95s}; "
         f"{confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
     )

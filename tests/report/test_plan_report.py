@@ -15,6 +15,7 @@ from advisor.demand_sources import measure_demand
 from advisor.errors import NothingFeasible
 from advisor.models import find_model
 from advisor.pipeline import plan_for, plan_question
+from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
 from advisor.plan.request import PlanRequest
 from advisor.plan.solve.existing import running_of
@@ -216,6 +217,21 @@ def test_a_replay_that_falls_short_is_no_small_print(plan, found, reached, expec
     for words in expected:
         assert words in text
     assert ("Do not rely on it" in text) == (found < 0.99)
+
+
+def test_a_replay_that_falls_short_with_one_machine_gone_is_refused(plan):
+    """What a failure leaves has to keep the SLO too, where one has to be survived."""
+    confirmed = replace(plan.fleet.confirmed, without_one_within_slo_ratio=0.51, reached=False)
+    short = replace(plan, fleet=replace(plan.fleet, confirmed=confirmed))
+    text = full(short)
+
+    assert (
+        "Do not rely on it: its replay finds 51% of the requests within the SLO with one machine gone, 99%"
+        in " ".join(text.split())
+    )
+    assert "WARNING, the replay falls short" in text
+    assert is_refused(short)
+    assert "51% of the requests within it with one machine gone" in refusal_words(short)
 
 
 def test_the_closest_of_refused_fleets_is_shown_and_is_no_answer(plan, tmp_path, monkeypatch):

@@ -124,6 +124,17 @@ class Confirmation:
     finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
 
+    @property
+    def least(self) -> tuple[float, str]:
+        """The least of its shares, and of what it is: "" of the whole sample."""
+        without_one = self.without_one_within_slo_ratio
+        shares = (
+            (self.within_slo_ratio, ""),
+            (self.busiest_within_slo_ratio, "in its busiest stretch"),
+            (1.0 if without_one is None else without_one, "with one machine gone"),
+        )
+        return min(shares, key=lambda share: share[0])
+
 
 QUANTILES: Mapping[str, float] = {
     "p5_ms": 0.05, "p25_ms": 0.25, "p50_ms": 0.5, "p75_ms": 0.75, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99,

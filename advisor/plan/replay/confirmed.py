@@ -57,12 +57,7 @@ def instances_of(solution: FleetSolution) -> frozenset[tuple[str, tuple[int, ...
 
 def worst_share(confirmed: Confirmed) -> float:
     """The least of the shares of requests that its replays find within every target."""
-    confirmation = confirmed.confirmation
-    return min(
-        confirmation.within_slo_ratio,
-        confirmation.busiest_within_slo_ratio or 1.0,
-        confirmation.without_one_within_slo_ratio or 1.0,
-    )
+    return confirmed.confirmation.least[0]
 
 
 def closer(confirmed: Confirmed | None, other: Confirmed) -> Confirmed:

@@ -1,13 +1,14 @@
 """Names of a fleet's groups, what makes replicas alike, and the routes that requests take to them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.candidates import Candidate
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.values import Route
+from advisor.plan.replay.values import ReplayGroup, Route
 from advisor.plan.solve.shares import targets, weights
 from advisor.plan.solve.stage import Formulation
+from advisor.records import replace
 
 Key = tuple[object, ...]
 
@@ -40,6 +41,33 @@ def routes_of(formulation: Formulation, solution: FleetSolution) -> Iterator[Rou
         for bucket, longest in enumerate(edges):
             shares = {name: float(share[place, bucket]) * part for name, (share, part) in parts.items()}
             yield Route(longest, shares, place)
+
+
+def routes_left(
+    routes: tuple[Route, ...], groups: Sequence[ReplayGroup], left: Sequence[ReplayGroup]
+) -> tuple[Route, ...]:
+    """Routes of a balancer that splits requests by the instances that are up, after a failure.
+
+    Args:
+        routes: before it.
+        groups: of the fleet.
+        left: the same groups, without what fails.
+    """
+    kept = {
+        group.name: max(after.instances_by_hour) / max(group.instances_by_hour)
+        for group, after in zip(groups, left, strict=True)
+        if max(group.instances_by_hour)
+    }
+    return tuple(_kept_route(route, kept) for route in routes)
+
+
+def _kept_route(route: Route, kept: Mapping[str, float]) -> Route:
+    shares = {name: share * kept.get(name, 0.0) for name, share in route.shares.items()}
+    whole = sum(shares.values())
+    if not whole:
+        return route
+    factor = sum(route.shares.values()) / whole
+    return replace(route, shares={name: share * factor for name, share in shares.items()})
 
 
 def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> Iterator[float]:

@@ -30,15 +30,17 @@ from advisor.plan.replay.latencies import distributions, latencies_s, p95_ms
 from advisor.plan.replay.memory import with_own_memory
 from advisor.plan.replay.result import within
 from advisor.plan.replay.scaled import ScaledFleet, part_of, scaled, thinned, without_lost
-from advisor.plan.replay.targets import Key, deployment_key, name_of, routes_of
+from advisor.plan.replay.targets import Key, deployment_key, name_of, routes_left, routes_of
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
-from advisor.plan.solve.shares import targets
+from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
+Routing = Callable[[Sequence[ReplayGroup]], tuple[Route, ...]]
+"""Routes to what is left of a fleet's groups."""
 
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
@@ -149,17 +151,22 @@ class Trials:
         """
         groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
         survives = formulation.problem.limits.survival is not Survive.NOTHING
-        failures = self._failures(groups, routes, every=every, whole=whole) if survives else []
+        follows = splits_by_what_is_up(solution)
+
+        def routes_to(left: Sequence[ReplayGroup]) -> tuple[Route, ...]:
+            return routes_left(routes, groups, left) if follows else routes
+
+        failures = self._failures(groups, routes_to, every=every, whole=whole) if survives else []
         least = min((failure.share for failure in failures), default=None)
         if parts and (least is None or least >= self.wanted):
-            failures += self._part_failures(formulation, solution, groups, routes)
+            failures += self._part_failures(formulation, solution, groups, routes_to)
         worst = min((failure.share for failure in failures), default=1.0)
         if every or whole or least is None or (worst >= self.wanted and not self._implied(groups)):
             sample = self._seen(groups, routes, whole=whole)
         else:
             sample = min(failures, key=lambda failure: failure.share)
         if parts and min(sample.share, sample.busiest_share, worst) >= self.wanted:
-            sample = self._steadily(groups, routes) or sample
+            sample = self._steadily(groups, routes_to, loses_one=survives) or sample
         late = {at for seen in (*failures, sample) for at in seen.late}
         return Trial(
             requests=self.rehearsal.requests.seconds.size,
@@ -216,14 +223,14 @@ class Trials:
         )
 
     def _failures(
-        self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, every: bool, whole: bool
+        self, groups: list[ReplayGroup], routes_to: Routing, *, every: bool, whole: bool
     ) -> list[_Seen]:  # fmt: skip
         """The busiest stretch without one machine of each target in turn; up to the first that fails unless every."""
         seens: list[_Seen] = []
         for index in {replay_group.target: at for at, replay_group in reversed(list(enumerate(groups)))}.values():
             left = [group if group.lost_at is None else replace(group, lost_at=None) for group in groups]
             left[index] = left[index].without_one()
-            seens.append(self._seen(left, routes, stretch=True, whole=whole))
+            seens.append(self._seen(left, routes_to(left), stretch=True, whole=whole))
             if seens[-1].share < self.wanted and not (every or whole):
                 break
         return seens
@@ -233,7 +240,7 @@ class Trials:
         formulation: Formulation,
         solution: FleetSolution,
         groups: Sequence[ReplayGroup],
-        routes: tuple[Route, ...],
+        routes_to: Routing,
     ) -> list[_Seen]:
         """The busiest stretch without each zone and each spot supply, at the share of the load that is asked for."""
         seens: list[_Seen] = []
@@ -246,27 +253,39 @@ class Trials:
                     )
                     for group, own in zip(groups, counts, strict=True)
                 ]
-                seens.append(self._seen(left, routes, stretch=True, whole=False, share=share))
+                seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
         return seens
 
-    def _steadily(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> _Seen | None:
+    def _steadily(self, groups: Sequence[ReplayGroup], routes_to: Routing, *, loses_one: bool) -> _Seen | None:
         """The mean rate of the first class of hours whose targets' percentile is late once a queue has had time.
 
         None where there is none: a short rehearsal hides that replicas get more than they serve, and the closed form
-        says of all others that they serve it.
+        says of all others that they serve it. The same without each machine in turn where one has to be survived.
         """
         least = min(self.wanted, self._slo.latency_percentile)
         if any(self._calendar.added_rates):  # items of batch work wait
             return None
         whole = [without_lost(group) for group in groups]
-        for number, rate in enumerate(self._calendar.mean_rates):
-            of_week = self._calendar.schedule.index(number)
-            there = [replace(group, instances_by_hour=(group.instances_by_hour[of_week],)) for group in whole]
-            if sum(group.instances_by_hour[0] * group.replicas_per_instance * group.weight for group in there) < rate:
-                seen = self._at_rate(there, routes, rate)
-                if seen.share < least:
-                    return seen
+        lost = [[*whole[:at], group.without_one(), *whole[at + 1 :]] for at, group in enumerate(whole)]
+        for left in (whole, *(lost if loses_one else ())):
+            routes = routes_to(left)
+            for number, rate in enumerate(self._calendar.mean_rates):
+                of_week = self._calendar.schedule.index(number)
+                there = [replace(group, instances_by_hour=(group.instances_by_hour[of_week],)) for group in left]
+                if self._may_be_too_slow(there, routes, rate):
+                    seen = self._at_rate(there, routes, rate)
+                    if seen.share < least:
+                        return seen
         return None
+
+    def _may_be_too_slow(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...], rate: float) -> bool:
+        """Whether a fleet, or a group at its weight, gets more than the closed form says that it serves."""
+        serving = [group for group in groups if group.instances_by_hour[0]]
+        rates = [group.instances_by_hour[0] * group.replicas_per_instance * group.weight for group in serving]
+        if sum(rates) < rate or len(routes) > 1:
+            return sum(rates) < rate
+        shares = [routes[0].shares.get(group.name, 0.0) for group in serving]
+        return any(own * sum(shares) < rate * share for own, share in zip(rates, shares, strict=True))
 
     def _at_rate(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...], rate: float) -> _Seen:
         """Random arrivals at one rate, at a scale that keeps them few."""

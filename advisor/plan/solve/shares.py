@@ -6,11 +6,12 @@ the others take its part in proportion to their own weights. It keeps its weight
 a fleet has to survive is left out of the capacity that weights follow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from advisor.plan.problem.formulas import Part, busy_instances, mix_rate, ratio_of, share_without
+from advisor.plan.problem.standing import provider_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption
 from advisor.plan.solve.even import even_shares
 from advisor.records import replace
@@ -53,24 +54,46 @@ def counted_instances(problem: Problem, solution: FleetSolution) -> Mapping[str,
 
     Where ``share`` of the load has to be sustained without a part, a target has room for what it has left then ÷
     ``share``, and for no more than what all its instances carry. All of a target of which nothing would be left: others
-    take its part. Where the room of all of them does not carry the planned rate, each counts on as large a part of its
-    other instances too as is missing, so that none is sent more than it carries while nothing fails.
+    take its part. What withdrawn spot leaves counts only as far as all targets together then carry the planned rate, so
+    that others are sent no more than they carry while nothing is withdrawn. Balancers of Google Cloud's groups split
+    what comes by the instances that are up, so all of theirs count.
     """
     counts, target_of = _instances(solution), targets(solution)
+    if splits_by_what_is_up(solution):
+        return counts
     up = _by_target(counts, target_of)
+    kept = _with_room(problem, solution, target_of, up, (Part.MACHINE, Part.ZONE))
+    on_spot = _with_room(problem, solution, target_of, kept, (Part.SUPPLY,))
+    rates = {target_of[pool.key]: mix_rate(problem, pool) for pool in _pools(solution)}
+    carried, with_spot = (
+        np.sum([room[target] * rate for target, rate in rates.items()], axis=0) for room in (on_spot, kept)
+    )
+    planned = np.array([hour.planned_rate for hour in problem.hours])
+    missing = np.minimum(ratio_of(np.maximum(planned - carried, 0.0), with_spot - carried), 1.0)
+    counted = {target: room + missing * (kept[target] - room) for target, room in on_spot.items()}
+    return {key: ratio_of(count * counted[target_of[key]], up[target_of[key]]) for key, count in counts.items()}
+
+
+def splits_by_what_is_up(solution: FleetSolution) -> bool:
+    """Whether a balancer splits the requests by the instances that are up, as Google Cloud's does over its groups."""
+    return all(provider_of(pool.region) == "gcp" and not pool.on_nodes for pool in _pools(solution))
+
+
+def _with_room(
+    problem: Problem,
+    solution: FleetSolution,
+    target_of: Mapping[str, str],
+    up: Mapping[str, Floats],
+    parts: Sequence[Part],
+) -> Mapping[str, Floats]:
+    """Instances that each target has room for whatever part of such kinds fails: (classes,), by target."""
     room = dict(up)
-    for part in Part:
+    for part in parts:
         share = share_without(problem.limits, part)
         for target, lost in _lost(solution, part, target_of, up).items() if share > 0 else ():
             left = up[target] - lost
             room[target] = np.minimum(room[target], np.where(left > 0, left / share, up[target]))
-    kept = {key: ratio_of(count * room[target_of[key]], up[target_of[key]]) for key, count in counts.items()}
-    rates = {pool.key: mix_rate(problem, pool) for pool in _pools(solution)}
-    sustained = np.sum([kept[key] * rate for key, rate in rates.items()], axis=0)
-    spare = np.sum([counts[key] * rate for key, rate in rates.items()], axis=0) - sustained
-    planned = np.array([hour.planned_rate for hour in problem.hours])
-    missing = np.minimum(ratio_of(np.maximum(planned - sustained, 0.0), spare), 1.0)
-    return {key: kept[key] + missing * (count - kept[key]) for key, count in counts.items()}
+    return room
 
 
 def _lost(

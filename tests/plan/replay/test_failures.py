@@ -1,5 +1,8 @@
 """What a failure leaves of a fleet is what the closed form counts as lost."""
 
+import math
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +10,8 @@ from hypothesis import strategies as st
 from advisor.plan.problem.formulas import Part, lost_with, mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.failures import left_after
+from advisor.plan.replay.targets import routes_left
+from advisor.plan.replay.values import Route
 from advisor.plan.solve.optimise import optimise
 from plan.fleet.problems import LIMITS, problems
 
@@ -34,3 +39,20 @@ def test_each_loss_takes_the_rate_that_the_closed_form_says(part, data):
             )
             expected = sorted(lost_with(problem, fleet_of, part, at).values())
             assert [rate for rate in rates if rate > 0] == pytest.approx([rate for rate in expected if rate > 0])
+
+
+def test_a_balancer_that_follows_what_is_up_sends_the_rest_what_a_failure_leaves():
+    """Half of the large machines gone: they get half as large a part of the same requests, the others the rest."""
+    groups = [
+        SimpleNamespace(name="large", instances_by_hour=(1, 2)),
+        SimpleNamespace(name="small", instances_by_hour=(6, 6)),
+    ]
+    left = [SimpleNamespace(name="large", instances_by_hour=(0, 1)), groups[1]]
+    routes = (Route(math.inf, {"large": 0.5, "small": 0.5}), Route(math.inf, {"large": 0.2}, place=1))
+
+    after = routes_left(routes, groups, left)
+
+    assert after[0].shares == pytest.approx({"large": 1 / 3, "small": 2 / 3})
+    assert after[1].shares == pytest.approx({"large": 0.2})
+    gone = routes_left(routes[1:], groups[:1], [SimpleNamespace(name="large", instances_by_hour=(0, 0))])
+    assert gone == routes[1:]
