@@ -1,5 +1,6 @@
 """What each engine is told to do, and what is refused in its name."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,13 @@ from hypothesis import strategies as st
 
 from advisor.codegen import generate
 from advisor.codegen.container import Platform, Quota, Runtime
+from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.serving import container_of
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.wanted import Engine, Wanted
+from advisor.data_files import data_dir
 from advisor.errors import InputError
 from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option, make_plan
 
@@ -394,3 +397,13 @@ def test_another_engine_than_the_planned_one_is_said():
     (warning,) = generate(plan, wanted=Wanted(engine=Engine.SGLANG)).warnings
     assert "the plan predicts vLLM 0.30.0; measure sglang" in warning
     assert generate(plan, wanted=Wanted(engine=Engine.VLLM)).warnings == ()
+
+
+def test_a_host_that_drains_reads_how_many_requests_each_engine_runs():
+    """An engine whose name for them it does not know would hold up every stop for the longest time."""
+    script = (data_dir("templates") / "shared" / "drain_script.sh.j2").read_text()
+    pattern = re.compile(re.search(r"awk '/(\^[^/]+)/", script)[1])
+
+    for engine, metrics in METRICS.items():
+        if metrics.running:
+            assert pattern.match(f'{metrics.running}{{model="x"}} 0.0'), engine
