@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeGuard
 
+from advisor.plan.alternatives import as_is, as_today, no_rung, rung_of
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.market import Market
 from advisor.plan.replay.validator import Confirmed
@@ -17,7 +18,6 @@ from advisor.plan.rung_fleets import (
     cheaper_of,
     is_allowed,
 )
-from advisor.plan.rung_values import as_is, as_today, no_rung, rung_of
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.values import Rung

@@ -8,7 +8,8 @@ from itertools import islice
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
 from advisor.performance.evidence import Served
-from advisor.plan.batch_fill import adds_machines
+from advisor.plan.alternatives import options_of, recommended
+from advisor.plan.batch_work import adds_machines
 from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
 from advisor.plan.doubts import price_doubts
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
@@ -18,9 +19,8 @@ from advisor.plan.fleet.describe import batch_beside_of, fleet_of
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
 from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, market_of, raised_hours_by_cost
-from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking
-from advisor.plan.problem.batch_hours import HOURS_BESIDE
+from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.remedies import purchase_remedies, rung_remedies
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven

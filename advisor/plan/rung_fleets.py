@@ -6,20 +6,19 @@ from typing import NamedTuple, Self
 
 from advisor.candidates import Rejection, judge
 from advisor.deployable import NOT_GENERATED
+from advisor.plan.alternatives import rung_of
 from advisor.plan.market import Market
 from advisor.plan.options import rank
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.validator import Confirmed
-from advisor.plan.rung_values import rung_of
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.values import CurrentCost, Rung
-from advisor.plan.widening import is_within
 from advisor.processes import Items
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT, ratio_words
-from advisor.workload.scope import allows
+from advisor.workload.scope import allows, is_within
 from advisor.workload.values import Workload
 
 _UNLISTED = (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)

@@ -10,11 +10,10 @@ from enum import StrEnum
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.plan.geography import residency_shortfall
-from advisor.plan.problem.tariffs import why_no_commitment
-from advisor.plan.widening import is_within, joined, union
+from advisor.plan.problem.supply import why_no_commitment
 from advisor.records import dataclass, fields, replace
 from advisor.requirements import Requirements
-from advisor.workload.scope import is_left_open, restriction
+from advisor.workload.scope import is_left_open, is_within, joined, restriction, union
 from advisor.workload.values import WIDE_PRECISIONS, Deployment, Exclude, Workload
 
 _CLOUDS = ("aws", "gcp", "azure")

@@ -4,8 +4,7 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 
-from advisor.plan.processes import NONE, Named, Processes, in_servers
-from advisor.plan.tenants import Group, Host, Need, Obstacle, Tenant
+from advisor.plan.tenants import NONE, Group, Host, Named, Need, Obstacle, Processes, Tenant, in_servers
 from advisor.records import dataclass, replace
 
 EPSILON = 1e-9

@@ -24,7 +24,7 @@ from advisor.plan.options import rank
 from advisor.plan.planning import plan_fleet
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.targets import name_of
+from advisor.plan.replay.groups import name_of
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rung_fleets import LowerRungs

@@ -19,8 +19,7 @@ from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.commitments import break_even
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.problem.supply import stand_of
-from advisor.plan.problem.tariffs import may_commit
+from advisor.plan.problem.supply import may_commit, stand_of
 from advisor.plan.problem.values import PurchaseOption
 from advisor.records import dataclass
 from advisor.requirements import Requirements

@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from advisor.cost.services import hourly_to_monthly, shared_disk_gib
 from advisor.plan.estate.resources import ENOUGH
-from advisor.plan.estate.seats import Seat
+from advisor.plan.estate.seats import Seat, Way, part_gib
 from advisor.plan.estate.slots import Seating, Slot
-from advisor.plan.estate.turns import Way, part_gib
-from advisor.plan.processes import parts_of_time
 from advisor.plan.sharing import pack_shared
-from advisor.plan.tenants import Group, Host, Slice, Tenant
+from advisor.plan.tenants import Group, Host, Slice, Tenant, parts_of_time
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT, HOURS_PER_MONTH

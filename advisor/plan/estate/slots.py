@@ -17,10 +17,8 @@ from advisor.models import AUTO
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import length_points
-from advisor.plan.estate.beside import beside_usd_per_month
-from advisor.plan.estate.seats import Seat
+from advisor.plan.estate.seats import Seat, Way, beside_usd_per_month, most_sharers, part_gib, times_slower
 from advisor.plan.estate.terms import Sharing
-from advisor.plan.estate.turns import Way, most_sharers, part_gib, times_slower
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from advisor.candidates import ANY, Candidate, Rejection, judge
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Purchase
-from advisor.plan.misses import distance
-from advisor.plan.problem.left_out import SERVICE
+from advisor.plan.problem.supply import SERVICE
+from advisor.plan.remedies import distance
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import PRECISIONS, Slo, Workload

@@ -12,8 +12,7 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.doubts import is_refused
-from advisor.plan.explain.perturb import PRICED, known_prices, with_price
-from advisor.plan.explain.settings import PRICE, Change, changed_by
+from advisor.plan.explain.settings import PRICE, PRICED, Change, changed_by, known_prices, with_price
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_of_question
 from advisor.plan.values import Conflict, Option, Plan

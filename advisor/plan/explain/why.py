@@ -17,13 +17,13 @@ from advisor.performance.groups import limit_words
 from advisor.plan.choosing import likely_fleet, recommended_fleet
 from advisor.plan.explain.break_even import Outcome, first_turn, lost_after, price_up_to
 from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_of
-from advisor.plan.explain.perturb import with_price
+from advisor.plan.explain.settings import with_price
 from advisor.plan.market import Market
 from advisor.plan.options import rank_rejections
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.confirmed import worst_share
-from advisor.plan.replay.targets import name_of
+from advisor.plan.replay.groups import name_of
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest

@@ -10,7 +10,7 @@ from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.performance.transfer import BYTES_PER_LABELS, guesses_outputs, large_answer_note
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.problem.tariffs import may_commit
+from advisor.plan.problem.supply import may_commit
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Conflict, RelaxedLimit

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from advisor.catalog import Catalog
 from advisor.cost.standing import CLOUDS, Machines
 from advisor.plan.fleet.chosen import Confirmation, FleetGroup, Spare
-from advisor.plan.fleet.cost_lines import CostKind, CostLine, priced_line
+from advisor.plan.fleet.costs import CostKind, CostLine, priced_line
 from advisor.plan.problem.constraints import NEARLY, failures, uses
 from advisor.plan.problem.formulas import mix_rate, shares_without
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed, worst_share
-from advisor.plan.replay.targets import name_of
+from advisor.plan.replay.groups import name_of
 from advisor.plan.solve.even import can_carry
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.shares import planned_rates

@@ -1,6 +1,8 @@
-"""Token times of one replica's requests: under load, alone, and answered in batches."""
+"""Token times of one replica's requests: under load, alone, and answered in batches; timelines are kept for reuse."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from hashlib import blake2b
 from math import inf
 
 import numpy as np
@@ -14,6 +16,10 @@ from advisor.records import dataclass
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
+Times = StepTimes | BatchTimes
+"""Times of a replica that generates token by token, or answers in batches."""
+MOST_KEPT = 2_000_000
+"""Requests of replicas whose timelines are kept at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,8 +37,6 @@ class Timeline:
     preemptions: int
 
 
-Times = StepTimes | BatchTimes
-"""Times of a replica that generates token by token, or answers in batches."""
 ServeInParts = Callable[[Times, Floats, Integers, Integers, Sequence[int]], Iterator[Timeline]]
 """What became of requests, as :func:`serve_in_parts` has it."""
 
@@ -121,3 +125,41 @@ def serve_idle(
 def _held(times: StepTimes, prompts: Integers) -> npt.NDArray[np.int64]:
     """Tokens of each prompt that the prefix cache holds."""
     return np.minimum((times.prefix_cache_hit_ratio * prompts).astype(np.int64), prompts - 1)
+
+
+class Timelines:
+    """Serves requests on replicas, and keeps what became of them for replicas that serve the same ones."""
+
+    def __init__(self) -> None:
+        """Nothing is kept."""
+        self._kept: dict[tuple[Times, bytes], tuple[Timeline, ...]] = {}
+        self._times: dict[tuple[object, ...], Times] = {}
+        self._requests = 0
+
+    def __call__(
+        self, times: Times, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
+    ) -> Iterator[Timeline]:  # fmt: skip
+        """See :func:`serve_in_parts`; parts are the same whenever there are any."""
+        digest = blake2b(digest_size=16)
+        for of_requests in (arrivals_s, prompts, answers):
+            digest.update(of_requests.tobytes())
+        key = times, digest.digest()
+        if len(self._kept.get(key, ())) > len(parts):
+            yield from self._kept[key][-len(parts) - 1 :]
+            return
+        timelines = []
+        for timeline in serve_in_parts(times, arrivals_s, prompts, answers, parts):
+            timelines.append(timeline)
+            yield timeline
+        self._keep(key, tuple(timelines))
+
+    def same(self, times: Times) -> Times:
+        """Times of a replica as they were first given: those of another question that are equal are the same to it."""
+        return self._times.setdefault(tuple(getattr(times, field.name) for field in fields(times)), times)
+
+    def _keep(self, key: tuple[Times, bytes], timelines: tuple[Timeline, ...]) -> None:
+        self._requests += sum(timeline.last_s.size for timeline in timelines)
+        if self._requests > MOST_KEPT:
+            self._kept.clear()
+            self._requests = 0
+        self._kept[key] = timelines

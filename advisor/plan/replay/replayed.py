@@ -18,14 +18,14 @@ from advisor.plan.replay.confirmed import (
 from advisor.plan.replay.headroom import (
     MOST_HEADROOM,
     Bracket,
+    FleetLoads,
     Kind,
     bracket_of,
     kind_of,
+    loads_of,
     narrowed,
     worthwhile,
 )
-from advisor.plan.replay.loads import FleetLoads, loads_of
-from advisor.plan.replay.memory import with_own_memory
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.neighbours import loaded_by_capacity
 from advisor.plan.solve.optimise import as_optimum, as_routed
@@ -34,7 +34,7 @@ from advisor.plan.solve.scopes import (
     cheapest,
 )
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.records import replace
+from advisor.records import replace, with_own_memory
 from advisor.units import SECONDS_PER_HOUR
 
 NO_HEADROOM: Mapping[Kind, float] = {}

@@ -13,7 +13,7 @@ from advisor.plan.replay.headroom import (
     Kind,
 )
 from advisor.plan.replay.search import FleetSearch, is_simplest
-from advisor.plan.solve.bounds import lower_bound
+from advisor.plan.solve.objective import lower_bound
 from advisor.plan.solve.scopes import scopes
 from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
 from advisor.plan.solve.stage import formulate

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from advisor.plan.problem.charges import region_rates
 from advisor.plan.problem.formulas import (
     Part,
     least_instances,
@@ -13,7 +14,6 @@ from advisor.plan.problem.formulas import (
     mix_rate,
     share_without,
 )
-from advisor.plan.problem.standing import region_rates
 from advisor.plan.problem.values import (
     Allocation,
     Constraint,

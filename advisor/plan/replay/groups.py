@@ -1,17 +1,22 @@
-"""A share of a fleet's replicas under a share of its requests, each as busy as in the whole fleet."""
+"""Groups of a fleet as they are replayed: names, routes of requests to them, and a share of both at equal load."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from advisor.candidates import Candidate
 from advisor.demand.synthetic_trace import SyntheticTrace
 from advisor.demand.trace_columns import Requests
+from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.values import ReplayGroup, Route
+from advisor.plan.solve.shares import targets, weights
+from advisor.plan.solve.stage import Formulation
 from advisor.records import dataclass, replace
 
 ROUNDING = 1e-9
+Key = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,3 +83,44 @@ def part_of(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
         output_tokens=requests.output_tokens[part],
         places=places,
     )
+
+
+def name_of(allocation: Allocation) -> str:
+    """Name of a group: its pool and how it is paid for."""
+    label = f"/{allocation.tariff.label}" if allocation.tariff.label else ""
+    return f"{allocation.pool.key}/{allocation.tariff.paid}{label}"
+
+
+def deployment_key(candidate: Candidate) -> Key:
+    """Key of replicas that are equally fast and hold as much."""
+    machine = "" if candidate.partition else candidate.instance_type.interconnect
+    memory = round(candidate.memory.kv_cache_gib_available, 6)
+    layout = (candidate.tensor_parallel, candidate.pipeline_parallel, candidate.partition, machine)
+    link = (candidate.instance_type.network_gbit_per_second, candidate.replicas_per_instance)
+    own = (memory, *layout, *(link if candidate.batcher else ()))
+    return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.engine_version, *own
+
+
+def routes_of(formulation: Formulation, solution: FleetSolution) -> Iterator[Route]:
+    """Routes of the requests of each place and bucket: the weights that the generated code writes."""
+    of_target, target_of = weights(formulation.problem, solution), targets(solution)
+    parts = {
+        name_of(allocation): (of_target[target_of[allocation.pool.key]], part)
+        for allocation, part in zip(solution.allocations, _parts_of_targets(solution, target_of), strict=True)
+    }
+    edges = (*formulation.bucket_edges[:-1], math.inf)
+    for place in range(len(formulation.problem.place_shares)):
+        for bucket, longest in enumerate(edges):
+            shares = {name: float(share[place, bucket]) * part for name, (share, part) in parts.items()}
+            yield Route(longest, shares, place)
+
+
+def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> Iterator[float]:
+    """Share of its target's instances that each group has in the busiest hours."""
+    whole: dict[str, int] = {}
+    for allocation in solution.allocations:
+        target = target_of[allocation.pool.key]
+        whole[target] = whole.get(target, 0) + allocation.instances[-1]
+    for allocation in solution.allocations:
+        count = whole[target_of[allocation.pool.key]]
+        yield allocation.instances[-1] / count if count else 0.0
