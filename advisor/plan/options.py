@@ -162,24 +162,24 @@ def rank(
         shown: so many of the cheapest are replayed.
         every_variant: keep every precision and parallelism, not only the best of each offer and way of paying.
     """
-    known = {} if fleet is None else validator.carried_beyond(fleet)
+    carried = {} if fleet is None else validator.carried_beyond(fleet)
     limit_usd = 0.0 if fleet is None else fleet.usd_per_month - A_CENT
     most = context.effort.options
-    at_known = _at_known(formulation, known) if known else formulation
+    at_known = _at_known(formulation, carried) if carried else formulation
     singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
     preference = cache(partial(_preference, formulation=formulation, context=context))
     preferred = sorted(singles, key=preference)
     kept = preferred if every_variant else _first_of_each_offer(preferred)
-    replays = _Replays(formulation, validator, context, known, preference)
+    replays = _Replays(formulation, validator, context, carried, preference)
     ranked, unconfirmed = replays.replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed), replays.closest)
 
 
-def _at_known(formulation: Formulation, known: Mapping[Kind, float]) -> Formulation:
+def _at_known(formulation: Formulation, carried: Mapping[Kind, float]) -> Formulation:
     """The question with what replays showed that kinds of replicas sustain."""
     sources = formulation.pool_set.sources
     return formulation.of(
-        pool.slower(known.get(kind_of(sources[pool.key].served.candidate), 1.0)) for pool in formulation.problem.pools
+        pool.slower(carried.get(kind_of(sources[pool.key].served.candidate), 1.0)) for pool in formulation.problem.pools
     )
 
 
@@ -216,7 +216,7 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     every, planned = float(hours.sum()), np.array([hour.planned_rate for hour in problem.hours])
     answers, standing = sum(map(requests_per_month, problem.hours)), alone_usd_per_month(problem)
-    found: list[tuple[float, Pool, Tariff]] = []
+    priced: list[tuple[float, Pool, Tariff]] = []
     for pool, counts in zip(problem.pools, _least_counts(problem, planned), strict=True):
         running = float(counts @ hours)
         for tariff in pool.tariffs:
@@ -224,8 +224,8 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
                 hourly = float(counts @ (hours * tariff.active_ratios)) if tariff.active_ratios else running
                 usd = tariff.all_usd_per_hour * (float(counts.max()) * every if tariff.paid.always else hourly)
                 usd += pool.usd_per_request * answers + standing[way_of(problem, pool, tariff)]
-                found.append((usd, pool, tariff))
-    return sorted(found, key=lambda one: one[0])
+                priced.append((usd, pool, tariff))
+    return sorted(priced, key=lambda priced_pool: priced_pool[0])
 
 
 def _least_counts(problem: Problem, planned: Floats) -> Floats:
@@ -294,13 +294,13 @@ class _Replays:
         formulation: Formulation,
         validator: ReplayValidator,
         context: PlanningContext,
-        known: Mapping[Kind, float],
+        carried: Mapping[Kind, float],
         preference: Callable[[Single], Preference],
     ) -> None:
         """Know of kinds what a confirmed fleet has shown."""
         self._posed, self._confirmer, self._setting, self._preference = formulation, validator, context, preference
         self._pools = {pool.key: pool for pool in formulation.problem.pools}
-        self._headroom = dict(known)
+        self._headroom = dict(carried)
         self._left = MOST_REPLAYED
         self.closest: Confirmed | None = None
         """Option that comes closest to holding, of those that no number of instances makes hold."""
@@ -318,8 +318,8 @@ class _Replays:
             before = dict(self._headroom)
             replayed = self._replay(ranked.pop(at))
             raised = {kind for kind, factor in self._headroom.items() if factor != before.get(kind)}
-            known = (self._with_headroom(single, raised) for single in ranked)
-            ranked = sorted((single for single in (replayed, *known) if single is not None), key=self._preference)
+            others = (self._with_headroom(single, raised) for single in ranked)
+            ranked = sorted((single for single in (replayed, *others) if single is not None), key=self._preference)
         return ranked, self._rejections
 
     def _wanted(self, at: int, single: Single, limit_usd: float, shown: int) -> bool:

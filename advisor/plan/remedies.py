@@ -126,10 +126,10 @@ def held_to_limits(formulation: Formulation, limits: Limits) -> Formulation:
     return replace(formulation, problem=replace(formulation.problem, limits=limits))
 
 
-def _may_be_the_budget(found: Confirmed | Infeasible) -> bool:
-    if isinstance(found, Confirmed):
-        return not found.confirmation.reached
-    return any(relaxation.constraint is Constraint.BUDGET for relaxation in found.relaxations)
+def _may_be_the_budget(answer: Confirmed | Infeasible) -> bool:
+    if isinstance(answer, Confirmed):
+        return not answer.confirmation.reached
+    return any(relaxation.constraint is Constraint.BUDGET for relaxation in answer.relaxations)
 
 
 def purchase_remedies(
@@ -143,7 +143,7 @@ def purchase_remedies(
     other = replace(context, requirements=replace(context.requirements, workload=workload))
     formulation = formulate(other, narrowed(supply, workload), week)
     free = held_to_limits(formulation, replace(formulation.problem.limits, max_usd_per_month=None))
-    limited, unlimited = (validator.within(one, other).confirmed() for one in (formulation, free))
+    limited, unlimited = (validator.within(question, other).confirmed() for question in (formulation, free))
     fleet = with_confirmed_budget(limited, unlimited, formulation)
     if isinstance(fleet, Confirmed):
         if fleet.confirmation.reached:

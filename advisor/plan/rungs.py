@@ -68,7 +68,7 @@ class RungScope:
         """The same with a precision more, that of today's machines; names as the workload orders them."""
         if self.workload is None or name not in order or name in self.workload.precisions:
             return self
-        named = tuple(one for one in order if one == name or one in self.workload.precisions)
+        named = tuple(precision for precision in order if precision == name or precision in self.workload.precisions)
         return replace(self, workload=replace(self.workload, precisions=named))
 
 

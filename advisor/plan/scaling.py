@@ -174,8 +174,8 @@ def reactive_policy(
 
     Hours of the week that were never observed count at their forecast; None where too little of the load is known.
     """
-    found = reactive(load.requests_per_minute, delay_s, within_ratio)
-    headroom = found.headroom_requests_per_second
+    missed = reactive(load.requests_per_minute, delay_s, within_ratio)
+    headroom = missed.headroom_requests_per_second
     if math.isnan(headroom):
         return None
     lag = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
@@ -186,7 +186,7 @@ def reactive_policy(
     expected = fleet.usd_per_month(load.expected_rates + headroom, SECONDS_PER_HOUR, stopped=stopped)
     usd = float(np.where(np.isnan(seen), expected, seen).mean())
     warm = minimum_warm_replicas(counts, delay_s, within_ratio, fleet.replica_rate, load.peak_rate)
-    return ReactivePolicy(delay_s, found.missed_ratio, headroom, max(warm, fleet.least_replicas), round(usd, 2))
+    return ReactivePolicy(delay_s, missed.missed_ratio, headroom, max(warm, fleet.least_replicas), round(usd, 2))
 
 
 def scaling_of(

@@ -196,7 +196,7 @@ def size_words(demand: Mapping[str, Any]) -> str:
     unit, count = unit_of(demand), f"{items['mean']:,.4g}"
     match unit:
         case Unit.TOKENS:
-            sent, answered = (f"{one['mean']:,.0f}" for one in (size, items))
+            sent, answered = (f"{size_of['mean']:,.0f}" for size_of in (size, items))
             prompt = f"{sent} tokens in (p95 {size['p95']:,.0f}{_with_images(demand)})"
             return f"{prompt}, {answered} out (p95 {items['p95']:,.0f})"
         case Unit.TEXTS:

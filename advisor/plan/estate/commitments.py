@@ -112,10 +112,12 @@ def shared_commitments(uses: Iterable[HourlyUse], catalog: Catalog) -> tuple[Sha
     for use in uses:
         grouped.setdefault(stand_of(use.provider, use.region, use.instance_type), []).append(use)
     offers = _offers(grouped, catalog)
-    found = [best for stand, group in grouped.items() if (best := _best(group, offers[stand], catalog)) is not None]
+    commitments = [
+        best for stand, group in grouped.items() if (best := _best(group, offers[stand], catalog)) is not None
+    ]
     return tuple(
         sorted(
-            found,
+            commitments,
             key=lambda shared_commitment: (
                 -shared_commitment.saved_usd_per_month,
                 shared_commitment.region,
@@ -135,13 +137,13 @@ def _offers(stands: Iterable[str], catalog: Catalog) -> Mapping[str, Offer]:
 
 
 def _best(uses: list[HourlyUse], offer: Offer, catalog: Catalog) -> SharedCommitment | None:
-    found = [
+    commitments = [
         _committed(price, allowed)
         for price in catalog.current_commitments(offer)
         if (allowed := [use for use in uses if price.commitment.term_years in use.years])
     ]
     return max(
-        (shared_commitment for shared_commitment in found if shared_commitment.count),
+        (shared_commitment for shared_commitment in commitments if shared_commitment.count),
         key=lambda shared_commitment: shared_commitment.saved_usd_per_month,
         default=None,
     )

@@ -123,7 +123,7 @@ def _sparing(problem: Problem, weights: Mapping[Resource, float]) -> Answer:
     program = FleetProgram(problem).build()
     rows = _shared_rows(problem, program, weights)
     costs, whole = program.program.costs, program.program
-    use = [(variable, units * weights[one]) for one, row in rows.items() for variable, units in row]
+    use = [(variable, units * weights[resource]) for resource, row in rows.items() for variable, units in row]
     whole.costs = [0.0] * len(costs)
     for variable, units in use:
         whole.add_cost(variable, units)
@@ -145,11 +145,11 @@ def _answer(problem: Problem, program: Program, rows: Mapping[Resource, Row], us
 
 def taken(rows: Mapping[Resource, Sequence[tuple[int, float]]], values: np.ndarray) -> Uses:
     """Use of each resource by a solution."""
-    found = {
+    uses = {
         resource: sum(units * round(float(values[variable])) for variable, units in row)
         for resource, row in rows.items()
     }
-    return {resource: used for resource, used in found.items() if used > ENOUGH}
+    return {resource: used for resource, used in uses.items() if used > ENOUGH}
 
 
 def divide_by_prices(contentions: Sequence[Contention], limits: Mapping[Resource, float], run: Run) -> Division:
@@ -163,14 +163,18 @@ def divide_by_prices(contentions: Sequence[Contention], limits: Mapping[Resource
     none = dict.fromkeys(limits, 0.0)
     free = list(run(ask, [Asked(contention, none) for contention in contentions]))
     sparing = run(ask_sparing, [Sparing(contention, limits) for contention in contentions])
-    known = [[answer for answer in both if answer.usd_per_month < INFINITY] for both in zip(free, sparing, strict=True)]
-    penalty = DETERRENT * sum(max(answer.usd_per_month for answer in both) for both in known) + 1.0
-    master = _Master(known, limits, dict.fromkeys(limits, penalty))
+    affordable = [
+        [answer for answer in both if answer.usd_per_month < INFINITY] for both in zip(free, sparing, strict=True)
+    ]
+    penalty = DETERRENT * sum(max(answer.usd_per_month for answer in both) for both in affordable) + 1.0
+    master = _Master(affordable, limits, dict.fromkeys(limits, penalty))
     bound = sum(answer.bound for answer in free)
     for _ in range(ROUNDS):
         cost, prices = master.prices()
         answers = list(run(ask, [Asked(contention, prices) for contention in contentions]))
-        lowest = sum(answer.bound for answer in answers) - sum(prices[one] * limit for one, limit in limits.items())
+        lowest = sum(answer.bound for answer in answers) - sum(
+            prices[resource] * limit for resource, limit in limits.items()
+        )
         bound = max(bound, lowest)
         if bound >= cost - A_CENT or not master.learn(answers, prices):
             break
@@ -201,9 +205,9 @@ class _Master:
     def learn(self, answers: Sequence[Answer], prices: Mapping[Resource, float]) -> bool:
         """Take up answers that cost less at those prices than all before; whether there are any."""
         better = False
-        for known, new in zip(self._answers, answers, strict=True):
-            if new.priced(prices) < min(answer.priced(prices) for answer in known) - A_CENT / len(answers):
-                known.append(new)
+        for earlier, new in zip(self._answers, answers, strict=True):
+            if new.priced(prices) < min(answer.priced(prices) for answer in earlier) - A_CENT / len(answers):
+                earlier.append(new)
                 better = True
         return better
 
@@ -274,7 +278,7 @@ def divide(
     """
     shares = Shares(dict(uses), (), 0.0, 0.0, {}, {})
     while not shares.excess:
-        short = {one for one, used in totals(shares.uses).items() if used > limits[one] + ENOUGH}
+        short = {resource for resource, used in totals(shares.uses).items() if used > limits[resource] + ENOUGH}
         takers = {name for name, taken_by in shares.uses.items() if short & taken_by.keys()}
         if takers <= set(shares.together):
             break
@@ -298,7 +302,7 @@ def _as_one(contentions: Sequence[Contention], limits: Mapping[Resource, float],
     """All choices side by side, joined by a row for each resource; *known* where that is too large."""
     whole = Program()
     written = [_write(whole, contention) for contention in contentions]
-    rows = [one.rows for one in written]
+    rows = [choices.rows for choices in written]
     if len(whole.costs) > MOST_VARIABLES:
         return division
     for resource, limit in limits.items():
@@ -308,7 +312,7 @@ def _as_one(contentions: Sequence[Contention], limits: Mapping[Resource, float],
     if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED) and solution.objective <= division.usd_per_month:
         uses = tuple(taken(own, solution.values) for own in rows)
         bound = max(solution.bound, division.bound_usd_per_month)
-        regions = tuple(one.regions(solution) for one in written)
+        regions = tuple(choices.regions(solution) for choices in written)
         return Division(uses, solution.objective, min(bound, solution.objective), {}, regions)
     proven = solution.outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
     bound = (

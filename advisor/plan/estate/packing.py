@@ -351,11 +351,11 @@ def _hosts(slot_tenants: Sequence[SlotTenant], disks: _Disks) -> list[Host]:
 
 def _slices(slots: Sequence[Slot]) -> list[Slice]:
     """Slices with the largest usable memory of their slots: a tenant that was given a slot fits into it."""
-    found: dict[str, Slice] = {}
+    slices: dict[str, Slice] = {}
     for slot in sorted(slots, key=lambda slot: slot.memory_gib):
         if slot.slice:
-            found[slot.slice] = Slice(slot.slice, slot.memory_gib, slot.per_accelerator)
-    return list(found.values())
+            slices[slot.slice] = Slice(slot.slice, slot.memory_gib, slot.per_accelerator)
+    return list(slices.values())
 
 
 def _within(

@@ -97,11 +97,11 @@ def most_sharers(
     spread = [times_slower(sharers, way) for sharers in range(2, MOST_SHARERS + 1)]
     cases = [(asked.demand.tokens, on_a_part(asked.workload.slo, times)) for times in spread]
     sustained = rates_within(candidates, asked, model, cases, bursts_of(asked.demand))
-    found = []
+    sharers_of = []
     for at in range(len(candidates)):
         kept = [bool(sustained[row, at] >= rate * times) for row, times in enumerate(spread)]
-        found.append(1 + next((row for row, is_kept in enumerate(kept) if not is_kept), len(kept)))
-    return found
+        sharers_of.append(1 + next((row for row, is_kept in enumerate(kept) if not is_kept), len(kept)))
+    return sharers_of
 
 
 def times_slower(sharers: int, way: Way = Way.TURNS) -> float:

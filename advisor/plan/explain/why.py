@@ -178,9 +178,9 @@ def _price_to_win(under: Under, catalog: Catalog, instance_type: str, region: st
 def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> None:
     providers = [provider for provider, name in catalog.instance_types if name == instance_type]
     if not providers:
-        known = [name for _, name in catalog.instance_types]
+        types = [name for _, name in catalog.instance_types]
         raise InputError(
-            f"unknown instance type: '{instance_type}'", where="--why", hint=suggestion(instance_type, known)
+            f"unknown instance type: '{instance_type}'", where="--why", hint=suggestion(instance_type, types)
         )  # fmt: skip
     regions = [name for provider in providers for name in catalog.regions_of(provider)]
     if region is not None and region not in regions:

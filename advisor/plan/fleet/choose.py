@@ -221,8 +221,8 @@ def _slot_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Itera
     for accelerator, engine, most in dict.fromkeys(
         (group.accelerator, group.engine, group.max_concurrency) for group in groups
     ):
-        known = context.catalog.accelerators.get(accelerator)
-        server = context.catalog.token_server(engine, CPU if known is None else known.vendor)
+        chip = context.catalog.accelerators.get(accelerator)
+        server = context.catalog.token_server(engine, CPU if chip is None else chip.vendor)
         if server is not None and most == server.max_batch_items:
             yield f"replicas of {engine} answer {most} requests at a time at most: its speed is known for no more"
 

@@ -219,11 +219,11 @@ def running_as_ordered(problem: Problem) -> Mapping[Ordered, int]:
     """Instances that run today, as :func:`ordered_as` tells them apart."""
     if not problem.running_by_purchase:
         return {(stand, ""): count for stand, count in problem.running.items()}
-    found: dict[Ordered, int] = {}
+    running: dict[Ordered, int] = {}
     for (stand, paid), count in problem.running_by_purchase.items():
         key = (stand, PurchaseOption(paid).ordered_as.value)
-        found[key] = found.get(key, 0) + count
-    return found
+        running[key] = running.get(key, 0) + count
+    return running
 
 
 def left_after(allocations: Sequence[Allocation], part: Part) -> Iterator[tuple[Counts, ...]]:

@@ -370,11 +370,11 @@ def _quotas(supply: Supply, candidate: Candidate, offer: Offer) -> dict[tuple[st
     if not stated:
         return {}
     units = supply.catalog.quota_use(candidate.instance_type) or 0.0
-    found: dict[tuple[str, str], float] = {}
+    uses: dict[tuple[str, str], float] = {}
     for market, purchase in (("on_demand", Purchase.ON_DEMAND), ("spot", Purchase.SPOT)):
         quota = supply.catalog.quota(candidate.instance_type, purchase)
-        found |= {(key, market): units for code, key in stated if quota is not None and quota.code == code}
-    return found
+        uses |= {(key, market): units for code, key in stated if quota is not None and quota.code == code}
+    return uses
 
 
 def quota_key(quota: QuotaLimit) -> str:

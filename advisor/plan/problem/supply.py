@@ -201,8 +201,8 @@ def why_no_commitment(requirements: Requirements) -> str:
         return "scale_to_zero never ends in a commitment"
     if _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history:
         return ""
-    known = "none" if seconds is None else span_words(seconds)
-    return f"not possible: a commitment takes {HISTORY_DAYS} days of history, {known} of them known"
+    history = "none" if seconds is None else span_words(seconds)
+    return f"not possible: a commitment takes {HISTORY_DAYS} days of history, {history} of them known"
 
 
 def check_purchase(requirements: Requirements) -> None:
@@ -310,9 +310,9 @@ def _not_listed(tariff: Tariff, day: dt.date | None) -> Shortfall:
     """Fault of a price that ``listed_only`` leaves out."""
     paid = tariff.paid.value.replace("_", " ")
     doubt = trust(price_of(tariff), Purchase(tariff.paid.value), day).reason if day else ""
-    found = doubt or "derived from a price on demand that is not listed"
-    reason = f"its {paid} price of ${tariff.usd_per_hour:,.4g} an hour is left out by listed_only: {found}"
-    return Shortfall("not_listed", "price", "listed and recent", found, reason)
+    why = doubt or "derived from a price on demand that is not listed"
+    reason = f"its {paid} price of ${tariff.usd_per_hour:,.4g} an hour is left out by listed_only: {why}"
+    return Shortfall("not_listed", "price", "listed and recent", why, reason)
 
 
 def no_service(machine: InstanceType, region: str) -> Rejection:

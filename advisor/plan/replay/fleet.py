@@ -361,13 +361,13 @@ class _Fleet:
 
     def _network_s(self, groups: npt.NDArray[np.int32], places: npt.NDArray[np.int32] | None) -> Floats:
         """Round trip between the place of each request and the group that answers it."""
-        found = np.zeros(groups.size)
+        seconds = np.zeros(groups.size)
         for index, group in enumerate(self._groups):
             if group.network_ms:
                 here = groups == index
                 of_place = np.array(group.network_ms) / MS_PER_SECOND
-                found[here] = of_place[0] if places is None else of_place[places[here]]
-        return found
+                seconds[here] = of_place[0] if places is None else of_place[places[here]]
+        return seconds
 
 
 def _present(numbers: Indices) -> list[int]:

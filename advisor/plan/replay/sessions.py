@@ -180,13 +180,13 @@ class Router:
     def _weights(self, route: int, up: Indices) -> Floats:
         """Weight of each replica that is up: its part of its target's share, else its group's weight."""
         groups = self._group[up]
-        found: Floats = self._weight[groups]
+        weights: Floats = self._weight[groups]
         if self._shares.size:
             targets = self._target[groups]
             shares = self._shares[route] / np.maximum(np.bincount(targets, minlength=self._shares.shape[1]), 1)
             if shares[targets].any():
-                found = np.maximum(shares[targets], LEAST_SHARE)
-        return found
+                weights = np.maximum(shares[targets], LEAST_SHARE)
+        return weights
 
 
 def _number_below(limits: Sequence[float], numbers: npt.NDArray[np.int32]) -> Indices:

@@ -95,7 +95,7 @@ class ReplayValidator(FleetSearch):
         """The same for the precisions up to a rank alone, whose layouts are no pools where others outdo them."""
         requirements = self._setting.requirements
         named = requirements.workload.precisions
-        kept = tuple(one for one in named if requirements.loss_rank(one) <= rank)
+        kept = tuple(precision for precision in named if requirements.loss_rank(precision) <= rank)
         if kept == named:
             return self
         # Its limits are those of the question, which may leave out the workload's budget.

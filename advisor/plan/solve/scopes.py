@@ -147,7 +147,7 @@ def _improved(best: FleetSolution | None, part: Problem, *, roughly: bool) -> Fl
 
 def _cheaper(fleet_solution: FleetSolution | None, other: FleetSolution | None) -> FleetSolution | None:
     """The cheaper of two fleets, the first of equals."""
-    return min((one for one in (fleet_solution, other) if one is not None), key=_usd, default=None)
+    return min((fleet for fleet in (fleet_solution, other) if fleet is not None), key=_usd, default=None)
 
 
 def cheapest_single(problem: Problem) -> FleetSolution | None:

@@ -302,7 +302,7 @@ def in_precisions(formulation: Formulation, solution: FleetSolution, precisions:
         offers[key] = tuple(dict.fromkeys((*offers.get(key, ()), source.offer)))
     at = [at for at, served in enumerate(formulation.supply.served) if _is_one_of(served, offers, precisions)]
     served = [formulation.supply.served[each] for each in at]
-    if {(one.candidate.instance_type.provider, one.candidate.instance_type.name) for one in served} != offers.keys():
+    if {(kept.candidate.instance_type.provider, kept.candidate.instance_type.name) for kept in served} != offers.keys():
         return None
     cold = any(source.cold_start for source in used)
     catalog = formulation.supply.catalog

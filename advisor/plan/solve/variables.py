@@ -307,7 +307,9 @@ class ProgramVariables:
         """
         if (h, needed) not in self.whole:
             variable = self.whole[h, needed] = self.program.variable()
-            terms = [(one, min(count * self.usual[g], needed)) for g, _, one, count in self._instances_at(h)]
+            terms = [
+                (instances, min(count * self.usual[g], needed)) for g, _, instances, count in self._instances_at(h)
+            ]
             self.program.row("whole rate", [*terms, (variable, -1.0)], lower=0.0)
         return self.whole[h, needed]
 
@@ -316,7 +318,7 @@ class ProgramVariables:
         if h not in self.room:
             variable = self.room[h] = self.program.variable()
             pools = range(len(self.problem.pools))
-            terms = [(one, count * self.usual[g]) for g, _, one, count in self._instances_at(h)]
+            terms = [(instances, count * self.usual[g]) for g, _, instances, count in self._instances_at(h)]
             terms += [(share, -load * self.usual[g]) for g in pools for share, load in self._load(g, h)]
             self.program.row("room", [*terms, (variable, -1.0)], lower=0.0)
         return self.room[h]
