@@ -247,7 +247,7 @@ def answer(
     asked = Asked(
         extent.replayed_options, every_variant=extent.every_variant, rungs=rungs, judges_today=extent.judges_today
     )
-    market, planned = plan_routed(context, wide, served, offers, asked)
+    market, planned = plan_routed(market_of(context, wide, served, offers), asked)
     planned = _with_batch_apart(planned, market, question, catalog, model) if extent.has_ladder else planned
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if planned.options and not extent.rejections_beside_options:

@@ -264,7 +264,7 @@ class _Words:
         """Tell what is there: today's region and accelerator, or all that is stated; and the stated clouds."""
         stated, catalog = context.requirements.workload, context.catalog
         current = stated.current
-        self._found, self._setting, self._catalog = confirmed, context, catalog
+        self._confirmed, self._context, self._catalog = confirmed, context, catalog
         self._model, self._providers = context.requirements.model.name, set(stated.providers)
         self._regions: Collection[str] = stated.regions
         self._accelerators: Collection[str] = stated.accelerators
@@ -280,22 +280,22 @@ class _Words:
 
     def risks(self) -> Iterator[str]:
         """Interruptions, weak evidence, answers of several precisions and obligations."""
-        for allocation in self._found.solution.allocations:
-            source = self._found.formulation.pool_set.sources[allocation.pool.key]
+        for allocation in self._confirmed.solution.allocations:
+            source = self._confirmed.formulation.pool_set.sources[allocation.pool.key]
             if allocation.tariff.paid is PurchaseOption.SPOT:
                 yield f"spot {source.offer.instance_type}: {interruption_words(self._catalog.spot_risk(source.offer))}"
             if source.served.evidence.value == "roofline":
                 yield f"{source.offer.instance_type}: {_weak_evidence(source.served.candidate)}"
-        precisions = dict.fromkeys(group.precision for group in groups_of(self._found, self._setting))
+        precisions = dict.fromkeys(group.precision for group in groups_of(self._confirmed, self._context))
         if len(precisions) > 1:
             yield f"{' and '.join(precisions)} side by side: equal requests may be answered differently"
-        usd, until = obligation_of(self._found.solution.allocations, self._setting)
+        usd, until = obligation_of(self._confirmed.solution.allocations, self._context)
         if until is not None:
             yield f"obliges to ${usd:,.0f} until {until}"
 
     def requires(self) -> Iterator[str]:
         """Cloud, region, accelerator, engine, checkpoint."""
-        groups = list(groups_of(self._found, self._setting))
+        groups = list(groups_of(self._confirmed, self._context))
         new = {group.provider: None for group in groups if group.provider not in self._providers}
         yield from (f"an account on {provider}" for provider in new)
         others = dict.fromkeys(group.provider for group in groups if group.provider not in (self._today, *new))

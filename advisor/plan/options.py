@@ -298,7 +298,12 @@ class _Replays:
         preference: Callable[[Single], Preference],
     ) -> None:
         """Know of kinds what a confirmed fleet has shown."""
-        self._posed, self._confirmer, self._setting, self._preference = formulation, validator, context, preference
+        self._formulation, self._validator, self._context, self._preference = (
+            formulation,
+            validator,
+            context,
+            preference,
+        )
         self._pools = {pool.key: pool for pool in formulation.problem.pools}
         self._headroom = dict(carried)
         self._left = MOST_REPLAYED
@@ -329,33 +334,33 @@ class _Replays:
         """The option as its replay confirms it; None, and a rejection, where no number of instances is confirmed."""
         self._left -= 1
         pool = self._pools[single.pool.key]
-        confirmed = self._confirmer.alone(self._posed.of([replace(pool, tariffs=(single.tariff,))]))
+        confirmed = self._validator.alone(self._formulation.of([replace(pool, tariffs=(single.tariff,))]))
         if (
             isinstance(confirmed, Confirmed)
             and confirmed.confirmation.reached
             and len(confirmed.solution.allocations) == 1
         ):
-            kind, shown = self._confirmer.kind_of(pool.key), _headroom_shown(self._posed, pool, confirmed)
+            kind, shown = self._validator.kind_of(pool.key), _headroom_shown(self._formulation, pool, confirmed)
             self._headroom[kind] = max(self._headroom.get(kind, shown), shown)
-            return _as_planned(self._posed, pool, single.tariff, confirmed)
+            return _as_planned(self._formulation, pool, single.tariff, confirmed)
         kept = 0.0
         if isinstance(confirmed, Confirmed):
             kept = worst_share(confirmed)
             if not confirmed.confirmation.reached:
                 self.closest = closer(self.closest, confirmed)
-        self._rejections.append(_replay_refusal(self._posed, pool, self._setting.requirements.workload.slo, kept))
+        self._rejections.append(_replay_refusal(self._formulation, pool, self._context.requirements.workload.slo, kept))
         return None
 
     def _with_headroom(self, single: Single, raised: Collection[Kind]) -> Single | None:
         """An option at what a replay has just shown of its kind; as it is where it was replayed, or of other kinds."""
-        kind = self._confirmer.kind_of(single.pool.key) if raised and single.confirmed is None else None
+        kind = self._validator.kind_of(single.pool.key) if raised and single.confirmed is None else None
         if kind is None or kind not in raised:
             return single
         pool = self._pools[single.pool.key]
         planned = pool.slower(self._headroom[kind])
-        fleet = alone(self._posed.problem, planned, single.tariff)
+        fleet = alone(self._formulation.problem, planned, single.tariff)
         if isinstance(fleet, Missed):
-            self._rejections.append(_rejection(self._posed, pool, single.tariff, fleet))
+            self._rejections.append(_rejection(self._formulation, pool, single.tariff, fleet))
             return None
         return Single(planned, single.tariff, fleet)
 

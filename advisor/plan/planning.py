@@ -1,13 +1,11 @@
 """One planner: fleet, options, rungs and today's fleet come from one formulation, one set of rates and one replay."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
 from advisor.candidates import Rejection
-from advisor.catalog.values import Offer
-from advisor.performance.evidence import Served
 from advisor.plan.alternatives import options_of, recommended
 from advisor.plan.batch_work import adds_machines
 from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
@@ -18,7 +16,7 @@ from advisor.plan.fleet.costing import planning_day
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
-from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, market_of, raised_hours_by_cost
+from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, raised_hours_by_cost
 from advisor.plan.options import Ranking
 from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
@@ -26,7 +24,7 @@ from advisor.plan.remedies import purchase_remedies, rung_remedies
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rung_fleets import LowerRungs
-from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
+from advisor.plan.solve.stage import Formulation, formulate, narrowed
 from advisor.plan.today import judged_current, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.processes import Items
@@ -71,16 +69,6 @@ def with_batch(market: Market) -> Market:
     alone = recommended_fleet(market)
     both = _beside(market, alone, Asked()) if isinstance(alone, Confirmed) else None
     return both[0] if both else market
-
-
-def plan_fleet(market: Market, asked: Asked) -> Planned:
-    """The fleet to recommend, and what it is compared with.
-
-    Raises:
-        InputError: the price of the current deployment is not known.
-    """
-    with _lower_rungs(market, asked) as lower:
-        return _compared(market, asked, chosen_fleet(market, asked), lower)
 
 
 def _lower_rungs(market: Market, asked: Asked) -> LowerRungs:
@@ -171,22 +159,15 @@ def _in_place_of(confirmed: Confirmed, cheaper: Confirmed, market: Market) -> Co
     return best if best.usd_per_month < confirmed.usd_per_month - A_CENT else None
 
 
-def plan_routed(
-    context: PlanningContext,
-    wide: Requirements,
-    served: Sequence[Served],
-    offers: Mapping[tuple[str, str], tuple[Offer, ...]],
-    asked: Asked,
-) -> tuple[Market, Planned]:
-    """The answer with its market; see :func:`market_of`.
+def plan_routed(market: Market, asked: Asked) -> tuple[Market, Planned]:
+    """The fleet to recommend and what it is compared with, and the market that it is from.
 
     Where prompts are told apart by their length, the same question is answered without that too, which routing by
     length allows: its answer is taken where it costs less.
 
     Raises:
-        InputError: as :func:`market_of` and :func:`plan_fleet`.
+        InputError: the price of the current deployment is not known.
     """
-    market = market_of(context, wide, served, offers)
     with _lower_rungs(market, asked) as lower:
         answered, chosen = _routed(market, asked)
         if answered is market:

@@ -19,7 +19,7 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_for, plan_question, routed_as
 from advisor.plan.choosing import Asked
-from advisor.plan.planning import ANYWHERE_NOTE, plan_fleet
+from advisor.plan.planning import ANYWHERE_NOTE, plan_routed
 from advisor.plan.request import PlanRequest, read_question, requirements_of
 from advisor.plan.solve.existing import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines
@@ -494,7 +494,7 @@ def test_no_group_is_sent_more_prompts_than_it_is_planned_to_carry():
 
     served = find_model(asked.model_reference)
     question = PlanRequest(asked, served, measure_demand(asked, served, None, None))
-    plan = plan_fleet(market_for(question, catalog, shipped_model()).market, Asked())
+    plan = plan_routed(market_for(question, catalog, shipped_model()).market, Asked())[1]
 
     fleet = plan.choice.fleet
     groups, peak = fleet.groups, fleet.hour_classes[-1].planned_requests_per_second
