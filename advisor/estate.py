@@ -24,9 +24,10 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.bases import JoinedBase, bases_of
 from advisor.plan.estate.commitments import hourly_uses
+from advisor.plan.estate.contention import Contention, contest_of
 from advisor.plan.estate.divide import Shares, divide
 from advisor.plan.estate.packing import Confirm
-from advisor.plan.estate.resources import ENOUGH, Contention, Uses, allotment, contest_of, limits_of, totals, uses_of
+from advisor.plan.estate.resources import ENOUGH, Uses, allotment, limits_of, totals, uses_of
 from advisor.plan.estate.seats import Seat, on_a_part, times_slower
 from advisor.plan.estate.slots import SlotSearch, seating, without_parts
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account

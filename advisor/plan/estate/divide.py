@@ -20,7 +20,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from advisor.plan.estate.resources import ENOUGH, Contention, Resource, Row, Uses, regions_of, rows_of, totals
+from advisor.plan.estate.contention import Contention, regions_of
+from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of, totals
 from advisor.plan.problem.values import Problem
 from advisor.plan.solve.optimise import exclude_dearer
 from advisor.plan.solve.program import FleetProgram

@@ -2,8 +2,9 @@
 
 from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.commitments import HourlyUse, SharedCommitment
+from advisor.plan.estate.contention import Contention
 from advisor.plan.estate.packing import SharedMachine
-from advisor.plan.estate.resources import Contention, ResourceUse, Uses
+from advisor.plan.estate.resources import ResourceUse, Uses
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating
 from advisor.plan.values import ComparedLatency, PlanProvenance
