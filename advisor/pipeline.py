@@ -24,21 +24,20 @@ from advisor.models import find_model
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.stage import serve
-from advisor.plan.batch_apart import apart_of, kept_beside, question_apart, question_beside
+from advisor.plan.batch_work import apart_of, kept_beside, question_apart, question_beside
 from advisor.plan.build import build_plan
 from advisor.plan.choosing import Asked
-from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
 from advisor.plan.market import Market, market_of
 from advisor.plan.measured import compared
 from advisor.plan.planning import Planned, plan_routed, routed_fleet, with_batch
 from advisor.plan.problem.values import Problem
 from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.replay.timelines import Timelines
+from advisor.plan.replay.engine import Timelines
 from advisor.plan.request import PlanRequest, catalog_for, catalog_of_question, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
 from advisor.plan.solve.existing import running_of, standing_of
-from advisor.plan.solve.stage import Effort, PlanningContext
+from advisor.plan.solve.stage import BRIEF_EFFORT, BRIEF_NOTE, Effort, PlanningContext, offers_in
 from advisor.plan.values import Plan
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, check_names
@@ -248,7 +247,7 @@ def answer(
     asked = Asked(
         extent.replayed_options, every_variant=extent.every_variant, rungs=rungs, judges_today=extent.judges_today
     )
-    market, planned = plan_routed(context, wide, served, offers, asked)
+    market, planned = plan_routed(market_of(context, wide, served, offers), asked)
     planned = _with_batch_apart(planned, market, question, catalog, model) if extent.has_ladder else planned
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if planned.options and not extent.rejections_beside_options:

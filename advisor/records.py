@@ -5,12 +5,13 @@ loads. Here ``__init__``, comparison and hash are compiled when they are first u
 the names of the fields. They behave alike. Classes that are ordered, or not frozen, are the standard library's.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from dataclasses import MISSING, FrozenInstanceError, asdict, astuple, field, fields
 from functools import cache
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 __all__ = ["asdict", "astuple", "dataclass", "field", "fields", "replace"]
 
@@ -18,6 +19,7 @@ _set = object.__setattr__
 _UNSET = object()
 """Argument of a field whose default a function makes."""
 Methods = dict[str, Callable[..., Any]]
+Kept = TypeVar("Kept")
 
 if TYPE_CHECKING:
     from dataclasses import dataclass, replace
@@ -171,3 +173,10 @@ def _pickled(names: tuple[str, ...]) -> Methods:
             _set(self, name, value)
 
     return {"__getstate__": state, "__setstate__": restore}
+
+
+def with_own_memory(keeper: Kept) -> Kept:
+    """A copy of an object with copies of its dictionaries: what it learns from here on is its own."""
+    other = copy.copy(keeper)
+    other.__dict__ |= {name: dict(kept) for name, kept in keeper.__dict__.items() if isinstance(kept, dict)}
+    return other

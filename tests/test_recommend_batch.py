@@ -16,12 +16,12 @@ from advisor.codegen import Language, Wanted, generate
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for, recommend
-from advisor.plan.batch_words import hours_words, replayed_run_words, spare_hours, start_hours
 from advisor.plan.choosing import recommended_fleet
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.fleet.describe import batch_beside_of
 from advisor.plan.request import read_question
+from advisor.plan.words import hours_words, replayed_run_words, spare_hours, start_hours
 from advisor.report.plan_words import question_words, risk_words
 from advisor.report.table import plan_table
 from advisor.report.verdict import verdict_lines

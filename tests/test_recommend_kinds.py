@@ -33,8 +33,8 @@ from advisor.performance.stage import one_pass_stage
 from advisor.pipeline import plan_question, question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
-from advisor.plan.fleet.scaling_values import Policy
-from advisor.plan.replay.batch_engine import alone_ends
+from advisor.plan.fleet.parts import Policy
+from advisor.plan.replay.engine import alone_ends
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import catalog_for, catalog_of_question, read_question, requirements_of

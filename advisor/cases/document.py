@@ -11,7 +11,7 @@ import yaml
 
 from advisor.names import suggestion
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.cost_lines import CostLine
+from advisor.plan.fleet.costs import CostLine
 from advisor.records import dataclass, field, replace
 from advisor.yaml_fields import Field, read_document
 

@@ -24,7 +24,7 @@ from advisor.cost import hourly_to_monthly
 from advisor.cost.response_cache import cheapest_nodes
 from advisor.errors import AdvisorError, InputError, NothingFeasible
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.cost_lines import CostKind, CostLine
+from advisor.plan.fleet.costs import CostKind, CostLine
 from advisor.plan.token_apis import TokenDemand
 from advisor.plan.values import Plan
 from advisor.records import replace

@@ -24,7 +24,7 @@ from advisor.levers.values import LeverReport, LeverSettings, read_measured_cach
 from advisor.performance.model import load_model
 from advisor.pipeline import market_of_requests, question_for, with_account
 from advisor.plan.market import Market
-from advisor.plan.replay.timelines import Timelines
+from advisor.plan.replay.engine import Timelines
 from advisor.plan.request import PlanRequest
 from advisor.processes import usable_processors
 from advisor.records import replace

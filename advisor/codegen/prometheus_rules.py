@@ -10,8 +10,8 @@ from advisor.codegen.container import Backend
 from advisor.codegen.engines.metrics import METRICS, published, without_times
 from advisor.codegen.model import ComputeGroup, Stack, WatchedModel
 from advisor.codegen.wanted import Engine
-from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan
+from advisor.plan.words import unit_of
 from advisor.records import dataclass
 
 

@@ -8,7 +8,7 @@ from advisor.codegen.wanted import Wanted
 from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.fleet.parts import Policy
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Option, Plan
 from advisor.records import dataclass

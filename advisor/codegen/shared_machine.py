@@ -28,10 +28,9 @@ from advisor.deployable import SHARED_ON, SLICES
 from advisor.errors import InputError, NotDeployable
 from advisor.plan.document import plain
 from advisor.plan.estate.packing import SharedMachine
-from advisor.plan.estate.packing_words import seat_words
-from advisor.plan.estate.seats import Seat
-from advisor.plan.estate.turns import Way, thread_percent
-from advisor.plan.fleet.scaling_values import while_replaced
+from advisor.plan.estate.seats import Seat, Way, thread_percent
+from advisor.plan.estate.values import seat_words
+from advisor.plan.fleet.parts import while_replaced
 from advisor.plan.plain_values import digest
 from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH, significant

@@ -28,11 +28,11 @@ from advisor.deployable import CHECKPOINT_MARGIN, service_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_document
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.scaling_values import FEWEST_SUBNETS, while_replaced
+from advisor.plan.fleet.parts import FEWEST_SUBNETS, while_replaced
 from advisor.plan.plain_values import digest
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan
+from advisor.plan.words import unit_of
 from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive

@@ -13,12 +13,19 @@ from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import disk_usd_per_month, download_usd
 from advisor.demand.values import Unit
 from advisor.deployable import service_of
-from advisor.plan.batch_words import hours_words, run_words
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.costs import BatchPlan, FleetCost
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.unit_words import images_words, items_word, replayed_first, size_words, unit_of
 from advisor.plan.values import Interval, Option, Plan
+from advisor.plan.words import (
+    hours_words,
+    images_words,
+    items_word,
+    replayed_first,
+    run_words,
+    size_words,
+    unit_of,
+)
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH, ratio_words, unit_usd
 

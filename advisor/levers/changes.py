@@ -13,9 +13,9 @@ from advisor.models import find_model
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, steps_alone, with_regions
 from advisor.plan.weights import weights_of
-from advisor.plan.widening import is_within, union
 from advisor.records import dataclass, replace
 from advisor.units import significant
+from advisor.workload.scope import is_within, union
 from advisor.workload.values import WIDE_PRECISIONS, DeclaredDemand, Routing, Scaling, Workload
 
 _STEPS = {

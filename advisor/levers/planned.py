@@ -6,14 +6,14 @@ from advisor.cost.standing import cache_usd_per_month
 from advisor.errors import InputError
 from advisor.levers.changes import Changes
 from advisor.levers.values import Change, Latency
+from advisor.plan.alternatives import rung_of
 from advisor.plan.market import Market
 from advisor.plan.planning import routed_fleet, with_batch
-from advisor.plan.problem.standing import standing_charges
+from advisor.plan.problem.charges import standing_charges
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rung_fleets import is_allowed
-from advisor.plan.rung_values import rung_of
 from advisor.plan.rungs import RungScope, Step
 from advisor.plan.today import judged_current
 from advisor.plan.values import CurrentCost, Rung

@@ -20,8 +20,8 @@ from advisor.levers.values import (
     Work,
 )
 from advisor.names import suggestion
+from advisor.plan.alternatives import saved_ratio
 from advisor.plan.request import PlanRequest
-from advisor.plan.rung_values import saved_ratio
 from advisor.plan.token_apis import TokenApi, compared_with_fleet
 from advisor.plan.values import Rung, RungGroup
 from advisor.plan.weights import PUBLISHED_RATIO, Weights, weights_of

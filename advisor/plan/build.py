@@ -15,11 +15,11 @@ from advisor.models.model import TextAnswer
 from advisor.performance.values import Evidence
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.misses import nearest_misses
 from advisor.plan.plain_values import digest
 from advisor.plan.planning import Planned
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.remedies import nearest_misses
 from advisor.plan.request import question_document
 from advisor.plan.solve.existing import by_stand
 from advisor.plan.token_apis import compared_with_fleet, too_long_for

@@ -36,7 +36,7 @@ class Asked:
 class Chosen:
     """The fleet to recommend, and the options that it was chosen beside."""
 
-    found: Confirmed | Infeasible | None
+    fleet: Confirmed | Infeasible | None
     """None: nothing could serve."""
     every: Formulation
     """Formulation that the options are chosen from."""
@@ -45,7 +45,7 @@ class Chosen:
 
 def recommended_fleet(market: Market) -> Confirmed | Infeasible | None:
     """The fleet that a plan recommends; None where nothing could serve."""
-    return chosen_fleet(market, Asked()).found
+    return chosen_fleet(market, Asked()).fleet
 
 
 def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
@@ -57,8 +57,8 @@ def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
     if not market.formulation.problem.pools:
         return None
     ranking = rank(market.formulation, market.validator, market.context, None, Asked().replayed)
-    found = market.validator.confirmed(known=ranking.cheapest_confirmed)
-    return market.validator.simplest(found) if isinstance(found, Confirmed) else found
+    fleet = market.validator.confirmed(known=ranking.cheapest_confirmed)
+    return market.validator.simplest(fleet) if isinstance(fleet, Confirmed) else fleet
 
 
 def chosen_fleet(market: Market, asked: Asked) -> Chosen:
@@ -74,14 +74,14 @@ def chosen_fleet(market: Market, asked: Asked) -> Chosen:
     validator = market.validator.within(formulation, market.context)
     chosen = _chosen_below(replace(market, formulation=formulation, validator=validator), asked, budget)
     market.validator.learn(validator)
-    confirmed = chosen.found
+    confirmed = chosen.fleet
     if (
         isinstance(confirmed, Confirmed)
         and confirmed.confirmation.reached
         and confirmed.usd_per_month <= budget + A_CENT
     ):
         held = replace(confirmed, formulation=held_to_limits(confirmed.formulation, market.formulation.problem.limits))
-        return replace(chosen, found=held, ranking=chosen.ranking.within(budget, market.formulation))
+        return replace(chosen, fleet=held, ranking=chosen.ranking.within(budget, market.formulation))
     limited = market.validator.confirmed(refined=True) if formulation.problem.pools else None
     if limited is None:
         return chosen
@@ -105,67 +105,69 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
         return rank(every, validator, context, fleet, asked.replayed, every_variant=asked.every_variant)
 
     ranking = ranked(None)
-    found = validator.confirmed(known=ranking.cheapest_confirmed, refined=True) if formulation.problem.pools else None
-    if not isinstance(found, Confirmed):
-        return Chosen(found, formulation, Ranking((), rank_rejections(formulation)))
-    if not found.confirmation.reached and ranking.closest is not None:
-        found = closer(found, ranking.closest)
-    limit_usd = found.usd_per_month - A_CENT
+    confirmed = (
+        validator.confirmed(known=ranking.cheapest_confirmed, refined=True) if formulation.problem.pools else None
+    )
+    if not isinstance(confirmed, Confirmed):
+        return Chosen(confirmed, formulation, Ranking((), rank_rejections(formulation)))
+    if not confirmed.confirmation.reached and ranking.closest is not None:
+        confirmed = closer(confirmed, ranking.closest)
+    limit_usd = confirmed.usd_per_month - A_CENT
     unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
-    if unknown or validator.is_exact or validator.carried_beyond(found):
-        ranking = ranked(found)
-    cheapest = _of_other_accelerators(market, _cheaper(market, found, ranking, every), ranking, every)
+    if unknown or validator.is_exact or validator.carried_beyond(confirmed):
+        ranking = ranked(confirmed)
+    cheapest = _of_other_accelerators(market, _cheaper(market, confirmed, ranking, every), ranking, every)
     best = validator.simplest(cheapest, most_usd=most_usd)
     return Chosen(best, every, ranking.with_fleet(best))
 
 
-def _of_other_accelerators(market: Market, found: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
+def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
     """A fleet, or a cheaper one of other accelerators alone: a search ends near the fleets that it began with.
 
     It is looked for where a single type of them (``every`` has the ranked types) is near enough for a mix to cost less,
     and not in haste.
     """
     if not market.context.effort.in_full:
-        return found
-    sources = {**market.formulation.pool_set.sources, **every.pool_set.sources, **found.formulation.pool_set.sources}
+        return fleet
+    sources = {**market.formulation.pool_set.sources, **every.pool_set.sources, **fleet.formulation.pool_set.sources}
 
     def chip(pool: Pool) -> str:
         return sources[pool.key].served.candidate.accelerator.name
 
-    used = {chip(allocation.pool) for allocation in found.solution.allocations}
+    used = {chip(allocation.pool) for allocation in fleet.solution.allocations}
     others_singles = (single for single in ranking.singles if chip(single.pool) not in used)
-    if not found.confirmation.reached or not any(_is_near(single, found) for single in others_singles):
-        return found
+    if not fleet.confirmation.reached or not any(_is_near(single, fleet) for single in others_singles):
+        return fleet
     others = market.formulation.of(pool for pool in market.formulation.problem.pools if chip(pool) not in used)
     if not others.problem.pools:
-        return found
+        return fleet
     validator = market.validator.within(others, market.context)
     single = rank(others, validator, market.context, None, 1).cheapest_confirmed
     other = validator.confirmed(single, refined=True)
     if isinstance(other, Infeasible) or not other.confirmation.reached:
-        return found
-    return other if other.usd_per_month < found.usd_per_month - A_CENT else found
+        return fleet
+    return other if other.usd_per_month < fleet.usd_per_month - A_CENT else fleet
 
 
-def _is_near(single: Single, found: Confirmed) -> bool:
+def _is_near(single: Single, fleet: Confirmed) -> bool:
     """Whether a mix with a single type may cost less than a fleet, if it carries as much beyond the closed form.
 
     With few instances it costs little less because none of its parts is idle; with many there is little that is.
     """
     saved_ratio = min(1 - 1 / NEAR_RATIO, WASTED / max(single.instances))
-    carried = found.confirmation.headroom_factor if single.confirmed is None else 1.0
-    return single.usd_per_month * (1 - saved_ratio) * min(carried, 1.0) <= found.usd_per_month
+    carried = fleet.confirmation.headroom_factor if single.confirmed is None else 1.0
+    return single.usd_per_month * (1 - saved_ratio) * min(carried, 1.0) <= fleet.usd_per_month
 
 
-def _cheaper(market: Market, found: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
+def _cheaper(market: Market, fleet: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
     """The fleet, or an option that its replay confirms at less, or a cheaper fleet of that one's machines.
 
     A proof is of what the search found, which is then not the cheapest fleet.
     """
     confirmed = [single.confirmed for single in ranking.singles if single.confirmed is not None]
-    best = min(confirmed, key=lambda confirmed: confirmed.usd_per_month, default=found)
-    if best is found or (found.confirmation.reached and best.usd_per_month >= found.usd_per_month - A_CENT):
-        return found
+    best = min(confirmed, key=lambda confirmed: confirmed.usd_per_month, default=fleet)
+    if best is fleet or (fleet.confirmation.reached and best.usd_per_month >= fleet.usd_per_month - A_CENT):
+        return fleet
     stand = best.solution.allocations[0].pool.stand
     own = every.of(pool for pool in every.problem.pools if pool.stand == stand)
     again = market.validator.within(own, market.context).confirmed(best, refined=True)
@@ -175,4 +177,4 @@ def _cheaper(market: Market, found: Confirmed, ranking: Ranking, every: Formulat
         and again.usd_per_month < best.usd_per_month - A_CENT
     ):
         best = again
-    return unproven(held_to(best, found.solution.bound_usd_per_month))
+    return unproven(held_to(best, fleet.solution.bound_usd_per_month))

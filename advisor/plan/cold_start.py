@@ -204,25 +204,26 @@ def reactive(requests_per_minute: Floats, delay_s: float, within_ratio: float) -
     """
     counts = np.asarray(requests_per_minute, dtype=np.float64)
     longest = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
-    reactives = [one for lag in range(1, longest + 1) if (one := _lagging(counts, lag, within_ratio)) is not None]
+    reactives = [lagged for lag in range(1, longest + 1) if (lagged := _lagging(counts, lag, within_ratio)) is not None]
     if not reactives:
         return Reactive(math.nan, math.nan)
     return Reactive(
-        max(one.missed_ratio for one in reactives), max(one.headroom_requests_per_second for one in reactives)
-    )  # fmt: skip
+        max(lagged.missed_ratio for lagged in reactives),
+        max(lagged.headroom_requests_per_second for lagged in reactives),
+    )
 
 
 def _lagging(counts: Floats, lag: int, within_ratio: float) -> Reactive | None:
     """The same at one delay in minutes, without minutes of which one end is unknown; None where none had requests."""
     rises = counts[lag:] - counts[:-lag]
-    known = ~np.isnan(rises)
-    served = counts[lag:][known]
+    is_observed = ~np.isnan(rises)
+    served = counts[lag:][is_observed]
     if not served.sum() > 0:
         return None
-    summed = np.cumsum(-np.sort(-rises[known]))
+    summed = np.cumsum(-np.sort(-rises[is_observed]))
     allowed = (1 - within_ratio) * served.sum()
     headroom = max(float(((summed - allowed) / np.arange(1, summed.size + 1)).max()), 0.0)
-    missed = float(np.maximum(rises[known], 0.0).sum() / served.sum())
+    missed = float(np.maximum(rises[is_observed], 0.0).sum() / served.sum())
     return Reactive(missed, headroom / SECONDS_PER_MINUTE)
 
 

@@ -66,10 +66,10 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
             since it was made is asked of :func:`why_not_as_made`.
     """
     document = _read(text, where)
-    found = document.get("schema") if isinstance(document, dict) else None
-    if found != SCHEMA:
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
         raise InputError(
-            f"the schema is {found!r}, and this version reads {SCHEMA}", where=where, hint=_other_schema(found)
+            f"the schema is {schema!r}, and this version reads {SCHEMA}", where=where, hint=_other_schema(schema)
         )
     problem = next(iter(_validator().iter_errors(document)), None)
     if problem is not None:
@@ -132,16 +132,16 @@ def as_read(document: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON valu
     return json.loads(json.dumps(document))
 
 
-def _other_schema(found: object) -> str:
+def _other_schema(schema: object) -> str:
     """Remedy for a document that is no plan of this version."""
-    kind, _, version = str(found).rpartition("/v")
+    kind, _, version = str(schema).rpartition("/v")
     if kind == SCHEMA.rpartition("/v")[0] and version.isdecimal() and int(version) > int(SCHEMA.rpartition("/v")[2]):
         return "it was made by a newer version of advisor: update this one, or make the plan again with it"
-    if str(found).startswith("advisor.estate/"):
+    if str(schema).startswith("advisor.estate/"):
         return "an estate holds a plan for each of its workloads: give one of those"
-    if str(found).startswith("advisor.") and not str(found).startswith(SCHEMA.rpartition("/")[0]):
+    if str(schema).startswith("advisor.") and not str(schema).startswith(SCHEMA.rpartition("/")[0]):
         return (
-            f"a plan is what `advisor recommend … --format json` writes; a document of {str(found)[:40]} is shown by "
+            f"a plan is what `advisor recommend … --format json` writes; a document of {str(schema)[:40]} is shown by "
             "the command that made it, with another --format, or by `advisor report`"
         )
     return "make the plan again with `advisor recommend … --format json -o plan.json`"

@@ -128,9 +128,9 @@ def check_residency(workload: Workload, catalog: Catalog) -> None:
     continents = {region.continent for region in catalog.regions.values()} - {""}
     countries = {region.country_iso2 for region in catalog.regions.values()} - {""}
     countries |= EU | {place.country_iso2 for place in catalog.places.values()}
-    known = {name.casefold() for name in continents | countries | _AREAS.keys()}
+    places = {name.casefold() for name in continents | countries | _AREAS.keys()}
     for index, entry in enumerate(workload.residency):
-        if entry.casefold() not in known:
+        if entry.casefold() not in places:
             raise InputError(
                 f"unknown country or continent: '{entry}'",
                 where=workload.where(f"residency[{index}]"),
@@ -168,10 +168,10 @@ def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
     for (provider, name), every in matches.offers.items():
         kept = tuple(offer for offer in every if shortfalls[offer.provider, offer.region] is None)
         machine = catalog.instance_type(provider, name)
-        for one in every if (provider, name) in held else ():
-            missing = shortfalls[one.provider, one.region]
+        for sold in every if (provider, name) in held else ():
+            missing = shortfalls[sold.provider, sold.region]
             if missing is not None:
-                rejection = reject(machine, missing, region=one.region)
+                rejection = reject(machine, missing, region=sold.region)
                 of_cache = missing.code == "response_cache"  # whatever the machine
                 rejected.append(replace(rejection, message=missing.reason) if of_cache else rejection)
         if kept:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeGuard
 
+from advisor.plan.alternatives import as_is, as_today, no_rung, rung_of
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.market import Market
 from advisor.plan.replay.validator import Confirmed
@@ -17,7 +18,6 @@ from advisor.plan.rung_fleets import (
     cheaper_of,
     is_allowed,
 )
-from advisor.plan.rung_values import as_is, as_today, no_rung, rung_of
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.values import Rung
@@ -81,7 +81,7 @@ class Ladder:
         """
         rungs = dict(higher.rungs)
         cheaper: dict[Step, float] = {}
-        for scope, answer in self._lower.of(None if self._stated is None else self._recommended.found):
+        for scope, answer in self._lower.of(None if self._stated is None else self._recommended.fleet):
             rungs[scope.step] = self._told(scope, answer)
             if isinstance(answer, RungFleet) and self._is_preferred(answer):
                 cheaper[scope.step] = answer.usd_per_month
@@ -93,7 +93,7 @@ class Ladder:
     def _cheapest(self, lower_usd: Mapping[Step, float], higher_usd: float) -> Confirmed | None:
         """The cheapest fleet to recommend instead; it is worked out once more where another process did."""
         if higher_usd < min(lower_usd.values(), default=math.inf):
-            fleets = (answer.found for answer in self._preferable(self._higher_answers()))
+            fleets = (answer.fleet for answer in self._preferable(self._higher_answers()))
             return min(fleets, key=lambda fleet: fleet.usd_per_month)
         return self._lower.fleet(min(lower_usd, key=lambda step: lower_usd[step])) if lower_usd else None
 
@@ -132,7 +132,7 @@ class Ladder:
         allowed = [(scope, scope.workload) for scope in scopes if scope.workload is not None]
         answer: Reached = ""
         for scope, workload in reversed(allowed):
-            if not (isinstance(answer, ReachedRung) and is_allowed(workload, answer.found)):
+            if not (isinstance(answer, ReachedRung) and is_allowed(workload, answer.fleet)):
                 cheapest = self._solver.cheapest(workload, stated, lossier_only=scope.lossier_only)
                 answer = cheaper_of(cheapest, stated)
             answers[scope.step] = answer
@@ -145,7 +145,7 @@ class Ladder:
     def _described(self, scope: RungScope, answer: Reached) -> Rung:
         if not isinstance(answer, ReachedRung):
             return replace(no_rung(scope), why_none=answer)
-        return rung_of(scope, answer.found, self._context, self._current)
+        return rung_of(scope, answer.fleet, self._context, self._current)
 
 
 def _costs_less(answer: Reached, stated: ReachedRung) -> TypeGuard[ReachedRung]:
@@ -157,15 +157,15 @@ def _is_preferable(answer: Reached, stated: ReachedRung) -> TypeGuard[ReachedRun
     """Whether a rung has a fleet within what is stated that is cheaper than the recommendation, which is no simpler."""
     return (
         _costs_less(answer, stated)
-        and is_allowed(with_regions(stated.context.requirements.workload, stated.context.catalog), answer.found)
-        and not _is_simpler(stated, preference(answer.found.solution), answer.usd_per_month)
+        and is_allowed(with_regions(stated.context.requirements.workload, stated.context.catalog), answer.fleet)
+        and not _is_simpler(stated, preference(answer.fleet.solution), answer.usd_per_month)
     )
 
 
 def _is_simpler(stated: ReachedRung, theirs: tuple[int, int, int], usd_per_month: float) -> bool:
     """Whether the recommendation is preferred to a cheaper fleet: it is simpler, and costs little more."""
     most_usd = usd_per_month * (1 + stated.context.requirements.workload.limits.simplicity)
-    return preference(stated.found.solution) < theirs and stated.usd_per_month <= most_usd + A_CENT
+    return preference(stated.fleet.solution) < theirs and stated.usd_per_month <= most_usd + A_CENT
 
 
 def _why_dearer(reached: RungFleet, stated: ReachedRung) -> str:

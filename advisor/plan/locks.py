@@ -140,8 +140,8 @@ def read_lock(path: Path) -> Lock:
             document["catalog_as_of"],
             document["plan_digest"],
             dict(map(_offer, document["offers"])),
-            frozenset(_place(one) for one in document["offers"] if one["chosen"]),
-            {_place(one): _zones(one["zones"]) for one in document["offers"] if "zones" in one},
+            frozenset(_place(row) for row in document["offers"] if row["chosen"]),
+            {_place(row): _zones(row["zones"]) for row in document["offers"] if "zones" in row},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("this is no lock of the catalog", where=str(path), hint=_HINT) from error
@@ -227,7 +227,7 @@ def _offer(cells: Mapping[str, Any]) -> tuple[Offer, tuple[CommitmentPrice, ...]
         managed=Managed(managed["service"], _price(managed["price"])) if managed else None,
         withdrawn=bool(cells.get("withdrawn")),
     )
-    return offer, tuple(_commitment(one, cells["provider"]) for one in cells["commitments"])
+    return offer, tuple(_commitment(row, cells["provider"]) for row in cells["commitments"])
 
 
 def _commitment(cells: Mapping[str, Any], provider: str) -> CommitmentPrice:

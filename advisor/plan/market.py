@@ -10,12 +10,10 @@ from advisor.demand.forecast import batch_forecast
 from advisor.demand.values import Demand, Floats, Forecast, TokenHistogram
 from advisor.performance.evidence import Served
 from advisor.performance.stage import full_rates
-from advisor.plan.batch_fill import Fill, fill_of, raised_forecast
+from advisor.plan.batch_work import Fill, fill_of, raised_forecast
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.problem.batch_hours import few_hours_by_cost, hours_by_cost
-from advisor.plan.problem.hours import Week, week_of
-from advisor.plan.problem.supply import Supply
-from advisor.plan.problem.tariffs import check_purchase
+from advisor.plan.problem.hours import Week, few_hours_by_cost, hours_by_cost, week_of
+from advisor.plan.problem.supply import Supply, check_purchase
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of

@@ -29,9 +29,9 @@ from advisor.performance.serving import capacity_at_slo
 from advisor.performance.stage import max_concurrency, times_of
 from advisor.performance.steps import StepTimes
 from advisor.plan.replay.engine import serve
-from advisor.plan.replay.latencies import p95_ms
-from advisor.plan.unit_words import LATENCY_NAMES, compared_words
+from advisor.plan.replay.result import p95_ms
 from advisor.plan.values import ComparedLatency
+from advisor.plan.words import LATENCY_NAMES, compared_words
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import MS_PER_SECOND, milliseconds

@@ -8,9 +8,9 @@ from heapq import nsmallest
 import numpy as np
 
 from advisor.candidates import Rejection, Shortfall, reject_candidate
+from advisor.plan.problem.charges import alone_usd_per_month, way_of
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
-from advisor.plan.problem.standing import alone_usd_per_month, way_of
 from advisor.plan.problem.values import (
     SET_BY,
     Constraint,
@@ -162,24 +162,24 @@ def rank(
         shown: so many of the cheapest are replayed.
         every_variant: keep every precision and parallelism, not only the best of each offer and way of paying.
     """
-    known = {} if fleet is None else validator.carried_beyond(fleet)
+    carried = {} if fleet is None else validator.carried_beyond(fleet)
     limit_usd = 0.0 if fleet is None else fleet.usd_per_month - A_CENT
     most = context.effort.options
-    at_known = _at_known(formulation, known) if known else formulation
+    at_known = _at_known(formulation, carried) if carried else formulation
     singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
     preference = cache(partial(_preference, formulation=formulation, context=context))
     preferred = sorted(singles, key=preference)
     kept = preferred if every_variant else _first_of_each_offer(preferred)
-    replays = _Replays(formulation, validator, context, known, preference)
+    replays = _Replays(formulation, validator, context, carried, preference)
     ranked, unconfirmed = replays.replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed), replays.closest)
 
 
-def _at_known(formulation: Formulation, known: Mapping[Kind, float]) -> Formulation:
+def _at_known(formulation: Formulation, carried: Mapping[Kind, float]) -> Formulation:
     """The question with what replays showed that kinds of replicas sustain."""
     sources = formulation.pool_set.sources
     return formulation.of(
-        pool.slower(known.get(kind_of(sources[pool.key].served.candidate), 1.0)) for pool in formulation.problem.pools
+        pool.slower(carried.get(kind_of(sources[pool.key].served.candidate), 1.0)) for pool in formulation.problem.pools
     )
 
 
@@ -216,7 +216,7 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     every, planned = float(hours.sum()), np.array([hour.planned_rate for hour in problem.hours])
     answers, standing = sum(map(requests_per_month, problem.hours)), alone_usd_per_month(problem)
-    found: list[tuple[float, Pool, Tariff]] = []
+    priced: list[tuple[float, Pool, Tariff]] = []
     for pool, counts in zip(problem.pools, _least_counts(problem, planned), strict=True):
         running = float(counts @ hours)
         for tariff in pool.tariffs:
@@ -224,8 +224,8 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
                 hourly = float(counts @ (hours * tariff.active_ratios)) if tariff.active_ratios else running
                 usd = tariff.all_usd_per_hour * (float(counts.max()) * every if tariff.paid.always else hourly)
                 usd += pool.usd_per_request * answers + standing[way_of(problem, pool, tariff)]
-                found.append((usd, pool, tariff))
-    return sorted(found, key=lambda one: one[0])
+                priced.append((usd, pool, tariff))
+    return sorted(priced, key=lambda priced_pool: priced_pool[0])
 
 
 def _least_counts(problem: Problem, planned: Floats) -> Floats:
@@ -294,13 +294,18 @@ class _Replays:
         formulation: Formulation,
         validator: ReplayValidator,
         context: PlanningContext,
-        known: Mapping[Kind, float],
+        carried: Mapping[Kind, float],
         preference: Callable[[Single], Preference],
     ) -> None:
         """Know of kinds what a confirmed fleet has shown."""
-        self._posed, self._confirmer, self._setting, self._preference = formulation, validator, context, preference
+        self._formulation, self._validator, self._context, self._preference = (
+            formulation,
+            validator,
+            context,
+            preference,
+        )
         self._pools = {pool.key: pool for pool in formulation.problem.pools}
-        self._headroom = dict(known)
+        self._headroom = dict(carried)
         self._left = MOST_REPLAYED
         self.closest: Confirmed | None = None
         """Option that comes closest to holding, of those that no number of instances makes hold."""
@@ -318,8 +323,8 @@ class _Replays:
             before = dict(self._headroom)
             replayed = self._replay(ranked.pop(at))
             raised = {kind for kind, factor in self._headroom.items() if factor != before.get(kind)}
-            known = (self._with_headroom(single, raised) for single in ranked)
-            ranked = sorted((single for single in (replayed, *known) if single is not None), key=self._preference)
+            others = (self._with_headroom(single, raised) for single in ranked)
+            ranked = sorted((single for single in (replayed, *others) if single is not None), key=self._preference)
         return ranked, self._rejections
 
     def _wanted(self, at: int, single: Single, limit_usd: float, shown: int) -> bool:
@@ -329,33 +334,33 @@ class _Replays:
         """The option as its replay confirms it; None, and a rejection, where no number of instances is confirmed."""
         self._left -= 1
         pool = self._pools[single.pool.key]
-        confirmed = self._confirmer.alone(self._posed.of([replace(pool, tariffs=(single.tariff,))]))
+        confirmed = self._validator.alone(self._formulation.of([replace(pool, tariffs=(single.tariff,))]))
         if (
             isinstance(confirmed, Confirmed)
             and confirmed.confirmation.reached
             and len(confirmed.solution.allocations) == 1
         ):
-            kind, shown = self._confirmer.kind_of(pool.key), _headroom_shown(self._posed, pool, confirmed)
+            kind, shown = self._validator.kind_of(pool.key), _headroom_shown(self._formulation, pool, confirmed)
             self._headroom[kind] = max(self._headroom.get(kind, shown), shown)
-            return _as_planned(self._posed, pool, single.tariff, confirmed)
+            return _as_planned(self._formulation, pool, single.tariff, confirmed)
         kept = 0.0
         if isinstance(confirmed, Confirmed):
             kept = worst_share(confirmed)
             if not confirmed.confirmation.reached:
                 self.closest = closer(self.closest, confirmed)
-        self._rejections.append(_replay_refusal(self._posed, pool, self._setting.requirements.workload.slo, kept))
+        self._rejections.append(_replay_refusal(self._formulation, pool, self._context.requirements.workload.slo, kept))
         return None
 
     def _with_headroom(self, single: Single, raised: Collection[Kind]) -> Single | None:
         """An option at what a replay has just shown of its kind; as it is where it was replayed, or of other kinds."""
-        kind = self._confirmer.kind_of(single.pool.key) if raised and single.confirmed is None else None
+        kind = self._validator.kind_of(single.pool.key) if raised and single.confirmed is None else None
         if kind is None or kind not in raised:
             return single
         pool = self._pools[single.pool.key]
         planned = pool.slower(self._headroom[kind])
-        fleet = alone(self._posed.problem, planned, single.tariff)
+        fleet = alone(self._formulation.problem, planned, single.tariff)
         if isinstance(fleet, Missed):
-            self._rejections.append(_rejection(self._posed, pool, single.tariff, fleet))
+            self._rejections.append(_rejection(self._formulation, pool, single.tariff, fleet))
             return None
         return Single(planned, single.tariff, fleet)
 

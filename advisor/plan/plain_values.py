@@ -131,7 +131,7 @@ def _of_dataclass(kind: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 -
     hints = _hints(kind)
     if not isinstance(entry, Mapping):
         raise TypeError(f"{kind.__name__}: {str(entry)[:_SHOWN]}")
-    return kind(**{name: from_plain(hints[name], one) for name, one in entry.items()})
+    return kind(**{name: from_plain(hints[name], value) for name, value in entry.items()})
 
 
 def _generic(origin: Any, arguments: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
@@ -144,7 +144,7 @@ def _generic(origin: Any, arguments: tuple[Any, ...], entry: Any) -> Any:  # noq
     if origin is np.ndarray:
         return np.array([float(number) for number in entry.split()], dtype=typing.get_args(arguments[1])[0])
     if issubclass(origin, Mapping):
-        return {_of_class(arguments[0], key): from_plain(arguments[1], one) for key, one in entry.items()}
+        return {_of_class(arguments[0], key): from_plain(arguments[1], value) for key, value in entry.items()}
     return entry
 
 
@@ -161,11 +161,11 @@ def _of_union(members: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - an
     """The member with the fewest fields beside a document's keys; what is no document is its own value."""
     if entry is None:
         return None
-    known = [member for member in members if member is not types.NoneType]
-    if len(known) == 1:
-        return from_plain(known[0], entry)
+    types_of_value = [member for member in members if member is not types.NoneType]
+    if len(types_of_value) == 1:
+        return from_plain(types_of_value[0], entry)
     if isinstance(entry, dict):
-        kinds = [member for member in known if dataclasses.is_dataclass(member)]
+        kinds = [member for member in types_of_value if dataclasses.is_dataclass(member)]
         fitting = [kind for kind in kinds if set(entry) <= _names(kind)]
         return from_plain(min(fitting, key=lambda kind: len(_names(kind))), entry)
     return entry

@@ -1,14 +1,13 @@
 """One planner: fleet, options, rungs and today's fleet come from one formulation, one set of rates and one replay."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
 from advisor.candidates import Rejection
-from advisor.catalog.values import Offer
-from advisor.performance.evidence import Served
-from advisor.plan.batch_fill import adds_machines
+from advisor.plan.alternatives import options_of, recommended
+from advisor.plan.batch_work import adds_machines
 from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
 from advisor.plan.doubts import price_doubts
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
@@ -17,16 +16,15 @@ from advisor.plan.fleet.costing import planning_day
 from advisor.plan.fleet.describe import batch_beside_of, fleet_of
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
-from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, market_of, raised_hours_by_cost
-from advisor.plan.option_values import options_of, recommended
+from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, raised_hours_by_cost
 from advisor.plan.options import Ranking
-from advisor.plan.problem.batch_hours import HOURS_BESIDE
+from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.remedies import purchase_remedies, rung_remedies
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rung_fleets import LowerRungs
-from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
+from advisor.plan.solve.stage import Formulation, formulate, narrowed
 from advisor.plan.today import judged_current, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.processes import Items
@@ -61,7 +59,7 @@ class Planned:
 
 def routed_fleet(market: Market) -> Confirmed | Infeasible | None:
     """The fleet that a plan recommends, with and without telling requests apart by their length, the better one."""
-    return _routed(market, Asked())[1].found
+    return _routed(market, Asked())[1].fleet
 
 
 def with_batch(market: Market) -> Market:
@@ -71,16 +69,6 @@ def with_batch(market: Market) -> Market:
     alone = recommended_fleet(market)
     both = _beside(market, alone, Asked()) if isinstance(alone, Confirmed) else None
     return both[0] if both else market
-
-
-def plan_fleet(market: Market, asked: Asked) -> Planned:
-    """The fleet to recommend, and what it is compared with.
-
-    Raises:
-        InputError: the price of the current deployment is not known.
-    """
-    with _lower_rungs(market, asked) as lower:
-        return _compared(market, asked, chosen_fleet(market, asked), lower)
 
 
 def _lower_rungs(market: Market, asked: Asked) -> LowerRungs:
@@ -97,46 +85,46 @@ def _lower_rungs(market: Market, asked: Asked) -> LowerRungs:
 
 def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -> Planned:
     """A chosen fleet in full, with its options, today's fleet and the ladder."""
-    if not isinstance(chosen.found, Confirmed):
+    if not isinstance(chosen.fleet, Confirmed):
         return _without_fleet(market, chosen, lower)
-    context, found = market.context, market.validator.in_full(chosen.found)
+    context, confirmed = market.context, market.validator.in_full(chosen.fleet)
     ranking = _as_shown(chosen.ranking, market.validator)
-    ladder = Ladder(market, lower, found)
+    ladder = Ladder(market, lower, confirmed)
     is_ahead = context.effort.at_a_time > 1
 
     def holds_up_to() -> Iterator[HoldsUpTo | None]:
-        yield market.validator.holds_up_to(found)
+        yield market.validator.holds_up_to(confirmed)
 
     with (
         Items(ladder.higher, ladder.higher if is_ahead and asked.rungs else None) as higher,
         Items(holds_up_to, holds_up_to if is_ahead else None) as holds,
     ):
-        fleet = fleet_of(found, context, market.expected)
+        fleet = fleet_of(confirmed, context, market.expected)
         shown = ranking.first(context.effort.options)
         options = options_of(shown, chosen.every, context, market.expected, fleet)
-        fleet = _checked(market, found, fleet, options, holds[0])
+        fleet = _checked(market, confirmed, fleet, options, holds[0])
         if market.fill is not None:
-            fleet = replace(fleet, batch=batch_beside_of(market.fill, found))
+            fleet = replace(fleet, batch=batch_beside_of(market.fill, confirmed))
         choice = choice_of(fleet, market.formulation, context, market.expected)
         if fleet.batch is None:
             choice = replace(choice, notes=(*choice.notes, *zero_notes(market.formulation, fleet)))
-        best = recommended(found, context, fleet, options)
+        best = recommended(confirmed, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
         if not asked.rungs:
             return Planned(choice, best, options, (), None, lower.current, rejections)
         climbed = ladder.climbed(higher[0], fleet)
-    if climbed.cheaper is not None and (cheaper := _in_place_of(found, climbed.cheaper, market)) is not None:
-        instead = replace(chosen, found=cheaper, ranking=chosen.ranking.with_fleet(cheaper))
+    if climbed.cheaper is not None and (cheaper := _in_place_of(confirmed, climbed.cheaper, market)) is not None:
+        instead = replace(chosen, fleet=cheaper, ranking=chosen.ranking.with_fleet(cheaper))
         return _compared(market, asked, instead, lower)
     return Planned(choice, best, options, climbed.rungs, climbed.as_stated, lower.current, rejections)
 
 
 def _checked(
-    market: Market, found: Confirmed, fleet: Fleet, options: Sequence[Option], holds: HoldsUpTo | None
+    market: Market, confirmed: Confirmed, fleet: Fleet, options: Sequence[Option], holds: HoldsUpTo | None
 ) -> Fleet:  # fmt: skip
     """A fleet with how far it holds, what its spare is for, and prices that may decide."""
     doubts = price_doubts(fleet, options, planning_day(market.context), market.context.catalog)
-    spare = judged_spare(found, fleet.spare, market.validator.replayed)
+    spare = judged_spare(confirmed, fleet.spare, market.validator.replayed)
     return replace(
         fleet,
         doubtful_prices=doubts.prices,
@@ -148,18 +136,18 @@ def _checked(
 
 def _without_fleet(market: Market, chosen: Chosen, lower: LowerRungs) -> Planned:
     """Limits that exclude each other, or why nothing could serve, with today's fleet."""
-    found = None if isinstance(chosen.found, Confirmed) else chosen.found
-    choice = no_choice(found, market.formulation, market.context, market.expected)
-    if choice.conflict is not None and found is not None:
+    infeasible = None if isinstance(chosen.fleet, Confirmed) else chosen.fleet
+    choice = no_choice(infeasible, market.formulation, market.context, market.expected)
+    if choice.conflict is not None and infeasible is not None:
         bought = [
-            *purchase_remedies(found, market.supply, market.week, market.context, market.validator),
+            *purchase_remedies(infeasible, market.supply, market.week, market.context, market.validator),
             *rung_remedies(market, lower.every),
         ]
         choice = replace(choice, conflict=replace(choice.conflict, remedies=(*choice.conflict.remedies, *bought)))
     return Planned(choice, None, (), (), None, lower.current, (*choice.rejections, *chosen.ranking.rejections))
 
 
-def _in_place_of(found: Confirmed, cheaper: Confirmed, market: Market) -> Confirmed | None:
+def _in_place_of(confirmed: Confirmed, cheaper: Confirmed, market: Market) -> Confirmed | None:
     """Fleet of a rung to recommend in place of a dearer one; None where it does not hold in full.
 
     A search among fewer pools may end at a fleet that one among more of them does not come near.
@@ -167,26 +155,19 @@ def _in_place_of(found: Confirmed, cheaper: Confirmed, market: Market) -> Confir
     whole = market.validator.in_full(cheaper)
     if not whole.confirmation.reached:
         return None
-    best = market.validator.simplest(unproven(bounded(whole, found)))
-    return best if best.usd_per_month < found.usd_per_month - A_CENT else None
+    best = market.validator.simplest(unproven(bounded(whole, confirmed)))
+    return best if best.usd_per_month < confirmed.usd_per_month - A_CENT else None
 
 
-def plan_routed(
-    context: PlanningContext,
-    wide: Requirements,
-    served: Sequence[Served],
-    offers: Mapping[tuple[str, str], tuple[Offer, ...]],
-    asked: Asked,
-) -> tuple[Market, Planned]:
-    """The answer with its market; see :func:`market_of`.
+def plan_routed(market: Market, asked: Asked) -> tuple[Market, Planned]:
+    """The fleet to recommend and what it is compared with, and the market that it is from.
 
     Where prompts are told apart by their length, the same question is answered without that too, which routing by
     length allows: its answer is taken where it costs less.
 
     Raises:
-        InputError: as :func:`market_of` and :func:`plan_fleet`.
+        InputError: the price of the current deployment is not known.
     """
-    market = market_of(context, wide, served, offers)
     with _lower_rungs(market, asked) as lower:
         answered, chosen = _routed(market, asked)
         if answered is market:
@@ -201,9 +182,9 @@ def plan_routed(
 def _routed(market: Market, asked: Asked) -> tuple[Market, Chosen]:
     """The fleet to recommend, with the batch work beside its requests."""
     answered, chosen = _of_requests(market, asked)
-    if not isinstance(chosen.found, Confirmed):
+    if not isinstance(chosen.fleet, Confirmed):
         return answered, chosen
-    return _beside(answered, chosen.found, asked) or (answered, chosen)
+    return _beside(answered, chosen.fleet, asked) or (answered, chosen)
 
 
 def _beside(market: Market, alone: Confirmed, asked: Asked) -> tuple[Market, Chosen] | None:
@@ -243,7 +224,7 @@ def _answer_beside(
     """The answer with the batch work in the first so many open hours of each run, machines added in some or all."""
     other = beside_batch(market, alone, hours, raised)
     chosen = chosen_fleet(other, asked)
-    adds = not isinstance(chosen.found, Confirmed) or adds_machines(chosen.found, alone)
+    adds = not isinstance(chosen.fleet, Confirmed) or adds_machines(chosen.fleet, alone)
     fill = None if other.fill is None else replace(other.fill, adds_machines=adds)
     return replace(other, fill=fill), chosen
 
@@ -256,7 +237,7 @@ def _adds_machines(answer: tuple[Market, Chosen]) -> bool:
 
 def _with_less_time(answer: tuple[Market, Chosen]) -> tuple[float, int]:
     """USD a month of about what a fleet costs in the fewer hours in which it may be done, and their number."""
-    fill, fleet = answer[0].fill, answer[1].found
+    fill, fleet = answer[0].fill, answer[1].fleet
     if fill is None or not isinstance(fleet, Confirmed):
         return math.inf, 0
     finished, hours = fill.finished_hours(fleet), len(fill.run.open_hours)
@@ -295,7 +276,7 @@ def _in_best_hours(market: Market, chosen: Chosen, asked: Asked) -> tuple[Market
 
 def _machines(chosen: Chosen) -> int:
     """Instances of a fleet in its busiest hours; 0 where there is none."""
-    fleet = chosen.found
+    fleet = chosen.fleet
     return sum(max(part.instances) for part in fleet.solution.allocations) if isinstance(fleet, Confirmed) else 0
 
 
@@ -317,7 +298,7 @@ def _weighted(requirements: Requirements) -> Requirements:
 
 def _order(chosen: Chosen) -> tuple[bool, float]:
     """Fleets that hold first, then by cost, to the cent."""
-    confirmed = chosen.found
+    confirmed = chosen.fleet
     if not isinstance(confirmed, Confirmed):
         return True, math.inf
     return not confirmed.confirmation.reached, round(confirmed.usd_per_month, 2)

@@ -6,20 +6,19 @@ from typing import NamedTuple, Self
 
 from advisor.candidates import Rejection, judge
 from advisor.deployable import NOT_GENERATED
+from advisor.plan.alternatives import rung_of
 from advisor.plan.market import Market
 from advisor.plan.options import rank
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.validator import Confirmed
-from advisor.plan.rung_values import rung_of
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.values import CurrentCost, Rung
-from advisor.plan.widening import is_within
 from advisor.processes import Items
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT, ratio_words
-from advisor.workload.scope import allows
+from advisor.workload.scope import allows, is_within
 from advisor.workload.values import Workload
 
 _UNLISTED = (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
@@ -30,13 +29,13 @@ _UNLISTED = (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 class ReachedRung:
     """The cheapest confirmed fleet of a rung."""
 
-    found: Confirmed
+    fleet: Confirmed
     context: PlanningContext
 
     @property
     def usd_per_month(self) -> float:
         """USD a month of the fleet."""
-        return self.found.usd_per_month
+        return self.fleet.usd_per_month
 
 
 Reached = ReachedRung | str
@@ -87,21 +86,21 @@ class RungSolver:
         if not formulation.problem.pools:
             return _why_no_pool(formulation, context)
         validator = self._validator.within(formulation, context)
-        confirmed = None if below is None else below.found
+        confirmed = None if below is None else below.fleet
         if confirmed is not None and lossier_only:
             confirmed = confirmed.as_if_at(confirmed.usd_per_month / (1 + workload.limits.simplicity))
         single = rank(formulation, validator, context, None, 1).cheapest_confirmed
         is_better = single is not None and (confirmed is None or single.usd_per_month < confirmed.usd_per_month)
-        found = validator.confirmed(known=single if is_better else confirmed, refined=True)
-        if isinstance(found, Infeasible):
-            limits = " and ".join(constraint.value for constraint in found.conflict)
+        fleet = validator.confirmed(known=single if is_better else confirmed, refined=True)
+        if isinstance(fleet, Infeasible):
+            limits = " and ".join(constraint.value for constraint in fleet.conflict)
             return f"no fleet keeps to {limits or 'the demand'} with what this rung allows"
-        if below is not None and found.solution.allocations is below.found.solution.allocations:
+        if below is not None and fleet.solution.allocations is below.fleet.solution.allocations:
             return below
-        if not found.confirmation.reached:
-            ratio = found.confirmation.within_slo_ratio
+        if not fleet.confirmation.reached:
+            ratio = fleet.confirmation.within_slo_ratio
             return f"the best fleet keeps {ratio_words(ratio)} of the requests within the SLO"
-        return ReachedRung(validator.simplest(found), context)
+        return ReachedRung(validator.simplest(fleet), context)
 
 
 def first_beyond(market: Market, scopes: Sequence[RungScope]) -> Confirmed | None:
@@ -113,7 +112,7 @@ def first_beyond(market: Market, scopes: Sequence[RungScope]) -> Confirmed | Non
         answer = solver.cheapest(scope.workload, None)
         most_usd = scope.workload.limits.max_usd_per_month
         if isinstance(answer, ReachedRung) and (most_usd is None or answer.usd_per_month <= most_usd + A_CENT):
-            return answer.found
+            return answer.fleet
     return None
 
 
@@ -181,7 +180,7 @@ class LowerRungs:
         """The fleet of a rung that has one; it is worked out once more where another process did."""
         if step not in self._reached:
             next(scope for scope, _ in self._each(self.current) if scope.step is step)
-        return self._reached[step].found
+        return self._reached[step].fleet
 
     def _scopes(self, current: CurrentCost | None) -> list[RungScope]:
         """Scopes, with the precision of today's machines in each."""
@@ -209,10 +208,10 @@ class LowerRungs:
                 yield _Part(current, answer)
                 continue
             fleet = RungFleet(
-                rung_of(scope, answer.found, self._context, current),
+                rung_of(scope, answer.fleet, self._context, current),
                 answer.usd_per_month,
-                preference(answer.found.solution),
-                is_allowed(self._stated, answer.found),
+                preference(answer.fleet.solution),
+                is_allowed(self._stated, answer.fleet),
             )
             yield _Part(current, fleet)
 
@@ -258,8 +257,8 @@ def cheaper_of(answer: Reached, below: ReachedRung | None) -> Reached:
     if not isinstance(answer, ReachedRung) or answer.usd_per_month > below.usd_per_month:
         return below
     limits = answer.context.requirements.workload.limits
-    limit = (answer.found.cheapest or answer.found).usd_per_month * (1 + limits.simplicity)
-    is_preferred = preference(below.found.solution) < preference(answer.found.solution)
+    limit = (answer.fleet.cheapest or answer.fleet).usd_per_month * (1 + limits.simplicity)
+    is_preferred = preference(below.fleet.solution) < preference(answer.fleet.solution)
     return below if is_preferred and below.usd_per_month <= limit else answer
 
 

@@ -10,11 +10,10 @@ from enum import StrEnum
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.plan.geography import residency_shortfall
-from advisor.plan.problem.tariffs import why_no_commitment
-from advisor.plan.widening import is_within, joined, union
+from advisor.plan.problem.supply import why_no_commitment
 from advisor.records import dataclass, fields, replace
 from advisor.requirements import Requirements
-from advisor.workload.scope import is_left_open, restriction
+from advisor.workload.scope import is_left_open, is_within, joined, restriction, union
 from advisor.workload.values import WIDE_PRECISIONS, Deployment, Exclude, Workload
 
 _CLOUDS = ("aws", "gcp", "azure")
@@ -69,7 +68,7 @@ class RungScope:
         """The same with a precision more, that of today's machines; names as the workload orders them."""
         if self.workload is None or name not in order or name in self.workload.precisions:
             return self
-        named = tuple(one for one in order if one == name or one in self.workload.precisions)
+        named = tuple(precision for precision in order if precision == name or precision in self.workload.precisions)
         return replace(self, workload=replace(self.workload, precisions=named))
 
 

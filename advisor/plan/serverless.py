@@ -126,9 +126,9 @@ def duty_of_minutes(requests_per_minute: Floats, awake_s: float, cold_start_s: f
     idle, cold, waiting = _pauses(counts, awake_s / SECONDS_PER_MINUTE, start_minutes)
     billed = np.minimum(1 - idle + counts * cold * start_minutes, 1.0)
     waiting = np.minimum(counts * waiting, counts)
-    known = ~np.isnan(waiting)
-    total = float(counts[known].sum())
-    return Duty(billed, float(waiting[known].sum()) / total if total else math.nan)
+    is_observed = ~np.isnan(waiting)
+    total = float(counts[is_observed].sum())
+    return Duty(billed, float(waiting[is_observed].sum()) / total if total else math.nan)
 
 
 def _pauses(counts: Floats, awake_minutes: float, start_minutes: float) -> tuple[Floats, Floats, Floats]:

@@ -4,8 +4,7 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 
-from advisor.plan.processes import NONE, Named, Processes, in_servers
-from advisor.plan.tenants import Group, Host, Need, Obstacle, Tenant
+from advisor.plan.tenants import NONE, Group, Host, Named, Need, Obstacle, Processes, Tenant, in_servers
 from advisor.records import dataclass, replace
 
 EPSILON = 1e-9
@@ -106,7 +105,7 @@ class Load:
         return self.way.usd_per_hour + self.extra_usd_per_hour
 
     def _has_seat(self, tenant: Tenant) -> bool:
-        apart = any(one.latency_critical for one in (*self.tenants, tenant))
+        apart = any(seated.latency_critical for seated in (*self.tenants, tenant))
         return len(self.tenants) < (1 if apart and not self.way.slice else self.way.seats)
 
     def _obstacle(

@@ -125,12 +125,12 @@ def _today(priced: CurrentCost, current: Deployment, context: PlanningContext, m
     precisions that it can serve, as the ladder begins with the first.
     """
     supply, week = market.supply, market.week
-    formulation = _first_posed(current, context, supply, week)
+    formulation = _first_formulation(current, context, supply, week)
     why_not = ""
     if not formulation.problem.pools:
         hardware = _by_hardware(current, context)
         priced = replace(priced, not_generated=hardware.not_generated)
-        formulation = _first_posed(current, context, hardware.supply, week)
+        formulation = _first_formulation(current, context, hardware.supply, week)
         rejections = formulation.pool_set.rejections
         why_not = rejections[0].message if rejections else hardware.why_not
     if not formulation.problem.pools:
@@ -195,16 +195,16 @@ def _busiest(solution: FleetSolution) -> int:
     return sum(allocation.instances[-1] for allocation in solution.allocations)
 
 
-def _first_posed(current: Deployment, context: PlanningContext, supply: Supply, week: Week) -> Formulation:
+def _first_formulation(current: Deployment, context: PlanningContext, supply: Supply, week: Week) -> Formulation:
     """The question in the first of the workload's precisions that today's machine serves, or in the first of all."""
     every = [
-        _posed(_as_today(current, precision, context), supply, week)
+        _formulated(_as_today(current, precision, context), supply, week)
         for precision in context.requirements.workload.precisions
     ]
     return next((formulation for formulation in every if formulation.problem.pools), every[0])
 
 
-def _posed(own: PlanningContext, supply: Supply, week: Week) -> Formulation:
+def _formulated(own: PlanningContext, supply: Supply, week: Week) -> Formulation:
     return formulate(own, narrowed(supply, own.requirements.workload), week)
 
 

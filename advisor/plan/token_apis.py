@@ -134,7 +134,7 @@ def token_apis(
         cheapest.values(), key=lambda token_price: (demand.usd_per_request(token_price), token_price.provider)
     )
     chosen = named | {price.name: price for price in by_price[:_MOST]}
-    found = (
+    costs = (
         _priced(
             price,
             demand,
@@ -144,7 +144,7 @@ def token_apis(
         )
         for name, price in sorted(chosen.items(), key=lambda pair: (demand.usd_per_request(pair[1]), pair[0]))
     )
-    return tuple(found)
+    return tuple(costs)
 
 
 def too_long_for(catalog: Catalog, asked: Sequence[str], context_tokens: int) -> tuple[str, ...]:

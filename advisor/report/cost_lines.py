@@ -9,7 +9,7 @@ from pathlib import Path
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.standing import CLOUDS
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.fleet.cost_lines import CostKind, CostLine
+from advisor.plan.fleet.costs import CostKind, CostLine
 from advisor.report.text_table import Column, Section
 from advisor.report.words import usd
 from advisor.tables import csv_text, read_rows

@@ -9,8 +9,8 @@ from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.existing import by_stand, running_of
-from advisor.plan.unit_words import items_word, latency_words
 from advisor.plan.values import Plan
+from advisor.plan.words import items_word, latency_words
 from advisor.report.fleet_tables import capacity_requests_per_second, letters
 from advisor.report.words import PART_WORDS, count_words, hardware_words, paid_words, usd, use_words
 from advisor.units import HOURS_PER_DAY, counted, ratio_words, rounded, times_words

@@ -8,8 +8,8 @@ from advisor.catalog.levers import LeverFact
 from advisor.entries import picked
 from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
 from advisor.plan.document import plain
-from advisor.plan.unit_words import first_name
 from advisor.plan.values import CurrentCost
+from advisor.plan.words import first_name
 from advisor.report.text_table import Column, Section
 from advisor.report.words import payback_words, short_words, usd
 from advisor.units import A_CENT, milliseconds, ratio_words, rounded

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from advisor.demand.values import Unit
 from advisor.models.model import SERVES_GGUF
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.scaling_values import Policy, ReactivePolicy, ScalingPlan
-from advisor.plan.unit_words import first_name, items_word, unit_of
+from advisor.plan.fleet.parts import Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung, RungGroup
+from advisor.plan.words import first_name, items_word, unit_of
 from advisor.records import replace
 from advisor.report.text_table import Column, Section
 from advisor.report.words import hardware_words, paid_words, short_words, usd

@@ -7,8 +7,8 @@ from typing import Any
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.costs import COST_PARTS
-from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Plan
+from advisor.plan.words import first_name, unit_of
 from advisor.records import asdict, dataclass
 from advisor.report.fleet_words import held_words
 from advisor.report.plan_words import risk_words

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from advisor.plan.batch_words import run_words, spare_hours, start_hours
 from advisor.plan.doubts import falls_short
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.replay.values import ReplayResult
-from advisor.plan.unit_words import compared_words, size_words, unit_of
 from advisor.plan.values import MeasureFirst, Option, Plan
+from advisor.plan.words import compared_words, run_words, size_words, spare_hours, start_hours, unit_of
 from advisor.report.fleet_words import forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price

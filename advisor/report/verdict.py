@@ -5,12 +5,18 @@ from collections.abc import Iterator
 from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
 from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
-from advisor.plan.batch_words import apart_words, hours_words, replayed_run_words, spare_hours, start_hours
 from advisor.plan.doubts import falls_short, is_refused, wanted_ratio
 from advisor.plan.fleet.chosen import Failure, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint, PurchaseOption
-from advisor.plan.unit_words import replayed_words
 from advisor.plan.values import CurrentCost, Plan
+from advisor.plan.words import (
+    apart_words,
+    hours_words,
+    replayed_run_words,
+    replayed_words,
+    spare_hours,
+    start_hours,
+)
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
 from advisor.report.option_words import SHOWN_OPTIONS, neighbour_words, other_engine_words

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
-from advisor.plan.batch_words import hours_words
 from advisor.plan.fleet.chosen import ConstraintUse, Fleet
 from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
 from advisor.plan.problem.values import SET_BY
-from advisor.plan.unit_words import split_words
 from advisor.plan.values import Conflict, RelaxedLimit
+from advisor.plan.words import hours_words, split_words
 from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds
 from advisor.workload.values import Slo
 

@@ -22,7 +22,7 @@ from advisor.performance.one_pass.serving import rates_of
 from advisor.performance.queueing import Bursts
 from advisor.performance.stage import one_pass_stage, serve
 from advisor.pipeline import question_for, recommend
-from advisor.plan.replay.batch_engine import batch_ends
+from advisor.plan.replay.engine import batch_ends
 from advisor.plan.request import catalog_of_question, requirements_of
 from advisor.report.words import short_words
 from advisor.requirements import Requirements

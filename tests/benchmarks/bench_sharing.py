@@ -16,7 +16,7 @@ from advisor.models import find_model
 from advisor.performance.evidence import Served
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import latencies_at_load, serve
-from advisor.plan.estate.turns import most_sharers
+from advisor.plan.estate.seats import most_sharers
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Host, Need, Slice, Tenant
 from advisor.requirements import require

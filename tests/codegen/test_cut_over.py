@@ -19,7 +19,7 @@ from advisor.codegen.stack import stacks_of
 from advisor.codegen.wanted import Form
 from advisor.codegen.writing.record import read_rollouts
 from advisor.errors import InputError
-from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.fleet.parts import Policy
 from advisor.plan.plain_values import from_plain, to_plain
 from codegen.check import findings
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan

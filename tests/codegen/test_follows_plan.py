@@ -16,12 +16,12 @@ from advisor.codegen.wanted import Wanted
 from advisor.performance.model import shipped_model
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.fleet.describe import fleet_of
-from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.fleet.parts import Policy
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.from_plan import planned
-from advisor.plan.replay.targets import routes_of
+from advisor.plan.replay.groups import routes_of
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.units import HOURS_PER_WEEK

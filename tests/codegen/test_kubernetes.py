@@ -25,7 +25,7 @@ from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.selection import HOURS_PER_WEEK, choose, scheduled_sizes
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.wanted import Wanted
-from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.fleet.parts import Policy
 from codegen.plans import HOSTILE, make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 

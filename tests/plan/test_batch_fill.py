@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.plan.batch_fill import added_rates, items_in
+from advisor.plan.batch_work import added_rates, items_in
 
 WHOLE = np.ones(4)
 

@@ -8,7 +8,7 @@ import pytest
 from advisor.candidates import Rejection
 from advisor.catalog.values import Purchase, Quality
 from advisor.pipeline import plan_for
-from advisor.plan.misses import nearest_misses
+from advisor.plan.remedies import nearest_misses
 from advisor.plan.values import Conflict
 from advisor.report.verdict import headline
 from advisor.workload.values import Limits

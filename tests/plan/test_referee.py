@@ -21,10 +21,10 @@ from advisor.plan.geography import in_reach
 from advisor.plan.ladder import Ladder
 from advisor.plan.market import market_of
 from advisor.plan.options import rank
-from advisor.plan.planning import plan_fleet
+from advisor.plan.planning import plan_routed
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.targets import name_of
+from advisor.plan.replay.groups import name_of
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rung_fleets import LowerRungs
@@ -176,7 +176,7 @@ def assert_nothing_cheaper(market):
 
     Nothing is cheaper than one that is called proven.
     """
-    fleet = plan_fleet(market, Asked(replayed=0)).choice.fleet
+    fleet = plan_routed(market, Asked(replayed=0))[1].choice.fleet
 
     assert fleet is not None
     assert fleet.confirmed.reached
@@ -230,7 +230,7 @@ scaling: {{scheduled: false}}
 def test_a_rung_tells_of_a_fleet_that_should_be_recommended_instead():
     """Where a search ended at a dear option, the rungs within what is stated come to what the full search finds."""
     market = market_for(*CASES["on demand and spot"])
-    best, fleet = recommended_fleet(market), plan_fleet(market, Asked()).choice.fleet
+    best, fleet = recommended_fleet(market), plan_routed(market, Asked())[1].choice.fleet
     options = rank(market.formulation, market.validator, market.context, None, 6).singles
     dearest = max((one.confirmed for one in options if one.confirmed), key=lambda one: one.usd_per_month)
     rungs = rungs_of(market.context.requirements, market.context.catalog)

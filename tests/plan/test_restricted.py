@@ -11,7 +11,7 @@ from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for
 from advisor.plan.choosing import Asked
-from advisor.plan.planning import Planned, plan_fleet
+from advisor.plan.planning import Planned, plan_routed
 from plan.generated import made, tried
 
 WITHIN = 0.98
@@ -27,7 +27,7 @@ def planned(number, **changes) -> Planned:
     """The answer to a generated workload with some of its keys changed."""
     question = made(number).question
     changed = replace(question, workload=replace(question.workload, **changes))
-    return plan_fleet(market_for(changed, load_catalog(), shipped_model()).market, Asked())
+    return plan_routed(market_for(changed, load_catalog(), shipped_model()).market, Asked())[1]
 
 
 @cache

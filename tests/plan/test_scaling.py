@@ -20,13 +20,21 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.plan.cold_start import METRIC_DELAY_S, cold_start
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.fleet.scaling_values import Change, Policy, ReactivePolicy, ScalingPlan
+from advisor.plan.fleet.parts import Change, Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.problem.hours import week_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption, Tariff
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.scaling import group_schedule, recommend, scaling_of, static_usd_per_month
+from advisor.plan.scaling import (
+    ObservedLoad,
+    ReactiveFleet,
+    group_schedule,
+    main_pool,
+    reactive_policy,
+    recommend,
+    scaling_of,
+    static_usd_per_month,
+)
 from advisor.plan.solve.objective import objective_usd_per_month
-from advisor.plan.solve.reactive_scaling import ObservedLoad, ReactiveFleet, main_pool, reactive_policy
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.stage import ExistingFleet, PlanningContext, formulate, supply_of
 from advisor.workload.values import Limits, Scaling, Survive

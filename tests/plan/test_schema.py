@@ -7,7 +7,7 @@ import pytest
 
 from advisor.demand.values import Backtest, DemandInterval
 from advisor.plan.document import SCHEMA_PATH
-from advisor.plan.fleet import chosen, costs, scaling_values
+from advisor.plan.fleet import chosen, costs, parts
 from advisor.plan.values import (
     ComparedLatency,
     Conflict,
@@ -37,10 +37,10 @@ VALUES = {
     "planned_hours": chosen.PlannedHours,
     "price_range": chosen.PriceRange,
     "predicted": Predicted,
-    "reactive_policy": scaling_values.ReactivePolicy,
+    "reactive_policy": parts.ReactivePolicy,
     "relaxed_limit": RelaxedLimit,
     "rung": Rung,
-    "scaling_plan": scaling_values.ScalingPlan,
+    "scaling_plan": parts.ScalingPlan,
     "static_peak": chosen.StaticPeak,
 }
 

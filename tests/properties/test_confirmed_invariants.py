@@ -22,7 +22,7 @@ from advisor.pipeline import Extent, answer, question_for
 from advisor.plan.choosing import Asked
 from advisor.plan.geography import in_reach
 from advisor.plan.market import market_of
-from advisor.plan.planning import plan_fleet
+from advisor.plan.planning import plan_routed
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.solve.existing import standing_of
 from advisor.plan.solve.stage import Effort, PlanningContext
@@ -102,7 +102,7 @@ def usd(sold, demand, **changes):
         standing, _ = standing_of(requirements, catalog)
         effort = Effort(rehearsed_requests=3_000, holds_up_to=False)
         context = PlanningContext(requirements, catalog, shipped_model(), standing, effort)
-        fleet = plan_fleet(market_of(context, requirements, served, matches.offers), Asked()).choice.fleet
+        fleet = plan_routed(market_of(context, requirements, served, matches.offers), Asked())[1].choice.fleet
     except InputError:
         return math.inf
     return fleet.cost.total_usd_per_month if fleet is not None and fleet.confirmed.reached else math.inf

@@ -26,8 +26,7 @@ from advisor.plan.fleet.chosen import (
     StaticPeak,
 )
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.fleet.scaling_values import GroupSchedule, Policy, ScalingPlan
-from advisor.plan.layout import Layout
+from advisor.plan.fleet.parts import GroupSchedule, Layout, Policy, ScalingPlan
 from advisor.plan.plain_values import to_plain
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import (

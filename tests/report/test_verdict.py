@@ -19,7 +19,7 @@ from advisor.plan.fleet.chosen import (
     QuotaNeed,
     Spare,
 )
-from advisor.plan.fleet.cost_lines import CostKind, CostLine
+from advisor.plan.fleet.costs import CostKind, CostLine
 from advisor.plan.fleet.spare import ITS_CLUSTER
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst

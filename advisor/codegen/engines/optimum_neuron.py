@@ -15,7 +15,7 @@ from advisor.codegen.engines.request import Request, checkpoint_of, device_argum
 from advisor.codegen.engines.vllm import compiled_folder, processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
-from advisor.plan.unit_words import split_words
+from advisor.plan.words import split_words
 from advisor.records import dataclass
 from advisor.workload.kinds import names_reranker
 

@@ -18,7 +18,7 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.encoder_answers import answer_options
 from advisor.models.model import ModelFile, ModelInput, TextAnswer
-from advisor.plan.unit_words import unit_of
+from advisor.plan.words import unit_of
 from advisor.records import dataclass, field
 
 QUANTISED_CHECKPOINTS = {

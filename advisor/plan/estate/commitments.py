@@ -19,8 +19,7 @@ from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.commitments import break_even
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.problem.supply import stand_of
-from advisor.plan.problem.tariffs import may_commit
+from advisor.plan.problem.supply import may_commit, stand_of
 from advisor.plan.problem.values import PurchaseOption
 from advisor.records import dataclass
 from advisor.requirements import Requirements
@@ -113,10 +112,12 @@ def shared_commitments(uses: Iterable[HourlyUse], catalog: Catalog) -> tuple[Sha
     for use in uses:
         grouped.setdefault(stand_of(use.provider, use.region, use.instance_type), []).append(use)
     offers = _offers(grouped, catalog)
-    found = [best for stand, group in grouped.items() if (best := _best(group, offers[stand], catalog)) is not None]
+    commitments = [
+        best for stand, group in grouped.items() if (best := _best(group, offers[stand], catalog)) is not None
+    ]
     return tuple(
         sorted(
-            found,
+            commitments,
             key=lambda shared_commitment: (
                 -shared_commitment.saved_usd_per_month,
                 shared_commitment.region,
@@ -136,13 +137,13 @@ def _offers(stands: Iterable[str], catalog: Catalog) -> Mapping[str, Offer]:
 
 
 def _best(uses: list[HourlyUse], offer: Offer, catalog: Catalog) -> SharedCommitment | None:
-    found = [
+    commitments = [
         _committed(price, allowed)
         for price in catalog.current_commitments(offer)
         if (allowed := [use for use in uses if price.commitment.term_years in use.years])
     ]
     return max(
-        (shared_commitment for shared_commitment in found if shared_commitment.count),
+        (shared_commitment for shared_commitment in commitments if shared_commitment.count),
         key=lambda shared_commitment: shared_commitment.saved_usd_per_month,
         default=None,
     )

@@ -56,9 +56,9 @@ def estate_from_json(text: str, where: str = "estate") -> Estate:
         InputError: no JSON, another schema version, or values that are no estate's.
     """
     document = json_of(text, where, _HINT)
-    found = document.get("schema") if isinstance(document, dict) else None
-    if found != SCHEMA:
-        raise InputError(f"the schema is {found!r}, and this version reads {SCHEMA}", where=where, hint=_HINT)
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"the schema is {schema!r}, and this version reads {SCHEMA}", where=where, hint=_HINT)
     problem = next(iter(_validator().iter_errors(document)), None)
     if problem is not None:
         raise InputError(complaint(problem), where=where, hint=_HINT)

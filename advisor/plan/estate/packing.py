@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from advisor.cost.services import hourly_to_monthly, shared_disk_gib
 from advisor.plan.estate.resources import ENOUGH
-from advisor.plan.estate.seats import Seat
+from advisor.plan.estate.seats import Seat, Way, part_gib
 from advisor.plan.estate.slots import Seating, Slot
-from advisor.plan.estate.turns import Way, part_gib
-from advisor.plan.processes import parts_of_time
 from advisor.plan.sharing import pack_shared
-from advisor.plan.tenants import Group, Host, Slice, Tenant
+from advisor.plan.tenants import Group, Host, Slice, Tenant, parts_of_time
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT, HOURS_PER_MONTH
@@ -353,11 +351,11 @@ def _hosts(slot_tenants: Sequence[SlotTenant], disks: _Disks) -> list[Host]:
 
 def _slices(slots: Sequence[Slot]) -> list[Slice]:
     """Slices with the largest usable memory of their slots: a tenant that was given a slot fits into it."""
-    found: dict[str, Slice] = {}
+    slices: dict[str, Slice] = {}
     for slot in sorted(slots, key=lambda slot: slot.memory_gib):
         if slot.slice:
-            found[slot.slice] = Slice(slot.slice, slot.memory_gib, slot.per_accelerator)
-    return list(found.values())
+            slices[slot.slice] = Slice(slot.slice, slot.memory_gib, slot.per_accelerator)
+    return list(slices.values())
 
 
 def _within(

@@ -68,23 +68,23 @@ def allotment(terms: Terms, uses: Uses) -> Terms:
 
 def totals(uses: Mapping[str, Uses]) -> dict[Resource, float]:
     """Sum over all workloads."""
-    found: dict[Resource, float] = {}
+    sums: dict[Resource, float] = {}
     for use in uses.values():
         for resource, used in use.items():
-            found[resource] = found.get(resource, 0.0) + used
-    return found
+            sums[resource] = sums.get(resource, 0.0) + used
+    return sums
 
 
 def pool_resources(problem: Problem, pool: Pool) -> set[Resource]:
     """Resources that instances of a pool could take."""
-    found = {(Constraint.QUOTA.value, quota_detail(key)) for key, units in pool.quotas.items() if units > 0}
-    return found | {(Constraint.OWNED.value, pool.stand)} if problem.owned.get(pool.stand) else found
+    quotas = {(Constraint.QUOTA.value, quota_detail(key)) for key, units in pool.quotas.items() if units > 0}
+    return quotas | {(Constraint.OWNED.value, pool.stand)} if problem.owned.get(pool.stand) else quotas
 
 
 def rows_of(problem: Problem, program: FleetProgram) -> dict[Resource, Row]:
     """Terms that add up to what a program's fleet takes in its busiest hours."""
     busiest = len(problem.hours) - 1
-    found: dict[Resource, Row] = {
+    rows: dict[Resource, Row] = {
         (Constraint.QUOTA.value, quota_detail(key)): program.quota_terms(key, busiest) for key in problem.quota_limits
     }
-    return found | {(Constraint.OWNED.value, stand): program.owned_terms(stand) for stand in problem.owned}
+    return rows | {(Constraint.OWNED.value, stand): program.owned_terms(stand) for stand in problem.owned}

@@ -1,10 +1,141 @@
-"""Seats of workloads on a shared machine, as the estate states them and code is generated from them."""
+"""Seats of workloads on a shared machine: their values, charges beside the machine, and turns or parts by MPS.
 
+Turns: CUDA gives all processes of a GPU that have work an equal share of its time (README of NVIDIA's device plugin,
+read in November 2026): of n tenants each has at least an n-th, whatever the others send. On an n-th of the time a
+replica is one whose clock runs n times slower: it keeps its targets where one of its own keeps an n-th of them at n
+times the rate. Nothing of the neighbours counts but their number, and kinds of models may mix.
+
+Parts: NVIDIA's device plugin limits each of n clients of an MPS server to 100 ÷ n percent of the threads, rounded down
+to whole percents, and to an n-th of the memory (``activeThreadPercentage`` and ``perDevicePinnedDeviceMemoryLimits`` of
+its MPS daemon, release 0.20). Kernels of all run at once, so nothing is lost to switching; but caches and memory
+bandwidth are not divided, and no published figure bounds what neighbours take of them. The same headroom stays for
+that, and of the bandwidth each is taken to have no larger part than of the threads. A part is therefore never planned
+to be faster than a turn.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from advisor.candidates import Candidate
+from advisor.catalog import Catalog
+from advisor.cost.standing import Machines
+from advisor.deployable import logs_requests, needs_cluster, speaks_https
+from advisor.performance.model import PerformanceModel
+from advisor.performance.queueing import bursts_of
+from advisor.performance.stage import rates_within
 from advisor.performance.values import Interval
-from advisor.plan.estate.turns import Way
-from advisor.plan.layout import Layout
+from advisor.plan.fleet.parts import Layout
+from advisor.plan.problem.charges import Place, charges_at, transfer_usd_per_request
+from advisor.plan.sharing import HEADROOM
 from advisor.reading import OMITTED_AT_DEFAULT
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, replace
+from advisor.requirements import Requirements
+from advisor.units import HOURS_PER_MONTH, SECONDS_PER_MONTH
+from advisor.workload.values import Slo
+
+_NVIDIA = "nvidia"
+MOST_SHARERS = 8
+"""Tenants of one accelerator at most: MPS takes 48 clients, ``most_clients`` in deployment_limits.csv."""
+
+
+def beside_usd_per_month(
+    requirements: Requirements, catalog: Catalog, candidate: Candidate, place: Place, load: tuple[float, int]
+) -> float:  # fmt: skip
+    """USD a month of a region for a workload there, as of a fleet of its own, to the cent.
+
+    Args:
+        requirements: of the workload.
+        catalog: prices of services.
+        candidate: what serves it.
+        place: where.
+        load: its mean rate in requests per second, and machines that run all the time.
+    """
+    rate, copies = load
+    peak = requirements.demand.requests_per_second.peak
+    charges = charges_at(requirements, catalog, place, _machines(candidate, catalog), peak)
+    logged = rate if logs_requests(candidate.engine, catalog) else 0.0
+    standing = charges.usd_per_month(logged, rate, float(copies * HOURS_PER_MONTH)) if charges else 0.0
+    http_requests = candidate.http_requests(requirements.demand)
+    transfer = transfer_usd_per_request(requirements, catalog, place, http_requests) * rate * SECONDS_PER_MONTH
+    return round(round(standing, 2) + round(transfer, 2), 2)
+
+
+def _machines(candidate: Candidate, catalog: Catalog) -> Machines:
+    """Machines that code starts for a fleet of such."""
+    https = speaks_https(candidate.engine, candidate.engine_version, catalog)
+    machine = candidate.instance_type
+    if not needs_cluster(machine.provider, machine.name, catalog, https=https):
+        return Machines.HOSTS
+    return Machines.GPU_NODES if candidate.accelerator.vendor == _NVIDIA else Machines.NODES
+
+
+class Way(StrEnum):
+    """Way in which tenants share an accelerator that is not cut."""
+
+    TURNS = "turns"
+    """The whole accelerator, one after another."""
+    MPS = "mps"
+    """At once, each within an equal part of its threads and memory."""
+
+
+def most_sharers(
+    candidates: Sequence[Candidate],
+    rate: float,
+    asked: Requirements,
+    model: PerformanceModel,
+    way: Way = Way.TURNS,
+) -> list[int]:
+    """The most tenants, itself among them, beside whom a replica of each candidate keeps the targets; 1: alone.
+
+    Args:
+        candidates: whole accelerators, on which it keeps them alone.
+        rate: requests per second that a replica carries.
+        asked: targets and lengths.
+        model: what predicts.
+        way: turns, or parts.
+    """
+    spread = [times_slower(sharers, way) for sharers in range(2, MOST_SHARERS + 1)]
+    cases = [(asked.demand.tokens, on_a_part(asked.workload.slo, times)) for times in spread]
+    sustained = rates_within(candidates, asked, model, cases, bursts_of(asked.demand))
+    sharers_of = []
+    for at in range(len(candidates)):
+        kept = [bool(sustained[row, at] >= rate * times) for row, times in enumerate(spread)]
+        sharers_of.append(1 + next((row for row, is_kept in enumerate(kept) if not is_kept), len(kept)))
+    return sharers_of
+
+
+def times_slower(sharers: int, way: Way = Way.TURNS) -> float:
+    """How many times slower the clock of one of several tenants runs; that of one who is alone as ever."""
+    if sharers <= 1:
+        return 1.0
+    parts = sharers if way is Way.TURNS else 100 / thread_percent(sharers)
+    return parts / (1 - HEADROOM)
+
+
+def thread_percent(sharers: int) -> int:
+    """Percent of an accelerator's threads that MPS lets each of several clients use."""
+    return 100 // sharers
+
+
+def part_gib(accelerator_gib: float, sharers: int) -> float:
+    """GiB that MPS lets each of several clients of an accelerator allocate."""
+    return accelerator_gib / sharers
+
+
+def on_a_part(slo: Slo, times: float) -> Slo:
+    """Targets as a clock shows them that runs so many times slower."""
+
+    def part(target: float | None) -> float | None:
+        return None if target is None else target / times
+
+    return replace(
+        slo,
+        ttft_p95_ms=part(slo.ttft_p95_ms),
+        tpot_p95_ms=part(slo.tpot_p95_ms),
+        e2e_p95_ms=part(slo.e2e_p95_ms),
+        latency_ms=part(slo.latency_ms),
+        real_time_factor=part(slo.real_time_factor),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,8 @@ from advisor.models import AUTO
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import length_points
-from advisor.plan.estate.beside import beside_usd_per_month
-from advisor.plan.estate.seats import Seat
+from advisor.plan.estate.seats import Seat, Way, beside_usd_per_month, most_sharers, part_gib, times_slower
 from advisor.plan.estate.terms import Sharing
-from advisor.plan.estate.turns import Way, most_sharers, part_gib, times_slower
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
@@ -323,10 +321,10 @@ def _quotas(search: SlotSearch, machine: InstanceType, offer: Offer) -> Iterator
             yield quota_key(stated), search.catalog.quota_use(machine) or 0.0
 
 
-def _cheapest(found: list[tuple[Served, Slot]]) -> list[tuple[Served, Slot]]:
+def _cheapest(choices: list[tuple[Served, Slot]]) -> list[tuple[Served, Slot]]:
     """The cheapest machines of each kind of accelerator, with the cheapest seat of each."""
     by_accelerator: dict[str, dict[str, tuple[Served, Slot]]] = {}
-    for served, slot in sorted(found, key=lambda pair: (pair[1].share_usd_per_hour, pair[1].stand)):
+    for served, slot in sorted(choices, key=lambda pair: (pair[1].share_usd_per_hour, pair[1].stand)):
         by_stand = by_accelerator.setdefault(slot.seat.accelerator, {})
         if slot.stand in by_stand or len(by_stand) < MOST_SEATS:
             by_stand.setdefault(slot.stand, (served, slot))

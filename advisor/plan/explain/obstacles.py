@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from advisor.candidates import ANY, Candidate, Rejection, judge
 from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Purchase
-from advisor.plan.misses import distance
-from advisor.plan.problem.left_out import SERVICE
+from advisor.plan.problem.supply import SERVICE
+from advisor.plan.remedies import distance
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import PRECISIONS, Slo, Workload
@@ -128,7 +128,7 @@ def lifted_by_share(kept_ratio: float) -> str:
 def _other_precisions(rejection: Rejection, requirements: Requirements, catalog: Catalog) -> str:
     """Precisions that were not asked for and would fit."""
     machine = catalog.instance_type(rejection.provider, rejection.instance_type)
-    others = tuple(one for one in PRECISIONS if one not in requirements.workload.precisions)
+    others = tuple(precision for precision in PRECISIONS if precision not in requirements.workload.precisions)
     asked = replace(requirements, workload=replace(requirements.workload, precisions=others))
     fitting = [candidate for candidate in judge(machine, asked, catalog) if isinstance(candidate, Candidate)]
     named = (other for other in others if any(candidate.is_in((other,)) for candidate in fitting))
@@ -143,7 +143,7 @@ def _sold_in(catalog: Catalog, provider: str, name: str) -> str:
 def _not_asked(workload: Workload, catalog: Catalog, place: tuple[str, str | None]) -> tuple[Obstacle, ...]:
     """No rejection at all: the workload leaves out its provider, region or accelerator, or the type; else nothing."""
     name, region = place
-    providers = [provider for provider, known in catalog.instance_types if known == name]
+    providers = [provider for provider, type_name in catalog.instance_types if type_name == name]
     machines = [catalog.instance_types[provider, name] for provider in providers if provider in workload.providers]
     left_out = next((obstacle for machine in machines if (obstacle := _left_out(workload, machine)) is not None), None)
     if left_out is not None:
@@ -167,7 +167,7 @@ def _left_out(workload: Workload, machine: InstanceType) -> Obstacle | None:
     for key, name in (("accelerators", machine.accelerator), ("instance_types", machine.name)):
         asked, excluded = getattr(workload, key), getattr(workload.exclude, key)
         if name in excluded:
-            left = "+".join(one for one in excluded if one != name) or "none"
+            left = "+".join(entry for entry in excluded if entry != name) or "none"
             reason = f"{machine.name} is left out: the workload excludes {name}"
             return Obstacle(NOT_ASKED, 1, name, "excluded", key, reason, f"exclude.{key}={left}")
         if asked and name not in asked:

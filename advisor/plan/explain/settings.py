@@ -1,6 +1,7 @@
-"""Settings of a plan's question that can be asked otherwise: how each is changed and shown."""
+"""Settings of a plan's question that can be asked otherwise: how each is changed, by an amount or factor, and shown."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -8,13 +9,12 @@ from typing import Any
 
 import yaml
 
-from advisor.catalog.values import Purchase
+from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.demand.batch import BatchRun
 from advisor.demand.lengths import with_run, with_token_lengths
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.names import suggestion
-from advisor.plan.explain.perturb import amount_of
 from advisor.plan.request import PlanRequest
 from advisor.records import dataclass, fields, replace
 from advisor.units import span_words
@@ -32,9 +32,60 @@ from advisor.workload.scope import HELD, is_left_open
 from advisor.workload.values import PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling
 from advisor.yaml_fields import Field
 
+PRICED = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED)
+"""Ways of buying that have a price of their own in an offer; those of commitments follow from it."""
+
+_SUPPOSED = Provenance("supposed", "", Quality.RECALLED)
+_AMOUNT = re.compile(r"(?P<factor>\d+(?:\.\d+)?)x|(?P<percent>[+-]\d+(?:\.\d+)?)%|(?P<value>\d+(?:\.\d+)?)", re.ASCII)
 _NONE = "none"
 PRICE = "price."
 _START = yaml.Mark("", 0, 0, 0, None, 0)
+_ADAPTERS = ("count", "rank", "active")
+_CACHE_PARTS, _FEWEST_CACHE_PARTS = CACHE_KEYS[:3], 2
+_PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling": read_scaling, "exclude": read_exclude}
+"""Keys of the workload file with fields of their own, and how each is read."""
+
+
+def amount_of(text: str, present: float) -> float:
+    """``2x``, ``+30%`` or ``-20%`` of the present amount, or a plain number.
+
+    Raises:
+        InputError: it is none of these, or not above 0.
+    """
+    match = _AMOUNT.fullmatch(text)
+    amount = 0.0
+    if match and match["factor"]:
+        amount = present * float(match["factor"])
+    elif match and match["percent"]:
+        amount = present * (1 + float(match["percent"]) / 100)
+    elif match:
+        amount = float(match["value"])
+    if not 0 < amount < float("inf"):
+        raise InputError(f"'{text}' is no amount above 0", hint="write 2x, +30%, -20% or a number")
+    return amount
+
+
+def with_price(offer: Offer, text: str, kinds: Sequence[Purchase]) -> Offer:
+    """An offer at another price; a part of a price that is not known is not known either."""
+
+    def supposed(kind: Purchase, price: Price | None) -> Price | None:
+        if kind not in kinds or (price is None and text.endswith(("x", "%"))):
+            return price
+        return Price(amount_of(text, price.usd_per_hour if price else 1.0), _SUPPOSED)
+
+    managed = offer.managed and replace(offer.managed, price=supposed(Purchase.MANAGED, offer.managed_price))
+    return replace(
+        offer,
+        on_demand=supposed(Purchase.ON_DEMAND, offer.on_demand),
+        spot=supposed(Purchase.SPOT, offer.spot),
+        managed=managed,
+    )
+
+
+def known_prices(offers: Sequence[Offer], kinds: Sequence[Purchase]) -> list[float]:
+    """USD per hour of each price of these kinds that is known."""
+    prices = [offer.price(kind) for offer in offers for kind in kinds]
+    return [price.usd_per_hour for price in prices if price is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +265,6 @@ def _show_cache(question: PlanRequest) -> str:
     return f"{cache.hit_ratio:.4g} of the requests from {cache.memory_gib:.4g} GiB{kept}{similar}"
 
 
-_ADAPTERS = ("count", "rank", "active")
-
-
 def _change_adapters(name: str, question: PlanRequest, value: str) -> PlanRequest:
     """Another number of LoRA adapters, or of those that are active; of adapters without names, another rank."""
     present = question.workload.adapters
@@ -241,7 +289,6 @@ def _show_adapters(name: str, question: PlanRequest) -> str:
     return str(adapters.slots if name == "active" else getattr(adapters, name))
 
 
-_CACHE_PARTS, _FEWEST_CACHE_PARTS = CACHE_KEYS[:3], 2
 _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     "purchase": lambda field: tuple(Purchase(name) for name in field.choices([kind.value for kind in Purchase])),
     "precisions": lambda field: field.choices(PRECISIONS),
@@ -267,10 +314,6 @@ def _show_field(name: str, question: PlanRequest) -> str:
     workload = question.workload
     is_any = name == "regions" and workload.regions_left_open and not workload.near_current
     return _shown(() if is_any else getattr(workload, name))
-
-
-_PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling": read_scaling, "exclude": read_exclude}
-"""Keys of the workload file with fields of their own, and how each is read."""
 
 
 def _change_part(part: str, name: str, question: PlanRequest, value: str) -> PlanRequest:

@@ -12,8 +12,7 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.doubts import is_refused
-from advisor.plan.explain.perturb import PRICED, known_prices, with_price
-from advisor.plan.explain.settings import PRICE, Change, changed_by
+from advisor.plan.explain.settings import PRICE, PRICED, Change, changed_by, known_prices, with_price
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_of_question
 from advisor.plan.values import Conflict, Option, Plan
@@ -172,8 +171,8 @@ def _change_price(question: PlanRequest, catalog: Catalog, key: str, value: str)
     scope = catalog.offers_in(workload.providers, workload.regions)
     before = [offer for offer in scope if offer.instance_type == name]
     if not before:
-        known = sorted({offer.instance_type for offer in scope})
-        raise InputError(f"'{name}' is not sold in the regions asked for", hint=suggestion(name, known))
+        types = sorted({offer.instance_type for offer in scope})
+        raise InputError(f"'{name}' is not sold in the regions asked for", hint=suggestion(name, types))
     after = [with_price(offer, value, kinds) for offer in before]
     if not known_prices(after, kinds):
         raise InputError("its price is not known", hint=f"give it in USD per hour: {key}=2.50")

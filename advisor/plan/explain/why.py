@@ -17,13 +17,13 @@ from advisor.performance.groups import limit_words
 from advisor.plan.choosing import likely_fleet, recommended_fleet
 from advisor.plan.explain.break_even import Outcome, first_turn, lost_after, price_up_to
 from advisor.plan.explain.obstacles import Obstacle, lifted_by_share, obstacles_of
-from advisor.plan.explain.perturb import with_price
+from advisor.plan.explain.settings import with_price
 from advisor.plan.market import Market
 from advisor.plan.options import rank_rejections
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.confirmed import worst_share
-from advisor.plan.replay.targets import name_of
+from advisor.plan.replay.groups import name_of
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
@@ -178,9 +178,9 @@ def _price_to_win(under: Under, catalog: Catalog, instance_type: str, region: st
 def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> None:
     providers = [provider for provider, name in catalog.instance_types if name == instance_type]
     if not providers:
-        known = [name for _, name in catalog.instance_types]
+        types = [name for _, name in catalog.instance_types]
         raise InputError(
-            f"unknown instance type: '{instance_type}'", where="--why", hint=suggestion(instance_type, known)
+            f"unknown instance type: '{instance_type}'", where="--why", hint=suggestion(instance_type, types)
         )  # fmt: skip
     regions = [name for provider in providers for name in catalog.regions_of(provider)]
     if region is not None and region not in regions:

@@ -10,7 +10,7 @@ from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.performance.transfer import BYTES_PER_LABELS, guesses_outputs, large_answer_note
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.problem.tariffs import may_commit
+from advisor.plan.problem.supply import may_commit
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Conflict, RelaxedLimit
@@ -221,8 +221,8 @@ def _slot_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Itera
     for accelerator, engine, most in dict.fromkeys(
         (group.accelerator, group.engine, group.max_concurrency) for group in groups
     ):
-        known = context.catalog.accelerators.get(accelerator)
-        server = context.catalog.token_server(engine, CPU if known is None else known.vendor)
+        chip = context.catalog.accelerators.get(accelerator)
+        server = context.catalog.token_server(engine, CPU if chip is None else chip.vendor)
         if server is not None and most == server.max_batch_items:
             yield f"replicas of {engine} answer {most} requests at a time at most: its speed is known for no more"
 

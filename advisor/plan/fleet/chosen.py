@@ -6,10 +6,8 @@ from advisor.cost.response_cache import PlannedCache
 from advisor.cost.standing import StandingCharge, cache_usd_per_month
 from advisor.demand.values import Backtest, Unit
 from advisor.performance.values import Interval
-from advisor.plan.fleet.cost_lines import CostLine
-from advisor.plan.fleet.costs import BatchPlan, FleetCost
-from advisor.plan.fleet.scaling_values import ScalingPlan
-from advisor.plan.layout import Layout
+from advisor.plan.fleet.costs import BatchPlan, CostLine, FleetCost
+from advisor.plan.fleet.parts import Layout, ScalingPlan
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from advisor.catalog.price_trust import first_day
 from advisor.demand.values import Forecast
 from advisor.plan.fleet.costs import FleetCost
+from advisor.plan.problem.charges import standing_usd_per_month
 from advisor.plan.problem.formulas import (
     hours_per_month,
 )
-from advisor.plan.problem.standing import standing_usd_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption
 from advisor.plan.solve.objective import (
     allocation_usd_per_month,

@@ -1,12 +1,247 @@
-"""Cost of a fleet, and of the batch work in it: by the hour, by the item, and as a workload of its own."""
+"""Cost of a fleet and of the batch work in it: lines of ``quantity × USD per unit``, whose sum is the total."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
 
+from advisor.catalog import Catalog
+from advisor.catalog.planning import ServicePrice
+from advisor.cost.services import disk_parts
+from advisor.cost.standing import StandingCharge
+from advisor.demand.values import Demand
+from advisor.models.model import Model
+from advisor.performance.transfer import sent_gb
+from advisor.plan.problem.formulas import (
+    paid_hours_per_month,
+    starts_per_month,
+)
+from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption, Tariff
+from advisor.plan.solve.objective import (
+    allocation_usd_per_month,
+    answers_per_month,
+    disk_parts_usd_per_month,
+    interruption_parts_usd_per_hour,
+    interruption_parts_usd_per_month,
+    pool_transfer_usd_per_month,
+    starts_usd_per_month,
+)
 from advisor.reading import OMITTED_AT_DEFAULT
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, replace
+from advisor.units import (
+    HOURS_PER_MONTH,
+)
 
+_BALANCER = "prices of the load balancer and its logs"
+_SPLIT = "HTTP requests beyond the first of each call, whose items are sent by themselves"
+_MILLION = 1e6
+_SWITCHING = "price of the instance on demand"
+_MANAGED = (
+    "log_ingest", "log_storage", "kms_key", "alarm", "log_alarm", "response_cache", "cache_alarm", "cache_log_alarm",
+)  # fmt: skip
 COST_PARTS = ("compute", "disks", "starts", "interruptions", "transfer", "switching", "standing")
 """Parts that the total of a fleet is the sum of."""
+
+
+class CostKind(StrEnum):
+    """Kind of a line, as an inference bill is divided."""
+
+    COMPUTE = "compute"
+    STORAGE = "storage"
+    NETWORK = "network"
+    MANAGED = "managed"
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """Something that is paid for in an average month."""
+
+    kind: CostKind
+    item: str
+    """instance, lost_work, interruption_download, disk, disk_throughput, start_download, answers, http_requests,
+    switching, or the item of a standing charge; beside the total object_storage, registry_storage and cluster."""
+    place: str
+    """Pool and way of paying, or provider/region."""
+    quantity: float
+    unit: str
+    usd_per_unit: float | None
+    usd_per_month: float | None
+    """To the cent; None, here and above: the price is not known."""
+    price_source: str = ""
+    price_as_of: str = ""
+    price_quality: str = ""
+    in_total: bool = True
+    """False: the generated code does not order it; *assumes* says where it is paid."""
+    assumes: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Nature of the units and assumptions on their number; "": they follow from the fleet and its load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Mean answer, and prices of what leaves a region with it."""
+
+    catalog: Catalog
+    demand: Demand
+    model: Model
+
+    def gb(self, http_requests: float) -> float:
+        """GB of one answer, and of those that a cache gives for each of the fleet's."""
+        return sent_gb(self.demand, self.model, http_requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Disk and downloads of the instances of one group."""
+
+    disk_gib: int
+    download_gb: float
+    """Image and weights of a start."""
+    interruptions: str
+    """Spot: what is published of its interruptions, by whom and when; "" for others."""
+
+
+_STANDING_KINDS = {**dict.fromkeys(_MANAGED, CostKind.MANAGED), "entrance_disk": CostKind.STORAGE}
+"""Kinds of standing charges; all others are of the network."""
+
+
+def cost_lines(
+    problem: Problem,
+    allocations: Sequence[Allocation],
+    shares: Mapping[str, Floats],
+    answers: Answers,
+    standing: Sequence[StandingCharge],
+    host_of: Callable[[Allocation], Host],
+) -> tuple[CostLine, ...]:
+    """All lines of a fleet.
+
+    Args:
+        problem: what was solved.
+        allocations: what runs.
+        shares: request shares of each pool: (hours, places, buckets).
+        answers: what leaves a region with an answer.
+        standing: charges of each region.
+        host_of: disk and downloads of an allocation's instances.
+    """
+    own = [
+        line
+        for allocation in allocations
+        for line in _lines_of(problem, allocation, host_of(allocation), answers.catalog)
+    ]
+    sent = [line for pool in _pools(allocations) for line in _sent(problem, pool, shares, answers)]
+    return (
+        *own,
+        *sent,
+        *_changed(problem, allocations),
+        *map(_charged, standing),
+    )
+
+
+def _lines_of(problem: Problem, allocation: Allocation, host: Host, catalog: Catalog) -> Iterator[CostLine]:
+    """Instances of one group, work that interruptions lose, disks, and downloads of starts."""
+    pool, tariff = allocation.pool, allocation.tariff
+    hours = paid_hours_per_month(problem, allocation)
+    is_managed = tariff.paid in (PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
+    kind = CostKind.MANAGED if is_managed else CostKind.COMPUTE
+    place, unit = f"{pool.key}/{tariff.paid.value}", "instance-hour"
+    price = (tariff.source, tariff.as_of, tariff.quality)
+    usd = allocation_usd_per_month(problem, allocation)
+    yield CostLine(kind, "instance", place, hours, unit, tariff.usd_per_hour, usd, *price)
+    if any(interrupted := interruption_parts_usd_per_month(problem, allocation)):
+        lost_usd, _ = interruption_parts_usd_per_hour(allocation)
+        yield CostLine(CostKind.COMPUTE, "lost_work", place, hours, unit, lost_usd, interrupted[0], host.interruptions)
+    nat = catalog.service_price(*_nat_data(pool))
+    if interrupted[1]:
+        gb = host.download_gb * tariff.interruptions_per_hour * hours
+        downloaded = priced_line(CostKind.NETWORK, "interruption_download", place, gb, nat, interrupted[1])
+        yield replace(downloaded, assumes=_downloaded(host, tariff))
+    provider, _, region = pool.region.partition("/")
+    disks = disk_parts(catalog, provider, region, host.disk_gib) if host.disk_gib else ()
+    for part, part_usd in zip(disks, disk_parts_usd_per_month(problem, allocation), strict=True):
+        quantity = hours / HOURS_PER_MONTH * part.units
+        yield priced_line(CostKind.STORAGE, part.item, place, quantity, part.price, part_usd)
+    if downloads := starts_usd_per_month(problem, allocation):
+        gb = host.download_gb * math.fsum(
+            count * starts_per_month(problem, at) for at, count in enumerate(allocation.instances)
+        )
+        yield priced_line(CostKind.NETWORK, "start_download", place, gb, nat, downloads)
+
+
+def _downloaded(host: Host, tariff: Tariff) -> str:
+    return (
+        f"image and weights, {host.download_gb:.3g} GB, for each of {tariff.interruptions_per_hour:.3g} interruptions "
+        "expected in an instance-hour"
+    )
+
+
+def _nat_data(pool: Pool) -> tuple[str, str, str]:
+    provider, _, region = pool.region.partition("/")
+    return provider, "nat_data", region
+
+
+def priced_line(
+    kind: CostKind, item: str, place: str, quantity: float, price: ServicePrice | None, usd: float | None
+) -> CostLine:  # fmt: skip
+    """A line at a price of the catalog; None: it is not known."""
+    if price is None:
+        return CostLine(kind, item, place, quantity, "", None, usd)
+    source = price.provenance
+    origin = (source.source, source.as_of, source.quality.value)
+    return CostLine(kind, item, place, quantity, price.unit, price.usd, usd, *origin)
+
+
+def _pools(allocations: Sequence[Allocation]) -> Sequence[Pool]:
+    return list({allocation.pool.key: allocation.pool for allocation in allocations}.values())
+
+
+def _sent(problem: Problem, pool: Pool, shares: Mapping[str, Floats], answers: Answers) -> Iterator[CostLine]:
+    """Answers of a pool on their way to the users."""
+    if pool.key not in shares or not pool.usd_per_request:
+        return
+    provider, region = pool.region.split("/")
+    price = answers.catalog.egress_usd_per_gb(provider, region)
+    count = answers_per_month(problem, shares[pool.key])
+    gb = count * answers.gb(pool.http_requests)
+    source = price.provenance
+    usd = pool_transfer_usd_per_month(problem, pool, shares)
+    sent_usd = usd if pool.http_requests == 1 else round(gb * price.usd_per_gb, 2)
+    yield CostLine(
+        CostKind.NETWORK, "answers", pool.region, gb, "GB", price.usd_per_gb, sent_usd, source.source, source.as_of,
+        source.quality.value,
+    )  # fmt: skip
+    if pool.http_requests == 1:
+        return
+    millions, beyond = count * (pool.http_requests - 1) / _MILLION, round(usd - sent_usd, 2)
+    yield CostLine(
+        CostKind.NETWORK, "http_requests", pool.region, millions, "1M requests", beyond / millions, beyond, _BALANCER,
+        assumes=_SPLIT,
+    )  # fmt: skip
+
+
+def _changed(problem: Problem, allocations: Sequence[Allocation]) -> Iterator[CostLine]:
+    """Instances of which none of the stand runs today: one-off, spread over the horizon."""
+    for allocation in allocations:
+        stand, count = allocation.pool.stand, allocation.instances[-1]
+        if problem.running and not problem.running.get(stand) and allocation.pool.switching_usd and count:
+            usd = allocation.pool.switching_usd
+            yield CostLine(
+                CostKind.COMPUTE, "switching", stand, count, "instance", usd, round(count * usd, 2), _SWITCHING
+            )
+
+
+def _charged(charge: StandingCharge) -> CostLine:
+    """A standing charge as a line."""
+    return CostLine(
+        _STANDING_KINDS.get(charge.item, CostKind.NETWORK),
+        charge.item,
+        f"{charge.provider}/{charge.region}",
+        charge.quantity,
+        charge.unit,
+        charge.usd_per_unit,
+        charge.usd_per_month,
+        charge.price_source,
+        charge.price_as_of,
+        charge.price_quality,
+        assumes=charge.assumes,
+    )
 
 
 @dataclass(frozen=True, slots=True)

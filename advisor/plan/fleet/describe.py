@@ -13,7 +13,7 @@ from advisor.demand.values import Forecast
 from advisor.deployable import needs_cluster, rests_on_cluster, speaks_https, without_code
 from advisor.models import AUTO
 from advisor.performance.groups import limit_words, uncounted_gbit_per_second
-from advisor.plan.batch_fill import Fill
+from advisor.plan.batch_work import Fill
 from advisor.plan.cold_start import download_gb, image_gb
 from advisor.plan.fleet.chosen import (
     Cheapest,
@@ -25,19 +25,18 @@ from advisor.plan.fleet.chosen import (
     QuotaNeed,
     StaticPeak,
 )
-from advisor.plan.fleet.cost_lines import Answers, Host, cost_lines
 from advisor.plan.fleet.costing import cost_of
-from advisor.plan.fleet.costs import BatchPlan, FleetCost
-from advisor.plan.fleet.scaling_values import surge_of_zones, while_replaced
+from advisor.plan.fleet.costs import Answers, BatchPlan, FleetCost, Host, cost_lines
+from advisor.plan.fleet.parts import surge_of_zones, while_replaced
 from advisor.plan.fleet.spare import lines_beside, spare_of
+from advisor.plan.problem.charges import machines_of, standing_charges
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, mix_rate, worst_without
 from advisor.plan.problem.pools import boot_disk_gib
-from advisor.plan.problem.standing import machines_of, standing_charges
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.below import at_need
 from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.replay.targets import name_of
+from advisor.plan.replay.groups import name_of
 from advisor.plan.scaling import scaling_of
 from advisor.plan.solve.alone import Missed, alone
 from advisor.plan.solve.objective import (
@@ -252,7 +251,7 @@ def _words(allocation: Allocation) -> str:
 
 
 def layout_of(formulation: Formulation, allocation: Allocation, context: PlanningContext) -> dict[str, Any]:
-    """The fields of a :class:`~advisor.plan.layout.Layout` for an allocation."""
+    """The fields of a :class:`~advisor.plan.fleet.parts.Layout` for an allocation."""
     pool, tariff = allocation.pool, allocation.tariff
     source = formulation.pool_set.sources[pool.key]
     candidate, offer = source.served.candidate, source.offer

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from advisor.catalog import Catalog
 from advisor.cost.standing import CLOUDS, Machines
 from advisor.plan.fleet.chosen import Confirmation, FleetGroup, Spare
-from advisor.plan.fleet.cost_lines import CostKind, CostLine, priced_line
+from advisor.plan.fleet.costs import CostKind, CostLine, priced_line
 from advisor.plan.problem.constraints import NEARLY, failures, uses
 from advisor.plan.problem.formulas import mix_rate, shares_without
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed, worst_share
-from advisor.plan.replay.targets import name_of
+from advisor.plan.replay.groups import name_of
 from advisor.plan.solve.even import can_carry
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.shares import planned_rates
@@ -84,7 +84,7 @@ def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
     """
     rates = planned_rates(problem, solution)
     left = list(solution.allocations)
-    for at in sorted(range(len(left)), key=lambda one: _order(left[one], rates)):
+    for at in sorted(range(len(left)), key=lambda index: _order(left[index], rates)):
         most = left[at].instances[-1]
         needed = bisect_left(range(most), x=True, key=lambda count: _carries(problem, _with(left, at, count), rates))
         left = _with(left, at, needed)
@@ -95,14 +95,14 @@ def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
 def judged_spare(confirmed: Confirmed, spare: Iterable[Spare], replayed: Replayed) -> Iterator[Spare]:
     """Spare, with what a replay makes of the fleet without that which no limit keeps."""
     names = [name_of(allocation) for allocation in confirmed.solution.allocations]
-    for one in spare:
-        if one.why != NO_RULE:
-            yield one
+    for part in spare:
+        if part.why != NO_RULE:
+            yield part
             continue
-        fewer = without(confirmed.solution, names.index(one.group), one.instances)
+        fewer = without(confirmed.solution, names.index(part.group), part.instances)
         confirmation = replayed(confirmed.formulation, fewer)
         share = worst_share(replace(confirmed, confirmation=confirmation))
-        yield one if confirmation.reached else replace(one, why=REPLAY, without_within_slo_ratio=share)
+        yield part if confirmation.reached else replace(part, why=REPLAY, without_within_slo_ratio=share)
 
 
 def _order(allocation: Allocation, rates: Mapping[str, float]) -> tuple[float, str]:

@@ -1,7 +1,7 @@
 """Hours, requests, money and failures of a fleet problem: each formula once, for the program and what is printed."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 
@@ -10,6 +10,14 @@ import numpy as np
 from advisor.plan.problem.values import Allocation, Constraint, Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from advisor.workload.values import Limits, Survive
+
+_NEVER_STARTED = (PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
+"""What runs at all hours, and what its service starts."""
+_ROUNDING = 1e-9
+Ordered = tuple[str, str]
+"""Stand, and how its instances are ordered; "" where that is not known of what runs today."""
+Counts = tuple[int, ...]
+"""Instances of an allocation in each hour class."""
 
 
 class Part(StrEnum):
@@ -56,11 +64,6 @@ def asks_for_what_is_left(problem: Problem) -> bool:
 def lost_in_zone(instances: int, zones: int) -> int:
     """Instances of a pool that the loss of one zone takes at most, spread evenly over the zones it is sold in."""
     return -(-instances // zones)
-
-
-_NEVER_STARTED = (PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
-"""What runs at all hours, and what its service starts."""
-_ROUNDING = 1e-9
 
 
 def part_name(pool: Pool, part: Part) -> str:
@@ -207,10 +210,6 @@ def quota_units(pool: Pool, tariff: Tariff, key: tuple[str, str]) -> float:
     return pool.quotas.get(key, 0.0) if key[1] == tariff.paid.market else 0.0
 
 
-Ordered = tuple[str, str]
-"""Stand, and how its instances are ordered; "" where that is not known of what runs today."""
-
-
 def ordered_as(problem: Problem, pool: Pool, tariff: Tariff) -> Ordered:
     """Key of changes that count as one: instances of a stand, on demand or on spot where that is known of what runs."""
     return pool.stand, tariff.paid.ordered_as.value if problem.running_by_purchase else ""
@@ -220,8 +219,39 @@ def running_as_ordered(problem: Problem) -> Mapping[Ordered, int]:
     """Instances that run today, as :func:`ordered_as` tells them apart."""
     if not problem.running_by_purchase:
         return {(stand, ""): count for stand, count in problem.running.items()}
-    found: dict[Ordered, int] = {}
+    running: dict[Ordered, int] = {}
     for (stand, paid), count in problem.running_by_purchase.items():
         key = (stand, PurchaseOption(paid).ordered_as.value)
-        found[key] = found.get(key, 0) + count
-    return found
+        running[key] = running.get(key, 0) + count
+    return running
+
+
+def left_after(allocations: Sequence[Allocation], part: Part) -> Iterator[tuple[Counts, ...]]:
+    """Instances of each allocation after the loss of each zone, or of each spot supply in a zone."""
+    names = [_name(allocation, part) for allocation in allocations]
+    for name in dict.fromkeys(filter(None, names)):
+        yield _without(allocations, [own == name for own in names])
+
+
+def _name(allocation: Allocation, part: Part) -> str:
+    if part is Part.ZONE:
+        return allocation.pool.region
+    return allocation.pool.spot_supply if allocation.tariff.paid is PurchaseOption.SPOT else ""
+
+
+def _without(allocations: Sequence[Allocation], hit: Sequence[bool]) -> tuple[Counts, ...]:
+    """A zone takes its share of the instances of each pool, however they are paid for."""
+    left = [list(allocation.instances) for allocation in allocations]
+    for at in range(len(allocations[0].instances)):
+        running: dict[str, int] = {}
+        for allocation, is_hit in zip(allocations, hit, strict=True):
+            running[allocation.pool.key] = running.get(allocation.pool.key, 0) + is_hit * allocation.instances[at]
+        lost = {
+            allocation.pool.key: lost_in_zone(running[allocation.pool.key], allocation.pool.zones)
+            for allocation in allocations
+        }
+        for allocation, counts, is_hit in zip(allocations, left, hit, strict=True):
+            taken = is_hit * min(counts[at], lost[allocation.pool.key])
+            counts[at] -= taken
+            lost[allocation.pool.key] -= taken
+    return tuple(map(tuple, left))

@@ -19,9 +19,20 @@ from advisor.cost.services import (
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.plan.cold_start import download_gb
 from advisor.plan.problem.charges import transfer_usd_per_request
-from advisor.plan.problem.left_out import no_price, too_far
-from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, stand_of
-from advisor.plan.problem.tariffs import exposed, tariffs_of, usable
+from advisor.plan.problem.supply import (
+    Made,
+    PoolSet,
+    PoolSource,
+    Stand,
+    Supply,
+    Terms,
+    exposed,
+    no_price,
+    stand_of,
+    tariffs_of,
+    too_far,
+    usable,
+)
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.records import replace
 from advisor.requirements import Requirements
@@ -359,11 +370,11 @@ def _quotas(supply: Supply, candidate: Candidate, offer: Offer) -> dict[tuple[st
     if not stated:
         return {}
     units = supply.catalog.quota_use(candidate.instance_type) or 0.0
-    found: dict[tuple[str, str], float] = {}
+    uses: dict[tuple[str, str], float] = {}
     for market, purchase in (("on_demand", Purchase.ON_DEMAND), ("spot", Purchase.SPOT)):
         quota = supply.catalog.quota(candidate.instance_type, purchase)
-        found |= {(key, market): units for code, key in stated if quota is not None and quota.code == code}
-    return found
+        uses |= {(key, market): units for code, key in stated if quota is not None and quota.code == code}
+    return uses
 
 
 def quota_key(quota: QuotaLimit) -> str:

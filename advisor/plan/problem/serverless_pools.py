@@ -44,10 +44,10 @@ Services = Mapping[tuple[str, str, str], ServerlessOffer]
 
 def serverless_regions(workload: Workload, catalog: Catalog) -> set[tuple[str, str]]:
     """(provider, region) of the services that a workload may use."""
-    found = _outcomes(workload, catalog)
+    outcomes = _outcomes(workload, catalog)
     return {
         (serverless_offer.service.provider, serverless_offer.region)
-        for serverless_offer in found
+        for serverless_offer in outcomes
         if isinstance(serverless_offer, ServerlessOffer)
     }
 
@@ -127,13 +127,13 @@ def _as_used(requirements: Requirements) -> Requirements:
 
 def _offers(services: Services) -> dict[tuple[str, str], tuple[Offer, ...]]:
     """The services as offers of their machines."""
-    found: dict[tuple[str, str], tuple[Offer, ...]] = {}
+    offers: dict[tuple[str, str], tuple[Offer, ...]] = {}
     for (provider, region, name), serverless_offer in services.items():
         usd = serverless_offer.service.usd_per_hour
         price = None if usd is None else Price(usd, serverless_offer.service.provenance)
         offer = Offer(provider, region, name, on_demand=price, spot=None)
-        found[provider, name] = (*found.get((provider, name), ()), offer)
-    return found
+        offers[provider, name] = (*offers.get((provider, name), ()), offer)
+    return offers
 
 
 def _priced(

@@ -1,20 +1,30 @@
-"""Parts that pools are made from: served candidates with their rates, offers, and what is known of their places."""
+"""Supply that pools are made from: served candidates, offers, ways of paying for them, and why one becomes no pool."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from advisor.candidates import Rejection
+from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
 from advisor.catalog import Catalog
-from advisor.catalog.values import Offer, Purchase
+from advisor.catalog.planning import CommitmentPrice
+from advisor.catalog.price_trust import first_day, trust
+from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
+from advisor.cost.commitments import break_even
 from advisor.demand.values import TokenHistogram
+from advisor.errors import InputError
 from advisor.performance.evidence import Served
 from advisor.plan.cold_start import ColdStart
-from advisor.plan.geography import Geography
-from advisor.plan.problem.values import Floats, Pool
+from advisor.plan.geography import Geography, network_shortfall
+from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
+from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements
+from advisor.units import (
+    HOURS_PER_DAY,
+    MINUTES_PER_HOUR,
+    span_words,
+)
 from advisor.workload.values import Limits, Scaling
 
 Stand = tuple[str, str, str]
@@ -22,6 +32,11 @@ Terms = tuple[tuple[Purchase, ...], Limits, Scaling, bool, dt.date | None]
 """Parts of a workload that pools depend on, beside the precisions that lose quality."""
 Sold = tuple[int, int, int, bool]
 """Identities of a served candidate and an offer, rank of the loss of quality, and whether starts count for nothing."""
+PAID_FOR = "paid for already: a commitment that is held"
+"""Source of the price of instances that a commitment of the workload pays for."""
+HISTORY_DAYS = 14
+"""Days that demand was observed for, from which commitments may rest on it."""
+SERVICE = "services"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,3 +137,196 @@ class PoolSet:
 def stand_of(provider: str, region: str, instance_type: str) -> str:
     """Name of the instances of a type in a region."""
     return f"{provider}/{region}/{instance_type}"
+
+
+def tariffs_of(supply: Supply, offer: Offer) -> Iterator[Tariff]:
+    """Prices of an offer in the ways that the workload allows."""
+    workload = supply.requirements.workload
+    if supply.owned.get(stand_of(offer.provider, offer.region, offer.instance_type)):
+        yield Tariff(PurchaseOption.OWNED, 0.0, "owned", source=PAID_FOR)
+    service, managed = (offer.managed.service, offer.managed.price) if offer.managed else ("", None)
+    for paid, price, label in (
+        (PurchaseOption.ON_DEMAND, offer.on_demand, ""),
+        (PurchaseOption.SPOT, offer.spot, ""),
+        (PurchaseOption.MANAGED, managed, service),
+    ):
+        purchase = Purchase(paid.value)
+        if purchase in workload.purchase and price is not None:
+            yield _tariff(paid, price, label)
+    if Purchase.COMMITMENT in workload.purchase and may_commit(supply.requirements):
+        yield from _commitments(_allowed_commitments(supply, offer), offer)
+
+
+def _allowed_commitments(supply: Supply, offer: Offer) -> Sequence[CommitmentPrice]:
+    """Prices of commitments of the terms that may be entered."""
+    years = supply.requirements.workload.limits.commitment_years
+    return [
+        current_commitment
+        for current_commitment in supply.catalog.current_commitments(offer)
+        if current_commitment.commitment.term_years in years
+    ]
+
+
+def usable(tariffs: Iterable[Tariff], offer: Offer, supply: Supply) -> Iterator[Tariff]:
+    """The tariffs whose prices may be used: all of them, or those that are listed and recent."""
+    workload, catalog = supply.requirements.workload, supply.catalog
+    day = (workload.as_of or first_day(catalog.as_of)) if workload.listed_only else None
+    if day is None:
+        yield from tariffs
+        return
+    for tariff in tariffs:
+        prices = [] if tariff.paid is PurchaseOption.OWNED else [(price_of(tariff), Purchase(tariff.paid.value))]
+        if tariff.paid is PurchaseOption.COMMITMENT and offer.on_demand is not None:
+            prices.append((offer.on_demand, Purchase.ON_DEMAND))
+        if all(trust(price, purchase, day).listed for price, purchase in prices):
+            yield tariff
+
+
+def price_of(tariff: Tariff) -> Price:
+    """The price of a tariff with where it is from."""
+    return Price(tariff.usd_per_hour, Provenance(tariff.source, tariff.as_of, Quality(tariff.quality)))
+
+
+def may_commit(requirements: Requirements) -> bool:
+    """Whether anything new may be committed: on two weeks of history or more, and never where zero is allowed."""
+    return not why_no_commitment(requirements)
+
+
+def why_no_commitment(requirements: Requirements) -> str:
+    """Why nothing new may be committed; "" where it may."""
+    workload, seconds = requirements.workload, requirements.demand.window_seconds
+    if requirements.demand.batch is not None:
+        return "a commitment is paid for at all hours, and batch work runs in some"
+    if workload.scaling.scale_to_zero:
+        return "scale_to_zero never ends in a commitment"
+    if _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history:
+        return ""
+    history = "none" if seconds is None else span_words(seconds)
+    return f"not possible: a commitment takes {HISTORY_DAYS} days of history, {history} of them known"
+
+
+def check_purchase(requirements: Requirements) -> None:
+    """Refuse a workload that may only be paid for by commitments that it may not enter.
+
+    Raises:
+        InputError: nothing could be bought.
+    """
+    workload, why = requirements.workload, why_no_commitment(requirements)
+    if workload.purchase != (Purchase.COMMITMENT,) or workload.commitments or not why:
+        return
+    hint = "allow on_demand too, give a longer history, or set limits.commit_without_history: true"
+    if requirements.demand.batch is not None:
+        hint = "allow on_demand or spot"
+    elif workload.scaling.scale_to_zero:
+        hint = "allow on_demand too, or leave scale_to_zero out"
+    raise InputError(
+        f"nothing can be bought: a commitment is all that is allowed ({why})",
+        where=workload.where("purchase"),
+        hint=hint,
+    )
+
+
+def _days_of_history(requirements: Requirements) -> float:
+    profile = requirements.demand.profile
+    return 0.0 if profile is None else len(profile.requests_per_minute) / (HOURS_PER_DAY * MINUTES_PER_HOUR)
+
+
+def _tariff(paid: PurchaseOption, price: Price, label: str = "") -> Tariff:
+    provenance = price.provenance
+    return Tariff(
+        paid,
+        price.usd_per_hour,
+        label,
+        source=provenance.source,
+        as_of=provenance.as_of,
+        quality=provenance.quality.value,
+    )
+
+
+def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Tariff]:
+    """The cheapest of each term."""
+    terms = {price.commitment.term_years: price for price in reversed(prices)}
+    for years, price in sorted(terms.items()):
+        even = break_even(price.usd_per_hour, offer.on_demand.usd_per_hour if offer.on_demand else None)
+        yield Tariff(
+            PurchaseOption.COMMITMENT,
+            price.usd_per_hour,
+            label=f"{price.commitment.instrument}, {years} y, {price.commitment.payment.replace('_', ' ')}",
+            break_even_ratio=min(even.utilization, 1.0) if even else 1.0,
+            term_years=float(years),
+            source=price.provenance.source,
+            as_of=price.provenance.as_of,
+            quality=price.provenance.quality.value,
+        )
+
+
+def exposed(
+    supply: Supply, at: int, offer: Offer, tariffs: Sequence[Tariff], start_usd: float
+) -> Iterator[Tariff]:  # fmt: skip
+    """The tariffs, the spot one with the expected cost of its interruptions.
+
+    Batch work waits for the same machine, so that lost time is paid for at its own price.
+    """
+    served, cold = supply.served[at], supply.cold_starts[at]
+    replicas, waits = served.candidate.replicas_per_instance, supply.requirements.demand.batch is not None
+    for tariff in tariffs:
+        if tariff.paid is not PurchaseOption.SPOT:
+            yield tariff
+            continue
+        exposure = Exposure(
+            running_requests=served.mean_concurrency * replicas,
+            requests_per_second=served.requests_per_second_per_replica.value * replicas,
+            usd_per_hour=tariff.usd_per_hour,
+            replacement_usd_per_hour=tariff.usd_per_hour
+            if waits or not offer.on_demand
+            else offer.on_demand.usd_per_hour,
+            cold_start_s=cold.total_s.value if cold else 0.0,
+            start_usd=start_usd,
+        )
+        per_hour = hazard(supply.catalog.spot_risk(offer)).per_hour.value
+        yield replace(
+            tariff,
+            interruption_usd_per_hour=interruption_usd_per_hour(per_hour, exposure),
+            interruptions_per_hour=per_hour,
+        )
+
+
+def no_price(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
+    """Rejection of an offer without a price that may be paid."""
+    workload = supply.requirements.workload
+    if tuple(workload.purchase) == (Purchase.MANAGED,) and offer.managed is None:
+        return no_service(candidate.instance_type, offer.region)
+    unlisted = next(tariffs_of(supply, offer), None)
+    kinds = " or ".join(purchase.value.replace("_", " ") for purchase in workload.purchase)
+    shortfall = Shortfall(
+        "price_unknown", "USD/h", f"{kinds} price", None, f"sold there, but no price for {kinds} is known"
+    )
+    if unlisted is not None:
+        shortfall = _not_listed(unlisted, workload.as_of or first_day(supply.catalog.as_of))
+    return reject(candidate.instance_type, shortfall, region=offer.region)
+
+
+def _not_listed(tariff: Tariff, day: dt.date | None) -> Shortfall:
+    """Fault of a price that ``listed_only`` leaves out."""
+    paid = tariff.paid.value.replace("_", " ")
+    doubt = trust(price_of(tariff), Purchase(tariff.paid.value), day).reason if day else ""
+    why = doubt or "derived from a price on demand that is not listed"
+    reason = f"its {paid} price of ${tariff.usd_per_hour:,.4g} an hour is left out by listed_only: {why}"
+    return Shortfall("not_listed", "price", "listed and recent", why, reason)
+
+
+def no_service(machine: InstanceType, region: str) -> Rejection:
+    """Why a machine cannot be had as a managed endpoint."""
+    reason = "no service is known to run endpoints on it"
+    return reject(machine, Shortfall("not_sold", SERVICE, "a managed endpoint", 0, reason), region=region)
+
+
+def too_far(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
+    """Rejection of a region that is too far from all users."""
+    where, slo = supply.geography, supply.requirements.workload.slo
+    ms, place = min(zip(where.network_ms[offer.provider, offer.region], where.places, strict=True))
+    reason = f"with {ms:g} ms of network no load at all keeps the targets"
+    shortfall = network_shortfall(place, offer.region, slo, ms) or Shortfall(
+        "network", "ms", ms, slo.ttft_p95_ms, reason
+    )
+    return reject_candidate(candidate, shortfall, offer.region)

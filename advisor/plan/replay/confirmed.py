@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from advisor.plan.fleet.chosen import Confirmation, LatencyDistribution
 from advisor.plan.problem.values import FleetSolution, Infeasible
-from advisor.plan.replay.targets import name_of
+from advisor.plan.replay.groups import name_of
 from advisor.plan.solve.shares import planned_rates
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation

@@ -98,8 +98,8 @@ class EarlyEnd:
         return Estimate(share, busiest_share, holds=bool((late <= self._allowed_ratio * self._judged).all()))
 
     def _estimated(self) -> Floats:
-        found: Floats = (self._late * self._weights()).sum(axis=1) + self._nowhere
-        return found
+        late: Floats = (self._late * self._weights()).sum(axis=1) + self._nowhere
+        return late
 
     def _weights(self) -> Floats:
         served = np.maximum(self._served, 1)
@@ -115,12 +115,12 @@ def _stages(
     sessions: Sequence[Session], strata: Sequence[int], members: Sequence[Sequence[Indices]], keep_every: int
 ) -> list[list[int]]:  # fmt: skip
     """Every k-th replica of those alike, then those half way between, and so on; interrupted ones at first."""
-    found: list[list[int]] = [[] for _ in range(keep_every.bit_length())]
+    stages: list[list[int]] = [[] for _ in range(keep_every.bit_length())]
     seen: dict[int, int] = {}
     for at, session in enumerate(sessions):
         turn = 0
         if members[at] and not session.interrupted:
             turn = seen.get(strata[at], 0) % keep_every
             seen[strata[at]] = seen.get(strata[at], 0) + 1
-        found[keep_every.bit_length() - (turn & -turn).bit_length() if turn else 0].append(at)
-    return found
+        stages[keep_every.bit_length() - (turn & -turn).bit_length() if turn else 0].append(at)
+    return stages

@@ -12,7 +12,7 @@ that settles is rarely longer than what runs; one that grows soon is. A request 
 wait before it than run at a time, or than a few: by Little's law it waits no longer than these take to be served.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,21 +20,64 @@ import numpy.typing as npt
 from advisor.demand.trace_columns import Requests
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.steps import StepTimes
-from advisor.plan.replay.calls import SplitCalls, any_split
 from advisor.plan.replay.early import EarlyEnd, Estimate
 from advisor.plan.replay.engine import ServeInParts, Times, serve_idle, serve_in_parts
 from advisor.plan.replay.result import Served, result_of, within
-from advisor.plan.replay.routing import NOWHERE, Router
-from advisor.plan.replay.sessions import Session, Window, sessions_of
+from advisor.plan.replay.sessions import NOWHERE, Router, Session, Window, sessions_of
 from advisor.plan.replay.values import Cutoff, Outcome, ReplayGroup, ReplayResult, Route
+from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import Slo
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
-
 LEAST_QUEUE = 16
 """Requests that may wait in any case: before a replica that serves few at a time a short queue is no backlog."""
+Indices = npt.NDArray[np.intp]
+CountProgress = Callable[[int], None]
+IsEnough = Callable[[Indices], bool]
+"""Whether what became of some requests is all that has to be known."""
+PARTS = (8, 3)
+"""Shares of a replica's requests, as divisors, after which it is asked whether too many are late."""
+LEAST_IN_PARTS = 1_000
+"""Fewer are simulated before the question is answered."""
+MIN_WINDOW_SECONDS = 1.0
+
+
+def any_split(replicas: Iterable[Times]) -> bool:
+    """Whether any replicas are sent the items of calls by themselves; clients then send them so to all."""
+    return any(isinstance(times, BatchTimes) and times.replica.is_split for times in replicas)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitCalls:
+    """HTTP requests of one item each, those of a call side by side."""
+
+    requests: Requests
+    call: Indices
+    """Position of the call of each."""
+
+    @classmethod
+    def of(cls, calls: Requests) -> "SplitCalls":
+        """The items of calls, each an HTTP request that arrives with its call."""
+        call = np.repeat(np.arange(calls.seconds.size), np.maximum(calls.output_tokens, 1))
+        places = None if calls.places is None else calls.places[call]
+        requests = Requests(calls.seconds[call], calls.input_tokens[call], np.ones(call.size, dtype=np.int32), places)
+        return cls(requests, call)
+
+    def outcome_of(self, items: Outcome) -> Outcome:
+        """Outcome of each call by that of its items: its slowest one's time, and refused where one of them is."""
+        first = np.flatnonzero(np.diff(self.call, prepend=-1))
+        last = np.append(first[1:], self.call.size) - 1
+        is_refused = np.minimum.reduceat(items.group, first) < 0
+        backlog = items.backlog_ratio
+        return Outcome(
+            ttft_s=np.maximum.reduceat(items.ttft_s, first),
+            decode_s=np.maximum.reduceat(items.decode_s, first),
+            group=np.where(is_refused, -1, items.group[last]).astype(np.int32),
+            cut=np.logical_or.reduceat(items.cut, first),
+            backlog_ratio=None if backlog is None else np.maximum.reduceat(backlog, first),
+        )
 
 
 def backlog_ratios(times: Times, ttft_s: Floats, prompts: Integers, answers: Integers) -> Floats:
@@ -79,18 +122,6 @@ def _full_engine(times: StepTimes, alone_s: float, prompt: float, answer: float)
     step_s = times.base_s[running] + times.per_token_s[running] * resident * running
     prefill_s = float(times.prompts_s[min(round(prompt), times.context_tokens)]) * (1 - times.prefix_cache_hit_ratio)
     return running, alone_s + answer * step_s + running * prefill_s
-
-
-Indices = npt.NDArray[np.intp]
-
-CountProgress = Callable[[int], None]
-IsEnough = Callable[[Indices], bool]
-"""Whether what became of some requests is all that has to be known."""
-PARTS = (8, 3)
-"""Shares of a replica's requests, as divisors, after which it is asked whether too many are late."""
-LEAST_IN_PARTS = 1_000
-"""Fewer are simulated before the question is answered."""
-MIN_WINDOW_SECONDS = 1.0
 
 
 def replay(
@@ -330,13 +361,13 @@ class _Fleet:
 
     def _network_s(self, groups: npt.NDArray[np.int32], places: npt.NDArray[np.int32] | None) -> Floats:
         """Round trip between the place of each request and the group that answers it."""
-        found = np.zeros(groups.size)
+        seconds = np.zeros(groups.size)
         for index, group in enumerate(self._groups):
             if group.network_ms:
                 here = groups == index
                 of_place = np.array(group.network_ms) / MS_PER_SECOND
-                found[here] = of_place[0] if places is None else of_place[places[here]]
-        return found
+                seconds[here] = of_place[0] if places is None else of_place[places[here]]
+        return seconds
 
 
 def _present(numbers: Indices) -> list[int]:

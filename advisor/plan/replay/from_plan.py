@@ -10,7 +10,7 @@ from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.layout import Layout
+from advisor.plan.fleet.parts import Layout
 from advisor.plan.measured import compared
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
@@ -115,12 +115,12 @@ def _routes(fleet: Fleet) -> Iterator[Route]:
 def _option(plan: Plan, rank: int | None, where: str) -> Option:
     if rank is None and plan.recommended is not None:
         return plan.recommended
-    found = next((option for option in plan.options if option.rank == rank), None)
-    if found is None:
-        known = f"1 to {plan.options[-1].rank}" if plan.options else "none at all"
+    chosen = next((option for option in plan.options if option.rank == rank), None)
+    if chosen is None:
+        ranks = f"1 to {plan.options[-1].rank}" if plan.options else "none at all"
         what = "the plan recommends nothing" if rank is None else f"the plan has no option {rank}"
-        raise InputError(what, where=where, hint=f"its options: {known}")
-    return found
+        raise InputError(what, where=where, hint=f"its options: {ranks}")
+    return chosen
 
 
 def candidate_of(option: Layout, requirements: Requirements, catalog: Catalog, where: str) -> Candidate:

@@ -18,14 +18,14 @@ from advisor.plan.replay.confirmed import (
 from advisor.plan.replay.headroom import (
     MOST_HEADROOM,
     Bracket,
+    FleetLoads,
     Kind,
     bracket_of,
     kind_of,
+    loads_of,
     narrowed,
     worthwhile,
 )
-from advisor.plan.replay.loads import FleetLoads, loads_of
-from advisor.plan.replay.memory import with_own_memory
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.neighbours import loaded_by_capacity
 from advisor.plan.solve.optimise import as_optimum, as_routed
@@ -34,7 +34,7 @@ from advisor.plan.solve.scopes import (
     cheapest,
 )
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.records import replace
+from advisor.records import replace, with_own_memory
 from advisor.units import SECONDS_PER_HOUR
 
 NO_HEADROOM: Mapping[Kind, float] = {}
@@ -170,7 +170,9 @@ class ReplayedFleets:
 
         def holds(factor: float) -> bool | None:
             """None where there is no fleet, or none below the limit."""
-            confirmed = self._optimum(formulation, {kind: one * factor for kind, one in least.items()})
+            confirmed = self._optimum(
+                formulation, {kind: factor_of_kind * factor for kind, factor_of_kind in least.items()}
+            )
             if isinstance(confirmed, Infeasible) or confirmed.usd_per_month >= limit:
                 return None
             tried[factor] = confirmed
@@ -217,15 +219,15 @@ class ReplayedFleets:
             return solution
         if confirmed is not None and solution.allocations is confirmed.solution.allocations:
             return confirmed
-        found = self._confirmed(roomier, solution, headroom)
+        fleet = self._confirmed(roomier, solution, headroom)
         weighed = {
             (headroom.get(self.kind_of(allocation.pool.key), 1.0), allocation.pool.usd_per_request)
             for allocation in solution.allocations
         }
-        if found.confirmation.reached or len(weighed) == 1:
-            return found
+        if fleet.confirmation.reached or len(weighed) == 1:
+            return fleet
         other = self._planned_evenly(solution)
-        return other if other.confirmation.reached else found
+        return other if other.confirmation.reached else fleet
 
     def _solve(
         self, formulation: Formulation, confirmed: Confirmed | None = None, *, roughly: bool = False

@@ -23,17 +23,17 @@ from advisor.plan.replay.confirmed import (
     unproven,
     usd_of,
 )
-from advisor.plan.replay.exchanges import Exchanges
+from advisor.plan.replay.exchanges import (
+    Exchanges,
+    cheapest_nearby,
+    has_room,
+    with_fewer,
+)
 from advisor.plan.replay.headroom import (
     WORTH_RATIO,
     Bracket,
     Kind,
     worthwhile,
-)
-from advisor.plan.replay.nearby import (
-    cheapest_nearby,
-    has_room,
-    with_fewer,
 )
 from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.dominance import without_dominated

@@ -19,22 +19,28 @@ from advisor.demand.synthetic_trace import (
 from advisor.demand.trace_columns import Requests
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
-from advisor.plan.problem.formulas import Part, share_without
+from advisor.plan.problem.formulas import Part, left_after, share_without
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
-from advisor.plan.replay.calls import any_split
 from advisor.plan.replay.engine import Times, serve_idle
-from advisor.plan.replay.failures import left_after
-from advisor.plan.replay.fleet import simulate
-from advisor.plan.replay.latencies import distributions, latencies_s, p95_ms
-from advisor.plan.replay.memory import with_own_memory
-from advisor.plan.replay.result import within
-from advisor.plan.replay.scaled import ScaledFleet, part_of, scaled, thinned, without_lost
-from advisor.plan.replay.targets import Key, deployment_key, name_of, routes_left, routes_of
+from advisor.plan.replay.fleet import any_split, simulate
+from advisor.plan.replay.groups import (
+    Key,
+    ScaledFleet,
+    deployment_key,
+    name_of,
+    part_of,
+    routes_left,
+    routes_of,
+    scaled,
+    thinned,
+    without_lost,
+)
+from advisor.plan.replay.result import distributions, latencies_s, p95_ms, within
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import splits_by_what_is_up, targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.records import dataclass, replace
+from advisor.records import dataclass, replace, with_own_memory
 from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.values import Survive
 

@@ -13,7 +13,7 @@ from advisor.plan.replay.headroom import (
     Kind,
 )
 from advisor.plan.replay.search import FleetSearch, is_simplest
-from advisor.plan.solve.bounds import lower_bound
+from advisor.plan.solve.objective import lower_bound
 from advisor.plan.solve.scopes import scopes
 from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
 from advisor.plan.solve.stage import formulate
@@ -95,7 +95,7 @@ class ReplayValidator(FleetSearch):
         """The same for the precisions up to a rank alone, whose layouts are no pools where others outdo them."""
         requirements = self._setting.requirements
         named = requirements.workload.precisions
-        kept = tuple(one for one in named if requirements.loss_rank(one) <= rank)
+        kept = tuple(precision for precision in named if requirements.loss_rank(precision) <= rank)
         if kept == named:
             return self
         # Its limits are those of the question, which may leave out the workload's budget.

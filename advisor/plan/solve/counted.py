@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from advisor.cost.standing import RegionCharges
+from advisor.plan.problem.charges import mean_rate, own_place, parts_of, usd_per_request
 from advisor.plan.problem.formulas import (
     Part,
     instance_usd_per_month,
@@ -20,7 +21,6 @@ from advisor.plan.problem.formulas import (
     part_name,
     share_without,
 )
-from advisor.plan.problem.standing import mean_rate, own_place, parts_of, usd_per_request
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.solver import FEASIBLE

@@ -26,8 +26,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from advisor.plan.problem.charges import own_place, usd_per_request
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, quota_units, share_without, starts_per_month
-from advisor.plan.problem.standing import own_place, usd_per_request
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, fields, replace
 from advisor.workload.values import Limits

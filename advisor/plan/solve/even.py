@@ -75,10 +75,10 @@ def even_shares(
     if not even:
         return {key: share[-1] for key, share in solution.shares.items()}
     values, parts = even
-    found = {pool.key: np.zeros(requests.shape) for pool in pools}
+    split = {pool.key: np.zeros(requests.shape) for pool in pools}
     for part in parts:
-        found[pools[part.pool].key][part.place, list(part.buckets)] += max(float(values[part.variable]), 0.0)
-    return found
+        split[pools[part.pool].key][part.place, list(part.buckets)] += max(float(values[part.variable]), 0.0)
+    return split
 
 
 def can_carry(problem: Problem, allocations: Sequence[Allocation]) -> bool:
@@ -88,8 +88,8 @@ def can_carry(problem: Problem, allocations: Sequence[Allocation]) -> bool:
         counts[allocation.pool.key] = counts.get(allocation.pool.key, 0) + allocation.instances[-1]
     pools = {allocation.pool.key: allocation.pool for allocation in allocations if counts[allocation.pool.key]}
     servers = _servers(list(pools.values()), [float(counts[key]) for key in pools])
-    found = _solved(_requests(problem), servers)
-    return found is not None and float(found[0][0]) <= 1 + ROOM
+    solved = _solved(_requests(problem), servers)
+    return solved is not None and float(solved[0][0]) <= 1 + ROOM
 
 
 def _requests(problem: Problem) -> _Requests:

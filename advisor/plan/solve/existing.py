@@ -27,12 +27,12 @@ def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[ExistingF
     running = by_stand(paid)
     if not workload.commitments or workload.as_of is None:
         return ExistingFleet(running, {}, paid), ()
-    found = owned_commitments(workload, catalog, workload.as_of)
+    owned_now = owned_commitments(workload, catalog, workload.as_of)
     owned: dict[str, int] = {}
-    for owned_commitment in found.valid:
+    for owned_commitment in owned_now.valid:
         stand = stand_of(owned_commitment.provider, owned_commitment.region, owned_commitment.instance_type)
         owned[stand] = owned.get(stand, 0) + owned_commitment.count
-    return ExistingFleet(running, owned, paid), found.notes
+    return ExistingFleet(running, owned, paid), owned_now.notes
 
 
 def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:
@@ -46,7 +46,7 @@ def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:
 
 def by_stand(running: Mapping[tuple[str, str], int]) -> dict[str, int]:
     """Instances of each stand, however they are paid for."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for (stand, _), count in running.items():
-        found[stand] = found.get(stand, 0) + count
-    return found
+        counts[stand] = counts.get(stand, 0) + count
+    return counts

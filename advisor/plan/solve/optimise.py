@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from advisor.plan.problem.charges import region_rates
 from advisor.plan.problem.formulas import (
     Part,
     least_instances,
@@ -13,7 +14,6 @@ from advisor.plan.problem.formulas import (
     mix_rate,
     share_without,
 )
-from advisor.plan.problem.standing import region_rates
 from advisor.plan.problem.values import (
     Allocation,
     Constraint,
@@ -98,8 +98,8 @@ def improved(fleet_solution: FleetSolution, problem: Problem, *, roughly: bool =
     bound = min(fleet_solution.bound_usd_per_month, solution.bound)
     if solution.outcome is Outcome.UNSOLVED:
         return replace(fleet_solution, proven=False, bound_usd_per_month=bound)
-    found = read_fleet(program, solution)
-    best = found if found.objective_usd_per_month < fleet_solution.objective_usd_per_month else fleet_solution
+    fleet = read_fleet(program, solution)
+    best = fleet if fleet.objective_usd_per_month < fleet_solution.objective_usd_per_month else fleet_solution
     proven = fleet_solution.proven and solution.outcome is Outcome.OPTIMAL
     return replace(best, proven=proven, bound_usd_per_month=best.objective_usd_per_month if proven else bound)
 
@@ -251,9 +251,9 @@ def read_fleet(program: FleetProgram, solution: Solution) -> FleetSolution:
     problem = program.problem
     allocations = tuple(_allocations(program, solution.values))
     shares = {
-        pool.key: found
+        pool.key: of_pool
         for g, pool in enumerate(problem.pools)
-        if (found := _shares_of(program, g, solution.values)).max() > TRACE_SHARE
+        if (of_pool := _shares_of(program, g, solution.values)).max() > TRACE_SHARE
     }
     objective = objective_usd_per_month(problem, allocations, shares)
     return FleetSolution(
@@ -293,13 +293,13 @@ def _shares_of(program: FleetProgram, g: int, values: Floats) -> Floats:
     """Share of each bucket's requests that a pool receives: what it takes of the mix and of the bucket alone."""
     problem = program.problem
     buckets = problem.parts.size
-    found = np.zeros((len(problem.hours), len(problem.place_shares), buckets))
+    shares = np.zeros((len(problem.hours), len(problem.place_shares), buckets))
     for h in range(len(problem.hours)):
         for p in range(len(problem.place_shares)):
-            found[h, p, :] = values[program.mix[g, h, p]]
+            shares[h, p, :] = values[program.mix[g, h, p]]
             for b in range(len(problem.bucket_shares)):
-                found[h, p, b] += values[program.bucket[g, h, p, b]]
-    return np.clip(found, 0.0, 1.0)
+                shares[h, p, b] += values[program.bucket[g, h, p, b]]
+    return np.clip(shares, 0.0, 1.0)
 
 
 def explain_conflict(problem: Problem) -> Infeasible:

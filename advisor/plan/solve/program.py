@@ -156,10 +156,10 @@ class FleetProgram(ProgramVariables):
         if needed <= 0:
             return
         terms: Terms = []
-        for g, t, one, count in self._instances_at(h):
+        for g, t, variable, count in self._instances_at(h):
             rate = min(self.usual[g], needed)
             spare = rate if self.problem.pools[g].tariffs[t].paid in failing else 0.0
-            terms.append((one, count * rate / (needed + spare)))
+            terms.append((variable, count * rate / (needed + spare)))
         self.program.row(name, terms, lower=1.0)
 
     def _used(self, name: Constraint, running: Terms, most: int) -> int:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from advisor.plan.problem.charges import least_alone_usd_per_month, region_rates
 from advisor.plan.problem.formulas import hours_per_month, least_instances, mix_rate
-from advisor.plan.problem.standing import least_alone_usd_per_month, region_rates
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.solve.alone import Missed, alone
-from advisor.plan.solve.bounds import bound_with_spare, least_usd, lower_bound, planned_rates
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
+from advisor.plan.solve.objective import bound_with_spare, least_usd, lower_bound, planned_rates
 from advisor.plan.solve.optimise import any_within, explain_conflict, fleet_if_any, improved, relative_change
 from advisor.records import replace
 from advisor.units import A_CENT
@@ -147,7 +147,7 @@ def _improved(best: FleetSolution | None, part: Problem, *, roughly: bool) -> Fl
 
 def _cheaper(fleet_solution: FleetSolution | None, other: FleetSolution | None) -> FleetSolution | None:
     """The cheaper of two fleets, the first of equals."""
-    return min((one for one in (fleet_solution, other) if one is not None), key=_usd, default=None)
+    return min((fleet for fleet in (fleet_solution, other) if fleet is not None), key=_usd, default=None)
 
 
 def cheapest_single(problem: Problem) -> FleetSolution | None:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from advisor.plan.problem.charges import provider_of
 from advisor.plan.problem.formulas import Part, busy_instances, mix_rate, ratio_of, share_without
-from advisor.plan.problem.standing import provider_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption
 from advisor.plan.solve.even import even_shares
 from advisor.records import replace

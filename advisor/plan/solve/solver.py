@@ -150,8 +150,8 @@ class Program:
         solver.passModel(self._model(whole=whole))
         solver.run()
         status, info = solver.getModelStatus(), solver.getInfo()
-        found = solver.getSolution()
-        values, reduced = np.array(found.col_value), np.array(found.col_dual)
+        result = solver.getSolution()
+        values, reduced = np.array(result.col_value), np.array(result.col_dual)
         if status == HighsModelStatus.kOptimal and not (roughly and _has_gap(info)):
             objective = info.objective_function_value
             return Solution(Outcome.OPTIMAL, values, objective, objective, reduced)

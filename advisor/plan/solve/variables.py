@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable
 
 from advisor.cost.standing import ChargeRule
+from advisor.plan.problem.charges import mean_rate, own_place, parts_of, usd_per_request
 from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
-from advisor.plan.problem.standing import mean_rate, own_place, parts_of, usd_per_request
 from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
 from advisor.records import dataclass, field
@@ -307,7 +307,9 @@ class ProgramVariables:
         """
         if (h, needed) not in self.whole:
             variable = self.whole[h, needed] = self.program.variable()
-            terms = [(one, min(count * self.usual[g], needed)) for g, _, one, count in self._instances_at(h)]
+            terms = [
+                (instances, min(count * self.usual[g], needed)) for g, _, instances, count in self._instances_at(h)
+            ]
             self.program.row("whole rate", [*terms, (variable, -1.0)], lower=0.0)
         return self.whole[h, needed]
 
@@ -316,7 +318,7 @@ class ProgramVariables:
         if h not in self.room:
             variable = self.room[h] = self.program.variable()
             pools = range(len(self.problem.pools))
-            terms = [(one, count * self.usual[g]) for g, _, one, count in self._instances_at(h)]
+            terms = [(instances, count * self.usual[g]) for g, _, instances, count in self._instances_at(h)]
             terms += [(share, -load * self.usual[g]) for g in pools for share, load in self._load(g, h)]
             self.program.row("room", [*terms, (variable, -1.0)], lower=0.0)
         return self.room[h]

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from advisor.plan.fleet.chosen import Confirmation, Fleet
-from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Plan, Rung
+from advisor.plan.words import first_name, unit_of
 from advisor.records import dataclass, replace
 from advisor.report.fleet_tables import letters
 from advisor.report.option_words import rung_words

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Option, Plan, Predicted
+from advisor.plan.words import first_name, unit_of
 from advisor.records import dataclass
 from advisor.report.option_words import about, option_cells
 from advisor.report.pages.bars import Axis, css_percent, log_around

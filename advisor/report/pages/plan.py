@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Option, Plan, Rejection
+from advisor.plan.words import unit_of
 from advisor.records import replace
 from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import fleet_lines

@@ -11,8 +11,8 @@ from advisor.demand.values import Floats, HourlyUse
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet, LatencyDistribution
 from advisor.plan.request import read_question
-from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Plan
+from advisor.plan.words import first_name, unit_of
 from advisor.records import dataclass
 from advisor.report.fleet_tables import capacity_requests_per_second
 from advisor.report.pages.bars import Axis, css_percent, from_zero, log_around

@@ -6,7 +6,7 @@ from typing import Any
 
 from advisor.codegen import Wanted
 from advisor.codegen.wanted import Engine
-from advisor.plan.fleet.scaling_values import Policy
+from advisor.plan.fleet.parts import Policy
 from advisor.plan.values import Plan
 from codegen.plans import (
     HOSTILE,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from advisor.plan.problem.values import FleetSolution, PurchaseOption, Tariff
-from advisor.plan.solve.bounds import bound_with_spare, lower_bound
+from advisor.plan.solve.objective import bound_with_spare, lower_bound
 from advisor.plan.solve.optimise import optimise
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Limits, Survive

@@ -9,7 +9,7 @@ from advisor.models import find_model
 from advisor.performance.model import load_model
 from advisor.performance.stage import times_of
 from advisor.pipeline import BRIEF, answer
-from advisor.plan.estate.turns import MOST_SHARERS, Way, most_sharers, part_gib, thread_percent, times_slower
+from advisor.plan.estate.seats import MOST_SHARERS, Way, most_sharers, part_gib, thread_percent, times_slower
 from advisor.plan.request import PlanRequest
 from advisor.plan.sharing import HEADROOM
 from advisor.workload.document import read_workload

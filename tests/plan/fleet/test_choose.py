@@ -18,8 +18,10 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_for, plan_question, routed_as
-from advisor.plan.choosing import Asked
-from advisor.plan.planning import ANYWHERE_NOTE, plan_fleet
+from advisor.plan.alternatives import recommended
+from advisor.plan.choosing import Asked, chosen_fleet
+from advisor.plan.fleet.describe import fleet_of
+from advisor.plan.planning import ANYWHERE_NOTE
 from advisor.plan.request import PlanRequest, read_question, requirements_of
 from advisor.plan.solve.existing import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines
@@ -494,17 +496,18 @@ def test_no_group_is_sent_more_prompts_than_it_is_planned_to_carry():
 
     served = find_model(asked.model_reference)
     question = PlanRequest(asked, served, measure_demand(asked, served, None, None))
-    plan = plan_fleet(market_for(question, catalog, shipped_model()).market, Asked())
+    market = market_for(question, catalog, shipped_model()).market
+    chosen = market.validator.in_full(chosen_fleet(market, Asked()).fleet)
 
-    fleet = plan.choice.fleet
+    fleet = fleet_of(chosen, market.context, market.expected)
     groups, peak = fleet.groups, fleet.hour_classes[-1].planned_requests_per_second
     assert len({one.bucket_shares for one in groups}) > 1
     for one in groups:
         received = one.request_shares[-1] * peak / one.instances[-1]
         assert received <= one.planned_requests_per_second_per_instance
     main = max(groups, key=lambda one: one.request_shares[-1])
-    planned = plan.recommended.planned_requests_per_second_per_instance
-    assert planned == main.planned_requests_per_second_per_instance
+    best = recommended(chosen, market.context, fleet, ())
+    assert best.planned_requests_per_second_per_instance == main.planned_requests_per_second_per_instance
 
 
 @pytest.mark.parametrize("change", [0.95, 1.05])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.demand.batch import BatchRun
-from advisor.plan.problem.batch_hours import SLACK, hours_by_cost, run_costs
+from advisor.plan.problem.hours import SLACK, hours_by_cost, run_costs
 from advisor.plan.problem.values import PurchaseOption, Tariff
 from advisor.workload.values import Limits, Scaling, Survive
 from plan.fleet.problems import charges_of, pool_of, problem_of

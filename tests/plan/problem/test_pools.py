@@ -8,7 +8,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.values import DemandProfile
-from advisor.plan.problem.tariffs import HISTORY_DAYS
+from advisor.plan.problem.supply import HISTORY_DAYS
 from advisor.plan.problem.values import PurchaseOption
 from advisor.workload.values import Limits, Scaling
 from builders import catalog_of, offer, workload

@@ -7,7 +7,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.cost.region_charges import Deployed, region_charges
 from advisor.cost.standing import Machines
-from advisor.plan.problem.standing import (
+from advisor.plan.problem.charges import (
     alone_usd_per_month,
     machines_of,
     own_place,

@@ -15,7 +15,7 @@ from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.batching import Batching, rate_within
 from advisor.performance.one_pass.serving import Replica
 from advisor.performance.values import Evidence
-from advisor.plan.replay.batch_engine import alone_ends, batch_ends
+from advisor.plan.replay.engine import alone_ends, batch_ends
 from performance.batch_simulator import simulate
 
 

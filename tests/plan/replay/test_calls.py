@@ -17,9 +17,8 @@ from advisor.performance.one_pass.serving import Replica
 from advisor.performance.one_pass.work import flop_of_items
 from advisor.performance.queueing import Bursts
 from advisor.performance.values import Evidence
-from advisor.plan.replay.calls import SplitCalls
 from advisor.plan.replay.engine import serve_idle
-from advisor.plan.replay.fleet import replay, simulate
+from advisor.plan.replay.fleet import SplitCalls, replay, simulate
 from advisor.plan.replay.values import Cutoff, ReplayGroup
 from advisor.workload.values import Slo
 

@@ -14,7 +14,7 @@ from advisor.demand.values import Dispersion
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Infeasible
 from advisor.plan.replay.fleet import replay
-from advisor.plan.replay.targets import name_of, routes_of
+from advisor.plan.replay.groups import name_of, routes_of
 from advisor.plan.replay.trials import Trials, largest
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.replay.values import ReplayGroup, Route

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.replay import batching, engine
-from advisor.plan.replay.engine import serve, serve_idle, serve_in_parts
-from advisor.plan.replay.timelines import Timelines
+from advisor.plan.replay.engine import Timelines, serve, serve_idle, serve_in_parts
 from plan.replay.reference import make_steps, serve_plainly
 
 REPLICAS = {

@@ -11,7 +11,7 @@ from advisor.demand.values import Dispersion
 from advisor.performance.model import shipped_model
 from advisor.pipeline import Extent, answer, question_for
 from advisor.plan.replay.exchanges import _covered, _needed
-from advisor.plan.replay.loads import FleetLoads, Part, left_by_kind, loads_of
+from advisor.plan.replay.headroom import FleetLoads, Part, left_by_kind, loads_of
 from advisor.plan.solve.neighbours import exchanged, exchanges
 from advisor.workload.document import read_workload
 from advisor.workload.values import DeclaredDemand, Limits, Slo

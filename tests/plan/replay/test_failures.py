@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.formulas import Part, lost_with, mix_rate
+from advisor.plan.problem.formulas import Part, left_after, lost_with, mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.failures import left_after
-from advisor.plan.replay.targets import routes_left
+from advisor.plan.replay.groups import routes_left
 from advisor.plan.replay.values import Route
 from advisor.plan.solve.optimise import optimise
 from plan.fleet.problems import LIMITS, problems

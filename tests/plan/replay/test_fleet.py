@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.trace_columns import Requests
 from advisor.plan.replay.fleet import replay, simulate
-from advisor.plan.replay.routing import interleave
-from advisor.plan.replay.scaled import thinned
+from advisor.plan.replay.groups import thinned
+from advisor.plan.replay.sessions import interleave
 from advisor.plan.replay.values import Billing, Cutoff, ReplayGroup, Route
 from advisor.workload.values import Slo
 from plan.replay.reference import make_steps

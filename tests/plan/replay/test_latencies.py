@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import QUANTILES
-from advisor.plan.replay.latencies import distributions, latencies_s, p95_ms
+from advisor.plan.replay.result import distributions, latencies_s, p95_ms
 from advisor.plan.replay.values import Outcome
 from advisor.workload.values import Slo
 

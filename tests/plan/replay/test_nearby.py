@@ -4,7 +4,7 @@ import pytest
 
 from advisor.performance.model import shipped_model
 from advisor.pipeline import BRIEF, answer
-from advisor.plan.replay import nearby
+from advisor.plan.replay import exchanges
 from recompute.drawn import drawn
 
 
@@ -17,11 +17,11 @@ def test_hundreds_of_machines_are_not_taken_away_one_by_one(monkeypatch):
         steps.append(asked)
         return neighbours(*asked)
 
-    neighbours = nearby.cheaper_neighbours
-    monkeypatch.setattr(nearby, "cheaper_neighbours", counted)
+    neighbours = exchanges.cheaper_neighbours
+    monkeypatch.setattr(exchanges, "cheaper_neighbours", counted)
     question, catalog = drawn(300612)
     fleet = answer(question, catalog, shipped_model(), BRIEF).plan.fleet
 
     assert fleet.confirmed.reached
     assert max(max(group.instances) for group in fleet.groups) > 300
-    assert len(steps) == nearby.MOST_STEPS
+    assert len(steps) == exchanges.MOST_STEPS

@@ -1,4 +1,4 @@
-"""Batch work in what other requests leave idle: how much of it fits there, and what the rest adds.
+"""Batch work beside requests: how much of it fits in what they leave idle, what the rest adds, and its own machines.
 
     idle rate of an hour  = Σ instances · rate, or what of it a failure may leave  -  planned rate of the requests
     items of a run there  = Σ over its open hours of idle rate · 3600 ÷ weight
@@ -8,23 +8,32 @@ planned rate of the open hours with the least capacity, all to one level, until 
 Only the first of the open hours may be raised, so that machines are added for few hours and idle ones do the rest.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from advisor.catalog.values import Purchase
 from advisor.demand.batch import BatchRun
+from advisor.demand.lengths import batch_demand
 from advisor.demand.values import Forecast
+from advisor.plan.fleet.costs import BatchApart, PlannedPart
 from advisor.plan.problem.formulas import Part, lost_with, mix_rate, share_without
 from advisor.plan.problem.hours import STEP
 from advisor.plan.problem.values import Allocation, Floats, Problem
 from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.replay.targets import name_of
+from advisor.plan.replay.groups import name_of
+from advisor.plan.request import PlanRequest
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
+from advisor.workload.closed_loop import deadline_slo, pictures_of
+from advisor.workload.values import Limits, Routing, Scaling
 
 _BISECTIONS = 60
 _ALL = 1 - 1e-6
 """Share of the items that counts as all of them."""
+_BY_THE_HOUR = (Purchase.ON_DEMAND, Purchase.SPOT)
+"""Ways of paying for what runs in some hours."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,3 +186,83 @@ def _of_class(problem: Problem, allocations: Sequence[Allocation], at: int) -> f
         if (share := share_without(problem.limits, part)) > 0
     ]
     return min((whole, *left))
+
+
+def kept_beside(question: PlanRequest, fill: Fill) -> tuple[float, ...]:
+    """Items of a run, as stated, that may stay beside the requests: none, and what fits there where not all does."""
+    beside = question.demand.beside
+    if beside is None or not fill.takes_more:
+        return (0.0,)
+    idle = float(math.floor(beside.run.items * fill.idle_items / fill.items))
+    return (0.0, idle) if idle else (0.0,)
+
+
+def question_beside(question: PlanRequest, kept: float) -> PlanRequest:
+    """The requests of a question with so many items of a run beside them."""
+    beside = question.demand.beside
+    some = beside.times(kept / beside.run.items) if beside is not None and kept else None
+    return replace(question, demand=replace(question.demand, beside=some))
+
+
+def question_apart(question: PlanRequest, kept: float) -> PlanRequest | None:
+    """The batch work beside the requests of a question but for some items, asked by itself; None where there is none.
+
+    Ways of paying, machines and places are those of the question; targets, spare machines and budget are of requests.
+    """
+    workload, beside = question.workload, question.demand.beside
+    if beside is None or workload.batch is None:
+        return None
+    limits, unit = Limits(), question.demand.unit
+    run = beside.run.times(1 - kept / beside.run.items)
+    demand = replace(
+        batch_demand(run, beside.input_tokens, beside.output_tokens),
+        unit=unit,
+        pictures=pictures_of(workload.batch.size),
+    )
+    alone = replace(
+        workload,
+        demand=workload.batch,
+        batch=None,
+        slo=deadline_slo(beside.run, unit),
+        purchase=tuple(purchase for purchase in _BY_THE_HOUR if purchase in workload.purchase) or _BY_THE_HOUR[:1],
+        limits=replace(
+            workload.limits,
+            min_replicas=limits.min_replicas,
+            zones=limits.zones,
+            survive=limits.survive,
+            fault_tolerant_ratio=1.0,
+            on_demand_base_ratio=limits.on_demand_base_ratio,
+            max_usd_per_month=limits.max_usd_per_month,
+            max_changed_instances=limits.max_changed_instances,
+        ),
+        current=None,
+        running=(),
+        commitments=(),
+        users=(),
+        scaling=Scaling(scale_to_zero=True),
+        routing=Routing.WEIGHTED,
+        response_cache=None,
+        prefix_cache_hit_ratio=0.0,
+    )
+    return PlanRequest(alone, question.model, demand)
+
+
+def apart_of(requests_usd_per_month: float, alone: Confirmed, kept: float) -> BatchApart:
+    """Requests and batch work as two workloads.
+
+    Args:
+        requests_usd_per_month: cost of the fleet for the requests, with the items beside them.
+        alone: the fleet for the other items.
+        kept: items of a run beside the requests.
+    """
+    sources = alone.formulation.pool_set.sources
+    parts = tuple(
+        PlannedPart(
+            sources[allocation.pool.key].offer.instance_type,
+            sources[allocation.pool.key].offer.region,
+            allocation.tariff.paid.value,
+            max(allocation.instances),
+        )
+        for allocation in alone.solution.allocations
+    )
+    return BatchApart(requests_usd_per_month, alone.usd_per_month, parts, kept)

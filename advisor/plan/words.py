@@ -1,0 +1,229 @@
+"""Names of latencies and sizes by the unit of a plan's requests, and batch work in words."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from advisor.demand.forecast import DAYS
+from advisor.demand.values import Unit
+from advisor.plan.fleet.chosen import Confirmation, Fleet
+from advisor.plan.fleet.costs import BatchPlan
+from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.values import ComparedLatency
+from advisor.units import (
+    HOURS_PER_DAY,
+    HOURS_PER_WEEK,
+    MS_PER_SECOND,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MINUTE,
+    counted,
+    milliseconds,
+    ratio_words,
+    rounded,
+    three_digits,
+)
+from advisor.workload.values import Slo
+
+_PAID = {purchase.value: purchase.value.replace("_", " ") for purchase in PurchaseOption}
+_IDLE, _OWN = "on capacity that they leave idle", "on more of it"
+_ITEMS: Mapping[Unit, str] = {
+    Unit.TOKENS: "output tokens",
+    Unit.TEXTS: "texts",
+    Unit.AUDIO: "recordings",
+    Unit.IMAGES: "images",
+    Unit.PICTURES: "pictures",
+    Unit.ROWS: "rows",
+}
+LATENCY_NAMES: Mapping[str, str] = {"ttft_p95_ms": "TTFT", "tpot_p95_ms": "TPOT", "e2e_p95_ms": "end-to-end"}
+_MEGA = 1e6
+
+
+def run_words(batch: BatchPlan) -> str:
+    """Items of a run, and its start: ``200,000 items every day at 22:00 UTC``."""
+    return f"{counted(round(batch.items), 'item')} {_start_words(batch)}"
+
+
+def replayed_run_words(batch: BatchPlan, replay: Confirmation, *, paid_by_use: bool = False) -> str:
+    """Sentences on a run in its replay: the end of its last item, its machines' hours, and the cost of items.
+
+    Args:
+        batch: the runs.
+        replay: of one of them.
+        paid_by_use: whether services alone serve, whose containers stop when no item is left.
+    """
+    deadline = hours_words(batch.deadline_hours)
+    if batch.idle_items is not None:
+        return _beside_words(batch, batch.idle_items, deadline)
+    if batch.finished_hours is None:
+        share = ratio_words(replay.within_slo_ratio)
+        return f"Do not rely on it: its replay has {share} of {run_words(batch)} done by the deadline of {deadline}."
+    up = "Containers run until then" if paid_by_use else f"Machines are up for {batch.machine_hours} h of a run"
+    return (
+        f"Batch: {run_words(batch)}, in their replay done after {hours_words(batch.finished_hours)} of {deadline} "
+        f"({replay.arrivals}). {up}; ${rounded(batch.usd_per_1000_items)} per 1,000 items."
+    )
+
+
+def spare_hours(fleet: Fleet) -> float | None:
+    """Hours from the end of the last item to the end of its machines' hours or the deadline; None: it is not done."""
+    batch = fleet.batch
+    if batch is None or batch.finished_hours is None:
+        return None
+    busiest = len(fleet.hour_classes) - 1
+    worked = (hour for hour, number in enumerate(fleet.schedule) if number == busiest)
+    last = max((hour - batch.first_hour) % batch.every_hours for hour in worked)
+    return max(min(last + 1.0, batch.deadline_hours) - batch.finished_hours, 0.0)
+
+
+def start_hours(fleet: Fleet) -> float:
+    """Hours from the order of an instance until it serves, at most; 0 where the plan does not say."""
+    starts = (group.cold_start_seconds for group in fleet.groups if group.cold_start_seconds is not None)
+    return max((start.high for start in starts), default=0.0) / SECONDS_PER_HOUR
+
+
+def _beside_words(batch: BatchPlan, idle_items: float, deadline: str) -> str:
+    """The same of work beside other requests: what of it is done in their idle hours, and what the rest costs."""
+    done = "not all done by" if batch.finished_hours is None else f"done after {hours_words(batch.finished_hours)} of"
+    own = batch.items - idle_items
+    parts = [f"{rounded(part)} {where}" for part, where in ((idle_items, _IDLE), (own, _OWN)) if round(part)]
+    return (
+        f"Batch: {run_words(batch)} beside the requests, {done} {deadline} at the rates that these leave idle. "
+        f"{' and '.join(parts)}; ${rounded(batch.usd_per_1000_items)} more per 1,000 items."
+    )
+
+
+def apart_words(batch: BatchPlan, usd_per_month: float) -> Iterator[str]:
+    """Sentences on batch work as a workload of its own, beside what the requests and it cost together.
+
+    Args:
+        batch: the runs.
+        usd_per_month: cost of the fleet for both.
+    """
+    apart = batch.apart
+    if apart is None:
+        return
+    less = round(usd_per_month - apart.total_usd_per_month, 2)
+    parts = " + ".join(f"{part.instances} × {part.instance_type} {_PAID[part.purchase]}" for part in apart.batch_parts)
+    kept = f" with {rounded(apart.beside_items)} items a run" if apart.beside_items else ""
+    own = "the other items" if kept else "the batch work"
+    cost = f"the requests{kept} ${apart.requests_usd_per_month:,.2f} and {own} ${apart.batch_usd_per_month:,.2f}"
+    two = f"as two workloads {cost} a month ({parts})"
+    if less > 0:
+        yield f"Cheaper apart: {two}, ${less:,.2f} less. Plan each from a workload file of its own."
+    else:
+        yield f"Apart: {two}, ${-less:,.2f} more than together."
+
+
+def hours_words(hours: float) -> str:
+    """Hours in three digits, less than one in minutes, less than one of these in seconds: ``4.15 h``, ``15.4 min``."""
+    seconds = hours * SECONDS_PER_HOUR
+    if seconds >= SECONDS_PER_HOUR:
+        return f"{three_digits(hours)} h"
+    if seconds >= SECONDS_PER_MINUTE:
+        return f"{three_digits(seconds / SECONDS_PER_MINUTE)} min"
+    return f"{three_digits(seconds)} s"
+
+
+def _start_words(batch: BatchPlan) -> str:
+    clock = f"{batch.first_hour % HOURS_PER_DAY:02d}:00 UTC"
+    if batch.every_hours == HOURS_PER_WEEK:
+        return f"every {DAYS[batch.first_hour // HOURS_PER_DAY]} at {clock}"
+    if batch.every_hours == HOURS_PER_DAY:
+        return f"every day at {clock}"
+    return f"every {batch.every_hours} h from Monday {clock} on"
+
+
+def unit_of(demand: Mapping[str, Any]) -> Unit:
+    """Unit of a plan's demand."""
+    return Unit(demand.get("unit", Unit.TOKENS))
+
+
+def split_words(unit: Unit, items: float, engines: Iterable[str]) -> str:
+    """Clients' part where each item of a call is an HTTP request of its own."""
+    each = f"each of the {items:,.4g} {items_word(unit)} of a call as an HTTP request of its own"
+    return f"clients send {each}, all at once ({' and '.join(engines)} takes one); the last one answers the call"
+
+
+def items_word(unit: Unit) -> str:
+    """What an answer is counted in: ``output tokens``, ``texts``."""
+    return _ITEMS[unit]
+
+
+def latency_words(unit: Unit, ttft_ms: float | None, tpot_ms: float | None) -> Iterator[str]:
+    """``TTFT p95 275 ms``, ``TPOT p95 38.8 ms``; ``latency p95 120 ms`` of whole answers."""
+    named = ((first_name(unit), ttft_ms), ("TPOT p95", None if unit.is_one_pass else tpot_ms))
+    return (f"{name} {milliseconds(value)}" for name, value in named if value is not None)
+
+
+def replayed_first(fleet: Fleet, slo: Mapping[str, Any]) -> tuple[str, float | None]:
+    """Percentile and ms of the first latency of a fleet's replay: those of the SLO, where they are held, else p95."""
+    quantile = slo.get("latency_percentile", Slo().latency_percentile)
+    promised = (each.quantiles.get(quantile) for each in fleet.latencies if each.name == "latency")
+    value_ms = next(promised, None)
+    if value_ms is not None:
+        return f"p{round(100 * quantile, 3):g}", value_ms
+    return "p95", None if fleet.confirmed is None else fleet.confirmed.ttft_p95_ms
+
+
+def replayed_words(fleet: Fleet, slo: Mapping[str, Any]) -> Iterator[str]:
+    """Latencies of a fleet's replay as :func:`latency_words`, of whole answers at the percentile of the SLO."""
+    if fleet.confirmed is None:
+        return
+    if not fleet.unit.is_one_pass:
+        yield from latency_words(fleet.unit, fleet.confirmed.ttft_p95_ms, fleet.confirmed.tpot_p95_ms)
+        return
+    percentile, value_ms = replayed_first(fleet, slo)
+    if value_ms is not None:
+        yield f"latency {percentile} {milliseconds(value_ms)}"
+
+
+def compared_words(latencies: Iterable[ComparedLatency]) -> str:
+    """Text such as ``TPOT p95 35 ms measured, 40 ms predicted``."""
+    return ", ".join(
+        f"{LATENCY_NAMES[each.latency]} p95 {milliseconds(each.measured_ms)} measured, "
+        f"{milliseconds(each.predicted_ms)} predicted"
+        for each in latencies
+    )
+
+
+def first_name(unit: Unit) -> str:
+    """Name of the time to the first token, which of an answer in one pass is all of it."""
+    return "latency p95" if unit.is_one_pass else "TTFT p95"
+
+
+def size_words(demand: Mapping[str, Any]) -> str:
+    """Size of a request: ``800 tokens in (p95 800), 200 out (p95 200)``, ``23 texts of 512 tokens``."""
+    size, items = demand["input_tokens"], demand["output_tokens"]
+    unit, count = unit_of(demand), f"{items['mean']:,.4g}"
+    match unit:
+        case Unit.TOKENS:
+            sent, answered = (f"{size_of['mean']:,.0f}" for size_of in (size, items))
+            prompt = f"{sent} tokens in (p95 {size['p95']:,.0f}{_with_images(demand)})"
+            return f"{prompt}, {answered} out (p95 {items['p95']:,.0f})"
+        case Unit.TEXTS:
+            return f"{count} {_noun('text', count)} of {size['mean']:,.0f} tokens a request"
+        case Unit.AUDIO:
+            return f"{count} {_noun('recording', count)} of {size['mean'] / MS_PER_SECOND:,.3g} s a request"
+        case Unit.IMAGES:
+            return f"{count} {_noun('image', count)} a request"
+        case Unit.PICTURES:
+            return f"{count} {_noun('picture', count)} of {size['mean'] / _MEGA:,.4g} M pixels × steps a request"
+        case Unit.ROWS:
+            return f"{count} {_noun('row', count)} of {size['mean']:,.0f} columns a request"
+
+
+def images_words(demand: Mapping[str, Any]) -> str:
+    """Images that a prompt shows: ``2 images of 1,280 × 720``; "" without any."""
+    shown = demand.get("pictures")
+    if shown is None or unit_of(demand).is_one_pass:
+        return ""
+    count = f"{shown['count']:g}"
+    return f"{count} {_noun('image', count)} of {shown['width']:,} × {shown['height']:,}"
+
+
+def _with_images(demand: Mapping[str, Any]) -> str:
+    images = images_words(demand)
+    return f", with {images}" if images else ""
+
+
+def _noun(singular: str, count: str) -> str:
+    return singular if count == "1" else f"{singular}s"
