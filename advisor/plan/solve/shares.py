@@ -6,15 +6,14 @@ the others take its part in proportion to their own weights. It keeps its weight
 a fleet has to survive is left out of the capacity that weights follow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from advisor.plan.problem.charges import provider_of
 from advisor.plan.problem.formulas import Part, busy_instances, mix_rate, ratio_of, share_without
-from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
 from advisor.plan.solve.even import even_shares
-from advisor.records import replace
 
 
 def targets(solution: FleetSolution) -> Mapping[str, str]:
@@ -52,64 +51,29 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
 def counted_instances(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     """Instances of each pool that its target's weight counts on: (classes,), by pool.
 
-    Where ``share`` of the load has to be sustained without a part, a target has room for what it has left then ÷
-    ``share``, and for no more than what all its instances carry. All of a target of which nothing would be left: others
-    take its part. What withdrawn spot leaves counts only as far as all targets together then carry the planned rate, so
-    that others are sent no more than they carry while nothing is withdrawn. Balancers of Google Cloud's groups split
-    what comes by the instances that are up, so all of theirs count.
+    Where ``share`` of the load has to be sustained without a machine or a zone, a target has room for what it has left
+    then ÷ ``share``, and for no more than what all its instances carry. All of a target of which nothing would be left:
+    others take its part. Balancers of Google Cloud's groups split what comes by the instances that are up, so all of
+    theirs count.
     """
     counts, target_of = _instances(solution), targets(solution)
     if splits_by_what_is_up(solution):
         return counts
     up = _by_target(counts, target_of)
-    kept = _with_room(problem, solution, target_of, up, (Part.MACHINE, Part.ZONE))
-    on_spot = _with_room(problem, solution, target_of, kept, (Part.SUPPLY,))
-    rates = {target_of[pool.key]: mix_rate(problem, pool) for pool in _pools(solution)}
-    carried, with_spot = (
-        np.sum([room[target] * rate for target, rate in rates.items()], axis=0) for room in (on_spot, kept)
-    )
-    planned = np.array([hour.planned_rate for hour in problem.hours])
-    missing = np.minimum(ratio_of(np.maximum(planned - carried, 0.0), with_spot - carried), 1.0)
-    counted = {target: room + missing * (kept[target] - room) for target, room in on_spot.items()}
-    return {key: ratio_of(count * counted[target_of[key]], up[target_of[key]]) for key, count in counts.items()}
+    zones = {pool.key: pool.zones for pool in _pools(solution)}
+    in_zone = _by_target({key: np.ceil(count / zones[key]) for key, count in counts.items()}, target_of)
+    room = dict(up)
+    for part in (Part.MACHINE, Part.ZONE):
+        share = share_without(problem.limits, part)
+        for target, count in up.items() if share > 0 else ():
+            left = count - (np.minimum(count, 1.0) if part is Part.MACHINE else in_zone[target])
+            room[target] = np.minimum(room[target], np.where(left > 0, left / share, count))
+    return {key: ratio_of(count * room[target_of[key]], up[target_of[key]]) for key, count in counts.items()}
 
 
 def splits_by_what_is_up(solution: FleetSolution) -> bool:
     """Whether a balancer splits the requests by the instances that are up, as Google Cloud's does over its groups."""
     return all(provider_of(pool.region) == "gcp" and not pool.on_nodes for pool in _pools(solution))
-
-
-def _with_room(
-    problem: Problem,
-    solution: FleetSolution,
-    target_of: Mapping[str, str],
-    up: Mapping[str, Floats],
-    parts: Sequence[Part],
-) -> Mapping[str, Floats]:
-    """Instances that each target has room for whatever part of such kinds fails: (classes,), by target."""
-    room = dict(up)
-    for part in parts:
-        share = share_without(problem.limits, part)
-        for target, lost in _lost(solution, part, target_of, up).items() if share > 0 else ():
-            left = up[target] - lost
-            room[target] = np.minimum(room[target], np.where(left > 0, left / share, up[target]))
-    return room
-
-
-def _lost(
-    solution: FleetSolution, part: Part, target_of: Mapping[str, str], up: Mapping[str, Floats]
-) -> Mapping[str, Floats]:
-    """Instances that each target may lose with such a part: (classes,), by target."""
-    if part is Part.MACHINE:
-        return {target: np.minimum(count, 1.0) for target, count in up.items()}
-    failing = [group for group in solution.allocations if _fails_with(group, part)]
-    zones = {group.pool.key: group.pool.zones for group in failing}
-    counts = _instances(replace(solution, allocations=tuple(failing)))
-    return _by_target({key: np.ceil(count / zones[key]) for key, count in counts.items()}, target_of)
-
-
-def _fails_with(group: Allocation, part: Part) -> bool:
-    return part is Part.ZONE or group.tariff.paid is PurchaseOption.SPOT
 
 
 def _by_target(counts: Mapping[str, Floats], target_of: Mapping[str, str]) -> dict[str, Floats]:

@@ -108,25 +108,12 @@ def test_weights_count_on_what_has_to_be_left(limits, left):
     assert (kept["a/r/several"].item(), kept["a/r/single"].item()) == pytest.approx(left)
 
 
-def test_weights_count_on_what_is_left_of_spot():
-    """Four on spot in two zones beside two on demand: a zone's spot may be withdrawn, unless requests may wait."""
-    spot_pool, steady = pool_of("a/r/x", 2.0, stand="a/r/x", zones=2), pool_of("a/r/y", 3.0, stand="a/r/y", zones=2)
-    fleet = fleet_of((spot_pool, (4,), Tariff(PurchaseOption.SPOT, 0.3)), (steady, (2,)))
-
-    for ratio, left in ((0.0, 2.0), (0.5, 4.0), (1.0, 4.0)):
-        limits = Limits(fault_tolerant_ratio=ratio)
-        kept = counted_instances(problem_of(spot_pool, steady, planned=(8.0,), limits=limits), fleet)
-        assert (kept["a/r/x"].item(), kept["a/r/y"].item()) == (left, 2.0)
-    kept = counted_instances(problem_of(spot_pool, steady, planned=(12.0,)), fleet)
-    assert (kept["a/r/x"].item(), kept["a/r/y"].item()) == (3.0, 2.0)  # 6 + 6 requests/s, while none is withdrawn
-
-
 @few
 @given(problems(places=(1,), buckets=(0,)))
 def test_a_failure_hits_every_target_alike(problem):
     """Each target of several instances is as loaded after the loss of one as any other, whatever the headroom."""
     pools = tuple(replace(pool, usd_per_request=0.0) for pool in problem.pools)
-    limits = Limits(survive=Survive.INSTANCE, fault_tolerant_ratio=1.0)
+    limits = Limits(survive=Survive.INSTANCE)
     problem = replace(problem, pools=pools, limits=limits)
     fleet = optimise(problem)
     if isinstance(fleet, Infeasible) or not any(group.instances[-1] for group in fleet.allocations):
@@ -180,7 +167,7 @@ def test_pools_that_serve_alike_are_one_target_whatever_is_paid():
     fast, away = pool_of("a/r/fast", 4.0, stand="a/r/fast"), pool_of("a/s/small", 2.0, stand="a/s/small")
     spot = Tariff(PurchaseOption.SPOT, 0.3)
     fleet = fleet_of((small, (1,)), (small, (3,), spot), (large, (1,)), (fast, (1,)), (away, (1,)))
-    problem = problem_of(small, large, fast, away, planned=(8.0,), limits=Limits(fault_tolerant_ratio=1.0))
+    problem = problem_of(small, large, fast, away, planned=(8.0,))
 
     assert targets(fleet)["a/r/large"] == "a/r/small"
     assert len(set(targets(fleet).values())) == 3
