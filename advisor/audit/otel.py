@@ -178,7 +178,7 @@ def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[
     cumulative = data.get("aggregationTemporality") in _CUMULATIVE
     for point in data.get("dataPoints", ()):
         attributes = dict(shared) | _attributes(point)
-        group = _group(attributes, int(point["timeUnixNano"]) // _NANOSECONDS)
+        group = _group(attributes, max(int(point["timeUnixNano"]) - 1, 0) // _NANOSECONDS)  # the end of an interval
         series = _Series(name, json.dumps(attributes, sort_keys=True))
         for measure, count in _measures(name, attributes, point):
             part = series._replace(metric=f"{name}/{measure}")

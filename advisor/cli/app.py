@@ -35,10 +35,12 @@ class GuardedTerminal:
 
 
 def guard_terminals() -> None:
-    """Guard stdout and stderr where they are terminals; files and pipes get every byte."""
+    """Guard stdout and stderr where they are terminals; files and pipes get every byte, nobody where they are closed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream.isatty() and not isinstance(stream, GuardedTerminal):
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+        elif stream.isatty() and not isinstance(stream, GuardedTerminal):
             setattr(sys, name, GuardedTerminal(stream))
 
 

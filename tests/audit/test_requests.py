@@ -389,6 +389,20 @@ def test_metrics_of_opentelemetry(tmp_path, audit, kind):
     assert (usage.input_tokens, usage.output_tokens) == (120_000, 60_000)
 
 
+@pytest.mark.parametrize("kind", ["cumulative", "delta"])
+def test_a_point_counts_in_the_hour_that_it_ends(tmp_path, audit, kind):
+    """The same number in each hour until midnight, the last told then: all of one day, and none of the next."""
+    midnight = START.replace(hour=0, minute=0, second=0) + timedelta(days=1)
+    hours = int((midnight - START) / timedelta(hours=1))
+    totals = [100 * number if kind == "cumulative" else 100 for number in range(1, hours + 1)]
+    log = tmp_path / "metrics.jsonl"
+    log.write_text("".join(otel_line(60 * number, total, kind) for number, total in enumerate(totals, 1)))
+
+    chat = by_name(audit(bill(tmp_path), requests=(str(log),)))["chat"].usage
+
+    assert chat.peak_ratio == pytest.approx(24 / hours)
+
+
 def test_a_restart_of_a_running_total_is_counted_on(tmp_path, audit):
     """A process that starts anew begins at nothing."""
     again = json.loads(otel_line(3, 50))

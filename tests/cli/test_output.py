@@ -143,3 +143,13 @@ def test_a_process_ends_with_its_code_after_all_that_waits_for_its_end(before, a
 
     assert (ended.returncode, ended.stdout) == (code, out.format(__version__)), ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["catalog", "list"], ["completion", "bash"]])
+def test_a_closed_output_is_no_error(arguments):
+    """Nobody reads it, and nothing is said of that."""
+    script = f"import os, sys; os.close(1); sys.argv[0] = 'advisor'; os.execv(sys.executable, [sys.executable, '-m', 'advisor', *{arguments}])"
+    ended = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
