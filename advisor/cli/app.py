@@ -35,11 +35,11 @@ class GuardedTerminal:
 
 
 def guard_terminals() -> None:
-    """Guard stdout and stderr where they are terminals; files and pipes get every byte, nobody where they are closed."""
+    """Guard stdout and stderr where they are terminals; files and pipes get every byte, and a closed one drops them."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
         elif stream.isatty() and not isinstance(stream, GuardedTerminal):
             setattr(sys, name, GuardedTerminal(stream))
 

@@ -40,7 +40,7 @@ def tower_parameters(fields: ConfigFields, hidden: int) -> int:
         fields: the outer configuration.
         hidden: width of the language model, which the projector ends in.
     """
-    vision = fields.section("vision_config")
+    vision = _vision_fields(fields)
     if not vision.values:
         return 0
     width, depth = _width(vision), _layers(vision)
@@ -57,7 +57,7 @@ def vision_tower(fields: ConfigFields, hidden: int) -> VisionTower | None:
         fields: the outer configuration.
         hidden: width of the language model, which the projector ends in.
     """
-    vision, rule = fields.section("vision_config"), rule_of(fields)
+    vision, rule = _vision_fields(fields), rule_of(fields)
     if not vision.values or rule is None:
         return None
     width, layers, patch = _width(vision), _layers(vision), vision.integer_or(_PATCH, "patch_size")
@@ -75,6 +75,11 @@ def vision_tower(fields: ConfigFields, hidden: int) -> VisionTower | None:
         window_patches=(vision.integer("window_size") // patch) ** 2 if windowed else 0,
         full_layers=len(vision.items("fullatt_block_indexes")) if windowed else layers,
     )
+
+
+def _vision_fields(fields: ConfigFields) -> ConfigFields:
+    vision = fields.section("vision_config")
+    return ConfigFields({**_left_out(vision), **vision.values}, vision.where) if vision.values else vision
 
 
 def _width(vision: ConfigFields) -> int:

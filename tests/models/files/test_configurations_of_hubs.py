@@ -83,6 +83,23 @@ def test_a_field_that_is_null_is_not_filled_in(tmp_path):
     assert model.parameters_total == find_model("mistralai/Mistral-Nemo-Instruct-2407").parameters_total
 
 
+def test_a_tower_that_holds_what_differs_from_its_class_is_read(tmp_path):
+    """Pixtral's: 24 layers of 1,024 wide with gated networks of 4,096, about 403 million parameters before the projector."""
+    text = {
+        "model_type": "mistral", "hidden_size": 5120, "head_dim": 128, "intermediate_size": 14336,
+        "max_position_embeddings": 1024000, "num_hidden_layers": 40, "num_key_value_heads": 8, "vocab_size": 131072,
+        "sliding_window": None,
+    }  # fmt: skip
+    tower = {"head_dim": 64, "image_size": 1024, "model_type": "pixtral", "patch_size": 16, "rope_theta": 10000.0}
+    config = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "text_config": text}
+    model = model_of(tmp_path, config | {"vision_config": tower})
+
+    added = model.parameters_total - find_model("mistralai/Mistral-Nemo-Instruct-2407").parameters_total
+    layers = 24 * (4 * 1024**2 + 3 * 1024 * 4096)
+    assert layers + 3 * 16 * 16 * 1024 <= added <= 1.1 * layers
+    assert model.task == "vlm"
+
+
 def test_a_configuration_that_stands_alone_is_taken_as_it_is(tmp_path):
     """What is missing there is an error: no class is known to have it."""
     with pytest.raises(InputError, match="'vocab_size' is missing"):
