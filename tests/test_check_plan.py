@@ -176,6 +176,34 @@ def test_code_with_another_cache_is_told(scenario, old, new, told, tmp_path):
     assert caches_told(planned, tmp_path)["CHK303"].startswith("none in the code, ")
 
 
+WORKLOAD = """name: chat
+model: Qwen/Qwen2.5-7B-Instruct
+precisions: [fp8]
+slo: {ttft_p95: 2s, tpot_p95: 100ms}
+demand: {declared: {requests_per_second: 0.2, peak_requests_per_second: 0.5, input_tokens: 400, output_tokens: 100}}
+providers: [gcp]
+regions: [us-east4]
+instance_types: [g2-standard-4]
+purchase: [on_demand]
+"""
+
+
+def test_services_that_start_containers_by_themselves_are_as_planned(run_advisor, tmp_path):
+    """How many run is not in their code: as it was generated, nothing is wrong with it."""
+    (tmp_path / "workload.yaml").write_text(WORKLOAD)
+    run_advisor("recommend", tmp_path / "workload.yaml", "-o", tmp_path / "plan.json")
+    done = run_advisor(
+        "generate", "terraform", tmp_path / "plan.json", "--into", tmp_path / "run", "--target", "cloud-run"
+    )
+    assert done.returncode == 0, done.stderr
+
+    code, findings = checked(
+        run_advisor, tmp_path / "plan.json", "--infra", tmp_path / "run", "--policy", quiet(tmp_path)
+    )
+
+    assert (code, "CHK301" in findings) == (0, False), findings
+
+
 def caches_told(plan, infra):
     """Messages about code, by rule."""
     return {rule: message for rule, _, message, _ in code_of.look_at_code(plan, infra, load_catalog())}

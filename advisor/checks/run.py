@@ -35,6 +35,7 @@ Machines = Counter[tuple[str, str, str, str]]
 """(provider, region, instance type, spot or "") → instances in the busiest hours."""
 _CACHE = "cache"
 """Name of the resource of a response cache in generated code; stores by other names are somebody's own."""
+_SERVICES = frozenset({"google_cloud_run_v2_service", "azurerm_container_app"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class _Deployed:
     """Addresses of which the number of machines is not known."""
     caches: frozenset[str]
     """Response caches in words: number of nodes, their type, and the region."""
+    services: frozenset[tuple[str, str]]
+    """(provider, region) of services that start containers as requests come: how many is not in the code."""
 
 
 def look_at_code(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
@@ -58,7 +61,9 @@ def look_at_code(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[t
     retiring = {group.key for rollout in read_former(infra).rollouts.values() for group in rollout.retiring}
     deployed, wanted = _deployed(infra, catalog), _planned(plan)
     for machine in sorted({*wanted, *deployed.machines}):
-        if wanted[machine] != deployed.machines[machine] and not (retiring and machine not in wanted):
+        is_started_by_service = machine[:2] in deployed.services and not deployed.machines[machine]
+        is_retiring = bool(retiring) and machine not in wanted
+        if wanted[machine] != deployed.machines[machine] and not is_retiring and not is_started_by_service:
             told = f"{deployed.machines[machine]} in the code, {wanted[machine]} in the plan"
             instead = _instead(machine, deployed.machines, wanted)
             where = f"on spot in {machine[1]}" if machine[3] else f"in {machine[1]}"
@@ -93,15 +98,19 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
     machines: Machines = Counter()
     unknown: list[str] = []
     caches: set[str] = set()
+    services: set[tuple[str, str]] = set()
     for resource, component in _components(infra, catalog):
         provider, machine, region = component.place
+        if resource.kind in _SERVICES:
+            services.add((provider, region))
+            continue
         if resource.kind in CACHES:
             caches |= {_cache_words(component.number, machine, region)} if resource.name == _CACHE else set()
         elif component.number is None or component.usd_per_hour is None:
             unknown.append(resource.address)
         elif (provider, machine) in catalog.instance_types:
             machines[provider, region, machine, "spot" if component.is_spot else ""] += int(component.number)
-    return _Deployed(machines, tuple(unknown), frozenset(caches))
+    return _Deployed(machines, tuple(unknown), frozenset(caches), frozenset(services))
 
 
 def _components(infra: Path, catalog: Catalog) -> Iterator[tuple[Resource, Component]]:
