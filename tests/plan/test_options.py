@@ -20,6 +20,7 @@ from advisor.plan.replay.validator import ReplayValidator
 from advisor.workload.measured_demand import SampleDemand
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, Slo
 from builders import catalog_of, offer, workload
+from plan.fleet.described import HELD
 from plan.fleet.posing import posed_of
 from samples.records import row
 from samples.stores import store
@@ -288,10 +289,8 @@ def test_of_two_fleets_as_close_the_cheaper_is_the_closest():
     """To a hundredth of a percent; more of the requests within the SLO comes first."""
 
     def fleet(kept, usd):
-        shares = dict.fromkeys(("busiest_within_slo_ratio", "without_one_within_slo_ratio"))
-        return SimpleNamespace(
-            usd_per_month=usd, confirmation=SimpleNamespace(within_slo_ratio=kept, **shares)
-        )  # fmt: skip
+        confirmation = replace(HELD, within_slo_ratio=kept, busiest_within_slo_ratio=kept)
+        return SimpleNamespace(usd_per_month=usd, confirmation=confirmation)
 
     cheap, dear, better = fleet(0.96, 100.0), fleet(0.96004, 200.0), fleet(0.97, 300.0)
 

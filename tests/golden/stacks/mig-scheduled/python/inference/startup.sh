@@ -125,7 +125,7 @@ refused=(INPUT ! --in-interface lo --protocol tcp --syn --dport 8443 --jump REJE
 running() { # says nothing while the engine is too busy to, or has no such metric; 7: nobody listens any more
   local page
   page=$(curl -fsSk --max-time 2 https://127.0.0.1:8443/metrics) || { [[ $? != 7 ]] || echo 0; }
-  awk '/^[a-z]+:num_(requests_running|running_reqs)[{ ]/ { count += $NF; told = 1 } END { if (told) print count }' <<<"$page"
+  awk '/^[a-z]+[:_](omni_)?(num_requests_running|num_running_reqs|requests_processing)[{ ]/ { count += $NF; told = 1 } END { if (told) print count }' <<<"$page"
 }
 iptables --insert "$${refused[@]}"
 until ((SECONDS >= ${drain_seconds})) || [[ $(running) == 0 ]]; do
