@@ -272,7 +272,8 @@ class Trials:
         if any(self._calendar.added_rates):  # items of batch work wait
             return None
         whole = [without_lost(group) for group in groups]
-        lost = [[*whole[:at], group.without_one(), *whole[at + 1 :]] for at, group in enumerate(whole)]
+        every = [replace(group, lost_at=None) for group in groups]
+        lost = [[*every[:at], group.without_one(), *every[at + 1 :]] for at, group in enumerate(every)]
         for left in (whole, *(lost if loses_one else ())):
             routes = routes_to(left)
             for number, rate in enumerate(self._calendar.mean_rates):
