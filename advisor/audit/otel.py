@@ -178,7 +178,8 @@ def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[
     cumulative = data.get("aggregationTemporality") in _CUMULATIVE
     for point in data.get("dataPoints", ()):
         attributes = dict(shared) | _attributes(point)
-        group = _group(attributes, max(int(point["timeUnixNano"]) - 1, 0) // _NANOSECONDS)  # the end of an interval
+        end = int(point["timeUnixNano"])
+        group = _group(attributes, (end - (end > 0)) // _NANOSECONDS)  # the last moment of its interval
         series = _Series(name, json.dumps(attributes, sort_keys=True))
         for measure, count in _measures(name, attributes, point):
             part = series._replace(metric=f"{name}/{measure}")
