@@ -12,7 +12,7 @@ _SAME = ("resource", "service", "meter", "charge", "allocated", "unused")
 """Columns by which a line is found among the charges."""
 ACCELERATED = "is_accelerated"
 _COMMITMENT = "CASE WHEN lines.unused = 'commitment' THEN lines.commitment END"
-"""What nothing used is called by its commitment, as in the finding."""
+"""Subject of a commitment that nothing used: the commitment itself, as in the finding."""
 _DAYS = f"""
 CREATE TABLE IF NOT EXISTS days AS
 WITH kept AS (

@@ -36,6 +36,7 @@ Machines = Counter[tuple[str, str, str, str]]
 _CACHE = "cache"
 """Name of the resource of a response cache in generated code; stores by other names are somebody's own."""
 _SERVICES = frozenset({"google_cloud_run_v2_service", "azurerm_container_app"})
+"""Resources that start containers by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

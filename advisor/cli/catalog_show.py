@@ -182,7 +182,7 @@ def _machine(catalog: LayeredCatalog, name: str, provider: str | None) -> Machin
         raise InputError(f"unknown instance type{whose}: '{name}'", hint=hint)
     if len(machines) > 1:
         raise InputError(
-            f"{name} is sold by {', '.join(one.provider for one in machines)}", hint="choose with --provider"
+            f"{name} is sold by {', '.join(machine.provider for machine in machines)}", hint="choose with --provider"
         )
     return machines[0]
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from advisor.demand.forecast import forecast
 from advisor.demand.forecast_methods import seasonal_naive
 from advisor.demand.spread import HIGH, LOW, MONDAY_SECONDS, pinball
-from advisor.demand.values import DemandProfile, Floats
+from advisor.demand.values import DemandProfile, Floats, Forecast
+from advisor.plan.problem.hours import week_of
 
 SERVEGEN = Path(__file__).parents[3] / "shared/data/traces/servegen/language"
 WINDOW_MINUTES = 10
@@ -122,6 +123,17 @@ def made_up(days: int = 35) -> DemandProfile:
     return DemandProfile(MONDAY_SECONDS, generator.poisson(np.repeat(rates, 60) / 60).astype(np.float64))
 
 
+def print_hour_classes(weeks: dict[str, Forecast]) -> None:
+    """What all classes of hours are planned for beyond the busiest minute of each of their hours."""
+    beyond = {}
+    for name, found in weeks.items():
+        classes = week_of(found, scheduled=True).classes
+        planned = sum(hours.planned_rate * hours.hours_per_week for hours in classes)
+        beyond[name] = planned / found.peak.sum() - 1
+        print(f"{name:18} {len(classes):2} classes of hours, planned for {beyond[name]:5.1%} more")
+    print(f"mean {np.mean(list(beyond.values())):.1%}, most {max(beyond.values()):.1%}")
+
+
 def print_clients(directory: Path) -> None:
     """One row for each client and set of days, and the next day of the spiky one at part of its rate."""
     paths = {f"{path.parent.name}/{path.stem.removesuffix('-trace')}": path for path in directory.glob("*/*-trace.csv")}
@@ -135,6 +147,8 @@ def print_clients(directory: Path) -> None:
             print(f"{name:18} {forecasts[-1].row()}")
         if ahead == 1:
             print_noise(forecasts)
+    print()
+    print_hour_classes({name: forecast(DemandProfile(MONDAY_SECONDS, minutes)) for name, minutes in series.items()})
     name, scale = SPIKY
     if name in paths:
         minutes = client(paths[name], scale)

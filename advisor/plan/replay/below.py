@@ -323,7 +323,7 @@ class BelowClosedForm:
         return [tuple(by_type.values()) for by_type in pools.values()]
 
     def _first_of_quotas(self, pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
-        """The first pool that any quota limits in the same way, of each way."""
+        """First pool of each set of quotas: those behind it are limited in the same way."""
         return tuple({self._quotas(pool): pool for pool in reversed(pools)}.values())
 
     def _quotas(self, pool: Pool) -> tuple[tuple[str, str], ...]:
