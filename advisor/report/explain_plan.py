@@ -147,6 +147,10 @@ def _own_words(why: Why) -> Iterator[str]:
         yield f"{verb} {_contender_words(why.contender)}"
 
 
+_SEARCHED_TO = 0.02
+"""Share of the cost that the search for the cheapest fleet leaves open."""
+
+
 def _is_part(why: Why) -> bool:
     """Whether the recommended fleet has it beside others, for less than it alone would cost."""
     ours, total = why.contender, why.recommended_usd_per_month
@@ -163,10 +167,17 @@ def _verdict(why: Why) -> str:
         return f"cannot be compared: {SOLD_UNPRICED}"
     if why.contender is None or why.obstacles:
         return "cannot serve this as it is asked"
-    rival = why.rival
-    if rival is not None and why.contender.total_usd_per_month < rival.total_usd_per_month:
-        return "does not win: the search ends within 2% of the cheapest"
-    return "does not win: it costs more"
+    less = 1 - why.contender.total_usd_per_month / why.rival.total_usd_per_month if why.rival else 0.0
+    return f"does not win{_reason(less)}"
+
+
+def _reason(less_ratio: float) -> str:
+    """Words for a type that costs so much less than the recommended fleet, or more."""
+    if less_ratio > _SEARCHED_TO:
+        return f", though it costs {less_ratio:.1%} less: the search missed it, so plan with it alone"
+    if less_ratio > 0:
+        return f": it costs {less_ratio:.1%} less, and the search ends within {_SEARCHED_TO:.0%} of the cheapest"
+    return ": it costs more"
 
 
 def _contender_words(contender: Contender) -> str:

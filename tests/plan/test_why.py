@@ -16,7 +16,7 @@ from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.explain.obstacles import obstacles_of
 from advisor.plan.explain.whatif import what_if
-from advisor.plan.explain.why import LoadRange, why
+from advisor.plan.explain.why import Contender, LoadRange, Why, why
 from advisor.plan.request import PlanRequest
 from advisor.report.explain_plan import why_section
 from advisor.report.words import usd
@@ -305,3 +305,24 @@ def test_a_type_without_a_rejection_is_left_out_only_by_what_the_workload_says(a
     work = workload(**({"regions": ("us-east-1",)} | asked_for))
     need = require(work, find_model(work.model), declared_demand(5, 8, 800, 200), CATALOG)
     assert [each.lifted_by for each in obstacles_of([], need, CATALOG, ("g6.xlarge", region))] == lifted_by
+
+
+@pytest.mark.parametrize(
+    ("cost_usd", "told"),
+    [
+        (6_266.52, "does not win, though it costs 7.0% less: the search missed it, so plan with it alone"),
+        (6_700.0, "does not win: it costs 0.6% less, and the search ends within 2% of the cheapest"),
+        (7_000.0, "does not win: it costs more"),
+    ],
+)
+def test_a_cheaper_fleet_that_the_search_missed_is_told_by_how_much(cost_usd, told):
+    """The words hold for the numbers beside them."""
+    place = {"provider": "aws", "region": "us-east-1", "purchase": "spot", "precision": "fp8", "tensor_parallel": 1}
+    ours = Contender(instance_type="g7e.2xlarge", instances=8, usd_per_hour=1.0, total_usd_per_month=cost_usd, **place)
+    others = replace(ours, instance_type="g7e.12xlarge", total_usd_per_month=6_738.31)
+    answer = Why(
+        instance_type="g7e.2xlarge", region=None, wins=False, contender=ours, rival=others,
+        recommended_usd_per_month=6_738.31, price=None, targets=(), load=(), obstacles=(),
+    )  # fmt: skip
+
+    assert told in str(why_section(answer))
