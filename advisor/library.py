@@ -4,6 +4,7 @@ Every function raises :class:`advisor.errors.InputError` for what the caller can
 """
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -94,19 +95,26 @@ class Prediction:
     """Why nothing is predicted; empty where something is."""
 
 
-def recommend(workload: Workload | Path | str, *, catalog: Catalog | None = None, previous: Plan | None = None) -> Plan:
+def recommend(
+    workload: Workload | Path | str,
+    *,
+    catalog: Catalog | Path | str | None = None,
+    previous: Plan | Path | str | None = None,
+) -> Plan:
     """The cheapest fleet that serves a workload, with all that it was chosen from.
 
     Args:
         workload: the path of a workload file, or what :func:`advisor.read_workload` made of one.
-        catalog: what is sold, and at what price; None: the user's catalog with all its layers.
-        previous: the plan that runs now; leaving it has to be worth its cost.
+        catalog: what is sold, and at what price, or the path of its directory; None: the user's with all its layers.
+        previous: the plan that runs now, or the path of its file; leaving it has to be worth its cost.
     """
+    given = _catalog(catalog)
+    former = None if previous is None else _plan(previous, "previous")
     with _one_thread():
         if not isinstance(workload, Workload):
-            return recommend_file(Path(workload), basis=Basis(catalog=catalog), previous=previous)
-        offers = catalog or load_catalog()
-        return plan_for(prepared(workload, offers, previous=previous), offers)
+            return recommend_file(_path(workload, "workload"), basis=Basis(catalog=given), previous=former)
+        offers = given or load_catalog()
+        return plan_for(prepared(workload, offers, previous=former), offers)
 
 
 def fit(model: str | Path, accelerator: str, **options: Unpack[FitOptions]) -> Fit:
@@ -143,13 +151,17 @@ def predict(model: str | Path, accelerator: str, **options: Unpack[PredictOption
 
 
 def generate(
-    plan: Plan, language: str = "terraform", *, wanted: "Wanted | None" = None, catalog: Catalog | None = None
+    plan: Plan | Path | str,
+    language: str = "terraform",
+    *,
+    wanted: "Wanted | None" = None,
+    catalog: Catalog | Path | str | None = None,
 ) -> "Generated":
     """Infrastructure code for a plan, for an empty directory; ``files`` maps relative paths to texts.
 
     Args:
-        plan: what was planned.
-        language: ``terraform`` or ``python`` (Pulumi).
+        plan: what was planned, or the path of its file.
+        language: ``terraform`` or ``pulumi`` (a program in Python; ``python`` means the same).
         wanted: target, form and engine, where not those of the plan.
         catalog: which regions have which types; None: the user's.
 
@@ -160,14 +172,33 @@ def generate(
     from advisor.codegen import Language  # noqa: PLC0415 - recommend, fit and predict do without it
     from advisor.codegen import generate as generate_code  # noqa: PLC0415 - as above
 
-    if language not in [*Language]:
-        raise InputError(f"{language!r} is no language", where="language", hint=f"one of {', '.join(Language)}")
-    return generate_code(plan, Language(language), wanted, catalog or load_catalog())
+    named = {**{known.value: known for known in Language}, "pulumi": Language.PYTHON}
+    if language not in named:
+        raise InputError(f"{language!r} is no language", where="language", hint=f"one of {', '.join(named)}")
+    return generate_code(_plan(plan, "plan"), named[language], wanted, _catalog(catalog) or load_catalog())
 
 
 def read_plan(path: Path | str) -> Plan:
     """The plan that ``advisor recommend --format json`` wrote to a file."""
-    return plan_from_json(read_text(Path(path), "plan"), where=str(path))
+    return plan_from_json(read_text(_path(path, "plan"), "plan"), where=str(path))
+
+
+def _plan(plan: Plan | Path | str, where: str) -> Plan:
+    """A plan, or that of a file."""
+    return plan if isinstance(plan, Plan) else read_plan(_path(plan, where))
+
+
+def _path(path: object, where: str) -> Path:
+    if isinstance(path, str | os.PathLike):
+        return Path(path)
+    raise InputError(f"{type(path).__name__} is no path", where=where, hint="give the path of a file, or its value")
+
+
+def _catalog(catalog: Catalog | Path | str | None) -> Catalog | None:
+    """A catalog, or that of a directory; None: the user's."""
+    if catalog is None or isinstance(catalog, Catalog):
+        return catalog
+    return load_catalog(_path(catalog, "catalog"))
 
 
 def _cells(model: str | Path, accelerator: str, options: Mapping[str, object], names: Iterable[str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from advisor.demand.values import Demand
 from advisor.demand_sources import CountProgress, as_demanded, planned_demand, read_demand
 from advisor.models import find_model
 from advisor.performance.evidence import Served
+from advisor.performance.groups import with_measured_engines
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.stage import serve
 from advisor.plan.batch_work import apart_of, kept_beside, question_apart, question_beside
@@ -232,7 +233,7 @@ def answer(
         regions: provider/region where the cheapest fleet is known to be; anywhere without.
     """
     catalog = catalog_of_question(question, catalog)
-    requirements = requirements_of(question, catalog)
+    requirements = with_measured_engines(requirements_of(question, catalog), model, catalog)
     standing, standing_notes = standing_of(requirements, catalog)
     comparison = compared(model, requirements, catalog)
     model = comparison.model
@@ -312,7 +313,7 @@ def market_of_requests(
     from advisor.plan.explain.why import Judged
 
     catalog = catalog_of_question(question, catalog)
-    requirements = requirements_of(question, catalog)
+    requirements = with_measured_engines(requirements_of(question, catalog), model, catalog)
     standing, _ = standing_of(requirements, catalog)
     comparison = compared(model, requirements, catalog)
     model = comparison.model

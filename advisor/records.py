@@ -8,9 +8,10 @@ the names of the fields. They behave alike. Classes that are ordered, or not fro
 import copy
 import dataclasses
 from collections.abc import Callable
-from dataclasses import MISSING, FrozenInstanceError, asdict, astuple, field, fields
+from dataclasses import MISSING, Field, FrozenInstanceError, asdict, astuple, field, fields
 from functools import cache
 from reprlib import recursive_repr
+from types import CodeType, FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 __all__ = ["asdict", "astuple", "dataclass", "field", "fields", "replace"]
@@ -67,16 +68,15 @@ def _frozen(kind: Any, *, slots: bool, eq: bool, kw_only: bool) -> Any:
     return made
 
 
-def _compiled(made: type, signature: str, lines: list[str], values: dict[str, Any] | None = None) -> Callable[..., Any]:
+def _compiled(made: type, signature: str, lines: list[str]) -> Callable[..., Any]:
     """Function of fields of a class.
 
     Args:
         made: the class.
         signature: name and arguments.
         lines: of its body.
-        values: what the lines name beside the arguments.
     """
-    names = dict(values or {})
+    names: dict[str, Any] = {}
     exec(f"def {signature}:\n " + "\n ".join(lines), names)  # noqa: S102 - text made of names of fields
     function: Callable[..., Any] = names[signature.partition("(")[0]]
     function.__module__, function.__qualname__ = made.__module__, f"{made.__qualname__}.{function.__name__}"
@@ -94,27 +94,68 @@ def _init_later(made: Any) -> Callable[..., None]:
 
 
 def _init(made: type) -> Callable[..., None]:
-    values: dict[str, Any] = {"_set": _set, "_UNSET": _UNSET}
+    """``__init__`` of a class: code for as many fields of such kinds, which classes share, with its own names."""
+    values: dict[str, Any] = {"_UNSET": _UNSET}
+    shape: list[tuple[bool, bool, str]] = []
+    for at, each in enumerate(fields(made)):
+        values[f"set{at}"], default = _setter(made, each.name), ""
+        if each.default is not MISSING:
+            values[f"value{at}"], default = each.default, "value"
+        elif each.default_factory is not MISSING:
+            values[f"make{at}"], default = each.default_factory, "make"
+        shape.append((each.init, bool(each.kw_only), default))
+    by_position = [each for each in fields(made) if each.init and not each.kw_only]
+    by_name = [each for each in fields(made) if each.init and each.kw_only]
+    code = _init_code(tuple(shape), ends=hasattr(made, "__post_init__"))
+    code = code.replace(co_varnames=("self", *(each.name for each in (*by_position, *by_name))))
+    function = FunctionType(code, values, "__init__", tuple(_defaults(by_position).values()))
+    function.__kwdefaults__ = _defaults(by_name)
+    function.__module__, function.__qualname__ = made.__module__, f"{made.__qualname__}.__init__"
+    return function
+
+
+def _setter(made: type, name: str) -> Callable[[Any, Any], None]:
+    """Function that sets a field of a frozen object: that of its slot, where it has one."""
+    slot = getattr(made, name, None)
+    return slot.__set__ if isinstance(slot, MemberDescriptorType) else lambda self, value: _set(self, name, value)
+
+
+def _defaults(arguments: list[Field[Any]]) -> dict[str, Any]:
+    """Defaults of the arguments that have one, by name."""
+    return {
+        each.name: _UNSET if each.default is MISSING else each.default
+        for each in arguments
+        if each.default is not MISSING or each.default_factory is not MISSING
+    }
+
+
+@cache
+def _init_code(shape: tuple[tuple[bool, bool, str], ...], *, ends: bool) -> CodeType:
+    """Code that sets fields by their numbers.
+
+    Args:
+        shape: of each field whether it is an argument, whether by name only, and what its default is: "value", "make"
+            (a function makes it) or "".
+        ends: whether ``__post_init__`` is called.
+    """
     arguments: list[str] = []
     by_name: list[str] = []
     lines: list[str] = []
-    for each in fields(made):
-        name, default, value = each.name, "", each.name
-        if each.default is not MISSING:
-            values[f"_default_{name}"], default = each.default, f"_default_{name}"
-        elif each.default_factory is not MISSING:
-            values[f"_make_{name}"], default = each.default_factory, "_UNSET"
-            value = f"_make_{name}() if {name} is _UNSET else {name}"
-        if each.init:
-            (by_name if each.kw_only else arguments).append(f"{name}={default}" if default else name)
-        elif default:
-            value = f"_make_{name}()" if default == "_UNSET" else default
-        if each.init or default:
-            lines.append(f"_set(self,{name!r},{value})")
-    if hasattr(made, "__post_init__"):
+    for at, (is_argument, is_by_name, default) in enumerate(shape):
+        value = f"field{at}" if is_argument else f"value{at}"
+        if default == "make":
+            value = f"make{at}() if {value} is _UNSET else {value}" if is_argument else f"make{at}()"
+        if is_argument:
+            (by_name if is_by_name else arguments).append(f"field{at}")
+        if is_argument or default:
+            lines.append(f"set{at}(self,{value})")
+    if ends:
         lines.append("self.__post_init__()")
     signature = ",".join(["self", *arguments, *(["*", *by_name] if by_name else [])])
-    return _compiled(made, f"__init__({signature})", lines or ["pass"], values)
+    names: dict[str, Any] = {}
+    exec(f"def __init__({signature}):\n " + "\n ".join(lines or ["pass"]), names)  # noqa: S102 - numbers of fields
+    code: CodeType = names["__init__"].__code__
+    return code
 
 
 def _unchangeable(made: Any, names: frozenset[str]) -> Methods:

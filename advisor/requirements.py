@@ -24,10 +24,9 @@ from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
 from advisor.workload.planning_fields import adapter_notes, check_base
 from advisor.workload.scope import in_scope, scope_notes
-from advisor.workload.values import DEFAULT_PRECISIONS, WIDE_PRECISIONS, DeclaredDemand, Deployment, Workload
+from advisor.workload.values import DEFAULT_PRECISIONS, WIDE_PRECISIONS, DeclaredDemand, Deployment, Slo, Workload
 
-_CLEARLY = 2.0
-"""Requests that a context leaves out ÷ those that may miss the SLO, beyond which no replay has to say so."""
+ROUNDING = 1e-9
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
 CONTEXT_STEP_TOKENS = 256
@@ -48,6 +47,8 @@ class Requirements:
     context_tokens: int
     """Longest request to serve, prompt and answer together."""
     notes: tuple[str, ...]
+    measured_engines: frozenset[tuple[str, str]] = frozenset()
+    """Accelerators and engines that the model's speed was measured on: planned beside the preferred engine."""
 
     @property
     def lossy_precisions(self) -> tuple[str, ...]:
@@ -157,38 +158,48 @@ def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:
 
 def _check_left_out(workload: Workload, demand: Demand, context_tokens: int) -> None:
     """Refuse a context that leaves out more requests than may miss the SLO: each that is left out does."""
-    if demand.unit.is_one_pass or demand.batch is not None or not workload.slo.is_of_tokens:
+    if demand.unit.is_one_pass or demand.batch is not None:
         return
-    lengths = demand.tokens.input_tokens + demand.tokens.output_tokens
-    order = np.argsort(lengths)
-    held = demand.tokens.probability[order].cumsum()
-    allowed = 1 - workload.slo.within_ratio
-    left_out = _left_out_ratio(context_tokens, demand)
-    if left_out <= _CLEARLY * allowed:
+    allowed, left_out = 1 - workload.slo.within_ratio, left_out_ratio(context_tokens, demand)
+    if left_out <= allowed + ROUNDING:
         return
-    enough = lengths[order][min(int(np.searchsorted(held, workload.slo.rehearsed_ratio)), held.size - 1)]
-    steps = -(-int(enough) // CONTEXT_STEP_TOKENS) * CONTEXT_STEP_TOKENS
+    told = f"{left_out:.1%}" if left_out > 2 * allowed else f"{left_out:.2%}"
     raise InputError(
-        f"{context_tokens:,} tokens leave out {left_out:.1%} of the requests, and {allowed:.2%} may miss the SLO",
+        f"{context_tokens:,} tokens leave out {told} of the requests, and {allowed:.2%} may miss the SLO",
         where=workload.where("context_tokens"),
-        hint=f"give {steps} or more, or a smaller slo.within_ratio: requests that are left out miss the SLO",
+        hint=f"give {longer_context_words(workload.slo, demand)}",
     )
 
 
-def _left_out_ratio(context_tokens: int, demand: Demand) -> float:
-    """Share of the requests that are longer than a context."""
+def left_out_ratio(context_tokens: int, demand: Demand) -> float:
+    """Share of the requests that are longer than a context, prompt and answer: they are refused, and miss the SLO."""
+    if demand.unit.is_one_pass or context_tokens >= demand.longest_request_tokens:
+        return 0.0
     longer = demand.tokens.input_tokens + demand.tokens.output_tokens > context_tokens
     return float(demand.tokens.probability[longer].sum())
+
+
+def longer_context_words(slo: Slo, demand: Demand) -> str:
+    """Advice where a context leaves out too many requests: the one that leaves as few as a replay may find late."""
+    lengths = demand.tokens.input_tokens + demand.tokens.output_tokens
+    order = np.argsort(lengths)
+    held = demand.tokens.probability[order].cumsum()
+    last = int(np.searchsorted(held, slo.rehearsed_ratio - ROUNDING))
+    enough = lengths[order][last : last + 2].mean()  # a class of lengths reaches about half way to the next
+    steps = -(-int(enough) // CONTEXT_STEP_TOKENS) * CONTEXT_STEP_TOKENS
+    return f"{steps} or more, or a smaller slo.within_ratio: requests that are left out miss the SLO"
 
 
 def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:
     """Requests longer than the context that is planned for, where there are any."""
     if demand.unit.is_one_pass or context_tokens >= demand.longest_request_tokens:
         return ()
-    share = _left_out_ratio(context_tokens, demand)
+    share = left_out_ratio(context_tokens, demand)
     how_many = f"about {share:.1%} of them" if share >= 0.001 else "fewer than 1 in 1,000"
     longest = f"the longest has {demand.longest_request_tokens:,.0f}"
-    return (f"requests of more than {context_tokens:,} tokens are left out by context_tokens, {how_many}: {longest}",)
+    miss = "" if demand.batch is not None else " and miss the SLO"
+    told = f"requests of more than {context_tokens:,} tokens are left out by context_tokens{miss}"
+    return (f"{told}, {how_many}: {longest}",)
 
 
 def _masked_note(model: Model) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ A GiB is 2**30 bytes, a GB is 10**9 bytes; bandwidth and FLOP rates are decimal,
 import math
 import re
 from datetime import timedelta
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 _PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", re.ASCII)
 _MS_OF_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -77,6 +78,10 @@ SECONDS_PER_DAY = 86_400
 SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
 MS_PER_SECOND = 1000.0
 _TEN_CENTS = 0.1
+_CENT = Decimal("0.01")
+_MOST_IN_CENTS = 1e12
+"""From here on a float holds no cents that are worth a word."""
+_THREE_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
 _FOUR_DIGITS = 999.5
 """From here on three digits of a number would be written as a power of ten."""
 MICROSECONDS_PER_MS = 1000.0
@@ -119,7 +124,7 @@ def kept_words(ratio: float) -> str:
 
 def rounded(value: float) -> str:
     """Number in three digits, never fewer than those before the point: 0.256, 51.2, 2,000."""
-    return f"{value:,.0f}" if abs(value) >= _FOUR_DIGITS else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= _FOUR_DIGITS else f"{significant(value):.3g}"
 
 
 def times_words(ratio: float) -> str:
@@ -141,7 +146,9 @@ def counted(count: int, noun: str) -> str:
 
 def milliseconds(value_ms: float) -> str:
     """``35 ms`` or ``1.2 s``: three significant digits."""
-    return f"{value_ms:.3g} ms" if value_ms < _FOUR_DIGITS else f"{three_digits(value_ms / MS_PER_SECOND)} s"
+    return (
+        f"{significant(value_ms):.3g} ms" if value_ms < _FOUR_DIGITS else f"{three_digits(value_ms / MS_PER_SECOND)} s"
+    )
 
 
 def unit_usd(usd: float) -> str:
@@ -152,9 +159,17 @@ def unit_usd(usd: float) -> str:
 
 def three_digits(value: float) -> str:
     """Three significant digits, never as a power of ten: ``0.25``, ``34.6``, ``1050``."""
-    return f"{float(f'{value:.3g}'):.0f}" if value >= _FOUR_DIGITS else f"{value:.3g}"
+    return f"{significant(value):.0f}" if value >= _FOUR_DIGITS else f"{significant(value):.3g}"
 
 
 def significant(value: float) -> float:
-    """A measured figure in three significant digits, as a line of a workload file states it."""
-    return float(f"{value:.3g}")
+    """A figure in three significant digits, of two that are as near the one that is farther from zero.
+
+    What is the same in twelve digits is the same here: 5.595 and the float just below it are both 5.6.
+    """
+    return float(_THREE_DIGITS.create_decimal(f"{value:.12g}"))
+
+
+def to_cents(usd: float) -> float:
+    """An amount in whole cents, half a cent away from zero, as the bill's exact amounts are: 100.375 is 100.38."""
+    return float(Decimal(f"{usd:.15g}").quantize(_CENT, ROUND_HALF_UP)) if abs(usd) < _MOST_IN_CENTS else usd

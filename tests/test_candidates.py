@@ -9,13 +9,17 @@ from advisor.candidates import ANY, Candidate, divides_heads, judge, judging, ma
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.lengths import declared_demand
+from advisor.errors import InputError
+from advisor.library import fit, predict
 from advisor.models import find_model
+from advisor.performance.groups import with_measured_engines
 from advisor.performance.model import shipped_model
+from advisor.performance.stage import serve
 from advisor.pipeline import question_for, recommend
 from advisor.plan.request import requirements_of
 from advisor.requirements import require
 from advisor.workload.document import read_workload
-from advisor.workload.values import Limits
+from advisor.workload.values import Exclude, Limits
 from builders import catalog_of, offer, workload
 
 ROOT = Path(__file__).parents[1]
@@ -218,6 +222,31 @@ def test_a_precision_cast_to_another_is_told_apart_by_what_the_workload_names(pr
     assert {candidate.stands_for for candidate in on_small if candidate.precision == "fp16"} == {CAST[precisions]}
 
 
+@pytest.mark.parametrize(("accelerator", "precision"), [("T4", "fp16"), ("T4", "bf16"), ("L4", "fp16")])
+def test_memory_and_speed_of_what_overflows_in_fp16_are_refused_with_the_reason(accelerator, precision):
+    """Neither `fit` nor `predict` answers for what no plan would serve; both do in bf16 where there is bf16."""
+    place = {"model": "google/gemma-3-4b-it", "accelerator": accelerator, "precision": precision}
+    with pytest.raises(InputError, match="overflows in fp16"):
+        fit(**place)
+    load = {"input_tokens": 500, "output_tokens": 100, "concurrency": 2}
+    assert "overflows in fp16" in predict(**place, **load).reason
+    assert fit("google/gemma-3-4b-it", "L4", precision="bf16").memory.fits
+    assert predict("google/gemma-3-4b-it", "L4", precision="bf16", **load).quantities
+
+
+def test_no_precision_is_recommended_in_which_a_model_overflows(tmp_path):
+    """A T4 has no bf16, and for such a model its rejection does not say to serve fp16."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        "name: a\nmodel: google/gemma-3-4b-it\nslo: {ttft_p95: 4s, tpot_p95: 200ms}\nproviders: [aws]\n"
+        "regions: [us-east-1]\ninstance_types: [g4dn.xlarge]\n"
+        "demand: {declared: {requests_per_second: 0.1, input_tokens: 200, output_tokens: 50}}\n"
+    )
+    told = {rejection.message for rejection in recommend(path, every_variant=True).rejected}
+    assert any("overflows in fp16" in message for message in told)
+    assert not any("serve fp16" in message for message in told)
+
+
 @pytest.mark.parametrize(
     ("model", "settings", "rejected"),
     [
@@ -244,3 +273,42 @@ def test_models_beyond_the_range_of_fp16_are_not_served_in_it(tmp_path, model, s
         told = {rejection.message for rejection in plan.rejected}
         assert any("overflows in fp16" in message and "name bf16 in precisions" in message for message in told)
         assert any("T4 has no bf16 arithmetic" in message for message in told)
+
+
+def beside(requirements):
+    """Engines of the candidates on p5.4xlarge (H100-SXM) in fp8, each with the engine that it stands beside."""
+    found = judge(CATALOG.instance_type("aws", "p5.4xlarge"), requirements, CATALOG)
+    return {(one.engine, one.beside) for one in found if isinstance(one, Candidate) and not one.partition}
+
+
+def test_engines_stand_beside_the_preferred_one_where_they_may_cost_less():
+    """Where the model was measured with them, or where the preferred one is left out; not on an estimate alone."""
+    model = find_model("meta-llama/Llama-3.1-8B-Instruct")
+    plain, without = (
+        require(workload(precisions=("fp8",), **changes), model, declared_demand(5, 8, 800, 200), CATALOG)
+        for changes in ({}, {"exclude": Exclude(engines=("vLLM",))})
+    )
+
+    assert beside(plain) == {("vLLM", "")}
+    assert beside(with_measured_engines(plain, shipped_model(), CATALOG)) == {("vLLM", ""), ("TensorRT-LLM", "vLLM")}
+    assert beside(without) == {("TensorRT-LLM", ""), ("SGLang", "TensorRT-LLM")}
+
+
+@pytest.mark.parametrize(("machine", "engine", "is_measured"), [
+    ("p5.4xlarge", "TensorRT-LLM", True), ("p5.4xlarge", "SGLang", False), ("g6e.xlarge", "TensorRT-LLM", False),
+    ("g6e.xlarge", "SGLang", False), ("g5.xlarge", "SGLang", False),
+])  # fmt: skip
+def test_an_engine_is_planned_no_faster_than_the_preferred_one_unless_it_was_measured(machine, engine, is_measured):
+    """Rates of the same layouts with one engine alone: only TensorRT-LLM was measured with the model, on H100."""
+    model = find_model("meta-llama/Llama-3.1-8B-Instruct")
+    rates = {}
+    for name in ("vLLM", engine):
+        asked = require(
+            workload(precisions=("bf16",), engines=(name,)), model, declared_demand(5, 8, 800, 200), CATALOG
+        )
+        candidates = [each for each in judge(CATALOG.instance_type("aws", machine), asked, CATALOG)
+                      if isinstance(each, Candidate) and not each.partition]  # fmt: skip
+        (served,), _ = serve(candidates, asked, shipped_model())
+        rates[name] = served.requests_per_second_per_replica.value
+
+    assert (rates[engine] > 1.001 * rates["vLLM"]) == is_measured

@@ -204,6 +204,21 @@ def test_services_that_start_containers_by_themselves_are_as_planned(run_advisor
     assert (code, "CHK301" in findings) == (0, False), findings
 
 
+def test_nodes_that_manifests_need_are_those_of_the_plan(tmp_path):
+    """Code of manifests alone is code of the plan too: nothing is said until its numbers differ."""
+    scenario = SCENARIOS["kubernetes-spot"]()
+    for name, text in generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files.items():
+        if name.endswith(".tf"):
+            (tmp_path / name).write_text(text)
+    assert list(code_of.look_at_code(scenario.plan, tmp_path, load_catalog())) == []
+
+    fleet = tmp_path / "fleet.tf"
+    fleet.write_text(re.sub(r"(\bnodes +=) \d+", r"\1 7", fleet.read_text(), count=1))
+    ((rule, _, message, _),) = code_of.look_at_code(scenario.plan, tmp_path, load_catalog())
+    assert rule == "CHK301"
+    assert "in the code, " in message
+
+
 def caches_told(plan, infra):
     """Messages about code, by rule."""
     return {rule: message for rule, _, message, _ in code_of.look_at_code(plan, infra, load_catalog())}

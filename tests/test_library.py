@@ -10,6 +10,7 @@ import pytest
 
 import advisor
 from advisor.errors import InputError
+from advisor.plan.document import plan_to_json
 
 ROOT = Path(__file__).parents[1]
 CHAT = ROOT / "examples/chat/workload.yaml"
@@ -67,6 +68,33 @@ def test_a_plan_comes_back_from_its_file_and_becomes_code(plan, run_advisor, tmp
     assert files
     for name, text in files.items():
         assert (tmp_path / "infra" / name).read_text() == text
+
+
+def test_plans_are_given_as_values_or_as_paths(plan, tmp_path):
+    """A path of a plan is read; what is neither is refused with the name of the argument."""
+    path = tmp_path / "plan.json"
+    path.write_text(plan_to_json(plan))
+    assert advisor.generate(str(path), "pulumi").files == advisor.generate(plan, "python").files
+    again = advisor.recommend(CHAT, previous=path)
+    assert again.fleet.groups[0].instance_type == plan.fleet.groups[0].instance_type
+    for wrong, where in (
+        ({"previous": 5}, "previous"),
+        ({"catalog": str(path)}, str(path)),
+        ({"catalog": 5}, "catalog"),
+    ):
+        with pytest.raises(InputError) as refused:
+            advisor.recommend(CHAT, **wrong)
+        assert refused.value.where == where
+    with pytest.raises(InputError, match="is no path"):
+        advisor.recommend(None)
+
+
+@pytest.mark.parametrize("concurrency", [0, 0.5])
+def test_no_users_are_no_closed_loop(concurrency):
+    """A number of users below one is refused, as in the command, and no other question is answered for it."""
+    told = advisor.predict("Qwen/Qwen3-8B", "L40S", input_tokens=512, output_tokens=128, concurrency=concurrency)
+    assert not told.quantities
+    assert told.reason == "this scenario needs a concurrency of at least 1"
 
 
 def test_fit_and_predict_answer_as_the_commands_do(run_advisor):

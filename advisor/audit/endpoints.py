@@ -99,7 +99,7 @@ def _billed(
 
     SageMaker's endpoints go by name, others by tag, models sold by the token by model.
     """
-    name, named = _naming(tag)
+    name, named = naming(tag)
     rows = ledger.database.rows(
         f"SELECT {name} AS name, sum(cost), coalesce(sum(cost) FILTER (WHERE {_AVOIDABLE}), 0), "
         f"{of_usage('min(start_time)')}, {of_usage('max(end_time)')} FROM charges "
@@ -126,7 +126,7 @@ def machines_of(ledger: Ledger, tag: str | None) -> list[EndpointMachines]:
         ledger: the bill.
         tag: as for :func:`endpoints_of`.
     """
-    name, named = _naming(tag)
+    name, named = naming(tag)
     rows = ledger.database.rows(
         f"SELECT coalesce({name}, '') AS name, provider, region, machine, "
         "coalesce(purchase = 'spot', false) AS is_spot, coalesce(resource, ''), sum(seconds), sum(cost), "
@@ -154,7 +154,7 @@ def machines_of(ledger: Ledger, tag: str | None) -> list[EndpointMachines]:
     return sorted(machines, key=lambda kind: (kind.cost, kind.endpoint))
 
 
-def _naming(tag: str | None) -> tuple[str, str]:
+def naming(tag: str | None) -> tuple[str, str]:
     """The name of a charge's endpoint, and the table of tags that it needs as ``named``, in SQL."""
     wanted = [normalised(tag)] if tag else [normalised(name) for name in ENDPOINT_TAGS]
     plain = "lower(regexp_replace(regexp_replace(key, '^.*/|^user:|^aws:eks:', ''), '[-_ ]', '', 'g'))"

@@ -26,6 +26,7 @@ _CSV, _PARQUET, _JSON = ".csv", ".parquet", ".json"
 _ENDINGS = {".csv": _CSV, ".tsv": _CSV, ".parquet": _PARQUET, ".json": _JSON, ".jsonl": _JSON, ".ndjson": _JSON}
 _PACKED = (".gz", ".zst")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+UTF_16_HINT = "save it as UTF-8: `iconv -f UTF-16 -t UTF-8 FILE > NEW`"
 _LINES, _ARRAY = "newline_delimited", "array"
 """Layouts of JSON: an object a line, or one list of them."""
 _HEADER_BYTES = 1024 * 1024
@@ -239,7 +240,7 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"the {what} is a damaged gzip file", where=str(path)) from error
     if start.startswith(_UTF_16):
-        raise InputError(f"the {what} is written in UTF-16", where=str(path), hint="save it as UTF-8")
+        raise InputError(f"the {what} is written in UTF-16", where=str(path), hint=UTF_16_HINT)
     head = start.decode("utf-8-sig", errors="replace")
     line = head.splitlines()[0] if head.strip() else ""
     delimiter = max(_DELIMITERS, key=line.count)
@@ -292,14 +293,40 @@ def _reader(kind: str, paths: Sequence[Path], delimiter: str = "", columns: Colu
 
 
 def _safe(path: Path, scratch: Path) -> Path:
-    """A path in which the database sees no pattern."""
+    """A path in which the database sees no pattern, of a file whose lines all end alike."""
     absolute = path.resolve()
+    if _kind(path) == _CSV and _is_mixed(path):
+        return _even(path, scratch)
     if not _GLOB_SIGNS & set(str(absolute)):
         return absolute
-    link = scratch / f"{abs(hash(str(absolute)))}-{''.join(sign for sign in path.name if sign not in _GLOB_SIGNS)}"
+    link = _beside(path, scratch, path.name)
     if not link.is_symlink():
         link.symlink_to(absolute)
     return link
+
+
+def _beside(path: Path, scratch: Path, named: str) -> Path:
+    return scratch / f"{abs(hash(str(path.resolve())))}-{''.join(sign for sign in named if sign not in _GLOB_SIGNS)}"
+
+
+def _is_mixed(path: Path) -> bool:
+    """Whether the header's line ends otherwise than those after it: the database takes all of them for the first."""
+    with opened(path) as stream:
+        head, end, rest = stream.read(_HEADER_BYTES).partition(b"\n")
+    ends_alike = b"\r\n" in rest if head.endswith(b"\r") else b"\r\n" not in rest
+    return bool(end) and b"\n" in rest and not ends_alike
+
+
+def _even(path: Path, scratch: Path) -> Path:
+    """A copy of a CSV, unpacked, whose lines all end with a line feed."""
+    copy = _beside(path, scratch, path.stem if path.suffix.casefold() in _PACKED else path.name)
+    if not copy.exists():
+        with opened(path) as stream, copy.open("wb") as lines:
+            while piece := stream.read(_PIECE_BYTES):
+                if piece.endswith(b"\r"):
+                    piece += stream.read(1)
+                lines.write(piece.replace(b"\r\n", b"\n"))
+    return copy
 
 
 def reason_of(error: Exception) -> str:

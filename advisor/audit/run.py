@@ -11,7 +11,7 @@ from advisor.audit.files import files_of, ignored_files
 from advisor.audit.findings.context import Context
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
-from advisor.audit.tags import refuse_unknown_tag, tag_tables
+from advisor.audit.tags import refuse_unknown_tag, tag_tables, with_names
 from advisor.audit.traffic import read_traffic
 from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Bill, Endpoint, Traffic
 from advisor.catalog import Catalog, load_catalog
@@ -123,7 +123,7 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
         endpoints=endpoints,
         traffic=traffic,
         chargeback=_chargeback(ledger, endpoints, traffic),
-        findings=find_all(context),
+        findings=with_names(find_all(context), ledger, tables, inputs.endpoint_tag),
         notes=_distinct(
             ledger.notes,
             _unused_options(inputs, ledger),

@@ -1,13 +1,15 @@
 """Showback: the bill by owner, with what nobody is named for as a line of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from advisor.audit.endpoints import naming
 from advisor.audit.ledger import Ledger
 from advisor.audit.sql import text
-from advisor.audit.values import ZERO, TagTable
+from advisor.audit.values import RESOURCE, SHOWN_RESOURCES, ZERO, Amounts, Finding, TagTable
 from advisor.errors import InputError
 from advisor.names import nearest, normalised
+from advisor.records import replace
 from advisor.units import counted
 
 _USUAL = (
@@ -81,8 +83,63 @@ def _keys(spellings: Sequence[str]) -> str:
     return ", ".join(map(text, spellings))
 
 
+def _owned(spellings: Sequence[str]) -> str:
+    """SQL: value of a tag by set of tags."""
+    return f"(SELECT tags_id, min(value) AS value FROM tags WHERE key IN ({_keys(spellings)}) GROUP BY tags_id)"
+
+
+def with_names(
+    findings: Sequence[Finding], ledger: Ledger, tables: Sequence[TagTable], endpoint_tag: str | None
+) -> list[Finding]:
+    """Findings with what of their resources is billed under the name of a workload.
+
+    Args:
+        findings: as they were found.
+        ledger: the bill.
+        tables: showback, whose values are names.
+        endpoint_tag: as for :func:`advisor.audit.endpoints.endpoints_of`, whose endpoints are names too.
+    """
+    resources = sorted({resource for finding in findings for resource, _ in finding.resources})
+    costs = _named_costs(ledger, resources, [table.key for table in tables], endpoint_tag) if resources else {}
+    return [replace(finding, named=_named(finding, costs)) for finding in findings]
+
+
+def _named(finding: Finding, costs: Mapping[str, Amounts]) -> Amounts:
+    """Cost of a finding's resources by name, the dearest first; where it is part of theirs, in proportion."""
+    parts: dict[str, Decimal] = {}
+    for resource, cost in finding.resources:
+        by_name = costs.get(resource, {})
+        whole = by_name.get("", ZERO)
+        for name, named_cost in by_name.items():
+            if name and whole > 0 and named_cost > 0:
+                parts[name] = parts.get(name, ZERO) + cost * min(named_cost / whole, Decimal(1))
+    dearest = sorted(parts.items(), key=lambda part: (-part[1], part[0]))
+    return dict(dearest[:SHOWN_RESOURCES])
+
+
+def _named_costs(
+    ledger: Ledger, resources: Sequence[str], keys: Sequence[str], endpoint_tag: str | None
+) -> dict[str, dict[str, Decimal]]:
+    """Cost of some resources by name, and in all ("")."""
+    spellings = _spellings(ledger)[0]
+    sources = [("owned.value", _owned(spellings[_plain(key)])) for key in keys if _plain(key) in spellings]
+    endpoint, named = naming(endpoint_tag)
+    sources += [(endpoint.replace("named.", "owned."), named), ("''", "(SELECT NULL::BIGINT AS tags_id)")]
+    wanted = f"{RESOURCE} IN ({', '.join(map(text, resources))})"
+    costs: dict[str, dict[str, Decimal]] = {}
+    for name, owned in sources:
+        rows = ledger.database.rows(
+            f"SELECT {RESOURCE} AS resource_words, {name} AS name, sum(cost) FROM charges "
+            f"LEFT JOIN {owned} AS owned USING (tags_id) WHERE {wanted} AND {name} IS NOT NULL GROUP BY 1, 2"
+        )
+        for resource, value, cost in rows:
+            by_name = costs.setdefault(resource, {})
+            by_name[value] = max(by_name.get(value, cost), cost)
+    return costs
+
+
 def _table(ledger: Ledger, key: str, spellings: Sequence[str]) -> TagTable:
-    owned = f"(SELECT tags_id, min(value) AS value FROM tags WHERE key IN ({_keys(spellings)}) GROUP BY tags_id)"
+    owned = _owned(spellings)
     rows = ledger.database.rows(
         f"SELECT owned.value, sum(cost) FROM charges LEFT JOIN {owned} AS owned USING (tags_id) "
         "GROUP BY 1 ORDER BY 2 DESC, 1"

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
-from advisor.records import dataclass
+from advisor.records import dataclass, field
 
 SCHEMA = "advisor.audit/v1"
 SHOWN_RESOURCES = 100
@@ -17,6 +17,8 @@ HOST_PARTS = ("needed", "headroom", "idle", "unattributed")
 """Parts of the cost of a machine with telemetry."""
 PARTS = ("needed", "headroom", "idle", "unused_commitment", "unattributed")
 ZERO = Decimal(0)
+RESOURCE = "coalesce(resource, service || ', ' || coalesce(region, 'no region'))"
+"""SQL: name of what a charge is for."""
 
 
 class Basis(StrEnum):
@@ -197,6 +199,8 @@ class Finding:
     """Resources it was found at, with the cost over the period, the dearest first."""
     machines: Sequence[str] = ()
     """Types of machines that acting on it ties to."""
+    named: Amounts = field(default_factory=dict)
+    """Cost over the period of what its resources are billed under a name: a value of a tag shown, or an endpoint."""
 
 
 @dataclass(frozen=True, slots=True)

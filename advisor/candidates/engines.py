@@ -1,4 +1,4 @@
-"""The engine that serves the model on a machine, in each of the precisions of a workload."""
+"""The engines that serve the model on a machine, in each of the precisions of a workload, the preferred one first."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,7 +26,7 @@ _HALF, _WIDE = "fp16", "fp32"
 def engines_of(
     instance_type: InstanceType, accelerator: Accelerator, requirements: Requirements, catalog: Catalog
 ) -> Iterator[EngineSupport | Rejection]:
-    """The engine of each of the workload's precisions, or why none serves it; precisions cast to the same are one."""
+    """The engines of each of the workload's precisions, or why none serves it; precisions cast to the same are one."""
     served = [
         (precision, _within_range(instance_type, accelerator, engine, requirements.model))
         for precision in requirements.workload.precisions
@@ -48,23 +48,39 @@ def engines_of(
 def _within_range(
     instance_type: InstanceType, accelerator: Accelerator, engine: EngineSupport | Rejection, model: Model
 ) -> EngineSupport | Rejection:  # fmt: skip
-    """The engine, or a rejection where it would compute in fp16 a model that is beyond its range.
+    """The engine, or a rejection where it would compute in fp16 a model that is beyond its range."""
+    if isinstance(engine, Rejection):
+        is_sent_to_half = engine.code == "precision_unsupported" and "serve fp16" in engine.message
+        name, precision = "", engine.precision
+    else:
+        is_sent_to_half, name, precision = True, engine.engine, engine.precision
+    reason = beyond_half(model, name, precision, accelerator) if is_sent_to_half else ""
+    if not reason:
+        return engine
+    shortfall = Shortfall("precision_unsupported", "support", precision, "bf16", f"{accelerator.name}: {reason}")
+    return reject(instance_type, shortfall, precision)
+
+
+def beyond_half(model: Model, engine: str, precision: str, accelerator: Accelerator) -> str:
+    """Why a model that overflows in fp16 is not served in a precision; "" where it is, or does not overflow.
 
     NVIDIA's accelerators before Ampere have no bf16 and compute all but fp32 in fp16. llama.cpp accumulates in fp32.
+
+    Args:
+        model: what is served.
+        engine: what serves it; "": any but llama.cpp.
+        precision: of the weights.
+        accelerator: what computes.
     """
-    if isinstance(engine, Rejection) or not model.overflows_half or engine.engine == LLAMA_CPP:
-        return engine
+    if not model.overflows_half or engine == LLAMA_CPP:
+        return ""
     capability = accelerator.compute_capability
     is_old = capability is not None and capability < FIRST_WITH_BF16
-    if engine.precision != _HALF and (not is_old or engine.precision == _WIDE):
-        return engine
+    if precision != _HALF and (not is_old or precision == _WIDE):
+        return ""
     mend = f"; {accelerator.name} has no bf16 arithmetic" if is_old else ": name bf16 in precisions"
-    reason = (
-        f"{accelerator.name}: {model.name} overflows in fp16, and {engine.engine} serves it in bf16 or fp32 alone{mend}"
-    )
-    return reject(
-        instance_type, Shortfall("precision_unsupported", "support", engine.precision, "bf16", reason), engine.precision
-    )
+    serving = f"{engine} serves" if engine else "engines serve"
+    return f"{model.name} overflows in fp16, and {serving} it in bf16 or fp32 alone{mend}"
 
 
 def _each_engine(
@@ -76,21 +92,27 @@ def _each_engine(
     Small models of the hub are planned with llama.cpp too, on processors alone.
     """
     workload, unit = requirements.workload, requirements.demand.unit
-    engine = _engine(instance_type, accelerator, precision, requirements, catalog)
+    others = list(_engines(instance_type, accelerator, precision, requirements, catalog))
+    is_refused = isinstance(others[0], Rejection)
     is_on_processors = accelerator.vendor == CPU and takes_processors(workload, requirements.model, catalog)
     if not takes_llama_cpp(workload, requirements.model, unit) and not is_on_processors:
-        yield engine
+        yield from others
         return
     server = _file_server(instance_type, accelerator, precision, requirements, catalog)
     if isinstance(server, Rejection):
         is_own = workload.engines == (LLAMA_CPP,) or accelerator.vendor == CPU
-        yield server if is_own and isinstance(engine, Rejection) else engine
+        yield from [server] if is_own and is_refused else others
         return
     refused = _file_shortfall(server, accelerator, requirements)
     yield server.support(accelerator, precision) if refused is None else reject(instance_type, refused, precision)
     is_other_planned = LLAMA_CPP in workload.engines or _is_crowded(server, instance_type, catalog)
-    if is_other_planned and not isinstance(engine, Rejection):
-        yield engine
+    if is_other_planned and not is_refused:
+        yield from (each if isinstance(each, Rejection) or refused else _beside(each, server.engine) for each in others)
+
+
+def _beside(engine: EngineSupport, first: str) -> EngineSupport:
+    """An engine beside another one that is preferred to it."""
+    return replace(engine, beside=first)
 
 
 def _file_server(
@@ -133,29 +155,50 @@ def _file_shortfall(server: OnePassEngine, accelerator: Accelerator, requirement
     return None
 
 
-def _engine(
+def _engines(
     instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
-) -> EngineSupport | Rejection:
-    """The first allowed engine that serves the precision and the model on the accelerator, or why none does."""
+) -> Iterator[EngineSupport | Rejection]:
+    """The allowed engines that serve the precision and the model on the accelerator, or why none does.
+
+    The first that serves them, allowed or not, is the usual one of the others.
+    """
     model, workload = requirements.model, requirements.workload
     if requirements.demand.unit.is_one_pass:
-        return _one_pass_engine(instance_type, accelerator, precision, requirements, catalog)
+        yield _one_pass_engine(instance_type, accelerator, precision, requirements, catalog)
+        return
     rows = catalog.engine_support(accelerator.name, precision)
     serving = serving_engines(rows)
     if not serving:
-        return reject(instance_type, _unserved(rows, accelerator, precision), precision)
+        yield reject(instance_type, _unserved(rows, accelerator, precision), precision)
+        return
     allowed = [row for row in serving if allows_engine(workload, row.engine)]
     if not allowed:
-        return reject(instance_type, _engine_excluded(workload, engine_names(serving)), precision)
+        yield reject(instance_type, _engine_excluded(workload, engine_names(serving)), precision)
+        return
     adapted, refused = _with_adapters(allowed, accelerator, requirements)
     if not adapted and refused is not None:
-        return reject(instance_type, refused, precision)
-    for row in adapted:
-        status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
-        if status in (None, "supported", "validated"):
-            return row
+        yield reject(instance_type, refused, precision)
+        return
+    able = [
+        row
+        for row in _with_adapters(serving, accelerator, requirements)[0]
+        if _is_listed(row, accelerator, model, catalog)
+    ]
+    planned = [row for row in able if row in adapted]
+    for row in planned:
+        usual = None if row is able[0] else able[0]
+        yield row if usual is None else replace(row, usual=usual, beside="" if row is planned[0] else planned[0].engine)
+    if planned:
+        return
+    status = catalog.model_status(adapted[-1].engine, accelerator.name, model.name, model.family)
     reason = f"{adapted[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
-    return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
+    yield reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
+
+
+def _is_listed(row: EngineSupport, accelerator: Accelerator, model: Model, catalog: Catalog) -> bool:
+    """Whether an engine keeps no list of models for an accelerator, or lists this one as working."""
+    status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
+    return status in (None, "supported", "validated")
 
 
 def _with_adapters(

@@ -5,8 +5,8 @@ whether generated code can start it (:mod:`advisor.deployable`); prices come lat
 plays its part.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from advisor.candidates.engines import engines_of, server_on
@@ -23,16 +23,19 @@ from advisor.candidates.values import (
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import EngineSupport, InstanceType, Offer
-from advisor.deployable import Shortfall, machine_shortfall, shortfall
+from advisor.deployable import Setup, Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory, weight_bytes
 from advisor.models.gguf_weights import loaded_by
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.units import BYTES_PER_GIB
 from advisor.workload.kinds import LLAMA_CPP
-from advisor.workload.scope import allows
+from advisor.workload.scope import allows, allows_engine
 
 _REGIONS_NAMED = 8
+_Lacking = Callable[[Setup], Shortfall | None]
+_Layout = tuple[int, str]
+"""Accelerators that share each layer, and slices that each is cut into."""
 _SCOPE = (
     "providers", "regions", "regions_left_open", "near_current", "accelerators", "instance_types", "purchase",
     "precisions",
@@ -148,27 +151,28 @@ def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Ca
         yield _Judged((), (reject(instance_type, refused),))
         return
     refusals: set[tuple[str, str, int | None, bool]] = set()
-    for part in _judged_hardware(instance_type, requirements, catalog):
-        yield _Judged(part.precisions, tuple(_deployable(part.outcomes, refusals, catalog)))
+    lacking = cache(partial(shortfall, catalog=catalog))
+    for part in _judged_hardware(instance_type, requirements, catalog, lacking):
+        yield _Judged(part.precisions, tuple(_deployable(part.outcomes, refusals, lacking)))
 
 
 def _deployable(
-    outcomes: Sequence[Candidate | Rejection], refusals: set[tuple[str, str, int | None, bool]], catalog: Catalog
+    outcomes: Sequence[Candidate | Rejection], refusals: set[tuple[str, str, int | None, bool]], lacking: _Lacking
 ) -> Iterator[Candidate | Rejection]:
     """Outcomes, with a rejection in place of each candidate that no code deploys; like ones are told once.
 
     Args:
         outcomes: of the hardware.
         refusals: what was told of the machine before, to which more is added.
-        catalog: facts of deployment.
+        lacking: what code lacks to deploy a setup.
     """
     for outcome in outcomes:
-        lacking = shortfall(outcome.setup, catalog) if isinstance(outcome, Candidate) else None
-        if lacking is None or isinstance(outcome, Rejection):
+        lacked = lacking(outcome.setup) if isinstance(outcome, Candidate) else None
+        if lacked is None or isinstance(outcome, Rejection):
             yield outcome
             continue
-        rejection = reject_undeployable(outcome, lacking)
-        key = (lacking.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
+        rejection = reject_undeployable(outcome, lacked)
+        key = (lacked.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
         if key not in refusals:
             yield rejection
         refusals.add(key)
@@ -178,40 +182,94 @@ def judge_hardware(
     instance_type: InstanceType, requirements: Requirements, catalog: Catalog
 ) -> Iterator[Candidate | Rejection]:  # fmt: skip
     """The same of a machine that runs already: whatever started it, no generated code has to."""
-    for part in _judged_hardware(instance_type, requirements, catalog):
+    for part in _judged_hardware(instance_type, requirements, catalog, partial(shortfall, catalog=catalog)):
         yield from part.outcomes
 
 
-def _judged_hardware(instance_type: InstanceType, requirements: Requirements, catalog: Catalog) -> Iterator[_Judged]:
+def _judged_hardware(
+    instance_type: InstanceType, requirements: Requirements, catalog: Catalog, lacking: _Lacking
+) -> Iterator[_Judged]:
     if instance_type.accelerator_count is None:
         reason = "how many accelerators it has is not known"
         unknown = Shortfall("unknown_hardware", "accelerators", "a known number", None, reason)
         yield _Judged((), (reject(instance_type, unknown),))
         return
     accelerator = catalog.accelerator(instance_type.accelerator)
-    slots = slots_of(instance_type, accelerator, catalog)
+    judge_on = partial(_on_slots, instance_type, slots_of(instance_type, accelerator, catalog), requirements, catalog)
+    usual: dict[str, Iterable[Candidate | Rejection]] = {}
     for engine in engines_of(instance_type, accelerator, requirements, catalog):
         if isinstance(engine, Rejection):
             yield _Judged((engine.precision,), (engine,))
+            continue
+        if engine.usual is None:
+            outcomes = usual[engine.precision] = tuple(judge_on(engine))
         else:
-            outcomes = _on_slots(instance_type, slots, engine, requirements, catalog)
-            yield _Judged(engine.stands_for or (engine.precision,), tuple(outcomes))
+            preferred = usual.get(engine.precision) or judge_on(engine.usual)
+            usual[engine.precision] = planned = _planned(preferred, lacking)
+            skipped = _skipped(engine, planned, requirements, catalog)
+            outcomes = tuple(_beside(judge_on(engine, skipped), planned, with_rejections=not engine.beside))
+        if outcomes:
+            yield _Judged(engine.stands_for or (engine.precision,), outcomes)
+
+
+def _planned(outcomes: Iterable[Candidate | Rejection], lacking: _Lacking) -> tuple[Candidate, ...]:
+    """The candidates that code deploys."""
+    return tuple(each for each in outcomes if isinstance(each, Candidate) and lacking(each.setup) is None)
+
+
+def _skipped(
+    engine: EngineSupport, usual: Sequence[Candidate], requirements: Requirements, catalog: Catalog
+) -> Collection[_Layout]:
+    """Layouts of the usual engine in which another one that is allowed beside it cannot be the cheaper one.
+
+    It can where the model was measured with it, and where it loads weights that the usual one makes of larger ones.
+    """
+    first, model = engine.usual, requirements.model
+    if first is None or not usual or not allows_engine(requirements.workload, first.engine):
+        return ()
+    is_measured = (usual[0].accelerator.name, engine.engine) in requirements.measured_engines
+    is_smaller = _is_made_while_loading(model, first, catalog) and not _is_made_while_loading(model, engine, catalog)
+    return () if is_measured or is_smaller else [_layout(each) for each in usual]
+
+
+def _beside(
+    outcomes: Iterable[Candidate | Rejection], usual: Sequence[Candidate], *, with_rejections: bool
+) -> Iterator[Candidate | Rejection]:
+    """Outcomes of an engine, the candidates each with what the usual engine comes to in its layout."""
+    preferred = {_layout(each): each for each in usual}
+    for outcome in outcomes:
+        if isinstance(outcome, Candidate):
+            yield replace(outcome, usual=preferred.get(_layout(outcome)))
+        elif with_rejections:
+            yield outcome
+
+
+def _layout(candidate: Candidate) -> _Layout:
+    return candidate.tensor_parallel, candidate.partition
 
 
 def _on_slots(
     instance_type: InstanceType,
     slots: tuple[Slot, tuple[Slot, ...]],
-    engine: EngineSupport,
     requirements: Requirements,
     catalog: Catalog,
+    engine: EngineSupport,
+    skipped: Collection[_Layout] = (),
 ) -> Iterator[Candidate | Rejection]:
-    """An engine on whole accelerators in each parallelism, and on slices where one accelerator holds the model."""
+    """An engine on whole accelerators in each parallelism, and on slices where one accelerator holds the model.
+
+    Layouts that are skipped are taken to hold it.
+    """
     whole, slices = slots
     for tensor_parallel in parallelism_of(instance_type, engine, requirements):
-        outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements, catalog)
-        yield outcome
-        if tensor_parallel == 1 and isinstance(outcome, Candidate):
-            yield from _judge_slices(instance_type, slices, engine, requirements, catalog)
+        is_held = (tensor_parallel, "") in skipped
+        if not is_held:
+            outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements, catalog)
+            is_held = isinstance(outcome, Candidate)
+            yield outcome
+        if tensor_parallel == 1 and is_held:
+            others = tuple(slot for slot in slices if (1, slot.partition) not in skipped)
+            yield from _judge_slices(instance_type, others, engine, requirements, catalog)
 
 
 def _judge_slices(
@@ -292,6 +350,7 @@ def _judge_one(
         else None,
         max_batched_tokens=None if server is None else server.max_batch_tokens,
         stands_for=engine.stands_for,
+        beside=engine.beside,
         converted_gib=published_gib,
     )
 

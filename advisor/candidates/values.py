@@ -95,6 +95,10 @@ class Candidate:
     """Precisions of the workload that are served in its own; empty: its own alone."""
     converted_gib: float = 0.0
     """Published weights that the server makes a GGUF of at its first start, part of the checkpoint; 0 for none."""
+    usual: "Candidate | None" = None
+    """The same layout with the preferred engine; None: this is it, or that one cannot be planned so."""
+    beside: str = ""
+    """Preferred one of the engines that the workload allows; "": this is it."""
 
     def is_in(self, precisions: Collection[str]) -> bool:
         """Whether it is what one of these precisions of a workload is served in."""

@@ -66,7 +66,7 @@ def _base(variable: str, below_home: str) -> Path:
     return Path(stated) if stated.startswith("/") else Path.home() / below_home
 
 
-def load_catalog(directory: Path | None = None) -> Catalog:
+def load_catalog(directory: Path | str | None = None) -> Catalog:
     """The catalog of a directory; without one that of this user with all its layers.
 
     It is read once as long as none of its layers changes.
@@ -75,9 +75,9 @@ def load_catalog(directory: Path | None = None) -> Catalog:
         InputError: there is no such directory, or the user's overlay is wrong.
     """
     if directory is not None:
-        if not directory.is_dir():
+        if not Path(directory).is_dir():
             raise InputError("there is no such catalog directory", where=str(directory))
-        return Catalog(directory)
+        return Catalog(Path(directory))
     return user_catalog()
 
 

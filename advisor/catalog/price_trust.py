@@ -93,6 +93,18 @@ def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
     )
 
 
+def is_listed(price: Price, purchase: Purchase, on_demand: Price | None, today: dt.date) -> bool:
+    """Whether a price is listed and recent; one under a commitment together with the price on demand that it is below.
+
+    ``listed_only`` plans with these prices alone, and the verdict names the best option on them.
+    """
+    if not trust(price, purchase, today).listed:
+        return False
+    return (
+        purchase is not Purchase.COMMITMENT or on_demand is None or trust(on_demand, Purchase.ON_DEMAND, today).listed
+    )
+
+
 def _apart(price: Price) -> tuple[float, float] | None:
     """Lowest and highest price over zones, where one of them differs from the price by more than a rounding."""
     zones = price.zones_usd_per_hour

@@ -233,6 +233,10 @@ class EngineSupport:
     """Release that a plan takes; "" where none is known."""
     stands_for: tuple[str, ...] = ()
     """Precisions that a workload asks for and that are cast to this one; empty: this one alone."""
+    usual: "EngineSupport | None" = None
+    """Support of the preferred engine that serves the same; None: this is it."""
+    beside: str = ""
+    """Preferred one of the engines that a workload allows; "": this is it."""
 
     @property
     def serves(self) -> bool:

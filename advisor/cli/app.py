@@ -126,11 +126,22 @@ def advisor() -> None:
     """
 
 
+class _WithoutPandas:
+    """A finder that tells pandas as not installed: no command uses it, and pyarrow loads it for its first array."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+        """Leave every other module to the finders behind it."""
+        if name == "pandas":
+            raise ModuleNotFoundError("No module named 'pandas'", name=name)
+
+
 def run() -> NoReturn:
-    """Run the command line as a process of its own, and end that at once.
+    """Run the command line as a process of its own, without pandas, and end that at once.
 
     The interpreter would take every object apart first, which takes as long as a third of its start.
     """
+    sys.meta_path.insert(0, _WithoutPandas)
     try:
         main()
     except SystemExit as ended:

@@ -31,7 +31,7 @@ from advisor.cli.listing import (
     whole,
 )
 from advisor.cli.options import FILE
-from advisor.cli.output import deliver, list_format_option, output_option, quiet_option, table_or_json_option
+from advisor.cli.output import deliver, list_format_option, output_option, quiet_option, table_or_json_option, tell
 from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes
@@ -161,7 +161,7 @@ def lock_command(plan_file: Path, output: Path | None) -> None:
     write_lock(lock, target)
     dates = " to ".join(dict.fromkeys((lock.oldest_as_of, lock.newest_as_of)))
     of_dates = f", those that are paid of {dates}" if dates else ""
-    click.echo(f"{target}: prices of {len(lock.offers)} offer{'' if len(lock.offers) == 1 else 's'}{of_dates}")
+    tell(f"{target}: prices of {len(lock.offers)} offer{'' if len(lock.offers) == 1 else 's'}{of_dates}", err=False)
 
 
 @click.group()

@@ -30,7 +30,7 @@ from advisor.catalog.layers.snapshot import forget, providers
 from advisor.catalog.layers.updating import Updated, update
 from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
 from advisor.cli.options import PATH
-from advisor.cli.output import deliver, output_option, quiet_option, table_or_json_option
+from advisor.cli.output import deliver, output_option, quiet_option, table_or_json_option, tell
 from advisor.errors import AdvisorError, InputError
 from advisor.report.refresh_words import imports_json, imports_words, update_json, update_words
 
@@ -59,7 +59,7 @@ def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None)
     done = publish(tables, output, dt.datetime.now(dt.UTC), sign_key)
     whose = ", ".join(f"{tables.provider} ({tables.read_on})" for tables in done.providers)
     signed = "" if sign_key is None else ", signed"
-    click.echo(f"{output}: {done.name}, prices of {whose}, {done.size_bytes:,} bytes{signed}")
+    tell(f"{output}: {done.name}, prices of {whose}, {done.size_bytes:,} bytes{signed}", err=False)
 
 
 @click.command("update")

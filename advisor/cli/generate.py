@@ -220,10 +220,10 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
         if change.action is not Action.UNCHANGED:
             word = _TO_DO.get(change.action, str(change.action)) if is_dry else change.action
             note = f" ({change.note})" if change.note else ""
-            click.echo(f"{word} {report.directory / change.path}{note}", err=is_dry)
+            tell(f"{word} {report.directory / change.path}{note}", err=is_dry)
     for note in report.notes:
         tell(f"note: {note}")
-    click.echo(f"{'dry run, nothing written: ' if is_dry else ''}{report.summary}", err=is_dry)
+    tell(f"{'dry run, nothing written: ' if is_dry else ''}{report.summary}", err=is_dry)
 
 
 def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generated":

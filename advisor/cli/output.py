@@ -47,10 +47,10 @@ def is_quiet() -> bool:
     return context is not None and bool(context.find_root().meta.get(_KEY))
 
 
-def tell(text: str) -> None:
-    """Write a line to stderr that is neither result nor warning, unless the command is to be quiet."""
+def tell(text: str, *, err: bool = True) -> None:
+    """Write a line that is neither result nor warning, unless the command is to be quiet: to stderr, or to stdout."""
     if not is_quiet():
-        click.echo(text, err=True)
+        click.echo(text, err=err)
 
 
 class Progress:
@@ -115,12 +115,17 @@ _BY_SUFFIX = {
 """Formats that the name of a file asks for where ``--format`` is not given."""
 
 
+def format_named(output: Path) -> str:
+    """Format that the name of a file asks for; "": any."""
+    return _BY_SUFFIX.get(output.suffix.lower(), "")
+
+
 def _of_file(context: click.Context, option: click.Parameter, stated: str | None) -> str | None:
     """The format of a result: as stated, else as the file for it is named. What is given is read before defaults."""
     output = context.params.get("output")
     if output is None or context.get_parameter_source(option.name or "") is not ParameterSource.DEFAULT:
         return stated
-    named = _BY_SUFFIX.get(output.suffix.lower(), "")
+    named = format_named(output)
     return named if isinstance(option.type, click.Choice) and named in option.type.choices else stated
 
 

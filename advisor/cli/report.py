@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.options import FILE, FILE_OR_STDIN
-from advisor.cli.output import deliver, quiet_option
+from advisor.cli.output import deliver, format_named, quiet_option
 
 
 @click.command(name="report")
@@ -24,6 +24,10 @@ def command(document: Path, output: Path | None) -> None:
     from advisor.reading import read_text  # noqa: PLC0415
     from advisor.report.pages.documents import PLAN, kind_of, page_of  # noqa: PLC0415
 
+    if output is not None and format_named(output) not in ("", "html"):
+        raise click.UsageError(
+            f"{output}: the report is a page; name it .html, or ask the command that made {document} for another format"
+        )
     text, where = read_text(document, "document"), str(document)
     page = page_of(text, where)
     reason = why_not_as_made(text, where) if kind_of(text, where) == PLAN else ""

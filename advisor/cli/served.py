@@ -9,10 +9,12 @@ import click
 from advisor.catalog import load_catalog
 from advisor.cli.output import tell
 from advisor.errors import NothingFeasible
-from advisor.plan.doubts import is_refused, refusal_words
+from advisor.plan.doubts import is_refused, left_out_of, refusal_words
+from advisor.plan.request import read_question
 from advisor.plan.values import Plan, Rejection
 from advisor.report.price_age import PriceUsed, age_sentence, is_ahead, is_old, oldest_of, refresh_hint
 from advisor.report.words import conflict_words, relaxation_words, short_words
+from advisor.requirements import longer_context_words
 from advisor.workload.holds import expired, holdings_of
 from advisor.workload.values import Slo
 
@@ -79,8 +81,19 @@ def check_served(plan: Plan, where: str) -> None:
         raise NothingFeasible(
             refusal_words(plan, short_words(plan.fleet.groups)),
             where=where,
-            hint="relax the targets of slo, or allow more providers, regions or accelerators",
+            hint=_refusal_hint(plan),
         )
+
+
+def _refusal_hint(plan: Plan) -> str:
+    """What to change where no fleet holds: the context first, where that leaves out more than its part may be late."""
+    usual, left_out = "relax the targets of slo, or allow more providers, regions or accelerators", left_out_of(plan)
+    if not left_out:
+        return usual
+    question = read_question(plan.question)
+    longer = longer_context_words(question.workload.slo, question.demand)
+    context = f"give context_tokens {longer}"
+    return context if left_out > 1 - question.workload.slo.rehearsed_ratio else f"{context}; or {usual}"
 
 
 def _nothing_feasible(plan: Plan, where: str) -> NothingFeasible:

@@ -19,6 +19,7 @@ from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
+from advisor.codegen.wanted import Form
 from advisor.cost.services import COMPILED_GIB, SCRATCH_GIB, replica_disk_gib
 from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE
 from advisor.records import dataclass, field
@@ -27,6 +28,8 @@ GROUP_LABEL = "inference/group"
 """Label of the pods of a group, with its key as the value."""
 NODE_LABEL = "inference/nodes"
 """Label of the nodes of a group, with :func:`node_pool_name` as the value: its pods select by it."""
+POOLED = frozenset({Form.INFERENCE_POOL, Form.LLM_D})
+"""Forms whose route leads to InferencePools in place of Services."""
 IGNORED_FINDINGS = ".trivyignore.yaml"
 """Path of the reasons why some findings of Trivy are accepted."""
 
@@ -164,7 +167,7 @@ class Entrance:
     """Service → per mille of the plan's requests: what the route spreads."""
 
 
-def entrance_of(served: Sequence[Served], shares: Mapping[str, int]) -> Entrance:
+def entrance_of(served: Sequence[Served], shares: Mapping[str, int], *, has_pools: bool = False) -> Entrance:
     """A Service for each backend, and one over all of them where they are probed alike.
 
     That one takes every request where replicas are planned for like shares: it knows ready pods only. Otherwise the
@@ -173,9 +176,10 @@ def entrance_of(served: Sequence[Served], shares: Mapping[str, int]) -> Entrance
     Args:
         served: the backends of a region.
         shares: key of each backend → per mille of all requests.
+        has_pools: the route leads to an InferencePool for each backend, and there is none over all of them.
     """
     services = {backend.backend.key: backend.backend.container.health_path for backend in served}
-    is_shared = len(services) > 1 and len(set(services.values())) == 1
+    is_shared = not has_pools and len(services) > 1 and len(set(services.values())) == 1
     if not is_shared:
         return Entrance(services, is_shared, shares)
     each = [shares[backend.backend.key] / max(1, sum(pods.replicas for pods in backend.pods)) for backend in served]
@@ -262,6 +266,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "as_root": [reason for reason in as_root if reason],
         "has_google_gateways": manner.has_google_gateways,
         "has_own_nodes": manner.has_own_nodes,
+        "has_pools": stack.form in POOLED,
         "alerts": _alerts(stack),
         "lonely": _lonely(stack),
         "has_latest": any(backend.container.image.endswith(":latest") for backend in stack.backends),
@@ -279,7 +284,11 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         served = served_in(stack, region.name, manner)
         context = whole | {
             "served": served,
-            "entrance": entrance_of(served, {server.backend.key: stack.share_of(server.backend) for server in served}),
+            "entrance": entrance_of(
+                served,
+                {server.backend.key: stack.share_of(server.backend) for server in served},
+                has_pools=stack.form in POOLED,
+            ),
             "routes": routes_of(stack, served),
             "model_maps": {name: loads for server in served for name, loads in server.model_maps.items()},
             "rules": rules_of(stack, region.name),

@@ -2,14 +2,18 @@
 
 import keyword
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from advisor.codegen.quoting import Quoted, lines_of, printable
+from advisor.codegen.quoting import MOST_IN_A_ROW, Quoted, lines_of, printable
 from advisor.records import dataclass
 
 _STEP = 4
 _WIDTH = 120
+_UNKNOWN = 40
+"""Room for what a template writes before a literal."""
+_ENTRY_DEPTH = 2
+"""Entries of a map of a call: each has lines of its own, by which edits of two sides are told apart."""
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BYTE = 0xFF
 _LARGEST_PLAIN = 1e15
@@ -34,14 +38,17 @@ def fleet_of(usd_per_month: float, facts: Mapping[str, Any], **classes: str) -> 
     return {"planned_usd_per_month": usd_per_month, **records}
 
 
-def python_value(value: object, indent: int = 0) -> Quoted:
+def python_value(value: object, indent: int = 0, before: int = _UNKNOWN, depth: int = 0) -> Quoted:
     """A literal that evaluates to *value*; sequences become lists (a lone surrogate becomes U+FFFD).
 
-    A list, a mapping and a call have a line for each item, so that one item more is one line more in a diff.
+    As in HCL, a list of plain values stands on one line where it fits, and so does a short mapping within an entry;
+    else a list, a mapping and a call have a line for each item.
 
     Args:
         value: text, number, truth, None, and sequences, mappings and calls made of them.
         indent: spaces before the line that the literal starts on.
+        before: characters before the literal on that line.
+        depth: mappings and calls that it lies in.
 
     Raises:
         TypeError: there is no literal for it.
@@ -53,15 +60,47 @@ def python_value(value: object, indent: int = 0) -> Quoted:
         return Quoted(repr(value))
     if isinstance(value, float):
         return Quoted(_number(value))
+    if not isinstance(value, Call | Mapping | Sequence):
+        raise TypeError(f"{value!r} has no Python literal")
+    start, entries, end = _parts(value, indent, depth)
+    return Quoted(_row(value, start, entries, end, depth, indent + before) or _lines(start, entries, end, indent))
+
+
+def _parts(
+    value: Call | Mapping[str, object] | Sequence[object], indent: int, depth: int
+) -> tuple[str, list[str], str]:
+    inner = indent + _STEP
     if isinstance(value, Call):
-        named = (f"{_word(key)}={python_value(argument, indent + _STEP)}" for key, argument in value.arguments.items())
-        return Quoted(_lines(f"{_word(value.name)}(", named, ")", indent))
-    if isinstance(value, Mapping):
-        entries = (f"{_text(key)}: {python_value(item, indent + _STEP)}" for key, item in value.items())
-        return Quoted(_lines("{", entries, "}", indent))
-    if isinstance(value, Sequence):
-        return Quoted(_lines("[", (python_value(item, indent + _STEP) for item in value), "]", indent))
-    raise TypeError(f"{value!r} has no Python literal")
+        words = ((f"{_word(key)}=", argument) for key, argument in value.arguments.items())
+        start, end = f"{_word(value.name)}(", ")"
+    elif isinstance(value, Mapping):
+        words = ((f"{_text(key)}: ", item) for key, item in value.items())
+        start, end = "{", "}"
+    else:
+        return "[", [python_value(item, inner, 0, depth) for item in value], "]"
+    return start, [word + python_value(item, inner, len(word), depth + 1) for word, item in words], end
+
+
+def _row(value: object, start: str, entries: Sequence[str], end: str, depth: int, before: int) -> str:
+    """All on one line; empty where it does not fit, or is read better line by line."""
+    row = f"{start}{', '.join(entries)}{end}"
+    is_short = isinstance(value, Sequence) or (depth > _ENTRY_DEPTH and len(entries) <= MOST_IN_A_ROW)
+    is_plain = not any(entry.endswith(("]", "}", ")")) for entry in entries)
+    return row if is_short and is_plain and "\n" not in row and before + len(row) < _WIDTH else ""
+
+
+def class_names(value: object) -> Quoted:
+    """Names of the classes that a literal calls, as an import lists them."""
+    return Quoted(", ".join(sorted(map(_word, set(_called(value))))))
+
+
+def _called(value: object) -> Iterator[str]:
+    if isinstance(value, Call):
+        yield value.name
+        value = value.arguments
+    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _called(item)
 
 
 def _text_or_lines(text: str, indent: int) -> str:

@@ -33,7 +33,7 @@ _PLAIN_LINE = re.compile(r"[ -~]*[!-~]")
 _FEWEST_LINES = 2
 _HCL_INDENT = 2
 _HCL_WIDTH = 110
-_MOST_IN_A_ROW = 3
+MOST_IN_A_ROW = 3
 """Entries that a mapping on one line holds: with more, it is read better line by line."""
 _ENTRY_DEPTH = 1
 """Entries of a map: each has lines of its own, by which edits of two sides are told apart."""
@@ -124,7 +124,7 @@ def _hcl_object(values: Mapping[str, object], indent: int, depth: int) -> Quoted
     if not values:
         return Quoted("{}")
     inner = indent + _HCL_INDENT
-    if depth > _ENTRY_DEPTH and len(values) <= _MOST_IN_A_ROW and all(map(_is_plain, values.values())):
+    if depth > _ENTRY_DEPTH and len(values) <= MOST_IN_A_ROW and all(map(_is_plain, values.values())):
         row = hcl_row(values)
         if len(row) + inner <= _HCL_WIDTH:
             return row
@@ -138,8 +138,20 @@ def _hcl_object(values: Mapping[str, object], indent: int, depth: int) -> Quoted
 
 
 def hcl_row(values: Mapping[str, object]) -> Quoted:
-    """A mapping of text, numbers, booleans and lists on one line."""
-    return Quoted(f"{{ {', '.join(f'{_hcl_key(key)} = {hcl_value(value)}' for key, value in values.items())} }}")
+    """A mapping of text, numbers, booleans, lists and other such mappings on one line."""
+    cells = (
+        (key, hcl_row(value) if isinstance(value, Mapping) and value else hcl_value(value))
+        for key, value in values.items()
+    )
+    return Quoted(f"{{ {', '.join(f'{_hcl_key(key)} = {cell}' for key, cell in cells)} }}")
+
+
+def hcl_rows(values: Mapping[str, Mapping[str, object]], indent: int = 0) -> Quoted:
+    """A table: a mapping of mappings with a line for each, however long, and equals signs below each other."""
+    width = max(len(_hcl_key(key)) for key in values)
+    space = " " * indent
+    rows = "".join(f"{space}  {_hcl_key(key):<{width}} = {hcl_row(value)}\n" for key, value in values.items())
+    return Quoted(f"{{\n{rows}{space}}}")
 
 
 def _is_plain(value: object) -> bool:

@@ -79,7 +79,7 @@ def cache_facts(stack: Stack) -> Mapping[str, Any]:
     alarms = {
         "aws": percent,
         "azure": percent,
-        "gcp": {"most_misses_per_hit": round((1 - least) / least, 2)},
+        "gcp": {"most_misses_ratio": round(1 - least, 3)},
     }
     shared = {"region": cache.region, "node_type": cache.node, "nodes": cache.nodes}
     if cache.provider != "azure":  # which has no shards of the user's own

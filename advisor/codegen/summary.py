@@ -13,6 +13,8 @@ from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import disk_usd_per_month, download_usd
 from advisor.demand.values import Unit
 from advisor.deployable import service_of
+from advisor.models.encoder_answers import answer_call
+from advisor.models.model import TextAnswer
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.costs import BatchPlan, FleetCost
 from advisor.plan.problem.values import PurchaseOption
@@ -50,7 +52,7 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
         not_included=FLEET_LEAVES_OUT if of_fleet or option else "",
         quotas=tuple(quotas),
         commitments=tuple(_commitments(choice.members)),
-        cautions=tuple(_cautions(plan, choice)),
+        cautions=(*_calls(plan), *_cautions(plan, choice)),
     )
 
 
@@ -265,6 +267,14 @@ def _commitments(members: Sequence[Member]) -> Iterator[str]:
             what = " and ".join(dict.fromkeys(member.commitments))
             serves = member.serves
             yield f"{what} for {member.committed_instances} × {serves.instance_type} in {serves.region}"
+
+
+def _calls(plan: Plan) -> Iterator[str]:
+    """How clients ask for an answer to texts that is no embedding."""
+    answer = TextAnswer(plan.workload.get("model_answer", TextAnswer.VECTOR))
+    if call := answer_call(answer, plan.workload.get("model_type", "")):
+        kind = "a vector for each token" if answer is TextAnswer.VECTORS else "weights of terms"
+        yield f"The model answers {kind} of a text, and no embedding: clients call {call}."
 
 
 def _cautions(plan: Plan, choice: Choice) -> Iterator[str]:

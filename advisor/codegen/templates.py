@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.codegen import quoting
 from advisor.codegen.inputs import pulumi, table, terraform
-from advisor.codegen.python_literals import python_value
+from advisor.codegen.python_literals import class_names, python_value
 from advisor.data_files import data_dir
 from advisor.entries import picked
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     **picked(
-        quoting, "comment_text", "hcl_number", "hcl_string", "hcl_value", "hub_name", "image_reference", "ip_network",
-        "json_list", "kubernetes_argument", "kubernetes_variable", "label_key", "markdown_code", "markdown_text",
-        "name", "number_range", "systemd_command", "systemd_path", "systemd_value", "yaml_integer", "yaml_string",
-        "yaml_value",
+        quoting, "comment_text", "hcl_number", "hcl_rows", "hcl_string", "hcl_value", "hub_name", "image_reference",
+        "ip_network", "json_list", "kubernetes_argument", "kubernetes_variable", "label_key", "markdown_code",
+        "markdown_text", "name", "number_range", "systemd_command", "systemd_path", "systemd_value", "yaml_integer",
+        "yaml_string", "yaml_value",
     ),
     **picked(terraform, "hcl_arguments", "hcl_example_file", "hcl_examples", "hcl_ids", "hcl_variables"),
     **picked(pulumi, "python_checks", "python_settings"),
+    "class_names": class_names,
     "python_value": python_value,
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import math
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,27 @@ def first_longer(path: Path, columns: SizeColumns, most_tokens: float) -> str:
     return str(path)
 
 
+_REMEDIES = {
+    b"\xff\xfe": "it is UTF-16: `iconv -f UTF-16 -t UTF-8 {0} > {0}.utf8.csv`",
+    b"\xfe\xff": "it is UTF-16: `iconv -f UTF-16 -t UTF-8 {0} > {0}.utf8.csv`",
+    b"\x1f\x8b": "it is packed: `gunzip -c {0} > {0}.csv`",
+    b"PK\x03\x04": "it is packed: `unzip -p {0} > {0}.csv`",
+    b"\x28\xb5\x2f\xfd": "it is packed: `unzstd -c {0} > {0}.csv`",
+}
+"""Commands that make a CSV file in UTF-8 of what begins with these bytes."""
+
+
+def _remedy(path: Path) -> str:
+    """Remedy for a file that is no text in UTF-8."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+    except OSError:
+        start = b""
+    named = (remedy.format(shlex.quote(str(path))) for begin, remedy in _REMEDIES.items() if start.startswith(begin))
+    return next(named, "give a CSV file in UTF-8, and unpack one that is packed (gunzip, unzstd)")
+
+
 def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
     """Header names in this file of the columns that it has."""
     if path.exists() and not path.is_file():
@@ -127,8 +149,7 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
             header = next(csv.reader([stream.readline(_LONGEST_HEADER)]), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        hint = "give a CSV file in UTF-8, and unpack one that is packed (gunzip, unzstd)"
-        raise InputError(f"cannot read the trace: {reason}", where=str(path), hint=hint) from error
+        raise InputError(f"cannot read the trace: {reason}", where=str(path), hint=_remedy(path)) from error
     if not header:
         raise InputError(
             "the trace is empty",

@@ -22,6 +22,8 @@ class AnswerServer:
     """Vendors of accelerators on which it gives this answer."""
     option: str
     """Option of its command line that sets it up."""
+    call: str
+    """Path that clients ask for the answer, and what they send there."""
 
     def runs(self, engine: str, vendor: str) -> bool:
         """Whether it is an engine on accelerators of a vendor."""
@@ -92,3 +94,8 @@ def answered_where(model: Model) -> str:
 def answer_options(engine: str, answer: TextAnswer, model_type: str) -> tuple[str, ...]:
     """Options by which a server gives an answer; none where it gives that by itself."""
     return tuple(server.option for server in answer_servers(answer, model_type) if server.engine == engine)
+
+
+def answer_call(answer: TextAnswer, model_type: str) -> str:
+    """How clients ask for an answer; "" for one that every server of embeddings gives where embeddings are asked."""
+    return next((server.call for server in answer_servers(answer, model_type)), "")

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from advisor.candidates import Candidate
+from advisor.catalog import Catalog
 from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.gguf_weights import loaded_by
 from advisor.models.model import Model
-from advisor.performance.constants import Quantity
+from advisor.performance.constants import Quantity, engine_class
 from advisor.performance.deployments import Packed, default_max_sequences, pack, with_pictures
 from advisor.performance.evidence import Codes, PredictionEvidence, Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import PICTURE_FACTORS, Floats, picture_seconds
+from advisor.performance.regimes import architecture_of
 from advisor.performance.transfer import answer_gb, request_gb
 from advisor.performance.values import Deployment, Interval, Scenario, adapter_load
 from advisor.records import dataclass, replace
@@ -112,19 +114,34 @@ LIKE = Scenario.FIXED_CONCURRENCY
 """A loaded replica under random arrivals errs as one with so many users does: by the same physics of the same steps."""
 
 
+def with_measured_engines(requirements: Requirements, model: PerformanceModel, catalog: Catalog) -> Requirements:
+    """Requirements with the engines that the model's speed was measured with under lasting load."""
+    served = requirements.model
+    kinds = model.calibration.reach.engine_kinds(architecture_of(served.family, serving_shape(served)))
+    engines = (
+        (accelerator, name)
+        for accelerator, kind in kinds
+        for name in catalog.generating_engines
+        if engine_class(name) == kind
+    )
+    return replace(requirements, measured_engines=frozenset(engines))
+
+
 def deployment_of(candidate: Candidate, model: Model) -> Deployment:
     """One replica of a candidate, reduced to what decides its speed."""
     if candidate.batcher is None:
         model = loaded_by(model, candidate.engine, candidate.precision)
     shape = serving_shape(model)
     elements = max(shape.kv_elements_per_token, 1.0)
+    usual = candidate.usual
+    held = [each.memory.kv_cache_gib_available for each in (candidate, usual) if each is not None]
     return Deployment(
         shape=shape,
         accelerator=candidate.accelerator,
         weight_bytes=weight_bytes(model, candidate.precision),
         compute_precision=candidate.compute_precision,
         kv_bytes_per_element=kv_bytes_per_token(model, AUTO) / elements,
-        kv_cache_bytes=gib_to_bytes(candidate.memory.kv_cache_gib_available),
+        kv_cache_bytes=gib_to_bytes(min(held)),
         engine=candidate.engine,
         engine_version=candidate.engine_version,
         family=model.family,
@@ -134,6 +151,7 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
         max_sequences=_max_sequences(candidate),
         max_batched_tokens=candidate.max_batched_tokens,
         adapters=adapter_load(model, candidate.engine, candidate.tensor_parallel),
+        usual=None if usual is None else (usual.engine, usual.engine_version),
     )
 
 
@@ -148,9 +166,15 @@ def deployment_for(candidate: Candidate, requirements: Requirements) -> Deployme
 
 def _max_sequences(candidate: Candidate) -> int | None:
     """The engine's own limit, lowered to what an engine without paging has room for; None: the engine's own."""
-    if candidate.max_sequences is None:
+    if candidate.max_sequences is None and candidate.usual is None:
         return None
-    return max(min(default_max_sequences(candidate.accelerator, candidate.engine), candidate.max_sequences), 1)
+    return most_sequences(candidate)
+
+
+def most_sequences(candidate: Candidate) -> int:
+    """Requests that a replica runs at a time by the limits of its engine, and of the usual one."""
+    limits = [default_max_sequences(each.accelerator, each.engine) for each in (candidate, candidate.usual) if each]
+    return max(min(*limits, candidate.max_sequences or limits[0]), 1)
 
 
 def _interconnect(candidate: Candidate) -> str:
@@ -187,7 +211,8 @@ class Groups:
         keys = [group_key(candidate) for candidate in candidates]
         position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
         first = dict(zip(reversed(keys), reversed(candidates), strict=True))
-        whole = cls.for_each([deployment_for(first[key], asked) for key in position], model)
+        deployments = [deployment_for(first[key], asked) for key in position]
+        whole = cls.for_each(model.planned(deployments, asked.demand.tokens), model)
         return cls(whole.packed, whole.grounds, [position[key] for key in keys])
 
     @classmethod
@@ -197,9 +222,9 @@ class Groups:
         return cls(pack(deployments, model.calibration.constants), grounds, list(range(len(deployments))))
 
 
-def group_key(candidate: Candidate) -> tuple[str, str, str, int, str]:
+def group_key(candidate: Candidate) -> tuple[str, str, str, str, int, str]:
     """Properties that decide a prediction: candidates with one key predict alike."""
     return (
-        candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel,
-        _interconnect(candidate),
+        candidate.accelerator.name, candidate.precision, candidate.engine,
+        "" if candidate.usual is None else candidate.usual.engine, candidate.tensor_parallel, _interconnect(candidate),
     )  # fmt: skip

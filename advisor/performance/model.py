@@ -6,7 +6,7 @@ users (nodes) the corrected log times are made monotone, and in between they are
 curve at a stand-in bandwidth: both steps keep order. One user is the first node, which TTFT keeps as it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -29,9 +29,9 @@ from advisor.performance.calibration import (
     shipped,
     without_bandwidth,
 )
-from advisor.performance.deployments import Packed
-from advisor.performance.physics import Constants, Floats, Replicas
-from advisor.performance.queueing import Learned
+from advisor.performance.deployments import Packed, pack
+from advisor.performance.physics import Constants, Floats, Replicas, memory_batch
+from advisor.performance.queueing import Learned, length_points
 from advisor.performance.regimes import (
     Load,
     Timing,
@@ -41,7 +41,7 @@ from advisor.performance.regimes import (
     saturated,
     static_batch,
 )
-from advisor.performance.values import Scenario
+from advisor.performance.values import Deployment, Scenario
 from advisor.records import dataclass, replace
 
 CHUNK_CURVES = 4096
@@ -109,6 +109,40 @@ class PerformanceModel:
                 return _scaled(base, self._factor(Group.SATURATED, packed, load))
             case _:
                 assert_never(scenario)
+
+    def planned(self, deployments: Sequence[Deployment], tokens: TokenHistogram) -> list[Deployment]:
+        """The deployments, with the usual engine's speed where an estimate alone says that another one is faster.
+
+        An engine counts with its own speed where this set-up was measured with it, or where it is the slower one for
+        any number of users that run at a time.
+        """
+        reach = self.calibration.reach
+        at = [
+            index
+            for index, each in enumerate(deployments)
+            if each.usual is not None and reach.range_of(each, Scenario.FIXED_CONCURRENCY) is None
+        ]
+        planned = list(deployments)
+        if at:
+            usual = [deployments[index].as_usual for index in at]
+            own_s, usual_s = (self._log_seconds(each, tokens) for each in ([deployments[index] for index in at], usual))
+            is_faster = np.any(own_s < usual_s, axis=1)
+            for index, other, faster in zip(at, usual, is_faster, strict=True):
+                planned[index] = other if faster else deployments[index]
+        return planned
+
+    def _log_seconds(self, deployments: Sequence[Deployment], tokens: TokenHistogram) -> Floats:
+        """Logarithms of times per token and to the first token by users, (n, times); 0 of more than run at a time."""
+        packed = pack(deployments, self.calibration.constants)
+        learned, wide = self.open_loop(packed, tokens), packed.column()
+        lengths = (tokens.mean_input_tokens(), tokens.mean_output_tokens(), tokens.prefix_cache_hit_ratio)
+        load = Load(NODES[None, :], *(np.full((1, 1), length) for length in lengths))
+        token = _log_tpot(Scenario.FIXED_CONCURRENCY, wide.replicas, wide.constants, load) + learned.log_token
+        first = _log_ttft(Scenario.FIXED_CONCURRENCY, wide.replicas, wide.constants, load)[:, NODES <= LIGHT_USERS]
+        resident = length_points(tokens).resident_tokens
+        most = np.minimum(packed.replicas.max_sequences, memory_batch(packed.replicas, np.float64(resident)))
+        running = np.concatenate([[0.0], NODES[:-1]]) < most[:, None]
+        return np.concatenate([np.where(running, token, 0.0), first + np.log(learned.ttft)[:, None]], axis=1)
 
     def open_loop(self, packed: Packed, tokens: TokenHistogram) -> Learned:
         """Learned factors of replicas that requests of these lengths reach at random: those of as many users."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from advisor.models.values import ServingShape
 from advisor.performance.constants import engine_class
 from advisor.performance.physics import (
     Constants,
@@ -93,6 +94,11 @@ class MeasuredCoverage:
         """Every measured pair of architecture and accelerator, as :func:`cell_of` names it."""
         return frozenset(f"{setup[0]} | {setup[1]}" for setup, _ in self.measured)
 
+    def engine_kinds(self, architecture: str) -> frozenset[tuple[str, str]]:
+        """Accelerators and classes of engines that an architecture was measured on under lasting load."""
+        setups = (setup for setup, scenario in self.measured if scenario is Scenario.FIXED_CONCURRENCY)
+        return frozenset((setup[1], setup[2].split()[0]) for setup in setups if setup[0] == architecture)
+
     def joined(self, other: "MeasuredCoverage") -> "MeasuredCoverage":
         """Coverage of either's measurements."""
         measured = dict(self.measured)
@@ -123,8 +129,12 @@ def setup_key(deployment: Deployment) -> SetupKey:
 
 def architecture(deployment: Deployment) -> str:
     """Family, size and depth: models that differ in nothing else are one."""
-    shape = deployment.shape
-    return f"{deployment.family} {shape.params_total / 1e9:.3g}B {shape.n_layers} layers"
+    return architecture_of(deployment.family, deployment.shape)
+
+
+def architecture_of(family: str, shape: ServingShape) -> str:
+    """The same of a model's family and shape."""
+    return f"{family} {shape.params_total / 1e9:.3g}B {shape.n_layers} layers"
 
 
 def cell_of(deployment: Deployment) -> str:

@@ -9,7 +9,7 @@ from advisor.catalog.processors import CPU
 from advisor.demand.values import TokenHistogram
 from advisor.models.model import Model
 from advisor.performance.constants import Quantity
-from advisor.performance.deployments import default_max_sequences, peak_flops
+from advisor.performance.deployments import peak_flops
 from advisor.performance.evidence import CLASSES, Codes, LoadLatency, Served, late_item
 from advisor.performance.groups import (
     LIKE,
@@ -18,6 +18,7 @@ from advisor.performance.groups import (
     deployment_for,
     deployment_of,
     group_key,
+    most_sequences,
     within_links,
 )
 from advisor.performance.model import PerformanceModel
@@ -201,9 +202,10 @@ def latencies_at_load(
     position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     first = {position[key]: (candidate, key[1]) for candidate, key in zip(candidates, keys, strict=True)}
     ordered = [first[index] for index in range(len(position))]
-    groups = Groups.for_each([deployment_for(candidate, requirements) for candidate, _ in ordered], model)
-    loads = np.array([rate for _, rate in ordered])
     tokens = requirements.demand.tokens
+    deployments = [deployment_for(candidate, requirements) for candidate, _ in ordered]
+    groups = Groups.for_each(model.planned(deployments, tokens), model)
+    loads = np.array([rate for _, rate in ordered])
     learned = model.open_loop(groups.packed, tokens)
     if requirements.demand.batch is not None:
         loads = np.minimum(loads, capacity_at_slo(groups.packed, tokens, Slo(), learned).requests_per_second)
@@ -248,8 +250,9 @@ def times_of(
     if requirements.demand.unit.is_one_pass:
         return one_pass_stage(requirements).times(candidate)
     max_sequences, context_tokens = layout
-    deployment = replace(deployment_for(candidate, requirements), max_sequences=max_sequences)
-    return step_times(deployment, model, requirements.demand.tokens, context_tokens)
+    tokens = requirements.demand.tokens
+    (deployment,) = model.planned([deployment_for(candidate, requirements)], tokens)
+    return step_times(replace(deployment, max_sequences=max_sequences), model, tokens, context_tokens)
 
 
 def _evidence(groups: Groups, tokens: TokenHistogram, running: Floats) -> Codes:
@@ -265,10 +268,9 @@ def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
 
     Without paging the cache holds as many as have room for the longest length, however short they are.
     """
-    held = int((candidate.memory.kv_cache_tokens or 0) / resident_tokens)
-    if candidate.max_sequences is not None:
-        held = min(held, candidate.max_sequences)
-    return max(min(default_max_sequences(candidate.accelerator, candidate.engine), held), 1)
+    tokens = (each.memory.kv_cache_tokens or 0 for each in (candidate, candidate.usual) if each is not None)
+    held = int(min(tokens) / resident_tokens)
+    return max(min(most_sequences(candidate), held), 1)
 
 
 def _has_peak(candidate: Candidate, model: Model) -> bool:

@@ -6,7 +6,7 @@ from advisor.catalog.values import Accelerator
 from advisor.models.adapters import adapter_engine, slot_bytes
 from advisor.models.model import Model
 from advisor.models.values import ServingShape
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,14 @@ class Deployment:
     """Pixels of the pictures of a request, which the host decodes and scales."""
     adapters: AdapterLoad | None = None
     """LoRA adapters on the model; None for none."""
+    usual: tuple[str, str] | None = None
+    """Engine that is preferred there, and its version: an estimate alone makes this one no faster."""
+
+    @property
+    def as_usual(self) -> "Deployment":
+        """The same with the engine that is preferred there."""
+        engine, version = self.usual or (self.engine, self.engine_version)
+        return replace(self, engine=engine, engine_version=version, usual=None)
 
 
 def adapter_load(model: Model, engine: str, tensor_parallel: int) -> AdapterLoad | None:

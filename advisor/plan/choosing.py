@@ -4,10 +4,12 @@ import math
 
 from advisor.plan.market import Market
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
+from advisor.plan.problem.constraints import changed_instances
 from advisor.plan.problem.values import Infeasible, Pool
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
-from advisor.plan.replay.confirmed import Confirmed, closer, held_to, unproven
+from advisor.plan.replay.confirmed import Confirmed, closer, held_to, unproven, usd_of
 from advisor.plan.rungs import RungScope
+from advisor.plan.solve.scopes import usd_alone
 from advisor.plan.solve.stage import Formulation, formulate, narrowed
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT
@@ -105,9 +107,8 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
         return rank(every, validator, context, fleet, asked.replayed, every_variant=asked.every_variant)
 
     ranking = ranked(None)
-    confirmed = (
-        validator.confirmed(known=ranking.cheapest_confirmed, refined=True) if formulation.problem.pools else None
-    )
+    known = min((ranking.cheapest_confirmed, _with_few_changes(market)), key=usd_of)
+    confirmed = validator.confirmed(known=known, refined=True) if formulation.problem.pools else None
     if not isinstance(confirmed, Confirmed):
         return Chosen(confirmed, formulation, Ranking((), rank_rejections(formulation)))
     if not confirmed.confirmation.reached and ranking.closest is not None:
@@ -117,8 +118,25 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
     if unknown or validator.is_exact or validator.carried_beyond(confirmed):
         ranking = ranked(confirmed)
     cheapest = _of_other_accelerators(market, _cheaper(market, confirmed, ranking, every), ranking, every)
-    best = validator.simplest(cheapest, most_usd=most_usd)
+    best = validator.simplest(_in_other_layouts(market, cheapest), most_usd=most_usd)
     return Chosen(best, every, ranking.with_fleet(best))
+
+
+def _with_few_changes(market: Market) -> Confirmed | None:
+    """The cheapest fleet that is found without a limit on changes, where it keeps to that too; None otherwise.
+
+    The search goes from fleet to fleet, some of which change more than the one where it ends.
+    """
+    formulation, limits = market.formulation, market.formulation.problem.limits
+    if limits.max_changed_instances is None or not formulation.problem.running or not formulation.problem.pools:
+        return None
+    unlimited = held_to_limits(formulation, replace(limits, max_changed_instances=None))
+    fleet = market.validator.within(unlimited, market.context).confirmed(refined=True)
+    if isinstance(fleet, Infeasible) or not fleet.confirmation.reached:
+        return None
+    if changed_instances(formulation.problem, fleet.solution) > limits.max_changed_instances:
+        return None
+    return replace(fleet, formulation=held_to_limits(fleet.formulation, limits))
 
 
 def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
@@ -147,6 +165,30 @@ def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, e
     if isinstance(other, Infeasible) or not other.confirmation.reached:
         return fleet
     return other if other.usd_per_month < fleet.usd_per_month - A_CENT else fleet
+
+
+def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
+    """A fleet, or a cheaper one of the same machines in layouts that others beat by the closed form alone.
+
+    That is looked for where a replay asks for more than the closed form of the fleet, and not in haste.
+    """
+    holds_short = not fleet.confirmation.reached or fleet.confirmation.headroom_factor <= 1
+    if holds_short or not market.context.effort.in_full:
+        return fleet
+    stands = {allocation.pool.stand for allocation in fleet.solution.allocations}
+    every = formulate(market.context, narrowed(market.supply, market.workload), market.week, every=True)
+    every = held_to_limits(every, market.formulation.problem.limits)
+    own = every.of(pool for pool in every.problem.pools if pool.stand in stands)
+    known = {pool.key for pool in market.formulation.problem.pools}
+    usd = usd_alone(own.problem)
+    if not any(usd[key] < fleet.usd_per_month - A_CENT for key in usd.keys() - known):
+        return fleet
+    again = market.validator.within(own, market.context).confirmed(fleet, refined=True)
+    if isinstance(again, Infeasible) or not again.confirmation.reached:
+        return fleet
+    if again.usd_per_month >= fleet.usd_per_month - A_CENT:
+        return fleet
+    return unproven(held_to(again, fleet.solution.bound_usd_per_month))
 
 
 def _is_near(single: Single, fleet: Confirmed) -> bool:

@@ -5,13 +5,18 @@ import math
 from collections.abc import Sequence
 
 from advisor.catalog.catalog import Catalog
-from advisor.catalog.price_trust import PriceTrust, trust
+from advisor.catalog.price_trust import PriceTrust, is_listed, trust
 from advisor.catalog.values import Price, Provenance, Purchase, Quality
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, PriceRange
 from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.request import read_question
 from advisor.plan.values import Option, OptionCost, Plan
 from advisor.records import dataclass
+from advisor.requirements import left_out_ratio
 from advisor.units import A_CENT, ratio_words
+
+LEAST_LEFT_OUT = 0.1
+"""Requests that a context leaves out ÷ those that may miss the SLO, from which on they are told."""
 
 
 def wanted_ratio(plan: Plan) -> float:
@@ -38,10 +43,20 @@ def refusal_words(plan: Plan, fleet_words: str = "") -> str:
     kept, when = (0.0, "") if confirmed is None else confirmed.least
     closest = f"{fleet_words}, the closest," if fleet_words else "the closest"
     part = f" {when}" if when else ""
+    left_out = left_out_of(plan)
+    longer = f"; {left_out:.1%} of all are longer than context_tokens and miss it anywhere" if left_out else ""
     return (
         f"no fleet keeps the SLO in its replay: {closest} has {ratio_words(kept)} of the requests within it{part}, "
-        f"{ratio_words(wanted_ratio(plan))} are asked"
+        f"{ratio_words(wanted_ratio(plan))} are asked{longer}"
     )
+
+
+def left_out_of(plan: Plan) -> float:
+    """Share of the requests that the context of a plan leaves out; 0 where it is too few to matter."""
+    if plan.question is None:
+        return 0.0
+    ratio = left_out_ratio(int(plan.workload["context_tokens"]), read_question(plan.question).demand)
+    return ratio if ratio >= LEAST_LEFT_OUT * (1 - wanted_ratio(plan)) else 0.0
 
 
 _OF_PURCHASE = {
@@ -85,8 +100,9 @@ def price_doubts(fleet: Fleet, options: Sequence[Option], today: dt.date, catalo
     rise = _Rise(fleet, doubted)
     rival = min(options, key=rise.part_until_cheaper, default=None)
     part = math.inf if rival is None else rise.part_until_cheaper(rival)
-    trusts = ((option, _trust_of(option, option.cost, today, catalog)) for option in options)
-    listed = next((option for option, option_trust in trusts if option_trust is None or option_trust.on_list), None)
+    on_list = next((option for option in options if _is_on_list(option, today, catalog)), None)
+    recent = next((option for option in options if _is_recent(option, today, catalog)), None)
+    listed = recent or on_list
     prices = tuple(
         DoubtfulPrice(
             group=group.name,
@@ -95,8 +111,9 @@ def price_doubts(fleet: Fleet, options: Sequence[Option], today: dt.date, catalo
             high_ratio=group_trust.high_ratio,
             runner_up=() if listed is None else (_words(listed),),
             runner_up_usd_per_month=None if listed is None else listed.cost.total_usd_per_month,
-            decides=(part < 1 or listed is None) and group_trust.high_ratio > 1,
+            decides=(part < 1 or on_list is None) and group_trust.high_ratio > 1,
             runner_up_replayed=listed is None or listed.confirmed is not None,
+            runner_up_is_old=listed is not None and recent is None,
             break_even_usd_per_hour=_at(part, group, group_trust),
         )
         for group, group_trust in doubted
@@ -159,10 +176,31 @@ def _trust_of(
     purchase = _OF_PURCHASE.get(PurchaseOption(bought.purchase))
     if purchase is None:
         return None
-    origin = Provenance(paid.price_source, paid.price_as_of, Quality(paid.price_quality))
-    price = Price(paid.instance_usd_per_hour, origin, _by_zone(bought, purchase, catalog))
-    price_trust = trust(price, purchase, today)
+    price_trust = trust(_price_of(bought, paid, purchase, catalog), purchase, today)
     return None if price_trust.certain else price_trust
+
+
+def _price_of(
+    bought: FleetGroup | Option, paid: FleetGroup | OptionCost, purchase: Purchase, catalog: Catalog
+) -> Price:
+    origin = Provenance(paid.price_source, paid.price_as_of, Quality(paid.price_quality))
+    return Price(paid.instance_usd_per_hour, origin, _by_zone(bought, purchase, catalog))
+
+
+def _is_on_list(option: Option, today: dt.date, catalog: Catalog) -> bool:
+    """Whether the price of an option stands in a source, however old, and can only have fallen since."""
+    price_trust = _trust_of(option, option.cost, today, catalog)
+    return price_trust is None or price_trust.on_list
+
+
+def _is_recent(option: Option, today: dt.date, catalog: Catalog) -> bool:
+    """Whether ``listed_only`` would plan an option."""
+    purchase = _OF_PURCHASE.get(PurchaseOption(option.purchase))
+    if purchase is None:
+        return True
+    offer = catalog.offer(option.provider, option.region, option.instance_type)
+    on_demand = None if offer is None else offer.on_demand
+    return is_listed(_price_of(option, option.cost, purchase, catalog), purchase, on_demand, today)
 
 
 def _by_zone(bought: FleetGroup | Option, purchase: Purchase, catalog: Catalog) -> tuple[float, float] | None:

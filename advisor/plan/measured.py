@@ -183,8 +183,9 @@ def _replica(
     layouts = [each for each in whole if each.precision == whole[0].precision]
     if not layouts:
         return None
-    deployments = [deployment_of(each, requirements.model) for each in layouts]
-    packed, tokens = pack(deployments, model.calibration.constants), requirements.demand.tokens
+    tokens = requirements.demand.tokens
+    deployments = model.planned([deployment_of(each, requirements.model) for each in layouts], tokens)
+    packed = pack(deployments, model.calibration.constants)
     capacity = capacity_at_slo(packed, tokens, Slo(), model.open_loop(packed, tokens)).requests_per_second
     fastest = layouts[int(np.argmax(capacity * [each.replicas_per_instance for each in layouts]))]
     peak = requirements.demand.requests_per_second.peak

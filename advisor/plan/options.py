@@ -272,16 +272,16 @@ def _first_of_each_offer(singles: Iterable[Single]) -> list[Single]:
     return list(first.values())
 
 
-Preference = tuple[float, bool, int, float, str, str]
+Preference = tuple[float, bool, int, bool, float, str, str]
 
 
 def _preference(single: Single, formulation: Formulation, context: PlanningContext) -> Preference:
-    """Sort key: cost; of equals uncut accelerators, the precision named first, the most spare capacity, the name."""
+    """Sort key: cost; of equals uncut accelerators, the first precision, the preferred engine, most spare capacity."""
     candidate = formulation.pool_set.sources[single.pool.key].served.candidate
     order = context.requirements.workload.precisions
     capacity = single.instances[-1] * mix_rate(formulation.problem, single.pool)
     return (
-        single.usd_per_month, candidate.partition != "", candidate.rank_in(order), -capacity,
+        single.usd_per_month, candidate.partition != "", candidate.rank_in(order), single.pool.is_beside, -capacity,
         single.pool.key, single.tariff.paid.value,
     )  # fmt: skip
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
-from advisor.candidates import Rejection
+from advisor.candidates import Candidate, Rejection
+from advisor.performance.groups import deployment_for
 from advisor.plan.alternatives import options_of, recommended
 from advisor.plan.batch_work import adds_machines
 from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
@@ -24,7 +25,8 @@ from advisor.plan.remedies import purchase_remedies, rung_remedies
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rung_fleets import LowerRungs
-from advisor.plan.solve.stage import Formulation, formulate, narrowed
+from advisor.plan.solve.shares import sends_anywhere
+from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.today import judged_current, priced_today
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.processes import Items
@@ -108,6 +110,7 @@ def _compared(market: Market, asked: Asked, chosen: Chosen, lower: LowerRungs) -
         choice = choice_of(fleet, market.formulation, context, market.expected)
         if fleet.batch is None:
             choice = replace(choice, notes=(*choice.notes, *zero_notes(market.formulation, fleet)))
+        choice = replace(choice, notes=(*choice.notes, *engine_notes(market, confirmed)))
         best = recommended(confirmed, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
         if not asked.rungs:
@@ -246,7 +249,10 @@ def _with_less_time(answer: tuple[Market, Chosen]) -> tuple[float, int]:
 
 
 def _of_requests(market: Market, asked: Asked) -> tuple[Market, Chosen]:
-    """The fleet to recommend; where length decides the way, it is compared with one of the same question without."""
+    """The fleet to recommend; where length decides the way, it is compared with one of the same question without.
+
+    A fleet that sends prompts of all lengths alike is one of that question too.
+    """
     chosen = chosen_fleet(market, asked)
     if market.context.requirements.demand.batch is not None:
         return _in_best_hours(market, chosen, asked)
@@ -254,7 +260,22 @@ def _of_requests(market: Market, asked: Asked) -> tuple[Market, Chosen]:
         return market, chosen
     plain = _anywhere(market)
     other = chosen_fleet(plain, asked)
-    return (market, chosen) if _order(other) >= _order(chosen) else (plain, other)
+    if _order(other) > _order(chosen) and (same := _sent_anywhere(plain, chosen.fleet)) is not None:
+        other = replace(other, fleet=same, ranking=other.ranking.with_fleet(same))
+    return (market, chosen) if _order(other) > _order(chosen) else (plain, other)
+
+
+def _sent_anywhere(plain: Market, fleet: Confirmed | Infeasible | None) -> Confirmed | None:
+    """A fleet whose router need not know lengths, as one of the question without; None where it has to."""
+    if not isinstance(fleet, Confirmed) or not sends_anywhere(fleet.formulation.problem, fleet.solution):
+        return None
+    own = fleet.formulation.problem
+    pools = {pool.key: replace(pool, rates=pool.rates[:, :0]) for pool in own.pools}
+    groups = tuple(replace(group, pool=pools[group.pool.key]) for group in fleet.solution.allocations)
+    shares = {key: share @ own.parts[:, None] for key, share in fleet.solution.shares.items()}
+    problem = replace(own, pools=tuple(pools.values()), bucket_shares=plain.formulation.problem.bucket_shares)
+    formulation = replace(fleet.formulation, problem=problem, bucket_edges=(), supply=plain.formulation.supply)
+    return replace(fleet, formulation=formulation, solution=replace(fleet.solution, allocations=groups, shares=shares))
 
 
 def _in_best_hours(market: Market, chosen: Chosen, asked: Asked) -> tuple[Market, Chosen]:
@@ -332,6 +353,50 @@ def _why_no_service(formulation: Formulation) -> str:
         (rejection.message for rejection in formulation.pool_set.rejections if rejection.code == "cold_start"), ""
     )
     return f"no service that stops between requests can serve this{refused and f' ({refused})'}"
+
+
+def engine_notes(market: Market, confirmed: Confirmed) -> Iterator[str]:
+    """Why a fleet has other engines than the preferred ones, what it costs with those, and whose speed is planned."""
+    sources = confirmed.formulation.pool_set.sources
+    used = [sources[allocation.pool.key].served.candidate for allocation in confirmed.solution.allocations]
+    for candidate in used:
+        if candidate.usual is not None and _is_paced(candidate, market.context):
+            yield (
+                f"{candidate.engine} is planned with the speed of {candidate.usual.engine}, the preferred engine on "
+                f"{candidate.accelerator.name}: no measurement of the model there says that it is faster"
+            )
+    beside = dict.fromkeys(
+        f"{each.engine} rather than {each.beside} on {each.accelerator.name}: {_why_engine(each, market.context)}"
+        for each in used
+        if each.beside
+    )
+    if beside:
+        yield f"{'; '.join(beside)}; {_usual_cost(market)}"
+
+
+def _why_engine(candidate: Candidate, context: PlanningContext) -> str:
+    if candidate.usual is None:
+        return f"that one cannot be planned there in {candidate.precision}"
+    is_measured = (candidate.accelerator.name, candidate.engine) in context.requirements.measured_engines
+    if is_measured and not _is_paced(candidate, context):
+        return "the model was measured with it there"
+    return "the weights that it loads are smaller"
+
+
+def _is_paced(candidate: Candidate, context: PlanningContext) -> bool:
+    """Whether a candidate is planned with the speed of the preferred engine."""
+    requirements = context.requirements
+    (planned,) = context.model.planned([deployment_for(candidate, requirements)], requirements.demand.tokens)
+    return planned.engine != candidate.engine
+
+
+def _usual_cost(market: Market) -> str:
+    """Cost of the cheapest fleet of preferred engines alone, in words."""
+    preferred = market.formulation.of(pool for pool in market.formulation.problem.pools if not pool.is_beside)
+    fleet = market.validator.within(preferred, market.context).confirmed() if preferred.problem.pools else None
+    if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached:
+        return "no fleet of preferred engines alone is found to hold"
+    return f"with preferred engines alone it takes ${fleet.usd_per_month:,.2f} a month"
 
 
 def _as_shown(ranking: Ranking, validator: ReplayValidator) -> Ranking:

@@ -3,11 +3,13 @@
 import datetime as dt
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from advisor.audit.values import SHOWN_RESOURCES, Effort, Finding
 from advisor.errors import InputError
 from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
 from advisor.levers.values import LeverReport, PricedLever, ReasonCode
+from advisor.names import normalised
 from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import CurrentCost, Plan, RungGroup
@@ -30,7 +32,10 @@ from advisor.programme.rules import (
 from advisor.records import dataclass, field, replace
 from advisor.units import A_CENT
 
+_SAVING = "saving"
 _SERVING = "(serving)"
+_ALL = 0.999
+"""Share of a cost from which on it is all of it: amounts are rounded."""
 _STATE = "state in the workload file: "
 _LEVERS_HINT = "make it with `advisor levers workload.yaml --format json -o levers.json`"
 
@@ -78,6 +83,8 @@ class _Builder:
         self._bill_notes: list[str] = []
         self._replaced: dict[str, str] = {}
         """Type that runs today and that a fleet of the programme is without → id of the combination."""
+        self._types: dict[str, set[str]] = {}
+        """Types of machines in the fleet of each combination."""
 
     def programme(self) -> Programme:
         """The whole."""
@@ -246,31 +253,72 @@ class _Builder:
         return replace(item, detail=detail, effort_hours=0.0, one_off_usd=0.0, payback_months=None)
 
     def _replace(self, name: str, current: CurrentCost | None, groups: Sequence[FleetGroup | RungGroup]) -> None:
-        """Record of the type of today's deployment where the fleet of a combination is without it."""
-        if current is not None and current.instance_type not in {group.instance_type for group in groups}:
+        """Record of what the fleet of a combination runs on, and of today's type where it is without that."""
+        self._types[name] = {group.instance_type for group in groups}
+        if current is not None and current.instance_type not in self._types[name]:
             self._replaced[current.instance_type] = name
 
-    def _outlasts(self, finding: Finding) -> bool:
-        """Whether a type that a finding ties to is still there after the programme; else it is left out, with why."""
-        if not finding.machines or not set(finding.machines) <= set(self._replaced):
-            return True
-        told = " and ".join(f"{machine}, which {self._replaced[machine]} replaces" for machine in finding.machines)
-        self._left_out.append(LeftOut(finding.id, finding.title, f"it commits to {told}"))
-        return False
+    def _lasting(self, finding: Finding) -> Finding | None:
+        """What of a finding the programme does not replace; None where it replaces all, which is then left out.
+
+        What the bill has of a workload is what is paid for it, and its plan takes the place of all of that: its
+        machines, and its disks, traffic and logs too. Findings at the cost of serving count in the plan.
+        """
+        if finding.basis != _SAVING:
+            return finding
+        if finding.machines:
+            holders = {machine: self._replacing(finding, machine) for machine in finding.machines}
+            told = [f"{machine}, which {holder} replaces" for machine, holder in holders.items()]
+            return self._kept(finding, 1.0 if all(holders.values()) else 0.0, f"it commits to {' and '.join(told)}")
+        parts = {} if _is_serving(finding.id) else self._parts(finding)
+        told = [f"is paid for {name.partition('/')[2]}, which {name} replaces" for name in parts]
+        return self._kept(finding, sum(parts.values()), f"it is part of what {' and '.join(told)}")
+
+    def _kept(self, finding: Finding, replaced_ratio: float, why: str) -> Finding | None:
+        """A finding without the share of it that is replaced; None of all of it, which is left out."""
+        if replaced_ratio <= 1 - _ALL:
+            return finding
+        if replaced_ratio < _ALL:
+            left = Decimal(1 - replaced_ratio)
+            per_month, low, high = (
+                amount and amount * left for amount in (finding.per_month, finding.low, finding.high)
+            )
+            evidence = f"{finding.evidence}; {replaced_ratio:.0%} is not counted: {why}"
+            return replace(finding, per_month=per_month, low=low, high=high, evidence=evidence)
+        self._left_out.append(LeftOut(finding.id, finding.title, why))
+        return None
+
+    def _parts(self, finding: Finding) -> dict[str, float]:
+        """Shares of a finding's cost that lie in what is paid for a workload, by the combination that replaces it."""
+        whole = float(sum(cost for _, cost in finding.resources))
+        parts = {}
+        for combination in self._combinations:
+            name = normalised(combination.workload)
+            usd = max((float(cost) for label, cost in finding.named.items() if normalised(label) == name), default=0.0)
+            usd += float(sum(cost for resource, cost in finding.resources if normalised(resource) == name))
+            if whole > 0 and usd > 0:
+                parts[combination.id] = min(usd / whole, 1.0)
+        return parts
+
+    def _replacing(self, finding: Finding, machine: str) -> str:
+        """Combination after which a type of machine does not run any more; "" where it may."""
+        parts = self._parts(finding)
+        if sum(parts.values()) > _ALL and not any(machine in self._types[name] for name in parts):
+            return " and ".join(parts)
+        return self._replaced.get(machine, "")
 
     def _of_findings(self) -> Iterator[Item]:
         """Findings; of those at the same resources the one that saves most counts.
 
         Where resources are not told, of all at the cost of serving: a document holds so many of them, or endpoints.
         """
-        lasting = [finding for finding in self._inputs.findings if self._outlasts(finding)]
+        lasting = filter(None, map(self._lasting, self._inputs.findings))
         worthwhile = [item for finding in lasting if self._is_worth_it(item := self._of_finding(finding))]
         counted: dict[str, str] = {}
         unnamed = any(len(item.resources) >= SHOWN_RESOURCES or item.id in rules.AT_ENDPOINTS for item in worthwhile)
         yield from (item for item in worthwhile if item.saving is None)
         for item in sorted((item for item in worthwhile if item.saving is not None), key=_by_saving):
-            is_serving = rules.FINDINGS.get(item.id, rules.OTHERS).is_serving
-            names = (*item.resources, _SERVING) if unnamed and is_serving else item.resources
+            names = (*item.resources, _SERVING) if unnamed and _is_serving(item.id) else item.resources
             holder = item.counted_in or next((counted[name] for name in names if name in counted), "")
             for name in names:
                 counted.setdefault(name, holder or item.id)
@@ -278,7 +326,9 @@ class _Builder:
 
     def _of_finding(self, finding: Finding) -> Item:
         rule = rules.FINDINGS.get(finding.id, rules.OTHERS)
-        serving = self._combinations[0].id if rule.is_serving and self._combinations else ""
+        parts = self._parts(finding) if rule.is_serving else {}
+        serving = max(parts, key=parts.__getitem__, default="")
+        serving = serving or (self._combinations[0].id if rule.is_serving and self._combinations else "")
         saving = Saving(*(float(amount or 0) for amount in (finding.per_month, finding.low, finding.high)))
         return self._item(
             Item(
@@ -288,9 +338,9 @@ class _Builder:
                 command=finding.command,
                 check=f"`advisor audit` of the next bill finds no {finding.id}",
                 risk=finding.risk,
-                saving=saving if finding.basis == "saving" else None,
+                saving=saving if finding.basis == _SAVING else None,
                 effort_hours=rules.EFFORT_HOURS[finding.effort],
-                counted_in=serving if finding.basis == "saving" else "",
+                counted_in=serving if finding.basis == _SAVING else "",
                 resources=tuple(sorted(name for name, _ in finding.resources)),
             ),
             rule,
@@ -365,6 +415,10 @@ class _Builder:
         if self._inputs.findings:
             hours = ", ".join(f"{effort.value} {hours:g}" for effort, hours in rules.EFFORT_HOURS.items())
             yield f"hours of findings are estimates by effort: {hours}"
+
+
+def _is_serving(finding: str) -> bool:
+    return rules.FINDINGS.get(finding, rules.OTHERS).is_serving
 
 
 def _stated(lever: PricedLever) -> str:

@@ -14,7 +14,7 @@ from advisor.names import normalised
 from advisor.plan.plain_values import from_plain
 from advisor.reading import OMITTED_AT_DEFAULT, json_of, read_text
 from advisor.records import dataclass, field, fields, replace
-from advisor.units import A_CENT, HOURS_PER_MONTH
+from advisor.units import A_CENT, HOURS_PER_MONTH, to_cents
 
 SCHEMA = "advisor.programme/v1"
 DAYS = 30
@@ -32,7 +32,7 @@ class Saving:
 
     def in_cents(self) -> "Saving":
         """Each amount rounded to cents, as it is shown: so that those of a total add up to it."""
-        return Saving(round(self.usd_per_month, 2), round(self.low_usd_per_month, 2), round(self.high_usd_per_month, 2))
+        return Saving(*map(to_cents, (self.usd_per_month, self.low_usd_per_month, self.high_usd_per_month)))
 
     def at_most(self, usd_per_month: float) -> "Saving":
         """The same, and none of its amounts above *usd_per_month*."""

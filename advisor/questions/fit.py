@@ -5,7 +5,7 @@ from math import isfinite
 
 import numpy as np
 
-from advisor.candidates.engines import adapter_shortfall, server_on, serves_file
+from advisor.candidates.engines import adapter_shortfall, beyond_half, server_on, serves_file
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import hardware_named
 from advisor.demand.values import Unit
@@ -84,6 +84,8 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
         engine, version = server.engine, cells.get("engine_version", "").strip() or server.release
         precision = server.served_precision(accelerator, precision)
     _check_adapters(model, engine, accelerator.name)
+    if reason := beyond_half(model, engine, precision, accelerator):
+        raise InputError(reason, where="precision", hint="ask for bf16 on an accelerator that computes in it")
     request = FitRequest(
         accelerator_memory_gib=accelerator.memory_gib,
         accelerator_count=count,

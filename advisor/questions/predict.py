@@ -5,9 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from advisor.candidates.engines import beyond_half
 from advisor.catalog import Catalog
+from advisor.catalog.processors import hardware_named
 from advisor.errors import InputError
-from advisor.models import find_model
+from advisor.models import find_model, parse_precision
+from advisor.performance.constants import engine_class
 from advisor.performance.explain import Explanation, explain
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.work import one_pass
@@ -26,11 +29,12 @@ from advisor.performance.questions import (
     one_line,
     setup_from,
 )
-from advisor.performance.setups import Abstention, Resolved, resolve
+from advisor.performance.setups import Abstention, Resolved, Setup, resolve
 from advisor.performance.values import Scenario
 from advisor.questions import check_engine
 from advisor.questions.fit import item_work, stored_bytes
 from advisor.records import dataclass, field
+from advisor.workload.kinds import LLAMA_CPP
 
 NUMBER_COLUMNS = ("concurrency", "input_tokens", "output_tokens", "prefix_cache_hit_ratio")
 INPUT_COLUMNS = (
@@ -123,7 +127,20 @@ def resolved_from(row: Mapping[str, str], catalog: Catalog) -> Resolved | Absten
     """
     setup = setup_from(row)
     check_engine(setup.engine, setup.engine_version, catalog)
-    return resolve(setup, catalog)
+    deployed = resolve(setup, catalog)
+    reason = _beyond_half(setup, deployed, catalog)
+    return Abstention(reason) if reason else deployed
+
+
+def _beyond_half(setup: Setup, deployed: Resolved | Abstention, catalog: Catalog) -> str:
+    """Why a model that overflows in fp16 is not predicted in it, or told to be served in it; "" where it is not."""
+    if isinstance(deployed, Abstention) and "serve fp16" not in deployed.reason:
+        return ""
+    model, engine = find_model(setup.model), setup.engine
+    if isinstance(deployed, Resolved):
+        engine = LLAMA_CPP if engine_class(deployed.deployment.engine) == "llamacpp" else deployed.deployment.engine
+    precision = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
+    return beyond_half(model, engine, precision, hardware_named(catalog, setup.accelerator)[0])
 
 
 def explain_row(row: Mapping[str, str], catalog: Catalog, model: PerformanceModel) -> Explanation | None:
@@ -216,7 +233,7 @@ def _optional(column: str, cell: str) -> float:
 def _scenario(cell: str, concurrency: float) -> int:
     """Position of the scenario; without one, a closed loop where users are given, else the largest throughput."""
     if not cell or not cell.strip():
-        return _DEFAULT_COUNTED if concurrency >= 1 else _DEFAULT_UNCOUNTED
+        return _DEFAULT_UNCOUNTED if math.isnan(concurrency) else _DEFAULT_COUNTED
     code = _SCENARIO_CODES.get(cell.strip().lower())
     if code is None:
         raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(SCENARIOS)}")

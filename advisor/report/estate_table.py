@@ -12,7 +12,7 @@ from advisor.plan.sharing import HEADROOM
 from advisor.plan.words import compared_words
 from advisor.report.text_table import Column, fit_table, markdown_list, render_markdown_table, wrap
 from advisor.report.words import usd
-from advisor.units import ratio_words
+from advisor.units import ratio_words, significant
 
 _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _BASE_HEADERS = ("one base", "workloads", "adapters", "fleet", "USD/month", "alone")
@@ -259,7 +259,7 @@ def _seat_cells(position: int, machine: SharedMachine, seat: Seat) -> tuple[str,
         seat.workload,
         f"{position + 1}, {way}",
         f"{seat.engine} {seat.precision}",
-        f"{seat.planned_requests_per_second_per_instance:.3g}",
+        f"{significant(seat.planned_requests_per_second_per_instance):.3g}",
         f"{seat.busy_ratio:.0%}",
         f"{memory_gib:.1f}/{seat.usable_gib:.1f}",
         "–" if seat.most_sharers is None else f"≤ {seat.most_sharers}",

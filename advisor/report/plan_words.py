@@ -12,7 +12,7 @@ from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
 from advisor.report.text_table import render_table
 from advisor.report.words import slo_words, usd
-from advisor.units import SECONDS_PER_DAY, ratio_words, rounded, span_words, three_digits
+from advisor.units import SECONDS_PER_DAY, milliseconds, ratio_words, rounded, span_words, three_digits
 from advisor.workload.values import Slo
 
 _WHOLE_MS = 10
@@ -58,7 +58,7 @@ def _of_recording(limit: str, real_time_factor: float) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f} ms" if value >= _WHOLE_MS else f"{value:.3g} ms"
+    return "-" if value is None else f"{value:,.0f} ms" if value >= _WHOLE_MS else milliseconds(value)
 
 
 def _share(ratio: float | None) -> str:

@@ -84,7 +84,10 @@ def _listed_words(doubt: DoubtfulPrice) -> str:
     if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
         return "No option rests on listed prices alone"
     cost = _option_usd(doubt.runner_up_usd_per_month, replayed=doubt.runner_up_replayed)
-    return f"On listed prices alone: {' + '.join(doubt.runner_up)} at {cost}"
+    option = f"{' + '.join(doubt.runner_up)} at {cost}"
+    if doubt.runner_up_is_old:
+        return f"No option rests on listed and recent prices alone; on an old list price, at most: {option}"
+    return f"On listed prices alone: {option}"
 
 
 def _option_usd(usd_per_month: float, *, replayed: bool) -> str:

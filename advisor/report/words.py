@@ -11,7 +11,7 @@ from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
 from advisor.plan.problem.values import SET_BY
 from advisor.plan.values import Conflict, RelaxedLimit
 from advisor.plan.words import hours_words, split_words
-from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds
+from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, significant, to_cents
 from advisor.workload.values import Slo
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ _DECIMALS = {"USD/month": 2, "share of requests": 4, "kW": 3, "kg CO2e/month": 1
 
 def usd(amount: float) -> str:
     """``$1,234.50``; negative amounts keep their sign in front."""
-    return f"-${-amount:,.2f}" if amount < 0 else f"${amount:,.2f}"
+    cents = to_cents(amount)
+    return f"-${-cents:,.2f}" if amount < 0 else f"${cents:,.2f}"
 
 
 PART_WORDS = {
@@ -268,7 +269,7 @@ def use_words(use: ConstraintUse) -> str:
 
 def _amount(value: float) -> str:
     """A count in full, any other number in three digits."""
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:,.3g}"
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{significant(value):,.3g}"
 
 
 def conflict_words(conflict: Conflict) -> str:

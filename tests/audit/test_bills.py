@@ -465,6 +465,23 @@ def test_an_empty_file_is_named(tmp_path, audit, content, expected):
         audit(path)
 
 
+@pytest.mark.parametrize(("head_end", "row_end"), [(b"\n", b"\r\n"), (b"\r\n", b"\n")])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_a_header_may_end_otherwise_than_the_rows(tmp_path, audit, head_end, row_end, ending):
+    """A header that a script put before an export; a row with more cells than columns is an error all the same."""
+    plain = write_focus(tmp_path / "plain.csv", [Charge(cost=Decimal(3), tags={"app": "chat"})])
+    text = plain.read_bytes()
+    header, _, rows = text.replace(b"\r\n", b"\n").partition(b"\n")
+    mixed = header + head_end + rows.replace(b"\n", row_end)
+    path = tmp_path / f"mixed{ending}"
+    pack = gzip.compress if ending.endswith(".gz") else bytes
+    path.write_bytes(pack(mixed))
+    assert audit(path).bill == audit(plain).bill
+    path.write_bytes(pack(mixed + b"1,2,3" + row_end))
+    with pytest.raises(InputError, match="cannot read"):
+        audit(path)
+
+
 def test_a_damaged_gzip_file_is_named(tmp_path, audit):
     """A file cut off in the middle."""
     path = write_focus(tmp_path / "bill.csv.gz", hours(Charge(), 50))

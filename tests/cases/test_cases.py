@@ -118,6 +118,8 @@ def test_the_page_tells_the_saving_that_the_example_shows(name):
 
     assert f"| {computed}" in row
     assert f"| {published.replace('.0', '')}" in row
+    for before, after in re.findall(r"Latency: (\S+) ms → (\S+) ms", expected(name)):
+        assert f"{before} → {after} ms" in row
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -145,6 +145,15 @@ def test_a_process_ends_with_its_code_after_all_that_waits_for_its_end(before, a
     assert "Traceback" not in ended.stderr
 
 
+def test_a_command_loads_no_pandas():
+    """The first array of pyarrow would load it where it is installed."""
+    asked = "import pyarrow; pyarrow.array([1]); print('pandas' in sys.modules)"
+    script = f"import atexit, sys\nfrom advisor.cli import run\natexit.register(exec, {asked!r}, globals())\nrun()"
+    ended = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=True)
+
+    assert ended.stdout.splitlines()[-1] == "False"
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["catalog", "list"], ["completion", "bash"]])
 def test_a_closed_output_is_no_error(arguments):
     """Nobody reads it, and nothing is said of that."""

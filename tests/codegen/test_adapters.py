@@ -84,7 +84,9 @@ def test_a_program_asks_for_a_source_of_adapters_that_the_hub_lacks():
     code = "\n".join(written(planned(), "ec2", Language.PYTHON).values())
 
     assert "model_source: adapters of the plan are not on the hub" in code
-    assert re.search(r"model_source: str = field\(\n *metadata=", code)
+    declared, _, _ = code.partition("model_source: str = setting(")[2].partition("\n    )")
+    assert "Where the weights come from" in declared
+    assert "default" not in declared
 
 
 def test_hosts_on_ibm_copy_them_too():

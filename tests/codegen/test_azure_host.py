@@ -79,6 +79,7 @@ class Services:
         self.labelled = ""
         self.typed = ""
         self.status = 0
+        self.connections = ""
         self.secret = {"value": "KEY AND CERTIFICATE"}
 
     def fetch(self, url, _headers=None, data=None, **_options):
@@ -104,6 +105,7 @@ class Services:
             "nvidia-smi": "50, 8000, 16000\n70, 4000, 16000\n",
             "lsblk": json.dumps({"blockdevices": self.disks}),
             "blkid": self.labelled,
+            "ss": self.connections,
         }
         output = outputs.get(command[0], "")
         return SimpleNamespace(returncode=self.status, stdout=output.encode() if command[0] == "openssl" else output)
@@ -326,6 +328,22 @@ def test_host_of_the_entrance_leaves_when_no_connection_is_open(host, services):
     host.drain()
     assert [command[0] for command in services.ran] == ["iptables", "ss", "systemctl"]
     assert services.ran[-1][-1] == "haproxy.service"
+
+
+@pytest.mark.parametrize(("connections", "stays"), [("", 10), ("0 0 10.0.0.1:8443 10.0.0.9:40000", 120)])
+def test_an_engine_that_counts_its_queue_alone_is_busy_while_connections_are_open(
+    connections, stays, host, services, monkeypatch
+):
+    """Text Embeddings Inference and Triton do not say how many requests run: an empty queue is no end of them."""
+    host.SETTINGS["drain_seconds"] = 120
+    host.SETTINGS["metrics"] = {**host.SETTINGS["metrics"], "running": "", "waiting": "te_queue_size"}
+    services.page, services.connections = "te_queue_size 0\n", connections
+    clock = [1000.0]
+    monkeypatch.setattr(host.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(host.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    services.events = [{"EventId": "1", "EventType": "Terminate", "Resources": ["host-1"], "NotBefore": ""}]
+    host.drain()
+    assert clock[0] - 1000 == stays
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,18 @@ def test_each_model_is_planned_replayed_and_generated_wherever_a_server_exists(t
         assert any("fleet" in path for path in files)
 
 
+@pytest.mark.parametrize(
+    ("name", "call"), [("ColBERT", 'POST /pooling with "task": "token'), ("SPLADE", "POST /embed"), ("bge-m3", "")]
+)
+def test_the_readme_says_how_an_answer_other_than_an_embedding_is_asked_for(tmp_path, name, call):
+    """In both languages; embeddings are asked for as ever."""
+    plan = planned(tmp_path, name, MACHINES["NVIDIA"])
+    for language in Language:
+        readme = generate(plan, language, Wanted()).files["README.md"]
+        assert ("clients call" in readme) is bool(call)
+        assert call in readme
+
+
 @pytest.mark.parametrize(("machines", "server"), [("processors", "Triton (ONNX Runtime)"), ("NVIDIA", None)])
 @pytest.mark.parametrize("name", ["forest_of_tensors", "logistic", "linear", "svm", "radial_svm"])
 def test_models_of_scikit_learn_in_onnx_are_planned_on_processors(tmp_path, monkeypatch, name, machines, server):

@@ -23,11 +23,11 @@ from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
 from codegen.forms import FORMS
-from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+from codegen.plans import Scenario, make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 
 SCHEMAS = Path(__file__).parents[1] / "iac" / "schemas" / "forms"
-FREE = ("containerSecurityContext",)
+FREE = ("containerSecurityContext", "livenessProbe", "readinessProbe")
 """Of which a chart's schema names a part only, and its templates print all."""
 
 
@@ -253,6 +253,30 @@ def test_kserve_weights_groups_by_the_plan():
         assert not [word for word in arguments if "served-model-name" in word]
 
 
+def test_production_stack_probes_and_ends_pods_with_patience():
+    """The chart's own probes give a busy engine a second; of its 30 seconds to end, open requests get most."""
+    files = files_of(FORMS["aks-production-stack"]())
+    (values,) = [one for path, one in documents(files) if path.endswith("/values.yaml")]
+    usual = of_kind(files_of(FORMS["aks-production-stack"](), Form.MANIFESTS), "Deployment")
+    manifests = [one["spec"]["template"]["spec"]["containers"][0] for one in usual]
+    engine = values["servingEngineSpec"]
+    for probe in ("readinessProbe", "livenessProbe"):
+        for container in manifests:
+            assert engine[probe] == {**container[probe], "httpGet": {"path": "/health", "port": 8000}}
+    for model in engine["modelSpec"]:
+        assert [one for one in model["vllmConfig"]["extraArgs"] if "shutdown" in one] == ["--shutdown-timeout=25"]
+    assert "longer answers are cut off" in files["kubernetes/README.md"]
+
+
+def test_production_stack_says_where_nothing_drains():
+    """An image that is not known to have the option is not given it, since it would not start."""
+    scenario = FORMS["aks-production-stack"]()
+    own = dataclasses.replace(scenario, wanted=dataclasses.replace(scenario.wanted, image="example.com/vllm:mine"))
+    files = files_of(own)
+    assert not [text for path, text in files.items() if path.endswith("values.yaml") and "shutdown-timeout" in text]
+    assert "no option is known" in files["kubernetes/README.md"]
+
+
 def names_by_kind(files):
     """Lower-case plural of a kind → names of its objects."""
     objects = [one for text in files.values() for one in yaml.safe_load_all(text) if isinstance(one, dict)]
@@ -310,6 +334,67 @@ def test_the_route_leads_to_pools_of_the_pods(form):
         one["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] for one in of_kind(files, "Namespace")
     }
     assert enforced == ("baseline" if form is Form.LLM_D else "restricted")
+
+
+LIKE_REPLICAS = Scenario(
+    make_fleet_plan(
+        make_group(request_shares=(0.5, 0.5)),
+        make_group(instance_type="g5.xlarge", accelerator="A10G", request_shares=(0.5, 0.5)),
+    ),
+    Wanted(target="eks"),
+)
+"""Two backends that are probed alike, with like shares for each replica."""
+ON_CLUSTERS = {
+    "like-replicas": lambda: LIKE_REPLICAS,
+    **{name: make for name, make in SCENARIOS.items() if name.startswith(("eks-", "gke-", "aks-", "kubernetes-"))},
+}
+
+
+def _targets(files, region):
+    """(kind, name) of what the objects of a region make, and of what its routes and policies lead to."""
+    here = {path: text for path, text in files.items() if path.startswith(f"kubernetes/{region}/")}
+    released = {("InferencePool", Path(path).name.removesuffix(".values.yaml")) for path in here if "/router/" in path}
+    objects = [one for _, one in documents(here) if "kind" in one]
+    made = {(one["kind"], one["metadata"]["name"]) for one in objects if "metadata" in one} | released
+    routes = [one for one in objects if one["kind"] == "HTTPRoute"]
+    led = [reference for one in routes for rule in one["spec"]["rules"] for reference in rule["backendRefs"]]
+    aimed = [one["spec"]["targetRef"] for one in objects if "targetRef" in one.get("spec", {})]
+    return made, {(one.get("kind", "Service"), one["name"]) for one in (*led, *aimed)}
+
+
+@pytest.mark.sampled(12)
+@pytest.mark.parametrize("form", [Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D])
+@pytest.mark.parametrize("name", ON_CLUSTERS)
+def test_what_routes_and_policies_lead_to_is_made(name, form):
+    """Each target of a route, and of a policy of Google's Gateways, is an object of the same region."""
+    try:
+        files = files_of(ON_CLUSTERS[name](), form)
+    except InputError as refused:
+        reasons = ("cannot read the load of", "its code applies manifests")
+        assert any(reason in str(refused) for reason in reasons)  # noqa: PT017 - not what this test is of
+        return
+    regions = {path.split("/")[1] for path in files if path.endswith("/route.yaml")}
+    assert regions
+    for region in regions:
+        made, led = _targets(files, region)
+        assert led
+        assert led <= made
+
+
+@pytest.mark.parametrize("form", [Form.INFERENCE_POOL, Form.LLM_D])
+def test_pools_of_like_replicas_take_their_shares(form):
+    """No pool is over two backends: each has one of its own, with its per mille, and no Service is over them all."""
+    files = files_of(LIKE_REPLICAS, form)
+    (route,) = of_kind(files, "HTTPRoute")
+    backends = {one["metadata"]["labels"]["inference/backend"] for one in _templates(files)}
+    weights = {one["name"]: one["weight"] for one in route["spec"]["rules"][0]["backendRefs"]}
+    assert weights == dict.fromkeys(backends, 500)
+    assert "inference" not in {one["metadata"]["name"] for one in of_kind(files, "Service")}
+    assert "the Service `inference`" not in files["kubernetes/README.md"]
+
+
+def _templates(files):
+    return [one["spec"]["template"] for one in of_kind(files, "Deployment")]
 
 
 def _labels(deployment):

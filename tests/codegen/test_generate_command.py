@@ -69,6 +69,15 @@ def test_code_is_written_and_a_second_run_is_unchanged(option, advisor, write_pl
     assert advisor("terraform", "plan.json", option, "infra") == (0, "infra: 2 unchanged\n", "")
 
 
+def test_quiet_leaves_the_names_of_written_files_out(advisor, write_plan):
+    """Nothing is printed of a run without warnings; a patch is the result of a dry run and stays."""
+    write_plan(make_option())
+    code, out, err = advisor("terraform", "plan.json", "--into", "infra", "--quiet", "--dry-run")
+    assert (code, err) == (0, "")
+    assert out.startswith("---")
+    assert advisor("terraform", "plan.json", "--into", "infra", "--quiet") == (0, "", "")
+
+
 def test_plan_comes_from_standard_input(advisor, write_plan, tmp_path, monkeypatch):
     """A dash is standard input."""
     write_plan(make_option())

@@ -1,12 +1,16 @@
 """The alert on idle TPUs, asked of Prometheus itself: it knows the hours that are quiet every week."""
 
+import ast
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import pytest
 import yaml
 
+from advisor.codegen import Language, generate
 from advisor.codegen.engines.metrics import published
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
@@ -70,6 +74,49 @@ def test_what_clients_were_promised_rings(title, series, rings, tmp_path):
             told = f'{{{group},le="{label}"}}' if engine else f',response_code_class="{label}"}}'
             given[f"{engine}{suffix}{told}" if engine else _SERIES.removesuffix("}") + told] = text
     check(tmp_path, alerts[name]["query"], given, 30, rings)
+
+
+def cache_alerts():
+    """The alerts on a response cache, as the program that Pulumi runs makes them; Terraform's are the same (parity)."""
+    scenario = SCENARIOS["mig-cache"]()
+    code = generate(scenario.plan, Language.PYTHON, scenario.wanted).files["inference/cache.py"]
+    wanted = ("MOST_MISSES_RATIO", "METRICS", "_Alert", "_alerts")
+    parts = [
+        node
+        for node in ast.parse(code).body
+        if getattr(node, "name", "") in wanted or (isinstance(node, ast.Assign) and node.targets[0].id in wanted)
+    ]
+    names = {"NamedTuple": NamedTuple, "Mapping": Mapping}
+    exec(compile(ast.Module(parts, []), "cache.py", "exec"), names)
+    return names["_alerts"]("chat-cache")
+
+
+@pytest.mark.parametrize(
+    ("hits", "misses", "rings"),
+    [
+        (None, "0+60x60", True),
+        ("0x60", "0+60x60", True),
+        ("0+60x60", "0+60x60", False),
+        ("0+60x60", None, False),
+        ("0x60", "0x60", False),
+        (None, None, False),
+    ],
+    ids=["no series of hits", "no hits", "as planned", "no series of misses", "no requests", "nothing yet"],
+)
+def test_a_cache_that_answers_nothing_rings(hits, misses, rings, tmp_path):
+    """A share of the requests: no hit at all is the worst, and not silence."""
+    labels = '{monitored_resource="memorystore.googleapis.com/Instance",instance_id="projects/p/locations/l/instances/chat-cache"}'  # fmt: skip
+    name = "memorystore_googleapis_com:instance_stats_total_keyspace_%s_count" + labels
+    series = {name % "hits": hits, name % "misses": misses}
+    given = {key: values for key, values in series.items() if values}
+    check(tmp_path, cache_alerts()["misses"].query, given or {"up": "1x60"}, 30, rings)
+
+
+def test_hits_that_were_never_counted_are_none():
+    """What has no series is missing from a sum, and with it the whole ratio, unless it stands for zero."""
+    query = cache_alerts()["misses"].query
+    assert re.search(r"\(sum\(rate\([^()]*hits_count\{.*?\}\[10m\]\)\) or vector\(0\)\)", query)
+    assert re.search(r"> 0\.\d+$", query)
 
 
 def check(folder, query, series, minute, rings):

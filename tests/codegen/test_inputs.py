@@ -55,7 +55,7 @@ def test_both_languages_have_the_same_inputs(target):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_both_languages_ask_for_the_same_texts(target):
-    """A pattern is in a validation and in the metadata of a setting, records' fields included, and compiles."""
+    """A pattern is in a validation and among the facts of a setting, records' fields included, and compiles."""
     inputs = everything(target)
     code, classes = str(hcl_variables(inputs)), ast.parse(str(python_settings(inputs))).body
     settings = {node.name: node for node in classes}
@@ -65,8 +65,7 @@ def test_both_languages_ask_for_the_same_texts(target):
         for row in rows:
             if not row.pattern or row.pattern == CIDR:
                 continue
-            (about,) = (keyword.value for keyword in fields[row.name].value.keywords if keyword.arg == "metadata")
-            pattern = ast.literal_eval(about.args[1])
+            pattern = ast.literal_eval(fields[row.name].value.args[1])
             assert re.compile(pattern)
             assert pattern.removeprefix(f"(?!{row.never_starts})") == row.pattern
             assert hcl_string(row.pattern)[1:-1].replace(REGION, "${region}") in code

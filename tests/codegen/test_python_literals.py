@@ -39,12 +39,31 @@ def test_layout_is_that_of_the_formatter(values):
 
 
 def test_records_are_calls_with_a_line_for_each_argument():
-    """A mapping of records becomes a mapping of typed values."""
+    """A mapping of records becomes a mapping of typed values, and a list of plain ones stands on one line."""
     written = python_value(calls("Group", {"a": {"types": ["x"], "size": Call("Size", {"least": 1})}}))
     assert written == (
-        '{\n    "a": Group(\n        types=[\n            "x",\n        ],\n'
-        "        size=Size(\n            least=1,\n        ),\n    ),\n}"
+        '{\n    "a": Group(\n        types=["x"],\n        size=Size(\n            least=1,\n        ),\n    ),\n}'
     )
+
+
+def test_a_short_mapping_within_an_entry_is_a_row():
+    """The entries of the maps of a call keep lines of their own, by which edits of two sides are told apart."""
+    short, long = {"a": 1, "b": "c"}, {"a": 1, "b": 2, "c": 3, "d": 4}
+    written = python_value(Call("Fleet", {"groups": calls("Group", {"x": {"short": short, "long": long}})}))
+    assert written == (
+        'Fleet(\n    groups={\n        "x": Group(\n            short={"a": 1, "b": "c"},\n            long={\n'
+        '                "a": 1,\n                "b": 2,\n                "c": 3,\n                "d": 4,\n'
+        "            },\n        ),\n    },\n)"
+    )
+
+
+def test_a_list_that_does_not_fit_has_a_line_for_each_item():
+    """The name before it counts: the line is no longer than the formatter allows."""
+    for letters in range(80, 120):
+        name = "n" * 20
+        written = python_value(Call("Group", {name: ["x" * letters]}))
+        assert max(map(len, written.split("\n"))) <= max(120, 8 + letters + 3)
+        assert (f"{name}=[\n" in written) == (letters > 120 - 4 - len(name) - 6)
 
 
 @pytest.mark.parametrize(

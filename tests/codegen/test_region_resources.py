@@ -14,21 +14,21 @@ ROOT = Path(__file__).parents[2]
 
 
 def entries(stack, *names):
-    """Entries of maps in a stack's ``fleet.tf``, each with its text."""
+    """Entries of maps in a stack's ``fleet.tf``, each with its text: of rows, and of those with lines of their own."""
     text = (STACKS / stack / "terraform/fleet.tf").read_text()
     bodies = [re.search(rf"^( *){name} = {{\n(.*?)^\1}}", text, re.DOTALL | re.MULTILINE) for name in names]
     return [
-        entry
+        row or entry
         for body in bodies
-        for entry in re.findall(
-            rf"^{body[1]}  [\w\"/.-]+\s*= {{\n(.*?)^{body[1]}  }}", body[2], re.DOTALL | re.MULTILINE
+        for row, entry in re.findall(
+            rf"^{body[1]}  [\w\"/.-]+\s*= {{(?: ([^\n]*) }}$|\n(.*?)^{body[1]}  }})", body[2], re.DOTALL | re.MULTILINE
         )
     ]
 
 
 def metrics(alarm):
     """Metrics that an alarm of CloudWatch watches; none without the agent, which is not installed by default."""
-    watched = re.search(r"metrics\s*= { (.*) }\n", alarm)
+    watched = re.search(r"metrics\s*= { ([^}]*) }", alarm)
     return 0 if '"agent"' in alarm else len(watched[1].split(", ")) if watched else 1
 
 

@@ -3,6 +3,9 @@
 import csv
 import gzip
 import json
+import shutil
+import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +38,29 @@ def tally_of(rows) -> RequestTally:
     tally = RequestTally()
     tally.add(times.astype(float), inputs.astype(np.int64), outputs.astype(np.int64))
     return tally
+
+
+@pytest.mark.parametrize(
+    ("program", "pack"),
+    [("gunzip", gzip.compress), ("iconv", lambda text: text.decode().encode("utf-16")), ("unzip", None)],
+)
+def test_a_trace_that_is_packed_or_in_utf_16_comes_with_the_command_that_mends_it(tmp_path, program, pack):
+    """The command of the message, as it stands there, makes a trace that is read."""
+    plain = write(tmp_path / "plain.csv", ["2023-11-16 18:00:00,100,10", "2023-11-16 18:00:20,200,20"])
+    path = tmp_path / "a trace"
+    if pack is None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(plain, "plain.csv")
+    else:
+        path.write_bytes(pack(plain.read_bytes()))
+    with pytest.raises(InputError, match="cannot read the trace") as refused:
+        read_trace(path)
+    remedy = refused.value.hint.split("`")[1]
+    assert remedy.startswith(program)
+    if shutil.which(program):
+        subprocess.run(["sh", "-c", remedy], check=True)
+        mended = next(each for each in tmp_path.glob("a trace.*"))
+        assert read_trace(mended).requests == read_trace(plain).requests
 
 
 def test_a_hand_counted_trace(tmp_path):

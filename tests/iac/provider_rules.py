@@ -20,6 +20,13 @@ _LONGEST_NAMES = {
     ("aws_security_group", "name_prefix"): 100,
 }
 
+_SINGLE_HYPHENS = {
+    ("aws_elasticache_replication_group", "replication_group_id"),
+    ("aws_elasticache_user", "user_id"),
+    ("aws_elasticache_user_group", "user_group_id"),
+}
+"""Names without two hyphens in a row (API reference of ElastiCache, November 2026)."""
+
 _FORCE_NEW = Path(__file__).parent / "schemas" / "force_new.csv"
 
 
@@ -93,6 +100,9 @@ def _lengths(resource_type: str, config: dict[str, Any]) -> Iterator[tuple[str, 
         text = config.get(name)
         if typed == resource_type and isinstance(text, str) and len(text) > longest:
             yield name, f"longer than {longest} characters"
+    for typed, name in _SINGLE_HYPHENS:
+        if typed == resource_type and "--" in str(config.get(name)):
+            yield name, "two hyphens in a row"
 
 
 def _group(config: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -137,6 +137,23 @@ def test_a_host_says_that_it_is_ready_until_it_is_heard(boot, last, status):
     assert len((host.root / "record-of-aws").read_text().splitlines()) == 6
 
 
+def test_a_host_whose_hook_was_deleted_stops_saying_that_it_is_ready(boot):
+    """Whatever EC2 answers: once the hook would have given it up, nothing waits for it any more."""
+    host, _ = boot("scheduled")
+    refuses = """#!/bin/bash
+case "$1" in
+  ec2) echo group-1 ;;
+  *) echo "$2" >>"$RECORD-of-aws" && echo 'ValidationError: no such hook' >&2 && exit 254 ;;
+esac
+"""
+    host.program("bin/aws", refuses)
+    script = (host.root / "usr/local/sbin/inference-ready").read_text()
+    # Each wait of ten seconds lets a quarter of an hour pass.
+    host.run(script.replace("sleep 10", "SECONDS=$((SECONDS + 900))"))
+    asked = (host.root / "record-of-aws").read_text().splitlines()
+    assert asked == ["complete-lifecycle-action"] * 5
+
+
 @pytest.mark.parametrize("name", ["h100-tp8", "inferentia2"])
 def test_service_runs_the_planned_container(name, boot):
     """The container gets the accelerators, the image, the model and exactly the planned arguments."""

@@ -28,3 +28,12 @@ def test_names_are_taken(case, tmp_path, simulated_clouds):
     assert terraform.plan()["resource_changes"]
     caution = "Another workload of the account that starts alike would have the same name"
     assert (caution in generated.files["README.md"]) == (name == "cut")
+
+
+@pytest.mark.parametrize("scenario", of_today(["ec2-cache", "eks-cache", "vm-scale-set-cache", "mig-cache"]))
+def test_a_cache_takes_a_name_with_two_hyphens_in_a_row(scenario, start):
+    """As the input of a user may have them; the name that a plan gives never does."""
+    terraform = start(scenario, filled=True)
+    values = terraform.directory / "terraform.tfvars.json"
+    values.write_text(json.dumps({**json.loads(values.read_text()), "name": "my--chat"}))
+    assert terraform.plan()["resource_changes"]

@@ -8,6 +8,7 @@ from advisor.codegen import Language
 from codegen.scenarios import SCENARIOS
 from iac.modules import of_today
 
+GROUP = "aws_autoscaling_group"
 QUICK = "l4-spot"
 """Tried in quick runs too."""
 TODAY = of_today([name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages])
@@ -26,6 +27,26 @@ def test_apply_then_plan_changes_nothing_and_destroy_leaves_nothing(name, start)
     terraform("plan", "-no-color", "-input=false", "-detailed-exitcode").ok()
     terraform("destroy", "-no-color", "-auto-approve").ok()
     assert terraform("show", "-json").ok().json.get("values") is None
+
+
+@pytest.mark.parametrize("name", ["l4-spot", pytest.param("scheduled", marks=pytest.mark.slow)])
+def test_the_first_hosts_wait_for_their_model_and_older_groups_stay(name, start):
+    """The hook is there with the group; one that was made without it is not replaced, and shows no change."""
+    terraform = start(name, filled=True)
+    compute = terraform.directory / "compute.tf"
+    code = compute.read_text()
+    compute.write_text(re.sub(r"  initial_lifecycle_hook \{\n.*?^  \}\n", "", code, flags=re.MULTILINE | re.DOTALL))
+    terraform.plan()
+    terraform("apply", "-no-color", "-input=false", "plan.bin").ok()
+    compute.write_text(code)
+    terraform("plan", "-no-color", "-input=false", "-detailed-exitcode").ok()
+
+    terraform("destroy", "-no-color", "-auto-approve").ok()
+    made = [one["change"]["after"] for one in terraform.plan()["resource_changes"] if one["type"] == GROUP]
+    assert made
+    for group in made:
+        (hook,) = group["initial_lifecycle_hook"]
+        assert (hook["name"], hook["default_result"]) == ("ready", "ABANDON")
 
 
 @pytest.mark.sampled(3)

@@ -6,6 +6,7 @@ import pytest
 
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.pipeline import plan_for
+from advisor.report.price_age import price_words
 from builders import LISTED, catalog_of, workload
 
 TODAY = dt.date(2026, 1, 2)
@@ -129,6 +130,23 @@ def test_an_old_list_price_is_a_listed_runner_up():
     (doubt,) = planned(sold("g6e.xlarge", 1.0, RECALLED), sold("g6e.2xlarge", 1.2, OLD)).fleet.doubtful_prices
 
     assert "g6e.2xlarge" in doubt.runner_up[0]
+
+
+def test_what_is_named_on_listed_prices_is_what_listed_only_plans():
+    """An old list price is no such option, is told apart where nothing newer is there, and yields to a newer one."""
+    offers = (sold("g6e.xlarge", 1.0, RECALLED), sold("g6e.2xlarge", 1.2, OLD))
+    (old,) = planned(*offers).fleet.doubtful_prices
+    assert old.runner_up_is_old
+    assert planned(*offers, listed_only=True).fleet is None
+    assert any(
+        "No option rests on listed and recent prices alone" in words for words in price_words(planned(*offers).fleet)
+    )
+
+    offers = (*offers, sold("p5.48xlarge", 90.0))
+    (recent,) = planned(*offers).fleet.doubtful_prices
+    assert not recent.runner_up_is_old
+    assert "p5.48xlarge" in recent.runner_up[0]
+    assert planned(*offers, listed_only=True).fleet.groups[0].instance_type == "p5.48xlarge"
 
 
 def test_prices_without_doubt_have_no_range():

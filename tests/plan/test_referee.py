@@ -200,6 +200,34 @@ def test_nor_is_one_of_a_question_that_nobody_chose(seed):
     assert_nothing_cheaper(market_for(*random_case(seed)))
 
 
+@pytest.mark.parametrize("survive", ["zone", "nothing"])
+def test_a_base_carries_its_share_without_all_that_is_on_spot(tmp_path, survive):
+    """One machine was taken to carry half of the load, 3.5 times what it carries by itself, beside others on spot."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(f"""
+name: base
+model: meta-llama/Llama-3.3-70B-Instruct
+precisions: [bf16, fp8, int4]
+slo: {{ttft_p95: 2500ms, tpot_p95: 60ms}}
+demand:
+  declared: {{requests_per_second: 4, peak_requests_per_second: 6, input_tokens: 1200, output_tokens: 300}}
+providers: [aws]
+regions: [us-east-1]
+instance_types: [p5.4xlarge, p5.48xlarge]
+purchase: [on_demand, spot]
+limits: {{zones: 3, survive: {survive}, on_demand_base_ratio: 0.5, simplicity: 0}}
+""")
+    fleet = recommend(path).fleet
+
+    carried = sum(
+        max(group.instances) * group.replicas_per_instance * group.requests_per_second_per_replica.value
+        for group in fleet.groups
+        if group.purchase != "spot"
+    )
+    assert fleet.confirmed.reached
+    assert carried >= 0.5 * fleet.hour_classes[-1].planned_requests_per_second * WITHIN
+
+
 def test_a_cheaper_fleet_of_other_accelerators_is_found(tmp_path):
     """Where a search ends with one accelerator, mixes of the others are looked at: no rung that allows less is cheaper."""
     path = tmp_path / "workload.yaml"

@@ -16,6 +16,7 @@ from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_question
+from advisor.plan.explain.settings import changed_by
 from advisor.plan.explain.whatif import compare, types_priced, what_if
 from advisor.plan.request import PlanRequest, catalog_for, requirements_of
 from advisor.workload.document import read_workload
@@ -35,6 +36,13 @@ def asked(**changes) -> PlanRequest:
     """The builder's workload as a question."""
     one = workload(**changes)
     return PlanRequest(one, find_model(one.model), declared_demand(5, 8, 800, 200))
+
+
+@pytest.mark.parametrize(("limits", "before"), [({"zones": 2}, "instance"), ({}, "nothing")])
+def test_what_survives_without_being_stated_is_shown_as_it_holds(limits, before):
+    """The failure that replicas or zones let a plan survive by default, and not that none is stated."""
+    _, change = changed_by(asked(limits=Limits(**limits)), "limits.survive", "instance")
+    assert (change.before, change.after) == (before, "instance")
 
 
 @pytest.mark.parametrize(

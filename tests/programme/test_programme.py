@@ -311,6 +311,39 @@ def test_nothing_is_committed_to_that_a_plan_replaces(priced, machines, is_left_
         assert any("g5.12xlarge, which" in left.why for left in programme.left_out) is is_left_out
 
 
+def test_what_is_paid_for_a_workload_is_counted_in_no_finding_of_its_resources(report):
+    """The plan takes the place of all that the bill has of a workload, logs too: findings there are left out."""
+    name = report.workload
+    month = billed(9000.0, **{normalised(name): 8000.0})
+    unstated = replace(report, current=None)
+    whole = finding("ADV113", Decimal(500), ("logs",), named={name: Decimal(10)})
+    partly = finding("ADV112", Decimal(500), ("nat-1", "nat-2"), named={name.upper(): Decimal(5)})
+    elsewhere = finding("ADV115", Decimal(400), ("ip",), named={"other": Decimal(10)})
+    commit = finding("ADV107", Decimal(300), ("i-1",), machines=("g5.12xlarge",), named={name: Decimal(10)})
+    programme = made(whole, partly, elsewhere, commit, levers=(unstated,), max_payback=1e6, billed=month)
+
+    (combination,) = programme.combinations
+    assert programme.total.usd_per_month == pytest.approx(combination.saving.usd_per_month + 375 + 400, abs=0.01)
+    why = {left.id: left.why for left in programme.left_out}
+    assert why["ADV113"] == f"it is part of what is paid for {name}, which levers/{name} replaces"
+    assert why["ADV107"] == f"it commits to g5.12xlarge, which levers/{name} replaces"
+    (part,) = (item for item in programme.items if item.id == "ADV112")
+    assert "25% is not counted" in part.detail
+
+
+def test_an_audit_says_whose_the_resources_of_a_finding_are(tmp_path):
+    """By the values of the tags that it shows, in the document too."""
+    start = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+    nights = [start + dt.timedelta(days=day) for day in range(30)]
+    charges = [Charge("nat", Decimal(45), resource="nat-1", at=at, tags={"app": "chat"}) for at in nights]
+    charges += [Charge("nat", Decimal(5), resource="nat-2", at=at, tags={"app": "other"}) for at in nights]
+    bill = write_focus(tmp_path / "bill.csv", charges)
+    with audited(AuditInputs((str(bill),), tags=("app",))) as opened:
+        (tmp_path / "audit.json").write_text(audit_json(opened.audit))
+    (nat,) = (each for each in read_audit(tmp_path / "audit.json").findings if each.id == "ADV112")
+    assert {name: float(cost) for name, cost in nat.named.items()} == {"chat": 1350.0, "other": 150.0}
+
+
 @pytest.fixture(scope="module")
 def audit_document(tmp_path_factory):
     """An audit with findings, as its command writes it."""

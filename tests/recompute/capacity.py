@@ -111,6 +111,7 @@ def counted_faults(groups, week, limits, *, to_zero):
             yield f"class {at}: fewer replicas than {limits['min_replicas']}"
         if sum(group["instances"][at] for group in groups) < limits["zones"]:
             yield f"class {at}: fewer instances than {limits['zones']} zones"
+        yield from zone_faults(groups, week, limits, at)
     caps = {
         "max_instance_types": len({(group["provider"], group["instance_type"]) for group in groups}),
         "max_regions": len({(group["provider"], group["region"]) for group in groups}),
@@ -121,6 +122,25 @@ def counted_faults(groups, week, limits, *, to_zero):
     if not limits["mix_providers"] and len({group["provider"] for group in groups}) > 1:
         yield "more than one provider, and limits.mix_providers is false"
     yield from quota_faults(groups, week, limits)
+
+
+def zone_faults(groups, week, limits, at):
+    """Zones that hold less than half of an equal part, each group spread by itself; what is bought ahead is on demand."""
+    merged = {}
+    for group in groups:
+        kind = group["purchase"] if group["purchase"] in ("spot", "managed", "serverless") else "on_demand"
+        merged.setdefault((pool(group), kind), []).append(group)
+    regions = {(group["provider"], group["region"]) for group in groups if group["instances"][at]}
+    for zones in range(2, limits["zones"] + 1):
+        for region in regions:
+            sure = 0
+            for members in merged.values():
+                count, first = sum(group["instances"][at] for group in members), members[0]
+                if (first["provider"], first["region"]) == region:
+                    count = count // zones if zones_of(first) >= zones else 0
+                sure += count * first["mix_rate"]
+            if sure < week.planned[at] / zones / 2 * (1 - EPSILON):
+                yield f"class {at}: a zone of {zones} in {region[1]} may hold less than half of an equal part"
 
 
 def quota_faults(groups, week, limits):

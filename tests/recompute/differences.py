@@ -292,14 +292,23 @@ def _capacity(seen, document, week, groups):
         shares = sum(Fraction(str(group["request_shares"][at])) for group in groups)
         if any(group["instances"][at] for group in groups):
             seen.ratio(f"shares of class {at}", shares, 1)
-    uses = capacity.used(groups, week)
-    for constraint in fleet["constraints"] if alike else ():
-        key = constraint["name"], constraint["detail"]
-        if key in uses:
-            seen.ratio(f"use of {' '.join(key)}", constraint["used"], uses[key])
+    if alike:
+        _uses(seen, fleet, capacity.used(groups, week))
     budget = workload["limits"]["max_usd_per_month"]
     if budget is not None:
         seen.equal("within the budget", fleet["cost"]["total_usd_per_month"] <= budget + 0.01, own=True)
+
+
+def _uses(seen, fleet, uses):
+    """Each limit takes what is said."""
+    is_beyond = fleet["confirmed"] is not None and fleet["confirmed"]["headroom_factor"] < 1
+    for constraint in fleet["constraints"]:
+        key = constraint["name"], constraint["detail"]
+        if key[0] == "on_demand_base" and is_beyond:
+            # No more counts than what instances carry by themselves, whatever they are planned with beside others.
+            seen.equal("use of the base", constraint["used"] <= float(uses[key]) * 1.001, own=True)
+        elif key in uses:
+            seen.ratio(f"use of {' '.join(key)}", constraint["used"], uses[key])
 
 
 def _beside(seen, document, week, groups, total):

@@ -23,6 +23,7 @@ from advisor.report.pages import plan_page
 from advisor.report.pages.bars import Axis, from_zero, log_around
 from advisor.report.pages.front import MOST_OPTIONS
 from advisor.report.pages.plan import MOST_REJECTIONS
+from advisor.report.pages.timeline import distribution_section
 from advisor.units import HOURS_PER_WEEK, milliseconds, ratio_words
 from advisor.workload.values import Deployment, Limits
 from builders import catalog_of, offer, workload
@@ -161,6 +162,21 @@ def test_the_distribution_of_each_latency_stands_against_its_target():
         assert told[-2] == ("-" if target is None else milliseconds(target))
         ratio = latency.within_target_ratio
         assert told[-1] == ("-" if ratio is None else ratio_words(ratio))
+
+
+def test_what_a_spot_loss_cuts_off_is_told_beside_the_percentiles():
+    """These count in the percentiles and not in the share within the SLO; without a loss both are of all requests."""
+    plan = planned()
+    on_spot, on_demand = (
+        replace(plan.fleet, groups=tuple(replace(group, purchase=paid) for group in plan.fleet.groups))
+        for paid in ("spot", "on_demand")
+    )
+    waits = replace(plan, workload=plan.workload | {"limits": plan.workload["limits"] | {"fault_tolerant_ratio": 1.0}})
+
+    (told,) = distribution_section(plan, on_spot).lines
+    assert "cuts off count here" in told
+    assert not distribution_section(plan, on_demand).lines
+    assert not distribution_section(waits, on_spot).lines
 
 
 def test_today_stands_beside_the_recommendation():
@@ -371,6 +387,15 @@ def run(tmp_path):
         return done, tmp_path / "report.html"
 
     return invoke
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.json", "report.csv"])
+def test_a_page_is_not_written_to_a_file_of_another_format(tmp_path, name):
+    """A name that asks for Markdown, JSON or CSV is refused before anything is read or written."""
+    done = CliRunner().invoke(command, [str(tmp_path / "plan.json"), "-o", str(tmp_path / name)])
+    assert done.exit_code == 2
+    assert "name it .html" in done.output
+    assert not (tmp_path / name).exists()
 
 
 def test_the_command_writes_the_same_page_each_time(run):

@@ -7,6 +7,7 @@ import pytest
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import recommend
+from advisor.plan.doubts import left_out_of
 from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
 
@@ -148,5 +149,26 @@ def test_a_context_that_leaves_out_more_than_may_miss_the_slo_is_refused(tmp_pat
         InputError, match=r"2,000 tokens leave out 1\d\.\d% of the requests, and 1.00% may miss"
     ) as refused:
         recommend(asked)
-    assert "give 6656 or more" in refused.value.hint
+    assert "give 6400 or more" in refused.value.hint
     assert recommend(replace(asked, context_tokens=8192)).fleet is not None
+
+
+@pytest.mark.parametrize("slo", ["{ttft_p95: 6s, tpot_p95: 50ms}", "{}"])
+def test_a_context_a_little_too_short_is_refused_with_or_without_targets(tmp_path, slo):
+    """1.86 % of these requests are longer than 100,000 tokens, by quantiles drawn at random; no target helps."""
+    lengths = "input_tokens: {p50: 9000, p95: 60000}, output_tokens: {p50: 300, p95: 1200}"
+    asked = read(tmp_path, f"{{requests_per_second: 2, {lengths}}}", slo=slo)
+
+    with pytest.raises(InputError, match=r"100,000 tokens leave out 1\.[789]\d% of the requests, and 1\.00% may miss"):
+        recommend(replace(asked, context_tokens=100_000))
+
+
+def test_what_a_context_leaves_out_is_named_where_no_fleet_holds(tmp_path):
+    """Between what may be late and what may be in a replay: the hint names the context, not the targets."""
+    lengths = "input_tokens: {p50: 700, p95: 3000}, output_tokens: 150"
+    asked = replace(read(tmp_path, f"{{requests_per_second: 3, {lengths}}}"), context_tokens=5700)
+    plan = recommend(asked)
+
+    assert not plan.fleet.confirmed.reached
+    assert not plan.fleet.proven
+    assert left_out_of(plan) == pytest.approx(0.0096, abs=0.001)

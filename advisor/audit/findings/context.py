@@ -9,7 +9,7 @@ from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.findings.provider_commands import Place, acting_command, looking_command
 from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
-from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, Traffic, money
+from advisor.audit.values import RESOURCE, ZERO, ComputeSplit, Endpoint, Finding, Traffic, money
 from advisor.catalog import Catalog
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
@@ -68,16 +68,16 @@ class Context:
     def monthly(self, amount: Decimal) -> Decimal | None:
         """An amount of the bill's period as one of a month of 730 hours; None: the period is unknown."""
         hours = self.ledger.bill.hours
-        return amount * Decimal(HOURS_PER_MONTH / hours) if hours else None
+        return amount * HOURS_PER_MONTH / Decimal(hours) if hours else None
 
     def money(self, amount: Decimal) -> str:
         """An amount over the bill's period, with its currency."""
         return money(amount, self.ledger.bill.currency)
 
-    def resources(self, where: str, name: str = "resource", most: int = 1000) -> list[tuple[str, Decimal]]:
+    def resources(self, where: str, name: str = RESOURCE, most: int = 1000) -> list[tuple[str, Decimal]]:
         """Resources of some charges with their cost, the dearest first; see :meth:`places`."""
         rows = self.ledger.database.rows(
-            f"SELECT coalesce({name}, service || ', ' || coalesce(region, 'no region')) AS name, sum(cost) AS cost "
+            f"SELECT coalesce({name}, {RESOURCE}) AS name, sum(cost) AS cost "
             f"FROM charges WHERE {where} GROUP BY 1 HAVING sum(cost) <> 0 ORDER BY cost DESC, name LIMIT {most}"
         )
         return [(str(name), Decimal(cost)) for name, cost in rows]

@@ -24,6 +24,7 @@ from advisor.codegen.engines.request import (
     checkpoint_of,
     computes_in_half,
     device_arguments,
+    exact_version,
     logs_of,
     precision_arguments,
     refusal,
@@ -159,6 +160,23 @@ def engine_requests(demand: Demanded) -> float:
 POOLING = VllmOnePass(Engine.VLLM_POOLING, "vLLM (pooling)", ("--runner=pooling",))
 TRANSCRIPTION = VllmOnePass(Engine.VLLM_TRANSCRIPTION, "vLLM (transcription)", ())
 OMNI = VllmOnePass(Engine.VLLM_OMNI, "vLLM-Omni", ("--omni",), is_pipeline=True)
+
+
+_DRAINING = (Engine.VLLM, Engine.VLLM_POOLING, Engine.VLLM_TRANSCRIPTION)
+"""vLLM-Omni starts a server of its own, whose options of this kind are not known."""
+_DRAINS_SINCE = (0, 18, 0)
+"""First release with the option (vllm-project/vllm pull request 34730)."""
+
+
+def drain_arguments(container: Container, seconds: int) -> tuple[str, ...]:
+    """Option by which open requests have some seconds to end after the signal to stop, which else cuts them off.
+
+    None where the tag of the image names no release that is known to have it, and for other engines.
+    """
+    release = exact_version(container.image.rpartition(":")[2])
+    if container.engine not in _DRAINING or not release or version_key(release) < _DRAINS_SINCE:
+        return ()
+    return (f"--shutdown-timeout={seconds}",)
 
 
 FIXED_CACHE = "--kv-cache-memory-bytes="

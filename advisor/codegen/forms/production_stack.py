@@ -7,6 +7,7 @@ so that what scales stands among its extra objects; it names pods after release 
 from collections.abc import Mapping
 
 from advisor.codegen.container import Runtime
+from advisor.codegen.engines import vllm
 from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served, repository
 from advisor.codegen.kubernetes_scaling import Scale
@@ -14,6 +15,13 @@ from advisor.codegen.model import ComputeGroup, Stack
 
 _LONGEST = 47
 """Of release and model with a hyphen: ``-engine-service`` follows."""
+_PATIENCE: Mapping[str, Mapping[str, int]] = {
+    "readinessProbe": {"periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3},
+    "livenessProbe": {"periodSeconds": shared.PROBE_SECONDS, "timeoutSeconds": 10, "failureThreshold": 6},
+}
+"""As in the manifests: an engine at the limit of its load answers late, and the chart's second would end it."""
+_DRAIN_SECONDS = 25
+"""Of the 30 that Kubernetes gives a pod to end: the chart has no word for more, and no hook before."""
 _PROJECT = "the router of production-stack"
 
 
@@ -38,17 +46,14 @@ def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         f"kubernetes/{region.name}/values.yaml": shared.dump(_values(stack, shared.pods_in(stack, region.name, manner)))
         for region in stack.regions
     }
-    return {"kubernetes/README.md": shared.readme(stack), **written}
+    drains = all(vllm.drain_arguments(backend.container, _DRAIN_SECONDS) for backend in stack.backends)
+    return {"kubernetes/README.md": shared.readme(stack, {"drain_seconds": _DRAIN_SECONDS if drains else 0}), **written}
 
 
 def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
     served, _ = groups[0]
     scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
-    probe = {
-        "periodSeconds": shared.PROBE_SECONDS,
-        "failureThreshold": max(pods.start_probes for _, pods in groups),
-        "httpGet": {"path": served.backend.container.health_path, "port": shared.PORT},
-    }
+    starts = {"periodSeconds": shared.PROBE_SECONDS, "failureThreshold": max(pods.start_probes for _, pods in groups)}
     return {
         "servingEngineSpec": {
             "enableEngine": True,
@@ -61,12 +66,17 @@ def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
                 **shared.container_security(),
             },
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "startupProbe": probe,
+            "startupProbe": _probe(served, starts),
+            **{name: _probe(served, patience) for name, patience in _PATIENCE.items()},
             "modelSpec": [_model(stack, served, pods) for served, pods in groups],
         },
         "routerSpec": {"enableRouter": True, "serviceType": "ClusterIP", "routingLogic": "roundrobin"},
         **({"extraObjects": scaled} if scaled else {}),
     }
+
+
+def _probe(served: Served, patience: Mapping[str, int]) -> shared.Document:
+    return {**patience, "httpGet": {"path": served.backend.container.health_path, "port": shared.PORT}}
 
 
 def _model(stack: Stack, served: Served, pods: Pods) -> shared.Document:
@@ -98,7 +108,10 @@ def _model(stack: Stack, served: Served, pods: Pods) -> shared.Document:
         # Without a word, the chart switches prefix caching off.
         "vllmConfig": {
             "enablePrefixCaching": True,
-            "extraArgs": [shared.container_word(argument) for argument in served.arguments],
+            "extraArgs": [
+                shared.container_word(argument)
+                for argument in (*served.arguments, *vllm.drain_arguments(container, _DRAIN_SECONDS))
+            ],
         },
     }
 

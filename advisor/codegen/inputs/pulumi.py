@@ -11,7 +11,6 @@ from advisor.records import dataclass
 _WIDTH = 120
 _STEP = 4
 _ABOUT = "The values that are the user's to give; keys are those of inference/fleet.py."
-_POST_INIT = '    def __post_init__(self) -> None:\n        """Refuse wrong values."""\n        check(self)\n'
 _HELPERS = ("absent", "strangers", "too_few")
 """Functions of ``configuration.py`` that checks call."""
 
@@ -36,9 +35,9 @@ _Expression = _Text | _Call | str
 
 
 def python_settings(inputs: Sequence[Input]) -> Quoted:
-    """The classes of the records, then ``Settings`` without its checks."""
-    records = [_class(row.record) + f"\n{_POST_INIT}" for row in inputs if row.record is not None]
-    return Quoted("\n\n".join([*records, _class(Record("Settings", _ABOUT, tuple(inputs)))]))
+    """The classes of the records, then ``Settings``."""
+    records = [row.record for row in inputs if row.record is not None]
+    return Quoted("\n\n\n".join(map(_class, [*records, Record("Settings", _ABOUT, tuple(inputs))])))
 
 
 def example_settings(inputs: Sequence[Input]) -> Call:
@@ -92,14 +91,14 @@ def takes_networks(inputs: Sequence[Input]) -> bool:
 
 
 def _class(record: Record) -> str:
-    head = f'@dataclass(frozen=True, kw_only=True)\nclass {record.name}:\n    """{record.about}"""\n\n'
-    return head + "".join(f"{line}\n" for field in record.fields for line in _field(field))
+    head = f'@settings\nclass {record.name}:\n    """{record.about}"""\n'
+    return "\n".join([head, *(line for field in record.fields for line in _field(field))])
 
 
 def _field(row: Input) -> Iterator[str]:
     typed = row.type.replace("Input[", "pulumi.Input[") + (" | None" if row.is_nullable else "")
-    arguments: list[tuple[str, _Expression]] = [] if row.is_required else [_default(row)]
-    call = _Call("field", (*arguments, ("metadata=", _Call("about", tuple(_about(row))))))
+    default: list[tuple[str, _Expression]] = [] if row.is_required else [_default(row)]
+    call = _Call("setting", (*_about(row), *default))
     return _laid_out(f"{row.name}: {typed} = ", call, _STEP, "")
 
 

@@ -155,7 +155,7 @@ def _validation(condition: str, message: str) -> str:
 
 
 def _validations(row: Input) -> Iterator[tuple[str, str]]:
-    """Conditions with the inside of their messages."""
+    """Conditions with the inside of their messages; what each value has to be by itself is one of them."""
     name = f"var.{row.name}"
     if row.regions is Regions.EXACTLY:
         same = f"toset(keys({name})) == toset(keys(local.regions))"
@@ -163,6 +163,13 @@ def _validations(row: Input) -> Iterator[tuple[str, str]]:
     if row.regions is Regions.AT_LEAST:
         all_given = f"length(setsubtract(keys(local.regions), keys({name}))) == 0"
         yield all_given, f'Give {row.name} for each region of the plan: ${{join(", ", keys(local.regions))}}.'
+    if alone := list(_alone(row, name)):
+        conditions, messages = zip(*alone, strict=True)
+        yield _all_of(conditions), " ".join(messages)
+    yield from ((check.condition, check.message) for check in row.checks)
+
+
+def _alone(row: Input, name: str) -> Iterator[tuple[str, str]]:
     if row.record is not None:
         yield from _of_fields(row, row.record)
     elif row.pattern or row.bounds or row.one_of or row.keys:
@@ -171,7 +178,12 @@ def _validations(row: Input) -> Iterator[tuple[str, str]]:
         yield _key_condition(row.key_pattern, row.type, name), f"Each key must be {row.key_pattern.expected}."
     for key, reason in row.taken.items():
         yield f"!contains(keys({name}), {hcl_string(key)})", f"The key {key} is taken: {reason}."
-    yield from ((check.condition, check.message) for check in row.checks)
+
+
+def _all_of(conditions: Sequence[str]) -> str:
+    if len(conditions) == 1:
+        return conditions[0]
+    return "".join(["alltrue([\n", *(f"      {condition},\n" for condition in conditions), "    ])"])
 
 
 def _of_fields(row: Input, record: Record) -> Iterator[tuple[str, str]]:

@@ -37,7 +37,8 @@ def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the dr
 _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
 _BY_KARPENTER = "Karpenter starts its machines, which kubernetes/karpenter names"
-_GROUPS, _REGIONS = "groups", "regions"
+_ELSEWHERE = "made outside of this code"
+_GROUPS, _REGIONS, _POOLS = "groups", "regions", "node_pools"
 _PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure", "ibm": "ibm"}
 """How types of resources begin → provider in the catalog."""
 _TYPES = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
@@ -115,12 +116,13 @@ def _document(path: Path, content: str) -> Mapping[str, Any]:
 def _of_code(directory: Path, catalog: Catalog) -> Project:
     """A generated root: one resource for each group, with the numbers that its data gives."""
     documents = [read_hcl(_read(path), str(path)) for path in sorted(directory.glob("*.tf"))]
-    groups = next((found for document in documents if (found := _groups(document)) is not None), None)
-    if groups is None:
+    groups, pools = (_data(documents, name) for name in (_GROUPS, _POOLS))
+    if groups is None and pools is None:
         raise InputError(
             "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
         )
-    costs = tuple(cost_of(*use, catalog) for use in _uses(documents, groups))
+    uses = (*_uses(documents, groups or {}), *_pools(pools or {}))
+    costs = tuple(cost_of(*use, catalog) for use in uses)
     return Project(
         name=directory.resolve().name,
         path=str(directory),
@@ -130,12 +132,31 @@ def _of_code(directory: Path, catalog: Catalog) -> Project:
     )
 
 
-def _groups(document: Document) -> Mapping[str, Any] | None:
-    for block in document.body.of("locals"):
-        value = literal(block.attributes[_GROUPS].value.node) if _GROUPS in block.attributes else NOT_LITERAL
+def _data(documents: Iterable[Document], name: str) -> Mapping[str, Any] | None:
+    """A local value that is a map; None where there is none."""
+    for block in (block for document in documents for block in document.body.of("locals")):
+        value = literal(block.attributes[name].value.node) if name in block.attributes else NOT_LITERAL
         if isinstance(value, dict):
             return value
     return None
+
+
+def _pools(pools: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
+    """Nodes that manifests alone need: the code names them, and somebody makes them beside it."""
+    for key, pool in pools.items():
+        yield (
+            Resource(f'local.{_POOLS}["{key}"]', "local", _POOLS, {}),
+            (
+                Use(
+                    provider=text(pool.get("provider")) or "",
+                    region=text(pool.get("region")),
+                    what=text(pool.get("instance_type")),
+                    purchase=purchase_of(_PURCHASES, pool.get("spot")),
+                    number=first_known(pool.get("nodes")),
+                    remark=_ELSEWHERE,
+                ),
+            ),
+        )
 
 
 def _uses(documents: list[Document], groups: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:

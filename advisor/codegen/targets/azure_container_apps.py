@@ -10,6 +10,7 @@ from typing import Any
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Backend, Container
+from advisor.codegen.engines import vllm
 from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
 from advisor.codegen.python_literals import Call, calls
@@ -46,6 +47,8 @@ _ENTRANCE_IMAGE = "haproxy:3.2"
 _ENTRANCE_COMMAND = "printf '%s\\n' \"$CONFIGURATION\" >/tmp/haproxy.cfg && exec haproxy -W -db -f /tmp/haproxy.cfg"
 _LONGEST_APP_NAME = 32
 _HASH_DIGITS = 6
+_END_SECONDS = 5
+"""Of the time that a replica has to end, for what follows its last answer."""
 _MOST_PROBES = 30
 _LONGEST_PROBE_SECONDS = 240
 _IDLE_SECONDS = 300
@@ -121,10 +124,14 @@ def _python(stack: Stack) -> Files:
         }
         for key, group in context["groups"].items()
     }
+    regions = {
+        name: {**region, "metric_alarms": calls("MetricAlarm", region["metric_alarms"])}
+        for name, region in context["regions"].items()
+    }
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
         "entrance": Call("Entrance", {"cpu": context["entrance_size"].vcpus, "memory": context["entrance_memory"]}),
-        "regions": calls("Region", context["regions"]),
+        "regions": calls("Region", regions),
         "backends": calls("Backend", context["backends"]),
         "groups": calls("Group", groups),
     }
@@ -138,7 +145,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on Container Apps with serverless GPUs, reached from inside the network",
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
         "groups": {group.key: _group(stack, group) for group in stack.groups},
-        "backends": {backend.key: _backend(backend) for backend in stack.backends},
+        "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
+        "draining": [backend.container.engine.value for backend in stack.backends if _drains(stack, backend)],
         "regions": {region.name: _region(stack, region.name, region.weight) for region in stack.regions},
         "port": _PORT,
         "entrance_health": ENTRANCE_HEALTH,
@@ -173,19 +181,55 @@ def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
         "weight": weight,
         "health_path": health_path(stack, name),
         "profiles": {profile.name: profile.type for profile in sorted(used, key=lambda profile: profile.name)},
+        "metric_alarms": {
+            "server-errors": _failures(stack, weight),
+            "missing-replicas": _missing(
+                stack, HOSTS, "Fewer replicas of the entrance run than it keeps: it has no spare, or answers nobody."
+            ),
+        },
     }
 
 
-def _failed_requests(stack: Stack, group: ComputeGroup) -> float:
-    """The share of the alarm in the requests that a group is planned for: a metric alert divides nothing."""
+def _failures(stack: Stack, weight: int) -> Mapping[str, object]:
+    """Alarm on answers with 5xx, by their number: a metric alert divides nothing.
+
+    Args:
+        stack: with the peak of the demand.
+        weight: per mille of it that the app is planned for.
+    """
     alarm = planned_alarm(stack, "server_errors")
-    planned = group.requests_per_second_per_instance * group.instances * alarm.periods * alarm.period_seconds
-    return max(_FEWEST_FAILURES, round(planned * alarm.threshold / 100))
+    minutes = alarm.periods * alarm.period_seconds / 60
+    peak = max((region.peak_requests_per_second or 0.0 for region in stack.regions), default=0.0)
+    share = round(peak * weight / 1000 * minutes * 60 * alarm.threshold / 100)
+    most = max(_FEWEST_FAILURES, share)
+    counted = (
+        f": {alarm.threshold:g} percent of the requests that it is planned for in the busiest minutes"
+        if share >= _FEWEST_FAILURES
+        else ", however few requests there are"
+    )
+    return {
+        "description": f"More than {most} requests in {minutes:g} minutes are answered with 5xx{counted}.",
+        "metric": "Requests",
+        "aggregation": "Total",
+        "threshold": most,
+        "window": _window(alarm),
+        "statuses": ["5xx"],
+    }
+
+
+def _missing(stack: Stack, fewest: int, description: str) -> Mapping[str, object]:
+    return {
+        "description": description,
+        "metric": "Replicas",
+        "aggregation": "Maximum",
+        "operator": "LessThan",
+        "threshold": fewest,
+        "window": _window(planned_alarm(stack, "unhealthy_hosts")),
+    }
 
 
 def _metric_alarms(stack: Stack, group: ComputeGroup) -> Mapping[str, Mapping[str, object]]:
     """Alarms on what Azure measures of an app; one that may be empty has no fewest replicas."""
-    errors = planned_alarm(stack, "server_errors")
     memory = {
         "description": "A container is nearly out of memory: the engine is about to be killed.",
         "metric": "MemoryPercentage",
@@ -193,23 +237,12 @@ def _metric_alarms(stack: Stack, group: ComputeGroup) -> Mapping[str, Mapping[st
         "threshold": planned_alarm(stack, "host_memory").threshold,
         "window": "PT5M",
     }
-    failures = {
-        "description": errors.description,
-        "metric": "Requests",
-        "aggregation": "Total",
-        "threshold": _failed_requests(stack, group),
-        "window": _window(errors),
-        "statuses": ["5xx"],
-    }
-    missing = {
-        "description": "Fewer replicas run than the plan needs, for longer than one takes to start.",
-        "metric": "Replicas",
-        "aggregation": "Maximum",
-        "operator": "LessThan",
-        "threshold": group.min_instances * group.replicas_per_instance,
-        "window": _window(planned_alarm(stack, "unhealthy_hosts")),
-    }
-    alarms = {"container-memory": memory, "server-errors": failures}
+    missing = _missing(
+        stack,
+        group.min_instances * group.replicas_per_instance,
+        "Fewer replicas run than the plan needs, for longer than one takes to start.",
+    )
+    alarms = {"container-memory": memory, "server-errors": _failures(stack, group.weight)}
     return {**alarms, "missing-replicas": missing} if group.min_instances > 0 else alarms
 
 
@@ -273,7 +306,7 @@ def app_name(group: ComputeGroup) -> str:
     )
 
 
-def _backend(backend: Backend) -> Mapping[str, object]:
+def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
         "region": backend.region,
@@ -285,13 +318,18 @@ def _backend(backend: Backend) -> Mapping[str, object]:
         "entrypoint": [container.entrypoint] if container.entrypoint else [],
         "command": list(container.command),
         "model_option": container.model_option,
-        "arguments": _arguments(container),
+        "arguments": [*_arguments(container), *_drains(stack, backend)],
         "revision_option": container.revision_option,
         "environment": _environment(container),
         "model_variable": container.model_environment,
         "model_prefix": container.model_prefix,
         "health_path": container.health_path,
     }
+
+
+def _drains(stack: Stack, backend: Backend) -> tuple[str, ...]:
+    """Option by which open requests may end: Container Apps gives the signal to stop at once, with no hook before."""
+    return vllm.drain_arguments(backend.container, stack.load_balancer.drain_seconds - _END_SECONDS)
 
 
 def _arguments(container: Container) -> list[str]:

@@ -149,6 +149,8 @@ def _node_pool(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     return {
         "region": group.region,
         "name": pool_name(group),
+        "provider": stack.provider,
+        "instance_type": group.instance_type,
         "machine": pool.expanded(pool.machine, group.instance_type),
         "spot": group.is_spot,
         "min_nodes": group.min_instances,

@@ -303,6 +303,10 @@ _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
 """Keys of the workload file whose value is a field of the workload, and how it is read."""
 
 
+_IN_FORCE = {"survive": "survival"}
+"""Limits that hold otherwise than stated, and what tells how."""
+
+
 def _change_field(name: str, question: PlanRequest, value: str) -> PlanRequest:
     changed: dict[str, Any] = {name: _WORKLOAD_FIELDS[name](_field(value, name))}
     if name in ("providers", "regions") and (question.workload.near_current or question.workload.regions_left_open):
@@ -332,7 +336,7 @@ def _change_part(part: str, name: str, question: PlanRequest, value: str) -> Pla
 
 
 def _show_part(part: str, name: str, question: PlanRequest) -> str:
-    value = getattr(getattr(question.workload, part), name)
+    value = getattr(getattr(question.workload, part), _IN_FORCE.get(name, name))
     return _NONE if value == () else _shown(value)
 
 

@@ -148,7 +148,8 @@ class LatencyDistribution:
     name: str
     """``ttft``, ``tpot`` or ``e2e``; of models that answer in one pass ``latency``."""
     requests: int
-    """Answers that it is of: for ``tpot`` those of two tokens or more."""
+    """Answers that it is of: for ``tpot`` those of two tokens or more. Those that a spot loss cut off are
+    among them, and not in the share of the requests within the SLO."""
     within_target_ratio: float | None
     """Share of them within this latency's own target; None: there is none."""
     p5_ms: float
@@ -254,11 +255,13 @@ class DoubtfulPrice:
     """Today's price may be this share of it."""
     high_ratio: float
     runner_up: tuple[str, ...]
-    """Fleet on listed prices alone, in words; empty where there is none."""
+    """Fleet on listed and recent prices alone, in words; else on old list prices; empty where there is none."""
     runner_up_usd_per_month: float | None
     decides: bool = True
     """Whether the fleet may not be the cheapest at the upper end of what the price may be today."""
     runner_up_replayed: bool = field(default=True, metadata=OMITTED_AT_DEFAULT)
+    runner_up_is_old: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether its price is an old one, so that ``listed_only`` would leave it out."""
     break_even_usd_per_hour: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Price at which the rival of :class:`PriceRange` costs as much; None: it cannot rise, or no option would.
 

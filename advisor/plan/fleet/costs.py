@@ -18,11 +18,12 @@ from advisor.plan.problem.formulas import (
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import (
     allocation_usd_per_month,
-    answers_per_month,
+    answering,
+    answers_of,
+    answers_usd_per_month,
     disk_parts_usd_per_month,
     interruption_parts_usd_per_hour,
     interruption_parts_usd_per_month,
-    pool_transfer_usd_per_month,
     starts_usd_per_month,
 )
 from advisor.reading import OMITTED_AT_DEFAULT
@@ -126,7 +127,7 @@ def cost_lines(
         for allocation in allocations
         for line in _lines_of(problem, allocation, host_of(allocation), answers.catalog)
     ]
-    sent = [line for pool in _pools(allocations) for line in _sent(problem, pool, shares, answers)]
+    sent = [line for pools in answering(allocations, shares) for line in _sent(problem, pools, shares, answers)]
     return (
         *own,
         *sent,
@@ -188,20 +189,17 @@ def priced_line(
     return CostLine(kind, item, place, quantity, price.unit, price.usd, usd, *origin)
 
 
-def _pools(allocations: Sequence[Allocation]) -> Sequence[Pool]:
-    return list({allocation.pool.key: allocation.pool for allocation in allocations}.values())
-
-
-def _sent(problem: Problem, pool: Pool, shares: Mapping[str, Floats], answers: Answers) -> Iterator[CostLine]:
-    """Answers of a pool on their way to the users."""
-    if pool.key not in shares or not pool.usd_per_request:
-        return
+def _sent(
+    problem: Problem, pools: Sequence[Pool], shares: Mapping[str, Floats], answers: Answers
+) -> Iterator[CostLine]:  # fmt: skip
+    """Answers of pools of one region and price on their way to the users."""
+    pool = pools[0]
     provider, region = pool.region.split("/")
     price = answers.catalog.egress_usd_per_gb(provider, region)
-    count = answers_per_month(problem, shares[pool.key])
+    count = answers_of(problem, pools, shares)
     gb = count * answers.gb(pool.http_requests)
     source = price.provenance
-    usd = pool_transfer_usd_per_month(problem, pool, shares)
+    usd = answers_usd_per_month(problem, pools, shares)
     sent_usd = usd if pool.http_requests == 1 else round(gb * price.usd_per_gb, 2)
     yield CostLine(
         CostKind.NETWORK, "answers", pool.region, gb, "GB", price.usd_per_gb, sent_usd, source.source, source.as_of,

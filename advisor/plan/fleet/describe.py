@@ -80,7 +80,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         bucket_max_input_tokens=formulation.bucket_edges,
         cost=cost,
         constraints=tuple(uses(problem, solution)),
-        proven=solution.proven and context.requirements.demand.interval is None,
+        proven=(solution.proven and confirmed.confirmation.reached and context.requirements.demand.interval is None),
         gap_ratio=solution.gap_ratio,
         bound_usd_per_month=solution.bound_usd_per_month,
         pools_considered=len(formulation.pool_set.pools),

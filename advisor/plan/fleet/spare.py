@@ -9,8 +9,8 @@ from advisor.cost.standing import CLOUDS, Machines
 from advisor.plan.fleet.chosen import Confirmation, FleetGroup, Spare
 from advisor.plan.fleet.costs import CostKind, CostLine, priced_line
 from advisor.plan.problem.constraints import NEARLY, failures, uses
-from advisor.plan.problem.formulas import mix_rate, shares_without
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem, PurchaseOption
+from advisor.plan.problem.formulas import base_of, shares_without, zone_room
+from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem
 from advisor.plan.replay.confirmed import Confirmed, worst_share
 from advisor.plan.replay.groups import name_of
 from advisor.plan.solve.even import can_carry
@@ -122,9 +122,8 @@ def _carries(problem: Problem, allocations: Sequence[Allocation], rates: Mapping
     Instances of the base count as the limit has it, at their rate for the requests of all places that they serve.
     """
     planned, base_ratio = problem.hours[-1].planned_rate, problem.limits.on_demand_base_ratio
-    steady = [allocation for allocation in allocations if allocation.tariff.paid is not PurchaseOption.SPOT]
     whole = math.fsum(allocation.instances[-1] * rates[allocation.pool.key] for allocation in allocations)
-    base = math.fsum(allocation.instances[-1] * mix_rate(problem, allocation.pool) for allocation in steady)
+    base = base_of(problem, allocations, -1)
     enough = whole >= planned * (1 - NEARLY) and base >= planned * base_ratio * (1 - NEARLY)
     return enough and (problem.all_alike or can_carry(problem, allocations))
 
@@ -163,6 +162,8 @@ def _broken(problem: Problem, solution: FleetSolution) -> Iterator[str]:
             shares = shares_without(problem.limits, left.part)
             rule = max(shares, key=lambda constraint: shares[constraint])
             yield f"survive: {problem.limits.survival.value}" if rule is Constraint.SURVIVE else rule.value
+    if zone_room(problem, solution.allocations) < 1 - NEARLY:
+        yield Constraint.ZONES.value
     for use in uses(problem, solution):
         changed = use.name == Constraint.MAX_CHANGED_INSTANCES and use.used > use.limit
         if changed or (use.name in _COUNTED and use.used < use.limit):

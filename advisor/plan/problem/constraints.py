@@ -7,19 +7,23 @@ from advisor.plan.fleet.chosen import ConstraintUse
 from advisor.plan.problem.formulas import (
     Ordered,
     Part,
+    base_of,
     busy_instances,
     hours_per_month,
     left_without,
     mix_rate,
+    most_base_rate,
     ordered_as,
     quota_units,
     running_as_ordered,
     share_without,
+    zone_room,
 )
 from advisor.plan.problem.values import Constraint, FleetSolution, Problem, PurchaseOption
 from advisor.records import dataclass
 
 NEARLY = 1e-6
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +55,36 @@ def most_headroom(problem: Problem, solution: FleetSolution) -> float:
     left = [
         failure.left_ratio / failure.needed_ratio for failure in failures(problem, solution) if failure.needed_ratio > 0
     ]
-    base = problem.limits.on_demand_base_ratio
-    steady = [
-        _sustained(problem, solution, at, without=PurchaseOption.SPOT) / rate / base for at, rate in planned if base > 0
-    ]
-    return min((*whole, *left, *steady), default=1.0)
+    ratio = problem.limits.on_demand_base_ratio
+    base = [_headroom_of_base(problem, solution, at, ratio * rate) for at, rate in planned if ratio > 0]
+    zones = [zone_room(problem, solution.allocations)] if planned and problem.limits.zones > 1 else []
+    return min((*whole, *left, *base, *zones), default=1.0)
 
 
-def _sustained(problem: Problem, solution: FleetSolution, at: int, *, without: PurchaseOption | None = None) -> float:
-    """Requests per second of all instances in an hour class, but those paid for in one way."""
-    kept = (allocation for allocation in solution.allocations if allocation.tariff.paid is not without)
-    return sum(allocation.instances[at] * mix_rate(problem, allocation.pool) for allocation in kept)
+def _sustained(problem: Problem, solution: FleetSolution, at: int) -> float:
+    """Requests per second of all instances in an hour class."""
+    return sum(allocation.instances[at] * mix_rate(problem, allocation.pool) for allocation in solution.allocations)
+
+
+def _headroom_of_base(problem: Problem, solution: FleetSolution, at: int, needed: float) -> float:
+    """Factor by which each instance may sustain less while what is not on spot carries so much; 0 where it never does.
+
+    An instance carries ``min(rate ÷ factor, what its kind carries by itself)``: the second at first, and the first from
+    a factor on that is its own.
+    """
+    running = [allocation for allocation in solution.allocations if allocation.instances[at]]
+    steady = [(group.instances[at], group.pool) for group in running if group.tariff.paid is not PurchaseOption.SPOT]
+    if len(steady) == len(running):
+        return math.inf
+    rates = [(count * mix_rate(problem, pool), count * most_base_rate(problem, pool)) for count, pool in steady]
+    slowed, alone = 0.0, math.fsum(most for _, most in rates)
+    if alone < needed * (1 - ROUNDING):
+        return 0.0
+    for rate, most in sorted((pair for pair in rates if min(pair) > 0), key=lambda pair: pair[0] / pair[1]):
+        if alone + slowed * most / rate < needed * (1 - ROUNDING):
+            break
+        slowed, alone = slowed + rate, alone - most
+    return slowed / max(needed - alone, ROUNDING * needed)
 
 
 def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
@@ -115,7 +138,7 @@ def _chosen_caps(problem: Problem, solution: FleetSolution) -> Iterator[Constrai
         used = solution.objective_usd_per_month
         yield _ceiling(Constraint.BUDGET, limits.max_usd_per_month, used, "USD/month")
     if limits.max_changed_instances is not None:
-        changed = _changed(problem, solution)
+        changed = changed_instances(problem, solution)
         yield _ceiling(Constraint.MAX_CHANGED_INSTANCES, limits.max_changed_instances, changed, "instances")
 
 
@@ -133,7 +156,7 @@ def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
     ratio = problem.limits.on_demand_base_ratio
     planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
     if ratio > 0 and planned:
-        base = min(_sustained(problem, solution, at, without=PurchaseOption.SPOT) / rate for at, rate in planned)
+        base = min(base_of(problem, solution.allocations, at) / rate for at, rate in planned)
         yield _floor(Constraint.ON_DEMAND_BASE, ratio, base, "share of requests")
 
 
@@ -178,7 +201,8 @@ def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]
         yield _ceiling(Constraint.OWNED, count, used, "instances", stand)
 
 
-def _changed(problem: Problem, solution: FleetSolution) -> float:
+def changed_instances(problem: Problem, solution: FleetSolution) -> int:
+    """Instances that a fleet starts and stops against what runs today, in its busiest hours."""
     now = running_as_ordered(problem)
     planned: dict[Ordered, int] = {}
     for allocation in solution.allocations:

@@ -14,6 +14,8 @@ from advisor.workload.values import Limits, Survive
 _NEVER_STARTED = (PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 """What runs at all hours, and what its service starts."""
 _ROUNDING = 1e-9
+ZONE_PART = 0.5
+"""Of an equal part of the load: what has to stand in a zone at least for it to count."""
 Ordered = tuple[str, str]
 """Stand, and how its instances are ordered; "" where that is not known of what runs today."""
 Counts = tuple[int, ...]
@@ -64,6 +66,41 @@ def asks_for_what_is_left(problem: Problem) -> bool:
 def lost_in_zone(instances: int, zones: int) -> int:
     """Instances of a pool that the loss of one zone takes at most, spread evenly over the zones it is sold in."""
     return -(-instances // zones)
+
+
+def zone_shares(limits: Limits) -> Mapping[int, float]:
+    """Share of an hour's planned rate that each of 2, 3, … zones has to hold, up to as many as are asked for.
+
+    More zones are never easier to be in than fewer.
+    """
+    return {zones: ZONE_PART / zones for zones in range(2, limits.zones + 1)}
+
+
+def sure_in_each(instances: int, pool: Pool, zones: int) -> int:
+    """Instances of a group that stand in each of so many zones, whichever it takes: two groups may take the same."""
+    return instances // zones if pool.zones >= zones else 0
+
+
+def zone_room(problem: Problem, allocations: Sequence[Allocation]) -> float:
+    """Rate that is sure to be in each of as many zones as are asked for ÷ what has to be, where that is least.
+
+    Code spreads each group by itself, one for each pool on spot and one for the rest of it: ``⌊n ÷ zones⌋`` of its n
+    instances are in each, with what stands in other regions. Infinite where one zone is enough.
+    """
+    least = math.inf
+    for at, hour in enumerate(problem.hours):
+        groups: dict[tuple[str, str], tuple[Pool, int]] = {}
+        for allocation in allocations if hour.planned_rate > 0 else ():
+            key = allocation.pool.key, allocation.tariff.paid.ordered_as
+            groups[key] = allocation.pool, groups.get(key, (allocation.pool, 0))[1] + allocation.instances[at]
+        for zones, share in zone_shares(problem.limits).items():
+            for region in {pool.region for pool, count in groups.values() if count}:
+                sure = sum(
+                    mix_rate(problem, pool) * (sure_in_each(count, pool, zones) if pool.region == region else count)
+                    for pool, count in groups.values()
+                )
+                least = min(least, sure / (share * hour.planned_rate))
+    return least
 
 
 def part_name(pool: Pool, part: Part) -> str:
@@ -155,9 +192,37 @@ def requests_per_month(hour: HourClass) -> float:
 
 def mix_rate(problem: Problem, pool: Pool) -> float:
     """Requests per second of one instance over the places that it can serve, in their proportion."""
-    if pool.mix_rates.size == 1:
-        return float(pool.mix_rates[0])
-    return _rate_over_places(problem.place_shares.tobytes(), pool.mix_rates.tobytes())
+    return _over_places(problem, pool.mix_rates)
+
+
+def _over_places(problem: Problem, rates: Floats) -> float:
+    """One rate of those of each place, (places,)."""
+    return float(rates[0]) if rates.size == 1 else _rate_over_places(problem.place_shares.tobytes(), rates.tobytes())
+
+
+def base_rate(problem: Problem, pool: Pool) -> float:
+    """Requests per second of one instance that count towards ``limits.on_demand_base_ratio``.
+
+    What it is taken to sustain, but no more than its kind carries by itself: with all on spot gone nothing else carries
+    what it would be late with.
+    """
+    return min(mix_rate(problem, pool), most_base_rate(problem, pool))
+
+
+def most_base_rate(problem: Problem, pool: Pool) -> float:
+    """The same of a pool, however much it is taken to sustain."""
+    return _over_places(problem, pool.base_rates if pool.base_rates.size else pool.mix_rates)
+
+
+def base_of(problem: Problem, allocations: Iterable[Allocation], at: int) -> float:
+    """Requests per second that is carried in hour class *at* with all on spot gone: see :func:`base_rate`.
+
+    A fleet with nothing on spot carries what its replay confirms of it.
+    """
+    running = [allocation for allocation in allocations if allocation.instances[at]]
+    steady = [allocation for allocation in running if allocation.tariff.paid is not PurchaseOption.SPOT]
+    rate_of = mix_rate if len(steady) == len(running) else base_rate
+    return math.fsum(allocation.instances[at] * rate_of(problem, allocation.pool) for allocation in steady)
 
 
 def busy_instances(problem: Problem, pool: Pool, share: Floats) -> float:

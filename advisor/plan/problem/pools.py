@@ -279,6 +279,7 @@ def _pool(
         has_gpu=candidate.accelerator.vendor == _NVIDIA,
         logs_requests=layout.logs_requests,
         loss_rank=loss_rank,
+        is_beside=candidate.beside != "",
         most_rate=supply.served[at].most_requests_per_second * candidate.replicas_per_instance,
     )
 
@@ -318,7 +319,8 @@ def boot_disk_gib(candidate: Candidate, paid: PurchaseOption, *, on_nodes: bool)
 
 def _key(offer: Offer, candidate: Candidate) -> str:
     layout = candidate.partition or f"tp{candidate.tensor_parallel}"
-    return f"{offer.provider}/{offer.region}/{offer.instance_type}/{candidate.precision}/{layout}"
+    name = f"{offer.provider}/{offer.region}/{offer.instance_type}/{candidate.precision}/{layout}"
+    return f"{name}/{candidate.engine}" if candidate.beside else name
 
 
 def _rates(supply: Supply, at: int, network: tuple[float, ...]) -> tuple[Floats, Floats]:

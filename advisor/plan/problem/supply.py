@@ -8,7 +8,7 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.price_trust import first_day, trust
+from advisor.catalog.price_trust import first_day, is_listed, trust
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.cost.commitments import break_even
 from advisor.demand.values import TokenHistogram
@@ -175,10 +175,8 @@ def usable(tariffs: Iterable[Tariff], offer: Offer, supply: Supply) -> Iterator[
         yield from tariffs
         return
     for tariff in tariffs:
-        prices = [] if tariff.paid is PurchaseOption.OWNED else [(price_of(tariff), Purchase(tariff.paid.value))]
-        if tariff.paid is PurchaseOption.COMMITMENT and offer.on_demand is not None:
-            prices.append((offer.on_demand, Purchase.ON_DEMAND))
-        if all(trust(price, purchase, day).listed for price, purchase in prices):
+        is_owned = tariff.paid is PurchaseOption.OWNED
+        if is_owned or is_listed(price_of(tariff), Purchase(tariff.paid.value), offer.on_demand, day):
             yield tariff
 
 

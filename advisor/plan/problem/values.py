@@ -153,6 +153,14 @@ class Tariff:
         return sum(self.disk_parts_usd_per_hour)
 
 
+def _no_rates() -> Floats:
+    return _NO_RATES
+
+
+_NO_RATES = np.zeros(0)
+_NO_RATES.flags.writeable = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
     """Instances of one type in one region with one replica layout: whatever serves alike and is priced alike."""
@@ -195,6 +203,8 @@ class Pool:
     loss_rank: int = 0
     """Where its precision stands among those that keep less of the model's quality than the published one, in the order
     of the workload; 0: not among them."""
+    is_beside: bool = False
+    """Whether the workload allows an engine that is preferred to its own."""
 
     on_nodes: bool = False
     """Whether generated code starts its hosts as nodes of a cluster, unless a target is asked for."""
@@ -205,6 +215,9 @@ class Pool:
 
     most_rate: float = math.inf
     """Requests per second of one instance beyond which it is never taken to sustain more: what its chips can do."""
+    base_rates: Floats = field(default_factory=_no_rates)
+    """Requests per second that one instance carries of each place by itself, where that is more than the closed form
+    says or it is taken to sustain more beside others; empty: what it is taken to sustain: (places,)."""
     region: str = field(init=False)
     """Provider and region."""
 
@@ -216,7 +229,8 @@ class Pool:
         """The pool taken to sustain so many times less; where that is more, no more than its chips can do."""
         mix_rates = np.minimum(self.mix_rates / headroom, self.most_rate)
         rates = np.minimum(self.rates / headroom, self.most_rate) if self.rates.size else self.rates
-        return replace(self, mix_rates=mix_rates, rates=rates)
+        base_rates = self.base_rates if self.base_rates.size or headroom >= 1 else self.mix_rates
+        return replace(self, mix_rates=mix_rates, rates=rates, base_rates=base_rates)
 
     @property
     def serves_all_places(self) -> bool:
@@ -304,7 +318,9 @@ def content(problem: Problem) -> tuple[object, ...]:
         (pool.key, pool.tariffs, pool.mix_rates.tobytes(), pool.rates.tobytes(), pool.lead_hours, pool.start_usd)
         for pool in problem.pools
     )
-    return pools, *constraints_of(problem)
+    has_base = problem.limits.on_demand_base_ratio > 0
+    base = tuple(pool.base_rates.tobytes() for pool in problem.pools) if has_base else ()
+    return pools, base, *constraints_of(problem)
 
 
 def constraints_of(problem: Problem) -> tuple[object, ...]:

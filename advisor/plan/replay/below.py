@@ -57,7 +57,7 @@ LEAST_OF_A_MIX = 0.75
 LEAST_OF_A_KIND = 0.5
 """A kind is not mixed with others where its replicas would have to carry more than twice what the closed form says.
 
-Nor are many instances of it tried by themselves."""
+Nor is it tried by itself where many instances of it cost as much as the best fleet."""
 
 Headroom = Mapping[Kind, float]
 
@@ -183,11 +183,11 @@ class BelowClosedForm:
             yield tuple(pool for pool in of_kind.pools if pool.key == key), headroom
 
     def _costs_more_at_half(self, of_kind: Problem, limit_usd: float) -> bool:
-        """Whether many instances of a kind cost more than a limit even at twice what the closed form says."""
+        """Whether a kind costs more than a limit at twice what the closed form says, and has many instances for it."""
         fleet = self._singles(of_kind)(LEAST_OF_A_KIND).cheapest
-        if fleet is None or max(fleet.allocations[0].instances) < MANY:
+        if fleet is None or fleet.objective_usd_per_month < limit_usd:
             return False
-        return fleet.objective_usd_per_month >= limit_usd
+        return max(fleet.allocations[0].instances) * limit_usd >= MANY * fleet.objective_usd_per_month
 
     def _headroom_below(self, of_kind: Problem, limit_usd: float) -> tuple[float, float]:
         """Headroom with which a pool, paid for in one way, costs just less than a limit, and one with which none does.

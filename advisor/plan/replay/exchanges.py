@@ -36,12 +36,12 @@ from advisor.plan.solve.neighbours import (
     cheaper_neighbours,
     exchanged,
     exchanges,
-    keeps_to_all,
+    keeps_at_need,
     parts_of,
     topped_up,
 )
 from advisor.plan.solve.solver import HALF_A_CENT
-from advisor.records import dataclass, replace
+from advisor.records import dataclass
 from advisor.units import A_CENT
 from advisor.workload.values import Survive
 
@@ -217,7 +217,7 @@ class Exchanges:
             if self._is_known_to_fail(fleet, limit_usd, late):
                 continue
             tried.add(at)
-            if self._keeps_to_limits(fleet):
+            if keeps_at_need(self.problem, fleet):
                 return fleet, tried
             if len(tried) > MOST_REFUSED:
                 break
@@ -230,12 +230,6 @@ class Exchanges:
             or most_headroom(self.problem, fleet) < LEAST_HEADROOM
             or self.loads_of(fleet).are_within_any(late)
         )
-
-    def _keeps_to_limits(self, fleet: FleetSolution) -> bool:
-        """Whether every limit allows a fleet whose replicas carry as much as the planned rates ask for."""
-        room = min(most_headroom(self.problem, fleet), 1.0)
-        groups = tuple(replace(group, pool=group.pool.slower(room)) for group in fleet.allocations)
-        return keeps_to_all(self.problem, replace(fleet, allocations=groups))
 
     def _after(self, own: Sequence[Part], exchange: Exchange) -> Iterator[Part]:
         """Parts of a fleet after an exchange."""

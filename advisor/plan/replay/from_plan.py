@@ -7,6 +7,7 @@ from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
 from advisor.demand.trace_columns import SizeColumns
 from advisor.errors import InputError
+from advisor.performance.groups import with_measured_engines
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
@@ -56,7 +57,7 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
     question = read_question(plan.question, where)
     used = {layout.instance_type for layout in (*plan.options, *(plan.fleet.groups if plan.fleet else ()))}
     catalog = catalog_of_question(question, catalog, used)
-    requirements = requirements_of(question, catalog)
+    requirements = with_measured_engines(requirements_of(question, catalog), model, catalog)
     model = compared(model, requirements, catalog).model
     notes = tuple(_differences(plan.provenance, catalog, model))
     slo = question.workload.slo

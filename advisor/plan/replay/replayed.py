@@ -1,13 +1,27 @@
 """Fleets of one question and what their replays show; what is costly to prepare is kept between them."""
 
 import copy
+import itertools
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Self, TypeGuard
 
+import numpy as np
+
 from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
-from advisor.plan.problem.constraints import most_headroom
-from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, constraints_of, content
+from advisor.plan.problem.constraints import NEARLY, most_headroom
+from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.values import (
+    Allocation,
+    FleetSolution,
+    Infeasible,
+    Problem,
+    PurchaseOption,
+    constraints_of,
+    content,
+)
 from advisor.plan.replay.batch_trials import BatchTrials
 from advisor.plan.replay.confirmed import (
     Confirmed,
@@ -16,6 +30,7 @@ from advisor.plan.replay.confirmed import (
     worst_share,
 )
 from advisor.plan.replay.headroom import (
+    LEAST_HEADROOM,
     MOST_HEADROOM,
     Bracket,
     FleetLoads,
@@ -27,6 +42,7 @@ from advisor.plan.replay.headroom import (
     worthwhile,
 )
 from advisor.plan.replay.trials import Trial, Trials
+from advisor.plan.solve.alone import whole_shares
 from advisor.plan.solve.neighbours import loaded_by_capacity
 from advisor.plan.solve.optimise import as_optimum, as_routed
 from advisor.plan.solve.scopes import (
@@ -38,6 +54,10 @@ from advisor.records import replace, with_own_memory
 from advisor.units import SECONDS_PER_HOUR
 
 NO_HEADROOM: Mapping[Kind, float] = {}
+BASES_TRIED = 16
+"""Kinds of which it is looked for what they carry by themselves of what is not on spot."""
+_BASES = (PurchaseOption.ON_DEMAND, PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
+"""Ways of paying for it."""
 
 
 class ReplayedFleets:
@@ -45,7 +65,6 @@ class ReplayedFleets:
 
     def __init__(self, formulation: Formulation, context: PlanningContext) -> None:
         """Make up the requests that every fleet is tried with."""
-        self._posed = formulation
         self._effort = context.effort
         self._setting = context
         self._precisions = context.requirements.workload.precisions
@@ -62,12 +81,17 @@ class ReplayedFleets:
         """Every fleet of any question that a replay confirms."""
         self._late: dict[tuple[object, ...], FleetLoads] = {}
         """Loads of every fleet that failed, by limits and loads."""
+        self._base: dict[tuple[Kind, float], float] = {}
+        """Headroom with which each kind carries a share of the load by itself."""
+        self._alone: dict[Kind, float] = {}
+        """Headroom with which fleets of each kind alone hold that are not on spot."""
+        self._posed = self._with_base(formulation)
 
     def within(self, formulation: Formulation, context: PlanningContext) -> Self:
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
         other = copy.copy(self)
         other.__dict__ |= {
-            "_posed": formulation,
+            "_posed": self._with_base(formulation),
             "_setting": context,
             "_effort": context.effort,
             "_precisions": context.requirements.workload.precisions,
@@ -105,7 +129,7 @@ class ReplayedFleets:
 
     def replayed(self, formulation: Formulation, solution: FleetSolution) -> Confirmation:
         """Confirmation of a given fleet by a replay."""
-        return self._confirmation(self._trials.of(formulation, solution, whole=True), 1.0)
+        return self._confirmation(self._trial(formulation, solution, whole=True), 1.0)
 
     def carried_beyond(self, confirmed: Confirmed) -> Mapping[Kind, float]:
         """Headroom below 1 of each kind of a confirmed fleet that carries more than the closed form says."""
@@ -132,7 +156,7 @@ class ReplayedFleets:
         """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
         whole = whole and self._effort.in_full
         factor = confirmed.confirmation.headroom_factor
-        trial = self._trials.of(confirmed.formulation, confirmed.solution, every=True, whole=whole, parts=factor < 1)
+        trial = self._trial(confirmed.formulation, confirmed.solution, every=True, whole=whole, parts=factor < 1)
         return replace(confirmed, confirmation=self._confirmation(trial, factor), latencies=trial.latencies)
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
@@ -260,7 +284,7 @@ class ReplayedFleets:
     ) -> Confirmed:
         solution = as_routed(formulation.problem, solution)
         factor = max(headroom.get(self.kind_of(allocation.pool.key), 1.0) for allocation in solution.allocations)
-        trial = self._trials.of(formulation, solution, parts=factor < 1)
+        trial = self._trial(formulation, solution, parts=factor < 1)
         fleet = Confirmed(solution, formulation, self._confirmation(trial, factor))
         if fleet.confirmation.reached:
             self._holding[constraints_of(formulation.problem), instances_of(solution)] = fleet
@@ -311,6 +335,100 @@ class ReplayedFleets:
             for factor in (headroom.get(self.kind_of(pool.key), 1.0),)
             if math.isfinite(factor)
         )
+
+    def _with_base(self, formulation: Formulation) -> Formulation:
+        """The question with what instances carry of ``limits.on_demand_base_ratio`` by the replays of their kind alone.
+
+        Of the kinds whose base costs least; of others it is what the closed form says.
+        """
+        problem, ratio = formulation.problem, formulation.problem.limits.on_demand_base_ratio
+        paid = {tariff.paid for pool in problem.pools for tariff in pool.tariffs}
+        if ratio <= 0 or PurchaseOption.SPOT not in paid or self._setting.requirements.demand.batch is not None:
+            return formulation
+        self._sources |= formulation.pool_set.sources
+        for kind, (_, allocation) in itertools.islice(self._cheapest_bases(problem), BASES_TRIED):
+            if (kind, ratio) not in self._base:
+                self._base[kind, ratio] = self._headroom_of_base(formulation, allocation)
+        headroom = {pool.key: self._base.get((self.kind_of(pool.key), ratio), 1.0) for pool in problem.pools}
+        return formulation.of(
+            replace(pool, base_rates=np.minimum(pool.mix_rates / headroom[pool.key], pool.most_rate))
+            if headroom[pool.key] < 1
+            else pool
+            for pool in problem.pools
+        )
+
+    def _cheapest_bases(self, problem: Problem) -> Iterator[tuple[Kind, tuple[float, Allocation]]]:
+        """USD an hour and the instances of the cheapest base of each kind by the closed form, the cheapest first."""
+        needed = problem.limits.on_demand_base_ratio * problem.hours[-1].planned_rate
+        bases: dict[Kind, tuple[float, Allocation]] = {}
+        for pool in problem.pools:
+            for tariff in pool.tariffs if pool.serves_all_places else ():
+                if tariff.paid in _BASES:
+                    count = math.ceil(needed / mix_rate(problem, pool))
+                    base = count * tariff.all_usd_per_hour, Allocation(pool, tariff, (count,) * len(problem.hours))
+                    kind = self.kind_of(pool.key)
+                    bases[kind] = min(bases.get(kind, base), base, key=itemgetter(0))
+        yield from sorted(bases.items(), key=lambda item: (item[1][0], item[0]))
+
+    def _headroom_of_base(self, formulation: Formulation, allocation: Allocation) -> float:
+        """Headroom of what a kind carries of a base by itself: that of the fewest instances whose replay holds."""
+        problem, most = formulation.problem, max(allocation.instances)
+        needed = problem.limits.on_demand_base_ratio * problem.hours[-1].planned_rate
+
+        def holds(count: int) -> bool:
+            fewer = replace(allocation, instances=(count,) * len(problem.hours))
+            solution = FleetSolution((fewer,), whole_shares(problem, fewer.pool), 0.0, 0.0, proven=False)
+            return self._trials.without_spot(formulation, solution) >= self._trials.wanted
+
+        counts = range(max(math.ceil(most * LEAST_HEADROOM), 1), most)
+        fewest = counts.start + bisect_left(counts, x=True, key=holds)
+        return min(fewest * mix_rate(problem, allocation.pool) / needed, 1.0)
+
+    def _trial(
+        self, formulation: Formulation, solution: FleetSolution, *, every: bool = False, whole: bool = False,
+        parts: bool = False,
+    ) -> Trial:  # fmt: skip
+        """A fleet with its failures, and without all that is on spot where something has to be carried then."""
+        trial = self._trials.of(formulation, solution, every=every, whole=whole, parts=parts)
+        limits, allocations = formulation.problem.limits, solution.allocations
+        steady = tuple(at for at, group in enumerate(allocations) if group.tariff.paid is not PurchaseOption.SPOT)
+        if not trial.reached or not limits.on_demand_base_ratio or len(steady) in (0, len(allocations)):
+            return trial
+        if isinstance(self._trials, BatchTrials):  # its closed form counts every item
+            return trial
+        share = self._trials.without_spot(formulation, solution)
+        if share >= self._trials.wanted or self._carry_base_alone([allocations[at] for at in steady]):
+            return trial
+        least = min(share, 1.0 if trial.without_one_ratio is None else trial.without_one_ratio)
+        return replace(trial, reached=False, late=steady, without_one_ratio=least)
+
+    def _carry_base_alone(self, steady: Sequence[Allocation]) -> bool:
+        """Whether instances that are not on spot carry the base at the rates that a replay of each kind confirms."""
+        problem, usual = self._posed.problem, {pool.key: pool for pool in self._posed.problem.pools}
+        if any(group.pool.key not in usual for group in steady):
+            return False
+        groups = [replace(group, pool=usual[group.pool.key]) for group in steady]
+        for at, hour in enumerate(problem.hours):
+            needed = problem.limits.on_demand_base_ratio * hour.planned_rate * (1 - NEARLY)
+            rates = [group.instances[at] * mix_rate(problem, group.pool) for group in groups]
+            if sum(rates) < needed:
+                return False
+            headroom = (self._headroom_alone(group) for group in groups)
+            if sum(rate / factor for rate, factor in zip(rates, headroom, strict=True)) < needed:
+                return False
+        return True
+
+    def _headroom_alone(self, group: Allocation) -> float:
+        """Headroom with which a fleet of a group's kind alone, paid for as it is, holds; infinite where none does."""
+        kind = self.kind_of(group.pool.key)
+        bracket = self._brackets.get(kind)
+        if bracket is not None and math.isfinite(bracket.held):
+            return bracket.held
+        if kind not in self._alone:
+            formulation = self._posed.of([replace(group.pool, tariffs=(group.tariff,))])
+            _, bracket = self._bisected(formulation, {kind: 1.0}, None)
+            self._alone[kind] = math.inf if bracket is None else bracket.held
+        return self._alone[kind]
 
     def _is_allowed(self, confirmed: Confirmed | Infeasible) -> TypeGuard[Confirmed]:
         """Whether a fleet of another question is one of this question too."""

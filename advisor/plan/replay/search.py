@@ -37,10 +37,11 @@ from advisor.plan.replay.headroom import (
 )
 from advisor.plan.replay.replayed import ReplayedFleets
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.neighbours import keeps_to_all
+from advisor.plan.solve.neighbours import elsewhere, keeps_at_need, keeps_to_all
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import (
     Singles,
+    scopes,
     usd_alone,
     without_dominated_anywhere,
 )
@@ -49,6 +50,8 @@ from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation, PlanningContext, in_precisions
 from advisor.records import dataclass, replace
 
+MOST_MOVED = 8
+"""Fleets of machines that held elsewhere which are replayed in a cheaper region."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -124,6 +127,7 @@ class FleetSearch(ReplayedFleets):
             self._holding,
             self._refused,
             self._late,
+            self._alone,
         ):
             kept.clear()
         return self.confirmed(self._still_holding(known), refined=refined)
@@ -159,7 +163,7 @@ class FleetSearch(ReplayedFleets):
         below = self._below_closed_form().cheaper(confirmed, mixed=mixed) if self._effort.every_kind else None
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         if not any(start is not None and start.is_limit for start in starts):
-            confirmed = self._exchanged(confirmed)
+            confirmed = self._exchanged(self._elsewhere(confirmed))
         return self._in_preferred_precision(confirmed)
 
     def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
@@ -300,6 +304,27 @@ class FleetSearch(ReplayedFleets):
         if self._usual_loads(solution).are_within_any(self._late_so_far()):
             return None
         return self._planned_evenly(solution) if keeps_to_all(self._posed.problem, solution) else None
+
+    def _elsewhere(self, best: Confirmed) -> Confirmed:
+        """A confirmed fleet, or a cheaper one of the machines of any that held, where these cost less.
+
+        Mixes are looked for in the region that a search comes to first; machines are as fast in every other.
+        """
+        problem = self._posed.problem
+        if best.solution.proven or not self._effort.in_full or len(scopes(problem)) == 1:
+            return best
+        moved = {
+            instances_of(fleet): fleet
+            for held in self._holding.values()
+            for fleet in elsewhere(problem, held.solution)
+            if fleet.objective_usd_per_month < best.usd_per_month - HALF_A_CENT
+        }
+        cheap_first = sorted(moved.values(), key=lambda fleet: fleet.objective_usd_per_month)
+        for solution in cheap_first[:MOST_MOVED]:
+            fleet = self._planned_evenly(solution) if keeps_at_need(problem, solution) else None
+            if fleet is not None and fleet.confirmation.reached and fleet.usd_per_month < best.usd_per_month:
+                return unproven(bounded(fleet, best))
+        return best
 
     def _exchanged(self, best: Confirmed) -> Confirmed:
         """The cheapest fleet by exchange; one that is proven, or known from other pools than these, stays as it is."""

@@ -149,15 +149,21 @@ class Router:
         self._shares = np.zeros((len(ordered), len(targets)))
         for at, route in enumerate(ordered):
             np.add.at(self._shares[at], self._target, [route.shares.get(group.name, 0.0) for group in groups])
+        first: dict[tuple[int, bytes], int] = {}
+        alike = [first.setdefault((route.place, self._shares[at].tobytes()), at) for at, route in enumerate(ordered)]
+        self._alike = np.array(alike or [0], dtype=np.intp)
 
     def kinds(self, requests: Requests) -> Indices:
-        """The kind of each request: its route, and how many groups can hold it; NOWHERE if none can."""
+        """The kind of each request: its route, and how many groups can hold it; NOWHERE if none can.
+
+        Prompts of all lengths that are sent alike are of one route: they take turns with each other.
+        """
         total = np.maximum(requests.input_tokens, 1) + np.maximum(requests.output_tokens, 1)
         tier = _number_below(self._limits.tolist(), total)
         route = _number_below(self._lengths[:-1], requests.input_tokens)
         if requests.places is not None:
             route += requests.places * len(self._lengths)
-        return np.where(tier < self._limits.size, route * self._limits.size + tier, NOWHERE)
+        return np.where(tier < self._limits.size, self._alike[route] * self._limits.size + tier, NOWHERE)
 
     def boundaries(self) -> Floats:
         """Times at which replicas come or go, in order."""

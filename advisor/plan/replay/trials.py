@@ -262,6 +262,19 @@ class Trials:
                 seens.append(self._seen(left, routes_to(left), stretch=True, whole=False, share=share))
         return seens
 
+    def without_spot(self, formulation: Formulation, solution: FleetSolution) -> float:
+        """Share within the targets of the busiest stretch, without all on spot, at the load that limits keep off it."""
+        groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
+        left = [
+            replace(group, lost_at=None, instances_by_hour=(0,) * len(group.instances_by_hour))
+            if allocation.tariff.paid is PurchaseOption.SPOT
+            else group
+            for group, allocation in zip(groups, solution.allocations, strict=True)
+        ]
+        routes = routes_left(routes, groups, left) if splits_by_what_is_up(solution) else routes
+        ratio = formulation.problem.limits.on_demand_base_ratio
+        return self._seen(left, routes, stretch=True, whole=False, share=ratio).share
+
     def _steadily(self, groups: Sequence[ReplayGroup], routes_to: Routing, *, loses_one: bool) -> _Seen | None:
         """The mean rate of the first class of hours whose targets' percentile is late once a queue has had time.
 

@@ -179,9 +179,10 @@ def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, as
     left = max(asked.zone, asked.supply if on_spot else 0.0)
     if left <= 0:
         return count
-    if pool.zones <= 1:
+    wanted = max(problem.limits.zones, 2)
+    if pool.zones < wanted:
         name = Constraint.SPOT_REROUTE if on_spot and asked.supply >= asked.zone else Constraint.ZONES
-        return Missed(name, 2.0, 1.0, "zones")
+        return Missed(name, float(wanted), float(pool.zones), "zones")
     count = max(count, math.ceil(_rounded(left) * pool.zones / (pool.zones - 1)) - 1)
     while count - lost_in_zone(count, pool.zones) < _rounded(left):
         count += 1

@@ -16,10 +16,12 @@ from advisor.cost.standing import RegionCharges
 from advisor.plan.problem.charges import mean_rate, own_place, parts_of, usd_per_request
 from advisor.plan.problem.formulas import (
     Part,
+    base_rate,
     instance_usd_per_month,
     mix_rate,
     part_name,
     share_without,
+    zone_shares,
 )
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import objective_usd_per_month
@@ -169,12 +171,32 @@ def _carried(problem: Problem, ways: Sequence[_Way]) -> Floats:
             carried = np.minimum(carried, (whole - lost) / share)
     if limits.on_demand_base_ratio > 0:
         steady = sum(
-            (way.rate * way.counts for way in ways if way.tariff.paid is not PurchaseOption.SPOT), start=np.zeros(())
+            (base_rate(problem, way.pool) * way.counts for way in ways if way.tariff.paid is not PurchaseOption.SPOT),
+            start=np.zeros(()),
         )
         carried = np.minimum(carried, steady / limits.on_demand_base_ratio)
+    for zones, share in zone_shares(limits).items():
+        for region in dict.fromkeys(way.pool.region for way in ways):
+            carried = np.minimum(carried, _sure(ways, region, zones) / share)
     instances = sum(way.counts for way in ways)
     replicas = sum(way.pool.replicas * way.counts for way in ways)
     return np.where((instances >= limits.zones) & (replicas >= limits.min_replicas), carried, -math.inf)
+
+
+def _sure(ways: Sequence[_Way], region: str, zones: int) -> Floats:
+    """Requests per second that are sure to be in each of so many zones of a region, with those of other regions."""
+    groups: dict[tuple[str, str], list[_Way]] = {}
+    for way in ways:
+        groups.setdefault((way.pool.key, way.tariff.paid.ordered_as), []).append(way)
+    sure: Floats = np.zeros(())
+    for members in groups.values():
+        pool, count = members[0].pool, sum((way.counts for way in members), start=np.zeros(()))
+        if pool.region == region:
+            count = np.floor(count / zones) * (pool.zones >= zones)
+        sure = sure + members[0].rate * count
+    # Where a region has no instance it fails with nothing.
+    own = sum((way.counts for way in ways if way.pool.region == region), start=np.zeros(()))
+    return np.where(own > 0, sure, math.inf)
 
 
 def _lost(ways: Sequence[_Way], part: Part) -> Iterator[Floats]:

@@ -14,6 +14,9 @@ for its load balancer; nor are nodes in place of hosts. What a region charges fo
 out: where only some ways of paying for a pool are replaced, the fleet may have one more, and cost that much more than
 the cheapest.
 
+Where any request may go to any pool and the rates are not going to be scaled, an instance counts for no more than the
+busiest hours ask for: what it sustains beyond that carries nothing, whatever fails.
+
 There are two exceptions. Where failures count, a pool is left out for the sake of spot of other supplies, or of other
 regions, only if pools in two of them could stand in for it: the cheapest fleet of at most two pools, each in a place of
 its own, is never lost. And a commitment that is cheaper and carries more may not be in use for long enough at
@@ -27,7 +30,15 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.plan.problem.charges import own_place, usd_per_request
-from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, quota_units, share_without, starts_per_month
+from advisor.plan.problem.formulas import (
+    Part,
+    base_rate,
+    hours_per_month,
+    mix_rate,
+    quota_units,
+    share_without,
+    starts_per_month,
+)
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, fields, replace
 from advisor.workload.values import Limits
@@ -58,6 +69,8 @@ class _Items:
     paid: Codes
     rates: Floats
     """(items, places and buckets, and what counts where others fail)"""
+    needed: Floats
+    """The same, as far as the busiest hours may need it."""
     usd: Floats
     costs: Floats
     """What else an instance takes, (items, kinds of cost)."""
@@ -82,21 +95,38 @@ class _Items:
         return _Items(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
 
-def without_dominated(problem: Problem, *, same_backend: bool = False) -> Problem:
+def without_dominated(problem: Problem, *, same_backend: bool = False, as_stated: bool = False) -> Problem:
     """The same problem without the tariffs and pools that no cheapest fleet needs.
 
     Args:
         problem: of all pools.
         same_backend: keep also what no cheapest fleet of the same backends and instance types needs.
+        as_stated: leave out also what is needed only where all rates are lower, or a limit is given up.
     """
     items = _items(problem)
     if same_backend:
         items = replace(items, kinds=items.backends * (items.types.max(initial=0) + 1) + items.types)
     elif problem.limits.max_instance_types is not None:
         items = replace(items, kinds=items.types)
-    items = _without(items, _champions(items), problem)
-    items = _without(items, items, problem)
+    asked = problem
+    if as_stated:
+        items, asked = _as_needed(items, problem), _with_implied_replicas(problem)
+    items = _without(items, _champions(items), asked)
+    items = _without(items, items, asked)
     return replace(problem, pools=_pools(problem.pools, items))
+
+
+def _as_needed(items: _Items, problem: Problem) -> _Items:
+    """The items with rates as far as the busiest hours need them."""
+    if not problem.all_alike:
+        return items
+    return replace(items, needed=np.minimum(items.rates, max(hour.planned_rate for hour in problem.hours)))
+
+
+def _with_implied_replicas(problem: Problem) -> Problem:
+    """The problem without a number of replicas that an instance in each zone has in any case."""
+    limits = problem.limits
+    return replace(problem, limits=replace(limits, min_replicas=1)) if limits.min_replicas <= limits.zones else problem
 
 
 def _champions(items: _Items) -> _Items:
@@ -128,12 +158,19 @@ def _pools(pools: Sequence[Pool], items: _Items) -> tuple[Pool, ...]:
 def _items(problem: Problem) -> _Items:
     quotas, run_hours = tuple(problem.quota_limits), shortest_run_hours(problem)
     rows = [(g, t, pool, tariff) for g, pool in enumerate(problem.pools) for t, tariff in enumerate(pool.tariffs)]
+    rates = np.array(
+        [
+            [*pool.mix_rates, *pool.rates.ravel(), mix_rate(problem, pool), base_rate(problem, pool)]
+            for *_, pool, _ in rows
+        ]
+    )
     return _Items(
         pool=np.array([g for g, *_ in rows], dtype=np.intp),
         tariff=np.array([t for _, t, *_ in rows], dtype=np.intp),
         order=np.arange(len(rows), dtype=np.intp),
         paid=np.array([_PAID.index(tariff.paid) for *_, tariff in rows], dtype=np.intp),
-        rates=np.array([[*pool.mix_rates, *pool.rates.ravel(), mix_rate(problem, pool)] for *_, pool, _ in rows]),
+        rates=rates,
+        needed=rates,
         usd=np.array([tariff.all_usd_per_hour for *_, tariff in rows]),
         costs=np.array([_costs(pool, tariff, quotas, run_hours, problem.limits) for *_, pool, tariff in rows]),
         per_request=np.array([usd_per_request(problem, pool, tariff) for *_, pool, tariff in rows]),
@@ -239,13 +276,13 @@ def _dominated(items: _Items, others: _Items, problem: Problem) -> Flags:
 def _affordable(items: _Items, others: _Items) -> _Pairs:
     """Pairs of one kind in which the others that carry an item's requests cost no more than it."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        per_rate, of_item = others.usd / others.rates[:, 0], items.usd / items.rates[:, 0]
+        per_rate, of_item = others.usd / others.needed[:, 0], items.usd / items.needed[:, 0]
     cheap = (others.usd <= items.usd[:, None] + ROUNDING) & (items.kinds[:, None] == others.kinds)
     cheap &= ~(per_rate > of_item[:, None] * (1 + ROUNDING) + ROUNDING)
     item, other = np.nonzero(cheap)
     pairs = _Pairs(item, other, np.ones(item.size))
-    for column in range(items.rates.shape[1]):
-        wanted, given = items.rates[pairs.item, column], others.rates[pairs.other, column]
+    for column in range(items.needed.shape[1]):
+        wanted, given = items.needed[pairs.item, column], others.needed[pairs.other, column]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(wanted > 0, wanted / given, 0.0)
         pairs = replace(pairs, count=np.maximum(pairs.count, np.ceil(ratio - ROUNDING)))
@@ -287,7 +324,8 @@ def _could_stand_in(items: _Items, others: _Items, pairs: _Pairs, problem: Probl
             could &= in_region
     equal = (count == 1) & (others.usd[other] >= items.usd[item] - ROUNDING)
     equal &= (others.rates[other] <= items.rates[item] * (1 + ROUNDING)).all(axis=1)
-    could &= ~(equal & (others.order[other] >= items.order[item]))
+    slower = (others.rates[other] < items.rates[item] * (1 - ROUNDING)).any(axis=1)
+    could &= ~(equal & (slower | (others.order[other] >= items.order[item])))
     return could
 
 

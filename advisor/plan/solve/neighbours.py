@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.plan.problem.constraints import most_headroom
-from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.constraints import changed_instances, most_headroom
+from advisor.plan.problem.formulas import mix_rate, running_as_ordered
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import FleetProgram
@@ -57,7 +57,7 @@ class BoughtWay(NamedTuple):
 def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
     """Neighbours of a fleet that carry the load at their pools' rates, the cheapest first; see :func:`keeps_to_all`.
 
-    None where the router tells lengths apart, where changes are counted, or where a pool is too far from some users.
+    None where the router tells lengths apart, or where a pool is too far from some users.
     """
     if not _simple(problem):
         return []
@@ -95,6 +95,29 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
             counts = range(int(left / way.usd_per_month), 0, -1)[:OTHERS]
             fleets += [_fleet(problem, _joined(own, way, (count,) * len(problem.hours))) for count in counts]
     return [fleet for fleet in fleets if fleet.objective_usd_per_month < below_usd and _is_able(problem, fleet)]
+
+
+def elsewhere(problem: Problem, solution: FleetSolution) -> Iterator[FleetSolution]:
+    """The same instances in each other region that sells all of them in the same ways; of a fleet in one region."""
+    pools, regions = {pool.key: pool for pool in problem.pools}, {group.pool.region for group in solution.allocations}
+    if not _simple(problem) or len(regions) > 1:
+        return
+    own = regions.pop()
+    for region in sorted({pool.region for pool in problem.pools} - {own}):
+        groups = [
+            _sold_in(pools.get(region + group.pool.key.removeprefix(own)), group) for group in solution.allocations
+        ]
+        if all(groups):
+            yield _fleet(problem, tuple(filter(None, groups)))
+
+
+def _sold_in(pool: Pool | None, group: Allocation) -> Allocation | None:
+    """Instances of another pool that are paid for as a group is; None where they are not sold so, or too far."""
+    if pool is None or not pool.serves_all_places:
+        return None
+    ways = (tariff for tariff in pool.tariffs if (tariff.paid, tariff.label) == (group.tariff.paid, group.tariff.label))
+    tariff = next(ways, None)
+    return None if tariff is None else Allocation(pool, tariff, group.instances)
 
 
 class Exchange(NamedTuple):
@@ -173,13 +196,19 @@ def _one_of_each(ways: Iterable[BoughtWay], most: int = BACKENDS) -> list[Bought
 
 
 def _simple(problem: Problem) -> bool:
-    """Whether every request may be sent to any pool, and fewer instances never break a limit on changes."""
-    return not len(problem.bucket_shares) and problem.limits.max_changed_instances is None
+    """Whether every request may be sent to any pool."""
+    return not len(problem.bucket_shares)
+
+
+def _changes_few(problem: Problem, fleet: FleetSolution) -> bool:
+    """Whether a fleet is near enough to what runs today."""
+    most = problem.limits.max_changed_instances
+    return most is None or not running_as_ordered(problem) or changed_instances(problem, fleet) <= most
 
 
 def _is_able(problem: Problem, fleet: FleetSolution) -> bool:
-    """Whether a fleet carries all users' load, also after what may fail, with no more types than are allowed."""
-    if not all(group.pool.serves_all_places for group in fleet.allocations):
+    """Whether a fleet carries all users' load, also after what may fail, and keeps to types and changes."""
+    if not _changes_few(problem, fleet) or not all(group.pool.serves_all_places for group in fleet.allocations):
         return False
     types = {group.pool.instance_type for group in fleet.allocations}
     most = problem.limits.max_instance_types
@@ -313,18 +342,33 @@ def _shares_by_capacity(problem: Problem, fleet: FleetSolution) -> dict[str, Flo
     }
 
 
+def keeps_at_need(problem: Problem, fleet: FleetSolution) -> bool:
+    """Whether every limit allows a fleet whose replicas carry as much as the planned rates ask for."""
+    room = min(most_headroom(problem, fleet), 1.0)
+    if room <= 0:
+        return False
+    groups = tuple(replace(group, pool=group.pool.slower(room)) for group in fleet.allocations)
+    return keeps_to_all(problem, replace(fleet, allocations=groups))
+
+
 def keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
     """Whether every limit allows just these instances."""
-    if len({scope_of(problem, group.pool) for group in fleet.allocations}) > 1:
+    if len({scope_of(problem, group.pool) for group in fleet.allocations}) > 1 or not _changes_few(problem, fleet):
         return False
     if problem.all_alike and most_headroom(problem, fleet) < CLEARLY_SHORT:
         return False
     counts = {(group.pool.key, group.tariff): group.instances for group in fleet.allocations}
-    pools = tuple({group.pool.key: group.pool for group in fleet.allocations}.values())
+    every = {group.pool.key: group.pool for group in fleet.allocations}.values()
+    pools = tuple(
+        replace(pool, tariffs=tuple(tariff for tariff in pool.tariffs if (pool.key, tariff) in counts))
+        for pool in every
+    )  # fmt: skip
     running: dict[str, int] = {}
     for group in fleet.allocations:
         running[group.pool.stand] = running.get(group.pool.stand, 0) + max(group.instances)
-    program = FleetProgram(replace(problem, pools=pools, running=running)).build()
+    # What runs bounds the instances of the program; changes were counted against what runs today.
+    limits = replace(problem.limits, max_changed_instances=None)
+    program = FleetProgram(replace(problem, pools=pools, running=running, limits=limits)).build()
     none = (0,) * len(problem.hours)
     for g, pool in enumerate(pools):
         for t, tariff in enumerate(pool.tariffs):

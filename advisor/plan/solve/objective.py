@@ -221,16 +221,32 @@ def allocation_parts(problem: Problem, allocation: Allocation) -> Iterator[float
 def transfer_usd_per_month(
     problem: Problem, allocations: Iterable[Allocation], shares: Mapping[str, Floats]
 ) -> float:  # fmt: skip
-    """Data transfer of all that run: the sum over pools, each to the cent."""
-    pools = {allocation.pool.key: allocation.pool for allocation in allocations}.values()
-    return round(math.fsum(pool_transfer_usd_per_month(problem, pool, shares) for pool in pools), 2)
+    """Data transfer of all answers, whose lines are to the cent."""
+    lines = answering(allocations, shares)
+    return round(math.fsum(answers_usd_per_month(problem, pools, shares) for pools in lines), 2)
 
 
-def pool_transfer_usd_per_month(problem: Problem, pool: Pool, shares: Mapping[str, Floats]) -> float:
-    """Data transfer of a pool, to the cent."""
-    if pool.key not in shares or not pool.usd_per_request:
-        return 0.0
-    return round(pool.usd_per_request * answers_per_month(problem, shares[pool.key]), 2)
+def answering(allocations: Iterable[Allocation], shares: Mapping[str, Floats]) -> list[list[Pool]]:
+    """Pools whose answers are charged as one: of one region, at one price.
+
+    How their requests are split is no part of the cost then.
+    """
+    lines: dict[tuple[str, float, float], dict[str, Pool]] = {}
+    for pool in (allocation.pool for allocation in allocations):
+        if pool.key in shares and pool.usd_per_request:
+            line = (pool.region, pool.usd_per_request, pool.http_requests)
+            lines.setdefault(line, {}).setdefault(pool.key, pool)
+    return [list(pools.values()) for pools in lines.values()]
+
+
+def answers_usd_per_month(problem: Problem, pools: Sequence[Pool], shares: Mapping[str, Floats]) -> float:
+    """Data transfer of pools of one region and price, to the cent."""
+    return round(pools[0].usd_per_request * answers_of(problem, pools, shares), 2)
+
+
+def answers_of(problem: Problem, pools: Iterable[Pool], shares: Mapping[str, Floats]) -> float:
+    """Requests of an average month that pools answer together."""
+    return math.fsum(answers_per_month(problem, shares[pool.key]) for pool in pools)
 
 
 def answers_per_month(problem: Problem, share: Floats) -> float:

@@ -13,6 +13,7 @@ from advisor.plan.problem.formulas import (
     left_without,
     mix_rate,
     share_without,
+    zone_room,
 )
 from advisor.plan.problem.values import (
     Allocation,
@@ -190,8 +191,11 @@ def _below(program: FleetProgram, seconds: float, known_usd: float, *, roughly: 
 
 
 def _withstands(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:
-    """Whether the loss of any machine and of any zone leaves the share of the load that the limits ask for."""
-    return all(
+    """Whether the loss of any machine and of any zone leaves the share of the load that the limits ask for.
+
+    And whether each zone that they ask for holds its part.
+    """
+    return zone_room(problem, allocations) >= 1 - TRACE_SHARE and all(
         left >= share_without(problem.limits, part) * (1 - TRACE_SHARE)
         for part in (Part.MACHINE, Part.ZONE)
         for left in left_without(problem, allocations, part).values()

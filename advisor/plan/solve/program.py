@@ -13,16 +13,18 @@ A pool may take a share of all requests of a place (at the rate it sustains for 
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from advisor.plan.problem.formulas import (
     Ordered,
     Part,
+    base_rate,
     hours_per_month,
     ordered_as,
     quota_units,
     running_as_ordered,
     shares_without,
+    zone_shares,
 )
 from advisor.plan.problem.values import Constraint, Pool, PurchaseOption
 from advisor.plan.solve.variables import ProgramVariables, Terms
@@ -119,6 +121,36 @@ class FleetProgram(ProgramVariables):
             terms = self._each_instance(h, lambda _: 1.0)
             self.program.row(Constraint.ZONES, terms, lower=self.problem.limits.zones)
         self._without_zone(Constraint.ZONES)
+        self._in_each_zone()
+
+    def _in_each_zone(self) -> None:
+        """What is sure to be in each zone, and what stands in other regions, sustains half of an equal part."""
+        shares = zone_shares(self.problem.limits)
+        self.incomplete |= self.relaxed and bool(shares)
+        regions = {} if self.relaxed else self._pools_by(lambda pool: pool.region)
+        for (region, pools), h, zones in itertools.product(regions.items(), self._served_hours(), shares):
+            needed = shares[zones] * self.problem.hours[h].planned_rate
+            terms = [
+                (variable, count * min(self.usual[g], needed))
+                for g, _, variable, count in self._instances_at(h)
+                if self.problem.pools[g].region != region
+            ]
+            for g in pools if needed > 0 else ():
+                terms += [(sure, min(self.usual[g], needed)) for sure in self._sure_in_each(g, h, zones)]
+            if needed > 0:
+                self.program.row(Constraint.ZONES, terms, lower=needed)
+
+    def _sure_in_each(self, g: int, h: int, zones: int) -> Iterator[int]:
+        """Variables: instances in each of so many zones of a pool's group on spot, and of that of the rest of it."""
+        pool = self.problem.pools[g]
+        groups: dict[str, Terms] = {}
+        for t, tariff in enumerate(pool.tariffs) if pool.zones >= zones else ():
+            groups.setdefault(tariff.paid.ordered_as, []).extend(self.instances(g, t, h))
+        for running in groups.values():
+            sure = self.program.variable(integer=True)
+            terms = [(variable, -count) for variable, count in running]
+            self.program.row(Constraint.ZONES, [(sure, float(zones)), *terms], upper=0.0)
+            yield sure
 
     def _survive(self) -> None:
         self._without_machine(Constraint.SURVIVE)
@@ -221,10 +253,11 @@ class FleetProgram(ProgramVariables):
     def _on_demand_base(self) -> None:
         """Instances not on spot sustain their share of the load."""
         ratio, name = self.problem.limits.on_demand_base_ratio, Constraint.ON_DEMAND_BASE
-        for h in self._served_hours() if ratio > 0 else ():
+        rates = [base_rate(self.problem, pool) for pool in self.problem.pools] if self._spot_supplies() else []
+        for h in self._served_hours() if ratio > 0 and rates else ():
             planned = self.problem.hours[h].planned_rate
             steady = [
-                (variable, count * min(self.usual[g], ratio * planned))
+                (variable, count * min(rates[g], ratio * planned))
                 for g, t, variable, count in self._instances_at(h)
                 if self.problem.pools[g].tariffs[t].paid is not PurchaseOption.SPOT
             ]

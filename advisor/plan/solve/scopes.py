@@ -79,7 +79,7 @@ def any_below(problem: Problem, most_usd: float) -> FleetSolution | None:
     """A fleet of any scope that costs less than an amount; None where none is found soon."""
     for part in scopes(problem):
         if least_usd(part) < most_usd:
-            fleet = counted(part) if is_countable(part) else any_within(without_dominated(part), most_usd)
+            fleet = counted(part) if is_countable(part) else any_within(_needed(part), most_usd)
             if fleet is not None and fleet.objective_usd_per_month < most_usd:
                 return fleet
     return None
@@ -109,8 +109,7 @@ def _cheapest(
         return single
     best = _cheaper(fleet_solution, single)
     if len(parts) == 1:
-        part = without_dominated(parts[0])
-        return _improved(best, part, roughly=roughly) or explain_conflict(part)
+        return _improved(best, _needed(parts[0]), roughly=roughly) or explain_conflict(without_dominated(parts[0]))
     usd = _by_scope(problem, usd_alone(problem))
     singles = [usd[scope_of(problem, part.pools[0])] for part in parts]
     first = singles.index(min(singles))
@@ -134,8 +133,13 @@ def _as_searched(part: Problem, best: FleetSolution | None) -> Problem | None:
         return None
     if is_countable(part):
         return part
-    fewer = without_dominated(part)
+    fewer = _needed(part)
     return None if least_usd(fewer) > most_usd else fewer
+
+
+def _needed(part: Problem) -> Problem:
+    """A scope without the pools that no cheapest fleet needs at the rates that they have."""
+    return without_dominated(part, as_stated=True)
 
 
 def _improved(best: FleetSolution | None, part: Problem, *, roughly: bool) -> FleetSolution | None:

@@ -14,6 +14,10 @@ from advisor.plan.problem.charges import provider_of
 from advisor.plan.problem.formulas import Part, busy_instances, mix_rate, ratio_of, share_without
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
 from advisor.plan.solve.even import even_shares
+from advisor.records import replace
+
+AS_EVEN = 1e-5
+"""Excess of the highest load up to which one split is as even as another."""
 
 
 def targets(solution: FleetSolution) -> Mapping[str, str]:
@@ -31,8 +35,21 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     """Share of each place's bucket that each target receives: (places, buckets or 1), by target.
 
     In proportion to the capacity that a failure leaves of each, where requests are alike to the router and cost the
-    same to answer from anywhere; otherwise as even as the rates allow.
+    same to answer from anywhere; otherwise as even as the rates allow, and alike for prompts of all lengths where that
+    is as even.
     """
+    of_target = _weights(problem, solution)
+    if not len(problem.bucket_shares) or not costs_the_same(solution):
+        return of_target
+    whole = {key: share @ problem.parts[:, None] for key, share in solution.shares.items()}
+    anywhere = _weights(replace(problem, bucket_shares=np.zeros(0)), replace(solution, shares=whole))
+    alike = {target: np.repeat(share, problem.parts.size, axis=1) for target, share in anywhere.items()}
+    most = _highest_load(problem, solution, of_target) * (1 + AS_EVEN)
+    return alike if _highest_load(problem, solution, alike) <= most else of_target
+
+
+def _weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
+    """The same, as even as the rates allow wherever requests differ."""
     shape = (len(problem.place_shares), problem.parts.size)
     counts, target_of = _instances(solution), targets(solution)
     counted = counted_instances(problem, solution)
@@ -46,6 +63,22 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
         found[target_of[key]] = found[target_of[key]] + share
     whole = np.sum(list(found.values()), axis=0)
     return {target: ratio_of(share, whole) for target, share in found.items()}
+
+
+def _highest_load(problem: Problem, solution: FleetSolution, of_target: Mapping[str, Floats]) -> float:
+    """Busy instances of the target that its weights load most ÷ those that they count on."""
+    target_of, counted = targets(solution), _by_target(counted_instances(problem, solution), targets(solution))
+    first = {target_of[pool.key]: pool for pool in reversed(_pools(solution))}
+    loads = [
+        float(ratio_of(np.array(busy_instances(problem, first[target], share)), counted[target][-1]))
+        for target, share in of_target.items()
+    ]
+    return max(loads, default=0.0)
+
+
+def sends_anywhere(problem: Problem, solution: FleetSolution) -> bool:
+    """Whether prompts of all lengths are sent alike: each place's buckets have the same weights."""
+    return all((share == share[:, :1]).all() for share in weights(problem, solution).values())
 
 
 def counted_instances(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:

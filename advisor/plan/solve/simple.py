@@ -17,10 +17,13 @@ Complexity = tuple[int, int, float]
 
 
 def complexity(solution: FleetSolution) -> Complexity:
-    """Measures that are compared: backends, instance types, and USD a month."""
-    backends = {backend_of(allocation.pool) for allocation in solution.allocations}
+    """Measures that are compared: backends, those of other engines than the preferred ones twice, instance types, USD.
+
+    USD are those of a month.
+    """
+    backends = {backend_of(allocation.pool): 1 + allocation.pool.is_beside for allocation in solution.allocations}
     types = {allocation.pool.instance_type for allocation in solution.allocations}
-    return len(backends), len(types), solution.objective_usd_per_month
+    return sum(backends.values()), len(types), solution.objective_usd_per_month
 
 
 def loss_rank(solution: FleetSolution) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from advisor.cost.standing import ChargeRule
 from advisor.plan.problem.charges import mean_rate, own_place, parts_of, usd_per_request
-from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
+from advisor.plan.problem.formulas import base_rate, instance_usd_per_month, mix_rate, requests_per_month
 from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
 from advisor.records import dataclass, field
@@ -360,12 +360,18 @@ class ProgramVariables:
         return terms
 
 
+def _most_of_base(problem: Problem, pool: Pool) -> int:
+    """Instances of a pool that carry all of ``limits.on_demand_base_ratio``."""
+    ratio, rate = problem.limits.on_demand_base_ratio, base_rate(problem, pool)
+    return math.ceil(ratio * max(hour.planned_rate for hour in problem.hours) / rate) if ratio > 0 and rate > 0 else 0
+
+
 def most_instances(problem: Problem, pool: Pool) -> int:
     """No fleet needs more of a pool: enough for everything without one machine, or one zone, and the floors."""
     limits = problem.limits
     slowest = min([rate for rate in (*pool.mix_rates, *pool.rates.ravel()) if rate > 0], default=INFINITY)
     whole = math.ceil(max(hour.planned_rate for hour in problem.hours) / slowest)
-    floors = max(limits.zones, limits.min_replicas, problem.running.get(pool.stand, 0))
+    floors = max(limits.zones, limits.min_replicas, problem.running.get(pool.stand, 0), _most_of_base(problem, pool))
     if not problem.all_alike:
         return 2 * whole + floors + 1
     spread = -(-whole * pool.zones // (pool.zones - 1)) if pool.zones > 1 else 0

@@ -164,7 +164,11 @@ def _traffic_fields(entry: _Entry, weight: float) -> dict[str, Any]:
 
 def _finding(entry: _Entry) -> dict[str, Any]:
     resources = [[resource["name"], resource["cost"]] for resource in entry["resources"]]
-    return _some(entry, _TOLD) | {"why_no_action": entry["why_no_action"] or "", "resources": resources}
+    return (
+        _some(entry, _TOLD)
+        | {"why_no_action": entry["why_no_action"] or "", "resources": resources}
+        | ({"named": entry["named"]} if "named" in entry else {})
+    )
 
 
 _UNITS = ("request", "million_tokens", "million_input_tokens", "million_output_tokens")
@@ -296,6 +300,7 @@ def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
         "why_no_action": finding.why_no_action or None,
         "resources": [{"name": name, "cost": float(cost)} for name, cost in finding.resources[:SHOWN_RESOURCES]],
         "machines": list(finding.machines),
+        "named": _amounts(finding.named),
     }
 
 

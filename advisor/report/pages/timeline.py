@@ -10,6 +10,7 @@ from advisor.demand.spread import mean_by_hour_of_week
 from advisor.demand.values import Floats, HourlyUse
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet, LatencyDistribution
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
 from advisor.plan.words import first_name, unit_of
@@ -182,6 +183,12 @@ class DistributionChart:
     summary: str
 
 
+_CUT_OFF = (
+    "the replay loses a spot instance: requests that this cuts off count here, from arrival to their answer elsewhere, "
+    "and not in the share of the requests within the SLO"
+)
+
+
 def distribution_charts(plan: Plan, fleet: Fleet) -> Iterator[DistributionChart]:
     """A chart for each latency that the plan holds the distribution of."""
     for latency in fleet.latencies:
@@ -192,7 +199,16 @@ def distribution_section(plan: Plan, fleet: Fleet) -> Section:
     """The same numbers as a table, with the share of the requests within each target."""
     rows = tuple(_cells(_title(plan, latency), latency, _target_ms(plan, latency)) for latency in fleet.latencies)
     names = fleet.latencies[0].quantiles if fleet.latencies else {}
-    return Section("latency at percentiles", headers=("", *map(_percentile, names), "target", "within it"), rows=rows)
+    lines = (_CUT_OFF,) if _loses_spot(plan, fleet) else ()
+    return Section(
+        "latency at percentiles", lines, headers=("", *map(_percentile, names), "target", "within it"), rows=rows
+    )
+
+
+def _loses_spot(plan: Plan, fleet: Fleet) -> bool:
+    """Whether the replay takes a spot instance away."""
+    on_spot = any(group.purchase == PurchaseOption.SPOT for group in fleet.groups)
+    return on_spot and not fleet.is_batch_alone and plan.workload["limits"]["fault_tolerant_ratio"] == 0
 
 
 def _title(plan: Plan, latency: LatencyDistribution) -> str:

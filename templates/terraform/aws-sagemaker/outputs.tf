@@ -20,7 +20,15 @@ output "region_weights" {
 
 output "invoke_policy_json" {
   description = "Policy for the roles of the callers: it lets them invoke the endpoints, and nothing else."
-  value       = data.aws_iam_policy_document.invoke.json
+  value = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "Invoke"
+      Effect   = "Allow"
+      Action   = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
+      Resource = [for endpoint in aws_sagemaker_endpoint.this : endpoint.arn]
+    }]
+  })
 }
 
 output "role_arn" {

@@ -13,6 +13,7 @@ from advisor.cli.app import main
 from advisor.codegen import Wanted, generate, write_files
 from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option, make_plan
 from codegen.pricing.plan_documents import configured, plan, resource
+from codegen.scenarios import SCENARIOS
 
 MONEY = {"type": ["string", "null"], "pattern": r"^-?\d+(\.\d+)?$"}
 COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
@@ -365,6 +366,20 @@ def test_groups_of_each_cloud_are_read_from_the_code(name, price, tmp_path):
     assert said in component["name"]
     assert component["hourlyQuantity"] == number
     assert (line["monthlyCost"] is None) == (number is None)
+
+
+def test_nodes_that_somebody_else_makes_are_priced(price, tmp_path):
+    """Code of manifests alone orders no machine: the nodes that it names cost what the plan says of them."""
+    scenario = SCENARIOS["kubernetes-spot"]()
+    write_files(generate(scenario.plan, wanted=scenario.wanted), tmp_path / "infra")
+    found = json.loads(price("infra", "--format", "json")[1])
+    lines = [line for one in found["projects"] for line in one["breakdown"]["resources"]]
+    groups = scenario.plan.fleet.groups
+    assert len(lines) == len(groups)
+    numbers = {line["costComponents"][0]["hourlyQuantity"] for line in lines}
+    assert numbers == {str(max(group.instances)) for group in groups}
+    assert all("made outside of this code" in line["costComponents"][0]["name"] for line in lines)
+    assert sum(float(line["hourlyCost"]) for line in lines) > 0
 
 
 def test_each_root_of_a_fleet_over_clouds_is_a_project(price, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
+from advisor.records import replace
 from codegen.plans import make_fleet_plan, make_plan
 from codegen.scenarios.azure_vm_scale_set import azure_group, azure_option
 
@@ -39,12 +40,65 @@ def test_queue_of_a_replica_is_read_in_its_log():
     assert alarm["threshold"] >= 1
 
 
-def test_server_errors_ring_at_a_share_of_the_planned_requests():
-    """One percent of those of 15 minutes; single ones never."""
-    (busy,) = fleet_of(planned_requests_per_second_per_instance=40.0)["groups"].values()
-    (quiet,) = fleet_of(planned_requests_per_second_per_instance=0.01)["groups"].values()
-    assert busy["metric_alarms"]["server-errors"]["threshold"] == pytest.approx(40.0 * 2 * 900 / 100)
-    assert quiet["metric_alarms"]["server-errors"]["threshold"] == 10
+def alarms_at(peak, **changes):
+    """The alarms on failures of the one app and of its entrance, for a demand with that peak per second."""
+    option = azure_option(**changes)
+    plan = make_plan(option)
+    rates = plan.demand["requests_per_second"] | {"peak": peak}
+    plan = replace(plan, demand={**plan.demand, "requests_per_second": rates})
+    files = generate(plan, Language.TERRAFORM, Wanted(target="container-apps", rank=1)).files
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    parts = [literal(values.attributes[name].value.node) for name in ("groups", "regions")]
+    return [one["metric_alarms"]["server-errors"] for part in parts for one in part.values()]
+
+
+@pytest.mark.parametrize("spare", [1.0, 20.0])
+def test_server_errors_ring_at_a_share_of_the_planned_requests(spare):
+    """One percent of those of 15 minutes, whatever the replicas could carry beyond; the words say what is counted."""
+    for alarm in alarms_at(40.0, planned_requests_per_second_per_instance=20.0 * spare):
+        assert alarm["threshold"] == 40 * 900 / 100
+        assert alarm["description"] == (
+            "More than 360 requests in 15 minutes are answered with 5xx: 1 percent of the requests that it is planned "
+            "for in the busiest minutes."
+        )
+
+
+def test_single_server_errors_never_ring():
+    """However few requests there are, and so say the words."""
+    for alarm in alarms_at(0.02):
+        assert alarm["threshold"] == 10
+        assert "however few requests" in alarm["description"]
+
+
+def test_the_entrance_is_watched():
+    """All requests pass it: it rings where a replica of it is missing, and where it or what is behind it fails."""
+    for language in Language:
+        plan = make_plan(azure_option())
+        files = generate(plan, language, Wanted(target="container-apps", rank=1)).files
+        assert any("missing-replicas" in text and "of the entrance" in text for text in files.values())
+    (region,) = fleet_of()["regions"].values()
+    missing = region["metric_alarms"]["missing-replicas"]
+    assert (missing["metric"], missing["operator"], missing["threshold"]) == ("Replicas", "LessThan", 2)
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("", True),
+        ("example.azurecr.io/vllm:v0.18.0-own", True),
+        ("example.azurecr.io/vllm:v0.17.1", False),
+        ("example.azurecr.io/vllm:latest", False),
+    ],
+)
+def test_open_requests_end_before_a_replica_does(image, told):
+    """The engine waits for them a little less long than Azure for the replica, where its image is known to be able to."""
+    files = generate(make_plan(azure_option()), Language.TERRAFORM, Wanted(target="container-apps", rank=1, image=image)).files  # fmt: skip
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    (backend,) = literal(values.attributes["backends"].value.node).values()
+    words = [one for one in backend["arguments"] if one.startswith("--shutdown-timeout=")]
+    assert words == (["--shutdown-timeout=115"] if told else [])
+    assert ("`--shutdown-timeout`" in files["README.md"]) == told
+    assert "termination_grace_period_seconds = 120" in files["compute.tf"]
 
 
 def test_a_replica_is_not_ended_while_it_starts():

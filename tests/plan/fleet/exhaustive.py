@@ -268,12 +268,27 @@ def _failures(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
             for pool, rate, count in zip(problem.pools, rates, instances, strict=True)
         )
         yield left >= zone_share * planned - SLIGHTLY
+        for zones in range(2, limits.zones + 1):
+            yield _sure_in_each_zone(problem, counts, h, region, zones) >= planned / zones / 2 - SLIGHTLY
     steady = sum(
         rates[g] * numbers[h]
         for (g, t), numbers in counts.items()
         if problem.pools[g].tariffs[t].paid is not PurchaseOption.SPOT
     )
     yield steady >= limits.on_demand_base_ratio * planned - SLIGHTLY
+
+
+def _sure_in_each_zone(problem: Problem, counts: Counts, h: int, region: str, zones: int) -> float:
+    """What runs elsewhere, and a region's emptiest of so many zones: groups of a pool, on spot or not, may meet in them."""
+    sure = 0.0
+    for g, pool in enumerate(problem.pools):
+        groups: dict[str, int] = {}
+        for t, tariff in enumerate(pool.tariffs):
+            groups[tariff.paid.ordered_as] = groups.get(tariff.paid.ordered_as, 0) + counts[g, t][h]
+        for count in groups.values():
+            emptiest = min(len(range(zone, count, zones)) for zone in range(zones)) if pool.zones >= zones else 0
+            sure += usual_rate(problem, pool) * (emptiest if pool.region == region else count)
+    return sure
 
 
 def _fullest_zone(count: int, zones: int) -> int:

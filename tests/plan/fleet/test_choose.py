@@ -574,3 +574,32 @@ def test_prompts_go_anywhere_where_routing_them_by_length_costs_more():
     assert ANYWHERE_NOTE in by_length.notes
     assert ANYWHERE_NOTE not in plain.notes
     assert routed_as(by_length, read_question(by_length.question, "plan")).workload.routing is Routing.WEIGHTED
+
+
+@pytest.mark.sampled(4)
+def test_a_fleet_that_sends_prompts_of_all_lengths_alike_is_judged_as_one_of_weights():
+    """One small and three large machines at one share of every length: no better by length than without."""
+    weighted = example(
+        "chat", regions=("us-east-1",), providers=("aws",), purchase=ON_DEMAND, precisions=("bf16",),
+        instance_types=("g6e.xlarge", "g7e.2xlarge"), limits=Limits(min_replicas=2, simplicity=0.0),
+    )  # fmt: skip
+    by_length = plan_for(replace(weighted, routing=Routing.BY_PROMPT_LENGTH), load_catalog())
+    plain = plan_for(weighted, load_catalog())
+
+    assert by_length.fleet.groups == plain.fleet.groups
+    assert by_length.fleet.confirmed == plain.fleet.confirmed
+    assert by_length.fleet.bucket_max_input_tokens == ()
+
+
+@pytest.mark.sampled(4)
+def test_layouts_that_another_beats_in_closed_form_are_tried_where_a_replay_asks_for_more():
+    """Ten machines of two replicas on pairs hold, by the replay; eight of four replicas do too, which the formula ranks lower."""
+    asked = example(
+        "code", regions=("us-east-1",), providers=("aws",), purchase=ON_DEMAND, precisions=("bf16",),
+        instance_types=("g6e.12xlarge",), limits=Limits(zones=3, simplicity=0.0),
+        slo=Slo(ttft_p95_ms=1000.0, tpot_p95_ms=50.0), model="meta-llama/Llama-3.1-8B-Instruct",
+    )  # fmt: skip
+
+    (group,) = plan_for(asked, load_catalog()).fleet.groups
+
+    assert (group.tensor_parallel, group.instances) == (1, (8,))

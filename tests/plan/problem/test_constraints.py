@@ -1,9 +1,13 @@
 """What a fleet takes of each limit, beside numbers that were worked out by hand."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from advisor.plan.problem.constraints import most_headroom, uses
+from advisor.plan.problem.formulas import zone_room
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Limits, Survive
@@ -186,3 +190,42 @@ def test_a_millionth_from_a_limit_is_at_it(apart, binding):
     solution = FleetSolution((Allocation(pool, STEADY, (1,)),), {}, 0.0, 0.0, proven=True)
     told = [(use.name, use.binding) for use in uses(problem_of(pool, planned=(1.0,), limits=limits), solution)]
     assert told == [("max_usd_per_month", binding), ("on_demand_base", binding)]
+
+
+@pytest.mark.parametrize(("ratio", "factor"), [(0.5, 2.0), (0.4, 2.5), (0.6, 0.0)])
+def test_no_headroom_makes_a_base_of_what_carries_too_little_by_itself(ratio, factor):
+    """Two large ones of four a second carry a half of sixteen however much they are planned with beside twelve on spot."""
+    planned = (16.0,)
+    large, small = LARGE.slower(0.5), pool_of("small", 3.0, tariffs=(SPOT,), zones=2)
+    limits = Limits(fault_tolerant_ratio=1.0, on_demand_base_ratio=ratio)
+    solution = FleetSolution(
+        (Allocation(large, STEADY, (2,)), Allocation(small, SPOT, (12,))), {}, USD, USD, proven=True
+    )
+    problem = problem_of(large, small, planned=planned, limits=limits)
+    whole = (2 * 8 + 12 * 3.0) / 16
+    assert most_headroom(problem, solution) == pytest.approx(min(whole, factor))
+    assert [use.used for use in uses(problem, solution) if use.name == "on_demand_base"] == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("counts", "elsewhere", "zones", "room"),
+    [
+        ((3, 3), 0, 1, math.inf),
+        ((2, 0), 0, 2, 4.0 / (8 / 4)),
+        ((1, 1), 0, 2, 0.0),  # two groups of one may stand in one zone
+        ((2, 1), 0, 3, 0.0),
+        ((3, 0), 0, 3, 4.0 / (8 / 4)),  # half of an equal part of two zones is more than one of three
+        ((2, 3), 0, 3, 1.5 / (8 / 6)),
+        ((5, 1), 0, 3, 4.0 / (8 / 6)),
+        ((1, 0), 1, 2, 1.5 / (8 / 4)),  # regions are zones apart: the large one has the small one beside it
+    ],
+)
+def test_a_zone_counts_with_what_is_sure_to_stand_in_it(counts, elsewhere, zones, room):
+    """Each group spreads by itself: of the rates in each of so many zones the least, in half of equal parts."""
+    large, small = (replace(pool, zones=4) for pool in (LARGE, SMALL))
+    far = replace(small, key="far", stand="cloud/b/y")
+    groups = [(large, STEADY, counts[0]), (small, SPOT, counts[1]), (far, SPOT, elsewhere)]
+    allocations = tuple(Allocation(pool, tariff, (count,)) for pool, tariff, count in groups if count)
+    problem = problem_of(large, small, far, planned=(8.0,), limits=Limits(zones=zones))
+
+    assert zone_room(problem, allocations) == pytest.approx(room)

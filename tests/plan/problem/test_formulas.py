@@ -1,5 +1,7 @@
 """Hours, money, requests and failures of small fleets, beside numbers that were worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 from advisor.plan.problem.formulas import (
     Part,
     asks_for_what_is_left,
+    base_of,
+    base_rate,
     billed_hours_per_month,
     busy_instances,
     instance_usd_per_month,
@@ -206,3 +210,27 @@ def test_what_runs_counts_as_it_was_ordered():
     assert running_as_ordered(untold) == {("a/r/x", ""): 9}
     assert ordered_as(told, pool, Tariff(PurchaseOption.OWNED, 0.0)) == ("a/r/x", "on_demand")
     assert ordered_as(untold, pool, SPOT) == ("a/r/x", "")
+
+
+@pytest.mark.parametrize(("headroom", "alone"), [(2.0, 2.0), (1.0, 4.0), (0.25, 4.0)])
+def test_an_instance_carries_no_more_of_a_base_than_by_itself(headroom, alone):
+    """Taken to sustain four times as much beside others, it is still one of four a second with all on spot gone."""
+    pool = pool_of("a", 4.0, tariffs=(ON_DEMAND, SPOT)).slower(headroom)
+    problem = problem_of(pool)
+
+    def base(*counts):
+        groups = zip(pool.tariffs, counts, strict=True)
+        return base_of(problem, [Allocation(pool, tariff, (count,)) for tariff, count in groups], 0)
+
+    assert base_rate(problem, pool) == alone
+    assert base(3, 2) == 3 * alone
+    assert base(3, 0) == 3 * mix_rate(problem, pool)  # nothing is on spot: its replay confirms all of it
+    assert base(0, 2) == 0
+
+
+def test_a_base_is_counted_at_what_instances_are_planned_with_up_to_what_a_replay_shows():
+    """Places are weighed as for all requests."""
+    pool = replace(pool_of("a", (4.0, 2.0), tariffs=(ON_DEMAND, SPOT)), base_rates=np.array([6.0, 3.0]))
+    problem = problem_of(pool, places=(0.5, 0.5))
+    assert base_rate(problem, pool) == mix_rate(problem, pool) == pytest.approx(8 / 3)  # 1 ÷ (½/4 + ½/2)
+    assert base_rate(problem, pool.slower(0.2)) == pytest.approx(4.0)  # 1 ÷ (½/6 + ½/3)

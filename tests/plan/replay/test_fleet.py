@@ -94,6 +94,21 @@ def test_weights_and_routes_decide_who_gets_what():
     assert [one.requests for one in routed] == [EVEN.seconds.size * 3 // 4, EVEN.seconds.size // 4]
 
 
+def test_prompts_of_all_lengths_that_are_sent_alike_take_turns_with_each_other():
+    """Routes of equal shares are one: every request goes where it would go if the router knew no lengths."""
+    fleet = [group("a", weight=2.0), group("b")]
+    generator = np.random.default_rng(7)
+    mixed = replace(EVEN, input_tokens=generator.integers(20, 400, EVEN.seconds.size).astype(np.int32))
+    shares = {"a": 0.7, "b": 0.3}
+    by_length = [Route(100, shares), Route(250, shares), Route(inf, shares)]
+
+    apart = simulate(fleet, mixed, routes=by_length).outcome
+    plain = simulate(fleet, mixed, routes=[Route(inf, shares)]).outcome
+
+    assert (apart.group == plain.group).all()
+    assert apart.ttft_s == pytest.approx(plain.ttft_s, rel=1e-9, nan_ok=True)
+
+
 def test_a_constant_fleet_costs_its_price_for_the_window():
     """Two instances at a dollar: two dollars an hour, 1,460 a month."""
     found = replay([group(instances=(2,))], EVEN, LOOSE)

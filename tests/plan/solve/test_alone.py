@@ -103,7 +103,7 @@ def least_by_trying(limits, pool, paid, planned):
     without_zone = max(1 - 1 / limits.zones, survival is Survive.ZONE)
     without_supply = 1 - limits.fault_tolerant_ratio if paid is PurchaseOption.SPOT else 0
     spread = max(without_zone, without_supply)
-    if (paid is PurchaseOption.SPOT and limits.on_demand_base_ratio) or (spread and pool.zones < 2):
+    if (paid is PurchaseOption.SPOT and limits.on_demand_base_ratio) or (spread and pool.zones < max(limits.zones, 2)):
         return None
     (rate,) = pool.mix_rates
 
@@ -156,7 +156,9 @@ def test_counts_are_the_least_that_keep_to_every_limit(data):
         assert fleet.needed > fleet.available or fleet.constraint is Constraint.ON_DEMAND_BASE
     elif None in counts:
         assert isinstance(fleet, Missed)
-        assert (fleet.needed, fleet.available) in ((2.0, 1.0), (limits.on_demand_base_ratio, 0.0))
+        assert (fleet.needed, fleet.available) in (
+            (max(limits.zones, 2), pool.zones), (limits.on_demand_base_ratio, 0.0),
+        )  # fmt: skip
     else:
         assert fleet.allocations[0].instances == tuple(counts)
 

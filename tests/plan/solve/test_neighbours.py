@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import requests_per_month
-from advisor.plan.problem.values import Infeasible, PurchaseOption, Tariff
-from advisor.plan.solve.neighbours import cheaper_neighbours, keeps_to_all, topped_up
+from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
+from advisor.plan.solve.neighbours import cheaper_neighbours, elsewhere, keeps_to_all, topped_up
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits
 from plan.fleet.exhaustive import cost_of, counts_of, usd_of_request
@@ -150,3 +150,52 @@ def test_instances_that_a_floor_asks_for_stay_in_quiet_hours():
 
     assert keeps_to_all(problem, fleet)
     assert not keeps_to_all(problem, fewer)
+
+
+@pytest.mark.parametrize(("most", "found"), [(None, [0, 1]), (20, [0, 1]), (1, [0, 1]), (0, [0])])
+def test_a_stated_limit_on_changes_leaves_out_what_changes_more_and_nothing_else(most, found):
+    """One of six may go where five run today, and one more where as many may be stopped."""
+    pool = pool_of("a/r/x", 3.0, 3.0, stand="a/r/x")
+    fleet = optimise(problem_of(pool, planned=(18.0,)))
+    limits = Limits(max_changed_instances=most)
+    problem = replace(problem_of(pool, planned=(12.0,), limits=limits), running={"a/r/x": 5})
+    assert fleet.allocations[0].instances == (6,)
+
+    near = cheaper_neighbours(problem, fleet)
+
+    assert sorted(5 - each.allocations[0].instances[0] for each in near) == found
+    assert all(keeps_to_all(problem, each) for each in near)
+    assert keeps_to_all(problem, fleet) is (most is None or most >= 1)
+
+
+def test_changes_are_counted_against_what_runs_today():
+    """Not against the fleet itself, whose instances bound its program."""
+    other, pool = pool_of("a/r/y", 3.0, 3.0, stand="a/r/y"), pool_of("a/r/x", 3.0, 3.0, stand="a/r/x")
+    fleet = optimise(problem_of(other, planned=(12.0,)))
+    asked = problem_of(other, pool, planned=(12.0,))
+    running = {"a/r/x": 4}
+    for most, allowed in ((7, False), (8, True)):
+        limits = Limits(max_changed_instances=most)
+        assert keeps_to_all(replace(asked, limits=limits, running=running), fleet) is allowed
+
+
+def test_machines_are_moved_to_each_region_that_sells_all_of_them_in_the_same_ways():
+    """Of three other regions one lacks a type, one sells it on demand alone."""
+    spot = Tariff(PurchaseOption.SPOT, 0.5)
+
+    def sold(region, *tariffs):
+        return pool_of(f"a/{region}/small", 1.0, tariffs=tariffs, stand=f"a/{region}/small")
+
+    def large(region):
+        return pool_of(f"a/{region}/large", 3.0, 3.0, stand=f"a/{region}/large")
+
+    pools = (large("r"), sold("r", spot), large("s"), sold("s", spot), large("t"))
+    problem = problem_of(*pools, large("u"), sold("u", Tariff(PurchaseOption.ON_DEMAND, 0.9)), planned=(4.0,))
+    groups = (Allocation(pools[0], pools[0].tariffs[0], (1,)), Allocation(pools[1], spot, (2,)))
+    fleet = FleetSolution(groups, {}, 0.0, 0.0, proven=False)
+
+    (moved,) = elsewhere(problem, fleet)
+
+    assert [group.pool.key for group in moved.allocations] == ["a/s/large", "a/s/small"]
+    assert [group.instances for group in moved.allocations] == [group.instances for group in fleet.allocations]
+    assert list(elsewhere(problem, replace(fleet, allocations=(*fleet.allocations, *moved.allocations)))) == []

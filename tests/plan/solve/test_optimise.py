@@ -295,3 +295,16 @@ def test_same_problem_same_fleet():
     assert told(optimise(many())) == here
     fresh = subprocess.run([sys.executable, "-c", FRESH], cwd=ROOT, capture_output=True, text=True, check=True)
     assert fresh.stdout.strip() == here
+
+
+def test_no_trifling_machine_stands_in_for_a_zone():
+    """A machine of a thousandth of the load, and a second group of the same type, fill no zone: three of a kind do."""
+    spot = Tariff(PurchaseOption.SPOT, 2.0)
+    large = pool_of("large", 5.0, tariffs=(Tariff(PurchaseOption.ON_DEMAND, 5.0), spot), zones=6)
+    trifle = pool_of("trifle", 0.004, 0.5, zones=6)
+    limits = Limits(zones=3, on_demand_base_ratio=0.5, fault_tolerant_ratio=1.0)
+
+    fleet = optimise(problem_of(large, trifle, planned=(4.0,), limits=limits))
+
+    counts = {(group.pool.key, group.tariff.paid.value): group.instances for group in fleet.allocations}
+    assert counts == {("large", "on_demand"): (1,), ("large", "spot"): (3,)}

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
-from advisor.plan.solve.objective import transfer_usd_per_month
+from advisor.plan.solve.objective import answering, transfer_usd_per_month
 from advisor.plan.solve.optimise import as_routed, optimise
 from advisor.plan.solve.shares import (
     counted_instances,
     depends_on_routing,
     planned_rates,
     request_shares,
+    sends_anywhere,
     targets,
     weights,
 )
@@ -70,6 +71,21 @@ def test_the_busiest_hours_are_split_by_capacity_where_requests_are_alike(proble
     busy = [one for target, one in utilisations(problem, fleet).items()]
 
     assert max(busy) - min(one for one in busy if one > 0) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("short", "is_alike"), [((1.6, 0.4), True), ((4.0, 0.4), False)])
+def test_prompts_of_all_lengths_have_the_weights_of_the_mix_where_no_other_load_is_more_even(short, is_alike):
+    """Where none is faster for some lengths than for the mix, weights follow capacity, the same for every length."""
+    small = pool_of("a/r/small", 1.6, rates=[short], stand="a/r/small")
+    large = pool_of("a/r/large", 3.9, rates=[(3.9, 3.9)], stand="a/r/large")
+    fleet = fleet_of((small, (1,)), (large, (3,)))
+    problem = problem_of(small, large, planned=(8.0,), buckets=(0.5, 0.5))
+    plain = problem_of(small, large, planned=(8.0,))
+
+    assert sends_anywhere(problem, fleet) is is_alike
+    if is_alike:
+        (alike,) = {weights(plain, fleet)["a/r/small"].item()}
+        assert weights(problem, fleet)["a/r/small"].tolist() == [[alike, alike]]
 
 
 def test_what_a_failed_instance_leaves_of_its_target_is_as_busy_as_what_any_other_leaves():
@@ -339,3 +355,19 @@ def test_cost_depends_on_routing_where_regions_charge(regions, charges, depends)
     pools = [pool_of(region, 2.0, stand=f"a/{region}/t") for region in regions]
     problem = problem_of(*pools, charges=charges)
     assert depends_on_routing(problem, fleet_of(*((pool, (1,)) for pool in pools))) is depends
+
+
+@pytest.mark.parametrize("part", [0.0, 0.04841, 0.25, 0.5, 1.0])
+def test_answers_of_one_region_cost_the_same_however_they_are_split(part):
+    """They leave it at one price: their bytes are rounded to the cent once."""
+    small = pool_of("a/r/x", 1.0, stand="a/r/x", usd_per_request=1.7e-6)
+    large = pool_of("a/r/y", 8.0, stand="a/r/y", usd_per_request=1.7e-6)
+    problem = problem_of(small, large, planned=(20.16,))
+    shares = {"a/r/x": np.full((1, 1, 1), part), "a/r/y": np.full((1, 1, 1), 1 - part)}
+    allocations = fleet_of((small, (1,)), (large, (3,)), shares=shares).allocations
+    whole = fleet_of((large, (3,)), shares={"a/r/y": np.ones((1, 1, 1))})
+
+    assert [len(pools) for pools in answering(allocations, shares)] == [2]
+    assert transfer_usd_per_month(problem, allocations, shares) == transfer_usd_per_month(
+        problem, whole.allocations, whole.shares
+    )

@@ -17,13 +17,11 @@ variable "tags" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
-    error_message = "Each entry must be at most 256 characters."
-  }
-
-  validation {
-    condition     = !contains(keys(var.tags), "Deployment")
-    error_message = "The key Deployment is taken: the budget filters on it."
+    condition = alltrue([
+      alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))]),
+      !contains(keys(var.tags), "Deployment"),
+    ])
+    error_message = "Each entry must be at most 256 characters. The key Deployment is taken: the budget filters on it."
   }
 }
 
@@ -43,28 +41,14 @@ variable "clusters" {
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/]+$", cluster.id))])
-    error_message = "Each cluster needs id, that of a cluster: az aks show --query id."
-  }
-
-  validation {
-    condition     = alltrue([for cluster in values(var.clusters) : cluster.subnet_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$", cluster.subnet_id))])
-    error_message = "Each cluster needs subnet_id, a whole id: az network vnet subnet show --query id."
-  }
-
-  validation {
-    condition     = alltrue([for cluster in values(var.clusters) : alltrue([for entry in cluster.zones : can(regex("^[1-9]$", entry))])])
-    error_message = "Each entry of zones must be a zone such as 1."
-  }
-
-  validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+$", cluster.log_analytics_workspace_id))])
-    error_message = "Each cluster needs log_analytics_workspace_id, that of a workspace: az monitor log-analytics workspace show --query id."
-  }
-
-  validation {
-    condition     = alltrue([for cluster in values(var.clusters) : cluster.oidc_issuer_url == null || can(regex("^https://.+$", cluster.oidc_issuer_url))])
-    error_message = "Each cluster needs oidc_issuer_url, an address: az aks show --query oidcIssuerProfile.issuerUrl."
+    condition = alltrue([
+      alltrue([for cluster in values(var.clusters) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/]+$", cluster.id))]),
+      alltrue([for cluster in values(var.clusters) : cluster.subnet_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$", cluster.subnet_id))]),
+      alltrue([for cluster in values(var.clusters) : alltrue([for entry in cluster.zones : can(regex("^[1-9]$", entry))])]),
+      alltrue([for cluster in values(var.clusters) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+$", cluster.log_analytics_workspace_id))]),
+      alltrue([for cluster in values(var.clusters) : cluster.oidc_issuer_url == null || can(regex("^https://.+$", cluster.oidc_issuer_url))]),
+    ])
+    error_message = "Each cluster needs id, that of a cluster: az aks show --query id. Each cluster needs subnet_id, a whole id: az network vnet subnet show --query id. Each entry of zones must be a zone such as 1. Each cluster needs log_analytics_workspace_id, that of a workspace: az monitor log-analytics workspace show --query id. Each cluster needs oidc_issuer_url, an address: az aks show --query oidcIssuerProfile.issuerUrl."
   }
 
   validation {

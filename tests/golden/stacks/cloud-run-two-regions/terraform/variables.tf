@@ -32,18 +32,12 @@ variable "labels" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.labels) : can(regex("^[a-z0-9_-]{0,63}$", entry))])
-    error_message = "Each entry must be up to 63 lower-case letters, digits, _ and -."
-  }
-
-  validation {
-    condition     = alltrue([for key in keys(var.labels) : can(regex("^[a-z][a-z0-9_-]{0,62}$", key))])
-    error_message = "Each key must be up to 63 lower-case letters, digits, _ and -, with a letter at its start."
-  }
-
-  validation {
-    condition     = !contains(keys(var.labels), "deployment")
-    error_message = "The key deployment is taken: the budget filters on it."
+    condition = alltrue([
+      alltrue([for entry in values(var.labels) : can(regex("^[a-z0-9_-]{0,63}$", entry))]),
+      alltrue([for key in keys(var.labels) : can(regex("^[a-z][a-z0-9_-]{0,62}$", key))]),
+      !contains(keys(var.labels), "deployment"),
+    ])
+    error_message = "Each entry must be up to 63 lower-case letters, digits, _ and -. Each key must be up to 63 lower-case letters, digits, _ and -, with a letter at its start. The key deployment is taken: the budget filters on it."
   }
 }
 
@@ -140,18 +134,12 @@ variable "environment" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.environment) : can(regex("^(?s).*$", entry))])
-    error_message = "Each entry must be a text."
-  }
-
-  validation {
-    condition     = !contains(keys(var.environment), "HF_TOKEN")
-    error_message = "The key HF_TOKEN is taken: the hub token comes from hf_token_secret."
-  }
-
-  validation {
-    condition     = !contains(keys(var.environment), "PORT")
-    error_message = "The key PORT is taken: Cloud Run sets it itself."
+    condition = alltrue([
+      alltrue([for entry in values(var.environment) : can(regex("^(?s).*$", entry))]),
+      !contains(keys(var.environment), "HF_TOKEN"),
+      !contains(keys(var.environment), "PORT"),
+    ])
+    error_message = "Each entry must be a text. The key HF_TOKEN is taken: the hub token comes from hf_token_secret. The key PORT is taken: Cloud Run sets it itself."
   }
 }
 

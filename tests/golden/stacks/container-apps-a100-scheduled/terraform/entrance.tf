@@ -35,8 +35,9 @@ resource "azurerm_container_app" "entrance" {
   }
 
   template {
-    min_replicas = 2
-    max_replicas = 4
+    min_replicas                     = 2
+    max_replicas                     = 4
+    termination_grace_period_seconds = 120
 
     container {
       name    = "haproxy"

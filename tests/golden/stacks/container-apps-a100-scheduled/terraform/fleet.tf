@@ -6,17 +6,54 @@ locals {
   # Total of the plan and of the entrances for a month of 730 hours, in USD.
   planned_usd_per_month = 9317.77
 
-  # Weight: per mille of all requests in the busiest hours; health path: of its engines; profiles: with one GPU each.
+  # Weight: per mille of all requests in the busiest hours; health path: of its engines; profiles: with one GPU each; metric
+  # alarms: on the entrance.
   regions = {
     eastus = {
       weight      = 700
       health_path = "/health"
       profiles    = { gpu-a100 = "Consumption-GPU-NC24-A100" }
+      metric_alarms = {
+        server-errors = {
+          description = "More than 17 requests in 15 minutes are answered with 5xx: 1 percent of the requests that it is planned for in the busiest minutes."
+          metric      = "Requests"
+          aggregation = "Total"
+          threshold   = 17
+          window      = "PT15M"
+          statuses    = ["5xx"]
+        }
+        missing-replicas = {
+          description = "Fewer replicas of the entrance run than it keeps: it has no spare, or answers nobody."
+          metric      = "Replicas"
+          aggregation = "Maximum"
+          operator    = "LessThan"
+          threshold   = 2
+          window      = "PT30M"
+        }
+      }
     }
     swedencentral = {
       weight      = 300
       health_path = "/health"
       profiles    = { gpu-a100 = "Consumption-GPU-NC24-A100" }
+      metric_alarms = {
+        server-errors = {
+          description = "More than 10 requests in 15 minutes are answered with 5xx, however few requests there are."
+          metric      = "Requests"
+          aggregation = "Total"
+          threshold   = 10
+          window      = "PT15M"
+          statuses    = ["5xx"]
+        }
+        missing-replicas = {
+          description = "Fewer replicas of the entrance run than it keeps: it has no spare, or answers nobody."
+          metric      = "Replicas"
+          aggregation = "Maximum"
+          operator    = "LessThan"
+          threshold   = 2
+          window      = "PT30M"
+        }
+      }
     }
   }
 
@@ -41,6 +78,7 @@ locals {
         "--gpu-memory-utilization=0.9",
         "--kv-cache-dtype=auto",
         "--port=8000",
+        "--shutdown-timeout=115",
       ]
       revision_option = "--revision="
       environment     = {}
@@ -67,6 +105,7 @@ locals {
         "--gpu-memory-utilization=0.9",
         "--kv-cache-dtype=auto",
         "--port=8000",
+        "--shutdown-timeout=115",
       ]
       revision_option = "--revision="
       environment     = {}
@@ -104,10 +143,10 @@ locals {
           window      = "PT5M"
         }
         server-errors = {
-          description = "More than 1 percent of the requests are answered with 5xx."
+          description = "More than 17 requests in 15 minutes are answered with 5xx: 1 percent of the requests that it is planned for in the busiest minutes."
           metric      = "Requests"
           aggregation = "Total"
-          threshold   = 43
+          threshold   = 17
           window      = "PT15M"
           statuses    = ["5xx"]
         }
@@ -158,10 +197,10 @@ locals {
           window      = "PT5M"
         }
         server-errors = {
-          description = "More than 1 percent of the requests are answered with 5xx."
+          description = "More than 10 requests in 15 minutes are answered with 5xx, however few requests there are."
           metric      = "Requests"
           aggregation = "Total"
-          threshold   = 22
+          threshold   = 10
           window      = "PT15M"
           statuses    = ["5xx"]
         }

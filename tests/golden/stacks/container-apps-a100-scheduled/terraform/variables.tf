@@ -24,13 +24,11 @@ variable "tags" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
-    error_message = "Each entry must be at most 256 characters."
-  }
-
-  validation {
-    condition     = !contains(keys(var.tags), "Deployment")
-    error_message = "The key Deployment is taken: the budget filters on it."
+    condition = alltrue([
+      alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))]),
+      !contains(keys(var.tags), "Deployment"),
+    ])
+    error_message = "Each entry must be at most 256 characters. The key Deployment is taken: the budget filters on it."
   }
 }
 

@@ -31,22 +31,7 @@ resource "aws_eks_access_entry" "node" {
   cluster_name  = data.aws_eks_cluster.this[each.key].name
   principal_arn = aws_iam_role.node.arn
   type          = "EC2_LINUX"
-
-  tags = local.tags
-}
-
-data "aws_iam_policy_document" "karpenter" {
-  statement {
-    sid       = "GiveNodesTheirRole"
-    actions   = ["iam:PassRole"]
-    resources = [aws_iam_role.node.arn]
-
-    condition {
-      test     = "StringEquals"
-      variable = "iam:PassedToService"
-      values   = ["ec2.${data.aws_partition.current.dns_suffix}"]
-    }
-  }
+  tags          = local.tags
 }
 
 resource "aws_iam_role_policy" "karpenter" {
@@ -54,5 +39,15 @@ resource "aws_iam_role_policy" "karpenter" {
 
   name_prefix = "${var.name}-"
   role        = each.key
-  policy      = data.aws_iam_policy_document.karpenter.json
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "GiveNodesTheirRole"
+      Effect    = "Allow"
+      Action    = ["iam:PassRole"]
+      Resource  = [aws_iam_role.node.arn]
+      Condition = { StringEquals = { "iam:PassedToService" = "ec2.${data.aws_partition.current.dns_suffix}" } }
+    }]
+  })
 }

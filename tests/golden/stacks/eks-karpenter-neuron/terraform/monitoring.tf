@@ -6,29 +6,7 @@ resource "aws_sns_topic" "alerts" {
   region            = each.key
   name_prefix       = "${var.name}-alerts-"
   kms_master_key_id = aws_kms_key.this[each.key].id
-
-  tags = local.tags
-}
-
-data "aws_iam_policy_document" "alerts" {
-  for_each = local.regions
-
-  statement {
-    sid       = "Publish"
-    actions   = ["sns:Publish"]
-    resources = [aws_sns_topic.alerts[each.key].arn]
-
-    principals {
-      type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.current.account_id]
-    }
-  }
+  tags              = local.tags
 }
 
 resource "aws_sns_topic_policy" "alerts" {
@@ -36,7 +14,18 @@ resource "aws_sns_topic_policy" "alerts" {
 
   region = each.key
   arn    = aws_sns_topic.alerts[each.key].arn
-  policy = data.aws_iam_policy_document.alerts[each.key].json
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "Publish"
+      Effect    = "Allow"
+      Action    = ["sns:Publish"]
+      Resource  = aws_sns_topic.alerts[each.key].arn
+      Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"] }
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
 }
 
 resource "aws_sns_topic_subscription" "alerts" {

@@ -16,28 +16,6 @@ locals {
   }
 }
 
-data "aws_iam_policy_document" "bucket" {
-  for_each = local.bucket_accounts
-
-  statement {
-    sid       = "Objects"
-    actions   = each.value
-    resources = ["arn:${data.aws_partition.current.partition}:s3:::${local.model_bucket}/${local.model_prefix}*"]
-  }
-
-  statement {
-    sid       = "List"
-    actions   = ["s3:ListBucket"]
-    resources = ["arn:${data.aws_partition.current.partition}:s3:::${local.model_bucket}"]
-
-    condition {
-      test     = "StringLike"
-      variable = "s3:prefix"
-      values   = ["${local.model_prefix}*"]
-    }
-  }
-}
-
 resource "aws_iam_role" "pods" {
   for_each = local.bucket_accounts
 
@@ -61,7 +39,25 @@ resource "aws_iam_role_policy" "bucket" {
 
   name_prefix = "${var.name}-"
   role        = aws_iam_role.pods[each.key].name
-  policy      = data.aws_iam_policy_document.bucket[each.key].json
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Objects"
+        Effect   = "Allow"
+        Action   = each.value
+        Resource = ["arn:${data.aws_partition.current.partition}:s3:::${local.model_bucket}/${local.model_prefix}*"]
+      },
+      {
+        Sid       = "List"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = ["arn:${data.aws_partition.current.partition}:s3:::${local.model_bucket}"]
+        Condition = { StringLike = { "s3:prefix" = "${local.model_prefix}*" } }
+      },
+    ]
+  })
 }
 
 # The cluster needs the add-on eks-pod-identity-agent.

@@ -46,8 +46,7 @@ resource "aws_ce_anomaly_monitor" "deployment" {
   name                  = "${var.name}-spending"
   monitor_type          = "CUSTOM"
   monitor_specification = jsonencode({ And = null, CostCategories = null, Dimensions = null, Not = null, Or = null, Tags = { Key = "Deployment", MatchOptions = null, Values = [var.name] } })
-
-  tags = local.tags
+  tags                  = local.tags
 }
 
 # What alone would take the budget's margin is an anomaly worth a message.

@@ -17,13 +17,11 @@ variable "tags" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
-    error_message = "Each entry must be at most 256 characters."
-  }
-
-  validation {
-    condition     = !contains(keys(var.tags), "Deployment")
-    error_message = "The key Deployment is taken: the budget filters on it."
+    condition = alltrue([
+      alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))]),
+      !contains(keys(var.tags), "Deployment"),
+    ])
+    error_message = "Each entry must be at most 256 characters. The key Deployment is taken: the budget filters on it."
   }
 }
 
@@ -40,13 +38,11 @@ variable "clusters" {
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^[0-9A-Za-z][0-9A-Za-z_-]*$", cluster.name))])
-    error_message = "Each cluster needs name, the name of a cluster, as EKS knows it."
-  }
-
-  validation {
-    condition     = alltrue([for cluster in values(var.clusters) : alltrue([for entry in cluster.subnet_ids : can(regex("^subnet-[0-9a-f]+$", entry))])])
-    error_message = "Each entry of subnet_ids must be an id such as subnet-0123456789abcdef0."
+    condition = alltrue([
+      alltrue([for cluster in values(var.clusters) : can(regex("^[0-9A-Za-z][0-9A-Za-z_-]*$", cluster.name))]),
+      alltrue([for cluster in values(var.clusters) : alltrue([for entry in cluster.subnet_ids : can(regex("^subnet-[0-9a-f]+$", entry))])]),
+    ])
+    error_message = "Each cluster needs name, the name of a cluster, as EKS knows it. Each entry of subnet_ids must be an id such as subnet-0123456789abcdef0."
   }
 
   validation {

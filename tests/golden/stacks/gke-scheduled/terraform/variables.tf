@@ -27,18 +27,12 @@ variable "labels" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.labels) : can(regex("^[a-z0-9_-]{0,63}$", entry))])
-    error_message = "Each entry must be up to 63 lower-case letters, digits, _ and -."
-  }
-
-  validation {
-    condition     = alltrue([for key in keys(var.labels) : can(regex("^[a-z][a-z0-9_-]{0,62}$", key))])
-    error_message = "Each key must be up to 63 lower-case letters, digits, _ and -, with a letter at its start."
-  }
-
-  validation {
-    condition     = !contains(keys(var.labels), "deployment")
-    error_message = "The key deployment is taken: the budget filters on it."
+    condition = alltrue([
+      alltrue([for entry in values(var.labels) : can(regex("^[a-z0-9_-]{0,63}$", entry))]),
+      alltrue([for key in keys(var.labels) : can(regex("^[a-z][a-z0-9_-]{0,62}$", key))]),
+      !contains(keys(var.labels), "deployment"),
+    ])
+    error_message = "Each entry must be up to 63 lower-case letters, digits, _ and -. Each key must be up to 63 lower-case letters, digits, _ and -, with a letter at its start. The key deployment is taken: the budget filters on it."
   }
 }
 
@@ -56,18 +50,12 @@ variable "clusters" {
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^[a-z]([a-z0-9-]*[a-z0-9])?$", cluster.name))])
-    error_message = "Each cluster needs name, the name of a cluster, as GKE knows it."
-  }
-
-  validation {
-    condition     = alltrue([for region, cluster in var.clusters : can(regex("^${region}(-[a-z0-9]+)?$", cluster.location))])
-    error_message = "Each cluster needs location, its region, or a zone of it."
-  }
-
-  validation {
-    condition     = alltrue([for region, cluster in var.clusters : alltrue([for entry in cluster.zones : can(regex("^${region}-[a-z0-9]+$", entry))])])
-    error_message = "Each entry of zones must be a zone of its region, such as us-central1-a."
+    condition = alltrue([
+      alltrue([for cluster in values(var.clusters) : can(regex("^[a-z]([a-z0-9-]*[a-z0-9])?$", cluster.name))]),
+      alltrue([for region, cluster in var.clusters : can(regex("^${region}(-[a-z0-9]+)?$", cluster.location))]),
+      alltrue([for region, cluster in var.clusters : alltrue([for entry in cluster.zones : can(regex("^${region}-[a-z0-9]+$", entry))])]),
+    ])
+    error_message = "Each cluster needs name, the name of a cluster, as GKE knows it. Each cluster needs location, its region, or a zone of it. Each entry of zones must be a zone of its region, such as us-central1-a."
   }
 
   validation {

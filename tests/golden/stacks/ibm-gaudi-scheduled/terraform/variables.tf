@@ -27,23 +27,13 @@ variable "tags" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.tags) : can(regex("^[A-Za-z0-9_ .-]{1,64}$", entry))])
-    error_message = "Each entry must be 1 to 64 letters, digits, spaces, _, . and -."
-  }
-
-  validation {
-    condition     = alltrue([for key in keys(var.tags) : can(regex("^[a-z][a-z0-9_.-]{0,62}$", key))])
-    error_message = "Each key must be up to 63 lower-case letters, digits, _, . and -, with a letter at its start."
-  }
-
-  validation {
-    condition     = !contains(keys(var.tags), "Deployment")
-    error_message = "The key Deployment is taken: it says what belongs together."
-  }
-
-  validation {
-    condition     = !contains(keys(var.tags), "deployment")
-    error_message = "The key deployment is taken: it says what belongs together."
+    condition = alltrue([
+      alltrue([for entry in values(var.tags) : can(regex("^[A-Za-z0-9_ .-]{1,64}$", entry))]),
+      alltrue([for key in keys(var.tags) : can(regex("^[a-z][a-z0-9_.-]{0,62}$", key))]),
+      !contains(keys(var.tags), "Deployment"),
+      !contains(keys(var.tags), "deployment"),
+    ])
+    error_message = "Each entry must be 1 to 64 letters, digits, spaces, _, . and -. Each key must be up to 63 lower-case letters, digits, _, . and -, with a letter at its start. The key Deployment is taken: it says what belongs together. The key deployment is taken: it says what belongs together."
   }
 }
 
@@ -52,13 +42,11 @@ variable "subnets" {
   type        = map(string)
 
   validation {
-    condition     = alltrue([for entry in values(var.subnets) : can(regex("^[0-9a-z]{4}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", entry))])
-    error_message = "Each entry must be the id of a subnet, such as 0717-7ec86020-1c6e-4889-b3f0-a15f2e50f87e."
-  }
-
-  validation {
-    condition     = alltrue([for key in keys(var.subnets) : can(regex("^[a-z]+-[a-z]+-[1-9]$", key))])
-    error_message = "Each key must be a zone, such as us-east-1."
+    condition = alltrue([
+      alltrue([for entry in values(var.subnets) : can(regex("^[0-9a-z]{4}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", entry))]),
+      alltrue([for key in keys(var.subnets) : can(regex("^[a-z]+-[a-z]+-[1-9]$", key))]),
+    ])
+    error_message = "Each entry must be the id of a subnet, such as 0717-7ec86020-1c6e-4889-b3f0-a15f2e50f87e. Each key must be a zone, such as us-east-1."
   }
 
   validation {

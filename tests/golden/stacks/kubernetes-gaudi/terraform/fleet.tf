@@ -17,16 +17,18 @@ locals {
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.
   node_pools = {
     us-east-gx3d-160x1792x8gaudi3-b-0d9166 = {
-      region    = "us-east"
-      name      = "gaudi3-549d"
-      machine   = "gx3d-160x1792x8gaudi3"
-      spot      = false
-      min_nodes = 2
-      nodes     = 2
-      max_nodes = 3
-      disk_gib  = 388
-      labels    = { "inference/nodes" = "support-chat-us-east-gx3d-160x1792x8gaudi3-b-0d9166" }
-      taints    = { "habana.ai/gaudi" = "present" }
+      region        = "us-east"
+      name          = "gaudi3-549d"
+      provider      = "ibm"
+      instance_type = "gx3d-160x1792x8gaudi3"
+      machine       = "gx3d-160x1792x8gaudi3"
+      spot          = false
+      min_nodes     = 2
+      nodes         = 2
+      max_nodes     = 3
+      disk_gib      = 388
+      labels        = { "inference/nodes" = "support-chat-us-east-gx3d-160x1792x8gaudi3-b-0d9166" }
+      taints        = { "habana.ai/gaudi" = "present" }
     }
   }
 }

@@ -22,13 +22,11 @@ variable "clusters" {
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^[^\\x00-\\x1f]+$", cluster.kubeconfig))])
-    error_message = "Each cluster needs kubeconfig, a path such as ~/.kube/config."
-  }
-
-  validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^[^\\x00-\\x1f]+$", cluster.context))])
-    error_message = "Each cluster needs context, a name that kubectl config get-contexts shows."
+    condition = alltrue([
+      alltrue([for cluster in values(var.clusters) : can(regex("^[^\\x00-\\x1f]+$", cluster.kubeconfig))]),
+      alltrue([for cluster in values(var.clusters) : can(regex("^[^\\x00-\\x1f]+$", cluster.context))]),
+    ])
+    error_message = "Each cluster needs kubeconfig, a path such as ~/.kube/config. Each cluster needs context, a name that kubectl config get-contexts shows."
   }
 }
 

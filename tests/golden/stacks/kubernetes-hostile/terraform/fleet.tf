@@ -17,16 +17,18 @@ locals {
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.
   node_pools = {
     eu-north1-gpu-h100-sxm-1gpu-16v-aa99da = {
-      region    = "eu-north1"
-      name      = "resource-n-3027"
-      machine   = "gpu-h100-sxm, 1gpu-16vcpu-200gb"
-      spot      = false
-      min_nodes = 2
-      nodes     = 2
-      max_nodes = 3
-      disk_gib  = 164
-      labels    = { "inference/nodes" = "resource-null-resource-x-eu-north1-gpu-h100-sxm-1gpu-16v-aa99da" }
-      taints    = { "nvidia.com/gpu" = "present" }
+      region        = "eu-north1"
+      name          = "resource-n-3027"
+      provider      = "nebius"
+      instance_type = "gpu-h100-sxm_1gpu-16vcpu-200gb"
+      machine       = "gpu-h100-sxm, 1gpu-16vcpu-200gb"
+      spot          = false
+      min_nodes     = 2
+      nodes         = 2
+      max_nodes     = 3
+      disk_gib      = 164
+      labels        = { "inference/nodes" = "resource-null-resource-x-eu-north1-gpu-h100-sxm-1gpu-16v-aa99da" }
+      taints        = { "nvidia.com/gpu" = "present" }
     }
   }
 }

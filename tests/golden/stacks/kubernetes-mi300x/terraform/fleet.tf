@@ -17,16 +17,18 @@ locals {
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.
   node_pools = {
     global-bm-gpu-mi300x-8-bf16-tp1-440a13 = {
-      region    = "global"
-      name      = "mi300x-d99d"
-      machine   = "BM.GPU.MI300X.8"
-      spot      = false
-      min_nodes = 1
-      nodes     = 2
-      max_nodes = 3
-      disk_gib  = 402
-      labels    = { "inference/nodes" = "support-chat-global-bm-gpu-mi300x-8-bf16-tp1-440a13" }
-      taints    = { "amd.com/gpu" = "present" }
+      region        = "global"
+      name          = "mi300x-d99d"
+      provider      = "oracle"
+      instance_type = "BM.GPU.MI300X.8"
+      machine       = "BM.GPU.MI300X.8"
+      spot          = false
+      min_nodes     = 1
+      nodes         = 2
+      max_nodes     = 3
+      disk_gib      = 402
+      labels        = { "inference/nodes" = "support-chat-global-bm-gpu-mi300x-8-bf16-tp1-440a13" }
+      taints        = { "amd.com/gpu" = "present" }
     }
   }
 }

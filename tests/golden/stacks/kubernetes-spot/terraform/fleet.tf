@@ -21,40 +21,46 @@ locals {
   # Nodes that have to be there, by group; nodes: in the busiest hours. README.md says what makes them.
   node_pools = {
     eu-north1-gpu-h100-sxm-1gpu-16v-aa99da = {
-      region    = "eu-north1"
-      name      = "h100-sxm-3027"
-      machine   = "gpu-h100-sxm, 1gpu-16vcpu-200gb"
-      spot      = false
-      min_nodes = 2
-      nodes     = 4
-      max_nodes = 5
-      disk_gib  = 164
-      labels    = { "inference/nodes" = "support-chat-eu-north1-gpu-h100-sxm-1gpu-16v-aa99da" }
-      taints    = { "nvidia.com/gpu" = "present" }
+      region        = "eu-north1"
+      name          = "h100-sxm-3027"
+      provider      = "nebius"
+      instance_type = "gpu-h100-sxm_1gpu-16vcpu-200gb"
+      machine       = "gpu-h100-sxm, 1gpu-16vcpu-200gb"
+      spot          = false
+      min_nodes     = 2
+      nodes         = 4
+      max_nodes     = 5
+      disk_gib      = 164
+      labels        = { "inference/nodes" = "support-chat-eu-north1-gpu-h100-sxm-1gpu-16v-aa99da" }
+      taints        = { "nvidia.com/gpu" = "present" }
     }
     eu-north1-gpu-h100-sxm-1gpu-16v-f76629 = {
-      region    = "eu-north1"
-      name      = "h100-sxm-d19f"
-      machine   = "gpu-h100-sxm, 1gpu-16vcpu-200gb"
-      spot      = true
-      min_nodes = 2
-      nodes     = 4
-      max_nodes = 5
-      disk_gib  = 164
-      labels    = { "inference/nodes" = "support-chat-eu-north1-gpu-h100-sxm-1gpu-16v-f76629" }
-      taints    = { "nvidia.com/gpu" = "present" }
+      region        = "eu-north1"
+      name          = "h100-sxm-d19f"
+      provider      = "nebius"
+      instance_type = "gpu-h100-sxm_1gpu-16vcpu-200gb"
+      machine       = "gpu-h100-sxm, 1gpu-16vcpu-200gb"
+      spot          = true
+      min_nodes     = 2
+      nodes         = 4
+      max_nodes     = 5
+      disk_gib      = 164
+      labels        = { "inference/nodes" = "support-chat-eu-north1-gpu-h100-sxm-1gpu-16v-f76629" }
+      taints        = { "nvidia.com/gpu" = "present" }
     }
     us-central1-gpu-h200-sxm-1gpu-1-2d6f6f = {
-      region    = "us-central1"
-      name      = "h200-c1a8"
-      machine   = "gpu-h200-sxm, 1gpu-16vcpu-200gb"
-      spot      = false
-      min_nodes = 2
-      nodes     = 4
-      max_nodes = 5
-      disk_gib  = 164
-      labels    = { "inference/nodes" = "support-chat-us-central1-gpu-h200-sxm-1gpu-1-2d6f6f" }
-      taints    = { "nvidia.com/gpu" = "present" }
+      region        = "us-central1"
+      name          = "h200-c1a8"
+      provider      = "nebius"
+      instance_type = "gpu-h200-sxm_1gpu-16vcpu-200gb"
+      machine       = "gpu-h200-sxm, 1gpu-16vcpu-200gb"
+      spot          = false
+      min_nodes     = 2
+      nodes         = 4
+      max_nodes     = 5
+      disk_gib      = 164
+      labels        = { "inference/nodes" = "support-chat-us-central1-gpu-h200-sxm-1gpu-1-2d6f6f" }
+      taints        = { "nvidia.com/gpu" = "present" }
     }
   }
 }

@@ -165,8 +165,7 @@ resource "google_compute_address" "this" {
   address_type = "INTERNAL"
   purpose      = "SHARED_LOADBALANCER_VIP"
   subnetwork   = data.google_compute_subnetwork.this[each.key].self_link
-
-  labels = local.labels
+  labels       = local.labels
 }
 
 resource "google_compute_forwarding_rule" "https" {
@@ -183,8 +182,7 @@ resource "google_compute_forwarding_rule" "https" {
   network               = data.google_compute_subnetwork.this[each.key].network
   subnetwork            = data.google_compute_subnetwork.this[each.key].self_link
   allow_global_access   = var.global_access
-
-  labels = local.labels
+  labels                = local.labels
 }
 
 # The name of the certificate, answered with the addresses of the regions by the plan's weights.

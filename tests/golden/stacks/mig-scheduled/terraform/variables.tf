@@ -32,18 +32,12 @@ variable "labels" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.labels) : can(regex("^[a-z0-9_-]{0,63}$", entry))])
-    error_message = "Each entry must be up to 63 lower-case letters, digits, _ and -."
-  }
-
-  validation {
-    condition     = alltrue([for key in keys(var.labels) : can(regex("^[a-z][a-z0-9_-]{0,62}$", key))])
-    error_message = "Each key must be up to 63 lower-case letters, digits, _ and -, with a letter at its start."
-  }
-
-  validation {
-    condition     = !contains(keys(var.labels), "deployment")
-    error_message = "The key deployment is taken: the budget filters on it."
+    condition = alltrue([
+      alltrue([for entry in values(var.labels) : can(regex("^[a-z0-9_-]{0,63}$", entry))]),
+      alltrue([for key in keys(var.labels) : can(regex("^[a-z][a-z0-9_-]{0,62}$", key))]),
+      !contains(keys(var.labels), "deployment"),
+    ])
+    error_message = "Each entry must be up to 63 lower-case letters, digits, _ and -. Each key must be up to 63 lower-case letters, digits, _ and -, with a letter at its start. The key deployment is taken: the budget filters on it."
   }
 }
 
@@ -63,28 +57,14 @@ variable "networks" {
   }
 
   validation {
-    condition     = alltrue([for region, network in var.networks : can(regex("^.*projects/[^/]+/regions/${region}/subnetworks/[^/]+$", network.subnetwork))])
-    error_message = "Each network needs subnetwork, a subnetwork of its region: projects/<project>/regions/<region>/subnetworks/<name>."
-  }
-
-  validation {
-    condition     = alltrue([for network in values(var.networks) : can(cidrhost(network.proxy_only_cidr, 0)) && !can(regex("(^|[.])0[0-9]", network.proxy_only_cidr))])
-    error_message = "Each network needs proxy_only_cidr, a CIDR block such as 10.129.0.0/23; without such a subnet (purpose REGIONAL_MANAGED_PROXY) the load balancer cannot start."
-  }
-
-  validation {
-    condition     = alltrue([for region, network in var.networks : alltrue([for entry in network.zones : can(regex("^${region}-[a-z0-9]+$", entry))])])
-    error_message = "Each entry of zones must be a zone of its region, such as us-central1-a."
-  }
-
-  validation {
-    condition     = alltrue([for region, network in var.networks : can(regex("^.*projects/[^/]+/regions/${region}/sslCertificates/[^/]+$", network.ssl_certificate))])
-    error_message = "Each network needs ssl_certificate, a certificate of its region: projects/<project>/regions/<region>/sslCertificates/<name>."
-  }
-
-  validation {
-    condition     = alltrue([for network in values(var.networks) : network.disk_kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", network.disk_kms_key))])
-    error_message = "Each network needs disk_kms_key, a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>."
+    condition = alltrue([
+      alltrue([for region, network in var.networks : can(regex("^.*projects/[^/]+/regions/${region}/subnetworks/[^/]+$", network.subnetwork))]),
+      alltrue([for network in values(var.networks) : can(cidrhost(network.proxy_only_cidr, 0)) && !can(regex("(^|[.])0[0-9]", network.proxy_only_cidr))]),
+      alltrue([for region, network in var.networks : alltrue([for entry in network.zones : can(regex("^${region}-[a-z0-9]+$", entry))])]),
+      alltrue([for region, network in var.networks : can(regex("^.*projects/[^/]+/regions/${region}/sslCertificates/[^/]+$", network.ssl_certificate))]),
+      alltrue([for network in values(var.networks) : network.disk_kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", network.disk_kms_key))]),
+    ])
+    error_message = "Each network needs subnetwork, a subnetwork of its region: projects/<project>/regions/<region>/subnetworks/<name>. Each network needs proxy_only_cidr, a CIDR block such as 10.129.0.0/23; without such a subnet (purpose REGIONAL_MANAGED_PROXY) the load balancer cannot start. Each entry of zones must be a zone of its region, such as us-central1-a. Each network needs ssl_certificate, a certificate of its region: projects/<project>/regions/<region>/sslCertificates/<name>. Each network needs disk_kms_key, a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>."
   }
 
   validation {
@@ -129,18 +109,12 @@ variable "dns" {
   default = null
 
   validation {
-    condition     = var.dns == null || try(can(regex("^[a-z]([a-z0-9-]*[a-z0-9])?$", var.dns.managed_zone)), false)
-    error_message = "The managed_zone of dns must be the name of a zone, as Cloud DNS knows it."
-  }
-
-  validation {
-    condition     = var.dns == null || try(can(regex("^.+[.]$", var.dns.name)), false)
-    error_message = "The name of dns must be a name such as chat.example.internal., with a dot at its end."
-  }
-
-  validation {
-    condition     = var.dns == null || try(var.dns.project_id == null || can(regex("^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.dns.project_id)), false)
-    error_message = "The project_id of dns must be the id of a project, such as my-project-123."
+    condition = alltrue([
+      var.dns == null || try(can(regex("^[a-z]([a-z0-9-]*[a-z0-9])?$", var.dns.managed_zone)), false),
+      var.dns == null || try(can(regex("^.+[.]$", var.dns.name)), false),
+      var.dns == null || try(var.dns.project_id == null || can(regex("^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.dns.project_id)), false),
+    ])
+    error_message = "The managed_zone of dns must be the name of a zone, as Cloud DNS knows it. The name of dns must be a name such as chat.example.internal., with a dot at its end. The project_id of dns must be the id of a project, such as my-project-123."
   }
 }
 

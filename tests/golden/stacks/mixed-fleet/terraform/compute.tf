@@ -164,6 +164,14 @@ resource "aws_autoscaling_group" "this" {
     }
   }
 
+  # The hook below for the hosts that start with the group, which are there before it.
+  initial_lifecycle_hook {
+    name                 = "ready"
+    lifecycle_transition = "autoscaling:EC2_INSTANCE_LAUNCHING"
+    heartbeat_timeout    = 3600
+    default_result       = "ABANDON"
+  }
+
   # A replacement starts before an old instance stops. EC2 Auto Scaling cannot roll back a group whose machine image is a
   # parameter.
   instance_refresh {
@@ -186,9 +194,9 @@ resource "aws_autoscaling_group" "this" {
     }
   }
 
-  # A group whose key changes keeps its name: it would be replaced otherwise.
+  # A group whose key changes keeps its name, and one that is there its first hook: it would be replaced otherwise.
   lifecycle {
-    ignore_changes = [name_prefix]
+    ignore_changes = [name_prefix, initial_lifecycle_hook]
   }
 
   # The hosts need the role and the way out from their first second.
@@ -200,7 +208,7 @@ resource "aws_autoscaling_group" "this" {
 }
 
 # An instance is in service once its model answers; until then it counts for nothing, and says that it still loads. A
-# resource of its own: the provider replaces a group whose initial hooks change.
+# resource of its own: what is changed in the group's initial hook reaches no group that is there.
 resource "aws_autoscaling_lifecycle_hook" "ready" {
   for_each = local.groups
 

@@ -40,8 +40,7 @@ resource "aws_cloudwatch_event_rule" "failover" {
   name                = "${var.name}-failover"
   description         = "Looks whether the backends of ${var.name} answer"
   schedule_expression = "rate(1 minute)"
-
-  tags = local.tags
+  tags                = local.tags
 }
 
 resource "aws_cloudwatch_event_target" "failover" {
@@ -70,32 +69,7 @@ resource "aws_cloudwatch_metric_alarm" "failover" {
   alarm_actions       = [aws_sns_topic.alerts[each.key].arn]
   ok_actions          = [aws_sns_topic.alerts[each.key].arn]
   dimensions          = { StateMachineArn = aws_sfn_state_machine.failover[each.key].arn }
-
-  tags = local.tags
-}
-
-data "aws_iam_policy_document" "failover" {
-  #checkov:skip=CKV_AWS_356:Descriptions of load balancers know no resources
-  statement {
-    sid       = "Look"
-    actions   = ["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeTargetHealth"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid       = "SetWeights"
-    actions   = ["elasticloadbalancing:ModifyListener"]
-    resources = [for region in keys(local.failover_regions) : aws_lb_listener.https[region].arn]
-  }
-
-  statement {
-    sid     = "Start"
-    actions = ["states:StartExecution"]
-    resources = [
-      for region in keys(local.failover_regions) :
-      "arn:${data.aws_partition.current.partition}:states:${region}:${data.aws_caller_identity.current.account_id}:stateMachine:${var.name}-failover"
-    ]
-  }
+  tags                = local.tags
 }
 
 resource "aws_iam_role" "failover" {
@@ -116,7 +90,34 @@ resource "aws_iam_role" "failover" {
 }
 
 resource "aws_iam_role_policy" "failover" {
+  #checkov:skip=CKV_AWS_355:Descriptions of load balancers know no resources
   name_prefix = "${var.name}-failover-"
   role        = aws_iam_role.failover.id
-  policy      = data.aws_iam_policy_document.failover.json
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Look"
+        Effect   = "Allow"
+        Action   = ["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeTargetHealth"]
+        Resource = ["*"]
+      },
+      {
+        Sid      = "SetWeights"
+        Effect   = "Allow"
+        Action   = ["elasticloadbalancing:ModifyListener"]
+        Resource = [for region in keys(local.failover_regions) : aws_lb_listener.https[region].arn]
+      },
+      {
+        Sid    = "Start"
+        Effect = "Allow"
+        Action = ["states:StartExecution"]
+        Resource = [
+          for region in keys(local.failover_regions) :
+          "arn:${data.aws_partition.current.partition}:states:${region}:${data.aws_caller_identity.current.account_id}:stateMachine:${var.name}-failover"
+        ]
+      },
+    ]
+  })
 }

@@ -9,14 +9,14 @@ locals {
   weights_prefix = [for parts in regexall("^s3://[^/]+/(.*)$", "${var.model_source}/") : "${parts[0]}*"]
 
   # Names of groups may begin alike; the tag tells.
-  own_groups = { test = "StringEquals", variable = "autoscaling:ResourceTag/Deployment", values = [var.name] }
+  own_groups = { StringEquals = { "autoscaling:ResourceTag/Deployment" = var.name } }
 
   # What hosts may do: report, say that they are ready, read what is given, and nothing else.
   permissions = {
     PutMetrics = {
       actions   = ["cloudwatch:PutMetricData"]
       resources = ["*"]
-      condition = { test = "StringEquals", variable = "cloudwatch:namespace", values = [var.metrics_namespace] }
+      condition = { StringEquals = { "cloudwatch:namespace" = var.metrics_namespace } }
     }
     NameTheGroup = { actions = ["ec2:DescribeTags"], resources = ["*"] }
     WriteLogs = {
@@ -38,7 +38,7 @@ locals {
     ListWeights = {
       actions   = ["s3:ListBucket"]
       resources = local.weights_bucket
-      condition = { test = "StringLike", variable = "s3:prefix", values = local.weights_prefix }
+      condition = { StringLike = { "s3:prefix" = local.weights_prefix } }
     }
     LogIntoRegistries = { actions = ["ecr:GetAuthorizationToken"], resources = length(local.repositories) == 0 ? [] : ["*"] }
     PullImages = {
@@ -47,29 +47,6 @@ locals {
         for parts in local.repositories :
         "arn:${data.aws_partition.current.partition}:ecr:${parts[1]}:${parts[0]}:repository/${parts[2]}"
       ]
-    }
-  }
-}
-
-data "aws_iam_policy_document" "host" {
-  #checkov:skip=CKV_AWS_356:PutMetricData, DescribeTags and GetAuthorizationToken know no resources; the namespace is a condition
-  dynamic "statement" {
-    for_each = { for sid, permission in local.permissions : sid => permission if length(permission.resources) > 0 }
-
-    content {
-      sid       = statement.key
-      actions   = statement.value.actions
-      resources = statement.value.resources
-
-      dynamic "condition" {
-        for_each = [for condition in [try(statement.value.condition, null)] : condition if condition != null]
-
-        content {
-          test     = condition.value.test
-          variable = condition.value.variable
-          values   = condition.value.values
-        }
-      }
     }
   }
 }
@@ -87,9 +64,19 @@ resource "aws_iam_role" "host" {
 }
 
 resource "aws_iam_role_policy" "host" {
+  #checkov:skip=CKV_AWS_355:PutMetricData, DescribeTags and GetAuthorizationToken know no resources; the namespace is a condition
   name_prefix = "${var.name}-"
   role        = aws_iam_role.host.id
-  policy      = data.aws_iam_policy_document.host.json
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      for sid, permission in local.permissions : merge(
+        { Sid = sid, Effect = "Allow", Action = permission.actions, Resource = permission.resources },
+        try({ Condition = permission.condition }, {}),
+      ) if length(permission.resources) > 0
+    ]
+  })
 }
 
 resource "aws_iam_role_policy_attachment" "session_manager" {
@@ -100,6 +87,5 @@ resource "aws_iam_role_policy_attachment" "session_manager" {
 resource "aws_iam_instance_profile" "host" {
   name_prefix = "${var.name}-"
   role        = aws_iam_role.host.name
-
-  tags = local.tags
+  tags        = local.tags
 }

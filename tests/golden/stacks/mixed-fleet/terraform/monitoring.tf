@@ -13,8 +13,7 @@ resource "aws_cloudwatch_log_group" "serving" {
   name              = local.log_group
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.this[each.key].arn
-
-  tags = local.tags
+  tags              = local.tags
 }
 
 resource "aws_sns_topic" "alerts" {
@@ -23,29 +22,7 @@ resource "aws_sns_topic" "alerts" {
   region            = each.key
   name_prefix       = "${var.name}-alerts-"
   kms_master_key_id = aws_kms_key.this[each.key].id
-
-  tags = local.tags
-}
-
-data "aws_iam_policy_document" "alerts" {
-  for_each = local.regions
-
-  statement {
-    sid       = "Publish"
-    actions   = ["sns:Publish"]
-    resources = [aws_sns_topic.alerts[each.key].arn]
-
-    principals {
-      type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.current.account_id]
-    }
-  }
+  tags              = local.tags
 }
 
 resource "aws_sns_topic_policy" "alerts" {
@@ -53,7 +30,18 @@ resource "aws_sns_topic_policy" "alerts" {
 
   region = each.key
   arn    = aws_sns_topic.alerts[each.key].arn
-  policy = data.aws_iam_policy_document.alerts[each.key].json
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "Publish"
+      Effect    = "Allow"
+      Action    = ["sns:Publish"]
+      Resource  = aws_sns_topic.alerts[each.key].arn
+      Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"] }
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
 }
 
 resource "aws_sns_topic_subscription" "alerts" {
@@ -83,33 +71,23 @@ resource "aws_cloudwatch_log_metric_filter" "gpu_errors" {
 locals {
   # Who publishes the metrics of an alarm, by the source that the alarm names.
   watched = {
-    host = local.watched_hosts
-    engine = {
-      for key, host in local.watched_hosts : key => host if local.backends[host.backend].metrics != null
-    }
+    host   = local.watched_hosts
+    engine = { for key, host in local.watched_hosts : key => host if local.backends[host.backend].metrics != null }
     load_balancer = {
-      for key, backend in local.backends : key => merge(backend, {
+      for key, backend in local.backends : key => {
+        region        = backend.region
         min_instances = sum([for group in local.groups : group.min_instances if group.backend == key])
         namespace     = "AWS/ApplicationELB"
         dimensions    = { LoadBalancer = aws_lb.this[backend.region].arn_suffix, TargetGroup = aws_lb_target_group.this[key].arn_suffix }
-      })
+      }
     }
     entrance = {
-      for region, balancer in aws_lb.this : region => {
-        region        = region
-        min_instances = 0
-        namespace     = "AWS/ApplicationELB"
-        dimensions    = { LoadBalancer = balancer.arn_suffix }
-      }
+      for region, balancer in aws_lb.this : region =>
+      { region = region, min_instances = 0, namespace = "AWS/ApplicationELB", dimensions = { LoadBalancer = balancer.arn_suffix } }
     }
     kernel_log = {
-      for region in local.gpu_regions : region => {
-        region        = region
-        min_instances = 0
-        gpu           = true
-        namespace     = "${var.metrics_namespace}/${var.name}"
-        dimensions    = {}
-      }
+      for region in local.gpu_regions : region =>
+      { region = region, min_instances = 0, gpu = true, namespace = "${var.metrics_namespace}/${var.name}", dimensions = {} }
     }
   }
   watched_hosts = {

@@ -2,17 +2,12 @@
 
 locals {
   # Clients of each region: the blocks that are given, or else that of the VPC (which need not exist yet: no key holds it).
-  clients = merge(
-    {
-      for region in keys(local.regions) : "${region}/vpc" => { region = region, cidr = data.aws_vpc.this[region].cidr_block }
-      if var.networks[region].allowed_cidrs == null
-    },
-    [
-      for region in keys(local.regions) : {
-        for cidr in coalesce(var.networks[region].allowed_cidrs, []) : "${region}/${cidr}" => { region = region, cidr = cidr }
-      }
-    ]...
-  )
+  clients = merge([
+    for region in keys(local.regions) : {
+      for cidr in coalesce(var.networks[region].allowed_cidrs, ["vpc"]) :
+      "${region}/${cidr}" => { region = region, cidr = cidr == "vpc" ? data.aws_vpc.this[region].cidr_block : cidr }
+    }
+  ]...)
 }
 
 resource "aws_security_group" "load_balancer" {
@@ -23,8 +18,7 @@ resource "aws_security_group" "load_balancer" {
   name_prefix = "lb-${var.name}-"
   description = "Load balancer of ${var.name}"
   vpc_id      = var.networks[each.key].vpc_id
-
-  tags = local.tags
+  tags        = local.tags
 
   lifecycle { create_before_destroy = true }
 }
@@ -37,8 +31,7 @@ resource "aws_security_group" "host" {
   name_prefix = "host-${var.name}-"
   description = "Inference hosts of ${var.name}"
   vpc_id      = var.networks[each.key].vpc_id
-
-  tags = local.tags
+  tags        = local.tags
 
   lifecycle { create_before_destroy = true }
 }
@@ -53,8 +46,7 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   from_port         = local.client_port
   to_port           = local.client_port
   cidr_ipv4         = each.value.cidr
-
-  tags = local.tags
+  tags              = local.tags
 }
 
 resource "aws_vpc_security_group_egress_rule" "load_balancer" {
@@ -67,8 +59,7 @@ resource "aws_vpc_security_group_egress_rule" "load_balancer" {
   from_port                    = local.host_port
   to_port                      = local.host_port
   referenced_security_group_id = aws_security_group.host[each.key].id
-
-  tags = local.tags
+  tags                         = local.tags
 }
 
 resource "aws_vpc_security_group_ingress_rule" "host" {
@@ -81,8 +72,7 @@ resource "aws_vpc_security_group_ingress_rule" "host" {
   from_port                    = local.host_port
   to_port                      = local.host_port
   referenced_security_group_id = aws_security_group.load_balancer[each.key].id
-
-  tags = local.tags
+  tags                         = local.tags
 }
 
 #trivy:ignore:AWS-0104 Image registries and model hubs have no fixed addresses
@@ -96,8 +86,7 @@ resource "aws_vpc_security_group_egress_rule" "host" {
   from_port         = 443
   to_port           = 443
   cidr_ipv4         = "0.0.0.0/0"
-
-  tags = local.tags
+  tags              = local.tags
 }
 
 resource "aws_lb" "this" {

@@ -22,13 +22,11 @@ variable "tags" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
-    error_message = "Each entry must be at most 256 characters."
-  }
-
-  validation {
-    condition     = !contains(keys(var.tags), "Deployment")
-    error_message = "The key Deployment is taken: the budget filters on it."
+    condition = alltrue([
+      alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))]),
+      !contains(keys(var.tags), "Deployment"),
+    ])
+    error_message = "Each entry must be at most 256 characters. The key Deployment is taken: the budget filters on it."
   }
 }
 
@@ -49,33 +47,15 @@ variable "networks" {
   }
 
   validation {
-    condition     = alltrue([for network in values(var.networks) : can(regex("^vpc-[0-9a-f]+$", network.vpc_id))])
-    error_message = "Each network needs vpc_id, an id such as vpc-0123456789abcdef0."
-  }
-
-  validation {
-    condition     = alltrue([for network in values(var.networks) : alltrue([for entry in network.private_subnet_ids : can(regex("^subnet-[0-9a-f]+$", entry))])])
-    error_message = "Each entry of private_subnet_ids must be an id such as subnet-0123456789abcdef0."
-  }
-
-  validation {
-    condition     = alltrue([for region, network in var.networks : can(regex("^arn:[a-z-]+:acm:${region}:[0-9]{12}:certificate/.+$", network.certificate_arn))])
-    error_message = "Each network needs certificate_arn, an ACM certificate of its own region: arn:aws:acm:<region>:<account>:certificate/<id>."
-  }
-
-  validation {
-    condition     = alltrue([for network in values(var.networks) : can(regex("^[a-z0-9][a-z0-9.-]+$", network.access_logs_bucket))])
-    error_message = "Each network needs access_logs_bucket, the name of an S3 bucket that load balancers may write to."
-  }
-
-  validation {
-    condition     = alltrue([for network in values(var.networks) : alltrue([for entry in coalesce(network.load_balancer_subnet_ids, []) : can(regex("^subnet-[0-9a-f]+$", entry))])])
-    error_message = "Each entry of load_balancer_subnet_ids must be an id such as subnet-0123456789abcdef0."
-  }
-
-  validation {
-    condition     = alltrue([for network in values(var.networks) : alltrue([for entry in coalesce(network.allowed_cidrs, []) : can(cidrhost(entry, 0)) && !can(regex("(^|[.])0[0-9]", entry))])])
-    error_message = "Each entry of allowed_cidrs must be a CIDR block such as 10.0.0.0/8."
+    condition = alltrue([
+      alltrue([for network in values(var.networks) : can(regex("^vpc-[0-9a-f]+$", network.vpc_id))]),
+      alltrue([for network in values(var.networks) : alltrue([for entry in network.private_subnet_ids : can(regex("^subnet-[0-9a-f]+$", entry))])]),
+      alltrue([for region, network in var.networks : can(regex("^arn:[a-z-]+:acm:${region}:[0-9]{12}:certificate/.+$", network.certificate_arn))]),
+      alltrue([for network in values(var.networks) : can(regex("^[a-z0-9][a-z0-9.-]+$", network.access_logs_bucket))]),
+      alltrue([for network in values(var.networks) : alltrue([for entry in coalesce(network.load_balancer_subnet_ids, []) : can(regex("^subnet-[0-9a-f]+$", entry))])]),
+      alltrue([for network in values(var.networks) : alltrue([for entry in coalesce(network.allowed_cidrs, []) : can(cidrhost(entry, 0)) && !can(regex("(^|[.])0[0-9]", entry))])]),
+    ])
+    error_message = "Each network needs vpc_id, an id such as vpc-0123456789abcdef0. Each entry of private_subnet_ids must be an id such as subnet-0123456789abcdef0. Each network needs certificate_arn, an ACM certificate of its own region: arn:aws:acm:<region>:<account>:certificate/<id>. Each network needs access_logs_bucket, the name of an S3 bucket that load balancers may write to. Each entry of load_balancer_subnet_ids must be an id such as subnet-0123456789abcdef0. Each entry of allowed_cidrs must be a CIDR block such as 10.0.0.0/8."
   }
 
   validation {
@@ -96,13 +76,11 @@ variable "dns" {
   default = null
 
   validation {
-    condition     = var.dns == null || try(can(regex("^[A-Z0-9]{1,32}$", var.dns.zone_id)), false)
-    error_message = "The zone_id of dns must be the id of a hosted zone, such as Z0123456789ABCDEFGHIJ."
-  }
-
-  validation {
-    condition     = var.dns == null || try(can(regex("^[A-Za-z0-9_*.-]{1,255}$", var.dns.name)), false)
-    error_message = "The name of dns must be a name such as inference.example.internal."
+    condition = alltrue([
+      var.dns == null || try(can(regex("^[A-Z0-9]{1,32}$", var.dns.zone_id)), false),
+      var.dns == null || try(can(regex("^[A-Za-z0-9_*.-]{1,255}$", var.dns.name)), false),
+    ])
+    error_message = "The zone_id of dns must be the id of a hosted zone, such as Z0123456789ABCDEFGHIJ. The name of dns must be a name such as inference.example.internal."
   }
 }
 

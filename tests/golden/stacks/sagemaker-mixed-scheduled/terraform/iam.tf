@@ -27,7 +27,7 @@ locals {
     PutMetrics = {
       actions   = ["cloudwatch:PutMetricData"]
       resources = ["*"]
-      condition = { test = "StringLike", variable = "cloudwatch:namespace", values = ["AWS/SageMaker", "/aws/sagemaker/*"] }
+      condition = { StringLike = { "cloudwatch:namespace" = ["AWS/SageMaker", "/aws/sagemaker/*"] } }
     }
     SeeTheNetwork = {
       actions   = ["ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]
@@ -54,7 +54,7 @@ locals {
     LendTheKey = {
       actions   = ["kms:CreateGrant"]
       resources = local.keys
-      condition = { test = "Bool", variable = "kms:GrantIsForAWSResource", values = ["true"] }
+      condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
     }
     ReadWeights = {
       actions   = ["s3:GetObject"]
@@ -63,30 +63,7 @@ locals {
     ListWeights = {
       actions   = ["s3:ListBucket"]
       resources = distinct([for path in values(local.model_data_paths) : "arn:${data.aws_partition.current.partition}:s3:::${path[0]}"])
-      condition = { test = "StringLike", variable = "s3:prefix", values = distinct([for path in values(local.model_data_paths) : "${path[1]}*"]) }
-    }
-  }
-}
-
-data "aws_iam_policy_document" "execution" {
-  #checkov:skip=CKV_AWS_356:These actions know no resources, or no smaller ones
-  dynamic "statement" {
-    for_each = { for sid, permission in local.permissions : sid => permission if length(permission.resources) > 0 }
-
-    content {
-      sid       = statement.key
-      actions   = statement.value.actions
-      resources = statement.value.resources
-
-      dynamic "condition" {
-        for_each = [for condition in [try(statement.value.condition, null)] : condition if condition != null]
-
-        content {
-          test     = condition.value.test
-          variable = condition.value.variable
-          values   = condition.value.values
-        }
-      }
+      condition = { StringLike = { "s3:prefix" = distinct([for path in values(local.model_data_paths) : "${path[1]}*"]) } }
     }
   }
 }
@@ -109,16 +86,17 @@ resource "aws_iam_role" "execution" {
 }
 
 resource "aws_iam_role_policy" "execution" {
+  #checkov:skip=CKV_AWS_355:These actions know no resources, or no smaller ones
   name_prefix = "${var.name}-"
   role        = aws_iam_role.execution.id
-  policy      = data.aws_iam_policy_document.execution.json
-}
 
-# For the roles of the callers.
-data "aws_iam_policy_document" "invoke" {
-  statement {
-    sid       = "Invoke"
-    actions   = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
-    resources = [for endpoint in aws_sagemaker_endpoint.this : endpoint.arn]
-  }
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      for sid, permission in local.permissions : merge(
+        { Sid = sid, Effect = "Allow", Action = permission.actions, Resource = permission.resources },
+        try({ Condition = permission.condition }, {}),
+      ) if length(permission.resources) > 0
+    ]
+  })
 }

@@ -9,8 +9,7 @@ resource "aws_security_group" "model" {
   name_prefix = "model-${var.name}-"
   description = "Model containers of ${var.name}"
   vpc_id      = var.networks[each.key].vpc_id
-
-  tags = local.tags
+  tags        = local.tags
 
   lifecycle { create_before_destroy = true }
 }
@@ -26,6 +25,5 @@ resource "aws_vpc_security_group_egress_rule" "https" {
   from_port         = 443
   to_port           = 443
   cidr_ipv4         = "0.0.0.0/0"
-
-  tags = local.tags
+  tags              = local.tags
 }

@@ -24,8 +24,7 @@ resource "aws_appautoscaling_target" "this" {
   scalable_dimension = "sagemaker:variant:DesiredInstanceCount"
   min_capacity       = each.value.min_instances
   max_capacity       = each.value.max_instances
-
-  tags = local.tags
+  tags               = local.tags
 
   # The schedule moves them.
   lifecycle { ignore_changes = [min_capacity, max_capacity] }

@@ -22,13 +22,11 @@ variable "tags" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
-    error_message = "Each entry must be at most 256 characters."
-  }
-
-  validation {
-    condition     = !contains(keys(var.tags), "Deployment")
-    error_message = "The key Deployment is taken: the budget filters on it."
+    condition = alltrue([
+      alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))]),
+      !contains(keys(var.tags), "Deployment"),
+    ])
+    error_message = "Each entry must be at most 256 characters. The key Deployment is taken: the budget filters on it."
   }
 }
 
@@ -45,13 +43,11 @@ variable "networks" {
   }
 
   validation {
-    condition     = alltrue([for network in values(var.networks) : can(regex("^vpc-[0-9a-f]+$", network.vpc_id))])
-    error_message = "Each network needs vpc_id, an id such as vpc-0123456789abcdef0."
-  }
-
-  validation {
-    condition     = alltrue([for network in values(var.networks) : alltrue([for entry in network.private_subnet_ids : can(regex("^subnet-[0-9a-f]+$", entry))])])
-    error_message = "Each entry of private_subnet_ids must be an id such as subnet-0123456789abcdef0."
+    condition = alltrue([
+      alltrue([for network in values(var.networks) : can(regex("^vpc-[0-9a-f]+$", network.vpc_id))]),
+      alltrue([for network in values(var.networks) : alltrue([for entry in network.private_subnet_ids : can(regex("^subnet-[0-9a-f]+$", entry))])]),
+    ])
+    error_message = "Each network needs vpc_id, an id such as vpc-0123456789abcdef0. Each entry of private_subnet_ids must be an id such as subnet-0123456789abcdef0."
   }
 
   validation {
@@ -143,13 +139,11 @@ variable "extra_environment" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key, entry in var.extra_environment : contains(local.pin_keys, key) && alltrue([for item in values(entry) : can(regex("^(?s).{0,512}.{0,512}$", item))])])
-    error_message = "Each entry must be at most 1024 characters, by one of these keys: ${join(", ", local.pin_keys)}."
-  }
-
-  validation {
-    condition     = alltrue([for entry in values(var.extra_environment) : alltrue([for key in keys(entry) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", key))])])
-    error_message = "Each key must be a name of letters, digits and underscores that does not start with a digit."
+    condition = alltrue([
+      alltrue([for key, entry in var.extra_environment : contains(local.pin_keys, key) && alltrue([for item in values(entry) : can(regex("^(?s).{0,512}.{0,512}$", item))])]),
+      alltrue([for entry in values(var.extra_environment) : alltrue([for key in keys(entry) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", key))])]),
+    ])
+    error_message = "Each entry must be at most 1024 characters, by one of these keys: ${join(", ", local.pin_keys)}. Each key must be a name of letters, digits and underscores that does not start with a digit."
   }
 }
 

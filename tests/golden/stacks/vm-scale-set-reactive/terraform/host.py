@@ -432,7 +432,7 @@ def ending(name):
 def is_busy():
     """Requests run or wait; where the engine does not say, connections to it are open."""
     page, metrics = samples(), SETTINGS["metrics"]
-    if page is not None:
+    if page is not None and metrics["running"]:
         return total(page, metrics["running"]) + total(page, metrics["waiting"]) > 0
     command = ["ss", "--no-header", "--tcp", "state", "established", f"sport = :{SETTINGS['port']}"]
     return bool(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())

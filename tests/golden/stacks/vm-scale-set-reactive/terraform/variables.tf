@@ -22,13 +22,11 @@ variable "tags" {
   default     = {}
 
   validation {
-    condition     = alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))])
-    error_message = "Each entry must be at most 256 characters."
-  }
-
-  validation {
-    condition     = !contains(keys(var.tags), "Deployment")
-    error_message = "The key Deployment is taken: the budget filters on it."
+    condition = alltrue([
+      alltrue([for entry in values(var.tags) : can(regex("^(?s).{0,256}$", entry))]),
+      !contains(keys(var.tags), "Deployment"),
+    ])
+    error_message = "Each entry must be at most 256 characters. The key Deployment is taken: the budget filters on it."
   }
 }
 
@@ -47,23 +45,13 @@ variable "locations" {
   }
 
   validation {
-    condition     = alltrue([for location in values(var.locations) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$", location.subnet_id))])
-    error_message = "Each location needs subnet_id, a whole id: az network vnet subnet show --query id."
-  }
-
-  validation {
-    condition     = alltrue([for location in values(var.locations) : alltrue([for entry in location.zones : can(regex("^[1-9]$", entry))])])
-    error_message = "Each entry of zones must be a zone such as 1."
-  }
-
-  validation {
-    condition     = alltrue([for location in values(var.locations) : alltrue([for entry in location.zones_left : can(regex("^[1-9]$", entry))])])
-    error_message = "Each entry of zones_left must be a zone such as 1."
-  }
-
-  validation {
-    condition     = alltrue([for location in values(var.locations) : location.disk_encryption_set_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/diskEncryptionSets/[^/]+$", location.disk_encryption_set_id))])
-    error_message = "Each location needs disk_encryption_set_id, a resource id: az disk-encryption-set show --query id."
+    condition = alltrue([
+      alltrue([for location in values(var.locations) : can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$", location.subnet_id))]),
+      alltrue([for location in values(var.locations) : alltrue([for entry in location.zones : can(regex("^[1-9]$", entry))])]),
+      alltrue([for location in values(var.locations) : alltrue([for entry in location.zones_left : can(regex("^[1-9]$", entry))])]),
+      alltrue([for location in values(var.locations) : location.disk_encryption_set_id == null || can(regex("^(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/diskEncryptionSets/[^/]+$", location.disk_encryption_set_id))]),
+    ])
+    error_message = "Each location needs subnet_id, a whole id: az network vnet subnet show --query id. Each entry of zones must be a zone such as 1. Each entry of zones_left must be a zone such as 1. Each location needs disk_encryption_set_id, a resource id: az disk-encryption-set show --query id."
   }
 
   validation {

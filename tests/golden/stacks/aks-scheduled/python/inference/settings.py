@@ -2,152 +2,110 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pulumi
 
-from inference.configuration import about, check
+from inference.configuration import setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Cluster:
     """An AKS cluster, and where the nodes stand."""
 
-    id: pulumi.Input[str] = field(
-        metadata=about(
-            "Resource id of the cluster.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/"
-            r"]+",
-            "that of a cluster: az aks show --query id",
-        )
+    id: pulumi.Input[str] = setting(
+        "Resource id of the cluster.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/]+",
+        "that of a cluster: az aks show --query id",
     )
-    subnet_id: pulumi.Input[str] | None = field(
+    subnet_id: pulumi.Input[str] | None = setting(
+        "Subnet of the nodes; null: that of the cluster.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/"
+        r"[^/]+",
+        "a whole id: az network vnet subnet show --query id",
         default=None,
-        metadata=about(
-            "Subnet of the nodes; null: that of the cluster.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/"
-            r"subnets/[^/]+",
-            "a whole id: az network vnet subnet show --query id",
-        ),
     )
-    zones: Sequence[str] = field(
-        metadata=about(
-            "Availability zones that sell the size; [] in a region without zones.", r"[1-9]", "a zone such as 1"
-        )
+    zones: Sequence[str] = setting(
+        "Availability zones that sell the size; [] in a region without zones.", r"[1-9]", "a zone such as 1"
     )
-    log_analytics_workspace_id: pulumi.Input[str] = field(
-        metadata=about(
-            "Workspace of Container Insights.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+",
-            "that of a workspace: az monitor log-analytics workspace show --query id",
-        )
+    log_analytics_workspace_id: pulumi.Input[str] = setting(
+        "Workspace of Container Insights.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+",
+        "that of a workspace: az monitor log-analytics workspace show --query id",
     )
-    oidc_issuer_url: pulumi.Input[str] | None = field(
+    oidc_issuer_url: pulumi.Input[str] | None = setting(
+        "Issuer of the pods' tokens, where weights lie in a storage account.",
+        r"https://.+",
+        "an address: az aks show --query oidcIssuerProfile.issuerUrl",
         default=None,
-        metadata=about(
-            "Issuer of the pods' tokens, where weights lie in a storage account.",
-            r"https://.+",
-            "an address: az aks show --query oidcIssuerProfile.issuerUrl",
-        ),
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    subscription_id: str | None = field(
+    subscription_id: str | None = setting(
+        "Subscription that is deployed to; null takes ARM_SUBSCRIPTION_ID.",
+        r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        "a UUID: az account show --query id",
         default=None,
-        metadata=about(
-            "Subscription that is deployed to; null takes ARM_SUBSCRIPTION_ID.",
-            r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
-            "a UUID: az account show --query id",
-        ),
     )
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment; every resource carries it.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-    tags: Mapping[str, pulumi.Input[str]] = field(
+    tags: Mapping[str, pulumi.Input[str]] = setting(
+        "Tags added to every resource.",
+        r"(?s).{0,256}",
+        "at most 256 characters",
+        taken={"Deployment": "the budget filters on it"},
         default_factory=dict,
-        metadata=about(
-            "Tags added to every resource.",
-            r"(?s).{0,256}",
-            "at most 256 characters",
-            taken={"Deployment": "the budget filters on it"},
-        ),
     )
-    clusters: Mapping[str, Cluster] = field(
-        metadata=about(
-            "AKS cluster of each region of the plan, by its resource id; the subnet of the nodes (null: that of the "
-            "cluster), the availability zones that sell the size to you ([] in a region without zones), the workspace "
-            "of Container Insights, and, where weights lie in a storage account, the issuer of the pods' tokens. "
-            "Fields: id, subnet_id (optional), zones, log_analytics_workspace_id, oidc_issuer_url (optional)."
-        )
+    clusters: Mapping[str, Cluster] = setting(
+        "AKS cluster of each region of the plan, by its resource id; the subnet of the nodes (null: that of the "
+        "cluster), the availability zones that sell the size to you ([] in a region without zones), the workspace of "
+        "Container Insights, and, where weights lie in a storage account, the issuer of the pods' tokens. Fields: id, "
+        "subnet_id (optional), zones, log_analytics_workspace_id, oidc_issuer_url (optional)."
     )
-    capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = field(
+    capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = setting(
+        "Capacity reservation groups to draw on, by group; a group without an entry draws on none.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/capacityReservationGroups/[^/]+",
+        "a resource id: az capacity reservation group show --query id",
         default_factory=dict,
-        metadata=about(
-            "Capacity reservation groups to draw on, by group; a group without an entry draws on none.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/capacityReservationGroups/"
-            r"[^/]+",
-            "a resource id: az capacity reservation group show --query id",
-        ),
     )
-    model_source: str = field(
+    model_source: str = setting(
+        "Where pods find the weights: hub, a storage account whose prefix they may read "
+        "(az://account/container/prefix), or a folder (/models). What they do with it is set in kubernetes/.",
+        r"hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+        "hub, az://account/container/prefix, or an absolute path such as /models",
         default="hub",
-        metadata=about(
-            "Where pods find the weights: hub, a storage account whose prefix they may read "
-            "(az://account/container/prefix), or a folder (/models). What they do with it is set in kubernetes/.",
-            r"hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
-            "hub, az://account/container/prefix, or an absolute path such as /models",
-        ),
     )
-    model_storage_account_id: str | None = field(
+    model_storage_account_id: str | None = setting(
+        "Storage account of model_source by its resource id, where it is one.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
+        "the resource id of an account: az storage account show --name ACCOUNT --query id",
         default=None,
-        metadata=about(
-            "Storage account of model_source by its resource id, where it is one.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
-            "the resource id of an account: az storage account show --name ACCOUNT --query id",
-        ),
     )
-    encryption_at_host: bool = field(
+    encryption_at_host: bool = setting(
+        "Encrypt temporary disks and caches too; the subscription needs the feature "
+        "Microsoft.Compute/EncryptionAtHost.",
         default=True,
-        metadata=about(
-            "Encrypt temporary disks and caches too; the subscription needs the feature "
-            "Microsoft.Compute/EncryptionAtHost."
-        ),
     )
-    alert_emails: Sequence[str] = field(
+    alert_emails: Sequence[str] = setting(
+        "Addresses told about alarms and the budget; the owners of the subscription are told about the budget too.",
+        r"[^@ ]+@[^@ ]+",
+        "an e-mail address",
         default=(),
-        metadata=about(
-            "Addresses told about alarms and the budget; the owners of the subscription are told about the budget too.",
-            r"[^@ ]+@[^@ ]+",
-            "an e-mail address",
-        ),
     )
-    budget_enabled: bool = field(
-        default=True,
-        metadata=about("Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."),
+    budget_enabled: bool = setting(
+        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
     )
-    budget_margin_ratio: float = field(
+    budget_margin_ratio: float = setting(
+        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+        "",
+        "0 or more",
+        least=0,
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-            "",
-            "0 or more",
-            least=0,
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

@@ -16,17 +16,11 @@ SETTINGS = Settings(
         "eastus": Cluster(
             id="/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/operations/providers/Microsoft.ContainerService/managedClusters/inference-eastus",
             subnet_id="/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/eastus/subnets/inference",
-            zones=[
-                "1",
-                "2",
-                "3",
-            ],
+            zones=["1", "2", "3"],
             log_analytics_workspace_id="/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/operations/providers/Microsoft.OperationalInsights/workspaces/inference-eastus",
         ),
     },
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    alert_emails=["oncall@example.com"],
 )
 
 

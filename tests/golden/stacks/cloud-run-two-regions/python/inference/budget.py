@@ -38,23 +38,19 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
     limit = max(1, planned * (1 + settings.budget_margin_ratio))
     # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
     least_percent = math.ceil(100 * planned * 744 / 730 / limit)
-    amount = gcp.billing.BudgetAmountSpecifiedAmountArgs(units=str(settings.budget_amount or math.ceil(limit)))
     gcp.billing.Budget(
         context.named("monthly"),
         billing_account=settings.billing_account,
         display_name=context.named("monthly"),
-        budget_filter=gcp.billing.BudgetBudgetFilterArgs(
-            projects=[pulumi.Output.concat("projects/", context.project_number)], labels={"deployment": settings.name}
-        ),
-        amount=gcp.billing.BudgetAmountArgs(specified_amount=amount),
+        budget_filter={
+            "projects": [pulumi.Output.concat("projects/", context.project_number)],
+            "labels": {"deployment": settings.name},
+        },
+        amount={"specified_amount": {"units": str(settings.budget_amount or math.ceil(limit))}},
         threshold_rules=[
-            gcp.billing.BudgetThresholdRuleArgs(threshold_percent=max(80, least_percent) / 100),
-            gcp.billing.BudgetThresholdRuleArgs(
-                threshold_percent=max(100, least_percent) / 100, spend_basis="FORECASTED_SPEND"
-            ),
+            {"threshold_percent": max(80, least_percent) / 100},
+            {"threshold_percent": max(100, least_percent) / 100, "spend_basis": "FORECASTED_SPEND"},
         ],
-        all_updates_rule=gcp.billing.BudgetAllUpdatesRuleArgs(monitoring_notification_channels=list(channels[:5]))
-        if channels
-        else None,
+        all_updates_rule={"monitoring_notification_channels": list(channels[:5])} if channels else None,
         opts=context.options(),
     )

@@ -8,9 +8,9 @@ import ipaddress
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 import pulumi
 
@@ -22,11 +22,13 @@ CIDR = "CIDR"
 REGION, ANY_REGION = "<region>", "[a-z0-9-]+"
 
 
-def about(
+def setting(
     description: str,
     pattern: str = "",
     expected: str = "",
     *,
+    default: Any = MISSING,
+    default_factory: Any = MISSING,
     least: float = -math.inf,
     most: float = math.inf,
     above: float = -math.inf,
@@ -34,66 +36,64 @@ def about(
     key_pattern: str = "",
     key_expected: str = "",
     taken: Mapping[str, str] | None = None,
-) -> Mapping[str, Any]:
-    """The metadata of a setting.
+) -> Any:
+    """A field of settings.
 
     Args:
         description: what it is.
         pattern: regular expression for the whole of the text, or of each text of a list or mapping; CIDR: a network;
             REGION in it: the key of the record that it is for.
         expected: what a text that matches, or a number in the range, looks like.
-        least: smallest number.
-        most: largest number.
-        above: number that each has to be larger than.
+        default: as of a field of a dataclass, like default_factory.
+        least, most, above: range of a number.
         only: whole numbers that pass, where no others do.
         key_pattern: regular expression for the whole of each key of a mapping, of the innermost where it holds others.
         key_expected: what a key that matches looks like.
         taken: keys that a mapping must not have, with the reason.
     """
-    return {
-        "description": description,
-        "pattern": pattern,
-        "expected": expected,
-        "least": least,
-        "most": most,
-        "above": above,
-        "only": [int(number) for number in only.split()],
-        "key_pattern": key_pattern,
-        "key_expected": key_expected,
-        "taken": taken or {},
-    }
+    facts = {"description": description, "pattern": pattern, "expected": expected, "taken": taken or {}}
+    bounds = {"least": least, "most": most, "above": above, "only": [int(number) for number in only.split()]}
+    keys = {"key_pattern": key_pattern, "key_expected": key_expected}
+    return field(default=default, default_factory=default_factory, metadata={**facts, **bounds, **keys})
 
 
-def read(settings: type[T], config: pulumi.Config) -> T:
-    """*settings*, a dataclass, filled from the configuration; what is absent there keeps its default."""
-    texts = {name for name, hint in _hints(settings).items() if _plain(hint) is str}
-    given = {name: config.get(name) if name in texts else config.get_object(name) for name in _hints(settings)}
-    return filled(settings, given)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
+def settings(cls: type[T]) -> type[T]:
+    """A class of settings, which refuse wrong values as soon as they are made."""
+    checked: Any = cls
+    checked.__post_init__ = check
+    return dataclass(frozen=True, kw_only=True)(cls)
 
 
-def filled(settings: type[T], given: Mapping[str, Any]) -> T:
-    """*settings*, a dataclass, filled with values by name; what is None keeps its default."""
+def read(kind: type[T], config: pulumi.Config) -> T:
+    """Settings from the configuration; what is absent there keeps its default."""
+    texts = {name for name, hint in _hints(kind).items() if _plain(hint) is str}
+    return filled(kind, {name: config.get(name) if name in texts else config.get_object(name) for name in _hints(kind)})
+
+
+def filled(kind: type[T], given: Mapping[str, Any]) -> T:
+    """Settings from values by name; what is None keeps its default."""
     try:
-        return _filled(settings, given, "")
+        return _filled(kind, given, "")
     except ValueError as error:
         raise pulumi.RunError(f"Wrong configuration:\n  {error}") from None
 
 
-def check(settings: Any) -> None:
+def check(given: Any) -> None:
     """Refuse texts that do not match the pattern of their setting, and numbers out of its range."""
-    refuse(_mismatches(settings))
+    refuse(_mismatches(given))
 
 
-def strangers(setting: str, given: Iterable[str], admitted: Iterable[str]) -> Iterator[str]:
+def strangers(name: str, given: Iterable[str], admitted: Iterable[str]) -> Iterator[str]:
     """Problems with keys of a setting that the plan does not have."""
     for key in sorted(set(given) - set(admitted)):
-        yield f"{setting}: {key!r} is none of {', '.join(admitted) or 'nothing'}"
+        yield f"{name}: {key!r} is none of {', '.join(admitted) or 'nothing'}"
 
 
-def absent(setting: str, given: Iterable[str], regions: Iterable[str], needed: str) -> Iterator[str]:
+def absent(name: str, given: Iterable[str], regions: Iterable[str], needed: str) -> Iterator[str]:
     """Problems with regions of the plan that a setting lacks; *needed*: what to give for each."""
     for region in sorted(set(regions) - set(given)):
-        yield f"{setting} lacks {region}" + (f": give its {needed}" if needed else "")
+        yield f"{name} lacks {region}" + (f": give its {needed}" if needed else "")
 
 
 def too_few(place: str, given: Mapping[str, Any], fewest: Mapping[str, int]) -> Iterator[str]:
@@ -128,10 +128,10 @@ def known(value: T) -> pulumi.Output[T]:
     return pulumi.Output.from_input(found)
 
 
-def check_once_known(settings: T, checking: Callable[[T], object]) -> None:
+def check_once_known(given: T, checking: Callable[[T], object]) -> None:
     """Call *checking* with the settings as they are in the end, where some are not known yet."""
-    if not is_known(settings):
-        known(settings).apply(checking)
+    if not is_known(given):
+        known(given).apply(checking)
 
 
 def text(value: pulumi.Input[str] | None) -> str:
@@ -146,12 +146,12 @@ def label(value: pulumi.Input[str], number: int) -> str:
     return value if isinstance(value, str) else str(number)
 
 
-def _fields(settings: Any) -> tuple[Field[Any], ...]:
-    return fields(settings)
+def _fields(record: Any) -> tuple[Field[Any], ...]:
+    return fields(record)
 
 
-def _hints(settings: Any) -> Mapping[str, Any]:
-    return get_type_hints(settings, localns={"Output": pulumi.Output, "T": T})
+def _hints(kind: Any) -> Mapping[str, Any]:
+    return get_type_hints(kind, localns={"Output": pulumi.Output, "T": T})
 
 
 def _plain(hint: Any) -> Any:
@@ -159,9 +159,9 @@ def _plain(hint: Any) -> Any:
     return _plain(get_args(hint)[0]) if get_origin(hint) in (Union, UnionType) else hint
 
 
-def _mismatches(settings: Any, region: str = ANY_REGION) -> Iterator[str]:
-    for setting in _fields(settings):
-        value, facts, name = getattr(settings, setting.name), setting.metadata, setting.name
+def _mismatches(given: Any, region: str = ANY_REGION) -> Iterator[str]:
+    for one in _fields(given):
+        value, facts, name = getattr(given, one.name), one.metadata, one.name
         taken = [(key, why) for key, why in facts.get("taken", {}).items() if key in (value or {})]
         yield from (f"{name}: {key} is taken, {why}" for key, why in taken)
         for key in _innermost_keys(value) if facts.get("key_pattern") else ():
@@ -235,16 +235,16 @@ def _shown(value: Any) -> str:
     return "an output of another resource" if isinstance(value, LATER) else repr(value)
 
 
-def _filled(settings: Any, values: Mapping[str, Any], prefix: str) -> Any:
-    hints, given = _hints(settings), {name: value for name, value in values.items() if value is not None}
+def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    hints, given = _hints(kind), {name: value for name, value in values.items() if value is not None}
     unknown = sorted(set(given) - set(hints))
     if unknown:
         raise ValueError(f"{prefix}{', '.join(unknown)} is none of {', '.join(hints)}")
     missing = [
         f"{prefix}{one.name} is missing. {one.metadata.get('description', '')}"
-        for one in _fields(settings)
+        for one in _fields(kind)
         if one.name not in given and one.default is MISSING and one.default_factory is MISSING
     ]
     if missing:
         raise ValueError("\n  ".join(missing))
-    return settings(**{key: _typed(one, hints[key], f"{prefix}{key}") for key, one in given.items()})
+    return kind(**{key: _typed(one, hints[key], f"{prefix}{key}") for key, one in given.items()})

@@ -21,7 +21,7 @@ def alerts(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
             severity="WARNING",
             notification_channels=list(channels),
             user_labels=context.labels,
-            documentation=gcp.monitoring.AlertPolicyDocumentationArgs(content=alert.description),
+            documentation={"content": alert.description},
             conditions=[
                 gcp.monitoring.AlertPolicyConditionArgs(
                     display_name=alert.description, condition_threshold=_threshold(context, alert)

@@ -20,7 +20,7 @@ def firewalls(context: Context) -> None:
         priority=1000,
         target_tags=[context.network_tag],
         destination_ranges=["0.0.0.0/0"],
-        allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=["443"])],
+        allows=[{"protocol": "tcp", "ports": ["443"]}],
         opts=context.options(),
     )
     gcp.compute.Firewall(
@@ -32,7 +32,7 @@ def firewalls(context: Context) -> None:
         priority=1100,
         target_tags=[context.network_tag],
         destination_ranges=["0.0.0.0/0"],
-        denies=[gcp.compute.FirewallDenyArgs(protocol="all")],
-        log_config=gcp.compute.FirewallLogConfigArgs(metadata="EXCLUDE_ALL_METADATA"),
+        denies=[{"protocol": "all"}],
+        log_config={"metadata": "EXCLUDE_ALL_METADATA"},
         opts=context.options(),
     )

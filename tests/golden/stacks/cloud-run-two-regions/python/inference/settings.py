@@ -2,197 +2,152 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pulumi
 
-from inference.configuration import about, check
+from inference.configuration import setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment; every resource carries it.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-    project_id: pulumi.Input[str] = field(
-        metadata=about(
-            "Project that holds everything.",
-            r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
-            "the id of a project, such as my-project-123; its number or name is another thing",
-        )
+    project_id: pulumi.Input[str] = setting(
+        "Project that holds everything.",
+        r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
+        "the id of a project, such as my-project-123; its number or name is another thing",
     )
-    labels: Mapping[str, pulumi.Input[str]] = field(
+    labels: Mapping[str, pulumi.Input[str]] = setting(
+        "Labels added to every resource.",
+        r"[a-z0-9_-]{0,63}",
+        "up to 63 lower-case letters, digits, _ and -",
+        key_pattern=r"[a-z][a-z0-9_-]{0,62}",
+        key_expected="up to 63 lower-case letters, digits, _ and -, with a letter at its start",
+        taken={"deployment": "the budget filters on it"},
         default_factory=dict,
-        metadata=about(
-            "Labels added to every resource.",
-            r"[a-z0-9_-]{0,63}",
-            "up to 63 lower-case letters, digits, _ and -",
-            key_pattern=r"[a-z][a-z0-9_-]{0,62}",
-            key_expected="up to 63 lower-case letters, digits, _ and -, with a letter at its start",
-            taken={"deployment": "the budget filters on it"},
-        ),
     )
-    network: pulumi.Input[str] = field(
-        metadata=about(
-            "VPC network that the services send everything through, and from which they are reached.",
-            r"[a-z0-9/._:-]+",
-            "the name of a network, or projects/<project>/global/networks/<name> of another project",
-        )
+    network: pulumi.Input[str] = setting(
+        "VPC network that the services send everything through, and from which they are reached.",
+        r"[a-z0-9/._:-]+",
+        "the name of a network, or projects/<project>/global/networks/<name> of another project",
     )
-    subnetworks: Mapping[str, pulumi.Input[str]] = field(
-        metadata=about(
-            "Subnetwork of each region: a /26 or larger, with Private Google Access, and with Cloud NAT where weights "
-            "come from the hub.",
-            r"[a-z0-9/._:-]+",
-            "the name of a subnetwork, or projects/<project>/regions/<region>/subnetworks/<name> of another project",
-        )
+    subnetworks: Mapping[str, pulumi.Input[str]] = setting(
+        "Subnetwork of each region: a /26 or larger, with Private Google Access, and with Cloud NAT where weights "
+        "come from the hub.",
+        r"[a-z0-9/._:-]+",
+        "the name of a subnetwork, or projects/<project>/regions/<region>/subnetworks/<name> of another project",
     )
-    restrict_egress: bool = field(
+    restrict_egress: bool = setting(
+        "Let the services out over HTTPS only, by firewall rules on their network tag; false where the network "
+        "belongs to another project.",
         default=True,
-        metadata=about(
-            "Let the services out over HTTPS only, by firewall rules on their network tag; false where the network "
-            "belongs to another project."
-        ),
     )
-    invokers: Sequence[pulumi.Input[str]] = field(
+    invokers: Sequence[pulumi.Input[str]] = setting(
+        "Who may send requests, such as serviceAccount:app@my-project.iam.gserviceaccount.com; each call carries an "
+        "identity token.",
+        r"(user|group|serviceAccount|domain|principal|principalSet):.+",
+        "a principal such as serviceAccount:<e-mail> or group:<e-mail>; everyone (allUsers) is not admitted",
         default=(),
-        metadata=about(
-            "Who may send requests, such as serviceAccount:app@my-project.iam.gserviceaccount.com; each call carries "
-            "an identity token.",
-            r"(user|group|serviceAccount|domain|principal|principalSet):.+",
-            "a principal such as serviceAccount:<e-mail> or group:<e-mail>; everyone (allUsers) is not admitted",
-        ),
     )
-    deletion_protection: bool = field(
+    deletion_protection: bool = setting(
+        "Protect services that get requests against deletion; set to false, and apply, before the stack is destroyed.",
         default=True,
-        metadata=about(
-            "Protect services that get requests against deletion; set to false, and apply, before the stack is "
-            "destroyed."
-        ),
     )
-    request_timeout_seconds: int = field(
+    request_timeout_seconds: int = setting(
+        "Longest time of a request, its answer included.",
+        "",
+        "a whole number, 1 to 3600",
+        least=1,
+        most=3600,
         default=600,
-        metadata=about(
-            "Longest time of a request, its answer included.", "", "a whole number, 1 to 3600", least=1, most=3600
-        ),
     )
-    binary_authorization: bool = field(
-        default=False, metadata=about("Admit only images that the project's Binary Authorization policy admits.")
+    binary_authorization: bool = setting(
+        "Admit only images that the project's Binary Authorization policy admits.", default=False
     )
-    kms_keys: Mapping[str, pulumi.Input[str]] = field(
+    kms_keys: Mapping[str, pulumi.Input[str]] = setting(
+        "Cloud KMS key by region that encrypts the services' images; the Cloud Run service agent has to be allowed to "
+        "use it.",
+        r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
+        "a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>",
         default_factory=dict,
-        metadata=about(
-            "Cloud KMS key by region that encrypts the services' images; the Cloud Run service agent has to be "
-            "allowed to use it.",
-            r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
-            "a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>",
-        ),
     )
-    hf_token_secret: pulumi.Input[str] | None = field(
+    hf_token_secret: pulumi.Input[str] | None = setting(
+        "Secret Manager secret that holds a hub token, for gated models; read at each start, never stored in state.",
+        r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
+        "a secret such as projects/<project>/secrets/<name>",
         default=None,
-        metadata=about(
-            "Secret Manager secret that holds a hub token, for gated models; read at each start, never stored in "
-            "state.",
-            r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
-            "a secret such as projects/<project>/secrets/<name>",
-        ),
     )
-    environment: Mapping[str, pulumi.Input[str]] = field(
+    environment: Mapping[str, pulumi.Input[str]] = setting(
+        "Environment variables added to every container; never put a secret here.",
+        r"(?s).*",
+        "a text",
+        taken={"HF_TOKEN": "the hub token comes from hf_token_secret", "PORT": "Cloud Run sets it itself"},
         default_factory=dict,
-        metadata=about(
-            "Environment variables added to every container; never put a secret here.",
-            r"(?s).*",
-            "a text",
-            taken={"HF_TOKEN": "the hub token comes from hf_token_secret", "PORT": "Cloud Run sets it itself"},
-        ),
     )
-    model_source: str = field(
+    model_source: str = setting(
+        "Where the weights come from: hub, a bucket's prefix such as gs://weights/models, or an absolute path that is "
+        "there already. Below prefix and path they lie by the model's name, organisation/model.",
+        r"hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+        "hub, gs://BUCKET, gs://BUCKET/PREFIX or an absolute path such as /models",
         default="hub",
-        metadata=about(
-            "Where the weights come from: hub, a bucket's prefix such as gs://weights/models, or an absolute path "
-            "that is there already. Below prefix and path they lie by the model's name, organisation/model.",
-            r"hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
-            "hub, gs://BUCKET, gs://BUCKET/PREFIX or an absolute path such as /models",
-        ),
     )
-    container_images: Mapping[str, pulumi.Input[str]] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = setting(
+        'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
+        "(repository@sha256:...) once it has been tested.",
+        r"[a-z0-9][A-Za-z0-9._/:@-]+",
+        "an image such as repository:tag or repository@sha256:digest",
         default_factory=dict,
-        metadata=about(
-            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
-            "(repository@sha256:...) once it has been tested.",
-            r"[a-z0-9][A-Za-z0-9._/:@-]+",
-            "an image such as repository:tag or repository@sha256:digest",
-        ),
     )
-    model_ids: Mapping[str, str] = field(
+    model_ids: Mapping[str, str] = setting(
+        'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
+        r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
+        "a hub name such as organisation/model",
         default_factory=dict,
-        metadata=about(
-            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-            r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-            "a hub name such as organisation/model",
-        ),
     )
-    model_revisions: Mapping[str, str] = field(
+    model_revisions: Mapping[str, str] = setting(
+        'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one the '
+        "newest is taken.",
+        r"[A-Za-z0-9][A-Za-z0-9._/-]*",
+        "a commit, a tag or a branch",
         default_factory=dict,
-        metadata=about(
-            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one '
-            "the newest is taken.",
-            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
-            "a commit, a tag or a branch",
-        ),
     )
-    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
+    extra_serving_arguments: Mapping[str, Sequence[str]] = setting(
+        'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of two '
+        "of a kind the last counts.",
+        r"[^\x00-\x1f\x7f]+",
+        "one argument without control characters",
         default_factory=dict,
-        metadata=about(
-            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of '
-            "two of a kind the last counts.",
-            r"[^\x00-\x1f\x7f]+",
-            "one argument without control characters",
-        ),
     )
-    alert_emails: Sequence[str] = field(
+    alert_emails: Sequence[str] = setting(
+        "Addresses told about alerts; the first five of them about the budget too.",
+        r"[^@ ]+@[^@ ]+",
+        "an e-mail address",
         default=(),
-        metadata=about(
-            "Addresses told about alerts; the first five of them about the budget too.",
-            r"[^@ ]+@[^@ ]+",
-            "an e-mail address",
-        ),
     )
-    billing_account: pulumi.Input[str] | None = field(
+    billing_account: pulumi.Input[str] | None = setting(
+        "Billing account of the budget, such as 012345-567890-ABCDEF; null makes no budget.",
+        r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}",
+        "an account such as 012345-567890-ABCDEF",
         default=None,
-        metadata=about(
-            "Billing account of the budget, such as 012345-567890-ABCDEF; null makes no budget.",
-            r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}",
-            "an account such as 012345-567890-ABCDEF",
-        ),
     )
-    budget_amount: int | None = field(
+    budget_amount: int | None = setting(
+        "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the "
+        "margin.",
+        "",
+        "a whole number, 1 or more",
+        least=1,
         default=None,
-        metadata=about(
-            "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the "
-            "margin.",
-            "",
-            "a whole number, 1 or more",
-            least=1,
-        ),
     )
-    budget_margin_ratio: float = field(
+    budget_margin_ratio: float = setting(
+        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+        "",
+        "0 or more",
+        least=0,
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-            "",
-            "0 or more",
-            least=0,
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

@@ -18,12 +18,8 @@ SETTINGS = Settings(
         "europe-west4": "projects/my-project/regions/europe-west4/subnetworks/inference",
         "us-central1": "projects/my-project/regions/us-central1/subnetworks/inference",
     },
-    invokers=[
-        "serviceAccount:app@my-project.iam.gserviceaccount.com",
-    ],
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    invokers=["serviceAccount:app@my-project.iam.gserviceaccount.com"],
+    alert_emails=["oncall@example.com"],
     billing_account="012345-567890-ABCDEF",
 )
 

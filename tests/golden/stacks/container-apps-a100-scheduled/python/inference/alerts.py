@@ -37,9 +37,7 @@ def _action_group(context: Context, region: str) -> azure.monitoring.ActionGroup
         resource_group_name=context.resource_groups[region],
         short_name="inference",
         email_receivers=[
-            azure.monitoring.ActionGroupEmailReceiverArgs(
-                name=address, email_address=address, use_common_alert_schema=True
-            )
+            {"name": address, "email_address": address, "use_common_alert_schema": True}
             for address in context.settings.alert_emails
         ],
         tags=context.tags,
@@ -66,19 +64,16 @@ def alarm_on_logs(
         # A table exists from its first line on.
         skip_query_validation=True,
         criterias=[
-            azure.monitoring.ScheduledQueryRulesAlertV2CriteriaArgs(
-                query=asked.query,
-                time_aggregation_method="Maximum",
-                metric_measure_column="value",
-                operator=asked.operator,
-                threshold=asked.threshold,
-                failing_periods=azure.monitoring.ScheduledQueryRulesAlertV2CriteriaFailingPeriodsArgs(
-                    number_of_evaluation_periods=1,
-                    minimum_failing_periods_to_trigger_alert=1,
-                ),
-            )
+            {
+                "query": asked.query,
+                "time_aggregation_method": "Maximum",
+                "metric_measure_column": "value",
+                "operator": asked.operator,
+                "threshold": asked.threshold,
+                "failing_periods": {"number_of_evaluation_periods": 1, "minimum_failing_periods_to_trigger_alert": 1},
+            }
         ],
-        action=azure.monitoring.ScheduledQueryRulesAlertV2ActionArgs(action_groups=[action_group.id]),
+        action={"action_groups": [action_group.id]},
         tags=context.tags,
         opts=context.options(),
     )
@@ -101,18 +96,16 @@ def budget(context: Context) -> None:
         subscription_id=pulumi.Output.concat("/subscriptions/", subscription.subscription_id),
         amount=math.ceil(limit),
         time_grain="Monthly",
-        time_period=azure.consumption.BudgetSubscriptionTimePeriodArgs(start_date=month),
-        filter=azure.consumption.BudgetSubscriptionFilterArgs(
-            tags=[azure.consumption.BudgetSubscriptionFilterTagArgs(name="Deployment", values=[settings.name])]
-        ),
+        time_period={"start_date": month},
+        filter={"tags": [{"name": "Deployment", "values": [settings.name]}]},
         notifications=[
-            azure.consumption.BudgetSubscriptionNotificationArgs(
-                operator="GreaterThan",
-                threshold=max(percent, least_percent),
-                threshold_type=kind,
-                contact_emails=list(settings.alert_emails),
-                contact_roles=["Owner"],
-            )
+            {
+                "operator": "GreaterThan",
+                "threshold": max(percent, least_percent),
+                "threshold_type": kind,
+                "contact_emails": list(settings.alert_emails),
+                "contact_roles": ["Owner"],
+            }
             for kind, percent in {"Actual": 80, "Forecasted": 100}.items()
         ],
         # The month of the first update.

@@ -9,9 +9,7 @@ from inference.plan import Fleet
 from inference.registries import registry_problems
 from inference.settings import Settings
 
-STREAMING_ENGINES = [
-    "vllm",
-]
+STREAMING_ENGINES = ["vllm"]
 
 
 @dataclass(frozen=True, kw_only=True)

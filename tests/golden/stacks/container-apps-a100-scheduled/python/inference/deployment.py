@@ -31,12 +31,13 @@ class Deployment(pulumi.ComponentResource):
         logs = workspaces(context)
         places = environments(context, logs)
         found = apps(context, places, identities(context))
-        alarms(context, found, logs)
+        gates = entrances(context, places, found)
+        alarms(context, found, gates, logs)
         budget(context)
 
         urls = {
             region: pulumi.Output.format("https://{0}.{1}/v1", app.name, places[region].default_domain)
-            for region, app in entrances(context, places, found).items()
+            for region, app in gates.items()
         }
         self.endpoints = pulumi.Output.all(**urls)
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 import pulumi_azure as azure
 
-from inference.compute import PORT, App, Environment, ingress
+from inference.compute import DRAIN_SECONDS, PORT, App, Environment, ingress
 from inference.context import Context
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +31,7 @@ def _entrance(context: Context, region: str, place: Environment, apps: Mapping[s
         template=azure.containerapp.AppTemplateArgs(
             min_replicas=2,
             max_replicas=4,
+            termination_grace_period_seconds=DRAIN_SECONDS,
             containers=[_container(context, region, place.default_domain)],
             http_scale_rules=[
                 azure.containerapp.AppTemplateHttpScaleRuleArgs(name="requests", concurrent_requests="1000")

@@ -58,10 +58,8 @@ def _alarm(
 ) -> None:
     key, name = names
     group = context.fleet.groups[key]
-    dimensions = [
-        azure.monitoring.MetricAlertCriteriaDimensionArgs(
-            name="statusCodeCategory", operator="Include", values=alarm.statuses
-        )
+    dimensions: list[azure.monitoring.MetricAlertCriteriaDimensionArgsDict] = [
+        {"name": "statusCodeCategory", "operator": "Include", "values": alarm.statuses}
     ]
     azure.monitoring.MetricAlert(
         context.named("alarm", key, name),
@@ -73,16 +71,16 @@ def _alarm(
         frequency="PT5M",
         window_size=alarm.window,
         criterias=[
-            azure.monitoring.MetricAlertCriteriaArgs(
-                metric_namespace="Microsoft.App/containerapps",
-                metric_name=alarm.metric,
-                aggregation=alarm.aggregation,
-                operator=alarm.operator,
-                threshold=alarm.threshold,
-                dimensions=dimensions if alarm.statuses else None,
-            )
+            {
+                "metric_namespace": "Microsoft.App/containerapps",
+                "metric_name": alarm.metric,
+                "aggregation": alarm.aggregation,
+                "operator": alarm.operator,
+                "threshold": alarm.threshold,
+                "dimensions": dimensions if alarm.statuses else None,
+            }
         ],
-        actions=[azure.monitoring.MetricAlertActionArgs(action_group_id=action_group_id)],
+        actions=[{"action_group_id": action_group_id}],
         tags=context.tags,
         opts=context.options(),
     )

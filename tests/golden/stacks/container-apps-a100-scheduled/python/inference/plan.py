@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
-ENGINES = [
-    "vllm",
-    "sglang",
-    "tensorrt-llm",
-    "custom",
-]
+ENGINES = ["vllm", "sglang", "tensorrt-llm", "custom"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +19,8 @@ class Region:
     """Of its engines."""
     profiles: Mapping[str, str]
     """Workload profiles with one GPU each: name and type."""
+    metric_alarms: Mapping[str, "MetricAlarm"]
+    """On the entrance."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,206 +2,156 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pulumi
 
-from inference.configuration import CIDR, about, check
+from inference.configuration import CIDR, setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Location:
     """Where a region's environment stands."""
 
-    subnet_id: pulumi.Input[str] = field(
-        metadata=about(
-            "Subnet of /27 or larger, delegated to Microsoft.App/environments, that reaches the internet over HTTPS.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/"
-            r"subnets/[^/]+",
-            "a whole id: az network vnet subnet show --query id",
-        )
+    subnet_id: pulumi.Input[str] = setting(
+        "Subnet of /27 or larger, delegated to Microsoft.App/environments, that reaches the internet over HTTPS.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/"
+        r"[^/]+",
+        "a whole id: az network vnet subnet show --query id",
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    subscription_id: str | None = field(
+    subscription_id: str | None = setting(
+        "Subscription that is deployed to; null takes ARM_SUBSCRIPTION_ID.",
+        r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        "a UUID: az account show --query id",
         default=None,
-        metadata=about(
-            "Subscription that is deployed to; null takes ARM_SUBSCRIPTION_ID.",
-            r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
-            "a UUID: az account show --query id",
-        ),
     )
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment; every resource carries it.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-    tags: Mapping[str, pulumi.Input[str]] = field(
+    tags: Mapping[str, pulumi.Input[str]] = setting(
+        "Tags added to every resource.",
+        r"(?s).{0,256}",
+        "at most 256 characters",
+        taken={"Deployment": "the budget filters on it"},
         default_factory=dict,
-        metadata=about(
-            "Tags added to every resource.",
-            r"(?s).{0,256}",
-            "at most 256 characters",
-            taken={"Deployment": "the budget filters on it"},
-        ),
     )
-    locations: Mapping[str, Location] = field(
-        metadata=about(
-            "For each region of the plan the subnet of the environment: /27 or larger, delegated to "
-            "Microsoft.App/environments, with a way to the internet over HTTPS. Fields: subnet_id."
-        )
+    locations: Mapping[str, Location] = setting(
+        "For each region of the plan the subnet of the environment: /27 or larger, delegated to "
+        "Microsoft.App/environments, with a way to the internet over HTTPS. Fields: subnet_id."
     )
-    allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
+    allowed_cidrs: Sequence[pulumi.Input[str]] | None = setting(
+        "Address ranges that may reach the endpoints; null takes the whole virtual network and what is peered with it.",
+        CIDR,
+        "an address range such as 10.0.0.0/8",
         default=None,
-        metadata=about(
-            "Address ranges that may reach the endpoints; null takes the whole virtual network and what is peered "
-            "with it.",
-            CIDR,
-            "an address range such as 10.0.0.0/8",
-        ),
     )
-    hf_token_secret_id: pulumi.Input[str] | None = field(
+    hf_token_secret_id: pulumi.Input[str] | None = setting(
+        "Key Vault secret that holds a hub token, by its resource id, for gated models; read at each start, never "
+        "stored in state.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/"
+        r"[A-Za-z0-9-]+",
+        "the resource id of a secret: "
+        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
         default=None,
-        metadata=about(
-            "Key Vault secret that holds a hub token, by its resource id, for gated models; read at each start, never "
-            "stored in state.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/"
-            r"secrets/[A-Za-z0-9-]+",
-            "the resource id of a secret: "
-            "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
-        ),
     )
-    key_vault_dns_suffix: str = field(
+    key_vault_dns_suffix: str = setting(
+        "Domain of the key vaults; another one in the clouds of governments and China.",
+        r"[a-z0-9.-]+",
+        "a domain such as vault.azure.net",
         default="vault.azure.net",
-        metadata=about(
-            "Domain of the key vaults; another one in the clouds of governments and China.",
-            r"[a-z0-9.-]+",
-            "a domain such as vault.azure.net",
-        ),
     )
-    log_retention_days: int = field(
-        default=30, metadata=about("Days that logs are kept.", "", "a whole number, 30 to 730", least=30, most=730)
+    log_retention_days: int = setting(
+        "Days that logs are kept.", "", "a whole number, 30 to 730", least=30, most=730, default=30
     )
-    zone_redundancy: bool = field(
-        default=True,
-        metadata=about("Spread each environment over the zones of its region; false in a region without zones."),
+    zone_redundancy: bool = setting(
+        "Spread each environment over the zones of its region; false in a region without zones.", default=True
     )
-    entrance_image: str = field(
+    entrance_image: str = setting(
+        "Image of HAProxy (3.1 or newer) in front of the apps of each region; pin it by digest once it has been "
+        "tested.",
+        r"[a-z0-9][A-Za-z0-9._/:@-]+",
+        "an image such as haproxy:3.2 or haproxy@sha256:digest",
         default="haproxy:3.2",
-        metadata=about(
-            "Image of HAProxy (3.1 or newer) in front of the apps of each region; pin it by digest once it has been "
-            "tested.",
-            r"[a-z0-9][A-Za-z0-9._/:@-]+",
-            "an image such as haproxy:3.2 or haproxy@sha256:digest",
-        ),
     )
-    container_images: Mapping[str, pulumi.Input[str]] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = setting(
+        'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
+        "(repository@sha256:...) once it has been tested.",
+        r"[a-z0-9][A-Za-z0-9._/:@-]+",
+        "an image such as repository:tag or repository@sha256:digest",
         default_factory=dict,
-        metadata=about(
-            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
-            "(repository@sha256:...) once it has been tested.",
-            r"[a-z0-9][A-Za-z0-9._/:@-]+",
-            "an image such as repository:tag or repository@sha256:digest",
-        ),
     )
-    model_ids: Mapping[str, str] = field(
+    model_ids: Mapping[str, str] = setting(
+        'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
+        r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
+        "a hub name such as organisation/model",
         default_factory=dict,
-        metadata=about(
-            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-            r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-            "a hub name such as organisation/model",
-        ),
     )
-    model_revisions: Mapping[str, str] = field(
+    model_revisions: Mapping[str, str] = setting(
+        'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one the '
+        "newest is taken.",
+        r"[A-Za-z0-9][A-Za-z0-9._/-]*",
+        "a commit, a tag or a branch",
         default_factory=dict,
-        metadata=about(
-            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one '
-            "the newest is taken.",
-            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
-            "a commit, a tag or a branch",
-        ),
     )
-    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
+    extra_serving_arguments: Mapping[str, Sequence[str]] = setting(
+        'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of two '
+        "of a kind the last counts.",
+        r"[^\x00-\x1f\x7f]+",
+        "one argument without control characters",
         default_factory=dict,
-        metadata=about(
-            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of '
-            "two of a kind the last counts.",
-            r"[^\x00-\x1f\x7f]+",
-            "one argument without control characters",
-        ),
     )
-    model_source: str = field(
+    model_source: str = setting(
+        "Where weights come from: hub, az://account/container/prefix, or a folder such as /models of the image or "
+        "host. Below the prefix or folder each model lies at organisation/name.",
+        r"hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+        "hub, az://account/container/prefix or an absolute path such as /models, without a slash at the end",
         default="hub",
-        metadata=about(
-            "Where weights come from: hub, az://account/container/prefix, or a folder such as /models of the image or "
-            "host. Below the prefix or folder each model lies at organisation/name.",
-            r"hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
-            "hub, az://account/container/prefix or an absolute path such as /models, without a slash at the end",
-        ),
     )
-    model_storage_account_id: str | None = field(
+    model_storage_account_id: str | None = setting(
+        "Storage account of model_source by its resource id, where it is one: the hosts may read that prefix of its "
+        "container and nothing else.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
+        "the resource id of an account: az storage account show --name ACCOUNT --query id",
         default=None,
-        metadata=about(
-            "Storage account of model_source by its resource id, where it is one: the hosts may read that prefix of "
-            "its container and nothing else.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
-            "the resource id of an account: az storage account show --name ACCOUNT --query id",
-        ),
     )
-    container_registry_ids: Sequence[str] = field(
+    container_registry_ids: Sequence[str] = setting(
+        "Azure container registries that images come from, by their resource ids: the hosts may pull from those that "
+        "an image names.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/"
+        r"[A-Za-z0-9]+",
+        "a resource id: az acr show --name REGISTRY --query id",
         default=(),
-        metadata=about(
-            "Azure container registries that images come from, by their resource ids: the hosts may pull from those "
-            "that an image names.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/"
-            r"[A-Za-z0-9]+",
-            "a resource id: az acr show --name REGISTRY --query id",
-        ),
     )
-    registry_secret_id: pulumi.Input[str] | None = field(
+    registry_secret_id: pulumi.Input[str] | None = setting(
+        "Key Vault secret that holds a key for nvcr.io (NGC), by its resource id; read at each start, never stored in "
+        "state.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/"
+        r"[A-Za-z0-9-]+",
+        "the resource id of a secret: "
+        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
         default=None,
-        metadata=about(
-            "Key Vault secret that holds a key for nvcr.io (NGC), by its resource id; read at each start, never "
-            "stored in state.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/"
-            r"secrets/[A-Za-z0-9-]+",
-            "the resource id of a secret: "
-            "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
-        ),
     )
-    alert_emails: Sequence[str] = field(
+    alert_emails: Sequence[str] = setting(
+        "Addresses told about alarms and the budget; the owners of the subscription are told about the budget too.",
+        r"[^@ ]+@[^@ ]+",
+        "an e-mail address",
         default=(),
-        metadata=about(
-            "Addresses told about alarms and the budget; the owners of the subscription are told about the budget too.",
-            r"[^@ ]+@[^@ ]+",
-            "an e-mail address",
-        ),
     )
-    budget_enabled: bool = field(
-        default=True,
-        metadata=about("Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."),
+    budget_enabled: bool = setting(
+        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
     )
-    budget_margin_ratio: float = field(
+    budget_margin_ratio: float = setting(
+        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+        "",
+        "0 or more",
+        least=0,
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-            "",
-            "0 or more",
-            least=0,
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

@@ -20,9 +20,7 @@ SETTINGS = Settings(
             subnet_id="/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/swedencentral/subnets/inference",
         ),
     },
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    alert_emails=["oncall@example.com"],
 )
 
 

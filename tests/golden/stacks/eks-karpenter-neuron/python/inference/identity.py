@@ -8,7 +8,7 @@ import pulumi_aws as aws
 
 from inference.configuration import label
 from inference.context import Context
-from inference.policies import Condition, Statement, document, trust
+from inference.policies import document, statement, trust
 
 POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
 
@@ -59,20 +59,8 @@ def admit(context: Context, role: NodeRole) -> None:
 
 def let_karpenter_start_nodes(context: Context, role: NodeRole) -> None:
     """The controllers may give nodes their role."""
-    service = Condition(
-        test="StringEquals",
-        variable="iam:PassedToService",
-        values=[pulumi.Output.concat("ec2.", context.dns_suffix)],
-    )
-    policy = document(
-        context,
-        Statement(
-            sid="GiveNodesTheirRole",
-            actions=["iam:PassRole"],
-            resources=[role.arn],
-            conditions=[service],
-        ),
-    )
+    service = {"StringEquals": {"iam:PassedToService": pulumi.Output.concat("ec2.", context.dns_suffix)}}
+    policy = document(statement("GiveNodesTheirRole", ["iam:PassRole"], [role.arn], service))
     for number, name in enumerate(context.settings.karpenter_role_names):
         aws.iam.RolePolicy(
             context.named("karpenter", label(name, number)),

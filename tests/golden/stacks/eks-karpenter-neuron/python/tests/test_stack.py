@@ -20,9 +20,7 @@ SETTINGS = Settings(
             name="inference-us-west-2",
         ),
     },
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    alert_emails=["oncall@example.com"],
 )
 
 

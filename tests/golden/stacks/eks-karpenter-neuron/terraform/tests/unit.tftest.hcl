@@ -9,7 +9,6 @@ mock_provider "aws" {
   mock_data "aws_eks_cluster" {
     defaults = { arn = "arn:aws:eks:us-east-1:123456789012:cluster/x" }
   }
-  mock_data "aws_iam_policy_document" { defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" } }
   mock_data "aws_partition" { defaults = { partition = "aws", dns_suffix = "amazonaws.com" } }
 }
 
@@ -55,12 +54,12 @@ run "reads_one_prefix_of_a_bucket" {
   variables { model_source = "s3://weights/llm" }
 
   assert {
-    condition     = one(data.aws_iam_policy_document.bucket["inference"].statement[0].resources) == "arn:aws:s3:::weights/llm/*"
+    condition     = one(jsondecode(aws_iam_role_policy.bucket["inference"].policy).Statement[0].Resource) == "arn:aws:s3:::weights/llm/*"
     error_message = "Pods must reach the prefix and nothing beside it."
   }
 
   assert {
-    condition     = data.aws_iam_policy_document.bucket["inference"].statement[0].actions == toset(["s3:GetObject"])
+    condition     = one(jsondecode(aws_iam_role_policy.bucket["inference"].policy).Statement[0].Action) == "s3:GetObject"
     error_message = "Pods that serve must not write."
   }
 

@@ -53,14 +53,11 @@ def _launch_template(context: Context, key: str) -> aws.ec2.LaunchTemplate:
         ebs_optimized="true",
         user_data=_user_data(group),
         # Pods are one hop further away, so that none reaches the role of the node.
-        metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
-            http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
-        ),
-        monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
+        metadata_options={"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
+        monitoring={"enabled": True},
         block_device_mappings=_volumes(group),
         tag_specifications=[
-            aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=tags)
-            for kind in ("instance", "volume", "network-interface")
+            {"resource_type": kind, "tags": tags} for kind in ("instance", "volume", "network-interface")
         ],
         opts=context.options(),
     )
@@ -113,15 +110,17 @@ def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup
         instance_types=list(group.instance_types),
         labels=dict(group.labels),
         # Only pods that ask for the accelerator run here.
-        taints=[aws.eks.NodeGroupTaintArgs(key=group.accelerator, value="present", effect="NO_SCHEDULE")],
-        scaling_config=aws.eks.NodeGroupScalingConfigArgs(
-            min_size=group.min_instances, desired_size=group.instances, max_size=group.max_instances
-        ),
-        launch_template=aws.eks.NodeGroupLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str)),
+        taints=[{"key": group.accelerator, "value": "present", "effect": "NO_SCHEDULE"}],
+        scaling_config={
+            "min_size": group.min_instances,
+            "desired_size": group.instances,
+            "max_size": group.max_instances,
+        },
+        launch_template={"id": template.id, "version": template.latest_version.apply(str)},
         # New nodes come before old ones go.
-        update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable=1),
+        update_config={"max_unavailable": 1},
         # With the node monitoring agent, nodes whose accelerators fail (Xid errors) are replaced.
-        node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=True),
+        node_repair_config={"enabled": True},
         # Nodes join with their rights from their first second. The autoscaler of the cluster moves the size: an update
         # leaves the present number alone.
         opts=context.options(depends_on=role.permissions, ignore_changes=["scalingConfig.desiredSize"]),
@@ -139,11 +138,11 @@ def _describe_to_autoscaler(context: Context, key: str, node_group: aws.eks.Node
             context.named(key, resource),
             region=group.region,
             autoscaling_group_name=_scaling_group(node_group),
-            tag=aws.autoscaling.TagTagArgs(
-                key=f"k8s.io/cluster-autoscaler/node-template/resources/{resource}",
-                value=amount,
-                propagate_at_launch=False,
-            ),
+            tag={
+                "key": f"k8s.io/cluster-autoscaler/node-template/resources/{resource}",
+                "value": amount,
+                "propagate_at_launch": False,
+            },
             opts=context.options(),
         )
 

@@ -10,7 +10,7 @@ import pulumi_aws as aws
 
 from inference.context import Context
 from inference.plan import Alarm, Group
-from inference.policies import Condition, Principal, Statement, document
+from inference.policies import document, statement
 
 PERIOD_SECONDS = 300
 
@@ -30,7 +30,7 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
             context.named("alerts", region),
             region=region,
             arn=topic.arn,
-            policy=_publishers(context, topic),
+            policy=_publishers(context, topic.arn),
             opts=context.options(),
         )
         for address in context.settings.alert_emails:
@@ -46,19 +46,10 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
     return found
 
 
-def _publishers(context: Context, topic: aws.sns.Topic) -> pulumi.Output[str]:
+def _publishers(context: Context, topic_arn: pulumi.Output[str]) -> pulumi.Output[str]:
     services = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
-    account = Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])
-    return document(
-        context,
-        Statement(
-            sid="Publish",
-            actions=["sns:Publish"],
-            resources=[topic.arn],
-            principals=[Principal(type="Service", identifiers=services)],
-            conditions=[account],
-        ),
-    )
+    account = {"StringEquals": {"aws:SourceAccount": context.account_id}}
+    return document(statement("Publish", ["sns:Publish"], topic_arn, account) | {"Principal": {"Service": services}})
 
 
 def alarms(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
@@ -114,17 +105,15 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
         limit_amount=f"{limit:.2f}",
         limit_unit="USD",
         time_unit="MONTHLY",
-        cost_filters=[
-            aws.budgets.BudgetCostFilterArgs(name="TagKeyValue", values=[f"user:Deployment${settings.name}"])
-        ],
+        cost_filters=[{"name": "TagKeyValue", "values": [f"user:Deployment${settings.name}"]}],
         notifications=[
-            aws.budgets.BudgetNotificationArgs(
-                comparison_operator="GREATER_THAN",
-                threshold=max(percent, least_percent),
-                threshold_type="PERCENTAGE",
-                notification_type=kind,
-                subscriber_sns_topic_arns=subscribers,
-            )
+            {
+                "comparison_operator": "GREATER_THAN",
+                "threshold": max(percent, least_percent),
+                "threshold_type": "PERCENTAGE",
+                "notification_type": kind,
+                "subscriber_sns_topic_arns": subscribers,
+            }
             for kind, percent in (("ACTUAL", 80), ("FORECASTED", 100))
         ],
         opts=context.options(),
@@ -154,11 +143,13 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
         name=context.named("spending"),
         frequency="IMMEDIATE",
         monitor_arn_lists=[monitor.arn],
-        subscribers=[aws.costexplorer.AnomalySubscriptionSubscriberArgs(type="SNS", address=alerts[fleet.home_region])],
-        threshold_expression=aws.costexplorer.AnomalySubscriptionThresholdExpressionArgs(
-            dimension=aws.costexplorer.AnomalySubscriptionThresholdExpressionDimensionArgs(
-                key="ANOMALY_TOTAL_IMPACT_ABSOLUTE", match_options=["GREATER_THAN_OR_EQUAL"], values=[impact]
-            )
-        ),
+        subscribers=[{"type": "SNS", "address": alerts[fleet.home_region]}],
+        threshold_expression={
+            "dimension": {
+                "key": "ANOMALY_TOTAL_IMPACT_ABSOLUTE",
+                "match_options": ["GREATER_THAN_OR_EQUAL"],
+                "values": [impact],
+            }
+        },
         opts=context.options(),
     )

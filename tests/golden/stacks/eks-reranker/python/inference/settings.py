@@ -2,104 +2,76 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pulumi
 
-from inference.configuration import about, check
+from inference.configuration import setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Cluster:
     """An existing EKS cluster, and where its nodes stand."""
 
-    name: pulumi.Input[str] = field(
-        metadata=about("As EKS knows it.", r"[0-9A-Za-z][0-9A-Za-z_-]*", "the name of a cluster, as EKS knows it")
+    name: pulumi.Input[str] = setting(
+        "As EKS knows it.", r"[0-9A-Za-z][0-9A-Za-z_-]*", "the name of a cluster, as EKS knows it"
     )
-    subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = field(
-        metadata=about(
-            "Private subnets that reach the internet (NAT) or VPC endpoints.",
-            r"subnet-[0-9a-f]+",
-            "an id such as subnet-0123456789abcdef0",
-        )
+    subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = setting(
+        "Private subnets that reach the internet (NAT) or VPC endpoints.",
+        r"subnet-[0-9a-f]+",
+        "an id such as subnet-0123456789abcdef0",
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment; every resource carries it.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-    tags: Mapping[str, pulumi.Input[str]] = field(
+    tags: Mapping[str, pulumi.Input[str]] = setting(
+        "Tags added to every resource.",
+        r"(?s).{0,256}",
+        "at most 256 characters",
+        taken={"Deployment": "the budget filters on it"},
         default_factory=dict,
-        metadata=about(
-            "Tags added to every resource.",
-            r"(?s).{0,256}",
-            "at most 256 characters",
-            taken={"Deployment": "the budget filters on it"},
-        ),
     )
-    clusters: Mapping[str, Cluster] = field(
-        metadata=about(
-            "EKS cluster of each region of the plan: its name, and private subnets of the nodes that reach the "
-            "internet (NAT) or VPC endpoints. Fields: name, subnet_ids."
-        )
+    clusters: Mapping[str, Cluster] = setting(
+        "EKS cluster of each region of the plan: its name, and private subnets of the nodes that reach the internet "
+        "(NAT) or VPC endpoints. Fields: name, subnet_ids."
     )
-    model_source: str = field(
+    model_source: str = setting(
+        "Where pods find the weights: hub, a bucket whose prefix they may read (s3://bucket/prefix), or a folder "
+        "(/models). What they do with it is set in kubernetes/.",
+        r"hub|s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+        "hub, s3://bucket/prefix, or an absolute path such as /models",
         default="hub",
-        metadata=about(
-            "Where pods find the weights: hub, a bucket whose prefix they may read (s3://bucket/prefix), or a folder "
-            "(/models). What they do with it is set in kubernetes/.",
-            r"hub|s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
-            "hub, s3://bucket/prefix, or an absolute path such as /models",
-        ),
     )
-    attach_cni_policy: bool = field(
+    attach_cni_policy: bool = setting(
+        "Let the nodes manage the addresses of pods; false where the VPC CNI plugin has a role of its own.",
         default=True,
-        metadata=about(
-            "Let the nodes manage the addresses of pods; false where the VPC CNI plugin has a role of its own."
-        ),
     )
-    alert_emails: Sequence[str] = field(
+    alert_emails: Sequence[str] = setting(
+        "Addresses told about alarms and the budget; each has to confirm its subscription in each region.",
+        r"[^@ ]+@[^@ ]+",
+        "an e-mail address",
         default=(),
-        metadata=about(
-            "Addresses told about alarms and the budget; each has to confirm its subscription in each region.",
-            r"[^@ ]+@[^@ ]+",
-            "an e-mail address",
-        ),
     )
-    budget_enabled: bool = field(
-        default=True,
-        metadata=about("Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."),
+    budget_enabled: bool = setting(
+        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
     )
-    budget_margin_ratio: float = field(
+    budget_margin_ratio: float = setting(
+        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+        "",
+        "0 or more",
+        least=0,
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-            "",
-            "0 or more",
-            least=0,
-        ),
     )
-    cost_anomaly_detection: bool = field(
+    cost_anomaly_detection: bool = setting(
+        "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation only "
+        "the account that pays may do it; not in China.",
         default=False,
-        metadata=about(
-            "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation "
-            "only the account that pays may do it; not in China."
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

@@ -5,7 +5,7 @@ import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
-from inference.policies import Condition, Statement, document, trust
+from inference.policies import document, statement, trust
 
 SCHEME = "s3://"
 ACCOUNTS = {
@@ -55,18 +55,8 @@ def _account(context: Context, account: str, policy: pulumi.Output[str]) -> None
 
 def _policy(context: Context, place: str, actions: list[str]) -> pulumi.Output[str]:
     bucket, _, prefix = f"{place}/".partition("/")
-    below = Condition(test="StringLike", variable="s3:prefix", values=[f"{prefix}*"])
+    arn = pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, bucket)
     return document(
-        context,
-        Statement(
-            sid="Objects",
-            actions=actions,
-            resources=[pulumi.Output.format("arn:{0}:s3:::{1}/{2}*", context.partition, bucket, prefix)],
-        ),
-        Statement(
-            sid="List",
-            actions=["s3:ListBucket"],
-            resources=[pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, bucket)],
-            conditions=[below],
-        ),
+        statement("Objects", actions, [pulumi.Output.concat(arn, f"/{prefix}*")]),
+        statement("List", ["s3:ListBucket"], [arn], {"StringLike": {"s3:prefix": f"{prefix}*"}}),
     )

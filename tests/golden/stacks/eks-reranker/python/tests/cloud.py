@@ -19,9 +19,7 @@ MADE_UP: dict[str, Any] = {
         "resources": [
             {
                 "autoscalingGroups": [
-                    {
-                        "name": "eks-group",
-                    },
+                    {"name": "eks-group"},
                 ],
             },
         ],

@@ -15,15 +15,10 @@ SETTINGS = Settings(
     clusters={
         "us-east-1": Cluster(
             name="inference-us-east-1",
-            subnet_ids=[
-                "subnet-00000000000000010",
-                "subnet-00000000000000011",
-            ],
+            subnet_ids=["subnet-00000000000000010", "subnet-00000000000000011"],
         ),
     },
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    alert_emails=["oncall@example.com"],
 )
 
 

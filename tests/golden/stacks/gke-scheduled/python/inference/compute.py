@@ -30,15 +30,15 @@ def _node_pool(context: Context, key: str, identity: Identity) -> gcp.container.
         node_locations=group.zones_among(cluster.zones),
         # The first nodes come with the first pods.
         initial_node_count=0,
-        autoscaling=gcp.container.NodePoolAutoscalingArgs(
-            total_min_node_count=group.min_nodes,
-            total_max_node_count=group.max_nodes,
-            location_policy=group.location_policy,
-        ),
-        management=gcp.container.NodePoolManagementArgs(auto_repair=True, auto_upgrade=True),
+        autoscaling={
+            "total_min_node_count": group.min_nodes,
+            "total_max_node_count": group.max_nodes,
+            "location_policy": group.location_policy,
+        },
+        management={"auto_repair": True, "auto_upgrade": True},
         # A new node serves before an old one stops.
-        upgrade_settings=gcp.container.NodePoolUpgradeSettingsArgs(strategy="SURGE", max_surge=1, max_unavailable=0),
-        network_config=gcp.container.NodePoolNetworkConfigArgs(enable_private_nodes=True),
+        upgrade_settings={"strategy": "SURGE", "max_surge": 1, "max_unavailable": 0},
+        network_config={"enable_private_nodes": True},
         node_config=_node_config(context, key, identity),
         # Nodes that may not write logs and metrics are unhealthy from their first second.
         opts=context.options(depends_on=identity.permissions, ignore_changes=["initialNodeCount"]),

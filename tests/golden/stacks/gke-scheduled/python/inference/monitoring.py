@@ -22,19 +22,17 @@ def alerts(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
             severity="WARNING",
             notification_channels=list(channels),
             user_labels=context.labels,
-            documentation=gcp.monitoring.AlertPolicyDocumentationArgs(
-                content=alert.description, mime_type="text/markdown"
-            ),
+            documentation={"content": alert.description, "mime_type": "text/markdown"},
             conditions=[
-                gcp.monitoring.AlertPolicyConditionArgs(
-                    display_name=alert.description,
-                    condition_prometheus_query_language=gcp.monitoring.AlertPolicyConditionConditionPrometheusQueryLanguageArgs(
-                        query=_filled(context, title, alert.query, regions),
-                        duration=f"{alert.seconds}s",
-                        evaluation_interval="60s",
-                        disable_metric_validation=True,
-                    ),
-                )
+                {
+                    "display_name": alert.description,
+                    "condition_prometheus_query_language": {
+                        "query": _filled(context, title, alert.query, regions),
+                        "duration": f"{alert.seconds}s",
+                        "evaluation_interval": "60s",
+                        "disable_metric_validation": True,
+                    },
+                }
             ],
             opts=context.options(),
         )

@@ -2,150 +2,111 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pulumi
 
-from inference.configuration import about, check
+from inference.configuration import setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Cluster:
     """A GKE Standard cluster that gets node pools."""
 
-    name: pulumi.Input[str] = field(
-        metadata=about("As GKE knows it.", r"[a-z]([a-z0-9-]*[a-z0-9])?", "the name of a cluster, as GKE knows it")
+    name: pulumi.Input[str] = setting(
+        "As GKE knows it.", r"[a-z]([a-z0-9-]*[a-z0-9])?", "the name of a cluster, as GKE knows it"
     )
-    location: str = field(
-        metadata=about("A region, or a zone.", r"<region>(-[a-z0-9]+)?", "its region, or a zone of it")
-    )
-    zones: Sequence[str] = field(
-        metadata=about(
-            "Those that have the machine types.", r"<region>-[a-z0-9]+", "a zone of its region, such as us-central1-a"
-        )
+    location: str = setting("A region, or a zone.", r"<region>(-[a-z0-9]+)?", "its region, or a zone of it")
+    zones: Sequence[str] = setting(
+        "Those that have the machine types.", r"<region>-[a-z0-9]+", "a zone of its region, such as us-central1-a"
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment; every resource carries it.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-    project_id: pulumi.Input[str] = field(
-        metadata=about(
-            "Project that holds everything.",
-            r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
-            "the id of a project, such as my-project-123; its number or name is another thing",
-        )
+    project_id: pulumi.Input[str] = setting(
+        "Project that holds everything.",
+        r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
+        "the id of a project, such as my-project-123; its number or name is another thing",
     )
-    labels: Mapping[str, pulumi.Input[str]] = field(
+    labels: Mapping[str, pulumi.Input[str]] = setting(
+        "Labels added to every resource.",
+        r"[a-z0-9_-]{0,63}",
+        "up to 63 lower-case letters, digits, _ and -",
+        key_pattern=r"[a-z][a-z0-9_-]{0,62}",
+        key_expected="up to 63 lower-case letters, digits, _ and -, with a letter at its start",
+        taken={"deployment": "the budget filters on it"},
         default_factory=dict,
-        metadata=about(
-            "Labels added to every resource.",
-            r"[a-z0-9_-]{0,63}",
-            "up to 63 lower-case letters, digits, _ and -",
-            key_pattern=r"[a-z][a-z0-9_-]{0,62}",
-            key_expected="up to 63 lower-case letters, digits, _ and -, with a letter at its start",
-            taken={"deployment": "the budget filters on it"},
-        ),
     )
-    clusters: Mapping[str, Cluster] = field(
-        metadata=about(
-            "GKE Standard cluster by region: its name, its location (a region or a zone), and the zones that have the "
-            "machine types. Fields: name, location, zones."
-        )
+    clusters: Mapping[str, Cluster] = setting(
+        "GKE Standard cluster by region: its name, its location (a region or a zone), and the zones that have the "
+        "machine types. Fields: name, location, zones."
     )
-    gpu_driver_version: str = field(
+    gpu_driver_version: str = setting(
+        "NVIDIA driver that GKE installs: LATEST, or DEFAULT for the one that the version of GKE was tested with.",
+        r"LATEST|DEFAULT",
+        "LATEST or DEFAULT",
         default="LATEST",
-        metadata=about(
-            "NVIDIA driver that GKE installs: LATEST, or DEFAULT for the one that the version of GKE was tested with.",
-            r"LATEST|DEFAULT",
-            "LATEST or DEFAULT",
-        ),
     )
-    model_source: str = field(
+    model_source: str = setting(
+        "Where pods find the weights: hub, a bucket whose prefix they may read (gs://bucket/prefix), or a folder "
+        "(/models). What they do with it is set in kubernetes/.",
+        r"hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+        "hub, gs://bucket/prefix, or an absolute path such as /models",
         default="hub",
-        metadata=about(
-            "Where pods find the weights: hub, a bucket whose prefix they may read (gs://bucket/prefix), or a folder "
-            "(/models). What they do with it is set in kubernetes/.",
-            r"hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
-            "hub, gs://bucket/prefix, or an absolute path such as /models",
-        ),
     )
-    image_repositories: Sequence[str] = field(
+    image_repositories: Sequence[str] = setting(
+        "Repositories of Artifact Registry that images come from, as "
+        "projects/<project>/locations/<location>/repositories/<name>: the nodes may pull from them.",
+        r"projects/[^/]+/locations/[a-z0-9-]+/repositories/[^/]+",
+        "a repository: projects/<project>/locations/<location>/repositories/<name>",
         default=(),
-        metadata=about(
-            "Repositories of Artifact Registry that images come from, as "
-            "projects/<project>/locations/<location>/repositories/<name>: the nodes may pull from them.",
-            r"projects/[^/]+/locations/[a-z0-9-]+/repositories/[^/]+",
-            "a repository: projects/<project>/locations/<location>/repositories/<name>",
-        ),
     )
-    reservations: Mapping[str, pulumi.Input[str]] = field(
+    reservations: Mapping[str, pulumi.Input[str]] = setting(
+        "Reservation that the instances of a group start in, by its key: a name, or "
+        "projects/<project>/reservations/<name>.",
+        r"(projects/[^/]+/reservations/)?[a-z]([a-z0-9-]*[a-z0-9])?",
+        "the name of a reservation, or projects/<project>/reservations/<name>",
         default_factory=dict,
-        metadata=about(
-            "Reservation that the instances of a group start in, by its key: a name, or "
-            "projects/<project>/reservations/<name>.",
-            r"(projects/[^/]+/reservations/)?[a-z]([a-z0-9-]*[a-z0-9])?",
-            "the name of a reservation, or projects/<project>/reservations/<name>",
-        ),
     )
-    disk_kms_keys: Mapping[str, pulumi.Input[str]] = field(
+    disk_kms_keys: Mapping[str, pulumi.Input[str]] = setting(
+        "Cloud KMS key by region that encrypts the nodes' disks in place of Google's own; the Compute Engine service "
+        "agent has to be allowed to use it.",
+        r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
+        "a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>",
         default_factory=dict,
-        metadata=about(
-            "Cloud KMS key by region that encrypts the nodes' disks in place of Google's own; the Compute Engine "
-            "service agent has to be allowed to use it.",
-            r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
-            "a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>",
-        ),
     )
-    alert_emails: Sequence[str] = field(
+    alert_emails: Sequence[str] = setting(
+        "Addresses told about alerts; the first five of them about the budget too.",
+        r"[^@ ]+@[^@ ]+",
+        "an e-mail address",
         default=(),
-        metadata=about(
-            "Addresses told about alerts; the first five of them about the budget too.",
-            r"[^@ ]+@[^@ ]+",
-            "an e-mail address",
-        ),
     )
-    billing_account: pulumi.Input[str] | None = field(
+    billing_account: pulumi.Input[str] | None = setting(
+        "Billing account of the budget, such as 012345-567890-ABCDEF; null makes no budget.",
+        r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}",
+        "an account such as 012345-567890-ABCDEF",
         default=None,
-        metadata=about(
-            "Billing account of the budget, such as 012345-567890-ABCDEF; null makes no budget.",
-            r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}",
-            "an account such as 012345-567890-ABCDEF",
-        ),
     )
-    budget_amount: int | None = field(
+    budget_amount: int | None = setting(
+        "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the "
+        "margin.",
+        "",
+        "a whole number, 1 or more",
+        least=1,
         default=None,
-        metadata=about(
-            "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the "
-            "margin.",
-            "",
-            "a whole number, 1 or more",
-            least=1,
-        ),
     )
-    budget_margin_ratio: float = field(
+    budget_margin_ratio: float = setting(
+        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+        "",
+        "0 or more",
+        least=0,
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-            "",
-            "0 or more",
-            least=0,
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

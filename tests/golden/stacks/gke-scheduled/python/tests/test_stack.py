@@ -17,23 +17,15 @@ SETTINGS = Settings(
         "europe-west4": Cluster(
             name="inference-europe-west4",
             location="europe-west4",
-            zones=[
-                "europe-west4-a",
-                "europe-west4-b",
-            ],
+            zones=["europe-west4-a", "europe-west4-b"],
         ),
         "us-central1": Cluster(
             name="inference-us-central1",
             location="us-central1",
-            zones=[
-                "us-central1-a",
-                "us-central1-b",
-            ],
+            zones=["us-central1-a", "us-central1-b"],
         ),
     },
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    alert_emails=["oncall@example.com"],
     billing_account="012345-567890-ABCDEF",
 )
 

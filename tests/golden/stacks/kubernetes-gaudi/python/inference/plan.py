@@ -21,6 +21,9 @@ class NodePool:
 
     region: str
     name: str
+    provider: str
+    instance_type: str
+    """Of the plan."""
     machine: str
     """As the provider's service calls it."""
     spot: bool

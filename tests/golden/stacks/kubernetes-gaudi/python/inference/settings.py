@@ -2,53 +2,33 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from inference.configuration import about, check
+from inference.configuration import setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Cluster:
     """A Kubernetes cluster, by a context of a kubeconfig."""
 
-    kubeconfig: str = field(
-        metadata=about(
-            "Path of the kubeconfig; it is read here and never stored.",
-            r"[^\x00-\x1f]+",
-            "a path such as ~/.kube/config",
-        )
+    kubeconfig: str = setting(
+        "Path of the kubeconfig; it is read here and never stored.", r"[^\x00-\x1f]+", "a path such as ~/.kube/config"
     )
-    context: str = field(
-        metadata=about(
-            "Context of the cluster in it.", r"[^\x00-\x1f]+", "a name that kubectl config get-contexts shows"
-        )
+    context: str = setting(
+        "Context of the cluster in it.", r"[^\x00-\x1f]+", "a name that kubectl config get-contexts shows"
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    clusters: Mapping[str, Cluster] = field(
-        metadata=about(
-            "Kubernetes cluster of each region of the plan: the context of a kubeconfig that may make a namespace and "
-            "what lies in it. Fields: kubeconfig, context."
-        )
+    clusters: Mapping[str, Cluster] = setting(
+        "Kubernetes cluster of each region of the plan: the context of a kubeconfig that may make a namespace and what "
+        "lies in it. Fields: kubeconfig, context."
     )
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment: its resources in the program start with it. The namespace is that of the manifests.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment: its resources in the program start with it. The namespace is that of the "
-            "manifests.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

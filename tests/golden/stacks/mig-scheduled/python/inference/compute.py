@@ -59,15 +59,15 @@ def _template(
         disks=[_boot_disk(context, key)],
         guest_accelerators=_attached(group),
         # No address outside the network.
-        network_interfaces=[
-            gcp.compute.RegionInstanceTemplateNetworkInterfaceArgs(subnetwork=subnetwork.self_link, nic_type="GVNIC")
-        ],
+        network_interfaces=[{"subnetwork": subnetwork.self_link, "nic_type": "GVNIC"}],
         scheduling=_scheduling(group),
         reservation_affinity=_reservation(settings.reservations.get(key)),
-        service_account=gcp.compute.RegionInstanceTemplateServiceAccountArgs(email=email, scopes=["cloud-platform"]),
-        shielded_instance_config=gcp.compute.RegionInstanceTemplateShieldedInstanceConfigArgs(
-            enable_secure_boot=settings.secure_boot, enable_vtpm=True, enable_integrity_monitoring=True
-        ),
+        service_account={"email": email, "scopes": ["cloud-platform"]},
+        shielded_instance_config={
+            "enable_secure_boot": settings.secure_boot,
+            "enable_vtpm": True,
+            "enable_integrity_monitoring": True,
+        },
         opts=context.options(),
     )
 
@@ -137,9 +137,7 @@ def _healing_check(context: Context, key: str) -> gcp.compute.RegionHealthCheck:
         timeout_sec=10,
         healthy_threshold=1,
         unhealthy_threshold=10,
-        https_health_check=gcp.compute.RegionHealthCheckHttpsHealthCheckArgs(
-            port=HOST_PORT, request_path=backend.health_path
-        ),
+        https_health_check={"port": HOST_PORT, "request_path": backend.health_path},
         opts=context.options(),
     )
 
@@ -163,17 +161,13 @@ def _manager(
         distribution_policy_target_shape="BALANCED",
         target_size=group.instances,
         wait_for_instances=settings.wait_for_capacity != "0",
-        versions=[gcp.compute.RegionInstanceGroupManagerVersionArgs(instance_template=template.self_link)],
+        versions=[{"instance_template": template.self_link}],
         instance_flexibility_policy=_flexibility(group),
-        named_ports=[gcp.compute.RegionInstanceGroupManagerNamedPortArgs(name="https", port=HOST_PORT)],
+        named_ports=[{"name": "https", "port": HOST_PORT}],
         # From the first answer on; until then repair waits for an hour at most, and what may start for longer would never
         # come to serve. Rollouts wait for the answer either way.
-        auto_healing_policies=gcp.compute.RegionInstanceGroupManagerAutoHealingPoliciesArgs(
-            health_check=check.id, initial_delay_sec=3600
-        ),
-        instance_lifecycle_policy=gcp.compute.RegionInstanceGroupManagerInstanceLifecyclePolicyArgs(
-            on_failed_health_check="DEFAULT_ACTION" if group.heals else "DO_NOTHING"
-        ),
+        auto_healing_policies={"health_check": check.id, "initial_delay_sec": 3600},
+        instance_lifecycle_policy={"on_failed_health_check": "DEFAULT_ACTION" if group.heals else "DO_NOTHING"},
         update_policy=_update(len(zones), key in settings.reservations),
         opts=_in_time(context, needed),
     )

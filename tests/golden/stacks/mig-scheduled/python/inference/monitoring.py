@@ -23,15 +23,15 @@ def alerts(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
             user_labels=context.labels,
             documentation=_documentation(alert.description),
             conditions=[
-                gcp.monitoring.AlertPolicyConditionArgs(
-                    display_name=alert.description,
-                    condition_prometheus_query_language=gcp.monitoring.AlertPolicyConditionConditionPrometheusQueryLanguageArgs(
-                        query=alert.query,
-                        duration=f"{alert.seconds}s",
-                        evaluation_interval="60s",
-                        disable_metric_validation=True,
-                    ),
-                )
+                {
+                    "display_name": alert.description,
+                    "condition_prometheus_query_language": {
+                        "query": alert.query,
+                        "duration": f"{alert.seconds}s",
+                        "evaluation_interval": "60s",
+                        "disable_metric_validation": True,
+                    },
+                }
             ],
             opts=context.options(),
         )
@@ -73,16 +73,11 @@ def _log_alert(context: Context, title: str, alert: LogAlert, channels: Sequence
         user_labels=context.labels,
         documentation=_documentation(alert.description),
         conditions=[
-            gcp.monitoring.AlertPolicyConditionArgs(
-                display_name=alert.description,
-                condition_matched_log=gcp.monitoring.AlertPolicyConditionConditionMatchedLogArgs(
-                    filter="".join(f"{line}\n" for line in lines)
-                ),
-            )
+            {
+                "display_name": alert.description,
+                "condition_matched_log": {"filter": "".join(f"{line}\n" for line in lines)},
+            }
         ],
-        alert_strategy=gcp.monitoring.AlertPolicyAlertStrategyArgs(
-            auto_close="86400s",
-            notification_rate_limit=gcp.monitoring.AlertPolicyAlertStrategyNotificationRateLimitArgs(period="3600s"),
-        ),
+        alert_strategy={"auto_close": "86400s", "notification_rate_limit": {"period": "3600s"}},
         opts=context.options(),
     )

@@ -46,7 +46,7 @@ def _firewalls_of(
         description="Load balancer and its health checks to the hosts",
         source_ranges=[*HEALTH_CHECK_RANGES, context.settings.networks[region].proxy_only_cidr],
         target_service_accounts=[email],
-        allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=[str(HOST_PORT)])],
+        allows=[{"protocol": "tcp", "ports": [str(HOST_PORT)]}],
         opts=context.options(),
     )
     gcp.compute.Firewall(
@@ -60,7 +60,7 @@ def _firewalls_of(
         destination_ranges=["0.0.0.0/0"],
         target_service_accounts=[email],
         denies=[everything],
-        log_config=gcp.compute.FirewallLogConfigArgs(metadata="EXCLUDE_ALL_METADATA"),
+        log_config={"metadata": "EXCLUDE_ALL_METADATA"},
         opts=context.options(),
     )
     # Image registries and model hubs have no fixed addresses.
@@ -123,10 +123,8 @@ def _backend_service(context: Context, region: str, groups: Groups) -> gcp.compu
         timeout_sec=5,
         healthy_threshold=2,
         unhealthy_threshold=3,
-        https_health_check=gcp.compute.RegionHealthCheckHttpsHealthCheckArgs(
-            port=HOST_PORT, request_path=context.fleet.regions[region].health_path
-        ),
-        log_config=gcp.compute.RegionHealthCheckLogConfigArgs(enable=True),
+        https_health_check={"port": HOST_PORT, "request_path": context.fleet.regions[region].health_path},
+        log_config={"enable": True},
         opts=context.options(),
     )
     return gcp.compute.RegionBackendService(
@@ -142,7 +140,7 @@ def _backend_service(context: Context, region: str, groups: Groups) -> gcp.compu
         connection_draining_timeout_sec=120,
         health_checks=check.id,
         backends=_backends(context, region, groups),
-        log_config=gcp.compute.RegionBackendServiceLogConfigArgs(enable=True, sample_rate=1),
+        log_config={"enable": True, "sample_rate": 1},
         opts=context.options(),
     )
 
@@ -199,16 +197,15 @@ def _proxy(
     context: Context, region: str, service: gcp.compute.RegionBackendService
 ) -> gcp.compute.RegionTargetHttpsProxy:
     # A host that drains refuses connections: its requests go to another.
-    retries = gcp.compute.RegionUrlMapDefaultRouteActionRetryPolicyArgs(
-        num_retries=2, retry_conditions=["connect-failure", "refused-stream"]
-    )
     routes = gcp.compute.RegionUrlMap(
         context.named(region),
         region=region,
         name=context.named(region),
         description=f"Requests of {context.settings.name}",
         default_service=service.id,
-        default_route_action=gcp.compute.RegionUrlMapDefaultRouteActionArgs(retry_policy=retries),
+        default_route_action={
+            "retry_policy": {"num_retries": 2, "retry_conditions": ["connect-failure", "refused-stream"]}
+        },
         opts=context.options(),
     )
     policy = gcp.compute.RegionSslPolicy(

@@ -2,270 +2,201 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pulumi
 
-from inference.configuration import CIDR, about, check
+from inference.configuration import CIDR, setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Network:
     """Where a region's instances and load balancer stand."""
 
-    subnetwork: pulumi.Input[str] = field(
-        metadata=about(
-            "Of the hosts and the load balancer.",
-            r".*projects/[^/]+/regions/<region>/subnetworks/[^/]+",
-            "a subnetwork of its region: projects/<project>/regions/<region>/subnetworks/<name>",
-        )
+    subnetwork: pulumi.Input[str] = setting(
+        "Of the hosts and the load balancer.",
+        r".*projects/[^/]+/regions/<region>/subnetworks/[^/]+",
+        "a subnetwork of its region: projects/<project>/regions/<region>/subnetworks/<name>",
     )
-    proxy_only_cidr: pulumi.Input[str] = field(
-        metadata=about(
-            "CIDR block of the region's proxy-only subnet.",
-            CIDR,
-            "a CIDR block such as 10.129.0.0/23; without such a subnet (purpose REGIONAL_MANAGED_PROXY) the load "
-            "balancer cannot start",
-        )
+    proxy_only_cidr: pulumi.Input[str] = setting(
+        "CIDR block of the region's proxy-only subnet.",
+        CIDR,
+        "a CIDR block such as 10.129.0.0/23; without such a subnet (purpose REGIONAL_MANAGED_PROXY) the load balancer "
+        "cannot start",
     )
-    zones: Sequence[str] = field(
-        metadata=about(
-            "Those that have the machine type.", r"<region>-[a-z0-9]+", "a zone of its region, such as us-central1-a"
-        )
+    zones: Sequence[str] = setting(
+        "Those that have the machine type.", r"<region>-[a-z0-9]+", "a zone of its region, such as us-central1-a"
     )
-    ssl_certificate: pulumi.Input[str] = field(
-        metadata=about(
-            "Of the load balancer.",
-            r".*projects/[^/]+/regions/<region>/sslCertificates/[^/]+",
-            "a certificate of its region: projects/<project>/regions/<region>/sslCertificates/<name>",
-        )
+    ssl_certificate: pulumi.Input[str] = setting(
+        "Of the load balancer.",
+        r".*projects/[^/]+/regions/<region>/sslCertificates/[^/]+",
+        "a certificate of its region: projects/<project>/regions/<region>/sslCertificates/<name>",
     )
-    disk_kms_key: pulumi.Input[str] | None = field(
+    disk_kms_key: pulumi.Input[str] | None = setting(
+        "Encrypts the disks; none: a key of Google's.",
+        r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
+        "a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>",
         default=None,
-        metadata=about(
-            "Encrypts the disks; none: a key of Google's.",
-            r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
-            "a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>",
-        ),
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Dns:
     """A record that answers with the addresses of the regions, by their weights."""
 
-    managed_zone: pulumi.Input[str] = field(
-        metadata=about("Zone of Cloud DNS.", r"[a-z]([a-z0-9-]*[a-z0-9])?", "the name of a zone, as Cloud DNS knows it")
+    managed_zone: pulumi.Input[str] = setting(
+        "Zone of Cloud DNS.", r"[a-z]([a-z0-9-]*[a-z0-9])?", "the name of a zone, as Cloud DNS knows it"
     )
-    name: pulumi.Input[str] = field(
-        metadata=about(
-            "With a dot at its end.", r".+[.]", "a name such as chat.example.internal., with a dot at its end"
-        )
+    name: pulumi.Input[str] = setting(
+        "With a dot at its end.", r".+[.]", "a name such as chat.example.internal., with a dot at its end"
     )
-    project_id: pulumi.Input[str] | None = field(
+    project_id: pulumi.Input[str] | None = setting(
+        "Of the zone, where it is another one.",
+        r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]",
+        "the id of a project, such as my-project-123",
         default=None,
-        metadata=about(
-            "Of the zone, where it is another one.",
-            r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]",
-            "the id of a project, such as my-project-123",
-        ),
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment; every resource carries it.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-    project_id: pulumi.Input[str] = field(
-        metadata=about(
-            "Project that holds everything.",
-            r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
-            "the id of a project, such as my-project-123; its number or name is another thing",
-        )
+    project_id: pulumi.Input[str] = setting(
+        "Project that holds everything.",
+        r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
+        "the id of a project, such as my-project-123; its number or name is another thing",
     )
-    labels: Mapping[str, pulumi.Input[str]] = field(
+    labels: Mapping[str, pulumi.Input[str]] = setting(
+        "Labels added to every resource.",
+        r"[a-z0-9_-]{0,63}",
+        "up to 63 lower-case letters, digits, _ and -",
+        key_pattern=r"[a-z][a-z0-9_-]{0,62}",
+        key_expected="up to 63 lower-case letters, digits, _ and -, with a letter at its start",
+        taken={"deployment": "the budget filters on it"},
         default_factory=dict,
-        metadata=about(
-            "Labels added to every resource.",
-            r"[a-z0-9_-]{0,63}",
-            "up to 63 lower-case letters, digits, _ and -",
-            key_pattern=r"[a-z][a-z0-9_-]{0,62}",
-            key_expected="up to 63 lower-case letters, digits, _ and -, with a letter at its start",
-            taken={"deployment": "the budget filters on it"},
-        ),
     )
-    networks: Mapping[str, Network] = field(
-        metadata=about(
-            "By region: subnetwork of the hosts and of the load balancer, CIDR block of the region's proxy-only "
-            "subnet, zones that have the machine type (with others the groups are made anew: set wait_for_capacity "
-            "before), regional SSL certificate, and a KMS key of the disks (null: a key of Google's). Fields: "
-            "subnetwork, proxy_only_cidr, zones, ssl_certificate, disk_kms_key (optional)."
-        )
+    networks: Mapping[str, Network] = setting(
+        "By region: subnetwork of the hosts and of the load balancer, CIDR block of the region's proxy-only subnet, "
+        "zones that have the machine type (with others the groups are made anew: set wait_for_capacity before), "
+        "regional SSL certificate, and a KMS key of the disks (null: a key of Google's). Fields: subnetwork, "
+        "proxy_only_cidr, zones, ssl_certificate, disk_kms_key (optional)."
     )
-    global_access: bool = field(
-        default=False, metadata=about("Let clients in other regions of the network reach the load balancers.")
+    global_access: bool = setting(
+        "Let clients in other regions of the network reach the load balancers.", default=False
     )
-    wait_for_capacity: str = field(
+    wait_for_capacity: str = setting(
+        "How long a deployment waits until the hosts of new and changed groups answer, such as 60m, before it goes on "
+        "to what depends on them; 0 does not wait.",
+        r"0|[1-9][0-9]*[smh]",
+        "a time such as 90s, 30m or 2h, or 0",
         default="0",
-        metadata=about(
-            "How long a deployment waits until the hosts of new and changed groups answer, such as 60m, before it "
-            "goes on to what depends on them; 0 does not wait.",
-            r"0|[1-9][0-9]*[smh]",
-            "a time such as 90s, 30m or 2h, or 0",
-        ),
     )
-    dns: Dns | None = field(
+    dns: Dns | None = setting(
+        "Record that answers with the addresses of the regions by the plan's weights: zone, name with a dot at its "
+        "end, and project of the zone (null: this one). Fields: managed_zone, name, project_id (optional).",
         default=None,
-        metadata=about(
-            "Record that answers with the addresses of the regions by the plan's weights: zone, name with a dot at its "
-            "end, and project of the zone (null: this one). Fields: managed_zone, name, project_id (optional)."
-        ),
     )
-    machine_images: Mapping[str, pulumi.Input[str]] = field(
+    machine_images: Mapping[str, pulumi.Input[str]] = setting(
+        'Machine images by group, or "*" for all, in place of the newest of the planned family, to pin them.',
+        r"projects/[^/]+/global/images/.+",
+        "an image such as projects/<project>/global/images/<name>",
         default_factory=dict,
-        metadata=about(
-            'Machine images by group, or "*" for all, in place of the newest of the planned family, to pin them.',
-            r"projects/[^/]+/global/images/.+",
-            "an image such as projects/<project>/global/images/<name>",
-        ),
     )
-    secure_boot: bool = field(
-        default=False,
-        metadata=about("Start signed kernel modules only; needs a machine image whose accelerator modules are signed."),
+    secure_boot: bool = setting(
+        "Start signed kernel modules only; needs a machine image whose accelerator modules are signed.", default=False
     )
-    reservations: Mapping[str, pulumi.Input[str]] = field(
+    reservations: Mapping[str, pulumi.Input[str]] = setting(
+        "Reservation that the instances of a group start in, by its key: a name, or "
+        "projects/<project>/reservations/<name>.",
+        r"(projects/[^/]+/reservations/)?[a-z]([a-z0-9-]*[a-z0-9])?",
+        "the name of a reservation, or projects/<project>/reservations/<name>",
         default_factory=dict,
-        metadata=about(
-            "Reservation that the instances of a group start in, by its key: a name, or "
-            "projects/<project>/reservations/<name>.",
-            r"(projects/[^/]+/reservations/)?[a-z]([a-z0-9-]*[a-z0-9])?",
-            "the name of a reservation, or projects/<project>/reservations/<name>",
-        ),
     )
-    model_source: str = field(
+    model_source: str = setting(
+        "Where the weights come from: hub, a bucket's prefix such as gs://weights/models, or an absolute path that is "
+        "there already. Below prefix and path they lie by the model's name, organisation/model.",
+        r"hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+        "hub, gs://BUCKET, gs://BUCKET/PREFIX or an absolute path such as /models",
         default="hub",
-        metadata=about(
-            "Where the weights come from: hub, a bucket's prefix such as gs://weights/models, or an absolute path "
-            "that is there already. Below prefix and path they lie by the model's name, organisation/model.",
-            r"hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
-            "hub, gs://BUCKET, gs://BUCKET/PREFIX or an absolute path such as /models",
-        ),
     )
-    container_images: Mapping[str, pulumi.Input[str]] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = setting(
+        'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
+        "(repository@sha256:...) once it has been tested.",
+        r"[a-z0-9][A-Za-z0-9._/:@-]+",
+        "an image such as repository:tag or repository@sha256:digest",
         default_factory=dict,
-        metadata=about(
-            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
-            "(repository@sha256:...) once it has been tested.",
-            r"[a-z0-9][A-Za-z0-9._/:@-]+",
-            "an image such as repository:tag or repository@sha256:digest",
-        ),
     )
-    model_ids: Mapping[str, str] = field(
+    model_ids: Mapping[str, str] = setting(
+        'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
+        r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
+        "a hub name such as organisation/model",
         default_factory=dict,
-        metadata=about(
-            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-            r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-            "a hub name such as organisation/model",
-        ),
     )
-    model_revisions: Mapping[str, str] = field(
+    model_revisions: Mapping[str, str] = setting(
+        'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one the '
+        "newest is taken.",
+        r"[A-Za-z0-9][A-Za-z0-9._/-]*",
+        "a commit, a tag or a branch",
         default_factory=dict,
-        metadata=about(
-            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one '
-            "the newest is taken.",
-            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
-            "a commit, a tag or a branch",
-        ),
     )
-    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
+    extra_serving_arguments: Mapping[str, Sequence[str]] = setting(
+        'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of two '
+        "of a kind the last counts.",
+        r"[^\x00-\x1f\x7f]+",
+        "one argument without control characters",
         default_factory=dict,
-        metadata=about(
-            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of '
-            "two of a kind the last counts.",
-            r"[^\x00-\x1f\x7f]+",
-            "one argument without control characters",
-        ),
     )
-    hf_token_secret: pulumi.Input[str] | None = field(
+    hf_token_secret: pulumi.Input[str] | None = setting(
+        "Secret Manager secret that holds a hub token, for gated models; read at each start, never stored in state.",
+        r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
+        "a secret such as projects/<project>/secrets/<name>",
         default=None,
-        metadata=about(
-            "Secret Manager secret that holds a hub token, for gated models; read at each start, never stored in "
-            "state.",
-            r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
-            "a secret such as projects/<project>/secrets/<name>",
-        ),
     )
-    registry_secret: pulumi.Input[str] | None = field(
+    registry_secret: pulumi.Input[str] | None = setting(
+        "Secret Manager secret that holds an NGC API key, for images of nvcr.io; read by the host at each start, "
+        "never stored in state. Images in Artifact Registry need none.",
+        r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
+        "a secret such as projects/<project>/secrets/<name>",
         default=None,
-        metadata=about(
-            "Secret Manager secret that holds an NGC API key, for images of nvcr.io; read by the host at each start, "
-            "never stored in state. Images in Artifact Registry need none.",
-            r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
-            "a secret such as projects/<project>/secrets/<name>",
-        ),
     )
-    agent_package: str | None = field(
+    agent_package: str | None = setting(
+        "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash (#sha256=...); "
+        "null for no agent.",
+        r"https://[A-Za-z0-9._:/~%+-]+[.]whl#sha256=[0-9a-f]{64}",
+        "the https:// address of a wheel with its hash: "
+        "https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH",
         default=None,
-        metadata=about(
-            "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash "
-            "(#sha256=...); null for no agent.",
-            r"https://[A-Za-z0-9._:/~%+-]+[.]whl#sha256=[0-9a-f]{64}",
-            "the https:// address of a wheel with its hash: "
-            "https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH",
-        ),
     )
-    alert_emails: Sequence[str] = field(
+    alert_emails: Sequence[str] = setting(
+        "Addresses told about alerts; the first five of them about the budget too.",
+        r"[^@ ]+@[^@ ]+",
+        "an e-mail address",
         default=(),
-        metadata=about(
-            "Addresses told about alerts; the first five of them about the budget too.",
-            r"[^@ ]+@[^@ ]+",
-            "an e-mail address",
-        ),
     )
-    billing_account: pulumi.Input[str] | None = field(
+    billing_account: pulumi.Input[str] | None = setting(
+        "Billing account of the budget, such as 012345-567890-ABCDEF; null makes no budget.",
+        r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}",
+        "an account such as 012345-567890-ABCDEF",
         default=None,
-        metadata=about(
-            "Billing account of the budget, such as 012345-567890-ABCDEF; null makes no budget.",
-            r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}",
-            "an account such as 012345-567890-ABCDEF",
-        ),
     )
-    budget_amount: int | None = field(
+    budget_amount: int | None = setting(
+        "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the "
+        "margin.",
+        "",
+        "a whole number, 1 or more",
+        least=1,
         default=None,
-        metadata=about(
-            "Whole amount a month in the currency of the billing account; null takes the plan's total in USD and the "
-            "margin.",
-            "",
-            "a whole number, 1 or more",
-            least=1,
-        ),
     )
-    budget_margin_ratio: float = field(
+    budget_margin_ratio: float = setting(
+        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+        "",
+        "0 or more",
+        least=0,
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-            "",
-            "0 or more",
-            least=0,
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

@@ -17,17 +17,12 @@ SETTINGS = Settings(
         "us-central1": Network(
             subnetwork="projects/my-project/regions/us-central1/subnetworks/inference",
             proxy_only_cidr="10.129.0.0/23",
-            zones=[
-                "us-central1-a",
-                "us-central1-b",
-            ],
+            zones=["us-central1-a", "us-central1-b"],
             ssl_certificate="projects/my-project/regions/us-central1/sslCertificates/inference",
         ),
     },
     agent_package="https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000",
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    alert_emails=["oncall@example.com"],
     billing_account="012345-567890-ABCDEF",
 )
 

@@ -70,18 +70,13 @@ def _launch_template(
         ebs_optimized="true",
         vpc_security_group_ids=[entrance.host_groups[group.region].id],
         user_data=_user_data(context, key, logs[group.region]),
-        iam_instance_profile=aws.ec2.LaunchTemplateIamInstanceProfileArgs(arn=role.instance_profile_arn),
+        iam_instance_profile={"arn": role.instance_profile_arn},
         # Containers share the network of the host, so one hop is enough and no bridged container reaches the role.
-        metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
-            http_endpoint="enabled",
-            http_tokens="required",
-            http_put_response_hop_limit=1,
-        ),
-        monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
+        metadata_options={"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
+        monitoring={"enabled": True},
         block_device_mappings=[_root_volume(group)],
         tag_specifications=[
-            aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=tags)
-            for kind in ("instance", "volume", "network-interface")
+            {"resource_type": kind, "tags": tags} for kind in ("instance", "volume", "network-interface")
         ],
         opts=context.options(),
     )
@@ -130,10 +125,7 @@ def _group(
         launch_template=_plain(group, template),
         capacity_reservation_specification=_reservation(settings.capacity_reservation_ids.get(key)),
         instance_refresh=_refresh(_pinned_ami(context, key) is not None),
-        tags=[
-            aws.autoscaling.GroupTagArgs(key=name, value=value, propagate_at_launch=True)
-            for name, value in tags.items()
-        ],
+        tags=[{"key": name, "value": value, "propagate_at_launch": True} for name, value in tags.items()],
         # The hosts need the role and the way out from their first second.
         opts=context.options(
             depends_on=[*role.permissions, *entrance.ways_out[group.region]],

@@ -15,7 +15,7 @@ import pulumi_aws as aws
 from inference.compute import filled
 from inference.context import Context
 from inference.network import Entrances
-from inference.policies import Statement, document, trust
+from inference.policies import document, statement, trust
 
 DEFINITION = (Path(__file__).parent / "failover.asl").read_text(encoding="utf-8")
 """The state machine, with holes ``${name}``."""
@@ -120,8 +120,7 @@ def _policy(context: Context, entrance: Entrances, regions: list[str]) -> pulumi
     look = ["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeTargetHealth"]
     listeners = [entrance.listeners[region].arn for region in regions]
     return document(
-        context,
-        Statement(sid="Look", actions=look, resources=["*"]),
-        Statement(sid="SetWeights", actions=["elasticloadbalancing:ModifyListener"], resources=listeners),
-        Statement(sid="Start", actions=["states:StartExecution"], resources=machines),
+        statement("Look", look, ["*"]),
+        statement("SetWeights", ["elasticloadbalancing:ModifyListener"], listeners),
+        statement("Start", ["states:StartExecution"], machines),
     )

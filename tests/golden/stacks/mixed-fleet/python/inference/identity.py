@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 from inference.configuration import known, text
 from inference.context import Context
-from inference.policies import Condition, Statement, document, trust
+from inference.policies import document, statement, trust
 
 REPOSITORY = re.compile(r"([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.][^/]+/([^:@]+)")
 """Account, region and repository of an image of ECR."""
@@ -63,22 +63,6 @@ def _policy(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> pu
 
 def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> pulumi.Output[str]:
     settings = context.settings
-    statements = [
-        Statement(
-            sid="PutMetrics",
-            actions=["cloudwatch:PutMetricData"],
-            resources=["*"],
-            conditions=[
-                Condition(test="StringEquals", variable="cloudwatch:namespace", values=[settings.metrics_namespace])
-            ],
-        ),
-        Statement(sid="NameTheGroup", actions=["ec2:DescribeTags"], resources=["*"]),
-        Statement(
-            sid="WriteLogs",
-            actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            resources=[pulumi.Output.concat(group.arn, ":*") for group in logs.values()],
-        ),
-    ]
     groups = pulumi.Output.format(
         "arn:{0}:autoscaling:*:{1}:autoScalingGroup:*:autoScalingGroupName/{2}-*",
         context.partition,
@@ -86,15 +70,21 @@ def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) 
         settings.name,
     )
     # Names may begin alike; the tag tells.
-    own = [Condition(test="StringEquals", variable="autoscaling:ResourceTag/Deployment", values=[settings.name])]
+    own = {"StringEquals": {"autoscaling:ResourceTag/Deployment": settings.name}}
+    namespace = {"StringEquals": {"cloudwatch:namespace": settings.metrics_namespace}}
+    write = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     ready = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
-    statements.append(Statement(sid="SayReady", actions=ready, resources=[groups], conditions=own))
-    leave = ["autoscaling:TerminateInstanceInAutoScalingGroup"]
-    statements.append(Statement(sid="LeaveWhenInterrupted", actions=leave, resources=[groups], conditions=own))
     secrets = [arn for arn in (settings.hf_token_secret_arn, settings.registry_secret_arn) if arn is not None]
-    if secrets:
-        statements.append(Statement(sid="ReadSecrets", actions=["secretsmanager:GetSecretValue"], resources=secrets))
-    return document(context, *statements, *_weights(context), *_registries(context))
+    return document(
+        statement("PutMetrics", ["cloudwatch:PutMetricData"], ["*"], namespace),
+        statement("NameTheGroup", ["ec2:DescribeTags"], ["*"]),
+        statement("WriteLogs", write, [pulumi.Output.concat(group.arn, ":*") for group in logs.values()]),
+        statement("LeaveWhenInterrupted", ["autoscaling:TerminateInstanceInAutoScalingGroup"], [groups], own),
+        statement("SayReady", ready, [groups], own),
+        *([statement("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets)] if secrets else []),
+        *_weights(context),
+        *_registries(context),
+    )
 
 
 def _weights(context: Context) -> list[Any]:
@@ -103,11 +93,9 @@ def _weights(context: Context) -> list[Any]:
     if found is None:
         return []
     bucket = pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, found[1])
-    below = Condition(test="StringLike", variable="s3:prefix", values=[f"{found[2]}*"])
-    objects = pulumi.Output.concat(bucket, f"/{found[2]}*")
     return [
-        Statement(sid="ReadWeights", actions=["s3:GetObject"], resources=[objects]),
-        Statement(sid="ListWeights", actions=["s3:ListBucket"], resources=[bucket], conditions=[below]),
+        statement("ReadWeights", ["s3:GetObject"], [pulumi.Output.concat(bucket, f"/{found[2]}*")]),
+        statement("ListWeights", ["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": [f"{found[2]}*"]}}),
     ]
 
 
@@ -123,6 +111,6 @@ def _registries(context: Context) -> list[Any]:
     ]
     pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     return [
-        Statement(sid="LogIntoRegistries", actions=["ecr:GetAuthorizationToken"], resources=["*"]),
-        Statement(sid="PullImages", actions=pull, resources=repositories),
+        statement("LogIntoRegistries", ["ecr:GetAuthorizationToken"], ["*"]),
+        statement("PullImages", pull, repositories),
     ]

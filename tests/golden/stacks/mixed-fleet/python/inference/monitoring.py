@@ -13,9 +13,10 @@ import pulumi_aws as aws
 from inference.context import Context
 from inference.network import Entrances
 from inference.plan import Alarm
-from inference.policies import Condition, Principal, Statement, document
+from inference.policies import document, statement
 
 PERIOD_SECONDS = 300
+ELB = "AWS/ApplicationELB"
 
 
 def log_groups(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, aws.cloudwatch.LogGroup]:
@@ -48,7 +49,7 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
             context.named("alerts", region),
             region=region,
             arn=topic.arn,
-            policy=_publishers(context, topic),
+            policy=_publishers(context, topic.arn),
             opts=context.options(),
         )
         for address in context.settings.alert_emails:
@@ -64,22 +65,13 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
     return found
 
 
-def _publishers(context: Context, topic: aws.sns.Topic) -> pulumi.Output[str]:
+def _publishers(context: Context, topic_arn: pulumi.Output[str]) -> pulumi.Output[str]:
     services = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
-    account = Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])
-    return document(
-        context,
-        Statement(
-            sid="Publish",
-            actions=["sns:Publish"],
-            resources=[topic.arn],
-            principals=[Principal(type="Service", identifiers=services)],
-            conditions=[account],
-        ),
-    )
+    account = {"StringEquals": {"aws:SourceAccount": context.account_id}}
+    return document(statement("Publish", ["sns:Publish"], topic_arn, account) | {"Principal": {"Service": services}})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Watched:
     """Who publishes the metrics of an alarm."""
 
@@ -154,55 +146,33 @@ def _watched(
 ) -> Mapping[str, Mapping[str, Watched]]:
     """Who publishes the metrics of an alarm, by the source that it names."""
     fleet, settings = context.fleet, context.settings
+    balancers, backends = entrance.load_balancers, fleet.backends
+    names = {key: {"AutoScalingGroupName": group.name} for key, group in groups.items()}
     hosts = {
         key: Watched(
-            region=group.region,
-            min_instances=group.min_instances,
-            namespace=settings.metrics_namespace,
-            dimensions={"AutoScalingGroupName": groups[key].name},
-            longest_queue=group.longest_queue,
-            gpu=group.gpu,
+            group.region, group.min_instances, settings.metrics_namespace, names[key], group.longest_queue, group.gpu
         )
         for key, group in fleet.groups.items()
     }
-    engines = {key: host for key, host in hosts.items() if fleet.backends[fleet.groups[key].backend].metrics}
-    balancers = {
-        key: Watched(
-            region=backend.region,
-            min_instances=sum(group.min_instances for group in fleet.groups.values() if group.backend == key),
-            namespace="AWS/ApplicationELB",
-            dimensions={
-                "LoadBalancer": entrance.load_balancers[backend.region].arn_suffix,
-                "TargetGroup": entrance.target_groups[key].arn_suffix,
-            },
-        )
-        for key, backend in fleet.backends.items()
+    fewest = {
+        key: sum(group.min_instances for group in fleet.groups.values() if group.backend == key) for key in backends
     }
-    entrances = {
-        region: Watched(
-            region=region,
-            min_instances=0,
-            namespace="AWS/ApplicationELB",
-            dimensions={"LoadBalancer": balancer.arn_suffix},
-        )
-        for region, balancer in entrance.load_balancers.items()
+    paths = {
+        key: {
+            "LoadBalancer": balancers[backend.region].arn_suffix,
+            "TargetGroup": entrance.target_groups[key].arn_suffix,
+        }
+        for key, backend in backends.items()
     }
-    kernels = {
-        region: Watched(
-            region=region,
-            min_instances=0,
-            namespace=f"{settings.metrics_namespace}/{settings.name}",
-            dimensions={},
-            gpu=True,
-        )
-        for region in _gpu_regions(context)
-    }
+    own = f"{settings.metrics_namespace}/{settings.name}"
     return {
         "host": hosts,
-        "engine": engines,
-        "load_balancer": balancers,
-        "entrance": entrances,
-        "kernel_log": kernels,
+        "engine": {key: host for key, host in hosts.items() if backends[fleet.groups[key].backend].metrics},
+        "load_balancer": {key: Watched(one.region, fewest[key], ELB, paths[key]) for key, one in backends.items()},
+        "entrance": {
+            region: Watched(region, 0, ELB, {"LoadBalancer": one.arn_suffix}) for region, one in balancers.items()
+        },
+        "kernel_log": {region: Watched(region, 0, own, {}, gpu=True) for region in _gpu_regions(context)},
     }
 
 
@@ -221,22 +191,12 @@ def _single(alarm: Alarm, target: Watched) -> dict[str, Any]:
 
 
 def _ratio(alarm: Alarm, target: Watched) -> dict[str, Any]:
-    parts = [
-        aws.cloudwatch.MetricAlarmMetricQueryArgs(
-            id=name,
-            metric=aws.cloudwatch.MetricAlarmMetricQueryMetricArgs(
-                namespace=target.namespace,
-                metric_name=metric,
-                stat=alarm.statistic,
-                period=PERIOD_SECONDS,
-                dimensions=target.dimensions,
-            ),
-        )
+    common: dict[str, Any] = {"stat": alarm.statistic, "period": PERIOD_SECONDS, "dimensions": target.dimensions}
+    parts: list[dict[str, Any]] = [
+        {"id": name, "metric": {**common, "namespace": target.namespace, "metric_name": metric}}
         for name, metric in alarm.metrics.items()
     ]
-    percent = aws.cloudwatch.MetricAlarmMetricQueryArgs(
-        id="percent", expression=alarm.expression, label="Percent", return_data=True
-    )
+    percent = {"id": "percent", "expression": alarm.expression, "label": "Percent", "return_data": True}
     return {"metric_queries": [*parts, percent]}
 
 
@@ -257,17 +217,15 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
         limit_amount=f"{limit:.2f}",
         limit_unit="USD",
         time_unit="MONTHLY",
-        cost_filters=[
-            aws.budgets.BudgetCostFilterArgs(name="TagKeyValue", values=[f"user:Deployment${settings.name}"])
-        ],
+        cost_filters=[{"name": "TagKeyValue", "values": [f"user:Deployment${settings.name}"]}],
         notifications=[
-            aws.budgets.BudgetNotificationArgs(
-                comparison_operator="GREATER_THAN",
-                threshold=max(percent, least_percent),
-                threshold_type="PERCENTAGE",
-                notification_type=kind,
-                subscriber_sns_topic_arns=subscribers,
-            )
+            {
+                "comparison_operator": "GREATER_THAN",
+                "threshold": max(percent, least_percent),
+                "threshold_type": "PERCENTAGE",
+                "notification_type": kind,
+                "subscriber_sns_topic_arns": subscribers,
+            }
             for kind, percent in (("ACTUAL", 80), ("FORECASTED", 100))
         ],
         opts=context.options(),
@@ -297,11 +255,13 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
         name=context.named("spending"),
         frequency="IMMEDIATE",
         monitor_arn_lists=[monitor.arn],
-        subscribers=[aws.costexplorer.AnomalySubscriptionSubscriberArgs(type="SNS", address=alerts[fleet.home_region])],
-        threshold_expression=aws.costexplorer.AnomalySubscriptionThresholdExpressionArgs(
-            dimension=aws.costexplorer.AnomalySubscriptionThresholdExpressionDimensionArgs(
-                key="ANOMALY_TOTAL_IMPACT_ABSOLUTE", match_options=["GREATER_THAN_OR_EQUAL"], values=[impact]
-            )
-        ),
+        subscribers=[{"type": "SNS", "address": alerts[fleet.home_region]}],
+        threshold_expression={
+            "dimension": {
+                "key": "ANOMALY_TOTAL_IMPACT_ABSOLUTE",
+                "match_options": ["GREATER_THAN_OR_EQUAL"],
+                "values": [impact],
+            }
+        },
         opts=context.options(),
     )

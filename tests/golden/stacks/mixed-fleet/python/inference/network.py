@@ -49,24 +49,17 @@ def record(context: Context, entrance: Entrances) -> None:
     places = [backend.region for backend in context.fleet.backends.values()]
     for name, region in context.fleet.regions.items():
         balancer = entrance.load_balancers[name]
+        # Of several target groups, one that starts or fails would be the end of the region for Route 53.
+        alone = places.count(name) == 1
         aws.route53.Record(
             context.named("dns", name),
             zone_id=dns.zone_id,
             name=dns.name,
             type="A",
             set_identifier=name,
-            aliases=[
-                aws.route53.RecordAliasArgs(
-                    name=balancer.dns_name,
-                    zone_id=balancer.zone_id,
-                    # Of several target groups, one that starts or fails would be the end of the region for Route 53.
-                    evaluate_target_health=places.count(name) == 1,
-                )
-            ],
+            aliases=[{"name": balancer.dns_name, "zone_id": balancer.zone_id, "evaluate_target_health": alone}],
             # Route 53 takes weights up to 255.
-            weighted_routing_policies=[
-                aws.route53.RecordWeightedRoutingPolicyArgs(weight=-(-region.weight * 255 // 1000))
-            ],
+            weighted_routing_policies=[{"weight": -(-region.weight * 255 // 1000)}],
             opts=context.options(),
         )
 
@@ -159,9 +152,7 @@ def _load_balancer(context: Context, region: str, outer: aws.ec2.SecurityGroup) 
         # A region that retires may go.
         enable_deletion_protection=settings.deletion_protection and context.fleet.regions[region].weight > 0,
         idle_timeout=600,
-        access_logs=aws.lb.LoadBalancerAccessLogsArgs(
-            bucket=network.access_logs_bucket, prefix=settings.name, enabled=True
-        ),
+        access_logs={"bucket": network.access_logs_bucket, "prefix": settings.name, "enabled": True},
         opts=context.options(),
     )
 
@@ -182,14 +173,14 @@ def _target_group(context: Context, key: str) -> aws.lb.TargetGroup:
         vpc_id=context.settings.networks[backend.region].vpc_id,
         deregistration_delay=120,
         load_balancing_algorithm_type="least_outstanding_requests",
-        health_check=aws.lb.TargetGroupHealthCheckArgs(
-            path=backend.health_path,
-            protocol=backend.protocol,
-            matcher="200",
-            interval=15,
-            healthy_threshold=2,
-            unhealthy_threshold=3,
-        ),
+        health_check={
+            "path": backend.health_path,
+            "protocol": backend.protocol,
+            "matcher": "200",
+            "interval": 15,
+            "healthy_threshold": 2,
+            "unhealthy_threshold": 3,
+        },
         opts=pulumi.ResourceOptions.merge(context.options(), pulumi.ResourceOptions(aliases=aliases)),
     )
 
@@ -197,8 +188,8 @@ def _target_group(context: Context, key: str) -> aws.lb.TargetGroup:
 def _listener(
     context: Context, region: str, balancer: aws.lb.LoadBalancer, targets: Mapping[str, aws.lb.TargetGroup]
 ) -> aws.lb.Listener:
-    shares = [
-        aws.lb.ListenerDefaultActionForwardTargetGroupArgs(arn=targets[key].arn, weight=min(backend.weight, 999))
+    shares: list[aws.lb.ListenerDefaultActionForwardTargetGroupArgsDict] = [
+        {"arn": targets[key].arn, "weight": min(backend.weight, 999)}
         for key, backend in context.fleet.backends.items()
         if backend.region == region
     ]
@@ -210,10 +201,6 @@ def _listener(
         protocol="HTTPS",
         ssl_policy="ELBSecurityPolicy-TLS13-1-2-2021-06",
         certificate_arn=context.settings.networks[region].certificate_arn,
-        default_actions=[
-            aws.lb.ListenerDefaultActionArgs(
-                type="forward", forward=aws.lb.ListenerDefaultActionForwardArgs(target_groups=shares)
-            )
-        ],
+        default_actions=[{"type": "forward", "forward": {"target_groups": shares}}],
         opts=context.options(),
     )

@@ -2,268 +2,201 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pulumi
 
-from inference.configuration import CIDR, about, check
+from inference.configuration import CIDR, setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Network:
     """Where a region's instances and load balancer stand."""
 
-    vpc_id: pulumi.Input[str] = field(metadata=about("VPC.", r"vpc-[0-9a-f]+", "an id such as vpc-0123456789abcdef0"))
-    private_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = field(
-        metadata=about(
-            "Subnets that reach the internet (NAT) or VPC endpoints.",
-            r"subnet-[0-9a-f]+",
-            "an id such as subnet-0123456789abcdef0",
-        )
+    vpc_id: pulumi.Input[str] = setting("VPC.", r"vpc-[0-9a-f]+", "an id such as vpc-0123456789abcdef0")
+    private_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = setting(
+        "Subnets that reach the internet (NAT) or VPC endpoints.",
+        r"subnet-[0-9a-f]+",
+        "an id such as subnet-0123456789abcdef0",
     )
-    certificate_arn: pulumi.Input[str] = field(
-        metadata=about(
-            "Certificate of the load balancer.",
-            r"arn:[a-z-]+:acm:<region>:[0-9]{12}:certificate/.+",
-            "an ACM certificate of its own region: arn:aws:acm:<region>:<account>:certificate/<id>",
-        )
+    certificate_arn: pulumi.Input[str] = setting(
+        "Certificate of the load balancer.",
+        r"arn:[a-z-]+:acm:<region>:[0-9]{12}:certificate/.+",
+        "an ACM certificate of its own region: arn:aws:acm:<region>:<account>:certificate/<id>",
     )
-    access_logs_bucket: pulumi.Input[str] = field(
-        metadata=about(
-            "Takes the access logs.",
-            r"[a-z0-9][a-z0-9.-]+",
-            "the name of an S3 bucket that load balancers may write to",
-        )
+    access_logs_bucket: pulumi.Input[str] = setting(
+        "Takes the access logs.", r"[a-z0-9][a-z0-9.-]+", "the name of an S3 bucket that load balancers may write to"
     )
-    load_balancer_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] | None = field(
+    load_balancer_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] | None = setting(
+        "Where they differ from the private ones.",
+        r"subnet-[0-9a-f]+",
+        "an id such as subnet-0123456789abcdef0",
         default=None,
-        metadata=about(
-            "Where they differ from the private ones.", r"subnet-[0-9a-f]+", "an id such as subnet-0123456789abcdef0"
-        ),
     )
-    allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
-        default=None,
-        metadata=about("Clients, where they are not the whole VPC.", CIDR, "a CIDR block such as 10.0.0.0/8"),
+    allowed_cidrs: Sequence[pulumi.Input[str]] | None = setting(
+        "Clients, where they are not the whole VPC.", CIDR, "a CIDR block such as 10.0.0.0/8", default=None
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Dns:
     """A record that leads to the load balancers, by the weights of the regions."""
 
-    zone_id: pulumi.Input[str] = field(
-        metadata=about("Hosted zone.", r"[A-Z0-9]{1,32}", "the id of a hosted zone, such as Z0123456789ABCDEFGHIJ")
+    zone_id: pulumi.Input[str] = setting(
+        "Hosted zone.", r"[A-Z0-9]{1,32}", "the id of a hosted zone, such as Z0123456789ABCDEFGHIJ"
     )
-    name: pulumi.Input[str] = field(
-        metadata=about("Of the record.", r"[A-Za-z0-9_*.-]{1,255}", "a name such as inference.example.internal")
+    name: pulumi.Input[str] = setting(
+        "Of the record.", r"[A-Za-z0-9_*.-]{1,255}", "a name such as inference.example.internal"
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment; every resource carries it.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-    tags: Mapping[str, pulumi.Input[str]] = field(
+    tags: Mapping[str, pulumi.Input[str]] = setting(
+        "Tags added to every resource.",
+        r"(?s).{0,256}",
+        "at most 256 characters",
+        taken={"Deployment": "the budget filters on it"},
         default_factory=dict,
-        metadata=about(
-            "Tags added to every resource.",
-            r"(?s).{0,256}",
-            "at most 256 characters",
-            taken={"Deployment": "the budget filters on it"},
-        ),
     )
-    networks: Mapping[str, Network] = field(
-        metadata=about(
-            "Network of each region of the plan: VPC, private subnets that reach the internet (NAT) or VPC endpoints, "
-            "ACM certificate of the load balancer, S3 bucket of its access logs; and, where they differ from the "
-            "subnets and the block of the VPC, the subnets of the load balancer and the CIDR blocks of its clients. "
-            "Fields: vpc_id, private_subnet_ids, certificate_arn, access_logs_bucket, load_balancer_subnet_ids "
-            "(optional), allowed_cidrs (optional)."
-        )
+    networks: Mapping[str, Network] = setting(
+        "Network of each region of the plan: VPC, private subnets that reach the internet (NAT) or VPC endpoints, ACM "
+        "certificate of the load balancer, S3 bucket of its access logs; and, where they differ from the subnets and "
+        "the block of the VPC, the subnets of the load balancer and the CIDR blocks of its clients. Fields: vpc_id, "
+        "private_subnet_ids, certificate_arn, access_logs_bucket, load_balancer_subnet_ids (optional), allowed_cidrs "
+        "(optional)."
     )
-    dns: Dns | None = field(
+    dns: Dns | None = setting(
+        "Route 53 zone and name of a record that leads to the load balancers, by the weights of the regions; null "
+        "makes none. Fields: zone_id, name.",
         default=None,
-        metadata=about(
-            "Route 53 zone and name of a record that leads to the load balancers, by the weights of the regions; null "
-            "makes none. Fields: zone_id, name."
-        ),
     )
-    wait_for_capacity: str = field(
+    wait_for_capacity: str = setting(
+        "How long a deployment waits until the hosts of a new group answer, such as 30m, before it goes on to what "
+        "depends on them; 0 does not wait.",
+        r"0|[1-9][0-9]*[smh]",
+        "a time such as 90s, 30m or 2h, or 0",
         default="0",
-        metadata=about(
-            "How long a deployment waits until the hosts of a new group answer, such as 30m, before it goes on to "
-            "what depends on them; 0 does not wait.",
-            r"0|[1-9][0-9]*[smh]",
-            "a time such as 90s, 30m or 2h, or 0",
-        ),
     )
-    deletion_protection: bool = field(
+    deletion_protection: bool = setting(
+        "Protect the load balancers of regions that get requests against deletion; set to false before the stack is "
+        "destroyed.",
         default=True,
-        metadata=about(
-            "Protect the load balancers of regions that get requests against deletion; set to false before the stack "
-            "is destroyed."
-        ),
     )
-    on_demand_base: Mapping[str, int] = field(
+    on_demand_base: Mapping[str, int] = setting(
+        "Instances of a spot group that are always bought on demand, by its key; the plan is priced with none.",
+        "",
+        "a whole number, 0 or more",
+        least=0,
         default_factory=dict,
-        metadata=about(
-            "Instances of a spot group that are always bought on demand, by its key; the plan is priced with none.",
-            "",
-            "a whole number, 0 or more",
-            least=0,
-        ),
     )
-    capacity_reservation_ids: Mapping[str, pulumi.Input[Sequence[pulumi.Input[str]]]] = field(
+    capacity_reservation_ids: Mapping[str, pulumi.Input[Sequence[pulumi.Input[str]]]] = setting(
+        "On-demand capacity reservations that a group fills first, by its key.",
+        r"cr-[0-9a-f]+",
+        "an id such as cr-0123456789abcdef0",
         default_factory=dict,
-        metadata=about(
-            "On-demand capacity reservations that a group fills first, by its key.",
-            r"cr-[0-9a-f]+",
-            "an id such as cr-0123456789abcdef0",
-        ),
     )
-    ami_ids: Mapping[str, pulumi.Input[str]] = field(
+    ami_ids: Mapping[str, pulumi.Input[str]] = setting(
+        'Machine image to pin, by the key of the group, or "*" where one fits all; without one the newest of its SSM '
+        "parameter is taken at each launch. Only a pinned image can be rolled back automatically.",
+        r"ami-[0-9a-f]+",
+        "an id such as ami-0123456789abcdef0",
         default_factory=dict,
-        metadata=about(
-            'Machine image to pin, by the key of the group, or "*" where one fits all; without one the newest of its '
-            "SSM parameter is taken at each launch. Only a pinned image can be rolled back automatically.",
-            r"ami-[0-9a-f]+",
-            "an id such as ami-0123456789abcdef0",
-        ),
     )
-    container_images: Mapping[str, pulumi.Input[str]] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = setting(
+        'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
+        "(repository@sha256:...) once it has been tested.",
+        r"[a-z0-9][A-Za-z0-9._/:@-]+",
+        "an image such as repository:tag or repository@sha256:digest",
         default_factory=dict,
-        metadata=about(
-            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
-            "(repository@sha256:...) once it has been tested.",
-            r"[a-z0-9][A-Za-z0-9._/:@-]+",
-            "an image such as repository:tag or repository@sha256:digest",
-        ),
     )
-    model_ids: Mapping[str, str] = field(
+    model_ids: Mapping[str, str] = setting(
+        'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
+        r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
+        "a hub name such as organisation/model",
         default_factory=dict,
-        metadata=about(
-            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-            r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-            "a hub name such as organisation/model",
-        ),
     )
-    model_revisions: Mapping[str, str] = field(
+    model_revisions: Mapping[str, str] = setting(
+        'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one the '
+        "newest is taken.",
+        r"[A-Za-z0-9][A-Za-z0-9._/-]*",
+        "a commit, a tag or a branch",
         default_factory=dict,
-        metadata=about(
-            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one '
-            "the newest is taken.",
-            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
-            "a commit, a tag or a branch",
-        ),
     )
-    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
+    extra_serving_arguments: Mapping[str, Sequence[str]] = setting(
+        'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of two '
+        "of a kind the last counts.",
+        r"[^\x00-\x1f\x7f]+",
+        "one argument without control characters",
         default_factory=dict,
-        metadata=about(
-            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of '
-            "two of a kind the last counts.",
-            r"[^\x00-\x1f\x7f]+",
-            "one argument without control characters",
-        ),
     )
-    model_source: str = field(
+    model_source: str = setting(
+        "Where the weights come from: hub, a prefix s3://bucket/prefix below which each model lies under its hub "
+        "name, or a folder of the host or image that holds them so.",
+        r"hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+        "hub, an S3 prefix such as s3://bucket/prefix, or an absolute path such as /models",
         default="hub",
-        metadata=about(
-            "Where the weights come from: hub, a prefix s3://bucket/prefix below which each model lies under its hub "
-            "name, or a folder of the host or image that holds them so.",
-            r"hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
-            "hub, an S3 prefix such as s3://bucket/prefix, or an absolute path such as /models",
-        ),
     )
-    hf_token_secret_arn: pulumi.Input[str] | None = field(
+    hf_token_secret_arn: pulumi.Input[str] | None = setting(
+        "Secrets Manager secret that holds a hub token, for gated models; read by the hosts at each start, never "
+        "stored in state.",
+        r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+",
+        "an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>",
         default=None,
-        metadata=about(
-            "Secrets Manager secret that holds a hub token, for gated models; read by the hosts at each start, never "
-            "stored in state.",
-            r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+",
-            "an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>",
-        ),
     )
-    registry_secret_arn: pulumi.Input[str] | None = field(
+    registry_secret_arn: pulumi.Input[str] | None = setting(
+        "Secrets Manager secret that holds an API key of NGC, for images of nvcr.io that need one; read by the hosts "
+        "at each start, never stored in state.",
+        r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+",
+        "an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>",
         default=None,
-        metadata=about(
-            "Secrets Manager secret that holds an API key of NGC, for images of nvcr.io that need one; read by the "
-            "hosts at each start, never stored in state.",
-            r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+",
-            "an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>",
-        ),
     )
-    agent_package: str | None = field(
+    agent_package: str | None = setting(
+        "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash (#sha256=...); "
+        "null for no agent.",
+        r"https://[A-Za-z0-9._:/~%+-]+[.]whl#sha256=[0-9a-f]{64}",
+        "the https:// address of a wheel with its hash: "
+        "https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH",
         default=None,
-        metadata=about(
-            "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash "
-            "(#sha256=...); null for no agent.",
-            r"https://[A-Za-z0-9._:/~%+-]+[.]whl#sha256=[0-9a-f]{64}",
-            "the https:// address of a wheel with its hash: "
-            "https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH",
-        ),
     )
-    metrics_namespace: str = field(
+    metrics_namespace: str = setting(
+        "CloudWatch namespace of the host metrics; the hosts may write to no other.",
+        r"(?!AWS/)[A-Za-z0-9._/-]+",
+        "letters, digits and ._/-, not starting with AWS/",
         default="Inference/Hosts",
-        metadata=about(
-            "CloudWatch namespace of the host metrics; the hosts may write to no other.",
-            r"(?!AWS/)[A-Za-z0-9._/-]+",
-            "letters, digits and ._/-, not starting with AWS/",
-        ),
     )
-    log_retention_days: int = field(
+    log_retention_days: int = setting(
+        "Days that logs are kept.",
+        "",
+        "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653",
+        only="1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653",
         default=365,
-        metadata=about(
-            "Days that logs are kept.",
-            "",
-            "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653",
-            only="1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653",
-        ),
     )
-    alert_emails: Sequence[str] = field(
+    alert_emails: Sequence[str] = setting(
+        "Addresses told about alarms and the budget; each has to confirm its subscription in each region.",
+        r"[^@ ]+@[^@ ]+",
+        "an e-mail address",
         default=(),
-        metadata=about(
-            "Addresses told about alarms and the budget; each has to confirm its subscription in each region.",
-            r"[^@ ]+@[^@ ]+",
-            "an e-mail address",
-        ),
     )
-    budget_enabled: bool = field(
-        default=True,
-        metadata=about("Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."),
+    budget_enabled: bool = setting(
+        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
     )
-    budget_margin_ratio: float = field(
+    budget_margin_ratio: float = setting(
+        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+        "",
+        "0 or more",
+        least=0,
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-            "",
-            "0 or more",
-            least=0,
-        ),
     )
-    cost_anomaly_detection: bool = field(
+    cost_anomaly_detection: bool = setting(
+        "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation only "
+        "the account that pays may do it; not in China.",
         default=False,
-        metadata=about(
-            "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation "
-            "only the account that pays may do it; not in China."
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

@@ -192,8 +192,11 @@ until curl -fsSk --max-time 10 -o /dev/null '${ready_url}'; do
   sleep 5
   waited=$((waited + 5))
 done
-# Nothing waits when the host was only rebooted. What else fails is said again: a host of which the group does not hear is replaced.
-until said=$(hook complete-lifecycle-action --lifecycle-action-result CONTINUE) || [[ $said == *'No active Lifecycle Action'* ]]; do
+# Nothing waits when the host was only rebooted. What else fails is said again: a host of which the group does not hear is
+# replaced. After 3600 s the group has decided, or it has no such hook.
+deadline=$((SECONDS + 3600))
+until said=$(hook complete-lifecycle-action --lifecycle-action-result CONTINUE) ||
+  [[ $said == *'No active Lifecycle Action'* ]] || ((SECONDS > deadline)); do
   echo "$said" >&2
   sleep 10
 done

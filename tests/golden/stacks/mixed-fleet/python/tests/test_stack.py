@@ -15,18 +15,13 @@ SETTINGS = Settings(
     networks={
         "us-east-1": Network(
             vpc_id="vpc-00000000000000001",
-            private_subnet_ids=[
-                "subnet-00000000000000010",
-                "subnet-00000000000000011",
-            ],
+            private_subnet_ids=["subnet-00000000000000010", "subnet-00000000000000011"],
             certificate_arn="arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000",
             access_logs_bucket="load-balancer-logs-us-east-1",
         ),
     },
     agent_package="https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000",
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    alert_emails=["oncall@example.com"],
 )
 
 

@@ -13,7 +13,6 @@ mock_provider "aws" {
   mock_resource "aws_sfn_state_machine" { defaults = { arn = "arn:aws:states:us-east-1:123456789012:stateMachine:x" } }
   mock_resource "aws_sns_topic" { defaults = { arn = "arn:aws:sns:us-east-1:123456789012:x" } }
   mock_data "aws_caller_identity" { defaults = { account_id = "123456789012" } }
-  mock_data "aws_iam_policy_document" { defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" } }
   mock_data "aws_partition" { defaults = { partition = "aws", dns_suffix = "amazonaws.com" } }
   mock_data "aws_vpc" { defaults = { cidr_block = "10.0.0.0/16" } }
 }

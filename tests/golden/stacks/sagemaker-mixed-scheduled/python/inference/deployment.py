@@ -59,7 +59,7 @@ class Deployment(pulumi.ComponentResource):
         )
         self.endpoint_arns = pulumi.Output.all(**{region: one.arn for region, one in served.items()})
         self.region_weights = {name: region.weight for name, region in args.fleet.regions.items()}
-        self.invoke_policy_json = invoke_policy(context, served)
+        self.invoke_policy_json = invoke_policy(served)
         self.role_arn = role.arn
         self.alerts_topic_arns = pulumi.Output.all(**alerts)
         self.log_group_name = context.log_group

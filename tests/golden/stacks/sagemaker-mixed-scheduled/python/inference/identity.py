@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 from inference.configuration import known, text
 from inference.context import Context
-from inference.policies import Condition, Statement, document, trust
+from inference.policies import document, statement, trust
 from inference.settings import Settings
 
 REPOSITORY = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+)")
@@ -51,41 +51,30 @@ def execution_role(
         context.named("execution"),
         name_prefix=name_prefix,
         role=role.id,
-        policy=document(context, *statements),
+        policy=document(*statements),
         opts=context.options(),
     )
     return ExecutionRole(arn=role.arn, permissions=policy)
 
 
-def invoke_policy(context: Context, endpoints: Mapping[str, aws.sagemaker.Endpoint]) -> pulumi.Output[str]:
+def invoke_policy(endpoints: Mapping[str, aws.sagemaker.Endpoint]) -> pulumi.Output[str]:
     """For the roles of the callers."""
-    statement = Statement(
-        sid="Invoke",
-        actions=["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"],
-        resources=[endpoint.arn for endpoint in endpoints.values()],
-    )
-    return document(context, statement)
+    invoke = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
+    return document(statement("Invoke", invoke, [endpoint.arn for endpoint in endpoints.values()]))
 
 
 def _running(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> list[Any]:
-    namespaces = Condition(
-        test="StringLike", variable="cloudwatch:namespace", values=["AWS/SageMaker", "/aws/sagemaker/*"]
+    namespaces = {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}}
+    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    write = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    repositories = pulumi.Output.all(context.partition, known(context.settings)).apply(
+        lambda found: _repositories(context, *found)
     )
     return [
-        Statement(sid="LogIntoRegistries", actions=["ecr:GetAuthorizationToken"], resources=["*"]),
-        Statement(
-            sid="PullImages",
-            actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            resources=pulumi.Output.all(context.partition, known(context.settings)).apply(
-                lambda found: _repositories(context, *found)
-            ),
-        ),
-        Statement(
-            sid="WriteLogs",
-            actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            resources=[pulumi.Output.concat(group.arn, ":*") for group in logs.values()],
-        ),
-        Statement(sid="PutMetrics", actions=["cloudwatch:PutMetricData"], resources=["*"], conditions=[namespaces]),
+        statement("LogIntoRegistries", ["ecr:GetAuthorizationToken"], ["*"]),
+        statement("PullImages", pull, repositories),
+        statement("WriteLogs", write, [pulumi.Output.concat(group.arn, ":*") for group in logs.values()]),
+        statement("PutMetrics", ["cloudwatch:PutMetricData"], ["*"], namespaces),
     ]
 
 
@@ -102,32 +91,13 @@ def _network(context: Context, groups: Mapping[str, aws.ec2.SecurityGroup]) -> l
         lambda found: _subnets(*found)
     )
     named = pulumi.Output.all(interfaces, *(group.arn for group in groups.values()))
+    all_named = pulumi.Output.all(named, subnets).apply(lambda found: [*found[0], *found[1]])
+    seen = ("DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs")
+    attach = ("CreateNetworkInterfacePermission", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission")
     return [
-        Statement(
-            sid="SeeTheNetwork",
-            actions=[
-                "ec2:DescribeDhcpOptions",
-                "ec2:DescribeNetworkInterfaces",
-                "ec2:DescribeSecurityGroups",
-                "ec2:DescribeSubnets",
-                "ec2:DescribeVpcs",
-            ],
-            resources=["*"],
-        ),
-        Statement(
-            sid="CreateNetworkInterfaces",
-            actions=["ec2:CreateNetworkInterface"],
-            resources=pulumi.Output.all(named, subnets).apply(lambda found: [*found[0], *found[1]]),
-        ),
-        Statement(
-            sid="AttachNetworkInterfaces",
-            actions=[
-                "ec2:CreateNetworkInterfacePermission",
-                "ec2:DeleteNetworkInterface",
-                "ec2:DeleteNetworkInterfacePermission",
-            ],
-            resources=[interfaces],
-        ),
+        statement("SeeTheNetwork", [f"ec2:Describe{what}" for what in seen], ["*"]),
+        statement("CreateNetworkInterfaces", ["ec2:CreateNetworkInterface"], all_named),
+        statement("AttachNetworkInterfaces", [f"ec2:{action}" for action in attach], [interfaces]),
     ]
 
 
@@ -142,14 +112,10 @@ def _subnets(partition: str, account_id: str, settings: Settings) -> list[str]:
 
 def _encryption(keys: Mapping[str, aws.kms.Key]) -> list[Any]:
     arns = [key.arn for key in keys.values()]
-    of_aws = Condition(test="Bool", variable="kms:GrantIsForAWSResource", values=["true"])
+    of_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
     return [
-        Statement(
-            sid="EncryptVolumes",
-            actions=["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
-            resources=arns,
-        ),
-        Statement(sid="LendTheKey", actions=["kms:CreateGrant"], resources=arns, conditions=[of_aws]),
+        statement("EncryptVolumes", ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"], arns),
+        statement("LendTheKey", ["kms:CreateGrant"], arns, of_aws),
     ]
 
 
@@ -165,8 +131,7 @@ def _weights(context: Context) -> list[Any]:
         lambda found: list(dict.fromkeys(f"arn:{found[0]}:s3:::{uri.split('/')[2]}" for uri in found[1:]))
     )
     prefixes = places.apply(lambda found: list(dict.fromkeys(f"{uri.split('/', 3)[3]}*" for uri in found[1:])))
-    below = Condition(test="StringLike", variable="s3:prefix", values=prefixes)
     return [
-        Statement(sid="ReadWeights", actions=["s3:GetObject"], resources=objects),
-        Statement(sid="ListWeights", actions=["s3:ListBucket"], resources=buckets, conditions=[below]),
+        statement("ReadWeights", ["s3:GetObject"], objects),
+        statement("ListWeights", ["s3:ListBucket"], buckets, {"StringLike": {"s3:prefix": prefixes}}),
     ]

@@ -35,10 +35,10 @@ def _model(
             environment=_environment(context, key),
             model_data_source=_weights(context.model_data(key)),
         ),
-        vpc_config=aws.sagemaker.ModelVpcConfigArgs(
-            subnets=context.settings.networks[backend.region].private_subnet_ids,
-            security_group_ids=[groups[backend.region].id],
-        ),
+        vpc_config={
+            "subnets": context.settings.networks[backend.region].private_subnet_ids,
+            "security_group_ids": [groups[backend.region].id],
+        },
         # The role has to be able to pull the image when the model is made.
         opts=context.options(depends_on=[role.permissions]),
     )

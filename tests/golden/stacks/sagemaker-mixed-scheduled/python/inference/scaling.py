@@ -36,8 +36,6 @@ def scale(context: Context, endpoints: Mapping[str, aws.sagemaker.Endpoint]) -> 
                 scalable_dimension=target.scalable_dimension,
                 schedule=entry.recurrence,
                 timezone="Etc/UTC",
-                scalable_target_action=aws.appautoscaling.ScheduledActionScalableTargetActionArgs(
-                    min_capacity=entry.instances, max_capacity=entry.instances
-                ),
+                scalable_target_action={"min_capacity": entry.instances, "max_capacity": entry.instances},
                 opts=context.options(),
             )

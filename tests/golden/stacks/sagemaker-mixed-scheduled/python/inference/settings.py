@@ -2,171 +2,128 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pulumi
 
-from inference.configuration import about, check
+from inference.configuration import setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Network:
     """Where a region's containers stand."""
 
-    vpc_id: pulumi.Input[str] = field(metadata=about("VPC.", r"vpc-[0-9a-f]+", "an id such as vpc-0123456789abcdef0"))
-    private_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = field(
-        metadata=about(
-            "Subnets that reach the internet (NAT) or VPC endpoints.",
-            r"subnet-[0-9a-f]+",
-            "an id such as subnet-0123456789abcdef0",
-        )
+    vpc_id: pulumi.Input[str] = setting("VPC.", r"vpc-[0-9a-f]+", "an id such as vpc-0123456789abcdef0")
+    private_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = setting(
+        "Subnets that reach the internet (NAT) or VPC endpoints.",
+        r"subnet-[0-9a-f]+",
+        "an id such as subnet-0123456789abcdef0",
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment; every resource carries it.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-    tags: Mapping[str, pulumi.Input[str]] = field(
+    tags: Mapping[str, pulumi.Input[str]] = setting(
+        "Tags added to every resource.",
+        r"(?s).{0,256}",
+        "at most 256 characters",
+        taken={"Deployment": "the budget filters on it"},
         default_factory=dict,
-        metadata=about(
-            "Tags added to every resource.",
-            r"(?s).{0,256}",
-            "at most 256 characters",
-            taken={"Deployment": "the budget filters on it"},
-        ),
     )
-    networks: Mapping[str, Network] = field(
-        metadata=about(
-            "Network of each region of the plan: VPC, and private subnets that reach the internet (NAT) or VPC "
-            "endpoints. Fields: vpc_id, private_subnet_ids."
-        )
+    networks: Mapping[str, Network] = setting(
+        "Network of each region of the plan: VPC, and private subnets that reach the internet (NAT) or VPC endpoints. "
+        "Fields: vpc_id, private_subnet_ids."
     )
-    container_images: Mapping[str, pulumi.Input[str]] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = setting(
+        'Image in place of the planned one, by backend, engine or "*" for all: of an ECR registry, and answering '
+        "/ping and /invocations on port 8080; pin it by digest (repository@sha256:...) once it has been tested.",
+        r"[0-9]{12}[.]dkr[.]ecr[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?/[A-Za-z0-9._/:@-]+",
+        "an image such as <account>.dkr.ecr.<region>.amazonaws.com/repository@sha256:digest",
         default_factory=dict,
-        metadata=about(
-            'Image in place of the planned one, by backend, engine or "*" for all: of an ECR registry, and answering '
-            "/ping and /invocations on port 8080; pin it by digest (repository@sha256:...) once it has been tested.",
-            r"[0-9]{12}[.]dkr[.]ecr[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?/[A-Za-z0-9._/:@-]+",
-            "an image such as <account>.dkr.ecr.<region>.amazonaws.com/repository@sha256:digest",
-        ),
     )
-    host_images: Mapping[str, str] = field(
+    host_images: Mapping[str, str] = setting(
+        'inference_ami_version in place of the planned one, by the key of the group or "*" for all: SageMaker\'s image '
+        "of the host, with another driver.",
+        r"al[0-9a-z]+-ami-sagemaker-inference-[a-z0-9-]+",
+        "a version such as al2023-ami-sagemaker-inference-gpu-4-1",
         default_factory=dict,
-        metadata=about(
-            'inference_ami_version in place of the planned one, by the key of the group or "*" for all: SageMaker\'s '
-            "image of the host, with another driver.",
-            r"al[0-9a-z]+-ami-sagemaker-inference-[a-z0-9-]+",
-            "a version such as al2023-ami-sagemaker-inference-gpu-4-1",
-        ),
     )
-    model_ids: Mapping[str, str] = field(
+    model_ids: Mapping[str, str] = setting(
+        'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
+        r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
+        "a hub name such as organisation/model",
         default_factory=dict,
-        metadata=about(
-            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-            r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-            "a hub name such as organisation/model",
-        ),
     )
-    model_source: str = field(
+    model_source: str = setting(
+        "Where the weights come from: hub, or a prefix s3://bucket/prefix below which each model lies under its hub "
+        "name. model_data gives single places.",
+        r"hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*/?",
+        "hub, or an S3 prefix such as s3://bucket/prefix",
         default="hub",
-        metadata=about(
-            "Where the weights come from: hub, or a prefix s3://bucket/prefix below which each model lies under its "
-            "hub name. model_data gives single places.",
-            r"hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*/?",
-            "hub, or an S3 prefix such as s3://bucket/prefix",
-        ),
     )
-    model_data: Mapping[str, pulumi.Input[str]] = field(
+    model_data: Mapping[str, pulumi.Input[str]] = setting(
+        'S3 prefix that holds the weights, by backend, engine or "*" for all; they are mounted in place of a download '
+        "from the hub. Gated models need it, because a hub token would stand in clear text in the model's environment.",
+        r"s3://[a-z0-9][a-z0-9.-]+/([A-Za-z0-9._-]+/)+",
+        "a prefix such as s3://bucket/model/",
         default_factory=dict,
-        metadata=about(
-            'S3 prefix that holds the weights, by backend, engine or "*" for all; they are mounted in place of a '
-            "download from the hub. Gated models need it, because a hub token would stand in clear text in the "
-            "model's environment.",
-            r"s3://[a-z0-9][a-z0-9.-]+/([A-Za-z0-9._-]+/)+",
-            "a prefix such as s3://bucket/model/",
-        ),
     )
-    model_revisions: Mapping[str, str] = field(
+    model_revisions: Mapping[str, str] = setting(
+        'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one the '
+        "newest is taken.",
+        r"[A-Za-z0-9][A-Za-z0-9._/-]*",
+        "a commit, a tag or a branch",
         default_factory=dict,
-        metadata=about(
-            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one '
-            "the newest is taken.",
-            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
-            "a commit, a tag or a branch",
-        ),
     )
-    extra_environment: Mapping[str, Mapping[str, pulumi.Input[str]]] = field(
+    extra_environment: Mapping[str, Mapping[str, pulumi.Input[str]]] = setting(
+        'Variables of the container added to those of the plan, by backend, engine or "*" for all: the most exact key '
+        "wins. Whoever may describe the model reads them: no secrets.",
+        r"(?s).{0,512}.{0,512}",
+        "at most 1024 characters",
+        key_pattern=r"[A-Za-z_][A-Za-z0-9_]*",
+        key_expected="a name of letters, digits and underscores that does not start with a digit",
         default_factory=dict,
-        metadata=about(
-            'Variables of the container added to those of the plan, by backend, engine or "*" for all: the most exact '
-            "key wins. Whoever may describe the model reads them: no secrets.",
-            r"(?s).{0,512}.{0,512}",
-            "at most 1024 characters",
-            key_pattern=r"[A-Za-z_][A-Za-z0-9_]*",
-            key_expected="a name of letters, digits and underscores that does not start with a digit",
-        ),
     )
-    log_retention_days: int = field(
+    log_retention_days: int = setting(
+        "Days that logs are kept.",
+        "",
+        "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653",
+        only="1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653",
         default=365,
-        metadata=about(
-            "Days that logs are kept.",
-            "",
-            "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653",
-            only="1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653",
-        ),
     )
-    sagemaker_usd_per_month: float | None = field(
+    sagemaker_usd_per_month: float | None = setting(
+        "What the planned instances cost at SageMaker's own prices, in USD; null takes the plan's total, which is at "
+        "the lower prices of EC2.",
+        "",
+        "more than 0",
+        above=0,
         default=None,
-        metadata=about(
-            "What the planned instances cost at SageMaker's own prices, in USD; null takes the plan's total, which is "
-            "at the lower prices of EC2.",
-            "",
-            "more than 0",
-            above=0,
-        ),
     )
-    alert_emails: Sequence[str] = field(
+    alert_emails: Sequence[str] = setting(
+        "Addresses told about alarms and the budget; each has to confirm its subscription in each region.",
+        r"[^@ ]+@[^@ ]+",
+        "an e-mail address",
         default=(),
-        metadata=about(
-            "Addresses told about alarms and the budget; each has to confirm its subscription in each region.",
-            r"[^@ ]+@[^@ ]+",
-            "an e-mail address",
-        ),
     )
-    budget_enabled: bool = field(
-        default=True,
-        metadata=about("Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."),
+    budget_enabled: bool = setting(
+        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
     )
-    budget_margin_ratio: float = field(
+    budget_margin_ratio: float = setting(
+        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+        "",
+        "0 or more",
+        least=0,
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-            "",
-            "0 or more",
-            least=0,
-        ),
     )
-    cost_anomaly_detection: bool = field(
+    cost_anomaly_detection: bool = setting(
+        "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation only "
+        "the account that pays may do it; not in China.",
         default=False,
-        metadata=about(
-            "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation "
-            "only the account that pays may do it; not in China."
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

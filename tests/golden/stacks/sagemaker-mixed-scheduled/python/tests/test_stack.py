@@ -15,15 +15,10 @@ SETTINGS = Settings(
     networks={
         "us-east-1": Network(
             vpc_id="vpc-00000000000000001",
-            private_subnet_ids=[
-                "subnet-00000000000000010",
-                "subnet-00000000000000011",
-            ],
+            private_subnet_ids=["subnet-00000000000000010", "subnet-00000000000000011"],
         ),
     },
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    alert_emails=["oncall@example.com"],
 )
 
 

@@ -74,42 +74,34 @@ def _scale_set(context: Context, key: str, entrance: Entrances, identities: Iden
         health_probe_id=entrance.probes[group.backend].id,
         upgrade_mode="Rolling",
         custom_data=_custom_data(context, group, identity),
-        admin_ssh_keys=[
-            azure.compute.LinuxVirtualMachineScaleSetAdminSshKeyArgs(
-                username="inference", public_key=settings.admin_ssh_public_key
-            )
-        ],
-        source_image_reference=azure.compute.LinuxVirtualMachineScaleSetSourceImageReferenceArgs(
-            publisher=group.image.publisher,
-            offer=group.image.offer,
-            sku=group.image.sku,
-            version=settings.machine_image_version,
-        ),
-        os_disk=azure.compute.LinuxVirtualMachineScaleSetOsDiskArgs(
-            caching="ReadOnly",
-            storage_account_type="Premium_LRS",
-            disk_size_gb=group.os_disk_gib,
-            disk_encryption_set_id=location.disk_encryption_set_id,
-        ),
-        identity=azure.compute.LinuxVirtualMachineScaleSetIdentityArgs(type="UserAssigned", identity_ids=[identity.id]),
+        admin_ssh_keys=[{"username": "inference", "public_key": settings.admin_ssh_public_key}],
+        source_image_reference={
+            "publisher": group.image.publisher,
+            "offer": group.image.offer,
+            "sku": group.image.sku,
+            "version": settings.machine_image_version,
+        },
+        os_disk={
+            "caching": "ReadOnly",
+            "storage_account_type": "Premium_LRS",
+            "disk_size_gb": group.os_disk_gib,
+            "disk_encryption_set_id": location.disk_encryption_set_id,
+        },
+        identity={"type": "UserAssigned", "identity_ids": [identity.id]},
         network_interfaces=[_network_interface(group, location.subnet_id, entrance)],
         extensions=[_monitor_agent(identity)],
         # The fleet is sized for its busiest hours: a replacement starts before an old instance stops.
-        rolling_upgrade_policy=azure.compute.LinuxVirtualMachineScaleSetRollingUpgradePolicyArgs(
-            max_batch_instance_percent=25,
-            max_unhealthy_instance_percent=50,
-            max_unhealthy_upgraded_instance_percent=50,
-            pause_time_between_batches="PT0S",
-            maximum_surge_instances_enabled=True,
-            prioritize_unhealthy_instances_enabled=True,
-        ),
-        automatic_instance_repair=azure.compute.LinuxVirtualMachineScaleSetAutomaticInstanceRepairArgs(
-            enabled=group.repairs, action="Replace", grace_period=group.repair_grace
-        ),
+        rolling_upgrade_policy={
+            "max_batch_instance_percent": 25,
+            "max_unhealthy_instance_percent": 50,
+            "max_unhealthy_upgraded_instance_percent": 50,
+            "pause_time_between_batches": "PT0S",
+            "maximum_surge_instances_enabled": True,
+            "prioritize_unhealthy_instances_enabled": True,
+        },
+        automatic_instance_repair={"enabled": group.repairs, "action": "Replace", "grace_period": group.repair_grace},
         # Time for host.py to let open requests end.
-        termination_notification=azure.compute.LinuxVirtualMachineScaleSetTerminationNotificationArgs(
-            enabled=True, timeout="PT5M"
-        ),
+        termination_notification={"enabled": True, "timeout": "PT5M"},
         tags={**context.tags, "Group": key},
         # The autoscale setting decides how many run.
         opts=context.options(depends_on=[*entrance.ways, *identities.grants], ignore_changes=["instances"]),

@@ -75,37 +75,32 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
         disable_password_authentication=True,
         upgrade_mode="Rolling",
         custom_data=_custom_data(context, region, identity, entrance),
-        admin_ssh_keys=[
-            azure.compute.LinuxVirtualMachineScaleSetAdminSshKeyArgs(
-                username="inference", public_key=settings.admin_ssh_public_key
-            )
-        ],
-        source_image_reference=azure.compute.LinuxVirtualMachineScaleSetSourceImageReferenceArgs(
-            publisher="Canonical", offer="ubuntu-24_04-lts", sku="server", version="latest"
-        ),
-        os_disk=azure.compute.LinuxVirtualMachineScaleSetOsDiskArgs(
-            caching="ReadOnly",
-            storage_account_type="StandardSSD_LRS",
-            disk_encryption_set_id=location.disk_encryption_set_id,
-        ),
-        identity=azure.compute.LinuxVirtualMachineScaleSetIdentityArgs(type="UserAssigned", identity_ids=[identity.id]),
+        admin_ssh_keys=[{"username": "inference", "public_key": settings.admin_ssh_public_key}],
+        source_image_reference={
+            "publisher": "Canonical",
+            "offer": "ubuntu-24_04-lts",
+            "sku": "server",
+            "version": "latest",
+        },
+        os_disk={
+            "caching": "ReadOnly",
+            "storage_account_type": "StandardSSD_LRS",
+            "disk_encryption_set_id": location.disk_encryption_set_id,
+        },
+        identity={"type": "UserAssigned", "identity_ids": [identity.id]},
         network_interfaces=[_network_interface(region, location.subnet_id, members, entrance)],
         extensions=[_health()],
         # One at a time, and a new one before an old one goes.
-        rolling_upgrade_policy=azure.compute.LinuxVirtualMachineScaleSetRollingUpgradePolicyArgs(
-            max_batch_instance_percent=50,
-            max_unhealthy_instance_percent=50,
-            max_unhealthy_upgraded_instance_percent=50,
-            pause_time_between_batches="PT0S",
-            maximum_surge_instances_enabled=True,
-            prioritize_unhealthy_instances_enabled=True,
-        ),
-        automatic_instance_repair=azure.compute.LinuxVirtualMachineScaleSetAutomaticInstanceRepairArgs(
-            enabled=True, action="Replace", grace_period="PT10M"
-        ),
-        termination_notification=azure.compute.LinuxVirtualMachineScaleSetTerminationNotificationArgs(
-            enabled=True, timeout="PT5M"
-        ),
+        rolling_upgrade_policy={
+            "max_batch_instance_percent": 50,
+            "max_unhealthy_instance_percent": 50,
+            "max_unhealthy_upgraded_instance_percent": 50,
+            "pause_time_between_batches": "PT0S",
+            "maximum_surge_instances_enabled": True,
+            "prioritize_unhealthy_instances_enabled": True,
+        },
+        automatic_instance_repair={"enabled": True, "action": "Replace", "grace_period": "PT10M"},
+        termination_notification={"enabled": True, "timeout": "PT5M"},
         tags=context.tags,
         opts=context.options(depends_on=[*entrance.ways, *ways, may_read]),
     )
@@ -217,15 +212,15 @@ def _alarm(context: Context, region: str, entrance: Entrances, action_group_id: 
         frequency="PT5M",
         window_size="PT15M",
         criterias=[
-            azure.monitoring.MetricAlertCriteriaArgs(
-                metric_namespace="Microsoft.Network/loadBalancers",
-                metric_name="DipAvailability",
-                aggregation="Average",
-                operator="LessThan",
-                threshold=90,
-            )
+            {
+                "metric_namespace": "Microsoft.Network/loadBalancers",
+                "metric_name": "DipAvailability",
+                "aggregation": "Average",
+                "operator": "LessThan",
+                "threshold": 90,
+            }
         ],
-        actions=[azure.monitoring.MetricAlertActionArgs(action_group_id=action_group_id)],
+        actions=[{"action_group_id": action_group_id}],
         tags=context.tags,
         opts=context.options(),
     )

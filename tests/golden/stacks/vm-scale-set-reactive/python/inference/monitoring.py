@@ -55,22 +55,14 @@ def _rule(
         resource_group_name=context.resource_groups[region],
         location=region,
         kind="Linux",
-        data_sources=azure.monitoring.DataCollectionRuleDataSourcesArgs(
-            syslogs=[
+        data_sources={
+            "syslogs": [
                 _syslog("serving", ["local0", "local1"], SERVING_LEVELS),
                 _syslog("kernel", ["kern"], SERVING_LEVELS[1:]),
             ]
-        ),
-        destinations=azure.monitoring.DataCollectionRuleDestinationsArgs(
-            log_analytics=[
-                azure.monitoring.DataCollectionRuleDestinationsLogAnalyticArgs(
-                    name="workspace", workspace_resource_id=workspace.id
-                )
-            ]
-        ),
-        data_flows=[
-            azure.monitoring.DataCollectionRuleDataFlowArgs(streams=["Microsoft-Syslog"], destinations=["workspace"])
-        ],
+        },
+        destinations={"log_analytics": [{"name": "workspace", "workspace_resource_id": workspace.id}]},
+        data_flows=[{"streams": ["Microsoft-Syslog"], "destinations": ["workspace"]}],
         tags=context.tags,
         opts=context.options(),
     )
@@ -78,10 +70,13 @@ def _rule(
 
 def _syslog(
     name: str, facilities: list[str], levels: list[str]
-) -> azure.monitoring.DataCollectionRuleDataSourcesSyslogArgs:
-    return azure.monitoring.DataCollectionRuleDataSourcesSyslogArgs(
-        name=name, streams=["Microsoft-Syslog"], facility_names=list(facilities), log_levels=list(levels)
-    )
+) -> azure.monitoring.DataCollectionRuleDataSourcesSyslogArgsDict:
+    return {
+        "name": name,
+        "streams": ["Microsoft-Syslog"],
+        "facility_names": list(facilities),
+        "log_levels": list(levels),
+    }
 
 
 def alarms(

@@ -157,9 +157,7 @@ def _load_balancer(context: Context, key: str, place: Place) -> azure.lb.LoadBal
         location=region,
         sku="Standard",
         frontend_ip_configurations=[
-            azure.lb.LoadBalancerFrontendIpConfigurationArgs(
-                name="internal", subnet_id=location.subnet_id, zones=["1", "2", "3"] if location.zones else None
-            )
+            {"name": "internal", "subnet_id": location.subnet_id, "zones": ["1", "2", "3"] if location.zones else None}
         ],
         tags=context.tags,
         # A region that gets zones later keeps its address: Azure would make another load balancer.

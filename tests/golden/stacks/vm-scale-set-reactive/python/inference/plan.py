@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
-ENGINES = [
-    "vllm",
-    "sglang",
-    "tensorrt-llm",
-    "custom",
-]
+ENGINES = ["vllm", "sglang", "tensorrt-llm", "custom"]
 
 
 @dataclass(frozen=True, kw_only=True)

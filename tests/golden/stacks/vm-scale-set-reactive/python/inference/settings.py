@@ -2,285 +2,215 @@
 """What the stack's configuration holds: pulumi config set NAME VALUE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pulumi
 
-from inference.configuration import CIDR, about, check
+from inference.configuration import CIDR, setting, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Location:
     """Where a region's hosts stand."""
 
-    subnet_id: pulumi.Input[str] = field(
-        metadata=about(
-            "Subnet that reaches the internet over HTTPS.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/"
-            r"subnets/[^/]+",
-            "a whole id: az network vnet subnet show --query id",
-        )
+    subnet_id: pulumi.Input[str] = setting(
+        "Subnet that reaches the internet over HTTPS.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/"
+        r"[^/]+",
+        "a whole id: az network vnet subnet show --query id",
     )
-    zones: Sequence[str] = field(
-        metadata=about(
-            "Availability zones that sell the size; [] in a region without zones.", r"[1-9]", "a zone such as 1"
-        )
+    zones: Sequence[str] = setting(
+        "Availability zones that sell the size; [] in a region without zones.", r"[1-9]", "a zone such as 1"
     )
-    zones_left: Sequence[str] = field(
+    zones_left: Sequence[str] = setting(
+        "Zones taken away since the scale sets were made: successors of other names replace them.",
+        r"[1-9]",
+        "a zone such as 1",
         default=(),
-        metadata=about(
-            "Zones taken away since the scale sets were made: successors of other names replace them.",
-            r"[1-9]",
-            "a zone such as 1",
-        ),
     )
-    disk_encryption_set_id: pulumi.Input[str] | None = field(
+    disk_encryption_set_id: pulumi.Input[str] | None = setting(
+        "Of the disks; null: keys of Azure.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/diskEncryptionSets/[^/]+",
+        "a resource id: az disk-encryption-set show --query id",
         default=None,
-        metadata=about(
-            "Of the disks; null: keys of Azure.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/diskEncryptionSets/[^/]+",
-            "a resource id: az disk-encryption-set show --query id",
-        ),
     )
 
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Settings:
     """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    subscription_id: str | None = field(
+    subscription_id: str | None = setting(
+        "Subscription that is deployed to; null takes ARM_SUBSCRIPTION_ID.",
+        r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        "a UUID: az account show --query id",
         default=None,
-        metadata=about(
-            "Subscription that is deployed to; null takes ARM_SUBSCRIPTION_ID.",
-            r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
-            "a UUID: az account show --query id",
-        ),
     )
-    name: str = field(
+    name: str = setting(
+        "Name of the deployment; every resource carries it.",
+        r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+        "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
-        ),
     )
-    tags: Mapping[str, pulumi.Input[str]] = field(
+    tags: Mapping[str, pulumi.Input[str]] = setting(
+        "Tags added to every resource.",
+        r"(?s).{0,256}",
+        "at most 256 characters",
+        taken={"Deployment": "the budget filters on it"},
         default_factory=dict,
-        metadata=about(
-            "Tags added to every resource.",
-            r"(?s).{0,256}",
-            "at most 256 characters",
-            taken={"Deployment": "the budget filters on it"},
-        ),
     )
-    locations: Mapping[str, Location] = field(
-        metadata=about(
-            "For each region of the plan: the subnet of the hosts, which must reach the internet over HTTPS (NAT "
-            "gateway or firewall), the availability zones that sell the size to you ([] in a region without zones), "
-            "those of its scale sets that you took away since they were made (zones_left; zones that you add are no "
-            "such), and the disk encryption set of the disks (null: keys that Azure manages). Fields: subnet_id, "
-            "zones, zones_left (optional), disk_encryption_set_id (optional)."
-        )
+    locations: Mapping[str, Location] = setting(
+        "For each region of the plan: the subnet of the hosts, which must reach the internet over HTTPS (NAT gateway "
+        "or firewall), the availability zones that sell the size to you ([] in a region without zones), those of its "
+        "scale sets that you took away since they were made (zones_left; zones that you add are no such), and the disk "
+        "encryption set of the disks (null: keys that Azure manages). Fields: subnet_id, zones, zones_left (optional), "
+        "disk_encryption_set_id (optional)."
     )
-    allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
+    allowed_cidrs: Sequence[pulumi.Input[str]] | None = setting(
+        "Address ranges that may reach the endpoints; null takes the whole virtual network and what is peered with it.",
+        CIDR,
+        "an address range such as 10.0.0.0/8",
         default=None,
-        metadata=about(
-            "Address ranges that may reach the endpoints; null takes the whole virtual network and what is peered "
-            "with it.",
-            CIDR,
-            "an address range such as 10.0.0.0/8",
-        ),
     )
-    hf_token_secret_id: pulumi.Input[str] | None = field(
+    hf_token_secret_id: pulumi.Input[str] | None = setting(
+        "Key Vault secret that holds a hub token, by its resource id, for gated models; read at each start, never "
+        "stored in state.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/"
+        r"[A-Za-z0-9-]+",
+        "the resource id of a secret: "
+        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
         default=None,
-        metadata=about(
-            "Key Vault secret that holds a hub token, by its resource id, for gated models; read at each start, never "
-            "stored in state.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/"
-            r"secrets/[A-Za-z0-9-]+",
-            "the resource id of a secret: "
-            "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
-        ),
     )
-    key_vault_dns_suffix: str = field(
+    key_vault_dns_suffix: str = setting(
+        "Domain of the key vaults; another one in the clouds of governments and China.",
+        r"[a-z0-9.-]+",
+        "a domain such as vault.azure.net",
         default="vault.azure.net",
-        metadata=about(
-            "Domain of the key vaults; another one in the clouds of governments and China.",
-            r"[a-z0-9.-]+",
-            "a domain such as vault.azure.net",
-        ),
     )
-    log_retention_days: int = field(
-        default=30, metadata=about("Days that logs are kept.", "", "a whole number, 30 to 730", least=30, most=730)
+    log_retention_days: int = setting(
+        "Days that logs are kept.", "", "a whole number, 30 to 730", least=30, most=730, default=30
     )
-    certificate_secret_id: pulumi.Input[str] = field(
-        metadata=about(
-            "Key Vault certificate of the endpoints, by the resource id of its secret; the hosts of the entrances "
-            "read it at each start and every hour.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/"
-            r"secrets/[A-Za-z0-9-]+",
-            "the resource id of a secret: "
-            "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
-        )
+    certificate_secret_id: pulumi.Input[str] = setting(
+        "Key Vault certificate of the endpoints, by the resource id of its secret; the hosts of the entrances read it "
+        "at each start and every hour.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/"
+        r"[A-Za-z0-9-]+",
+        "the resource id of a secret: "
+        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
     )
-    private_dns_zone_id: pulumi.Input[str] | None = field(
+    private_dns_zone_id: pulumi.Input[str] | None = setting(
+        "Private DNS zone that gets a record for each region, by its resource id; null makes none.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/privateDnsZones/[^/]+",
+        "the resource id of a zone: az network private-dns zone show --query id",
         default=None,
-        metadata=about(
-            "Private DNS zone that gets a record for each region, by its resource id; null makes none.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network/privateDnsZones/[^/]+",
-            "the resource id of a zone: az network private-dns zone show --query id",
-        ),
     )
-    admin_ssh_public_key: pulumi.Input[str] = field(
-        metadata=about(
-            "Public key of the administrator. Azure asks for one; no rule opens the port, so use Bastion or the "
-            "serial console.",
-            r"(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+( .*)?[ \r\n]*",
-            "an OpenSSH public key of the kind ssh-rsa or ssh-ed25519",
-        )
+    admin_ssh_public_key: pulumi.Input[str] = setting(
+        "Public key of the administrator. Azure asks for one; no rule opens the port, so use Bastion or the serial "
+        "console.",
+        r"(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+( .*)?[ \r\n]*",
+        "an OpenSSH public key of the kind ssh-rsa or ssh-ed25519",
     )
-    capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = field(
+    capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = setting(
+        "Capacity reservation groups to draw on, by group; a group without an entry draws on none.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/capacityReservationGroups/[^/]+",
+        "a resource id: az capacity reservation group show --query id",
         default_factory=dict,
-        metadata=about(
-            "Capacity reservation groups to draw on, by group; a group without an entry draws on none.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Compute/capacityReservationGroups/"
-            r"[^/]+",
-            "a resource id: az capacity reservation group show --query id",
-        ),
     )
-    encryption_at_host: bool = field(
+    encryption_at_host: bool = setting(
+        "Encrypt temporary disks and caches too; the subscription needs the feature "
+        "Microsoft.Compute/EncryptionAtHost.",
         default=True,
-        metadata=about(
-            "Encrypt temporary disks and caches too; the subscription needs the feature "
-            "Microsoft.Compute/EncryptionAtHost."
-        ),
     )
-    machine_image_version: str = field(
+    machine_image_version: str = setting(
+        "Version of the machine images; pin it once it has been tested.",
+        r"latest|[0-9]+[.][0-9]+[.][0-9]+",
+        "latest or a version such as 24.04.2026072801",
         default="latest",
-        metadata=about(
-            "Version of the machine images; pin it once it has been tested.",
-            r"latest|[0-9]+[.][0-9]+[.][0-9]+",
-            "latest or a version such as 24.04.2026072801",
-        ),
     )
-    container_images: Mapping[str, pulumi.Input[str]] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = setting(
+        'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
+        "(repository@sha256:...) once it has been tested.",
+        r"[a-z0-9][A-Za-z0-9._/:@-]+",
+        "an image such as repository:tag or repository@sha256:digest",
         default_factory=dict,
-        metadata=about(
-            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest '
-            "(repository@sha256:...) once it has been tested.",
-            r"[a-z0-9][A-Za-z0-9._/:@-]+",
-            "an image such as repository:tag or repository@sha256:digest",
-        ),
     )
-    model_ids: Mapping[str, str] = field(
+    model_ids: Mapping[str, str] = setting(
+        'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
+        r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
+        "a hub name such as organisation/model",
         default_factory=dict,
-        metadata=about(
-            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-            r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
-            "a hub name such as organisation/model",
-        ),
     )
-    model_revisions: Mapping[str, str] = field(
+    model_revisions: Mapping[str, str] = setting(
+        'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one the '
+        "newest is taken.",
+        r"[A-Za-z0-9][A-Za-z0-9._/-]*",
+        "a commit, a tag or a branch",
         default_factory=dict,
-        metadata=about(
-            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one; without one '
-            "the newest is taken.",
-            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
-            "a commit, a tag or a branch",
-        ),
     )
-    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
+    extra_serving_arguments: Mapping[str, Sequence[str]] = setting(
+        'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of two '
+        "of a kind the last counts.",
+        r"[^\x00-\x1f\x7f]+",
+        "one argument without control characters",
         default_factory=dict,
-        metadata=about(
-            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of '
-            "two of a kind the last counts.",
-            r"[^\x00-\x1f\x7f]+",
-            "one argument without control characters",
-        ),
     )
-    model_source: str = field(
+    model_source: str = setting(
+        "Where weights come from: hub, az://account/container/prefix, or a folder such as /models of the image or "
+        "host. Below the prefix or folder each model lies at organisation/name.",
+        r"hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+        "hub, az://account/container/prefix or an absolute path such as /models, without a slash at the end",
         default="hub",
-        metadata=about(
-            "Where weights come from: hub, az://account/container/prefix, or a folder such as /models of the image or "
-            "host. Below the prefix or folder each model lies at organisation/name.",
-            r"hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
-            "hub, az://account/container/prefix or an absolute path such as /models, without a slash at the end",
-        ),
     )
-    model_storage_account_id: str | None = field(
+    model_storage_account_id: str | None = setting(
+        "Storage account of model_source by its resource id, where it is one: the hosts may read that prefix of its "
+        "container and nothing else.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
+        "the resource id of an account: az storage account show --name ACCOUNT --query id",
         default=None,
-        metadata=about(
-            "Storage account of model_source by its resource id, where it is one: the hosts may read that prefix of "
-            "its container and nothing else.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
-            "the resource id of an account: az storage account show --name ACCOUNT --query id",
-        ),
     )
-    container_registry_ids: Sequence[str] = field(
+    container_registry_ids: Sequence[str] = setting(
+        "Azure container registries that images come from, by their resource ids: the hosts may pull from those that "
+        "an image names.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/"
+        r"[A-Za-z0-9]+",
+        "a resource id: az acr show --name REGISTRY --query id",
         default=(),
-        metadata=about(
-            "Azure container registries that images come from, by their resource ids: the hosts may pull from those "
-            "that an image names.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/"
-            r"[A-Za-z0-9]+",
-            "a resource id: az acr show --name REGISTRY --query id",
-        ),
     )
-    registry_secret_id: pulumi.Input[str] | None = field(
+    registry_secret_id: pulumi.Input[str] | None = setting(
+        "Key Vault secret that holds a key for nvcr.io (NGC), by its resource id; read at each start, never stored in "
+        "state.",
+        r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/"
+        r"[A-Za-z0-9-]+",
+        "the resource id of a secret: "
+        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
         default=None,
-        metadata=about(
-            "Key Vault secret that holds a key for nvcr.io (NGC), by its resource id; read at each start, never "
-            "stored in state.",
-            r"(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/"
-            r"secrets/[A-Za-z0-9-]+",
-            "the resource id of a secret: "
-            "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<name>",
-        ),
     )
-    blob_dns_suffix: str = field(
+    blob_dns_suffix: str = setting(
+        "Domain of blob storage; another one in the clouds of governments and China.",
+        r"[a-z0-9.-]+",
+        "a domain such as blob.core.windows.net",
         default="blob.core.windows.net",
-        metadata=about(
-            "Domain of blob storage; another one in the clouds of governments and China.",
-            r"[a-z0-9.-]+",
-            "a domain such as blob.core.windows.net",
-        ),
     )
-    agent_package: str | None = field(
+    agent_package: str | None = setting(
+        "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash (#sha256=...); "
+        "null for no agent.",
+        r"https://[A-Za-z0-9._:/~%+-]+[.]whl#sha256=[0-9a-f]{64}",
+        "the https:// address of a wheel with its hash: "
+        "https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH",
         default=None,
-        metadata=about(
-            "HTTPS address of the wheel of inference-advisor-agent that the hosts install, with its hash "
-            "(#sha256=...); null for no agent.",
-            r"https://[A-Za-z0-9._:/~%+-]+[.]whl#sha256=[0-9a-f]{64}",
-            "the https:// address of a wheel with its hash: "
-            "https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH",
-        ),
     )
-    alert_emails: Sequence[str] = field(
+    alert_emails: Sequence[str] = setting(
+        "Addresses told about alarms and the budget; the owners of the subscription are told about the budget too.",
+        r"[^@ ]+@[^@ ]+",
+        "an e-mail address",
         default=(),
-        metadata=about(
-            "Addresses told about alarms and the budget; the owners of the subscription are told about the budget too.",
-            r"[^@ ]+@[^@ ]+",
-            "an e-mail address",
-        ),
     )
-    budget_enabled: bool = field(
-        default=True,
-        metadata=about("Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."),
+    budget_enabled: bool = setting(
+        "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag.", default=True
     )
-    budget_margin_ratio: float = field(
+    budget_margin_ratio: float = setting(
+        "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+        "",
+        "0 or more",
+        least=0,
         default=0.25,
-        metadata=about(
-            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
-            "",
-            "0 or more",
-            least=0,
-        ),
     )
-
-    def __post_init__(self) -> None:
-        """Refuse wrong values."""
-        check(self)

@@ -16,19 +16,13 @@ SETTINGS = Settings(
     locations={
         "eastus": Location(
             subnet_id="/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/eastus/subnets/inference",
-            zones=[
-                "1",
-                "2",
-                "3",
-            ],
+            zones=["1", "2", "3"],
         ),
     },
     certificate_secret_id="/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/secrets/providers/Microsoft.KeyVault/vaults/my-vault/secrets/inference-certificate",
     admin_ssh_public_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE operations",
     agent_package="https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000",
-    alert_emails=[
-        "oncall@example.com",
-    ],
+    alert_emails=["oncall@example.com"],
 )
 
 
