@@ -12,8 +12,8 @@ from advisor.demand.values import Demand, HourlyUse, Pictures, Unit
 from advisor.errors import InputError
 from advisor.models import Model
 from advisor.models.catalog import model_names
-from advisor.performance.busy_second import busy_second_or_reason
 from advisor.performance.model import PerformanceModel
+from advisor.performance.serving import busy_second_or_reason
 from advisor.records import replace
 from advisor.requirements import beyond_model
 from advisor.units import SECONDS_PER_MINUTE

@@ -22,18 +22,38 @@ from advisor.performance.stage import times_of
 from advisor.pipeline import BEST, BRIEF, Answer, answer
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
-from advisor.plan.estate.bases import JoinedBase, bases_of
 from advisor.plan.estate.commitments import hourly_uses
-from advisor.plan.estate.contention import Contention, contest_of
-from advisor.plan.estate.divide import Shares, divide
+from advisor.plan.estate.divide import Contention, Shares, contest_of, divide
 from advisor.plan.estate.packing import Confirm
-from advisor.plan.estate.resources import ENOUGH, Uses, allotment, limits_of, totals, uses_of
 from advisor.plan.estate.seats import Seat, on_a_part, times_slower
 from advisor.plan.estate.slots import SlotSearch, seating, without_parts
-from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account
-from advisor.plan.estate.values import FAILED, PLAN_SUFFIX, PLANNED, Estate, Part, WorkloadRow, base_words, seat_words
+from advisor.plan.estate.terms import (
+    ENOUGH,
+    FILE_NAME,
+    Terms,
+    Uses,
+    allotment,
+    limits_of,
+    read_terms,
+    totals,
+    under_terms,
+    uses_of,
+    with_account,
+)
+from advisor.plan.estate.values import (
+    FAILED,
+    PLAN_SUFFIX,
+    PLANNED,
+    Estate,
+    JoinedBase,
+    Part,
+    WorkloadRow,
+    base_words,
+    bases_of,
+    seat_words,
+)
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.problem.charges import mean_rate
+from advisor.plan.problem.formulas import mean_rate
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import candidate_of
 from advisor.plan.replay.values import ReplayGroup

@@ -33,12 +33,19 @@ from advisor.plan.market import Market, market_of
 from advisor.plan.measured import compared
 from advisor.plan.planning import Planned, plan_routed, routed_fleet, with_batch
 from advisor.plan.problem.values import Problem
-from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.engine import Timelines
+from advisor.plan.replay.groups import Confirmed
 from advisor.plan.request import PlanRequest, catalog_for, catalog_of_question, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
-from advisor.plan.solve.existing import running_of, standing_of
-from advisor.plan.solve.stage import BRIEF_EFFORT, BRIEF_NOTE, Effort, PlanningContext, offers_in
+from advisor.plan.solve.stage import (
+    BRIEF_EFFORT,
+    BRIEF_NOTE,
+    Effort,
+    PlanningContext,
+    offers_in,
+    running_of,
+    standing_of,
+)
 from advisor.plan.values import Plan
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements, check_names

@@ -10,8 +10,8 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import adapter_engine, rank_bytes, with_adapters
+from advisor.models.model import Adapters
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json

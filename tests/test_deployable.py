@@ -10,13 +10,12 @@ from advisor.catalog.deployment import GENERATED
 from advisor.catalog.planning import start_seconds
 from advisor.catalog.values import Purchase, Support
 from advisor.codegen import Wanted, generate, platforms
-from advisor.codegen.container import Runtime
+from advisor.codegen.container import Engine, Runtime
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import TARGETS, target_of
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES
-from advisor.codegen.wanted import Engine
 from advisor.demand.lengths import declared_demand
 from advisor.deployable import (
     Setup,
@@ -29,7 +28,7 @@ from advisor.deployable import (
 from advisor.errors import InputError, NotDeployable
 from advisor.models import find_model
 from advisor.pipeline import plan_for
-from advisor.plan.serverless import ServerlessOffer, serverless_offers
+from advisor.plan.problem.serverless_pools import ServerlessOffer, serverless_offers
 from advisor.requirements import require
 from advisor.units import BYTES_PER_GIB
 from advisor.workload.values import Limits, Slo
@@ -368,6 +367,7 @@ def test_a_plan_takes_the_other_ways_of_paying():
     """Small H100 machines of Google: spot in the fleet and the options, on demand a rejection for the region."""
     work = workload(
         precisions=("bf16",),
+        engines=("vLLM",),
         providers=("gcp",),
         purchase=(Purchase.ON_DEMAND, Purchase.SPOT),
         limits=Limits(fault_tolerant_ratio=1.0),

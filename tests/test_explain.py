@@ -9,7 +9,7 @@ import pytest
 
 from advisor.pipeline import plan_for
 from advisor.plan.fleet.chosen import ConstraintUse
-from advisor.report.table import plan_table
+from advisor.report.verdict import plan_table
 from advisor.report.words import use_words
 from advisor.workload.values import Limits, Slo
 from builders import catalog_of, offer, workload

@@ -23,8 +23,7 @@ from advisor.plan.fleet.describe import batch_beside_of
 from advisor.plan.request import read_question
 from advisor.plan.words import hours_words, replayed_run_words, spare_hours, start_hours
 from advisor.report.plan_words import question_words, risk_words
-from advisor.report.table import plan_table
-from advisor.report.verdict import verdict_lines
+from advisor.report.verdict import plan_table, verdict_lines
 from advisor.workload.document import read_workload
 
 NIGHT = {

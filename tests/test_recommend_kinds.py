@@ -33,15 +33,14 @@ from advisor.performance.stage import one_pass_stage
 from advisor.pipeline import plan_question, question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from advisor.plan.replay.engine import alone_ends
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import catalog_for, catalog_of_question, read_question, requirements_of
 from advisor.questions.predict import answer_rows, result_of
 from advisor.report.plan_words import risk_words
-from advisor.report.table import plan_table
-from advisor.report.verdict import verdict_lines
+from advisor.report.verdict import plan_table, verdict_lines
 from advisor.units import BYTES_PER_GIB
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import TraceDemand

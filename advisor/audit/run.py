@@ -1,4 +1,7 @@
-"""One audit: the bill, what telemetry and request logs say of it, and the findings."""
+"""One audit: the bill, what telemetry and request logs say of it, and the findings.
+
+Showback: the bill by owner, with what nobody is named for as a line of its own.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +14,6 @@ from advisor.audit.files import files_of, ignored_files
 from advisor.audit.findings.context import Context
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
-from advisor.audit.tags import refuse_unknown_tag, tag_tables, with_names
 from advisor.audit.traffic import read_traffic
 from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Bill, Endpoint, Traffic
 from advisor.catalog import Catalog, load_catalog
@@ -20,10 +22,175 @@ from advisor.spread import Spread
 
 if TYPE_CHECKING:
     from advisor.audit.telemetry import Telemetry
+from advisor.audit.endpoints import naming
 from advisor.audit.findings.charges import charge_findings, request_findings
 from advisor.audit.findings.compute import compute_findings
 from advisor.audit.findings.rules import SAVING
-from advisor.audit.values import Finding
+from advisor.audit.sql import text
+from advisor.audit.values import RESOURCE, SHOWN_RESOURCES, Finding, TagTable
+from advisor.errors import InputError
+from advisor.names import nearest, normalised
+from advisor.units import counted
+
+_USUAL = (
+    "team", "environment", "env", "project", "owner", "costcenter", "application", "app", "service", "businessunit",
+)  # fmt: skip
+_MOST_TABLES = 3
+_LEAST_SHARE = Decimal("0.01")
+"""Share of the bill that a tag has to cover to be shown without being asked for."""
+
+
+def tag_tables(ledger: Ledger, keys: Sequence[str]) -> tuple[list[TagTable], list[str]]:
+    """Cost by each of some tags, and notes on how the tags were used.
+
+    Args:
+        ledger: the bill.
+        keys: tags; none: those that usually name an owner, else the ones that cover most of the cost.
+
+    Raises:
+        InputError: no charge has such a tag.
+    """
+    spellings, costs = _spellings(ledger)
+    chosen = [_known(key, spellings, "--tag") for key in keys] if keys else _usual(spellings, costs, ledger.bill.cost)
+    notes = [note for key in chosen for note in _notes(ledger, spellings[key])]
+    return [_table(ledger, key, spellings[key]) for key in chosen], notes
+
+
+def _spellings(ledger: Ledger) -> tuple[dict[str, list[str]], dict[str, Decimal]]:
+    """Spellings and cost of each tag without case and punctuation, those that cover most of the cost first."""
+    rows = ledger.database.rows(
+        "SELECT key, sum(cost) FROM charges JOIN tags USING (tags_id) GROUP BY key ORDER BY sum(cost) DESC, key"
+    )
+    spellings: dict[str, list[str]] = {}
+    costs: dict[str, Decimal] = {}
+    for key, cost in rows:
+        spellings.setdefault(_plain(key), []).append(key)
+        costs[_plain(key)] = costs.get(_plain(key), ZERO) + abs(cost)
+    return spellings, costs
+
+
+def _plain(key: str) -> str:
+    return normalised(key.rsplit("/", 1)[-1].removeprefix("user:").removeprefix("aws:eks:"))
+
+
+def refuse_unknown_tag(ledger: Ledger, key: str, where: str) -> None:
+    """Refuse a tag that no charge has.
+
+    Raises:
+        InputError: there is none, with those that are nearest.
+    """
+    _known(key, _spellings(ledger)[0], where)
+
+
+def _known(key: str, spellings: dict[str, list[str]], where: str) -> str:
+    plain = _plain(key)
+    if plain in spellings:
+        return plain
+    names = [spelling[0] for spelling in spellings.values()]
+    close = nearest(key, names) or names[:6]
+    hint = f"tags of this bill: {', '.join(close)}" if close else "the bill has no tags at all"
+    raise InputError(f"no charge has the tag {key!r}", where=where, hint=hint)
+
+
+def _usual(spellings: dict[str, list[str]], costs: dict[str, Decimal], total: Decimal) -> list[str]:
+    """Tags that usually name owners, as far as they cover anything; else those that cover most of the cost."""
+    covering = [key for key in spellings if costs[key] >= _LEAST_SHARE * abs(total)]
+    usual = [key for key in _USUAL if key in covering]
+    return (usual or [key for key in covering if not spellings[key][0].startswith("aws:")])[:_MOST_TABLES]
+
+
+def _keys(spellings: Sequence[str]) -> str:
+    return ", ".join(map(text, spellings))
+
+
+def _owned(spellings: Sequence[str]) -> str:
+    """SQL: value of a tag by set of tags."""
+    return f"(SELECT tags_id, min(value) AS value FROM tags WHERE key IN ({_keys(spellings)}) GROUP BY tags_id)"
+
+
+def with_names(
+    findings: Sequence[Finding], ledger: Ledger, tables: Sequence[TagTable], endpoint_tag: str | None
+) -> list[Finding]:
+    """Findings with what of their resources is billed under the name of a workload.
+
+    Args:
+        findings: as they were found.
+        ledger: the bill.
+        tables: showback, whose values are names.
+        endpoint_tag: as for :func:`advisor.audit.endpoints.endpoints_of`, whose endpoints are names too.
+    """
+    resources = sorted({resource for finding in findings for resource, _ in finding.resources})
+    costs = _named_costs(ledger, resources, [table.key for table in tables], endpoint_tag) if resources else {}
+    return [replace(finding, named=_named(finding, costs)) for finding in findings]
+
+
+def _named(finding: Finding, costs: Mapping[str, Amounts]) -> Amounts:
+    """Cost of a finding's resources by name, the dearest first; where it is part of theirs, in proportion."""
+    parts: dict[str, Decimal] = {}
+    for resource, cost in finding.resources:
+        by_name = costs.get(resource, {})
+        whole = by_name.get("", ZERO)
+        for name, named_cost in by_name.items():
+            if name and whole > 0 and named_cost > 0:
+                parts[name] = parts.get(name, ZERO) + cost * min(named_cost / whole, Decimal(1))
+    dearest = sorted(parts.items(), key=lambda part: (-part[1], part[0]))
+    return dict(dearest[:SHOWN_RESOURCES])
+
+
+def _named_costs(
+    ledger: Ledger, resources: Sequence[str], keys: Sequence[str], endpoint_tag: str | None
+) -> dict[str, dict[str, Decimal]]:
+    """Cost of some resources by name, and in all ("")."""
+    spellings = _spellings(ledger)[0]
+    sources = [("owned.value", _owned(spellings[_plain(key)])) for key in keys if _plain(key) in spellings]
+    endpoint, named = naming(endpoint_tag)
+    sources += [(endpoint.replace("named.", "owned."), named), ("''", "(SELECT NULL::BIGINT AS tags_id)")]
+    wanted = f"{RESOURCE} IN ({', '.join(map(text, resources))})"
+    costs: dict[str, dict[str, Decimal]] = {}
+    for name, owned in sources:
+        rows = ledger.database.rows(
+            f"SELECT {RESOURCE} AS resource_words, {name} AS name, sum(cost) FROM charges "
+            f"LEFT JOIN {owned} AS owned USING (tags_id) WHERE {wanted} AND {name} IS NOT NULL GROUP BY 1, 2"
+        )
+        for resource, value, cost in rows:
+            by_name = costs.setdefault(resource, {})
+            by_name[value] = max(by_name.get(value, cost), cost)
+    return costs
+
+
+def _table(ledger: Ledger, key: str, spellings: Sequence[str]) -> TagTable:
+    owned = _owned(spellings)
+    rows = ledger.database.rows(
+        f"SELECT owned.value, sum(cost) FROM charges LEFT JOIN {owned} AS owned USING (tags_id) "
+        "GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+    values = {value: cost for value, cost in rows if value is not None}
+    untagged = next((cost for value, cost in rows if value is None), ledger.cost_of("false"))
+    return TagTable(spellings[0] if spellings else key, values, untagged)
+
+
+def _notes(ledger: Ledger, spellings: Sequence[str]) -> list[str]:
+    notes = []
+    if len(spellings) > 1:
+        notes.append(
+            f"the tag {spellings[0]} is written {len(spellings)} ways ({', '.join(spellings)}): they are one here"
+        )
+    moved = ledger.database.row(
+        "SELECT count(*) FROM (SELECT resource FROM charges JOIN tags USING (tags_id) "
+        f"WHERE key IN ({_keys(spellings)}) AND resource IS NOT NULL "
+        "GROUP BY resource HAVING count(DISTINCT value) > 1)"
+    )[0]
+    if moved:
+        notes.append(f"{counted(moved, 'resource')} changed their {spellings[0]}: each charge counts for its own value")
+    partly = ledger.database.row(
+        "SELECT count(*) FROM (SELECT resource FROM charges LEFT JOIN (SELECT DISTINCT tags_id FROM tags "
+        f"WHERE key IN ({_keys(spellings)})) AS owned USING (tags_id) WHERE resource IS NOT NULL "
+        "GROUP BY resource HAVING count(owned.tags_id) > 0 AND count(owned.tags_id) < count(*))"
+    )[0]
+    if partly:
+        notes.append(f"{counted(partly, 'resource')} with {spellings[0]} on part of the charges: the rest is untagged")
+    return notes
+
 
 _LEAST_PER_MONTH = 1
 """A finding of less than this a month, in the currency of the bill, is not worth a line."""

@@ -24,10 +24,9 @@ from advisor.performance.calibration import (
 )
 from advisor.performance.constants import ENGINES, STACK_GROUPS, STACKS, TABLE, ConstantTable
 from advisor.performance.constants import GROUPS as MULTIPLIED
-from advisor.performance.deployments import Packed, classes_of
+from advisor.performance.deployments import TRAITS, Packed, classes_of
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Floats
-from advisor.performance.traits import TRAITS
 from advisor.records import dataclass
 
 

@@ -9,11 +9,10 @@ from advisor.catalog.processors import CPU
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
 from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
-from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import adapter_engine
-from advisor.models.encoder_answers import answered_where, gives_answer
 from advisor.models.gguf_weights import gguf_architectures
-from advisor.models.model import OF_COEFFICIENTS, Model
+from advisor.models.model import OF_COEFFICIENTS, Adapters, Model
+from advisor.models.values import answered_where, gives_answer
 from advisor.records import replace
 from advisor.requirements import Requirements
 from advisor.workload.kinds import LLAMA_CPP, UNITS, takes_llama_cpp, takes_processors

@@ -161,6 +161,8 @@ def _deployable(
 ) -> Iterator[Candidate | Rejection]:
     """Outcomes, with a rejection in place of each candidate that no code deploys; like ones are told once.
 
+    Nothing is told of an engine beside the preferred one, whose own outcome stands for the layout.
+
     Args:
         outcomes: of the hardware.
         refusals: what was told of the machine before, to which more is added.
@@ -170,6 +172,8 @@ def _deployable(
         lacked = lacking(outcome.setup) if isinstance(outcome, Candidate) else None
         if lacked is None or isinstance(outcome, Rejection):
             yield outcome
+            continue
+        if outcome.beside:
             continue
         rejection = reject_undeployable(outcome, lacked)
         key = (lacked.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))

@@ -16,7 +16,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import PlanRequest, read_question
-from advisor.plan.solve.existing import running_of
+from advisor.plan.solve.stage import running_of
 from advisor.plan.values import Plan
 from advisor.records import replace
 from advisor.workload.measured_demand import TraceDemand

@@ -137,11 +137,12 @@ class _WithoutPandas:
 
 
 def run() -> NoReturn:
-    """Run the command line as a process of its own, without pandas, and end that at once.
+    """Run the command line as a process of its own, as a rule without pandas, and end that at once.
 
     The interpreter would take every object apart first, which takes as long as a third of its start.
     """
-    sys.meta_path.insert(0, _WithoutPandas)
+    if sys.argv[1:2] != ["catalog"]:  # whose refresh loads what packages of others bring, which may take pandas
+        sys.meta_path.insert(0, _WithoutPandas)
     try:
         main()
     except SystemExit as ended:

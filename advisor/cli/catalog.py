@@ -16,20 +16,20 @@ from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.values import Accelerator
 from advisor.cli import catalog_engines
 from advisor.cli.catalog_import import gpuhunt_command, publish_command, skypilot_command, update_command
-from advisor.cli.catalog_offers import check_known
-from advisor.cli.catalog_offers import command as offers_command
-from advisor.cli.catalog_refresh import command as refresh_command
-from advisor.cli.catalog_refresh import wanted_providers
-from advisor.cli.catalog_show import audit_command
-from advisor.cli.catalog_show import command as show_command
-from advisor.cli.listing import (
+from advisor.cli.catalog_offers import (
     Entry,
+    check_known,
     deliver_entries,
     fitted,
     serialise,
     shown,
     whole,
 )
+from advisor.cli.catalog_offers import command as offers_command
+from advisor.cli.catalog_refresh import command as refresh_command
+from advisor.cli.catalog_refresh import wanted_providers
+from advisor.cli.catalog_show import audit_command
+from advisor.cli.catalog_show import command as show_command
 from advisor.cli.options import FILE
 from advisor.cli.output import deliver, list_format_option, output_option, quiet_option, table_or_json_option, tell
 from advisor.entries import picked

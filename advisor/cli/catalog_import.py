@@ -19,12 +19,10 @@ from advisor.catalog import (
     user_catalog,
 )
 from advisor.catalog.imports import PROVIDERS, SKYPILOT_PROVIDERS
-from advisor.catalog.imports.gpuhunt_reading import read_files, read_published
+from advisor.catalog.imports.reading import read_files, read_published, read_tables
 from advisor.catalog.imports.rows import Listing, mapped
-from advisor.catalog.imports.skypilot import read_tables
 from advisor.catalog.layers.importing import import_listing
-from advisor.catalog.layers.publication import Publication, forget_kept, read_publication
-from advisor.catalog.layers.publication_places import place_of
+from advisor.catalog.layers.publication import Publication, forget_kept, place_of, read_publication
 from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import forget, providers
 from advisor.catalog.layers.updating import Updated, update

@@ -16,7 +16,7 @@ from advisor.catalog.layers.layered import LayeredCatalog
 from advisor.catalog.layers.merging import REFRESHED
 from advisor.catalog.layers.refreshing import Refreshed, RefreshOptions, refresh
 from advisor.catalog.layers.snapshot import Snapshot, forget, providers
-from advisor.catalog.refresh import BUILT_IN, aws, aws_public, azure, gcp, gcp_public, plugin, plugin_names
+from advisor.catalog.refresh import BUILT_IN, aws, aws_public, azure, gcp, plugin, plugin_names
 from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Client, Guard
 from advisor.catalog.refresh.values import RefreshJob, Task
@@ -312,9 +312,9 @@ def _ask_gcp(
     machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == "gcp"]
     tasks = [*_gcp_prices(catalog, machines, key_file, endpoint_url)]
     if (asked := account.client()) is not None:
-        tasks += gcp_public.zone_tasks(machines, gcp_public.Project(*asked, endpoint_url or gcp_public.ZONES_URL))
+        tasks += gcp.zone_tasks(machines, gcp.Project(*asked, endpoint_url or gcp.ZONES_URL))
     asker = f"{endpoint_url or ''} {account.name or ''}".strip()
-    origin = gcp_public.ORIGIN if key_file is None else None
+    origin = gcp.ORIGIN if key_file is None else None
     asker += "" if key_file else " public"
     return RefreshJob("gcp", tuple(tasks), tells_absence=False, asker=asker, origin=origin)
 
@@ -331,13 +331,13 @@ def _gcp_prices(
     asked = [
         snapshot.read_on for snapshot in catalog.snapshots if snapshot.provider == "gcp" and not _is_public(snapshot)
     ]
-    return gcp_public.tasks(offers, max(asked, default=""), Client(), endpoint_url or gcp_public.URL)
+    return gcp.public_tasks(offers, max(asked, default=""), Client(), endpoint_url or gcp.PUBLIC_URL)
 
 
 def _is_public(snapshot: Snapshot) -> bool:
     """The last refresh read the public list, not Google."""
     sources = {row["source_id"]: row["title"] for row in read_rows(snapshot.directory / "sources.csv")}
-    return sources.get(REFRESHED) == gcp_public.ORIGIN.title
+    return sources.get(REFRESHED) == gcp.ORIGIN.title
 
 
 def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> RefreshJob:

@@ -25,8 +25,7 @@ from advisor.plan.values import Plan
 from advisor.reading import read_text
 from advisor.records import dataclass, replace
 from advisor.report.cost_lines import cost_section, focus_of
-from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
-from advisor.report.litellm import litellm_config
+from advisor.report.explain_plan import front_section, litellm_config, outcome_sections, what_if_section, why_section
 from advisor.report.price_age import prices_used
 from advisor.report.text_table import Section, sections_as
 

@@ -15,7 +15,7 @@ from advisor.reading import read_text
 if TYPE_CHECKING:
     from advisor.codegen import Generated, Language
     from advisor.codegen.estate import EstateParts
-    from advisor.codegen.keys import Place
+    from advisor.codegen.selection import Place
 
 _OF_ONE_PLAN = ("rank", "target", "engine", "image", "stage", "form")
 """Arguments that a single plan is asked with."""

@@ -234,7 +234,7 @@ def json_or_page(text: str, output_format: str) -> str:
     """A document's JSON text, or the page that `advisor report` makes of it."""
     if output_format == "json":
         return text
-    from advisor.report.pages.documents import page_of  # noqa: PLC0415 - other formats do without templates
+    from advisor.report.pages import page_of  # noqa: PLC0415 - other formats do without templates
 
     return page_of(text, "the document")
 

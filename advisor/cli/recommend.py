@@ -28,7 +28,7 @@ from advisor.records import dataclass, replace
 from advisor.report.fleet_words import change_words
 from advisor.report.option_words import OPTION_VALUE_COLUMNS, SHOWN_OPTIONS, option_values
 from advisor.report.price_age import check_age, prices_used
-from advisor.report.table import plan_markdown, plan_table
+from advisor.report.verdict import plan_markdown, plan_table
 from advisor.spread import BACKENDS, Spread
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import PrometheusDemand

@@ -22,7 +22,7 @@ def command(document: Path, output: Path | None) -> None:
     """
     from advisor.plan.document import why_not_as_made  # noqa: PLC0415 - help shows without them
     from advisor.reading import read_text  # noqa: PLC0415
-    from advisor.report.pages.documents import PLAN, kind_of, page_of  # noqa: PLC0415
+    from advisor.report.pages import PLAN, kind_of, page_of  # noqa: PLC0415
 
     if output is not None and format_named(output) not in ("", "html"):
         raise click.UsageError(

@@ -8,8 +8,8 @@
 stands between the two.
 """
 
+from advisor.codegen.container import Engine, Form, Language, Stage, Wanted
 from advisor.codegen.generate import Generated, beside_total, generate
-from advisor.codegen.wanted import Engine, Form, Language, Stage, Wanted
 from advisor.codegen.writing import ConflictPolicy, WriteOptions, WriteReport, last_generated, read_former, write_files
 
 __all__ = [

@@ -16,6 +16,7 @@ beside the code as a :class:`~advisor.codegen.rollout.Rollout` for each root; th
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from advisor.codegen.container import Language, Stage
 from advisor.codegen.cut_over_words import checks, removals
 from advisor.codegen.kept import (
     is_spread_over_backends,
@@ -29,7 +30,6 @@ from advisor.codegen.kept import (
 from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, probes_of, renamed, traits_of
-from advisor.codegen.wanted import Language, Stage
 from advisor.errors import InputError
 from advisor.records import replace
 

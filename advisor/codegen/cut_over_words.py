@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from advisor.codegen.container import Form, Stage
 from advisor.codegen.model import ComputeGroup, CutOver, Scaling, Stack
 from advisor.codegen.rollout import Rollout
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
-from advisor.codegen.wanted import Form, Stage
 from advisor.tables import read_rows
 
 _TAKE_OVER = (

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from advisor.codegen.keys import Place
+from advisor.codegen.selection import Place
 from advisor.codegen.stack import deployment_name
 from advisor.codegen.writing.record import FOLDER
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
-from advisor.plan.estate.bases import JoinedBase
-from advisor.plan.estate.values import PLAN_SUFFIX, PLANNED, Estate
+from advisor.plan.estate.values import PLAN_SUFFIX, PLANNED, Estate, JoinedBase
 from advisor.plan.values import Plan
 from advisor.records import dataclass
 

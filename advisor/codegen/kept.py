@@ -5,12 +5,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Backend, Region
+from advisor.codegen.container import Backend, Form, Region, Stage
 from advisor.codegen.engines.request import SERVED_NAME
-from advisor.codegen.keys import per_mille, unique_keys
 from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.rollout import Deployed, Rollout, is_denser, probes_of
-from advisor.codegen.wanted import Form, Stage
+from advisor.codegen.selection import per_mille, unique_keys
 from advisor.records import replace
 
 _OVER_BACKENDS = ("ec2", "vm-scale-set", "eks", "eks-karpenter", "gke", "aks", "kubernetes")

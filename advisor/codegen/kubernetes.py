@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Backend, Container, HeldModel, Runtime
+from advisor.codegen.container import Backend, Container, Form, HeldModel, Runtime
 from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics
 from advisor.codegen.kubernetes_scaling import Scale, scale_of
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
@@ -19,7 +19,6 @@ from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
-from advisor.codegen.wanted import Form
 from advisor.cost.services import COMPILED_GIB, SCRATCH_GIB, replica_disk_gib
 from advisor.deployable import POD_CORES, POD_MEMORY_GIB, PODS_SHARE
 from advisor.records import dataclass, field

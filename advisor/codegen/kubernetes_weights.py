@@ -6,12 +6,11 @@ Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in No
 
 from collections.abc import Iterator, Mapping
 
-from advisor.codegen.container import Backend, Checkpoint, Container, HeldModel, Runtime
+from advisor.codegen.container import Backend, Checkpoint, Container, Engine, HeldModel, Runtime
 from advisor.codegen.engines.metrics import STREAMING
 from advisor.codegen.model import Stack
 from advisor.codegen.quoting import slug
 from advisor.codegen.templates import fill
-from advisor.codegen.wanted import Engine
 from advisor.records import dataclass, replace
 
 COPY_ACCOUNT = "copy-weights"

@@ -11,15 +11,16 @@ from advisor.codegen.container import (
     Agent,
     Api,
     Backend,
+    Form,
     LoadBalancer,
     Platform,
     Quota,
     Region,
     Runtime,
     ServedAdapter,
+    Stage,
 )
 from advisor.codegen.gpu_sharing import GpuSharing
-from advisor.codegen.wanted import Form, Stage
 from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
 from advisor.reading import OMITTED_AT_DEFAULT

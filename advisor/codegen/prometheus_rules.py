@@ -6,10 +6,9 @@ Source: the list of pod metrics of kube-state-metrics, read in November 2026.
 from collections.abc import Iterator, Sequence
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Backend
+from advisor.codegen.container import Backend, Engine
 from advisor.codegen.engines.metrics import METRICS, published, without_times
 from advisor.codegen.model import ComputeGroup, Stack, WatchedModel
-from advisor.codegen.wanted import Engine
 from advisor.plan.values import Plan
 from advisor.plan.words import unit_of
 from advisor.records import dataclass

@@ -9,7 +9,7 @@ from advisor.codegen.container import Quota, Runtime, Serves
 from advisor.codegen.model import ComputeGroup
 from advisor.deployable import Setup, deployable
 from advisor.errors import NotDeployable
-from advisor.plan.fleet.parts import surge_of_zones, while_replaced
+from advisor.plan.fleet.chosen import surge_of_zones, while_replaced
 from advisor.records import replace
 from advisor.workload.kinds import LLAMA_CPP
 

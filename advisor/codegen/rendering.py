@@ -13,13 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from advisor.codegen.container import Language
 from advisor.codegen.cut_over_words import with_section
-from advisor.codegen.inputs.pulumi import example_settings
 from advisor.codegen.inputs.table import examples, inputs_of
+from advisor.codegen.inputs.variables import example_settings
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.serving import cache_facts, cache_files
 from advisor.codegen.templates import evaluate, fill, fill_text
-from advisor.codegen.wanted import Language
 from advisor.data_files import data_dir, facts_beside
 from advisor.records import dataclass
 from advisor.tables import read_rows

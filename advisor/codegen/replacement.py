@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from advisor.catalog import Catalog
+from advisor.codegen.container import Language, Wanted
 from advisor.codegen.generate import Generated, generate
 from advisor.codegen.model import ComputeGroup
 from advisor.codegen.rollout import Deployed, Former, Rollout
-from advisor.codegen.wanted import Language, Wanted
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
 from advisor.records import dataclass, replace

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Agent, Backend, Region
+from advisor.codegen.container import Agent, Backend, Form, Language, Region, Stage
 from advisor.codegen.model import ComputeGroup, Scaling
-from advisor.codegen.wanted import Form, Language, Stage
 from advisor.records import dataclass, field, replace
 
 Traits = tuple[object, object, object]

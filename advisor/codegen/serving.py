@@ -5,18 +5,17 @@ from functools import cache
 from typing import Any
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Container, Platform, Serves
+from advisor.codegen.container import Container, Engine, Language, Platform, Serves, Wanted
 from advisor.codegen.engines import ENGINES, Demanded, Request, exact_version
 from advisor.codegen.engines.request import checkpoint_of, refusal
 from advisor.codegen.model import Stack
 from advisor.codegen.quotas import check_deployable
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.selection import Choice
-from advisor.codegen.wanted import Engine, Language, Wanted
 from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
 from advisor.errors import InputError, NotDeployable
-from advisor.models.encoder_answers import answer_servers, needs_own_server
+from advisor.models.values import answer_servers, needs_own_server
 from advisor.plan.values import Plan
 from advisor.records import replace
 

@@ -9,28 +9,25 @@ from types import MappingProxyType
 
 from advisor.catalog import load_catalog
 from advisor.codegen.alarms import alarms_of
-from advisor.codegen.container import Region
+from advisor.codegen.container import Language, Region, Wanted
 from advisor.codegen.engines.onnx_files import CLIENTS
 from advisor.codegen.engines.vllm import FIXED_CACHE
-from advisor.codegen.generate import Generated, as_run
+from advisor.codegen.generate import Generated, as_run, check_files
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
-from advisor.codegen.keys import Place, joined, unique_keys
 from advisor.codegen.model import Budget, Component, ComputeGroup, Row, Stack, Summary
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.registries import images_of, pinned, written
-from advisor.codegen.selection import HOURS_PER_WEEK, Choice, Member
-from advisor.codegen.soundness import check_files
+from advisor.codegen.selection import HOURS_PER_WEEK, Choice, Member, Place, joined, unique_keys
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.summary import usd
 from advisor.codegen.targets import target_of
-from advisor.codegen.wanted import Language, Wanted
 from advisor.deployable import SHARED_ON, SLICES
 from advisor.errors import InputError, NotDeployable
 from advisor.plan.document import plain
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.seats import Seat, Way, thread_percent
 from advisor.plan.estate.values import seat_words
-from advisor.plan.fleet.parts import while_replaced
+from advisor.plan.fleet.chosen import while_replaced
 from advisor.plan.plain_values import digest
 from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH, significant

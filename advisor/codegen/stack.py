@@ -8,27 +8,33 @@ from collections.abc import Mapping, Sequence
 from advisor.catalog import load_catalog
 from advisor.catalog.planning import start_seconds
 from advisor.codegen.alarms import Alarm, alarms_of, promise_of, slo_alarms, visible_requests
-from advisor.codegen.container import Agent, Backend, Container, LoadBalancer, Platform, Region, Runtime, Serves
+from advisor.codegen.container import Agent, Backend, Container, LoadBalancer, Platform, Region, Runtime, Serves, Wanted
 from advisor.codegen.engines import demanded
-from advisor.codegen.engines.adapters import adapter_words
+from advisor.codegen.engines.request import adapter_words
 from advisor.codegen.gpu_sharing import sharing_of
-from advisor.codegen.keys import LONGEST_NAME, backend_name, group_keys, per_mille, unique_keys
 from advisor.codegen.model import Budget, ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.prometheus_rules import file_cautions, shared_left_out, slo_left_out
 from advisor.codegen.quotas import converted_gib, quotas_needed
 from advisor.codegen.quoting import slug
-from advisor.codegen.selection import Choice, Member, scheduled_sizes
+from advisor.codegen.selection import (
+    LONGEST_NAME,
+    Choice,
+    Member,
+    backend_name,
+    group_keys,
+    per_mille,
+    scheduled_sizes,
+    unique_keys,
+)
 from advisor.codegen.serving import cache_of, container_of
 from advisor.codegen.summary import summary_of
-from advisor.codegen.wanted import Wanted
 from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import balancers_usd_per_month
 from advisor.deployable import CHECKPOINT_MARGIN, service_of
 from advisor.errors import InputError
 from advisor.plan.document import plan_document
-from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.parts import FEWEST_SUBNETS, while_replaced
+from advisor.plan.fleet.chosen import FEWEST_SUBNETS, Fleet, while_replaced
 from advisor.plan.plain_values import digest
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan

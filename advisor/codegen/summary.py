@@ -13,8 +13,8 @@ from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import disk_usd_per_month, download_usd
 from advisor.demand.values import Unit
 from advisor.deployable import service_of
-from advisor.models.encoder_answers import answer_call
 from advisor.models.model import TextAnswer
+from advisor.models.values import answer_call
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.costs import BatchPlan, FleetCost
 from advisor.plan.problem.values import PurchaseOption

@@ -5,8 +5,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from advisor.codegen import quoting
-from advisor.codegen.inputs import pulumi, table, terraform
-from advisor.codegen.python_literals import class_names, python_value
+from advisor.codegen.inputs import table, variables
+from advisor.codegen.quoting import class_names, python_value
 from advisor.data_files import data_dir
 from advisor.entries import picked
 
@@ -20,8 +20,8 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
         "markdown_text", "name", "number_range", "systemd_command", "systemd_path", "systemd_value", "yaml_integer",
         "yaml_string", "yaml_value",
     ),
-    **picked(terraform, "hcl_arguments", "hcl_example_file", "hcl_examples", "hcl_ids", "hcl_variables"),
-    **picked(pulumi, "python_checks", "python_settings"),
+    **picked(variables, "hcl_arguments", "hcl_example_file", "hcl_examples", "hcl_ids", "hcl_variables"),
+    **picked(variables, "python_checks", "python_settings"),
     "class_names": class_names,
     "python_value": python_value,
 }  # fmt: skip
@@ -61,7 +61,7 @@ def _environment(folder: str) -> "jinja2.Environment":
         autoescape=False,  # noqa: S701 - no HTML is written; _require_quoted takes the place of escaping
     )
     environment.filters.update(_FILTERS)
-    environment.filters |= picked(pulumi, "check_helpers", "takes_networks") | picked(table, "id_words")
+    environment.filters |= picked(variables, "check_helpers", "takes_networks") | picked(table, "id_words")
     return environment
 
 

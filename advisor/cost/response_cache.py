@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator
 
 from advisor.catalog import Catalog
-from advisor.catalog.levers import CacheNode
 from advisor.catalog.planning import ServicePrice
-from advisor.cost.region_charges import cache_node_usd
+from advisor.catalog.planning_tables import CacheNode
+from advisor.cost.services import cache_node_usd
 from advisor.cost.standing import ChargeRule
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace

@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand import forecast_methods as methods
-from advisor.demand.batch import BatchRun
 from advisor.demand.forecast_methods import HourlyDemand, Method, by_hour, growth_factors, measured_growth
 from advisor.demand.spread import HIGH, LOW, MOST_BEYOND, Band, calibrated, hours_of_week, pinball, weeks_after
-from advisor.demand.values import Backtest, DemandProfile, Floats, Forecast
+from advisor.demand.values import Backtest, BatchRun, DemandProfile, Floats, Forecast
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_HOUR

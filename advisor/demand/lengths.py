@@ -7,8 +7,16 @@ from typing import Self
 
 import numpy as np
 
-from advisor.demand.batch import BatchRun
-from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles, Unit
+from advisor.demand.values import (
+    ArrivalRate,
+    BatchRun,
+    Demand,
+    DemandProfile,
+    Floats,
+    TokenHistogram,
+    TokenQuantiles,
+    Unit,
+)
 from advisor.records import dataclass, fields, replace
 from advisor.units import SECONDS_PER_HOUR
 

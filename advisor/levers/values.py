@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from advisor.catalog.levers import LeverFact
+from advisor.catalog.planning_tables import LeverFact
 from advisor.demand.cache.replay import SCHEMA as CACHE_SCHEMA
 from advisor.demand.values import Unit
 from advisor.errors import InputError

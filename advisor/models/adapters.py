@@ -12,9 +12,8 @@ from math import ceil
 
 from advisor.data_files import data_dir
 from advisor.errors import InputError
-from advisor.models.adapter_values import ALL, Adapters
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
-from advisor.models.model import Model
+from advisor.models.model import ALL, Adapters, Model
 from advisor.records import dataclass, replace
 from advisor.tables import Row, read_rows
 

@@ -14,12 +14,11 @@ from typing import Any
 
 from advisor.data_files import data_dir
 from advisor.errors import InputError
-from advisor.models.checkpoints import checkpoint_of_name, class_scores, exported_inputs
-from advisor.models.config import model_from_config
+from advisor.models.config import checkpoint_of_name, class_scores, exported_inputs, model_from_config
 from advisor.models.config_fields import ConfigFields
-from advisor.models.encoder_answers import answering
 from advisor.models.model import ENDINGS, FORMATS, Checkpoint, Model, Scope, TextAnswer
 from advisor.models.networks import DECLARED, read_declared
+from advisor.models.values import answering
 from advisor.records import replace
 from advisor.tables import Row, optional_float, read_rows
 

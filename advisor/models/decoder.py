@@ -4,11 +4,10 @@ from collections import Counter
 from typing import Any
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
-from advisor.models.layer_kinds import LayerKind, layer_kinds
+from advisor.models.layer_kinds import TRAITS, DecoderTraits, LayerKind, layer_kinds
 from advisor.models.layers import AttentionOptions, FeedForward, Heads, Layer, Mixer, attention, dense
 from advisor.models.mixers import borrows_cache, heads_of, mixer_of
 from advisor.models.model import Checkpoint, Model, Rotary, Surroundings
-from advisor.models.traits import TRAITS, DecoderTraits
 from advisor.records import replace
 
 _MULTIPLE = 256

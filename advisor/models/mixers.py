@@ -5,9 +5,8 @@ from functools import partial
 
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
-from advisor.models.layer_kinds import LayerKind, window_tokens
+from advisor.models.layer_kinds import DecoderTraits, LayerKind, window_tokens
 from advisor.models.layers import AttentionOptions, Heads, LatentHeads, Mixer, MixerKind, attention, latent_attention
-from advisor.models.traits import DecoderTraits
 from advisor.records import dataclass, replace
 
 _BIAS_FIELDS = ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias", "use_bias", "bias")

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.performance.constants import ConstantTable, Quantity
-from advisor.performance.deployments import Packed
+from advisor.performance.deployments import SIZES, TRAITS, Packed
 from advisor.performance.physics import (
     Floats,
     Replicas,
@@ -37,7 +37,6 @@ from advisor.performance.physics import (
     prefill_parts,
 )
 from advisor.performance.regimes import Load, MeasuredCoverage, of_processors
-from advisor.performance.traits import SIZES, TRAITS
 from advisor.performance.values import Evidence, Scenario
 from advisor.records import dataclass, replace
 from advisor.tables import read_records

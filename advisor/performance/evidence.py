@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.candidates import Candidate, Rejection, Shortfall, reject_candidate
-from advisor.demand.batch import BatchRun
+from advisor.demand.values import BatchRun
 from advisor.performance.calibration import Calibration
 from advisor.performance.constants import Quantity
 from advisor.performance.physics import Floats

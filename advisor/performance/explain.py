@@ -1,16 +1,34 @@
-"""Origin of the numbers of one question: the physics' terms, the learned factors, and what both rest on."""
+"""Origin of the numbers of one question: the physics' terms, the learned factors, and what both rest on.
 
-from collections.abc import Mapping
+Many questions at once: each gets its numbers with intervals, or the reason why there are none.
+
+Throughputs are for all replicas of a question together. A question about a model that answers in one pass gets samples
+per second, one about a model that generates tokens gets everything else.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from advisor.performance.calibration import Calibration
+from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, pack
 from advisor.performance.evidence import CLASSES, PredictionEvidence
-from advisor.performance.model import PerformanceModel, physics_timing
-from advisor.performance.physics import Constants, FloatLike, decode_parts, prefill_parts, tokens_per_step
-from advisor.performance.predictions import load_of
-from advisor.performance.questions import Questions
+from advisor.performance.model import PerformanceModel, physics_timing, shipped_model
+from advisor.performance.one_pass.answers import answer_one_pass
+from advisor.performance.one_pass.work import one_pass
+from advisor.performance.physics import (
+    PICTURE_FACTORS,
+    Constants,
+    FloatLike,
+    Floats,
+    decode_parts,
+    kv_bytes_per_sequence,
+    picture_seconds,
+    prefill_parts,
+    tokens_per_step,
+)
+from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions, Sieve
 from advisor.performance.regimes import (
     LOAD_COLUMNS,
     Decoding,
@@ -24,10 +42,187 @@ from advisor.performance.regimes import (
     saturated_decoding,
     setup_key,
 )
-from advisor.performance.setups import Resolved
+from advisor.performance.setups import Abstention, Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
-from advisor.records import dataclass, fields
-from advisor.units import MS_PER_SECOND
+from advisor.records import dataclass, fields, replace
+from advisor.units import MS_PER_SECOND, bytes_to_gib
+
+COUNTED = (SCENARIOS.index(Scenario.FIXED_CONCURRENCY), SCENARIOS.index(Scenario.FIXED_BATCH))
+"""Scenarios that need a number of users."""
+SINGLE = SCENARIOS.index(Scenario.SINGLE_STREAM)
+_CALIBRATED = CLASSES.index(Evidence.CALIBRATED)
+"""Code of what may be said at most of requests with pictures: set-ups were measured with text."""
+
+
+def predict(
+    setups: Sequence[Resolved | Abstention], questions: Questions, model: PerformanceModel | None = None
+) -> Answers:  # fmt: skip
+    """Answer every question that can be answered; with the shipped model unless told otherwise."""
+    model = model or shipped_model()
+    questions = with_picture_tokens(setups, questions)
+    answers = Answers.empty(questions.setup.size)
+    sieve = Sieve(questions, answers, np.arange(questions.setup.size))
+    unknown = np.array([isinstance(setup, Abstention) for setup in setups], dtype=np.bool_)
+    sieve.drop(unknown[questions.setup], lambda at: _reason_of(setups[questions.setup[at]]))
+    resolved = [setup if isinstance(setup, Resolved) else None for setup in setups]
+    passes = np.array([setup is not None and one_pass(setup.model) for setup in resolved], dtype=np.bool_)
+    in_one_pass = passes[questions.setup[sieve.standing]]
+    answer_one_pass(resolved, questions, sieve.standing[in_one_pass], answers)
+    sieve.standing = sieve.standing[~in_one_pass]
+    _drop_incomplete(sieve)
+    fleet = _Fleet.of(resolved, sieve, model.calibration)
+    _drop_too_long(sieve, fleet)
+    _drop_too_large(sieve, fleet)
+    for code, scenario in enumerate(SCENARIOS):
+        rows = sieve.standing[questions.scenario[sieve.standing] == code]
+        if rows.size:
+            _answer(scenario, fleet, (questions.take(rows), rows), answers, model)
+    _widen(resolved, questions, answers)
+    return answers
+
+
+def with_picture_tokens(setups: Sequence[Resolved | Abstention], questions: Questions) -> Questions:
+    """The questions with the tokens of their images in the prompts."""
+    tokens = np.array([setup.picture_tokens if isinstance(setup, Resolved) else 0.0 for setup in setups])
+    return (
+        replace(questions, input_tokens=questions.input_tokens + tokens[questions.setup]) if tokens.any() else questions
+    )
+
+
+def _widen(setups: Sequence[Resolved | None], questions: Questions, answers: Answers) -> None:
+    """Stretch the intervals of models that were estimated from tensor shapes."""
+    factors = np.array([1.0 if setup is None else setup.model.estimate_factor for setup in setups])[questions.setup]
+    if (factors == 1.0).all():
+        return
+    for quantity in answers.value:
+        answers.low[quantity] /= factors
+        answers.high[quantity] *= factors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fleet:
+    """The set-ups that token questions ask about."""
+
+    packed: Packed
+    replicas: Floats
+    longest: Floats
+    """Tokens that the model takes."""
+    place: Indices
+    """Position here of each set-up."""
+    grounds: PredictionEvidence
+
+    @classmethod
+    def of(cls, setups: Sequence[Resolved | None], sieve: Sieve, calibration: Calibration) -> "_Fleet":
+        used = np.unique(sieve.questions.setup[sieve.standing])
+        named = [setup for setup in (setups[at] for at in used.tolist()) if setup is not None]
+        place = np.zeros(len(setups), dtype=np.intp)
+        place[used] = np.arange(used.size)
+        limits = [setup.deployment.shape.max_context_tokens or np.inf for setup in named]
+        replicas = [float(setup.replicas) for setup in named]
+        deployments = [setup.deployment for setup in named]
+        packed = pack(deployments, calibration.constants)
+        return cls(packed, np.array(replicas), np.array(limits), place, PredictionEvidence(deployments, calibration))
+
+
+def _reason_of(setup: Resolved | Abstention) -> str:
+    return setup.reason if isinstance(setup, Abstention) else ""
+
+
+def _drop_incomplete(sieve: Sieve) -> None:
+    """Token models need both lengths, and a number of users where the scenario has one.
+
+    A single stream may leave its prompt out: the time per token hardly depends on it.
+    """
+    asked = sieve.questions
+    rows = sieve.standing
+    promptless = np.isnan(asked.input_tokens[rows]) & (asked.scenario[rows] != SINGLE)
+    bad = promptless | ~(asked.output_tokens[rows] >= 1)
+    sieve.drop(bad, lambda _: "input_tokens and output_tokens are needed, the latter at least 1")
+    rows = sieve.standing
+    counted = np.isin(asked.scenario[rows], COUNTED)
+    uncounted = counted & ~(asked.concurrency[rows] >= 1)
+    sieve.drop(uncounted, lambda _: "this scenario needs a concurrency of at least 1")
+
+
+def _drop_too_long(sieve: Sieve, fleet: _Fleet) -> None:
+    """Prompt and answer must not exceed what the model takes."""
+    asked, rows = sieve.questions, sieve.standing
+    total = _prompt(asked.input_tokens) + asked.output_tokens
+    limit = fleet.longest[fleet.place[asked.setup[rows]]]
+    limits = dict(zip(rows.tolist(), limit.tolist(), strict=True))
+    sieve.drop(
+        total[rows] > limit,
+        lambda at: f"prompt and answer are {total[at]:,.0f} tokens, the model takes {limits[at]:,.0f}",
+    )
+
+
+def _drop_too_large(sieve: Sieve, fleet: _Fleet) -> None:
+    """A single request must fit the KV cache."""
+    asked, rows = sieve.questions, sieve.standing
+    replicas = fleet.packed.replicas.take(fleet.place[asked.setup[rows]])
+    needed = kv_bytes_per_sequence(replicas, _prompt(asked.input_tokens[rows]) + asked.output_tokens[rows])
+    bad = needed > replicas.kv_cache_bytes
+    sizes = dict(zip(rows[bad].tolist(), zip(needed[bad], replicas.kv_cache_bytes[bad], strict=True), strict=True))
+    sieve.drop(
+        bad,
+        lambda at: (
+            f"does not fit: one request needs {bytes_to_gib(sizes[at][0]):.2f} GiB of KV cache, "
+            f"{bytes_to_gib(sizes[at][1]):.2f} GiB are left beside the weights"
+        ),
+    )
+
+
+def _answer(
+    scenario: Scenario, fleet: _Fleet, asked: tuple[Questions, Indices], answers: Answers, model: PerformanceModel
+) -> None:  # fmt: skip
+    """One scenario: the load is shared by the replicas, the throughput is that of those with work."""
+    questions, rows = asked
+    place = fleet.place[questions.setup]
+    packed = fleet.packed.take(place)
+    working, asked_load = load_of(scenario, fleet.replicas[place], questions)
+    timing = model.timing(scenario, packed, asked_load)
+    evidence = fleet.grounds.evidence(scenario, place, asked_load)
+    pictures_ms = picture_seconds(packed.replicas, packed.constants) * MS_PER_SECOND
+    evidence = np.where(pictures_ms > 0, np.maximum(evidence, _CALIBRATED), evidence)
+    unprompted = np.where(questions.input_tokens > 0, 0.0, np.nan)
+    rate = timing.output_tokens_per_second * working
+    ratio = (questions.input_tokens + questions.output_tokens) / questions.output_tokens
+    columns = (
+        ("ttft_ms", Quantity.TTFT, timing.ttft_s * MS_PER_SECOND + unprompted),
+        ("tpot_ms", Quantity.TPOT, timing.tpot_s * MS_PER_SECOND),
+        ("output_tokens_per_second", Quantity.THROUGHPUT, rate),
+        ("total_tokens_per_second", Quantity.THROUGHPUT, rate * ratio),
+    )
+    for name, quantity, value in columns:
+        low, high = fleet.grounds.spread(scenario, quantity, evidence)
+        less, more = (pictures_ms * (factor - 1) * (name == "ttft_ms") for factor in PICTURE_FACTORS)
+        answers.store(name, rows, (value, np.maximum(value * low + less, 0.0), value * high + more))
+    names = [evidence.value for evidence in CLASSES]
+    answers.mark(rows, [names[code] for code in evidence.tolist()])
+
+
+def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, Load]:
+    """Replicas with work, and the load of each, of questions about so many replicas."""
+    working, users = _shares(scenario, replicas, questions.concurrency)
+    hits = np.nan_to_num(questions.prefix_cache_hit_ratio)
+    return working, Load(users, _prompt(questions.input_tokens), questions.output_tokens, hits)
+
+
+def _prompt(input_tokens: Floats) -> Floats:
+    """Prompt lengths to compute with: at least the token that starts an answer."""
+    return np.fmax(input_tokens, 1.0)
+
+
+def _shares(scenario: Scenario, replicas: Floats, concurrency: Floats) -> tuple[Floats, Floats]:
+    """Replicas with work, and the users of each."""
+    match scenario:
+        case Scenario.SINGLE_STREAM:
+            return np.ones_like(replicas), np.ones_like(replicas)
+        case Scenario.SATURATED:
+            return replicas, np.ones_like(replicas)
+        case _:
+            working = np.minimum(replicas, concurrency)
+            return working, concurrency / working
 
 
 @dataclass(frozen=True, slots=True)

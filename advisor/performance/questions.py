@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from advisor.demand.values import Pictures
 from advisor.errors import InputError
-from advisor.models.adapter_values import Adapters
+from advisor.models.model import Adapters
 from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.setups import Setup
 from advisor.performance.values import Evidence, Scenario

@@ -22,9 +22,9 @@ from advisor.models import (
     serving_shape,
     weight_bytes,
 )
-from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import with_adapters
 from advisor.models.gguf_weights import loaded_by
+from advisor.models.model import Adapters
 from advisor.models.values import ServingShape
 from advisor.performance.constants import engine_class
 from advisor.performance.deployments import peak_flops, with_pictures

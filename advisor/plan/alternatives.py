@@ -10,10 +10,10 @@ from advisor.demand.values import Forecast
 from advisor.performance.evidence import LoadLatency
 from advisor.performance.groups import limit_words
 from advisor.performance.stage import latencies_at_load
+from advisor.plan.cold_start import weights_of
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.costing import cost_of, obligation_of
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.fleet.describe import layout_of
+from advisor.plan.fleet.describe import cost_of, layout_of, obligation_of
 from advisor.plan.options import Ranking, Single
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import (
@@ -27,7 +27,6 @@ from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import interruption_words
 from advisor.plan.values import CurrentCost, Option, OptionCost, Predicted, Rung, RungGroup
-from advisor.plan.weights import weights_of
 from advisor.records import fields, replace
 from advisor.units import A_CENT, MINUTES_PER_HOUR, ratio_words
 

@@ -14,15 +14,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from advisor.catalog.values import Purchase
-from advisor.demand.batch import BatchRun
 from advisor.demand.lengths import batch_demand
-from advisor.demand.values import Forecast
+from advisor.demand.values import BatchRun, Forecast
 from advisor.plan.fleet.costs import BatchApart, PlannedPart
 from advisor.plan.problem.formulas import Part, lost_with, mix_rate, share_without
 from advisor.plan.problem.hours import STEP
 from advisor.plan.problem.values import Allocation, Floats, Problem
-from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.replay.groups import name_of
+from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.request import PlanRequest
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR

@@ -21,7 +21,7 @@ from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.remedies import nearest_misses
 from advisor.plan.request import question_document
-from advisor.plan.solve.existing import by_stand
+from advisor.plan.solve.stage import by_stand
 from advisor.plan.token_apis import compared_with_fleet, too_long_for
 from advisor.plan.values import CurrentCost, MeasureFirst, Option, Plan, PlanProvenance, Savings
 from advisor.records import asdict, replace

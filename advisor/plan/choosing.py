@@ -7,7 +7,7 @@ from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.constraints import changed_instances
 from advisor.plan.problem.values import Infeasible, Pool
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
-from advisor.plan.replay.confirmed import Confirmed, closer, held_to, unproven, usd_of
+from advisor.plan.replay.groups import Confirmed, closer, held_to, unproven, usd_of
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.scopes import usd_alone
 from advisor.plan.solve.stage import Formulation, formulate, narrowed
@@ -179,9 +179,9 @@ def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
     every = formulate(market.context, narrowed(market.supply, market.workload), market.week, every=True)
     every = held_to_limits(every, market.formulation.problem.limits)
     own = every.of(pool for pool in every.problem.pools if pool.stand in stands)
-    known = {pool.key for pool in market.formulation.problem.pools}
+    planned = {pool.key for pool in market.formulation.problem.pools}
     usd = usd_alone(own.problem)
-    if not any(usd[key] < fleet.usd_per_month - A_CENT for key in usd.keys() - known):
+    if not any(usd[key] < fleet.usd_per_month - A_CENT for key in usd.keys() - planned):
         return fleet
     again = market.validator.within(own, market.context).confirmed(fleet, refined=True)
     if isinstance(again, Infeasible) or not again.confirmation.reached:

@@ -5,16 +5,15 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from advisor.catalog.values import Offer
-from advisor.demand.batch import BatchBeside
 from advisor.demand.forecast import batch_forecast
-from advisor.demand.values import Demand, Floats, Forecast, TokenHistogram
+from advisor.demand.values import BatchBeside, Demand, Floats, Forecast, TokenHistogram
 from advisor.performance.evidence import Served
 from advisor.performance.stage import full_rates
 from advisor.plan.batch_work import Fill, fill_of, raised_forecast
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.problem.hours import Week, few_hours_by_cost, hours_by_cost, week_of
 from advisor.plan.problem.supply import Supply, check_purchase
-from advisor.plan.replay.confirmed import Confirmed
+from advisor.plan.replay.groups import Confirmed
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.records import dataclass, replace

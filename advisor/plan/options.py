@@ -8,9 +8,16 @@ from heapq import nsmallest
 import numpy as np
 
 from advisor.candidates import Rejection, Shortfall, reject_candidate
-from advisor.plan.problem.charges import alone_usd_per_month, way_of
 from advisor.plan.problem.constraints import most_headroom
-from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
+from advisor.plan.problem.formulas import (
+    Part,
+    alone_usd_per_month,
+    hours_per_month,
+    mix_rate,
+    requests_per_month,
+    share_without,
+    way_of,
+)
 from advisor.plan.problem.values import (
     SET_BY,
     Constraint,
@@ -22,7 +29,7 @@ from advisor.plan.problem.values import (
     Tariff,
 )
 from advisor.plan.replay.below import at_need
-from advisor.plan.replay.confirmed import closer, worst_share
+from advisor.plan.replay.groups import closer, worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of

@@ -13,18 +13,16 @@ from advisor.plan.choosing import Asked, Chosen, chosen_fleet, recommended_fleet
 from advisor.plan.doubts import price_doubts
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
-from advisor.plan.fleet.costing import planning_day
-from advisor.plan.fleet.describe import batch_beside_of, fleet_of
+from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
-from advisor.plan.ladder import Ladder
 from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in_hours, raised_hours_by_cost
 from advisor.plan.options import Ranking
 from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.remedies import purchase_remedies, rung_remedies
-from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
+from advisor.plan.replay.groups import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
-from advisor.plan.rung_fleets import LowerRungs
+from advisor.plan.rung_fleets import Ladder, LowerRungs
 from advisor.plan.solve.shares import sends_anywhere
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.today import judged_current, priced_today

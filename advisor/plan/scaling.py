@@ -8,7 +8,7 @@ import numpy as np
 from advisor.demand.spread import mean_by_hour_of_week
 from advisor.demand.values import DemandProfile, Floats, Forecast
 from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, minimum_warm_replicas, reactive, start_of
-from advisor.plan.fleet.parts import Change, GroupSchedule, Policy, ReactivePolicy, ScalingPlan
+from advisor.plan.fleet.chosen import Change, GroupSchedule, Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.problem.formulas import Part, mix_rate, share_without
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
 from advisor.plan.replay.groups import name_of

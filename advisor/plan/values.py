@@ -6,9 +6,8 @@ from typing import Any
 from advisor.candidates import Rejection
 from advisor.models.model import ModelFile
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import Confirmation, Fleet
+from advisor.plan.fleet.chosen import Confirmation, Fleet, Layout
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.fleet.parts import Layout
 from advisor.plan.token_apis import TokenApi
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field

@@ -144,7 +144,7 @@ def split_words(unit: Unit, items: float, engines: Iterable[str]) -> str:
 
 
 def items_word(unit: Unit) -> str:
-    """What an answer is counted in: ``output tokens``, ``texts``."""
+    """Unit that an answer is counted in: ``output tokens``, ``texts``."""
     return _ITEMS[unit]
 
 

@@ -259,7 +259,7 @@ class _Builder:
             self._replaced[current.instance_type] = name
 
     def _lasting(self, finding: Finding) -> Finding | None:
-        """What of a finding the programme does not replace; None where it replaces all, which is then left out.
+        """Part of a finding that the programme does not replace; None where it replaces all, which is then left out.
 
         What the bill has of a workload is what is paid for it, and its plan takes the place of all of that: its
         machines, and its disks, traffic and logs too. Findings at the cost of serving count in the plan.

@@ -7,8 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from advisor.audit.daily import costs_by_resource, daily_costs, daily_requests, named
-from advisor.audit.ledger import Ledger
+from advisor.audit.ledger import Ledger, costs_by_resource, daily_costs, daily_requests, named
 from advisor.audit.normalising import rate_notes
 from advisor.audit.values import Traffic, day_range, missing_days
 from advisor.errors import InputError

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.performance.constants import engine_class
-from advisor.performance.traits import UNNUMBERED
+from advisor.performance.deployments import UNNUMBERED
 
 LISTED = {"vllm": "vLLM", "sglang": "SGLang", "trtllm": "TensorRT-LLM"}
 """Engine whose releases the catalog lists, by engine class."""

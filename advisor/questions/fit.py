@@ -20,10 +20,9 @@ from advisor.models import (
     parse_precision,
     weight_bytes,
 )
-from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import with_adapters
 from advisor.models.gguf_weights import loaded_by
-from advisor.models.model import Model
+from advisor.models.model import Adapters, Model
 from advisor.performance.one_pass.work import flop_of_sample, one_pass
 from advisor.questions import check_engine
 from advisor.records import asdict, dataclass, replace

@@ -11,11 +11,10 @@ from advisor.catalog.processors import hardware_named
 from advisor.errors import InputError
 from advisor.models import find_model, parse_precision
 from advisor.performance.constants import engine_class
-from advisor.performance.explain import Explanation, explain
+from advisor.performance.explain import Explanation, explain, predict, with_picture_tokens
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
-from advisor.performance.predictions import predict, with_picture_tokens
 from advisor.performance.questions import (
     COUNT_COLUMNS,
     QUANTITIES,

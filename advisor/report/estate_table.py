@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 
-from advisor.plan.estate.bases import JoinedBase
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.seats import Seat, Way
 from advisor.plan.estate.slots import MEMORY_MARGIN
-from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
+from advisor.plan.estate.values import FAILED, PLANNED, Estate, JoinedBase, WorkloadRow
 from advisor.plan.sharing import HEADROOM
 from advisor.plan.words import compared_words
 from advisor.report.text_table import Column, fit_table, markdown_list, render_markdown_table, wrap

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from advisor.catalog.levers import LeverFact
+from advisor.catalog.planning_tables import LeverFact
 from advisor.entries import picked
 from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
 from advisor.plan.document import plain

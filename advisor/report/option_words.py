@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.demand.values import Unit
 from advisor.models.model import SERVES_GGUF
-from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.parts import Policy, ReactivePolicy, ScalingPlan
+from advisor.plan.fleet.chosen import Fleet, Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.values import CurrentCost, Interval, Option, Plan, Rung, RungGroup
 from advisor.plan.words import first_name, items_word, unit_of
 from advisor.records import replace

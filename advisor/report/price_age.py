@@ -12,7 +12,7 @@ from advisor.catalog.price_trust import MOST_DAYS, first_day
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet
 from advisor.records import dataclass
-from advisor.report.fleet_tables import names_of
+from advisor.report.fleet_words import names_of
 from advisor.report.words import usd
 
 if TYPE_CHECKING:

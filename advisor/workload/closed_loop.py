@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from advisor.demand.batch import BatchBeside, BatchRun
 from advisor.demand.lengths import LengthSpread, batch_demand, declared_demand
-from advisor.demand.values import Demand, Floats, Pictures, TokenHistogram, TokenQuantiles, Unit
+from advisor.demand.values import BatchBeside, BatchRun, Demand, Floats, Pictures, TokenHistogram, TokenQuantiles, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.records import replace

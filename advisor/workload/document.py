@@ -5,7 +5,17 @@ from pathlib import Path
 
 from advisor.catalog.values import Purchase
 from advisor.records import replace
-from advisor.workload.declared_fields import BATCH_KEYS, DECLARED_KEYS, RATE, read_batch_work, read_declared
+from advisor.workload.declared_fields import (
+    BATCH_KEYS,
+    DECLARED_KEYS,
+    RATE,
+    RECORDED_KEYS,
+    completed,
+    read_batch_work,
+    read_declared,
+    read_prometheus,
+    read_recorded,
+)
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 from advisor.workload.planning_fields import (
     LIMIT_KEYS,
@@ -19,7 +29,6 @@ from advisor.workload.planning_fields import (
     read_scaling,
     read_tags,
 )
-from advisor.workload.recorded_fields import RECORDED_KEYS, completed, read_prometheus, read_recorded
 from advisor.workload.values import (
     DEFAULT_PRECISIONS,
     PRECISIONS,

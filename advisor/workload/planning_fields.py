@@ -10,9 +10,8 @@ from typing import Any
 from advisor.catalog.precisions import is_hub_id
 from advisor.errors import InputError
 from advisor.models import catalogued_name
-from advisor.models.adapter_values import ALL, MOST_ADAPTERS, MOST_RANK, Adapters, NamedAdapter
 from advisor.models.adapters import MODULES
-from advisor.models.model import Model
+from advisor.models.model import ALL, MOST_ADAPTERS, MOST_RANK, Adapters, Model, NamedAdapter
 from advisor.records import replace
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import (

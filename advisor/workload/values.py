@@ -8,8 +8,7 @@ from typing import Self
 
 from advisor.catalog.values import Purchase
 from advisor.demand.lengths import LengthSpread
-from advisor.models.adapter_values import Adapters
-from advisor.models.model import ENDINGS
+from advisor.models.model import ENDINGS, Adapters
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.workload.measured_demand import (

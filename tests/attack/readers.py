@@ -18,7 +18,7 @@ from advisor.cases.document import read_case
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.overlay import read_overlay
 from advisor.catalog.layers.refreshing import Journal, run_tasks
-from advisor.catalog.refresh import aws_rows, azure, gcp
+from advisor.catalog.refresh import aws, azure, gcp
 from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.cli.fit import _batch as fit_table
 from advisor.cli.predict import predict_table
@@ -44,11 +44,10 @@ from advisor.programme.rules import PROGRAMME as PROGRAMME_DOCUMENT
 from advisor.report.bill import focus, json_report, table
 from advisor.report.bill.json_report import read_audit
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
-from advisor.report.pages import estate_page, plan_page
-from advisor.report.pages.documents import page_of
+from advisor.report.pages import estate_page, page_of, plan_page
 from advisor.report.plan_diff import diff_markdown, plan_diff
 from advisor.report.programme import programme_json, review_json
-from advisor.report.table import plan_table
+from advisor.report.verdict import plan_table
 from advisor.workload.document import read_workload
 from attack.mutations import damaged_bytes, damaged_cells, damaged_json, damaged_lines, damaged_text, damaged_value
 from audit.bills import Charge, hours, write_bill
@@ -380,7 +379,7 @@ READERS = {
     "aws price list": Reader(
         lambda: json.loads(product("g5.xlarge", "eastus", 1.0, reserved=((1, "standard", "No Upfront", 0, 0.6),))),
         damaged_value,
-        _rows(lambda item: aws_rows.product_rows(item, "eastus", {"g5.xlarge"})),
+        _rows(lambda item: aws.product_rows(item, "eastus", {"g5.xlarge"})),
     ),
     "azure price list": Reader(
         lambda: azure_item("Standard_NC4as_T4_v3", "eastus", 0.55, savingsPlan=[{"unitPrice": 5.1, "term": "3 Years"}]),

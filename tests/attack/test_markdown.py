@@ -16,7 +16,7 @@ from advisor.report.bill.table import audit_markdown
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.estate_table import estate_markdown
 from advisor.report.plan_diff import diff_markdown, plan_diff
-from advisor.report.table import plan_markdown
+from advisor.report.verdict import plan_markdown
 from attack.readers import READERS
 from audit.bills import Charge, hours, write_bill
 

@@ -17,8 +17,7 @@ import numpy as np
 from advisor.candidates import match
 from advisor.catalog import load_catalog
 from advisor.performance.model import shipped_model
-from advisor.performance.one_pass.batches import BatchTimes
-from advisor.performance.one_pass.serving import rates_of
+from advisor.performance.one_pass.serving import BatchTimes, rates_of
 from advisor.performance.queueing import Bursts
 from advisor.performance.stage import one_pass_stage, serve
 from advisor.pipeline import question_for, recommend

@@ -17,9 +17,9 @@ import numpy as np
 from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
 from advisor.performance.deployments import pack
+from advisor.performance.explain import predict
 from advisor.performance.model import shipped_model
 from advisor.performance.physics import picture_seconds
-from advisor.performance.predictions import predict
 from advisor.performance.questions import SCENARIOS, Questions
 from advisor.performance.setups import Resolved, Setup, resolve
 from advisor.performance.values import Scenario

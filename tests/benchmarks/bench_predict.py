@@ -20,8 +20,8 @@ from advisor.catalog import load_catalog
 from advisor.cli.predict import predict_table
 from advisor.performance.calibration import shipped
 from advisor.performance.deployments import pack
+from advisor.performance.explain import predict
 from advisor.performance.model import physics_timing
-from advisor.performance.predictions import predict
 from advisor.performance.questions import Questions
 from advisor.performance.regimes import Load
 from advisor.performance.setups import Resolved, Setup, resolve

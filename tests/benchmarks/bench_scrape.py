@@ -15,8 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from advisor.samples.exporters import shipped
-from advisor.samples.sources.engines import EngineSource
-from advisor.samples.sources.engines.pages import PageReader
+from advisor.samples.sources.engines import EngineSource, PageReader
 from samples.sources.engines.exhibits import vllm_page
 from services.scripted import always, answer, scripted
 

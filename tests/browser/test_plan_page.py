@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from advisor.pipeline import plan_for
-from advisor.report.pages import estate_page, plan_page
-from advisor.report.pages.documents import page_of
+from advisor.report.pages import estate_page, page_of, plan_page
 from advisor.workload.values import Limits
 from builders import catalog_of, offer, workload
 from report.documents import texts as document_texts

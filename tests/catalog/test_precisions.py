@@ -14,7 +14,7 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.precisions import weights_key
 from advisor.catalog.values import Quality
 from advisor.data_files import data_dir
-from advisor.models.checkpoints import checkpoint_of_name
+from advisor.models.config import checkpoint_of_name
 from advisor.models.model import Checkpoint
 from advisor.workload.values import PRECISIONS
 

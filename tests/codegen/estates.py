@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from advisor.codegen.keys import Place
+from advisor.codegen.selection import Place
 from advisor.estate import Planned, plan_estate
 from advisor.plan.document import plan_from_json
 

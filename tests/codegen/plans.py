@@ -14,9 +14,18 @@ from advisor.cost.response_cache import PlannedCache
 from advisor.cost.services import root_volume_gib
 from advisor.cost.standing import StandingCharge
 from advisor.plan.document import plain
-from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetGroup, ForecastUsed, PlannedHours
+from advisor.plan.fleet.chosen import (
+    Change,
+    Confirmation,
+    Fleet,
+    FleetGroup,
+    ForecastUsed,
+    GroupSchedule,
+    PlannedHours,
+    Policy,
+    ScalingPlan,
+)
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.fleet.parts import Change, GroupSchedule, Policy, ScalingPlan
 from advisor.plan.values import CurrentCost, Interval, Option, OptionCost, Plan, PlanProvenance, Predicted, Savings
 from advisor.workload.values import Exclude, Limits, Scaling, Slo, Survive
 

@@ -10,16 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.codegen import Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
+from advisor.codegen.container import Form
 from advisor.codegen.cut_over import left_out, rollout_of
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.kept import joint
 from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.wanted import Form
 from advisor.codegen.writing.record import read_rollouts
 from advisor.errors import InputError
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from advisor.plan.plain_values import from_plain, to_plain
 from codegen.check import findings
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan

@@ -8,7 +8,7 @@ from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.aws_eks import EKS, alarms_of_pods, ami_type, local_gib
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 
 NEURON = {"accelerator": "Trainium1", "instance_type": "trn1.2xlarge", "engine": "vLLM-NxDI", "engine_version": "0.16",

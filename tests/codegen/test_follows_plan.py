@@ -8,20 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.codegen.keys import per_mille
+from advisor.codegen.container import Wanted
 from advisor.codegen.model import Scaling
-from advisor.codegen.selection import choose
+from advisor.codegen.selection import choose, per_mille
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.wanted import Wanted
 from advisor.performance.model import shipped_model
 from advisor.plan.fleet.choose import forecast_of
+from advisor.plan.fleet.chosen import Policy
 from advisor.plan.fleet.describe import fleet_of
-from advisor.plan.fleet.parts import Policy
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.from_plan import planned
-from advisor.plan.replay.groups import routes_of
+from advisor.plan.replay.groups import Confirmed, routes_of
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.units import HOURS_PER_WEEK

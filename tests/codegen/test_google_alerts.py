@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from advisor.codegen import Language, generate
+from advisor.codegen.container import Engine
 from advisor.codegen.engines.metrics import published
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.gcp_values import _of_engine, descriptions, metric_alerts, scraped
-from advisor.codegen.wanted import Engine
 from codegen.scenarios import SCENARIOS
 
 _HOUR = 60

@@ -4,8 +4,7 @@ import os
 
 import pytest
 
-from advisor.codegen.writing.places import read_bytes
-from advisor.codegen.writing.record import FOLDER, MANIFEST, read_record
+from advisor.codegen.writing.record import FOLDER, MANIFEST, read_bytes, read_record
 from advisor.errors import InputError
 
 

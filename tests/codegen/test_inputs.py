@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from advisor.codegen.inputs.pulumi import python_settings
 from advisor.codegen.inputs.table import CIDR, REGION, Bounds, Input, inputs_of
-from advisor.codegen.inputs.terraform import hcl_variables
+from advisor.codegen.inputs.variables import hcl_variables, python_settings
 from advisor.codegen.quoting import hcl_string
 from advisor.data_files import PACKAGE_DIR, data_dir
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.codegen import Engine, generate
+from advisor.codegen.container import Wanted
 from advisor.codegen.engines.metrics import CLIENT_PATHS
 from advisor.codegen.kubernetes import (
     NODE_LABEL,
@@ -24,8 +25,7 @@ from advisor.codegen.kubernetes import (
 from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.selection import HOURS_PER_WEEK, choose, scheduled_sizes
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.wanted import Wanted
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import HOSTILE, make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 

@@ -7,7 +7,7 @@ import yaml
 
 from advisor.catalog import load_catalog
 from advisor.codegen import Language, Wanted, generate, read_former, write_files
-from advisor.codegen.applying.rules import targets_of
+from advisor.codegen.applying.addresses import targets_of
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.targets import TARGETS, target_of

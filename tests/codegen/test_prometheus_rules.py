@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.container import Engine
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.prometheus_rules import rules_of
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.wanted import Engine
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 

@@ -10,7 +10,7 @@ from advisor.codegen import generate
 from advisor.codegen.generate import Language, Wanted
 from advisor.codegen.rendering import rights_of
 from advisor.pipeline import plan_for
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from builders import catalog_of, offer, workload
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS

@@ -14,9 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def entries(stack, *names):
-    """Entries of maps in a stack's ``fleet.tf``, each with its text: of rows, and of those with lines of their own."""
+    """Entries of the longest maps of a name in a stack's ``fleet.tf``, each with its text: of rows, or of several lines."""
     text = (STACKS / stack / "terraform/fleet.tf").read_text()
-    bodies = [re.search(rf"^( *){name} = {{\n(.*?)^\1}}", text, re.DOTALL | re.MULTILINE) for name in names]
+    maps = [re.finditer(rf"^( *){name} *= {{\n(.*?)^\1}}", text, re.DOTALL | re.MULTILINE) for name in names]
+    bodies = [max(found, key=lambda body: len(body[2])) for found in maps]
     return [
         row or entry
         for body in bodies
@@ -99,7 +100,7 @@ def cache_log_alarms():
             lambda: of_cache("aks-cache", "aks").count('resource "azurerm_monitor_metric_alert"'),
         ),
         ("azure", "log_alarm", "cache", cache_log_alarms),
-        ("gcp", "alarm", "cache", lambda: of_cache("mig-cache", "mig").count("metric      =")),
+        ("gcp", "alarm", "cache", lambda: of_cache("mig-cache", "mig").count("query       =")),
     ],
 )
 def test_a_region_has_the_alarms_that_the_code_writes(provider, item, per, written):

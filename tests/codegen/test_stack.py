@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import generate
+from advisor.codegen.container import Language, Wanted
 from advisor.codegen.selection import choose
 from advisor.codegen.serving import checkpoint_of
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.wanted import Language, Wanted
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json, plan_to_json
 from codegen.plans import make_cost, make_fleet_plan, make_group, make_option, make_plan

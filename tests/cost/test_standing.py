@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
-from advisor.cost.region_charges import Deployed, instance_hour_usd, region_charges
-from advisor.cost.services import EntranceLoad
+from advisor.cost.services import Deployed, EntranceLoad, instance_hour_usd, region_charges
 from advisor.cost.standing import Further
 from advisor.units import HOURS_PER_MONTH
 

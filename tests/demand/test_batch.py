@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.demand.batch import BatchRun
 from advisor.demand.forecast import BATCH, batch_forecast
+from advisor.demand.values import BatchRun
 from advisor.plan.problem.hours import week_of
 from advisor.workload.closed_loop import batch_run
 from advisor.workload.values import BatchWork

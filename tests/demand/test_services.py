@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
-from advisor.demand.services.lengths import added, lengths_of
+from advisor.demand.services.readings import added, lengths_of
 from advisor.demand.services.service import is_alias, matching, served_key
 from advisor.errors import InputError
 

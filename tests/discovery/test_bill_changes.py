@@ -9,7 +9,7 @@ import pytest
 from advisor.audit.run import Inputs, audited
 from advisor.catalog import load_catalog
 from advisor.codegen.applying.addresses import typed_addresses
-from advisor.codegen.applying.project import open_project
+from advisor.codegen.applying.resolving import open_project
 from advisor.discovery.bill_changes import Sources, changes_of
 from advisor.errors import InputError
 from audit.machines import ACCELERATED, ROWS_PER_HOUR, billed, day_of, sampled

@@ -151,7 +151,9 @@ esac
     # Each wait of ten seconds lets a quarter of an hour pass.
     host.run(script.replace("sleep 10", "SECONDS=$((SECONDS + 900))"))
     asked = (host.root / "record-of-aws").read_text().splitlines()
-    assert asked == ["complete-lifecycle-action"] * 5
+    # The last at the very end of the hour, or just behind it.
+    assert set(asked) == {"complete-lifecycle-action"}
+    assert len(asked) in {5, 6}
 
 
 @pytest.mark.parametrize("name", ["h100-tp8", "inferentia2"])

@@ -19,8 +19,7 @@ from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
-from advisor.plan.fleet.chosen import FleetGroup
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import FleetGroup, Policy
 from advisor.plan.values import Plan
 from codegen.plans import make_fleet_plan, make_group
 from codegen.scenarios import (

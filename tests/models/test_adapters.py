@@ -7,7 +7,6 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import FitRequest, find_model, fit_memory
-from advisor.models.adapter_values import ALL, Adapters, NamedAdapter
 from advisor.models.adapters import (
     MODULES,
     adapter_engine,
@@ -17,6 +16,7 @@ from advisor.models.adapters import (
     stored_bytes,
     with_adapters,
 )
+from advisor.models.model import ALL, Adapters, NamedAdapter
 from advisor.units import BYTES_PER_GIB
 
 LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"

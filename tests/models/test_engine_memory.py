@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from advisor.models import find_model
-from advisor.models.engine_memory import (
+from advisor.models.memory import (
     choose,
     engine_memory,
     engine_of,

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.models import FitRequest, find_model, fit_memory, memory_range
-from advisor.models.engine_memory import engine_memory, parse_version
-from advisor.models.memory import kv_cache_bytes
+from advisor.models.memory import engine_memory, kv_cache_bytes, parse_version
 
 NAMES = (
     "meta-llama/Llama-3.1-8B",

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.performance.calibration import FEATURES, PARTS, features
+from advisor.performance.deployments import TRAITS, traits_of
 from advisor.performance.regimes import Load
-from advisor.performance.traits import TRAITS, traits_of
 from advisor.performance.values import DraftModel
 from performance.deployment_builders import catalogued, make_accelerator, make_deployment, pack
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.performance.explain import predict
 from advisor.performance.model import shipped_model
-from advisor.performance.predictions import predict
 from advisor.performance.questions import QUANTITIES, SCENARIOS, Questions
 from advisor.performance.regimes import Load
 from advisor.performance.values import Scenario

@@ -14,9 +14,9 @@ from advisor.cli.predict import predict_table
 from advisor.demand.lengths import declared_demand
 from advisor.demand.values import Pictures
 from advisor.errors import InputError
-from advisor.models.adapter_values import Adapters
 from advisor.models.adapters import with_adapters
 from advisor.models.catalog import find_model
+from advisor.models.model import Adapters
 from advisor.performance.groups import deployment_for, deployment_of
 from advisor.performance.one_pass.serving import batching_of, replica_of
 from advisor.performance.setups import Setup, resolve

@@ -8,8 +8,8 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.performance.calibration import Spread, shipped
+from advisor.performance.explain import predict
 from advisor.performance.model import PerformanceModel
-from advisor.performance.predictions import predict
 from advisor.performance.questions import QUANTITIES, SCENARIOS, Questions
 from advisor.performance.setups import Abstention, Resolved, Setup, resolve
 from advisor.performance.values import Scenario

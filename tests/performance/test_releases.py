@@ -2,7 +2,7 @@
 
 import pytest
 
-from advisor.performance.traits import release_year
+from advisor.performance.deployments import release_year
 
 
 @pytest.mark.parametrize(

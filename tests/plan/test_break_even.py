@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from advisor.plan.explain.break_even import price_up_to
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, PurchaseOption, Tariff
-from advisor.plan.replay.confirmed import Confirmed
+from advisor.plan.replay.groups import Confirmed
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.stage import Formulation

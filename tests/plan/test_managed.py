@@ -8,8 +8,8 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Managed, Price, Purchase
 from advisor.codegen import generate
+from advisor.codegen.container import Wanted
 from advisor.codegen.targets.aws_sagemaker import SIZES, is_sold
-from advisor.codegen.wanted import Wanted
 from advisor.errors import InputError
 from advisor.pipeline import plan_for, plan_question
 from advisor.plan.document import plan_from_json, plan_to_json
@@ -17,7 +17,7 @@ from advisor.plan.explain.whatif import what_if
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.request import read_question
-from advisor.report.table import plan_table
+from advisor.report.verdict import plan_table
 from advisor.tables import read_rows
 from advisor.workload.values import Limits, QuotaLimit
 from builders import LISTED, catalog_of, offer, workload

@@ -14,17 +14,17 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.codegen import generate
+from advisor.codegen.container import Wanted
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.wanted import Wanted
 from advisor.demand.values import Unit
 from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import outcome_of
 from advisor.plan.request import read_question
 from advisor.report.explain_plan import outcome_sections
-from advisor.report.table import plan_table
 from advisor.report.text_table import sections_text
+from advisor.report.verdict import plan_table
 from advisor.workload.values import Survive
 from plan.generated import made, tried
 

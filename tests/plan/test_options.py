@@ -15,7 +15,7 @@ from advisor.pipeline import plan_for, recommend
 from advisor.plan.doubts import is_refused
 from advisor.plan.options import Ranking, Single, _headroom_shown
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.confirmed import closer
+from advisor.plan.replay.groups import closer
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.workload.measured_demand import SampleDemand
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, Slo

@@ -18,7 +18,6 @@ from advisor.performance.stage import serve
 from advisor.pipeline import recommend
 from advisor.plan.choosing import Asked, recommended_fleet
 from advisor.plan.geography import in_reach
-from advisor.plan.ladder import Ladder
 from advisor.plan.market import market_of
 from advisor.plan.options import rank
 from advisor.plan.planning import plan_routed
@@ -27,11 +26,10 @@ from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.groups import name_of
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.rung_fleets import LowerRungs
+from advisor.plan.rung_fleets import Ladder, LowerRungs
 from advisor.plan.rungs import rungs_of
-from advisor.plan.solve.existing import standing_of
 from advisor.plan.solve.objective import objective_usd_per_month
-from advisor.plan.solve.stage import Effort, PlanningContext
+from advisor.plan.solve.stage import Effort, PlanningContext, standing_of
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.exhaustive import all_counts, cost_of

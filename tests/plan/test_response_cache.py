@@ -15,8 +15,8 @@ from advisor.checks.run import Now, check_plan
 from advisor.checks.values import Policy
 from advisor.codegen import Language
 from advisor.codegen.replacement import replacement
-from advisor.cost.region_charges import cache_node_usd
 from advisor.cost.response_cache import cheapest_nodes, held_gib, priced_cache
+from advisor.cost.services import cache_node_usd
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_for, plan_question, question_for

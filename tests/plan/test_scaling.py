@@ -20,7 +20,7 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.plan.cold_start import METRIC_DELAY_S, cold_start
 from advisor.plan.fleet.choose import forecast_of
-from advisor.plan.fleet.parts import Change, Policy, ReactivePolicy, ScalingPlan
+from advisor.plan.fleet.chosen import Change, Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.problem.hours import week_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption, Tariff
 from advisor.plan.request import PlanRequest, requirements_of

@@ -7,7 +7,7 @@ import pytest
 
 from advisor.demand.values import Backtest, DemandInterval
 from advisor.plan.document import SCHEMA_PATH
-from advisor.plan.fleet import chosen, costs, parts
+from advisor.plan.fleet import chosen, costs
 from advisor.plan.values import (
     ComparedLatency,
     Conflict,
@@ -37,10 +37,10 @@ VALUES = {
     "planned_hours": chosen.PlannedHours,
     "price_range": chosen.PriceRange,
     "predicted": Predicted,
-    "reactive_policy": parts.ReactivePolicy,
+    "reactive_policy": chosen.ReactivePolicy,
     "relaxed_limit": RelaxedLimit,
     "rung": Rung,
-    "scaling_plan": parts.ScalingPlan,
+    "scaling_plan": chosen.ScalingPlan,
     "static_peak": chosen.StaticPeak,
 }
 

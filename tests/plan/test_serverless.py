@@ -14,7 +14,7 @@ from advisor.catalog import load_catalog
 from advisor.demand.lengths import declared_demand
 from advisor.models import find_model
 from advisor.plan.cold_start import cold_start
-from advisor.plan.serverless import (
+from advisor.plan.problem.serverless_pools import (
     LONGEST_IDLE_S,
     Duty,
     ServerlessOffer,

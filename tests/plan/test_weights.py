@@ -6,7 +6,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.codegen.engines.request import checkpoint_of
 from advisor.pipeline import plan_for
-from advisor.plan.weights import weights_of
+from advisor.plan.cold_start import weights_of
 from advisor.units import kept_words
 from builders import catalog_of, offer, workload
 

@@ -68,7 +68,7 @@ def test_what_survives_without_being_stated_is_shown_as_it_holds(limits, before)
         ("limits.zones=3,limits.survive=zone", lambda one: one.workload.limits.survive, Survive.ZONE),
         ("limits.max_usd_per_month=900", lambda one: one.workload.limits.max_usd_per_month, 900),
         ("limits.commit_beyond_forecast=true", lambda one: one.workload.limits.commit_beyond_forecast, True),
-        ("limits.survive=nothing", lambda one: one.workload.limits.survival, Survive.NOTHING),
+        ("limits.survive=instance", lambda one: one.workload.limits.survival, Survive.INSTANCE),
         ("limits.commitment_years=1+3", lambda one: one.workload.limits.commitment_years, (1, 3)),
         ("limits.simplicity=0.1", lambda one: one.workload.limits.simplicity, 0.1),
         ("accelerators=L4+H100", lambda one: one.workload.accelerators, ("L4", "H100")),

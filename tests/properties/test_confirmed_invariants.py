@@ -25,8 +25,7 @@ from advisor.plan.geography import in_reach
 from advisor.plan.market import market_of
 from advisor.plan.planning import plan_routed
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.solve.existing import standing_of
-from advisor.plan.solve.stage import Effort, PlanningContext
+from advisor.plan.solve.stage import Effort, PlanningContext, standing_of
 from advisor.workload.document import read_workload
 from advisor.workload.values import DeclaredDemand, Exclude, Limits, Slo, Survive
 from builders import catalog_of, offer, workload

@@ -8,10 +8,15 @@ from recompute.facts import quota_units, zone_count
 EPSILON = Fraction(1, 10**6)
 
 
+BESIDE_VLLM = ("SGLang", "TensorRT-LLM")
+"""Engines that are planned beside vLLM, and named then."""
+
+
 def pool(group):
     """What serves alike: the group without the way it is paid for."""
     layout = group["partition"] or f"tp{group['tensor_parallel']}"
-    return "/".join((group["provider"], group["region"], group["instance_type"], group["precision"], layout))
+    beside = (group["engine"],) if group["engine"] in BESIDE_VLLM else ()
+    return "/".join((group["provider"], group["region"], group["instance_type"], group["precision"], layout, *beside))
 
 
 def chip(group):

@@ -19,14 +19,17 @@ from advisor.plan.fleet.chosen import (
     Fleet,
     FleetGroup,
     ForecastUsed,
+    GroupSchedule,
     HoldsUpTo,
     LatencyDistribution,
+    Layout,
     PlannedHours,
+    Policy,
+    ScalingPlan,
     Spare,
     StaticPeak,
 )
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.fleet.parts import GroupSchedule, Layout, Policy, ScalingPlan
 from advisor.plan.plain_values import to_plain
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import (

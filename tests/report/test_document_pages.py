@@ -13,8 +13,8 @@ from advisor.cli.report import command
 from advisor.errors import InputError
 from advisor.report.bill.json_report import audit_from_json, audit_json
 from advisor.report.levers import lever_rows
+from advisor.report.pages import Page, page_of, render_sections
 from advisor.report.pages.bars import TOTAL, Amount, side_by_side, waterfall
-from advisor.report.pages.documents import Page, page_of, render_sections
 from advisor.report.text_table import Section
 from levers.test_levers import few
 from report.documents import sampled_audit_text, texts

@@ -4,7 +4,7 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.pipeline import recommend
-from advisor.report.litellm import litellm_config
+from advisor.report.explain_plan import litellm_config
 
 
 @pytest.mark.parametrize(("model", "answer"), [("colbert-ir/colbertv2.0", "vectors"), ("naver/splade-v3", "terms")])

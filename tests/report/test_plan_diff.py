@@ -18,7 +18,7 @@ from advisor.codegen.replacement import Replacement, replacement
 from advisor.errors import InputError, NothingFeasible
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_to_json
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from advisor.report.plan_diff import diff_json, diff_markdown, diff_table, headline, plan_diff
 from advisor.workload.values import DeclaredDemand, Limits
 from builders import catalog_of, offer, workload

@@ -21,8 +21,7 @@ from advisor.plan.document import plan_to_json
 from advisor.plan.values import Rejection
 from advisor.report.pages import plan_page
 from advisor.report.pages.bars import Axis, from_zero, log_around
-from advisor.report.pages.front import MOST_OPTIONS
-from advisor.report.pages.plan import MOST_REJECTIONS
+from advisor.report.pages.plan import MOST_OPTIONS, MOST_REJECTIONS
 from advisor.report.pages.timeline import distribution_section
 from advisor.units import HOURS_PER_WEEK, milliseconds, ratio_words
 from advisor.workload.values import Deployment, Limits

@@ -18,10 +18,10 @@ from advisor.pipeline import plan_for, plan_question
 from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
 from advisor.plan.request import PlanRequest
-from advisor.plan.solve.existing import running_of
+from advisor.plan.solve.stage import running_of
 from advisor.report.fleet_words import change_words, confirmation_words, fleet_lines, forecast_words
 from advisor.report.option_words import SHOWN_OPTIONS, size_lines
-from advisor.report.table import plan_markdown, plan_table
+from advisor.report.verdict import plan_markdown, plan_table
 from advisor.report.words import relaxation_words, use_words
 from advisor.units import ratio_words
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Routing, Survive

@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.report.samples_chart.curves import ASCII, BLOCKS, curve, marks_for, render_terminal, room, spark
-from advisor.report.samples_chart.svg import gaps, render_page, render_png, render_svg
+from advisor.report.samples_chart import (
+    ASCII,
+    BLOCKS,
+    curve,
+    gaps,
+    marks_for,
+    render_page,
+    render_png,
+    render_svg,
+    render_terminal,
+    room,
+    spark,
+)
 from advisor.samples.need.fleet import assess
 from samples.need import simulate
 from samples.need.simulate import accelerator, drawn, run, serving

@@ -25,8 +25,7 @@ from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import proof_words
 from advisor.report.plan_words import close_call_words, risk_words
-from advisor.report.table import plan_markdown, plan_table
-from advisor.report.verdict import headline, verdict_lines
+from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
 from report.plans import (
     make_fleet,
     make_group,

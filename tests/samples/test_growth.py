@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.samples.growth import steps
-from advisor.samples.query.counts import Counts
-from advisor.samples.query.timeline import Grid
+from advisor.samples.query.counts import Counts, Grid
 from advisor.samples.store.hosts import count_rows
 from advisor.samples.store.row_tables import tables_of
 from samples.records import row, us

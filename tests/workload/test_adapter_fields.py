@@ -5,7 +5,7 @@ import json
 import pytest
 
 from advisor.errors import InputError
-from advisor.models.adapter_values import ALL
+from advisor.models.model import ALL
 from advisor.workload.document import read_workload
 
 BASE = """name: tunes

@@ -14,7 +14,7 @@ import yaml
 
 from advisor import pipeline
 from advisor.plan.document import plan_document
-from advisor.workload import declared_fields, document, planning_fields, recorded_fields
+from advisor.workload import declared_fields, document, planning_fields
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHARES = 12
@@ -327,4 +327,4 @@ def test_every_key_that_a_workload_may_have_stands_in_the_table():
     }
     keys = {f"{section}{key}" for section, names in sections.items() for key in names}
     assert keys == {*CASES, *ELSEWHERE} - SECOND_CASES
-    assert set(recorded_fields.RECORDED_KEYS) < set(recorded_fields._KEYS)
+    assert set(declared_fields.RECORDED_KEYS) < set(declared_fields._KEYS)

@@ -6,8 +6,7 @@ from statistics import fmean
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.charges import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
-from advisor.audit.findings.context import Commands, Context, Interval, positive
-from advisor.audit.findings.provider_commands import Place
+from advisor.audit.findings.context import Commands, Context, Interval, Place, positive
 from advisor.audit.findings.rules import LEAST_DAYS
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost

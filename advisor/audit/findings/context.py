@@ -1,18 +1,243 @@
-"""Context of the detectors, and how a finding is put together."""
+"""Context of the detectors, and how a finding is put together.
 
+Commands of a provider's own command line for the resources of a finding: those that look, and those that act.
+
+A bill does not say what decides whether a resource can go: what its disks hold, how old it is, what points at it. So
+most commands look and change nothing. What acts can be taken back: what has no tag gets one. Nothing gives accelerators
+back to the provider, who may not have them again. Names come from a bill: only those of a known form are taken, and
+each is quoted.
+"""
+
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 from advisor.audit.endpoints import EndpointMachines
-from advisor.audit.findings.provider_commands import Place, acting_command, looking_command
 from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
 from advisor.audit.values import RESOURCE, ZERO, ComputeSplit, Endpoint, Finding, Traffic, money
 from advisor.catalog import Catalog
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
+
+_MOST_RESOURCES = 10
+"""Resources that a command names, the dearest of a finding."""
+_ANY = re.compile("")
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)*-?\d*")
+_GROUP = r"/subscriptions/[\w-]+/resourceGroups/[\w.() -]+/providers"
+
+
+class Place(NamedTuple):
+    """A resource, and where it is."""
+
+    provider: str
+    region: str
+    resource: str
+    service: str = ""
+    """As the bill names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Form of a resource's name, and the command for such resources."""
+
+    provider: str
+    pattern: re.Pattern[str]
+    """Its group is the name that the command takes."""
+    template: str
+    """With ``{ids}`` for all names of a region (``{list}``: between commas), or with other groups of the pattern for
+    one; and ``{region}``."""
+    service: re.Pattern[str] = _ANY
+    """Services whose resources are named like this."""
+
+    def names_of(self, place: Place) -> Mapping[str, str] | None:
+        """Names for the command; None where the resource has another form, or the region is needed and not known."""
+        is_of_it = place.provider == self.provider and self.service.search(place.service)
+        match = self.pattern.search(place.resource) if is_of_it else None
+        has_region = "{region}" not in self.template or _REGION.fullmatch(place.region)
+        return match.groupdict() if match and has_region else None
+
+    def commands(self, region: str, names: Sequence[Mapping[str, str]]) -> Iterator[str]:
+        """Commands for resources of a region."""
+        ids = [each["id"] for each in names]
+        together = {"{ids}": shlex.join(ids), "{list}": shlex.quote(",".join(ids))}
+        if any(key in self.template for key in together):
+            yield _filled(self.template, {**together, "{region}": region})
+            return
+        for each in names:
+            quoted = {f"{{{key}}}": shlex.quote(name) for key, name in each.items()}
+            yield _filled(self.template, {**quoted, "{region}": region})
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """A template with values in place of their keys, each put in once: a name that looks like a key stays."""
+    return re.sub("|".join(map(re.escape, values)), lambda match: values[match[0]], template)
+
+
+def _aws(pattern: str, template: str, service: str = "") -> _Form:
+    return _Form("aws", re.compile(pattern), f"aws {template}", re.compile(service, re.IGNORECASE))
+
+
+def _azure(kind: str, template: str, below: str = "") -> _Form:
+    """Form of resources of a kind, or of the resource that they are ``below``."""
+    pattern = rf"^(?P<id>{_GROUP}/[\w.]+/{kind}/[\w.() -]+){below}$"
+    return _Form("azure", re.compile(pattern, re.IGNORECASE), f"az {template}")
+
+
+def _google(pattern: str, template: str) -> _Form:
+    return _Form("gcp", re.compile(pattern), f"gcloud {template}")
+
+
+_SCALE_SET, _MEMBER = "virtualMachineScaleSets", r"/virtualMachines/[\w-]+"
+_GOOGLE_VM = r"(?:^|/)(?P<id>projects/[\w:.-]+/zones/[\w-]+/instances/[\w-]+)$"
+_COMMITMENTS = (
+    _aws(
+        r"(?:savingsplan/|:|^)(?P<id>sp-[0-9a-z]+|[0-9a-f]{8}-[0-9a-f-]{27})$",
+        "savingsplans describe-savings-plans --savings-plan-ids {ids}",
+    ),
+    _aws(
+        r"reserved-instances/(?P<id>[0-9a-f-]+)$",
+        "ec2 describe-reserved-instances --region {region} --reserved-instances-ids {ids}",
+    ),
+    _google(
+        r"(?:^|/)projects/(?P<project>[\w:.-]+)/regions/(?P<place>[a-z0-9-]+)/commitments/(?P<id>[a-z][a-z0-9-]*)$",
+        "compute commitments describe {id} --project {project} --region {place}",
+    ),
+)
+_OWNER = "advisor-owner"
+"""A tag of a name of its own: a bill shows only the tags that are activated, and another could have a value."""
+_AZURE_TAG = f"tag update --operation merge --tags {_OWNER}=unassigned --resource-id {{id}}"
+_EC2 = r"(?:^|/)(?P<id>i-[0-9a-z]+)$"
+_TAGGED_EC2 = r"(?:^|/)(?P<id>(?:i|vol|snap|nat|eni|eipalloc|vpce)-[0-9a-z]+)$"
+_ARN = r"^(?P<id>arn:aws[\w-]*:[\w:./-]+)$"
+_BUCKET = r"buckets/(?P<id>[a-z0-9][a-z0-9_.-]{2,62})$"
+_LOOKS: Mapping[str, Sequence[_Form]] = {
+    "ADV101": (
+        _aws(_EC2, "ec2 describe-instances --region {region} --filters Name=instance-id,Values={list}"),
+        _azure("virtualMachines", "vm show --show-details --ids {ids}"),
+        _azure(_SCALE_SET, "vmss show --ids {ids}", _MEMBER),
+        _google(_GOOGLE_VM, "compute instances describe {id}"),
+    ),
+    "ADV108": _COMMITMENTS,
+    "ADV109": _COMMITMENTS,
+    "ADV110": (
+        _aws(
+            r"(?:^|/)(?P<id>cr-[0-9a-z]+)$",
+            "ec2 describe-capacity-reservations --region {region} --capacity-reservation-ids {ids}",
+        ),
+    ),
+    "ADV112": (
+        _aws(
+            r"(?:^|/)(?P<id>nat-[0-9a-z]+)$",
+            "ec2 describe-route-tables --region {region} --filters Name=route.nat-gateway-id,Values={list}",
+        ),
+    ),
+    "ADV113": (
+        _aws(
+            r":log-group:(?P<id>[\w./#-]+)(?::\*)?$",
+            "logs describe-log-groups --region {region} --log-group-name-prefix {id}",
+        ),
+        _azure("workspaces", "monitor log-analytics workspace show --ids {ids}"),
+    ),
+    "ADV114": (
+        _aws(
+            r"(?:^|/)(?P<id>snap-[0-9a-z]+)$",
+            "ec2 describe-snapshots --region {region} --filters Name=snapshot-id,Values={list}",
+        ),
+        _aws(
+            r"(?:^|/)(?P<id>vol-[\w-]+)$",
+            "ec2 describe-volumes --region {region} --filters Name=volume-id,Values={list}",
+        ),
+        _aws(
+            r"(?:^|/)(?P<id>fs-[0-9a-f]+)$",
+            "efs describe-file-systems --region {region} --file-system-id {id}",
+            "EFS|Elastic File",
+        ),
+        _aws(
+            r"^(?:arn:aws[\w-]*:s3:::)?(?P<id>[a-z0-9][a-z0-9.-]{2,62})$",
+            "s3api list-objects-v2 --bucket {id} --max-items 1000 --query 'Contents[].[LastModified,Size,Key]'",
+            "^Amazon ?S3$|Simple Storage",
+        ),
+        _google(_BUCKET, "storage buckets describe gs://{id}"),
+        _azure("snapshots", "snapshot show --ids {ids}"),
+    ),
+    "ADV115": (
+        _aws(
+            r"^(?P<id>arn:aws[\w-]*:elasticloadbalancing:[\w:-]+:loadbalancer/(?:app|net|gwy)/[\w/-]+)$",
+            "elbv2 describe-target-groups --region {region} --load-balancer-arn {id}",
+        ),
+        _aws(
+            r":loadbalancer/(?P<id>[\w-]+)$",
+            "elb describe-load-balancers --region {region} --load-balancer-names {ids}",
+        ),
+        _aws(
+            r"(?:^|/)(?P<id>eipalloc-[0-9a-z]+)$",
+            "ec2 describe-addresses --region {region} --filters Name=allocation-id,Values={list}",
+        ),
+        _azure("publicIPAddresses", "network public-ip show --ids {ids}"),
+        _azure("loadBalancers", "network lb show --ids {ids}"),
+    ),
+    "ADV117": (
+        _aws(_TAGGED_EC2, "ec2 describe-tags --region {region} --filters Name=resource-id,Values={list}"),
+        _aws(_ARN, "resourcegroupstaggingapi get-resources --region {region} --resource-arn-list {ids}"),
+        _google(_GOOGLE_VM, "compute instances describe {id}"),
+        _azure(_SCALE_SET, "tag list --resource-id {id}", _MEMBER),
+        _azure(r"[\w.]+", "tag list --resource-id {id}"),
+    ),
+}
+"""Forms of what looks by finding, the first that fits counts."""
+_ACTS: Mapping[str, Sequence[_Form]] = {
+    "ADV117": (
+        _aws(
+            _TAGGED_EC2,
+            f"ec2 create-tags --region {{region}} --resources {{ids}} --tags Key={_OWNER},Value=unassigned",
+        ),
+        _aws(
+            _ARN,
+            f"resourcegroupstaggingapi tag-resources --region {{region}} --tags {_OWNER}=unassigned "
+            "--resource-arn-list {ids}",
+        ),
+        _google(_GOOGLE_VM, f"compute instances add-labels {{id}} --labels {_OWNER}=unassigned"),
+        _azure(_SCALE_SET, _AZURE_TAG, _MEMBER),
+        _azure(r"[\w.]+", _AZURE_TAG),
+    ),
+}
+"""Forms of what acts by finding."""
+
+
+def looking_command(finding: str, places: Sequence[Place]) -> str | None:
+    """The command that shows the dearest resources of a finding; None where none has a known form."""
+    return _command(_LOOKS.get(finding, ()), places)
+
+
+def acting_command(finding: str, places: Sequence[Place]) -> str | None:
+    """The command that acts on the dearest resources of a finding and can be taken back; None where there is none."""
+    return _command(_ACTS.get(finding, ()), places)
+
+
+def _command(forms: Sequence[_Form], places: Sequence[Place]) -> str | None:
+    """One line for resources; its parts do not depend on each other: what is gone since the bill stops no other.
+
+    Args:
+        forms: those of the finding.
+        places: its resources, the dearest first.
+    """
+    named: dict[tuple[_Form, str], list[Mapping[str, str]]] = {}
+    count = 0
+    for place in places:
+        formed = ((form, names) for form in forms if (names := form.names_of(place)) is not None)
+        form, names = next(formed, (None, {}))
+        if form is None or count == _MOST_RESOURCES:
+            continue
+        key = form, place.region if "{region}" in form.template else ""
+        if names not in named.setdefault(key, []):
+            named[key].append(names)
+            count += 1
+    commands = [command for (form, region), names in named.items() for command in form.commands(region, names)]
+    return "; ".join(commands) or None
+
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz")
 

@@ -2,18 +2,24 @@
 
 The format is told by the content. Every reader turns its file into rows of our own table (``entries``); gaps are filled
 from what the user told, and one set of checks decides what is usable (``checks``).
+
+Counters of vLLM and SGLang, scraped as text: the difference of two scrapes is a measurement of real traffic.
 """
 
 import csv
+import datetime as dt
 import io
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
 from advisor.calibration.observations import LeftOut, Measurement, Reading
 from advisor.calibration.readers.checks import (
+    DESCRIBE_SPECULATION,
     LOAD_NUMBERS,
     QUANTITIES,
     Cells,
@@ -22,9 +28,9 @@ from advisor.calibration.readers.checks import (
     documents,
     milliseconds_per,
     number_text,
+    quotient,
     reading_of,
 )
-from advisor.calibration.readers.engine_metrics import Scrape, is_engine_metrics, read_engine_metrics, read_scrapes
 from advisor.calibration.readers.load_generators import (
     is_aiperf,
     is_aiperf_table,
@@ -41,9 +47,229 @@ from advisor.calibration.readers.load_generators import (
 )
 from advisor.errors import InputError
 from advisor.performance.questions import SETUP_COLUMNS, one_line
+from advisor.performance.values import Scenario
 from advisor.reading import read_text
 from advisor.records import asdict, dataclass
-from advisor.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+
+_MARK = re.compile(r"#\s*scrape\s+(\S+)\s*")
+_SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)\s*(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+-?\d+)?\s*")
+_LABEL = re.compile(r'(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"')
+_TIME_IN_NAME = re.compile(r"\d{8}T\d{6}Z?|(?<!\d)\d{10}(?!\d)")
+_SERIES = re.compile(r"(vllm|sglang)[:_](\w+)")
+_LINE = re.compile(rf"{_SERIES.pattern}(\{{.*\}})?\s+[^\s,]+\s*")
+_ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
+_COUNTERS = ("_total", "_sum", "_count")
+_FAILURES = ("abort", "error")
+_TIME_PER_TOKEN = (
+    "request_time_per_output_token_seconds",
+    "inter_token_latency_seconds",
+    "time_per_output_token_seconds",
+)  # fmt: skip
+"""The best first: per request as benchmarks report it, else per token."""
+_FINISHED = ("request_success_total", "num_requests_total")
+_FAILED = ("request_failed_total", "num_aborted_requests_total")
+_IN_SYSTEM = ("num_requests_running", "num_requests_waiting", "num_running_reqs", "num_queue_reqs")
+_SPECULATED = ("spec_decode_num_drafts_total", "spec_verify_calls_total")
+_CACHED = (("prefix_cache_hits_total", "prefix_cache_queries_total"), ("cached_tokens_total", "prompt_tokens_total"))
+_Totals = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series at one time."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """Everything that the endpoint said at one time."""
+
+    where: str
+    time: dt.datetime
+    samples: tuple[Sample, ...]
+
+
+def read_scrapes(text: str, path: Path) -> Iterator[Scrape]:
+    """Scrapes of a file: after each line ``# scrape <RFC 3339 time>``, or one at the time in the file's name.
+
+    Raises:
+        InputError: a scrape has no time, or a line is none of the format.
+    """
+    start, time, samples = 1, None, list[Sample]()
+    for line, content in enumerate(text.splitlines(), start=1):
+        mark = _MARK.fullmatch(content)
+        if mark:
+            if samples:
+                yield Scrape(f"{path}:{start}", time or _time_in_name(path), tuple(samples))
+            start, time, samples = line, _time(mark[1], f"{path}:{line}"), []
+        elif content.strip() and not content.startswith("#"):
+            samples.append(_sample(content, f"{path}:{line}"))
+    if samples:
+        yield Scrape(f"{path}:{start}", time or _time_in_name(path), tuple(samples))
+
+
+def _sample(content: str, where: str) -> Sample:
+    match = _SAMPLE.fullmatch(content.strip())
+    try:
+        value = float(match["value"]) if match else None
+    except ValueError:
+        value = None
+    if match is None or value is None:
+        raise InputError(f"this is no line of the Prometheus text format: {content[:80]}", where=where)
+    return Sample(match["name"], dict(_LABEL.findall(match["labels"] or "")), value)
+
+
+def _time(text: str, where: str) -> dt.datetime:
+    try:
+        return _in_utc(dt.datetime.fromisoformat(text))
+    except ValueError:
+        raise InputError(f"'{text}' is no time", where=where, hint="write it as 2026-01-31T12:00:00Z") from None
+
+
+def _time_in_name(path: Path) -> dt.datetime:
+    match = _TIME_IN_NAME.search(path.name)
+    if match is None:
+        raise InputError(
+            "the scrape has no time",
+            where=str(path),
+            hint="put '# scrape 2026-01-31T12:00:00Z' before it, or the time into the file's name (20260131T120000Z)",
+        )
+    if match[0].isdigit():
+        return dt.datetime.fromtimestamp(int(match[0]), tz=dt.UTC)
+    return _time(match[0], str(path))
+
+
+def _in_utc(time: dt.datetime) -> dt.datetime:
+    """A time without a zone is taken as UTC."""
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """Counters of one engine for one model at one time."""
+
+    where: str
+    time: dt.datetime
+    totals: _Totals
+
+
+def is_engine_metrics(text: str) -> bool:
+    """Whether the text is a scrape of vLLM or SGLang."""
+    return any(_LINE.fullmatch(line) for line in text.splitlines())
+
+
+def read_engine_metrics(scrapes: Iterable[Scrape], told: Cells) -> Iterator[Item]:
+    """An entry for every model and every time between restarts."""
+    series: dict[tuple[str, str], list[_Point]] = defaultdict(list)
+    for scrape in sorted(scrapes, key=lambda scrape: scrape.time):
+        for key, totals in _totals(scrape.samples).items():
+            series[key].append(_Point(scrape.where, scrape.time, totals))
+    for (engine, model), points in series.items():
+        if any("generation_tokens_total" in point.totals for point in points):
+            for stretch in _stretches(points):
+                yield from [stretch] if isinstance(stretch, LeftOut) else _read_stretch(engine, model, stretch, told)
+
+
+def _totals(samples: Iterable[Sample]) -> dict[tuple[str, str], dict[str, float]]:
+    """Sums over engines, ranks and reasons, by engine and model."""
+    totals: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for sample in samples:
+        match = _SERIES.fullmatch(sample.name)
+        if match is None or match[2].endswith("_bucket"):
+            continue
+        failed = match[2] == _FINISHED[0] and sample.labels.get("finished_reason") in _FAILURES
+        totals[match[1], sample.labels.get("model_name", "")][_FAILED[0] if failed else match[2]] += sample.value
+    return totals
+
+
+def _stretches(points: Sequence[_Point]) -> Iterator[list[_Point] | LeftOut]:
+    """The times between restarts, and every restart."""
+    stretch = [points[0]]
+    for before, after in pairwise(points):
+        fallen = _fallen(before.totals, after.totals)
+        if fallen:
+            fall = f"{fallen} fell from {before.totals[fallen]:,g} to {after.totals[fallen]:,g}"
+            yield LeftOut(after.where, f"the engine was restarted ({fall}); before and after are read apart")
+            yield stretch
+            stretch = []
+        stretch.append(after)
+    yield stretch
+
+
+def _fallen(before: _Totals, after: _Totals) -> str:
+    """A counter that fell, "" where none did."""
+    return next((name for name in after if name.endswith(_COUNTERS) and after[name] < before.get(name, 0.0)), "")
+
+
+def _read_stretch(engine: str, model: str, points: Sequence[_Point], told: Cells) -> Iterator[Item]:
+    where, seconds = points[0].where, (points[-1].time - points[0].time).total_seconds()
+    growth = _growth(points[0].totals, points[-1].totals)
+    finished = _first(growth, _FINISHED)
+    if seconds <= 0 or not finished:
+        yield LeftOut(where, f"{len(points)} scrapes over {seconds:,g} s, {finished or 0:g} requests were finished")
+        return
+    drafts = _first(growth, _SPECULATED)
+    if drafts and not told.get("draft_tokens"):
+        yield LeftOut(where, f"tokens were drafted {drafts:,g} times: {DESCRIBE_SPECULATION}")
+        return
+    failed = _first(growth, _FAILED) or 0.0
+    succeeded = finished - failed if engine == "sglang" else finished
+    cells = _cells(growth, seconds, _mean_users(points, growth, seconds), finished)
+    yield Entry(where, cells | {"model": model, "engine": _ENGINES[engine]}, succeeded, failed)
+
+
+def _cells(growth: _Totals, seconds: float, users: float | None, finished: float) -> dict[str, str]:
+    tpot = next((mean for name in _TIME_PER_TOKEN if (mean := _mean(growth, name)) is not None), None)
+    ttft = _mean(growth, "time_to_first_token_seconds")
+    prompts = _mean(growth, "request_prompt_tokens") or quotient(growth.get("prompt_tokens_total"), finished)
+    answers = _mean(growth, "request_generation_tokens") or quotient(growth.get("generation_tokens_total"), finished)
+    return {
+        "scenario": Scenario.FIXED_CONCURRENCY,
+        "concurrency": number_text(users),
+        "input_tokens": number_text(prompts),
+        "output_tokens": number_text(answers),
+        "prefix_cache_hit_ratio": number_text(_cached_share(growth)),
+        "ttft_ms": number_text(None if ttft is None else ttft * MS_PER_SECOND),
+        "tpot_ms": number_text(None if tpot is None else tpot * MS_PER_SECOND),
+        "output_tokens_per_second": number_text(quotient(growth.get("generation_tokens_total"), seconds)),
+    }
+
+
+def _growth(first: _Totals, last: _Totals) -> _Totals:
+    """How much every counter grew; one that was not there yet was zero."""
+    return {name: last[name] - first.get(name, 0.0) for name in last if name.endswith(_COUNTERS)}
+
+
+def _mean(growth: _Totals, histogram: str) -> float | None:
+    return quotient(growth.get(f"{histogram}_sum"), growth.get(f"{histogram}_count"))
+
+
+def _first(growth: _Totals, names: Sequence[str]) -> float | None:
+    return next((growth[name] for name in names if name in growth), None)
+
+
+def _mean_users(points: Sequence[_Point], growth: _Totals, seconds: float) -> float | None:
+    """Requests in the engine on average: seconds spent by finished requests per second (Little), else the gauges."""
+    spent = growth.get("e2e_request_latency_seconds_sum")
+    if spent is not None:
+        return spent / seconds
+    levels = [[point.totals[name] for name in _IN_SYSTEM if name in point.totals] for point in points]
+    if not all(levels):
+        return None
+    spans = [(after.time - before.time).total_seconds() for before, after in pairwise(points)]
+    areas = [(sum(low) + sum(high)) / 2 * span for (low, high), span in zip(pairwise(levels), spans, strict=True)]
+    return sum(areas) / seconds
+
+
+def _cached_share(growth: _Totals) -> float | None:
+    """Share of the prompts' tokens that came out of the prefix cache."""
+    shares = (quotient(growth.get(hits), growth.get(asked)) for hits, asked in _CACHED)
+    return next((share for share in shares if share is not None), None)
+
 
 COLUMNS = (*SETUP_COLUMNS, "scenario", *LOAD_NUMBERS, *QUANTITIES, "source")
 _TIME = re.compile(r"(?P<quantity>ttft|tpot)_(?P<unit>\w+)")

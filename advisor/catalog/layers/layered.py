@@ -14,9 +14,9 @@ from advisor.catalog.catalog import Catalog
 from advisor.catalog.geography import Zones, read_zones
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import RELEASES, Damaged, Snapshot, current, providers, releases_of
-from advisor.catalog.levers import CacheNode
 from advisor.catalog.one_pass_engines import Releases
 from advisor.catalog.planning import AccountLimit, Commitment, CommitmentPrice, Serverless, ServicePrice
+from advisor.catalog.planning_tables import CacheNode
 from advisor.catalog.readers import Triple
 from advisor.catalog.values import InstanceType, Offer, Price
 from advisor.records import dataclass, field, replace

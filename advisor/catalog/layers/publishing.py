@@ -20,11 +20,11 @@ from advisor.catalog.layers.publication import (
     SIGNATURE,
     TABLES,
     VERSION,
+    ZIP,
     PublishedTables,
     digest_of,
     sign,
 )
-from advisor.catalog.layers.publication_places import ZIP
 from advisor.catalog.layers.snapshot import Snapshot, table_text
 from advisor.catalog.price_trust import first_day
 from advisor.errors import InputError

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from advisor.catalog.refresh.aws_rows import ACCELERATED_FAMILIES, PAYMENTS, RESERVED, hours_of
+from advisor.catalog.refresh.aws import ACCELERATED_FAMILIES, PAYMENTS, RESERVED, hours_of
 from advisor.catalog.refresh.http import short_words
 from advisor.catalog.refresh.values import CommittedRow, Denied, PriceRow, Row, Sold, Task, Unreachable
 from advisor.units import BYTES_PER_GIB

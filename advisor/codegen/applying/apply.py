@@ -7,10 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from advisor.atomic_files import write_text
-from advisor.codegen.applying.addresses import Resource, buys_spot_at, everything_in, resources_at
-from advisor.codegen.applying.project import Module, open_project
-from advisor.codegen.applying.resolving import Place, Unresolved, resolve
-from advisor.codegen.applying.rules import PROVIDERS, RULES, TYPES, Figure, Rule, Target
+from advisor.codegen.applying.addresses import (
+    PROVIDERS,
+    RULES,
+    TYPES,
+    Figure,
+    Resource,
+    Rule,
+    Target,
+    buys_spot_at,
+    everything_in,
+    resources_at,
+)
+from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project, resolve
 from advisor.codegen.hcl import Attribute, Block, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string
 from advisor.errors import InputError

@@ -3,10 +3,16 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from advisor.codegen.applying.addresses import Resource, buys_spot_at, everything_in, resources_at
-from advisor.codegen.applying.project import Module
-from advisor.codegen.applying.resolving import KEYS, Place, Scope, resolve
-from advisor.codegen.applying.rules import CALL_ARGUMENTS, PROVIDERS, Figure
+from advisor.codegen.applying.addresses import (
+    CALL_ARGUMENTS,
+    PROVIDERS,
+    Figure,
+    Resource,
+    buys_spot_at,
+    everything_in,
+    resources_at,
+)
+from advisor.codegen.applying.resolving import KEYS, Module, Place, Scope, resolve
 from advisor.codegen.hcl import Attribute, Block, Document, elements, traversal, unwrap
 from advisor.records import dataclass
 

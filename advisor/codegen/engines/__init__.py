@@ -9,7 +9,7 @@ Prefix caching is left to the engines: all of them have it on by default where t
 from collections.abc import Mapping
 from typing import Protocol
 
-from advisor.codegen.container import Container
+from advisor.codegen.container import Container, Engine
 from advisor.codegen.engines import (
     custom,
     llama_cpp,
@@ -22,7 +22,6 @@ from advisor.codegen.engines import (
     vllm,
 )
 from advisor.codegen.engines.request import Demanded, Request, demanded, exact_version
-from advisor.codegen.wanted import Engine
 
 __all__ = ["ENGINES", "Demanded", "Request", "demanded", "exact_version"]
 

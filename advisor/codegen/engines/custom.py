@@ -4,9 +4,8 @@ NVIDIA NIM takes NIM_MODEL_PATH and NIM_SERVER_PORT (NIM for LLMs 2.x, "Environm
 MODEL_ID and PORT, as Text Generation Inference takes them. What the plan decides beyond that is for the image to know.
 """
 
-from advisor.codegen.container import Container
+from advisor.codegen.container import Container, Engine
 from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments
-from advisor.codegen.wanted import Engine
 
 _NIM = "nvcr.io/nim/"
 

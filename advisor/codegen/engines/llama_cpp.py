@@ -10,12 +10,10 @@ from collections.abc import Iterator, Mapping
 from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Checkpoint, Container, Runtime
-from advisor.codegen.engines.adapters import without_adapters
+from advisor.codegen.container import Checkpoint, Container, Engine, Runtime
 from advisor.codegen.engines.onnx_files import digest_environment, needed
-from advisor.codegen.engines.request import Demanded, Request, device_arguments, program, refusal
+from advisor.codegen.engines.request import Demanded, Request, device_arguments, program, refusal, without_adapters
 from advisor.codegen.engines.vllm import processor_image, server_of
-from advisor.codegen.wanted import Engine
 from advisor.models.gguf_weights import served_quantisations
 from advisor.models.model import ModelFile
 from advisor.records import replace

@@ -6,7 +6,7 @@ The names of their metrics are those that the agent reads, in the table of expor
 from collections.abc import Mapping
 from pathlib import Path
 
-from advisor.codegen.wanted import Engine
+from advisor.codegen.container import Engine
 from advisor.records import dataclass
 from advisor.samples import exporters
 from advisor.tables import Record, read_records, read_rows

@@ -17,7 +17,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Api, Checkpoint, Container
+from advisor.codegen.container import Api, Checkpoint, Container, Engine
 from advisor.codegen.engines.onnx_files import (
     CLIENTS,
     FILE_NAMES,
@@ -29,7 +29,6 @@ from advisor.codegen.engines.onnx_files import (
 from advisor.codegen.engines.request import Request, device_arguments, program
 from advisor.codegen.engines.vllm import processor_image, server_of
 from advisor.codegen.quoting import slug
-from advisor.codegen.wanted import Engine
 from advisor.records import dataclass
 
 _LONGEST_NAME = 60

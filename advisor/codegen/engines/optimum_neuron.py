@@ -10,10 +10,9 @@ Both compile a model for one batch and one length, to which texts are padded. So
 """
 
 from advisor.codegen.aws_places import registry_of
-from advisor.codegen.container import Api, Checkpoint, Container
+from advisor.codegen.container import Api, Checkpoint, Container, Engine
 from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments, program, refusal, served_name
 from advisor.codegen.engines.vllm import compiled_folder, processor_image, server_of
-from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.plan.words import split_words
 from advisor.records import dataclass

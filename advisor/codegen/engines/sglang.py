@@ -5,8 +5,7 @@ lmsysorg/sglang, tags seen in November 2026.
 """
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
-from advisor.codegen.engines.adapters import sglang_arguments
+from advisor.codegen.container import Checkpoint, Container, Engine, Runtime, Serves
 from advisor.codegen.engines.request import (
     Request,
     checkpoint_of,
@@ -16,9 +15,9 @@ from advisor.codegen.engines.request import (
     refusal,
     release_of,
     served_name,
+    sglang_arguments,
     support_of,
 )
-from advisor.codegen.wanted import Engine
 from advisor.deployable import speaks_https
 
 NAME = "SGLang"

@@ -4,8 +4,7 @@ Options: tensorrt_llm/commands/serve.py of NVIDIA/TensorRT-LLM (tests/codegen/da
 release of the same number. The server speaks plain HTTP.
 """
 
-from advisor.codegen.container import Container, Runtime, Serves
-from advisor.codegen.engines.adapters import without_adapters
+from advisor.codegen.container import Container, Engine, Runtime, Serves
 from advisor.codegen.engines.request import (
     Request,
     checkpoint_of,
@@ -14,8 +13,8 @@ from advisor.codegen.engines.request import (
     refusal,
     release_of,
     support_of,
+    without_adapters,
 )
-from advisor.codegen.wanted import Engine
 
 NAME = "TensorRT-LLM"
 _REPOSITORY = "nvcr.io/nvidia/tensorrt-llm/release"

@@ -8,10 +8,9 @@ Gaudi it compiles batches of 1, 2, 4 … texts of 128, 256 … tokens before it 
 from collections.abc import Mapping
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Container, Runtime
+from advisor.codegen.container import Container, Engine, Runtime
 from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments, refusal, served_name
 from advisor.codegen.engines.vllm import processor_image, server_of
-from advisor.codegen.wanted import Engine
 
 NAME = "Text Embeddings Inference"
 _TAGS: Mapping[float, str] = {

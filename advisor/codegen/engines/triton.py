@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Api, Checkpoint, Container, HeldModel
+from advisor.codegen.container import Api, Checkpoint, Container, Engine, HeldModel
 from advisor.codegen.engines.onnx_files import (
     CLIENTS,
     FILE_NAMES,
@@ -31,7 +31,6 @@ from advisor.codegen.engines.onnx_files import (
 )
 from advisor.codegen.engines.request import Request, device_arguments, program
 from advisor.codegen.engines.vllm import processor_image, server_of
-from advisor.codegen.wanted import Engine
 from advisor.models.model import ModelInput
 from advisor.records import dataclass, replace
 from advisor.units import MICROSECONDS_PER_MS

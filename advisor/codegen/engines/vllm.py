@@ -16,8 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Checkpoint, Container, Platform, Runtime, Serves
-from advisor.codegen.engines.adapters import vllm_arguments
+from advisor.codegen.container import Checkpoint, Container, Engine, Platform, Runtime, Serves
 from advisor.codegen.engines.request import (
     Demanded,
     Request,
@@ -32,8 +31,8 @@ from advisor.codegen.engines.request import (
     served_name,
     support_of,
     version_key,
+    vllm_arguments,
 )
-from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.plan.estate.seats import Seat
 from advisor.records import dataclass

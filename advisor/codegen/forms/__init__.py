@@ -7,13 +7,13 @@ on the form.
 from collections.abc import Callable, Mapping
 
 from advisor.codegen import kubernetes
+from advisor.codegen.container import Form
 from advisor.codegen.forms import dynamo, kserve, pools, production_stack, shared
 from advisor.codegen.forms.shared import with_fixed_replicas, with_node_disks, with_own_entrance
 from advisor.codegen.kubernetes import ClusterManner
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import left_out
 from advisor.codegen.templates import fill
-from advisor.codegen.wanted import Form
 from advisor.errors import InputError
 from advisor.records import replace
 

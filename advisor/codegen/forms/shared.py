@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.container import Container, Runtime
+from advisor.codegen.container import Container, Engine, Form, Runtime
 from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served, node_volume_gib, served_in
@@ -14,7 +14,6 @@ from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
-from advisor.codegen.wanted import Engine, Form
 from advisor.records import replace
 
 _SCALED_OBJECT = "keda.sh/v1alpha1/ScaledObject"

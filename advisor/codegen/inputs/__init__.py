@@ -1,5 +1,4 @@
 """Inputs of generated code, declared once: Terraform variables and Pulumi settings are printed from the same tables.
 
-Read first :mod:`~advisor.codegen.inputs.table`, then :mod:`~advisor.codegen.inputs.terraform` and
-:mod:`~advisor.codegen.inputs.pulumi`.
+Read first :mod:`~advisor.codegen.inputs.table`, then :mod:`~advisor.codegen.inputs.variables`.
 """

@@ -1,4 +1,11 @@
-"""The files of ``advisor generate monitoring``: rules and their test for Prometheus, a dashboard for Grafana."""
+"""The files of ``advisor generate monitoring``: rules and their test for Prometheus, a dashboard for Grafana.
+
+Recording and alerting rules of a plan, as values.
+
+Error budgets burn ``b`` times too fast where more than ``b × 5 %`` of the requests are beyond a target at the 95th
+percentile, that is where their ``(1 - b × 5 %)`` quantile is beyond it; two windows each, so that an alert comes and
+goes soon (Google's SRE workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts").
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,10 +15,215 @@ from typing import Any
 import yaml
 
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.monitoring.rules import Alert, alerts_of, recordings_of
-from advisor.codegen.monitoring.watched import Watched, watched
+from advisor.codegen.monitoring.watched import Target, Watched, watched
 from advisor.plan.values import Plan
+from advisor.records import dataclass, field
 from advisor.tables import Row, read_rows
+from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MILLION
+
+_BURNS = (
+    (14.4, "1h", "5m", "page"),
+    (6.0, "6h", "30m", "page"),
+    (3.0, "1d", "2h", "ticket"),
+    (1.0, "3d", "6h", "ticket"),
+)
+"""Times too fast, long and short window, and who is told."""
+_TOO_OFTEN = "more often than it may"
+_OVER_BUDGET_RATIO = 1.05
+_DEARER_RATIO = 1.5
+_OVERSIZED_RATIO = 0.5
+_KV_FULL_RATIO = 0.9
+_KV_HALF_RATIO = 0.5
+_FAILED_RATIO = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A series that Prometheus keeps."""
+
+    record: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert of Prometheus."""
+
+    name: str
+    expression: str
+    wait: str
+    severity: str
+    summary: str
+    description: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def recordings_of(plan: Watched) -> Iterator[Recording]:
+    """Series of what is served and spent, beside what was planned."""
+    yield Recording("advisor:replicas:count", f"count(count by ({plan.replica_labels}) ({plan.present}))")
+    if plan.publishes("requests_running"):
+        yield Recording("advisor:requests_running:sum", f"sum({plan.series('requests_running')})")
+    if plan.publishes("requests_waiting"):
+        yield Recording("advisor:requests_waiting:sum", f"sum({plan.series('requests_waiting')})")
+    if plan.publishes("kv_cache_used_ratio"):
+        yield Recording("advisor:kv_cache_used:ratio", f"avg({plan.series('kv_cache_used_ratio')})")
+    yield Recording("advisor:requests_per_second:rate5m", plan.finished_rate("5m"))
+    yield Recording("advisor:requests_per_second:rate1h", plan.finished_rate("1h"))
+    if plan.publishes("generated_tokens"):
+        rate = f"sum(rate({plan.series('generated_tokens')}[1h]))"
+        yield Recording("advisor:output_tokens_per_second:rate1h", rate)
+    yield Recording("advisor:usd_per_hour:actual", f"{plan.own('replicas:count')} * {plan.usd_per_replica_hour:.6g}")
+    yield Recording("advisor:usd_per_hour:planned", f"vector({plan.usd_per_hour:.6g})")
+    spent = f"avg_over_time({plan.own('usd_per_hour:actual')}[1h])"
+    for unit, series, size, planned in (
+        ("1000_requests", "requests", 1000, plan.usd_per_1000_requests),
+        ("million_output_tokens", "output_tokens", TOKENS_PER_MILLION, plan.usd_per_million_output_tokens),
+    )[: 2 if plan.publishes("generated_tokens") else 1]:
+        served = f"({plan.own(f'{series}_per_second:rate1h')} * {SECONDS_PER_HOUR / size:.6g} > 0)"
+        yield Recording(f"advisor:usd_per_{unit}:actual", f"{spent} / {served}")
+        yield Recording(f"advisor:usd_per_{unit}:planned", f"vector({planned:.6g})")
+    each = plan.requests_per_second_per_replica
+    yield Recording("advisor:requests_per_second:capacity", f"{plan.own('replicas:count')} * {each:.6g}")
+    for target in _told(plan):
+        value = plan.quantile(target, 1 - target.beyond_ratio, "5m")
+        yield Recording(f"advisor:{target.name}_seconds:{target.percentile}", value)
+        yield Recording(f"advisor:{target.name}_seconds:target", f"vector({target.seconds:.6g})")
+    failed = _failed(plan)
+    if failed:
+        yield Recording("advisor:failed:ratio_rate5m", failed)
+        failing = f"{plan.own('usd_per_hour:actual')} * {plan.own('failed:ratio_rate5m')}"
+        yield Recording("advisor:usd_per_hour:failed", failing)
+
+
+def alerts_of(plan: Watched) -> Iterator[Alert]:
+    """Alerts for people: targets missed, money beyond the plan, capacity too small or too large."""
+    for target in _told(plan):
+        yield from _burns(plan, target) if plan.has_histogram(target) else _over_target(plan, target)
+    yield from _of_money(plan)
+    yield from _of_capacity(plan)
+    gone = f"absent({plan.present})"
+    yield Alert(
+        "AdvisorNothingMeasured", gone, "10m", "page", "no engine of the workload is seen",
+        "Nothing runs, or nothing scrapes it; every other rule is silent meanwhile.",
+    )  # fmt: skip
+
+
+def _told(plan: Watched) -> Iterator[Target]:
+    """Targets whose times some engine tells."""
+    return (target for target in plan.targets if plan.tells(target))
+
+
+def _burns(plan: Watched, target: Target) -> Iterator[Alert]:
+    """The alerts of one latency target."""
+    allowed = target.beyond_ratio
+    for times, long, short, severity in _BURNS:
+        if times * allowed >= 1:  # more than all requests: of the median no budget burns so fast
+            continue
+        quantile = round(1 - times * allowed, 4)
+        often = _TOO_OFTEN if times == 1 else f"{times:g} times as often as it may"
+        over = [f"{plan.quantile(target, quantile, window)} > {target.seconds:.6g}" for window in (long, short)]
+        yield Alert(
+            "AdvisorLatencyBudgetBurn", " and ".join(over), "2m", severity,
+            f"{_title(target)} is beyond its target {often}",
+            f"More than {times * allowed:.0%} of the requests of the last {long} and of the last {short} "
+            f"took longer than {target.seconds:g} s; {100 * allowed:g} % may.",
+            {"target": target.name, "window": long},
+        )  # fmt: skip
+
+
+def _over_target(plan: Watched, target: Target) -> Iterator[Alert]:
+    """The alert of a latency of which engines tell a few quantiles of the last minute: no budget follows from them."""
+    over = [
+        f"{plan.quantile(target, 1 - target.beyond_ratio, window)} > {target.seconds:.6g}" for window in ("1h", "5m")
+    ]
+    yield Alert(
+        "AdvisorLatencyOverTarget", " and ".join(over), "2m", "page",
+        f"{_title(target)} {target.percentile} is over its target",
+        f"On the mean of the last hour and of the last 5 minutes it was over {target.seconds:g} s.",
+        {"target": target.name},
+    )  # fmt: skip
+
+
+def _title(target: Target) -> str:
+    return target.name.capitalize() if target.name == "latency" else target.name.upper()
+
+
+def _of_money(plan: Watched) -> Iterator[Alert]:
+    spent = f"avg_over_time({plan.own('usd_per_hour:actual')}[7d])"
+    monthly = f"{spent} * {HOURS_PER_MONTH:g}"
+    budget = plan.budget_usd_per_month
+    yield Alert(
+        "AdvisorOverBudget", f"{monthly} > {budget * _OVER_BUDGET_RATIO:.6g}", "1h", "ticket",
+        "a month like the last seven days costs more than it may",
+        f"{plan.budget_words}: {budget:,.2f} USD a month; now {{{{ $value | humanize }}}}. Plan again with "
+        "`advisor recommend`.",
+    )  # fmt: skip
+    served = f"(avg_over_time({plan.own('requests_per_second:rate1h')}[7d]) * {SECONDS_PER_HOUR / 1000:g} > 0)"
+    dearer = f"{spent} / {served} > {plan.usd_per_1000_requests * _DEARER_RATIO:.6g}"
+    yield Alert(
+        "AdvisorRequestsDearerThanPlanned", dearer, "1d", "ticket",
+        "a request of the last seven days costs half as much again as planned, or more",
+        f"Planned: {plan.usd_per_1000_requests:.4g} USD for 1,000; now {{{{ $value | humanize }}}}. "
+        "The load is below the plan's, or more runs than was planned.",
+    )  # fmt: skip
+    if _failed(plan):
+        yield Alert(
+            "AdvisorPaidForFailures", f"{plan.own('failed:ratio_rate5m')} > {_FAILED_RATIO:g}", "15m", "page",
+            f"more than 1 % of the requests {_error_words(plan)}",
+            "{{ $value | humanizePercentage }} fail; advisor:usd_per_hour:failed is what they cost.",
+        )  # fmt: skip
+
+
+def _of_capacity(plan: Watched) -> Iterator[Alert]:
+    load, capacity = plan.own("requests_per_second:rate5m"), plan.own("requests_per_second:capacity")
+    yield Alert(
+        "AdvisorLoadBeyondPlan", f"{load} > {capacity}", "15m", "page",
+        "more requests arrive than the running replicas are planned to carry",
+        f"A replica is planned for {plan.requests_per_second_per_replica:.4g} requests/s, the fleet for "
+        f"{plan.peak_requests_per_second:.4g}.",
+    )  # fmt: skip
+    half = f"{_OVERSIZED_RATIO * plan.used_ratio:.6g} * min_over_time({capacity}[7d])"
+    yield Alert(
+        "AdvisorOversized", f"max_over_time({load}[7d]) < {half}", "1d", "ticket",
+        "the busiest minutes of a week had less than half of the load that the plan has for such a fleet",
+        "Plan again with what was measured: `advisor recommend --prometheus`.",
+    )  # fmt: skip
+    if not plan.publishes("kv_cache_used_ratio") or not plan.publishes("requests_waiting"):
+        return
+    used = plan.own("kv_cache_used:ratio")
+    yield Alert(
+        "AdvisorKvCacheFull", f"{used} > {_KV_FULL_RATIO:g}", "15m", "page", "the KV cache is nearly full",
+        "Requests queue or are preempted soon: {{ $value | humanizePercentage }} is used.",
+    )  # fmt: skip
+    conditions = (
+        f"min_over_time({plan.own('requests_running:sum')}[6h]) > 0",
+        f"max_over_time({used}[6h]) < {_KV_HALF_RATIO:g}",
+        f"max_over_time({plan.own('requests_waiting:sum')}[6h]) == 0",
+        f"{plan.own('replicas:count')} > 1",
+    )
+    yield Alert(
+        "AdvisorBusyNotSaturated", " and ".join(conditions), "6h", "ticket",
+        "all replicas have work at all times, and none of them ever had much",
+        "Accelerators look busy; fewer replicas with larger batches would do: `advisor samples need` says how many.",
+    )  # fmt: skip
+
+
+def _error_words(plan: Watched) -> str:
+    """Words for the failed requests: engines that count no status count those of clients, too."""
+    counts_all = METRICS[plan.engines[0]].failed
+    return "fail, those that clients sent wrong among them" if counts_all else "end in an error of the server"
+
+
+def _failed(plan: Watched) -> str:
+    """Share of the answers that are errors; "" where the engines of the fleet differ, or count none."""
+    if len(plan.engines) != 1:
+        return ""
+    metrics = METRICS[plan.engines[0]]
+    rates = metrics.error_rates(plan.matchers, "5m")
+    if metrics.answers:  # counters of HTTP carry no name of a model
+        rates = metrics.error_rates("", "5m", kept=f" and on (instance) {plan.series('requests_running')}")
+    return f"({rates[0]} or vector(0)) / ({rates[1]} > 0)" if rates else ""
+
 
 _SCHEMA_VERSION = 39
 _COLUMNS, _WIDTH, _HEIGHT = 24, 8, 8

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.codegen.alarms import promise_of
+from advisor.codegen.container import Engine
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.metrics import METRICS, PAGE_NAMES, histogram_query
 from advisor.codegen.engines.onnx_files import served_model
 from advisor.codegen.engines.vllm import engine_requests
 from advisor.codegen.serving import planned_engine
-from advisor.codegen.wanted import Engine
 from advisor.errors import InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Plan

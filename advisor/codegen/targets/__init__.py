@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from advisor.catalog import load_catalog
+from advisor.codegen.container import Engine, Form
 from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.model import Stack
 from advisor.codegen.targets.aws_ec2 import EC2
@@ -17,7 +18,6 @@ from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
 from advisor.codegen.targets.ibm_vpc import IBM_VPC
 from advisor.codegen.targets.managed_kubernetes import KUBERNETES, check_namespaces
 from advisor.codegen.targets.target import Files, Target
-from advisor.codegen.wanted import Engine, Form
 from advisor.deployable import MPS, needs_cluster, rests_on_cluster
 from advisor.errors import InputError
 from advisor.records import replace

@@ -14,18 +14,17 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import InstanceType
 from advisor.codegen import kubernetes
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks
-from advisor.codegen.container import Region, Runtime
+from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.forms import with_objects, workload_name
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
-from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
+from advisor.codegen.quoting import Call, calls
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
-from advisor.codegen.wanted import Language
 from advisor.cost.services import local_disks_gib
 from advisor.entries import picked
 from advisor.records import dataclass

@@ -4,20 +4,211 @@ Sources, read in November 2026: the SageMaker API (CreateEndpointConfig, exclusi
 AWS Deep Learning Containers documentation (images of vLLM and SGLang for SageMaker, their variables and registries).
 
 Source: ``ProductionVariantInstanceType`` of the SageMaker API (botocore), read in November 2026; a test compares them.
+
+Values of SageMaker endpoints: images that answer as it asks and their hosts, alarms on the metrics it publishes.
+
+Source: "Amazon SageMaker AI metrics in Amazon CloudWatch"; utilisation of GPUs is summed up over those of an instance.
+
+Sources, read in November 2026: changelogs, configuration and region availability of the AWS Deep Learning Containers;
+``InferenceAmiVersion`` of the SageMaker API. The images are in a registry of the region: endpoints pull from no other
+registry than ECR, and not from its public gallery.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from advisor.codegen.container import Backend, Quota, Region
+from advisor.codegen.alarms import Missing
+from advisor.codegen.aws_places import registry_of
+from advisor.codegen.container import Backend, Engine, Language, Quota, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render_pulumi, render_terraform, scaling_left_out
-from advisor.codegen.targets import aws_sagemaker_values as values
 from advisor.codegen.targets.target import Files, Target, against_adapters, pins, python_fleet
-from advisor.codegen.wanted import Engine, Language
+from advisor.entries import picked
+from advisor.records import dataclass
 from advisor.tables import read_rows
+
+_ECR = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")
+_PUBLIC = {Engine.VLLM: "vllm/vllm-openai:", Engine.SGLANG: "lmsysorg/sglang:"}
+"""Repositories whose images have a counterpart for SageMaker."""
+_CUDA_12_HOST = "al2-ami-sagemaker-inference-gpu-3-1"
+_CUDA_13_HOST = "al2023-ami-sagemaker-inference-gpu-4-1"
+_NEURON_HOST = "al2-ami-sagemaker-inference-neuron-2"
+_VLLM_TAGS = {"0.19": "v1.1", "0.24": "v2.1", "0.26": "v2.2", "0.27": "v2.4", "0.30": "v2.5"}
+"""Release of vLLM → tag of the image."""
+_NEWEST_VLLM_TAG = "v2.5"
+_SGLANG_TAG = "v1.3"
+_CUDA_12_TAGS = ("v1.1",)
+_SGLANG_ACCELERATORS = ("H100", "H200", "B200", "B300", "GH200", "GB200", "GB300")
+"""The image of SGLang is built for Hopper and Blackwell alone."""
+
+
+def against(backend: Backend, accelerator: str) -> str:
+    """Why no image serves the backend on SageMaker; empty when one does."""
+    container = backend.container
+    if not registry_of(backend.region):
+        return f"no registry of its images is known in {backend.region}"
+    if _ECR.fullmatch(container.image):
+        return "" if container.engine is not Engine.TENSORRT_LLM else _no_image(container.engine)
+    if container.engine not in _PUBLIC or backend.runtime is not Runtime.CUDA:
+        return _no_image(container.engine)
+    if not container.image.startswith(_PUBLIC[container.engine]):
+        return f"it pulls from ECR only; copy {container.image} there, and name the copy with --image"
+    if container.engine is Engine.SGLANG and not accelerator.startswith(_SGLANG_ACCELERATORS):
+        return f"its image of SGLang is built for Hopper and Blackwell, not for {accelerator}"
+    return ""
+
+
+def _no_image(engine: Engine) -> str:
+    return (
+        f"no image of {engine.value} for this accelerator answers as it asks; "
+        "take --engine custom with --image, an ECR image that serves /ping and /invocations on port 8080"
+    )
+
+
+def image(backend: Backend) -> str:
+    """The user's ECR image, or else that of the engine for SageMaker, in the backend's region."""
+    if _ECR.fullmatch(backend.container.image):
+        return backend.container.image
+    repository = "vllm" if backend.container.engine is Engine.VLLM else "sglang"
+    return f"{registry_of(backend.region)}/{repository}:server-sagemaker-cuda-{_tag(backend)}"
+
+
+def caution(backend: Backend) -> str:
+    """Caution that the image holds another release of vLLM than the planned one; "" where it does not."""
+    planned = _planned_vllm(backend)
+    if not planned or planned in _VLLM_TAGS or _ECR.fullmatch(backend.container.image):
+        return ""
+    held = next(release for release, tag in _VLLM_TAGS.items() if tag == _NEWEST_VLLM_TAG)
+    return (
+        f"No image for SageMaker is known that holds vLLM {planned}: this code takes "
+        f"{_NEWEST_VLLM_TAG}, which holds {held}. Measure it, or name another image."
+    )
+
+
+def _planned_vllm(backend: Backend) -> str:
+    """Major and minor version of vLLM in the plan; "" of another engine."""
+    planned = re.search(r":v(\d+\.\d+)", backend.container.image)
+    return planned[1] if planned and backend.container.engine is Engine.VLLM else ""
+
+
+def _tag(backend: Backend) -> str:
+    if backend.container.engine is Engine.SGLANG:
+        return _SGLANG_TAG
+    return _VLLM_TAGS.get(_planned_vllm(backend), _NEWEST_VLLM_TAG)
+
+
+def host_image(backend: Backend) -> str:
+    """The image of the host whose driver the container needs; the default ones are too old for any of these."""
+    if backend.runtime is Runtime.NEURON:
+        return _NEURON_HOST
+    is_ours = _ECR.fullmatch(backend.container.image) is None
+    return _CUDA_12_HOST if is_ours and _tag(backend) in _CUDA_12_TAGS else _CUDA_13_HOST
+
+
+_INSTANCES = "/aws/sagemaker/Endpoints"
+_INVOCATIONS = "AWS/SageMaker"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointAlarm:
+    """One alarm of each variant."""
+
+    name: str
+    description: str
+    namespace: str
+    metric: str
+    """Name at SageMaker."""
+    statistic: str
+    below: bool
+    threshold: float
+    periods: int
+    period_seconds: int
+    missing: str
+    needs_gpu: bool = False
+    per_accelerator: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name in the form that resources are named in."""
+        return self.name.replace("_", "-")
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """Everything but the name, without what most alarms share."""
+        what = picked(self, "description", "namespace", "metric", "statistic", "below", "threshold", "per_accelerator")
+        missing = self.missing if self.missing != Missing.IS_FINE else False
+        facts = {**what, **picked(self, "periods", "period_seconds"), "missing": missing, "needs_gpu": self.needs_gpu}
+        return {name: fact for name, fact in facts.items() if fact is not False}
+
+
+_METRICS = {
+    "gpu_idle": (_INSTANCES, "GPUUtilization", "Average"),
+    "gpu_memory": (_INSTANCES, "GPUMemoryUtilization", "Maximum"),
+    "host_memory": (_INSTANCES, "MemoryUtilization", "Maximum"),
+    "metrics_silent": (_INSTANCES, "MemoryUtilization", "SampleCount"),
+    "no_requests": (_INVOCATIONS, "Invocations", "Sum"),
+}
+"""Alarm of the plan → namespace, metric and statistic, on GPUs of each; the others are about hosts that nobody but
+SageMaker sees."""
+ERRORS = EndpointAlarm(
+    "server_errors",
+    "More than 1 percent of the requests are answered with 5xx; a deployment in progress is rolled back.",
+    *(_INVOCATIONS, "Invocation5XXErrors", "Average"),
+    below=False,
+    threshold=0.01,
+    periods=3,
+    period_seconds=60,
+    missing=Missing.IS_FINE.value,
+)
+
+
+_MICROSECONDS = 1_000_000
+NO_QUEUE = "no alarm on waiting requests, which SageMaker does not count"
+
+
+def _times(stack: Stack) -> Iterator[EndpointAlarm]:
+    """The alarm on the first chunk of streamed answers, from the entrance on, or on whole answers in one pass."""
+    for alarm in stack.slo_alarms:
+        if alarm.target_seconds is not None:
+            percentile = f"p{100 - alarm.threshold:g}"
+            what = f"TTFT {percentile} of streamed answers" if alarm.name == "ttft" else f"Latency {percentile}"
+            yield EndpointAlarm(
+                alarm.name,
+                f"{what} over the target of {alarm.target_seconds:g} s.",
+                _INVOCATIONS,
+                "FirstChunkLatency" if alarm.name == "ttft" else "ModelLatency",
+                percentile,
+                below=False,
+                threshold=alarm.target_seconds * _MICROSECONDS,
+                periods=alarm.periods,
+                period_seconds=alarm.period_seconds,
+                missing=alarm.missing.value,
+            )
+
+
+def alarms_of(stack: Stack) -> tuple[EndpointAlarm, ...]:
+    """The alarms of each variant, the one that rolls deployments back first."""
+    planned = tuple(
+        EndpointAlarm(
+            alarm.name,
+            alarm.description,
+            *_METRICS[alarm.name],
+            below=alarm.below,
+            threshold=1 if alarm.name == "metrics_silent" else alarm.threshold,
+            periods=alarm.periods,
+            period_seconds=alarm.period_seconds,
+            missing=alarm.missing.value,
+            needs_gpu=alarm.needs_gpu,
+            per_accelerator=alarm.name.startswith("gpu_"),
+        )
+        for alarm in stack.alarms
+        if alarm.name in _METRICS
+    )
+    return (ERRORS, *_times(stack), *planned)
+
 
 SIZES = {row["family"]: row["sizes"].split(";") for row in read_rows(Path(__file__).with_name("sagemaker_types.csv"))}
 """Family → sizes; those that nothing serves on any more are left out."""
@@ -103,9 +294,7 @@ def _against_number(stack: Stack) -> str:
 
 
 def _against_image(stack: Stack) -> str:
-    reasons = (
-        values.against(backend, group.accelerator) for group in stack.groups for backend in (stack.backend_of(group),)
-    )
+    reasons = (against(backend, group.accelerator) for group in stack.groups for backend in (stack.backend_of(group),))
     return next((reason for reason in reasons if reason), "")
 
 
@@ -118,14 +307,14 @@ def _python(stack: Stack) -> Files:
     more = {
         "deployed": "endpoints",
         "fleet": python_fleet(stack, context, context["alarm_facts"]),
-        "rollback_alarm": values.ERRORS.name,
+        "rollback_alarm": ERRORS.name,
     }
     return render_pulumi(_FOLDER, stack, {**context, **more}, without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
-    alarms = values.alarms_of(stack)
+    alarms = alarms_of(stack)
     return {
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
@@ -138,7 +327,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "alarms": alarms,
         "alarm_facts": {alarm.name: alarm.facts for alarm in alarms},
         "alarms_left_out": tuple(_alarms_left_out(stack)),
-        "rollback_title": values.ERRORS.title,
+        "rollback_title": ERRORS.title,
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "all_data": {backend.key: _EXAMPLE_PREFIX for backend in stack.backends},
         "example_data": {
@@ -173,7 +362,7 @@ def _most_instances(stack: Stack, group: ComputeGroup) -> int:
 
 def _alarms_left_out(stack: Stack) -> Iterator[str]:
     if any(alarm.per_request_rate for alarm in stack.slo_alarms):
-        yield values.NO_QUEUE
+        yield NO_QUEUE
     else:
         yield from stack.slo_left_out
 
@@ -181,7 +370,7 @@ def _alarms_left_out(stack: Stack) -> Iterator[str]:
 def _cautions(stack: Stack) -> Iterator[str]:
     if not _is_priced(stack):
         yield _PRICES
-    yield from dict.fromkeys(filter(None, map(values.caution, stack.backends)))
+    yield from dict.fromkeys(filter(None, map(caution, stack.backends)))
     yield from stack.summary.cautions
 
 
@@ -206,7 +395,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_scaling(stack, group),
         "start_seconds": group.start_seconds,
         "volume_gib": None if has_own_disk(group.instance_type) else group.root_volume_gib,
-        "host_image": values.host_image(stack.backend_of(group)),
+        "host_image": host_image(stack.backend_of(group)),
     }
 
 
@@ -252,7 +441,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     return {
         "region": backend.region,
         "engine": container.engine.value,
-        "image": values.image(backend),
+        "image": image(backend),
         "model": container.checkpoint.model_id,
         "checkpoint": container.checkpoint.needed,
         "model_variable": container.model_environment or _MODEL_VARIABLES[container.engine],

@@ -10,17 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen import kubernetes
-from advisor.codegen.container import Runtime
+from advisor.codegen.container import Language, Runtime
 from advisor.codegen.forms import with_objects
 from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
-from advisor.codegen.python_literals import Call, fleet_of
+from advisor.codegen.quoting import Call, fleet_of
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_values import EXAMPLE_SUBSCRIPTION, example_subnet, planned_alarm, query_rule
 from advisor.codegen.targets.target import Files, Target
-from advisor.codegen.wanted import Language
 from advisor.records import replace
 
 _FOLDER = "azure-aks"

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Backend, Container
+from advisor.codegen.container import Backend, Container, Engine, Language
 from advisor.codegen.engines import vllm
 from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
-from advisor.codegen.python_literals import Call, calls
-from advisor.codegen.quoting import marked_slug
+from advisor.codegen.quoting import Call, calls, marked_slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_values import (
     EXAMPLE_VAULT,
@@ -34,7 +33,6 @@ from advisor.codegen.targets.target import (
     health_path,
     obstacle_to_entrances,
 )
-from advisor.codegen.wanted import Engine, Language
 from advisor.cost.services import HOSTS
 from advisor.records import dataclass
 

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advisor.codegen.container import Backend
+from advisor.codegen.container import Backend, Engine, Language
 from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.quoting import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_values import (
     EXAMPLE_VAULT,
@@ -30,7 +30,6 @@ from advisor.codegen.targets.target import (
     obstacle_to_entrances,
     serving_arguments,
 )
-from advisor.codegen.wanted import Engine, Language
 from advisor.cost.services import HOSTS
 
 _FOLDER = "azure-vm-scale-set"

@@ -9,14 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Backend, Container, Quota
+from advisor.codegen.container import Backend, Container, Language, Quota
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
-from advisor.codegen.python_literals import Call, fleet_of
-from advisor.codegen.quoting import marked_slug
+from advisor.codegen.quoting import Call, fleet_of, marked_slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target, against_adapters, pin_key, pins_with_models
-from advisor.codegen.wanted import Language
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.entries import picked
 from advisor.records import dataclass, replace

@@ -9,17 +9,15 @@ from typing import Any
 
 from advisor.codegen import kubernetes
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Region, Runtime
+from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.forms import with_objects
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Stack, WatchedModel
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
-from advisor.codegen.python_literals import Call, calls
-from advisor.codegen.quoting import marked_slug
+from advisor.codegen.quoting import Call, calls, marked_slug
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
 from advisor.codegen.targets.target import Files, Target
-from advisor.codegen.wanted import Language
 
 _FOLDER = "gcp-gke"
 _OF_CLUSTER = {

@@ -7,10 +7,10 @@ themselves form an ordinary managed instance group.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.container import Backend, Region, Runtime
+from advisor.codegen.container import Backend, Language, Region, Runtime
 from advisor.codegen.model import Scaling, Stack
-from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.quotas import instances_while_replaced
+from advisor.codegen.quoting import Call, calls, fleet_of
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.targets import gcp_values
 from advisor.codegen.targets.gcp_values import descriptions, host_alerts, log_alerts, metric_alerts, scraped
@@ -25,7 +25,6 @@ from advisor.codegen.targets.target import (
     serving_arguments,
     stop_times,
 )
-from advisor.codegen.wanted import Language
 
 _FOLDER = "gcp-mig"
 _ANSWERS = {

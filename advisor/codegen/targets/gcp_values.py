@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Region
+from advisor.codegen.container import Engine, Region
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics, histogram_query, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms import machine_of
-from advisor.codegen.wanted import Engine
 from advisor.records import dataclass
 from advisor.units import MS_PER_SECOND
 

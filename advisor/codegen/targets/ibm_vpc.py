@@ -7,7 +7,7 @@ and the source of its Terraform provider 2.5, read in November 2026. None of it 
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.codegen.container import Region, Runtime
+from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render_terraform, scaling_left_out
 from advisor.codegen.targets.target import (
@@ -19,7 +19,6 @@ from advisor.codegen.targets.target import (
     serving_arguments,
     stop_times,
 )
-from advisor.codegen.wanted import Language
 
 _LARGEST_BOOT_VOLUME_GIB = 250
 """Provider's reference of instances: boot_volume.size."""

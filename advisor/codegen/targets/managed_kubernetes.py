@@ -19,14 +19,13 @@ from typing import Any
 from advisor.catalog import load_catalog
 from advisor.catalog.deployment import NodePool
 from advisor.codegen import kubernetes
+from advisor.codegen.container import Form, Language
 from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
-from advisor.codegen.python_literals import Call, fleet_of
-from advisor.codegen.quoting import marked_slug
+from advisor.codegen.quoting import Call, fleet_of, marked_slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.target import Files, Target
-from advisor.codegen.wanted import Form, Language
 from advisor.errors import InputError
 from advisor.tables import read_rows
 

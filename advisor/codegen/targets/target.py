@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from advisor.codegen.container import Backend, Container
+from advisor.codegen.container import Backend, Container, Engine, Language
 from advisor.codegen.model import Stack
-from advisor.codegen.python_literals import Call, calls, fleet_of
+from advisor.codegen.quoting import Call, calls, fleet_of
 from advisor.codegen.serving import served_units
-from advisor.codegen.wanted import Engine, Language
 from advisor.records import dataclass, field
 
 _KEY = "/etc/inference/key.pem"

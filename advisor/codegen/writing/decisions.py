@@ -11,9 +11,13 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from advisor.codegen.writing.merging import (
+    Action,
+    Change,
     Conflict,
+    ConflictPolicy,
     Lines,
     Piece,
+    WriteOptions,
     has_markers,
     has_same_attributes,
     lines_of,
@@ -21,7 +25,6 @@ from advisor.codegen.writing.merging import (
     merge_attributes,
     repeated_names,
 )
-from advisor.codegen.writing.report import Action, Change, ConflictPolicy, WriteOptions
 from advisor.records import dataclass, field, replace
 
 _INDENT = {"fleet.tf": 2, "fleet.py": 4}

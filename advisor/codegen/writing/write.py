@@ -11,8 +11,8 @@ from advisor import __version__
 from advisor.codegen.generate import Generated
 from advisor.codegen.monitoring import MONITORING
 from advisor.codegen.moved import with_moves
-from advisor.codegen.writing import places
 from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_copied, decide_renamed
+from advisor.codegen.writing.merging import Change, WriteOptions, WriteReport
 from advisor.codegen.writing.record import (
     FOLDER,
     MANIFEST,
@@ -21,16 +21,20 @@ from advisor.codegen.writing.record import (
     Record,
     base_text,
     carry_out,
+    check_directory,
+    check_no_links,
+    check_places,
+    check_writable,
     digest_of,
     keep_copy,
     put,
+    read_bytes,
     read_record,
     read_rollouts,
     rollouts_text,
     state_of,
     tidy,
 )
-from advisor.codegen.writing.report import Change, WriteOptions, WriteReport
 from advisor.errors import InputError
 from advisor.records import replace
 
@@ -85,7 +89,7 @@ def last_generated(directory: Path) -> Mapping[str, str]:
 
 
 def _last(directory: Path, record: Record) -> Mapping[str, str]:
-    texts = {path: _base(directory, record, path, places.read_bytes(directory / path)) for path in record.paths}
+    texts = {path: _base(directory, record, path, read_bytes(directory / path)) for path in record.paths}
     return {path: text.decode() for path, text in texts.items() if text is not None}
 
 
@@ -99,7 +103,7 @@ def write_files(generated: Generated, directory: Path, manner: WriteOptions | No
         InputError: there is a conflict, a file of the user's own in the way, or the directory cannot be written to.
     """
     manner = manner or WriteOptions()
-    places.check_directory(directory)
+    check_directory(directory)
     if not (directory / FOLDER).is_dir():
         # A first run: nothing is made before it is known that everything can be.
         _, report = _decided(generated, directory, read_record(directory), manner)
@@ -161,8 +165,8 @@ def _with_moves(generated: Generated, directory: Path, record: Record) -> Genera
 
 def _report(generated: Generated, directory: Path, record: Record, manner: WriteOptions) -> WriteReport:
     paths = sorted({*generated.files, *record.paths})
-    places.check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
-    places.check_no_links(directory / FOLDER)
+    check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
+    check_no_links(directory / FOLDER)
     left = _of_left_roots(generated, record)
     renamed_paths = _other_paths(generated, record, generated.renamed)
     former_paths = {**_other_paths(generated, record, generated.successors), **renamed_paths}
@@ -176,7 +180,7 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
     if refusals:
         refuse(directory, refusals)
     changes = [change for change in decided if isinstance(change, Change) and change.concerns_anyone]
-    places.check_writable(directory, [change.path for change in changes if change.is_written])
+    check_writable(directory, [change.path for change in changes if change.is_written])
     folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
     return WriteReport(directory, tuple(changes), tuple(_told(folder) for folder in folders))
 
@@ -207,7 +211,7 @@ def _decisions(
 
 
 def _versions(generated: Generated, directory: Path, record: Record, path: str) -> Versions:
-    mine = places.read_bytes(directory / path)
+    mine = read_bytes(directory / path)
     theirs = generated.files.get(path)
     return Versions(
         path=path,
@@ -286,7 +290,7 @@ def _write(generated: Generated, report: WriteReport, record: Record) -> None:
 
 def _record_before(generated: Generated, report: WriteReport, record: Record) -> Record:
     """The base of each file as it is now, and of those that are about to change, what they will be."""
-    bases = {path: record.base_of(path, _digest(places.read_bytes(report.directory / path))) for path in record.paths}
+    bases = {path: record.base_of(path, _digest(read_bytes(report.directory / path))) for path in record.paths}
     pending = {
         change.path: Pending(digest_of(generated.files[change.path].encode()), digest_of(change.after))
         for change in report.changes

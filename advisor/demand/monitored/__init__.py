@@ -14,8 +14,7 @@ from advisor.errors import InputError
 from advisor.records import dataclass, replace
 from advisor.samples.exporters import Name, near_miss_words
 from advisor.samples.need.limits import saturation
-from advisor.samples.query.prometheus.api import quoted
-from advisor.samples.query.prometheus.timing import rhythm
+from advisor.samples.query.prometheus.api import quoted, rhythm
 
 _HOUR_US = 3_600_000_000
 LEAST_COVERAGE = 0.9

@@ -4,8 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from advisor.demand.services.lengths import LengthCounts, Lengths, added, joint, lengths_of, one_length
-from advisor.demand.services.readings import EngineView, Floats, Grown, Readings, total
+from advisor.demand.services.readings import (
+    EngineView,
+    Floats,
+    Grown,
+    LengthCounts,
+    Lengths,
+    Readings,
+    added,
+    joint,
+    lengths_of,
+    one_length,
+    total,
+)
 from advisor.demand.services.replicas import (
     SPREAD_SECONDS,
     Minutes,

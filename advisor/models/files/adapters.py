@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
-from advisor.models.adapter_values import ALL, MOST_RANK, Adapters, NamedAdapter
 from advisor.models.adapters import with_adapters
-from advisor.models.files.safetensors import INDEX_ENDING, read_safetensors
-from advisor.models.files.tensors import Tensor, bytes_of, parameters_of
-from advisor.models.model import Model
+from advisor.models.files.tensors import INDEX_ENDING, Tensor, bytes_of, parameters_of, read_safetensors
+from advisor.models.model import ALL, MOST_RANK, Adapters, Model, NamedAdapter
 from advisor.names import printable
 from advisor.reading import read_json
 from advisor.records import dataclass

@@ -11,9 +11,18 @@ from typing import Any
 
 from advisor.errors import InputError
 from advisor.models.config import model_from_config
-from advisor.models.files.estimate import estimated_model
-from advisor.models.files.mapped import Cursor, CutOff, mapped
-from advisor.models.files.tensors import MOST_ELEMENTS, MOST_NAME, Tensor, bytes_of, parameters_of, precision_of
+from advisor.models.files.pipelines import estimated_model
+from advisor.models.files.tensors import (
+    MOST_ELEMENTS,
+    MOST_NAME,
+    Cursor,
+    CutOff,
+    Tensor,
+    bytes_of,
+    mapped,
+    parameters_of,
+    precision_of,
+)
 from advisor.models.gguf_weights import GGUF_BLOCKS, gguf_quantisations
 from advisor.models.model import Checkpoint, Model
 from advisor.records import dataclass, replace

@@ -11,8 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import InputError
-from advisor.models.files.mapped import CutOff, fields_of, float_of, integers, mapped, signed, text
-from advisor.models.files.tensors import MOST_ELEMENTS, Tensor
+from advisor.models.files.tensors import (
+    MOST_ELEMENTS,
+    CutOff,
+    Tensor,
+    fields_of,
+    float_of,
+    integers,
+    mapped,
+    signed,
+    text,
+)
 from advisor.records import dataclass, field, replace
 
 Integers = npt.NDArray[np.int64]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
-from advisor.models.networks.vision import sizes
+from advisor.models.networks import sizes
 from advisor.models.values import (
     Attended,
     Work,

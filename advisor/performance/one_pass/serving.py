@@ -2,6 +2,8 @@
 
 The same questions as :mod:`advisor.performance.stage` answers of token models, with a server that batches
 (:mod:`advisor.performance.one_pass.batching`) in place of one that generates.
+
+Times of single batches of a replica, as a simulation takes them: the same as those of the closed form.
 """
 
 import math
@@ -13,6 +15,7 @@ from advisor.candidates import Candidate, Shortfall
 from advisor.catalog.one_pass_engines import ALIKE, COMPILED, LONGEST
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
+from advisor.models import Model
 from advisor.performance.one_pass.batching import (
     ENDLESS_S,
     LEAST_RATE,
@@ -247,3 +250,25 @@ def _limits(tokens: TokenHistogram, slo: Slo) -> Floats:
         recorded_s = tokens.input_tokens * tokens.output_tokens / MS_PER_SECOND
         limits = np.minimum(limits, slo.real_time_factor * recorded_s)
     return limits
+
+
+_ANY = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class BatchTimes:
+    """Times of one replica's batches; what a simulation asks of any replica is named as in ``StepTimes``."""
+
+    model: Model
+    unit: Unit
+    replica: Replica
+    ttft_factor: float = 1.0
+    """Nothing was learned beyond the batch."""
+    context_tokens: int = _ANY
+    """Requests of any size are served: their items are spread over batches."""
+    kv_tokens: int = _ANY
+
+    def item_seconds(self, sizes: Floats, items: Floats | float = 1.0) -> Floats:
+        """Seconds that items of some sizes add to their batch, each with its share of a request of so many items."""
+        flop = flop_of_items(self.model, self.unit, self.replica.computed_sizes(self.unit, sizes))
+        return item_seconds(flop, self.replica.seconds_per_flop, self.replica.request_s, items)

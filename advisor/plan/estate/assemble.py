@@ -11,8 +11,7 @@ from advisor.plan.doubts import is_refused, refusal_words
 from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
 from advisor.plan.estate.divide import Shares
 from advisor.plan.estate.packing import Confirm, SharedMachine, SharedPacking, SlotTenant, share_machines
-from advisor.plan.estate.resources import MARKETS, ResourceUse, limits_of, totals
-from advisor.plan.estate.terms import Terms
+from advisor.plan.estate.terms import MARKETS, ResourceUse, Terms, limits_of, totals
 from advisor.plan.estate.values import (
     FAILED,
     INFEASIBLE,

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from advisor.cost.services import hourly_to_monthly, shared_disk_gib
-from advisor.plan.estate.resources import ENOUGH
 from advisor.plan.estate.seats import Seat, Way, part_gib
 from advisor.plan.estate.slots import Seating, Slot
+from advisor.plan.estate.terms import ENOUGH
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant, parts_of_time
 from advisor.reading import OMITTED_AT_DEFAULT

@@ -17,13 +17,13 @@ from advisor.models import AUTO
 from advisor.performance.evidence import Served
 from advisor.performance.model import PerformanceModel
 from advisor.performance.queueing import length_points
+from advisor.plan.cold_start import weights_of
 from advisor.plan.estate.seats import Seat, Way, beside_usd_per_month, most_sharers, part_gib, times_slower
 from advisor.plan.estate.terms import Sharing
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key
 from advisor.plan.problem.supply import stand_of
 from advisor.plan.tenants import Need
-from advisor.plan.weights import weights_of
 from advisor.records import dataclass, replace
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits, QuotaLimit

@@ -1,15 +1,181 @@
-"""The estate as values, as ``advisor.estate/v1`` JSON holds them, and who sits where on shared machines, in words."""
+"""The estate as values, as ``advisor.estate/v1`` JSON holds them, and who sits where on shared machines, in words.
 
-from advisor.plan.estate.bases import JoinedBase
+Workloads with LoRA adapters on one base as one deployment: the sum of their demand at the tightest targets.
+
+Joined are workloads whose files agree in everything but names, adapters, declared demand, latency targets and context,
+and of which none has something of its own to keep: machines that run, commitments, caps, a contested resource.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from advisor.demand.together import together
+from advisor.models.model import ALL, Adapters, NamedAdapter
 from advisor.plan.estate.commitments import HourlyUse, SharedCommitment
-from advisor.plan.estate.contention import Contention
+from advisor.plan.estate.divide import Contention
 from advisor.plan.estate.packing import SharedMachine
-from advisor.plan.estate.resources import ResourceUse, Uses
 from advisor.plan.estate.seats import Seat
 from advisor.plan.estate.slots import Seating
+from advisor.plan.estate.terms import ResourceUse, Uses
+from advisor.plan.request import PlanRequest
 from advisor.plan.values import ComparedLatency, PlanProvenance
 from advisor.reading import OMITTED_AT_DEFAULT
-from advisor.records import dataclass, field
+from advisor.records import dataclass, field, replace
+from advisor.workload.measured_demand import PrometheusDemand
+from advisor.workload.values import Slo, Workload
+
+_LONGEST_NAME = 100
+_FEWEST = 2
+_ANY_DEMAND = PrometheusDemand("")
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedBase:
+    """Workloads on one base, and what they cost together and apart."""
+
+    model: str
+    workloads: tuple[str, ...]
+    """Their files, told from the directory."""
+    adapters: int
+    fleet: str
+    """In words."""
+    plan: str
+    """Name of their deployment among the workload files: its plan is under it where plans are held in the estate."""
+    usd_per_month: float
+    apart_usd_per_month: float
+    plan_file: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """File of their plan where plans are files of their own; "": the estate is of a version that did not name it."""
+
+    @property
+    def saved_usd_per_month(self) -> float:
+        """Saving against a fleet for each."""
+        return self.apart_usd_per_month - self.usd_per_month
+
+
+def bases_of(questions: Sequence[tuple[str, PlanRequest]]) -> list[tuple[tuple[str, ...], PlanRequest]]:
+    """Files that may be joined, with the question of each group: those that name adapters, and others on their base.
+
+    Args:
+        questions: file and question of each workload that is planned.
+    """
+    groups: list[list[tuple[str, PlanRequest]]] = []
+    for file, question in questions:
+        if not _is_free(question):
+            continue
+        alike = next((group for group in groups if _is_alike(group[0][1], question)), None)
+        if alike is None:
+            groups.append([(file, question)])
+        else:
+            alike.append((file, question))
+    joined = ((tuple(file for file, _ in group), _together([question for _, question in group])) for group in groups)
+    return [(files, question) for files, question in joined if len(files) >= _FEWEST and question is not None]
+
+
+def _is_free(question: PlanRequest) -> bool:
+    """Whether nothing holds a workload to a fleet of its own."""
+    workload, demand = question.workload, question.demand
+    limits = workload.limits
+    caps = (limits.max_usd_per_month, limits.max_kg_co2e_per_month, limits.max_kw, limits.max_replicas)
+    kept = (workload.current, workload.response_cache, workload.batch, demand.batch, demand.beside, demand.interval)
+    return (
+        not demand.unit.is_one_pass
+        and demand.profile is None
+        and all(entry is None for entry in (*caps, *kept))
+        and not (workload.commitments or workload.running or demand.answered_ratio)
+    )
+
+
+def _is_alike(question: PlanRequest, other: PlanRequest) -> bool:
+    same_base = question.model.name == other.model.name
+    return same_base and _compared(question.workload) == _compared(other.workload)
+
+
+def _compared(workload: Workload) -> Workload:
+    """The workload without what may differ."""
+    return replace(
+        workload,
+        name="",
+        model="",
+        path=Path(),
+        slo=Slo(),
+        demand=_ANY_DEMAND,
+        adapters=None,
+        context_tokens=None,
+        prefix_cache_hit_ratio=0.0,
+        tags=(),
+        near_current=False,
+    )
+
+
+def _together(questions: Sequence[PlanRequest]) -> PlanRequest | None:
+    """One question for all; None where no workload has adapters, or two adapters have one name."""
+    adapters = _adapters(questions)
+    if adapters is None:
+        return None
+    first = questions[0]
+    workloads = [question.workload for question in questions]
+    contexts = [workload.context_tokens for workload in workloads if workload.context_tokens is not None]
+    demand = together([question.demand for question in questions])
+    workload = replace(
+        first.workload,
+        name="-".join(workload.name for workload in workloads)[:_LONGEST_NAME],
+        slo=_tightest([workload.slo for workload in workloads]),
+        context_tokens=max(contexts, default=None),
+        prefix_cache_hit_ratio=_hit_ratio(questions),
+        adapters=adapters,
+    )
+    return PlanRequest(workload, replace(first.model, adapters=None), demand)
+
+
+def _adapters(questions: Sequence[PlanRequest]) -> Adapters | None:
+    """All adapters, each with its share of the requests of all; by number where some have no names."""
+    rates = [question.demand.requests_per_second.mean for question in questions]
+    stated = [question.workload.adapters for question in questions]
+    members = [adapters for adapters in stated if adapters is not None]
+    if not members:
+        return None
+    targets = {target for adapters in members for target in adapters.target_modules}
+    named: list[NamedAdapter] = []
+    if all(adapters.named for adapters in members):
+        for adapters, rate in zip(stated, rates, strict=True):
+            if adapters is not None:
+                pairs = zip(adapters.named, adapters.shares, strict=True)
+                named += [replace(adapter, share=share * rate / sum(rates)) for adapter, share in pairs]
+        if len({adapter.served_name for adapter in named}) < len(named):
+            return None
+    is_limited = any(adapters.active is not None for adapters in members)
+    return Adapters(
+        count=sum(adapters.count for adapters in members),
+        rank=max(adapters.rank for adapters in members),
+        target_modules=(ALL,) if ALL in targets else tuple(sorted(targets)),
+        active=sum(adapters.slots for adapters in members) if is_limited else None,
+        named=tuple(named),
+    )
+
+
+def _tightest(slos: Sequence[Slo]) -> Slo:
+    """The least of each target, and the largest share within them."""
+
+    def least(name: str) -> float | None:
+        return min((value for slo in slos if (value := getattr(slo, name)) is not None), default=None)
+
+    return replace(
+        slos[0],
+        ttft_p95_ms=least("ttft_p95_ms"),
+        tpot_p95_ms=least("tpot_p95_ms"),
+        e2e_p95_ms=least("e2e_p95_ms"),
+        within_ratio=max(slo.within_ratio for slo in slos),
+    )
+
+
+def _hit_ratio(questions: Sequence[PlanRequest]) -> float:
+    """Share of all prompts' tokens that is cached, as each has it of its own: caches are not shared."""
+    tokens = [
+        question.demand.requests_per_second.mean * question.demand.input_tokens.mean for question in questions
+    ]  # fmt: skip
+    hits = (part * question.workload.prefix_cache_hit_ratio for part, question in zip(tokens, questions, strict=True))
+    return sum(hits) / sum(tokens)
+
 
 SCHEMA = "advisor.estate/v1"
 PLAN_SUFFIX = ".plan.json"

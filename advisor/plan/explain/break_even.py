@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from advisor.plan.problem.values import Pool
-from advisor.plan.replay.confirmed import Confirmed
+from advisor.plan.replay.groups import Confirmed
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.simple import preference
 from advisor.records import dataclass

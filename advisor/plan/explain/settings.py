@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
-from advisor.demand.batch import BatchRun
 from advisor.demand.lengths import with_run, with_token_lengths
-from advisor.demand.values import Demand
+from advisor.demand.values import BatchRun, Demand
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.request import PlanRequest

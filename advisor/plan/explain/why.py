@@ -22,8 +22,7 @@ from advisor.plan.market import Market
 from advisor.plan.options import rank_rejections
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.replay.below import at_need
-from advisor.plan.replay.confirmed import worst_share
-from advisor.plan.replay.groups import name_of
+from advisor.plan.replay.groups import name_of, worst_share
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest

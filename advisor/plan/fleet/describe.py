@@ -1,20 +1,24 @@
-"""A chosen fleet as values: groups, cost, spare, what failures leave; every number is read from the solved problem."""
+"""A chosen fleet as values: groups, cost, spare, what failures leave; every number is read from the solved problem.
 
+Cost of a chosen fleet, its obligation, and what paying ahead for it would be regretted by.
+"""
+
+import datetime as dt
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from advisor.catalog import Catalog
+from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.cost.services import hourly_to_monthly
-from advisor.demand.batch import BatchRun
-from advisor.demand.values import Forecast
+from advisor.demand.values import BatchRun, Forecast
 from advisor.deployable import needs_cluster, rests_on_cluster, speaks_https, without_code
 from advisor.models import AUTO
 from advisor.performance.groups import limit_words, uncounted_gbit_per_second
 from advisor.plan.batch_work import Fill
-from advisor.plan.cold_start import download_gb, image_gb
+from advisor.plan.cold_start import download_gb, image_gb, weights_of
 from advisor.plan.fleet.chosen import (
     Cheapest,
     Failure,
@@ -24,32 +28,115 @@ from advisor.plan.fleet.chosen import (
     PlannedHours,
     QuotaNeed,
     StaticPeak,
+    surge_of_zones,
+    while_replaced,
 )
-from advisor.plan.fleet.costing import cost_of
 from advisor.plan.fleet.costs import Answers, BatchPlan, FleetCost, Host, cost_lines
-from advisor.plan.fleet.parts import surge_of_zones, while_replaced
 from advisor.plan.fleet.spare import lines_beside, spare_of
-from advisor.plan.problem.charges import machines_of, standing_charges
 from advisor.plan.problem.constraints import uses
-from advisor.plan.problem.formulas import Part, mix_rate, worst_without
+from advisor.plan.problem.formulas import (
+    Part,
+    hours_per_month,
+    machines_of,
+    mix_rate,
+    standing_charges,
+    standing_usd_per_month,
+    worst_without,
+)
 from advisor.plan.problem.pools import boot_disk_gib
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.below import at_need
-from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.replay.groups import name_of
+from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.scaling import scaling_of
 from advisor.plan.solve.alone import Missed, alone
 from advisor.plan.solve.objective import (
     allocation_usd_per_month,
+    disks_usd_per_month,
     interruptions_usd_per_month,
+    starts_usd_per_month,
+    switching_usd_per_month,
+    transfer_usd_per_month,
 )
-from advisor.plan.solve.shares import group_part, request_shares
+from advisor.plan.solve.shares import group_part, planned_rates, request_shares
 from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import hazard
-from advisor.plan.weights import weights_of
 from advisor.records import replace
-from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, REQUESTS_PER_THOUSAND
+from advisor.units import (
+    DAYS_PER_YEAR,
+    HOURS_PER_MONTH,
+    HOURS_PER_WEEK,
+    HOURS_PER_YEAR,
+    REQUESTS_PER_THOUSAND,
+    SECONDS_PER_MONTH,
+    TOKENS_PER_MILLION,
+)
+
+
+def cost_of(
+    formulation: Formulation, solution: FleetSolution, context: PlanningContext, expected: Forecast
+) -> FleetCost:
+    """Cost of a solution, part by part; the total is what was minimised."""
+    problem, allocations, total = formulation.problem, solution.allocations, solution.objective_usd_per_month
+    requests = float(expected.mean.mean()) * SECONDS_PER_MONTH
+    tokens = requests * context.requirements.demand.output_tokens.mean
+
+    def summed(part: Callable[[Problem, Allocation], float]) -> float:
+        return round(math.fsum(part(problem, allocation) for allocation in allocations), 2)
+
+    obligation, until = obligation_of(allocations, context)
+    return FleetCost(
+        compute_usd_per_month=summed(allocation_usd_per_month),
+        interruptions_usd_per_month=summed(interruptions_usd_per_month),
+        transfer_usd_per_month=transfer_usd_per_month(problem, allocations, solution.shares),
+        switching_usd_per_month=switching_usd_per_month(problem, allocations),
+        total_usd_per_month=total,
+        usd_per_million_output_tokens=total / tokens * TOKENS_PER_MILLION,
+        usd_per_1000_requests=total / requests * REQUESTS_PER_THOUSAND,
+        disks_usd_per_month=summed(disks_usd_per_month),
+        starts_usd_per_month=summed(starts_usd_per_month),
+        standing_usd_per_month=standing_usd_per_month(problem, allocations, solution.shares),
+        obligation_usd=obligation,
+        obligation_until=until,
+        regret_usd_per_month=_regret(problem, solution) if obligation else None,
+    )
+
+
+def obligation_of(allocations: Sequence[Allocation], context: PlanningContext) -> tuple[float, str | None]:
+    """USD that new commitments oblige to pay over their terms, and the day on which the last one ends."""
+    committed = [allocation for allocation in allocations if allocation.tariff.paid is PurchaseOption.COMMITMENT]
+    if not committed:
+        return 0.0, None
+    usd = math.fsum(
+        max(allocation.instances) * allocation.tariff.usd_per_hour * allocation.tariff.term_years * HOURS_PER_YEAR
+        for allocation in committed
+    )
+    start = planning_day(context)
+    years = max(allocation.tariff.term_years for allocation in committed)
+    return round(usd, 2), (start + dt.timedelta(days=round(years * DAYS_PER_YEAR))).isoformat()
+
+
+def planning_day(context: PlanningContext) -> dt.date:
+    """The day that a plan is made for: as stated, else that of the catalog, so that the same input gives the same."""
+    stated = context.requirements.workload.as_of
+    return stated or first_day(context.catalog.as_of) or dt.datetime.now(dt.UTC).date()
+
+
+def _regret(problem: Problem, solution: FleetSolution) -> float:
+    """USD a month paid for committed capacity that half of the planned rate would leave idle."""
+    planned, committed = planned_rates(problem, solution), PurchaseOption.COMMITMENT
+    bought = [
+        (max(allocation.instances), planned[allocation.pool.key], allocation.tariff.usd_per_hour)
+        for allocation in solution.allocations
+        if allocation.tariff.paid is committed
+    ]
+    rate = math.fsum(instances * per_instance for instances, per_instance, _ in bought)
+    usd_per_hour = math.fsum(instances * usd for instances, _, usd in bought)
+    idle_hours = math.fsum(
+        max(1 - hour.planned_rate / 2 / rate, 0.0) * hours_per_month(hour) for hour in problem.hours if rate > 0
+    )
+    return round(usd_per_hour * idle_hours, 2)
+
 
 _PARTS = {
     Part.MACHINE: "one instance of {}",
@@ -251,7 +338,7 @@ def _words(allocation: Allocation) -> str:
 
 
 def layout_of(formulation: Formulation, allocation: Allocation, context: PlanningContext) -> dict[str, Any]:
-    """The fields of a :class:`~advisor.plan.fleet.parts.Layout` for an allocation."""
+    """The fields of a :class:`~advisor.plan.fleet.chosen.Layout` for an allocation."""
     pool, tariff = allocation.pool, allocation.tariff
     source = formulation.pool_set.sources[pool.key]
     candidate, offer = source.served.candidate, source.offer

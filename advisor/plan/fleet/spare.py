@@ -11,11 +11,9 @@ from advisor.plan.fleet.costs import CostKind, CostLine, priced_line
 from advisor.plan.problem.constraints import NEARLY, failures, uses
 from advisor.plan.problem.formulas import base_of, shares_without, zone_room
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem
-from advisor.plan.replay.confirmed import Confirmed, worst_share
-from advisor.plan.replay.groups import name_of
-from advisor.plan.solve.even import can_carry
+from advisor.plan.replay.groups import Confirmed, name_of, worst_share
 from advisor.plan.solve.objective import allocation_usd_per_month
-from advisor.plan.solve.shares import planned_rates
+from advisor.plan.solve.shares import can_carry, planned_rates
 from advisor.plan.solve.stage import Formulation
 from advisor.records import replace
 from advisor.units import HOURS_PER_MONTH

@@ -7,18 +7,18 @@ import numpy as np
 
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
 from advisor.catalog.values import Offer, Purchase
-from advisor.cost.region_charges import instance_hour_usd
 from advisor.cost.services import (
     disk_parts,
     download_usd,
     host_disk_gib,
+    instance_hour_usd,
     local_disks_gib,
     node_disk_gib,
     root_volume_gib,
 )
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.plan.cold_start import download_gb
-from advisor.plan.problem.charges import transfer_usd_per_request
+from advisor.plan.problem.formulas import transfer_usd_per_request
 from advisor.plan.problem.supply import (
     Made,
     PoolSet,

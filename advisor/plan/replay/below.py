@@ -20,7 +20,7 @@ from advisor.plan.problem.values import (
     constraints_of,
     content,
 )
-from advisor.plan.replay.confirmed import Confirmed, unproven, worst_share
+from advisor.plan.replay.groups import Confirmed, unproven, worst_share
 from advisor.plan.replay.headroom import (
     EXACT,
     LEAST_HEADROOM,

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from advisor.catalog.one_pass_engines import ALIKE, LONGEST
 from advisor.performance.one_pass import serving
-from advisor.performance.one_pass.batches import BatchTimes
+from advisor.performance.one_pass.serving import BatchTimes
 from advisor.performance.steps import StepTimes
 from advisor.plan.replay.batching import Replica, Requests
 from advisor.records import dataclass

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
-from advisor.plan.replay.confirmed import Confirmed, bounded, instances_of, unproven
+from advisor.plan.replay.groups import Confirmed, bounded, instances_of, unproven
 from advisor.plan.replay.headroom import (
     LEAST_HEADROOM,
     MANY,

@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.trace_columns import Requests
-from advisor.performance.one_pass.batches import BatchTimes
+from advisor.performance.one_pass.serving import BatchTimes
 from advisor.performance.steps import StepTimes
-from advisor.plan.replay.early import EarlyEnd, Estimate
 from advisor.plan.replay.engine import ServeInParts, Times, serve_idle, serve_in_parts
-from advisor.plan.replay.result import Served, result_of, within
+from advisor.plan.replay.result import EarlyEnd, Estimate, Served, result_of, within
 from advisor.plan.replay.sessions import NOWHERE, Router, Session, Window, sessions_of
 from advisor.plan.replay.values import Cutoff, Outcome, ReplayGroup, ReplayResult, Route
 from advisor.records import dataclass

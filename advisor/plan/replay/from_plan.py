@@ -10,8 +10,7 @@ from advisor.errors import InputError
 from advisor.performance.groups import with_measured_engines
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import times_of
-from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.fleet.parts import Layout
+from advisor.plan.fleet.chosen import Fleet, FleetGroup, Layout
 from advisor.plan.measured import compared
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from advisor.candidates import Candidate
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, Pool, Problem, PurchaseOption, Tariff
-from advisor.plan.replay.confirmed import Confirmed, same
+from advisor.plan.replay.groups import Confirmed, same
 from advisor.records import dataclass
 
 GROWTH = 1.5

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from advisor.plan.problem.charges import region_rates
 from advisor.plan.problem.formulas import (
     Part,
     least_instances,
     left_without,
     mix_rate,
+    region_rates,
     share_without,
     zone_room,
 )

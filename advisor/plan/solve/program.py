@@ -124,7 +124,7 @@ class FleetProgram(ProgramVariables):
         self._in_each_zone()
 
     def _in_each_zone(self) -> None:
-        """What is sure to be in each zone, and what stands in other regions, sustains half of an equal part."""
+        """Each zone sustains half of an equal part, with what is sure to be there and what stands in other regions."""
         shares = zone_shares(self.problem.limits)
         self.incomplete |= self.relaxed and bool(shares)
         regions = {} if self.relaxed else self._pools_by(lambda pool: pool.region)

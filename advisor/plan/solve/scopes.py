@@ -1,20 +1,279 @@
-"""One region, or one cloud: the parts of a problem in which a fleet may be, and the cheapest fleet of them all."""
+"""One region, or one cloud: the parts of a problem in which a fleet may be, and the cheapest fleet of them all.
+
+The cheapest fleet of a few pools, counted out: every number of instances of each, hour class by hour class.
+
+Where any request may go to any pool, what an hour asks of a fleet is one number: the rate that its instances carry
+together, whatever fails. The fleets of an hour class are the cells of a grid with one axis for each pool and way of
+paying, and the cheapest fleet of the quieter classes that is no larger along any axis is a running minimum (dynamic
+programming). The program finds the same, in more time while the grid is small.
+"""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from advisor.plan.problem.charges import least_alone_usd_per_month, region_rates
-from advisor.plan.problem.formulas import hours_per_month, least_instances, mix_rate
-from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
+from advisor.cost.standing import RegionCharges
+from advisor.plan.problem.formulas import (
+    Part,
+    base_rate,
+    hours_per_month,
+    instance_usd_per_month,
+    least_alone_usd_per_month,
+    least_instances,
+    mean_rate,
+    mix_rate,
+    own_place,
+    part_name,
+    parts_of,
+    region_rates,
+    share_without,
+    usd_per_request,
+    zone_shares,
+)
+from advisor.plan.problem.values import (
+    Allocation,
+    FleetSolution,
+    Floats,
+    Infeasible,
+    Pool,
+    Problem,
+    PurchaseOption,
+    Tariff,
+)
 from advisor.plan.solve.alone import Missed, alone
-from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.objective import bound_with_spare, least_usd, lower_bound, planned_rates
+from advisor.plan.solve.objective import (
+    bound_with_spare,
+    least_usd,
+    lower_bound,
+    objective_usd_per_month,
+    planned_rates,
+)
 from advisor.plan.solve.optimise import any_within, explain_conflict, fleet_if_any, improved, relative_change
+from advisor.plan.solve.solver import FEASIBLE
+from advisor.plan.solve.variables import most_instances
 from advisor.records import replace
 from advisor.units import A_CENT
+
+MOST_CELLS = 100_000
+"""Of a grid: a larger one takes longer than the program."""
+_BY_THE_HOUR = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.MANAGED)
+
+
+class _Way(NamedTuple):
+    """A pool and how it is paid for: one axis of the grid."""
+
+    pool: Pool
+    tariff: Tariff
+    rate: float
+    """Requests per second of an instance."""
+    counts: Floats
+    """Numbers of instances, along the axis."""
+
+
+def is_countable(problem: Problem) -> bool:
+    """Whether hourly instances, their rates and failures are all that a problem is about, and the grid is small."""
+    limits, pools = problem.limits, problem.pools
+    caps = (
+        limits.max_replicas, limits.max_instance_types, limits.max_usd_per_month, limits.max_changed_instances,
+        limits.max_kw, limits.max_kg_co2e_per_month,
+    )  # fmt: skip
+    return (
+        len(pools) < MOST_CELLS.bit_length()
+        and problem.all_alike
+        and not problem.quota_limits
+        and all(cap is None for cap in caps)
+        and all(tariff.paid in _BY_THE_HOUR for pool in pools for tariff in pool.tariffs)
+        and len({usd_per_request(problem, pool, tariff) for pool in pools for tariff in pool.tariffs}) == 1
+        and len({pool.region for pool in pools}) <= (problem.max_regions or math.inf)
+        and len({(pool.region, own_place(problem, pool)) for pool in pools}) == len({pool.region for pool in pools})
+        and not _takes_steps(problem)
+        and _cells(problem) <= MOST_CELLS
+    )
+
+
+def _takes_steps(problem: Problem) -> bool:
+    """Whether what a region charges depends on its part of the requests by more than a price for each."""
+    places = {own_place(problem, pool) for pool in problem.pools} & problem.charges.keys()
+    return len(places) > 1 and any(
+        problem.charges[place].fixed_usd_per_month(mean_rate(problem))
+        != problem.charges[place].fixed_usd_per_month(0.0)
+        for place in places
+    )
+
+
+def _standing_usd(problem: Problem, ways: Sequence[_Way]) -> Floats:
+    """USD a month of the regions of each fleet: counts never fall, so the busiest hours have them all."""
+    usd: Floats = np.zeros(())
+    for place in {own_place(problem, way.pool) for way in ways} & problem.charges.keys():
+        charges = problem.charges[place]
+        members = [way for way in ways if own_place(problem, way.pool) == place]
+        instances = sum(way.counts for way in members)
+        hosts = sum((way.counts for way in members if way.tariff.on_hosts), start=np.zeros(()))
+        usd = usd + np.where(instances > 0, charges.anyway_usd_per_month, 0.0)
+        usd = usd + np.where(hosts > 0, charges.fixed_usd_per_month(0.0), 0.0) + _further_usd(charges, members)
+    return usd
+
+
+def _further_usd(charges: RegionCharges, ways: Sequence[_Way]) -> Floats:
+    """USD a month of groups, backends and endpoints of a region beyond the first of each."""
+    usd: Floats = np.zeros(())
+    for at, each in enumerate(charges.further_usd):
+        parts: dict[str, Floats] = {}
+        for way in ways if each else ():
+            part = parts_of(way.pool, way.tariff)[at]
+            parts[part] = parts.get(part, np.zeros(())) + way.counts
+        parts.pop("", None)
+        count = sum((np.where(instances > 0, 1.0, 0.0) for instances in parts.values()), start=np.zeros(()))
+        usd = usd + np.maximum(count - 1, 0.0) * each
+    return usd
+
+
+def _cells(problem: Problem) -> int:
+    return math.prod(
+        (most_instances(problem, pool) + 1) ** len(pool.tariffs)
+        for pool in problem.pools
+        if mix_rate(problem, pool) > 0
+    )
+
+
+def counted(problem: Problem) -> FleetSolution | None:
+    """The cheapest fleet of a problem that :func:`is_countable`; None where there is none."""
+    ways = _ways(problem)
+    if not ways:
+        return None
+    totals = list(_totals(problem, ways))
+    counts = _cheapest_counts(totals)
+    return None if counts is None else _fleet(problem, ways, counts)
+
+
+def _ways(problem: Problem) -> list[_Way]:
+    """Whatever serves and can be paid for."""
+    sold = [(pool, tariff) for pool in problem.pools if mix_rate(problem, pool) > 0 for tariff in pool.tariffs]
+    axes = np.ix_(*(np.arange(most_instances(problem, pool) + 1.0) for pool, _ in sold))
+    return [
+        _Way(pool, tariff, mix_rate(problem, pool), counts) for (pool, tariff), counts in zip(sold, axes, strict=True)
+    ]
+
+
+def _totals(problem: Problem, ways: Sequence[_Way]) -> Iterator[Floats]:
+    """USD a month of each fleet of an hour class with the cheapest ones of all quieter classes; infinite for none."""
+    carried = _carried(problem, ways)
+    quieter: Floats = np.zeros(carried.shape)
+    for at, hour in enumerate(problem.hours):
+        quieter = _least_up_to(quieter) if at else quieter
+        needed = -math.inf if hour.planned_rate <= 0 and problem.scaling.scale_to_zero else hour.planned_rate - FEASIBLE
+        usd = sum((_usd_per_month(problem, way, at) * way.counts for way in ways), start=quieter)
+        if at == len(problem.hours) - 1:
+            usd = usd + _standing_usd(problem, ways)
+        quieter = np.where(carried >= needed, usd, math.inf)
+        yield quieter
+
+
+def _least_up_to(usd: Floats) -> Floats:
+    """The least of each cell and all that are no larger along any axis; faster than accumulating along short axes."""
+    least = usd.copy()
+    for axis in range(usd.ndim):
+        layers = np.moveaxis(least, axis, 0)
+        for at in range(1, len(layers)):
+            np.minimum(layers[at - 1 : at], layers[at : at + 1], out=layers[at : at + 1])
+    return least
+
+
+def _usd_per_month(problem: Problem, way: _Way, at: int) -> float:
+    """USD a month of an instance for an hour class; for the busiest one with the cost of putting it into service."""
+    is_new = problem.running and at == len(problem.hours) - 1 and not problem.running.get(way.pool.stand)
+    usd = instance_usd_per_month(problem, way.pool, way.tariff, at)
+    return usd + way.pool.switching_usd if is_new else usd
+
+
+def _carried(problem: Problem, ways: Sequence[_Way]) -> Floats:
+    """The largest planned rate of an hour in which each fleet keeps to the limits; below every rate for none."""
+    limits = problem.limits
+    whole: Floats = sum((way.rate * way.counts for way in ways), start=np.zeros(()))
+    carried = whole
+    for part in Part:
+        share = share_without(limits, part)
+        for lost in _lost(ways, part) if share > 0 else ():
+            carried = np.minimum(carried, (whole - lost) / share)
+    if limits.on_demand_base_ratio > 0:
+        steady = sum(
+            (base_rate(problem, way.pool) * way.counts for way in ways if way.tariff.paid is not PurchaseOption.SPOT),
+            start=np.zeros(()),
+        )
+        carried = np.minimum(carried, steady / limits.on_demand_base_ratio)
+    for zones, share in zone_shares(limits).items():
+        for region in dict.fromkeys(way.pool.region for way in ways):
+            carried = np.minimum(carried, _sure(ways, region, zones) / share)
+    instances = sum(way.counts for way in ways)
+    replicas = sum(way.pool.replicas * way.counts for way in ways)
+    return np.where((instances >= limits.zones) & (replicas >= limits.min_replicas), carried, -math.inf)
+
+
+def _sure(ways: Sequence[_Way], region: str, zones: int) -> Floats:
+    """Requests per second that are sure to be in each of so many zones of a region, with those of other regions."""
+    groups: dict[tuple[str, str], list[_Way]] = {}
+    for way in ways:
+        groups.setdefault((way.pool.key, way.tariff.paid.ordered_as), []).append(way)
+    sure: Floats = np.zeros(())
+    for members in groups.values():
+        pool, count = members[0].pool, sum((way.counts for way in members), start=np.zeros(()))
+        if pool.region == region:
+            count = np.floor(count / zones) * (pool.zones >= zones)
+        sure = sure + members[0].rate * count
+    # Where a region has no instance it fails with nothing.
+    own = sum((way.counts for way in ways if way.pool.region == region), start=np.zeros(()))
+    return np.where(own > 0, sure, math.inf)
+
+
+def _lost(ways: Sequence[_Way], part: Part) -> Iterator[Floats]:
+    """Requests per second that each fleet loses with one thing that may fail, thing by thing."""
+    exposed = [way for way in ways if part is not Part.SUPPLY or way.tariff.paid is PurchaseOption.SPOT]
+    running: dict[str, dict[str, list[_Way]]] = {}
+    for way in exposed:
+        running.setdefault(part_name(way.pool, part), {}).setdefault(way.pool.key, []).append(way)
+    for pools in running.values():
+        yield sum((_lost_of(group, part) for group in pools.values()), start=np.zeros(()))
+
+
+def _lost_of(ways: Sequence[_Way], part: Part) -> Floats:
+    """The same of one pool."""
+    pool, rate = ways[0].pool, ways[0].rate
+    count: Floats = sum((way.counts for way in ways), start=np.zeros(()))
+    lost: Floats = rate * (np.minimum(count, 1.0) if part is Part.MACHINE else np.ceil(count / pool.zones))
+    return lost
+
+
+def _cheapest_counts(totals: Sequence[Floats]) -> list[tuple[int, ...]] | None:
+    """Instances of each way in each hour class, traced back from the busiest; None where no fleet carries it."""
+    counts: list[tuple[int, ...]] = []
+    for total in reversed(totals):
+        smaller = total[tuple(slice(count + 1) for count in counts[-1])] if counts else total
+        cell = np.unravel_index(int(smaller.argmin()), smaller.shape)
+        if not math.isfinite(smaller[cell]):
+            return None
+        counts.append(tuple(map(int, cell)))
+    return counts[::-1]
+
+
+def _fleet(problem: Problem, ways: Sequence[_Way], counts: Sequence[tuple[int, ...]]) -> FleetSolution:
+    """The fleet, each instance with as much of the load as it carries."""
+    of_ways = list(zip(ways, zip(*counts, strict=True), strict=True))
+    allocations = tuple(Allocation(way.pool, way.tariff, instances) for way, instances in of_ways if any(instances))
+    rates: dict[str, Floats] = {}
+    for way, instances in of_ways:
+        rates[way.pool.key] = rates.get(way.pool.key, np.zeros(len(counts))) + way.rate * np.array(instances)
+    whole = np.sum(list(rates.values()), axis=0)
+    shares = {
+        key: np.divide(rate, whole, out=np.zeros(whole.size), where=whole > 0)[:, None, None]
+        for key, rate in rates.items()
+        if rate.any()
+    }
+    usd = objective_usd_per_month(problem, allocations, shares)
+    return FleetSolution(allocations, shares, usd, usd, proven=True)
+
 
 EXPLAINED = 3
 """Scopes without a fleet whose conflict is looked for, from the one that promises most on: each takes many solves."""

@@ -1,6 +1,8 @@
 """Fleet stage of the pipeline, from served candidates to the cheapest fleet: it holds the optimiser together.
 
 Prompts are sorted into buckets, and the served candidates cut to a short list, before anything is solved.
+
+Existing instances before anything is planned: those that run, and those that are paid for.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,6 +12,7 @@ import numpy as np
 from advisor.candidates import Candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
+from advisor.cost.commitments import owned_commitments
 from advisor.cost.services import counted_gib
 from advisor.cost.standing import Machines, RegionCharges
 from advisor.demand.synthetic_trace import MOST_REQUESTS
@@ -21,14 +24,14 @@ from advisor.performance.queueing import bursts_of
 from advisor.performance.stage import rates_within
 from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import Geography, geography, slo_after_network
-from advisor.plan.problem.charges import charges_at, place_of, provider_of
+from advisor.plan.problem.formulas import charges_at, place_of, provider_of
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
-from advisor.plan.problem.supply import PoolSet, RateTable, Supply
+from advisor.plan.problem.supply import PoolSet, RateTable, Supply, stand_of
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
 from advisor.plan.replay.engine import Timelines
-from advisor.plan.values import ComparedLatency
+from advisor.plan.values import ComparedLatency, Plan
 from advisor.records import dataclass, field, replace
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows
@@ -377,3 +380,45 @@ def offers_in(
         key: tuple(offer for offer in group if f"{offer.provider}/{offer.region}" in regions)
         for key, group in offers.items()
     }
+
+
+def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[ExistingFleet, tuple[str, ...]]:
+    """Instances that a workload names as running or owned, and notes on what is left out.
+
+    A previous plan's fleet counts before the one deployment that the workload file names.
+
+    Raises:
+        InputError: a commitment names something that the catalog does not know.
+    """
+    workload = requirements.workload
+    current = workload.current
+    paid = dict(workload.running)
+    if not paid and current is not None:
+        stand = stand_of(current.provider, current.region, current.instance_type)
+        paid = {(stand, current.purchase.value): current.count}
+    running = by_stand(paid)
+    if not workload.commitments or workload.as_of is None:
+        return ExistingFleet(running, {}, paid), ()
+    owned_now = owned_commitments(workload, catalog, workload.as_of)
+    owned: dict[str, int] = {}
+    for owned_commitment in owned_now.valid:
+        stand = stand_of(owned_commitment.provider, owned_commitment.region, owned_commitment.instance_type)
+        owned[stand] = owned.get(stand, 0) + owned_commitment.count
+    return ExistingFleet(running, owned, paid), owned_now.notes
+
+
+def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:
+    """Instances that a plan runs in its busiest hours, by (stand, way of paying)."""
+    running: dict[tuple[str, str], int] = {}
+    for group in plan.fleet.groups if plan.fleet else ():
+        key = (stand_of(group.provider, group.region, group.instance_type), group.purchase)
+        running[key] = running.get(key, 0) + group.instances[-1]
+    return running
+
+
+def by_stand(running: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Instances of each stand, however they are paid for."""
+    counts: dict[str, int] = {}
+    for (stand, _), count in running.items():
+        counts[stand] = counts.get(stand, 0) + count
+    return counts

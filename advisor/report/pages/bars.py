@@ -7,7 +7,7 @@ from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.values import Interval, Plan, Rung
 from advisor.plan.words import first_name, unit_of
 from advisor.records import dataclass, replace
-from advisor.report.fleet_tables import letters
+from advisor.report.fleet_words import letters
 from advisor.report.option_words import rung_words
 from advisor.report.words import PART_WORDS, paid_words, usd
 from advisor.units import milliseconds, ratio_words

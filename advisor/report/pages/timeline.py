@@ -15,7 +15,7 @@ from advisor.plan.request import read_question
 from advisor.plan.values import Plan
 from advisor.plan.words import first_name, unit_of
 from advisor.records import dataclass
-from advisor.report.fleet_tables import capacity_requests_per_second
+from advisor.report.fleet_words import capacity_requests_per_second
 from advisor.report.pages.bars import Axis, css_percent, from_zero, log_around
 from advisor.report.text_table import Section
 from advisor.units import (

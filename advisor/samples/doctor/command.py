@@ -8,25 +8,287 @@ The JSON is an object::
         state     ok, limited (some of it is not to be seen), broken, absent (not on this machine), unknown
         sees      what is there, in a line
         troubles  list of {what, mend}; mend is "" where nothing can be done
+
+Diagnosis of the accelerator sources on this machine.
 """
 
 import argparse
 import ctypes
 import json
 import os
+import select
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 
+from advisor.records import dataclass
+from advisor.samples.agent.processes import Process, bare_interpreter
+from advisor.samples.agent.protocol import Reader, Word
 from advisor.samples.bounded_http import Limits, parse_address
-from advisor.samples.doctor.accelerators import Finding, Machine, State, Trouble, accelerator_findings
 from advisor.samples.metrics import ENGINE_METRICS
 from advisor.samples.rows import Missed, Reading
 from advisor.samples.sources.engines import EngineSource
+from advisor.samples.sources.nvml.counters import NO_LIBRARY
 from advisor.units import BYTES_PER_GIB, bytes_to_gib
+
+LIMIT_SECONDS = 10.0
+_INTERVAL_US = 100_000
+_READINGS = 2
+"""Some values are means between two readings."""
+_PIECE = 1 << 16
+_POLL_SECONDS = 0.01
+
+
+class State(StrEnum):
+    """State of one thing."""
+
+    OK = "ok"
+    LIMITED = "limited"
+    """It works, and some of it is not to be seen."""
+    BROKEN = "broken"
+    ABSENT = "absent"
+    """It is not on this machine: nothing to mend."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that cannot be seen."""
+
+    what: str
+    mend: str
+    """What to do about it; "" where nothing can be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    """A source, an engine's address, or a part of the machine."""
+    state: State
+    sees: str
+    """In a line."""
+    troubles: tuple[Trouble, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Root of its files: ``/``, except in tests."""
+
+    root: Path = Path("/")
+
+    def path(self, absolute: str) -> Path:
+        """A file of the machine."""
+        return self.root / absolute.lstrip("/")
+
+    @property
+    def is_container(self) -> bool:
+        """Whether this is a container, as far as it shows."""
+        marks = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
+        return any(self.path(mark).exists() for mark in marks)
+
+    def has_pci(self, vendor: str, classes: tuple[str, ...]) -> bool:
+        """Whether there is a PCI device of a vendor (such as ``0x10de``) in a class (begin of its number)."""
+        devices = self.path("/sys/bus/pci/devices")
+        folders = devices.iterdir() if devices.is_dir() else ()
+        return any(
+            _read(folder / "vendor") == vendor and _read(folder / "class").startswith(classes) for folder in folders
+        )
+
+    def devices(self, pattern: str) -> bool:
+        """Whether there are device files of a name."""
+        return any(self.path("/dev").glob(pattern))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Result of a look."""
+
+    describes: str = ""
+    """Description of what the source sees; "" where it could not be opened."""
+    read: Sequence[Reading | Missed] = ()
+    trouble: str = ""
+    """Reason why the source could not be opened or read; "" where it could."""
+    mend: str = ""
+    """Remedy that the source gives; "" where it hangs or ended."""
+
+
+def look(source: str, limit_seconds: float = LIMIT_SECONDS) -> Seen:
+    """Open a source in a process of its own and read it."""
+    command = bare_interpreter("advisor.samples.agent.child", source, "", str(_INTERVAL_US))
+    process = Process(command, listens=True, speaks=True)
+    try:
+        deadline = time.monotonic() + limit_seconds
+        return _heard(process, deadline) or Seen(
+            trouble=_how(process, deadline) or f"no answer within {limit_seconds:g} s"
+        )
+    finally:
+        process.close()  # it hears that, and ends when it can
+
+
+def _heard(process: Process, deadline: float) -> Seen | None:
+    """Result of the last reading, or the failure; None where the process ends before, or time is over."""
+    reader, describes, readings = Reader(), "", 0
+    while piece := _piece(process, deadline):
+        for word, items in reader.feed(piece):
+            match word:
+                case Word.READY:
+                    describes = str(items[0])
+                case Word.FAILED:
+                    return Seen(trouble=str(items[0]), mend=str(items[1]))
+                case Word.TICK if (readings := readings + 1) == _READINGS:
+                    return Seen(describes, items[4])
+    return None
+
+
+def _piece(process: Process, deadline: float) -> bytes:
+    """Next bytes of the pipe; none where the process ends, or time is over."""
+    descriptor, left = process.read_end, deadline - time.monotonic()
+    if descriptor is None or left <= 0 or not select.select([descriptor], [], [], left)[0]:
+        return b""
+    return os.read(descriptor, _PIECE)
+
+
+def _how(process: Process, deadline: float) -> str | None:
+    """End of the process in words; None where it hangs."""
+    while (how := process.ended()) is None and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    return how and f"its process {how}"
+
+
+_NVIDIA, _AMD, _HABANA, _AMAZON, _GOOGLE = "0x10de", "0x1002", "0x1da3", "0x1d0f", "0x1ae0"
+_DISPLAY = ("0x03",)
+_PROCESSING = ("0x12",)
+_HANGS = "the driver hangs: look for Xid messages in the kernel's log, and reset the accelerator or reboot"
+_IN_CONTAINER = "start the container with GPU access (docker run --gpus all; in Kubernetes the runtime class nvidia)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Lack:
+    """Something that an accelerator may not show."""
+
+    applies: Callable[[Reading], bool]
+    what: str
+    mend: str
+
+
+_LACKS = (
+    _Lack(
+        lambda reading: reading.target.mig_index is not None,
+        "utilisation, power and clocks, which belong to the whole accelerator and not to its MIG instances",
+        "turn MIG off where they matter (nvidia-smi -mig 0); memory and GPM are read of each instance",
+    ),
+    _Lack(
+        lambda reading: "sm_active_ratio" not in reading.values,
+        "how much of the multiprocessors, tensor cores and memory bandwidth is used (no GPM)",
+        "it needs Hopper or newer, and driver 520 or newer; else take it from DCGM through Prometheus",
+    ),
+    _Lack(
+        lambda reading: "memory_reserved_bytes" not in reading.values,
+        "memory that the driver keeps for itself, apart from what is used",
+        "update the driver to 510 or newer",
+    ),
+    _Lack(
+        lambda reading: reading.target.mig_index is None and "energy_joules" not in reading.values,
+        "energy",
+        "it needs Volta or newer",
+    ),
+)
+
+
+def accelerator_findings(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> list[Finding]:
+    """One finding for each kind of accelerator that there is a source for."""
+    return [
+        nvidia(machine, limit_seconds), amd(machine, limit_seconds), neuron(machine), gaudi(machine), tpu(machine),
+    ]  # fmt: skip
+
+
+def nvidia(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
+    """NVIDIA accelerators, through NVML."""
+    seen = look("nvml", limit_seconds)
+    if not seen.trouble:
+        troubles = tuple(_nvidia_troubles(seen.read))
+        return Finding("nvml", State.LIMITED if troubles else State.OK, seen.describes, troubles)
+    is_here = machine.has_pci(_NVIDIA, _DISPLAY) or machine.devices("nvidia*")
+    if seen.trouble == NO_LIBRARY and not is_here:
+        return Finding("nvml", State.ABSENT, "no NVIDIA accelerator and no driver")
+    trouble = Trouble(seen.trouble, seen.mend or _HANGS)
+    if machine.is_container and not machine.devices("nvidiactl"):
+        trouble = Trouble(f"{seen.trouble}; this container has no device /dev/nvidiactl", _IN_CONTAINER)
+    return Finding("nvml", State.BROKEN, "nothing", (trouble,))
+
+
+def _nvidia_troubles(read: Sequence[Reading | Missed]) -> Iterator[Trouble]:
+    for missed in read:
+        if isinstance(missed, Missed):
+            mend = "look for Xid messages in the kernel's log; it may need a reset or a reboot"
+            yield Trouble(f"accelerator {missed.target.index} does not answer: {missed.reason}", mend)
+    readings = [reading for reading in read if isinstance(reading, Reading)]
+    for lack in _LACKS:
+        which = dict.fromkeys(str(reading.target.index) for reading in readings if lack.applies(reading))
+        if which:
+            yield Trouble(f"of accelerator {', '.join(which)}: {lack.what}", lack.mend)
+
+
+def amd(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
+    """AMD accelerators, through the library of ROCm."""
+    if not (machine.devices("kfd") or machine.has_pci(_AMD, _PROCESSING)):
+        return Finding("amd", State.ABSENT, "no AMD accelerator")
+    seen = look("amd", limit_seconds)
+    if seen.trouble:
+        mend = seen.mend or "see that amd-smi list works, and that this user is in the groups video and render"
+        return Finding("amd", State.BROKEN, "nothing", (Trouble(seen.trouble, mend),))
+    return Finding("amd", State.OK, seen.describes)
+
+
+def neuron(machine: Machine) -> Finding:
+    """AWS Neuron accelerators, through ``neuron-monitor``."""
+    is_here = machine.devices("neuron*") or machine.has_pci(_AMAZON, ("0x0880", "0x12"))
+    return _by_program(
+        "neuron", is_here=is_here, program="neuron-monitor", folder="/opt/aws/neuron/bin",
+        mend="install aws-neuronx-tools, and put /opt/aws/neuron/bin on the path",
+    )  # fmt: skip
+
+
+def gaudi(machine: Machine) -> Finding:
+    """Intel Gaudi accelerators, through ``hl-smi``."""
+    is_here = machine.has_pci(_HABANA, ("0x",)) or machine.devices("hl[0-9]*")
+    return _by_program(
+        "gaudi", is_here=is_here, program="hl-smi", folder="/usr/bin", mend="install habanalabs-firmware-tools"
+    )
+
+
+def tpu(machine: Machine) -> Finding:
+    """Google TPUs: what can be read of them depends on the machine."""
+    if not machine.has_pci(_GOOGLE, ("0x",)):
+        return Finding("tpu", State.ABSENT, "no TPU")
+    trouble = Trouble(
+        "use of the TPU from outside its program", "read the metrics page of the serving engine: --engine URL"
+    )
+    return Finding("tpu", State.LIMITED, "a TPU", (trouble,))
+
+
+def _by_program(subject: str, *, is_here: bool, program: str, folder: str, mend: str) -> Finding:
+    path = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), folder]))
+    if path is not None:
+        return Finding(subject, State.OK, f"{program} at {path}")
+    if not is_here:
+        return Finding(subject, State.ABSENT, f"no such accelerator, and no {program}")
+    return Finding(subject, State.BROKEN, "an accelerator", (Trouble(f"the program {program} is absent", mend),))
+
 
 LOW_DISK_BYTES = BYTES_PER_GIB
 """A host with eight accelerators writes about 10 MB a day; with less than that something else fills the disk."""

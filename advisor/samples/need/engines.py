@@ -8,7 +8,7 @@ import numpy as np
 from advisor.records import dataclass
 from advisor.samples.growth import Floats, steps_by_row
 from advisor.samples.need.limits import COVERAGE, FULL_TIME, KV_FULL, QUEUE, Limit
-from advisor.samples.query.timeline import Timeline
+from advisor.samples.query.counts import Timeline
 
 Truth = bool | None
 """None: the samples do not say."""

@@ -14,11 +14,21 @@ from advisor.records import dataclass, replace
 from advisor.samples.metrics import ENGINE_METRICS, Scope
 from advisor.samples.need.engines import KV, WAITING, Bounds, Engines, KvUse
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FULL, QUEUE, WORKING
-from advisor.samples.need.memory import Fixed, MemoryNeed, join, memory_need, need_of
-from advisor.samples.need.verdict import Evidence, Verdict, advise, gather, judge, words
-from advisor.samples.query.counts import Counted
+from advisor.samples.need.verdict import (
+    Evidence,
+    Fixed,
+    MemoryNeed,
+    Verdict,
+    advise,
+    gather,
+    join,
+    judge,
+    memory_need,
+    need_of,
+    words,
+)
+from advisor.samples.query.counts import Counted, Timeline, timeline
 from advisor.samples.query.engines import NEED_COLUMNS, Survey, survey
-from advisor.samples.query.timeline import Timeline, timeline
 from advisor.samples.query.values import Accelerator, Summary, Window
 from advisor.samples.store.reading import HostReader, Progress, Store
 

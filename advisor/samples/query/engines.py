@@ -11,8 +11,7 @@ from advisor.records import dataclass
 from advisor.samples.growth import Booleans, Floats, Integers
 from advisor.samples.metrics import ENGINE_METRICS, Kind, Scope
 from advisor.samples.places import ROW_US
-from advisor.samples.query.counts import Counted, Counts
-from advisor.samples.query.timeline import Grid, Timeline, timeline
+from advisor.samples.query.counts import Counted, Counts, Grid, Timeline, timeline
 from advisor.samples.query.values import Accelerator
 from advisor.samples.store.reading import HostReader
 

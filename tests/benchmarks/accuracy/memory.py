@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from advisor.data_files import data_dir
 from advisor.models import fit_memory, memory_range
-from advisor.models.engine_memory import EngineMemory, engine_of
+from advisor.models.memory import EngineMemory, engine_of
 from advisor.tables import read_rows
 from advisor.units import BYTES_PER_GIB
 from benchmarks.accuracy.memory_fit import MemoryRun, held_out, memory_runs

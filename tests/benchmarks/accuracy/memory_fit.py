@@ -1,6 +1,6 @@
 """The constants of engine memory, fitted on start-up logs.
 
-Every printed figure is linear in the constants of its engine and version (``advisor.models.engine_memory`` has the
+Every printed figure is linear in the constants of its engine and version (``advisor.models.memory`` has the
 formulas), so each version is one robust least-squares fit. Few versions have logs enough to decide all constants: each
 starts from its neighbour's, give or take half of them, so that a constant which no log speaks of is the neighbour's.
 """
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from advisor.catalog import load_catalog
 from advisor.models import FitRequest, Model, find_model
-from advisor.models.engine_memory import (
+from advisor.models.layer_kinds import cache_layout
+from advisor.models.memory import (
     FITTED,
     EngineMemory,
     StepMemory,
@@ -26,7 +27,6 @@ from advisor.models.engine_memory import (
     step_size,
     workspace_gib,
 )
-from advisor.models.layer_kinds import cache_layout
 from advisor.models.weights import kv_bytes_per_element
 from advisor.records import asdict, dataclass, replace
 from advisor.tables import Row, optional_float

@@ -10,7 +10,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.layers.layered import layered
 from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.layers.snapshot import current, stage, take
-from advisor.catalog.refresh import aws, azure, gcp_public
+from advisor.catalog.refresh import aws, azure, gcp
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import PriceRow, RefreshJob, Task, ZoneRow
 from advisor.cli.catalog import command
@@ -152,8 +152,8 @@ def test_google_zones_come_from_both_lists(known, root, manner):
     accelerators = [("nvidia-tesla-t4", "us-central1-b"), ("nvidia-tesla-t4", "us-central1-c"), ("ct6e", "x1-a")]
     machines = [machine for (owner, _), machine in known().instance_types.items() if owner == "gcp"]
     with serving(Cloud(compute_pages(types, accelerators))) as cloud:
-        project = gcp_public.Project("mine", quick(), cloud.url)
-        tasks = (priced("us-central1", "g2-standard-4"), *gcp_public.zone_tasks(machines, project))
+        project = gcp.Project("mine", quick(), cloud.url)
+        tasks = (priced("us-central1", "g2-standard-4"), *gcp.zone_tasks(machines, project))
         result = refresh(RefreshJob("gcp", tasks, tells_absence=False), known(), root, accepting(manner))
         assert {asked.path for asked in cloud.asked} == {
             f"/projects/mine/aggregated/{what}" for what in ("machineTypes", "acceleratorTypes")
@@ -202,7 +202,7 @@ def test_a_token_that_is_refused_leaves_a_gap(provider, known, root, manner):
     with serving(Cloud(answer)) as cloud:
         client = quick("wrong-token")
         asked = (
-            gcp_public.zone_tasks([], gcp_public.Project("mine", client, cloud.url))
+            gcp.zone_tasks([], gcp.Project("mine", client, cloud.url))
             if provider == "gcp"
             else azure.zone_tasks(("eastus",), azure.Subscription("mine", client, cloud.url))
         )

@@ -15,7 +15,7 @@ from advisor.codegen.applying import apply_to, targets_of, write_application
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_cost, make_fleet_plan, make_group, make_option, make_plan
 
 PLAIN = """# The fleet of the chat team.

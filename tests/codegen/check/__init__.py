@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from advisor.codegen.soundness import Finding, findings_of_files
+from advisor.codegen.generate import Finding, findings_of_files
 from codegen.check.python import findings_of_python
 from codegen.check.terraform import findings_of_terraform
 

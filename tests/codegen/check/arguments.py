@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from advisor.codegen.generate import Finding
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal
-from advisor.codegen.soundness import Finding
 from codegen.check.schemas import BlockSchema
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from advisor.codegen.generate import Finding
 from advisor.codegen.hcl import Attribute, Block, Document, Traversal, loop_names, references
-from advisor.codegen.soundness import Finding
 from codegen.check.schemas import BlockSchema, is_built_in, schema_of
 
 _ALWAYS = frozenset({"each", "count", "self", "path", "terraform"})

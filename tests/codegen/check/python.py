@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from advisor.codegen.soundness import Finding
+from advisor.codegen.generate import Finding
 
 _KNOWN = frozenset(dir(builtins)) | {"__file__", "__name__", "__doc__"}
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from advisor.codegen.generate import Finding
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl
-from advisor.codegen.soundness import Finding
 from advisor.errors import InputError
 from codegen.check.arguments import findings_of_block
 from codegen.check.names import findings_of_names

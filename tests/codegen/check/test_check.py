@@ -2,7 +2,7 @@
 
 import pytest
 
-from advisor.codegen.soundness import UnsoundCode, check_files
+from advisor.codegen.generate import UnsoundCode, check_files
 from codegen.check import findings
 
 VERSIONS = """terraform {

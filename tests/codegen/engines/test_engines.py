@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import generate
-from advisor.codegen.container import Platform, Quota, Runtime
+from advisor.codegen.container import Engine, Platform, Quota, Runtime, Wanted
 from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.serving import container_of
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.wanted import Engine, Wanted
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from codegen.plans import make_fleet, make_fleet_plan, make_group, make_option, make_plan

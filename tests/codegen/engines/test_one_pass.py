@@ -17,12 +17,11 @@ from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.alarms import promise_of
-from advisor.codegen.container import Platform, Quota, Runtime
+from advisor.codegen.container import Engine, Platform, Quota, Runtime
 from advisor.codegen.engines import ENGINES, Demanded, demanded
 from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.serving import container_of, planned_as, served_units
-from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.errors import InputError, NotDeployable
 from advisor.models.model import ModelFile, ModelInput, TextAnswer
@@ -705,7 +704,7 @@ def test_what_an_engine_tells_no_times_of_is_watched_at_the_balancer():
     """llama.cpp has gauges only: EC2 compares its load balancer's percentile with the target, clusters say why not."""
     scenario = SCENARIOS["ec2-gguf"]()
     made = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
-    alarm = made["fleet.tf"][made["fleet.tf"].index("latency = {") :].split("}")[0]
+    alarm = re.split(r"latency\s*= \{", made["fleet.tf"])[1].split("}")[0]
     assert re.search(r'metric += "TargetResponseTime"', alarm)
     assert re.search(r'statistic += "p95"', alarm)
     assert re.search(r"threshold += 0.5\b", alarm)
@@ -722,7 +721,7 @@ def test_an_engine_without_metrics_is_watched_at_the_balancer():
     """Optimum Neuron publishes nothing: its latency is the load balancer's percentile, its queue stays unwatched."""
     scenario = SCENARIOS["ec2-neuron-embeddings"]()
     files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
-    alarm = files["fleet.tf"][files["fleet.tf"].index("latency = {") :].split("}")[0]
+    alarm = re.split(r"latency\s*= \{", files["fleet.tf"])[1].split("}")[0]
     assert re.search(r'metric += "TargetResponseTime"', alarm)
     assert re.search(r'statistic += "p95"', alarm)
     assert "waiting_requests = {" not in files["fleet.tf"]
@@ -808,8 +807,8 @@ def test_cloud_run_alarms_on_its_own_measure_of_an_answer():
     """A recording of 45 s within a fifth of its length: requests of the 95th percentile take no longer than 9,000 ms."""
     scenario = speech_on_cloud_run()
     fleet = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files["fleet.tf"]
-    alarm = fleet[fleet.index("latency = {") :].split("}")[0]
-    assert 'metric      = "run.googleapis.com/request_latencies"' in alarm
+    alarm = re.split(r"latency\s*= \{", fleet)[1].split("}")[0]
+    assert 'metric = "run.googleapis.com/request_latencies"' in re.sub(r" +", " ", alarm)
     assert "ALIGN_PERCENTILE_95" in alarm
     assert re.search(r"threshold += 9000\b", alarm)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen import Wanted
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from advisor.plan.values import Plan
 from codegen.plans import HOSTILE, Make, Scenario, make_cache, make_fleet_plan, make_plan
 from codegen.scenarios.azure_vm_scale_set import SUBSCRIPTION, azure_group, azure_option

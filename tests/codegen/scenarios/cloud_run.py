@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.codegen import Wanted
-from advisor.codegen.wanted import Engine
+from advisor.codegen.container import Engine
 from advisor.plan.values import Option
 from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_group, make_option, make_plan
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen import Wanted
-from advisor.codegen.wanted import Engine
-from advisor.plan.fleet.parts import Policy
+from advisor.codegen.container import Engine
+from advisor.plan.fleet.chosen import Policy
 from advisor.plan.values import Plan
 from codegen.plans import (
     HOSTILE,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen import Wanted
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from advisor.plan.values import Option
 from codegen.plans import (
     HOSTILE,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen import Wanted
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_group, make_option, make_plan
 
 CRN = "crn:v1:bluemix:public:secrets-manager:us-south:a/0123456789abcdef0123456789abcdef"

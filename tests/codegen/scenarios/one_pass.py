@@ -11,8 +11,7 @@ from typing import Any
 from advisor.codegen import Wanted
 from advisor.demand.values import Unit
 from advisor.models.catalog import find_model
-from advisor.plan.fleet.chosen import FleetGroup
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import FleetGroup, Policy
 from advisor.plan.values import Interval
 from codegen.plans import Make, Scenario, make_fleet_plan, make_group
 from codegen.scenarios import (

@@ -12,7 +12,7 @@ from advisor.codegen.pricing import read_projects
 from advisor.codegen.rollout import Former
 from advisor.codegen.targets.azure_values import containers, machines
 from advisor.pipeline import recommend
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet_plan, make_group, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_option

@@ -8,7 +8,7 @@ from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.errors import InputError, NotDeployable
 from advisor.pipeline import recommend
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.ibm_vpc import gaudi, h100

@@ -10,7 +10,7 @@ import yaml
 from advisor.codegen import Form, Language, Stage, Wanted, generate, read_former, write_files
 from advisor.codegen.kubernetes import NODE_LABEL
 from advisor.errors import InputError
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.managed_kubernetes import h100

@@ -6,10 +6,10 @@ import pytest
 from advisor.codegen import Engine, Wanted, generate
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets import aws_sagemaker_values as images
+from advisor.codegen.targets import aws_sagemaker as images
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER, SIZES
 from advisor.errors import InputError
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 
 ECR_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/server:1"

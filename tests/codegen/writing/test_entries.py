@@ -10,7 +10,7 @@ from advisor.codegen import ConflictPolicy, Language, Stage, Wanted, WriteOption
 from advisor.codegen.writing.decisions import Keys, merge_entries
 from advisor.codegen.writing.merging import Conflict
 from advisor.errors import InputError
-from advisor.plan.fleet.parts import Policy
+from advisor.plan.fleet.chosen import Policy
 from codegen.plans import make_fleet_plan, make_group
 
 A10G = {"instance_type": "g5.xlarge", "accelerator": "A10G"}

@@ -13,7 +13,7 @@ from advisor.cli.fit import command as fit
 from advisor.cli.predict import command as predict_command
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.performance.predictions import predict
+from advisor.performance.explain import predict
 from advisor.performance.questions import SCENARIOS, Questions
 from advisor.performance.setups import Setup, resolve
 from advisor.performance.values import Scenario

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.models import find_model, kv_bytes_per_token, weight_bytes
 from advisor.models.config import model_from_config
-from advisor.models.files.estimate import ESTIMATE_FACTOR, estimated_model
 from advisor.models.files.onnx_graph import Node, read_onnx
 from advisor.models.files.onnx_shapes import linear_work
+from advisor.models.files.pipelines import ESTIMATE_FACTOR, estimated_model
 from advisor.models.files.tensors import Tensor
 from advisor.models.files.trees import tree_of
 from advisor.models.gguf_weights import GGUF_BLOCKS

@@ -13,8 +13,7 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.models.files.mapped import MOST_VALUES
-from advisor.models.files.tensors import MOST_TENSORS
+from advisor.models.files.tensors import MOST_TENSORS, MOST_VALUES
 from advisor.models.files.trees import Tree, bounded, tree_of
 
 MADE = Path(__file__).parent / "made"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advisor.performance.one_pass.batches import BatchTimes
+from advisor.performance.one_pass.serving import BatchTimes
 from advisor.performance.steps import StepTimes
 
 _EPSILON = 1e-12

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.estate.contention import contest_of
-from advisor.plan.estate.divide import divide
-from advisor.plan.estate.resources import rows_of
+from advisor.plan.estate.divide import contest_of, divide
+from advisor.plan.estate.terms import rows_of
 from advisor.plan.problem.values import FleetSolution, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.program import FleetProgram

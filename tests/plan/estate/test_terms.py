@@ -5,8 +5,7 @@ import datetime as dt
 import pytest
 
 from advisor.errors import InputError
-from advisor.plan.estate.resources import allotment, limits_of
-from advisor.plan.estate.terms import Sharing, read_terms, under_terms
+from advisor.plan.estate.terms import Sharing, allotment, limits_of, read_terms, under_terms
 from advisor.workload.values import Limits, OwnedCommitment, QuotaLimit
 from builders import workload
 

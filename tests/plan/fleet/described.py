@@ -12,7 +12,7 @@ from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.describe import fleet_of
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.confirmed import Confirmed
+from advisor.plan.replay.groups import Confirmed
 from advisor.workload.values import Limits
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of

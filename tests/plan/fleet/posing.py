@@ -11,8 +11,7 @@ from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.geography import in_reach
 from advisor.plan.problem.hours import week_of
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.solve.existing import standing_of
-from advisor.plan.solve.stage import Effort, Formulation, PlanningContext, formulate, supply_of
+from advisor.plan.solve.stage import Effort, Formulation, PlanningContext, formulate, standing_of, supply_of
 
 
 def posed_of(asked, catalog, profile=None, **effort) -> tuple[Formulation, PlanningContext]:

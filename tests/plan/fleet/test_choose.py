@@ -10,8 +10,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.cost import hourly_to_monthly
-from advisor.cost.region_charges import BYTES_PER_LOG_LINE
-from advisor.cost.services import disk_usd_per_month
+from advisor.cost.services import BYTES_PER_LOG_LINE, disk_usd_per_month
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
@@ -23,9 +22,9 @@ from advisor.plan.choosing import Asked, chosen_fleet
 from advisor.plan.fleet.describe import fleet_of
 from advisor.plan.planning import ANYWHERE_NOTE
 from advisor.plan.request import PlanRequest, read_question, requirements_of
-from advisor.plan.solve.existing import running_of, standing_of
+from advisor.plan.solve.stage import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines
-from advisor.report.table import plan_table
+from advisor.report.verdict import plan_table
 from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
 from advisor.workload.values import (
     DeclaredDemand,

@@ -8,7 +8,7 @@ import pytest
 
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.fleet.chosen import StaticPeak
-from advisor.plan.fleet.costing import cost_of, obligation_of
+from advisor.plan.fleet.describe import cost_of, obligation_of
 from advisor.plan.problem.values import Allocation, PurchaseOption, Tariff
 from advisor.workload.values import QuotaLimit, ResponseCache
 from plan.fleet.described import ASKED, allocated, described, posed, solved

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.spare import judged_spare, spare_of
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption, Tariff
-from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.replay.groups import name_of
+from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.stage import Formulation
 from advisor.workload.values import Limits, Survive

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.demand.batch import BatchRun
+from advisor.demand.values import BatchRun
 from advisor.plan.problem.hours import SLACK, hours_by_cost, run_costs
 from advisor.plan.problem.values import PurchaseOption, Tariff
 from advisor.workload.values import Limits, Scaling, Survive

@@ -18,9 +18,9 @@ from advisor.performance.stage import serve
 from advisor.pipeline import plan_for
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.problem.hours import week_of
+from advisor.plan.problem.serverless_pools import LONGEST_IDLE_S, duty_of_rate
 from advisor.plan.problem.values import PurchaseOption, Tariff
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.serverless import LONGEST_IDLE_S, duty_of_rate
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.stage import ExistingFleet, Formulation, PlanningContext, formulate, supply_of

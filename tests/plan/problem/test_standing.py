@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.cost.region_charges import Deployed, region_charges
+from advisor.cost.services import Deployed, region_charges
 from advisor.cost.standing import Machines
-from advisor.plan.problem.charges import (
+from advisor.plan.problem.formulas import (
     alone_usd_per_month,
     machines_of,
     own_place,

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from advisor.catalog.one_pass_engines import ALIKE, COMPILED, LONGEST, POWERS
 from advisor.demand.values import Unit
 from advisor.models import find_model
-from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.batching import Batching, rate_within
-from advisor.performance.one_pass.serving import Replica
+from advisor.performance.one_pass.serving import BatchTimes, Replica
 from advisor.performance.values import Evidence
 from advisor.plan.replay.engine import alone_ends, batch_ends
 from performance.batch_simulator import simulate

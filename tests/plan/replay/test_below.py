@@ -12,8 +12,7 @@ from advisor.catalog.values import Purchase
 from advisor.pipeline import plan_for
 from advisor.plan.problem.values import FleetSolution
 from advisor.plan.replay.below import at_need, cheapest_by_payment, with_headroom, with_less
-from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.replay.groups import name_of
+from advisor.plan.replay.groups import Confirmed, name_of
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit
 from builders import catalog_of, offer, workload

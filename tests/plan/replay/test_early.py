@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from advisor.demand.spread import MONDAY_SECONDS
 from advisor.demand.trace_columns import Requests
-from advisor.plan.replay.early import EarlyEnd
 from advisor.plan.replay.fleet import simulate
-from advisor.plan.replay.result import within
+from advisor.plan.replay.result import EarlyEnd, within
 from advisor.plan.replay.sessions import Session
 from advisor.plan.replay.values import Cutoff, ReplayGroup, Route
 from advisor.workload.values import Slo

@@ -10,7 +10,7 @@ from recompute.drawn import drawn
 
 @pytest.mark.slow
 def test_hundreds_of_machines_are_not_taken_away_one_by_one(monkeypatch):
-    """The closed form asks for 398 machines where a replay confirms far fewer: the plan ends, and so does the search."""
+    """The closed form asks for hundreds of machines where a replay confirms far fewer: the plan ends, and so does the search."""
     steps = []
 
     def counted(*asked):
@@ -23,5 +23,5 @@ def test_hundreds_of_machines_are_not_taken_away_one_by_one(monkeypatch):
     fleet = answer(question, catalog, shipped_model(), BRIEF).plan.fleet
 
     assert fleet.confirmed.reached
-    assert max(max(group.instances) for group in fleet.groups) > 300
-    assert len(steps) == exchanges.MOST_STEPS
+    assert max(max(group.instances) for group in fleet.groups) > 200
+    assert len(steps) <= 2 * exchanges.MOST_STEPS  # one search, and one among other layouts of its machines

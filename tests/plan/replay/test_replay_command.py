@@ -110,7 +110,7 @@ def test_a_plan_of_another_catalog_is_replayed_with_a_note(plan, trace, tmp_path
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "the trace is empty"), (HEADER, "a header and no rows"), ("a,b\n1,2\n", "'timestamp' is missing"),
+    [("", "the trace is empty"), (HEADER, "a header and no rows"), ("a,b\n1,2\n", "the columns 'timestamp', "),
      (HEADER + "2026-03-02T00:00:00Z,-5,3\n", "a whole number"), (HEADER + "yesterday,5,3\n", "is no time")],
     ids=["empty", "header only", "columns", "negative", "time"],
 )  # fmt: skip

@@ -7,9 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.values import PurchaseOption, Tariff
-from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.optimise import fleet_if_any
-from advisor.plan.solve.scopes import cheapest
+from advisor.plan.solve.scopes import cheapest, counted, is_countable
 from advisor.workload.values import Limits, Scaling, Survive
 from plan.fleet.problems import LIMITS, limited, pool_of, problem_of, problems
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.samples.doctor.accelerators import (
+from advisor.samples.doctor.command import (
     Machine,
     Seen,
     State,

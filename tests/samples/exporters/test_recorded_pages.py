@@ -12,7 +12,7 @@ from advisor.errors import InputError
 from advisor.samples.exporters import near_misses, shipped
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.values import Accelerator, Window
-from advisor.samples.sources.engines.pages import PageReader
+from advisor.samples.sources.engines import PageReader
 from samples.exporters.recorded import ACCELERATORS, ENGINES, samples
 from samples.query.conftest import prometheus_url, server_url, victoria_metrics_url
 from samples.query.fleets import END_US, MIB, points, times

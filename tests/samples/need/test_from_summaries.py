@@ -5,8 +5,7 @@ from functools import cache
 import pytest
 
 from advisor.samples.need.fleet import METRICS_NEEDED, assess, assess_summaries
-from advisor.samples.need.memory import Fixed
-from advisor.samples.need.verdict import Code
+from advisor.samples.need.verdict import Code, Fixed
 from samples.need import simulate
 from samples.need.simulate import GIB, accelerator, drawn, run, serving
 from samples.query.in_memory import InMemory, rows_of

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.samples.need.fleet import assess
-from advisor.samples.need.memory import Fixed, join, memory_need
+from advisor.samples.need.verdict import Fixed, join, memory_need
 from samples.need import simulate
 from samples.need.simulate import GIB, accelerator, run, serving
 

@@ -8,7 +8,7 @@ import pytest
 
 from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.need.fleet import assess
-from advisor.samples.need.memory import Fixed
+from advisor.samples.need.verdict import Fixed
 from advisor.samples.rows import Gap, Row, Stats, Target
 from advisor.samples.store.row_tables import encode_table, tables_of
 from samples.need import simulate

@@ -4,8 +4,7 @@ import pytest
 
 from advisor.samples.metrics import METRICS, Kind, exposition_name
 from advisor.samples.need.fleet import METRICS_NEEDED, assess_summaries
-from advisor.samples.need.memory import Fixed
-from advisor.samples.need.verdict import Code
+from advisor.samples.need.verdict import Code, Fixed
 from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.values import Window
 from samples.need import simulate

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from advisor.errors import InputError
 from advisor.records import dataclass, field
-from advisor.samples.query.cloudwatch.api import RENEW, aws_session
+from advisor.samples.query.cloudwatch import RENEW, aws_session
 
 PERMISSIONS = "aps:QueryMetrics, aps:GetLabels, aps:GetSeries and aps:GetMetricMetadata"
 _SERVICE = "aps"

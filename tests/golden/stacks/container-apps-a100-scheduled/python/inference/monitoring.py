@@ -32,15 +32,16 @@ def workspaces(context: Context) -> Mapping[str, azure.operationalinsights.Analy
 def alarms(
     context: Context,
     apps: Mapping[str, App],
+    entrances: Mapping[str, App],
     logs: Mapping[str, azure.operationalinsights.AnalyticsWorkspace],
 ) -> None:
-    """On each app, told to the action group of its region."""
+    """On each app and entrance, told to the action group of its region."""
     fleet = context.fleet
     groups = action_groups(context)
     for key, app in apps.items():
         group = fleet.groups[key]
         for name, alarm in group.metric_alarms.items():
-            _alarm(context, (key, name), app, alarm, groups[group.region].id)
+            _alarm(context, (key, group.app, name), app, alarm, (group.region, groups[group.region].id))
         # What the metrics do not say. Restarts are a metric too, but one that rings until the replica ends.
         for name, logged in group.log_alarms.items():
             asked = Query(
@@ -51,21 +52,28 @@ def alarms(
             )
             names = (f"{key}-{name}", f"{group.app}-{name}")
             alarm_on_logs(context, names, group.region, asked, groups[group.region])
+    for region, entrance in entrances.items():
+        for name, alarm in fleet.regions[region].metric_alarms.items():
+            key = f"entrance-{region}"
+            _alarm(context, (key, key, name), entrance, alarm, (region, groups[region].id))
 
 
 def _alarm(
-    context: Context, names: tuple[str, str], app: App, alarm: MetricAlarm, action_group_id: pulumi.Output[str]
+    context: Context,
+    names: tuple[str, str, str],
+    app: App,
+    alarm: MetricAlarm,
+    told: tuple[str, pulumi.Output[str]],
 ) -> None:
-    key, name = names
-    group = context.fleet.groups[key]
+    (key, app_name, name), (region, action_group_id) = names, told
     dimensions: list[azure.monitoring.MetricAlertCriteriaDimensionArgsDict] = [
         {"name": "statusCodeCategory", "operator": "Include", "values": alarm.statuses}
     ]
     azure.monitoring.MetricAlert(
         context.named("alarm", key, name),
-        name=f"{context.settings.name}-{group.app}-{name}",
+        name=f"{context.settings.name}-{app_name}-{name}",
         description=alarm.description,
-        resource_group_name=context.resource_groups[group.region],
+        resource_group_name=context.resource_groups[region],
         scopes=app.id,
         severity=2,
         frequency="PT5M",

@@ -20,6 +20,7 @@ from inference.plan import Backend, Group
 
 USER_DATA = (Path(__file__).parent / "user_data.sh").read_text(encoding="utf-8")
 """A shell script with holes ``${name}``; ``$${`` stands for ``${``."""
+READY, LAUNCHING = "ready", "autoscaling:EC2_INSTANCE_LAUNCHING"
 
 
 def auto_scaling_groups(
@@ -35,15 +36,15 @@ def auto_scaling_groups(
 def ready_hooks(context: Context, groups: Mapping[str, aws.autoscaling.Group]) -> None:
     """An instance is in service once its model answers; until then it counts for nothing, and says that it still loads.
 
-    Resources of their own: the provider replaces a group whose initial hooks change.
+    Resources of their own: what is changed in a group's initial hook reaches no group that is there.
     """
     for key, group in context.fleet.groups.items():
         aws.autoscaling.LifecycleHook(
             context.named(key, "ready"),
             region=group.region,
-            name="ready",
+            name=READY,
             autoscaling_group_name=groups[key].name,
-            lifecycle_transition="autoscaling:EC2_INSTANCE_LAUNCHING",
+            lifecycle_transition=LAUNCHING,
             heartbeat_timeout=3600,
             default_result="ABANDON",
             opts=context.options(),
@@ -125,10 +126,21 @@ def _group(
         launch_template=_plain(group, template),
         capacity_reservation_specification=_reservation(settings.capacity_reservation_ids.get(key)),
         instance_refresh=_refresh(_pinned_ami(context, key) is not None),
+        # The hook for the hosts that start with the group, which are there before it.
+        initial_lifecycle_hooks=[
+            {
+                "name": READY,
+                "lifecycle_transition": LAUNCHING,
+                "heartbeat_timeout": 3600,
+                "default_result": "ABANDON",
+            }
+        ],
         tags=[{"key": name, "value": value, "propagate_at_launch": True} for name, value in tags.items()],
         # The hosts need the role and the way out from their first second.
         opts=context.options(
             depends_on=[*role.permissions, *entrance.ways_out[group.region]],
+            # A group that is there would be replaced for it.
+            ignore_changes=["initialLifecycleHooks"],
         ),
     )
 
