@@ -18,7 +18,7 @@ from advisor.models.model import Model, TextAnswer
 from advisor.models.pictures import VisionTower
 from advisor.names import suggestion
 from advisor.records import dataclass, replace
-from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP
+from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP, ROUNDING
 from advisor.workload.holds import check_engine_kind, check_holds, check_known, unsold_holds
 from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
@@ -26,7 +26,6 @@ from advisor.workload.planning_fields import adapter_notes, check_base
 from advisor.workload.scope import in_scope, scope_notes
 from advisor.workload.values import DEFAULT_PRECISIONS, WIDE_PRECISIONS, DeclaredDemand, Deployment, Slo, Workload
 
-ROUNDING = 1e-9
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
 CONTEXT_STEP_TOKENS = 256

@@ -56,6 +56,8 @@ def format_duration(span: timedelta) -> str:
 BYTES_PER_GIB = 1024**3
 A_CENT = 0.01
 """USD: less than this apart is the same amount on a bill."""
+ROUNDING = 1e-9
+"""Shares, rates and amounts that differ by less, relative to one, differ by arithmetic alone."""
 BYTES_PER_MIB = 1024**2
 BYTES_PER_KIB = 1024
 BYTES_PER_GB = 1e9

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from advisor.catalog.planning import ServicePrice
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field
-from advisor.units import SECONDS_PER_MONTH
+from advisor.units import ROUNDING, SECONDS_PER_MONTH
 
 CLOUDS = ("aws", "gcp", "azure")
 """Providers of whom such prices are known."""
@@ -158,12 +158,8 @@ class ChargeRule:
             return used + self.alone
         units = balanced * self.each_balanced
         if self.step:
-            units = math.ceil(units / self.step - _ROUNDING) * self.step
+            units = math.ceil(units / self.step - ROUNDING) * self.step
         return used + max(units, self.least)
-
-
-_ROUNDING = 1e-9
-"""Load that the smallest entrance carries."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from advisor.demand.values import Floats
 from advisor.records import dataclass
-from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, ROUNDING, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 MONDAY_SECONDS = 4.0 * SECONDS_PER_DAY
 """1970-01-05 00:00 UTC, a Monday: where the zero of a clock without a date is put."""
@@ -97,7 +97,6 @@ WIDEST = 2.0
 """The upper edge is at most so many times the 90th percentile, plus the mean."""
 LEAST_USUAL = 0.2
 """An hour of the day is taken to be as busy as this share of all hours at least (of their square roots)."""
-_ROUNDING = 1e-9
 _DAYS_PER_WEEK = HOURS_PER_WEEK // HOURS_PER_DAY
 
 
@@ -253,7 +252,7 @@ def _known_loss(losses: Sequence[Floats], origins: Sequence[int], now: int) -> f
 def _moved(tails: Floats, came: Floats, low: Floats, high: Floats, *, share: float) -> Floats:
     """The tails after a day: moved by a share of how far its known hours beyond the edges were off."""
     low, high = low[: len(came)], high[: len(came)]
-    misses = np.count_nonzero([came < low * (1 - _ROUNDING), came > high * (1 + _ROUNDING)], axis=1)
+    misses = np.count_nonzero([came < low * (1 - ROUNDING), came > high * (1 + ROUNDING)], axis=1)
     observed = np.count_nonzero(~np.isnan(came))
     if not observed:
         return tails

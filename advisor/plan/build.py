@@ -26,9 +26,9 @@ from advisor.plan.token_apis import compared_with_fleet, too_long_for
 from advisor.plan.values import CurrentCost, MeasureFirst, Option, Plan, PlanProvenance, Savings
 from advisor.records import asdict, replace
 from advisor.requirements import Requirements
+from advisor.units import ROUNDING
 from advisor.workload.values import DeclaredDemand, Limits, Survive
 
-ROUNDING = 1e-9
 HOURS = 1
 """How long a load test of one instance takes, with the loading of the model."""
 

@@ -15,9 +15,15 @@ from advisor.plan.replay.groups import name_of
 from advisor.plan.solve.objective import allocation_parts, objective_usd_per_month
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_MONTH, MINUTES_PER_HOUR, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, SECONDS_PER_MONTH
+from advisor.units import (
+    HOURS_PER_MONTH,
+    MINUTES_PER_HOUR,
+    ROUNDING,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MINUTE,
+    SECONDS_PER_MONTH,
+)
 
-ROUNDING = 1e-9
 SCALE_IN_S = 900.0
 """How long scalers see less load before they take instances away: a quarter of an hour at AWS."""
 

@@ -34,9 +34,7 @@ import numpy as np
 from advisor.plan.solve.solver import Program
 from advisor.plan.tenants import NONE, Group, Host, Named, Need, Obstacle, Packing, Processes, Tenant, in_servers
 from advisor.records import dataclass, replace
-from advisor.units import HOURS_PER_MONTH
-
-EPSILON = 1e-9
+from advisor.units import HOURS_PER_MONTH, ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Load:
     def obstacles(self, last: Need, headroom: float) -> Iterator[tuple[str, float, float, str]]:
         """Checks that the load with its last tenant does not pass."""
         for code, needed, available, unit in self.checks(last, headroom):
-            if needed > available + EPSILON:
+            if needed > available + ROUNDING:
                 yield code, needed, available, unit
 
     def _with(self, tenant: Tenant, need: Need) -> Iterator["Load"]:
@@ -377,7 +375,7 @@ class _Packer:
         """The same with each group on the machine of one accelerator that holds it at the least price."""
         for at, load in enumerate(loads):
             single = self._cheapest_single(load)
-            if single is not None and single.usd_per_hour < load.usd_per_hour - EPSILON:
+            if single is not None and single.usd_per_hour < load.usd_per_hour - ROUNDING:
                 loads = min(loads, (*loads[:at], single, *loads[at + 1 :]), key=self.cost)
         return loads
 
@@ -442,7 +440,7 @@ class _Packer:
         for load in sorted(loads, key=own_usd):
             others = tuple(other for other in loads if other is not load)
             without = (*others, *map(on_its_own, load.tenants))
-            if own_usd(load) < math.inf and self.cost(without) < self.cost(loads) - EPSILON:
+            if own_usd(load) < math.inf and self.cost(without) < self.cost(loads) - ROUNDING:
                 loads = without
         return loads
 
@@ -453,7 +451,7 @@ class _Packer:
             return 0.0
         if len(prices) == 1:
             (price,) = prices
-            return math.ceil(usd_per_hour / price - EPSILON) * price
+            return math.ceil(usd_per_hour / price - ROUNDING) * price
         return max(usd_per_hour, min(prices))
 
     def _one_each(self, order: Sequence[Tenant]) -> Loads:
@@ -517,12 +515,12 @@ class _Search:
     def _descend(self, loads: Loads, taken: Parts, depth: int) -> None:
         self._nodes -= 1
         least = max(self._bound, *added(taken, self._to_come[depth]))
-        if self._nodes <= 0 or least >= self._best_usd - EPSILON:
+        if self._nodes <= 0 or least >= self._best_usd - ROUNDING:
             return
         is_whole = depth == len(self._order)
         loads = settled(loads) if is_whole else loads
         usd = self._packer.cost(loads)
-        if usd >= self._best_usd - EPSILON:
+        if usd >= self._best_usd - ROUNDING:
             return
         if is_whole:
             self.best, self._best_usd = loads, usd

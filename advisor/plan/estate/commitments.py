@@ -23,10 +23,9 @@ from advisor.plan.problem.supply import may_commit, stand_of
 from advisor.plan.problem.values import PurchaseOption
 from advisor.records import dataclass
 from advisor.requirements import Requirements
-from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, ROUNDING
 
 Counts = npt.NDArray[np.int64]
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,9 +21,9 @@ from advisor.plan.problem.formulas import (
 )
 from advisor.plan.problem.values import Constraint, FleetSolution, Problem, PurchaseOption
 from advisor.records import dataclass
+from advisor.units import ROUNDING
 
 NEARLY = 1e-6
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,11 @@ from advisor.performance.transfer import answer_gb, request_gb, sent_gb
 from advisor.plan.problem.values import Allocation, Constraint, Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import replace
 from advisor.requirements import Requirements
-from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
+from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, ROUNDING, SECONDS_PER_HOUR
 from advisor.workload.values import Limits, Survive
 
 _NEVER_STARTED = (PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 """What runs at all hours, and what its service starts."""
-_ROUNDING = 1e-9
 ZONE_PART = 0.5
 """Of an equal part of the load: what has to stand in a zone at least for it to count."""
 Ordered = tuple[str, str]
@@ -149,8 +148,8 @@ def least_instances(problem: Problem, planned: Floats, rates: Floats) -> Floats:
         rates: requests per second that no instance sustains more than.
     """
     load = planned / rates[:, None]
-    spare = np.ceil(share_without(problem.limits, Part.MACHINE) * load - _ROUNDING) + 1
-    least: Floats = np.maximum(np.maximum(np.ceil(load - _ROUNDING), spare), problem.limits.zones)
+    spare = np.ceil(share_without(problem.limits, Part.MACHINE) * load - ROUNDING) + 1
+    least: Floats = np.maximum(np.maximum(np.ceil(load - ROUNDING), spare), problem.limits.zones)
     return np.where(planned <= 0, 0.0, least) if problem.scaling.scale_to_zero else least
 
 

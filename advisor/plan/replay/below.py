@@ -31,12 +31,13 @@ from advisor.plan.replay.headroom import (
     Kind,
     kind_of,
 )
-from advisor.plan.solve.neighbours import ROUNDING, keeps_to_all
+from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.scopes import Singles, scope_of, usd_alone
 from advisor.plan.solve.shares import request_shares
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation
 from advisor.records import dataclass, replace
+from advisor.units import ROUNDING
 
 MIXES_TRIED = 5
 """Headroom of a mix is looked for in so many steps."""

@@ -19,8 +19,8 @@ from advisor.plan.solve.shares import planned_rates, targets, weights
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation
 from advisor.records import dataclass, replace
+from advisor.units import ROUNDING
 
-ROUNDING = 1e-9
 Key = tuple[object, ...]
 
 

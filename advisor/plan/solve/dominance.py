@@ -42,11 +42,11 @@ from advisor.plan.problem.formulas import (
 )
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, fields, replace
+from advisor.units import ROUNDING
 from advisor.workload.values import Limits
 
 CHAMPIONS = 64
 """Tariffs that are tried as replacements first: the cheapest per request, of every way of paying."""
-ROUNDING = 1e-9
 _PAID = tuple(PurchaseOption)
 _ON_DEMAND, _SPOT, _OWNED = (
     _PAID.index(paid) for paid in (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.OWNED)

@@ -14,7 +14,7 @@ from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import scope_of
 from advisor.plan.solve.shares import counted_instances
 from advisor.records import replace
-from advisor.units import A_CENT, HOURS_PER_MONTH
+from advisor.units import A_CENT, HOURS_PER_MONTH, ROUNDING
 
 MOST = 10
 """Neighbours that are looked at, those that cost the most first left."""
@@ -24,7 +24,6 @@ MOST_GIVEN_UP = 3
 """Instances of a group that are exchanged at a time, unless it is all of them."""
 OTHERS = 3
 """Cheaper pools, and dearer ones, that instances may be exchanged for."""
-ROUNDING = 1e-9
 CLEARLY_SHORT = 0.999
 """Share of the load, carried or left by a failure, below which no solver is needed to see that a limit is broken."""
 _COUNTED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT, PurchaseOption.OWNED)

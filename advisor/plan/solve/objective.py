@@ -26,8 +26,8 @@ from advisor.plan.problem.values import (
     Problem,
     PurchaseOption,
 )
+from advisor.units import ROUNDING
 
-ROUNDING = 1e-9
 PRICES = 33
 
 

@@ -26,8 +26,8 @@ from advisor.plan.problem.formulas import (
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
 from advisor.plan.solve.solver import INFINITY, Outcome, Program
 from advisor.records import dataclass, replace
+from advisor.units import ROUNDING
 
-ROUNDING = 1e-9
 ROOM = 1e-7
 """Relative slack of a bound that one program hands to the next."""
 

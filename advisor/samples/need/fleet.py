@@ -31,6 +31,7 @@ from advisor.samples.query.counts import Counted, Timeline, timeline
 from advisor.samples.query.engines import NEED_COLUMNS, Survey, survey
 from advisor.samples.query.values import Accelerator, Summary, Window
 from advisor.samples.store.reading import HostReader, Progress, Store
+from advisor.units import ROUNDING
 
 _ENGINE = frozenset(metric.name for metric in ENGINE_METRICS)
 METRICS_NEEDED = (
@@ -184,7 +185,6 @@ def _memory(metrics: Metrics, engines: Sequence[Metrics]) -> MemoryNeed | None:
 
 FEWEST = 2
 """Machines that stay where several run, so that any one may fail."""
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ def enough_accelerators(uses: Iterable[float], hosts: int = 1) -> int:
         uses: p95 of the time in which each accelerator worked, 0..1; of several together their sum.
         hosts: that they are in; of several two keep an accelerator, so that one may fail.
     """
-    return max(1, min(hosts, FEWEST), math.ceil(sum(uses) / WORKING.value - _ROUNDING))
+    return max(1, min(hosts, FEWEST), math.ceil(sum(uses) / WORKING.value - ROUNDING))
 
 
 def oversized(needs: Sequence[AcceleratorNeed]) -> list[Oversized]:
