@@ -118,7 +118,7 @@ def shortfall(setup: Setup, catalog: Catalog) -> Shortfall | None:
     if unloadable is not None or setup.provider not in catalog.deployment.providers:
         return unloadable
     checks = (_ungenerated, _partitioned, _too_many_replicas, _other_precision, _without_image, _host_memory, _in_time)
-    return next((found for check in checks if (found := check(setup, catalog)) is not None), None)
+    return next((failed for check in checks if (failed := check(setup, catalog)) is not None), None)
 
 
 def seat_shortfall(setup: Setup, catalog: Catalog, *, by_mps: bool = False) -> Shortfall | None:
@@ -175,8 +175,8 @@ def purchase_shortfall(setup: Setup, purchase: str, region: str, catalog: Catalo
 def deployable(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Shortfall | None:
     """Why generated code cannot start a machine so in a region, paid for in this way; None where it can."""
     machine = catalog.instance_types.get((setup.provider, setup.instance_type))
-    found = None if machine is None else machine_shortfall(machine, catalog)
-    return found or shortfall(setup, catalog) or purchase_shortfall(setup, purchase, region, catalog)
+    unfit = None if machine is None else machine_shortfall(machine, catalog)
+    return unfit or shortfall(setup, catalog) or purchase_shortfall(setup, purchase, region, catalog)
 
 
 def several_models_server(engine: str, vendor: str, catalog: Catalog) -> str:
@@ -198,10 +198,10 @@ def speaks_https(engine: str, release: str, catalog: Catalog) -> bool:
         release: "" for the newest.
         catalog: limits of engines.
     """
-    known = catalog.deployment.words(engine, "https")
-    if not known or known == _NONE:
-        return not known
-    first, own = version_of(known[0]), version_of(release)
+    releases = catalog.deployment.words(engine, "https")
+    if not releases or releases == _NONE:
+        return not releases
+    first, own = version_of(releases[0]), version_of(release)
     return first is None or own is None or own >= first
 
 
@@ -237,7 +237,7 @@ def service_of(purchase: str) -> str:
 
 def _allowed(setup: Setup, catalog: Catalog) -> str:
     refused = catalog.deployment.purchases(setup.provider, setup.instance_type)
-    return " or ".join(one for one in ("on_demand", "spot") if one not in refused)
+    return " or ".join(purchase for purchase in ("on_demand", "spot") if purchase not in refused)
 
 
 def _accelerator_memory(setup: Setup) -> Shortfall | None:
@@ -298,11 +298,11 @@ def _too_many_replicas(setup: Setup, catalog: Catalog) -> Shortfall | None:
 
 
 def _other_precision(setup: Setup, catalog: Catalog) -> Shortfall | None:
-    known = catalog.deployment.words(setup.engine, "precisions")
-    if not known or setup.precision in known:
+    precisions = catalog.deployment.words(setup.engine, "precisions")
+    if not precisions or setup.precision in precisions:
         return None
     reason = f"{setup.precision} on {setup.engine} needs a checkpoint that is converted by hand"
-    return Shortfall(NOT_GENERATED, "precision", setup.precision, " or ".join(known), reason)
+    return Shortfall(NOT_GENERATED, "precision", setup.precision, " or ".join(precisions), reason)
 
 
 def _without_image(setup: Setup, catalog: Catalog) -> Shortfall | None:
@@ -386,7 +386,7 @@ def _managed(setup: Setup, region: str, catalog: Catalog) -> Shortfall | None:
         return Shortfall("no_image", "registries", 1, 0, reason)
     served = catalog.deployment.words(setup.engine, "managed_accelerators")
     if served and setup.accelerator not in served:
-        known = "no accelerator" if served == _NONE else ", ".join(served)
-        reason = f"the image of {setup.engine} for SageMaker serves on {known}"
-        return Shortfall("no_image", "accelerator", setup.accelerator, known, reason)
+        accelerators = "no accelerator" if served == _NONE else ", ".join(served)
+        reason = f"the image of {setup.engine} for SageMaker serves on {accelerators}"
+        return Shortfall("no_image", "accelerator", setup.accelerator, accelerators, reason)
     return _start_within(setup, SAGEMAKER, catalog)

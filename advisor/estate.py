@@ -293,24 +293,24 @@ def _divided(parts: Mapping[str, Part], terms: Terms, run: Run) -> Shares:
 def plan_one(task: Task) -> Part:
     """Plan one workload file; what has to be mended in it is said in its row."""
     try:
-        found = _answer(task)
+        answered = _answer(task)
     except AdvisorError as error:
         message = f"{error} " if not error.hint else f"{error.where}: {error.message} ({error.hint})"
         row = WorkloadRow(task.file, task.path.stem, FAILED, "", None, None, None, None, None, None, message.strip())
         return Part(row, "", {}, None, (), None, 0.0, None)
-    plan = found.plan
+    plan = answered.plan
     row = workload_row(task.file, plan)
     fleet = plan.fleet if row.status == PLANNED else None
-    search = _slot_search(task, found) if row.status == PLANNED else None
+    search = _slot_search(task, answered) if row.status == PLANNED else None
     uses = uses_of(fleet, task.shared) if fleet else {}
     return Part(
         row=row,
         plan_text=plan_to_json(plan),
         uses=uses,
-        contention=_contest(task, found) if uses and not task.regions else None,
-        hourly=hourly_uses(fleet, found.requirements) if fleet else (),
-        seating=None if search is None else seating(search, found.served, found.offers),
-        without_parts=() if search is None else without_parts(search, found.served, found.offers),
+        contention=_contest(task, answered) if uses and not task.regions else None,
+        hourly=hourly_uses(fleet, answered.requirements) if fleet else (),
+        seating=None if search is None else seating(search, answered.served, answered.offers),
+        without_parts=() if search is None else without_parts(search, answered.served, answered.offers),
         usd_of_machines=_usd_of_machines(fleet.cost) if fleet else 0.0,
         provenance=plan.provenance,
     )
@@ -339,20 +339,20 @@ def _is_in_full(task: Task, workload: Workload) -> bool:
     return task.is_of_few and workload.current is not None
 
 
-def _contest(task: Task, found: Answer) -> Contention:
-    return contest_of(found.problem, limits_of(task.shared))
+def _contest(task: Task, answered: Answer) -> Contention:
+    return contest_of(answered.problem, limits_of(task.shared))
 
 
-def _slot_search(task: Task, found: Answer) -> SlotSearch:
-    peak = max(hour.planned_rate for hour in found.problem.hours)
+def _slot_search(task: Task, answered: Answer) -> SlotSearch:
+    peak = max(hour.planned_rate for hour in answered.problem.hours)
     return SlotSearch(
-        requirements=found.requirements,
+        requirements=answered.requirements,
         catalog=load_catalog(),
         model=_model(task.calibration),
         sharing=task.shared.sharing,
         quotas=task.shared.quotas,
         peak_rate=peak,
-        mean_rate=mean_rate(found.problem),
+        mean_rate=mean_rate(answered.problem),
         file=task.file,
     )
 

@@ -172,7 +172,7 @@ def generate(
     from advisor.codegen import Language  # noqa: PLC0415 - recommend, fit and predict do without it
     from advisor.codegen import generate as generate_code  # noqa: PLC0415 - as above
 
-    named = {**{known.value: known for known in Language}, "pulumi": Language.PYTHON}
+    named = {**{language.value: language for language in Language}, "pulumi": Language.PYTHON}
     if language not in named:
         raise InputError(f"{language!r} is no language", where="language", hint=f"one of {', '.join(named)}")
     return generate_code(_plan(plan, "plan"), named[language], wanted, _catalog(catalog) or load_catalog())

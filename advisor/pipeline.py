@@ -288,8 +288,8 @@ def _with_batch_apart(
 
 def _fleet_of(question: PlanRequest | None, catalog: Catalog, model: PerformanceModel) -> Confirmed | None:
     """The fleet of a question that its replay confirms; None where there is none."""
-    found = None if question is None else routed_fleet(market_of_requests(question, catalog, model).market)
-    return found if isinstance(found, Confirmed) and found.confirmation.reached else None
+    fleet = None if question is None else routed_fleet(market_of_requests(question, catalog, model).market)
+    return fleet if isinstance(fleet, Confirmed) and fleet.confirmation.reached else None
 
 
 def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel) -> "Judged":

@@ -243,9 +243,9 @@ def _picture_note(tower: VisionTower, shown: Pictures, *, is_counted: bool) -> s
 def _idle_limits(workload: Workload, catalog: Catalog) -> Iterator[str]:
     """An account may be listed whole: limits of other services are no mistake, and a misspelt one protects nobody."""
     for quota in workload.limits.quotas:
-        known = catalog.quota_codes(quota.provider)
-        if quota.code not in known:
-            near = suggestion(quota.code, known)
+        codes = catalog.quota_codes(quota.provider)
+        if quota.code not in codes:
+            near = suggestion(quota.code, codes)
             told = f"no accelerator of {quota.provider} is counted against the limit {quota.code} in {quota.region}"
             yield f"{told} ({near})"
 

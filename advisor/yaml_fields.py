@@ -204,11 +204,11 @@ class Field:
         if not isinstance(self.node, yaml.MappingNode):
             self.fail("expected a mapping of names to shares", f"write {self.name}: {{US: 0.7, DE: 0.3}}")
         fields = self.mapping([str(key.value) for key, _ in self.node.value])
-        found = tuple((name, field.number(0, exclusive=True, maximum=1)) for name, field in fields.items())
-        total = sum(share for _, share in found)
+        shares = tuple((name, field.number(0, exclusive=True, maximum=1)) for name, field in fields.items())
+        total = sum(share for _, share in shares)
         if abs(total - 1) > SHARES_TOLERANCE:
             self.fail(f"the shares sum to {total:g}, not to 1", "correct one of them")
-        return tuple((name, share / total) for name, share in found)
+        return tuple((name, share / total) for name, share in shares)
 
     def _parse(self, kind: Callable[[str], T], text: str, what: str) -> T:
         try:

@@ -470,7 +470,7 @@ def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Map
             others = [other.name for other in targets_of(stack.provider) if language in other.renderers]
             raise InputError(
                 f"{target.title} is not written in {language.value}",
-                hint=f"it is in {', '.join(known.value for known in target.renderers)}; "
+                hint=f"it is in {', '.join(written.value for written in target.renderers)}; "
                 f"in {language.value} try --target {' or '.join(others)}",
             )
         held = stack if target.takes_cache else without_cache(stack, target.title)

@@ -361,10 +361,10 @@ _known: WeakKeyDictionary[Catalog, dict[_Ordered, tuple[ChargeRule, ...]]] = Wea
 
 def _resources(catalog: Catalog, provider: str, region: str, deployed: Deployed) -> Sequence[ChargeRule]:
     """Rules of what the generated code orders or needs in a region, one for each item."""
-    known, ordered = _known.setdefault(catalog, {}), (provider, region, deployed)
-    if ordered not in known:
-        known[ordered] = tuple(_ordered(catalog, *ordered))
-    return known[ordered]
+    rules, ordered = _known.setdefault(catalog, {}), (provider, region, deployed)
+    if ordered not in rules:
+        rules[ordered] = tuple(_ordered(catalog, *ordered))
+    return rules[ordered]
 
 
 def _ordered(catalog: Catalog, provider: str, region: str, deployed: Deployed) -> Iterator[ChargeRule]:

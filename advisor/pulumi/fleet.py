@@ -143,7 +143,7 @@ class InferenceFleet(pulumi.ComponentResource):
             program.deployment.DeploymentArgs(settings=settings, fleet=program.fleet, ambient_provider=True),
             pulumi.ResourceOptions(parent=self),
         )
-        names = (one for one in type(deployment).__annotations__ if hasattr(deployment, one))
+        names = (name for name in type(deployment).__annotations__ if hasattr(deployment, name))
         self.outputs = {name: getattr(deployment, name) for name in names}
         self.register_outputs(dict(self.outputs))
 
@@ -188,8 +188,8 @@ def _only(endpoints: Mapping[str, Any]) -> str:
     """The address of the only endpoint."""
     if len(endpoints) != 1:
         raise pulumi.RunError(f"endpoint: the fleet has several, {', '.join(endpoints)}: take one from `endpoints`")
-    (found,) = endpoints.values()
-    return str(found["url"] if isinstance(found, Mapping) else found)
+    (endpoint,) = endpoints.values()
+    return str(endpoint["url"] if isinstance(endpoint, Mapping) else endpoint)
 
 
 def _as_made(path: Path) -> str:

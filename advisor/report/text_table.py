@@ -176,12 +176,12 @@ def _least_important(columns: Sequence[Column], kept: Sequence[int]) -> int | No
 def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[int]:
     """Characters of each column: what it would take, or a fair part of what there is."""
     by_column = [(column, [row[at] for row in rows]) for at, column in enumerate(columns)]
-    natural = [max(_natural(*one), len(one[0].header) if width is None else 1) for one in by_column]
+    natural = [max(_natural(column, cells), len(column.header) if width is None else 1) for column, cells in by_column]
     room = None if width is None else width - len(GAP) * (len(columns) - 1)
     if room is None or sum(natural) <= room:
         return _with_whole_heads(columns, natural, room)
     choices = (
-        [_least_width(*one) for one in by_column],
+        [_least_width(column, cells) for column, cells in by_column],
         [max(map(_longest_word, (column.header, *cells))) for column, cells in by_column],
     )
     least = next((widths for widths in choices if sum(widths) <= room), [min(_LEAST, width) for width in natural])
