@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from advisor.errors import InputError
 from advisor.units import BYTES_PER_MIB
@@ -117,12 +117,28 @@ def _refuse_constant(word: str) -> NoReturn:
 
 def _first_bytes(path: Path, what: str, count: int) -> bytes:
     if str(path) == _STDIN:
-        return sys.stdin.buffer.read(count)
+        return standard_input().buffer.read(count)
     content = bytearray()
     with _word_of_waiting(path, what), path.open("rb") as stream:
         while piece := stream.read(min(_PIECE_BYTES, count - len(content))):
             content += piece
     return bytes(content)
+
+
+def standard_input() -> TextIO:
+    """The standard input.
+
+    Raises:
+        InputError: the program was started without any, as some schedulers do.
+    """
+    if sys.stdin is None:
+        raise InputError("the standard input is closed", where=_STDIN, hint="give a file, or pipe the content in")
+    return sys.stdin
+
+
+def asks_a_person() -> bool:
+    """Whether somebody is there to answer a question."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _is_regular(path: Path) -> bool:

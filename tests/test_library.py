@@ -1,7 +1,10 @@
 """The program as a library: what its public names give is what the commands give."""
 
+import ast
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +17,8 @@ from advisor.plan.document import plan_to_json
 
 ROOT = Path(__file__).parents[1]
 CHAT = ROOT / "examples/chat/workload.yaml"
+MODULE = re.compile(r"advisor(\.\w+)+")
+NO_MODULES = {"advisor.catalog_providers", "advisor.quiet"}
 
 
 def test_every_public_name_is_there_and_nothing_is_loaded_before_it_is_used():
@@ -143,3 +148,30 @@ def test_mistakes_are_named(call, words):
     with pytest.raises(InputError) as error:
         call()
     assert words in str(error.value)
+
+
+def module_names():
+    """Texts in the program that name a module of it: what is imported only when it is used."""
+    for path in sorted((ROOT / "advisor").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and MODULE.fullmatch(node.value):
+                yield node.value
+
+
+def test_modules_that_are_named_in_texts_exist():
+    """What is imported by its name when it is used is still there."""
+    names = set(module_names()) - NO_MODULES
+    assert {"advisor.samples.agent.alive", "advisor.serve.warm"} <= names
+    missing = {name for name in names if importlib.util.find_spec(name) is None}
+    assert not missing
+
+
+def test_nothing_runs_when_a_module_is_imported():
+    """A module only defines, but for the one that warms up the process which others are forked from."""
+    calls = {
+        path.relative_to(ROOT / "advisor").as_posix()
+        for path in (ROOT / "advisor").rglob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and "add_command" not in ast.unparse(node)
+    }
+    assert calls == {"serve/warm.py"}

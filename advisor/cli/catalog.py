@@ -31,7 +31,15 @@ from advisor.cli.catalog_refresh import wanted_providers
 from advisor.cli.catalog_show import audit_command
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.options import FILE
-from advisor.cli.output import deliver, list_format_option, output_option, quiet_option, table_or_json_option, tell
+from advisor.cli.output import (
+    deliver,
+    list_format_option,
+    output_option,
+    plan_of_text,
+    quiet_option,
+    table_or_json_option,
+    tell,
+)
 from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes
@@ -147,10 +155,8 @@ def lock_command(plan_file: Path, output: Path | None) -> None:
 
     `advisor recommend WORKLOAD --lock FILE` plans with them years later; `advisor check FILE` says what has changed.
     """
-    from advisor.plan.document import plan_from_json  # noqa: PLC0415 - commands beside this one read no plan
-
     text = read_text(plan_file, "plan")
-    plan = plan_from_json(text, str(plan_file))
+    plan = plan_of_text(text, str(plan_file))
     target = output or plan_file.parent / DEFAULT_NAME
     stated = json.loads(text)
     plan_digest = stated.pop("digest", None) or digest(stated)

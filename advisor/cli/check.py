@@ -12,7 +12,7 @@ from advisor.checks import Now, Policy, check_plan, read_policy
 from advisor.checks.output import check_json, check_junit, check_markdown, check_sarif, check_text
 from advisor.checks.replanned import REFUSED
 from advisor.cli.options import FILE, PATH
-from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, plan_of_text, report_width
 from advisor.cli.served import check_served, warn_of_layers
 from advisor.errors import AdvisorError, NothingFeasible
 from advisor.performance.model import load_model
@@ -123,6 +123,7 @@ def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None
     now = Now(load_catalog(), load_model(told.calibration), today, _demand(told), told.infra)
     plan = plan_from_json(text, str(file))
     if plan.fleet is None:
+        plan_of_text(text, str(file))  # says whether somebody took the fleet out
         check_served(plan, str(file))
     checked = check_plan(plan, text, str(file), now, policy)
     writers: dict[str, Callable[[Checked], str]] = {

@@ -1,6 +1,7 @@
 """``advisor comment``: one comment on a pull request, posted or kept up to date."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,15 @@ from advisor.cli.options import FILE_OR_STDIN
 from advisor.errors import InputError
 from advisor.names import without_credentials
 from advisor.records import replace
+from advisor.units import counted
 
 if TYPE_CHECKING:
     from advisor.pull_requests.exchange import Host, PullRequest
 
 _HOSTS = ("github", "gitlab", "azure-repos", "bitbucket")
 _MOST_BYTES = 4 * 1024 * 1024
+_PROJECT = re.compile(r"\d+|[^/?#\\\x00-\x1f]+(?:/[^/?#\\\x00-\x1f]+)+")
+"""Names with slashes between them, or GitLab's number."""
 
 
 @click.command(name="comment")
@@ -45,11 +49,13 @@ def command(
     from advisor.reading import read_text  # noqa: PLC0415
 
     content = read_text(text, "comment", most_bytes=_MOST_BYTES)
+    if not content.strip():
+        raise InputError("the comment is empty", where=str(text), hint="give the Markdown of a command")
     host, pull_request = _host_of(host_name, os.environ)
     place = _completed(pull_request, api, project, number)
     where = f"pull request {place.number} of {place.project} ({host.title}, {without_credentials(place.api)})"
     if dry_run:
-        click.echo(f"dry run: {len(content.splitlines())} lines would go to {where}", err=True)
+        click.echo(f"dry run: {counted(len(content.splitlines()), 'line')} would go to {where}", err=True)
         return
     token, variable = _token(host, os.environ)
     action = publish(Client(host, place, token, variable), content, tag)
@@ -105,6 +111,8 @@ def _completed(pull_request: "PullRequest", api: str | None, project: str | None
         )
     if missing:
         raise InputError(f"no CI job says the {missing}", hint=f"give --{missing}")
+    if not _PROJECT.fullmatch(place.project) or ".." in place.project.split("/"):
+        raise InputError(f"{place.project!r} is no project", hint="give --project OWNER/NAME")
     if not place.number.isdecimal():
         raise InputError(f"{place.number!r} is no number of a pull request", hint="give --pull-request")
     return place

@@ -16,13 +16,13 @@ _WHERE = {
 @click.argument("shell", type=click.Choice([*_WHERE]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    r"""Print a script that completes commands, options and their values in SHELL.
+    """Print a script that completes commands, options and their values in SHELL.
 
     \b
     bash  ~/.local/share/bash-completion/completions/advisor
     zsh   a folder of $fpath, as _advisor
     fish  ~/.config/fish/completions/advisor.fish
-    """
+    """  # noqa: D301 - click keeps the lines after a backspace as they are
     completion = get_completion_class(shell)
     if completion is None:
         raise InputError(f"{shell} is not completed by this version of click", hint="pip install -U click")

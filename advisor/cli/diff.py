@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from advisor.cli.options import PATH
-from advisor.cli.output import deliver, output_option, report_format_option, report_width
+from advisor.cli.output import deliver, output_option, plan_of_text, report_format_option, report_width
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(before: Path, after: Path, output_format: str, wide: bool, output: P
     if estates:
         deliver(_estates((old, texts[old]), (new, texts[new]), output_format, width), output)
         return
-    before_plan, after_plan = _read(old, texts[old]), _read(new, texts[new])
+    before_plan, after_plan = plan_of_text(texts[old], old), plan_of_text(texts[new], new)
     deliver(_plans(before_plan, after_plan, output_format, width), output)
     check_served(after_plan, new)
 
@@ -85,14 +85,3 @@ def _estates(before: tuple[str, str], after: tuple[str, str], output_format: str
     if output_format == "json":
         return estate_diff_json(diff)
     return estate_diff_markdown(diff) if output_format == "markdown" else estate_diff_table(diff, width)
-
-
-def _read(where: str, text: str) -> "Plan":
-    """A plan; one that was edited by hand is compared all the same, and that is said."""
-    from advisor.plan.document import plan_from_json, why_not_as_made  # noqa: PLC0415 - help shows without it
-
-    plan = plan_from_json(text, where=where)
-    reason = why_not_as_made(text, where)
-    if reason:
-        click.echo(f"warning: {where}: {reason}", err=True)
-    return plan

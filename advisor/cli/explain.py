@@ -10,19 +10,18 @@ import click
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.price_trust import first_day
 from advisor.cli.options import FILE
-from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, read_plan, report_width
 from advisor.cli.served import check_served, tell_age, warn_of_layers
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import market_for, plan_question, routed_as, under_targets
-from advisor.plan.document import plain, plan_from_json
+from advisor.plan.document import plain
 from advisor.plan.explain.pareto import OF_TOKENS, OF_WHOLE_ANSWERS, TARGETS, Front, pareto_front
 from advisor.plan.explain.whatif import Outcome, WhatIf, compare, outcome_of, types_priced, what_if
 from advisor.plan.explain.why import Judged, Why, why
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_of_question, read_question
 from advisor.plan.values import Plan
-from advisor.reading import read_text
 from advisor.records import dataclass, replace
 from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.explain_plan import front_section, litellm_config, outcome_sections, what_if_section, why_section
@@ -100,7 +99,7 @@ def command(
     if region is not None and instance_type is None:
         raise click.UsageError("--region says where --why is to look; give --why INSTANCE_TYPE")
     asked = _Asked(changes, instance_type, region, fronts)
-    read = plan_from_json(read_text(plan, "plan"), str(plan))
+    read = read_plan(plan)
     if litellm is not None:
         _alone(asked, "--litellm reads")
         deliver(litellm_config(read, str(plan)), litellm)

@@ -5,7 +5,6 @@ The JSON is ``{"schema": "advisor.init/v1", "services": [...], "notes": [...]}``
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +32,7 @@ from advisor.discovery.workload_text import (
     write_workload,
 )
 from advisor.names import printable
+from advisor.reading import asks_a_person
 from advisor.records import dataclass, replace
 from advisor.report.text_table import Column, fold_table, wrap
 from advisor.workload.document import INCOMPLETE
@@ -129,7 +129,7 @@ def command(
     if not inventory.services:
         raise nothing_found(places)
     make_directory(out)
-    asks = not yes and sys.stdin.isatty()
+    asks = not yes and asks_a_person()
     stems = file_names((service.name, service.namespace or service.origin) for service in inventory.services)
     rows = [
         _write(service, stem, _Run(out, catalog, _window_words(days), asks, watched=bool(urls or samples)))

@@ -19,6 +19,7 @@ from advisor.tables import csv_text
 
 if TYPE_CHECKING:
     from advisor.codegen.applying import Application
+    from advisor.plan.values import Plan
 
 
 _KEY = "advisor.quiet"
@@ -268,6 +269,27 @@ def report_width(output: Path | None, *, wide: bool) -> int | None:
         return PLAIN_WIDTH
     columns = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
     return min(max(columns, _NARROWEST), _WIDEST)
+
+
+def read_plan(path: Path) -> "Plan":
+    """A plan from its file; one that was changed by hand is read all the same, and that is said.
+
+    Raises:
+        InputError: there is none, or it is no plan.
+    """
+    from advisor.reading import read_text  # noqa: PLC0415 - help shows without it
+
+    return plan_of_text(read_text(path, "plan"), str(path))
+
+
+def plan_of_text(text: str, where: str) -> "Plan":
+    """A plan from its text; see :func:`read_plan`."""
+    from advisor.plan.document import plan_from_json, why_not_as_made  # noqa: PLC0415 - help shows without them
+
+    plan = plan_from_json(text, where=where)
+    if reason := why_not_as_made(text, where):
+        click.echo(f"warning: {where}: {reason}", err=True)
+    return plan
 
 
 def check_unedited(text: str, where: str, *, force: bool) -> None:

@@ -1,13 +1,13 @@
 """``advisor price``: what the accelerated resources of a Terraform plan cost."""
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from advisor.cli.output import deliver, format_option, output_option, tell
+from advisor.reading import standard_input
 
 
 @click.command(name="price")
@@ -26,7 +26,7 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     from advisor.codegen.pricing import infracost_document, price_table, read_projects  # noqa: PLC0415
     from advisor.report.price_age import PriceUsed  # noqa: PLC0415
 
-    given = sys.stdin.read() if str(source) == "-" else None
+    given = standard_input().read() if str(source) == "-" else None
     projects = read_projects(source, given, load_catalog())
     if output_format == "json":
         text = json.dumps(infracost_document(projects, datetime.now(UTC)), indent=1, ensure_ascii=False) + "\n"

@@ -6,12 +6,10 @@ from pathlib import Path
 import click
 
 from advisor.cli.options import FILE, Above
-from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
+from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, read_plan, report_width
 from advisor.names import suggestion
-from advisor.plan.document import plan_from_json
 from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.rules import OWNERS, billed_month
-from advisor.reading import read_text
 from advisor.report.bill.json_report import read_audit
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.text_table import sections_as
@@ -90,7 +88,7 @@ def command(
         findings=() if audited is None else tuple(audited.findings),
         billed=None if audited is None else billed_month(audited),
         levers=tuple(map(LEVERS.read, levers)),
-        plans={str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans},
+        plans={str(path): read_plan(path) for path in plans},
         workload_path=workload,
         owners=owners,
     )

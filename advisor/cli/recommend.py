@@ -14,16 +14,16 @@ from advisor.cli.output import (
     deliver,
     format_option,
     quiet_option,
+    read_plan,
     report_width,
     tell,
 )
 from advisor.cli.served import check_served, tell_age, warn_of_holdings, warn_of_layers
 from advisor.pipeline import Basis, recommend
-from advisor.plan.document import as_written, plan_from_json, plan_to_json
+from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan
 from advisor.processes import usable_processors
-from advisor.reading import read_text
 from advisor.records import dataclass, replace
 from advisor.report.fleet_words import change_words
 from advisor.report.option_words import OPTION_VALUE_COLUMNS, SHOWN_OPTIONS, option_values
@@ -139,7 +139,7 @@ def command(
         raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")
     asked = read_workload(workload, _watched(prometheus, selector, window, token_file, ca_file, metrics_file))
     _refuse_inputs(output, asked)
-    running = plan_from_json(read_text(previous, "plan"), str(previous)) if previous else None
+    running = read_plan(previous) if previous else None
     with Progress("requests read") as progress:
         plan = recommend(
             asked,

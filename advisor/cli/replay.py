@@ -6,8 +6,15 @@ from pathlib import Path
 import click
 
 from advisor.cli.options import FILE
-from advisor.cli.output import Progress, calibration_option, deliver, output_option, table_or_json_option, tell
-from advisor.reading import read_text
+from advisor.cli.output import (
+    Progress,
+    calibration_option,
+    deliver,
+    output_option,
+    read_plan,
+    table_or_json_option,
+    tell,
+)
 
 
 @click.command(name="replay")
@@ -29,12 +36,12 @@ def command(
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.demand.trace import read_requests  # noqa: PLC0415
     from advisor.performance.model import load_model  # noqa: PLC0415
-    from advisor.plan.document import plain, plan_from_json  # noqa: PLC0415
+    from advisor.plan.document import plain  # noqa: PLC0415
     from advisor.plan.replay.fleet import replay  # noqa: PLC0415
     from advisor.plan.replay.from_plan import planned  # noqa: PLC0415
     from advisor.report.plan_words import replay_table  # noqa: PLC0415
 
-    document = plan_from_json(read_text(plan, "plan"), where=str(plan))
+    document = read_plan(plan)
     fleet = planned(document, load_catalog(), load_model(calibration), rank, where=str(plan))
     requests = read_requests(trace, fleet.columns)
     for note in (*fleet.notes, *requests.notes):

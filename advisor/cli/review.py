@@ -7,7 +7,15 @@ from pathlib import Path
 import click
 
 from advisor.cli.options import FILE, cost_option, rate_option
-from advisor.cli.output import Progress, deliver, json_or_page, output_option, page_format_option, report_width
+from advisor.cli.output import (
+    Progress,
+    deliver,
+    json_or_page,
+    output_option,
+    page_format_option,
+    read_plan,
+    report_width,
+)
 
 _DATE = "%Y-%m-%d"
 
@@ -59,14 +67,12 @@ def command(
     from advisor.audit.run import Inputs, charges  # noqa: PLC0415 - as above
     from advisor.audit.traffic import read_traffic  # noqa: PLC0415 - as above
     from advisor.audit.values import Basis  # noqa: PLC0415 - as above
-    from advisor.plan.document import plan_from_json  # noqa: PLC0415 - as above
     from advisor.programme.review import Question, review_of  # noqa: PLC0415 - as above
     from advisor.programme.rules import PROGRAMME  # noqa: PLC0415 - as above
-    from advisor.reading import read_text  # noqa: PLC0415 - as above
     from advisor.report.programme import review_json, review_sections  # noqa: PLC0415 - as above
     from advisor.report.text_table import sections_as  # noqa: PLC0415 - as above
 
-    read = {str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans}
+    read = {str(path): read_plan(path) for path in plans}
     question = Question(PROGRAMME.read(programme_file), since.date(), applied, read)
     inputs = Inputs(bill, question=Reading(Basis(cost), rates))
     with Progress("percent of the bill read") as progress, charges(inputs, progress.watch) as ledger:

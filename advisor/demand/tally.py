@@ -71,7 +71,7 @@ def gap_note(requests_per_minute: Floats, start_seconds: float) -> str | None:
     ]
     more = f" and {len(starts) - _SHOWN} more" if len(starts) > _SHOWN else ""
     return (
-        f"{int(is_unknown.sum()):,} of {len(requests_per_minute):,} minutes look like a gap in the telemetry "
+        f"{int(is_unknown.sum()):,} of {len(requests_per_minute):,} minutes look like a gap in the recording "
         f"({', '.join(shown)}{more}): they count as unknown, not as idle"
     )
 
@@ -315,9 +315,8 @@ class RequestTally:
         """Notes on oddities of the rows."""
         notes = []
         if self.out_of_order:
-            notes.append(
-                f"{self.out_of_order:,} requests arrive before the row above them; rates are counted by their own time"
-            )
+            arrive = f"request{' arrives' if self.out_of_order == 1 else 's arrive'} before the row above"
+            notes.append(f"{self.out_of_order:,} {arrive}; rates are counted by the time that each row gives")
         if self.time_unit not in ("", "seconds"):
             notes.append(f"arrival times are read as {self.time_unit} since 1970")
         if self.repeated > _MANY_REPEATED * self.requests:

@@ -29,6 +29,7 @@ from advisor.demand.trace_columns import (
 from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.records import replace
+from advisor.units import counted
 
 Block = tuple[npt.NDArray[np.float64], Integers, Integers]
 
@@ -143,7 +144,8 @@ def _remedy(path: Path) -> str:
 def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
     """Header names in this file of the columns that it has."""
     if path.exists() and not path.is_file():
-        raise InputError("a trace is read more than once: this is no file", where=str(path), hint="give a CSV file")
+        kind = "a directory" if path.is_dir() else "a pipe or a device, and a trace is read more than once"
+        raise InputError(f"this is {kind}", where=str(path), hint="give a CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             header = next(csv.reader([stream.readline(_LONGEST_HEADER)]), [])
@@ -344,7 +346,7 @@ def _in_order(requests: Requests) -> Requests:
         requests = replace(
             requests, input_tokens=requests.input_tokens[order], output_tokens=requests.output_tokens[order]
         )  # fmt: skip
-        notes.append(f"{early:,} rows of the trace are earlier than the row before them: it was sorted by time")
+        notes.append(f"{counted(early, 'row')} of the trace earlier than the row before: it was sorted by time")
     if not is_dated(float(seconds[0])):
         seconds = seconds + on_the_calendar(0.0)
         notes.append(UNDATED)

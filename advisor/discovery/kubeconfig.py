@@ -10,7 +10,6 @@ import os
 import re
 import ssl
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import yaml
 
 from advisor.errors import InputError
 from advisor.names import printable
-from advisor.reading import json_of, read_text
+from advisor.reading import asks_a_person, json_of, read_text
 from advisor.records import dataclass, field
 from advisor.units import BYTES_PER_MIB
 
@@ -322,7 +321,7 @@ def _plugin_arguments(plugin: _Entry, where: str) -> list[str]:
 
 def _plugin_variables(plugin: _Entry, cluster: _Entry, where: str) -> dict[str, str]:
     """Environment of a plugin: what its entry sets, and the question."""
-    spec: dict[str, Any] = {"interactive": sys.stdin.isatty()}
+    spec: dict[str, Any] = {"interactive": asks_a_person()}
     if plugin.value.get("provideClusterInfo") is True:
         kept = ("server", "certificate-authority-data")
         spec["cluster"] = {key: cluster.text(key) for key in kept if key in cluster.value}

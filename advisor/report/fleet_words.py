@@ -33,7 +33,7 @@ _GROUP_COLUMNS = (
     Column("zones", importance=11),
     Column("instances"),
     Column("requests", importance=5),
-    Column("planned req/s", importance=2),
+    Column("req/s each", importance=2),
     Column("USD/hour each", importance=6),
     Column("USD/month"),
 )

@@ -197,7 +197,7 @@ OPTION_COLUMNS = (
     Column("replicas", importance=9),
     Column("TTFT p95", importance=6),
     Column(_TPOT, importance=6),
-    Column("planned req/s", importance=7),
+    Column("req/s each", importance=7),
     Column("within SLO", importance=3),
     Column("USD/month"),
     Column("USD/1M out", importance=10),

@@ -45,7 +45,7 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
     ]
     head = (
         f"{title}: {_share(result.within_slo_ratio)} of {result.requests:,} requests kept every target, "
-        f"for {_usd(result.cost_usd)} in {result.hours:,.2f} h ({_usd(result.usd_per_month)} a month)\n"
+        f"for {_usd(result.cost_usd)} of machines in {result.hours:,.2f} h ({_usd(result.usd_per_month)} a month)\n"
         f"refused {result.refused:,} · preempted {result.preemptions:,} · interrupted {result.interruptions:,}\n"
     )
     rows = [(what, _ms(measured), _ms(limit)) for what, measured, limit in latencies]
@@ -215,7 +215,8 @@ def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
     most, least = usd(measure_first.recommended_usd_per_month_high), usd(measure_first.rival_usd_per_month_low)
     is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
     yield (
-        f"Close: {named} ({_told(rival)}) may cost as little as {least} a month, and the recommendation "
+        f"Close, as predictions may err: {named} ({_told(rival)}) may cost as little as {least} a month, and the "
+        f"recommendation "
         f"{most}{'' if is_sure else ' at most'}{_measurement_words(plan, plan.recommended, measure_first)}."
     )
 

@@ -62,6 +62,7 @@ from advisor.report.text_table import (
 )
 from advisor.report.words import (
     LATENCY_CODES,
+    NO_TARGET,
     REFUSED,
     client_words,
     cluster_words,
@@ -74,6 +75,7 @@ from advisor.report.words import (
     savings_words,
     short_words,
     slice_words,
+    slo_words,
     usd,
     whole_percent,
 )
@@ -205,7 +207,9 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))
     margin = "" if replay.reached else ", with less margin than is wanted"
     requests = counted(replay.requests, "request")
-    return f"Replay: {kept} of {requests} within the SLO ({wanted} asked{margin}){p95s}{_holds(fleet)}."
+    asked = f"within the SLO ({wanted} asked{margin})"
+    asked = f"answered ({NO_TARGET} is stated)" if slo_words(plan.workload["slo"]) == NO_TARGET else asked
+    return f"Replay: {kept} of {requests} {asked}{p95s}{_holds(fleet)}."
 
 
 def _holds(fleet: Fleet) -> str:

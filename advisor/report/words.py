@@ -174,6 +174,9 @@ def deadline_words(slo: Mapping[str, Any]) -> str:
     return hours_words(deadline_ms / MS_PER_SECOND / SECONDS_PER_HOUR)
 
 
+NO_TARGET = "no latency target"
+
+
 def slo_words(slo: Mapping[str, Any]) -> str:
     """``TTFT p95 ≤ 1 s, TPOT p95 ≤ 50 ms``; of batch work ``every item within 6 h``."""
     if slo.get("latency_is_deadline"):
@@ -189,7 +192,7 @@ def slo_words(slo: Mapping[str, Any]) -> str:
         targets.append(f"latency {percentile} ≤ {milliseconds(slo['latency_ms'])}")
     if slo.get("real_time_factor") is not None:
         targets.append(f"real-time factor ≤ {slo['real_time_factor']:g}")
-    return ", ".join(targets) or "none stated"
+    return ", ".join(targets) or NO_TARGET
 
 
 def floor_words(rejected: "Sequence[Rejection]") -> str:

@@ -1,10 +1,6 @@
-"""Plans by workload: each has an address that cannot be guessed, and nothing of any other.
-
-Planning processes are warmed up by a small plan, so that everything is loaded that others need.
-"""
+"""Plans by workload: each has an address that cannot be guessed, and nothing of any other."""
 
 import asyncio
-import gc
 import hashlib
 import multiprocessing
 import os
@@ -14,32 +10,13 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, TypeVar
 
-from advisor import LITTLE_GARBAGE
 from advisor.demand.values import Demand
 from advisor.records import dataclass, field
 from advisor.report.pages.rendering import Control
-from advisor.serve import work
 from advisor.serve.values import Answer, Changes, First, Place, Problem, Scope, Source
 from advisor.serve.work import code, first, planned
-
-_SMALL = """\
-name: small
-model: meta-llama/Llama-3.1-8B-Instruct
-precisions: [bf16]
-slo: {ttft_p95: 1s, tpot_p95: 50ms}
-demand: {declared: {requests_per_second: 1, input_tokens: 800, output_tokens: 200}}
-providers: [aws]
-regions: [us-east-1]
-accelerators: [L4]
-"""
-
-work.planned(Source(_SMALL, Path("workload.yaml"), is_own=False), (), None, Place("/", "", "/"))
-gc.freeze()
-gc.set_threshold(LITTLE_GARBAGE)
-
 
 Result = TypeVar("Result")
 _CONTEXT = multiprocessing.get_context("forkserver")

@@ -38,9 +38,9 @@ EQUIVALENT = Path(__file__).with_name("equivalent.csv")
 LONG_TESTS = TESTS / "long_tests.csv"
 MODULES = (
     "advisor.units", "advisor.cost.commitments", "advisor.cost.services", "advisor.performance.transfer",
-    "advisor.models.memory", "advisor.models.layer_kinds", "advisor.models.weights", "advisor.models.memory",
-    "advisor.models.weights", "advisor.models.layers", "advisor.plan.problem.formulas",
-    "advisor.plan.problem.constraints", "advisor.plan.problem.hours", "advisor.plan.fleet.describe", "advisor.plan.fleet.describe",
+    "advisor.models.memory", "advisor.models.layer_kinds", "advisor.models.weights", "advisor.models.layers",
+    "advisor.plan.problem.formulas",
+    "advisor.plan.problem.constraints", "advisor.plan.problem.hours", "advisor.plan.fleet.describe",
     "advisor.plan.fleet.spare", "advisor.plan.fleet.choose", "advisor.plan.spot", "advisor.plan.cold_start",
     "advisor.plan.solve.shares", "advisor.plan.solve.alone",
 )  # fmt: skip

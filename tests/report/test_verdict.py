@@ -626,9 +626,9 @@ def test_a_close_call_names_the_machine_of_an_option_that_is_not_listed():
     rival = plan.options[2]
     machine = f"{rival.instance_type} in {rival.region} ("
 
-    assert f"Close: #{rival.rank} (" in plan_table(plan, 3, width=None)
-    assert f"Close: {machine}" in plan_table(plan, 2, width=None)
-    assert f"Close: {machine}" in plan_markdown(plan, 2)
+    assert f"Close, as predictions may err: #{rival.rank} (" in plan_table(plan, 3, width=None)
+    assert f"Close, as predictions may err: {machine}" in plan_table(plan, 2, width=None)
+    assert f"Close, as predictions may err: {machine}" in plan_markdown(plan, 2)
 
 
 def test_two_precisions_behind_one_service_are_remarked_on():

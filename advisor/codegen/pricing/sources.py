@@ -56,15 +56,17 @@ _PURCHASES: Mapping[Any, Purchase] = {
 
 
 def read_projects(path: Path, given: str | None, catalog: Catalog) -> tuple[Project, ...]:
-    """The costs of what lies at a path; of a generated directory with a root for each cloud, those of each root.
+    """The costs of what lies at a path; of a generated directory with a root for each cloud or workload, of each.
 
     Raises:
         InputError: as of :func:`read_project`.
     """
     if given is None and path.is_dir():
-        roots = [root for root in read_record(path).roots if root and (path / root).is_dir()]
+        roots = [path / root for root in read_record(path).roots if root and (path / root).is_dir()]
+        if not roots and not any(file for kind in ("*.tf", *_PLANS) for file in path.glob(kind)):
+            roots = sorted(file.parent for file in path.glob("*/fleet.tf"))
         if roots:
-            return tuple(read_project(path / root, None, catalog) for root in roots)
+            return tuple(read_project(root, None, catalog) for root in roots)
     return (read_project(path, given, catalog),)
 
 

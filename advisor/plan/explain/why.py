@@ -186,6 +186,10 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
         raise InputError(
             f"unknown region of {providers[0]}: '{region}'", where="--region", hint=suggestion(region, regions)
         )  # fmt: skip
+    sold = {offer.region for offer in catalog.offers if offer.instance_type == instance_type}
+    if region is not None and region not in sold:
+        hint = f"sold in {', '.join(sorted(sold))}" if sold else "no region is known that sells it"
+        raise InputError(f"{instance_type} is not sold in {region}", where="--region", hint=hint)
 
 
 def _keeps_slo(confirmed: Confirmed, market: Market) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from advisor.errors import AdvisorError
+from advisor.errors import AdvisorError, InputError
 from advisor.samples.agent.compaction import HELP, can_compact, parse_bucket_url
 from advisor.samples.agent.host_facts import keep_facts
 from advisor.samples.agent.spool import claimed, segments
@@ -30,6 +30,10 @@ def main(arguments: Sequence[str], program: str = "python -m advisor.samples.age
     given = parser.parse_args(arguments)
     try:
         checked_host(given.host)
+        if not given.here and not given.directory.is_dir():
+            raise InputError(
+                "no such directory", where=str(given.directory), hint="give what `agent run --output` names"
+            )
         if given.here:
             keep_facts(given.directory, given.host)
         if can_compact() or not given.here:

@@ -28,6 +28,7 @@ from advisor.samples.agent.status import (
     written_seconds,
 )
 from advisor.samples.places import SPOOL
+from advisor.units import counted
 
 _WORDS = "words"
 
@@ -116,8 +117,8 @@ def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
         yield from _source_lines(source)
     spool, compaction = entry["spool"], entry["compaction"] or {}
     yield (
-        f"  spool: {spool['records']} records written, {spool['waiting']} waiting, {spool['lost_rows']} rows lost"
-        f"{_trouble(spool)}"
+        f"  spool: {counted(spool['records'], 'record')} written, {spool['waiting']} waiting, "
+        f"{spool['lost_rows']} rows lost{_trouble(spool)}"
     )
     if compaction.get("trouble"):
         yield f"  compaction{_trouble(compaction)}"

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.agent.command import why_not
+from advisor.samples.agent.alive import why_not
 from advisor.samples.agent.latest import FAMILIES, Latest, signals_of
 from advisor.samples.agent.settings import Settings, parse_labels
 from advisor.samples.agent.status import BufferedWriter, StatusFile, read_object, runtime_status_path, written_seconds
@@ -31,6 +31,15 @@ def test_the_status_is_in_memory_and_beside_the_spool(ended_agent, fake_host):
     """Where a runtime directory is named the status stands there too, with what the directory on disk has."""
     assert read_object(ended_agent) == fake_host.status("node-1")
     assert read_object(ended_agent)["labels"] == {"team": "search"}
+
+
+def test_the_probe_reads_the_status_of_the_run(ended_agent, fake_host):
+    """``agent alive`` says of an agent that has ended that it stopped; where none ever ran, how that is."""
+    ended = fake_host.advisor("gpus,2", "agent", "alive", ended_agent.parents[1])
+    assert (ended.returncode, ended.stderr.partition(",")[0]) == (1, "stopped")
+    nowhere = fake_host.advisor("gpus,2", "agent", "alive", fake_host.folder)
+    assert nowhere.returncode == 1
+    assert "no agent has written its status here" in nowhere.stderr
 
 
 def test_a_full_disk_does_not_hide_itself(ended_agent, fake_host):
