@@ -318,7 +318,7 @@ def _needed(relaxed_limit: RelaxedLimit) -> float:
     round_off = math.ceil if relaxed_limit.needed > relaxed_limit.limit else math.floor
     scale = 10 ** _DECIMALS.get(relaxed_limit.unit, 0)
     margin = math.copysign(1e-6, relaxed_limit.limit - relaxed_limit.needed)
-    return round_off(relaxed_limit.needed * scale + margin) / scale
+    return float(round_off(relaxed_limit.needed * scale + margin) / scale)
 
 
 def _exact(limit: float, unit: str) -> str:

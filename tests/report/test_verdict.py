@@ -564,7 +564,9 @@ def test_nothing_feasible_says_what_stands_against_it():
     """The first line names the limits; what would help, the nearest misses and all rejections follow."""
     text = plan_table(no_plan(), width=None)
 
-    assert text.startswith("No fleet that was found keeps to limits.zones and costs at most $500 a month (limits.max_usd_per_month)")
+    assert text.startswith(
+        "No fleet that was found keeps to limits.zones and costs at most $500 a month (limits.max_usd_per_month)"
+    )
     assert "raise limits.max_usd_per_month from 500 to 1,358.53 USD/month" in text
     assert "2 TPOT over target, 1 over the budget, 1 preview only" in text
 

@@ -73,7 +73,9 @@ def test_zones_are_counted_not_instances(large, far, zones):
     allocations = (Allocation(LARGE, STEADY, large), Allocation(elsewhere, STEADY, far))
     problem = problem_of(LARGE, elsewhere, planned=PLANNED, limits=Limits(zones=2))
 
-    (use,) = (use for use in uses(problem, FleetSolution(allocations, {}, USD, USD, proven=True)) if use.name == "zones")
+    (use,) = (
+        use for use in uses(problem, FleetSolution(allocations, {}, USD, USD, proven=True)) if use.name == "zones"
+    )
 
     assert (use.used, use.unit) == (zones, "zones")
 
