@@ -141,7 +141,9 @@ def test_a_tighter_limit_never_costs_less(limit, sold, demand):
 
 @pytest.mark.sampled(3)
 @few
-@given(sold=offers, demand=demands, count=st.integers(2, 6), purchase=st.sampled_from(((ON_DEMAND,), (ON_DEMAND, SPOT))))
+@given(
+    sold=offers, demand=demands, count=st.integers(2, 6), purchase=st.sampled_from(((ON_DEMAND,), (ON_DEMAND, SPOT)))
+)
 def test_fewer_changes_never_cost_less(sold, demand, count, purchase):
     """From any number of changed instances to none."""
     current = Deployment("aws", sold[0].region, sold[0].instance_type, count, ON_DEMAND)
