@@ -1,7 +1,7 @@
 """Use of each stated limit by a fleet, and what failures leave of it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from advisor.plan.fleet.chosen import ConstraintUse
 from advisor.plan.problem.formulas import (
@@ -19,7 +19,7 @@ from advisor.plan.problem.formulas import (
     share_without,
     zone_room,
 )
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem, PurchaseOption
+from advisor.plan.problem.values import Constraint, FleetSolution, Pool, Problem, PurchaseOption
 from advisor.records import dataclass
 
 NEARLY = 1e-6
@@ -119,15 +119,15 @@ def _served_hours(problem: Problem) -> list[int]:
 
 
 def _zones_at(solution: FleetSolution, at: int) -> int:
-    """Zones of all regions that the instances of an hour class spread over."""
-    running = [allocation for allocation in solution.allocations if allocation.instances[at]]
-    regions = {allocation.pool.region for allocation in running}
-    return sum(_zones_of([group for group in running if group.pool.region == region], at) for region in regions)
-
-
-def _zones_of(groups: Sequence[Allocation], at: int) -> int:
-    """Zones of one region: no more than its instances, nor than their types are sold in."""
-    return min(sum(group.instances[at] for group in groups), max(group.pool.zones for group in groups))
+    """Zones of all regions in which instances are sure to stand in an hour class: two groups may take the same."""
+    groups: dict[tuple[str, str], tuple[Pool, int]] = {}
+    for allocation in solution.allocations:
+        key = allocation.pool.key, allocation.tariff.paid.ordered_as
+        groups[key] = allocation.pool, groups.get(key, (allocation.pool, 0))[1] + allocation.instances[at]
+    of_region: dict[str, int] = {}
+    for pool, count in groups.values():
+        of_region[pool.region] = max(of_region.get(pool.region, 0), min(count, pool.zones))
+    return sum(of_region.values())
 
 
 def _replicas_for_load(problem: Problem, solution: FleetSolution) -> int:

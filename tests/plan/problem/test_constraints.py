@@ -80,6 +80,19 @@ def test_zones_are_counted_not_instances(large, far, zones):
     assert (use.used, use.unit) == (zones, "zones")
 
 
+def test_groups_that_spread_by_themselves_may_take_the_same_zones():
+    """Three on demand and four on spot are sure to be in four of five zones."""
+    pool = replace(LARGE, zones=5, tariffs=(STEADY, SPOT))
+    allocations = (Allocation(pool, STEADY, (3,)), Allocation(pool, SPOT, (4,)))
+    problem = problem_of(pool, planned=(8.0,), limits=Limits(zones=3))
+
+    (use,) = (
+        use for use in uses(problem, FleetSolution(allocations, {}, USD, USD, proven=True)) if use.name == "zones"
+    )
+
+    assert (use.used, use.limit, use.binding) == (4, 3, False)
+
+
 @pytest.mark.parametrize("name", ["zones", "min_replicas"])
 def test_hours_in_which_nothing_has_to_run_are_not_counted(name):
     """Where zero is allowed the hours without requests ask for nothing."""
