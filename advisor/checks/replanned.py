@@ -100,7 +100,7 @@ def _cheaper(then: float, again: Plan, policy: Policy) -> Iterator[tuple[str, st
     """A plan made anew against what the fleet costs at today's prices."""
     if again.fleet is None:
         reason = again.conflict.constraints if again.conflict else ()
-        told = "nothing serves it within the limits" + (f": {', '.join(reason)} exclude each other" if reason else "")
+        told = "nothing that was found serves it within the limits" + (f": {' and '.join(reason)}" if reason else "")
         yield "CHK204", "", told, "advisor recommend WORKLOAD"
         return
     if is_refused(again):

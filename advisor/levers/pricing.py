@@ -78,7 +78,7 @@ class LeverPlanner:
             return error.message
         if isinstance(fleet, Infeasible):
             limits = " and ".join(constraint.value for constraint in fleet.conflict)
-            return f"no fleet keeps to {limits or 'the demand'}"
+            return f"no fleet that was found keeps to {limits or 'the demand'}"
         if fleet is None:
             return "nothing that is allowed keeps the SLO"
         if not fleet.confirmation.reached:

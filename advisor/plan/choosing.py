@@ -1,11 +1,12 @@
 """Choosing a fleet: the simplest of the cheapest that their replays confirm, options of one type among them."""
 
 import math
+from collections.abc import Iterator
 
 from advisor.plan.market import Market
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.constraints import changed_instances
-from advisor.plan.problem.values import Infeasible, Pool
+from advisor.plan.problem.values import Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
 from advisor.plan.replay.groups import Confirmed, closer, held_to, unproven, usd_of
 from advisor.plan.rungs import RungScope
@@ -13,11 +14,14 @@ from advisor.plan.solve.scopes import usd_alone
 from advisor.plan.solve.stage import Formulation, formulate, narrowed
 from advisor.records import dataclass, replace
 from advisor.units import A_CENT
+from advisor.workload.values import Limits, Survive
 
 NEAR_RATIO = 1.15
 """A mix of accelerators costs about so much less than the cheapest single type of them, seldom more."""
 WASTED = 2
 """Instances that a mix may save on a single type of many: one that is not full, and one that is spare."""
+FEWER_CHANGES = 2
+"""Limits on changes of so many instances less are searched too, where the stated one binds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,8 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
         return rank(every, validator, context, fleet, asked.replayed, every_variant=asked.every_variant)
 
     ranking = ranked(None)
-    known = min((ranking.cheapest_confirmed, _with_few_changes(market)), key=usd_of)
+    few = _with_few_changes(market)
+    known = min((ranking.cheapest_confirmed, few), key=usd_of)
     confirmed = validator.confirmed(known=known, refined=True) if formulation.problem.pools else None
     if not isinstance(confirmed, Confirmed):
         return Chosen(confirmed, formulation, Ranking((), rank_rejections(formulation)))
@@ -118,6 +123,8 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
     if unknown or validator.is_exact or validator.carried_beyond(confirmed):
         ranking = ranked(confirmed)
     cheapest = _of_other_accelerators(market, _cheaper(market, confirmed, ranking, every), ranking, every)
+    if cheapest.confirmation.reached and not cheapest.solution.proven:
+        cheapest = _under_stricter_limits(market, cheapest, changes_bind=few is None)
     best = validator.simplest(_in_other_layouts(market, cheapest), most_usd=most_usd)
     return Chosen(best, every, ranking.with_fleet(best))
 
@@ -137,6 +144,40 @@ def _with_few_changes(market: Market) -> Confirmed | None:
     if changed_instances(formulation.problem, fleet.solution) > limits.max_changed_instances:
         return None
     return replace(fleet, formulation=held_to_limits(fleet.formulation, limits))
+
+
+def _under_stricter_limits(market: Market, fleet: Confirmed, *, changes_bind: bool) -> Confirmed:
+    """A fleet, or a cheaper one that the search for stricter limits comes to: it keeps to the question's own too."""
+    for limits in _stricter(market.formulation.problem, changes_bind=changes_bind):
+        other = _cheaper_within(market, held_to_limits(market.formulation, limits), fleet)
+        if other is not None:
+            fleet = unproven(held_to(other, fleet.solution.bound_usd_per_month))
+    return fleet
+
+
+def _stricter(problem: Problem, *, changes_bind: bool) -> Iterator[Limits]:
+    """Limits that are a little stricter than those of a question, where a search is known to miss fleets without them.
+
+    With spot a fleet loses an instance in its replay, whether or not it has to survive that in other hours.
+    """
+    limits, fewest = problem.limits, (problem.limits.max_changed_instances or 0) - FEWER_CHANGES
+    paid = {tariff.paid for pool in problem.pools for tariff in pool.tariffs}
+    if limits.survival is Survive.NOTHING and PurchaseOption.SPOT in paid:
+        yield replace(limits, survive=Survive.INSTANCE)
+    if limits.max_changed_instances is not None and changes_bind:
+        for changes in range(limits.max_changed_instances - 1, max(fewest, 0) - 1, -1):
+            yield replace(limits, max_changed_instances=changes)
+
+
+def _cheaper_within(market: Market, strict: Formulation, fleet: Confirmed) -> Confirmed | None:
+    """A cheaper fleet that keeps to stricter limits than the question's, as one of the question; None without any."""
+    limit = fleet.as_if_at(fleet.usd_per_month)
+    other = market.validator.within(strict, market.context).confirmed(limit, refined=True)
+    if isinstance(other, Infeasible) or other.is_limit or other.usd_per_month >= fleet.usd_per_month - A_CENT:
+        return None
+    limits = market.formulation.problem.limits
+    whole = market.validator.in_full(replace(other, formulation=held_to_limits(other.formulation, limits)))
+    return whole if whole.confirmation.reached else None
 
 
 def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:

@@ -99,7 +99,7 @@ class RungSolver:
         fleet = validator.confirmed(known=single if is_better else confirmed, refined=True)
         if isinstance(fleet, Infeasible):
             limits = " and ".join(constraint.value for constraint in fleet.conflict)
-            return f"no fleet keeps to {limits or 'the demand'} with what this rung allows"
+            return f"no fleet that was found keeps to {limits or 'the demand'} with what this rung allows"
         if below is not None and fleet.solution.allocations is below.fleet.solution.allocations:
             return below
         if not fleet.confirmation.reached:

@@ -10,7 +10,7 @@ from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DAYS, DECLARED, FLAT
 from advisor.performance.groups import PLANNED_BUSY_SHARE
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, Fleet, FleetGroup
+from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, ConstraintUse, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.stage import by_stand, running_of
 from advisor.plan.values import Plan
@@ -354,9 +354,15 @@ def _capacity_words(fleet: Fleet) -> Iterator[str]:
 def constraint_words(fleet: Fleet) -> Iterator[str]:
     """Named limits: those that bind, then the others."""
     for word, binding in (("binding limits", True), ("limits with room", False)):
-        told = [use_words(use) for use in fleet.constraints if use.binding == binding]
+        told = [use_words(use) for use in fleet.constraints if _binds(use) == binding]
         if told:
             yield f"{word}: {', '.join(told)}"
+
+
+def _binds(use: ConstraintUse) -> bool:
+    """Whether a limit binds, as far as the printed digits tell: 100% of 100% leaves no room."""
+    is_share = use.unit == "share of requests"
+    return use.binding or (is_share and whole_percent(use.used) == whole_percent(use.limit))
 
 
 def _network_words(fleet: Fleet) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.catalog.values import Purchase
 from advisor.plan.fleet.chosen import ConstraintUse, Fleet
 from advisor.plan.fleet.spare import CLUSTER_OF_SLICES, ITS_CLUSTER
-from advisor.plan.problem.values import SET_BY
+from advisor.plan.problem.values import SET_BY, Constraint
 from advisor.plan.values import Conflict, RelaxedLimit
 from advisor.plan.words import hours_words, split_words
 from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, significant, to_cents
@@ -276,14 +276,28 @@ def _amount(value: float) -> str:
 
 
 def conflict_words(conflict: Conflict) -> str:
-    """Which limits exclude each other, and what they are, in one sentence."""
+    """Limits that exclude each other, and what they are, in one sentence."""
     asked = dict(zip(conflict.constraints, conflict.asked, strict=False))
     keys = [f"{SET_BY[name]} ({asked[name]})" if asked.get(name) else SET_BY[name] for name in conflict.constraints]
     if not keys:
         return "No fleet carries the demand within the SLO from where it may run."
+    if Constraint.BUDGET in conflict.constraints:
+        return _budget_words(conflict, keys)
     if len(keys) == 1:
         return f"No fleet keeps to {keys[0]}."
     return f"No fleet keeps to {', '.join(keys[:-1])} and {keys[-1]} together."
+
+
+def _budget_words(conflict: Conflict, keys: Sequence[str]) -> str:
+    """A conflict with a budget, which only fleets that were found are compared with: a cheaper one may exist."""
+    key = SET_BY[Constraint.BUDGET]
+    budget = next((limit for limit in conflict.relaxations if limit.name == Constraint.BUDGET), None)
+    if budget is None:
+        return f"No fleet that was found keeps to {' and '.join(keys)}."
+    others = [name for name in keys if not name.startswith(key)]
+    kept = f"keeps to {' and '.join(others)} and " if others else ""
+    stated, needed = (_exact(amount, budget.unit) for amount in (budget.limit, _needed(budget)))
+    return f"No fleet that was found {kept}costs at most ${stated} a month ({key}): the cheapest costs ${needed}."
 
 
 def relaxation_words(conflict: Conflict) -> Iterator[str]:
@@ -293,18 +307,21 @@ def relaxation_words(conflict: Conflict) -> Iterator[str]:
 
 
 def _relaxed(relaxed_limit: RelaxedLimit) -> str:
-    verb, round_off = ("raise", math.ceil) if relaxed_limit.needed > relaxed_limit.limit else ("lower", math.floor)
-    scale = 10 ** _DECIMALS.get(relaxed_limit.unit, 0)
-    needed = (
-        round_off(relaxed_limit.needed * scale + math.copysign(1e-6, relaxed_limit.limit - relaxed_limit.needed))
-        / scale
-    )
+    verb = "raise" if relaxed_limit.needed > relaxed_limit.limit else "lower"
     detail = f" of {relaxed_limit.detail}" if relaxed_limit.detail else ""
     unit = "" if relaxed_limit.unit.startswith("share") else f" {relaxed_limit.unit}"
     return (
         f"{verb} {SET_BY[relaxed_limit.name]}{detail} from {_exact(relaxed_limit.limit, relaxed_limit.unit)} "
-        f"to {_exact(needed, relaxed_limit.unit)}{unit}"
+        f"to {_exact(_needed(relaxed_limit), relaxed_limit.unit)}{unit}"
     )
+
+
+def _needed(relaxed_limit: RelaxedLimit) -> float:
+    """Value that a limit needs, rounded to the side that helps."""
+    round_off = math.ceil if relaxed_limit.needed > relaxed_limit.limit else math.floor
+    scale = 10 ** _DECIMALS.get(relaxed_limit.unit, 0)
+    margin = math.copysign(1e-6, relaxed_limit.limit - relaxed_limit.needed)
+    return float(round_off(relaxed_limit.needed * scale + margin) / scale)
 
 
 def _exact(limit: float, unit: str) -> str:

@@ -35,9 +35,10 @@ def test_a_budget_conflicts_with_what_is_stated():
     plan = plan_for(workload(limits=limits), CATALOG)
 
     assert plan.conflict.constraints == ("max_usd_per_month", "survive")
+    (needed,) = (limit.needed for limit in plan.conflict.relaxations if limit.name == "max_usd_per_month")
     assert conflict_words(plan.conflict) == (
-        f"No fleet keeps to limits.max_usd_per_month ({limits.max_usd_per_month:,}) and limits.survive (instance, the default with "
-        "limits.min_replicas 2) together."
+        "No fleet that was found keeps to limits.survive (instance, the default with limits.min_replicas 2) and costs at "
+        f"most ${limits.max_usd_per_month:,} a month (limits.max_usd_per_month): the cheapest costs ${needed:,.2f}."
     )
 
 

@@ -27,7 +27,7 @@ from advisor.plan.planning import plan_routed
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.solve.stage import Effort, PlanningContext, standing_of
 from advisor.workload.document import read_workload
-from advisor.workload.values import DeclaredDemand, Exclude, Limits, Slo, Survive
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.replay.test_confirm import flat
 
@@ -61,6 +61,9 @@ TIGHTER = {
     "min_replicas": [{"min_replicas": count} for count in (2, 3)],
     "zones": [{"zones": count} for count in (2, 3)],
     "survive": [{"zones": 2}, {"zones": 2, "survive": Survive.INSTANCE}, {"zones": 2, "survive": Survive.ZONE}],
+    "survive with spot": [
+        {"fault_tolerant_ratio": 0.0, "survive": survive} for survive in (Survive.NOTHING, Survive.INSTANCE)
+    ],
     "fault_tolerant_ratio": [{"fault_tolerant_ratio": share} for share in (0.5, 0.0)],
     "on_demand_base_ratio": [{"on_demand_base_ratio": share} for share in (0.3, 0.9)],
     "survive with a base": [
@@ -131,6 +134,23 @@ def test_a_tighter_limit_never_costs_less(limit, sold, demand):
     """Each limit from its loosest value to tighter ones."""
     costs = [usd(sold, demand, limits=replace(LOOSE, **changes), purchase=(ON_DEMAND, SPOT, COMMITMENT))
              for changes in ({}, *TIGHTER[limit])]  # fmt: skip
+
+    for looser, tighter in pairwise(costs):
+        assert tighter >= WITHIN * looser, costs
+
+
+@pytest.mark.sampled(3)
+@few
+@given(
+    sold=offers, demand=demands, count=st.integers(2, 6), purchase=st.sampled_from(((ON_DEMAND,), (ON_DEMAND, SPOT)))
+)
+def test_fewer_changes_never_cost_less(sold, demand, count, purchase):
+    """From any number of changed instances to none."""
+    current = Deployment("aws", sold[0].region, sold[0].instance_type, count, ON_DEMAND)
+    costs = [
+        usd(sold, demand, current=current, purchase=purchase, limits=replace(LOOSE, max_changed_instances=most))
+        for most in (None, 6, 5, 4, 3, 2, 1, 0)
+    ]
 
     for looser, tighter in pairwise(costs):
         assert tighter >= WITHIN * looser, costs

@@ -343,7 +343,7 @@ def no_plan() -> Plan:
         ("zones", "max_usd_per_month"),
         (
             RelaxedLimit("max_usd_per_month", "", 500.0, 1358.53, "USD/month"),
-            RelaxedLimit("zones", "", 3, 1, "instances"),
+            RelaxedLimit("zones", "", 3, 1, "zones"),
         ),
     )
     miss = rejection("budget", "g6e.xlarge (us-east-1): alone on on demand it takes 4,074 USD/month, 500 allowed")

@@ -22,7 +22,7 @@ from advisor.plan.solve.stage import running_of
 from advisor.report.fleet_words import change_words, confirmation_words, fleet_lines, forecast_words
 from advisor.report.option_words import SHOWN_OPTIONS, size_lines
 from advisor.report.verdict import plan_markdown, plan_table
-from advisor.report.words import relaxation_words, use_words
+from advisor.report.words import conflict_words, relaxation_words, use_words
 from advisor.units import ratio_words
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Routing, Survive
 from builders import catalog_of, offer, workload
@@ -286,7 +286,7 @@ def test_what_would_help_does(limits, relaxed):
     )
 
     assert plan.fleet is None
-    assert "No fleet keeps to limits." in full(plan)
+    assert conflict_words(plan.conflict) in full(plan)
     assert words[0] in full(plan)
     assert plan_for(replace(asked, limits=relaxed(limits, needed)), CATALOG).fleet is not None
 

@@ -11,6 +11,7 @@ from advisor.demand.values import Backtest
 from advisor.models.model import ModelFile
 from advisor.plan.fleet.chosen import (
     Cheapest,
+    ConstraintUse,
     DoubtfulPrice,
     Failure,
     ForecastUsed,
@@ -23,7 +24,7 @@ from advisor.plan.fleet.costs import CostKind, CostLine
 from advisor.plan.fleet.spare import ITS_CLUSTER
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
-from advisor.report.fleet_words import proof_words
+from advisor.report.fleet_words import constraint_words, proof_words
 from advisor.report.plan_words import close_call_words, risk_words
 from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
 from report.plans import (
@@ -564,7 +565,9 @@ def test_nothing_feasible_says_what_stands_against_it():
     """The first line names the limits; what would help, the nearest misses and all rejections follow."""
     text = plan_table(no_plan(), width=None)
 
-    assert text.startswith("No fleet keeps to limits.zones and limits.max_usd_per_month together")
+    assert text.startswith(
+        "No fleet that was found keeps to limits.zones and costs at most $500 a month (limits.max_usd_per_month)"
+    )
     assert "raise limits.max_usd_per_month from 500 to 1,358.53 USD/month" in text
     assert "2 TPOT over target, 1 over the budget, 1 preview only" in text
 
@@ -654,3 +657,16 @@ def test_the_fastest_candidate_is_named_only_where_latency_stands_last_in_the_wa
     assert headline(make_plan(None, rejected=(slow, zones), nearest_misses=(zones,))) == (
         "Nothing in the catalog serves this workload within its limits. Closest: 1 sold in too few zones."
     )
+
+
+def test_a_share_that_reads_as_its_limit_leaves_no_room():
+    """A hundredth of a percent more is not seen in 100% of 100%."""
+    shares = {"survive": 1.0001, "spot_reroute": 1.02}
+    uses = tuple(
+        ConstraintUse(name, "", 1.0, used, "share of requests", binding=False) for name, used in shares.items()
+    )
+
+    binding, with_room = constraint_words(replace(make_fleet(make_group()), constraints=uses))
+
+    assert binding == "binding limits: survive 100% of 100%"
+    assert with_room == "limits with room: spot_reroute 102% of 100%"

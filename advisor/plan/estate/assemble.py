@@ -81,7 +81,7 @@ def _obstacle(plan: Plan) -> str:
             f"{relaxation.name} {relaxation.detail or relaxation.unit}: {relaxation.needed:g} would do"
             for relaxation in plan.conflict.relaxations
         ]
-        return "; ".join([f"no fleet keeps to {limits}", *needed[:1]])
+        return "; ".join([f"no fleet that was found keeps to {limits}", *needed[:1]])
     misses = [f"{miss.instance_type}: {miss.message}" for miss in plan.nearest_misses]
     return misses[0] if misses else "nothing in the catalog serves it"
 

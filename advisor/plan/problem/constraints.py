@@ -19,7 +19,7 @@ from advisor.plan.problem.formulas import (
     share_without,
     zone_room,
 )
-from advisor.plan.problem.values import Constraint, FleetSolution, Problem, PurchaseOption
+from advisor.plan.problem.values import Constraint, FleetSolution, Pool, Problem, PurchaseOption
 from advisor.records import dataclass
 from advisor.units import ROUNDING
 
@@ -90,17 +90,14 @@ def _headroom_of_base(problem: Problem, solution: FleetSolution, at: int, needed
 def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     """Each stated limit with its number and what the fleet takes."""
     limits = problem.limits
-    instances = [
-        sum(allocation.instances[at] for allocation in solution.allocations) for at in range(len(problem.hours))
-    ]
     replicas = [
         sum(allocation.instances[at] * allocation.pool.replicas for allocation in solution.allocations)
-        for at in range(len(problem.hours))
+        for at in _served_hours(problem)
     ]
     if limits.min_replicas > 1:
-        yield _floor(Constraint.MIN_REPLICAS, limits.min_replicas, min(replicas), "replicas")
+        yield _floor(Constraint.MIN_REPLICAS, limits.min_replicas, min(replicas, default=0), "replicas")
     if limits.zones > 1:
-        yield _floor(Constraint.ZONES, limits.zones, min(instances), "instances")
+        yield _floor(Constraint.ZONES, limits.zones, _fewest_zones(problem, solution), "zones")
     if limits.max_replicas is not None:
         yield _ceiling(Constraint.MAX_REPLICAS, limits.max_replicas, _replicas_for_load(problem, solution), "replicas")
     yield from _chosen_caps(problem, solution)
@@ -108,6 +105,29 @@ def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     yield from _physical(problem, solution)
     yield from _quotas(problem, solution)
     yield from _owned(problem, solution)
+
+
+def _fewest_zones(problem: Problem, solution: FleetSolution) -> int:
+    """Zones that the instances stand in, in the served hours in which these are fewest."""
+    return min((_zones_at(solution, at) for at in _served_hours(problem)), default=0)
+
+
+def _served_hours(problem: Problem) -> list[int]:
+    """Hour classes in which something has to run."""
+    to_zero = problem.scaling.scale_to_zero
+    return [at for at, hour in enumerate(problem.hours) if hour.planned_rate > 0 or not to_zero]
+
+
+def _zones_at(solution: FleetSolution, at: int) -> int:
+    """Zones of all regions in which instances are sure to stand in an hour class: two groups may take the same."""
+    groups: dict[tuple[str, str], tuple[Pool, int]] = {}
+    for allocation in solution.allocations:
+        key = allocation.pool.key, allocation.tariff.paid.ordered_as
+        groups[key] = allocation.pool, groups.get(key, (allocation.pool, 0))[1] + allocation.instances[at]
+    of_region: dict[str, int] = {}
+    for pool, count in groups.values():
+        of_region[pool.region] = max(of_region.get(pool.region, 0), min(count, pool.zones))
+    return sum(of_region.values())
 
 
 def _replicas_for_load(problem: Problem, solution: FleetSolution) -> int:

@@ -23,7 +23,7 @@ from advisor.plan.problem.formulas import (
     requests_per_month,
     share_without,
 )
-from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption
 from advisor.plan.solve.solver import INFINITY, Outcome, Program
 from advisor.records import dataclass, replace
 from advisor.units import ROUNDING
@@ -237,10 +237,10 @@ def sends_anywhere(problem: Problem, solution: FleetSolution) -> bool:
 def counted_instances(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     """Instances of each pool that its target's weight counts on: (classes,), by pool.
 
-    Where ``share`` of the load has to be sustained without a machine or a zone, a target has room for what it has left
-    then ÷ ``share``, and for no more than what all its instances carry. All of a target of which nothing would be left:
-    others take its part. Balancers of Google Cloud's groups split what comes by the instances that are up, so all of
-    theirs count.
+    Where ``share`` of the load has to be sustained without a machine (on spot: while one is interrupted) or a zone, a
+    target has room for what it has left then ÷ ``share``, and for no more than what all its instances carry. All of a
+    target of which nothing would be left: others take its part. Balancers of Google Cloud's groups split what comes by
+    the instances that are up, so all of theirs count.
     """
     counts, target_of = _instances(solution), targets(solution)
     if splits_by_what_is_up(solution):
@@ -248,13 +248,33 @@ def counted_instances(problem: Problem, solution: FleetSolution) -> Mapping[str,
     up = _by_target(counts, target_of)
     zones = {pool.key: pool.zones for pool in _pools(solution)}
     in_zone = _by_target({key: np.ceil(count / zones[key]) for key, count in counts.items()}, target_of)
-    room = dict(up)
-    for part in (Part.MACHINE, Part.ZONE):
-        share = share_without(problem.limits, part)
-        for target, count in up.items() if share > 0 else ():
-            left = count - (np.minimum(count, 1.0) if part is Part.MACHINE else in_zone[target])
-            room[target] = np.minimum(room[target], np.where(left > 0, left / share, count))
+    without_machine = _shares_without_machine(problem, solution, target_of)
+    without_zone = share_without(problem.limits, Part.ZONE)
+    room = {
+        target: np.minimum(
+            _room(count, np.minimum(count, 1.0), without_machine[target]), _room(count, in_zone[target], without_zone)
+        )
+        for target, count in up.items()
+    }
     return {key: ratio_of(count * room[target_of[key]], up[target_of[key]]) for key, count in counts.items()}
+
+
+def _shares_without_machine(
+    problem: Problem, solution: FleetSolution, target_of: Mapping[str, str]
+) -> Mapping[str, float]:
+    """Share of the load to be sustained without a machine of each target; on spot, also while one is interrupted."""
+    asked, interrupted = (share_without(problem.limits, part) for part in (Part.MACHINE, Part.SUPPLY))
+    shares = dict.fromkeys(target_of.values(), asked)
+    for allocation in solution.allocations:
+        if allocation.tariff.paid is PurchaseOption.SPOT:
+            shares[target_of[allocation.pool.key]] = max(asked, interrupted)
+    return shares
+
+
+def _room(count: Floats, lost: Floats, share: float) -> Floats:
+    """Instances that a weight may count on where those that are left have to sustain a share; all where none is."""
+    left = count - lost
+    return count if share <= 0 else np.minimum(count, np.where(left > 0, left / share, count))
 
 
 def splits_by_what_is_up(solution: FleetSolution) -> bool:

@@ -10,7 +10,7 @@ from advisor.plan.problem.constraints import most_headroom, uses
 from advisor.plan.problem.formulas import zone_room
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_MONTH
-from advisor.workload.values import Limits, Survive
+from advisor.workload.values import Limits, Scaling, Survive
 from plan.fleet.problems import pool_of, problem_of
 
 STEADY, SPOT = Tariff(PurchaseOption.ON_DEMAND, 3.0), Tariff(PurchaseOption.SPOT, 1.0)
@@ -40,8 +40,7 @@ def taken(limits, solution=None, **more):
     [
         ({"min_replicas": 4}, "min_replicas", (4, 4, True)),  # quiet hours: 1 × 2 + 2
         ({"min_replicas": 3}, "min_replicas", (3, 4, False)),
-        ({"zones": 2}, "zones", (2, 3, False)),
-        ({"zones": 3}, "zones", (3, 3, True)),
+        ({"zones": 2}, "zones", (2, 2, True)),  # of the region's two, however many instances
         ({"max_replicas": 5}, "max_replicas", (5, 5, True)),  # 8 × 0.75 / 4 × 2 + 8 × 0.25 / 1.5 = 4.33
         ({"max_instance_types": 2}, "max_instance_types", (2, 2, True)),
         ({"max_instance_types": 3}, "max_instance_types", (3, 2, False)),
@@ -57,6 +56,53 @@ def taken(limits, solution=None, **more):
 def test_a_use_is_what_is_worked_out_by_hand(limits, name, expected):
     """Each limit has its number, and binds where the number is at it."""
     assert taken(Limits(**limits))[name] == expected
+
+
+@pytest.mark.parametrize(
+    ("large", "far", "zones"),
+    [
+        ((1, 2), (0, 0), 1),  # fewest in the quiet hours
+        ((9, 9), (0, 0), 2),  # sold in two
+        ((9, 9), (1, 1), 3),  # and one of another region
+        ((0, 9), (2, 5), 2),
+    ],
+)
+def test_zones_are_counted_not_instances(large, far, zones):
+    """Zones of each region, no more than instances are there."""
+    elsewhere = replace(LARGE, key="far", stand="cloud/b/x", zones=3)
+    allocations = (Allocation(LARGE, STEADY, large), Allocation(elsewhere, STEADY, far))
+    problem = problem_of(LARGE, elsewhere, planned=PLANNED, limits=Limits(zones=2))
+
+    (use,) = (
+        use for use in uses(problem, FleetSolution(allocations, {}, USD, USD, proven=True)) if use.name == "zones"
+    )
+
+    assert (use.used, use.unit) == (zones, "zones")
+
+
+def test_groups_that_spread_by_themselves_may_take_the_same_zones():
+    """Three on demand and four on spot are sure to be in four of five zones."""
+    pool = replace(LARGE, zones=5, tariffs=(STEADY, SPOT))
+    allocations = (Allocation(pool, STEADY, (3,)), Allocation(pool, SPOT, (4,)))
+    problem = problem_of(pool, planned=(8.0,), limits=Limits(zones=3))
+
+    (use,) = (
+        use for use in uses(problem, FleetSolution(allocations, {}, USD, USD, proven=True)) if use.name == "zones"
+    )
+
+    assert (use.used, use.limit, use.binding) == (4, 3, False)
+
+
+@pytest.mark.parametrize("name", ["zones", "min_replicas"])
+def test_hours_in_which_nothing_has_to_run_are_not_counted(name):
+    """Where zero is allowed the hours without requests ask for nothing."""
+    limits = Limits(**{name: 2})
+    problem = problem_of(LARGE, planned=(0.0, 8.0), limits=limits, scaling=Scaling(scale_to_zero=True))
+    solution = FleetSolution((Allocation(LARGE, STEADY, (0, 2)),), {}, USD, USD, proven=True)
+
+    (used,) = (use.used for use in uses(problem, solution) if use.name == name)
+
+    assert used == {"zones": 2, "min_replicas": 4}[name]
 
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(min_replicas=1, zones=1)])

@@ -22,6 +22,7 @@ from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import hours_of, limited, pool_of, problem_of, problems
 
 ON_DEMAND = Tariff(PurchaseOption.ON_DEMAND, 1.0)
+SPOT = Tariff(PurchaseOption.SPOT, 0.3)
 few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -63,8 +64,9 @@ def test_shares_are_of_all_requests_wherever_anything_runs(problem):
 @few
 @given(problems(places=(1,), buckets=(0,)))
 def test_the_busiest_hours_are_split_by_capacity_where_requests_are_alike(problem):
-    """With one place, no buckets and one price of transfer every instance is equally busy."""
-    problem = replace(problem, pools=tuple(replace(pool, usd_per_request=0.0) for pool in problem.pools))
+    """With one place, no buckets, one price of transfer and nothing to survive every instance is equally busy."""
+    pools = tuple(replace(pool, usd_per_request=0.0) for pool in problem.pools)
+    problem = replace(problem, pools=pools, limits=replace(problem.limits, fault_tolerant_ratio=1.0))
     fleet = optimise(problem)
     if isinstance(fleet, Infeasible) or not any(one.instances[-1] for one in fleet.allocations):
         return
@@ -181,15 +183,35 @@ def test_pools_that_serve_alike_are_one_target_whatever_is_paid():
     """Sizes of machine and ways of paying do not matter to a load balancer; rates and regions do."""
     small, large = pool_of("a/r/small", 2.0, stand="a/r/small"), pool_of("a/r/large", 2.0, stand="a/r/large")
     fast, away = pool_of("a/r/fast", 4.0, stand="a/r/fast"), pool_of("a/s/small", 2.0, stand="a/s/small")
-    spot = Tariff(PurchaseOption.SPOT, 0.3)
-    fleet = fleet_of((small, (1,)), (small, (3,), spot), (large, (1,)), (fast, (1,)), (away, (1,)))
+    fleet = fleet_of((small, (1,)), (small, (3,), SPOT), (large, (1,)), (fast, (1,)), (away, (1,)))
     problem = problem_of(small, large, fast, away, planned=(8.0,))
 
     assert targets(fleet)["a/r/large"] == "a/r/small"
     assert len(set(targets(fleet).values())) == 3
     shares = request_shares(problem, fleet)
-    assert shares["a/r/small"][0, 0] == pytest.approx(8 / 16)
-    assert shares["a/r/large"][0, 0] == pytest.approx(2 / 16)
+    left = 2.0 * (5 - 1), 4.0, 2.0  # one on spot is interrupted
+    assert shares["a/r/small"][0, 0] == pytest.approx(4 / 5 * left[0] / sum(left))
+    assert shares["a/r/large"][0, 0] == pytest.approx(1 / 5 * left[0] / sum(left))
+
+
+@pytest.mark.parametrize(
+    ("limits", "paid", "share"),
+    [
+        (Limits(survive=Survive.NOTHING), (SPOT, SPOT), 12 / 30),
+        (Limits(survive=Survive.NOTHING), (SPOT, ON_DEMAND), 12 / 30.9),  # what is on demand is not interrupted
+        (Limits(survive=Survive.NOTHING), (ON_DEMAND, ON_DEMAND), 18 / 36.9),
+        (Limits(survive=Survive.NOTHING, fault_tolerant_ratio=1.0), (SPOT, SPOT), 18 / 36.9),  # all may wait
+        (Limits(survive=Survive.INSTANCE), (SPOT, SPOT), 12 / 30),
+    ],
+)
+def test_weights_follow_what_an_interruption_of_spot_leaves(limits, paid, share):
+    """Two large machines could not keep up with what three are sent, whether that is asked of every instance or not."""
+    large, small = pool_of("large", 6.0, stand="a/r/large"), pool_of("small", 0.9, stand="a/r/small")
+    fleet = fleet_of((large, (3,), paid[0]), (small, (21,), paid[1]))
+
+    found = weights(problem_of(large, small, planned=(25.0,), limits=limits), fleet)
+
+    assert found["large"][0, 0] == pytest.approx(share)
 
 
 def test_weights_stay_the_same_as_instances_come_and_go():
