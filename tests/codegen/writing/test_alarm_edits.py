@@ -25,6 +25,7 @@ EDITED = {
     "eks": ({}, "unavailable_replicas", "periods"),
     "sagemaker": ({}, "ttft", "threshold"),
     "mig": (GOOGLE, "unhealthy-hosts", "seconds"),
+    "cloud-run": (GOOGLE, "waiting_requests", "threshold"),
     "vm-scale-set": (AZURE, "unhealthy-hosts", "window"),
     "aks": (AZURE, "unavailable-replicas", "window"),
 }
@@ -88,9 +89,11 @@ def test_an_edited_value_survives_a_plan_that_changes_another_one_of_the_alarm(t
     run(tmp_path, language, plan_of(machine), target)
     path = tmp_path / FILES[language]
     before = values_of(path.read_text(), alarm)
-    mine = next(name for name in ("threshold", "statistic", "function") if name in before and name != changed)
+    mine = next(
+        name for name in ("threshold", "statistic", "function", "aligner") if name in before and name != changed
+    )
     edit(path, alarm, **{mine: '"edited"' if before[mine].startswith('"') else 7})
-    (change,) = run(tmp_path, language, plan_of(machine, 2400.0, 2000.0), target).edited
+    (change,) = run(tmp_path, language, plan_of(machine, 1700.0, 2000.0), target).edited
     after = values_of(path.read_text(), alarm)
     assert change.path == FILES[language]
     assert after[mine] in ('"edited"', "7")
@@ -107,6 +110,6 @@ def test_a_value_of_an_alarm_that_both_sides_change_is_a_conflict(target, langua
     edit(path, alarm, **{changed: value})
     mine = path.read_text()
     with pytest.raises(InputError) as refused:
-        run(tmp_path, language, plan_of(machine, 2400.0, 2000.0), target)
+        run(tmp_path, language, plan_of(machine, 1700.0, 2000.0), target)
     assert f"{value}" in refused.value.message
     assert path.read_text() == mine
