@@ -193,6 +193,8 @@ class Per(StrEnum):
     """A region in which services alone serve."""
     GROUP = "group"
     """A further group of hosts of a region."""
+    NODE_GROUP = "node_group"
+    """A further group of nodes of a region."""
     BACKEND = "backend"
     """A further backend of hosts of a region."""
     ENDPOINT = "endpoint"

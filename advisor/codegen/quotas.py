@@ -94,6 +94,9 @@ _TAKES_OTHER_TYPES = ("aws",)
 def quotas_needed(provider: str, target: str, groups: Iterable[ComputeGroup]) -> tuple[Quota, ...]:
     """Each quota once, with the amount in each region in words: ``624 in eu-north-1 (13 × 48)``.
 
+    One number, which holds the busiest hours' instances, those that a replacement starts, and the largest types that
+    may be started; what a plan's verdict says holds no other types than the planned ones, and is named beside it.
+
     Args:
         provider: of the groups.
         target: that code is generated for.
@@ -124,6 +127,8 @@ class _Term(NamedTuple):
     """Units of the largest type that may be started; None where a shape is not known."""
     larger_type: str
     """Name of that type; "" for the planned one."""
+    planned_units: float
+    """Units of the planned type."""
 
     def __str__(self) -> str:
         return f"{self.instances} × {self.units:g}{f' if all are {self.larger_type}' if self.larger_type else ''}"
@@ -132,13 +137,13 @@ class _Term(NamedTuple):
 def _term(provider: str, target: str, group: ComputeGroup) -> _Term:
     instances = instances_while_replaced(provider, target, group)
     if group.platform.quota.unit != _VCPUS:
-        return _Term(instances, group.accelerator_count, "")
+        return _Term(instances, group.accelerator_count, "", group.accelerator_count)
     planned, *others = group.startable_types if provider in _TAKES_OTHER_TYPES else (group.instance_type,)
     vcpus = {name: vcpus_of(provider, group, name) for name in (planned, *others)}
     if None in vcpus.values():
-        return _Term(instances, None, "")
+        return _Term(instances, None, "", 0.0)
     largest = max(vcpus, key=lambda name: vcpus[name] or 0.0)
-    return _Term(instances, vcpus[largest], "" if largest == planned else largest)
+    return _Term(instances, vcpus[largest], "" if largest == planned else largest, vcpus[planned] or 0.0)
 
 
 def vcpus_of(provider: str, group: ComputeGroup, instance_type: str = "") -> float | None:
@@ -152,8 +157,10 @@ def vcpus_of(provider: str, group: ComputeGroup, instance_type: str = "") -> flo
 
 
 def _words(region: str, terms: list[_Term]) -> str:
-    """The amount in a region with its terms; "" where one of them is not known."""
+    """The amount in a region with its terms, and what the planned types take of it; "" where one is not known."""
     if any(term.units is None for term in terms):
         return ""
     total = sum(term.instances * (term.units or 0.0) for term in terms)
-    return f"{total:,g} in {region} ({' + '.join(map(str, terms))})"
+    planned = sum(term.instances * term.planned_units for term in terms)
+    of_planned = f", of which the planned types take {planned:,g}" if planned < total else ""
+    return f"{total:,g} in {region} ({' + '.join(map(str, terms))}){of_planned}"

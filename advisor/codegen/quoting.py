@@ -152,14 +152,6 @@ def hcl_row(values: Mapping[str, object]) -> Quoted:
     return Quoted(f"{{ {', '.join(f'{_hcl_key(key)} = {cell}' for key, cell in cells)} }}")
 
 
-def hcl_rows(values: Mapping[str, Mapping[str, object]], indent: int = 0) -> Quoted:
-    """A table: a mapping of mappings with a line for each, however long, and equals signs below each other."""
-    width = max(len(_hcl_key(key)) for key in values)
-    space = " " * indent
-    rows = "".join(f"{space}  {_hcl_key(key):<{width}} = {hcl_row(value)}\n" for key, value in values.items())
-    return Quoted(f"{{\n{rows}{space}}}")
-
-
 def _is_plain(value: object) -> bool:
     """Whether a value fits a row: text of one line, number, truth, or a list of them."""
     if isinstance(value, list | tuple):

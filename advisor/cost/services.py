@@ -379,6 +379,8 @@ def _ordered(catalog: Catalog, provider: str, region: str, deployed: Deployed) -
         price = _price(catalog, (provider, region), item.removeprefix(_OF_CACHE), deployed.entrance)
         hours = HOURS_PER_MONTH if price is not None and price.unit.endswith("hour") else 1
         counts = {per: resource.quantity for per, resource in resources.items()}
+        groups = counts.get(Per.GROUP, 0.0) + counts.get(Per.NODE_GROUP, 0.0)
+        further = Further(groups * hours, *(counts.get(per, 0.0) * hours for per in (Per.BACKEND, Per.ENDPOINT)))
         assumes = {True: _assumed(resources, _OF_SERVICES), False: _assumed(resources, _OF_MACHINES)}
         yield ChargeRule(
             item,
@@ -387,7 +389,7 @@ def _ordered(catalog: Catalog, provider: str, region: str, deployed: Deployed) -
             least=sum(counts.get(per, 0.0) for per in _WITH_ANY) * hours,
             alone=counts.get(Per.SERVICES, 0.0) * hours,
             each_instance_hour=counts.get(Per.INSTANCE_HOUR, 0.0),
-            each_further=Further(*(counts.get(per, 0.0) * hours for per in (Per.GROUP, Per.BACKEND, Per.ENDPOINT))),
+            each_further=further,
             assumes=assumes,
         )
 
@@ -406,8 +408,8 @@ _WITH_ANY = (Per.HOSTS, Per.NODES, Per.GPU_NODES)
 """Units of a region with machines."""
 _ORDERED_WITH = {
     Machines.HOSTS: {Per.HOSTS, Per.GROUP, Per.BACKEND},
-    Machines.NODES: {Per.NODES},
-    Machines.GPU_NODES: {Per.NODES, Per.GPU_NODES},
+    Machines.NODES: {Per.NODES, Per.NODE_GROUP},
+    Machines.GPU_NODES: {Per.NODES, Per.NODE_GROUP, Per.GPU_NODES},
 }
 _OF_MACHINES = set().union(*_ORDERED_WITH.values())
 _OF_SERVICES = {Per.SERVICES, Per.ENDPOINT}
@@ -418,4 +420,4 @@ def _assumed(resources: Mapping[Per, RegionResource], left_out: Collection[Per])
     return "; ".join(resource.assumes for per, resource in ordered if per not in left_out)
 
 
-_BEYOND = {Per.GROUP, Per.BACKEND, Per.ENDPOINT, Per.GPU_NODES}
+_BEYOND = {Per.GROUP, Per.NODE_GROUP, Per.BACKEND, Per.ENDPOINT, Per.GPU_NODES}

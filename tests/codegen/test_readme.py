@@ -122,8 +122,9 @@ def test_quota_of_spot_covers_the_largest_type_that_may_be_started(target):
         return files["README.md"].replace("\\", "")
 
     most = make_option().instances + (4 if target == "eks" else 1)
-    assert f"{most * 16} in us-east-1 ({most} × 16 if all are g6.4xlarge)" in readme("spot")
-    assert f"{most * 4} in us-east-1 ({most} × 4)" in readme("on_demand")
+    told = f"{most * 16} in us-east-1 ({most} × 16 if all are g6.4xlarge), of which the planned types take {most * 4}"
+    assert f"{told}, with those that a replacement starts" in readme("spot")
+    assert f"{most * 4} in us-east-1 ({most} × 4), with those that a replacement starts" in readme("on_demand")
 
 
 def test_plan_and_readme_ask_for_the_same_quota():
@@ -133,6 +134,42 @@ def test_plan_and_readme_ask_for_the_same_quota():
 
     assert need.needed_while_replaced > need.needed
     assert f"{need.needed_while_replaced:,g} in us-east-1" in generate(plan).files["README.md"].replace("\\", "")
+
+
+def test_plan_and_readme_ask_for_the_same_quota_of_spot():
+    """The number of the verdict is what the planned types take of that of the README, which counts larger ones."""
+    offers = catalog_of(offer("g6e.xlarge", spot=0.6), offer("g6e.2xlarge", spot=0.65))
+    plan = plan_for(workload(purchase=(Purchase.SPOT,)), offers)
+    (need,) = plan.fleet.quotas
+    readme = generate(plan).files["README.md"].replace("\\", "")
+
+    assert f"of which the planned types take {need.most:,g}, with those" in readme
+
+
+@pytest.mark.parametrize("name", ["mixed-fleet", "eks-scheduled", "gke-scheduled", "aks-scheduled"])
+def test_languages_ask_for_the_same_quotas(name):
+    """Terraform and Pulumi name one number for each, with what it includes."""
+    scenario = SCENARIOS[name]()
+    terraform, python = (
+        re.findall(
+            r"`([^`]+)`\)?(?:, (?:counted )?in \w+)?: (\d.*), with those that a replacement starts",
+            generate(scenario.plan, language, scenario.wanted).files["README.md"].replace("\\", ""),
+        )
+        for language in (Language.TERRAFORM, Language.PYTHON)
+    )
+
+    assert terraform == python
+    assert len(terraform) > 1 or name == "aks-scheduled"
+
+
+@pytest.mark.parametrize("language", Language)
+def test_container_apps_take_no_quota_of_machines(language):
+    """What they take is one of serverless GPUs, of each kind in each region."""
+    scenario = SCENARIOS["container-apps-a100-scheduled"]()
+    readme = generate(scenario.plan, language, scenario.wanted).files["README.md"].replace("\\", "")
+
+    assert "Family" not in readme
+    assert "`Consumption-GPU-NC24-A100` in `swedencentral`" in readme
 
 
 @pytest.mark.parametrize("language", Language)

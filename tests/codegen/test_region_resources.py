@@ -7,6 +7,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.hcl import literal, read_hcl
 from codegen.scenarios import SCENARIOS
 
 STACKS = Path(__file__).parents[1] / "golden/stacks"
@@ -39,6 +40,33 @@ def metrics_of(*sources):
     return sum(metrics(alarm) for alarm in alarms if re.search(r'source\s*= "(\w+)"', alarm)[1] in sources)
 
 
+def failover_alarms():
+    """Alarms on the state machine that asks each minute whether backends answer, in a region with several."""
+    scenario = SCENARIOS["mixed-fleet"]()
+    return (
+        generate(scenario.plan, Language.TERRAFORM, scenario.wanted)
+        .files["failover.tf"]
+        .count('resource "aws_cloudwatch_metric_alarm"')
+    )
+
+
+def container_apps(part, kind):
+    """Alarms of the first group or region of the code for Container Apps."""
+    text = (STACKS / "container-apps-a100-scheduled/terraform/fleet.tf").read_text()
+    (values,) = read_hcl(text, "fleet.tf").body.blocks
+    return next(iter(literal(values.attributes[part].value.node).values()))[kind]
+
+
+def of_app(kind):
+    """Alarms of an app."""
+    return container_apps("groups", kind)
+
+
+def of_entrance(kind):
+    """Alarms of the entrance of a region."""
+    return container_apps("regions", kind)
+
+
 def conditions(stack, groups):
     """Conditions of Google's alerts, of which those on hosts are there for each group."""
     return len(entries(stack, "metric_alerts")) + groups * len(entries(stack, "host_alerts"))
@@ -67,15 +95,17 @@ def cache_log_alarms():
     [
         ("aws", "alarm", "hosts", lambda: sum(map(metrics, entries("a10g-on-demand", "alarms")))),
         ("aws", "alarm", "group", lambda: metrics_of("host", "engine")),
-        ("aws", "alarm", "backend", lambda: metrics_of("load_balancer")),
+        ("aws", "alarm", "backend", lambda: metrics_of("load_balancer") + failover_alarms()),
+        ("aws", "alarm", "nodes", lambda: len(entries("eks-slices", "alarms"))),
+        ("aws", "alarm", "node_group", lambda: len(entries("eks-slices", "alarms"))),
         ("aws", "alarm", "endpoint", lambda: len(entries("sagemaker-managed", "alarms"))),
         ("gcp", "alarm", "group", lambda: (conditions("mig-two-regions", 3) - conditions("mig-h100", 1)) / 2),
-        ("azure", "alarm", "endpoint", lambda: len(entries("container-apps-a100-scheduled", "metric_alarms"))),
-        ("azure", "log_alarm", "endpoint", lambda: len(entries("container-apps-a100-scheduled", "log_alarms"))),
+        ("azure", "alarm", "endpoint", lambda: len(of_app("metric_alarms"))),
+        ("azure", "log_alarm", "endpoint", lambda: len(of_app("log_alarms"))),
         ("aws", "alarm", "services", lambda: len(entries("sagemaker-managed", "alarms"))),
         ("azure", "log_alarm", "hosts", lambda: len(entries("vm-scale-set-t4-fp16", "alarms"))),
-        ("azure", "log_alarm", "services", lambda: len(entries("container-apps-a100-scheduled", "log_alarms"))),
-        ("azure", "alarm", "services", lambda: len(entries("container-apps-a100-scheduled", "metric_alarms"))),
+        ("azure", "log_alarm", "services", lambda: len(of_app("log_alarms")) + len(of_entrance("log_alarms"))),
+        ("azure", "alarm", "services", lambda: len(of_app("metric_alarms")) + len(of_entrance("metric_alarms"))),
         ("gcp", "alarm", "hosts", lambda: len(entries("mig-h100", "metric_alerts", "host_alerts"))),
         ("gcp", "alarm", "nodes", lambda: len(entries("gke-tpu-embeddings", "queries"))),
         (

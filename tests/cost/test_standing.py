@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
 from advisor.cost.services import Deployed, EntranceLoad, instance_hour_usd, region_charges
-from advisor.cost.standing import Further
+from advisor.cost.standing import Further, Machines
 from advisor.units import HOURS_PER_MONTH
 
 CATALOG = load_catalog()
@@ -81,7 +81,7 @@ def test_use_and_hosts_add_up_to_what_a_region_charges(rate, where):
 @pytest.mark.parametrize(
     ("provider", "region", "item", "further", "units"),
     [
-        ("aws", "us-east-1", "alarm", Further(groups=1, backends=1), 22),
+        ("aws", "us-east-1", "alarm", Further(groups=1, backends=1), 23),
         ("gcp", "us-central1", "alarm", Further(groups=2, backends=1), 16),
         ("azure", "eastus", "load_balancer", Further(groups=1, backends=1), 3 * 730),
         ("azure", "eastus", "alarm", Further(groups=1, backends=1), 1),
@@ -95,6 +95,16 @@ def test_further_groups_and_backends_are_paid_for(provider, region, item, furthe
 
     assert charge.quantity == units
     assert more == pytest.approx(further.units(charges.further_usd), abs=0.01)
+
+
+@pytest.mark.parametrize(("groups", "units"), [(1, 3), (3, 9)])
+def test_groups_of_nodes_on_aws_have_alarms(groups, units):
+    """Each has three, and no load balancer or backend of hosts adds to them."""
+    charges = region_charges(CATALOG, "aws", "us-east-1", 1e-6, Deployed(machines=Machines.GPU_NODES))
+    further = Further(groups=groups - 1, backends=groups - 1)
+    (alarms,) = (charge for charge in charges.charges(1.0, 1.0, 0.0, further) if charge.item == "alarm")
+
+    assert (alarms.quantity, alarms.usd_per_month) == (units, pytest.approx(units * 0.1))
 
 
 @pytest.mark.parametrize(

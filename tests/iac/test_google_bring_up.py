@@ -166,25 +166,44 @@ def test_host_comes_up_serves_and_drains(script, cloud, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "looks"),
+    ("told", "connections", "looks"),
     [
-        (["exit 28", "exit 28", "echo 'vllm:num_requests_running{} 0.0'"], 3),
-        (["exit 22", "echo 'process_threads 9'", "exit 7"], 3),
-        (["exit 7"], 1),
+        (["exit 28", "exit 28", "echo 'vllm:num_requests_running{} 0.0'"], [0, 0, 0], 3),
+        (["exit 22", "echo 'process_threads 9'", "exit 7"], [1, 1, 1], 3),
+        (["exit 7"], [1], 1),
+        (["echo 'te_queue_size 0'"] * 3, [2, 1, 0], 3),
+        (["exit 22"] * 2, [1, 0], 2),
+        (["printf 'vllm:num_requests_running{} 0.0\nvllm:num_requests_waiting{} 1.0\n'", "exit 7"], [0, 0], 2),
+        (["echo 'sglang:num_running_reqs{} 1'", "echo 'sglang:num_running_reqs{} 0'"], [1, 1], 2),
     ],
-    ids=["too busy to say", "without that metric", "gone"],
+    ids=[
+        "too busy to say",
+        "without that metric",
+        "gone",
+        "idle by its connections",
+        "without metrics",
+        "waiting",
+        "idle with connections",
+    ],
 )
-def test_a_stop_takes_no_silence_for_no_requests(script, cloud, tmp_path, told, looks):
-    """What the engine does not say is waited for, until it says that no request runs or does not listen any more."""
+def test_a_stop_takes_no_silence_for_no_requests(script, cloud, tmp_path, told, connections, looks):
+    """It waits until the engine says that it has no request or does not listen, or, if it counts none, for connections."""
     host = Host(tmp_path / "host", f"http://127.0.0.1:{cloud.server_port}")
     assert host.boot(script).returncode == 0
     looked = host.root / "looked"
-    cases = "".join(f"{number}) {command} ;;\n" for number, command in enumerate(told, start=1))
-    (host.root / "bin/curl").write_text(f"#!/bin/sh\necho >>{looked}\ncase $(wc -l <{looked}) in\n{cases}esac\n")
-    (host.root / "bin/curl").chmod(0o755)
+    says(host, "curl", f"echo >>{looked}", looked, told)
+    says(host, "ss", ":", looked, ["printf '%s'" if number == 0 else f"yes | head -{number}" for number in connections])
     (drain,) = host.commands_of("ExecStop")
     assert host.run(drain).returncode == 0
     assert len(looked.read_text().splitlines()) == looks
+
+
+def says(host: Host, program: str, first: str, looked: Path, told: list[str]) -> None:
+    """A program that does something else at each look of the stop."""
+    cases = "".join(f"{number}) {command} ;;\n" for number, command in enumerate(told, start=1))
+    path = host.root / "bin" / program
+    path.write_text(f"#!/bin/sh\n{first}\ncase $(wc -l <{looked}) in\n{cases}esac\n")
+    path.chmod(0o755)
 
 
 def copies_weights(host: Host, cloud: Cloud) -> None:

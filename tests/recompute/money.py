@@ -315,12 +315,12 @@ def resources(provider, hosts, services, machine_hours):
     gateway = machine_hours / 32 if provider == "gcp" else HOURS_A_MONTH
     units = {"nat_gateway": gateway, "public_ip": HOURS_A_MONTH}
     if provider == "aws":
-        alarms = 4 + 8 * groups + backends if hosts else 6
+        alarms = 3 + 8 * groups + 2 * backends if hosts else 6
         return {**units, "kms_key": 1, "alarm": alarms + 6 * more_endpoints}
     if provider == "gcp":
         return {**units, "alarm": 4 + 4 * groups if hosts else 6}
-    alarms, log_alarms = (1, 10) if hosts else (3, 2)
-    units |= {"log_alarm": log_alarms + 2 * more_endpoints, "alarm": alarms + 3 * more_endpoints}
+    alarms, log_alarms = (1, 10) if hosts else (3, 3)
+    units |= {"log_alarm": log_alarms + 2 * more_endpoints, "alarm": alarms + 2 * more_endpoints}
     with_it = {"entrance_disk": 2} if hosts else {"load_balancer": HOURS_A_MONTH}
     return {**units, **with_it, ("entrance" if hosts else "container_entrance"): 2 * HOURS_A_MONTH}
 
@@ -336,7 +336,7 @@ def node_resources(provider, nodes, services, machine_hours):
     endpoints = max(len({layout(group) for group in services}) - 1, 0)
     if provider == "gcp":
         return {**kept, "alarm": alarms}
-    more = {"alarm": 3 * endpoints} if endpoints else {}
+    more = {"alarm": 2 * endpoints} if endpoints else {}
     return {**kept, "log_alarm": alarms + 2 * endpoints, **more}
 
 

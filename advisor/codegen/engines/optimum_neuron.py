@@ -12,7 +12,7 @@ Both compile a model for one batch and one length, to which texts are padded. So
 from advisor.codegen.aws_places import registry_of
 from advisor.codegen.container import Api, Checkpoint, Container, Engine
 from advisor.codegen.engines.request import Request, checkpoint_of, device_arguments, program, refusal, served_name
-from advisor.codegen.engines.vllm import compiled_folder, processor_image, server_of
+from advisor.codegen.engines.vllm import KEEP_ALIVE, compiled_folder, processor_image, server_of
 from advisor.demand.values import Unit
 from advisor.plan.words import split_words
 from advisor.records import dataclass
@@ -110,6 +110,7 @@ class Vllm:
             arguments=arguments,
             tls_options=None,
             device_arguments=device_arguments(serves, request.platform),
+            environment=KEEP_ALIVE,
             health_path=server.health_path,
             compiled_environment=_COMPILE_CACHE,
             compiled_folder=compiled_folder(checkpoint, image, arguments),

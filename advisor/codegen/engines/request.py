@@ -237,6 +237,15 @@ def device_arguments(serves: Serves, platform: Platform) -> tuple[str, ...]:
     return _DEVICES[platform.runtime]
 
 
+KEEP_ALIVE_SECONDS = 620
+"""How long an engine keeps an idle connection: longer than the 600 s of the load balancers before it.
+
+Servers on uvicorn close it after 5 s, and a request that a balancer sends along at that moment is answered with 502.
+Sources: AWS's guide to errors of Application Load Balancers and Google's to backend services (which names 620 s), read
+in December 2026; vLLM's pull request 18472.
+"""
+
+
 def logs_of(platform: Platform) -> Mapping[str, str]:
     """Variable by which Gaudi's software writes its logs where a container without rights may; else none."""
     return {"HABANA_LOGS": "/tmp/habana_logs"} if platform.runtime is Runtime.GAUDI else {}  # noqa: S108 - in the container

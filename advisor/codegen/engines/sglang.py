@@ -7,6 +7,7 @@ lmsysorg/sglang, tags seen in November 2026.
 from advisor.catalog import load_catalog
 from advisor.codegen.container import Checkpoint, Container, Engine, Runtime, Serves
 from advisor.codegen.engines.request import (
+    KEEP_ALIVE_SECONDS,
     Request,
     checkpoint_of,
     computes_in_half,
@@ -50,6 +51,7 @@ def container(request: Request) -> Container:
         sharing_arguments=_sharing_arguments(serves),
         tls_options=("--ssl-keyfile=", "--ssl-certfile=") if has_tls else None,
         device_arguments=device_arguments(serves, request.platform),
+        environment={"SGLANG_TIMEOUT_KEEP_ALIVE": f"{KEEP_ALIVE_SECONDS}"},
         shares_port=serves.replicas_per_instance > 1,
         adapters=request.demand.adapters.named if request.demand.adapters else (),
         adapter_option="--lora-paths" if request.demand.adapters else "",

@@ -18,6 +18,7 @@ from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Engine, Platform, Runtime, Serves
 from advisor.codegen.engines.request import (
+    KEEP_ALIVE_SECONDS,
     Demanded,
     Request,
     checkpoint_of,
@@ -51,6 +52,7 @@ _TAGS = {"x86_64": "-x86_64", "arm64": "-arm64"}
 _DTYPES: Mapping[str, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
 _CACHE_SPACE = "VLLM_CPU_KVCACHE_SPACE"
 """GiB of memory for the cache of models with a decoder; encoders take none of it."""
+KEEP_ALIVE: Mapping[str, str] = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": f"{KEEP_ALIVE_SECONDS}"}
 _CUSTOM_CODE: Mapping[str, tuple[str, ...]] = {
     "Alibaba-NLP/gte-base-en-v1.5": ("--trust-remote-code", '--hf-overrides={"architectures":["GteNewModel"]}'),
     "Alibaba-NLP/gte-large-en-v1.5": ("--trust-remote-code", '--hf-overrides={"architectures":["GteNewModel"]}'),
@@ -94,7 +96,7 @@ class VllmOnePass:
             arguments=(*served_name(request), *self.options, *custom, *self._arguments(request, server), *sharing),
             sharing_arguments=sharing,
             device_arguments=device_arguments(serves, request.platform),
-            environment={_CACHE_SPACE: "2"} if request.platform.runtime is Runtime.CPU else logs_of(request.platform),
+            environment={**KEEP_ALIVE, **_settings(request.platform)},
             health_path=server.health_path,
             shares_port=serves.replicas_per_instance > 1,
             counted_per_request=counted,
@@ -120,6 +122,11 @@ class VllmOnePass:
     def catalog_name(self, _request: Request) -> str:
         """The server as engines.csv names it."""
         return self.name
+
+
+def _settings(platform: Platform) -> Mapping[str, str]:
+    """Environment of a platform."""
+    return {_CACHE_SPACE: "2"} if platform.runtime is Runtime.CPU else logs_of(platform)
 
 
 def server_of(name: str, request: Request, runtime: Runtime | None = None) -> OnePassEngine:
@@ -231,7 +238,7 @@ def container(request: Request) -> Container:
         arguments=(*arguments, *_sharing_arguments(serves)),
         sharing_arguments=_sharing_arguments(serves),
         device_arguments=device_arguments(serves, platform),
-        environment=logs_of(platform),
+        environment={**KEEP_ALIVE, **logs_of(platform)},
         shares_port=serves.replicas_per_instance > 1,
         adapters=request.demand.adapters.named if request.demand.adapters else (),
         adapter_option="--lora-modules" if request.demand.adapters else "",

@@ -73,6 +73,16 @@ _LOGGED_QUEUES: Mapping[Engine, str] = {
 """How engines write their queue into their log every few seconds (vLLM and SGLang, read in November 2026)."""
 _FEWEST_FAILURES = 10
 """Single failures are no alarm, however few requests there are."""
+_FAILURES = (
+    'ContainerAppConsoleLogs_CL | where ContainerAppName_s == "APP"'
+    " | extend failed = todouble(extract(@' failed=([0-9]+) ', 1, Log_s)),"
+    " requests = todouble(extract(@' requests=([0-9]+)', 1, Log_s))"
+    " | where isnotnull(failed) and isnotnull(requests)"
+    " | summarize arg_max(TimeGenerated, failed, requests) by ContainerGroupName_s"
+    " | summarize failed = sum(failed), requests = sum(requests) | where failed >= FEWEST"
+    " | project value = 100 * failed / requests"
+)
+"""Percentage of the requests of all replicas of an entrance that failed, by the last line of each that tells of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +133,11 @@ def _python(stack: Stack) -> Files:
         for key, group in context["groups"].items()
     }
     regions = {
-        name: {**region, "metric_alarms": calls("MetricAlarm", region["metric_alarms"])}
+        name: {
+            **region,
+            "metric_alarms": calls("MetricAlarm", region["metric_alarms"]),
+            "log_alarms": calls("LogAlarm", region["log_alarms"]),
+        }
         for name, region in context["regions"].items()
     }
     fleet = {
@@ -152,6 +166,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "entrance_size": size,
         "entrance_memory": f"{size.memory_gib:g}Gi",
         "entrance_hosts": HOSTS,
+        "failures_minutes": round(_minutes(planned_alarm(stack, "server_errors"))),
         "entrance_command": _ENTRANCE_COMMAND,
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
@@ -165,7 +180,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 
 def _window(alarm: Alarm) -> str:
     """The shortest that holds the periods of *alarm*, or the longest there is."""
-    minutes = alarm.periods * alarm.period_seconds / 60
+    minutes = _minutes(alarm)
     return _WINDOWS_MINUTES[
         next(
             (windows_minute for windows_minute in _WINDOWS_MINUTES if windows_minute >= minutes), max(_WINDOWS_MINUTES)
@@ -180,39 +195,30 @@ def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
         "health_path": health_path(stack, name),
         "profiles": {profile.name: profile.type for profile in sorted(used, key=lambda profile: profile.name)},
         "metric_alarms": {
-            "server-errors": _failures(stack, weight),
             "missing-replicas": _missing(
                 stack, HOSTS, "Fewer replicas of the entrance run than it keeps: it has no spare, or answers nobody."
             ),
         },
+        "log_alarms": {"server-errors": _failures(stack, name)},
     }
 
 
-def _failures(stack: Stack, weight: int) -> Mapping[str, object]:
-    """Alarm on answers with 5xx, by their number: a metric alert divides nothing.
-
-    Args:
-        stack: with the peak of the demand.
-        weight: per mille of it that the app is planned for.
-    """
+def _failures(stack: Stack, region: str) -> Mapping[str, object]:
+    """Alarm on answers with 5xx, a share of the requests that the entrance of a region has counted."""
     alarm = planned_alarm(stack, "server_errors")
-    minutes = alarm.periods * alarm.period_seconds / 60
-    peak = max((region.peak_requests_per_second or 0.0 for region in stack.regions), default=0.0)
-    share = round(peak * weight / 1000 * minutes * 60 * alarm.threshold / 100)
-    most = max(_FEWEST_FAILURES, share)
-    counted = (
-        f": {alarm.threshold:g} percent of the requests that it is planned for in the busiest minutes"
-        if share >= _FEWEST_FAILURES
-        else ", however few requests there are"
-    )
     return {
-        "description": f"More than {most} requests in {minutes:g} minutes are answered with 5xx{counted}.",
-        "metric": "Requests",
-        "aggregation": "Total",
-        "threshold": most,
-        "window": _window(alarm),
-        "statuses": ["5xx"],
+        "description": (
+            f"More than {alarm.threshold:g} percent of the requests of {_minutes(alarm):g} minutes, and at least "
+            f"{_FEWEST_FAILURES}, are answered with 5xx."
+        ),
+        "query": _FAILURES.replace("APP", f"entrance-{region}").replace("FEWEST", f"{_FEWEST_FAILURES}"),
+        "threshold": alarm.threshold,
     }
+
+
+def _minutes(alarm: Alarm) -> float:
+    """Minutes of the periods of an alarm."""
+    return alarm.periods * alarm.period_seconds / 60
 
 
 def _missing(stack: Stack, fewest: int, description: str) -> Mapping[str, object]:
@@ -240,7 +246,7 @@ def _metric_alarms(stack: Stack, group: ComputeGroup) -> Mapping[str, Mapping[st
         group.min_instances * group.replicas_per_instance,
         "Fewer replicas run than the plan needs, for longer than one takes to start.",
     )
-    alarms = {"container-memory": memory, "server-errors": _failures(stack, group.weight)}
+    alarms = {"container-memory": memory}
     return {**alarms, "missing-replicas": missing} if group.min_instances > 0 else alarms
 
 

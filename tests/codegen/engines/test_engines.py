@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.codegen import generate
+from advisor.codegen import Language, generate
 from advisor.codegen.container import Engine, Platform, Quota, Runtime, Wanted
 from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.quoting import image_reference
@@ -406,3 +406,18 @@ def test_a_host_that_drains_reads_how_many_requests_each_engine_runs():
     for engine, metrics in METRICS.items():
         if metrics.running:
             assert pattern.match(f'{metrics.running}{{model="x"}} 0.0'), engine
+            assert pattern.match(f'{metrics.waiting}{{model="x"}} 0.0'), engine
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize(
+    ("planned", "variable"), [("vLLM", "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"), ("SGLang", "SGLANG_TIMEOUT_KEEP_ALIVE")]
+)
+def test_engines_keep_idle_connections_for_longer_than_the_balancer_before_them(planned, variable, language):
+    """A request that a balancer sends on a connection which the server closes at that moment is answered with 502."""
+    version = {"vLLM": "0.30.0", "SGLang": "0.5.9"}[planned]
+    files = generate(make_plan(make_option(engine=planned, engine_version=version)), language).files
+    text = "\n".join(files.values())
+    (idle,) = {int(seconds) for seconds in re.findall(r"idle_timeout *= *(\d+)", text)}
+    (kept,) = {int(seconds) for seconds in re.findall(rf"--env={variable}=(\d+)", text)}
+    assert kept > idle

@@ -297,7 +297,11 @@ def test_the_toolkit_runs_in_no_pod_and_where_aws_has_no_registry_nowhere():
     ("name", "image", "environment"),
     [
         ("Text Embeddings Inference", "text-embeddings-inference:hpu-1.9.3", {"MAX_WARMUP_SEQUENCE_LENGTH": "512"}),
-        ("vLLM (pooling)", "vllm-0.26.0-ptupstream-2.11.0:latest", {"HABANA_LOGS": "/tmp/habana_logs"}),
+        (
+            "vLLM (pooling)",
+            "vllm-0.26.0-ptupstream-2.11.0:latest",
+            {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "620", "HABANA_LOGS": "/tmp/habana_logs"},
+        ),
     ],
 )
 def test_texts_on_gaudi_have_images_of_their_own(name, image, environment):

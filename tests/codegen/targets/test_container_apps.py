@@ -1,5 +1,7 @@
 """Container Apps: what their alarms watch."""
 
+import re
+
 import pytest
 
 from advisor.codegen import Language, Wanted, generate
@@ -40,34 +42,40 @@ def test_queue_of_a_replica_is_read_in_its_log():
     assert alarm["threshold"] >= 1
 
 
-def alarms_at(peak, **changes):
-    """The alarms on failures of the one app and of its entrance, for a demand with that peak per second."""
-    option = azure_option(**changes)
-    plan = make_plan(option)
+@pytest.mark.parametrize("peak", [0.02, 40.0])
+def test_server_errors_ring_at_a_share_of_the_requests(peak):
+    """One percent of those that the entrance counts, however many are planned; single failures never ring."""
+    plan = make_plan(azure_option())
     rates = plan.demand["requests_per_second"] | {"peak": peak}
     plan = replace(plan, demand={**plan.demand, "requests_per_second": rates})
     files = generate(plan, Language.TERRAFORM, Wanted(target="container-apps", rank=1)).files
     (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
-    parts = [literal(values.attributes[name].value.node) for name in ("groups", "regions")]
-    return [one["metric_alarms"]["server-errors"] for part in parts for one in part.values()]
+    (region,) = literal(values.attributes["regions"].value.node).values()
+    alarm = region["log_alarms"]["server-errors"]
+    assert alarm["threshold"] == 1
+    assert alarm["description"] == (
+        "More than 1 percent of the requests of 15 minutes, and at least 10, are answered with 5xx."
+    )
+    assert alarm["query"].count('"entrance-eastus"') == 1
+    assert "where failed >= 10 | project value = 100 * failed / requests" in alarm["query"]
 
 
-@pytest.mark.parametrize("spare", [1.0, 20.0])
-def test_server_errors_ring_at_a_share_of_the_planned_requests(spare):
-    """One percent of those of 15 minutes, whatever the replicas could carry beyond; the words say what is counted."""
-    for alarm in alarms_at(40.0, planned_requests_per_second_per_instance=20.0 * spare):
-        assert alarm["threshold"] == 40 * 900 / 100
-        assert alarm["description"] == (
-            "More than 360 requests in 15 minutes are answered with 5xx: 1 percent of the requests that it is planned "
-            "for in the busiest minutes."
-        )
-
-
-def test_single_server_errors_never_ring():
-    """However few requests there are, and so say the words."""
-    for alarm in alarms_at(0.02):
-        assert alarm["threshold"] == 10
-        assert "however few requests" in alarm["description"]
+@pytest.mark.parametrize("language", Language)
+def test_the_entrance_logs_what_the_alarm_on_server_errors_reads(language):
+    """Each line of a failure ends with both counts, over the minutes of the rule; other requests have no line."""
+    files = generate(make_plan(azure_option()), language, Wanted(target="container-apps", rank=1)).files
+    (text,) = (text for path, text in files.items() if "entrance.cfg" in path)
+    (line,) = re.findall(r'log-format "(.*)"', text)
+    logged = line.replace("%[sc_gpc_rate(0,0)]", "3").replace("%[sc0_http_req_rate]", "120")
+    (query,) = (
+        text for path, text in files.items() if path in ("fleet.tf", "inference/fleet.py") if "failed=(" in text
+    )
+    patterns = re.findall(r"extract\(@'( (?:failed|requests)=[^']*)', 1, Log_s\)", query)
+    assert [re.search(pattern, logged)[1] for pattern in patterns] == ["3", "120"]
+    assert "option dontlog-normal" in text
+    assert "option log-separate-errors" in text, "lines of requests are below the level of the log else"
+    assert text.count("rate(15m)") + text.count("rate(1,15m)") == 2
+    assert "sc-inc-gpc(0,0) if { status ge 500 }" in text
 
 
 def test_the_entrance_is_watched():
@@ -79,6 +87,7 @@ def test_the_entrance_is_watched():
     (region,) = fleet_of()["regions"].values()
     missing = region["metric_alarms"]["missing-replicas"]
     assert (missing["metric"], missing["operator"], missing["threshold"]) == ("Replicas", "LessThan", 2)
+    assert sorted(region["log_alarms"]) == ["server-errors"]
 
 
 @pytest.mark.parametrize(
@@ -108,5 +117,5 @@ def test_a_replica_is_not_ended_while_it_starts():
     (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
     (group,) = literal(values.attributes["groups"].value.node).values()
     assert group["cooldown_seconds"] == 720
-    assert sorted(group["metric_alarms"]) == ["container-memory", "server-errors"], "what may be empty lacks nothing"
+    assert sorted(group["metric_alarms"]) == ["container-memory"], "what may be empty lacks nothing"
     assert "stays for 720 s after its last request" in files["README.md"]

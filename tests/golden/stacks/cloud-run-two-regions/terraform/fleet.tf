@@ -39,7 +39,7 @@ locals {
       ]
       model_environment = ""
       model_prefix      = ""
-      environment       = {}
+      environment       = { VLLM_HTTP_TIMEOUT_KEEP_ALIVE = "620" }
       health_path       = "/health"
     }
     europe-west4-1xl4-fp8-tp1-vllm = {
@@ -64,7 +64,7 @@ locals {
       ]
       model_environment = ""
       model_prefix      = ""
-      environment       = {}
+      environment       = { VLLM_HTTP_TIMEOUT_KEEP_ALIVE = "620" }
       health_path       = "/health"
     }
     us-central1-1xl4-bf16-tp1-vllm = {
@@ -89,7 +89,7 @@ locals {
       ]
       model_environment = ""
       model_prefix      = ""
-      environment       = {}
+      environment       = { VLLM_HTTP_TIMEOUT_KEEP_ALIVE = "620" }
       health_path       = "/health"
     }
   }
@@ -135,11 +135,83 @@ locals {
   }
 
   alerts = {
-    gpu_idle         = { description = "GPUs below 10 percent for an hour: paid for and not used.", resource = "cloud_run_revision", metric = "run.googleapis.com/container/gpu/utilizations", condition = "", share = false, aligner = "ALIGN_PERCENTILE_50", reducer = "REDUCE_MEAN", group_by = ["resource.label.service_name", "resource.label.location"], comparison = "COMPARISON_LT", threshold = 0.1, seconds = 3600 }
-    gpu_memory       = { description = "GPU memory above 97 percent, where the engine may take 90.", resource = "cloud_run_revision", metric = "run.googleapis.com/container/gpu/memory_utilizations", condition = "", share = false, aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", group_by = ["resource.label.service_name", "resource.label.location"], comparison = "COMPARISON_GT", threshold = 0.97, seconds = 900 }
-    host_memory      = { description = "Memory of a container above 95 percent: the engine is about to be killed.", resource = "cloud_run_revision", metric = "run.googleapis.com/container/memory/utilizations", condition = "", share = false, aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", group_by = ["resource.label.service_name", "resource.label.location"], comparison = "COMPARISON_GT", threshold = 0.95, seconds = 900 }
-    unhealthy        = { description = "A container did not start in time, or stopped answering and was replaced.", resource = "cloud_run_revision", metric = "run.googleapis.com/container/completed_probe_count", condition = " AND metric.labels.is_healthy = false", share = false, aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", group_by = ["resource.label.service_name", "resource.label.location"], comparison = "COMPARISON_GT", threshold = 0, seconds = 0 }
-    waiting_requests = { description = "One request in 20 waits for a container longer than TTFT may take, 1 s.", resource = "cloud_run_revision", metric = "run.googleapis.com/request_latency/pending", condition = "", share = false, aligner = "ALIGN_PERCENTILE_95", reducer = "REDUCE_MAX", group_by = ["resource.label.service_name", "resource.label.location"], comparison = "COMPARISON_GT", threshold = 1000, seconds = 900 }
-    server_errors    = { description = "More than 1 percent of the requests are answered with 5xx.", resource = "cloud_run_revision", metric = "run.googleapis.com/request_count", condition = " AND metric.labels.response_code_class = \"5xx\"", share = true, aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", group_by = ["resource.label.service_name", "resource.label.location"], comparison = "COMPARISON_GT", threshold = 0.01, seconds = 900 }
+    gpu_idle = {
+      description = "GPUs below 10 percent for an hour: paid for and not used."
+      resource    = "cloud_run_revision"
+      metric      = "run.googleapis.com/container/gpu/utilizations"
+      condition   = ""
+      share       = false
+      aligner     = "ALIGN_PERCENTILE_50"
+      reducer     = "REDUCE_MEAN"
+      group_by    = ["resource.label.service_name", "resource.label.location"]
+      comparison  = "COMPARISON_LT"
+      threshold   = 0.1
+      seconds     = 3600
+    }
+    gpu_memory = {
+      description = "GPU memory above 97 percent, where the engine may take 90."
+      resource    = "cloud_run_revision"
+      metric      = "run.googleapis.com/container/gpu/memory_utilizations"
+      condition   = ""
+      share       = false
+      aligner     = "ALIGN_PERCENTILE_99"
+      reducer     = "REDUCE_MAX"
+      group_by    = ["resource.label.service_name", "resource.label.location"]
+      comparison  = "COMPARISON_GT"
+      threshold   = 0.97
+      seconds     = 900
+    }
+    host_memory = {
+      description = "Memory of a container above 95 percent: the engine is about to be killed."
+      resource    = "cloud_run_revision"
+      metric      = "run.googleapis.com/container/memory/utilizations"
+      condition   = ""
+      share       = false
+      aligner     = "ALIGN_PERCENTILE_99"
+      reducer     = "REDUCE_MAX"
+      group_by    = ["resource.label.service_name", "resource.label.location"]
+      comparison  = "COMPARISON_GT"
+      threshold   = 0.95
+      seconds     = 900
+    }
+    unhealthy = {
+      description = "A container did not start in time, or stopped answering and was replaced."
+      resource    = "cloud_run_revision"
+      metric      = "run.googleapis.com/container/completed_probe_count"
+      condition   = " AND metric.labels.is_healthy = false"
+      share       = false
+      aligner     = "ALIGN_DELTA"
+      reducer     = "REDUCE_SUM"
+      group_by    = ["resource.label.service_name", "resource.label.location"]
+      comparison  = "COMPARISON_GT"
+      threshold   = 0
+      seconds     = 0
+    }
+    waiting_requests = {
+      description = "One request in 20 waits for a container longer than TTFT may take, 1 s."
+      resource    = "cloud_run_revision"
+      metric      = "run.googleapis.com/request_latency/pending"
+      condition   = ""
+      share       = false
+      aligner     = "ALIGN_PERCENTILE_95"
+      reducer     = "REDUCE_MAX"
+      group_by    = ["resource.label.service_name", "resource.label.location"]
+      comparison  = "COMPARISON_GT"
+      threshold   = 1000
+      seconds     = 900
+    }
+    server_errors = {
+      description = "More than 1 percent of the requests are answered with 5xx."
+      resource    = "cloud_run_revision"
+      metric      = "run.googleapis.com/request_count"
+      condition   = " AND metric.labels.response_code_class = \"5xx\""
+      share       = true
+      aligner     = "ALIGN_RATE"
+      reducer     = "REDUCE_SUM"
+      group_by    = ["resource.label.service_name", "resource.label.location"]
+      comparison  = "COMPARISON_GT"
+      threshold   = 0.01
+      seconds     = 900
+    }
   }
 }

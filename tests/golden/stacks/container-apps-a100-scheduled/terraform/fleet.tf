@@ -6,22 +6,14 @@ locals {
   # Total of the plan and of the entrances for a month of 730 hours, in USD.
   planned_usd_per_month = 9317.77
 
-  # Weight: per mille of all requests in the busiest hours; health path: of its engines; profiles: with one GPU each; metric
-  # alarms: on the entrance.
+  # Weight: per mille of all requests in the busiest hours; health path: of its engines; profiles: with one GPU each; alarms:
+  # on the entrance.
   regions = {
     eastus = {
       weight      = 700
       health_path = "/health"
       profiles    = { gpu-a100 = "Consumption-GPU-NC24-A100" }
       metric_alarms = {
-        server-errors = {
-          description = "More than 17 requests in 15 minutes are answered with 5xx: 1 percent of the requests that it is planned for in the busiest minutes."
-          metric      = "Requests"
-          aggregation = "Total"
-          threshold   = 17
-          window      = "PT15M"
-          statuses    = ["5xx"]
-        }
         missing-replicas = {
           description = "Fewer replicas of the entrance run than it keeps: it has no spare, or answers nobody."
           metric      = "Replicas"
@@ -31,20 +23,19 @@ locals {
           window      = "PT30M"
         }
       }
+      log_alarms = {
+        server-errors = {
+          description = "More than 1 percent of the requests of 15 minutes, and at least 10, are answered with 5xx."
+          query       = "ContainerAppConsoleLogs_CL | where ContainerAppName_s == \"entrance-eastus\" | extend failed = todouble(extract(@' failed=([0-9]+) ', 1, Log_s)), requests = todouble(extract(@' requests=([0-9]+)', 1, Log_s)) | where isnotnull(failed) and isnotnull(requests) | summarize arg_max(TimeGenerated, failed, requests) by ContainerGroupName_s | summarize failed = sum(failed), requests = sum(requests) | where failed >= 10 | project value = 100 * failed / requests"
+          threshold   = 1
+        }
+      }
     }
     swedencentral = {
       weight      = 300
       health_path = "/health"
       profiles    = { gpu-a100 = "Consumption-GPU-NC24-A100" }
       metric_alarms = {
-        server-errors = {
-          description = "More than 10 requests in 15 minutes are answered with 5xx, however few requests there are."
-          metric      = "Requests"
-          aggregation = "Total"
-          threshold   = 10
-          window      = "PT15M"
-          statuses    = ["5xx"]
-        }
         missing-replicas = {
           description = "Fewer replicas of the entrance run than it keeps: it has no spare, or answers nobody."
           metric      = "Replicas"
@@ -52,6 +43,13 @@ locals {
           operator    = "LessThan"
           threshold   = 2
           window      = "PT30M"
+        }
+      }
+      log_alarms = {
+        server-errors = {
+          description = "More than 1 percent of the requests of 15 minutes, and at least 10, are answered with 5xx."
+          query       = "ContainerAppConsoleLogs_CL | where ContainerAppName_s == \"entrance-swedencentral\" | extend failed = todouble(extract(@' failed=([0-9]+) ', 1, Log_s)), requests = todouble(extract(@' requests=([0-9]+)', 1, Log_s)) | where isnotnull(failed) and isnotnull(requests) | summarize arg_max(TimeGenerated, failed, requests) by ContainerGroupName_s | summarize failed = sum(failed), requests = sum(requests) | where failed >= 10 | project value = 100 * failed / requests"
+          threshold   = 1
         }
       }
     }
@@ -81,7 +79,7 @@ locals {
         "--shutdown-timeout=115",
       ]
       revision_option = "--revision="
-      environment     = {}
+      environment     = { VLLM_HTTP_TIMEOUT_KEEP_ALIVE = "620" }
       model_variable  = ""
       model_prefix    = ""
       health_path     = "/health"
@@ -108,7 +106,7 @@ locals {
         "--shutdown-timeout=115",
       ]
       revision_option = "--revision="
-      environment     = {}
+      environment     = { VLLM_HTTP_TIMEOUT_KEEP_ALIVE = "620" }
       model_variable  = ""
       model_prefix    = ""
       health_path     = "/health"
@@ -141,14 +139,6 @@ locals {
           aggregation = "Maximum"
           threshold   = 95
           window      = "PT5M"
-        }
-        server-errors = {
-          description = "More than 17 requests in 15 minutes are answered with 5xx: 1 percent of the requests that it is planned for in the busiest minutes."
-          metric      = "Requests"
-          aggregation = "Total"
-          threshold   = 17
-          window      = "PT15M"
-          statuses    = ["5xx"]
         }
         missing-replicas = {
           description = "Fewer replicas run than the plan needs, for longer than one takes to start."
@@ -195,14 +185,6 @@ locals {
           aggregation = "Maximum"
           threshold   = 95
           window      = "PT5M"
-        }
-        server-errors = {
-          description = "More than 10 requests in 15 minutes are answered with 5xx, however few requests there are."
-          metric      = "Requests"
-          aggregation = "Total"
-          threshold   = 10
-          window      = "PT15M"
-          statuses    = ["5xx"]
         }
       }
       log_alarms = {

@@ -11,15 +11,22 @@ locals {
   )...)
 
   # What the metrics do not say is in the logs. Restarts are a metric too, but one that rings until the replica ends.
-  log_alarms = merge([
-    for key, group in local.groups : {
+  log_alarms = merge(concat(
+    [for key, group in local.groups : {
       for name, alarm in group.log_alarms : "${group.app}-${name}" => merge(alarm, {
         region       = group.region
         window       = "PT15M"
         workspace_id = azurerm_log_analytics_workspace.this[group.region].id
       })
-    }
-  ]...)
+    }],
+    [for region, facts in local.regions : {
+      for name, alarm in facts.log_alarms : "entrance-${region}-${name}" => merge(alarm, {
+        region       = region
+        window       = "PT15M"
+        workspace_id = azurerm_log_analytics_workspace.this[region].id
+      })
+    }],
+  )...)
 }
 
 resource "azurerm_log_analytics_workspace" "this" {
@@ -70,16 +77,6 @@ resource "azurerm_monitor_metric_alert" "this" {
     aggregation      = each.value.aggregation
     operator         = try(each.value.operator, "GreaterThan")
     threshold        = each.value.threshold
-
-    dynamic "dimension" {
-      for_each = try([each.value.statuses], [])
-
-      content {
-        name     = "statusCodeCategory"
-        operator = "Include"
-        values   = dimension.value
-      }
-    }
   }
 
   action {

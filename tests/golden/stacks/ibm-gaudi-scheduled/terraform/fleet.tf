@@ -42,6 +42,7 @@ locals {
         "--runtime=habana",
         "--env=HABANA_VISIBLE_DEVICES=all",
         "--cap-add=sys_nice",
+        "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
         "--env=HABANA_LOGS=/tmp/habana_logs",
       ]
       health_path = "/health"

@@ -54,6 +54,7 @@ locals {
         "--device=/dev/neuron13",
         "--device=/dev/neuron14",
         "--device=/dev/neuron15",
+        "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
       ]
       health_path = "/health"
       metrics = {
@@ -87,12 +88,75 @@ locals {
 
   # When to ring; a period is 300 seconds.
   alarms = {
-    no_requests      = { description = "No request for an hour: paid for and not used.", source = "load_balancer", metric = "RequestCount", statistic = "Sum", below = true, threshold = 1, periods = 12, missing = "breaching", needs_someone = true }
-    unhealthy_hosts  = { description = "Fewer hosts answer than the plan needs, for longer than one takes to start.", source = "load_balancer", metric = "HealthyHostCount", statistic = "Minimum", below = true, threshold = 1, per = "min_instances", periods = 15, missing = "breaching", needs_someone = true }
-    metrics_silent   = { description = "A host sends no metrics: the other alarms do not see it.", source = "host", metric = "mem_used_percent", statistic = "SampleCount", below = true, threshold = 4, per = "min_instances", periods = 15, missing = "breaching", needs_someone = true }
-    host_memory      = { description = "Memory of a host above 95 percent: the engine is about to be killed.", source = "host", metric = "mem_used_percent", statistic = "Maximum", threshold = 95, periods = 3 }
-    ttft             = { description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s.", source = "engine", metrics = { part = "over_target", whole = "target_requests" }, expression = "100 * part / whole", statistic = "Sum", threshold = 5, periods = 3 }
-    waiting_requests = { description = "Queue longer than 1 s at the planned rate: TTFT will pass its target.", source = "engine", metric = "requests_waiting", statistic = "Average", threshold = 1, per = "longest_queue", periods = 3 }
-    server_errors    = { description = "More than 1 percent of the requests are answered with 5xx.", source = "entrance", metrics = { part = "HTTPCode_Target_5XX_Count", beside = "HTTPCode_ELB_5XX_Count", whole = "RequestCount" }, expression = "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))", statistic = "Sum", threshold = 1, periods = 3 }
+    no_requests = {
+      description   = "No request for an hour: paid for and not used."
+      source        = "load_balancer"
+      metric        = "RequestCount"
+      statistic     = "Sum"
+      below         = true
+      threshold     = 1
+      periods       = 12
+      missing       = "breaching"
+      needs_someone = true
+    }
+    unhealthy_hosts = {
+      description   = "Fewer hosts answer than the plan needs, for longer than one takes to start."
+      source        = "load_balancer"
+      metric        = "HealthyHostCount"
+      statistic     = "Minimum"
+      below         = true
+      threshold     = 1
+      per           = "min_instances"
+      periods       = 15
+      missing       = "breaching"
+      needs_someone = true
+    }
+    metrics_silent = {
+      description   = "A host sends no metrics: the other alarms do not see it."
+      source        = "host"
+      metric        = "mem_used_percent"
+      statistic     = "SampleCount"
+      below         = true
+      threshold     = 4
+      per           = "min_instances"
+      periods       = 15
+      missing       = "breaching"
+      needs_someone = true
+    }
+    host_memory = {
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      source      = "host"
+      metric      = "mem_used_percent"
+      statistic   = "Maximum"
+      threshold   = 95
+      periods     = 3
+    }
+    ttft = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      source      = "engine"
+      metrics     = { part = "over_target", whole = "target_requests" }
+      expression  = "100 * part / whole"
+      statistic   = "Sum"
+      threshold   = 5
+      periods     = 3
+    }
+    waiting_requests = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      source      = "engine"
+      metric      = "requests_waiting"
+      statistic   = "Average"
+      threshold   = 1
+      per         = "longest_queue"
+      periods     = 3
+    }
+    server_errors = {
+      description = "More than 1 percent of the requests are answered with 5xx."
+      source      = "entrance"
+      metrics     = { part = "HTTPCode_Target_5XX_Count", beside = "HTTPCode_ELB_5XX_Count", whole = "RequestCount" }
+      expression  = "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))"
+      statistic   = "Sum"
+      threshold   = 1
+      periods     = 3
+    }
   }
 }

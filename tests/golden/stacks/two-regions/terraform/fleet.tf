@@ -43,7 +43,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"
@@ -76,7 +76,7 @@ locals {
         "--ssl-certfile=/etc/inference/certificate.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
       health_path      = "/health"
       metrics = {
         path           = "/metrics"
@@ -124,15 +124,105 @@ locals {
 
   # When to ring; a period is 300 seconds.
   alarms = {
-    gpu_idle         = { description = "GPUs below 10 percent for an hour: paid for and not used.", source = "host", metric = "nvidia_smi_utilization_gpu", statistic = "Average", below = true, threshold = 10, periods = 12, needs = "gpu" }
-    gpu_memory       = { description = "GPU memory above 97 percent, where the engine may take 90.", source = "host", metrics = { part = "nvidia_smi_memory_used", whole = "nvidia_smi_memory_total" }, expression = "100 * part / whole", statistic = "Maximum", threshold = 97, periods = 3, needs = "gpu" }
-    gpu_errors       = { description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host.", source = "kernel_log", metric = "gpu_xid_errors", statistic = "Sum", threshold = 0, periods = 1, needs = "gpu", pattern = "\"NVRM: Xid\"" }
-    unhealthy_hosts  = { description = "Fewer hosts answer than the plan needs, for longer than one takes to start.", source = "load_balancer", metric = "HealthyHostCount", statistic = "Minimum", below = true, threshold = 1, per = "min_instances", periods = 4, missing = "breaching", needs_someone = true }
-    metrics_silent   = { description = "A host sends no metrics: the other alarms do not see it.", source = "host", metric = "mem_used_percent", statistic = "SampleCount", below = true, threshold = 4, per = "min_instances", periods = 4, missing = "breaching", needs_someone = true }
-    host_memory      = { description = "Memory of a host above 95 percent: the engine is about to be killed.", source = "host", metric = "mem_used_percent", statistic = "Maximum", threshold = 95, periods = 3 }
-    agent_silent     = { description = "The advisor agent does not run on a host: its samples are missing.", source = "host", metric = "procstat_lookup_pid_count", statistic = "Minimum", below = true, threshold = 1, periods = 4, missing = "breaching", needs = "agent" }
-    ttft             = { description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s.", source = "engine", metrics = { part = "over_target", whole = "target_requests" }, expression = "100 * part / whole", statistic = "Sum", threshold = 5, periods = 3 }
-    waiting_requests = { description = "Queue longer than 1 s at the planned rate: TTFT will pass its target.", source = "engine", metric = "requests_waiting", statistic = "Average", threshold = 1, per = "longest_queue", periods = 3 }
-    server_errors    = { description = "More than 1 percent of the requests are answered with 5xx.", source = "entrance", metrics = { part = "HTTPCode_Target_5XX_Count", beside = "HTTPCode_ELB_5XX_Count", whole = "RequestCount" }, expression = "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))", statistic = "Sum", threshold = 1, periods = 3 }
+    gpu_idle = {
+      description = "GPUs below 10 percent for an hour: paid for and not used."
+      source      = "host"
+      metric      = "nvidia_smi_utilization_gpu"
+      statistic   = "Average"
+      below       = true
+      threshold   = 10
+      periods     = 12
+      needs       = "gpu"
+    }
+    gpu_memory = {
+      description = "GPU memory above 97 percent, where the engine may take 90."
+      source      = "host"
+      metrics     = { part = "nvidia_smi_memory_used", whole = "nvidia_smi_memory_total" }
+      expression  = "100 * part / whole"
+      statistic   = "Maximum"
+      threshold   = 97
+      periods     = 3
+      needs       = "gpu"
+    }
+    gpu_errors = {
+      description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
+      source      = "kernel_log"
+      metric      = "gpu_xid_errors"
+      statistic   = "Sum"
+      threshold   = 0
+      periods     = 1
+      needs       = "gpu"
+      pattern     = "\"NVRM: Xid\""
+    }
+    unhealthy_hosts = {
+      description   = "Fewer hosts answer than the plan needs, for longer than one takes to start."
+      source        = "load_balancer"
+      metric        = "HealthyHostCount"
+      statistic     = "Minimum"
+      below         = true
+      threshold     = 1
+      per           = "min_instances"
+      periods       = 4
+      missing       = "breaching"
+      needs_someone = true
+    }
+    metrics_silent = {
+      description   = "A host sends no metrics: the other alarms do not see it."
+      source        = "host"
+      metric        = "mem_used_percent"
+      statistic     = "SampleCount"
+      below         = true
+      threshold     = 4
+      per           = "min_instances"
+      periods       = 4
+      missing       = "breaching"
+      needs_someone = true
+    }
+    host_memory = {
+      description = "Memory of a host above 95 percent: the engine is about to be killed."
+      source      = "host"
+      metric      = "mem_used_percent"
+      statistic   = "Maximum"
+      threshold   = 95
+      periods     = 3
+    }
+    agent_silent = {
+      description = "The advisor agent does not run on a host: its samples are missing."
+      source      = "host"
+      metric      = "procstat_lookup_pid_count"
+      statistic   = "Minimum"
+      below       = true
+      threshold   = 1
+      periods     = 4
+      missing     = "breaching"
+      needs       = "agent"
+    }
+    ttft = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      source      = "engine"
+      metrics     = { part = "over_target", whole = "target_requests" }
+      expression  = "100 * part / whole"
+      statistic   = "Sum"
+      threshold   = 5
+      periods     = 3
+    }
+    waiting_requests = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      source      = "engine"
+      metric      = "requests_waiting"
+      statistic   = "Average"
+      threshold   = 1
+      per         = "longest_queue"
+      periods     = 3
+    }
+    server_errors = {
+      description = "More than 1 percent of the requests are answered with 5xx."
+      source      = "entrance"
+      metrics     = { part = "HTTPCode_Target_5XX_Count", beside = "HTTPCode_ELB_5XX_Count", whole = "RequestCount" }
+      expression  = "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))"
+      statistic   = "Sum"
+      threshold   = 1
+      periods     = 3
+    }
   }
 }

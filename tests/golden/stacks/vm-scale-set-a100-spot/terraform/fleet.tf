@@ -42,7 +42,7 @@ locals {
         "--ssl-certfile=/run/inference/tls.pem",
       ]
       revision_option  = "--revision="
-      docker_arguments = ["--gpus=all"]
+      docker_arguments = ["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"]
       health_path      = "/health"
       entrance_weight  = 256
       metrics = {

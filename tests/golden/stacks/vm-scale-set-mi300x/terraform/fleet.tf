@@ -42,10 +42,15 @@ locals {
         "--ssl-keyfile=/run/inference/tls.pem",
         "--ssl-certfile=/run/inference/tls.pem",
       ]
-      revision_option  = "--revision="
-      docker_arguments = ["--device=/dev/kfd", "--device=/dev/dri", "--group-add=video"]
-      health_path      = "/health"
-      entrance_weight  = 256
+      revision_option = "--revision="
+      docker_arguments = [
+        "--device=/dev/kfd",
+        "--device=/dev/dri",
+        "--group-add=video",
+        "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620",
+      ]
+      health_path     = "/health"
+      entrance_weight = 256
       metrics = {
         path     = "/metrics"
         finished = "vllm:request_success_total"

@@ -37,7 +37,7 @@ FLEET = Fleet(
             ],
             model_environment="",
             model_prefix="",
-            environment={},
+            environment={"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "620"},
             health_path="/health",
         ),
         "europe-west4-1xl4-fp8-tp1-vllm": Backend(
@@ -62,7 +62,7 @@ FLEET = Fleet(
             ],
             model_environment="",
             model_prefix="",
-            environment={},
+            environment={"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "620"},
             health_path="/health",
         ),
         "us-central1-1xl4-bf16-tp1-vllm": Backend(
@@ -87,7 +87,7 @@ FLEET = Fleet(
             ],
             model_environment="",
             model_prefix="",
-            environment={},
+            environment={"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "620"},
             health_path="/health",
         ),
     },

@@ -9,7 +9,7 @@ import pulumi_azure as azure
 from inference.alerts import Query, action_groups, alarm_on_logs
 from inference.compute import App
 from inference.context import Context
-from inference.plan import MetricAlarm
+from inference.plan import LogAlarm, MetricAlarm
 
 
 def workspaces(context: Context) -> Mapping[str, azure.operationalinsights.AnalyticsWorkspace]:
@@ -44,18 +44,21 @@ def alarms(
             _alarm(context, (key, group.app, name), app, alarm, (group.region, groups[group.region].id))
         # What the metrics do not say. Restarts are a metric too, but one that rings until the replica ends.
         for name, logged in group.log_alarms.items():
-            asked = Query(
-                description=logged.description,
-                query=logged.query,
-                threshold=logged.threshold,
-                workspace_id=logs[group.region].id,
-            )
             names = (f"{key}-{name}", f"{group.app}-{name}")
-            alarm_on_logs(context, names, group.region, asked, groups[group.region])
+            alarm_on_logs(context, names, group.region, _asked(logged, logs[group.region]), groups[group.region])
     for region, entrance in entrances.items():
         for name, alarm in fleet.regions[region].metric_alarms.items():
             key = f"entrance-{region}"
             _alarm(context, (key, key, name), entrance, alarm, (region, groups[region].id))
+        for name, logged in fleet.regions[region].log_alarms.items():
+            names = (f"entrance-{region}-{name}", f"entrance-{region}-{name}")
+            alarm_on_logs(context, names, region, _asked(logged, logs[region]), groups[region])
+
+
+def _asked(alarm: LogAlarm, workspace: azure.operationalinsights.AnalyticsWorkspace) -> Query:
+    return Query(
+        description=alarm.description, query=alarm.query, threshold=alarm.threshold, workspace_id=workspace.id
+    )
 
 
 def _alarm(
@@ -66,9 +69,6 @@ def _alarm(
     told: tuple[str, pulumi.Output[str]],
 ) -> None:
     (key, app_name, name), (region, action_group_id) = names, told
-    dimensions: list[azure.monitoring.MetricAlertCriteriaDimensionArgsDict] = [
-        {"name": "statusCodeCategory", "operator": "Include", "values": alarm.statuses}
-    ]
     azure.monitoring.MetricAlert(
         context.named("alarm", key, name),
         name=f"{context.settings.name}-{app_name}-{name}",
@@ -85,7 +85,6 @@ def _alarm(
                 "aggregation": alarm.aggregation,
                 "operator": alarm.operator,
                 "threshold": alarm.threshold,
-                "dimensions": dimensions if alarm.statuses else None,
             }
         ],
         actions=[{"action_group_id": action_group_id}],

@@ -20,7 +20,8 @@ class Region:
     profiles: Mapping[str, str]
     """Workload profiles with one GPU each: name and type."""
     metric_alarms: Mapping[str, "MetricAlarm"]
-    """On the entrance."""
+    log_alarms: Mapping[str, "LogAlarm"]
+    """Both on the entrance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,6 @@ class MetricAlarm:
     threshold: float
     window: str
     operator: str = "GreaterThan"
-    statuses: Sequence[str] = ()
-    """Of the answers that are counted; empty: all."""
 
 
 @dataclass(frozen=True, kw_only=True)

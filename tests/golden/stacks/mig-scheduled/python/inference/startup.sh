@@ -122,10 +122,16 @@ cat >/usr/local/sbin/inference-drain <<'SCRIPT'
 #!/bin/bash
 set -uo pipefail
 refused=(INPUT ! --in-interface lo --protocol tcp --syn --dport 8443 --jump REJECT --reject-with tcp-reset)
-running() { # says nothing while the engine is too busy to, or has no such metric; 7: nobody listens any more
+running() { # requests that run or wait, or the connections to an engine that counts neither; nothing: it is too busy to say
   local page
-  page=$(curl -fsSk --max-time 2 https://127.0.0.1:8443/metrics) || { [[ $? != 7 ]] || echo 0; }
-  awk '/^[a-z]+[:_](omni_)?(num_requests_running|num_running_reqs|requests_processing)[{ ]/ { count += $NF; told = 1 } END { if (told) print count }' <<<"$page"
+  page=$(curl -fsSk --max-time 2 https://127.0.0.1:8443/metrics)
+  case $? in
+    0 | 22) # an answer, be it an error
+      awk '/^[a-z]+[:_](omni_)?(num_requests_(running|waiting)|num_(running|queue)_reqs|requests_(processing|deferred))[{ ]/ { count += $NF; told = 1 } END { if (told) print count; else exit 1 }' <<<"$page" ||
+        ss --no-header --tcp state established 'sport = :8443' | wc -l
+      ;;
+    7) echo 0 ;; # nobody listens any more
+  esac
 }
 iptables --insert "$${refused[@]}"
 until ((SECONDS >= ${drain_seconds})) || [[ $(running) == 0 ]]; do

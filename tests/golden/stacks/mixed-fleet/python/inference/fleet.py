@@ -36,7 +36,7 @@ FLEET = Fleet(
                 "--ssl-certfile=/etc/inference/certificate.pem",
             ],
             revision_option="--revision=",
-            docker_arguments=["--gpus=all"],
+            docker_arguments=["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"],
             health_path="/health",
             metrics={
                 "path": "/metrics",
@@ -69,7 +69,7 @@ FLEET = Fleet(
                 "--ssl-certfile=/etc/inference/certificate.pem",
             ],
             revision_option="--revision=",
-            docker_arguments=["--gpus=all"],
+            docker_arguments=["--gpus=all", "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=620"],
             health_path="/health",
             metrics={
                 "path": "/metrics",

@@ -31,6 +31,7 @@ FLEET = Fleet(
                 "SM_VLLM_MAX_NUM_SEQS": "32",
                 "SM_VLLM_SERVED_MODEL_NAME": "meta-llama/Llama-3.1-8B-Instruct",
                 "SM_VLLM_TENSOR_PARALLEL_SIZE": "1",
+                "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "620",
             },
         ),
         "us-east-1-1xl4-bf16-tp1-vllm": Backend(
@@ -50,6 +51,7 @@ FLEET = Fleet(
                 "SM_VLLM_MAX_NUM_SEQS": "32",
                 "SM_VLLM_SERVED_MODEL_NAME": "meta-llama/Llama-3.1-8B-Instruct",
                 "SM_VLLM_TENSOR_PARALLEL_SIZE": "1",
+                "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "620",
             },
         ),
     },
