@@ -18,6 +18,7 @@ from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.inputs.table import examples, inputs_of
 from advisor.codegen.inputs.variables import example_settings
 from advisor.codegen.model import Scaling, Stack
+from advisor.codegen.plan_classes import plan_classes
 from advisor.codegen.serving import cache_facts, cache_files
 from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.data_files import data_dir, facts_beside
@@ -251,11 +252,14 @@ def scaling_left_out(stack: Stack) -> tuple[str, ...]:
 
 
 def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Facts for the templates with the inputs that the stack takes."""
+    """Facts for the templates with the inputs that the stack takes, and the classes of a program's plan."""
     language, _, target = folder.partition("/")
     facts = {**context, "stack": stack, "is_program": language != "terraform"}
-    inputs = inputs_of(target, partial(evaluate, context=facts), partial(fill_text, context=facts))
-    return {**context, "variables": inputs, "configuration": examples(inputs), "settings": example_settings(inputs)}
+    truth, text = partial(evaluate, context=facts), partial(fill_text, context=facts)
+    inputs = inputs_of(target, truth, text)
+    parts = plan_classes(target, truth, text) if facts["is_program"] else {}
+    examined = {"configuration": examples(inputs), "settings": example_settings(inputs)}
+    return {**context, **examined, "variables": inputs, "parts": parts}
 
 
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:

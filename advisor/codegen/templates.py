@@ -43,7 +43,7 @@ def evaluate(expression: str, context: Mapping[str, Any]) -> object:
 
 def fill_text(text: str, context: Mapping[str, Any]) -> str:
     """A short text filled with what is known."""
-    return _environment("shared").from_string(text).render(context) if "{%" in text else text
+    return _environment("shared").from_string(text).render(context) if "{%" in text or "{{" in text else text
 
 
 @cache
