@@ -112,7 +112,7 @@ class Group:
 
     @property
     def is_spot(self) -> bool:
-        """Azure may take the instances back."""
+        """Azure may take the machines back."""
         return self.priority == "Spot"
 
 
