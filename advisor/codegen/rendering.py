@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from advisor.codegen.container import Language
 from advisor.codegen.cut_over_words import with_section
-from advisor.codegen.inputs.table import examples, inputs_of
-from advisor.codegen.inputs.variables import example_settings
+from advisor.codegen.inputs.table import Input, examples, inputs_of
+from advisor.codegen.inputs.variables import example_settings, python_default, python_type
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.plan_classes import plan_classes
 from advisor.codegen.serving import cache_facts, cache_files
@@ -30,8 +30,6 @@ _DECLARATION = re.compile(
     r"(?:  type +?= (?P<type>.+)\n(?P<more>(?:    .*\n|  \}\)+\n)*))?(?:  default +?= (?P<default>.+)\n)?",
     re.MULTILINE,
 )
-SETTINGS = "inference/settings.py"
-"""Holds the dataclass ``Settings``; its fields say ``field(default=…, metadata=about("…"))``."""
 DEPLOYMENT = "inference/deployment.py"
 """Holds the component ``Deployment``; its attributes have a docstring."""
 _LONGEST_DEFAULT = 60
@@ -48,9 +46,14 @@ class Declaration:
     """As written in the code; empty for one that has to be given, and for an output."""
 
 
-def settings_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
+def settings_of(inputs: Iterable[Input]) -> tuple[Declaration, ...]:
     """The fields of ``Settings``, in their order."""
-    return tuple(_setting(field) for field, _ in _annotated(_class_of(files[SETTINGS], "Settings")))
+    return tuple(Declaration(row.name, row.description, python_type(row), _default(row)) for row in inputs)
+
+
+def _default(row: Input) -> str:
+    shown = "" if row.is_required else python_default(row)
+    return shown if len(shown) <= _LONGEST_DEFAULT else "…"
 
 
 def outputs_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
@@ -70,26 +73,6 @@ def _annotated(definition: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
     for node, after in pairwise([*definition.body, ast.Pass()]):
         if isinstance(node, ast.AnnAssign):
             yield node, _constant(after.value) if isinstance(after, ast.Expr) else ""
-
-
-def _setting(node: ast.AnnAssign) -> Declaration:
-    keywords = (
-        {keyword.arg: keyword.value for keyword in node.value.keywords} if isinstance(node.value, ast.Call) else {}
-    )
-    about = keywords.get("metadata")
-    return Declaration(
-        name=ast.unparse(node.target),
-        description=_constant(about.args[0]) if isinstance(about, ast.Call) else "",
-        type=ast.unparse(node.annotation),
-        default=_default(keywords),
-    )
-
-
-def _default(keywords: Mapping[str | None, ast.expr]) -> str:
-    if "default" in keywords:
-        shown = ast.unparse(keywords["default"])
-        return shown if len(shown) <= _LONGEST_DEFAULT else "…"
-    return "{}" if "default_factory" in keywords else ""
 
 
 def _constant(node: ast.expr) -> str:
@@ -148,7 +131,7 @@ _PLACES = {
     "test_stack.py": "tests/test_stack.py",
 }
 """Files of a target's folder whose place is neither the root nor, in a program, ``inference/``."""
-_NO_FILES = frozenset({"README", "cache_place", "example_root"})
+_NO_FILES = frozenset({"cache_place", "example_root"})
 """Templates that make no file, or one that is written after all others."""
 _CLOUDS = facts_beside(__file__, "clouds.toml")
 ANSWERS: dict[str, dict[str, Any]] = {name: cloud.get("answers", {}) for name, cloud in _CLOUDS.items()}
@@ -219,7 +202,11 @@ def render_pulumi(
     context = _with_inputs(folder, stack, {**_usual(stack), **usual, **context, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
     files = _render(folder, _CLOUDS["all"]["program"] | form | own, stack, context)
-    declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
+    declared = {
+        "inputs": settings_of(context["variables"]),
+        "outputs": outputs_of(files),
+        "rights": rights_of(files.values()),
+    }
     files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(context) | declared)
     written = _with_readme(folder, files, stack, dict(context) | declared)
     return written if stack.component is None else dict(sorted(_component(folder, written, stack, context).items()))
@@ -259,7 +246,7 @@ def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mappi
     inputs = inputs_of(target, truth, text)
     parts = plan_classes(target, truth, text) if facts["is_program"] else {}
     examined = {"configuration": examples(inputs), "settings": example_settings(inputs)}
-    return {**context, **examined, "variables": inputs, "parts": parts}
+    return {**context, **examined, "variables": inputs, "parts": parts, "is_program": facts["is_program"]}
 
 
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:
@@ -285,13 +272,13 @@ def _render(folder: str, templates: Mapping[str, str], stack: Stack, context: Ma
 
 
 def _with_readme(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> Mapping[str, str]:
-    readme = fill(folder, "README.md.j2", {**context, "stack": stack})
+    readme = fill(folder, f"readme/{folder.rpartition('/')[2]}.md.j2", {**context, "stack": stack})
     return dict(sorted((dict(files) | {"README.md": with_section(readme, stack)}).items()))
 
 
 def _component(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> dict[str, str]:
     """The program around ``advisor.pulumi``, from the files of the whole source."""
-    needed = {setting.name for setting in settings_of(files) if not setting.default}
+    needed = {row.name for row in context["variables"] if row.is_required}
     arguments = {name: _getter(value, is_needed=name in needed) for name, value in context["configuration"].items()}
     more = {"arguments": arguments, "first_needed": next(name for name in arguments if name in needed)}
     kept = {path: text for path, text in files.items() if not _SOURCE.fullmatch(path)}

@@ -149,11 +149,7 @@ def _terraform(stack: Stack) -> Files:
 
 def _python(stack: Stack) -> Files:
     context = _known(stack)
-    more = {
-        "fleet": _python_fleet(stack, context),
-        "differences": tuple(_cautions(stack)),
-    }
-    return render_pulumi(_FOLDER, stack, {**context, **more})
+    return render_pulumi(_FOLDER, stack, {**context, "fleet": _python_fleet(stack, context)})
 
 
 def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
