@@ -18,7 +18,7 @@ from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.inputs.table import Input, examples, inputs_of
 from advisor.codegen.inputs.variables import example_settings, python_default, python_type
 from advisor.codegen.model import Scaling, Stack
-from advisor.codegen.plan_classes import plan_classes
+from advisor.codegen.plan_classes import plan_classes, plan_records, plan_value
 from advisor.codegen.serving import cache_facts, cache_files
 from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.data_files import data_dir, facts_beside
@@ -143,25 +143,40 @@ _ROOT_ALONE, _MODULE_ALONE = "providers.tf", "examples/complete/main.tf"
 """A module takes the provider of its caller; a root is called by none."""
 
 
-def render_terraform(
+def render(
+    language: Language,
     folder: str,
     stack: Stack,
     context: Mapping[str, Any],
     shared: Mapping[str, str] = MappingProxyType({}),
     without: Collection[str] = (),
 ) -> Mapping[str, str]:
-    """Files of a Terraform root or module by path; ``README.md`` lists variables and outputs of the other files.
+    """Files of a Terraform root or module, or of a Pulumi program in Python with those that every such project has.
+
+    ``README.md`` lists variables and outputs of the other files: of a program the fields of ``Settings``, and what the
+    component ``Deployment`` declares, which is exported too.
 
     Args:
-        folder: below ``templates/terraform``, such as ``aws-ec2``: each template in it is a file.
+        language: of the code.
+        folder: below ``templates/terraform`` and ``templates/pulumi-python``, such as ``aws-ec2``: each template in it
+            is a file.
         stack: known to the templates as ``stack``.
         context: further names that the templates use; decisions of the target that the stack does not hold.
+            ``planned``: parts of the plan whose name here is another value's; ``answers``: of data sources in the tests
+            of a program, where they are others than :data:`ANSWERS`.
         shared: path in the output → template of ``shared``, beyond those of clouds.toml.
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
+    write = _root if language is Language.TERRAFORM else _program
+    return write(folder, stack, context, shared, without)
+
+
+def _root(
+    folder: str, stack: Stack, context: Mapping[str, Any], shared: Mapping[str, str], without: Collection[str]
+) -> Mapping[str, str]:
     cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "terraform"), f"terraform/{folder}"
     form = {"providers.tf": f"{cloud}_providers.tf.j2"}
-    form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf", "versions.tf")}
+    form |= {path: f"{path}.j2" for path in ("fleet.tf", "terraform.tfvars.example", "variables.tf", "versions.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if context.get("has_budget") else {}
     templates = form | budget | of_target | _own_templates(folder, without) | dict(shared)
     context = _with_inputs(folder, stack, {**_usual(stack), **context, **cache_facts(stack)})
@@ -177,25 +192,9 @@ def render_terraform(
     return _with_readme(folder, files, stack, dict(context) | declared)
 
 
-def render_pulumi(
-    folder: str,
-    stack: Stack,
-    context: Mapping[str, Any],
-    shared: Mapping[str, str] = MappingProxyType({}),
-    without: Collection[str] = (),
+def _program(
+    folder: str, stack: Stack, context: Mapping[str, Any], shared: Mapping[str, str], without: Collection[str]
 ) -> Mapping[str, str]:
-    """Files of a Pulumi program in Python by path, with those that every such project has.
-
-    Args:
-        folder: below ``templates/pulumi-python``, such as ``aws-ec2``: at least ``settings.py.j2`` (with ``Settings``)
-            and ``deployment.py.j2`` (with the component ``Deployment``): what they declare is exported, and listed in
-            ``README.md``.
-        stack: known to the templates as ``stack``.
-        context: at least ``configuration`` (setting → example of a value, for the stack's configuration file);
-            ``answers``: of data sources in the tests, where they are others than :data:`ANSWERS`.
-        shared: path in the output → template of ``shared``, beyond those of clouds.toml.
-        without: templates of the folder that the stack does not need, such as ``scaling``.
-    """
     cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "python"), f"pulumi-python/{folder}"
     form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | of_target
     usual = {"packages": (_CLOUDS[cloud]["package"],), "answers": ANSWERS[cloud], "cloud": cloud}
@@ -245,8 +244,16 @@ def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mappi
     truth, text = partial(evaluate, context=facts), partial(fill_text, context=facts)
     inputs = inputs_of(target, truth, text)
     parts = plan_classes(target, truth, text) if facts["is_program"] else {}
-    examined = {"configuration": examples(inputs), "settings": example_settings(inputs)}
-    return {**context, **examined, "variables": inputs, "parts": parts, "is_program": facts["is_program"]}
+    records = plan_records(target, truth, text, {**context, **context.get("planned", {})})
+    fleet = plan_value(parts, stack.budget.usd_per_month, records) if parts else None
+    plan = {"parts": parts, "records": records, "fleet": fleet, "is_program": facts["is_program"]}
+    return {
+        **context,
+        **plan,
+        "variables": inputs,
+        "configuration": examples(inputs),
+        "settings": example_settings(inputs),
+    }
 
 
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:

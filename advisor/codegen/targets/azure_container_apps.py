@@ -13,8 +13,8 @@ from advisor.codegen.container import Backend, Container, Engine, Language
 from advisor.codegen.engines import vllm
 from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
-from advisor.codegen.quoting import Call, calls, marked_slug
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.quoting import marked_slug
+from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
     EXAMPLE_VAULT,
     containers,
@@ -31,6 +31,7 @@ from advisor.codegen.targets.target import (
     against_adapters,
     entrance_weight,
     health_path,
+    in_each,
     obstacle_to_entrances,
 )
 from advisor.cost.services import HOSTS
@@ -108,32 +109,8 @@ def _refusal(group: ComputeGroup) -> str:
     return ""
 
 
-def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack))
-
-
-def _python(stack: Stack) -> Files:
-    context = _known(stack)
-    groups = {
-        key: {
-            **group,
-            "metric_alarms": calls("MetricAlarm", group["metric_alarms"]),
-            "log_alarms": calls("LogAlarm", group["log_alarms"]),
-        }
-        for key, group in context["groups"].items()
-    }
-    regions = {
-        name: {**region, "metric_alarms": calls("MetricAlarm", region["metric_alarms"])}
-        for name, region in context["regions"].items()
-    }
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "entrance": Call("Entrance", {"cpu": context["entrance_size"].vcpus, "memory": context["entrance_memory"]}),
-        "regions": calls("Region", regions),
-        "backends": calls("Backend", context["backends"]),
-        "groups": calls("Group", groups),
-    }
-    return render_pulumi(_FOLDER, stack, {**context, "fleet": Call("Fleet", fleet)})
+def _files(language: Language, stack: Stack) -> Files:
+    return render(language, _FOLDER, stack, _known(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -149,8 +126,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "port": _PORT,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_image": _ENTRANCE_IMAGE,
-        "entrance_size": size,
-        "entrance_memory": f"{size.memory_gib:g}Gi",
+        "entrance": {"cpu": size.vcpus, "memory": f"{size.memory_gib:g}Gi"},
         "entrance_hosts": HOSTS,
         "entrance_command": _ENTRANCE_COMMAND,
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
@@ -367,7 +343,7 @@ CONTAINER_APPS = Target(
     name="container-apps",
     provider="azure",
     title="Azure Container Apps",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     obstacle=_obstacle,
     completed=lambda stack: containers(stack).within(stack),
 )

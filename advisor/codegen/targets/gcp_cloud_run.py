@@ -12,9 +12,9 @@ from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Backend, Container, Language, Quota
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
-from advisor.codegen.quoting import Call, fleet_of, marked_slug
-from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.target import Files, Target, against_adapters, pin_key, pins_with_models
+from advisor.codegen.quoting import marked_slug
+from advisor.codegen.rendering import render
+from advisor.codegen.targets.target import Files, Target, against_adapters, in_each, pin_key, pins_with_models
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.entries import picked
 from advisor.records import dataclass, replace
@@ -143,19 +143,8 @@ def _size(gpu: Gpu, files_gib: int) -> Size | None:
     return next((size for size in gpu.sizes if size.memory_gib >= files_gib + CONTAINER_ENGINE_GIB), None)
 
 
-def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack))
-
-
-def _python(stack: Stack) -> Files:
-    context = _known(stack)
-    return render_pulumi(_FOLDER, stack, {**context, "fleet": _python_fleet(stack, context)})
-
-
-def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
-    """The plan as the program holds it."""
-    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alerts": "Alert"}
-    return Call("Fleet", fleet_of(stack.budget.usd_per_month, context, **classes))
+def _files(language: Language, stack: Stack) -> Files:
+    return render(language, _FOLDER, stack, _known(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -316,6 +305,6 @@ CLOUD_RUN = Target(
     name="cloud-run",
     provider="gcp",
     title="Cloud Run",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     obstacle=_obstacle,
 )

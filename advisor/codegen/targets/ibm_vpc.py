@@ -9,7 +9,7 @@ from typing import Any
 
 from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
-from advisor.codegen.rendering import render_terraform, scaling_left_out
+from advisor.codegen.rendering import render, scaling_left_out
 from advisor.codegen.targets.target import (
     Files,
     Target,
@@ -43,7 +43,7 @@ _UNTRIED = (
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform("ibm-vpc", stack, _known(stack), without=scaling_left_out(stack))
+    return render(Language.TERRAFORM, "ibm-vpc", stack, _known(stack), without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

@@ -1,11 +1,11 @@
 """Target: a way of running containers on a cloud, how its code is rendered, and what hosts and entrances ask of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 from advisor.codegen.container import Backend, Container, Engine, Language
 from advisor.codegen.model import Stack
-from advisor.codegen.quoting import Call, calls, fleet_of
 from advisor.codegen.serving import served_units
 from advisor.records import dataclass, field
 
@@ -121,17 +121,6 @@ def serving_arguments(
     return (*container.arguments, *container.adapter_arguments, *port, *(f"{option}{path}" for option, path in paths))
 
 
-def python_fleet(stack: Stack, context: Mapping[str, Any], alarms: Mapping[str, Mapping[str, object]]) -> Call:
-    """The plan as a program on AWS holds it."""
-    groups = {
-        key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
-        for key, group in context["groups"].items()
-    }
-    facts = {**context, "groups": groups, "alarms": alarms}
-    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alarms": "Alarm"}
-    return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))
-
-
 ENTRANCE_HEALTH = "/entrance/health"
 """Path by which an entrance says that it works, and something behind it too."""
 ENTRANCE_ALIVE = "/entrance/alive"
@@ -180,6 +169,11 @@ def _health_paths(stack: Stack, region: str) -> list[str]:
 Files = Mapping[str, str]
 """Relative path → text."""
 Render = Callable[[Stack], Files]
+
+
+def in_each(files: Callable[[Language, Stack], Files]) -> Mapping[Language, Render]:
+    """Renderers of a target that is written in every language."""
+    return {language: partial(files, language) for language in Language}
 
 
 def nothing_against(_stack: Stack) -> str:
