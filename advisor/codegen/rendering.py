@@ -84,7 +84,7 @@ def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
     return tuple(
         Declaration(
             name=match["name"],
-            description=_unescape(match["description"]),
+            description=re.sub(r"\\(.)", r"\1", match["description"]),
             type=_type(match["type"] or "", is_long=bool(match["more"])),
             default="{…}" if (match["default"] or "").endswith(("{", "[")) else match["default"] or "",
         )
@@ -96,11 +96,6 @@ def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
 def _type(first_line: str, *, is_long: bool) -> str:
     """A type on one line, with what a longer one holds left out."""
     return first_line.removesuffix("{") + "{…}" + ")" * first_line.count("(") if is_long else first_line
-
-
-def _unescape(literal: str) -> str:
-    """The text of an HCL string literal, as far as descriptions need it."""
-    return re.sub(r"\\(.)", r"\1", literal)
 
 
 class Right(NamedTuple):

@@ -328,7 +328,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
         "is_priced": _is_priced(stack),
         "cautions": tuple(_cautions(stack)),
-        "quotas": [_quota(stack, name) for name in sorted(_types(stack))],
+        "quotas": [_quota(stack, name) for name in sorted({group.instance_type for group in stack.groups})],
         **pins(stack),
     }
 
@@ -369,10 +369,6 @@ def _cautions(stack: Stack) -> Iterator[str]:
 def _is_priced(stack: Stack) -> bool:
     """The plan's prices are those of SageMaker."""
     return all(group.is_managed for group in stack.groups)
-
-
-def _types(stack: Stack) -> set[str]:
-    return {group.instance_type for group in stack.groups}
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:

@@ -253,7 +253,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "max_replicas": group.max_instances * each,
         "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
         "cooldown_seconds": _cooldown_seconds(group),
-        "probe_seconds": _probe_seconds(group),
+        "probe_seconds": min(_LONGEST_PROBE_SECONDS, math.ceil(START_PATIENCE * group.start_seconds / _MOST_PROBES)),
         "metric_alarms": _metric_alarms(stack, group),
         "log_alarms": _log_alarms(stack, group),
         "schedule": {
@@ -261,11 +261,6 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
             for number, window in enumerate(windows(group.schedule, group.min_instances, each))
         },
     }
-
-
-def _probe_seconds(group: ComputeGroup) -> int:
-    """Seconds between the probes of a start: as few as wait for a slow one."""
-    return min(_LONGEST_PROBE_SECONDS, math.ceil(START_PATIENCE * group.start_seconds / _MOST_PROBES))
 
 
 def _cooldown_seconds(group: ComputeGroup) -> int:

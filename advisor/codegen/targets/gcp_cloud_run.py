@@ -174,31 +174,22 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     }
 
 
-def _service(group: ComputeGroup) -> str:
-    """The end of its service's name: the key of a group is too long for it."""
-    return marked_slug(group.accelerator, group.key, _LONGEST_SERVICE, _HASH_DIGITS, "gpu")
-
-
 def _group(group: ComputeGroup) -> Mapping[str, object]:
     gpu = GPUS[group.accelerator]
     downloading = _size(gpu, group.checkpoint_gib)
     return {
-        "service": _service(group),
+        "service": marked_slug(group.accelerator, group.key, _LONGEST_SERVICE, _HASH_DIGITS, "gpu"),
         "region": group.region,
         "backend": group.backend,
         "accelerator": gpu.accelerator,
         "zonal_redundancy": is_redundant(group.instance_type),
-        "min_instances": _fewest(group),
+        # A plan for a serverless group counts on nothing running between the requests.
+        "min_instances": 0 if group.is_serverless else group.min_instances,
         "max_instances": group.max_instances,
         "concurrent_requests": min(group.concurrent_requests_per_instance, _MOST_CONCURRENT_REQUESTS),
         "downloading": _limits(downloading or gpu.sizes[-1]),
         "mounting": _limits(gpu.sizes[0]),
     }
-
-
-def _fewest(group: ComputeGroup) -> int:
-    """A plan for a serverless group counts on nothing running between the requests."""
-    return 0 if group.is_serverless else group.min_instances
 
 
 def _limits(size: Size) -> Mapping[str, str]:

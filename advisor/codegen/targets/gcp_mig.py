@@ -107,11 +107,6 @@ def _region(stack: Stack, region: Region) -> Mapping[str, object]:
     return {"weight": region.weight, "zones": region.zones, "health_path": health_path(stack, region.name)}
 
 
-def _drain(stack: Stack, google_group: gcp_values.GoogleGroup) -> int:
-    """Time for running requests to end: spot machines have 30 s in all."""
-    return _SPOT_DRAIN_SECONDS if google_group.group.is_spot else stack.load_balancer.drain_seconds
-
-
 def _kept(groups: tuple[gcp_values.GoogleGroup, ...]) -> Iterator[str]:
     for group in groups:
         if group.min_instances > group.group.min_instances:
@@ -146,7 +141,7 @@ def _group(stack: Stack, google_group: gcp_values.GoogleGroup, capacity: float) 
         **_scaling(stack, google_group),
         "requests_per_second": group.requests_per_second_per_instance,
         "capacity": capacity,
-        "drain_seconds": _drain(stack, google_group),
+        "drain_seconds": _SPOT_DRAIN_SECONDS if google_group.group.is_spot else stack.load_balancer.drain_seconds,
         "heals": google_group.heals,
     }
 
