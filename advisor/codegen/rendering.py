@@ -191,11 +191,10 @@ def _program(
     folder: str, stack: Stack, context: Mapping[str, Any], shared: Mapping[str, str], without: Collection[str]
 ) -> Mapping[str, str]:
     cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "python"), f"pulumi-python/{folder}"
-    form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | of_target
     usual = {"packages": (_CLOUDS[cloud]["package"],), "answers": ANSWERS[cloud], "cloud": cloud}
     context = _with_inputs(folder, stack, {**_usual(stack), **usual, **context, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
-    files = _render(folder, _CLOUDS["all"]["program"] | form | own, stack, context)
+    files = _render(folder, _CLOUDS["all"]["program"] | of_target | own, stack, context)
     declared = {
         "inputs": settings_of(context["variables"]),
         "outputs": outputs_of(files),
