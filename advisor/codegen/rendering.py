@@ -4,11 +4,9 @@ Sources of the rights that an apply needs: prefixes of actions in AWS's Service 
 predefined roles and their permissions (November 2026).
 """
 
-import ast
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache, partial
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,8 +16,9 @@ from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.inputs.table import Input, examples, inputs_of
 from advisor.codegen.inputs.variables import example_settings, python_default, python_type
 from advisor.codegen.model import Scaling, Stack
+from advisor.codegen.outputs import outputs_of
 from advisor.codegen.plan_classes import plan_classes, plan_records, plan_value
-from advisor.codegen.serving import cache_facts, cache_files
+from advisor.codegen.serving import cache_facts, cache_files, pin_values
 from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.data_files import data_dir, facts_beside
 from advisor.records import dataclass
@@ -30,8 +29,6 @@ _DECLARATION = re.compile(
     r"(?:  type +?= (?P<type>.+)\n(?P<more>(?:    .*\n|  \}\)+\n)*))?(?:  default +?= (?P<default>.+)\n)?",
     re.MULTILINE,
 )
-DEPLOYMENT = "inference/deployment.py"
-"""Holds the component ``Deployment``; its attributes have a docstring."""
 _LONGEST_DEFAULT = 60
 
 
@@ -54,29 +51,6 @@ def settings_of(inputs: Iterable[Input]) -> tuple[Declaration, ...]:
 def _default(row: Input) -> str:
     shown = "" if row.is_required else python_default(row)
     return shown if len(shown) <= _LONGEST_DEFAULT else "…"
-
-
-def outputs_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
-    """The attributes of ``Deployment``, which the program exports, in their order."""
-    return tuple(
-        Declaration(ast.unparse(field.target), " ".join(documented.split()), ast.unparse(field.annotation), "")
-        for field, documented in _annotated(_class_of(files[DEPLOYMENT], "Deployment"))
-    )
-
-
-def _class_of(text: str, name: str) -> ast.ClassDef:
-    return next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
-
-
-def _annotated(definition: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
-    """Annotated names of a class, each with the string that stands below it."""
-    for node, after in pairwise([*definition.body, ast.Pass()]):
-        if isinstance(node, ast.AnnAssign):
-            yield node, _constant(after.value) if isinstance(after, ast.Expr) else ""
-
-
-def _constant(node: ast.expr) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
@@ -170,10 +144,8 @@ def _root(
     folder: str, stack: Stack, context: Mapping[str, Any], shared: Mapping[str, str], without: Collection[str]
 ) -> Mapping[str, str]:
     cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "terraform"), f"terraform/{folder}"
-    form = {"providers.tf": f"{cloud}_providers.tf.j2"}
-    form |= {path: f"{path}.j2" for path in ("fleet.tf", "terraform.tfvars.example", "variables.tf", "versions.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if context.get("has_budget") else {}
-    templates = form | budget | of_target | _own_templates(folder, without) | dict(shared)
+    templates = _CLOUDS["all"]["root"] | budget | of_target | _own_templates(folder, without) | dict(shared)
     context = _with_inputs(folder, stack, {**_usual(stack), **context, **cache_facts(stack)})
     context = {**context, "terraform_provider": _CLOUDS[cloud]["provider"]}
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, context)
@@ -195,11 +167,7 @@ def _program(
     context = _with_inputs(folder, stack, {**_usual(stack), **usual, **context, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
     files = _render(folder, _CLOUDS["all"]["program"] | of_target | own, stack, context)
-    declared = {
-        "inputs": settings_of(context["variables"]),
-        "outputs": outputs_of(files),
-        "rights": rights_of(files.values()),
-    }
+    declared = {"inputs": settings_of(context["variables"]), "rights": rights_of(files.values())}
     files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(context) | declared)
     written = _with_readme(folder, files, stack, dict(context) | declared)
     return written if stack.component is None else dict(sorted(_component(folder, written, stack, context).items()))
@@ -218,6 +186,7 @@ def _files_of(folder: str, language: str) -> dict[str, str]:
 def _usual(stack: Stack) -> Mapping[str, Any]:
     """Values that every template may use, where the target decides nothing else."""
     return {
+        **pin_values(stack),
         "cautions": stack.summary.cautions,
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
@@ -240,7 +209,8 @@ def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mappi
     parts = plan_classes(target, truth, text) if facts["is_program"] else {}
     records = plan_records(target, truth, text, {**context, **context.get("planned", {})})
     fleet = plan_value(parts, stack.budget.usd_per_month, records) if parts else None
-    plan = {"parts": parts, "records": records, "fleet": fleet, "is_program": facts["is_program"]}
+    outputs = tuple(outputs_of(target, truth, text, is_program=facts["is_program"]))
+    plan = {"outputs": outputs, "parts": parts, "records": records, "fleet": fleet, "is_program": facts["is_program"]}
     return {
         **context,
         **plan,

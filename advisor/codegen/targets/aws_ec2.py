@@ -18,7 +18,6 @@ from advisor.codegen.targets.target import (
     backend_facts,
     container_variables,
     in_each,
-    pins,
     serving_arguments,
 )
 from advisor.records import replace
@@ -153,16 +152,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "package_regions": sorted({group.region for group in stack.groups if group.platform.runtime is Runtime.CPU}),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_secret": _example_secret(stack.regions[0]),
-        "example_models": {
-            backend.key: "organisation/model"
-            for backend in stack.backends
-            if backend.container.checkpoint.model_id is None
-        },
         "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
-        **pins(stack),
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
-        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
         "fails_over": len(stack.backends) > len(stack.regions),
         "warmup_seconds": _WARMUP_SECONDS,
         "silent_seconds": _SILENT_SECONDS,

@@ -25,7 +25,7 @@ from advisor.codegen.aws_places import registry_of
 from advisor.codegen.container import Backend, Engine, Language, Quota, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render, scaling_left_out
-from advisor.codegen.targets.target import Files, Target, against_adapters, in_each, pins
+from advisor.codegen.targets.target import Files, Target, against_adapters, in_each
 from advisor.entries import picked
 from advisor.records import dataclass
 from advisor.tables import read_rows
@@ -329,7 +329,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "is_priced": _is_priced(stack),
         "cautions": tuple(_cautions(stack)),
         "quotas": [_quota(stack, name) for name in sorted({group.instance_type for group in stack.groups})],
-        **pins(stack),
     }
 
 

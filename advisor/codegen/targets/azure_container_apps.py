@@ -16,13 +16,11 @@ from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
+    EXAMPLE_IDS,
     EXAMPLE_VAULT,
     containers,
-    example_models,
     example_subnet,
-    pins,
     planned_alarm,
-    weights,
 )
 from advisor.codegen.targets.target import (
     ENTRANCE_HEALTH,
@@ -131,9 +129,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "entrance_command": _ENTRANCE_COMMAND,
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
-        "example_models": example_models(stack),
-        **pins(stack),
-        **weights(stack),
+        **EXAMPLE_IDS,
         "identity": "app",
         "streaming_engines": _STREAMING,
     }

@@ -9,14 +9,12 @@ from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
+    EXAMPLE_IDS,
     EXAMPLE_VAULT,
     PROGRAM,
-    example_models,
     example_subnet,
     log_alert,
     machines,
-    pins,
-    weights,
 )
 from advisor.codegen.targets.target import (
     ENTRANCE_ALIVE,
@@ -111,9 +109,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         "example_certificate": f"{EXAMPLE_VAULT}/secrets/inference-certificate",
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
-        "example_models": example_models(stack),
-        **pins(stack),
-        **weights(stack),
+        **EXAMPLE_IDS,
         "identity": "host",
         "streaming_engines": [],
     }

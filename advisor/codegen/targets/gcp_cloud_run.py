@@ -14,7 +14,8 @@ from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render
-from advisor.codegen.targets.target import Files, Target, against_adapters, in_each, pin_key, pins_with_models
+from advisor.codegen.serving import pin_key
+from advisor.codegen.targets.target import Files, Target, against_adapters, in_each
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.entries import picked
 from advisor.records import dataclass, replace
@@ -168,7 +169,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             for backend in stack.backends
             if _PULLED.fullmatch(_image(backend.container.image)) is None
         },
-        **pins_with_models(stack),
         "account": "this",
         "mounts_bucket": True,
     }

@@ -21,7 +21,6 @@ from advisor.codegen.targets.target import (
     in_each,
     obstacle_to_entrances,
     obstacle_to_hosts,
-    pins_with_models,
     serving_arguments,
     stop_times,
 )
@@ -67,7 +66,6 @@ def _facts(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str
         "log_alerts": log_alerts(stack),
         "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
-        **pins_with_models(stack),
         "account": "host",
         "query_policies": "metrics",
         "mounts_bucket": False,

@@ -15,7 +15,6 @@ from advisor.codegen.targets.target import (
     Target,
     backend_facts,
     obstacle_to_hosts,
-    pins_with_models,
     serving_arguments,
     stop_times,
 )
@@ -67,7 +66,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "health_delay_seconds": _HEALTH_DELAY_SECONDS,
         "longest_start_limit": max(group.start_limit_seconds for group in stack.groups),
         "image_needs": "; ".join(dict.fromkeys(_IMAGE_NEEDS[group.platform.runtime] for group in stack.groups)),
-        **pins_with_models(stack),
     }
 
 

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from advisor.codegen.container import Backend, Container, Engine, Language
+from advisor.codegen.container import Backend, Container, Language
 from advisor.codegen.model import Stack
-from advisor.codegen.serving import served_units
 from advisor.records import dataclass, field
 
 _KEY = "/etc/inference/key.pem"
@@ -53,49 +52,6 @@ def container_variables(container: Container) -> Mapping[str, str]:
         container.cache_environment: container.cache_folder,
     }
     return {**container.environment, **{name: f"{_CACHE}/{folder}" for name, folder in folders.items() if name}}
-
-
-def pins(stack: Stack) -> Mapping[str, object]:
-    """Template values for pins: engines that may be their keys, and an image by each engine of the stack."""
-    return {
-        "engines": pin_keys(stack),
-        "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
-    }
-
-
-def pins_with_models(stack: Stack) -> Mapping[str, object]:
-    """Template values for pins: engines that may be keys, models, and examples of those that nobody knows yet."""
-    return {
-        "engines": pin_keys(stack),
-        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
-        "example_models": {
-            pin_key(stack, backend): "organisation/model"
-            for backend in stack.backends
-            if backend.container.checkpoint.model_id is None
-        },
-    }
-
-
-def pin_key(stack: Stack, backend: Backend) -> str:
-    """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
-    container = backend.container
-    alike = [backend.container for backend in stack.backends if backend.container.engine is container.engine]
-    return container.engine.value if all(other.checkpoint == container.checkpoint for other in alike) else backend.key
-
-
-def pin_keys(stack: Stack) -> list[str]:
-    """Engines that may be keys of pins: all that answer what those of the stack do.
-
-    Of language models llama.cpp only where it is one of them: a plan of other weights does not come to it by itself.
-    """
-    used = {backend.container.engine for backend in stack.backends}
-    has_files = stack.unit.is_one_pass or Engine.LLAMA_CPP_SERVER in used
-    passed_over = () if has_files else (Engine.LLAMA_CPP_SERVER,)
-    return [
-        engine.value
-        for engine in Engine
-        if engine is Engine.CUSTOM or (stack.unit in served_units(engine) and engine not in passed_over)
-    ]
 
 
 def obstacle_to_hosts(stack: Stack) -> str:
