@@ -6,6 +6,8 @@ from advisor.codegen.quoting import Quoted
 from advisor.data_files import facts_beside
 from advisor.records import dataclass
 
+_MAPPING = "pulumi.Output[Mapping[str, str]]"
+"""Type of most outputs."""
 _TABLE = facts_beside(__file__, "outputs.toml")
 
 
@@ -32,6 +34,6 @@ def outputs_of(
     """
     for name in (*_TABLE[target]["order"], *_TABLE["always"]):
         row: Mapping[str, str] = {**_TABLE["all"].get(name, {}), **_TABLE[target].get(name, {})}
-        code = row.get("type" if is_program else "hcl", "")
+        code = row.get("type", _MAPPING) if is_program else row.get("hcl", "")
         if code and ("when" not in row or truth(row["when"])):
             yield Output(Quoted(name), text(row["about"]), Quoted(text(code).strip("\n")))
