@@ -91,7 +91,7 @@ def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tupl
 def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instance: int) -> tuple[Window, ...]:
     """The times in which more than *least* instances run, with their replicas."""
     turns = sorted(
-        (_minute_of_week(scheduled_size, day), scheduled_size.instances)
+        ((day - 1) * _MINUTES_PER_DAY + scheduled_size.hour * 60 + scheduled_size.minute, scheduled_size.instances)
         for scheduled_size in schedule
         for day in scheduled_size.weekdays
     )
@@ -105,10 +105,6 @@ def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instan
         Window(_cron(starts), _cron([start + length for start in starts]), size * replicas_per_instance)
         for (_, length, size), starts in sorted(hours_of.items())
     )
-
-
-def _minute_of_week(entry: ScheduledSize, weekday: int) -> int:
-    return (weekday - 1) * _MINUTES_PER_DAY + entry.hour * 60 + entry.minute
 
 
 def _cron(minutes_of_week: list[int]) -> str:

@@ -15,7 +15,6 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from advisor.records import dataclass
 
@@ -418,12 +417,6 @@ class Call:
 def calls(name: str, arguments: Mapping[str, Mapping[str, object]]) -> Mapping[str, Call]:
     """Key → call of *name*: a mapping of records as Python code holds it."""
     return {key: Call(name, argument) for key, argument in arguments.items()}
-
-
-def fleet_of(usd_per_month: float, facts: Mapping[str, Any], **classes: str) -> dict[str, object]:
-    """Arguments of the class ``Fleet``: the planned cost, and records among *facts* by name, each of a class."""
-    records = {name: calls(kind, facts[name]) for name, kind in classes.items()}
-    return {"planned_usd_per_month": usd_per_month, **records}
 
 
 def python_value(value: object, indent: int = 0, before: int = _UNKNOWN, depth: int = 0) -> Quoted:

@@ -4,21 +4,21 @@ Sources of the rights that an apply needs: prefixes of actions in AWS's Service 
 predefined roles and their permissions (November 2026).
 """
 
-import ast
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache, partial
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from advisor.codegen.container import Language
 from advisor.codegen.cut_over_words import with_section
-from advisor.codegen.inputs.table import examples, inputs_of
-from advisor.codegen.inputs.variables import example_settings
+from advisor.codegen.inputs.table import Input, examples, inputs_of
+from advisor.codegen.inputs.variables import example_settings, python_default, python_type
 from advisor.codegen.model import Scaling, Stack
-from advisor.codegen.serving import cache_facts, cache_files
+from advisor.codegen.outputs import outputs_of
+from advisor.codegen.plan_classes import plan_classes, plan_records, plan_value
+from advisor.codegen.serving import cache_facts, cache_files, pin_values
 from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.data_files import data_dir, facts_beside
 from advisor.records import dataclass
@@ -29,10 +29,6 @@ _DECLARATION = re.compile(
     r"(?:  type +?= (?P<type>.+)\n(?P<more>(?:    .*\n|  \}\)+\n)*))?(?:  default +?= (?P<default>.+)\n)?",
     re.MULTILINE,
 )
-SETTINGS = "inference/settings.py"
-"""Holds the dataclass ``Settings``; its fields say ``field(default=…, metadata=about("…"))``."""
-DEPLOYMENT = "inference/deployment.py"
-"""Holds the component ``Deployment``; its attributes have a docstring."""
 _LONGEST_DEFAULT = 60
 
 
@@ -47,52 +43,14 @@ class Declaration:
     """As written in the code; empty for one that has to be given, and for an output."""
 
 
-def settings_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
+def settings_of(inputs: Iterable[Input]) -> tuple[Declaration, ...]:
     """The fields of ``Settings``, in their order."""
-    return tuple(_setting(field) for field, _ in _annotated(_class_of(files[SETTINGS], "Settings")))
+    return tuple(Declaration(row.name, row.description, python_type(row), _default(row)) for row in inputs)
 
 
-def outputs_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
-    """The attributes of ``Deployment``, which the program exports, in their order."""
-    return tuple(
-        Declaration(ast.unparse(field.target), " ".join(documented.split()), ast.unparse(field.annotation), "")
-        for field, documented in _annotated(_class_of(files[DEPLOYMENT], "Deployment"))
-    )
-
-
-def _class_of(text: str, name: str) -> ast.ClassDef:
-    return next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
-
-
-def _annotated(definition: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
-    """Annotated names of a class, each with the string that stands below it."""
-    for node, after in pairwise([*definition.body, ast.Pass()]):
-        if isinstance(node, ast.AnnAssign):
-            yield node, _constant(after.value) if isinstance(after, ast.Expr) else ""
-
-
-def _setting(node: ast.AnnAssign) -> Declaration:
-    keywords = (
-        {keyword.arg: keyword.value for keyword in node.value.keywords} if isinstance(node.value, ast.Call) else {}
-    )
-    about = keywords.get("metadata")
-    return Declaration(
-        name=ast.unparse(node.target),
-        description=_constant(about.args[0]) if isinstance(about, ast.Call) else "",
-        type=ast.unparse(node.annotation),
-        default=_default(keywords),
-    )
-
-
-def _default(keywords: Mapping[str | None, ast.expr]) -> str:
-    if "default" in keywords:
-        shown = ast.unparse(keywords["default"])
-        return shown if len(shown) <= _LONGEST_DEFAULT else "…"
-    return "{}" if "default_factory" in keywords else ""
-
-
-def _constant(node: ast.expr) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+def _default(row: Input) -> str:
+    shown = "" if row.is_required else python_default(row)
+    return shown if len(shown) <= _LONGEST_DEFAULT else "…"
 
 
 def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
@@ -100,7 +58,7 @@ def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
     return tuple(
         Declaration(
             name=match["name"],
-            description=_unescape(match["description"]),
+            description=re.sub(r"\\(.)", r"\1", match["description"]),
             type=_type(match["type"] or "", is_long=bool(match["more"])),
             default="{…}" if (match["default"] or "").endswith(("{", "[")) else match["default"] or "",
         )
@@ -112,11 +70,6 @@ def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
 def _type(first_line: str, *, is_long: bool) -> str:
     """A type on one line, with what a longer one holds left out."""
     return first_line.removesuffix("{") + "{…}" + ")" * first_line.count("(") if is_long else first_line
-
-
-def _unescape(literal: str) -> str:
-    """The text of an HCL string literal, as far as descriptions need it."""
-    return re.sub(r"\\(.)", r"\1", literal)
 
 
 class Right(NamedTuple):
@@ -147,7 +100,7 @@ _PLACES = {
     "test_stack.py": "tests/test_stack.py",
 }
 """Files of a target's folder whose place is neither the root nor, in a program, ``inference/``."""
-_NO_FILES = frozenset({"README", "cache_place", "example_root"})
+_NO_FILES = frozenset({"cache_place", "example_root"})
 """Templates that make no file, or one that is written after all others."""
 _CLOUDS = facts_beside(__file__, "clouds.toml")
 ANSWERS: dict[str, dict[str, Any]] = {name: cloud.get("answers", {}) for name, cloud in _CLOUDS.items()}
@@ -159,27 +112,40 @@ _ROOT_ALONE, _MODULE_ALONE = "providers.tf", "examples/complete/main.tf"
 """A module takes the provider of its caller; a root is called by none."""
 
 
-def render_terraform(
+def render(
+    language: Language,
     folder: str,
     stack: Stack,
     context: Mapping[str, Any],
     shared: Mapping[str, str] = MappingProxyType({}),
     without: Collection[str] = (),
 ) -> Mapping[str, str]:
-    """Files of a Terraform root or module by path; ``README.md`` lists variables and outputs of the other files.
+    """Files of a Terraform root or module, or of a Pulumi program in Python with those that every such project has.
+
+    ``README.md`` lists variables and outputs of the other files: of a program the fields of ``Settings``, and what the
+    component ``Deployment`` declares, which is exported too.
 
     Args:
-        folder: below ``templates/terraform``, such as ``aws-ec2``: each template in it is a file.
+        language: of the code.
+        folder: below ``templates/terraform`` and ``templates/pulumi-python``, such as ``aws-ec2``: each template in it
+            is a file.
         stack: known to the templates as ``stack``.
         context: further names that the templates use; decisions of the target that the stack does not hold.
+            ``planned``: parts of the plan whose name here is another value's; ``answers``: of data sources in the tests
+            of a program, where they are others than :data:`ANSWERS`.
         shared: path in the output → template of ``shared``, beyond those of clouds.toml.
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
+    write = _root if language is Language.TERRAFORM else _program
+    return write(folder, stack, context, shared, without)
+
+
+def _root(
+    folder: str, stack: Stack, context: Mapping[str, Any], shared: Mapping[str, str], without: Collection[str]
+) -> Mapping[str, str]:
     cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "terraform"), f"terraform/{folder}"
-    form = {"providers.tf": f"{cloud}_providers.tf.j2"}
-    form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf", "versions.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if context.get("has_budget") else {}
-    templates = form | budget | of_target | _own_templates(folder, without) | dict(shared)
+    templates = _CLOUDS["all"]["root"] | budget | of_target | _own_templates(folder, without) | dict(shared)
     context = _with_inputs(folder, stack, {**_usual(stack), **context, **cache_facts(stack)})
     context = {**context, "terraform_provider": _CLOUDS[cloud]["provider"]}
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, context)
@@ -193,32 +159,15 @@ def render_terraform(
     return _with_readme(folder, files, stack, dict(context) | declared)
 
 
-def render_pulumi(
-    folder: str,
-    stack: Stack,
-    context: Mapping[str, Any],
-    shared: Mapping[str, str] = MappingProxyType({}),
-    without: Collection[str] = (),
+def _program(
+    folder: str, stack: Stack, context: Mapping[str, Any], shared: Mapping[str, str], without: Collection[str]
 ) -> Mapping[str, str]:
-    """Files of a Pulumi program in Python by path, with those that every such project has.
-
-    Args:
-        folder: below ``templates/pulumi-python``, such as ``aws-ec2``: at least ``settings.py.j2`` (with ``Settings``)
-            and ``deployment.py.j2`` (with the component ``Deployment``): what they declare is exported, and listed in
-            ``README.md``.
-        stack: known to the templates as ``stack``.
-        context: at least ``configuration`` (setting → example of a value, for the stack's configuration file);
-            ``answers``: of data sources in the tests, where they are others than :data:`ANSWERS`.
-        shared: path in the output → template of ``shared``, beyond those of clouds.toml.
-        without: templates of the folder that the stack does not need, such as ``scaling``.
-    """
     cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "python"), f"pulumi-python/{folder}"
-    form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | of_target
     usual = {"packages": (_CLOUDS[cloud]["package"],), "answers": ANSWERS[cloud], "cloud": cloud}
     context = _with_inputs(folder, stack, {**_usual(stack), **usual, **context, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
-    files = _render(folder, _CLOUDS["all"]["program"] | form | own, stack, context)
-    declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
+    files = _render(folder, _CLOUDS["all"]["program"] | of_target | own, stack, context)
+    declared = {"inputs": settings_of(context["variables"]), "rights": rights_of(files.values())}
     files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(context) | declared)
     written = _with_readme(folder, files, stack, dict(context) | declared)
     return written if stack.component is None else dict(sorted(_component(folder, written, stack, context).items()))
@@ -237,6 +186,7 @@ def _files_of(folder: str, language: str) -> dict[str, str]:
 def _usual(stack: Stack) -> Mapping[str, Any]:
     """Values that every template may use, where the target decides nothing else."""
     return {
+        **pin_values(stack),
         "cautions": stack.summary.cautions,
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
@@ -251,11 +201,23 @@ def scaling_left_out(stack: Stack) -> tuple[str, ...]:
 
 
 def _with_inputs(folder: str, stack: Stack, context: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Facts for the templates with the inputs that the stack takes."""
+    """Facts for the templates with the inputs that the stack takes, and the classes of a program's plan."""
     language, _, target = folder.partition("/")
     facts = {**context, "stack": stack, "is_program": language != "terraform"}
-    inputs = inputs_of(target, partial(evaluate, context=facts), partial(fill_text, context=facts))
-    return {**context, "variables": inputs, "configuration": examples(inputs), "settings": example_settings(inputs)}
+    truth, text = partial(evaluate, context=facts), partial(fill_text, context=facts)
+    inputs = inputs_of(target, truth, text)
+    parts = plan_classes(target, truth, text) if facts["is_program"] else {}
+    records = plan_records(target, truth, text, {**context, **context.get("planned", {})})
+    fleet = plan_value(parts, stack.budget.usd_per_month, records) if parts else None
+    outputs = tuple(outputs_of(target, truth, text, is_program=facts["is_program"]))
+    plan = {"outputs": outputs, "parts": parts, "records": records, "fleet": fleet, "is_program": facts["is_program"]}
+    return {
+        **context,
+        **plan,
+        "variables": inputs,
+        "configuration": examples(inputs),
+        "settings": example_settings(inputs),
+    }
 
 
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:
@@ -281,13 +243,13 @@ def _render(folder: str, templates: Mapping[str, str], stack: Stack, context: Ma
 
 
 def _with_readme(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> Mapping[str, str]:
-    readme = fill(folder, "README.md.j2", {**context, "stack": stack})
+    readme = fill(folder, f"readme/{folder.rpartition('/')[2]}.md.j2", {**context, "stack": stack})
     return dict(sorted((dict(files) | {"README.md": with_section(readme, stack)}).items()))
 
 
 def _component(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> dict[str, str]:
     """The program around ``advisor.pulumi``, from the files of the whole source."""
-    needed = {setting.name for setting in settings_of(files) if not setting.default}
+    needed = {row.name for row in context["variables"] if row.is_required}
     arguments = {name: _getter(value, is_needed=name in needed) for name, value in context["configuration"].items()}
     more = {"arguments": arguments, "first_needed": next(name for name in arguments if name in needed)}
     kept = {path: text for path, text in files.items() if not _SOURCE.fullmatch(path)}

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from advisor.catalog import load_catalog
-from advisor.codegen.container import Container, Engine, Language, Platform, Serves, Wanted
+from advisor.codegen.container import Backend, Container, Engine, Language, Platform, Serves, Wanted
 from advisor.codegen.engines import ENGINES, Demanded, Request, exact_version
 from advisor.codegen.engines.request import checkpoint_of, refusal
 from advisor.codegen.model import Stack
@@ -200,3 +200,39 @@ def planned_as(name: str) -> Engine | None:
 
 _NO_BRACKETS = str.maketrans("", "", "()")
 _WITH_PLUGINS = (Engine.VLLM, Engine.SGLANG, Engine.TENSORRT_LLM)
+
+
+_UNNAMED = "organisation/model"
+
+
+def pin_values(stack: Stack) -> Mapping[str, object]:
+    """Template values for pins: engines that may be keys, models with an example of each unknown one, and images."""
+    checkpoints = [(backend, backend.container.checkpoint.model_id) for backend in stack.backends]
+    return {
+        "engines": _pin_engines(stack),
+        "models": sorted({model or _UNNAMED for _, model in checkpoints}),
+        "example_models": {pin_key(stack, backend): _UNNAMED for backend, model in checkpoints if model is None},
+        "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
+    }
+
+
+def pin_key(stack: Stack, backend: Backend) -> str:
+    """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
+    container = backend.container
+    alike = [backend.container for backend in stack.backends if backend.container.engine is container.engine]
+    return container.engine.value if all(other.checkpoint == container.checkpoint for other in alike) else backend.key
+
+
+def _pin_engines(stack: Stack) -> list[str]:
+    """Engines that may be keys of pins: all that answer what those of the stack do.
+
+    Of language models llama.cpp only where it is one of them: a plan of other weights does not come to it by itself.
+    """
+    used = {backend.container.engine for backend in stack.backends}
+    has_files = stack.unit.is_one_pass or Engine.LLAMA_CPP_SERVER in used
+    passed_over = () if has_files else (Engine.LLAMA_CPP_SERVER,)
+    return [
+        engine.value
+        for engine in Engine
+        if engine is Engine.CUSTOM or (stack.unit in served_units(engine) and engine not in passed_over)
+    ]

@@ -271,7 +271,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         schedule=scheduled_sizes(member.hours, member.minutes_ahead) if scaling is Scaling.SCHEDULED else (),
         requests_per_second_per_instance=member.requests_per_second_per_replica * serves.replicas_per_instance,
         root_volume_gib=root_volume_gib(on_disk_gib),
-        start_seconds=_round_up(_start_seconds(member, platform, on_disk_gib), 60),
+        start_seconds=math.ceil(_start_seconds(member, platform, on_disk_gib) / 60) * 60,
         usd_per_hour=member.usd_per_hour,
         usd_per_month=_monthly(member),
         replicas_per_instance=serves.replicas_per_instance,
@@ -308,10 +308,6 @@ def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> fl
 def most_instances(member: Member) -> int:
     """The busiest hours' number and the room that a rolling replacement takes."""
     return while_replaced(max(member.hours))
-
-
-def _round_up(value: float, step: int) -> int:
-    return math.ceil(value / step) * step
 
 
 def _layout(member: Member) -> tuple[object, ...]:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     **picked(
-        quoting, "comment_text", "hcl_number", "hcl_string", "hcl_value", "hub_name", "image_reference",
-        "ip_network", "json_list", "kubernetes_argument", "kubernetes_variable", "label_key", "markdown_code",
-        "markdown_text", "name", "number_range", "systemd_command", "systemd_path", "systemd_value", "yaml_integer",
-        "yaml_string", "yaml_value",
+        quoting, "comment_text", "hcl_number", "hcl_row", "hcl_string", "hcl_value", "hub_name",
+        "image_reference", "ip_network", "json_list", "kubernetes_argument", "kubernetes_variable", "label_key",
+        "markdown_code", "markdown_text", "name", "number_range", "systemd_command", "systemd_path",
+        "systemd_value", "yaml_integer", "yaml_string", "yaml_value",
     ),
     **picked(variables, "hcl_arguments", "hcl_example_file", "hcl_examples", "hcl_ids", "hcl_variables"),
     **picked(variables, "python_checks", "python_settings"),
@@ -43,7 +43,7 @@ def evaluate(expression: str, context: Mapping[str, Any]) -> object:
 
 def fill_text(text: str, context: Mapping[str, Any]) -> str:
     """A short text filled with what is known."""
-    return _environment("shared").from_string(text).render(context) if "{%" in text else text
+    return _environment("shared").from_string(text).render(context) if "{%" in text or "{{" in text else text
 
 
 @cache

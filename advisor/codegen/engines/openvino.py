@@ -55,7 +55,7 @@ class OpenVino:
         """
         serves = request.serves
         server = server_of(self.name, request)
-        name = _served_name(request) if self.serves_onnx else _pipeline_name(request)
+        name = served_model(request.model, request.demand.workload) if self.serves_onnx else _pipeline_name(request)
         return Container(
             engine=self.engine,
             image=request.image or f"{server.image}:{server.release}",
@@ -82,10 +82,6 @@ class OpenVino:
 
 def _pipeline_name(request: Request) -> str:
     return slug(request.model.rpartition("/")[2], _LONGEST_NAME, "model")
-
-
-def _served_name(request: Request) -> str:
-    return served_model(request.model, request.demand.workload)
 
 
 def _onnx_checkpoint(request: Request) -> Checkpoint:

@@ -386,16 +386,19 @@ def _class(record: Record) -> str:
 
 
 def _field(row: Input) -> Iterator[str]:
-    typed = row.type.replace("Input[", "pulumi.Input[") + (" | None" if row.is_nullable else "")
-    default: list[tuple[str, _Expression]] = [] if row.is_required else [_default(row)]
-    call = _Call("setting", (*_about(row), *default))
-    return _laid_out(f"{row.name}: {typed} = ", call, _STEP, "")
+    word, default = ("default_factory=", "dict") if row.default == {} else ("default=", python_default(row))
+    call = _Call("setting", (*_about(row), *(() if row.is_required else ((word, default),))))
+    return _laid_out(f"{row.name}: {python_type(row)} = ", call, _STEP, "")
 
 
-def _default(row: Input) -> tuple[str, str]:
-    if row.default == {}:
-        return "default_factory=", "dict"
-    return "default=", "()" if row.default == [] else str(python_value(row.default))
+def python_type(row: Input) -> str:
+    """Annotation of a setting."""
+    return row.type.replace("Input[", "pulumi.Input[") + (" | None" if row.is_nullable else "")
+
+
+def python_default(row: Input) -> str:
+    """Literal of what a setting is that is not given."""
+    return "()" if row.default == [] else str(python_value(row.default))
 
 
 def _about(row: Input) -> Iterator[tuple[str, _Expression]]:

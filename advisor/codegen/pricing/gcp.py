@@ -117,18 +117,14 @@ def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
 def _workbench(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     setup = _block(resource, "gce_setup")
     attached = [
-        {"type": _attached(block.get("type")), "count": block.get("core_count")}
+        # Workbench writes NVIDIA_TESLA_T4 what machines write nvidia-tesla-t4.
+        {"type": str(block.get("type")).lower().replace("_", "-"), "count": block.get("core_count")}
         for block in setup.blocks("accelerator_configs")
     ]
     kind = text(setup.values.get("machine_type"))
     what = with_attached(kind, attached) if kind else None
     use = replace(_machine(resource, what, Purchase.ON_DEMAND, 1), unpriced=NOTEBOOK)
     return (replace(use, is_accelerated=bool(attached) or _ACCELERATED.match(kind or "") is not None),)
-
-
-def _attached(kind: object) -> str:
-    """Workbench writes NVIDIA_TESLA_T4 what machines write nvidia-tesla-t4."""
-    return str(kind).lower().replace("_", "-")
 
 
 def container(region: str | None, accelerator: str, least: float | None, *, redundant: bool) -> Use:

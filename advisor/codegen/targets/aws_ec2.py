@@ -11,14 +11,13 @@ from advisor.codegen.container import Backend, Container, Language, Region, Runt
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
-from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
+from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
 from advisor.codegen.targets.target import (
     Files,
     Target,
     backend_facts,
     container_variables,
-    pins,
-    python_fleet,
+    in_each,
     serving_arguments,
 )
 from advisor.records import replace
@@ -74,25 +73,17 @@ def _timed_at_balancer(stack: Stack) -> Stack:
     return replace(stack, slo_alarms=alarms, slo_left_out=tuple(slo_left_out(alarms, engines)))
 
 
-def _terraform(stack: Stack) -> Files:
-    context = _known(stack)
-    failover = {"failover.asl.json.tftpl": _FAILOVER} if context["fails_over"] else {}
-    return render_terraform(_FOLDER, stack, context, failover, _left_out(stack, context))
+def _files(language: Language, stack: Stack) -> Files:
+    answers = dict(sorted({**ANSWERS["aws"], "cidrBlock": "10.0.0.0/16"}.items()))
+    context = {**_known(stack), "answers": answers}
+    path = "failover.asl.json.tftpl" if language is Language.TERRAFORM else "inference/failover.asl"
+    failover = {path: _FAILOVER} if context["fails_over"] else {}
+    return render(language, _FOLDER, stack, context, failover, _left_out(stack, context))
 
 
 def _left_out(stack: Stack, context: Mapping[str, Any]) -> tuple[str, ...]:
     """Templates that the stack does not need."""
     return scaling_left_out(stack) if context["fails_over"] else (*scaling_left_out(stack), "failover")
-
-
-def _python(stack: Stack) -> Files:
-    context = _known(stack)
-    failover = {"inference/failover.asl": _FAILOVER} if context["fails_over"] else {}
-    more = {
-        "answers": dict(sorted({**ANSWERS["aws"], "cidrBlock": "10.0.0.0/16"}.items())),
-        "fleet": python_fleet(stack, context, context["alarms"]),
-    }
-    return render_pulumi(_FOLDER, stack, {**context, **more}, failover, _left_out(stack, context))
 
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:
@@ -161,16 +152,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "package_regions": sorted({group.region for group in stack.groups if group.platform.runtime is Runtime.CPU}),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_secret": _example_secret(stack.regions[0]),
-        "example_models": {
-            backend.key: "organisation/model"
-            for backend in stack.backends
-            if backend.container.checkpoint.model_id is None
-        },
         "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
-        **pins(stack),
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
-        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
         "fails_over": len(stack.backends) > len(stack.regions),
         "warmup_seconds": _WARMUP_SECONDS,
         "silent_seconds": _SILENT_SECONDS,
@@ -332,7 +316,7 @@ EC2 = Target(
     name="ec2",
     provider="aws",
     title="EC2 Auto Scaling",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     takes_cache=True,
     obstacle=_obstacle,
     completed=_timed_at_balancer,

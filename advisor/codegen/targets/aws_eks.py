@@ -21,9 +21,8 @@ from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.quotas import vcpus_of
-from advisor.codegen.quoting import Call, calls
-from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
-from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.rendering import ANSWERS, render
+from advisor.codegen.targets.target import Files, Target, in_each
 from advisor.codegen.templates import fill
 from advisor.cost.services import local_disks_gib
 from advisor.entries import picked
@@ -85,24 +84,14 @@ class PodAlarm:
         return self.name.replace("_", "-")
 
 
-def _terraform(stack: Stack) -> Files:
-    return _with_objects(stack, render_terraform(_FOLDER, stack, _known(stack, is_karpenter=False)))
+def _files(language: Language, stack: Stack) -> Files:
+    context = {**_known(stack, is_karpenter=False), "made_up": _MADE_UP}
+    return _with_objects(stack, render(language, _FOLDER, stack, context))
 
 
-def _karpenter_terraform(stack: Stack) -> Files:
-    context = _known(stack, is_karpenter=True)
-    files = render_terraform(_FOLDER, stack, context, without=_NODE_GROUPS)
+def _karpenter_files(language: Language, stack: Stack) -> Files:
+    files = render(language, _FOLDER, stack, _known(stack, is_karpenter=True), without=_NODE_GROUPS)
     return _with_objects(stack, files, _node_pools(stack))
-
-
-def _python(stack: Stack) -> Files:
-    context = _python_known(stack, is_karpenter=False) | {"made_up": _MADE_UP}
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, context))
-
-
-def _karpenter_python(stack: Stack) -> Files:
-    context = _python_known(stack, is_karpenter=True)
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, context, without=_NODE_GROUPS), _node_pools(stack))
 
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
@@ -140,7 +129,9 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "groups": {group.key: describe(stack, group) for group in stack.groups},
         "workloads": {tenant.name: _karpenter_group(tenant, tenant.groups[0]) for tenant in stack.tenants},
         "alarms": alarms,
-        "alarm_values": {alarm.name: _alarm(alarm) for alarm in alarms},
+        "namespace": stack.name,
+        "answers": ANSWERS["aws"] | (_OF_CLUSTER if stack.cache else {}),
+        "planned": {"alarms": {alarm.name: _alarm(alarm) for alarm in alarms}},
         "period_seconds": _PERIOD_SECONDS,
         "copy_account": COPY_ACCOUNT,
         "clusters": {
@@ -156,26 +147,6 @@ def _mps_release(stack: Stack) -> str:
     """First release of Bottlerocket whose MPS takes the pods; "" where no group divides its GPUs by it."""
     by_mps = any(group.sharing and group.sharing.kind is SharingKind.MPS for group in stack.groups)
     return "".join(load_catalog().deployment.words(EKS.name, "mps_release")) if by_mps else ""
-
-
-def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
-    context = dict(_known(stack, is_karpenter=is_karpenter))
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        **_pods_of(stack, context),
-        "regions": calls("Region", context["regions"]),
-        "groups": calls("Group", context["groups"]),
-        "alarms": calls("Alarm", context["alarm_values"]),
-    }
-    return context | {
-        "answers": ANSWERS["aws"] | (_OF_CLUSTER if stack.cache else {}),
-        "fleet": Call("Fleet", fleet),
-    }
-
-
-def _pods_of(stack: Stack, context: Mapping[str, Any]) -> Mapping[str, object]:
-    """Namespace of the pods, or the workloads, each in one of its own."""
-    return {"workloads": calls("Workload", context["workloads"])} if stack.tenants else {"namespace": stack.name}
 
 
 def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
@@ -369,7 +340,7 @@ EKS = Target(
     is_cluster=True,
     provider="aws",
     title="EKS managed node groups",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     takes_cache=True,
     takes_turns=True,
     divides_by_mps=True,
@@ -380,7 +351,7 @@ EKS_KARPENTER = Target(
     is_cluster=True,
     provider="aws",
     title="EKS with Karpenter",
-    renderers={Language.TERRAFORM: _karpenter_terraform, Language.PYTHON: _karpenter_python},
+    renderers=in_each(_karpenter_files),
     takes_cache=True,
     obstacle=kubernetes.obstacle_to_kubernetes,
 )

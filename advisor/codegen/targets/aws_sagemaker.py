@@ -24,8 +24,8 @@ from advisor.codegen.alarms import Missing
 from advisor.codegen.aws_places import registry_of
 from advisor.codegen.container import Backend, Engine, Language, Quota, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
-from advisor.codegen.rendering import render_pulumi, render_terraform, scaling_left_out
-from advisor.codegen.targets.target import Files, Target, against_adapters, pins, python_fleet
+from advisor.codegen.rendering import render, scaling_left_out
+from advisor.codegen.targets.target import Files, Target, against_adapters, in_each
 from advisor.entries import picked
 from advisor.records import dataclass
 from advisor.tables import read_rows
@@ -298,18 +298,8 @@ def _against_image(stack: Stack) -> str:
     return next((reason for reason in reasons if reason), "")
 
 
-def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack), without=scaling_left_out(stack))
-
-
-def _python(stack: Stack) -> Files:
-    context = _known(stack)
-    more = {
-        "deployed": "endpoints",
-        "fleet": python_fleet(stack, context, context["alarm_facts"]),
-        "rollback_alarm": ERRORS.name,
-    }
-    return render_pulumi(_FOLDER, stack, {**context, **more}, without=scaling_left_out(stack))
+def _files(language: Language, stack: Stack) -> Files:
+    return render(language, _FOLDER, stack, _known(stack), without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -325,7 +315,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "longest_start_seconds": _LONGEST_START_SECONDS,
         "has_budget": True,
         "alarms": alarms,
-        "alarm_facts": {alarm.name: alarm.facts for alarm in alarms},
+        "deployed": "endpoints",
+        "rollback_alarm": ERRORS.name,
+        "planned": {"alarms": {alarm.name: alarm.facts for alarm in alarms}},
         "alarms_left_out": tuple(_alarms_left_out(stack)),
         "rollback_title": ERRORS.title,
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
@@ -336,8 +328,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
         "is_priced": _is_priced(stack),
         "cautions": tuple(_cautions(stack)),
-        "quotas": [_quota(stack, name) for name in sorted(_types(stack))],
-        **pins(stack),
+        "quotas": [_quota(stack, name) for name in sorted({group.instance_type for group in stack.groups})],
     }
 
 
@@ -377,10 +368,6 @@ def _cautions(stack: Stack) -> Iterator[str]:
 def _is_priced(stack: Stack) -> bool:
     """The plan's prices are those of SageMaker."""
     return all(group.is_managed for group in stack.groups)
-
-
-def _types(stack: Stack) -> set[str]:
-    return {group.instance_type for group in stack.groups}
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -481,6 +468,6 @@ SAGEMAKER = Target(
     name="sagemaker",
     provider="aws",
     title="SageMaker",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     obstacle=_obstacle,
 )

@@ -16,10 +16,9 @@ from advisor.codegen.gpu_sharing import SharingKind
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.prometheus_rules import watched_words
-from advisor.codegen.quoting import Call, fleet_of
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import EXAMPLE_SUBSCRIPTION, example_subnet, planned_alarm, query_rule
-from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.targets.target import Files, Target, in_each
 from advisor.records import replace
 
 _FOLDER = "azure-aks"
@@ -54,15 +53,8 @@ _READY = (
 _PODS = "KubePodInventory | {of_cluster} and Namespace {namespace}"
 
 
-def _terraform(stack: Stack) -> Files:
-    return with_objects(stack, lambda _: _MANNER, render_terraform(_FOLDER, stack, _known(stack)))
-
-
-def _python(stack: Stack) -> Files:
-    context = _known(stack)
-    fleet = fleet_of(stack.budget.usd_per_month, context, regions="Region", groups="Group", alarms="Alarm")
-    files = render_pulumi(_FOLDER, stack, {**context, "fleet": Call("Fleet", fleet)})
-    return with_objects(stack, lambda _: _MANNER, files)
+def _files(language: Language, stack: Stack) -> Files:
+    return with_objects(stack, lambda _: _MANNER, render(language, _FOLDER, stack, _known(stack)))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -212,7 +204,7 @@ AKS = Target(
     is_cluster=True,
     provider="azure",
     title="AKS node pools",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     takes_cache=True,
     takes_turns=True,
     divides_by_mps=True,

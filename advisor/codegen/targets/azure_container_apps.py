@@ -13,16 +13,14 @@ from advisor.codegen.container import Backend, Container, Engine, Language
 from advisor.codegen.engines import vllm
 from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.model import START_PATIENCE, ComputeGroup, Stack
-from advisor.codegen.quoting import Call, calls, marked_slug
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.quoting import marked_slug
+from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
+    EXAMPLE_IDS,
     EXAMPLE_VAULT,
     containers,
-    example_models,
     example_subnet,
-    pins,
     planned_alarm,
-    weights,
 )
 from advisor.codegen.targets.target import (
     ENTRANCE_HEALTH,
@@ -31,6 +29,7 @@ from advisor.codegen.targets.target import (
     against_adapters,
     entrance_weight,
     health_path,
+    in_each,
     obstacle_to_entrances,
 )
 from advisor.cost.services import HOSTS
@@ -118,36 +117,8 @@ def _refusal(group: ComputeGroup) -> str:
     return ""
 
 
-def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack))
-
-
-def _python(stack: Stack) -> Files:
-    context = _known(stack)
-    groups = {
-        key: {
-            **group,
-            "metric_alarms": calls("MetricAlarm", group["metric_alarms"]),
-            "log_alarms": calls("LogAlarm", group["log_alarms"]),
-        }
-        for key, group in context["groups"].items()
-    }
-    regions = {
-        name: {
-            **region,
-            "metric_alarms": calls("MetricAlarm", region["metric_alarms"]),
-            "log_alarms": calls("LogAlarm", region["log_alarms"]),
-        }
-        for name, region in context["regions"].items()
-    }
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "entrance": Call("Entrance", {"cpu": context["entrance_size"].vcpus, "memory": context["entrance_memory"]}),
-        "regions": calls("Region", regions),
-        "backends": calls("Backend", context["backends"]),
-        "groups": calls("Group", groups),
-    }
-    return render_pulumi(_FOLDER, stack, {**context, "fleet": Call("Fleet", fleet)})
+def _files(language: Language, stack: Stack) -> Files:
+    return render(language, _FOLDER, stack, _known(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -163,16 +134,13 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "port": _PORT,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_image": _ENTRANCE_IMAGE,
-        "entrance_size": size,
-        "entrance_memory": f"{size.memory_gib:g}Gi",
+        "entrance": {"cpu": size.vcpus, "memory": f"{size.memory_gib:g}Gi"},
         "entrance_hosts": HOSTS,
         "failures_minutes": round(_minutes(planned_alarm(stack, "server_errors"))),
         "entrance_command": _ENTRANCE_COMMAND,
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
-        "example_models": example_models(stack),
-        **pins(stack),
-        **weights(stack),
+        **EXAMPLE_IDS,
         "identity": "app",
         "streaming_engines": _STREAMING,
     }
@@ -283,7 +251,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "max_replicas": group.max_instances * each,
         "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
         "cooldown_seconds": _cooldown_seconds(group),
-        "probe_seconds": _probe_seconds(group),
+        "probe_seconds": min(_LONGEST_PROBE_SECONDS, math.ceil(START_PATIENCE * group.start_seconds / _MOST_PROBES)),
         "metric_alarms": _metric_alarms(stack, group),
         "log_alarms": _log_alarms(stack, group),
         "schedule": {
@@ -291,11 +259,6 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
             for number, window in enumerate(windows(group.schedule, group.min_instances, each))
         },
     }
-
-
-def _probe_seconds(group: ComputeGroup) -> int:
-    """Seconds between the probes of a start: as few as wait for a slow one."""
-    return min(_LONGEST_PROBE_SECONDS, math.ceil(START_PATIENCE * group.start_seconds / _MOST_PROBES))
 
 
 def _cooldown_seconds(group: ComputeGroup) -> int:
@@ -373,7 +336,7 @@ CONTAINER_APPS = Target(
     name="container-apps",
     provider="azure",
     title="Azure Container Apps",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     obstacle=_obstacle,
     completed=lambda stack: containers(stack).within(stack),
 )

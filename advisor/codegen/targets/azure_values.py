@@ -16,7 +16,6 @@ from advisor.catalog import load_catalog
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Source
 from advisor.codegen.model import Stack
 from advisor.codegen.summary import usd
-from advisor.codegen.targets.target import pin_keys
 from advisor.cost import services
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH
@@ -214,25 +213,10 @@ def example_subnet(region: str) -> str:
     return f"{networks}/{region}/subnets/inference"
 
 
-def weights(stack: Stack) -> Mapping[str, object]:
-    """Template values for weights in a storage account."""
-    ids = [backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends]
-    account = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/myweights"
-    return {"models": list(dict.fromkeys(ids)), "example_account": account, "prefix_condition": _PREFIX_CONDITION}
-
-
-def example_models(stack: Stack) -> Mapping[str, str]:
-    """Models by backend, where only the user can name them."""
-    return {
-        backend.key: "organisation/model" for backend in stack.backends if backend.container.checkpoint.model_id is None
-    }
-
-
-def pins(stack: Stack) -> Mapping[str, object]:
-    """Template values for pins: engines that may be their keys, and an image by each engine of the stack."""
-    return {
-        "engines": pin_keys(stack),
-        "example_registry": f"{_GROUP}/providers/Microsoft.ContainerRegistry/registries/myregistry",
-        "example_registry_secret": f"{EXAMPLE_VAULT}/secrets/ngc-key",
-        "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
-    }
+EXAMPLE_IDS = {
+    "example_account": f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/myweights",
+    "example_registry": f"{_GROUP}/providers/Microsoft.ContainerRegistry/registries/myregistry",
+    "example_registry_secret": f"{EXAMPLE_VAULT}/secrets/ngc-key",
+    "prefix_condition": _PREFIX_CONDITION,
+}
+"""Template values for weights and images, and the condition of a role that reads the former."""

@@ -7,17 +7,14 @@ from typing import Any
 from advisor.codegen.container import Backend, Engine, Language
 from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
-from advisor.codegen.quoting import Call, calls
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.rendering import render
 from advisor.codegen.targets.azure_values import (
+    EXAMPLE_IDS,
     EXAMPLE_VAULT,
     PROGRAM,
-    example_models,
     example_subnet,
     log_alert,
     machines,
-    pins,
-    weights,
 )
 from advisor.codegen.targets.target import (
     ENTRANCE_ALIVE,
@@ -27,6 +24,7 @@ from advisor.codegen.targets.target import (
     backend_facts,
     entrance_weight,
     health_path,
+    in_each,
     obstacle_to_entrances,
     serving_arguments,
 )
@@ -68,42 +66,13 @@ def _obstacle(stack: Stack) -> str:
     return obstacle_to_entrances(stack)
 
 
-def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack), without=() if _autoscales(stack) else ("scaling",))
-
-
-def _python(stack: Stack) -> Files:
-    context = _known(stack)
-    return render_pulumi(_FOLDER, stack, {**context, "fleet": _python_fleet(stack, context)})
-
-
-def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
-    """The plan as the program holds it."""
-    groups = {
-        key: {
-            **group,
-            "image": Call("Image", group["image"]),
-            **(
-                {"profiles": [Call("Profile", profile) for profile in group["profiles"]]} if "profiles" in group else {}
-            ),
-        }
-        for key, group in context["groups"].items()
-    }
-    size = context["entrance_size"]
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "target_seconds": context["target_seconds"],
-        "entrance": Call("Entrance", {"size": size.name, "connections": size.connections}),
-        "regions": calls("Region", context["regions"]),
-        "backends": calls("Backend", context["backends"]),
-        "groups": calls("Group", groups),
-        "alarms": calls("Alarm", context["alarms"]),
-    }
-    return Call("Fleet", fleet)
+def _files(language: Language, stack: Stack) -> Files:
+    return render(language, _FOLDER, stack, _known(stack), without=() if _autoscales(stack) else ("scaling",))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
+    size = machines(stack).size
     regions = {
         region.name: {
             "weight": region.weight,
@@ -119,7 +88,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "entrance_alive": ENTRANCE_ALIVE,
         "entrance_health": ENTRANCE_HEALTH,
-        "entrance_size": machines(stack).size,
+        "entrance": {"size": size.name, "connections": size.connections},
         "entrance_hosts": HOSTS,
         "regions": regions,
         "may_be_empty": [name for name, facts in regions.items() if facts["min_instances"] == 0],
@@ -140,9 +109,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         "example_certificate": f"{EXAMPLE_VAULT}/secrets/inference-certificate",
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
-        "example_models": example_models(stack),
-        **pins(stack),
-        **weights(stack),
+        **EXAMPLE_IDS,
         "identity": "host",
         "streaming_engines": [],
     }
@@ -261,7 +228,7 @@ VM_SCALE_SET = Target(
     name="vm-scale-set",
     provider="azure",
     title="Azure virtual machine scale sets",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     takes_cache=True,
     obstacle=_obstacle,
     completed=lambda stack: machines(stack).within(stack),

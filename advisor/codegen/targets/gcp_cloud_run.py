@@ -12,9 +12,10 @@ from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Backend, Container, Language, Quota
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
-from advisor.codegen.quoting import Call, fleet_of, marked_slug
-from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.target import Files, Target, against_adapters, pin_key, pins_with_models
+from advisor.codegen.quoting import marked_slug
+from advisor.codegen.rendering import render
+from advisor.codegen.serving import pin_key
+from advisor.codegen.targets.target import Files, Target, against_adapters, in_each
 from advisor.deployable import CONTAINER_ENGINE_GIB
 from advisor.entries import picked
 from advisor.records import dataclass, replace
@@ -143,23 +144,8 @@ def _size(gpu: Gpu, files_gib: int) -> Size | None:
     return next((size for size in gpu.sizes if size.memory_gib >= files_gib + CONTAINER_ENGINE_GIB), None)
 
 
-def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack))
-
-
-def _python(stack: Stack) -> Files:
-    context = _known(stack)
-    more = {
-        "fleet": _python_fleet(stack, context),
-        "differences": tuple(_cautions(stack)),
-    }
-    return render_pulumi(_FOLDER, stack, {**context, **more})
-
-
-def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
-    """The plan as the program holds it."""
-    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alerts": "Alert"}
-    return Call("Fleet", fleet_of(stack.budget.usd_per_month, context, **classes))
+def _files(language: Language, stack: Stack) -> Files:
+    return render(language, _FOLDER, stack, _known(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -183,37 +169,27 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             for backend in stack.backends
             if _PULLED.fullmatch(_image(backend.container.image)) is None
         },
-        **pins_with_models(stack),
         "account": "this",
         "mounts_bucket": True,
     }
-
-
-def _service(group: ComputeGroup) -> str:
-    """The end of its service's name: the key of a group is too long for it."""
-    return marked_slug(group.accelerator, group.key, _LONGEST_SERVICE, _HASH_DIGITS, "gpu")
 
 
 def _group(group: ComputeGroup) -> Mapping[str, object]:
     gpu = GPUS[group.accelerator]
     downloading = _size(gpu, group.checkpoint_gib)
     return {
-        "service": _service(group),
+        "service": marked_slug(group.accelerator, group.key, _LONGEST_SERVICE, _HASH_DIGITS, "gpu"),
         "region": group.region,
         "backend": group.backend,
         "accelerator": gpu.accelerator,
         "zonal_redundancy": is_redundant(group.instance_type),
-        "min_instances": _fewest(group),
+        # A plan for a serverless group counts on nothing running between the requests.
+        "min_instances": 0 if group.is_serverless else group.min_instances,
         "max_instances": group.max_instances,
         "concurrent_requests": min(group.concurrent_requests_per_instance, _MOST_CONCURRENT_REQUESTS),
         "downloading": _limits(downloading or gpu.sizes[-1]),
         "mounting": _limits(gpu.sizes[0]),
     }
-
-
-def _fewest(group: ComputeGroup) -> int:
-    """A plan for a serverless group counts on nothing running between the requests."""
-    return 0 if group.is_serverless else group.min_instances
 
 
 def _limits(size: Size) -> Mapping[str, str]:
@@ -320,6 +296,6 @@ CLOUD_RUN = Target(
     name="cloud-run",
     provider="gcp",
     title="Cloud Run",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     obstacle=_obstacle,
 )

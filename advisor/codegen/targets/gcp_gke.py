@@ -14,10 +14,10 @@ from advisor.codegen.forms import with_objects
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Stack, WatchedModel
 from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
-from advisor.codegen.quoting import Call, calls, marked_slug
-from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
+from advisor.codegen.quoting import marked_slug
+from advisor.codegen.rendering import ANSWERS, render
 from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
-from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.targets.target import Files, Target, in_each
 
 _FOLDER = "gcp-gke"
 _OF_CLUSTER = {
@@ -67,26 +67,8 @@ def _refusal(google_group: GoogleGroup) -> str:
     return ""
 
 
-def _terraform(stack: Stack) -> Files:
-    return with_objects(stack, _manner, render_terraform(_FOLDER, stack, _known(stack, google_groups(stack))))
-
-
-def _python(stack: Stack) -> Files:
-    groups = google_groups(stack)
-    context = _known(stack, groups)
-    namespaces = context["namespaces"]
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        **({"namespaces": namespaces} if stack.tenants else {"namespace": stack.name}),
-        "regions": calls("Region", context["regions"]),
-        "groups": calls("Group", context["groups"]),
-        "queries": calls("Query", context["queries"]),
-    }
-    more = {
-        "answers": ANSWERS["gcp"] | (_OF_CLUSTER if stack.cache else {}),
-        "fleet": Call("Fleet", fleet),
-    }
-    return with_objects(stack, _manner, render_pulumi(_FOLDER, stack, {**context, **more}))
+def _files(language: Language, stack: Stack) -> Files:
+    return with_objects(stack, _manner, render(language, _FOLDER, stack, _known(stack, google_groups(stack))))
 
 
 def _manner(stack: Stack) -> kubernetes.ClusterManner:
@@ -119,6 +101,8 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "groups": {group.group.key: _group(stack, group) for group in groups},
         "regions": regions,
         "queries": _queries(stack),
+        "namespace": stack.name,
+        "answers": ANSWERS["gcp"] | (_OF_CLUSTER if stack.cache else {}),
         "namespaces": [tenant.name for tenant in stack.tenants],
         "query_policies": "this",
         "node_label": kubernetes.NODE_LABEL,
@@ -246,7 +230,7 @@ GKE = Target(
     is_cluster=True,
     provider="gcp",
     title="GKE node pools",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     takes_cache=True,
     takes_turns=True,
     obstacle=_obstacle,

@@ -10,8 +10,7 @@ from typing import Any
 from advisor.codegen.container import Backend, Language, Region, Runtime
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.quotas import instances_while_replaced
-from advisor.codegen.quoting import Call, calls, fleet_of
-from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
+from advisor.codegen.rendering import ANSWERS, render, scaling_left_out
 from advisor.codegen.targets import gcp_values
 from advisor.codegen.targets.gcp_values import descriptions, host_alerts, log_alerts, metric_alerts, scraped
 from advisor.codegen.targets.target import (
@@ -19,9 +18,9 @@ from advisor.codegen.targets.target import (
     Target,
     backend_facts,
     health_path,
+    in_each,
     obstacle_to_entrances,
     obstacle_to_hosts,
-    pins_with_models,
     serving_arguments,
     stop_times,
 )
@@ -42,31 +41,8 @@ _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 """Google starts TPU v5e through GKE and the older Cloud TPU API only."""
 
 
-def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, known_of(stack), without=scaling_left_out(stack))
-
-
-def _python(stack: Stack) -> Files:
-    context = known_of(stack)
-    more = {
-        "answers": _ANSWERS,
-        "fleet": _python_fleet(stack, context),
-    }
-    return render_pulumi(_FOLDER, stack, {**context, **more}, without=scaling_left_out(stack))
-
-
-def _python_fleet(stack: Stack, context: Mapping[str, Any]) -> Call:
-    """The plan as the program holds it."""
-    facts = {**context, "groups": {key: _python_group(group) for key, group in context["groups"].items()}}
-    alerts = {"metric_alerts": "MetricAlert", "host_alerts": "HostAlert", "log_alerts": "LogAlert"}
-    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", **alerts}
-    return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))
-
-
-def _python_group(group: Mapping[str, Any]) -> Mapping[str, object]:
-    attached = {"attached": Call("Attached", group["attached"])} if "attached" in group else {}
-    windows = {"windows": calls("Window", group["windows"])} if "windows" in group else {}
-    return {**group, **attached, **windows}
+def _files(language: Language, stack: Stack) -> Files:
+    return render(language, _FOLDER, stack, {**known_of(stack), "answers": _ANSWERS}, without=scaling_left_out(stack))
 
 
 def known_of(stack: Stack) -> Mapping[str, Any]:
@@ -90,7 +66,6 @@ def _facts(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str
         "log_alerts": log_alerts(stack),
         "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
-        **pins_with_models(stack),
         "account": "host",
         "query_policies": "metrics",
         "mounts_bucket": False,
@@ -130,11 +105,6 @@ def _region(stack: Stack, region: Region) -> Mapping[str, object]:
     return {"weight": region.weight, "zones": region.zones, "health_path": health_path(stack, region.name)}
 
 
-def _drain(stack: Stack, google_group: gcp_values.GoogleGroup) -> int:
-    """Time for running requests to end: spot machines have 30 s in all."""
-    return _SPOT_DRAIN_SECONDS if google_group.group.is_spot else stack.load_balancer.drain_seconds
-
-
 def _kept(groups: tuple[gcp_values.GoogleGroup, ...]) -> Iterator[str]:
     for group in groups:
         if group.min_instances > group.group.min_instances:
@@ -169,7 +139,7 @@ def _group(stack: Stack, google_group: gcp_values.GoogleGroup, capacity: float) 
         **_scaling(stack, google_group),
         "requests_per_second": group.requests_per_second_per_instance,
         "capacity": capacity,
-        "drain_seconds": _drain(stack, google_group),
+        "drain_seconds": _SPOT_DRAIN_SECONDS if google_group.group.is_spot else stack.load_balancer.drain_seconds,
         "heals": google_group.heals,
     }
 
@@ -239,7 +209,7 @@ MIG = Target(
     name="mig",
     provider="gcp",
     title="Managed instance groups",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     takes_cache=True,
     obstacle=_obstacle,
 )
@@ -247,6 +217,6 @@ TPU_VM = Target(
     name="tpu-vm",
     provider="gcp",
     title="TPU VMs",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     obstacle=_obstacle_of_tpus,
 )

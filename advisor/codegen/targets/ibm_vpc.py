@@ -9,13 +9,12 @@ from typing import Any
 
 from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
-from advisor.codegen.rendering import render_terraform, scaling_left_out
+from advisor.codegen.rendering import render, scaling_left_out
 from advisor.codegen.targets.target import (
     Files,
     Target,
     backend_facts,
     obstacle_to_hosts,
-    pins_with_models,
     serving_arguments,
     stop_times,
 )
@@ -43,7 +42,7 @@ _UNTRIED = (
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform("ibm-vpc", stack, _known(stack), without=scaling_left_out(stack))
+    return render(Language.TERRAFORM, "ibm-vpc", stack, _known(stack), without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -67,7 +66,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "health_delay_seconds": _HEALTH_DELAY_SECONDS,
         "longest_start_limit": max(group.start_limit_seconds for group in stack.groups),
         "image_needs": "; ".join(dict.fromkeys(_IMAGE_NEEDS[group.platform.runtime] for group in stack.groups)),
-        **pins_with_models(stack),
     }
 
 

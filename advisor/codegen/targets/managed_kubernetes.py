@@ -23,9 +23,9 @@ from advisor.codegen.container import Form, Language
 from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
-from advisor.codegen.quoting import Call, fleet_of, marked_slug
-from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.quoting import marked_slug
+from advisor.codegen.rendering import render
+from advisor.codegen.targets.target import Files, Target, in_each
 from advisor.errors import InputError
 from advisor.tables import read_rows
 
@@ -86,14 +86,8 @@ def _completed(stack: Stack) -> Stack:
     return stack.with_cautions(*((_UNPRICED,) if stack.scaling is Scaling.STATIC else (_UNPRICED, _FOLLOWED)))
 
 
-def _terraform(stack: Stack) -> Files:
-    return _with_objects(stack, render_terraform(_FOLDER, stack, _known(stack)))
-
-
-def _python(stack: Stack) -> Files:
-    context = _known(stack)
-    fleet = fleet_of(stack.budget.usd_per_month, context, regions="Region", node_pools="NodePool")
-    return _with_objects(stack, render_pulumi(_FOLDER, stack, {**context, "fleet": Call("Fleet", fleet)}))
+def _files(language: Language, stack: Stack) -> Files:
+    return _with_objects(stack, render(language, _FOLDER, stack, _known(stack)))
 
 
 def _with_objects(stack: Stack, files: Files) -> Files:
@@ -195,7 +189,7 @@ KUBERNETES = Target(
     is_cluster=True,
     provider="",
     title="Kubernetes",
-    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    renderers=in_each(_files),
     obstacle=_obstacle,
     completed=_completed,
 )

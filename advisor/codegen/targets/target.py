@@ -1,12 +1,11 @@
 """Target: a way of running containers on a cloud, how its code is rendered, and what hosts and entrances ask of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
-from advisor.codegen.container import Backend, Container, Engine, Language
+from advisor.codegen.container import Backend, Container, Language
 from advisor.codegen.model import Stack
-from advisor.codegen.quoting import Call, calls, fleet_of
-from advisor.codegen.serving import served_units
 from advisor.records import dataclass, field
 
 _KEY = "/etc/inference/key.pem"
@@ -55,49 +54,6 @@ def container_variables(container: Container) -> Mapping[str, str]:
     return {**container.environment, **{name: f"{_CACHE}/{folder}" for name, folder in folders.items() if name}}
 
 
-def pins(stack: Stack) -> Mapping[str, object]:
-    """Template values for pins: engines that may be their keys, and an image by each engine of the stack."""
-    return {
-        "engines": pin_keys(stack),
-        "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
-    }
-
-
-def pins_with_models(stack: Stack) -> Mapping[str, object]:
-    """Template values for pins: engines that may be keys, models, and examples of those that nobody knows yet."""
-    return {
-        "engines": pin_keys(stack),
-        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
-        "example_models": {
-            pin_key(stack, backend): "organisation/model"
-            for backend in stack.backends
-            if backend.container.checkpoint.model_id is None
-        },
-    }
-
-
-def pin_key(stack: Stack, backend: Backend) -> str:
-    """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
-    container = backend.container
-    alike = [backend.container for backend in stack.backends if backend.container.engine is container.engine]
-    return container.engine.value if all(other.checkpoint == container.checkpoint for other in alike) else backend.key
-
-
-def pin_keys(stack: Stack) -> list[str]:
-    """Engines that may be keys of pins: all that answer what those of the stack do.
-
-    Of language models llama.cpp only where it is one of them: a plan of other weights does not come to it by itself.
-    """
-    used = {backend.container.engine for backend in stack.backends}
-    has_files = stack.unit.is_one_pass or Engine.LLAMA_CPP_SERVER in used
-    passed_over = () if has_files else (Engine.LLAMA_CPP_SERVER,)
-    return [
-        engine.value
-        for engine in Engine
-        if engine is Engine.CUSTOM or (stack.unit in served_units(engine) and engine not in passed_over)
-    ]
-
-
 def obstacle_to_hosts(stack: Stack) -> str:
     """Why hosts behind a load balancer cannot serve *stack*; empty when they can."""
     if any(group.is_serverless for group in stack.groups):
@@ -119,17 +75,6 @@ def serving_arguments(
     port = [f"{container.port_option}{host_port}"] if container.port_option else []
     paths = zip(container.tls_options or (), (key, certificate), strict=False)
     return (*container.arguments, *container.adapter_arguments, *port, *(f"{option}{path}" for option, path in paths))
-
-
-def python_fleet(stack: Stack, context: Mapping[str, Any], alarms: Mapping[str, Mapping[str, object]]) -> Call:
-    """The plan as a program on AWS holds it."""
-    groups = {
-        key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
-        for key, group in context["groups"].items()
-    }
-    facts = {**context, "groups": groups, "alarms": alarms}
-    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alarms": "Alarm"}
-    return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))
 
 
 ENTRANCE_HEALTH = "/entrance/health"
@@ -180,6 +125,11 @@ def _health_paths(stack: Stack, region: str) -> list[str]:
 Files = Mapping[str, str]
 """Relative path → text."""
 Render = Callable[[Stack], Files]
+
+
+def in_each(files: Callable[[Language, Stack], Files]) -> Mapping[Language, Render]:
+    """Renderers of a target that is written in every language."""
+    return {language: partial(files, language) for language in Language}
 
 
 def nothing_against(_stack: Stack) -> str:

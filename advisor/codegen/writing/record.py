@@ -222,7 +222,8 @@ def read_record(directory: Path) -> Record:
         )
     try:
         return Record(
-            files=_digests(document["files"]),
+            # A manifest from elsewhere must not make this program touch files outside the directory.
+            files={str(path): str(digest) for path, digest in document["files"].items() if is_inside(path)},
             pending={
                 path: Pending(str(digest["generated"]), str(digest["written"]))
                 for path, digest in document.get("pending", {}).items()
@@ -251,11 +252,6 @@ def _words(entries: object) -> list[str]:
     if not isinstance(entries, list):
         raise TypeError(entries)
     return [str(entry) for entry in entries]
-
-
-def _digests(files: Mapping[str, str]) -> Mapping[str, str]:
-    """A manifest from elsewhere must not make this program touch files outside the directory."""
-    return {str(path): str(digest) for path, digest in files.items() if is_inside(path)}
 
 
 def base_text(directory: Path, digest: str) -> bytes | None:

@@ -13,5 +13,5 @@ deployment = Deployment(settings.name, DeploymentArgs(settings=settings, fleet=F
 
 pulumi.export("node_pool_ids", deployment.node_pool_ids)
 pulumi.export("cluster_ids", deployment.cluster_ids)
-pulumi.export("weights_client_ids", deployment.weights_client_ids)
 pulumi.export("region_weights", deployment.region_weights)
+pulumi.export("weights_client_ids", deployment.weights_client_ids)

@@ -11,8 +11,8 @@ output "cluster_ids" {
 }
 
 output "region_weights" {
-  description = "Share of all requests that each region is planned for, in per mille."
-  value       = { for name, region in local.regions : name => region.weight }
+  description = "Per mille of the requests that the plan sends to each region."
+  value       = { for region, facts in local.regions : region => facts.weight }
 }
 
 output "weights_client_ids" {

@@ -12,5 +12,5 @@ settings = read(Settings, pulumi.Config())
 deployment = Deployment(settings.name, DeploymentArgs(settings=settings, fleet=FLEET))
 
 pulumi.export("endpoints", deployment.endpoints)
-pulumi.export("region_weights", deployment.region_weights)
 pulumi.export("log_analytics_workspace_ids", deployment.log_analytics_workspace_ids)
+pulumi.export("region_weights", deployment.region_weights)

@@ -16,6 +16,6 @@ output "trusted_profile_id" {
 }
 
 output "planned_usd_per_month" {
-  description = "Total of the plan for a month of 730 hours, in USD"
+  description = "Total of the plan for a month of 730 hours, in USD."
   value       = local.planned_usd_per_month
 }

@@ -13,11 +13,11 @@ output "node_pools" {
 }
 
 output "region_weights" {
-  description = "Share of all requests that each region is planned for, in per mille."
-  value       = { for name, region in local.regions : name => region.weight }
+  description = "Per mille of the requests that the plan sends to each region."
+  value       = { for region, facts in local.regions : region => facts.weight }
 }
 
 output "planned_usd_per_month" {
-  description = "Total of the plan for a month of 730 hours, in USD"
+  description = "Total of the plan for a month of 730 hours, in USD."
   value       = local.planned_usd_per_month
 }

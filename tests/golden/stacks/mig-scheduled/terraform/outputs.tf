@@ -6,7 +6,7 @@ output "endpoints" {
 }
 
 output "region_weights" {
-  description = "Per mille of the requests that the plan sends to each region; the record of var.dns does."
+  description = "Per mille of the requests that the plan sends to each region; the record of dns does."
   value       = { for region, facts in local.regions : region => facts.weight }
 }
 

@@ -13,7 +13,7 @@ deployment = Deployment(settings.name, DeploymentArgs(settings=settings, fleet=F
 
 pulumi.export("endpoints", deployment.endpoints)
 pulumi.export("backend_addresses", deployment.backend_addresses)
-pulumi.export("region_weights", deployment.region_weights)
 pulumi.export("scale_set_ids", deployment.scale_set_ids)
 pulumi.export("identity_principal_ids", deployment.identity_principal_ids)
 pulumi.export("log_analytics_workspace_ids", deployment.log_analytics_workspace_ids)
+pulumi.export("region_weights", deployment.region_weights)

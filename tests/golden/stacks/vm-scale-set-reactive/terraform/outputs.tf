@@ -12,7 +12,7 @@ output "endpoints" {
 }
 
 output "backend_addresses" {
-  description = "Address of the load balancer of each backend, for tests of one of them; its hosts sign their own certificates."
+  description = "Address of each backend's load balancer, for tests of one of them; its hosts sign their own certificates."
   value       = { for key in keys(local.backends) : key => azurerm_lb.this[key].private_ip_address }
 }
 

@@ -20,10 +20,10 @@ class Deployment(pulumi.ComponentResource):
     """Node pool of each group."""
     cluster_ids: Mapping[str, pulumi.Input[str]]
     """Cluster of each region; apply kubernetes/<region> to it."""
+    region_weights: Mapping[str, int]
+    """Per mille of the requests that the plan sends to each region."""
     weights_client_ids: pulumi.Output[Mapping[str, str]]
     """Identity of each service account that reaches the storage account of the weights, for kubernetes/weights."""
-    region_weights: Mapping[str, int]
-    """Per mille of all requests that each region is planned for."""
 
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""

@@ -42,7 +42,7 @@ class Group:
 
     @property
     def is_spot(self) -> bool:
-        """Azure may take the nodes back."""
+        """Azure may take the machines back."""
         return self.priority == "Spot"
 
 

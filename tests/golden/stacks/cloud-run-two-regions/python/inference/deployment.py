@@ -19,7 +19,7 @@ class Deployment(pulumi.ComponentResource):
     """The services of a plan."""
 
     endpoints: pulumi.Output[Mapping[str, Any]]
-    """OpenAI-compatible endpoint of each group inside the network, with the model's name and the planned shares."""
+    """OpenAI-compatible endpoints inside the network by group, with the model's name and the planned shares in per mille."""
     service_account_email: pulumi.Output[str]
     """Identity of the services."""
 

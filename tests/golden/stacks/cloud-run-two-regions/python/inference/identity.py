@@ -23,13 +23,13 @@ class Identity:
 
 def service_identity(context: Context) -> Identity:
     """The service account of all services; logs and metrics need no role, Cloud Run writes them itself."""
-    settings = context.settings
     account = gcp.serviceaccount.Account(
         context.named("run"),
         account_id=context.named("run"),
-        display_name=f"Cloud Run services of {settings.name}",
+        display_name=f"Cloud Run services of {context.settings.name}",
         opts=context.options(),
     )
+    settings = context.settings
     permissions: list[pulumi.Resource] = []
     if settings.hf_token_secret is not None:
         reader = gcp.secretmanager.SecretIamMember(

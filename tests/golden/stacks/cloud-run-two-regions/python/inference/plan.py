@@ -55,7 +55,6 @@ class Group:
     max_instances: int
     concurrent_requests: int
     """Of one container."""
-    """How often it may fail to answer while it starts."""
     downloading: Mapping[str, str]
     """Limits of a container that downloads the weights, which then lie in its memory."""
     mounting: Mapping[str, str]

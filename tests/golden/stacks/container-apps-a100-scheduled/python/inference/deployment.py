@@ -19,10 +19,10 @@ class Deployment(pulumi.ComponentResource):
 
     endpoints: pulumi.Output[Mapping[str, str]]
     """OpenAI-compatible endpoint of each region inside the network."""
-    region_weights: Mapping[str, int]
-    """Per mille of all requests that each region is planned for."""
     log_analytics_workspace_ids: pulumi.Output[Mapping[str, str]]
     """Logs of each region."""
+    region_weights: Mapping[str, int]
+    """Per mille of the requests that the plan sends to each region."""
 
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""

@@ -6,10 +6,6 @@ from inference.plan import Backend, Entrance, Fleet, Group, LogAlarm, MetricAlar
 
 FLEET = Fleet(
     planned_usd_per_month=9317.77,
-    entrance=Entrance(
-        cpu=0.25,
-        memory="0.5Gi",
-    ),
     regions={
         "eastus": Region(
             weight=700,
@@ -112,6 +108,10 @@ FLEET = Fleet(
             health_path="/health",
         ),
     },
+    entrance=Entrance(
+        cpu=0.25,
+        memory="0.5Gi",
+    ),
     groups={
         "eastus-nc24ads-a100-v4-bf16-tp1-2b27b7": Group(
             app="nc24ads-a100-v4-a8b3de",

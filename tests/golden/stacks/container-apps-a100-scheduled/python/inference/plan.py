@@ -113,9 +113,9 @@ class Fleet:
 
     planned_usd_per_month: float
     """Total for a month of 730 hours."""
-    entrance: Entrance
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
+    entrance: Entrance
     groups: Mapping[str, Group]
 
     def groups_of(self, region: str) -> list[str]:

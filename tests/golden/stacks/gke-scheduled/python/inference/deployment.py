@@ -19,7 +19,7 @@ class Deployment(pulumi.ComponentResource):
     """The node pools of a plan."""
 
     node_pools: pulumi.Output[Mapping[str, Any]]
-    """Node pools by group, with the region of their cluster and the per mille of all requests planned for it."""
+    """Node pools by group, with the region of their cluster and its share of all requests in per mille."""
     node_service_account_email: pulumi.Output[str]
     """Identity of the nodes."""
 

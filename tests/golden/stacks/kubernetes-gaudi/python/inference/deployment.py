@@ -19,7 +19,7 @@ class Deployment(pulumi.ComponentResource):
     node_pools: Mapping[str, Mapping[str, Any]]
     """Nodes that the plan has in each region, by group; they are not made here."""
     region_weights: Mapping[str, int]
-    """Per mille of all requests that each region is planned for."""
+    """Per mille of the requests that the plan sends to each region."""
     planned_usd_per_month: float
     """Total of the plan for a month of 730 hours, in USD."""
 

@@ -21,7 +21,7 @@ class Deployment(pulumi.ComponentResource):
     endpoints: pulumi.Output[Mapping[str, str]]
     """OpenAI-compatible endpoint of each region, reachable inside the network; the certificate is for another name."""
     region_weights: Mapping[str, int]
-    """Per mille of the requests that the plan sends to each region; the record of the setting dns does."""
+    """Per mille of the requests that the plan sends to each region; the record of dns does."""
     instance_group_names: pulumi.Output[Mapping[str, str]]
     """Managed instance group of each group of the plan."""
     service_account_email: pulumi.Output[str]

@@ -21,7 +21,7 @@ class Deployment(pulumi.ComponentResource):
     endpoints: pulumi.Output[Mapping[str, str]]
     """OpenAI-compatible endpoint of each region, reachable inside the network."""
     region_weights: Mapping[str, int]
-    """Per mille of the requests that the plan sends to each region; the record of the setting dns does."""
+    """Per mille of the requests that the plan sends to each region; the record of dns does."""
     load_balancer_zone_ids: pulumi.Output[Mapping[str, str]]
     """Hosted zone of the load balancer of each region, for alias records of the certificate's name."""
     autoscaling_group_names: pulumi.Output[Mapping[str, str]]

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -88,51 +89,39 @@ def _ways_in(context: Context, region: str, outer: aws.ec2.SecurityGroup, inner:
     for name, cidr in clients(context, region).items():
         aws.vpc.SecurityGroupIngressRule(
             context.named("clients", region, name),
-            region=region,
             description="Clients to the load balancer",
-            security_group_id=outer.id,
-            ip_protocol="tcp",
-            from_port=CLIENT_PORT,
-            to_port=CLIENT_PORT,
             cidr_ipv4=cidr,
             opts=context.options(),
+            **_port(region, outer, CLIENT_PORT),
         )
     aws.vpc.SecurityGroupEgressRule(
         context.named("lb-to-hosts", region),
-        region=region,
         description="Load balancer to the hosts",
-        security_group_id=outer.id,
-        ip_protocol="tcp",
-        from_port=HOST_PORT,
-        to_port=HOST_PORT,
         referenced_security_group_id=inner.id,
         opts=context.options(),
+        **_port(region, outer, HOST_PORT),
     )
     aws.vpc.SecurityGroupIngressRule(
         context.named("hosts-from-lb", region),
-        region=region,
         description="Hosts from the load balancer",
-        security_group_id=inner.id,
-        ip_protocol="tcp",
-        from_port=HOST_PORT,
-        to_port=HOST_PORT,
         referenced_security_group_id=outer.id,
         opts=context.options(),
+        **_port(region, inner, HOST_PORT),
     )
+
+
+def _port(region: str, group: aws.ec2.SecurityGroup, port: int) -> dict[str, Any]:
+    return {"region": region, "security_group_id": group.id, "ip_protocol": "tcp", "from_port": port, "to_port": port}
 
 
 def _ways_out(context: Context, region: str, inner: aws.ec2.SecurityGroup) -> Sequence[aws.vpc.SecurityGroupEgressRule]:
     """Image registries, model hubs have no fixed addresses."""
     https = aws.vpc.SecurityGroupEgressRule(
         context.named("hosts-out", region),
-        region=region,
         description="HTTPS out: images, weights, AWS APIs",
-        security_group_id=inner.id,
-        ip_protocol="tcp",
-        from_port=443,
-        to_port=443,
         cidr_ipv4="0.0.0.0/0",
         opts=context.options(),
+        **_port(region, inner, 443),
     )
     return [https]
 

@@ -110,7 +110,7 @@ class Fleet:
         """Where the resources that belong to no region are managed from."""
         return next(iter(self.regions))
 
-    def groups_of(self, region: str) -> Sequence[str]:
+    def groups_of(self, region: str) -> list[str]:
         """Keys of the groups of a region."""
         return [key for key, group in self.groups.items() if group.region == region]
 

@@ -21,15 +21,15 @@ class Deployment(pulumi.ComponentResource):
     endpoints: pulumi.Output[Mapping[str, str]]
     """OpenAI-compatible endpoint of each region inside the network."""
     backend_addresses: pulumi.Output[Mapping[str, str]]
-    """Address of the load balancer of each backend, for tests of one of them."""
-    region_weights: Mapping[str, int]
-    """Per mille of all requests that each region is planned for."""
+    """Address of each backend's load balancer, for tests of one of them; its hosts sign their own certificates."""
     scale_set_ids: pulumi.Output[Mapping[str, str]]
     """Scale set of each group."""
     identity_principal_ids: pulumi.Output[Mapping[str, str]]
     """Identity of the hosts of each region."""
     log_analytics_workspace_ids: pulumi.Output[Mapping[str, str]]
     """Logs of each region, in the table Syslog."""
+    region_weights: Mapping[str, int]
+    """Per mille of the requests that the plan sends to each region."""
 
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""

@@ -6,11 +6,6 @@ from inference.plan import Alarm, Backend, Entrance, Fleet, Group, Image, Profil
 
 FLEET = Fleet(
     planned_usd_per_month=7373.93,
-    target_seconds=1,
-    entrance=Entrance(
-        size="Standard_B2ats_v2",
-        connections=4000,
-    ),
     regions={
         "eastus": Region(
             weight=1000,
@@ -56,6 +51,10 @@ FLEET = Fleet(
             },
         ),
     },
+    entrance=Entrance(
+        size="Standard_B2ats_v2",
+        connections=4000,
+    ),
     groups={
         "eastus-nc24ads-a100-v4-bf16-tp1-2b27b7": Group(
             region="eastus",
@@ -84,6 +83,7 @@ FLEET = Fleet(
             ],
         ),
     },
+    target_seconds=1,
     alarms={
         "gpu-idle": Alarm(
             description="GPUs below 10 percent for an hour: paid for and not used.",

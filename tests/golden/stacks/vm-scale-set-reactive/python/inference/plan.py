@@ -112,7 +112,7 @@ class Group:
 
     @property
     def is_spot(self) -> bool:
-        """Azure may take the instances back."""
+        """Azure may take the machines back."""
         return self.priority == "Spot"
 
 
@@ -136,12 +136,12 @@ class Fleet:
 
     planned_usd_per_month: float
     """Total for a month of 730 hours."""
-    target_seconds: float | None
-    """What the workload asks for of TTFT; None: nothing."""
-    entrance: Entrance
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
+    entrance: Entrance
     groups: Mapping[str, Group]
+    target_seconds: float | None
+    """What the workload asks for of TTFT; None: nothing."""
     alarms: Mapping[str, Alarm]
 
     def backends_of(self, region: str) -> list[str]:
