@@ -20,8 +20,9 @@ class Region:
     profiles: Mapping[str, str]
     """Workload profiles with one GPU each: name and type."""
     metric_alarms: Mapping[str, "MetricAlarm"]
+    """On the entrance."""
     log_alarms: Mapping[str, "LogAlarm"]
-    """Both on the entrance."""
+    """On the entrance."""
 
 
 @dataclass(frozen=True, kw_only=True)
