@@ -135,7 +135,7 @@ def _champions(items: _Items) -> _Items:
     price = items.usd / np.maximum(items.rates[:, 0], ROUNDING)
     chosen = [
         members[np.argsort(price[members], kind="stable")[:CHAMPIONS]]
-        for paid in np.unique(items.paid)
+        for paid in sorted(set(items.paid.tolist()))
         if (members := np.flatnonzero(items.paid == paid)).size
     ]
     return items.take(np.concatenate(chosen))
