@@ -7,7 +7,7 @@ Their late requests are scaled up, and the error of that is allowed for; where i
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -224,18 +224,20 @@ def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
     Where no target limits its wait, its replica has to keep up (:mod:`advisor.plan.replay.fleet`).
     Sizes of recordings are in ms: seconds per ms, times 1,000, is the real-time factor.
     """
-    steps = np.maximum(requests.output_tokens, 1) - 1
     kept = outcome.group >= 0
-    limits = (
-        (slo.ttft_p95_ms, outcome.ttft_s),
-        (slo.tpot_p95_ms, outcome.decode_s / np.maximum(steps, 1)),
-        (slo.e2e_p95_ms, outcome.ttft_s + outcome.decode_s),
-        (slo.latency_ms, outcome.ttft_s),
-        (slo.real_time_factor, outcome.ttft_s / np.maximum(requests.input_tokens * requests.output_tokens, 1)),
+    limits: tuple[tuple[float | None, Callable[[], Floats]], ...] = (
+        (slo.ttft_p95_ms, lambda: outcome.ttft_s),
+        (slo.tpot_p95_ms, lambda: outcome.decode_s / np.maximum(requests.output_tokens - 1, 1)),
+        (slo.e2e_p95_ms, lambda: outcome.ttft_s + outcome.decode_s),
+        (slo.latency_ms, lambda: outcome.ttft_s),
+        (
+            slo.real_time_factor,
+            lambda: outcome.ttft_s / np.maximum(requests.input_tokens * requests.output_tokens, 1),
+        ),
     )
     for limit_ms, seconds in limits:
         if limit_ms is not None:
-            kept = kept & (seconds * MS_PER_SECOND <= limit_ms)
+            kept = kept & (seconds() * MS_PER_SECOND <= limit_ms)
     if slo.limits_waits or outcome.backlog_ratio is None:
         return kept
     return kept & (outcome.backlog_ratio <= 1)
