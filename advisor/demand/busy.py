@@ -235,7 +235,8 @@ def _demand(
 ) -> Demand:  # fmt: skip
     """Demand of known rates in each window."""
     finite = rates[np.isfinite(rates)]
-    rate = ArrivalRate(float(finite.mean()), *percentiles(finite, (0.5, 0.95, 0.99)), peak=float(finite.max()))
+    p50, p95, p99 = percentiles(finite, (0.5, 0.95, 0.99))
+    rate = ArrivalRate(float(finite.mean()), p50, p95, p99, float(finite.max()))
     coverage = finite.size / rates.size
     if coverage < 0.95:
         notes = (*notes, f"only {coverage:.0%} of the minutes were observed; the others are unknown, not idle")

@@ -275,7 +275,7 @@ class Timelines:
         """See :func:`serve_in_parts`; parts are the same whenever there are any."""
         digest = blake2b(digest_size=16)
         for of_requests in (arrivals_s, prompts, answers):
-            digest.update(np.ascontiguousarray(of_requests))
+            digest.update(of_requests.tobytes())
         key = times, digest.digest()
         if len(self._kept.get(key, ())) > len(parts):
             yield from self._kept[key][-len(parts) - 1 :]
