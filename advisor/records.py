@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import MISSING, Field, FrozenInstanceError, asdict, astuple, field, fields
 from functools import cache
+from operator import attrgetter
 from reprlib import recursive_repr
 from types import CodeType, FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,16 +40,17 @@ else:
     def replace(record, /, **changes):
         """:func:`dataclasses.replace`; fields that have no argument cannot be changed."""
         kind = type(record)
-        for name in _arguments(kind):
-            if name not in changes:
-                changes[name] = getattr(record, name)
-        return kind(**changes)
+        names, values = _arguments(kind)
+        return kind(**dict(zip(names, values(record), strict=True)) | changes)
 
 
 @cache
-def _arguments(kind: type[Any]) -> tuple[str, ...]:
-    """Names of the arguments that make an object of a class."""
-    return tuple(each.name for each in fields(kind) if each.init)
+def _arguments(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Names of the arguments that make an object of a class, and a function that reads them all of one."""
+    names = tuple(each.name for each in fields(kind) if each.init)
+    if len(names) > 1:
+        return names, attrgetter(*names)
+    return names, lambda record: tuple(getattr(record, name) for name in names)
 
 
 def _frozen(kind: Any, *, slots: bool, eq: bool, kw_only: bool) -> Any:
@@ -103,7 +105,8 @@ def _init(made: type) -> Callable[..., None]:
             values[f"value{at}"], default = each.default, "value"
         elif each.default_factory is not MISSING:
             values[f"make{at}"], default = each.default_factory, "make"
-        shape.append((each.init, bool(each.kw_only), default))
+        is_set_alike = each.init and default == "value"  # as without a default, which the function has beside its code
+        shape.append((each.init, bool(each.kw_only), "" if is_set_alike else default))
     by_position = [each for each in fields(made) if each.init and not each.kw_only]
     by_name = [each for each in fields(made) if each.init and each.kw_only]
     code = _init_code(tuple(shape), ends=hasattr(made, "__post_init__"))

@@ -23,7 +23,7 @@ from advisor.candidates.values import (
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import EngineSupport, InstanceType, Offer
-from advisor.deployable import Setup, Shortfall, machine_shortfall, shortfall
+from advisor.deployable import Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory, weight_bytes
 from advisor.models.gguf_weights import loaded_by
 from advisor.records import dataclass, replace
@@ -33,7 +33,7 @@ from advisor.workload.kinds import LLAMA_CPP
 from advisor.workload.scope import allows, allows_engine
 
 _REGIONS_NAMED = 8
-_Lacking = Callable[[Setup], Shortfall | None]
+_Lacking = Callable[[Candidate], Shortfall | None]
 _Layout = tuple[int, str]
 """Accelerators that share each layer, and slices that each is cut into."""
 _SCOPE = (
@@ -151,9 +151,22 @@ def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Ca
         yield _Judged((), (reject(instance_type, refused),))
         return
     refusals: set[tuple[str, str, int | None, bool]] = set()
-    lacking = cache(partial(shortfall, catalog=catalog))
+    lacking = _lacking(catalog)
     for part in _judged_hardware(instance_type, requirements, catalog, lacking):
         yield _Judged(part.precisions, tuple(_deployable(part.outcomes, refusals, lacking)))
+
+
+def _lacking(catalog: Catalog) -> _Lacking:
+    """What code lacks to deploy a candidate; of one that is asked of again, or is set up alike, it is known."""
+    of_setup = cache(partial(shortfall, catalog=catalog))
+    told: dict[int, tuple[Candidate, Shortfall | None]] = {}
+
+    def lacking(candidate: Candidate) -> Shortfall | None:
+        if id(candidate) not in told:
+            told[id(candidate)] = candidate, of_setup(candidate.setup)
+        return told[id(candidate)][1]
+
+    return lacking
 
 
 def _deployable(
@@ -166,10 +179,10 @@ def _deployable(
     Args:
         outcomes: of the hardware.
         refusals: what was told of the machine before, to which more is added.
-        lacking: what code lacks to deploy a setup.
+        lacking: what code lacks to deploy a candidate.
     """
     for outcome in outcomes:
-        lacked = lacking(outcome.setup) if isinstance(outcome, Candidate) else None
+        lacked = lacking(outcome) if isinstance(outcome, Candidate) else None
         if lacked is None or isinstance(outcome, Rejection):
             yield outcome
             continue
@@ -186,7 +199,7 @@ def judge_hardware(
     instance_type: InstanceType, requirements: Requirements, catalog: Catalog
 ) -> Iterator[Candidate | Rejection]:  # fmt: skip
     """The same of a machine that runs already: whatever started it, no generated code has to."""
-    for part in _judged_hardware(instance_type, requirements, catalog, partial(shortfall, catalog=catalog)):
+    for part in _judged_hardware(instance_type, requirements, catalog, _lacking(catalog)):
         yield from part.outcomes
 
 
@@ -218,7 +231,7 @@ def _judged_hardware(
 
 def _planned(outcomes: Iterable[Candidate | Rejection], lacking: _Lacking) -> tuple[Candidate, ...]:
     """The candidates that code deploys."""
-    return tuple(each for each in outcomes if isinstance(each, Candidate) and lacking(each.setup) is None)
+    return tuple(each for each in outcomes if isinstance(each, Candidate) and lacking(each) is None)
 
 
 def _skipped(

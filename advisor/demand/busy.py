@@ -8,6 +8,7 @@ from advisor.demand.lengths import one_size_demand
 from advisor.demand.spread import on_the_calendar
 from advisor.demand.values import ArrivalRate, Demand, DemandInterval, DemandProfile, Floats
 from advisor.errors import InputError
+from advisor.percentiles import percentiles
 from advisor.records import dataclass, replace
 from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
@@ -234,8 +235,8 @@ def _demand(
 ) -> Demand:  # fmt: skip
     """Demand of known rates in each window."""
     finite = rates[np.isfinite(rates)]
-    p50, p95, p99 = np.percentile(finite, [50, 95, 99])
-    rate = ArrivalRate(float(finite.mean()), float(p50), float(p95), float(p99), float(finite.max()))
+    p50, p95, p99 = percentiles(finite, (0.5, 0.95, 0.99))
+    rate = ArrivalRate(float(finite.mean()), p50, p95, p99, float(finite.max()))
     coverage = finite.size / rates.size
     if coverage < 0.95:
         notes = (*notes, f"only {coverage:.0%} of the minutes were observed; the others are unknown, not idle")

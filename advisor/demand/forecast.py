@@ -12,6 +12,7 @@ from advisor.demand.forecast_methods import HourlyDemand, Method, by_hour, growt
 from advisor.demand.spread import HIGH, LOW, MOST_BEYOND, Band, calibrated, hours_of_week, pinball, weeks_after
 from advisor.demand.values import Backtest, BatchRun, DemandProfile, Floats, Forecast
 from advisor.errors import InputError
+from advisor.percentiles import percentiles
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_HOUR
 
@@ -234,12 +235,12 @@ def _flat_week(history: HourlyDemand, known_hours: int) -> _Week:
     How much lower the busiest minutes of other hours are is not known: their low edge is that of the minutes.
     """
     level, busiest = history.minutes.mean(), history.minutes.max()
-    low, high = np.quantile(history.minutes, [LOW, HIGH])
+    lower, upper = percentiles(history.minutes, (LOW, HIGH))
     note = (
         f"less than a day is known ({known_hours} whole h): the forecast is its level all week; how hours of the day "
         "and days of the week differ, and growth, are unknown; the interval is how the minutes varied"
     )
-    edges = (level, min(low, level), max(high, level), busiest)
+    edges = (level, min(lower, level), max(upper, level), busiest)
     mean, low, high, peak = (np.full(HOURS_PER_WEEK, float(edge)) for edge in edges)
     return _Week(mean, low, high, low, peak, FLAT, (), (note,))
 

@@ -227,9 +227,9 @@ def _random_counts(start_seconds: float, per_minute: Floats) -> Floats:
     """Requests of each minute from a time on, with random arrivals at so many a minute, (minutes,)."""
     numbers = bursts.uniforms(_COUNTS, _minute_of(start_seconds) + np.arange(per_minute.size))
     counts = np.zeros(per_minute.size)
-    for mean in np.unique(per_minute[per_minute > 0]):
+    for mean in sorted(set(per_minute[per_minute > 0].tolist())):
         here = per_minute == mean
-        counts[here] = bursts.poisson(float(mean), numbers[here])
+        counts[here] = bursts.poisson(mean, numbers[here])
     return counts
 
 

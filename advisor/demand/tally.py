@@ -10,6 +10,7 @@ from advisor.demand.spread import LAST_SECONDS, UNDATED, is_dated, iso_minute, o
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
+from advisor.percentiles import percentiles
 from advisor.records import dataclass, field
 from advisor.units import (
     HOURS_PER_DAY,
@@ -350,6 +351,6 @@ def arrival_rate(requests_per_minute: Floats, mean: float) -> ArrivalRate:
     """
     observed = requests_per_minute[~np.isnan(requests_per_minute)]
     whole = observed[1:-1] if len(observed) > 2 else observed
-    p50, p95, p99 = np.percentile(whole, [50, 95, 99]) / SECONDS_PER_MINUTE
+    p50, p95, p99 = (rate / SECONDS_PER_MINUTE for rate in percentiles(whole, (0.5, 0.95, 0.99)))
     peak = max(float(observed.max()) / SECONDS_PER_MINUTE, mean if len(observed) <= 2 else 0.0)
-    return ArrivalRate(mean=mean, p50=float(p50), p95=float(p95), p99=float(p99), peak=peak)
+    return ArrivalRate(mean=mean, p50=p50, p95=p95, p99=p99, peak=peak)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
 
 import numpy as np
 
@@ -40,8 +41,12 @@ _SETTLED = 1e-4
 
 def gb_per_request(candidate: Candidate, requirements: Requirements) -> float:
     """GB of a request or of its answer, whichever is larger: as much goes in as out at the same time."""
+    return _gb_of_call(requirements, candidate.http_requests(requirements.demand))
+
+
+def _gb_of_call(requirements: Requirements, http_requests: float) -> float:
+    """The same of a call that is sent as so many HTTP requests."""
     demand, model = requirements.demand, requirements.model
-    http_requests = candidate.http_requests(demand)
     return max(request_gb(demand, model, http_requests), answer_gb(demand, model, http_requests))
 
 
@@ -58,7 +63,8 @@ def transfer_seconds(candidate: Candidate, gb: float) -> float:
 
 def carried_by_each(candidates: Iterable[Candidate], requirements: Requirements) -> Floats:
     """Requests per second that a replica's share of the network carries, (candidates,); infinite where unknown."""
-    seconds = (transfer_seconds(candidate, gb_per_request(candidate, requirements)) for candidate in candidates)
+    demand, gb_of_call = requirements.demand, cache(partial(_gb_of_call, requirements))
+    seconds = (transfer_seconds(candidate, gb_of_call(candidate.http_requests(demand))) for candidate in candidates)
     return np.array([PLANNED_BUSY_SHARE / each if each else math.inf for each in seconds])
 
 
@@ -67,6 +73,9 @@ def within_links(served: Sequence[Served], requirements: Requirements) -> Iterat
     carried = carried_by_each((each.candidate for each in served), requirements).tolist()
     for each, most in zip(served, carried, strict=True):
         rate = each.requests_per_second_per_replica
+        if max(rate.value, rate.low, rate.high, each.most_requests_per_second) <= most:
+            yield each
+            continue
         yield replace(
             each,
             requests_per_second_per_replica=Interval(*(min(end, most) for end in (rate.value, rate.low, rate.high))),

@@ -70,7 +70,7 @@ def _thinned(inputs: Floats, outputs: Floats, probability: Floats) -> tuple[Floa
     order = np.argsort(inputs, kind="stable")
     inputs, outputs, probability = inputs[order], outputs[order], probability[order]
     group = _bin(probability, INPUT_EDGES) * (len(OUTPUT_EDGES) - 1)
-    for start in np.unique(group):
+    for start in sorted(set(group.tolist())):
         members = np.flatnonzero(group == start)
         inner = members[np.argsort(outputs[members], kind="stable")]
         group[inner] += _bin(probability[inner] / probability[inner].sum(), OUTPUT_EDGES)

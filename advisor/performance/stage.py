@@ -197,7 +197,9 @@ def _serve(
     """:func:`serve` on networks without a limit."""
     served: list[Served] = []
     predictable = [candidate for candidate in candidates if _has_peak(candidate, requirements.model)]
-    rejected = [_abstained(candidate) for candidate in candidates if not _has_peak(candidate, requirements.model)]
+    rejected = []
+    if len(predictable) < len(candidates):
+        rejected = [_abstained(candidate) for candidate in candidates if not _has_peak(candidate, requirements.model)]
     if requirements.demand.unit.is_one_pass:
         served, too_slow = one_pass_stage(requirements).serve(predictable)
         return served, [*rejected, *too_slow]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from statistics import median
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class ObservedLoad:
         counts = np.asarray(profile.requests_per_minute, dtype=np.float64)
         seen = mean_by_hour_of_week(counts, profile.start_seconds) / SECONDS_PER_MINUTE
         busy = np.nan_to_num(seen) > 0
-        growth = float(np.median(forecast.mean[busy] / seen[busy])) if busy.any() else 1.0
+        growth = median((forecast.mean[busy] / seen[busy]).tolist()) if busy.any() else 1.0
         return cls(counts * growth, profile.start_seconds, forecast.mean, float(forecast.peak.max()))
 
 

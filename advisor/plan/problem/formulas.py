@@ -60,6 +60,7 @@ def shares_without(limits: Limits, part: Part) -> Mapping[Constraint, float]:
             return {Constraint.SPOT_REROUTE: 1 - limits.fault_tolerant_ratio}
 
 
+@lru_cache
 def share_without(limits: Limits, part: Part) -> float:
     """The largest share of an hour's planned rate that has to be sustained without any one such part."""
     return max(shares_without(limits, part).values())

@@ -31,6 +31,7 @@ from advisor.plan.replay.headroom import (
     Kind,
     kind_of,
 )
+from advisor.plan.solve.alone import Instances
 from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.scopes import Singles, scope_of, usd_alone
 from advisor.plan.solve.shares import request_shares
@@ -218,9 +219,7 @@ class BelowClosedForm:
 
     def _singles(self, of_kind: Problem) -> Callable[[float], Singles]:
         """Fleets of one pool by their headroom; those of the same pools are computed once."""
-        return self.singles.setdefault(
-            content(of_kind), cache(lambda headroom: Singles(with_headroom(of_kind, headroom)))
-        )
+        return self.singles.setdefault(content(of_kind), singles_by_headroom(of_kind))
 
     def _limit(self, best: Confirmed | None) -> float:
         """Cost that a fleet must undercut to be worth looking for: the best one's own where that may be proven."""
@@ -396,6 +395,12 @@ def unlimited(formulation: Formulation) -> Formulation:
 def with_headroom(problem: Problem, headroom: float) -> Problem:
     """The problem with every pool taken to sustain so many times less."""
     return replace(problem, pools=tuple(pool.slower(headroom) for pool in problem.pools))
+
+
+def singles_by_headroom(problem: Problem) -> Callable[[float], Singles]:
+    """Fleets of one pool of a problem by headroom, each computed once; equal ones cost as much with any."""
+    known_usd = dict[Instances, float]()
+    return cache(lambda headroom: Singles(with_headroom(problem, headroom), known_usd))
 
 
 def with_less(problem: Problem, solution: FleetSolution, headroom: float) -> FleetSolution | None:

@@ -7,13 +7,14 @@ Their late requests are scaled up, and the error of that is allowed for; where i
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.trace_columns import Requests
 from advisor.demand.values import Unit
+from advisor.percentiles import percentiles
 from advisor.plan.fleet.chosen import QUANTILES, LatencyDistribution
 from advisor.plan.replay.sessions import Session, Window, billed_hours
 from advisor.plan.replay.values import Cutoff, GroupResult, Outcome, ReplayGroup, ReplayResult
@@ -134,7 +135,6 @@ def _stages(
 
 
 _PERCENTILE = 0.95
-_HALF = 0.5
 Flags = npt.NDArray[np.bool_]
 
 
@@ -154,20 +154,8 @@ def latencies_s(outcome: Outcome, requests: Requests) -> Mapping[str, Floats]:
 
 
 def p95_ms(seconds: Floats) -> float | None:
-    """95th percentile of seconds in ms; None where there are none.
-
-    That of :func:`numpy.quantile`, which takes several times as long for it: every replay asks for two.
-    """
-    if not seconds.size:
-        return None
-    place = (seconds.size - 1) * _PERCENTILE
-    low = int(place)
-    high = min(low + 1, seconds.size - 1)
-    ordered = np.partition(seconds, (low, high))
-    below, above, part = float(ordered[low]), float(ordered[high]), place - low
-    between = above - below
-    percentile = below + between * part if part < _HALF else above - between * (1 - part)
-    return percentile * MS_PER_SECOND
+    """95th percentile of seconds in ms; None where there are none."""
+    return percentiles(seconds, (_PERCENTILE,))[0] * MS_PER_SECOND if seconds.size else None
 
 
 def distributions(latencies: Mapping[str, Floats], slo: Slo, unit: Unit) -> Iterator[LatencyDistribution]:
@@ -187,7 +175,7 @@ def distributions(latencies: Mapping[str, Floats], slo: Slo, unit: Unit) -> Iter
         milliseconds = latencies[source] * MS_PER_SECOND
         if milliseconds.size:
             within = None if target_ms is None else float((milliseconds <= target_ms).mean())
-            quantiles = np.quantile(milliseconds, list(QUANTILES.values())).tolist()
+            quantiles = percentiles(milliseconds, list(QUANTILES.values()))
             yield LatencyDistribution(name, milliseconds.size, within, **dict(zip(QUANTILES, quantiles, strict=True)))
 
 
@@ -236,18 +224,20 @@ def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
     Where no target limits its wait, its replica has to keep up (:mod:`advisor.plan.replay.fleet`).
     Sizes of recordings are in ms: seconds per ms, times 1,000, is the real-time factor.
     """
-    steps = np.maximum(requests.output_tokens, 1) - 1
     kept = outcome.group >= 0
-    limits = (
-        (slo.ttft_p95_ms, outcome.ttft_s),
-        (slo.tpot_p95_ms, outcome.decode_s / np.maximum(steps, 1)),
-        (slo.e2e_p95_ms, outcome.ttft_s + outcome.decode_s),
-        (slo.latency_ms, outcome.ttft_s),
-        (slo.real_time_factor, outcome.ttft_s / np.maximum(requests.input_tokens * requests.output_tokens, 1)),
+    limits: tuple[tuple[float | None, Callable[[], Floats]], ...] = (
+        (slo.ttft_p95_ms, lambda: outcome.ttft_s),
+        (slo.tpot_p95_ms, lambda: outcome.decode_s / np.maximum(requests.output_tokens - 1, 1)),
+        (slo.e2e_p95_ms, lambda: outcome.ttft_s + outcome.decode_s),
+        (slo.latency_ms, lambda: outcome.ttft_s),
+        (
+            slo.real_time_factor,
+            lambda: outcome.ttft_s / np.maximum(requests.input_tokens * requests.output_tokens, 1),
+        ),
     )
     for limit_ms, seconds in limits:
         if limit_ms is not None:
-            kept = kept & (seconds * MS_PER_SECOND <= limit_ms)
+            kept = kept & (seconds() * MS_PER_SECOND <= limit_ms)
     if slo.limits_waits or outcome.backlog_ratio is None:
         return kept
     return kept & (outcome.backlog_ratio <= 1)

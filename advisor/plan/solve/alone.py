@@ -38,6 +38,8 @@ from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
 
 ROUNDING = 1e-6
+Instances = tuple[str, Tariff, tuple[int, ...]]
+"""Key of a fleet of one pool: its pool's key, how it is paid for, and its instances in each hour class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,17 @@ class Missed:
     unit: str
 
 
-def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Missed:
-    """The cheapest fleet of a pool under a tariff, or the limit that it cannot keep."""
+def alone(
+    problem: Problem, pool: Pool, tariff: Tariff, known_usd: dict[Instances, float] | None = None
+) -> FleetSolution | Missed:
+    """The cheapest fleet of a pool under a tariff, or the limit that it cannot keep.
+
+    Args:
+        problem: the question.
+        pool: what runs.
+        tariff: how it is paid for.
+        known_usd: USD a month of fleets of the problem's pools, however much those sustain, to which it is added.
+    """
     planned, load = [hour.planned_rate for hour in problem.hours], load_of(problem, pool, 1.0)
     if not math.isfinite(load):
         return Missed(Constraint.DEMAND, planned[0], 0.0, "requests/s")
@@ -73,7 +84,10 @@ def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Misse
             return Missed(Constraint.COMMITMENT_LOW_BAND, float(instances[-1]), float(allowed), "instances")
     allocations = (Allocation(pool, tariff, instances),)
     shares = whole_shares(problem, pool)
-    usd = objective_usd_per_month(problem, allocations, shares)
+    known_usd, key = {} if known_usd is None else known_usd, (pool.key, tariff, instances)
+    usd = known_usd.get(key)
+    if usd is None:
+        usd = known_usd[key] = objective_usd_per_month(problem, allocations, shares)
     solution = FleetSolution(allocations, shares, usd, usd, proven=True)
     return _beyond(problem, solution) or solution
 

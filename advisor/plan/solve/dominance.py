@@ -24,7 +24,8 @@ the low edge of the forecast where a smaller one is: then a fleet with the small
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +94,10 @@ class _Items:
     """Name of what runs today, is owned or paid for by the second, which only its like can replace; 0 for all else."""
 
     def take(self, index: Positions) -> "_Items":
-        return _Items(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+        return _Items(*(column[index] for column in _columns(self)))
+
+
+_columns = attrgetter(*(field.name for field in fields(_Items)))
 
 
 def without_dominated(problem: Problem, *, same_backend: bool = False, as_stated: bool = False) -> Problem:
@@ -135,7 +139,7 @@ def _champions(items: _Items) -> _Items:
     price = items.usd / np.maximum(items.rates[:, 0], ROUNDING)
     chosen = [
         members[np.argsort(price[members], kind="stable")[:CHAMPIONS]]
-        for paid in np.unique(items.paid)
+        for paid in sorted(set(items.paid.tolist()))
         if (members := np.flatnonzero(items.paid == paid)).size
     ]
     return items.take(np.concatenate(chosen))
@@ -144,6 +148,8 @@ def _champions(items: _Items) -> _Items:
 def _without(items: _Items, others: _Items, problem: Problem) -> _Items:
     """The items that not enough of the others could stand in for."""
     blocks = np.split(np.arange(items.usd.size), range(BLOCK, items.usd.size, BLOCK))
+    if len(blocks) == 1:
+        return items.take(np.flatnonzero(~_dominated(items, others, problem)))
     kept = [block[~_dominated(items.take(block), others, problem)] for block in blocks]
     return items.take(np.concatenate(kept))
 
@@ -159,12 +165,7 @@ def _pools(pools: Sequence[Pool], items: _Items) -> tuple[Pool, ...]:
 def _items(problem: Problem) -> _Items:
     quotas, run_hours = tuple(problem.quota_limits), shortest_run_hours(problem)
     rows = [(g, t, pool, tariff) for g, pool in enumerate(problem.pools) for t, tariff in enumerate(pool.tariffs)]
-    rates = np.array(
-        [
-            [*pool.mix_rates, *pool.rates.ravel(), mix_rate(problem, pool), base_rate(problem, pool)]
-            for *_, pool, _ in rows
-        ]
-    )
+    rates = _rates(problem)
     return _Items(
         pool=np.array([g for g, *_ in rows], dtype=np.intp),
         tariff=np.array([t for _, t, *_ in rows], dtype=np.intp),
@@ -187,6 +188,17 @@ def _items(problem: Problem) -> _Items:
         kinds=np.zeros(len(rows), dtype=np.intp),
         special=_codes(_special(problem, pool, tariff) for *_, pool, tariff in rows),
     )
+
+
+def _rates(problem: Problem) -> Floats:
+    """Rates of each tariff of each pool: of places, of places and buckets, and what counts where others fail."""
+    pools = problem.pools
+    of_pools = (
+        np.array([pool.mix_rates for pool in pools]),
+        np.array([pool.rates.ravel() for pool in pools]),
+        np.array([(mix_rate(problem, pool), base_rate(problem, pool)) for pool in pools]),
+    )
+    return np.repeat(np.hstack(of_pools), [len(pool.tariffs) for pool in pools], axis=0)
 
 
 def _codes(names: Iterable[str]) -> Codes:
@@ -282,13 +294,22 @@ def _affordable(items: _Items, others: _Items) -> _Pairs:
     cheap &= ~(per_rate > of_item[:, None] * (1 + ROUNDING) + ROUNDING)
     item, other = np.nonzero(cheap)
     pairs = _Pairs(item, other, np.ones(item.size))
-    for column in range(items.needed.shape[1]):
+    for column in _different(items.needed, others.needed):
         wanted, given = items.needed[pairs.item, column], others.needed[pairs.other, column]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(wanted > 0, wanted / given, 0.0)
         pairs = replace(pairs, count=np.maximum(pairs.count, np.ceil(ratio - ROUNDING)))
         pairs = pairs.take(np.isfinite(pairs.count) & _costs_no_more(items, others, pairs))
     return pairs
+
+
+def _different(needed: Floats, of_others: Floats) -> Iterator[int]:
+    """Columns of both that are not like the one before: places of one demand often ask for the same."""
+    for column in range(needed.shape[1]):
+        before = column - 1
+        is_alike = before >= 0 and all((rates[:, column] == rates[:, before]).all() for rates in (needed, of_others))
+        if not is_alike:
+            yield column
 
 
 def _costs_no_more(items: _Items, others: _Items, pairs: _Pairs) -> Flags:
@@ -312,7 +333,6 @@ def _could_stand_in(items: _Items, others: _Items, pairs: _Pairs, problem: Probl
     could = _costs_no_more(items, others, pairs)
     could &= others.per_request[other] <= items.per_request[item] + ROUNDING
     could &= others.break_even[other] <= items.break_even[item]
-    could &= (count[:, None] * others.costs[other] <= items.costs[item] + ROUNDING).all(axis=1)
     owned = others.paid[other] == _OWNED
     same_special = items.special[item] == others.special[other]
     could &= np.where(items.special[item] == 0, ~owned, same_special & (~owned | (count == 1)))
@@ -323,11 +343,20 @@ def _could_stand_in(items: _Items, others: _Items, pairs: _Pairs, problem: Probl
         could &= ~others.on_hosts[other] | (items.on_hosts[item] & in_place)
         if any(charges.anyway_usd_per_month for charges in problem.charges.values()):
             could &= in_region
-    equal = (count == 1) & (others.usd[other] >= items.usd[item] - ROUNDING)
-    equal &= (others.rates[other] <= items.rates[item] * (1 + ROUNDING)).all(axis=1)
-    slower = (others.rates[other] < items.rates[item] * (1 - ROUNDING)).any(axis=1)
-    could &= ~(equal & (slower | (others.order[other] >= items.order[item])))
+    at = np.flatnonzero(could)
+    could[at] = (count[at, None] * others.costs[other[at]] <= items.costs[item[at]] + ROUNDING).all(axis=1)
+    at = np.flatnonzero(could & (count == 1) & (others.usd[other] >= items.usd[item] - ROUNDING))
+    could[at] = ~_is_no_better(items, others, item[at], other[at])
     return could
+
+
+def _is_no_better(items: _Items, others: _Items, item: Positions, other: Positions) -> Flags:
+    """Whether each other is no faster than its item, for which it costs as much, and slower or behind it."""
+    own, given = items.rates[item], others.rates[other]
+    equal = (given <= own * (1 + ROUNDING)).all(axis=1)
+    slower = (given < own * (1 - ROUNDING)).any(axis=1)
+    no_better: Flags = equal & (slower | (others.order[other] >= items.order[item]))
+    return no_better
 
 
 def _keeps_limits(items: _Items, others: _Items, pairs: _Pairs, problem: Problem) -> Flags:

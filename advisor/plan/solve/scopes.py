@@ -42,7 +42,7 @@ from advisor.plan.problem.values import (
     PurchaseOption,
     Tariff,
 )
-from advisor.plan.solve.alone import Missed, alone
+from advisor.plan.solve.alone import Instances, Missed, alone
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.objective import (
     bound_with_spare,
@@ -421,10 +421,10 @@ def cheapest_single(problem: Problem) -> FleetSolution | None:
 class Singles:
     """Fleets of each pool that promises much, in each way of paying; each is computed when it is first asked for."""
 
-    def __init__(self, problem: Problem) -> None:
-        """Order the ways of paying by about what their pools cost."""
+    def __init__(self, problem: Problem, known_usd: dict[Instances, float] | None = None) -> None:
+        """Order the ways of paying by about what their pools cost; see :func:`alone`."""
         able, usd = _each_alone(problem)
-        self._problem = problem
+        self._problem, self._known_usd = problem, {} if known_usd is None else known_usd
         self._ways = [
             (float(usd[at]), able[at], tariff)
             for at in np.argsort(usd, kind="stable")[:PROMISING].tolist()
@@ -448,7 +448,7 @@ class Singles:
             if about_usd > most_usd + A_CENT:
                 return
             if at == len(self._fleets):
-                self._fleets.append(alone(self._problem, pool, tariff))
+                self._fleets.append(alone(self._problem, pool, tariff, self._known_usd))
             fleet = self._fleets[at]
             if isinstance(fleet, FleetSolution):
                 yield fleet

@@ -98,7 +98,7 @@ def prompt_buckets(tokens: TokenHistogram) -> tuple[tuple[float, TokenHistogram]
     middle = np.cumsum(tokens.probability[order]) - tokens.probability[order] / 2
     bucket = np.clip(np.searchsorted(EDGES, middle, side="right") - 1, 0, len(EDGES) - 2)
     buckets = []
-    for at in np.unique(bucket):
+    for at in sorted(set(bucket.tolist())):
         members = order[bucket == at]
         share = float(tokens.probability[members].sum())
         buckets.append(
