@@ -157,7 +157,7 @@ def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Ca
 
 
 def _lacking(catalog: Catalog) -> _Lacking:
-    """What code lacks to deploy a candidate; of one that is asked of again, or is set up alike, it is known."""
+    """Shortfall of a candidate in generated code, looked up once for each and once for those that are set up alike."""
     of_setup = cache(partial(shortfall, catalog=catalog))
     told: dict[int, tuple[Candidate, Shortfall | None]] = {}
 

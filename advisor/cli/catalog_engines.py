@@ -67,7 +67,7 @@ def forget_releases() -> None:
 
 
 def diff(*, shipped: bool, output_format: str, output: Path | None) -> None:
-    """What the last refresh changed.
+    """Print the changes of the last refresh.
 
     Raises:
         InputError: there was none, or it is damaged.

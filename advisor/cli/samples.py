@@ -151,7 +151,7 @@ def need(
 
 
 def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: float) -> Fixed:
-    """What an engine holds besides its KV cache on one accelerator, at the edges of the 80 % range.
+    """Memory that an engine holds besides its KV cache on one accelerator, at the edges of the 80 % range.
 
     Raises:
         InputError: no such model or precision.

@@ -86,7 +86,7 @@ def check_served(plan: Plan, where: str) -> None:
 
 
 def _refusal_hint(plan: Plan) -> str:
-    """What to change where no fleet holds: the context first, where that leaves out more than its part may be late."""
+    """Remedy where no fleet holds: the context first, where that leaves out more than its part may be late."""
     usual, left_out = "relax the targets of slo, or allow more providers, regions or accelerators", left_out_of(plan)
     if not left_out:
         return usual

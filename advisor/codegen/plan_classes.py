@@ -1,4 +1,4 @@
-"""What a plan decides, as code holds it: records in ``fleet.tf``, values of classes in a program; one table for all."""
+"""Decisions of a plan as code holds them: records in ``fleet.tf``, values of classes in a program, from one table."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
