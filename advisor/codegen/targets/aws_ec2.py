@@ -158,7 +158,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "metric_names": {"requests": TARGET_REQUESTS, "over": OVER_TARGET, "waiting": REQUESTS_WAITING},
         "told_alarms": _alarms(stack),
         "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
-        "package_regions": sorted({group.region for group in stack.groups if group.platform.runtime is Runtime.CPU}),
+        # The host script installs Docker where there is no GPU and the image lacks it.
+        "package_regions": sorted({group.region for group in stack.groups if not group.has_gpu}),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_secret": _example_secret(stack.regions[0]),
         "example_models": {
