@@ -253,6 +253,11 @@ def stated_replicas(stack: Stack, group: ComputeGroup) -> int | None:
     return scale.most if group.states_replicas else None
 
 
+def drain_seconds(stack: Stack, group: ComputeGroup) -> int:
+    """Seconds in which the pods of a node leave it: one after the other, each once the one before has a successor."""
+    return group.replicas_per_instance * (group.start_seconds + stack.load_balancer.drain_seconds + _GRACE_SECONDS)
+
+
 def fewest_in(stack: Stack, region: str) -> int:
     """Replicas that run in a region's quietest hours."""
     return sum(fewest_replicas(stack, group) for group in stack.groups if group.region == region)

@@ -33,6 +33,7 @@ from codegen.scenarios import (
     gcp_mig,
     gke,
     ibm_vpc,
+    managed_kubernetes,
     sagemaker,
 )
 from iac import harness, parity
@@ -112,6 +113,7 @@ AMD = {
     "replicas_per_instance": 8,
 }
 RTX_HALVES = {**RTX, "replicas_per_instance": 2, "partition": "mig-2g.48gb"}
+H200 = {"instance_type": "gpu-h200-sxm_1gpu-16vcpu-200gb", "accelerator": "H200"}
 GAUDI = {"instance_type": "gx3d-160x1792x8gaudi3", "accelerator": "Gaudi3", "engine": "vLLM-Gaudi"}
 AZURE_GROUP = azure_vm_scale_set.azure_group
 PLACES = {
@@ -427,8 +429,9 @@ def plan_of(place: Place, shape: str) -> Plan:
         NO_GPU: [place.without_gpu or {}],
         IN_SLICES: [place.sliced or {}],
         ONE_REGION_MORE: [{}, {"region": place.another_region}],
-        OTHER_ZONES: [other_zones(place.group().provider)],
     }.get(shape, [{}])
+    if shape == OTHER_ZONES:
+        more = [other_zones(place.group().provider)]
     model = {"model": "Qwen/Qwen3-8B"} if shape == ANOTHER_MODEL else {}
     share = 1 / len(more)
     groups = [place.group(**{"request_shares": (share, share), **changes, **facts}) for facts in more]
@@ -537,7 +540,7 @@ CLUSTERS = {
     "eks-karpenter": (PLACES["eks"], ""),
     "gke": (PLACES["gke"], ""),
     "aks": (PLACES["aks"], ""),
-    "kubernetes": (replace(PLACES["gke"], group=partial(make_group, provider="coreweave", region="us-east-04a")), ""),
+    "kubernetes": (Place(managed_kubernetes.h100, H200, "us-central1", managed_kubernetes.variables), ""),
     "eks, inference-pool": (PLACES["eks"], "inference-pool"),
     "gke, llm-d": (PLACES["gke"], "llm-d"),
     "eks, kserve": (PLACES["eks"], "kserve"),

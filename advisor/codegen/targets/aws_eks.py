@@ -46,6 +46,8 @@ _MANNER = kubernetes.ClusterManner()
 _PROVIDER = "aws"
 _GPU_LABEL = "nvidia.com/gpu.present"
 """What DaemonSets for GPUs select nodes by where no feature discovery runs."""
+_DRAIN_MINUTES = 15
+"""Time that the pods of a node have to leave it in an update of a managed node group (the EKS guide to its phases)."""
 _IDLE_PERCENT = 10
 _IDLE_PERIODS = 12
 _PERIOD_SECONDS = 300
@@ -146,9 +148,16 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
             region.name: _example_cluster(stack, region, is_karpenter=is_karpenter) for region in stack.regions
         },
         "block_group": in_blocks[0] if in_blocks else "",
+        "slow_drains": {} if is_karpenter else _slow_drains(stack),
         "may_be_empty": [group.key for group in stack.groups if kubernetes.fewest_replicas(stack, group) == 0],
         **kubernetes.replica_values(stack),
     }
+
+
+def _slow_drains(stack: Stack) -> Mapping[str, int]:
+    """Groups whose pods may need longer to leave a node than EKS waits for in an update → minutes."""
+    minutes = {group.key: -(-kubernetes.drain_seconds(stack, group) // 60) for group in stack.groups}
+    return {key: needed for key, needed in minutes.items() if needed > _DRAIN_MINUTES}
 
 
 def _mps_release(stack: Stack) -> str:
