@@ -400,7 +400,11 @@ def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterat
     for root, rollout in rollouts.items():
         if root in former.rollouts:
             runs, ran = joint(rollout), joint(former.rollouts[root])
-            yield from (*moving(runs, ran), *stating(runs, ran), *renaming(rollout.planned, former.rollouts[root].planned))
+            yield from (
+                *moving(runs, ran),
+                *stating(runs, ran),
+                *renaming(rollout.planned, former.rollouts[root].planned),
+            )
 
 
 def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str, ...]:

@@ -862,3 +862,38 @@ def test_a_region_without_requests_answers_those_who_still_call_it(target, stage
     shares = shares or list(weights(tmp_path, kinds[target]).values())
     assert sorted(shares) == [1, 1000]
     assert sorted(weights(tmp_path).values()) == [0, 1000]
+
+
+SPOT = {"purchase": "spot"}
+
+
+def with_larger(usd_per_hour=None):
+    """A plan of spot g6.xlarge, with a larger type at a price, or without one."""
+    plan = plan_of(SPOT)
+    larger = make_option(rank=2, instance_type="g6.2xlarge", purchase="spot", usd_per_hour=usd_per_hour or 0.0)
+    return plan if usd_per_hour is None else dataclasses.replace(plan, options=(*plan.options, larger))
+
+
+def types_of(directory):
+    """Key of each group → types that its nodes may be."""
+    return {key: group["instance_types"] for key, group in fleet(directory)["groups"].items()}
+
+
+def test_node_groups_keep_their_types_while_all_of_them_serve(tmp_path):
+    """EKS replaces all nodes for another list: a price changes none, and a type that no longer serves is a cut-over."""
+    key, both = "us-east-1-g6-xlarge-bf16-tp1-spot", ["g6.xlarge", "g6.2xlarge"]
+    run(tmp_path, with_larger(1.0), target="eks")
+    assert types_of(tmp_path) == {key: both}
+    generated, _ = run(tmp_path, with_larger(2.5), target="eks")
+    assert types_of(tmp_path) == {key: both}
+    assert not generated.notes
+    generated, _ = run(tmp_path, with_larger(), target="eks")
+    assert types_of(tmp_path) == {key: both, f"{key}-2": ["g6.xlarge"]}
+    assert "cut-over, stage prepare" in generated.notes[0]
+    run(tmp_path, with_larger(), Stage.FINISH, target="eks")
+    for _ in range(2):
+        generated, _ = run(tmp_path, with_larger(), target="eks")
+        assert types_of(tmp_path) == {f"{key}-2": ["g6.xlarge"]}
+        assert not generated.notes
+    run(tmp_path, with_larger(1.0), target="eks")
+    assert types_of(tmp_path) == {f"{key}-2": ["g6.xlarge"]}

@@ -92,9 +92,8 @@ def _schedule(member: Member) -> str:
     planned = total * member.usd_per_hour * HOURS_PER_MONTH / len(member.hours)
     fixed = most * member.usd_per_hour * HOURS_PER_MONTH
     return (
-        f"instances by hours of the week: {sizes}. No schedule is written: {most} at all hours cost {usd(fixed)} a month "
-        f"in place of {usd(planned)}"
-        + (f" ({fixed / planned - 1:+.0%})" if planned else "")
+        f"instances by hours of the week: {sizes}. No schedule is written: {most} at all hours cost {usd(fixed)} a "
+        f"month in place of {usd(planned)}" + (f" ({fixed / planned - 1:+.0%})" if planned else "")
     )
 
 

@@ -306,7 +306,7 @@ def _check_purchase(resources: Sequence[Resource], target: Target, address: str)
             raise InputError(
                 f"{address} does not say how instances are bought, and the plan buys {target.key} as spot: its numbers "
                 "might not hold",
-                hint=f"say there how it is bought, such as {_SPOT_WORDS}, or name another group of the plan with --group",
+                hint=f"say there how it is bought ({_SPOT_WORDS}), or name another group of the plan with --group",
             )
         return
     ways = ("on demand", "as spot")

@@ -7,7 +7,7 @@ from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
-from advisor.codegen.container import Backend, Container, Language, Region, Runtime
+from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
