@@ -594,9 +594,7 @@ def test_clients_have_nothing_to_do_where_their_region_stays(tmp_path):
 def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
     """Nothing takes pods away whose manifest is left out: the README says how, once they get no requests."""
     run(tmp_path, plan_of({}, A10G), target="eks")
-    removal = (
-        "kubectl --namespace support-chat delete --filename kubernetes/us-east-1/us-east-1-1xa10g-bf16-tp1-vllm.yaml"
-    )
+    removal = "kubectl --context CONTEXT --namespace support-chat delete --filename kubernetes/us-east-1/us-east-1-1xa10g-bf16-tp1-vllm.yaml"
     run(tmp_path, plan_of({}), target="eks")
     assert removal not in (tmp_path / "README.md").read_text()
     run(tmp_path, plan_of({}), Stage.SHIFT, target="eks")
@@ -606,9 +604,9 @@ def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
 @pytest.mark.parametrize(
     ("form", "removal"),
     [
-        (Form.LLM_D, "`helm uninstall us-east-1-1xl4-bf16-tp1-vllm --namespace support-chat`"),
+        (Form.LLM_D, "`helm uninstall us-east-1-1xl4-bf16-tp1-vllm --kube-context CONTEXT --namespace support-chat`"),
         (Form.KSERVE, f"delete llminferenceservices {NEAR}`"),
-        (Form.PRODUCTION_STACK, "`helm uninstall support-chat --namespace support-chat`"),
+        (Form.PRODUCTION_STACK, "`helm uninstall support-chat --kube-context CONTEXT --namespace support-chat`"),
         (Form.DYNAMO, "delete --filename kubernetes/us-east-1/dynamo.yaml`"),
     ],
 )
