@@ -548,11 +548,17 @@ CLUSTERS = {
     "eks, dynamo": (PLACES["eks"], "dynamo"),
 }
 """Cluster, and form of its objects → the place with its group, and the form."""
+ALONE: tuple[tuple[str, Stage | None], ...] = tuple(
+    (shape, None) for shape in ("static", "scheduled", "reactive", "scheduled", "static", "reactive", "static")
+)
+"""Shapes of one kind of machine, in which each way of deciding the number of pods follows each other one."""
 WALK: tuple[tuple[str, Stage | None], ...] = (
-    *((shape, None) for shape in ("static", "scheduled", "reactive", "scheduled", "static", "reactive", "static")),
+    *ALONE,
     *itertools.product(("scheduled", TWO_KINDS, "scheduled", "static"), (None, Stage.SHIFT, Stage.FINISH)),
 )
-"""Shapes and stages one after the other, in which each way of deciding the number of pods follows each other one."""
+"""The same, and cut-overs that fix numbers for as long as they last."""
+UNWEIGHTED = (Form.PRODUCTION_STACK, Form.DYNAMO)
+"""Forms that refuse a cut-over, since they have no shares."""
 
 
 def replicas_in(files: Mapping[str, str]) -> Mapping[str, int | None]:
@@ -607,7 +613,7 @@ def test_no_apply_stops_pods_that_another_shape_keeps(cluster):
     live: dict[str, int] = {}
     stated: Mapping[str, int | None] = {}
     former = Former()
-    for shape, stage in WALK:
+    for shape, stage in WALK if wanted.form not in UNWEIGHTED else ALONE:
         code = generate(plan_of(place, shape), wanted=wanted, former=replace(former, stage=stage))
         before, stated, least = stated, replicas_in(code.files), fewest_pods(code)
         for name, number in stated.items():
