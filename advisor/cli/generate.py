@@ -16,9 +16,12 @@ from advisor.tables import read_rows
 if TYPE_CHECKING:
     from advisor.codegen import Form, Generated, Language, WriteReport
     from advisor.codegen.rollout import Former
+    from advisor.plan.values import Plan
 
 _UNUSUAL = {"terraform": ("a module", "--root"), "python": ("the whole source", "--component --force")}
 """Language → what a directory may hold that is not the default, and what ends that."""
+_USUAL_TARGETS = ("ec2", "mig", "tpu-vm", "vm-scale-set", "ibm-vpc", "kubernetes")
+"""Targets that plans have by themselves."""
 _ENGINES = PACKAGE_DIR / "codegen" / "engines" / "engines.csv"
 _TO_DO = {"created": "create", "replaced": "replace", "merged": "merge", "removed": "remove"}
 _OPTIONS = (
@@ -35,7 +38,11 @@ _OPTIONS = (
     ),
     click.option("--option", "rank", type=click.IntRange(min=1), metavar="RANK", help="Option of the plan, by rank."),
     click.option(
-        "--target", default="", metavar="TARGET", help="Where containers run, such as ec2 or eks; default: by the plan."
+        "--target",
+        default="",
+        metavar="TARGET",
+        help="Where containers run, such as ec2 or eks; default: by the "
+        "plan, unless the folder holds code for another one.",
     ),
     click.option(
         "--form",
@@ -243,8 +250,9 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
     plan, directory = asked["plan"], asked["directory"]
     stage = Stage(asked["stage"]) if asked["stage"] else None
     former = read_former(directory, stage, force=asked["force"])
+    document = plan_from_json(text, where=str(plan))
     wanted = Wanted(
-        target=asked["target"],
+        target=asked["target"] or _target_of(document, asked["rank"], former, directory),
         rank=asked["rank"],
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
@@ -253,7 +261,6 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
         as_component=_as_component(asked["as_component"], former, language, directory),
         unconfirmed=asked["unconfirmed"],
     )
-    document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])
     if document.seated_on and not asked.get("of_estate"):
         click.echo(f"warning: {SEATED} {document.seated_on}: this is of a fleet of its own", err=True)
@@ -262,6 +269,21 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
         return generated
     wanted = replace(wanted, digests=resolve(generated.images))
     return generate(document, language, wanted, load_catalog(), former)
+
+
+def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path) -> str:
+    """The target of the directory, where no plan of its cloud has it by itself; "" otherwise."""
+    groups = plan.fleet.groups if plan.fleet and rank is None else ()
+    options = [option for option in plan.options if option.rank == (rank or 1)]
+    providers = {part.provider for part in (*groups, *(() if groups else options))}
+    last = former.rollouts.get("")
+    if last is None or former.force or providers != {last.planned.provider}:
+        return ""
+    target = last.planned.target
+    if target in _USUAL_TARGETS:
+        return ""
+    _tell_kept(directory, f"code for {target}", "--target TARGET --force")
+    return target
 
 
 def _form_of(asked: str | None, former: "Former", directory: Path) -> "Form":

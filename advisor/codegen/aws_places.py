@@ -1,4 +1,4 @@
-"""Offers of AWS by place: registries of the AWS Deep Learning Containers, ARNs of partitions, capacity blocks.
+"""Offers of AWS by place: registries of the AWS Deep Learning Containers, ARNs of partitions, capacity blocks, types.
 
 Source of capacity blocks: the EC2 guide to Capacity Blocks for ML, read in November 2026.
 """
@@ -6,6 +6,8 @@ Source of capacity blocks: the EC2 guide to Capacity Blocks for ML, read in Nove
 from functools import cache
 from pathlib import Path
 
+from advisor.catalog import load_catalog
+from advisor.catalog.values import InstanceType
 from advisor.codegen.container import Region
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.tables import read_rows
@@ -30,6 +32,20 @@ def has_budgets(stack: Stack) -> bool:
 def is_sold_in_blocks(group: ComputeGroup) -> bool:
     """The group may run in a block that its owner buys in the console."""
     return not group.is_spot and group.instance_type.startswith(_FAMILIES_IN_BLOCKS)
+
+
+def roomy_types(group: ComputeGroup) -> list[str]:
+    """Types that serve like the planned one on no less of processors and memory: autoscalers reckon with the first."""
+    types = load_catalog().instance_types
+    planned = types.get(("aws", group.instance_type))
+    others = [types.get(("aws", name)) for name in group.interchangeable_types]
+    return [other.name for other in others if other and planned and _is_no_smaller(other, planned)]
+
+
+def _is_no_smaller(other: InstanceType, planned: InstanceType) -> bool:
+    """Whether *other* is no smaller than planned; unknown is not enough."""
+    sizes = ((other.vcpus, planned.vcpus), (other.memory_gib, planned.memory_gib))
+    return all(has is not None and needed is not None and has >= needed for has, needed in sizes)
 
 
 @cache

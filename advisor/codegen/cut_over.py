@@ -25,7 +25,9 @@ from advisor.codegen.kept import (
     with_former_disks,
     with_former_keys,
     with_former_places,
+    with_former_types,
     with_keys_apart,
+    with_stated_replicas,
 )
 from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.quotas import quotas_needed
@@ -166,13 +168,16 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     if last is None or is_other:
         return Rollout(planned)
     ran = joint(last)
-    planned = with_keys_apart(with_former_places(with_former_disks(planned, ran), ran), ran)
+    planned = with_former_types(with_former_places(with_former_disks(planned, ran), ran), ran)
+    planned = with_keys_apart(planned, ran)
     check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned, language)
     if language is Language.PYTHON:
         planned = with_former_keys(planned, ran, rollout.renamed)
         rollout = replace(rollout, planned=planned)
+    planned = with_stated_replicas(with_stated_replicas(planned, ran), joint(rollout))
+    rollout = replace(rollout, planned=planned)
     if not (rollout.retiring or rollout.hands_over or rollout.reworked or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH

@@ -20,14 +20,20 @@ _REMOVING = ("kubernetes",)
 """Targets whose code applies the objects, and removes those that it holds no longer."""
 _REGION = "terraform destroy -target=kustomization_resource.{resource}_first # Pulumi removes a region by itself"
 """Resources of a region go before its provider, which is part of the code; the others depend on the first."""
-_OBJECTS = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
+_OBJECTS = "kubectl --context CONTEXT --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
 _REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
     Form.MANIFESTS: ("backend", (_OBJECTS,)),
-    Form.INFERENCE_POOL: ("backend", (_OBJECTS, "kubectl --namespace {name} delete inferencepools {backend}")),
-    Form.LLM_D: ("backend", (_OBJECTS, "helm uninstall {backend} --namespace {name}")),
-    Form.KSERVE: ("key", ("kubectl --namespace {name} delete llminferenceservices {group}",)),
-    Form.PRODUCTION_STACK: ("region", ("helm uninstall {name} --namespace {name}",)),
-    Form.DYNAMO: ("region", ("kubectl --namespace {name} delete --filename kubernetes/{region}/dynamo.yaml",)),
+    Form.INFERENCE_POOL: (
+        "backend",
+        (_OBJECTS, "kubectl --context CONTEXT --namespace {name} delete inferencepools {backend}"),
+    ),
+    Form.LLM_D: ("backend", (_OBJECTS, "helm uninstall {backend} --kube-context CONTEXT --namespace {name}")),
+    Form.KSERVE: ("key", ("kubectl --context CONTEXT --namespace {name} delete llminferenceservices {group}",)),
+    Form.PRODUCTION_STACK: ("region", ("helm uninstall {name} --kube-context CONTEXT --namespace {name}",)),
+    Form.DYNAMO: (
+        "region",
+        ("kubectl --context CONTEXT --namespace {name} delete --filename kubernetes/{region}/dynamo.yaml",),
+    ),
 }
 """Form → what of a group goes with its last one, and the commands that take it away; the rest goes with an update."""
 
@@ -63,7 +69,7 @@ def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
         }
         yield from (command.format(**facts) for command in commands)
         if stack.form is Form.KSERVE and stack.scaling is not Scaling.STATIC:
-            yield "kubectl --namespace {name} delete scaledobjects {group}".format(**facts)
+            yield "kubectl --context CONTEXT --namespace {name} delete scaledobjects {group}".format(**facts)
 
 
 _TITLE = "\n## "

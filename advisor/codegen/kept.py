@@ -5,8 +5,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
+from advisor.codegen.aws_places import roomy_types
 from advisor.codegen.container import Backend, Form, Region, Stage
 from advisor.codegen.engines.request import SERVED_NAME
+from advisor.codegen.kubernetes_scaling import follows_load
 from advisor.codegen.model import ComputeGroup, Scaling
 from advisor.codegen.rollout import Deployed, Rollout, is_denser, probes_of
 from advisor.codegen.selection import per_mille, unique_keys
@@ -150,10 +152,19 @@ def moves(rollout: Rollout) -> bool:
     return [group.weight for group in prepared] != [group.weight for group in shifted]
 
 
+_ON_CLUSTERS = ("eks", "eks-karpenter", "gke", "aks", "kubernetes")
+"""Targets whose groups are pods."""
+_WITH_DEPLOYMENTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
+"""Forms whose files hold Deployments. KServe keeps the number of one where its service names none (its source:
+``PreserveDeploymentReplicas``, read in November 2026); production-stack and Dynamo name it in every shape."""
 _NEVER_SHRINKING = ("vm-scale-set", "aks")
 """Targets whose disks grow in place, and shrink only in new machines."""
 _NEVER_MOVING = ("mig", "tpu-vm")
 """Targets whose groups stay in the zones that they were made with."""
+_REPLACED_FOR_TYPES = ("eks",)
+"""Targets whose nodes are all replaced for another list of types: ``instance_types`` of aws_eks_node_group is ForceNew
+(internal/service/eks/node_group.go of the AWS provider). Karpenter replaces nodes of types that left the list, and EC2
+Auto Scaling and managed instance groups take another list in place; node pools of GKE and AKS have one type."""
 _PROBED_BY_BACKEND = ("ec2",)
 """Targets whose load balancer asks all of a backend over one protocol, on one path."""
 
@@ -166,6 +177,68 @@ def with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
 def with_former_places(planned: Deployed, former: Deployed) -> Deployed:
     """Groups in their former zones, where these still sell the type and are as many as the plan wants."""
     return _kept(planned, former, _in_place) if planned.target in _NEVER_MOVING else planned
+
+
+def with_stated_replicas(planned: Deployed, former: Deployed) -> Deployed:
+    """Groups that something scales with a number in their Deployment, where the directory holds one with a number."""
+    if planned.target not in _ON_CLUSTERS:
+        return planned
+    stated = {group.key for group in former.groups if group.states_replicas or not is_scaled(former, group)}
+    groups = tuple(
+        replace(group, states_replicas=group.states_replicas or (group.key in stated and is_scaled(planned, group)))
+        for group in planned.groups
+    )
+    return replace(planned, groups=groups)
+
+
+def is_scaled(deployed: Deployed, group: ComputeGroup) -> bool:
+    """Whether something changes the number of a group's pods: the clock, or a load that its engine tells."""
+    engine = next(backend.container.engine for backend in deployed.backends if backend.key == group.backend)
+    return follows_load(deployed.scaling, engine) or bool(group.schedule)
+
+
+def stating(planned: Deployed, former: Deployed) -> Iterator[str]:
+    """Note on Deployments whose number of pods was fixed, and is not from now on."""
+    if planned.target not in _ON_CLUSTERS or planned.form not in _WITH_DEPLOYMENTS:
+        return
+    before = {group.key for group in former.groups if not is_scaled(former, group)}
+    keys = [group.key for group in planned.groups if group.states_replicas and group.key in before]
+    if keys:
+        yield (
+            f"{', '.join(keys)} had a fixed number of pods, which KEDA changes from now on: the line replicas stays in "
+            "the file of the Deployment, since an apply without it would stop all pods but one; kubernetes/README.md "
+            "says how to let it go"
+        )
+
+
+def with_former_types(planned: Deployed, former: Deployed) -> Deployed:
+    """Groups with the types that they were made with, where another list would replace all of their nodes.
+
+    One of whose former types no longer serves gets another key: it is another group, which comes before that goes.
+    """
+    if planned.target not in _REPLACED_FOR_TYPES:
+        return planned
+    before = {group.key: group for group in former.groups}
+    groups = (_of_former_types(group, before) for group in planned.groups)
+    return replace(planned, groups=tuple(sorted(groups, key=lambda group: group.key)))
+
+
+def _of_former_types(group: ComputeGroup, before: Mapping[str, ComputeGroup]) -> ComputeGroup:
+    options = _numbered(group.key, len(before))
+    for former in (before[key] for key in options if key in before):
+        if _takes_types(group, former):
+            return replace(group, key=former.key, interchangeable_types=former.interchangeable_types)
+    return replace(group, key=next(key for key in options if key not in before))
+
+
+def _takes_types(group: ComputeGroup, former: ComputeGroup) -> bool:
+    """Whether each type that a former group may start as serves the plan of a group, whose own comes first."""
+    planned, *others = _types(former)
+    return planned == group.instance_type and {*others} <= {*group.serving_types}
+
+
+def _types(group: ComputeGroup) -> tuple[str, ...]:
+    return (group.instance_type, *(roomy_types(group) if group.is_spot else ()))
 
 
 def with_keys_apart(planned: Deployed, former: Deployed) -> Deployed:
@@ -188,10 +261,14 @@ def with_keys_apart(planned: Deployed, former: Deployed) -> Deployed:
 
 def _key_apart(key: str, probe: tuple[bool, str], before: Mapping[str, tuple[bool, str]]) -> str:
     """The first of ``key``, ``key-2``, ``key-3`` that was asked like this, or else that was not there."""
-    numbered = [unique_keys([name])[name] for name in (f"{key} {number}" for number in range(2, len(before) + 2))]
-    options = (key, *numbered)
+    options = _numbered(key, len(before))
     alike = (option for option in options if before.get(option) == probe)
     return next(alike, None) or next(option for option in options if option not in before)
+
+
+def _numbered(key: str, others: int) -> tuple[str, ...]:
+    """``key``, ``key-2``, ``key-3`` and so on: one more than there are others."""
+    return (key, *(unique_keys([name])[name] for name in (f"{key} {number}" for number in range(2, others + 2))))
 
 
 def with_former_keys(planned: Deployed, former: Deployed, renamed: Mapping[str, str]) -> Deployed:

@@ -106,6 +106,8 @@ class Pods:
     """In the busiest hours."""
     scale: Scale | None
     """None: the number never changes."""
+    stated_replicas: int | None
+    """Number in the Deployment; None: left to what scales it."""
     node_labels: Mapping[str, str]
     tolerated: tuple[str, ...]
     """Keys of taints."""
@@ -238,6 +240,24 @@ def fewest_replicas(stack: Stack, group: ComputeGroup) -> int:
     return group.instances * group.replicas_per_instance if scale is None else scale.least
 
 
+def stated_replicas(stack: Stack, group: ComputeGroup) -> int | None:
+    """Replicas that the Deployment of a group states; None: it leaves them to what scales it.
+
+    A number that an earlier run stated stays, at the most that may run: whoever applies the file without it would take
+    it from the Deployment, and the default is one pod (Kubernetes, guide to horizontal pod autoscaling, "Migrating
+    Deployments and StatefulSets to horizontal autoscaling", read in November 2026).
+    """
+    scale = scale_of(stack, group)
+    if scale is None:
+        return group.instances * group.replicas_per_instance
+    return scale.most if group.states_replicas else None
+
+
+def drain_seconds(stack: Stack, group: ComputeGroup) -> int:
+    """Seconds in which the pods of a node leave it: one after the other, each once the one before has a successor."""
+    return group.replicas_per_instance * (group.start_seconds + stack.load_balancer.drain_seconds + _GRACE_SECONDS)
+
+
 def fewest_in(stack: Stack, region: str) -> int:
     """Replicas that run in a region's quietest hours."""
     return sum(fewest_replicas(stack, group) for group in stack.groups if group.region == region)
@@ -268,6 +288,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "has_pools": stack.form in POOLED,
         "alerts": _alerts(stack),
         "lonely": _lonely(stack),
+        "stating": [group for group in stack.groups if _states_in_vain(stack, group)],
         "has_latest": any(backend.container.image.endswith(":latest") for backend in stack.backends),
         "port": _PORT,
         "bucket": manner.bucket,
@@ -310,6 +331,11 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         for server in served:
             files[f"{folder}/{server.backend.key}.yaml"] = fill(_FOLDER, "backend.yaml.j2", context | {"one": server})
     return files
+
+
+def _states_in_vain(stack: Stack, group: ComputeGroup) -> bool:
+    """Whether the Deployment of a group states a number that something else decides."""
+    return scale_of(stack, group) is not None and group.states_replicas
 
 
 def _lonely(stack: Stack) -> Sequence[str]:
@@ -367,6 +393,7 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         group=group,
         replicas=group.instances * group.replicas_per_instance,
         scale=scale_of(stack, group),
+        stated_replicas=stated_replicas(stack, group),
         node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(manner.node_labels.get(group.key, {})),
         tolerated=(device.taint, *spot),
         cores=POD_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),

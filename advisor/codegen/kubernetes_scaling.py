@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from advisor.codegen.container import Engine
 from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
 from advisor.codegen.selection import HOURS_PER_WEEK
@@ -56,11 +57,18 @@ class Scale:
     triggers: tuple[Trigger, ...]
 
 
+def follows_load(scaling: Scaling, engine: Engine) -> bool:
+    """Whether pods follow the load: the plan scales by it, and the engine tells what it finishes."""
+    metrics = published(engine)
+    return scaling is Scaling.REACTIVE and metrics is not None and bool(metrics.finished)
+
+
 def scale_of(stack: Stack, group: ComputeGroup) -> Scale | None:
     """How the pods of a group scale; None: their number stays."""
-    metrics = published(stack.backend_of(group).container.engine)
+    engine = stack.backend_of(group).container.engine
+    metrics = published(engine)
     each = group.replicas_per_instance
-    by_load = stack.scaling is Scaling.REACTIVE and metrics is not None and bool(metrics.finished)
+    by_load = follows_load(stack.scaling, engine)
     if not by_load and not group.schedule:
         return None
     return Scale(

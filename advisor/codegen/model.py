@@ -125,6 +125,10 @@ class ComputeGroup:
     """Disk of a node that pods of several workloads share; None: its replicas are alike."""
     sharing: GpuSharing | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """How its nodes hand out each GPU to several replicas; None: a replica has whole ones."""
+    serving_types: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Other types of the plan that serve the same way, whatever they cost."""
+    states_replicas: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Its Deployment had a fixed number of pods in this directory: a number stays in it, though another decides."""
 
     @property
     def host_disk_gib(self) -> int:

@@ -139,12 +139,19 @@ def _pairs(kept: Sequence[_Pair], holds: Callable[[_Pair], bool]) -> Iterator[tu
     for pair in kept:
         if holds(pair):
             (before, _), (after, _) = pair
-            yield described(before), described(after)
+            left = _left_types(pair) if before.instance_type == after.instance_type else []
+            yield described(before), f"{described(after)}{', no longer as ' if left else ''}{' or '.join(left)}"
 
 
 def _is_replaced(pair: _Pair) -> bool:
     before, after = pair
-    return _launched(*before) != _launched(*after)
+    return _launched(*before) != _launched(*after) or bool(_left_types(pair))
+
+
+def _left_types(pair: _Pair) -> list[str]:
+    """Types that instances of a group no longer start as: those that run as one are replaced."""
+    (before, _), (after, _) = pair
+    return [name for name in before.startable_types if name not in after.startable_types]
 
 
 def _is_resized(pair: _Pair) -> bool:

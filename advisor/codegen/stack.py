@@ -257,6 +257,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         zones_verified=serves.zones_verified,
         instance_type=serves.instance_type,
         interchangeable_types=interchangeable_types(plan, member),
+        serving_types=_serving_types(plan, member),
         accelerator=serves.accelerator,
         accelerator_count=serves.accelerator_count,
         platform=platform,
@@ -326,15 +327,19 @@ def _layout(member: Member) -> tuple[object, ...]:
 
 def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
     """Types of the plan that carry the same accelerators, serve alike there on no larger disk, and cost little more."""
+    return _serving_types(plan, member, _DEAREST_ALTERNATIVE * member.usd_per_hour)
+
+
+def _serving_types(plan: Plan, member: Member, dearest: float = math.inf) -> tuple[str, ...]:
+    """Types of the plan that serve like that of a member and cost at most *dearest* USD an hour."""
 
     def same(other: object) -> bool:
         return _layout(replace(member, serves=other)) == _layout(member)  # type: ignore[arg-type]
 
-    purchase, dearest = member.serves.purchase, _DEAREST_ALTERNATIVE * member.usd_per_hour
     alike = {
         option.instance_type
         for option in plan.options
-        if same(option) and option.purchase == purchase and option.cost.instance_usd_per_hour <= dearest
+        if same(option) and option.purchase == member.serves.purchase and option.cost.instance_usd_per_hour <= dearest
         if (option.disk_gib or 0) <= (member.serves.disk_gib or 0)
     }
     return tuple(sorted(alike - {member.serves.instance_type}))

@@ -594,9 +594,7 @@ def test_clients_have_nothing_to_do_where_their_region_stays(tmp_path):
 def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
     """Nothing takes pods away whose manifest is left out: the README says how, once they get no requests."""
     run(tmp_path, plan_of({}, A10G), target="eks")
-    removal = (
-        "kubectl --namespace support-chat delete --filename kubernetes/us-east-1/us-east-1-1xa10g-bf16-tp1-vllm.yaml"
-    )
+    removal = "kubectl --context CONTEXT --namespace support-chat delete --filename kubernetes/us-east-1/us-east-1-1xa10g-bf16-tp1-vllm.yaml"
     run(tmp_path, plan_of({}), target="eks")
     assert removal not in (tmp_path / "README.md").read_text()
     run(tmp_path, plan_of({}), Stage.SHIFT, target="eks")
@@ -606,9 +604,9 @@ def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
 @pytest.mark.parametrize(
     ("form", "removal"),
     [
-        (Form.LLM_D, "`helm uninstall us-east-1-1xl4-bf16-tp1-vllm --namespace support-chat`"),
+        (Form.LLM_D, "`helm uninstall us-east-1-1xl4-bf16-tp1-vllm --kube-context CONTEXT --namespace support-chat`"),
         (Form.KSERVE, f"delete llminferenceservices {NEAR}`"),
-        (Form.PRODUCTION_STACK, "`helm uninstall support-chat --namespace support-chat`"),
+        (Form.PRODUCTION_STACK, "`helm uninstall support-chat --kube-context CONTEXT --namespace support-chat`"),
         (Form.DYNAMO, "delete --filename kubernetes/us-east-1/dynamo.yaml`"),
     ],
 )
@@ -862,3 +860,38 @@ def test_a_region_without_requests_answers_those_who_still_call_it(target, stage
     shares = shares or list(weights(tmp_path, kinds[target]).values())
     assert sorted(shares) == [1, 1000]
     assert sorted(weights(tmp_path).values()) == [0, 1000]
+
+
+SPOT = {"purchase": "spot"}
+
+
+def with_larger(usd_per_hour=None):
+    """A plan of spot g6.xlarge, with a larger type at a price, or without one."""
+    plan = plan_of(SPOT)
+    larger = make_option(rank=2, instance_type="g6.2xlarge", purchase="spot", usd_per_hour=usd_per_hour or 0.0)
+    return plan if usd_per_hour is None else dataclasses.replace(plan, options=(*plan.options, larger))
+
+
+def types_of(directory):
+    """Key of each group → types that its nodes may be."""
+    return {key: group["instance_types"] for key, group in fleet(directory)["groups"].items()}
+
+
+def test_node_groups_keep_their_types_while_all_of_them_serve(tmp_path):
+    """EKS replaces all nodes for another list: a price changes none, and a type that no longer serves is a cut-over."""
+    key, both = "us-east-1-g6-xlarge-bf16-tp1-spot", ["g6.xlarge", "g6.2xlarge"]
+    run(tmp_path, with_larger(1.0), target="eks")
+    assert types_of(tmp_path) == {key: both}
+    generated, _ = run(tmp_path, with_larger(2.5), target="eks")
+    assert types_of(tmp_path) == {key: both}
+    assert not generated.notes
+    generated, _ = run(tmp_path, with_larger(), target="eks")
+    assert types_of(tmp_path) == {key: both, f"{key}-2": ["g6.xlarge"]}
+    assert "cut-over, stage prepare" in generated.notes[0]
+    run(tmp_path, with_larger(), Stage.FINISH, target="eks")
+    for _ in range(2):
+        generated, _ = run(tmp_path, with_larger(), target="eks")
+        assert types_of(tmp_path) == {f"{key}-2": ["g6.xlarge"]}
+        assert not generated.notes
+    run(tmp_path, with_larger(1.0), target="eks")
+    assert types_of(tmp_path) == {f"{key}-2": ["g6.xlarge"]}

@@ -9,6 +9,7 @@ from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets.aws_eks import EKS, alarms_of_pods, ami_type, local_gib
 from advisor.plan.fleet.chosen import Policy
+from advisor.plan.values import Interval
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 
 NEURON = {"accelerator": "Trainium1", "instance_type": "trn1.2xlarge", "engine": "vLLM-NxDI", "engine_version": "0.16",
@@ -144,3 +145,12 @@ def test_karpenter_nodes_are_private_and_encrypted():
 def test_serverless_capacity_is_refused():
     """A cluster has nodes, which a plan without any cannot fill."""
     assert "no nodes" in EKS.obstacle(stack_of(make_plan(make_option(purchase="serverless"))))
+
+
+@pytest.mark.parametrize(("starts_in", "is_told"), [(300.0, False), (1500.0, True)])
+def test_the_readme_says_where_an_update_of_nodes_would_fail(starts_in, is_told):
+    """Managed node groups give a node 15 minutes, in which each pod has to leave it."""
+    plan = make_fleet_plan(make_group(cold_start_seconds=Interval(starts_in, starts_in, starts_in)))
+    for target in ("eks", "eks-karpenter"):
+        readme = generate(plan, wanted=Wanted(target=target)).files["README.md"]
+        assert ("PodEvictionFailure" in readme) == (is_told and target == "eks")

@@ -288,7 +288,13 @@ def _pinned(text):
     """The kustomization as a user pins it: the section of pins taken in, and filled."""
     before, mark, pins = text.partition("# images:\n")
     section = "".join(f"{line[2:]}\n" for line in (mark + pins).splitlines())
-    for old, new in {"sha256:...": "sha256:" + "a" * 64, "--option=value": "--enable-prefix-caching"}.items():
+    given = {
+        "name: IMAGE": "name: vllm/vllm-openai",
+        "sha256:...": "sha256:" + "a" * 64,
+        "engine=ENGINE": "engine=vllm",
+        "--option=value": "--enable-prefix-caching",
+    }
+    for old, new in given.items():
         assert old in section
         section = section.replace(old, new)
     return before.replace("MODEL_REVISION=main", "MODEL_REVISION=0123abc") + section

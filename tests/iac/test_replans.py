@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+import yaml
 
-from advisor.codegen import Generated, Language, Stage, Wanted, generate, model, read_former, write_files
+from advisor.codegen import Form, Generated, Language, Stage, Wanted, generate, model, read_former, write_files
 from advisor.codegen.cut_over import rollout_of, staged
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.kept import joint
@@ -20,8 +21,8 @@ from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.plan.fleet.chosen import FleetGroup, Policy
-from advisor.plan.values import Plan
-from codegen.plans import make_fleet_plan, make_group
+from advisor.plan.values import Option, Plan
+from codegen.plans import make_fleet_plan, make_group, make_option
 from codegen.scenarios import (
     azure_aks,
     azure_container_apps,
@@ -32,6 +33,7 @@ from codegen.scenarios import (
     gcp_mig,
     gke,
     ibm_vpc,
+    managed_kubernetes,
     sagemaker,
 )
 from iac import harness, parity
@@ -111,6 +113,7 @@ AMD = {
     "replicas_per_instance": 8,
 }
 RTX_HALVES = {**RTX, "replicas_per_instance": 2, "partition": "mig-2g.48gb"}
+H200 = {"instance_type": "gpu-h200-sxm_1gpu-16vcpu-200gb", "accelerator": "H200"}
 GAUDI = {"instance_type": "gx3d-160x1792x8gaudi3", "accelerator": "Gaudi3", "engine": "vLLM-Gaudi"}
 AZURE_GROUP = azure_vm_scale_set.azure_group
 PLACES = {
@@ -154,6 +157,10 @@ ONE_REGION_MORE = "one region more"
 ANOTHER_MODEL = "another model"
 OTHER_ZONES = "other zones"
 SCHEDULED_SPOT = "scheduled on spot"
+MORE_TYPES = "spot of more types"
+DEARER_TYPES = "spot of types that are dear now"
+LIKE_TYPES = {MORE_TYPES: 1.0, DEARER_TYPES: 2.5}
+"""Shape → USD an hour of a larger type with the same accelerators, where the planned one costs 0.80."""
 SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     "static": (STEADY, Policy.STATIC),
     "scheduled": ({}, Policy.SCHEDULED),
@@ -173,6 +180,8 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     ANOTHER_MODEL: (STEADY, Policy.STATIC),
     OTHER_ZONES: (STEADY, Policy.STATIC),
     SCHEDULED_SPOT: ({"purchase": "spot"}, Policy.SCHEDULED),
+    MORE_TYPES: ({**STEADY, "purchase": "spot"}, Policy.STATIC),
+    DEARER_TYPES: ({**STEADY, "purchase": "spot"}, Policy.STATIC),
     "one instance": ({"instances": (1, 1)}, Policy.STATIC),
     "another precision": ({**STEADY, "precision": "fp8", "weights_gib": 8.5}, Policy.STATIC),
     "commitment": ({**STEADY, "purchase": "commitment", "commitment": "1 year"}, Policy.STATIC),
@@ -189,6 +198,12 @@ IMPOSSIBLE = {
         (target, shape): "has no spot"
         for target in ("sagemaker", "cloud-run", "container-apps")
         for shape in ("spot", SPOT_BESIDE, SCHEDULED_SPOT)
+    },
+    **{
+        (target, shape): "has no second type with these accelerators"
+        for target in PLACES
+        if target not in ("aws-ec2", "eks")
+        for shape in LIKE_TYPES
     },
     ("gcp-mig", "another engine"): "serves with vLLM alone",
     ("azure-vm-scale-set", "another engine"): "serves with vLLM alone",
@@ -211,7 +226,8 @@ IMPOSSIBLE = {
 
 def neighbours() -> Iterator[tuple[str, str, str]]:
     """Target, shape before and shape after, each pair in both directions."""
-    pairs = [("static", shape) for shape in SHAPES if shape not in ("static", NO_GPU)]
+    pairs = [("static", shape) for shape in SHAPES if shape not in ("static", NO_GPU, *LIKE_TYPES)]
+    pairs += [("spot", MORE_TYPES), (MORE_TYPES, DEARER_TYPES)]
     pairs += [("scheduled", "reactive"), (TWO_KINDS, ANOTHER_REGION), (WITHOUT_GPU, NO_GPU)]
     pairs += [(SCHEDULED_SPOT, "scheduled"), (SCHEDULED_SPOT, SPOT_BESIDE), ("one instance", TWO_KINDS)]
     pairs += [
@@ -261,6 +277,15 @@ def moved_endpoints(planned: Mapping[str, Any], staying: set[str]) -> set[str]:
 
 def _url(endpoint: Any) -> Any:
     return endpoint.get("url") if isinstance(endpoint, dict) else endpoint
+
+
+def replaced_nodes(planned: Mapping[str, Any]) -> list[str]:
+    """Addresses of nodes that are made anew under their key: whatever runs on them moves in the same apply."""
+    return [
+        change["address"]
+        for change in planned["resource_changes"]
+        if change["type"] in LABELS and {"create", "delete"} <= {*change["change"]["actions"]}
+    ]
 
 
 SCRIPTS = {
@@ -404,12 +429,19 @@ def plan_of(place: Place, shape: str) -> Plan:
         NO_GPU: [place.without_gpu or {}],
         IN_SLICES: [place.sliced or {}],
         ONE_REGION_MORE: [{}, {"region": place.another_region}],
-        OTHER_ZONES: [other_zones(place.group().provider)],
     }.get(shape, [{}])
+    if shape == OTHER_ZONES:
+        more = [other_zones(place.group().provider)]
     model = {"model": "Qwen/Qwen3-8B"} if shape == ANOTHER_MODEL else {}
     share = 1 / len(more)
     groups = [place.group(**{"request_shares": (share, share), **changes, **facts}) for facts in more]
-    return make_fleet_plan(*groups, policy=policy, **model)
+    plan = make_fleet_plan(*groups, policy=policy, **model)
+    return plan if shape not in LIKE_TYPES else replace(plan, options=(*plan.options, _larger(LIKE_TYPES[shape])))
+
+
+def _larger(usd_per_hour: float) -> Option:
+    """A larger type with the same accelerators."""
+    return make_option(rank=2, instance_type="g6.2xlarge", purchase="spot", usd_per_hour=usd_per_hour)
 
 
 class Stack:
@@ -503,6 +535,94 @@ def finish(stack: Stack, after: str, rollout: Rollout, kept: list[ComputeGroup],
     assert protected(planned) == []
 
 
+CLUSTERS = {
+    "eks": (PLACES["eks"], ""),
+    "eks-karpenter": (PLACES["eks"], ""),
+    "gke": (PLACES["gke"], ""),
+    "aks": (PLACES["aks"], ""),
+    "kubernetes": (Place(managed_kubernetes.h100, H200, "us-central1", managed_kubernetes.variables), ""),
+    "eks, inference-pool": (PLACES["eks"], "inference-pool"),
+    "gke, llm-d": (PLACES["gke"], "llm-d"),
+    "eks, kserve": (PLACES["eks"], "kserve"),
+    "aks, production-stack": (PLACES["aks"], "production-stack"),
+    "eks, dynamo": (PLACES["eks"], "dynamo"),
+}
+"""Cluster, and form of its objects → the place with its group, and the form."""
+ALONE: tuple[tuple[str, Stage | None], ...] = tuple(
+    (shape, None) for shape in ("static", "scheduled", "reactive", "scheduled", "static", "reactive", "static")
+)
+"""Shapes of one kind of machine, in which each way of deciding the number of pods follows each other one."""
+WALK: tuple[tuple[str, Stage | None], ...] = (
+    *ALONE,
+    *itertools.product(("scheduled", TWO_KINDS, "scheduled", "static"), (None, Stage.SHIFT, Stage.FINISH)),
+)
+"""The same, and cut-overs that fix numbers for as long as they last."""
+UNWEIGHTED = (Form.PRODUCTION_STACK, Form.DYNAMO)
+"""Forms that refuse a cut-over, since they have no shares."""
+
+
+def replicas_in(files: Mapping[str, str]) -> Mapping[str, int | None]:
+    """Name of what holds pods → the number that a file states of them; None: it leaves that open."""
+    documents = [
+        document
+        for path, text in files.items()
+        if path.startswith("kubernetes/") and path.endswith(".yaml")
+        for document in yaml.safe_load_all(text)
+        if document
+    ]
+    numbers = {
+        document["metadata"]["name"]: document["spec"].get("replicas")
+        for document in documents
+        if document.get("kind") in ("Deployment", "LLMInferenceService")
+    }
+    for document in documents:
+        numbers |= {model["name"]: model.get("replicaCount") for model in _models(document)}
+        numbers |= {worker["name"]: worker.get("replicas") for worker in _workers(document)}
+    return numbers
+
+
+def _models(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Models in the values of production-stack's chart."""
+    return list(values.get("servingEngineSpec", {}).get("modelSpec", []))
+
+
+def _workers(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Workers of Dynamo's graph."""
+    components = document["spec"]["components"] if document.get("kind") == "DynamoGraphDeployment" else []
+    return [component for component in components if component["type"] == "worker"]
+
+
+def patched(former: int | None, stated: int | None, live: int, form: Form) -> int:
+    """Pods after the three-way patch of what was applied, what is, and what runs; of a Deployment the default is 1."""
+    if stated is not None:
+        return stated
+    # KServe keeps the number of the Deployment where its service names none.
+    return live if former is None or form is Form.KSERVE else 1
+
+
+def fewest_pods(code: Generated) -> int:
+    """Pods that the smallest group of the code needs in its quietest hours."""
+    return min(group.min_instances * group.replicas_per_instance for group in joint(code.rollouts[""]).groups)
+
+
+@pytest.mark.parametrize("cluster", list(CLUSTERS))
+def test_no_apply_stops_pods_that_another_shape_keeps(cluster):
+    """Whatever decides the number of pods before and after: an apply leaves no fewer than run, or than the plan needs."""
+    place, form = CLUSTERS[cluster]
+    wanted = Wanted(target=cluster.partition(",")[0], form=Form(form or "manifests"))
+    live: dict[str, int] = {}
+    stated: Mapping[str, int | None] = {}
+    former = Former()
+    for shape, stage in WALK if wanted.form not in UNWEIGHTED else ALONE:
+        code = generate(plan_of(place, shape), wanted=wanted, former=replace(former, stage=stage))
+        before, stated, least = stated, replicas_in(code.files), fewest_pods(code)
+        for name, number in stated.items():
+            running = live.get(name, least)
+            live[name] = patched(before.get(name), number, running, wanted.form)
+            assert live[name] >= min(running, least), (shape, stage, name)
+        former = Former(code.rollouts, {"": wanted.target}, code.roots, code.plan_digest)
+
+
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("pair", of_today([" | ".join(pair) for pair in neighbours()], shares=40))
 def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
@@ -517,6 +637,7 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     staying = {region.name for region in rollout.planned.regions} if target in ONE_ADDRESS else set()
     planned = stack.apply()
     assert destroyed_first(planned) == []
+    assert replaced_nodes(planned) == []
     assert moved_endpoints(planned, staying) == set()
     assert rescripted(target, planned, kept) == []
     assert asked_otherwise(planned) == []

@@ -22,7 +22,7 @@ from advisor.plan.fleet.chosen import Policy
 from advisor.report.plan_diff import diff_json, diff_markdown, diff_table, headline, plan_diff
 from advisor.workload.values import DeclaredDemand, Limits
 from builders import catalog_of, offer, workload
-from codegen.plans import make_fleet_plan
+from codegen.plans import make_fleet_plan, make_option
 from codegen.plans import make_group as code_group
 from report.plans import make_fleet, make_group, make_plan, mixed_plan, spot_plan
 
@@ -260,6 +260,19 @@ def test_code_says_what_an_apply_replaces(catalog):
     moved = code([three], [far])
     assert (moved.retires, moved.new) == (("3 × g6.xlarge in us-east-1",), ("3 × g6.xlarge in us-west-2",))
     assert "retires: 3 × g6.xlarge in us-east-1, beside the new ones until `--cut-over finish`" in moved.lines
+
+
+def test_types_that_instances_no_longer_start_as_are_told(catalog):
+    """Spot instances of a type that leaves the list are replaced; those of a list that grows are not."""
+    plan = _code_plan({"instances": (3, 3), "purchase": "spot"})
+    larger = make_option(rank=2, instance_type="g6.2xlarge", purchase="spot", usd_per_hour=1.0)
+    wider = replace(plan, options=(*plan.options, larger))
+
+    words = "3 × spot g6.xlarge in us-east-1"
+    assert replacement(wider, plan, Language.TERRAFORM, catalog).replaced == (
+        (words, f"{words}, no longer as g6.2xlarge"),
+    )
+    assert not replacement(plan, wider, Language.TERRAFORM, catalog).replaced
 
 
 def _code_plan(*groups):

@@ -4,6 +4,7 @@ Arguments of a resource that hold its instance type and its counts, and the plan
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
@@ -13,10 +14,12 @@ from advisor.codegen.gpu_sharing import sharing_of
 from advisor.codegen.hcl import Attribute, Block, Document, elements, key_of, references, unwrap
 from advisor.codegen.selection import Member, choose, group_keys
 from advisor.codegen.stack import interchangeable_types, most_instances
+from advisor.codegen.summary import usd
 from advisor.data_files import facts_beside
 from advisor.errors import InputError
 from advisor.plan.values import Plan
 from advisor.records import dataclass, field
+from advisor.units import HOURS_PER_MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Target:
     least_maximum: int | None = None
     """Instances that a group has to be able to grow to: a greater maximum in the code stays, and a number that decides
     it falls no further. None: a maximum becomes ``max_instances``."""
+    schedule: str = ""
+    """What the plan does by the clock, and what its fixed number costs beyond that; "": the number never changes."""
 
 
 def targets_of(plan: Plan, rank: int | None = None, *, unconfirmed: bool = False) -> tuple[Target, ...]:
@@ -73,6 +78,22 @@ def _target(plan: Plan, member: Member, key: str) -> Target:
             f"{serves.replicas_per_instance} replica(s) an instance, {serves.max_concurrency} requests at a time, "
             f"{serves.context_tokens} tokens of context{cut}"
         ),
+        schedule=_schedule(member),
+    )
+
+
+def _schedule(member: Member) -> str:
+    """Hours of the week by number of instances, and what the greatest number costs at all hours, in words."""
+    hours = Counter(member.hours)
+    if len(hours) == 1:
+        return ""
+    most, total = max(hours), sum(member.hours)
+    sizes = ", ".join(f"{size} in {count}" for size, count in sorted(hours.items()))
+    planned = total * member.usd_per_hour * HOURS_PER_MONTH / len(member.hours)
+    fixed = most * member.usd_per_hour * HOURS_PER_MONTH
+    return (
+        f"instances by hours of the week: {sizes}. No schedule is written: {most} at all hours cost {usd(fixed)} a "
+        f"month in place of {usd(planned)}" + (f" ({fixed / planned - 1:+.0%})" if planned else "")
     )
 
 
@@ -127,6 +148,10 @@ PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
 _STEP = re.compile(r'\.?(?P<name>[A-Za-z_][\w-]*)(?:\[(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<number>\d+))\])?')
 GROUP_MAPS = ("eks_managed_node_groups", "self_managed_node_groups", "node_groups", "node_pools")
 """Arguments of public modules that hold a group of machines under each key."""
+_EKS_GROUPS = "eks_managed_node_groups"
+"""Of them, that of terraform-aws-modules/eks, whose entries are bought on demand by default, as EKS buys them."""
+_EKS_DEFAULTS = "eks_managed_node_group_defaults"
+"""Its argument for all entries, before version 21."""
 _HINT = "such as aws_launch_template.gpu, module.x.aws_autoscaling_group.gpu or 'aws_instance.gpu[\"a\"]'"
 
 
@@ -376,9 +401,20 @@ def buys_spot_at(resource: Resource) -> bool | None:
     return False
 
 
+def _mentions_purchase(resource: Resource, argument: str, key: str) -> bool:
+    """Whether the entry of a map of node groups, or the defaults of all entries, may say how nodes are bought."""
+    attribute = resource.block.attributes.get(argument)
+    entry = resolve(resource.document, attribute.value.node, resource.scope, (key, KEYS)) if attribute else None
+    if not isinstance(entry, Place) or _EKS_DEFAULTS in resource.block.attributes:
+        return True
+    return not CALL_SPOT.keys().isdisjoint(entry.value)
+
+
 def _says_spot(resource: Resource) -> bool | None:
-    """Whether a module's call, which has defaults that are not known here, says spot."""
+    """Whether a module's call says spot; None where it does not, and the default of the module is not known here."""
     argument, key = resource.inside or ("", "")
+    if argument == _EKS_GROUPS and not _mentions_purchase(resource, argument, key):
+        return False
     for name, spot in CALL_SPOT.items():
         attribute = resource.block.attributes.get(argument or name)
         path = (key, name) if argument else ()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from advisor.atomic_files import write_text
 from advisor.codegen.applying.addresses import (
+    CALL_SPOT,
     PROVIDERS,
     RULES,
     TYPES,
@@ -21,7 +22,7 @@ from advisor.codegen.applying.addresses import (
 )
 from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project, resolve
 from advisor.codegen.hcl import Attribute, Block, read_hcl, references
-from advisor.codegen.quoting import hcl_number, hcl_string
+from advisor.codegen.quoting import hcl_number, hcl_string, hcl_value
 from advisor.errors import InputError
 from advisor.records import dataclass
 
@@ -137,6 +138,7 @@ def write_application(application: Application) -> None:
         write_text(path, text)
 
 
+_SPOT_WORDS = ", ".join(f"{name} = {hcl_value(spot)}" for name, spot in CALL_SPOT.items())
 _NOTHING_STATED = "it states no count, or no instance type, that could be changed"
 
 
@@ -297,7 +299,15 @@ def _check_purchase(resources: Sequence[Resource], target: Target, address: str)
     """Refuse numbers of instances that are bought otherwise than the plan buys them."""
     said = [buys_spot_at(resource) for resource in resources]
     buys_spot = True if True in said else None if None in said else False
-    if target.keeps_types or buys_spot is None or buys_spot == target.is_spot:
+    if target.keeps_types or buys_spot == target.is_spot:
+        return
+    if buys_spot is None:
+        if target.is_spot:
+            raise InputError(
+                f"{address} does not say how instances are bought, and the plan buys {target.key} as spot: its numbers "
+                "might not hold",
+                hint=f"say there how it is bought ({_SPOT_WORDS}), or name another group of the plan with --group",
+            )
         return
     ways = ("on demand", "as spot")
     raise InputError(
@@ -348,6 +358,8 @@ def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     """Wishes of the plan that are not an instance type or a count."""
     if target.is_spot and not any(buys_spot_at(resource) for resource in resources):
         yield f"the plan buys {target.key} as spot: how instances are bought is not edited"
+    if target.schedule:
+        yield f"the plan changes {target.key} by the clock, {target.schedule}"
     if "+" in target.instance_type:
         kind, _, accelerators = target.instance_type.partition("+")
         yield f"{kind} needs {accelerators} attached (guest_accelerator), which is not edited"

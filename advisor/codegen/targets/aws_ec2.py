@@ -7,7 +7,7 @@ from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source, at_balancer
 from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, partition_of
-from advisor.codegen.container import Backend, Container, Language, Region, Runtime
+from advisor.codegen.container import Backend, Container, Language, Region
 from advisor.codegen.engines.metrics import EngineMetrics, published, without_times
 from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_left_out, tells_times
@@ -149,7 +149,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "metric_names": {"requests": TARGET_REQUESTS, "over": OVER_TARGET, "waiting": REQUESTS_WAITING},
         "told_alarms": _alarms(stack),
         "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
-        "package_regions": sorted({group.region for group in stack.groups if group.platform.runtime is Runtime.CPU}),
+        # The host script installs Docker where there is no GPU and the image lacks it.
+        "package_regions": sorted({group.region for group in stack.groups if not group.has_gpu}),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_secret": _example_secret(stack.regions[0]),
         "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),

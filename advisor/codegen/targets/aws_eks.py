@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog import load_catalog
-from advisor.catalog.values import InstanceType
 from advisor.codegen import kubernetes
-from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks
+from advisor.codegen.aws_places import has_budgets, is_sold_in_blocks, roomy_types
 from advisor.codegen.container import Language, Region, Runtime
 from advisor.codegen.forms import with_objects, workload_name
 from advisor.codegen.gpu_sharing import GpuSharing, SharingKind
@@ -46,6 +45,8 @@ _MANNER = kubernetes.ClusterManner()
 _PROVIDER = "aws"
 _GPU_LABEL = "nvidia.com/gpu.present"
 """What DaemonSets for GPUs select nodes by where no feature discovery runs."""
+_DRAIN_MINUTES = 15
+"""Time that the pods of a node have to leave it in an update of a managed node group (the EKS guide to its phases)."""
 _IDLE_PERCENT = 10
 _IDLE_PERIODS = 12
 _PERIOD_SECONDS = 300
@@ -138,9 +139,16 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
             region.name: _example_cluster(stack, region, is_karpenter=is_karpenter) for region in stack.regions
         },
         "block_group": in_blocks[0] if in_blocks else "",
+        "slow_drains": {} if is_karpenter else _slow_drains(stack),
         "may_be_empty": [group.key for group in stack.groups if kubernetes.fewest_replicas(stack, group) == 0],
         **kubernetes.replica_values(stack),
     }
+
+
+def _slow_drains(stack: Stack) -> Mapping[str, int]:
+    """Groups whose pods may need longer to leave a node than EKS waits for in an update → minutes."""
+    minutes = {group.key: -(-kubernetes.drain_seconds(stack, group) // 60) for group in stack.groups}
+    return {key: needed for key, needed in minutes.items() if needed > _DRAIN_MINUTES}
 
 
 def _mps_release(stack: Stack) -> str:
@@ -241,21 +249,7 @@ def local_gib(group: ComputeGroup) -> int:
 
 def _instance_types(group: ComputeGroup) -> list[str]:
     """Spot is bought as whichever type is there; on demand, the plan is priced with one."""
-    return [group.instance_type, *(_roomy_types(group) if group.is_spot else ())]
-
-
-def _roomy_types(group: ComputeGroup) -> list[str]:
-    """Types that serve like the planned one on no less of processors and memory: autoscalers reckon with the first."""
-    types = load_catalog().instance_types
-    planned = types.get((_PROVIDER, group.instance_type))
-    others = [types.get((_PROVIDER, name)) for name in group.interchangeable_types]
-    return [other.name for other in others if other and planned and _is_no_smaller(other, planned)]
-
-
-def _is_no_smaller(other: InstanceType, planned: InstanceType) -> bool:
-    """Whether *other* is no smaller than planned; unknown is not enough."""
-    sizes = ((other.vcpus, planned.vcpus), (other.memory_gib, planned.memory_gib))
-    return all(has is not None and needed is not None and has >= needed for has, needed in sizes)
+    return [group.instance_type, *(roomy_types(group) if group.is_spot else ())]
 
 
 def _labels(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:

@@ -26,6 +26,8 @@ _SPOT = "kubernetes.azure.com/scalesetpriority"
 """Label and taint that AKS gives spot nodes."""
 _MANNER = kubernetes.ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
 _EXAMPLE_ISSUER = "https://oidc.example.com/"
+_USUAL_DRAIN_MINUTES, _LONGEST_DRAIN_MINUTES = 30, 1440
+"""Default of AKS, and the most that azurerm takes (``upgradeSettingsSchema`` of its node pools)."""
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
 _PODS_BESIDE = 30
@@ -107,10 +109,16 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "instances": group.instances,
         "max_instances": group.max_instances,
         "os_disk_gib": kubernetes.node_volume_gib(group),
+        "drain_minutes": drain_minutes(stack, group),
         "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot | dict(_plugin_labels(group)),
         "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
         **_parts(group),
     }
+
+
+def drain_minutes(stack: Stack, group: ComputeGroup) -> int:
+    """Minutes that AKS waits for the pods of a node to leave it, after which an upgrade fails."""
+    return min(_LONGEST_DRAIN_MINUTES, max(_USUAL_DRAIN_MINUTES, -(-kubernetes.drain_seconds(stack, group) // 60)))
 
 
 def _parts(group: ComputeGroup) -> Mapping[str, object]:

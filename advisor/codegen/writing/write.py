@@ -8,7 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from advisor import __version__
+from advisor.codegen.container import Stage
 from advisor.codegen.generate import Generated
+from advisor.codegen.kept import joint
 from advisor.codegen.monitoring import MONITORING
 from advisor.codegen.moved import with_moves
 from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_copied, decide_renamed
@@ -181,8 +183,43 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Write
         refuse(directory, refusals)
     changes = [change for change in decided if isinstance(change, Change) and change.concerns_anyone]
     check_writable(directory, [change.path for change in changes if change.is_written])
+    _check_listed(generated, directory, {change.path: change.after for change in changes})
     folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
     return WriteReport(directory, tuple(changes), tuple(_told(folder) for folder in folders))
+
+
+def _check_listed(generated: Generated, directory: Path, texts: Mapping[str, bytes | None]) -> None:
+    """Refuse to send requests to pods that no apply makes, since the user's kustomization leaves out their file.
+
+    Raises:
+        InputError: a cut-over shifts requests to such a backend, or ends with one.
+    """
+    for root, rollout in generated.rollouts.items():
+        if rollout.stage is Stage.PREPARE or not (rollout.stage or generated.left_out):
+            continue
+        for backend in joint(rollout).backends:
+            folder = f"{root}/kubernetes/{backend.region}".removeprefix("/")
+            path, name = f"{folder}/kustomization.yaml", f"{backend.key}.yaml"
+            if not backend.weight or not {path, f"{folder}/{name}"} <= generated.files.keys():
+                continue
+            if name not in _resources(texts.get(path)):
+                raise InputError(
+                    f"{path} does not list {name}, to which {backend.weight / 10:g} % of the requests are to go: no "
+                    "apply makes its pods",
+                    where=str(directory),
+                    hint=f"add `- {name}` to its resources, apply, see that the pods serve, and run this again",
+                )
+
+
+def _resources(text: bytes | None) -> list[str]:
+    """Files that a kustomization lists; none where it cannot be read."""
+    import yaml  # noqa: PLC0415 - only where there is YAML to read
+
+    try:
+        listed = yaml.safe_load(text or b"")["resources"]
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
+        return []
+    return [str(PurePosixPath(str(entry))) for entry in listed or ()]
 
 
 def _other_paths(generated: Generated, record: Record, keys: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:

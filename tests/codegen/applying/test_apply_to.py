@@ -210,6 +210,52 @@ def test_numbers_of_another_way_of_paying_are_refused(text, address, purchase, t
     assert (tmp_path / "main.tf").read_text() == text
 
 
+GROUPS = 'module "eks" {{\n  source = "terraform-aws-modules/eks/aws"\n  {argument} = {{\n    gpu = {{\n      {facts}\n    }}\n  }}\n}}\n'
+COUNTS = 'instance_types = ["g5.xlarge"]\n      min_size = 1\n      max_size = 4\n      desired_size = 2'
+
+
+@pytest.mark.parametrize(
+    ("argument", "facts", "refusal"),
+    [
+        ("eks_managed_node_groups", COUNTS, "buys instances on demand"),
+        (
+            "eks_managed_node_groups",
+            f"{COUNTS}\n      capacity_type = var.way",
+            "does not say how instances are bought",
+        ),
+        ("node_groups", COUNTS, "does not say how instances are bought"),
+        ("eks_managed_node_groups", f'{COUNTS}\n      capacity_type = "SPOT"', ""),
+    ],
+)
+def test_spot_counts_go_only_where_spot_is_bought(argument, facts, refusal, tmp_path):
+    """An entry of EKS's module buys on demand by default; of other modules the default is not known."""
+    text = GROUPS.format(argument=argument, facts=facts)
+    write(tmp_path, main=text)
+    address = f'module.eks.{argument}["gpu"]'
+    if not refusal:
+        assert apply_to(tmp_path, address, target(purchase="spot")).edits
+        return
+    with pytest.raises(InputError, match=refusal) as refused:
+        apply_to(tmp_path, address, target(purchase="spot"))
+    assert ('capacity_type = "SPOT"' in refused.value.hint) == ("does not say" in refusal)
+    assert (tmp_path / "main.tf").read_text() == text
+    if "var.way" not in facts:
+        assert apply_to(tmp_path, address, target()).edits
+
+
+def test_a_schedule_that_is_not_written_is_told_with_its_price(tmp_path):
+    """Hours of the week by number of instances, and what the greatest number costs at all hours."""
+    write(tmp_path, main=PLAIN)
+    (group,) = targets_of(make_fleet_plan(make_group()))
+    (note,) = [note for note in apply_to(tmp_path, "aws_launch_template.gpu", group).notes if "by the clock" in note]
+    assert re.search(
+        r"hours of the week: 2 in \d+, 4 in \d+\. No schedule is written: 4 at all hours cost \$2,350", note
+    )
+    assert re.search(r"in place of \$[\d,.]+ \(\+\d+%\)$", note)
+    (steady,) = targets_of(make_fleet_plan(make_group(instances=(3, 3))))
+    assert not [note for note in apply_to(tmp_path, "aws_launch_template.gpu", steady).notes if "by the clock" in note]
+
+
 RESOURCES = {
     "eks": (
         (

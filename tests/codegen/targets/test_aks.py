@@ -9,7 +9,7 @@ import yaml
 from advisor.codegen import Language, generate
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets.azure_aks import alarms_of_pods, pool_name
+from advisor.codegen.targets.azure_aks import alarms_of_pods, drain_minutes, pool_name
 from codegen.scenarios import SCENARIOS
 
 _NAMES = [name for name in SCENARIOS if name.startswith("aks-")]
@@ -35,6 +35,15 @@ def test_deployments_share_no_pool():
     (one,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: None), scenario.wanted)
     (group,) = one.groups
     assert pool_name(one, group) != pool_name(replace(one, name="search"), group)
+
+
+@pytest.mark.parametrize(("start_seconds", "replicas", "minutes"), [(600, 1, 30), (1800, 2, 65), (3600, 48, 1440)])
+def test_a_node_drains_as_long_as_its_pods_take(start_seconds, replicas, minutes):
+    """One pod after the other, each once the one before has a successor: never less than AKS's default, nor its limit."""
+    scenario = SCENARIOS["aks-a100-spot"]()
+    (stack,) = stacks_of(scenario.plan, choose(scenario.plan, scenario.wanted, lambda _: None), scenario.wanted)
+    group = replace(stack.groups[0], start_seconds=start_seconds, replicas_per_instance=replicas)
+    assert drain_minutes(stack, group) == minutes
 
 
 def test_replicas_that_load_do_not_count():

@@ -129,7 +129,9 @@ def test_only_regions_with_several_backends_fail_over(name, fails_over):
         assert any("failover" in path for path in files) == fails_over
 
 
-@pytest.mark.parametrize(("name", "ports"), [("ec2-embeddings", {"443", "80"}), ("mixed-fleet", {"443"})])
+@pytest.mark.parametrize(
+    ("name", "ports"), [("ec2-embeddings", {"443", "80"}), ("gpu-and-neuron", {"443", "80"}), ("mixed-fleet", {"443"})]
+)
 def test_hosts_that_install_docker_reach_its_archive(name, ports):
     """Ubuntu's archives answer on port 80; where hosts have an image with Docker, nothing but HTTPS leaves."""
     scenario = SCENARIOS[name]()

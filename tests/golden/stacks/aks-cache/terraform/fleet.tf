@@ -27,6 +27,7 @@ locals {
       instances     = 2
       max_instances = 3
       os_disk_gib   = 164
+      drain_minutes = 30
       labels        = { "inference/nodes" = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7" }
       taints        = ["nvidia.com/gpu=present:NoSchedule"]
     }

@@ -27,6 +27,7 @@ locals {
       instances     = 2
       max_instances = 3
       os_disk_gib   = 164
+      drain_minutes = 30
       labels        = { "inference/nodes" = "resource-null-resource-x-eastus-nc4as-t4-v3-fp16-tp1-on-demand" }
       taints        = ["nvidia.com/gpu=present:NoSchedule"]
     }

@@ -27,6 +27,7 @@ locals {
       instances     = 1
       max_instances = 2
       os_disk_gib   = 402
+      drain_minutes = 164
       labels        = { "inference/nodes" = "support-chat-francecentral-nd96isr-mi300x-v5-3d6a9b" }
       taints        = ["amd.com/gpu=present:NoSchedule"]
     }

@@ -27,6 +27,7 @@ locals {
       instances     = 2
       max_instances = 3
       os_disk_gib   = 164
+      drain_minutes = 30
       labels        = { "inference/nodes" = "support-chat-eastus-d8as-v6-bf16-tp1-on-demand" }
       taints        = ["inference/processors=present:NoSchedule"]
     }

@@ -36,7 +36,7 @@ resource "azurerm_kubernetes_cluster_node_pool" "this" {
 
     content {
       max_surge                     = "1"
-      drain_timeout_in_minutes      = 30
+      drain_timeout_in_minutes      = each.value.drain_minutes
       node_soak_duration_in_minutes = 0
     }
   }

@@ -27,6 +27,7 @@ locals {
       instances     = 4
       max_instances = 5
       os_disk_gib   = 1209
+      drain_minutes = 812
       labels        = { "inference/nodes" = "support-chat-eastus-nd96asr-v4-bf16-tp1x56-m-73e9ff" }
       taints        = ["nvidia.com/gpu=present:NoSchedule"]
       gpu_instance  = "MIG1g"

@@ -32,6 +32,7 @@ locals {
       instances     = 4
       max_instances = 5
       os_disk_gib   = 164
+      drain_minutes = 30
       labels        = { "inference/nodes" = "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7" }
       taints        = ["nvidia.com/gpu=present:NoSchedule"]
     }
@@ -45,6 +46,7 @@ locals {
       instances     = 2
       max_instances = 3
       os_disk_gib   = 164
+      drain_minutes = 30
       labels        = { "inference/nodes" = "support-chat-westeurope-nc40ads-h100-v5-bf16-ee69d7" }
       taints        = ["nvidia.com/gpu=present:NoSchedule"]
     }

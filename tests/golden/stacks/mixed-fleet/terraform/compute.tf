@@ -174,12 +174,14 @@ resource "aws_autoscaling_group" "this" {
 
   # A replacement starts before an old instance stops. EC2 Auto Scaling cannot roll back a group whose machine image is a
   # parameter.
+  # Instances of the present template version and of a type that is still in the list stay.
   instance_refresh {
     strategy = "Rolling"
 
     preferences {
       min_healthy_percentage = 100
       max_healthy_percentage = 125
+      skip_matching          = true
       auto_rollback          = length(setintersection(keys(var.ami_ids), [each.key, "*"])) > 0
     }
   }

@@ -57,5 +57,5 @@ def _upgrade_settings(group: Group) -> azure.containerservice.KubernetesClusterN
     if group.is_spot:
         return None
     return azure.containerservice.KubernetesClusterNodePoolUpgradeSettingsArgs(
-        max_surge="1", drain_timeout_in_minutes=30, node_soak_duration_in_minutes=0
+        max_surge="1", drain_timeout_in_minutes=group.drain_minutes, node_soak_duration_in_minutes=0
     )

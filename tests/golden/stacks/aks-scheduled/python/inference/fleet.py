@@ -24,6 +24,7 @@ FLEET = Fleet(
             instances=4,
             max_instances=5,
             os_disk_gib=164,
+            drain_minutes=30,
             labels={"inference/nodes": "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-2b27b7"},
             taints=["nvidia.com/gpu=present:NoSchedule"],
         ),
@@ -37,6 +38,7 @@ FLEET = Fleet(
             instances=3,
             max_instances=4,
             os_disk_gib=164,
+            drain_minutes=30,
             labels={
                 "inference/nodes": "support-chat-eastus-nc24ads-a100-v4-bf16-tp1-spot",
                 "kubernetes.azure.com/scalesetpriority": "spot",

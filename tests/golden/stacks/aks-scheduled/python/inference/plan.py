@@ -33,6 +33,8 @@ class Group:
     """In the busiest hours."""
     max_instances: int
     os_disk_gib: int
+    drain_minutes: int
+    """Time for the pods of a node to leave it in an upgrade, each once the one before has a successor."""
     labels: Mapping[str, str]
     taints: Sequence[str]
     gpu_instance: str | None = None

@@ -191,7 +191,8 @@ def _reservation(
 def _refresh(pinned: bool) -> aws.autoscaling.GroupInstanceRefreshArgs:
     """A replacement starts before an old instance stops.
 
-    EC2 Auto Scaling cannot roll back a group whose machine image is a parameter.
+    EC2 Auto Scaling cannot roll back a group whose machine image is a parameter. Instances of the present template
+    version and of a type that is still in the list stay.
     """
     return aws.autoscaling.GroupInstanceRefreshArgs(
         strategy="Rolling",
@@ -199,6 +200,7 @@ def _refresh(pinned: bool) -> aws.autoscaling.GroupInstanceRefreshArgs:
             min_healthy_percentage=100,
             max_healthy_percentage=125,
             auto_rollback=pinned,
+            skip_matching=True,
         ),
     )
 

@@ -23,7 +23,7 @@ SCRIPT
 # shellcheck source=/dev/null
 . /etc/inference/host
 
-# Ubuntu without drivers, on hosts without accelerators, has neither yet. A lock of the first boot is waited for.
+# Ubuntu without drivers, on hosts without GPUs, may have neither yet. A lock of the first boot is waited for.
 gpu='${gpu}'
 if [[ $gpu == false ]] && ! command -v docker >/dev/null && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive

@@ -1,0 +1,141 @@
+"""What the comments of a kustomization ask for, and what the next plan changes, in one file."""
+
+import itertools
+import re
+
+import pytest
+import yaml
+
+from advisor.cli.app import main
+from advisor.codegen import ConflictPolicy, Stage, Wanted, WriteOptions, generate, read_former, write_files
+from advisor.codegen.writing.merging import merge
+from advisor.errors import InputError
+from advisor.plan.document import plan_to_json
+from advisor.plan.fleet.chosen import Policy
+from codegen.plans import make_fleet_plan, make_group
+from codegen.scenarios import azure_vm_scale_set, managed_kubernetes
+
+EDITS = {
+    "reads metrics": [("  # - pod-monitor.yaml", "  - pod-monitor.yaml")],
+    "alerts": [("  # - prometheus-rule.yaml", "  - prometheus-rule.yaml")],
+    "route": [("  # - route.yaml", "  - route.yaml")],
+    "google gateway": [("  # - google-gateway.yaml", "  - google-gateway.yaml")],
+    "bucket": [("# components:\n#   - ../weights/bucket", "components:\n  - ../weights/bucket")],
+    "folder": [("# components:", "components:"), ("#   - ../weights/folder", "  - ../weights/folder")],
+    "revision": [('"MODEL_REVISION=main" # pin it by commit', '"MODEL_REVISION=0123abc"')],
+    "digest": [
+        (
+            "# images:\n#   - name: IMAGE\n#     digest: sha256:...",
+            "images:\n  - name: vllm/vllm-openai\n    digest: sha256:aa",
+        )
+    ],
+}
+"""What a comment asks for → lines, and what a user makes of them."""
+STEADY = {"instances": (3, 3)}
+SGLANG = {"engine": "SGLang", "engine_version": "0.5.9"}
+PLACES = {
+    "eks": (make_group, {"instance_type": "g5.xlarge", "accelerator": "A10G"}),
+    "gke": (
+        lambda **facts: make_group(
+            **{"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8", "accelerator": "L4"}
+            | facts
+        ),
+        {"instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"},
+    ),
+    "aks": (
+        azure_vm_scale_set.azure_group,
+        {"instance_type": "Standard_NC80adis_H100_v5", "accelerator": "H100-NVL", "accelerator_count": 2.0},
+    ),
+    "kubernetes": (
+        managed_kubernetes.h100,
+        {"instance_type": "gpu-h200-sxm_1gpu-16vcpu-200gb", "accelerator": "H200"},
+    ),
+}
+"""Target → its group, and another type of machine."""
+HALVES = {"request_shares": (0.5, 0.5)}
+
+
+def plans_of(target):
+    """Name → plan: what comes one after the other in a directory."""
+    group, other = PLACES[target]
+    halves = group(**STEADY, **HALVES)
+    return {
+        "static": make_fleet_plan(group(**STEADY), policy=Policy.STATIC),
+        "by load": make_fleet_plan(group(), policy=Policy.REACTIVE),
+        "by the clock": make_fleet_plan(group()),
+        "another type": make_fleet_plan(group(**STEADY, **other), policy=Policy.STATIC),
+        "two types": make_fleet_plan(halves, group(**STEADY, **HALVES, **other), policy=Policy.STATIC),
+        "another engine beside": make_fleet_plan(halves, group(**STEADY, **HALVES, **SGLANG), policy=Policy.STATIC),
+    }
+
+
+def kustomizations_of(target):
+    """Name of a plan → its kustomization."""
+    return {
+        name: next(
+            text
+            for path, text in generate(plan, wanted=Wanted(target=target)).files.items()
+            if path.startswith("kubernetes/") and path.endswith("/kustomization.yaml") and "/weights/" not in path
+        )
+        for name, plan in plans_of(target).items()
+    }
+
+
+@pytest.mark.parametrize("target", list(PLACES))
+def test_edits_that_comments_ask_for_meet_no_later_plan(target):
+    """Each edit stands in the merged file once, beside everything that the plan changed."""
+    texts = kustomizations_of(target)
+    for (before, base), (after, theirs) in itertools.permutations(texts.items(), 2):
+        for name, changes in EDITS.items():
+            if not all(old in base for old, _ in changes):
+                continue
+            mine = base
+            for old, new in changes:
+                mine = mine.replace(old, new)
+            pieces = merge(base.encode(), mine.encode(), theirs.encode())
+            assert all(isinstance(piece, bytes) for piece in pieces), (target, before, after, name)
+            merged = b"".join(pieces).decode()
+            assert all(new in merged for _, new in changes), (target, before, after, name)
+            files = yaml.safe_load(merged)["resources"]
+            assert {*yaml.safe_load(theirs)["resources"]} <= {*files}, (target, before, after, name)
+
+
+def _kept_out(directory, before, after):
+    """A directory whose kustomization the user keeps as it was, while the plan brings another backend."""
+    wanted = Wanted(target="eks")
+    write_files(generate(before, wanted=wanted), directory)
+    path = directory / "kubernetes/us-east-1/kustomization.yaml"
+    path.write_text(re.sub(r'(  - "us-.*)', r"\1 # ours", path.read_text()))
+    manner = WriteOptions(ConflictPolicy.MINE)
+    write_files(generate(after, wanted=wanted, former=read_former(directory)), directory, manner)
+    return path, manner
+
+
+def test_requests_are_not_shifted_to_pods_that_no_apply_makes(tmp_path):
+    """A kustomization of the user's that leaves a backend out stops the cut-over, and says which line is missing."""
+    plans = plans_of("eks")
+    before, after = plans["static"], plans["another type"]
+    path, manner = _kept_out(tmp_path, before, after)
+    code = generate(after, wanted=Wanted(target="eks"), former=read_former(tmp_path, Stage.SHIFT))
+    with pytest.raises(InputError, match=r"does not list .*a10g.*100 % of the requests") as refusal:
+        write_files(code, tmp_path, manner)
+    assert "to its resources, apply" in refusal.value.hint
+    (name,) = [file.name for file in path.parent.glob("us-east-1-*a10g*.yaml")]
+    path.write_text(path.read_text().replace("  - namespace.yaml", f"  - namespace.yaml\n  - {name}"))
+    write_files(
+        generate(after, wanted=Wanted(target="eks"), former=read_former(tmp_path, Stage.SHIFT)), tmp_path, manner
+    )
+
+
+def test_a_directory_keeps_its_target(tmp_path, monkeypatch, capsys):
+    """As it keeps its form: without --target, the next run writes for the target that is there."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(plan_to_json(plans_of("eks")["static"]))
+    for target in (["--target", "eks"], []):
+        command = ["advisor", "generate", "terraform", str(plan), "--into", str(tmp_path / "code"), *target]
+        monkeypatch.setattr("sys.argv", command)
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert not stopped.value.code
+        assert ("holds code for eks, which is written again" in capsys.readouterr().err) == (not target)
+    assert read_former(tmp_path / "code").targets == {"": "eks"}
