@@ -55,7 +55,7 @@ class GitHub:
         return f"{place.api}/user"
 
     def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401 - any JSON value
-        """Whether the same user wrote it; for a job's own token, which has none, whether a program did, by its brackets."""
+        """Whether the same user wrote it; for a job's own token, which has none: whether a program did, by brackets."""
         return comment.author == user["login"] if user else comment.author.endswith("[bot]")
 
     def first_page(self, place: PullRequest) -> str:

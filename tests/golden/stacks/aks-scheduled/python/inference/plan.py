@@ -34,7 +34,7 @@ class Group:
     max_instances: int
     os_disk_gib: int
     drain_minutes: int
-    """Time for the pods of a node to leave it in an upgrade, each once the one before has a successor."""
+    """For the pods of a node to leave it in an upgrade, each once the former one has a successor."""
     labels: Mapping[str, str]
     taints: Sequence[str]
     gpu_instance: str | None = None
