@@ -245,10 +245,10 @@ def open_words(fleet: Fleet) -> Iterator[str]:
     confirmed = fleet.confirmed is not None and fleet.confirmed.reached
     if not confirmed or fleet.proven or fleet.cheapest is not None or fleet.gap_ratio <= _LARGE_RATIO:
         return
+    least = usd(fleet.bound_usd_per_month)
     yield (
-        f"Search: no cheaper fleet was found, and one up to {fleet.gap_ratio:.0%} cheaper is not ruled out: only below "
-        f"{usd(fleet.bound_usd_per_month)} a month can none carry the load. Plan with one accelerator or instance type "
-        "at a time (accelerators, instance_types) to look further."
+        f"Search: no cheaper fleet was found, but one up to {fleet.gap_ratio:.0%} cheaper is not ruled out: "
+        f"only below {least} a month is it sure that none carries the load."
     )
 
 
