@@ -235,9 +235,33 @@ class _Pricing:
             worth = {lever: self._worth(lever, pulled, plan) for lever in used}
             late = {lever: why for lever in used if (why := self._why_not_worth(lever, worth[lever]))}
             if not late:
-                return _Combination(plan, pulled, worth, dropped)
+                return self._or_one_alone(_Combination(plan, pulled, worth, dropped), priced)
             least = min(late, key=lambda lever: (worth[lever] or 0.0, -self._work((lever,), 0.0).effort_hours))
             dropped[least] = late[least]
+
+    def _or_one_alone(self, combination: "_Combination", priced: Mapping[str, PricedLever]) -> "_Combination":
+        """The combination, or one lever of it alone where that plan costs less: a wider search may end higher."""
+        best = combination
+        for lever in (lever for lever in combination.pulled if lever in priced):
+            single = self._of_one(lever, combination, priced)
+            if single is not None and _saved(best.plan, single.plan) >= A_CENT:
+                best = single
+        return best
+
+    def _of_one(
+        self, lever: str, combination: "_Combination", priced: Mapping[str, PricedLever]
+    ) -> "_Combination | None":
+        """Combination of a single lever of another; None where its plan does not use it, or it pays back too late."""
+        pulled = (*self._needed, lever)
+        plan, without = self._plan(pulled), self._without
+        if isinstance(plan, str) or lever not in plan.used:
+            return None
+        worth = _saved(without, plan)
+        if self._why_not_worth(lever, worth):
+            return None
+        told = f"with {priced[lever].title} alone the plan costs ${_saved(combination.plan, plan):,.2f} less"
+        others = {other: told for other in combination.pulled if other in priced and other != lever}
+        return _Combination(plan, pulled, {lever: worth}, {**combination.dropped, **others})
 
     def _begin_with_worths(self, pulled: Sequence[str]) -> None:
         """Plan ahead without each lever that a combination uses, the last first: without those it takes longest."""

@@ -309,9 +309,10 @@ class _Scopes:
         return replace(base, providers=clouds, regions=regions)
 
     def _like(self, current: Deployment, places: list[Place]) -> list[Place]:
-        """Places as open as today's region, on its continent where users and residency do not say where; else all."""
+        """Places as open as today's region, on its continent unless regions, users or residency say where; else all."""
         places = [place for place in places if restriction(place[1]) == restriction(current.region)] or places
-        continent = "" if self._is_placed_by_users else self._continent((current.provider, current.region))
+        is_open = not self._names_regions and not self._is_placed_by_users
+        continent = self._continent((current.provider, current.region)) if is_open else ""
         return [place for place in places if continent in ("", self._continent(place))] or places
 
     @property

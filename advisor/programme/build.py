@@ -11,8 +11,8 @@ from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
 from advisor.levers.values import LeverReport, PricedLever, ReasonCode
 from advisor.names import normalised
 from advisor.plan.doubts import is_refused, refusal_words
-from advisor.plan.fleet.chosen import FleetGroup
-from advisor.plan.values import CurrentCost, Plan, RungGroup
+from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.values import CurrentCost, Plan, Rung, RungGroup
 from advisor.programme import rules
 from advisor.programme.rules import (
     DAYS,
@@ -114,7 +114,8 @@ class _Builder:
     def _of_levers(self) -> Iterator[Item]:
         """Levers that each combination uses; their saving together is that of the combination."""
         for report in self._inputs.levers:
-            combination = self._as_billed(_combination(report), runs_today=report.current is not None)
+            plan = self._cheaper_plan(report)
+            combination = self._as_billed(_combination(report, plan), runs_today=report.current is not None)
             if any(other.id == combination.id for other in self._combinations):
                 raise InputError(
                     f"the levers of {report.workload} are given twice", where="--levers", hint="give each workload once"
@@ -125,13 +126,62 @@ class _Builder:
                 self._left_out.append(LeftOut(combination.id, f"Levers of {report.workload}", why))
                 continue
             self._combinations.append(combination)
-            self._replace(combination.id, report.current, report.together.plan.groups)
+            fleet = report.together.plan if plan is None else plan
+            self._replace(combination.id, report.current, fleet.groups)
+            yield from self._of_resize(report, combination)
             for lever in report.levers:
                 if lever.used:
                     yield self._of_lever(lever, report, combination)
                 else:
                     why = lever.dropped or "the combination does not use it"
                     self._left_out.append(LeftOut(f"{report.workload}/{lever.lever}", lever.title, why))
+
+    def _cheaper_plan(self, report: LeverReport) -> Fleet | None:
+        """Fleet of a plan of the same workload that costs less than all of its levers together; None: none does."""
+        fleets = [
+            plan.fleet
+            for plan in self._inputs.plans.values()
+            if plan.fleet is not None
+            and plan.current is not None
+            and plan.workload.get("name") == report.workload
+            and not is_refused(plan)
+        ]
+        fleet = min(fleets, key=_fleet_usd, default=None)
+        together = report.together.plan.total_usd_per_month
+        if fleet is None or together is None or _fleet_usd(fleet) > together - A_CENT:
+            return None
+        self._bill_notes.append(
+            f"the plan of {report.workload} costs {_fleet_usd(fleet):,.2f} USD a month and its levers together "
+            f"{together:,.2f}: the plan counts"
+        )
+        return fleet
+
+    def _of_resize(self, report: LeverReport, combination: Combination) -> Iterator[Item]:
+        """Item of what the plan without any lever costs less than what is paid; nothing where it costs no less."""
+        name = _resize_id(report)
+        usd = dict(combination.alone_usd_per_month).get(name, 0.0)
+        current = report.current
+        if current is None or usd < A_CENT:
+            return
+        file, plan = self._file(report), shlex.quote(f"plan-{report.workload}.json")
+        today = f"{current.instances} × {current.instance_type}"
+        paid = combination.paid_usd_per_month
+        item = self._item(
+            Item(
+                id=name,
+                title=f"Run what the load takes ({report.workload})",
+                detail=f"{today} → {_groups_words(report.without)}; alone {paid:,.2f} → {paid - usd:,.2f} USD a month",
+                command=f"advisor recommend {file} --format json -o {plan}",
+                check=self._check("", name, plan),
+                risk="less spare capacity than today: as the plan says",
+                saving=Saving(usd, usd, usd),
+                effort_hours=rules.EFFORT_HOURS[Effort.LOW],
+                counted_in=combination.id,
+            ),
+            rules.OTHERS,
+        )
+        if self._is_worth_it(item):
+            yield item
 
     def _as_billed(self, combination: Combination, *, runs_today: bool) -> Combination:
         """The combination, which saves no more than the bill has of it."""
@@ -212,12 +262,15 @@ class _Builder:
             if is_refused(plan):
                 self._left_out.append(LeftOut(f"plan/{name}", f"Deploy {path}", refusal_words(plan)))
                 continue
-            today, planned = plan.current.total_usd_per_month, plan.fleet.cost.total_usd_per_month
-            levers = next((each.id for each in self._combinations if each.workload == name), "")
+            today, planned = plan.current.total_usd_per_month, _fleet_usd(plan.fleet)
+            levers = next((each for each in self._combinations if each.workload == name), None)
+            if levers is not None:
+                today = levers.paid_usd_per_month
             combination = Combination(f"plan/{name}", name, today, planned, ((f"plan/{name}", today - planned),))
-            if not levers:
+            if levers is None:
                 combination = self._as_billed(combination, runs_today=True)
-            paid, saving = combination.paid_usd_per_month, combination.saving
+            paid = combination.paid_usd_per_month
+            saving = combination.saving if levers is None else combination.saving.at_most(levers.saving.usd_per_month)
             item = self._item(
                 Item(
                     id=f"plan/{name}",
@@ -228,15 +281,15 @@ class _Builder:
                     risk="as the plan says: `advisor explain`",
                     saving=saving,
                     effort_hours=rules.EFFORT_HOURS[Effort.MEDIUM],
-                    counted_in=levers,
+                    counted_in="" if levers is None else levers.id,
                 ),
                 rules.OTHERS,
             )
-            if not levers and self._is_worth_it(item):
+            if levers is None and self._is_worth_it(item):
                 self._combinations.append(combination)
                 self._replace(combination.id, plan.current, plan.fleet.groups)
                 yield replace(item, counted_in=combination.id)
-            elif levers:
+            elif levers is not None:
                 yield self._without_hours_of_levers(item, name)
 
     def _without_hours_of_levers(self, item: Item, workload: str) -> Item:
@@ -405,11 +458,7 @@ class _Builder:
 
     def _notes(self, items: Sequence[Item]) -> Iterator[str]:
         yield from self._bill_notes
-        if self._combinations:
-            yield (
-                "the total counts the levers of a workload as one plan: "
-                "what each is worth beside the others does not add up to it"
-            )
+        yield from filter(None, (_rest_words(combination, items) for combination in self._combinations))
         if any(item.counted_in and item.resources for item in items):
             yield "findings at the cost of serving, or at the same resources as another, are done and not counted again"
         if self._inputs.findings:
@@ -428,9 +477,15 @@ def _stated(lever: PricedLever) -> str:
     return f"{_STATE}{lever.line}" if lever.line else ""
 
 
-def _combination(report: LeverReport) -> Combination:
-    """Levers of a workload against what is paid, or against the plan without any where nothing runs."""
+def _combination(report: LeverReport, plan: Fleet | None) -> Combination:
+    """Levers of a workload against what is paid, or against the plan without any where nothing runs.
+
+    Args:
+        report: the levers.
+        plan: fleet that costs less than all of them together and counts in their place; None: there is none.
+    """
     paid, together = report.paid_usd_per_month, report.together.plan.total_usd_per_month
+    together = together if plan is None else _fleet_usd(plan)
     alone = {
         f"{report.workload}/{lever.lever}": saved
         for lever in report.levers
@@ -438,7 +493,46 @@ def _combination(report: LeverReport) -> Combination:
     }
     if paid is None or together is None or len(alone) < sum(lever.used for lever in report.levers):
         raise InputError(f"the levers of {report.workload} have no cost", where="--levers", hint=_LEVERS_HINT)
+    without = report.without.total_usd_per_month
+    if report.current is not None and without is not None and paid - without >= A_CENT:
+        alone[_resize_id(report)] = paid - max(without, together)
     return Combination(f"levers/{report.workload}", report.workload, paid, together, tuple(alone.items()))
+
+
+def _resize_id(report: LeverReport) -> str:
+    """Id of the item that runs what the load takes, without any lever."""
+    return f"{report.workload}/resize"
+
+
+def _fleet_usd(fleet: Fleet) -> float:
+    """Cost of a fleet, USD a month."""
+    return fleet.cost.total_usd_per_month
+
+
+def _groups_words(rung: Rung) -> str:
+    """Groups of a fleet in short."""
+    return " + ".join(
+        f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}" for group in rung.groups
+    )
+
+
+def _rest_words(combination: Combination, items: Sequence[Item]) -> str:
+    """Note on what the items of a combination save more or less than it; "" where they add up to it.
+
+    A plan and the findings that count in it are the same money again.
+    """
+    savings = [
+        item.saving.usd_per_month
+        for item in items
+        if item.counted_in == combination.id and item.id.startswith(f"{combination.workload}/") and item.saving
+    ]
+    whole, items_usd = combination.saving.usd_per_month, sum(savings)
+    if not savings or abs(whole - items_usd) < A_CENT:
+        return ""
+    both = f"{combination.id} saves {whole:,.2f} USD a month as one plan, and its items come to {items_usd:,.2f}"
+    if whole < items_usd:
+        return f"{both}: what several of them save alike counts once"
+    return f"{both}: no single lever saves the other {whole - items_usd:,.2f}"
 
 
 def _week(phase: Phase, hours: float) -> int:

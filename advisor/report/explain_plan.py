@@ -154,7 +154,7 @@ def why_section(why: Why) -> Section:
     else:
         lines.append(
             "no target up to 16 times looser or tighter and no demand from 1/16 to 16 times today's "
-            + ("takes it out of the cheapest fleet" if why.wins else "brings it into the cheapest fleet")
+            + ("takes it out of the cheapest fleet" if why.wins else "brings it into the cheapest fleet found")
         )
     for obstacle in why.obstacles:
         lifted = f" → lifted by {obstacle.lifted_by}" if obstacle.lifted_by else ""
@@ -190,7 +190,7 @@ def _verdict(why: Why) -> str:
     if why.contender is None and any(obstacle.code == "price_unknown" for obstacle in why.obstacles):
         return f"cannot be compared: {SOLD_UNPRICED}"
     if why.contender is None or why.obstacles:
-        return "cannot serve this as it is asked"
+        return "cannot serve this alone as it is asked"
     less = 1 - why.contender.total_usd_per_month / why.rival.total_usd_per_month if why.rival else 0.0
     return f"does not win{_reason(less)}"
 
@@ -230,13 +230,13 @@ def _target_words(target_change: TargetChange, *, wins: bool) -> str:
         if value is not None
     ]
     name = f"{_NAMES[target_change.target]} (now {milliseconds(target_change.stated_ms)})"
-    never = "changes nothing" if wins else "never makes it part of the cheapest fleet"
+    never = "changes nothing" if wins else "never makes it part of the cheapest fleet found"
     return f"{name}: {' and '.join(ways) or f'a target up to 16 times looser or tighter {never}'}"
 
 
 def _load_words(ranges: Sequence[LoadRange], *, wins: bool) -> str:
     if not ranges:
-        return "load: it is part of the cheapest fleet at no demand from 1/16 to 16 times today's"
+        return "load: the cheapest fleets found for 1/16 to 16 times today's demand are without it"
     verb = "is" if wins else "would be"
     if wins and (ranges[0].low_factor, ranges[0].high_factor) == (1.0, 1.0):
         return "load: it is part of the cheapest fleet at today's demand, and no longer at a tenth less or more"

@@ -237,9 +237,23 @@ def _gap_words(fleet: Fleet) -> str:
     if fleet.gap_ratio < _SLIGHT_RATIO:
         most = usd(fleet.cost.total_usd_per_month * fleet.gap_ratio)
         return f"no fleet that carries the planned rates costs less by more than {most}"
-    return f"no cheaper one of one type was confirmed; a mix up to {fleet.gap_ratio:.1%} cheaper is not ruled out"
+    return f"no cheaper one was confirmed; a mix up to {fleet.gap_ratio:.1%} cheaper is not ruled out"
 
 
+def open_words(fleet: Fleet) -> Iterator[str]:
+    """Words for the verdict where the search leaves much open: a fleet that a replay confirms, and no proof."""
+    confirmed = fleet.confirmed is not None and fleet.confirmed.reached
+    if not confirmed or fleet.proven or fleet.cheapest is not None or fleet.gap_ratio <= _LARGE_RATIO:
+        return
+    least = usd(fleet.bound_usd_per_month)
+    yield (
+        f"Search: no cheaper fleet was found, but one up to {fleet.gap_ratio:.0%} cheaper is not ruled out: "
+        f"only below {least} a month is it sure that none carries the load."
+    )
+
+
+_LARGE_RATIO = 0.1
+"""Gap of a bound that the verdict tells."""
 _SLIGHT_RATIO = 0.001
 """Gap of a bound that is told as an amount."""
 

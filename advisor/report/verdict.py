@@ -27,6 +27,7 @@ from advisor.report.fleet_words import (
     holds_words,
     hour_words,
     names_of,
+    open_words,
     part_words,
 )
 from advisor.report.option_words import (
@@ -180,6 +181,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from client_words(fleet)
         yield from _failure_words(fleet)
         yield from _cheapest_words(fleet)
+        yield from open_words(fleet)
         yield from _weight_words(plan, fleet)
         yield from _zone_words(fleet)
     yield from _today_words(plan)

@@ -16,7 +16,7 @@ import pytest
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError, NothingFeasible
 from advisor.levers.changes import _names, changes_of
-from advisor.levers.pricing import price_levers
+from advisor.levers.pricing import LeverPlanner, price_levers
 from advisor.levers.values import Change, LeverSettings, MeasuredCache, ReasonCode, read_measured_cache
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_of_requests, plan_question, question_for
@@ -163,6 +163,38 @@ def test_a_question_that_allows_everything_is_answered():
     assert costs[-1] == plan.fleet.cost.total_usd_per_month
 
 
+def test_a_combination_costs_no_more_than_any_of_its_levers_alone(monkeypatch):
+    """Where the search with all levers ends higher than with one of them, that one is the combination."""
+    plan = LeverPlanner.plan
+
+    def missing(planner, levers):
+        told = plan(planner, levers)
+        if len(levers) < 2:
+            return told
+        dear = told.usd_per_month * 1.3
+        return replace(told, usd_per_month=dear, fleet=replace(told.fleet, total_usd_per_month=dear))
+
+    monkeypatch.setattr(LeverPlanner, "plan", missing)
+    told = report_of(LeverSettings())
+    total = told.together.plan.total_usd_per_month
+    used = [lever for lever in told.levers if lever.used]
+
+    assert total == min(lever.priced.plan.total_usd_per_month for lever in told.levers)
+    assert [lever.priced.plan.total_usd_per_month for lever in used] == [total]
+    assert used[0].worth_usd_per_month == pytest.approx(told.without.total_usd_per_month - total)
+    assert any("alone the plan costs $" in lever.dropped for lever in told.levers)
+
+
+def test_regions_that_the_file_names_are_allowed_on_any_continent():
+    """Today is in one of them; without names the lever stays on today's continent."""
+    named = changes_of(asked(regions=("us-east-1", "eu-west-1")), CATALOG, SETTINGS).by_lever["region"]
+    alone = changes_of(asked(regions=("us-east-1",)), CATALOG, SETTINGS).by_lever["region"]
+
+    assert named.told == "regions: us-east-1 → eu-west-1, us-east-1"
+    assert not named.beyond_stated
+    assert alone.code is ReasonCode.NOTHING_TO_CHANGE
+
+
 @pytest.mark.sampled(2)
 def test_every_lever_of_the_planner_is_priced():
     """In this world no lever that the planner can answer is left without a price."""
@@ -278,14 +310,16 @@ def test_figures_of_others_never_enter_a_price(tmp_path):
 
 def test_levers_that_pay_back_too_late_are_left_out():
     """A combination holds nothing that is paid back after the limit, and is dearer for it; the reason is told."""
-    strict = report_of(LeverSettings(hourly_rate_usd=100.0, max_payback_months=1.0, effort_hours={"spot": 10_000.0}))
+    no_commitment = {"limits": Limits()}
+    settings = LeverSettings(hourly_rate_usd=100.0, max_payback_months=1.0, effort_hours={"spot": 10_000.0})
+    free, strict = report_of(LeverSettings(), **no_commitment), report_of(settings, **no_commitment)
     spot = next(lever for lever in strict.levers if lever.lever == "spot")
 
-    assert any(lever.used for lever in few().levers if lever.lever == "spot")
+    assert any(lever.used for lever in free.levers if lever.lever == "spot")
     assert "1 at most" in spot.dropped
     assert not spot.used
     assert all(lever.work.payback_months <= 1 for lever in strict.levers if lever.used)
-    assert strict.together.plan.total_usd_per_month > few().together.plan.total_usd_per_month
+    assert strict.together.plan.total_usd_per_month > free.together.plan.total_usd_per_month
 
 
 def test_work_is_hours_times_rate():

@@ -146,6 +146,15 @@ def test_named_regions_hold_on_every_rung():
     assert {region.country_iso2 for key, region in CATALOG.regions.items() if key[1] in others} == {"US"}
 
 
+def test_named_regions_of_todays_cloud_are_on_the_rung_of_that_cloud():
+    """On another continent too: no other cloud is needed for them."""
+    need = requirements(regions=("us-east-1", "eu-west-1"), current=TODAY)
+    rungs = {rung.step: rung.workload for rung in rungs_of(need, CATALOG)}
+
+    assert regions_of(rungs[Step.RESIZE]) == {"us-east-1"}
+    assert regions_of(rungs[Step.SAME_CLOUD]) == {"us-east-1", "eu-west-1"}
+
+
 @pytest.mark.parametrize("number", range(0, 150, 3))
 def test_no_rung_or_step_is_where_another_account_is_needed(number):
     """Regions of governments and in China are in no scope unless named, whatever else is allowed."""

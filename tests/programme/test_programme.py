@@ -192,6 +192,7 @@ def test_no_lever_alone_saves_more_than_all_of_what_is_paid(report, above):
 
     (combination,) = programme.combinations
     plans = {f"{cheap.workload}/{lever.lever}": lever.priced.plan.total_usd_per_month for lever in cheap.levers}
+    plans[f"{cheap.workload}/resize"] = cheap.without.total_usd_per_month
     assert combination.alone_usd_per_month
     for name, saved in combination.alone_usd_per_month:
         assert saved == pytest.approx(together + above - max(plans[name], together))
@@ -279,6 +280,53 @@ def test_a_plan_counts_by_itself_or_in_its_levers(priced):
     assert alone.total.usd_per_month == pytest.approx(saved)
     assert beside.total == made(levers=(report,), max_payback=1e6).total
     assert "state current" in unknown.left_out[0].why
+
+
+def dearer_levers(report, usd):
+    """The report with a combination that costs more."""
+    rung = replace(report.together.plan, total_usd_per_month=report.together.plan.total_usd_per_month + usd)
+    return replace(report, together=replace(report.together, plan=rung))
+
+
+@pytest.mark.parametrize("billed_usd", [None, 3000.0])
+def test_a_plan_cheaper_than_all_levers_counts_in_their_place(priced, billed_usd):
+    """No item saves more than its combination, whatever the bill has; a note has both numbers."""
+    report, plan = priced
+    planned = plan.fleet.cost.total_usd_per_month
+    report = dearer_levers(report, planned)
+    billed = None if billed_usd is None else BilledMonth(9000.0, {normalised(report.workload): billed_usd})
+    programme = made(levers=(report,), plans={"plan.json": plan}, max_payback=1e6, billed=billed)
+
+    (combination,) = programme.combinations
+    assert combination.usd_per_month == planned
+    savings = [item.saving.usd_per_month for item in programme.items if item.counted_in == combination.id]
+    assert max(savings) == combination.saving.usd_per_month == programme.total.usd_per_month
+    assert any(f"costs {planned:,.2f} USD a month and its levers together" in note for note in programme.notes)
+
+
+def test_fewer_machines_are_an_item(report):
+    """What the plan without any lever costs less than today has an item; a note has what items and total differ by."""
+    without = report.without.total_usd_per_month
+    current = replace(report.current, instances=2, total_usd_per_month=without + 1000.0)
+    programme = made(levers=(replace(report, current=current),), max_payback=1e6)
+    (combination,) = programme.combinations
+    items = {item.id: item for item in programme.items if item.saving}
+    resize = items[f"{report.workload}/resize"]
+
+    assert resize.saving.usd_per_month == 1000.0
+    assert resize.detail.startswith("2 × g5.12xlarge → 2 × g5.xlarge on demand; alone ")
+    assert dict(combination.alone_usd_per_month)[resize.id] == pytest.approx(1000.0)
+    items_usd = sum(item.saving.usd_per_month for item in items.values())
+    told = [note for note in programme.notes if f"its items come to {items_usd:,.2f}" in note]
+    assert bool(told) is (abs(items_usd - combination.saving.usd_per_month) >= 0.01)
+
+
+def test_no_item_runs_fewer_machines_where_none_is_saved(report):
+    """Where today costs no more than the plan without any lever, there is nothing to resize."""
+    current = replace(report.current, total_usd_per_month=report.without.total_usd_per_month)
+    programme = made(levers=(replace(report, current=current),), max_payback=1e6)
+
+    assert f"{report.workload}/resize" not in {item.id for item in programme.items}
 
 
 @pytest.mark.parametrize("with_levers", [False, True])

@@ -24,7 +24,7 @@ from advisor.plan.fleet.costs import CostKind, CostLine
 from advisor.plan.fleet.spare import ITS_CLUSTER
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
-from advisor.report.fleet_words import constraint_words, proof_words
+from advisor.report.fleet_words import constraint_words, open_words, proof_words
 from advisor.report.plan_words import close_call_words, risk_words
 from advisor.report.verdict import headline, plan_markdown, plan_table, verdict_lines
 from report.plans import (
@@ -108,6 +108,19 @@ def test_demand_told_from_accelerators_stands_in_the_first_line():
     )
     unproven = replace(plan.fleet, proven=False, gap_ratio=0.0, cheapest=None)
     assert proof_words(unproven) == "no cheaper fleet carries the planned rates"
+
+
+@pytest.mark.parametrize(("gap_ratio", "is_told"), [(0.686, True), (0.11, True), (0.1, False)])
+def test_a_search_that_leaves_much_open_says_so_in_the_verdict(gap_ratio, is_told):
+    """Below what no fleet carries the load, and how to look further; not of a proven fleet or one that is refused."""
+    fleet = replace(spot_plan().fleet, proven=False, gap_ratio=gap_ratio, bound_usd_per_month=1234.5, cheapest=None)
+    told = " ".join(verdict_lines(replace(spot_plan(), fleet=fleet)))
+
+    assert (f"one up to {gap_ratio:.0%} cheaper is not ruled out" in told) is is_told
+    assert ("$1,234.50" in told) is is_told
+    assert not list(open_words(replace(fleet, proven=True)))
+    refused = replace(fleet.confirmed, reached=False)
+    assert not list(open_words(replace(fleet, confirmed=refused)))
 
 
 def planned_beyond(ratio):

@@ -1,7 +1,7 @@
 """Fleets that are a little cheaper than a given one: one instance fewer, or some exchanged for others."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,13 +17,13 @@ from advisor.records import replace
 from advisor.units import A_CENT, HOURS_PER_MONTH, ROUNDING
 
 MOST = 10
-"""Neighbours that are looked at, those that cost the most first left."""
+"""Neighbours that are looked at, those that cost least less first; as many again of the fleet's own accelerators."""
 BACKENDS = 8
 """Backends that a fleet may be topped up with."""
 MOST_GIVEN_UP = 3
 """Instances of a group that are exchanged at a time, unless it is all of them."""
 OTHERS = 3
-"""Cheaper pools, and dearer ones, that instances may be exchanged for."""
+"""Cheaper pools, and dearer ones, that instances may be exchanged for: of any accelerator, and of their own."""
 CLEARLY_SHORT = 0.999
 """Share of the load, carried or left by a failure, below which no solver is needed to see that a limit is broken."""
 _COUNTED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
@@ -56,7 +56,8 @@ class BoughtWay(NamedTuple):
 def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
     """Neighbours of a fleet that carry the load at their pools' rates, the cheapest first; see :func:`keeps_to_all`.
 
-    None where the router tells lengths apart, or where a pool is too far from some users.
+    Those of the fleet's own accelerators are among them, whatever else is sold: more to choose from hides none of them.
+    There is none where the router tells lengths apart, or where a pool is too far from some users.
     """
     if not _simple(problem):
         return []
@@ -64,7 +65,25 @@ def cheaper_neighbours(problem: Problem, solution: FleetSolution) -> list[FleetS
     priced = [_fleet(problem, groups) for groups in (own, *_changed(problem, own)) if groups]
     below = [fleet for fleet in priced if fleet.objective_usd_per_month < solution.objective_usd_per_month]
     able = [fleet for fleet in below if _is_able(problem, fleet)]
-    return sorted(able, key=lambda fleet: fleet.objective_usd_per_month)[-MOST:]
+    dear_last = sorted(able, key=lambda fleet: fleet.objective_usd_per_month)
+    supplies = _supplies(solution)
+    kept = {id(fleet) for fleet in (*dear_last[-MOST:], *_of_supplies(dear_last, supplies)[-MOST:])}
+    return [fleet for fleet in dear_last if id(fleet) in kept]
+
+
+def _supplies(solution: FleetSolution) -> set[str]:
+    """Accelerators of a fleet, by region."""
+    return {_supply(group.pool) for group in solution.allocations}
+
+
+def _of_supplies(fleets: Iterable[FleetSolution], supplies: set[str]) -> list[FleetSolution]:
+    """Fleets of some accelerators alone."""
+    return [fleet for fleet in fleets if _supplies(fleet) <= supplies]
+
+
+def _supply(pool: Pool) -> str:
+    """Region and accelerator of a pool; its stand where that is not known."""
+    return pool.supply or pool.stand
 
 
 def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float) -> list[FleetSolution]:
@@ -259,7 +278,10 @@ def _without_at_times(
 
 
 def _others(problem: Problem, group: Allocation) -> Iterator[BoughtWay]:
-    """The next cheaper and the next dearer ways in the region, of each way of paying; none for what costs nothing."""
+    """The next cheaper and the next dearer ways in the region, of each way of paying; none for what costs nothing.
+
+    Once of any accelerator, and once of the group's own.
+    """
     usd = group.tariff.all_usd_per_hour
     if not usd:
         return
@@ -268,8 +290,15 @@ def _others(problem: Problem, group: Allocation) -> Iterator[BoughtWay]:
             (way for way in _sold(problem, paid) if way.pool.region == group.pool.region),
             key=lambda way: (way.usd_per_hour, way.pool.key),
         )
-        yield from [way for way in sold if way.usd_per_hour < usd][-OTHERS:]
-        yield from [way for way in sold if way.usd_per_hour > usd][:OTHERS]
+        own = [way for way in sold if _supply(way.pool) == _supply(group.pool)]
+        near = (way for ways in (sold, own) for way in _next_to(ways, usd))
+        yield from {(way.pool.key, way.tariff): way for way in near}.values()
+
+
+def _next_to(ways: Sequence[BoughtWay], usd_per_hour: float) -> Iterator[BoughtWay]:
+    """The last ways that are cheaper than an amount and the first that are dearer, of ways by their price."""
+    yield from [way for way in ways if way.usd_per_hour < usd_per_hour][-OTHERS:]
+    yield from [way for way in ways if way.usd_per_hour > usd_per_hour][:OTHERS]
 
 
 def _sold(problem: Problem, paid: PurchaseOption) -> Iterator[BoughtWay]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import requests_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
-from advisor.plan.solve.neighbours import cheaper_neighbours, elsewhere, keeps_to_all, topped_up
+from advisor.plan.replay.groups import instances_of
+from advisor.plan.solve.neighbours import MOST, cheaper_neighbours, elsewhere, keeps_to_all, topped_up
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits
 from plan.fleet.exhaustive import cost_of, counts_of, usd_of_request
@@ -67,6 +68,26 @@ def test_instances_are_left_out_and_exchanged():
     assert {"a/r/large": (3,)} in found
     assert {"a/r/large": (2,)} in found
     assert {"a/r/large": (3,), "a/r/small": (2,)} in found
+
+
+def test_other_accelerators_hide_no_neighbour_of_the_own():
+    """Whatever else is sold at prices between: each neighbour of the question with its own accelerator alone is there."""
+    own = [
+        replace(pool_of(f"a/r/own-{usd}", rate, usd, stand=f"a/r/own-{usd}"), supply="a/r/own")
+        for usd, rate in ((6.0, 6.0), (2.0, 1.5), (1.0, 1.0))
+    ]
+    others = [
+        replace(pool_of(f"a/r/other-{usd}", usd / 2, usd, stand=f"a/r/other-{usd}"), supply=f"a/r/other-{usd}")
+        for usd in (2.5, 3.0, 3.5, 4.0, 5.0, 7.0, 8.0, 9.0)
+    ]
+    fleet = optimise(problem_of(own[0], planned=(12.0,)))
+
+    alone = cheaper_neighbours(problem_of(*own, planned=(7.0,)), fleet)
+    wide = cheaper_neighbours(problem_of(*own, *others, planned=(7.0,)), fleet)
+
+    assert any(len(each.allocations) > 1 for each in alone)
+    assert {instances_of(each) for each in alone} <= {instances_of(each) for each in wide}
+    assert len(wide) <= 2 * MOST
 
 
 def test_a_fleet_that_fails_is_topped_up_below_the_cost_of_one_that_holds():
