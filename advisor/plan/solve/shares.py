@@ -15,8 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from advisor.plan.problem.formulas import (
+    Group,
     Part,
     busy_instances,
+    group_key,
     mix_rate,
     provider_of,
     ratio_of,
@@ -246,8 +248,7 @@ def counted_instances(problem: Problem, solution: FleetSolution) -> Mapping[str,
     if splits_by_what_is_up(solution):
         return counts
     up = _by_target(counts, target_of)
-    zones = {pool.key: pool.zones for pool in _pools(solution)}
-    in_zone = _by_target({key: np.ceil(count / zones[key]) for key, count in counts.items()}, target_of)
+    in_zone = _by_target(_lost_in_zone(solution), target_of)
     room = dict(up)
     for part in (Part.MACHINE, Part.ZONE):
         share = share_without(problem.limits, part)
@@ -255,6 +256,19 @@ def counted_instances(problem: Problem, solution: FleetSolution) -> Mapping[str,
             left = count - (np.minimum(count, 1.0) if part is Part.MACHINE else in_zone[target])
             room[target] = np.minimum(room[target], np.where(left > 0, left / share, count))
     return {key: ratio_of(count * room[target_of[key]], up[target_of[key]]) for key, count in counts.items()}
+
+
+def _lost_in_zone(solution: FleetSolution) -> Mapping[str, Floats]:
+    """Instances of each pool that the loss of one zone takes, of each group by itself: (classes,), by pool."""
+    groups: dict[Group, Floats] = {}
+    for allocation in solution.allocations:
+        key = group_key(allocation.pool, allocation.tariff)
+        groups[key] = groups.get(key, 0.0) + np.array(allocation.instances, float)
+    zones = {pool.key: pool.zones for pool in _pools(solution)}
+    lost: dict[str, Floats] = {}
+    for (key, _), count in groups.items():
+        lost[key] = lost.get(key, 0.0) + np.ceil(count / zones[key])
+    return lost
 
 
 def splits_by_what_is_up(solution: FleetSolution) -> bool:
