@@ -6,6 +6,7 @@ The plan for a terminal and for Markdown: the verdict first, then the ladder, th
 from collections.abc import Iterator, Sequence
 
 from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
+from advisor.cost.commitments import ENDING
 from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
 from advisor.plan.doubts import falls_short, is_refused, wanted_ratio
@@ -180,6 +181,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from _cheapest_words(fleet)
         yield from _weight_words(plan, fleet)
         yield from _zone_words(fleet)
+    yield from (f"{note}." for note in plan.notes if note.startswith(ENDING))
     yield from _today_words(plan)
     yield from neighbour_words(plan)
     yield from other_engine_words(plan)

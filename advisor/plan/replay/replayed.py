@@ -45,6 +45,7 @@ from advisor.plan.replay.headroom import (
     Bracket,
     FleetLoads,
     Kind,
+    aligned,
     bracket_of,
     kind_of,
     loads_of,
@@ -389,6 +390,8 @@ class ReplayedFleets:
             return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
         outer = bracket_of(holds, hint, limit / tried[1.0].usd_per_month)
         bracket = narrowed(outer, holds, tried, limit, exact=len(least) == 1)
+        if len(least) == 1 and bracket.held in tried:
+            bracket = aligned(bracket, holds, _factor_of_fewer(formulation, tried[bracket.held], least))
         if bracket.held in tried:
             return tried[bracket.held], bracket
         return max(tried.values(), key=worst_share), bracket
@@ -612,6 +615,17 @@ class ReplayedFleets:
         return all(
             allocation.tariff in tariffs.get(allocation.pool.key, ()) for allocation in confirmed.solution.allocations
         )
+
+
+def _factor_of_fewer(formulation: Formulation, fleet: Confirmed, least: Mapping[Kind, float]) -> float:
+    """Multiple of the least headroom with which one instance fewer of a fleet's only group carries every hour."""
+    group, *others = fleet.solution.allocations
+    if others:
+        return 0.0
+    pools = {pool.key: pool for pool in formulation.problem.pools}
+    fewer = tuple(max(count - 1, 0) for count in group.instances)
+    allocations = (replace(group, pool=pools[group.pool.key], instances=fewer),)
+    return most_headroom(formulation.problem, replace(fleet.solution, allocations=allocations)) / min(least.values())
 
 
 def _unless_given(

@@ -171,7 +171,9 @@ def test_a_failure_takes_what_runs_there_in_its_worst_hours():
     )
 
     assert lost_with(problem, allocations, Part.MACHINE, 2) == {"x": 2.0, "y": 1.0}
-    assert lost_with(problem, allocations, Part.ZONE, 2) == {"a/r": (1 + 2) * 2.0 + 1.0}  # 2 and 3 over two zones, and 1
+    assert lost_with(problem, allocations, Part.ZONE, 2) == {
+        "a/r": (1 + 2) * 2.0 + 1.0
+    }  # 2 and 3 over two zones, and 1
     assert lost_with(problem, allocations, Part.SUPPLY, 2) == {"a/r/L4": 2 * 2.0}  # 3 over two zones
     assert lost_with(problem, allocations, Part.SUPPLY, 0) == {}
     # whole: 2 × 2 = 4 of 3 in quiet hours, 5 × 2 + 1 = 11 of 10 in busy ones; two groups of one may share a zone
