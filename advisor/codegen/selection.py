@@ -307,7 +307,7 @@ def _merge(members: Sequence[Member]) -> Member:
 
 def _zones_of(members: Sequence[Member]) -> int:
     """Zones of members that are one group: as many as each has, or has together, and no more than instances."""
-    most = max(sum(at) for at in zip(*(member.hours for member in members), strict=True))
+    most: int = max(sum(at) for at in zip(*(member.hours for member in members), strict=True))
     sold = max(max(len(member.serves.zone_names), member.zones) for member in members)
     return max(min(sum(member.zones for member in members), sold, most), 1)
 

@@ -45,7 +45,7 @@ def break_even(committed_usd_per_hour: float, alternative_usd_per_hour: float | 
 
 
 def owned_commitments(workload: Workload, catalog: Catalog, today: dt.date) -> Owned:
-    """The workload's commitments that hold from its ``as_of`` day, or *today* where it names none, to its horizon's end.
+    """The workload's commitments that hold to the end of its horizon, from its ``as_of`` day or else *today*.
 
     The day of expiry itself is still covered. One that ends before pays for nothing in a plan that has to hold longer.
 

@@ -19,8 +19,8 @@ from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in
 from advisor.plan.options import Ranking
 from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
-from advisor.plan.remedies import purchase_remedies, rung_remedies
 from advisor.plan.relaxing import tried
+from advisor.plan.remedies import purchase_remedies, rung_remedies
 from advisor.plan.replay.groups import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rung_fleets import Ladder, LowerRungs

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from advisor.plan.choosing import recommended_fleet
 from advisor.plan.market import Market
@@ -39,7 +40,7 @@ def tried(market: Market, infeasible: Infeasible) -> Infeasible:
 
 
 def _tried(market: Market, relaxation: Relaxation) -> Relaxation | None:
-    """The relaxation, or the least that holds of those tried between it and no limit; None: it alone does not suffice."""
+    """The relaxation, or the least that holds of some between it and no limit; None: it alone does not suffice."""
     if relaxation.constraint is Constraint.BUDGET:
         return relaxation
 
@@ -106,9 +107,13 @@ def with_limit(problem: Problem, relaxation: Relaxation, limit: float) -> Proble
         }
         return replace(problem, quota_limits={key: most for key, most in quotas.items() if math.isfinite(most)})
     value = None if math.isinf(limit) else int(limit) if _is_whole(relaxation) else limit
-    if name is Constraint.MAX_REGIONS:
-        return replace(problem, max_regions=value, limits=replace(problem.limits, max_regions=value))
-    return replace(problem, limits=replace(problem.limits, **{_FIELDS.get(name, name.value): value}))
+    changes: dict[str, Any] = {_FIELDS.get(name, name.value): value}
+    limits = replace(problem.limits, **changes)
+    return (
+        replace(problem, limits=limits, **changes)
+        if name is Constraint.MAX_REGIONS
+        else replace(problem, limits=limits)
+    )
 
 
 def _holds_without(market: Market, constraint: Constraint) -> bool:

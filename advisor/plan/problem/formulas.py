@@ -208,8 +208,8 @@ def paid_hours_per_month(problem: Problem, allocation: Allocation) -> float:
 
 
 def requests_per_month(hour: HourClass) -> float:
-    """Requests of an average month that arrive in the hours of a class."""
-    return hour.mean_rate * hours_per_month(hour) * SECONDS_PER_HOUR
+    """Requests of an average month that are paid for in the hours of a class."""
+    return hour.paid_rate * hours_per_month(hour) * SECONDS_PER_HOUR
 
 
 def mix_rate(problem: Problem, pool: Pool) -> float:
@@ -515,7 +515,7 @@ def mean_rate(problem: Problem) -> float:
 
 @lru_cache
 def _mean_rate(hours: tuple[HourClass, ...]) -> float:
-    return sum(hour.mean_rate * hour.hours_per_week for hour in hours) / HOURS_PER_WEEK
+    return sum(hour.paid_rate * hour.hours_per_week for hour in hours) / HOURS_PER_WEEK
 
 
 def _instance_hours(problem: Problem, allocation: Allocation) -> float:
@@ -534,7 +534,7 @@ def _rate(
     own = np.array(allocation.instances, dtype=np.float64)
     every = sum(np.array(other.instances) for other in allocations if other.pool.key == allocation.pool.key)
     part = np.divide(own, every, out=np.zeros(own.size), where=every > 0)
-    hourly = np.array([hour.mean_rate * hour.hours_per_week for hour in problem.hours]) * part
+    hourly = np.array([hour.paid_rate * hour.hours_per_week for hour in problem.hours]) * part
     return float(hourly @ (share @ problem.parts @ problem.place_shares)) / HOURS_PER_WEEK
 
 

@@ -110,20 +110,6 @@ def narrowed(
     return Bracket(failed, held)
 
 
-def aligned(bracket: Bracket, holds: Callable[[float], bool | None], fewer: float) -> Bracket:
-    """The bracket, narrowed by the headroom with which one instance fewer carries the load, if that lies within it.
-
-    Args:
-        bracket: between a headroom that fails and one that holds.
-        holds: whether the cheapest fleet with a headroom holds.
-        fewer: headroom up to which one instance fewer does; 0 where that is not known.
-    """
-    headroom = fewer / ROUNDED
-    if not bracket.failed < headroom < bracket.held:
-        return bracket
-    return Bracket(bracket.failed, headroom) if holds(headroom) else Bracket(headroom, bracket.held)
-
-
 class _Machine(NamedTuple):
     """Group of like instances, more of which never keep fewer requests in time."""
 

@@ -263,11 +263,12 @@ def _lost_in_zone(solution: FleetSolution) -> Mapping[str, Floats]:
     groups: dict[Group, Floats] = {}
     for allocation in solution.allocations:
         key = group_key(allocation.pool, allocation.tariff)
-        groups[key] = groups.get(key, 0.0) + np.array(allocation.instances, float)
+        counts = np.array(allocation.instances, float)
+        groups[key] = groups.get(key, np.zeros(counts.size)) + counts
     zones = {pool.key: pool.zones for pool in _pools(solution)}
     lost: dict[str, Floats] = {}
-    for (key, _), count in groups.items():
-        lost[key] = lost.get(key, 0.0) + np.ceil(count / zones[key])
+    for (name, _), count in groups.items():
+        lost[name] = lost.get(name, np.zeros(count.size)) + np.ceil(count / zones[name])
     return lost
 
 

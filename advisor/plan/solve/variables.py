@@ -258,7 +258,7 @@ class ProgramVariables:
         """Mean requests per second that pools serve of each of their shares."""
         terms: Terms = []
         for h, hour in enumerate(self.problem.hours):
-            rate = hour.mean_rate * hour.hours_per_week / HOURS_PER_WEEK
+            rate = hour.paid_rate * hour.hours_per_week / HOURS_PER_WEEK
             for g, (p, share) in itertools.product(members, enumerate(self.problem.place_shares)):
                 terms.append((self.mix[g, h, p], rate * share))
                 terms += [
