@@ -131,3 +131,24 @@ def test_a_budget_reads_back_from_a_plan_to_the_cent():
     (read,) = plan_from_json(plan_to_json(plan)).conflict.relaxations
     assert budget.needed > 100_000
     assert read.needed == pytest.approx(budget.needed, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [
+        (Limits(max_kw=0.3), "max_kw"),
+        (Limits(max_replicas=1), "max_replicas"),
+        (Limits(survive=Survive.INSTANCE, max_kw=0.4), "max_kw"),
+    ],
+    ids=["power", "replicas", "power beside a failure"],
+)
+def test_a_limit_that_is_said_to_help_gives_a_fleet_that_holds(limits, name):
+    """Whatever else is asked: the planner finds a fleet with it that its whole replay confirms."""
+    asked = workload(limits=limits, purchase=ON_DEMAND, demand=DeclaredDemand(20, 30, 800, 200))
+    plan = plan_for(asked, CATALOG)
+    (relaxed,) = [each for each in plan.conflict.relaxations if each.name == name]
+    needed = type(getattr(limits, name))(relaxed.needed)
+
+    again = plan_for(replace(asked, limits=replace(limits, **{name: needed})), CATALOG)
+
+    assert again.fleet.confirmed.reached
