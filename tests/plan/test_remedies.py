@@ -12,9 +12,11 @@ from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.pipeline import plan_for, plan_question
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.fleet.chosen import ReplayGap
+from advisor.plan.replay.replayed import gap_of
 from advisor.plan.request import PlanRequest
 from advisor.report.words import conflict_words, relaxation_words
-from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, Survive
+from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.test_choose import week_of_days
 
@@ -152,3 +154,12 @@ def test_a_limit_that_is_said_to_help_gives_a_fleet_that_holds(limits, name):
     again = plan_for(replace(asked, limits=replace(limits, **{name: needed})), CATALOG)
 
     assert again.fleet.confirmed.reached
+
+
+@pytest.mark.parametrize(
+    ("least", "gap"),
+    [(0.9925, ReplayGap.NONE), (0.9924, ReplayGap.MARGIN), (0.99, ReplayGap.MARGIN), (0.9, ReplayGap.SLO)],
+)
+def test_one_rule_says_what_a_replay_is_short_of(least, gap):
+    """A quarter of the rest is the margin: without it a fleet runs, and below the SLO it is refused."""
+    assert gap_of(least, Slo(ttft_p95_ms=1000, within_ratio=0.99)) is gap

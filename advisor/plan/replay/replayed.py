@@ -65,7 +65,7 @@ from advisor.plan.solve.scopes import (
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace, with_own_memory
 from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_HOUR
-from advisor.workload.values import Survive
+from advisor.workload.values import Slo, Survive
 
 MOST_SIMULATED = 16_000
 """Items that a replica is simulated for; of more it goes on at the mean pace of these, start and end included."""
@@ -526,8 +526,7 @@ class ReplayedFleets:
         requirements = self._setting.requirements
         if trial.reached or requirements.demand.batch is not None:
             return confirmation
-        is_served = confirmation.least[0] >= requirements.workload.slo.within_ratio
-        return replace(confirmation, short=ReplayGap.MARGIN if is_served else ReplayGap.SLO)
+        return replace(confirmation, short=gap_of(confirmation.least[0], requirements.workload.slo) or ReplayGap.MARGIN)
 
     def _with_headroom(self, formulation: Formulation, headroom: Mapping[Kind, float]) -> Formulation:
         """The question with what each kind of replica is taken to sustain; without those that never hold."""
@@ -640,6 +639,13 @@ class ReplayedFleets:
         return all(
             allocation.tariff in tariffs.get(allocation.pool.key, ()) for allocation in confirmed.solution.allocations
         )
+
+
+def gap_of(least_ratio: float, slo: Slo) -> ReplayGap:
+    """Limit that the least share of a replay is below."""
+    if least_ratio >= slo.rehearsed_ratio:
+        return ReplayGap.NONE
+    return ReplayGap.MARGIN if least_ratio >= slo.within_ratio else ReplayGap.SLO
 
 
 def _one_fewer(holding: Confirmed, failing: Confirmed) -> Allocation | None:
