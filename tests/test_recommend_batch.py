@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import yaml
 
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan
@@ -15,6 +16,7 @@ from advisor.checks.values import Level
 from advisor.codegen import Language, Wanted, generate
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
+from advisor.performance.transfer import egress_gb
 from advisor.pipeline import market_for, plan_question, question_for, recommend
 from advisor.plan.choosing import recommended_fleet
 from advisor.plan.document import plan_from_json, plan_to_json
@@ -22,6 +24,7 @@ from advisor.plan.explain.whatif import what_if
 from advisor.plan.fleet.describe import batch_beside_of
 from advisor.plan.request import read_question
 from advisor.plan.words import hours_words, replayed_run_words, spare_hours, start_hours
+from advisor.report.explain_plan import litellm_config
 from advisor.report.plan_words import question_words, risk_words
 from advisor.report.verdict import plan_table, verdict_lines
 from advisor.workload.document import read_workload
@@ -446,6 +449,26 @@ def test_batch_work_fills_what_requests_leave_idle(tmp_path):
     assert batch.finished_hours <= 8
     assert batch.usd_per_1000_items < 0.02
     assert both.fleet.confirmed.reached
+
+
+def test_money_counts_each_item_for_one_with_its_own_answer(tmp_path):
+    """Six requests a second of 200 tokens, and a night's items of their own size, in an average month of 730 hours."""
+    plan = beside(tmp_path, 20_000)
+    cost, items = plan.fleet.cost, 20_000 * 730 / 24
+    requests, item = 6 * 730 * 3600, read_question(plan.question).demand.beside
+
+    assert cost.usd_per_1000_requests == pytest.approx(cost.total_usd_per_month / (requests + items) * 1000)
+    tokens = requests * 200 + items * item.output_tokens
+    assert cost.usd_per_million_output_tokens == pytest.approx(cost.total_usd_per_month / tokens * 1e6)
+    gb = sum(line.quantity for line in plan.fleet.cost_lines if line.item == "answers")
+    assert gb == pytest.approx((requests * egress_gb(200) + items * egress_gb(item.output_tokens)), rel=1e-4)
+    (entry, *_) = yaml.safe_load(litellm_config(plan, "plan.json"))["model_list"]
+    info = entry["model_info"]
+    paid = requests * (800 * info["input_cost_per_token"] + 200 * info["output_cost_per_token"])
+    paid += items * (
+        item.input_tokens * info["input_cost_per_token"] + item.output_tokens * info["output_cost_per_token"]
+    )
+    assert paid == pytest.approx(cost.total_usd_per_month, rel=1e-3)
 
 
 def test_what_does_not_fit_takes_machines_in_its_hours_alone(tmp_path):

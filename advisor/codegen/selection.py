@@ -296,13 +296,20 @@ def _merge(members: Sequence[Member]) -> Member:
         hours=tuple(sum(at) for at in zip(*(member.hours for member in members), strict=True)),
         minutes_ahead=max(member.minutes_ahead for member in members),
         cold_start_seconds=max(member.cold_start_seconds or 0.0 for member in members) or None,
-        zones=min(sum(member.zones for member in members), max(len(last.serves.zone_names), last.zones)),
+        zones=_zones_of(members),
         request_share=sum(member.request_share for member in members),
         commitments=tuple(name for member in members for name in member.commitments),
         committed_instances=sum(member.committed_instances for member in members),
         requests_per_second_per_replica=last.requests_per_second_per_replica,
         usd_per_hour=last.usd_per_hour,
     )
+
+
+def _zones_of(members: Sequence[Member]) -> int:
+    """Zones of members that are one group: as many as each has, or has together, and no more than instances."""
+    most: int = max(sum(at) for at in zip(*(member.hours for member in members), strict=True))
+    sold = max(max(len(member.serves.zone_names), member.zones) for member in members)
+    return max(min(sum(member.zones for member in members), sold, most), 1)
 
 
 def named(member: Member) -> str:

@@ -1,14 +1,18 @@
 """Break-even of a commitment, and which of the commitments already owned still hold."""
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.records import dataclass
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_DAY, HOURS_PER_MONTH
 from advisor.workload.values import OwnedCommitment, Workload
+
+ENDING = "Commitment ends: "
+"""Beginning of what is said of a commitment that ends within the horizon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,11 @@ class BreakEven:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """Commitments that are paid for on the day of planning."""
+    """Commitments that are paid for as long as a plan has to hold."""
 
     valid: tuple[OwnedCommitment, ...]
     notes: tuple[str, ...]
-    """Names those that have expired."""
+    """Names those that have expired, and those that end before that."""
 
 
 def break_even(committed_usd_per_hour: float, alternative_usd_per_hour: float | None) -> BreakEven | None:
@@ -41,9 +45,9 @@ def break_even(committed_usd_per_hour: float, alternative_usd_per_hour: float | 
 
 
 def owned_commitments(workload: Workload, catalog: Catalog, today: dt.date) -> Owned:
-    """The workload's commitments that hold on its ``as_of`` day, or *today* where it names none.
+    """The workload's commitments that hold to the end of its horizon, from its ``as_of`` day or else *today*.
 
-    The day of expiry itself is still covered.
+    The day of expiry itself is still covered. One that ends before pays for nothing in a plan that has to hold longer.
 
     Raises:
         InputError: a commitment names a provider, an instance type or a region that the catalog does not know.
@@ -57,9 +61,31 @@ def owned_commitments(workload: Workload, catalog: Catalog, today: dt.date) -> O
                 f"the commitment to {owned.count} × {owned.instance_type} in {owned.region} expired on "
                 f"{owned.expires.isoformat()}, before {day.isoformat()}: it is left out"
             )
+        elif owned.expires < last_day(day, workload.horizon_days):
+            notes.append(_ending_words(owned, workload, catalog, day))
         else:
             valid.append(owned)
     return Owned(tuple(valid), tuple(notes))
+
+
+def last_day(day: dt.date, horizon_days: float) -> dt.date:
+    """Last day of a horizon that begins on a day; that day where it is shorter."""
+    return day + dt.timedelta(days=max(math.ceil(horizon_days) - 1, 0))
+
+
+def _ending_words(owned: OwnedCommitment, workload: Workload, catalog: Catalog, day: dt.date) -> str:
+    """What ends when, what is planned, and what the instances are worth until then at the price on demand."""
+    offer = catalog.offer(owned.provider, owned.region, owned.instance_type)
+    price = None if offer is None else offer.on_demand
+    days = (owned.expires - day).days + 1
+    worth = (
+        "" if price is None else f", worth ${owned.count * days * HOURS_PER_DAY * price.usd_per_hour:,.2f} on demand"
+    )
+    return (
+        f"{ENDING}{owned.count} × {owned.instance_type} in {owned.region} are paid until {owned.expires.isoformat()} "
+        f"({days} of the {workload.horizon_days:g} days of demand.horizon): planned is what the fleet costs after it; "
+        f"use them until then{worth}"
+    )
 
 
 def _check(owned: OwnedCommitment, where: str, catalog: Catalog) -> None:

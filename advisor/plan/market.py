@@ -1,6 +1,7 @@
 """Market of a question: the question written down, with all that fleets are chosen from."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from advisor.demand.forecast import batch_forecast
 from advisor.demand.values import BatchBeside, Demand, Floats, Forecast, TokenHistogram
 from advisor.performance.evidence import Served
 from advisor.performance.stage import full_rates
+from advisor.performance.transfer import sent_gb
 from advisor.plan.batch_work import Fill, fill_of, raised_forecast
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.problem.hours import Week, few_hours_by_cost, hours_by_cost, week_of
@@ -115,7 +117,8 @@ def beside_batch(market: Market, confirmed: Confirmed, hours: int | None = None,
     fill = fill_of(beside.run, items, weight, market.expected, confirmed, raised or hours)
     expected = raised_forecast(fill, confirmed)
     apart = beside.run.hours_of_week(fill.raised_hours)
-    return replace(_expecting(market, expected, expected.mean - market.expected.mean, apart), fill=fill)
+    added = _Added(expected.mean - market.expected.mean, weight, _sent_ratio(market, beside))
+    return replace(_expecting(market, expected, added, apart), fill=fill)
 
 
 def raised_hours_by_cost(market: Market, fill: Fill) -> Mapping[int, float]:
@@ -142,19 +145,40 @@ def _weight(market: Market, confirmed: Confirmed, beside: BatchBeside) -> float:
     return float((rates[0] / rates[1]).max())
 
 
-def _expecting(market: Market, expected: Forecast, added: Floats | None = None, apart: Collection[int] = ()) -> Market:
+def _sent_ratio(market: Market, beside: BatchBeside) -> float:
+    """Bytes of an item's answer ÷ those of a request's."""
+    requirements = market.context.requirements
+    demand, model = requirements.demand, requirements.model
+    items = replace(
+        demand,
+        input_tokens=replace(demand.input_tokens, mean=beside.input_tokens),
+        output_tokens=replace(demand.output_tokens, mean=beside.output_tokens),
+    )
+    return sent_gb(items, model) / sent_gb(demand, model)
+
+
+class _Added(NamedTuple):
+    """Batch work that a forecast holds as requests."""
+
+    rates: Floats
+    """Requests per second in each hour of the week, (168,)."""
+    weight: float
+    sent_ratio: float
+
+
+def _expecting(market: Market, expected: Forecast, added: _Added | None = None, apart: Collection[int] = ()) -> Market:
     """The question under another forecast.
 
     Args:
         market: the question.
         expected: the forecast.
-        added: what batch work adds to that of the requests in each hour of the week, requests per second, (168,).
+        added: batch work in it; None: none.
         apart: hours of the week that are in no class with others.
     """
     workload = market.context.requirements.workload
     week = week_of(expected, scheduled=workload.scaling.scheduled, apart=apart)
     if added is not None:
-        week = replace(week, added_rates=tuple(added.tolist()))
+        week = week.with_items(*added)
     formulation = formulate(market.context, narrowed(market.supply, workload), week)
     validator = ReplayValidator(formulation, market.context)
     return replace(market, expected=expected, week=week, formulation=formulation, validator=validator)

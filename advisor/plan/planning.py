@@ -19,6 +19,7 @@ from advisor.plan.market import Market, beside_batch, hours_of, hours_to_try, in
 from advisor.plan.options import Ranking
 from advisor.plan.problem.hours import HOURS_BESIDE
 from advisor.plan.problem.values import Infeasible, PurchaseOption
+from advisor.plan.relaxing import tried
 from advisor.plan.remedies import purchase_remedies, rung_remedies
 from advisor.plan.replay.groups import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
@@ -137,7 +138,7 @@ def _checked(
 
 def _without_fleet(market: Market, chosen: Chosen, lower: LowerRungs) -> Planned:
     """Limits that exclude each other, or why nothing could serve, with today's fleet."""
-    infeasible = None if isinstance(chosen.fleet, Confirmed) else chosen.fleet
+    infeasible = None if isinstance(chosen.fleet, Confirmed | None) else tried(market, chosen.fleet)
     choice = no_choice(infeasible, market.formulation, market.context, market.expected)
     if choice.conflict is not None and infeasible is not None:
         bought = [

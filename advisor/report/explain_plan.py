@@ -3,7 +3,6 @@
 Price of a plan's tokens as configuration of the LiteLLM proxy.
 """
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -43,7 +42,7 @@ from advisor.report.words import (
     relaxation_words,
     usd,
 )
-from advisor.units import A_CENT, HOURS_PER_WEEK, MS_PER_SECOND, SECONDS_PER_MONTH, milliseconds
+from advisor.units import A_CENT, HOURS_PER_MONTH, MS_PER_SECOND, REQUESTS_PER_THOUSAND, milliseconds
 from advisor.workload.kinds import is_reranker
 
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95", "latency": "latency"}
@@ -334,7 +333,7 @@ def litellm_config(plan: Plan, where: str) -> str:
         hint = "`advisor explain PLAN --cost` has the cost of 1,000 requests"
         raise InputError(f"LiteLLM has no route to {model.answer} of texts", where=where, hint=hint)
     is_ranked = is_reranker(model)
-    price = _price(plan, fleet.cost.total_usd_per_month / requests, fleet.unit, is_ranked=is_ranked)
+    price = _price(plan, fleet, is_ranked=is_ranked)
     name, total = " ".join(printable(plan.workload["name"]).split()), usd(fleet.cost.total_usd_per_month)
     head = _HEAD.format(
         what=fleet.unit, name=name, total=total, requests=requests, rule=price.rule, beyond=FLEET_LEAVES_OUT
@@ -347,12 +346,22 @@ def litellm_config(plan: Plan, where: str) -> str:
 
 
 def _requests_per_month(fleet: Fleet) -> float:
-    """Requests of an average month, expected over the hours of a week."""
-    of_week = math.fsum(hours.mean_requests_per_second * hours.hours_per_week for hours in fleet.hour_classes)
-    return of_week / HOURS_PER_WEEK * SECONDS_PER_MONTH
+    """Requests of an average month, and items of batch work beside them."""
+    return fleet.cost.total_usd_per_month / fleet.cost.usd_per_1000_requests * REQUESTS_PER_THOUSAND
 
 
-def _price(plan: Plan, usd_per_request: float, unit: Unit, *, is_ranked: bool) -> _Price:
+def _mean_sizes(plan: Plan, fleet: Fleet) -> tuple[float, float]:
+    """Mean size of a request and of its answer, items of batch work beside them included."""
+    entered, answered = (float(plan.demand[key]["mean"]) for key in ("input_tokens", "output_tokens"))
+    beside = read_question(plan.question).demand.beside
+    if beside is None or fleet.batch is None or fleet.is_batch_alone:
+        return entered, answered
+    of_all = _requests_per_month(fleet)
+    items = fleet.batch.items / fleet.batch.every_hours * HOURS_PER_MONTH / of_all
+    return entered + items * (beside.input_tokens - entered), answered + items * (beside.output_tokens - answered)
+
+
+def _price(plan: Plan, fleet: Fleet, *, is_ranked: bool) -> _Price:
     """Price of a token, of a second of a recording, or of a query whose documents are ranked.
 
     For tokens ``output = w × input``, with ``w`` input tokens for one output token (`output_weight`), and
@@ -360,7 +369,8 @@ def _price(plan: Plan, usd_per_request: float, unit: Unit, *, is_ranked: bool) -
     prices costs the plan's total. Cached tokens have the price of the others, since LiteLLM takes those without one to
     be free.
     """
-    entered, answered = (float(plan.demand[key]["mean"]) for key in ("input_tokens", "output_tokens"))
+    unit, usd_per_request = fleet.unit, fleet.cost.usd_per_1000_requests / REQUESTS_PER_THOUSAND
+    entered, answered = _mean_sizes(plan, fleet)
     if unit is Unit.AUDIO:
         price = {"input_cost_per_second": usd_per_request / entered * MS_PER_SECOND, "output_cost_per_second": 0.0}
         return _Price("audio_transcription", price, "a second of a recording costs the same in each")

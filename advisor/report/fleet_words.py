@@ -142,7 +142,7 @@ def _bucket_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
 
 
 _FORECASTS = {
-    FLAT: "the observed level at all hours, since less than a day was seen",
+    FLAT: "the observed level of whole minutes at all hours, since less than a day was seen",
     DECLARED: "none, the declared demand at all hours",
 }
 _SAME = 0.005
@@ -173,7 +173,8 @@ def forecast_words(fleet: Fleet) -> str:
     interval = "" if low == planned else f" ({low} at the {edge})"
     hours = sum(hour.hours_per_week for hour in fleet.hour_classes)
     mean = sum(hour.hours_per_week * hour.mean_requests_per_second for hour in fleet.hour_classes) / hours
-    of_requests = f"{rounded(mean)} requests/s on average, planned for {planned} requests/s in {_MINUTE}"
+    weighed = "" if fleet.batch is None else " (items of batch work as the requests that a replica serves meanwhile)"
+    of_requests = f"{rounded(mean)} requests/s on average{weighed}, planned for {planned} requests/s in {_MINUTE}"
     told = f"planned for {planned} items/s in their hours" if fleet.is_batch_alone else of_requests
     return (
         f"forecast: {_FORECASTS.get(forecast_used.method, forecast_used.method)}; for "

@@ -141,12 +141,15 @@ def _cost(usd_per_month: float | None, saving_ratio: float | None) -> str:
 def _told(rung: Rung, before: Rung | None, current: CurrentCost | None) -> str:
     if rung.total_usd_per_month is None:
         return rung.why_none
-    fleet = short_words(rung.groups, with_precision=True) if rung.groups else _today(current)
-    if before is not None and _same_fleet(rung, before):
+    fleet, is_same = (
+        short_words(rung.groups, with_precision=True) if rung.groups else _today(current),
+        _same_fleet(rung, before),
+    )
+    if before is not None and is_same:
         fleet = "the same as stated" if before.rung == _STATED else f"the same as {rung_words(before)}"
     if rung.rung == _SPOT and rung.groups and not any(group.purchase == _SPOT for group in rung.groups):
         fleet += ", nothing on spot"
-    takes = _new("takes", rung.requires, before.requires if before else ())
+    takes = _new("takes", rung.requires, before.requires if before and is_same else ())
     risks = _new("risks", rung.risks, before.risks if before else ())
     return f"{fleet}{takes}{risks}"
 

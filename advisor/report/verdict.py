@@ -6,6 +6,7 @@ The plan for a terminal and for Markdown: the verdict first, then the ladder, th
 from collections.abc import Iterator, Sequence
 
 from advisor.catalog.precisions import BENCHMARKS, LIKELIHOOD
+from advisor.cost.commitments import ENDING
 from advisor.demand.values import DemandInterval
 from advisor.models.model import SERVES_GGUF, ModelFile
 from advisor.plan.doubts import falls_short, is_refused, wanted_ratio
@@ -165,25 +166,8 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
     fleet = plan.fleet
     yield from measured_words(plan)
     if fleet is not None:
-        yield _replay_words(plan, fleet)
-        if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
-            yield replayed_run_words(fleet.batch, fleet.confirmed)
-            yield from apart_words(fleet.batch, fleet.cost.total_usd_per_month)
-        yield from _obligation_words(fleet)
-        yield from price_words(fleet)
-        yield from _traffic_words(fleet)
-        yield from _cache_words(fleet)
-        yield from _spare_words(fleet)
-        yield from _limit_words(fleet)
-        yield from code_words(fleet)
-        yield from slice_words(fleet)
-        yield from cluster_words(fleet)
-        yield from client_words(fleet)
-        yield from _failure_words(fleet)
-        yield from _cheapest_words(fleet)
-        yield from open_words(fleet)
-        yield from _weight_words(plan, fleet)
-        yield from _zone_words(fleet)
+        yield from _fleet_words(plan, fleet)
+    yield from (f"{note}." for note in plan.notes if note.startswith(ENDING))
     yield from _today_words(plan)
     yield from neighbour_words(plan)
     yield from other_engine_words(plan)
@@ -191,6 +175,29 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
     yield from close_call_words(plan, shown)
     if fleet is not None:
         yield from _first_words(fleet)
+
+
+def _fleet_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """Warnings of the fleet itself."""
+    yield _replay_words(plan, fleet)
+    if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
+        yield replayed_run_words(fleet.batch, fleet.confirmed)
+        yield from apart_words(fleet.batch, fleet.cost.total_usd_per_month)
+    yield from _obligation_words(fleet)
+    yield from price_words(fleet)
+    yield from _traffic_words(fleet)
+    yield from _cache_words(fleet)
+    yield from _spare_words(fleet)
+    yield from _limit_words(fleet)
+    yield from code_words(fleet)
+    yield from slice_words(fleet)
+    yield from cluster_words(fleet)
+    yield from client_words(fleet)
+    yield from _failure_words(fleet)
+    yield from _cheapest_words(fleet)
+    yield from open_words(fleet)
+    yield from _weight_words(plan, fleet)
+    yield from _zone_words(fleet)
 
 
 def _replay_words(plan: Plan, fleet: Fleet) -> str:

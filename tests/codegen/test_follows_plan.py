@@ -252,6 +252,22 @@ def test_groups_are_spread_as_planned_where_the_plan_counts_on_it(asked, changes
     assert stack.regions[0].subnets == max(expected, asked, 2)
 
 
+@pytest.mark.parametrize(("committed", "bought", "expected"), [(1, 1, 2), (2, 1, 3), (3, 3, 4), (1, 4, 4)])
+def test_what_is_bought_in_two_ways_is_one_group_over_its_zones(committed, bought, expected):
+    """As many zones as instances, of the four that sell the type: subnets are asked for as the plan counts on them."""
+    names = tuple(f"use1-az{number}" for number in range(1, 5))
+    groups = [
+        make_group(
+            name=f"g/{purchase}", purchase=purchase, instances=(count, count), zones=min(count, 4), zone_names=names,
+            commitment="1 year" if purchase == "commitment" else "", request_shares=(0.5, 0.5),
+        )
+        for purchase, count in (("commitment", committed), ("on_demand", bought))
+    ]  # fmt: skip
+    (stack,) = stacks(make_fleet_plan(*groups, zones=2))
+    assert [group.zones for group in stack.groups] == [expected]
+    assert stack.regions[0].subnets == expected
+
+
 def test_a_plan_that_must_survive_a_zone_is_spread_as_planned():
     """It counts on zones without asking for a number."""
     plan = make_fleet_plan(make_group(zones=3), zones=1)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.cost.commitments import break_even, owned_commitments
+from advisor.cost.commitments import ENDING, break_even, owned_commitments
 from advisor.errors import InputError
 from advisor.workload.values import OwnedCommitment
-from builders import catalog_of, workload
+from builders import catalog_of, offer, workload
 
 TODAY = dt.date(2026, 11, 24)
 PRICES = st.floats(0.01, 200)
@@ -45,7 +45,7 @@ def test_both_sides_cost_the_same_at_the_break_even(committed, alternative):
 
 def test_expired_commitments_are_left_out_and_named():
     """A commitment holds to the end of the day it expires on; the day after, a note names it."""
-    asked = workload(commitments=(owned(TODAY), owned(TODAY - dt.timedelta(days=1), count=3)))
+    asked = workload(commitments=(owned(TODAY), owned(TODAY - dt.timedelta(days=1), count=3)), horizon_days=1)
 
     found = owned_commitments(asked, catalog_of(), TODAY)
 
@@ -53,6 +53,20 @@ def test_expired_commitments_are_left_out_and_named():
     assert found.notes == (
         "the commitment to 3 × g6.xlarge in us-east-1 expired on 2026-11-23, before 2026-11-24: it is left out",
     )
+
+
+@pytest.mark.parametrize(("days", "counts"), [(0, False), (28, False), (29, True), (400, True)])
+def test_a_commitment_is_free_capacity_only_to_the_end_of_the_horizon(days, counts):
+    """Thirty days from the day of planning on; what ends before is named with its date and its worth on demand."""
+    asked = workload(commitments=(owned(TODAY + dt.timedelta(days=days)),), horizon_days=30)
+
+    found = owned_commitments(asked, catalog_of(offer("g6.xlarge", on_demand=0.5)), TODAY)
+
+    assert (found.valid, bool(found.notes)) == ((asked.commitments, False) if counts else ((), True))
+    if not counts:
+        ends, usd = TODAY + dt.timedelta(days=days), 2 * (days + 1) * 24 * 0.5
+        assert found.notes[0].startswith(f"{ENDING}2 × g6.xlarge in us-east-1 are paid until {ends.isoformat()} ")
+        assert found.notes[0].endswith(f"worth ${usd:,.2f} on demand")
 
 
 def test_the_day_of_planning_counts_where_the_workload_names_it():

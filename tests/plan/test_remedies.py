@@ -12,9 +12,11 @@ from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.pipeline import plan_for, plan_question
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.fleet.chosen import ReplayGap
+from advisor.plan.replay.replayed import gap_of
 from advisor.plan.request import PlanRequest
 from advisor.report.words import conflict_words, relaxation_words
-from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, Survive
+from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.test_choose import week_of_days
 
@@ -132,3 +134,33 @@ def test_a_budget_reads_back_from_a_plan_to_the_cent():
     (read,) = plan_from_json(plan_to_json(plan)).conflict.relaxations
     assert budget.needed > 100_000
     assert read.needed == pytest.approx(budget.needed, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [
+        (Limits(max_kw=0.3), "max_kw"),
+        (Limits(max_replicas=1), "max_replicas"),
+        (Limits(survive=Survive.INSTANCE, max_kw=0.4), "max_kw"),
+    ],
+    ids=["power", "replicas", "power beside a failure"],
+)
+def test_a_limit_that_is_said_to_help_gives_a_fleet_that_holds(limits, name):
+    """Whatever else is asked: the planner finds a fleet with it that its whole replay confirms."""
+    asked = workload(limits=limits, purchase=ON_DEMAND, demand=DeclaredDemand(20, 30, 800, 200))
+    plan = plan_for(asked, CATALOG)
+    (relaxed,) = [each for each in plan.conflict.relaxations if each.name == name]
+    needed = type(getattr(limits, name))(relaxed.needed)
+
+    again = plan_for(replace(asked, limits=replace(limits, **{name: needed})), CATALOG)
+
+    assert again.fleet.confirmed.reached
+
+
+@pytest.mark.parametrize(
+    ("least", "gap"),
+    [(0.9925, ReplayGap.NONE), (0.9924, ReplayGap.MARGIN), (0.99, ReplayGap.MARGIN), (0.9, ReplayGap.SLO)],
+)
+def test_one_rule_says_what_a_replay_is_short_of(least, gap):
+    """A quarter of the rest is the margin: without it a fleet runs, and below the SLO it is refused."""
+    assert gap_of(least, Slo(ttft_p95_ms=1000, within_ratio=0.99)) is gap

@@ -5,6 +5,7 @@ are held to the cent and memory to the byte; of a JSON file, whose numbers are r
 """
 
 import datetime as dt
+import math
 from fractions import Fraction
 
 from recompute import capacity, facts, kinds, memory, money
@@ -398,13 +399,14 @@ def _standing(seen, where, cost, charges):
 def _owned_today(document):
     """Instances of today's type and region that a commitment pays for, which it does for no spot machine."""
     current, workload = document["current"], document["question"]["workload"]
-    day = workload["as_of"] or document["provenance"]["catalog_as_of"]
+    day = dt.date.fromisoformat(workload["as_of"] or document["provenance"]["catalog_as_of"])
+    last = (day + dt.timedelta(days=math.ceil(workload["horizon_days"]) - 1)).isoformat()
     place = [current[key] for key in ("provider", "region", "instance_type")]
     return sum(
         owned["count"]
         for owned in workload["commitments"]
         if current["purchase"] != "spot"
-        and owned["expires"] >= day
+        and owned["expires"] >= last
         and [owned[key] for key in ("provider", "region", "instance_type")] == place
     )
 

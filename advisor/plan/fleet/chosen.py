@@ -275,6 +275,17 @@ class StaticPeak:
     """Share of it that the fleet's compute saves."""
 
 
+class ReplayGap(StrEnum):
+    """Limit that the least share of a replay is below."""
+
+    NONE = ""
+    """None: the replay confirms the fleet."""
+    MARGIN = "margin"
+    """``slo.within_ratio`` and a quarter of the rest, but not ``slo.within_ratio``: a fleet with less margin."""
+    SLO = "slo"
+    """``slo.within_ratio``: the fleet is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """A replay of the fleet, request by request, over a sample of the week that the busiest stretch is half of."""
@@ -298,6 +309,8 @@ class Confirmation:
     """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
     finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
+    short: ReplayGap = field(default=ReplayGap.NONE, metadata=OMITTED_AT_DEFAULT)
+    """Of what a share is short: of the margin, where the fleet is to be run, or of the SLO, where it is refused."""
 
     @property
     def least(self) -> tuple[float, str]:

@@ -13,7 +13,7 @@ from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.cost.services import hourly_to_monthly
-from advisor.demand.values import BatchRun, Forecast
+from advisor.demand.values import BatchRun, Demand, Forecast
 from advisor.deployable import needs_cluster, rests_on_cluster, speaks_https, without_code
 from advisor.models import AUTO
 from advisor.performance.groups import limit_words, uncounted_gbit_per_second
@@ -43,6 +43,7 @@ from advisor.plan.problem.formulas import (
     standing_usd_per_month,
     worst_without,
 )
+from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import boot_disk_gib
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.below import at_need
@@ -78,8 +79,7 @@ def cost_of(
 ) -> FleetCost:
     """Cost of a solution, part by part; the total is what was minimised."""
     problem, allocations, total = formulation.problem, solution.allocations, solution.objective_usd_per_month
-    requests = float(expected.mean.mean()) * SECONDS_PER_MONTH
-    tokens = requests * context.requirements.demand.output_tokens.mean
+    requests, tokens = _answered(formulation.week, context.requirements.demand, expected)
 
     def summed(part: Callable[[Problem, Allocation], float]) -> float:
         return round(math.fsum(part(problem, allocation) for allocation in allocations), 2)
@@ -100,6 +100,16 @@ def cost_of(
         obligation_until=until,
         regret_usd_per_month=_regret(problem, solution) if obligation else None,
     )
+
+
+def _answered(week: Week, demand: Demand, expected: Forecast) -> tuple[float, float]:
+    """Requests of an average month, and what they generate: items of batch work beside them each for one, as it is."""
+    of_all, added = float(expected.mean.mean()), math.fsum(week.added_rates) / HOURS_PER_WEEK
+    requests, tokens = of_all - added, (of_all - added) * demand.output_tokens.mean
+    if demand.beside is not None:
+        items = added / week.item_weight
+        requests, tokens = requests + items, tokens + items * demand.beside.output_tokens
+    return requests * SECONDS_PER_MONTH, tokens * SECONDS_PER_MONTH
 
 
 def obligation_of(allocations: Sequence[Allocation], context: PlanningContext) -> tuple[float, str | None]:

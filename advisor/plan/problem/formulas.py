@@ -28,6 +28,8 @@ ZONE_PART = 0.5
 """Of an equal part of the load: what has to stand in a zone at least for it to count."""
 Ordered = tuple[str, str]
 """Stand, and how its instances are ordered; "" where that is not known of what runs today."""
+Group = tuple[str, str]
+"""Pool, and how its instances are ordered."""
 Counts = tuple[int, ...]
 """Instances of an allocation in each hour class."""
 
@@ -38,7 +40,7 @@ class Part(StrEnum):
     MACHINE = "machine"
     """An instance, with all its replicas."""
     ZONE = "zone"
-    """A zone of a region, with its share of the instances of every pool there."""
+    """A zone of a region, with its share of the instances of every group there."""
     SUPPLY = "supply"
     """The instances on spot of one accelerator in one zone."""
 
@@ -75,8 +77,16 @@ def asks_for_what_is_left(problem: Problem) -> bool:
 
 
 def lost_in_zone(instances: int, zones: int) -> int:
-    """Instances of a pool that the loss of one zone takes at most, spread evenly over the zones it is sold in."""
+    """Instances of a group that the loss of one zone takes at most, spread evenly over the zones it is sold in."""
     return -(-instances // zones)
+
+
+def group_key(pool: Pool, tariff: Tariff) -> Group:
+    """Key of the group that instances are generated in: a pool's on spot, or those ordered in another way.
+
+    Code spreads each group over the zones by itself, so the fullest zones of two groups may be the same.
+    """
+    return pool.key, tariff.paid.ordered_as.value
 
 
 def zone_shares(limits: Limits) -> Mapping[int, float]:
@@ -100,9 +110,9 @@ def zone_room(problem: Problem, allocations: Sequence[Allocation]) -> float:
     """
     least = math.inf
     for at, hour in enumerate(problem.hours):
-        groups: dict[tuple[str, str], tuple[Pool, int]] = {}
+        groups: dict[Group, tuple[Pool, int]] = {}
         for allocation in allocations if hour.planned_rate > 0 else ():
-            key = allocation.pool.key, allocation.tariff.paid.ordered_as
+            key = group_key(allocation.pool, allocation.tariff)
             groups[key] = allocation.pool, groups.get(key, (allocation.pool, 0))[1] + allocation.instances[at]
         for zones, share in zone_shares(problem.limits).items():
             for region in {pool.region for pool, count in groups.values() if count}:
@@ -127,16 +137,17 @@ def part_name(pool: Pool, part: Part) -> str:
 
 def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, at: int) -> Mapping[str, float]:
     """Requests per second that the loss of each such part takes in hour class *at*, by its name."""
-    running: dict[str, tuple[Pool, int]] = {}
+    running: dict[Group, tuple[Pool, int]] = {}
     for allocation in allocations:
         if allocation.instances[at] and (part is not Part.SUPPLY or allocation.tariff.paid is PurchaseOption.SPOT):
-            before = running.get(allocation.pool.key, (allocation.pool, 0))[1]
-            running[allocation.pool.key] = allocation.pool, before + allocation.instances[at]
+            key = group_key(allocation.pool, allocation.tariff)
+            running[key] = allocation.pool, running.get(key, (allocation.pool, 0))[1] + allocation.instances[at]
+    if part is Part.MACHINE:
+        return {pool.key: mix_rate(problem, pool) for pool, _ in running.values()}
     lost: dict[str, float] = {}
     for pool, count in running.values():
         name = part_name(pool, part)
-        instances = 1 if part is Part.MACHINE else lost_in_zone(count, pool.zones)
-        lost[name] = lost.get(name, 0.0) + instances * mix_rate(problem, pool)
+        lost[name] = lost.get(name, 0.0) + lost_in_zone(count, pool.zones) * mix_rate(problem, pool)
     return lost
 
 
@@ -197,8 +208,8 @@ def paid_hours_per_month(problem: Problem, allocation: Allocation) -> float:
 
 
 def requests_per_month(hour: HourClass) -> float:
-    """Requests of an average month that arrive in the hours of a class."""
-    return hour.mean_rate * hours_per_month(hour) * SECONDS_PER_HOUR
+    """Requests of an average month that are paid for in the hours of a class."""
+    return hour.paid_rate * hours_per_month(hour) * SECONDS_PER_HOUR
 
 
 def mix_rate(problem: Problem, pool: Pool) -> float:
@@ -316,20 +327,21 @@ def _name(allocation: Allocation, part: Part) -> str:
 
 
 def _without(allocations: Sequence[Allocation], hit: Sequence[bool]) -> tuple[Counts, ...]:
-    """A zone takes its share of the instances of each pool, however they are paid for."""
+    """Instances without the share that a zone takes of each group that is hit."""
+    keys = [group_key(allocation.pool, allocation.tariff) for allocation in allocations]
     left = [list(allocation.instances) for allocation in allocations]
     for at in range(len(allocations[0].instances)):
-        running: dict[str, int] = {}
-        for allocation, is_hit in zip(allocations, hit, strict=True):
-            running[allocation.pool.key] = running.get(allocation.pool.key, 0) + is_hit * allocation.instances[at]
+        running: dict[Group, int] = {}
+        for key, allocation, is_hit in zip(keys, allocations, hit, strict=True):
+            running[key] = running.get(key, 0) + is_hit * allocation.instances[at]
         lost = {
-            allocation.pool.key: lost_in_zone(running[allocation.pool.key], allocation.pool.zones)
-            for allocation in allocations
+            key: lost_in_zone(running[key], allocation.pool.zones)
+            for key, allocation in zip(keys, allocations, strict=True)
         }
-        for allocation, counts, is_hit in zip(allocations, left, hit, strict=True):
-            taken = is_hit * min(counts[at], lost[allocation.pool.key])
+        for key, counts, is_hit in zip(keys, left, hit, strict=True):
+            taken = is_hit * min(counts[at], lost[key])
             counts[at] -= taken
-            lost[allocation.pool.key] -= taken
+            lost[key] -= taken
     return tuple(map(tuple, left))
 
 
@@ -503,7 +515,7 @@ def mean_rate(problem: Problem) -> float:
 
 @lru_cache
 def _mean_rate(hours: tuple[HourClass, ...]) -> float:
-    return sum(hour.mean_rate * hour.hours_per_week for hour in hours) / HOURS_PER_WEEK
+    return sum(hour.paid_rate * hour.hours_per_week for hour in hours) / HOURS_PER_WEEK
 
 
 def _instance_hours(problem: Problem, allocation: Allocation) -> float:
@@ -522,7 +534,7 @@ def _rate(
     own = np.array(allocation.instances, dtype=np.float64)
     every = sum(np.array(other.instances) for other in allocations if other.pool.key == allocation.pool.key)
     part = np.divide(own, every, out=np.zeros(own.size), where=every > 0)
-    hourly = np.array([hour.mean_rate * hour.hours_per_week for hour in problem.hours]) * part
+    hourly = np.array([hour.paid_rate * hour.hours_per_week for hour in problem.hours]) * part
     return float(hourly @ (share @ problem.parts @ problem.place_shares)) / HOURS_PER_WEEK
 
 

@@ -15,7 +15,7 @@ from advisor.demand.forecast import BATCH
 from advisor.demand.values import BatchRun, Forecast
 from advisor.plan.problem.formulas import alone_usd_per_month, least_instances, mix_rate, way_of
 from advisor.plan.problem.values import Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 SLACK = 1.02
@@ -139,6 +139,23 @@ class Week:
     """How often an hour of class a is followed by one of class b: (classes, classes)."""
     added_rates: tuple[float, ...] = ()
     """Requests per second that batch work adds in each hour of the week, from Monday 00:00 UTC; empty: it adds none."""
+    item_weight: float = 1.0
+    """Requests that one of its items counts for."""
+
+    def with_items(self, added: Floats, weight: float, sent_ratio: float) -> "Week":
+        """The week with what batch work adds to it, which its classes count as requests.
+
+        Args:
+            added: requests per second in each hour of the week, (168,).
+            weight: requests that an item counts for by the time of a replica.
+            sent_ratio: requests that it counts for by the bytes of its answer.
+        """
+        schedule = np.array(self.schedule)
+        classes = tuple(
+            replace(hour, sent_rate=hour.mean_rate - float(added[schedule == at].mean()) * (1 - sent_ratio / weight))
+            for at, hour in enumerate(self.classes)
+        )
+        return replace(self, classes=classes, added_rates=tuple(added.tolist()), item_weight=weight)
 
 
 def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ()) -> Week:

@@ -108,6 +108,13 @@ class HourClass:
     """Requests per second that the fleet must carry within the SLO: the busiest minute at the high edge."""
     low_rate: float
     """At the low edge of the forecast, in its busiest minute."""
+    sent_rate: float | None = None
+    """Requests per second whose answers have as many bytes as all that is sent; None: as the mean rate says."""
+
+    @property
+    def paid_rate(self) -> float:
+        """Mean rate by which data transfer, and whatever else a region charges for requests, is paid."""
+        return self.mean_rate if self.sent_rate is None else self.sent_rate
 
 
 @dataclass(frozen=True, slots=True)

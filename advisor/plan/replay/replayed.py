@@ -20,7 +20,7 @@ import numpy as np
 
 from advisor.catalog.values import Purchase
 from advisor.demand.values import BatchRun
-from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
+from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo, ReplayGap
 from advisor.plan.problem.constraints import NEARLY, most_headroom
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import (
@@ -42,6 +42,7 @@ from advisor.plan.replay.groups import (
 from advisor.plan.replay.headroom import (
     LEAST_HEADROOM,
     MOST_HEADROOM,
+    ROUNDED,
     Bracket,
     FleetLoads,
     Kind,
@@ -55,6 +56,7 @@ from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.replay.values import Floats, ReplayGroup
 from advisor.plan.solve.alone import whole_shares
 from advisor.plan.solve.neighbours import loaded_by_capacity
+from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.optimise import as_optimum, as_routed
 from advisor.plan.solve.scopes import (
     any_below,
@@ -63,7 +65,7 @@ from advisor.plan.solve.scopes import (
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.records import dataclass, replace, with_own_memory
 from advisor.units import MINUTES_PER_HOUR, SECONDS_PER_HOUR
-from advisor.workload.values import Survive
+from advisor.workload.values import Slo, Survive
 
 MOST_SIMULATED = 16_000
 """Items that a replica is simulated for; of more it goes on at the mean pace of these, start and end included."""
@@ -390,8 +392,29 @@ class ReplayedFleets:
         outer = bracket_of(holds, hint, limit / tried[1.0].usd_per_month)
         bracket = narrowed(outer, holds, tried, limit, exact=len(least) == 1)
         if bracket.held in tried:
-            return tried[bracket.held], bracket
+            fleet = tried[bracket.held]
+            return self._one_by_one(formulation, fleet, tried.get(bracket.failed)), bracket
         return max(tried.values(), key=worst_share), bracket
+
+    def _one_by_one(self, formulation: Formulation, holding: Confirmed, failing: Confirmed | None) -> Confirmed:
+        """A fleet of one group that holds, or one of fewer instances that does, yet more than one that fails has.
+
+        No headroom asks for those numbers where one instance more leaves nothing more without a zone.
+        """
+        pools = {pool.key: pool for pool in formulation.problem.pools}
+        while failing is not None and (fewer := _one_fewer(holding, failing)) is not None:
+            group = replace(fewer, pool=pools[fewer.pool.key])
+            room = most_headroom(formulation.problem, replace(holding.solution, allocations=(group,)))
+            headroom = {self.kind_of(group.pool.key): room / ROUNDED}
+            roomier = self._with_headroom(formulation, headroom)
+            groups = (replace(group, pool=group.pool.slower(room / ROUNDED)),)
+            usd = objective_usd_per_month(roomier.problem, groups, holding.solution.shares)
+            solution = FleetSolution(groups, holding.solution.shares, usd, usd, proven=False)
+            fleet = self._confirmed(roomier, solution, headroom)
+            if not fleet.confirmation.reached:
+                break
+            holding = fleet
+        return holding
 
     def _why_none(self, formulation: Formulation, least: Mapping[Kind, float]) -> Infeasible:
         infeasible = self._solve(self._with_headroom(formulation, least))
@@ -487,7 +510,7 @@ class ReplayedFleets:
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
         rehearsal = self._trials.rehearsal
-        return Confirmation(
+        confirmation = Confirmation(
             requests=trial.requests,
             minutes=rehearsal.minutes,
             within_slo_ratio=trial.within_slo_ratio,
@@ -500,6 +523,10 @@ class ReplayedFleets:
             arrivals=rehearsal.words,
             finished_hours=None if trial.finished_s is None else trial.finished_s / SECONDS_PER_HOUR,
         )
+        requirements = self._setting.requirements
+        if trial.reached or requirements.demand.batch is not None:
+            return confirmation
+        return replace(confirmation, short=gap_of(confirmation.least[0], requirements.workload.slo) or ReplayGap.MARGIN)
 
     def _with_headroom(self, formulation: Formulation, headroom: Mapping[Kind, float]) -> Formulation:
         """The question with what each kind of replica is taken to sustain; without those that never hold."""
@@ -612,6 +639,22 @@ class ReplayedFleets:
         return all(
             allocation.tariff in tariffs.get(allocation.pool.key, ()) for allocation in confirmed.solution.allocations
         )
+
+
+def gap_of(least_ratio: float, slo: Slo) -> ReplayGap:
+    """Limit that the least share of a replay is below."""
+    if least_ratio >= slo.rehearsed_ratio:
+        return ReplayGap.NONE
+    return ReplayGap.MARGIN if least_ratio >= slo.within_ratio else ReplayGap.SLO
+
+
+def _one_fewer(holding: Confirmed, failing: Confirmed) -> Allocation | None:
+    """Group of a fleet with one instance fewer, no fewer than that of a fleet that fails; None where that is it."""
+    (group, *others), (fewest, *_) = holding.solution.allocations, failing.solution.allocations
+    if others or (fewest.pool.key, fewest.tariff.paid) != (group.pool.key, group.tariff.paid):
+        return None
+    counts = tuple(max(count - 1, least) for count, least in zip(group.instances, fewest.instances, strict=True))
+    return None if counts in (fewest.instances, group.instances) else replace(group, instances=counts)
 
 
 def _unless_given(

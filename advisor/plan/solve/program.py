@@ -143,10 +143,7 @@ class FleetProgram(ProgramVariables):
     def _sure_in_each(self, g: int, h: int, zones: int) -> Iterator[int]:
         """Variables: instances in each of so many zones of a pool's group on spot, and of that of the rest of it."""
         pool = self.problem.pools[g]
-        groups: dict[str, Terms] = {}
-        for t, tariff in enumerate(pool.tariffs) if pool.zones >= zones else ():
-            groups.setdefault(tariff.paid.ordered_as, []).extend(self.instances(g, t, h))
-        for running in groups.values():
+        for running in self._groups(g, h).values() if pool.zones >= zones else ():
             sure = self.program.variable(integer=True)
             terms = [(variable, -count) for variable, count in running]
             self.program.row(Constraint.ZONES, [(sure, float(zones)), *terms], upper=0.0)
@@ -233,7 +230,7 @@ class FleetProgram(ProgramVariables):
                 needed = share * self.problem.hours[h].planned_rate
                 self._one_more_than_needed(asked, h, needed, (PurchaseOption.SPOT,))
         for members, h in itertools.product(supplies.values(), self._served_hours()):
-            lost = [(g, term) for g, t in members for term in self._lost_in_zone(g, h, t)]
+            lost = [(g, term) for g in members for term in self._lost_of_group(g, h, PurchaseOption.SPOT)]
             planned = self.problem.hours[h].planned_rate
             tolerated = self._ratio_slack(asked, self.problem.limits.fault_tolerant_ratio, planned, 1.0)
             if self.problem.all_alike:
@@ -275,13 +272,12 @@ class FleetProgram(ProgramVariables):
             groups.setdefault(key(pool), []).append(g)
         return groups
 
-    def _spot_supplies(self) -> dict[str, list[tuple[int, int]]]:
-        """(pool, tariff) of everything on spot, by what one shortage takes."""
-        supplies: dict[str, list[tuple[int, int]]] = {}
+    def _spot_supplies(self) -> dict[str, list[int]]:
+        """Pools that are sold on spot, by what one shortage takes."""
+        supplies: dict[str, list[int]] = {}
         for g, pool in enumerate(self.problem.pools):
-            for t, tariff in enumerate(pool.tariffs):
-                if tariff.paid is PurchaseOption.SPOT:
-                    supplies.setdefault(pool.spot_supply, []).append((g, t))
+            if any(tariff.paid is PurchaseOption.SPOT for tariff in pool.tariffs):
+                supplies.setdefault(pool.spot_supply, []).append(g)
         return supplies
 
     # --- commitments, quotas, change

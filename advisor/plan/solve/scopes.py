@@ -16,8 +16,10 @@ import numpy as np
 
 from advisor.cost.standing import RegionCharges
 from advisor.plan.problem.formulas import (
+    Group,
     Part,
     base_rate,
+    group_key,
     hours_per_month,
     instance_usd_per_month,
     least_alone_usd_per_month,
@@ -214,9 +216,9 @@ def _carried(problem: Problem, ways: Sequence[_Way]) -> Floats:
 
 def _sure(ways: Sequence[_Way], region: str, zones: int) -> Floats:
     """Requests per second that are sure to be in each of so many zones of a region, with those of other regions."""
-    groups: dict[tuple[str, str], list[_Way]] = {}
+    groups: dict[Group, list[_Way]] = {}
     for way in ways:
-        groups.setdefault((way.pool.key, way.tariff.paid.ordered_as), []).append(way)
+        groups.setdefault(group_key(way.pool, way.tariff), []).append(way)
     sure: Floats = np.zeros(())
     for members in groups.values():
         pool, count = members[0].pool, sum((way.counts for way in members), start=np.zeros(()))
@@ -231,15 +233,16 @@ def _sure(ways: Sequence[_Way], region: str, zones: int) -> Floats:
 def _lost(ways: Sequence[_Way], part: Part) -> Iterator[Floats]:
     """Requests per second that each fleet loses with one thing that may fail, thing by thing."""
     exposed = [way for way in ways if part is not Part.SUPPLY or way.tariff.paid is PurchaseOption.SPOT]
-    running: dict[str, dict[str, list[_Way]]] = {}
+    running: dict[str, dict[Group, list[_Way]]] = {}
     for way in exposed:
-        running.setdefault(part_name(way.pool, part), {}).setdefault(way.pool.key, []).append(way)
-    for pools in running.values():
-        yield sum((_lost_of(group, part) for group in pools.values()), start=np.zeros(()))
+        key = (way.pool.key, "") if part is Part.MACHINE else group_key(way.pool, way.tariff)
+        running.setdefault(part_name(way.pool, part), {}).setdefault(key, []).append(way)
+    for groups in running.values():
+        yield sum((_lost_of(group, part) for group in groups.values()), start=np.zeros(()))
 
 
 def _lost_of(ways: Sequence[_Way], part: Part) -> Floats:
-    """The same of one pool."""
+    """The same of a pool's machine, or of a group in a zone."""
     pool, rate = ways[0].pool, ways[0].rate
     count: Floats = sum((way.counts for way in ways), start=np.zeros(()))
     lost: Floats = rate * (np.minimum(count, 1.0) if part is Part.MACHINE else np.ceil(count / pool.zones))

@@ -15,8 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from advisor.plan.problem.formulas import (
+    Group,
     Part,
     busy_instances,
+    group_key,
     mix_rate,
     provider_of,
     ratio_of,
@@ -246,8 +248,7 @@ def counted_instances(problem: Problem, solution: FleetSolution) -> Mapping[str,
     if splits_by_what_is_up(solution):
         return counts
     up = _by_target(counts, target_of)
-    zones = {pool.key: pool.zones for pool in _pools(solution)}
-    in_zone = _by_target({key: np.ceil(count / zones[key]) for key, count in counts.items()}, target_of)
+    in_zone = _by_target(_lost_in_zone(solution), target_of)
     without_machine = _shares_without_machine(problem, solution, target_of)
     without_zone = share_without(problem.limits, Part.ZONE)
     room = {
@@ -275,6 +276,20 @@ def _room(count: Floats, lost: Floats, share: float) -> Floats:
     """Instances that a weight may count on where those that are left have to sustain a share; all where none is."""
     left = count - lost
     return count if share <= 0 else np.minimum(count, np.where(left > 0, left / share, count))
+
+
+def _lost_in_zone(solution: FleetSolution) -> Mapping[str, Floats]:
+    """Instances of each pool that the loss of one zone takes, of each group by itself: (classes,), by pool."""
+    groups: dict[Group, Floats] = {}
+    for allocation in solution.allocations:
+        key = group_key(allocation.pool, allocation.tariff)
+        counts = np.array(allocation.instances, float)
+        groups[key] = groups.get(key, np.zeros(counts.size)) + counts
+    zones = {pool.key: pool.zones for pool in _pools(solution)}
+    lost: dict[str, Floats] = {}
+    for (name, _), count in groups.items():
+        lost[name] = lost.get(name, np.zeros(count.size)) + np.ceil(count / zones[name])
+    return lost
 
 
 def splits_by_what_is_up(solution: FleetSolution) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from advisor.cost.standing import ChargeRule
 from advisor.plan.problem.formulas import (
     base_rate,
+    group_key,
     instance_usd_per_month,
     mean_rate,
     mix_rate,
@@ -68,7 +69,7 @@ class ProgramVariables:
     """Requests per second of one instance of each pool, over the places that it can serve."""
     whole: dict[tuple[int, float], int] = field(default_factory=dict)
     """What all instances sustain, each only as far as it is needed, by (hour class, requests per second needed)."""
-    lost: dict[tuple[int, int | None, int], int] = field(default_factory=dict)
+    lost: dict[tuple[int, str, int], int] = field(default_factory=dict)
     """Instances that the loss of one zone takes, by (pool, tariff or all, hour class)."""
     units: dict[int, list[tuple[int, int, int, float]]] = field(default_factory=dict)
     """Instances that run, by hour class; see :meth:`_instances_at`."""
@@ -257,7 +258,7 @@ class ProgramVariables:
         """Mean requests per second that pools serve of each of their shares."""
         terms: Terms = []
         for h, hour in enumerate(self.problem.hours):
-            rate = hour.mean_rate * hour.hours_per_week / HOURS_PER_WEEK
+            rate = hour.paid_rate * hour.hours_per_week / HOURS_PER_WEEK
             for g, (p, share) in itertools.product(members, enumerate(self.problem.place_shares)):
                 terms.append((self.mix[g, h, p], rate * share))
                 terms += [
@@ -292,18 +293,28 @@ class ProgramVariables:
         """Instances of a pool."""
         return [term for t in range(len(self.problem.pools[g].tariffs)) for term in self.instances(g, t, h)]
 
-    def _lost_in_zone(self, g: int, h: int, t: int | None = None) -> Terms:
-        """Instances of a pool (under one tariff) that the loss of one zone takes: at least their number ÷ zones."""
-        pool = self.problem.pools[g]
-        running = self._running(g, h) if t is None else self.instances(g, t, h)
+    def _lost_in_zone(self, g: int, h: int) -> Terms:
+        """Instances of a pool that the loss of one zone takes, of each group by itself."""
+        return [term for ordered_as in self._groups(g, h) for term in self._lost_of_group(g, h, ordered_as)]
+
+    def _lost_of_group(self, g: int, h: int, ordered_as: str) -> Terms:
+        """Instances of a pool's group that the loss of one zone takes: at least their number ÷ zones."""
+        pool, running = self.problem.pools[g], self._groups(g, h)[ordered_as]
         if pool.zones == 1:
             return running
-        key = (g, None if len(pool.tariffs) == 1 else t, h)
+        key = (g, ordered_as, h)
         if key not in self.lost:
             self.lost[key] = self.program.variable(integer=True)
             terms = [(self.lost[key], float(pool.zones)), *((variable, -count) for variable, count in running)]
             self.program.row("lost in zone", terms, lower=0.0)
         return [(self.lost[key], 1.0)]
+
+    def _groups(self, g: int, h: int) -> dict[str, Terms]:
+        """Instances of a pool by how they are ordered, which generated code makes a group of its own."""
+        groups: dict[str, Terms] = {}
+        for t, tariff in enumerate(self.problem.pools[g].tariffs):
+            groups.setdefault(group_key(self.problem.pools[g], tariff)[1], []).extend(self.instances(g, t, h))
+        return groups
 
     def _each_instance(self, h: int, weight: Callable[[Pool], float]) -> Terms:
         return [(variable, count * weight(self.problem.pools[g])) for g, _, variable, count in self._instances_at(h)]

@@ -263,10 +263,12 @@ def _failures(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
             yield whole - rate >= machine_share * planned - SLIGHTLY
     zone_share = 1.0 if survive is Survive.ZONE else (limits.zones - 1) / limits.zones
     for region in {pool.region for pool in problem.pools}:
-        left = sum(
-            rate * (count - (_fullest_zone(count, pool.zones) if pool.region == region else 0))
-            for pool, rate, count in zip(problem.pools, rates, instances, strict=True)
+        lost = sum(
+            rate * sum(_fullest_zone(group, pool.zones) for group in _groups_of(problem, counts, g, h).values())
+            for g, (pool, rate) in enumerate(zip(problem.pools, rates, strict=True))
+            if pool.region == region
         )
+        left = sum(rate * count for rate, count in zip(rates, instances, strict=True)) - lost
         yield left >= zone_share * planned - SLIGHTLY
         for zones in range(2, limits.zones + 1):
             yield _sure_in_each_zone(problem, counts, h, region, zones) >= planned / zones / 2 - SLIGHTLY
@@ -282,13 +284,18 @@ def _sure_in_each_zone(problem: Problem, counts: Counts, h: int, region: str, zo
     """What runs elsewhere, and a region's emptiest of so many zones: groups of a pool, on spot or not, may meet in them."""
     sure = 0.0
     for g, pool in enumerate(problem.pools):
-        groups: dict[str, int] = {}
-        for t, tariff in enumerate(pool.tariffs):
-            groups[tariff.paid.ordered_as] = groups.get(tariff.paid.ordered_as, 0) + counts[g, t][h]
-        for count in groups.values():
+        for count in _groups_of(problem, counts, g, h).values():
             emptiest = min(len(range(zone, count, zones)) for zone in range(zones)) if pool.zones >= zones else 0
             sure += usual_rate(problem, pool) * (emptiest if pool.region == region else count)
     return sure
+
+
+def _groups_of(problem: Problem, counts: Counts, g: int, h: int) -> dict[str, int]:
+    """Instances of a pool by group: code has one for spot, and one for whatever is ordered otherwise."""
+    groups: dict[str, int] = {}
+    for t, tariff in enumerate(problem.pools[g].tariffs):
+        groups[tariff.paid.ordered_as] = groups.get(tariff.paid.ordered_as, 0) + counts[g, t][h]
+    return groups
 
 
 def _fullest_zone(count: int, zones: int) -> int:

@@ -24,7 +24,7 @@ from advisor.plan.planning import ANYWHERE_NOTE
 from advisor.plan.request import PlanRequest, read_question, requirements_of
 from advisor.plan.solve.stage import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines
-from advisor.report.verdict import plan_table
+from advisor.report.verdict import plan_table, verdict_lines
 from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
 from advisor.workload.values import (
     DeclaredDemand,
@@ -306,6 +306,19 @@ def test_an_expired_commitment_is_left_out_and_named():
 
     assert all(group.purchase != "owned" for group in plan.fleet.groups)
     assert any("2026-01-01" in note for note in plan.notes)
+
+
+def test_a_commitment_that_ends_within_the_horizon_is_planned_without():
+    """The plan is what the fleet costs after it, and the verdict says until when it is paid for."""
+    owned = OwnedCommitment("aws", "us-east-1", "g6e.xlarge", 2, dt.date(2026, 12, 10))
+    asked = workload(purchase=ON_DEMAND, as_of=dt.date(2026, 12, 1), horizon_days=90)
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+
+    plan, without = plan_for(replace(asked, commitments=(owned,)), catalog), plan_for(asked, catalog)
+
+    assert plan.fleet.cost.total_usd_per_month == without.fleet.cost.total_usd_per_month
+    (line,) = [line for line in verdict_lines(plan) if line.startswith("Commitment ends")]
+    assert "2026-12-10 (10 of the 90 days of demand.horizon)" in line
 
 
 def test_a_quota_that_is_too_small_is_named_with_what_it_would_have_to_be():

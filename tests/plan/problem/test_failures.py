@@ -1,17 +1,22 @@
 """Redundancy means capacity: what counts as a replica, a zone and a reserve is what a failure leaves of the load."""
 
+from itertools import permutations, product
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import failures, uses
-from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
-from advisor.plan.problem.values import FleetSolution, Infeasible, PurchaseOption, Tariff
+from advisor.plan.problem.formulas import Part, left_without, lost_in_zone, share_without
+from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import limited, pool_of, problem_of
 
 ON_DEMAND = Tariff(PurchaseOption.ON_DEMAND, 1.0)
 SPOT = Tariff(PurchaseOption.SPOT, 0.3)
+COMMITMENT, OWNED = Tariff(PurchaseOption.COMMITMENT, 0.6), Tariff(PurchaseOption.OWNED, 0.0)
 
 
 def fleet(problem) -> dict[tuple[str, str], int]:
@@ -47,6 +52,71 @@ def test_spot_has_to_leave_what_cannot_wait():
 def test_a_zone_takes_its_even_share(instances, zones, lost):
     """Instances are spread evenly, and the zone that is lost is the fullest."""
     assert lost_in_zone(instances, zones) == lost
+
+
+@pytest.mark.parametrize(
+    ("tariffs", "counts", "left"),
+    [
+        ((ON_DEMAND, SPOT), (1, 2), 1 / 4),  # the fullest zones of both groups are one
+        ((ON_DEMAND, SPOT), (2, 2), 2 / 4),
+        ((ON_DEMAND, SPOT), (1, 4), 2 / 4),  # four over three zones: two in one of them
+        ((ON_DEMAND, COMMITMENT), (1, 2), 2 / 4),  # one group of three
+        ((COMMITMENT, OWNED), (2, 2), 2 / 4),
+        ((SPOT, OWNED), (3, 3), 4 / 4),
+    ],
+)
+def test_each_group_loses_its_own_share_of_a_zone(tariffs, counts, left):
+    """What is ordered alike is one group over three zones; a group on spot is another, spread by itself."""
+    pool = pool_of("x", 1.0, tariffs=tariffs, zones=3, stand="a/r/x")
+    allocations = [Allocation(pool, tariff, (count,)) for tariff, count in zip(tariffs, counts, strict=True)]
+    problem = problem_of(pool, planned=(4.0,), limits=Limits(survive=Survive.ZONE))
+
+    assert left_without(problem, allocations, Part.ZONE) == {"a/r": pytest.approx(left)}
+
+
+@given(
+    groups=st.lists(
+        st.tuples(st.sampled_from([1.0, 2.5]), st.integers(2, 4), st.integers(0, 6), st.integers(0, 6)),
+        min_size=1,
+        max_size=2,
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_no_placement_of_groups_leaves_less_than_is_told(groups):
+    """Each group evenly over its zones, those of its fullest and emptiest ones in every order: the worst is what counts."""
+    allocations = [
+        Allocation(pool_of(f"p{at}", rate, zones=zones, stand=f"a/r/{at}"), tariff, (count,))
+        for at, (rate, zones, *counts) in enumerate(groups)
+        for tariff, count in zip((ON_DEMAND, SPOT), counts, strict=True)
+        if count
+    ]
+    if not allocations:
+        return
+    problem = problem_of(*dict.fromkeys(allocation.pool for allocation in allocations), planned=(4.0,))
+    whole = sum(allocation.instances[0] * allocation.pool.mix_rates[0] for allocation in allocations)
+    worst = max(
+        sum(rates[zone] for rates in placement)
+        for placement in product(*map(_placements, allocations))
+        for zone in range(4)
+    )
+
+    assert left_without(problem, allocations, Part.ZONE)["a/r"] == pytest.approx((whole - worst) / 4.0)
+
+
+def _placements(allocation: Allocation) -> set[tuple[float, ...]]:
+    """Rates of a group in each of four zones, in every even spread over as many of them as it may use."""
+    zones, count = allocation.pool.zones, allocation.instances[0]
+    even = [len(range(zone, count, zones)) for zone in range(zones)] + [0] * (4 - zones)
+    rate = float(allocation.pool.mix_rates[0])
+    return {tuple(rate * instances for instances in order) for order in permutations(even)}
+
+
+def test_zones_hold_where_one_type_is_paid_two_ways():
+    """A half more than one carries: a zone takes one of each group, so three on spot stand beside one on demand."""
+    pool = pool_of("x", 1.0, tariffs=(ON_DEMAND, SPOT), zones=3, stand="a/r/x")
+    limits = Limits(zones=2, survive=Survive.ZONE, on_demand_base_ratio=0.5)
+
+    assert fleet(problem_of(pool, planned=(1.5,), limits=limits)) == {("x", "on_demand"): 1, ("x", "spot"): 3}
 
 
 def test_a_small_second_machine_is_no_second_replica():

@@ -1,0 +1,138 @@
+"""Relaxations of a conflict, each tried by the planner itself: solved and replayed with that one limit changed."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from advisor.plan.choosing import recommended_fleet
+from advisor.plan.market import Market
+from advisor.plan.problem.constraints import uses
+from advisor.plan.problem.values import Constraint, Infeasible, Problem, Relaxation
+from advisor.plan.replay.groups import Confirmed
+from advisor.plan.solve.optimise import relative_change
+from advisor.records import replace
+from advisor.workload.values import Survive
+
+MOST_BISECTIONS = 4
+"""Limits that are tried between one that does not hold and one that does."""
+FINE_STEPS_PER_UNIT = 1e4
+"""Steps in which limits are named that are no whole numbers."""
+ROUNDING = 1e-3
+_FIELDS = {Constraint.SPOT_REROUTE: "fault_tolerant_ratio", Constraint.ON_DEMAND_BASE: "on_demand_base_ratio"}
+"""Fields of limits that are not called as the constraint."""
+_LOOSEST = {
+    Constraint.MIN_REPLICAS: 1, Constraint.ZONES: 1, Constraint.SPOT_REROUTE: 1.0, Constraint.ON_DEMAND_BASE: 0.0,
+}  # fmt: skip
+"""Values with which a limit asks for nothing; of all others it is that there is none."""
+
+Trial = Callable[[float], Confirmed | None]
+"""Fleet that a replay confirms with a limit of so much; None: none is found."""
+
+
+def tried(market: Market, infeasible: Infeasible) -> Infeasible:
+    """A conflict whose relaxations each give a fleet that its replay confirms; others are left out.
+
+    A budget is left as it is: it is what a confirmed fleet costs already.
+    """
+    relaxations = [relaxed for relaxation in infeasible.relaxations if (relaxed := _tried(market, relaxation))]
+    given_up = tuple(constraint for constraint in infeasible.given_up if _holds_without(market, constraint))
+    return replace(infeasible, relaxations=tuple(sorted(relaxations, key=relative_change)), given_up=given_up)
+
+
+def _tried(market: Market, relaxation: Relaxation) -> Relaxation | None:
+    """The relaxation, or the least that holds of some between it and no limit; None: it alone does not suffice."""
+    if relaxation.constraint is Constraint.BUDGET:
+        return relaxation
+
+    def trial(limit: float) -> Confirmed | None:
+        return _confirmed(market, with_limit(market.formulation.problem, relaxation, limit))
+
+    if trial(relaxation.needed) is not None:
+        return relaxation
+    loosest = float(_LOOSEST.get(relaxation.constraint, math.inf))
+    fleet = trial(loosest)
+    if fleet is None:
+        return None
+    holding = _taken(fleet, relaxation, loosest)
+    return replace(relaxation, needed=_least_that_holds(trial, relaxation, holding))
+
+
+def _least_that_holds(trial: Trial, relaxation: Relaxation, holding: float) -> float:
+    """Bisection between a limit that does not hold and one that does, in the steps in which it is stated."""
+    failing, is_whole = relaxation.needed, _is_whole(relaxation)
+    for _ in range(MOST_BISECTIONS):
+        middle = (failing + holding) / 2
+        middle = float(math.floor(middle)) if is_whole else round(middle * FINE_STEPS_PER_UNIT) / FINE_STEPS_PER_UNIT
+        if middle in (failing, holding):
+            break
+        fleet = trial(middle)
+        if fleet is None:
+            failing = middle
+        else:
+            holding = min(_taken(fleet, relaxation, middle), middle, key=lambda limit: abs(limit - failing))
+    return holding
+
+
+def _is_whole(relaxation: Relaxation) -> bool:
+    return isinstance(relaxation.limit, int) or relaxation.unit in (
+        "replicas",
+        "zones",
+        "regions",
+        "types",
+        "instances",
+    )
+
+
+def _taken(fleet: Confirmed, relaxation: Relaxation, limit: float) -> float:
+    """Limit that a fleet needs, in the steps in which it is stated: what it takes of a cap, else the limit itself."""
+    if relaxation.constraint in _LOOSEST:
+        return limit
+    problem = with_limit(fleet.formulation.problem, relaxation, min(limit, 1e12))
+    used = [
+        use.used
+        for use in uses(problem, fleet.solution)
+        if use.name == relaxation.constraint and use.detail.startswith(relaxation.detail)
+    ]
+    steps = 1.0 if _is_whole(relaxation) else FINE_STEPS_PER_UNIT
+    return math.ceil(max(used) * steps - ROUNDING) / steps if used else limit
+
+
+def with_limit(problem: Problem, relaxation: Relaxation, limit: float) -> Problem:
+    """A problem with another value of the limit that a relaxation is of; infinite: without it."""
+    name = relaxation.constraint
+    if name is Constraint.QUOTA:
+        quotas = {
+            key: limit if (key[0], most) == (relaxation.detail, relaxation.limit) else most
+            for key, most in problem.quota_limits.items()
+        }
+        return replace(problem, quota_limits={key: most for key, most in quotas.items() if math.isfinite(most)})
+    value = None if math.isinf(limit) else int(limit) if _is_whole(relaxation) else limit
+    changes: dict[str, Any] = {_FIELDS.get(name, name.value): value}
+    limits = replace(problem.limits, **changes)
+    return (
+        replace(problem, limits=limits, **changes)
+        if name is Constraint.MAX_REGIONS
+        else replace(problem, limits=limits)
+    )
+
+
+def _holds_without(market: Market, constraint: Constraint) -> bool:
+    """Whether a fleet holds where a limit that is no number is given up."""
+    return _confirmed(market, _without(market.formulation.problem, constraint)) is not None
+
+
+def _without(problem: Problem, constraint: Constraint) -> Problem:
+    if constraint is Constraint.SURVIVE:
+        return replace(problem, limits=replace(problem.limits, survive=Survive.NOTHING))
+    return replace(problem, low_band=False, limits=replace(problem.limits, commit_beyond_forecast=True))
+
+
+def _confirmed(market: Market, problem: Problem) -> Confirmed | None:
+    """The fleet that a plan recommends for a problem, if its whole replay confirms it."""
+    formulation = replace(market.formulation, problem=problem)
+    validator = market.validator.within(formulation, market.context)
+    fleet = recommended_fleet(replace(market, formulation=formulation, validator=validator))
+    if not isinstance(fleet, Confirmed) or not fleet.confirmation.reached:
+        return None
+    whole = validator.in_full(fleet)
+    return whole if whole.confirmation.reached else None
