@@ -102,7 +102,7 @@ locals {
     us-east5-ct6e-standard-1t-bf16-14836c = {
       region                = "us-east5"
       backend               = "us-east5-1xtpu-v6e-bf16-tp1-vllm"
-      fewest_zones          = 2
+      fewest_zones          = 1
       zones                 = ["us-east5-a", "us-east5-b"]
       machine_type          = "ct6e-standard-1t"
       other_machine_types   = []

@@ -84,7 +84,7 @@ locals {
     europe-west4-a2-highgpu-1g-bf16-249e2e = {
       region                = "europe-west4"
       backend               = "europe-west4-1xa100-40gb-sxm-bf-64a53b"
-      fewest_zones          = 2
+      fewest_zones          = 1
       zones                 = ["europe-west4-a", "europe-west4-b"]
       machine_type          = "a2-highgpu-1g"
       other_machine_types   = []
