@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from advisor.plan.problem.charges import provider_of
 from advisor.plan.problem.formulas import (
     Group,
     Part,
     busy_instances,
     group_key,
     mix_rate,
-    provider_of,
     ratio_of,
     requests_per_month,
     share_without,
