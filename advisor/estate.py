@@ -53,7 +53,7 @@ from advisor.plan.estate.values import (
     seat_words,
 )
 from advisor.plan.fleet.costs import FleetCost
-from advisor.plan.problem.formulas import mean_rate
+from advisor.plan.problem.charges import mean_rate
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import candidate_of
 from advisor.plan.replay.values import ReplayGroup

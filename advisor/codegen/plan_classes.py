@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from advisor.codegen.quoting import Call, Quoted
+from advisor.codegen.python_literals import Call
+from advisor.codegen.quoting import Quoted
 from advisor.data_files import facts_beside
 from advisor.records import dataclass
 

@@ -10,13 +10,10 @@ import hashlib
 import ipaddress
 import itertools
 import json
-import keyword
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-from advisor.records import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 _HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HCL_TEMPLATE_MARK = re.compile(r"(\$+|%+)(?=\{)")
@@ -393,130 +390,3 @@ def _systemd_character(character: str) -> str:
 
 def _yaml_character(character: str) -> str:
     return f"\\{character}" if character in '"\\' else printable(character)
-
-
-_STEP = 4
-_WIDTH = 120
-_UNKNOWN = 40
-"""Room for what a template writes before a literal."""
-_PYTHON_ENTRY_DEPTH = 2
-"""Entries of a map of a call: each has lines of its own, by which edits of two sides are told apart."""
-_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_BYTE = 0xFF
-_LARGEST_PLAIN = 1e15
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Value written as a call of a class with named arguments."""
-
-    name: str
-    arguments: Mapping[str, object]
-
-
-def calls(name: str, arguments: Mapping[str, Mapping[str, object]]) -> Mapping[str, Call]:
-    """Key → call of *name*: a mapping of records as Python code holds it."""
-    return {key: Call(name, argument) for key, argument in arguments.items()}
-
-
-def python_value(value: object, indent: int = 0, before: int = _UNKNOWN, depth: int = 0) -> Quoted:
-    """A literal that evaluates to *value*; sequences become lists (a lone surrogate becomes U+FFFD).
-
-    As in HCL, a list of plain values stands on one line where it fits, and so does a short mapping within an entry;
-    else a list, a mapping and a call have a line for each item.
-
-    Args:
-        value: text, number, truth, None, and sequences, mappings and calls made of them.
-        indent: spaces before the line that the literal starts on.
-        before: characters before the literal on that line.
-        depth: mappings and calls that it lies in.
-
-    Raises:
-        TypeError: there is no literal for it.
-        ValueError: a number that is not finite, or a call whose names are no names.
-    """
-    if isinstance(value, str):
-        return Quoted(_text_or_lines(value, indent))
-    if value is None or isinstance(value, bool | int):
-        return Quoted(repr(value))
-    if isinstance(value, float):
-        return Quoted(_number(value))
-    if not isinstance(value, Call | Mapping | Sequence):
-        raise TypeError(f"{value!r} has no Python literal")
-    start, entries, end = _parts(value, indent, depth)
-    return Quoted(_row(value, start, entries, end, depth, indent + before) or _lines(start, entries, end, indent))
-
-
-def _parts(
-    value: Call | Mapping[str, object] | Sequence[object], indent: int, depth: int
-) -> tuple[str, list[str], str]:
-    inner = indent + _STEP
-    if isinstance(value, Call):
-        words = ((f"{_word(key)}=", argument) for key, argument in value.arguments.items())
-        start, end = f"{_word(value.name)}(", ")"
-    elif isinstance(value, Mapping):
-        words = ((f"{_text(key)}: ", item) for key, item in value.items())
-        start, end = "{", "}"
-    else:
-        return "[", [python_value(item, inner, 0, depth) for item in value], "]"
-    return start, [word + python_value(item, inner, len(word), depth + 1) for word, item in words], end
-
-
-def _row(value: object, start: str, entries: Sequence[str], end: str, depth: int, before: int) -> str:
-    """All on one line; empty where it does not fit, or is read better line by line."""
-    row = f"{start}{', '.join(entries)}{end}"
-    is_short = isinstance(value, Sequence) or (depth > _PYTHON_ENTRY_DEPTH and len(entries) <= MOST_IN_A_ROW)
-    is_plain = not any(entry.endswith(("]", "}", ")")) for entry in entries)
-    return row if is_short and is_plain and "\n" not in row and before + len(row) < _WIDTH else ""
-
-
-def class_names(value: object) -> Quoted:
-    """Names of the classes that a literal calls, as an import lists them."""
-    return Quoted(", ".join(sorted(map(_word, set(_called(value))))))
-
-
-def _called(value: object) -> Iterator[str]:
-    if isinstance(value, Call):
-        yield value.name
-        value = value.arguments
-    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _called(item)
-
-
-def _text_or_lines(text: str, indent: int) -> str:
-    """A text, a program line by line; the formatter joins what fits on one line."""
-    literal, lines = _text(text), lines_of(text)
-    if not lines or indent + _STEP + len(literal) <= _WIDTH:
-        return literal
-    return _lines("(", (_text(f"{line}\n") for line in lines), ")", indent, after="")
-
-
-def _word(name: str) -> str:
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"{name!r} is no name in Python")
-    return name
-
-
-def _lines(start: str, entries: Iterable[str], end: str, indent: int, after: str = ",") -> str:
-    inner = "".join(f"{' ' * (indent + _STEP)}{entry}{after}\n" for entry in entries)
-    return f"{start}\n{inner}{' ' * indent}{end}" if inner else start + end
-
-
-def _number(value: float) -> str:
-    if not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number that code can hold")
-    return str(int(value)) if value.is_integer() and abs(value) < _LARGEST_PLAIN else repr(value).replace("e+", "e")
-
-
-def _text(text: str) -> str:
-    """The quotes are those that need fewer escapes, double ones in doubt."""
-    quote = "'" if text.count('"') > text.count("'") else '"'
-    return quote + "".join(f"\\{c}" if c == quote else _character(c) for c in text) + quote
-
-
-def _character(character: str) -> str:
-    if character in _ESCAPES:
-        return _ESCAPES[character]
-    code = ord(character)
-    return f"\\x{code:02x}" if code <= _BYTE and not character.isprintable() else printable(character)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.codegen import quoting
 from advisor.codegen.inputs import table, variables
-from advisor.codegen.quoting import class_names, python_value
+from advisor.codegen.python_literals import class_names, python_value
 from advisor.data_files import data_dir
 from advisor.entries import picked
 

@@ -28,7 +28,7 @@ from advisor.plan.alternatives import rung_of, saved_ratio
 from advisor.plan.cold_start import PUBLISHED_RATIO, Weights, weights_of
 from advisor.plan.market import Market
 from advisor.plan.planning import routed_fleet, with_batch
-from advisor.plan.problem.formulas import standing_charges
+from advisor.plan.problem.charges import standing_charges
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.groups import Confirmed
 from advisor.plan.request import PlanRequest, requirements_of

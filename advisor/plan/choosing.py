@@ -8,7 +8,7 @@ from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.constraints import changed_instances
 from advisor.plan.problem.values import Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.remedies import held_to_limits, with_confirmed_budget
-from advisor.plan.replay.groups import Confirmed, closer, held_to, unproven, usd_of
+from advisor.plan.replay.groups import Confirmed, clearly_cheaper, closer, held_to, unproven, usd_of
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.scopes import usd_alone
 from advisor.plan.solve.stage import Formulation, formulate, narrowed
@@ -63,7 +63,7 @@ def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
     if not market.formulation.problem.pools:
         return None
     ranking = rank(market.formulation, market.validator, market.context, None, Asked().replayed)
-    fleet = market.validator.confirmed(known=ranking.cheapest_confirmed)
+    fleet = market.validator.confirmed(start=ranking.cheapest_confirmed)
     return market.validator.simplest(fleet) if isinstance(fleet, Confirmed) else fleet
 
 
@@ -112,8 +112,8 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
 
     ranking = ranked(None)
     few = _with_few_changes(market)
-    known = min((ranking.cheapest_confirmed, few), key=usd_of)
-    confirmed = validator.confirmed(known=known, refined=True) if formulation.problem.pools else None
+    start = min((ranking.cheapest_confirmed, few), key=usd_of)
+    confirmed = validator.confirmed(start=start, refined=True) if formulation.problem.pools else None
     if not isinstance(confirmed, Confirmed):
         return Chosen(confirmed, formulation, Ranking((), rank_rejections(formulation)))
     if not confirmed.confirmation.reached and ranking.closest is not None:
@@ -202,10 +202,7 @@ def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, e
         return fleet
     validator = market.validator.within(others, market.context)
     single = rank(others, validator, market.context, None, 1).cheapest_confirmed
-    other = validator.confirmed(single, refined=True)
-    if isinstance(other, Infeasible) or not other.confirmation.reached:
-        return fleet
-    return other if other.usd_per_month < fleet.usd_per_month - A_CENT else fleet
+    return clearly_cheaper(fleet, validator.confirmed(single, refined=True))
 
 
 def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
@@ -225,11 +222,8 @@ def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
     if not any(usd[key] < fleet.usd_per_month - A_CENT for key in usd.keys() - planned):
         return fleet
     again = market.validator.within(own, market.context).confirmed(fleet, refined=True)
-    if isinstance(again, Infeasible) or not again.confirmation.reached:
-        return fleet
-    if again.usd_per_month >= fleet.usd_per_month - A_CENT:
-        return fleet
-    return unproven(held_to(again, fleet.solution.bound_usd_per_month))
+    best = clearly_cheaper(fleet, again)
+    return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
 
 
 def _is_near(single: Single, fleet: Confirmed) -> bool:
@@ -253,11 +247,5 @@ def _cheaper(market: Market, fleet: Confirmed, ranking: Ranking, every: Formulat
         return fleet
     stand = best.solution.allocations[0].pool.stand
     own = every.of(pool for pool in every.problem.pools if pool.stand == stand)
-    again = market.validator.within(own, market.context).confirmed(best, refined=True)
-    if (
-        isinstance(again, Confirmed)
-        and again.confirmation.reached
-        and again.usd_per_month < best.usd_per_month - A_CENT
-    ):
-        best = again
+    best = clearly_cheaper(best, market.validator.within(own, market.context).confirmed(best, refined=True))
     return unproven(held_to(best, fleet.solution.bound_usd_per_month))

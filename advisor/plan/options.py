@@ -8,16 +8,9 @@ from heapq import nsmallest
 import numpy as np
 
 from advisor.candidates import Rejection, Shortfall, reject_candidate
+from advisor.plan.problem.charges import alone_usd_per_month, way_of
 from advisor.plan.problem.constraints import most_headroom
-from advisor.plan.problem.formulas import (
-    Part,
-    alone_usd_per_month,
-    hours_per_month,
-    mix_rate,
-    requests_per_month,
-    share_without,
-    way_of,
-)
+from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
 from advisor.plan.problem.values import (
     SET_BY,
     Constraint,

@@ -96,7 +96,7 @@ class RungSolver:
             confirmed = confirmed.as_if_at(confirmed.usd_per_month / (1 + workload.limits.simplicity))
         single = rank(formulation, validator, context, None, 1).cheapest_confirmed
         is_better = single is not None and (confirmed is None or single.usd_per_month < confirmed.usd_per_month)
-        fleet = validator.confirmed(known=single if is_better else confirmed, refined=True)
+        fleet = validator.confirmed(start=single if is_better else confirmed, refined=True)
         if isinstance(fleet, Infeasible):
             limits = " and ".join(constraint.value for constraint in fleet.conflict)
             return f"no fleet that was found keeps to {limits or 'the demand'} with what this rung allows"

@@ -10,7 +10,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from advisor.codegen.quoting import Call, calls, python_value, yaml_value
+from advisor.codegen.python_literals import Call, calls, python_value
+from advisor.codegen.quoting import yaml_value
 from codegen.plans import HOSTILE
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.text("${}%\"'\\\n\r`#{} \u202e\x00\x85")

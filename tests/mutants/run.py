@@ -40,7 +40,7 @@ MODULES = (
     "advisor.units", "advisor.cost.commitments", "advisor.cost.services", "advisor.performance.transfer",
     "advisor.models.memory", "advisor.models.layer_kinds", "advisor.models.weights", "advisor.models.layers",
     "advisor.plan.problem.formulas",
-    "advisor.plan.problem.constraints", "advisor.plan.problem.hours", "advisor.plan.fleet.describe",
+    "advisor.plan.problem.charges", "advisor.plan.problem.constraints", "advisor.plan.problem.hours", "advisor.plan.fleet.describe",
     "advisor.plan.fleet.spare", "advisor.plan.fleet.choose", "advisor.plan.spot", "advisor.plan.cold_start",
     "advisor.plan.solve.shares", "advisor.plan.solve.alone",
 )  # fmt: skip

@@ -20,7 +20,8 @@ from advisor.codegen.inputs.table import (
     examples,
     id_words,
 )
-from advisor.codegen.quoting import Call, Quoted, calls, hcl_number, hcl_row, hcl_string, hcl_value, python_value
+from advisor.codegen.python_literals import Call, calls, python_value
+from advisor.codegen.quoting import Quoted, hcl_number, hcl_row, hcl_string, hcl_value
 from advisor.records import dataclass
 
 _TYPES = {"str": "string", "int": "number", "float": "number", "bool": "bool"}

@@ -25,7 +25,7 @@ from advisor.performance.queueing import bursts_of
 from advisor.performance.stage import rates_within
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Layout
-from advisor.plan.problem.formulas import Place, charges_at, transfer_usd_per_request
+from advisor.plan.problem.charges import Place, charges_at, transfer_usd_per_request
 from advisor.plan.sharing import HEADROOM
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace

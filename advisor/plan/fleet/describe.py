@@ -33,16 +33,9 @@ from advisor.plan.fleet.chosen import (
 )
 from advisor.plan.fleet.costs import Answers, BatchPlan, FleetCost, Host, cost_lines
 from advisor.plan.fleet.spare import lines_beside, spare_of
+from advisor.plan.problem.charges import machines_of, standing_charges, standing_usd_per_month
 from advisor.plan.problem.constraints import uses
-from advisor.plan.problem.formulas import (
-    Part,
-    hours_per_month,
-    machines_of,
-    mix_rate,
-    standing_charges,
-    standing_usd_per_month,
-    worst_without,
-)
+from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import boot_disk_gib
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from advisor.demand.forecast import BATCH
 from advisor.demand.values import BatchRun, Forecast
-from advisor.plan.problem.formulas import alone_usd_per_month, least_instances, mix_rate, way_of
+from advisor.plan.problem.charges import alone_usd_per_month, way_of
+from advisor.plan.problem.formulas import least_instances, mix_rate
 from advisor.plan.problem.values import Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, replace
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR

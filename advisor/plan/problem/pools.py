@@ -18,7 +18,7 @@ from advisor.cost.services import (
 )
 from advisor.deployable import logs_requests, needs_cluster, purchase_shortfall, speaks_https
 from advisor.plan.cold_start import download_gb
-from advisor.plan.problem.formulas import transfer_usd_per_request
+from advisor.plan.problem.charges import transfer_usd_per_request
 from advisor.plan.problem.supply import (
     Made,
     PoolSet,

@@ -232,7 +232,7 @@ class BelowClosedForm:
         """A cheaper mix that holds, in which each kind carries little more than it was seen to fail to carry alone."""
         limit = self._limit(best)
         every = ((pools, self._in_a_mix(pools, limit)) for pools in of_kinds)
-        able = list(itertools.islice((one for one in every if LEAST_OF_A_KIND < one[1] < math.inf), MIXED_KINDS))
+        able = list(itertools.islice((able for able in every if LEAST_OF_A_KIND < able[1] < math.inf), MIXED_KINDS))
         formulation = self.formulation.of(pool for pools, _ in able for pool in self._first_of_quotas(pools))
         most = {self.kind_of(pools[0].key): above for pools, above in able}
         worth = best.as_if_at(limit)

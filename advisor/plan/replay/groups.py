@@ -19,7 +19,7 @@ from advisor.plan.solve.shares import planned_rates, targets, weights
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation
 from advisor.records import dataclass, replace
-from advisor.units import ROUNDING
+from advisor.units import A_CENT, ROUNDING
 
 Key = tuple[object, ...]
 
@@ -223,6 +223,13 @@ def cheaper(best: Confirmed | None, other: Confirmed | Infeasible) -> Confirmed 
     if isinstance(other, Infeasible) or not other.confirmation.reached:
         return best
     return other if other.usd_per_month < usd_of(best) else best
+
+
+def clearly_cheaper(fleet: Confirmed, other: Confirmed | Infeasible) -> Confirmed:
+    """Another fleet where its replay confirms it and it costs a cent less at least; the fleet otherwise."""
+    if isinstance(other, Infeasible) or not other.confirmation.reached:
+        return fleet
+    return other if other.usd_per_month < fleet.usd_per_month - A_CENT else fleet
 
 
 def bounded(confirmed: Confirmed, bound: Confirmed) -> Confirmed:

@@ -65,7 +65,7 @@ CHEAP_KINDS = 3
 class _Alone:
     """Result of the search for a pool by itself."""
 
-    found: Confirmed | Infeasible
+    fleet: Confirmed | Infeasible
     bracket: Bracket
     failing: FleetSolution | Infeasible
     """At the lower end of the bracket."""
@@ -74,7 +74,7 @@ class _Alone:
 
     def settles(self, limit_usd: float) -> bool:
         """Whether a search up to another limit would find the same."""
-        holds = isinstance(self.found, Confirmed) and self.found.confirmation.reached
+        holds = isinstance(self.fleet, Confirmed) and self.fleet.confirmation.reached
         return holds or limit_usd <= self.limit_usd
 
 
@@ -100,28 +100,28 @@ class FleetSearch(ReplayedFleets):
         other._failing = {}  # noqa: SLF001 - of its own class
         return other
 
-    def confirmed(self, known: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:
+    def confirmed(self, start: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:
         """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
 
         Args:
-            known: a confirmed fleet of a part of the question, which is the answer where none is found that is cheaper
+            start: a confirmed fleet of a part of the question, which is the answer where none is found that is cheaper
                 by 1 %, or the bound is no lower by that than it was for the part.
-            refined: whether cheaper fleets are looked for near a known one too, where that is what is found.
+            refined: whether cheaper fleets are looked for near the start too, where that is what is found.
         """
-        starts = [known]
+        starts = [start]
         first = refined and self._effort.every_kind and self._effort.in_full
-        if known is not None and first and self._is_allowed(known):
-            known = self._below_closed_form().cheaper(known, mixed=False)
-        found = self._search(known)
-        if self._effort.every_kind and (isinstance(found, Infeasible) or not found.confirmation.reached):
-            found = self._below_closed_form().cheaper(None) or found
-        if isinstance(found, Infeasible):
-            return found
-        if not refined and known is not None and found.solution.allocations is known.solution.allocations:
-            return known
-        found = self._refined(found, [*starts, known])
-        in_full = self._in_full(found)
-        if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
+        if start is not None and first and self._is_allowed(start):
+            start = self._below_closed_form().cheaper(start, mixed=False)
+        fleet = self._search(start)
+        if self._effort.every_kind and (isinstance(fleet, Infeasible) or not fleet.confirmation.reached):
+            fleet = self._below_closed_form().cheaper(None) or fleet
+        if isinstance(fleet, Infeasible):
+            return fleet
+        if not refined and start is not None and fleet.solution.allocations is start.solution.allocations:
+            return start
+        fleet = self._refined(fleet, [*starts, start])
+        in_full = self._in_full(fleet)
+        if self._trials.is_exact or in_full.confirmation.reached == fleet.confirmation.reached:
             return in_full
         self._trials.without_estimates()
         for kept in (
@@ -135,7 +135,7 @@ class FleetSearch(ReplayedFleets):
             self._alone,
         ):
             kept.clear()
-        return self.confirmed(self._still_holding(known), refined=refined)
+        return self.confirmed(self._still_holding(start), refined=refined)
 
     @property
     def is_exact(self) -> bool:
@@ -182,10 +182,10 @@ class FleetSearch(ReplayedFleets):
             self._sources |= formulation.pool_set.sources
             kinds = {self.kind_of(pool.key) for pool in formulation.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
-            found, bracket = self._bisected(formulation, dict.fromkeys(kinds, 1.0), hint)
-            if isinstance(found, Confirmed) and found.confirmation.reached:
-                found = self._with_fewer(formulation, found)
-            self._known[key] = self.as_shown(found) if isinstance(found, Confirmed) else found
+            fleet, bracket = self._bisected(formulation, dict.fromkeys(kinds, 1.0), hint)
+            if isinstance(fleet, Confirmed) and fleet.confirmation.reached:
+                fleet = self._with_fewer(formulation, fleet)
+            self._known[key] = self.as_shown(fleet) if isinstance(fleet, Confirmed) else fleet
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
         return self._known[key]
@@ -213,9 +213,9 @@ class FleetSearch(ReplayedFleets):
                 return self._raised_together(bound, best, closest)
             tested += kinds
             for kind in kinds:
-                found = self._bracketed(kind, best)
-                best = cheaper(best, found)
-                closest = closer(closest, found) if isinstance(found, Confirmed) else closest
+                fleet = self._bracketed(kind, best)
+                best = cheaper(best, fleet)
+                closest = closer(closest, fleet) if isinstance(fleet, Confirmed) else closest
 
     def _held_to_the_closed_form(self, confirmed: Confirmed) -> Confirmed:
         """A fleet with a bound that holds in every hour, place and failure.
@@ -246,7 +246,7 @@ class FleetSearch(ReplayedFleets):
         """Kinds that are late in a fleet and not known by themselves yet."""
         trial = self._trials.of(failed.formulation, failed.solution, every=len(failed.solution.allocations) > 1)
         late = dict.fromkeys(self.kind_of(failed.solution.allocations[at].pool.key) for at in trial.late)
-        return [one for one in late if one not in self._brackets]
+        return [kind for kind in late if kind not in self._brackets]
 
     def _bracketed(self, kind: Kind, best: Confirmed | None) -> Confirmed | Infeasible:
         """Find the bracket of a kind by its cheapest pool at the planned load, below the cost of the best fleet."""
@@ -258,16 +258,16 @@ class FleetSearch(ReplayedFleets):
         alone = self._found_alone.get(key)
         if alone is None or not alone.settles(usd_of(best)):
             formulation = self._posed.of([first])
-            found, bracket = self._bisected(formulation, {kind: 1.0}, None, usd_of(best))
+            fleet, bracket = self._bisected(formulation, {kind: 1.0}, None, usd_of(best))
             if bracket is None and formulation.problem.quota_limits:
                 _, bracket = self._bisected(unlimited(formulation), {kind: 1.0}, None)
             bracket = bracket or Bracket(1.0, 1.0)
             failing = self._solve(self._with_headroom(formulation, {kind: bracket.failed}))
-            alone = self._found_alone[key] = _Alone(found, bracket, failing, usd_of(best))
+            alone = self._found_alone[key] = _Alone(fleet, bracket, failing, usd_of(best))
         self._brackets[kind] = alone.bracket
         if isinstance(alone.failing, FleetSolution):
             self._failing[kind] = alone.failing
-        return alone.found
+        return alone.fleet
 
     def _raised_together(self, bound: Confirmed, best: Confirmed | None, closest: Confirmed) -> Confirmed:
         """Mix whose kinds hold by themselves but not together: all of them with more headroom, by bisection.

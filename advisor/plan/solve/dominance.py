@@ -30,16 +30,15 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
+from advisor.plan.problem.charges import own_place, usd_per_request
 from advisor.plan.problem.formulas import (
     Part,
     base_rate,
     hours_per_month,
     mix_rate,
-    own_place,
     quota_units,
     share_without,
     starts_per_month,
-    usd_per_request,
 )
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.records import dataclass, fields, replace

@@ -6,16 +6,15 @@ from functools import lru_cache
 
 import numpy as np
 
+from advisor.plan.problem.charges import alone_usd_per_month, standing_usd_per_month
 from advisor.plan.problem.formulas import (
     Part,
-    alone_usd_per_month,
     billed_hours_per_month,
     hours_per_month,
     least_instances,
     mix_rate,
     requests_per_month,
     share_without,
-    standing_usd_per_month,
     start_usd_per_month,
 )
 from advisor.plan.problem.values import (

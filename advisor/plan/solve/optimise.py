@@ -6,15 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from advisor.plan.problem.formulas import (
-    Part,
-    least_instances,
-    left_without,
-    mix_rate,
-    region_rates,
-    share_without,
-    zone_room,
-)
+from advisor.plan.problem.charges import region_rates
+from advisor.plan.problem.formulas import Part, least_instances, left_without, mix_rate, share_without, zone_room
 from advisor.plan.problem.values import (
     Allocation,
     Constraint,

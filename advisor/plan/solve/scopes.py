@@ -15,6 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from advisor.cost.standing import RegionCharges
+from advisor.plan.problem.charges import (
+    least_alone_usd_per_month,
+    mean_rate,
+    own_place,
+    parts_of,
+    region_rates,
+    usd_per_request,
+)
 from advisor.plan.problem.formulas import (
     Group,
     Part,
@@ -22,16 +30,10 @@ from advisor.plan.problem.formulas import (
     group_key,
     hours_per_month,
     instance_usd_per_month,
-    least_alone_usd_per_month,
     least_instances,
-    mean_rate,
     mix_rate,
-    own_place,
     part_name,
-    parts_of,
-    region_rates,
     share_without,
-    usd_per_request,
     zone_shares,
 )
 from advisor.plan.problem.values import (

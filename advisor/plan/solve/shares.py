@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from advisor.plan.problem.charges import provider_of
 from advisor.plan.problem.formulas import (
     Group,
     Part,
     busy_instances,
     group_key,
     mix_rate,
-    provider_of,
     ratio_of,
     requests_per_month,
     share_without,
@@ -213,11 +213,11 @@ def _weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
         of_pool = {pool.key: np.full(shape, counted[pool.key][-1] * mix_rate(problem, pool)) for pool in pools}
     else:
         of_pool = dict(even_shares(problem, solution, pools, [float(counted[pool.key][-1]) for pool in pools]))
-    found = {target: np.zeros(shape) for target in target_of.values()}
+    of_targets = {target: np.zeros(shape) for target in target_of.values()}
     for key, share in of_pool.items():
-        found[target_of[key]] = found[target_of[key]] + share
-    whole = np.sum(list(found.values()), axis=0)
-    return {target: ratio_of(share, whole) for target, share in found.items()}
+        of_targets[target_of[key]] = of_targets[target_of[key]] + share
+    whole = np.sum(list(of_targets.values()), axis=0)
+    return {target: ratio_of(share, whole) for target, share in of_targets.items()}
 
 
 def _highest_load(problem: Problem, solution: FleetSolution, of_target: Mapping[str, Floats]) -> float:
@@ -325,7 +325,7 @@ def routed_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Flo
     up = _by_target(counts, target_of)
     weighted = {target: (up[target] > 0)[:, None, None] * share for target, share in of_target.items()}
     usual = {target: (up[target] * rates[target])[:, None, None] for target in of_target}
-    whole, capacity = (np.sum(list(one.values()), axis=0) for one in (weighted, usual))
+    whole, capacity = (np.sum(list(of_targets.values()), axis=0) for of_targets in (weighted, usual))
     routed: dict[str, Floats] = {}
     for key, target in target_of.items():
         share = np.where(whole > 0, ratio_of(weighted[target], whole), ratio_of(usual[target], capacity))
@@ -370,11 +370,11 @@ def _pools(solution: FleetSolution) -> list[Pool]:
 
 def _instances(solution: FleetSolution) -> dict[str, Floats]:
     """Instances of each pool in each hour class, however they are paid for."""
-    found: dict[str, Floats] = {}
+    counts: dict[str, Floats] = {}
     for allocation in solution.allocations:
         own = np.array(allocation.instances, dtype=np.float64)
-        found[allocation.pool.key] = found.get(allocation.pool.key, np.zeros(own.size)) + own
-    return found
+        counts[allocation.pool.key] = counts.get(allocation.pool.key, np.zeros(own.size)) + own
+    return counts
 
 
 def _alike(problem: Problem, solution: FleetSolution) -> bool:

@@ -24,7 +24,7 @@ from advisor.performance.queueing import bursts_of
 from advisor.performance.stage import rates_within
 from advisor.plan.cold_start import ColdStart, start_of
 from advisor.plan.geography import Geography, geography, slo_after_network
-from advisor.plan.problem.formulas import charges_at, place_of, provider_of
+from advisor.plan.problem.charges import charges_at, place_of, provider_of
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions

@@ -5,17 +5,8 @@ import math
 from collections.abc import Callable
 
 from advisor.cost.standing import ChargeRule
-from advisor.plan.problem.formulas import (
-    base_rate,
-    group_key,
-    instance_usd_per_month,
-    mean_rate,
-    mix_rate,
-    own_place,
-    parts_of,
-    requests_per_month,
-    usd_per_request,
-)
+from advisor.plan.problem.charges import mean_rate, own_place, parts_of, usd_per_request
+from advisor.plan.problem.formulas import base_rate, group_key, instance_usd_per_month, mix_rate, requests_per_month
 from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
 from advisor.records import dataclass, field

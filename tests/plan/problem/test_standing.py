@@ -7,7 +7,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.cost.services import Deployed, region_charges
 from advisor.cost.standing import Machines
-from advisor.plan.problem.formulas import (
+from advisor.plan.problem.charges import (
     alone_usd_per_month,
     machines_of,
     own_place,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advisor.plan.replay.replayed import Stretch, done_after, finished_s
+from advisor.plan.replay.batch_trials import Stretch, done_after, finished_s
 
 TENS = np.arange(1.0, 1001.0) * 10
 """A replica that is done with an item every ten seconds."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.formulas import standing_usd_per_month
+from advisor.plan.problem.charges import standing_usd_per_month
 from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.objective import allocation_parts, switching_usd_per_month, transfer_usd_per_month
 from advisor.plan.solve.optimise import NEGOTIABLE, optimise
