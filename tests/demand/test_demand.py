@@ -219,7 +219,7 @@ def test_disorder_is_counted_and_said(tmp_path):
     shuffled = read_trace(write(tmp_path / "b.csv", [ordered[2], ordered[0], ordered[1]]))
 
     assert shuffled.requests_per_second == straight.requests_per_second
-    assert any("arrive before the row above" in note for note in shuffled.notes)
+    assert any("1 request arrives before the row above" in note for note in shuffled.notes)
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,16 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
         raise InputError(f"{instance_type} is not sold in {region}", where="--region", hint=hint)
 
 
+_PARTS_OF_A_RISE = (1.0, 0.5, 0.25)
+_SEARCHED_TO = 0.02
+"""Share of the cost that the search for the cheapest fleet leaves open."""
+
+
+def _price_below(usd_per_hour: float) -> float:
+    places = 10**_PRICE_PLACES
+    return float(math.floor(usd_per_hour * places) / places)
+
+
 def _keeps_slo(confirmed: Confirmed, market: Market) -> bool:
     """Whether a fleet is more than the closest of those that no replay confirms; a run of a batch has no replay."""
     is_run = market.context.requirements.demand.batch is not None
@@ -246,9 +256,30 @@ class _Case:
             fleet.formulation.problem,
         )
         today = main.tariff.usd_per_hour
-        usd_per_hour = math.floor(ratio * today * 10**_PRICE_PLACES) / 10**_PRICE_PLACES
+        usd_per_hour = _price_below(ratio * today)
+        if fleets.wins and usd_per_hour > today:
+            usd_per_hour = self._price_kept(today, usd_per_hour)
         usd_per_hour = max(usd_per_hour, today) if fleets.wins else usd_per_hour
         return PriceChange(usd_per_hour, today, usd_per_hour / today, main.instances[-1])
+
+    def _price_kept(self, today: float, most: float) -> float:
+        """The highest of a few prices, up to the most that the costs of the fleets allow, at which a plan has the type.
+
+        At another price the search begins elsewhere, and may end at a fleet without it that costs more.
+        """
+        tried = (_price_below(today + part * (most - today)) for part in _PARTS_OF_A_RISE)
+        return next((usd for usd in tried if self._recommended_at(usd * (1 - _SEARCHED_TO) / today)), today)
+
+    def _recommended_at(self, ratio: float) -> bool:
+        """Whether a plan recommends the type at so many times its prices."""
+        supposed = self._catalog.with_offers(
+            with_price(offer, f"{ratio:.6f}x", (Purchase.ON_DEMAND, Purchase.SPOT))
+            if offer.instance_type == self._type and self._region in (None, offer.region)
+            else offer
+            for offer in self._catalog.offers
+        )
+        fleet = recommended_fleet(self._under({}, supposed, 1.0).market)
+        return isinstance(fleet, Confirmed) and self.uses(fleet.solution)
 
     def is_meant(self, pool: Pool) -> bool:
         """Whether a pool is of the type, in the region if one is named."""
