@@ -228,7 +228,7 @@ def _measurement_words(plan: Plan, recommended: Option, measure_first: MeasureFi
         return ""
     measured = plan.options[rank - 1] if rank else recommended
     load = f"{hours:g} h of load on one {measured.instance_type} ({_told(measured)}; {usd(cost_usd)})"
-    return f"; {load}, then `advisor calibrate`, would tell"
+    return f". {load}, then `advisor calibrate`, would tell"
 
 
 def _told(option: Option) -> str:

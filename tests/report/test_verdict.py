@@ -615,7 +615,7 @@ def test_no_line_is_wider_than_the_terminal(instance_type, region, name, width, 
         assert len(line) <= width or len(words) == 1, line
 
 
-@pytest.mark.parametrize(("high_ratio", "words"), [(1.0, "$1,234.50;"), (1.5, "$1,851.75 at most;")])
+@pytest.mark.parametrize(("high_ratio", "words"), [(1.0, "$1,234.50."), (1.5, "$1,851.75 at most.")])
 def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
     """A recommendation whose rate is measured costs what it costs."""
     plan = spot_plan()
