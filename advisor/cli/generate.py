@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _UNUSUAL = {"terraform": ("a module", "--root"), "python": ("the whole source", "--component --force")}
 """Language → what a directory may hold that is not the default, and what ends that."""
-_USUAL_TARGETS = ("ec2", "mig", "tpu-vm", "vm-scale-set", "ibm-vpc", "kubernetes")
-"""Targets that plans have by themselves."""
 _ENGINES = PACKAGE_DIR / "codegen" / "engines" / "engines.csv"
 _TO_DO = {"created": "create", "replaced": "replace", "merged": "merge", "removed": "remove"}
 _OPTIONS = (
@@ -273,6 +271,8 @@ def code_of(language: "Language", asked: dict[str, Any], text: str) -> "Generate
 
 def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path) -> str:
     """The target of the directory, where no plan of its cloud has it by itself; "" otherwise."""
+    from advisor.codegen.targets import comes_by_itself  # noqa: PLC0415 - help shows without it
+
     groups = plan.fleet.groups if plan.fleet and rank is None else ()
     options = [option for option in plan.options if option.rank == (rank or 1)]
     providers = {part.provider for part in (*groups, *(() if groups else options))}
@@ -280,7 +280,7 @@ def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path
     if last is None or former.force or providers != {last.planned.provider}:
         return ""
     target = last.planned.target
-    if target in _USUAL_TARGETS:
+    if comes_by_itself(target):
         return ""
     _tell_kept(directory, f"code for {target}", "--target TARGET --force")
     return target

@@ -14,7 +14,9 @@ from advisor.codegen.rollout import Deployed, Rollout, is_denser, probes_of
 from advisor.codegen.selection import per_mille, unique_keys
 from advisor.records import replace
 
-_OVER_BACKENDS = ("ec2", "vm-scale-set", "eks", "eks-karpenter", "gke", "aks", "kubernetes")
+_ON_CLUSTERS = ("eks", "eks-karpenter", "gke", "aks", "kubernetes")
+"""Targets whose groups are pods."""
+_OVER_BACKENDS = ("ec2", "vm-scale-set", *_ON_CLUSTERS)
 """Targets whose entrance spreads requests over backends; elsewhere it spreads them over groups."""
 _UNSCALED = ("sagemaker",)
 """Targets on which a group without requests does not scale."""
@@ -152,8 +154,6 @@ def moves(rollout: Rollout) -> bool:
     return [group.weight for group in prepared] != [group.weight for group in shifted]
 
 
-_ON_CLUSTERS = ("eks", "eks-karpenter", "gke", "aks", "kubernetes")
-"""Targets whose groups are pods."""
 _WITH_DEPLOYMENTS = (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
 """Forms whose files hold Deployments. KServe keeps the number of one where its service names none (its source:
 ``PreserveDeploymentReplicas``, read in November 2026); production-stack and Dynamo name it in every shape."""

@@ -74,7 +74,7 @@ def last_day(day: dt.date, horizon_days: float) -> dt.date:
 
 
 def _ending_words(owned: OwnedCommitment, workload: Workload, catalog: Catalog, day: dt.date) -> str:
-    """What ends when, what is planned, and what the instances are worth until then at the price on demand."""
+    """Note on an end within the horizon: its day, the plan after it, and the worth of the instances until then."""
     offer = catalog.offer(owned.provider, owned.region, owned.instance_type)
     price = None if offer is None else offer.on_demand
     days = (owned.expires - day).days + 1

@@ -17,13 +17,16 @@ MOST_BISECTIONS = 4
 """Limits that are tried between one that does not hold and one that does."""
 FINE_STEPS_PER_UNIT = 1e4
 """Steps in which limits are named that are no whole numbers."""
-ROUNDING = 1e-3
+OF_A_STEP = 1e-3
+"""Part of a step by which what a fleet takes may exceed it: arithmetic, not another step."""
 _FIELDS = {Constraint.SPOT_REROUTE: "fault_tolerant_ratio", Constraint.ON_DEMAND_BASE: "on_demand_base_ratio"}
 """Fields of limits that are not called as the constraint."""
 _LOOSEST = {
     Constraint.MIN_REPLICAS: 1, Constraint.ZONES: 1, Constraint.SPOT_REROUTE: 1.0, Constraint.ON_DEMAND_BASE: 0.0,
 }  # fmt: skip
 """Values with which a limit asks for nothing; of all others it is that there is none."""
+
+_WHOLE_UNITS = ("replicas", "zones", "regions", "types", "instances")
 
 Trial = Callable[[float], Confirmed | None]
 """Fleet that a replay confirms with a limit of so much; None: none is found."""
@@ -74,13 +77,7 @@ def _least_that_holds(trial: Trial, relaxation: Relaxation, holding: float) -> f
 
 
 def _is_whole(relaxation: Relaxation) -> bool:
-    return isinstance(relaxation.limit, int) or relaxation.unit in (
-        "replicas",
-        "zones",
-        "regions",
-        "types",
-        "instances",
-    )
+    return isinstance(relaxation.limit, int) or relaxation.unit in _WHOLE_UNITS
 
 
 def _taken(fleet: Confirmed, relaxation: Relaxation, limit: float) -> float:
@@ -94,7 +91,7 @@ def _taken(fleet: Confirmed, relaxation: Relaxation, limit: float) -> float:
         if use.name == relaxation.constraint and use.detail.startswith(relaxation.detail)
     ]
     steps = 1.0 if _is_whole(relaxation) else FINE_STEPS_PER_UNIT
-    return math.ceil(max(used) * steps - ROUNDING) / steps if used else limit
+    return math.ceil(max(used) * steps - OF_A_STEP) / steps if used else limit
 
 
 def with_limit(problem: Problem, relaxation: Relaxation, limit: float) -> Problem:

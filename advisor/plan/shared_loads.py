@@ -37,7 +37,7 @@ class Load:
     way: Way
     tenants: tuple[Tenant, ...] = ()
     needs: tuple[Named, ...] = ()
-    """Of each tenant there, with its name; empty for one on its own."""
+    """Facts of each tenant there, by its name; empty for one on its own."""
     busy_ratio: float = 0.0
     extra_usd_per_hour: float = 0.0
     """Price of what it takes beside the machine: its seats, and the images on it; of a tenant on its own, all of it."""

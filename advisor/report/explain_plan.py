@@ -17,7 +17,7 @@ from advisor.models.values import needs_own_server
 from advisor.names import printable
 from advisor.plan.explain.pareto import Front, Point
 from advisor.plan.explain.whatif import Outcome, WhatIf
-from advisor.plan.explain.why import Contender, LoadRange, PriceChange, TargetChange, Why
+from advisor.plan.explain.why import SEARCHED_TO, Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Option, Plan
@@ -170,10 +170,6 @@ def _own_words(why: Why) -> Iterator[str]:
         yield f"{verb} {_contender_words(why.contender)}"
 
 
-_SEARCHED_TO = 0.02
-"""Share of the cost that the search for the cheapest fleet leaves open."""
-
-
 def _is_part(why: Why) -> bool:
     """Whether the recommended fleet has it beside others, for less than it alone would cost."""
     ours, total = why.contender, why.recommended_usd_per_month
@@ -196,10 +192,10 @@ def _verdict(why: Why) -> str:
 
 def _reason(less_ratio: float) -> str:
     """Words for a type that costs so much less than the recommended fleet, or more."""
-    if less_ratio > _SEARCHED_TO:
+    if less_ratio > SEARCHED_TO:
         return f", though it costs {less_ratio:.1%} less: the search missed it, so plan with it alone"
     if less_ratio > 0:
-        return f": it costs {less_ratio:.1%} less, and the search ends within {_SEARCHED_TO:.0%} of the cheapest"
+        return f": it costs {less_ratio:.1%} less, and the search ends within {SEARCHED_TO:.0%} of the cheapest"
     return ": it costs more"
 
 

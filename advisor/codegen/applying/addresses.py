@@ -45,7 +45,7 @@ class Target:
     """Instances that a group has to be able to grow to: a greater maximum in the code stays, and a number that decides
     it falls no further. None: a maximum becomes ``max_instances``."""
     schedule: str = ""
-    """What the plan does by the clock, and what its fixed number costs beyond that; "": the number never changes."""
+    """Sizes by the clock, and the price of a fixed number in their place; "": the number never changes."""
 
 
 def targets_of(plan: Plan, rank: int | None = None, *, unconfirmed: bool = False) -> tuple[Target, ...]:
@@ -149,7 +149,7 @@ _STEP = re.compile(r'\.?(?P<name>[A-Za-z_][\w-]*)(?:\[(?:"(?P<text>(?:[^"\\]|\\.
 GROUP_MAPS = ("eks_managed_node_groups", "self_managed_node_groups", "node_groups", "node_pools")
 """Arguments of public modules that hold a group of machines under each key."""
 _EKS_GROUPS = "eks_managed_node_groups"
-"""Of them, that of terraform-aws-modules/eks, whose entries are bought on demand by default, as EKS buys them."""
+"""Map of terraform-aws-modules/eks among them, whose entries are bought on demand by default, as EKS buys them."""
 _EKS_DEFAULTS = "eks_managed_node_group_defaults"
 """Its argument for all entries, before version 21."""
 _HINT = "such as aws_launch_template.gpu, module.x.aws_autoscaling_group.gpu or 'aws_instance.gpu[\"a\"]'"

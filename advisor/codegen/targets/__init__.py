@@ -22,7 +22,7 @@ from advisor.deployable import MPS, needs_cluster, rests_on_cluster
 from advisor.errors import InputError
 from advisor.records import replace
 
-__all__ = ["TARGETS", "Files", "Target", "target_of", "targets_of"]
+__all__ = ["TARGETS", "Files", "Target", "comes_by_itself", "target_of", "targets_of"]
 
 TARGETS: tuple[Target, ...] = (
     EC2,
@@ -128,6 +128,12 @@ def _default(stack: Stack) -> str:
         return TPU_VM.name
     hosts, cluster = _HOSTS_AND_CLUSTER[stack.provider]
     return cluster.name if _needs_cluster(stack) else hosts.name
+
+
+def comes_by_itself(name: str) -> bool:
+    """Whether plans come to a target without anybody asking for it, where its machines alone can serve them."""
+    hosts = {plain.name for plain, _ in _HOSTS_AND_CLUSTER.values()}
+    return name in {*hosts, TPU_VM.name, KUBERNETES.name}
 
 
 def _needs_cluster(stack: Stack) -> bool:

@@ -193,7 +193,7 @@ def _check_names(catalog: Catalog, instance_type: str, region: str | None) -> No
 
 
 _PARTS_OF_A_RISE = (1.0, 0.5, 0.25)
-_SEARCHED_TO = 0.02
+SEARCHED_TO = 0.02
 """Share of the cost that the search for the cheapest fleet leaves open."""
 
 
@@ -268,7 +268,7 @@ class _Case:
         At another price the search begins elsewhere, and may end at a fleet without it that costs more.
         """
         tried = (_price_below(today + part * (most - today)) for part in _PARTS_OF_A_RISE)
-        return next((usd for usd in tried if self._recommended_at(usd * (1 - _SEARCHED_TO) / today)), today)
+        return next((usd for usd in tried if self._recommended_at(usd * (1 - SEARCHED_TO) / today)), today)
 
     def _recommended_at(self, ratio: float) -> bool:
         """Whether a plan recommends the type at so many times its prices."""

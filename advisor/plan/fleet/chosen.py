@@ -310,7 +310,7 @@ class Confirmation:
     finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
     short: ReplayGap = field(default=ReplayGap.NONE, metadata=OMITTED_AT_DEFAULT)
-    """Of what a share is short: of the margin, where the fleet is to be run, or of the SLO, where it is refused."""
+    """Limit that a share misses: the margin, where the fleet is to be run, or the SLO, where it is refused."""
 
     @property
     def least(self) -> tuple[float, str]:

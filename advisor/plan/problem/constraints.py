@@ -9,6 +9,7 @@ from advisor.plan.problem.formulas import (
     Part,
     base_of,
     busy_instances,
+    groups_at,
     hours_per_month,
     left_without,
     mix_rate,
@@ -19,7 +20,7 @@ from advisor.plan.problem.formulas import (
     share_without,
     zone_room,
 )
-from advisor.plan.problem.values import Constraint, FleetSolution, Pool, Problem, PurchaseOption
+from advisor.plan.problem.values import Constraint, FleetSolution, Problem, PurchaseOption
 from advisor.records import dataclass
 from advisor.units import ROUNDING
 
@@ -120,12 +121,8 @@ def _served_hours(problem: Problem) -> list[int]:
 
 def _zones_at(solution: FleetSolution, at: int) -> int:
     """Zones of all regions in which instances are sure to stand in an hour class: two groups may take the same."""
-    groups: dict[tuple[str, str], tuple[Pool, int]] = {}
-    for allocation in solution.allocations:
-        key = allocation.pool.key, allocation.tariff.paid.ordered_as
-        groups[key] = allocation.pool, groups.get(key, (allocation.pool, 0))[1] + allocation.instances[at]
     of_region: dict[str, int] = {}
-    for pool, count in groups.values():
+    for pool, count in groups_at(solution.allocations, at).values():
         of_region[pool.region] = max(of_region.get(pool.region, 0), min(count, pool.zones))
     return sum(of_region.values())
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from itertools import compress
 
 import numpy as np
 
@@ -81,6 +82,15 @@ def group_key(pool: Pool, tariff: Tariff) -> Group:
     return pool.key, tariff.paid.ordered_as.value
 
 
+def groups_at(allocations: Iterable[Allocation], at: int) -> Mapping[Group, tuple[Pool, int]]:
+    """Pool and instances of each group in an hour class."""
+    groups: dict[Group, tuple[Pool, int]] = {}
+    for allocation in allocations:
+        key = group_key(allocation.pool, allocation.tariff)
+        groups[key] = allocation.pool, groups.get(key, (allocation.pool, 0))[1] + allocation.instances[at]
+    return groups
+
+
 def zone_shares(limits: Limits) -> Mapping[int, float]:
     """Share of an hour's planned rate that each of 2, 3, … zones has to hold, up to as many as are asked for.
 
@@ -102,10 +112,7 @@ def zone_room(problem: Problem, allocations: Sequence[Allocation]) -> float:
     """
     least = math.inf
     for at, hour in enumerate(problem.hours):
-        groups: dict[Group, tuple[Pool, int]] = {}
-        for allocation in allocations if hour.planned_rate > 0 else ():
-            key = group_key(allocation.pool, allocation.tariff)
-            groups[key] = allocation.pool, groups.get(key, (allocation.pool, 0))[1] + allocation.instances[at]
+        groups = groups_at(allocations, at) if hour.planned_rate > 0 else {}
         for zones, share in zone_shares(problem.limits).items():
             for region in {pool.region for pool, count in groups.values() if count}:
                 sure = sum(
@@ -129,11 +136,14 @@ def part_name(pool: Pool, part: Part) -> str:
 
 def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, at: int) -> Mapping[str, float]:
     """Requests per second that the loss of each such part takes in hour class *at*, by its name."""
-    running: dict[Group, tuple[Pool, int]] = {}
-    for allocation in allocations:
-        if allocation.instances[at] and (part is not Part.SUPPLY or allocation.tariff.paid is PurchaseOption.SPOT):
-            key = group_key(allocation.pool, allocation.tariff)
-            running[key] = allocation.pool, running.get(key, (allocation.pool, 0))[1] + allocation.instances[at]
+    running = groups_at(
+        (
+            allocation
+            for allocation in allocations
+            if allocation.instances[at] and (part is not Part.SUPPLY or allocation.tariff.paid is PurchaseOption.SPOT)
+        ),
+        at,
+    )
     if part is Part.MACHINE:
         return {pool.key: mix_rate(problem, pool) for pool, _ in running.values()}
     lost: dict[str, float] = {}
@@ -320,18 +330,14 @@ def _name(allocation: Allocation, part: Part) -> str:
 
 def _without(allocations: Sequence[Allocation], hit: Sequence[bool]) -> tuple[Counts, ...]:
     """Instances without the share that a zone takes of each group that is hit."""
-    keys = [group_key(allocation.pool, allocation.tariff) for allocation in allocations]
     left = [list(allocation.instances) for allocation in allocations]
+    affected = list(compress(zip(allocations, left, strict=True), hit))
     for at in range(len(allocations[0].instances)):
-        running: dict[Group, int] = {}
-        for key, allocation, is_hit in zip(keys, allocations, hit, strict=True):
-            running[key] = running.get(key, 0) + is_hit * allocation.instances[at]
-        lost = {
-            key: lost_in_zone(running[key], allocation.pool.zones)
-            for key, allocation in zip(keys, allocations, strict=True)
-        }
-        for key, counts, is_hit in zip(keys, left, hit, strict=True):
-            taken = is_hit * min(counts[at], lost[key])
+        groups = groups_at((allocation for allocation, _ in affected), at)
+        lost = {key: lost_in_zone(count, pool.zones) for key, (pool, count) in groups.items()}
+        for allocation, counts in affected:
+            key = group_key(allocation.pool, allocation.tariff)
+            taken = min(counts[at], lost[key])
             counts[at] -= taken
             lost[key] -= taken
     return tuple(map(tuple, left))
