@@ -20,6 +20,8 @@ NEAR_RATIO = 1.15
 """A mix of accelerators costs about so much less than the cheapest single type of them, seldom more."""
 WASTED = 2
 """Instances that a mix may save on a single type of many: one that is not full, and one that is spare."""
+OPEN_RATIO = 0.02
+"""Share of the cost up to which the search may leave open whether a fleet costs less."""
 FEWER_CHANGES = 2
 """Limits on changes of so many instances less are searched too, where the stated one binds."""
 
@@ -125,6 +127,7 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> Chosen:
     cheapest = _of_other_accelerators(market, _cheaper(market, confirmed, ranking, every), ranking, every)
     if cheapest.confirmation.reached and not cheapest.solution.proven:
         cheapest = _under_stricter_limits(market, cheapest, changes_bind=few is None)
+    cheapest = _of_own_machines(market, cheapest)
     best = validator.simplest(_in_other_layouts(market, cheapest), most_usd=most_usd)
     return Chosen(best, every, ranking.with_fleet(best))
 
@@ -203,6 +206,23 @@ def _of_other_accelerators(market: Market, fleet: Confirmed, ranking: Ranking, e
     validator = market.validator.within(others, market.context)
     single = rank(others, validator, market.context, None, 1).cheapest_confirmed
     return clearly_cheaper(fleet, validator.confirmed(single, refined=True))
+
+
+def _of_own_machines(market: Market, fleet: Confirmed) -> Confirmed:
+    """A fleet, or a cheaper one of its own instance types alone: with fewer to choose from a search tries more of each.
+
+    It is looked for where the bound leaves room for one, and not in haste.
+    """
+    open_ratio = 1 - fleet.solution.bound_usd_per_month / fleet.usd_per_month
+    if open_ratio <= OPEN_RATIO or not fleet.confirmation.reached or not market.context.effort.in_full:
+        return fleet
+    pools = market.formulation.problem.pools
+    stands = {allocation.pool.stand for allocation in fleet.solution.allocations}
+    own = market.formulation.of(pool for pool in pools if pool.stand in stands)
+    if len(stands) == 1 or len(own.problem.pools) == len(pools):
+        return fleet
+    best = clearly_cheaper(fleet, market.validator.within(own, market.context).confirmed(refined=True))
+    return fleet if best is fleet else unproven(held_to(best, fleet.solution.bound_usd_per_month))
 
 
 def _in_other_layouts(market: Market, fleet: Confirmed) -> Confirmed:
