@@ -1,7 +1,4 @@
-"""``advisor catalog list``: instance types by region with their prices, or with the zones that sell them.
-
-Lists of catalog entries, in each format that lists have.
-"""
+"""``advisor catalog list``: instance types by region with their prices or zones, in each format that lists have."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

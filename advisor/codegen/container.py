@@ -1,7 +1,4 @@
-"""How one instance boots and what its container is told: accelerator, machine image, weights, command and ports.
-
-Wishes of the user beyond the plan: language, target, engine, form and how far a cut-over goes.
-"""
+"""Container of an instance: accelerator, machine image, weights, command, ports, and wishes beyond the plan."""
 
 from collections.abc import Mapping
 from enum import StrEnum

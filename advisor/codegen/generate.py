@@ -1,10 +1,7 @@
 """The stages in order: plan → choice → stacks → cut-over from what runs → code → check.
 
-What a rule of load balancing costs in requests within the target: the table of docs/kinds.md.
-
-Checks of generated files before they are written, file by file: text, secrets and syntax.
-
-Names, and what the providers take, are checked by the tests of the templates and by ``terraform validate``.
+Files are checked one by one before they are written: text, secrets and syntax. Names, and what the providers take, are
+checked by the tests of the templates and by ``terraform validate``.
 """
 
 import ast

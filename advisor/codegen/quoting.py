@@ -1,9 +1,7 @@
 """Quoting of values in generated code: a filter for each language, so that no text changes the code's structure.
 
 Each filter returns :class:`Quoted`. The renderer refuses to print anything else, so a hole without a filter is an error
-and not a hole.
-
-Python literals in the layout of ``ruff format``: whatever a value holds, it cannot leave its place in the code.
+and not a hole. Python literals have the layout of ``ruff format``.
 """
 
 import hashlib

@@ -1,7 +1,4 @@
-"""Instances of a plan that code is generated for, by hour of the week, and words on other than recommended ones.
-
-Names of groups and backends that stay from plan to plan, their weights, and stacks joined behind one server.
-"""
+"""Instances of a plan that code is generated for, by hour of the week, and lasting names of their groups."""
 
 import hashlib
 import math

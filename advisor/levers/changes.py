@@ -1,7 +1,4 @@
-"""Levers as changes of a question: what each allows or alters beyond the question without any lever.
-
-Levers of caches: answers of equal and of similar requests, vectors of texts, blocks of prompts.
-"""
+"""Levers as changes of a question: what each, caches included, allows or alters beyond the question without any."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial

@@ -1,7 +1,4 @@
-"""Price of every lever: the difference of two plans, with and without it, and one plan with all of them.
-
-Plans of a question with some of its levers pulled.
-"""
+"""Price of every lever: the difference of two plans, with and without it, and one plan with all of them."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 

@@ -1,7 +1,4 @@
-"""Time until a new replica serves, and what has to run already because of that.
-
-Weights that a replica loads, and what is known of their quality.
-"""
+"""Weights of a replica, the time until it serves with them, and what has to run already because of that."""
 
 import math
 

@@ -1,7 +1,4 @@
-"""Fleets of rungs: each is the cheapest that a scope allows, solved and replayed as the recommended one is.
-
-The same question with more and more allowed: what each step from today's machines saves, risks and takes.
-"""
+"""Fleets of rungs: each the cheapest that a scope allows, replayed, with what the step to it saves, risks and takes."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

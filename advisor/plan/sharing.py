@@ -21,8 +21,6 @@ that first-fit forms of the tenants in many orders, whichever is cheaper, stands
 offered on the machine of one accelerator that holds it at the least price. The bound: of each resource by itself
 (memory, time, number of tenants, memory and processors of the machine) a tenant takes at least its part of an
 accelerator in whatever group it is.
-
-Load of one accelerator: who sits there in which way, at what price, and why somebody else may not.
 """
 
 import math

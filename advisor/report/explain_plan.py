@@ -1,7 +1,4 @@
-"""An explanation in words: sections of sentences and tables.
-
-Price of a plan's tokens as configuration of the LiteLLM proxy.
-"""
+"""An explanation in words: sections of sentences and tables; and a plan's token prices for the LiteLLM proxy."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""The fleet of a plan in sentences; each phrase is made in one place for every format.
-
-The fleet of a plan in tables.
-"""
+"""The fleet of a plan in sentences and tables; each phrase is made in one place for every format."""
 
 from collections.abc import Iterator
 from string import ascii_uppercase

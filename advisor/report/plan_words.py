@@ -1,7 +1,4 @@
-"""A plan in sentences: what was asked, what the answer rests on, its risks, and what a replay of it showed.
-
-Monthly cost of the same requests at services that sell tokens, compared with the fleet.
-"""
+"""A plan in sentences: what was asked, what the answer rests on, its risks, its replay, and token services."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,9 +1,4 @@
-"""Peak against average over time, drawn for a terminal, as SVG, as a page and as PNG; gaps are gaps and never zero.
-
-Curves as an SVG image that stands alone, as a page without script or request, light and dark, and as PNG.
-
-Curves of a chart: a few hundred points of each accelerator, with gaps kept; in a terminal too.
-"""
+"""Peak against average over time, drawn for a terminal, as SVG, as a page and as PNG; gaps are gaps and never zero."""
 
 import datetime as dt
 import io

@@ -1,7 +1,4 @@
-"""The verdict of a plan: what to run in one line, then what to know before running it.
-
-The plan for a terminal and for Markdown: the verdict first, then the ladder, then the rest by section.
-"""
+"""A plan for a terminal and for Markdown: verdict, warnings before acting on it, the ladder, the rest by section."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,4 @@
-"""Addresses of a project: the block that one names, and the blocks that belong to it.
-
-Arguments of a resource that hold its instance type and its counts, and the plan's figures for them.
-"""
+"""Addresses of a project: the blocks that one names, their arguments of types and counts, and the plan's figures."""
 
 import re
 from collections import Counter

@@ -1,7 +1,4 @@
-"""Path from an argument to the literal that decides it: through variables, locals, maps and module calls.
-
-A user's Terraform project as it lies on disk: the modules an address leads through.
-"""
+"""Path from an argument to the literal that decides it: through variables, locals, maps, modules and their files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property

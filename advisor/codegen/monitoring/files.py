@@ -1,7 +1,5 @@
 """The files of ``advisor generate monitoring``: rules and their test for Prometheus, a dashboard for Grafana.
 
-Recording and alerting rules of a plan, as values.
-
 Error budgets burn ``b`` times too fast where more than ``b × 5 %`` of the requests are beyond a target at the 95th
 percentile, that is where their ``(1 - b × 5 %)`` quantile is beyond it; two windows each, so that an alert comes and
 goes soon (Google's SRE workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts").

@@ -3,15 +3,11 @@
 Sources, read in November 2026: the SageMaker API (CreateEndpointConfig, exclusions of the deployment guardrails), the
 AWS Deep Learning Containers documentation (images of vLLM and SGLang for SageMaker, their variables and registries).
 
-Source: ``ProductionVariantInstanceType`` of the SageMaker API (botocore), read in November 2026; a test compares them.
-
-Values of SageMaker endpoints: images that answer as it asks and their hosts, alarms on the metrics it publishes.
-
-Source: "Amazon SageMaker AI metrics in Amazon CloudWatch"; utilisation of GPUs is summed up over those of an instance.
-
-Sources, read in November 2026: changelogs, configuration and region availability of the AWS Deep Learning Containers;
-``InferenceAmiVersion`` of the SageMaker API. The images are in a registry of the region: endpoints pull from no other
-registry than ECR, and not from its public gallery.
+Instance types: ``ProductionVariantInstanceType`` of the SageMaker API (botocore); a test compares them. Alarms: "Amazon
+SageMaker AI metrics in Amazon CloudWatch"; utilisation of GPUs is summed up over those of an instance. Images:
+changelogs, configuration and region availability of the AWS Deep Learning Containers; ``InferenceAmiVersion`` of the
+SageMaker API. The images are in a registry of the region: endpoints pull from no other registry than ECR, and not from
+its public gallery.
 """
 
 import re

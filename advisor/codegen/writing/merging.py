@@ -5,8 +5,6 @@ alone changed something, or both did the same, or the stretch is a conflict.
 
 By lines, an edit meets whatever changed on the line beside it, and every line of the entry where the longest name, and
 so the column of the signs, is another one. By names only an attribute that both sides changed is a conflict.
-
-Report of what a run does to each file, or would do.
 """
 
 import difflib

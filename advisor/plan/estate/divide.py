@@ -14,8 +14,6 @@ answers so that nothing is exceeded, at the least cost, and its duals are the ne
 
 No division costs less than Σ_i (least usd + price · uses) - Σ_r price · limit, whatever the prices (Lagrange). In the
 end the same program with whole y picks one answer of each workload.
-
-Choices of a workload with what the estate shares, and without.
 """
 
 from collections.abc import Mapping, Sequence

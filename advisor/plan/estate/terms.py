@@ -1,7 +1,4 @@
-"""Terms that an estate shares: ``estate.yaml`` beside the workload files, in the words of the workload file.
-
-Resources that workloads of an estate compete for: units of a quota, instances that are paid for already.
-"""
+"""Terms of an estate (``estate.yaml``), and what its workloads compete for: quota units and owned instances."""
 
 import datetime as dt
 from collections.abc import Mapping

@@ -1,9 +1,8 @@
-"""The estate as values, as ``advisor.estate/v1`` JSON holds them, and who sits where on shared machines, in words.
+"""The estate as values, as ``advisor.estate/v1`` JSON holds them: fleets, tenants of shared machines, joined adapters.
 
-Workloads with LoRA adapters on one base as one deployment: the sum of their demand at the tightest targets.
-
-Joined are workloads whose files agree in everything but names, adapters, declared demand, latency targets and context,
-and of which none has something of its own to keep: machines that run, commitments, caps, a contested resource.
+Workloads with LoRA adapters on one base are one deployment: the sum of their demand at the tightest targets. Joined are
+workloads whose files agree in everything but names, adapters, declared demand, latency targets and context, and of
+which none has something of its own to keep: machines that run, commitments, caps, a contested resource.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""The chosen fleet as values: what a plan holds under ``fleet``, under the same names.
-
-Layout of equal replicas and scaling of a fleet, as values with the names that a plan has for them.
-"""
+"""The chosen fleet as values, layout and scaling included: what a plan holds under ``fleet``, under the same names."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,4 @@
-"""A chosen fleet as values: groups, cost, spare, what failures leave; every number is read from the solved problem.
-
-Cost of a chosen fleet, its obligation, and what paying ahead for it would be regretted by.
-"""
+"""A chosen fleet as values: groups, cost, obligation, spare, what failures leave; all read from the solved problem."""
 
 import datetime as dt
 import math

@@ -1,7 +1,4 @@
-"""Hours, requests, money and failures of a fleet problem: each formula once, for the program and what is printed.
-
-Charges of a region beside its machines: load balancer and logs, whatever machines run, and data transfer.
-"""
+"""Hours, requests, money and failures of a fleet problem: each formula once, for the program and what is printed."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence

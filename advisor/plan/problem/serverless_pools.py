@@ -1,7 +1,4 @@
-"""Services that scale to zero, as pools: as fast as an instance with their accelerator, paid for while one runs.
-
-Services that scale to zero and are paid for by the second: how long they run, and who meets a cold start.
-"""
+"""Services that scale to zero, as pools: paid for by the second while an instance runs, with cold starts for some."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

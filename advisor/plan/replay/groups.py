@@ -1,7 +1,4 @@
-"""Groups of a fleet as they are replayed: names, routes of requests to them, and a share of both at equal load.
-
-A fleet with its replay, and which of two is the better one.
-"""
+"""Groups of a fleet as they are replayed: names, routes, a share of both at equal load; the better of two replays."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

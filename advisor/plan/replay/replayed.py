@@ -1,12 +1,4 @@
-"""Fleets of one question and what their replays show; what is costly to prepare is kept between them.
-
-Trials of fleets for batch work: a run is worked off by replicas that take the next items as soon as they have room.
-
-Each replica is simulated by the same engine as all others, before a queue that never ends. Replicas of one kind keep
-one pace, so that the items done by a time are a sum over the stretches in which replicas are up; what runs when one
-ends is done again. An interruption of spot ends a stretch in the middle of the work, and a start-up later another one
-begins. No request is dealt out ahead: a replica that is slower, or comes back later, takes fewer.
-"""
+"""Fleets of one question and what their replays show; what is costly to prepare is kept between them."""
 
 import copy
 import itertools

@@ -1,9 +1,8 @@
-"""Result of a replay: percentiles of its latencies, the share of requests within their targets, and cost.
+"""Result of a replay: latencies, share of requests within their targets, cost, and whether the fleet holds.
 
-Whether a fleet holds, as soon as a part of its replicas shows it: a sequential test on a stratified sample.
-
-Replicas of a group that are up at the same time receive requests in turn, so that a few of them show what all would.
-Their late requests are scaled up, and the error of that is allowed for; where it leaves a doubt more are simulated.
+That is known as soon as a part of the replicas shows it: a sequential test on a stratified sample. Replicas of a group
+that are up at the same time receive requests in turn, so that a few of them show what all would. Their late requests
+are scaled up, and the error of that is allowed for; where it leaves a doubt more are simulated.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""Which fleet to prefer of all that their replays confirm and that cost little more than the cheapest.
+"""Validation of fleets by replay, and the preferred of those that hold and cost little more than the cheapest.
 
-Does the fleet hold? It is replayed; kinds of replicas that are late are taken to sustain less, as little as holds.
+A fleet is replayed; kinds of replicas that are late are taken to sustain less, as little as holds.
 
 A kind of replica has a *headroom*: by how much less it is taken to sustain than the closed form says. By bisection over
 replays of the cheapest fleet of that kind alone it lies in a bracket: the largest headroom that was seen to fail, and

@@ -1,11 +1,10 @@
-"""One region, or one cloud: the parts of a problem in which a fleet may be, and the cheapest fleet of them all.
+"""Scopes of a problem, such as one region or one cloud, and the cheapest fleet of each and of all.
 
-The cheapest fleet of a few pools, counted out: every number of instances of each, hour class by hour class.
-
-Where any request may go to any pool, what an hour asks of a fleet is one number: the rate that its instances carry
-together, whatever fails. The fleets of an hour class are the cells of a grid with one axis for each pool and way of
-paying, and the cheapest fleet of the quieter classes that is no larger along any axis is a running minimum (dynamic
-programming). The program finds the same, in more time while the grid is small.
+The cheapest fleet of a few pools is counted out: every number of instances of each, hour class by hour class. Where any
+request may go to any pool, what an hour asks of a fleet is one number: the rate that its instances carry together,
+whatever fails. The fleets of an hour class are the cells of a grid with one axis for each pool and way of paying, and
+the cheapest fleet of the quieter classes that is no larger along any axis is a running minimum (dynamic programming).
+The program finds the same, in more time while the grid is small.
 """
 
 import math

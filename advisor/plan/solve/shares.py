@@ -3,9 +3,8 @@
 Pools of one region whose instances serve alike are one *target*: a load balancer splits what a target receives evenly
 over its instances. A router has one weight for each target, the same in every hour; where a target has no instance up,
 the others take its part in proportion to their own weights. It keeps its weight where one of its instances fails: what
-a fleet has to survive is left out of the capacity that weights follow.
-
-The most even load of a fleet whose pools serve some requests faster than others: two linear programs.
+a fleet has to survive is left out of the capacity that weights follow. Where pools serve some requests faster than
+others, two linear programs find the most even load.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,8 +1,7 @@
 """Fleet stage of the pipeline, from served candidates to the cheapest fleet: it holds the optimiser together.
 
-Prompts are sorted into buckets, and the served candidates cut to a short list, before anything is solved.
-
-Existing instances before anything is planned: those that run, and those that are paid for.
+Prompts are sorted into buckets, instances that run or are paid for counted, and the served candidates cut to a short
+list, before anything is solved.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

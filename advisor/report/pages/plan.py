@@ -1,7 +1,4 @@
-"""The page of a plan: what its template shows, put together.
-
-Cost against latency of every option, with the interval of its prediction, and those that nothing beats.
-"""
+"""The page of a plan: what its template shows, with cost against latency of every option, the best of them marked."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
