@@ -276,9 +276,9 @@ class NvmlSource:
         """
         values: dict[str, float] = {}
         is_whole = device.mig_index is None
-        regular = (
-            (*counters.OF_AN_ACCELERATOR, profiling, *extra) if is_whole else (*counters.OF_A_MIG_INSTANCE, profiling)
-        )
+        regular: list[counters.ReadCounter] = [*counters.OF_A_MIG_INSTANCE, profiling]
+        if is_whole:
+            regular = [*counters.OF_AN_ACCELERATOR, profiling, *extra]
         errors = [error for counter in regular for error in _read_counter(counter, device, values)]
         for name, counter in counters.OTHERWISE.items() if is_whole else ():
             if name not in values:
