@@ -143,7 +143,7 @@ class PageReader:
 
     @cached_property
     def _wanted(self) -> Mapping[str, Sequence[tuple[int, str]]]:
-        """By a name as it stands on a page: the numbers of the names that want it, and the part that it is."""
+        """Numbers of the names that want a series, and the part that it is, by its name on a page."""
         wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for number, name in enumerate(self._names):
             for part in ("_bucket", "_sum", "_count") if name.metric.kind is Kind.HISTOGRAM else ("",):

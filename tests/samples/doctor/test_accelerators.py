@@ -173,7 +173,7 @@ def program(folder, name, monkeypatch):
 
 @pytest.mark.parametrize(
     ("tool", "vendor", "name"),
-    zip(TOOLS, ("0x1d0f", "0x1da3"), ("neuron-monitor", "hl-smi"), strict=True),
+    [(TOOLS[0], "0x1d0f", "neuron-monitor"), (TOOLS[1], "0x1da3", "hl-smi")],
 )
 def test_programs_of_vendors(tool, vendor, name, machine, monkeypatch, tmp_path):
     """An accelerator that needs a program is broken without it, and fine with it."""
