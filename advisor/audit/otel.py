@@ -49,11 +49,8 @@ class _Group(NamedTuple):
     """Begin, seconds since 1970."""
 
 
-class _Series(NamedTuple):
-    """One stream of data points."""
-
-    metric: str
-    attributes: str
+_Series = tuple[str, str]
+"""Metric with its measure, and attributes: one stream of data points."""
 
 
 class _Counter:
@@ -69,7 +66,9 @@ class _Counter:
 
     def add(self, series: _Series, group: _Group, measure: str, point: Mapping[str, Any], *, cumulative: bool) -> None:
         """Count one point; of a running total what it grew by."""
-        value = _value(point)
+        value = float(point.get("asInt", point.get("asDouble", point.get("sum", 0))))
+        if not math.isfinite(value) or not 0 <= value < _MOST_COUNT:
+            raise ValueError("no count of requests or tokens")
         self.counts[group, measure] += self._growth(series, point, value) if cumulative else value
 
     def _growth(self, series: _Series, point: Mapping[str, Any], value: float) -> float:
@@ -180,10 +179,9 @@ def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[
         attributes = dict(shared) | _attributes(point)
         end = int(point["timeUnixNano"])
         group = _group(attributes, (end - (end > 0)) // _NANOSECONDS)  # the last moment of its interval
-        series = _Series(name, json.dumps(attributes, sort_keys=True))
+        stream = json.dumps(attributes, sort_keys=True)
         for measure, count in _measures(name, attributes, point):
-            part = series._replace(metric=f"{name}/{measure}")
-            counter.add(part, group, measure, count, cumulative=cumulative)
+            counter.add((f"{name}/{measure}", stream), group, measure, count, cumulative=cumulative)
 
 
 def _measures(
@@ -220,13 +218,6 @@ def _group(attributes: Mapping[str, str], seconds: int) -> _Group:
         environment=attributes.get("deployment.environment.name") or attributes.get("deployment.environment"),
         hour=seconds // _HOUR_SECONDS * _HOUR_SECONDS,
     )
-
-
-def _value(point: Mapping[str, Any]) -> float:
-    value = float(point.get("asInt", point.get("asDouble", point.get("sum", 0))))
-    if not math.isfinite(value) or not 0 <= value < _MOST_COUNT:
-        raise ValueError("no count of requests or tokens")
-    return value
 
 
 def _rows(counts: Mapping[tuple[_Group, str], float]) -> Iterator[tuple[Any, ...]]:

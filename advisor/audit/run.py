@@ -6,30 +6,36 @@ Showback: the bill by owner, with what nobody is named for as a line of its own.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database, Progress, opened
-from advisor.audit.endpoints import chargeback, endpoints_of, machines_of
+from advisor.audit.endpoints import chargeback, endpoints_of, machines_of, naming
 from advisor.audit.files import files_of, ignored_files
-from advisor.audit.findings.context import Context
-from advisor.audit.ledger import Ledger, Question, read_ledger
-from advisor.audit.split import split_compute
-from advisor.audit.traffic import read_traffic
-from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Bill, Endpoint, Traffic
-from advisor.catalog import Catalog, load_catalog
-from advisor.records import dataclass, field, replace
-from advisor.spread import Spread
-
-if TYPE_CHECKING:
-    from advisor.audit.telemetry import Telemetry
-from advisor.audit.endpoints import naming
 from advisor.audit.findings.charges import charge_findings, request_findings
 from advisor.audit.findings.compute import compute_findings
+from advisor.audit.findings.context import Context
 from advisor.audit.findings.rules import SAVING
+from advisor.audit.ledger import Ledger, Question, read_ledger
+from advisor.audit.split import split_compute
 from advisor.audit.sql import text
-from advisor.audit.values import RESOURCE, SHOWN_RESOURCES, Finding, TagTable
+from advisor.audit.traffic import read_traffic
+from advisor.audit.values import (
+    KINDS,
+    RESOURCE,
+    SHOWN_RESOURCES,
+    UNTAGGED,
+    ZERO,
+    Amounts,
+    Audit,
+    Endpoint,
+    Finding,
+    TagTable,
+    Traffic,
+)
+from advisor.catalog import Catalog, load_catalog
 from advisor.errors import InputError
 from advisor.names import nearest, normalised
+from advisor.records import dataclass, field, replace
+from advisor.spread import Spread
 from advisor.units import counted
 
 _USUAL = (
@@ -113,11 +119,7 @@ def with_names(
 ) -> list[Finding]:
     """Findings with what of their resources is billed under the name of a workload.
 
-    Args:
-        findings: as they were found.
-        ledger: the bill.
-        tables: showback, whose values are names.
-        endpoint_tag: as for :func:`advisor.audit.endpoints.endpoints_of`, whose endpoints are names too.
+    Names are the values of *tables*, and the endpoints of :func:`advisor.audit.endpoints.endpoints_of`.
     """
     resources = sorted({resource for finding in findings for resource, _ in finding.resources})
     costs = _named_costs(ledger, resources, [table.key for table in tables], endpoint_tag) if resources else {}
@@ -266,7 +268,11 @@ def _ledger(database: Database, inputs: Inputs, catalog: Catalog) -> Ledger:
 def _audit(database: Database, inputs: Inputs) -> Opened:
     catalog = load_catalog()
     ledger = _ledger(database, inputs, catalog)
-    telemetry = _telemetry(inputs, ledger.bill) if inputs.telemetry else None
+    telemetry = None
+    if inputs.telemetry:
+        from advisor.audit.telemetry import read_telemetry  # noqa: PLC0415 - a bill alone needs no readers of samples
+
+        telemetry = read_telemetry(inputs.telemetry, ledger.bill, extrapolates=inputs.extrapolates)
     counts = {
         place: round(machine.accelerator_count)
         for place, machine in catalog.instance_types.items()
@@ -281,9 +287,12 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     words = (*inputs.bill, *inputs.option_words)
     machines = machines_of(ledger, inputs.endpoint_tag)
     context = Context(ledger, catalog, split, endpoints, traffic, machines, words, inputs.telemetry)
+    sums = ledger.sums("kind")
+    of_traffic = traffic.notes if traffic else ()
+    notes = (ledger.notes, _unused_options(inputs, ledger), split.notes, tag_notes, of_traffic, endpoint_notes)
     audit = Audit(
         bill=ledger.bill,
-        kinds=_kinds(ledger),
+        kinds={kind: sums.get(kind, ZERO) for kind in KINDS},
         by={column: ledger.sums(column, where) for column, where in _BY.items()},
         split=split,
         tags=tables,
@@ -291,14 +300,7 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
         traffic=traffic,
         chargeback=_chargeback(ledger, endpoints, traffic),
         findings=with_names(find_all(context), ledger, tables, inputs.endpoint_tag),
-        notes=_distinct(
-            ledger.notes,
-            _unused_options(inputs, ledger),
-            split.notes,
-            tag_notes,
-            traffic.notes if traffic else (),
-            endpoint_notes,
-        ),
+        notes=tuple(dict.fromkeys(note for part in notes for note in part)),
         is_in_usd=ledger.bill.currency in ("USD", None),
     )
     return Opened(audit, ledger)
@@ -314,18 +316,6 @@ def _unused_options(inputs: Inputs, ledger: Ledger) -> list[str]:
     return notes
 
 
-def _telemetry(inputs: Inputs, bill: Bill) -> "Telemetry":
-    from advisor.audit.telemetry import read_telemetry  # noqa: PLC0415 - a bill alone needs no readers of samples
-
-    return read_telemetry(inputs.telemetry, bill, extrapolates=inputs.extrapolates)
-
-
-def _kinds(ledger: Ledger) -> dict[str, Decimal]:
-    """Cost of each kind; one without charges is nothing."""
-    sums = ledger.sums("kind")
-    return {kind: sums.get(kind, ZERO) for kind in KINDS}
-
-
 def _chargeback(ledger: Ledger, endpoints: Sequence[Endpoint], traffic: Traffic | None) -> Mapping[str, Amounts]:
     """Cost of the endpoints by team and by environment of their requests."""
     if traffic is None:
@@ -334,7 +324,3 @@ def _chargeback(ledger: Ledger, endpoints: Sequence[Endpoint], traffic: Traffic 
         column: chargeback(ledger, endpoints, column, traffic.output_weight) for column in ("team", "environment")
     }
     return {column: amounts for column, amounts in shares.items() if any(name != UNTAGGED for name in amounts)}
-
-
-def _distinct(*notes: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(note for some in notes for note in some))

@@ -11,7 +11,7 @@ from advisor.audit.findings import rules
 from advisor.audit.findings.context import Commands, Context, Interval, positive
 from advisor.audit.findings.rules import LEAST_DAYS, LEAST_OBSERVED, Rule
 from advisor.audit.sql import text
-from advisor.audit.values import ZERO, Endpoint, Finding, HostCost
+from advisor.audit.values import ZERO, Endpoint, Finding, HostCost, some
 from advisor.records import dataclass
 from advisor.samples.need.fleet import FEWEST, enough_accelerators
 from advisor.samples.need.limits import Code
@@ -109,12 +109,7 @@ def needed_accelerators(hosts: Sequence[HostCost], machines: int = 1) -> int:
 
 
 def fleets_of(kinds: Sequence[EndpointMachines], hosts: Sequence[HostCost]) -> Iterator[MeasuredFleet]:
-    """Hosts with telemetry by the machines of the bill that they are, each once, the dearest kind first.
-
-    Args:
-        kinds: machines of the bill, the dearest last.
-        hosts: those with telemetry.
-    """
+    """Hosts with telemetry by the machines of the bill that they are (the dearest last), the dearest kind first."""
     left = {host.resource: host for host in sorted(hosts, key=lambda host: -host.cost)}
     for kind in reversed(kinds):
         seen = [left.pop(resource) for resource in list(left) if resource in kind.billed_seconds]
@@ -150,10 +145,6 @@ def request_findings(context: Context) -> Iterator[Finding]:
     yield from _repeated(context)
 
 
-def _named(endpoints: list[Endpoint]) -> list[tuple[str, Decimal]]:
-    return [(endpoint.name, endpoint.cost or ZERO) for endpoint in endpoints]
-
-
 def _without_requests(context: Context) -> Iterator[Finding]:
     silent = [
         endpoint
@@ -163,9 +154,7 @@ def _without_requests(context: Context) -> Iterator[Finding]:
     if not silent or not any(endpoint.usage and endpoint.cost_source == "bill" for endpoint in context.endpoints):
         return  # names of log and bill have nothing in common: that nothing was asked is not known
     cost = sum((endpoint.avoidable_cost for endpoint in silent), ZERO)
-    names = ", ".join(endpoint.name for endpoint in silent[:3]) + (
-        f" and {len(silent) - 3} more" if len(silent) > 3 else ""
-    )
+    names = some([endpoint.name for endpoint in silent])
     evidence = f"{counted(len(silent), 'endpoint')} in the bill and in no request log: {names}"
     if any(endpoint.avoidable_cost != endpoint.cost for endpoint in silent):
         evidence += "; without what commitments and tokens cost, which does not end with an endpoint"
@@ -200,10 +189,8 @@ def _failures(context: Context) -> Iterator[Finding]:
     cost = sum(map(_failed, failing), ZERO)
     errors = sum(endpoint.usage.errors or 0 for endpoint in failing if endpoint.usage)
     requests = sum(endpoint.usage.requests for endpoint in failing if endpoint.usage)
-    share = (
-        f"{errors:,} of {requests:,} requests failed ({errors / requests:.1%}), of {counted(len(failing), 'endpoint')}"
-    )
-    evidence = f"{share}; cost by their tokens"
+    share = f"{errors:,} of {requests:,} requests failed ({errors / requests:.1%})"
+    evidence = f"{share}, of {counted(len(failing), 'endpoint')}; cost by their tokens"
     resources = [(endpoint.name, _failed(endpoint)) for endpoint in failing]
     yield context.finding(rules.FAILURES, Interval.between(ZERO, cost), evidence, resources)
 
@@ -221,9 +208,8 @@ def _repeated(context: Context) -> Iterator[Finding]:
     evidence = (
         f"up to {most:.0%} of the prompts of {counted(len(repeated), 'endpoint')} asked before, and no cache answered"
     )
-    yield context.finding(
-        rules.REPEATED, Interval.between(ZERO, cost), evidence, _named([endpoint for endpoint, _ in repeated])
-    )
+    resources = [(endpoint.name, endpoint.cost or ZERO) for endpoint, _ in repeated]
+    yield context.finding(rules.REPEATED, Interval.between(ZERO, cost), evidence, resources)
 
 
 def _uncached(endpoint: Endpoint) -> float:

@@ -8,8 +8,9 @@ from advisor.audit.findings import rules
 from advisor.audit.findings.charges import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
 from advisor.audit.findings.context import Commands, Context, Interval, Place, positive
 from advisor.audit.findings.rules import LEAST_DAYS
+from advisor.audit.ledger import named
 from advisor.audit.sql import text
-from advisor.audit.values import ZERO, Finding, HostCost
+from advisor.audit.values import ZERO, Finding, HostCost, some
 from advisor.catalog.values import Offer
 from advisor.samples.need.limits import SM_INEFFECTIVE, Code
 from advisor.units import SECONDS_PER_HOUR, counted
@@ -71,15 +72,10 @@ def _idle(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Finding
         evidence += f"; {len(hosts) - len(saved)} on spot or a commitment, which count in the highest amount alone"
     dearest = sorted(hosts, key=lambda host: -host.cost)
     places = [Place(host.provider, host.region, host.resource) for host in dearest]
-    refused = _refused([fleet for fleet in fleets if fleet.gone])
+    reasons = [fleet.too_little_known for fleet in fleets if fleet.gone]
+    refused = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""  # --into leaves every one of them as it is
     commands = Commands.of_places(rules.IDLE, places)._replace(why_no_action=refused)
     yield context.finding(rules.IDLE, amount, evidence, _named(hosts), commands)
-
-
-def _refused(fleets: Sequence[MeasuredFleet]) -> str:
-    """Reasons why ``--into`` leaves every one of some fleets as it is; "": it changes one."""
-    reasons = [fleet.too_little_known for fleet in fleets]
-    return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
 
 def _on_demand_resources(context: Context) -> frozenset[str]:
@@ -260,9 +256,10 @@ def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
     bill = context.ledger.bill
     if bill.hours < LEAST_DAYS * 24:
         return
+    without_idle = f" AND NOT {named(sorted(host.resource for host in idle))}" if idle else ""
     steady = (
         "SELECT resource FROM charges WHERE is_accelerated AND purchase = 'on_demand' AND charge = 'usage' "
-        f"AND resource IS NOT NULL{_not_of(idle)} GROUP BY resource "
+        f"AND resource IS NOT NULL{without_idle} GROUP BY resource "
         f"HAVING max(seconds) >= {_STEADY * bill.hours * 3600}"
     )
     where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND resource IN ({steady})"
@@ -280,21 +277,13 @@ def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
         yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, resources, commands, machines)
 
 
-def _not_of(hosts: Sequence[HostCost]) -> str:
-    """SQL that leaves machines out."""
-    return f" AND resource NOT IN ({', '.join(text(host.resource) for host in hosts)})" if hosts else ""
-
-
 def _discounts(context: Context, provider: str, region: str, machine: str) -> tuple[float, float] | None:
     """The least and the greatest saving of the commitments that can be bought; None where there is none."""
     offer = context.catalog.offer(provider, region, machine)
     if offer is None or offer.on_demand is None:
         return None
     on_demand = offer.on_demand.usd_per_hour
-    savings = [
-        1 - current_commitment.usd_per_hour / on_demand
-        for current_commitment in context.catalog.current_commitments(offer)
-    ]
+    savings = [1 - each.usd_per_hour / on_demand for each in context.catalog.current_commitments(offer)]
     better = [saving for saving in savings if saving > 0]
     return (min(better), max(better)) if better else None
 
@@ -302,8 +291,7 @@ def _discounts(context: Context, provider: str, region: str, machine: str) -> tu
 def _unwatched(context: Context) -> Iterator[Finding]:
     """Accelerated compute without telemetry; only where there is telemetry of anything, or none was given."""
     watched = [host.resource for host in context.split.hosts]
-    listed = ", ".join("'" + name.replace("'", "''") + "'" for name in watched)
-    other = f" AND (resource IS NULL OR resource NOT IN ({listed}))" if watched else ""
+    other = f" AND (resource IS NULL OR NOT {named(watched)})" if watched else ""
     where = f"is_accelerated AND unused IS NULL AND charge = 'usage'{other}"
     cost = positive(context.ledger.cost_of(where))
     if cost <= 0:
@@ -322,9 +310,8 @@ def _show(places: Sequence[_Place]) -> str:
     )
 
 
-def _place_words(places: Sequence[_Place], most: int = 3) -> str:
-    named = [f"{machine} in {region}" for _, region, machine in places]
-    return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")
+def _place_words(places: Sequence[_Place]) -> str:
+    return some([f"{machine} in {region}" for _, region, machine in places])
 
 
 def _share(cost: Decimal, share: float) -> Decimal:

@@ -35,11 +35,8 @@ def main(arguments: Sequence[str], program: str) -> int:
     given = parser.parse_args(arguments)
     paths = sorted(given.directory.glob(RUNTIME_PATTERN))
     if not paths:
-        raise InputError(
-            "no agent has written its status here",
-            where=str(given.directory),
-            hint="an agent does so when RUNTIME_DIRECTORY is set, as systemd and the manifest do",
-        )
+        hint = "an agent does so when RUNTIME_DIRECTORY is set, as systemd and the manifest do"
+        raise InputError("no agent has written its status here", where=str(given.directory), hint=hint)
     troubles = [trouble for path in paths if (trouble := why_not(read_object(path), time.time(), ready=given.ready))]
     sys.stderr.writelines(f"{trouble}\n" for trouble in troubles)
     return int(bool(troubles))

@@ -172,11 +172,8 @@ class SpoolWriter:
             probe.touch(exist_ok=False)
             probe.unlink()
         except OSError as error:
-            raise InputError(
-                f"cannot write here: {error.strerror}",
-                where=str(directory),
-                hint="give a directory that you may write to and that has space left: --output DIR",
-            ) from error
+            hint = "give a directory that you may write to and that has space left: --output DIR"
+            raise InputError(f"cannot write here: {error.strerror}", where=str(directory), hint=hint) from error
 
     def append(self, records: Sequence[Record]) -> None:
         """Write rows and gaps; they are safe after :meth:`sync`.
@@ -252,11 +249,8 @@ class SpoolWriter:
             self._file = None
 
     def _full(self, error: OSError) -> SpoolFullError:
-        return SpoolFullError(
-            f"cannot write samples: {error.strerror}",
-            where=str(self._folder),
-            hint="make space or mount the disk writable; the agent goes on by itself then",
-        )
+        hint = "make space or mount the disk writable; the agent goes on by itself then"
+        return SpoolFullError(f"cannot write samples: {error.strerror}", where=str(self._folder), hint=hint)
 
 
 def segments(directory: Path, host: str | None = None) -> list[Path]:

@@ -206,11 +206,8 @@ def _az(url: BucketUrl) -> Any:  # noqa: ANN401 - pyarrow's
 
     account = url.options.get("account") or os.environ.get("AZURE_STORAGE_ACCOUNT", "")
     if not account:
-        raise InputError(
-            "the storage account is not known",
-            where=str(url),
-            hint=f"write {url}?account=NAME, or set AZURE_STORAGE_ACCOUNT",
-        )
+        hint = f"write {url}?account=NAME, or set AZURE_STORAGE_ACCOUNT"
+        raise InputError("the storage account is not known", where=str(url), hint=hint)
     return AzureFileSystem(account_name=account, account_key=os.environ.get("AZURE_STORAGE_KEY"))
 
 
@@ -318,11 +315,8 @@ class Uploads:
         else:
             bucket.put(name, path)
             if bucket.digest_of(name) != digest:
-                raise InputError(
-                    f"{name} reads back as something else than was sent",
-                    where=str(self.url),
-                    hint="nothing is removed here; the next compaction sends it again",
-                )
+                hint = "nothing is removed here; the next compaction sends it again"
+                raise InputError(f"{name} reads back as something else than was sent", where=str(self.url), hint=hint)
             uploaded.files += 1
             uploaded.total_bytes += size
         self._listed[_REPLACED].pop(name, None)

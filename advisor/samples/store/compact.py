@@ -327,8 +327,5 @@ def _day_of(record: Record) -> date:
 
 
 def _cannot_write(folder: Path, error: OSError) -> InputError:
-    return InputError(
-        f"cannot write here: {error.strerror}",
-        where=str(folder),
-        hint="make space, or give a directory that you may write to; nothing is lost, the spool keeps what is there",
-    )
+    hint = "make space, or give a directory that you may write to; nothing is lost, the spool keeps what is there"
+    return InputError(f"cannot write here: {error.strerror}", where=str(folder), hint=hint)

@@ -346,11 +346,8 @@ def no_rows(store: Store) -> InputError:
             where=store.where,
             hint="collect some on an inference host: `advisor agent run --output DIR`",
         )
-    return InputError(
-        f"none of {len(notes)} files can be read; {notes[0]}",
-        where=store.where,
-        hint="give the directory that `advisor agent run --output` writes to",
-    )
+    hint = "give the directory that `advisor agent run --output` writes to"
+    return InputError(f"none of {len(notes)} files can be read; {notes[0]}", where=store.where, hint=hint)
 
 
 def _joined(uuids: Mapping[str, AbstractSet[str]]) -> list[list[str]]:

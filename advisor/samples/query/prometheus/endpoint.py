@@ -231,9 +231,7 @@ def _tls_context(ca_file: Path | None, url: str) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=ca_file)
         except OSError as error:
-            raise InputError(
-                f"cannot use it as a certificate authority for {url}: {error.strerror or error}",
-                where=str(ca_file),
-                hint="give a PEM file that holds the certificate of the authority",
-            ) from error
+            message = f"cannot use it as a certificate authority for {url}: {error.strerror or error}"
+            hint = "give a PEM file that holds the certificate of the authority"
+            raise InputError(message, where=str(ca_file), hint=hint) from error
     return context

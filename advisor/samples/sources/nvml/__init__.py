@@ -196,10 +196,8 @@ class NvmlSource:
         except pynvml.NVMLError as error:
             raise counters.cannot_open(error) from error
         if not count:
-            raise InputError(
-                "the NVIDIA driver sees no accelerator",
-                hint="see that nvidia-smi -L lists one; in a container, check NVIDIA_VISIBLE_DEVICES",
-            )
+            hint = "see that nvidia-smi -L lists one; in a container, check NVIDIA_VISIBLE_DEVICES"
+            raise InputError("the NVIDIA driver sees no accelerator", hint=hint)
         self._xid_errors = XidErrors()
         self._often_at = self._seldom_at = clock()
         try:

@@ -134,10 +134,8 @@ def cannot_open(error: pynvml.NVMLError) -> InputError:
 
 def cannot_go_on(error: pynvml.NVMLError) -> InputError:
     """The driver went away under the running program; only a new process can open the new one."""
-    return InputError(
-        f"the NVIDIA driver does not answer this program any more: {error}",
-        hint="it was upgraded or unloaded; see that nvidia-smi works",
-    )
+    hint = "it was upgraded or unloaded; see that nvidia-smi works"
+    return InputError(f"the NVIDIA driver does not answer this program any more: {error}", hint=hint)
 
 
 Values = Mapping[str, float]
