@@ -136,12 +136,9 @@ def ahead_of(controls: Sequence[Control], changes: Changes) -> Iterator[Changes]
 
 
 def changed_file(root: Field, changes: Changes, mean_per_second: float) -> Field:
-    """A workload file with changes in it.
+    """A workload file with changes of demand, SLO, purchase, precisions and regions in it.
 
-    Args:
-        root: as it was read.
-        changes: of demand, SLO, purchase, precisions and regions.
-        mean_per_second: requests that its source of demand has, on average.
+    *mean_per_second*: requests that its source of demand has, on average.
 
     Raises:
         InputError: a demand that is none.
@@ -325,16 +322,9 @@ def planned(source: Source, changes: Changes, demand: Demand | None, place: Plac
 
 @_told
 def first(source: Source, changes: Changes, demand: Demand | None, place: Place, scope: Scope) -> str:
-    """Page of the first answer to a change: the same question, of the types of an earlier fleet and its options.
+    """Page of the first answer to a change: the question of :func:`planned`, of the types in the scope of a fleet.
 
     A fleet that it finds, which its replay confirms, is one of the whole question too, which may have a cheaper one.
-
-    Args:
-        source: what the question is made from.
-        changes: what is otherwise than stated there.
-        demand: as it was measured for an earlier question of the same source.
-        place: of the page.
-        scope: of the earlier fleet.
     """
     question, asked = _questions(source, changes, demand)
     narrowed = scope.within(asked.question.workload)

@@ -231,8 +231,6 @@ class Meters:
 
     rule: Rule
     where: str
-    is_certain: bool
-    """Whether all of it is saved by acting; otherwise the bill does not say how much of it is."""
     evidence: str
     """With the cost as ``{cost}`` and the counted resources as ``{count}``."""
     noun: str
@@ -240,51 +238,35 @@ class Meters:
 
 
 METERS = (
+    Meters(rules.UNUSED, "unused = 'commitment'", "{cost} of {count} covered nothing", "commitment"),
     Meters(
-        rules.UNUSED,
-        "unused = 'commitment'",
-        is_certain=True,
-        evidence="{cost} of {count} covered nothing",
-        noun="commitment",
+        rules.RESERVATION, "unused = 'capacity_reservation'",
+        "reserved capacity of {cost} stood empty, in {count}", "reservation",
     ),
     Meters(
-        rules.RESERVATION,
-        "unused = 'capacity_reservation'",
-        is_certain=True,
-        evidence="reserved capacity of {cost} stood empty, in {count}",
-        noun="reservation",
-    ),
-    Meters(
-        rules.CROSS_ZONE,
-        f"kind = 'network' AND {_like(_BETWEEN_PLACES)}",
-        is_certain=False,
-        evidence="{cost} for traffic of {count} between zones and regions; the bill does not say how much could "
-        "stay in a zone",
-        noun="resource",
+        rules.CROSS_ZONE, f"kind = 'network' AND {_like(_BETWEEN_PLACES)}",
+        "{cost} for traffic of {count} between zones and regions; the bill does not say how much could stay in a zone",
+        "resource",
     ),
     Meters(
         rules.NAT,
         f"kind = 'network' AND {_like('natgateway-bytes|nat gateway.*(data|gb)|gb.*nat gateway|cloud nat.*data')}",
-        is_certain=False,
-        evidence="{cost} for data through {count}; weights from object storage and images need none",
-        noun="NAT gateway",
+        "{cost} for data through {count}; weights from object storage and images need none", "NAT gateway",
     ),
     Meters(
         rules.LOGS,
         _like("vendedlog|dataprocessing-bytes|log.* ingest|logs? (storage|volume)|analytics logs|data ingestion"),
-        is_certain=False,
-        evidence="{cost} for logs from {count}; requests logged in full are the usual cause",
-        noun="source",
+        "{cost} for logs from {count}; requests logged in full are the usual cause", "source",
     ),
     Meters(
         rules.KEPT,
         f"kind = 'storage' AND charge IN {_NET_OF_CREDITS} AND (regexp_matches({_METER}, 'snapshot', 'i') OR "
         "regexp_matches(concat(resource, resource_name), 'checkpoint|ckpt|snapshot', 'i'))",
-        is_certain=False,
-        evidence="{cost} for {count} of snapshots and checkpoints; the bill does not say how old they are",
-        noun="store",
+        "{cost} for {count} of snapshots and checkpoints; the bill does not say how old they are", "store",
     ),
-)
+)  # fmt: skip
+_SAVED_WHOLE = (rules.UNUSED, rules.RESERVATION)
+"""Findings all of whose cost is saved by acting; of others the bill does not say how much is."""
 
 
 def charge_findings(context: Context) -> Iterator[Finding]:
@@ -303,7 +285,7 @@ def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
     name = _COMMITTED if meters.rule is rules.UNUSED else "resource"
     resources = context.resources(meters.where, name)
     saved = context.ledger.cost_within(meters.where)
-    amount = Interval.exactly(saved) if meters.is_certain else Interval.between(ZERO, saved)
+    amount = Interval.exactly(saved) if meters.rule in _SAVED_WHOLE else Interval.between(ZERO, saved)
     words = meters.evidence.format(cost=context.money(cost), count=counted(len(resources), meters.noun))
     commands = Commands.of_places(meters.rule, context.places(meters.where, name))
     yield context.finding(meters.rule, amount, words, resources, commands)

@@ -43,13 +43,7 @@ def main(arguments: Sequence[str], program: str) -> int:
 
 
 def why_not(status: Mapping[str, Any], now: float, *, ready: bool) -> str | None:
-    """Why an agent is not alive, or not ready; None: it is.
-
-    Args:
-        status: what it wrote last.
-        now: seconds since 1970.
-        ready: whether it must also read something and be able to write.
-    """
+    """Why an agent with this status is not alive, or not *ready* (it reads something and can write); None: it is."""
     age_seconds = now - written_seconds(status)
     if status.get("state") != "running" or age_seconds > STALE_SECONDS:
         return f"{status.get('state', 'unknown')}, written {age_seconds:,.0f} s ago"

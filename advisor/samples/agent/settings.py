@@ -27,13 +27,7 @@ class ClockWatch:
     """Tells when the machine slept, and when somebody set the clock."""
 
     def __init__(self, wall: float, since_boot: float, awake: float) -> None:
-        """Compare with now.
-
-        Args:
-            wall: seconds since 1970.
-            since_boot: seconds since the machine started, asleep or not.
-            awake: seconds since it started that it was not asleep.
-        """
+        """Compare with now, as :func:`clocks` gives it."""
         self._set_to = wall - since_boot
         self._slept = since_boot - awake
 

@@ -65,7 +65,10 @@ class _Running:
 
 
 class SupervisedSource:
-    """One source: its process, its open rows, and what became of it."""
+    """One source: its process, its open rows, and what became of it.
+
+    Times are ``now`` in seconds of a clock that is never set, and ``now_us`` in µs since 1970 UTC.
+    """
 
     def __init__(
         self, asked: Asked, host: str, interval_us: int, patience: Patience, report: Callable[[str], None]
@@ -140,12 +143,7 @@ class SupervisedSource:
     # ---- what happens
 
     def hear(self, now: float, now_us: int) -> list[Record]:
-        """Take what its pipe holds.
-
-        Args:
-            now: seconds of a clock that is never set.
-            now_us: µs since 1970 UTC.
-        """
+        """Take what its pipe holds."""
         running = self._running
         if running is None or running.process.read_end is None:
             return []
@@ -170,12 +168,7 @@ class SupervisedSource:
         return self._counted(records)
 
     def tend(self, now: float, now_us: int) -> list[Record]:
-        """Start, replace or leave behind, and account for what a silent source missed.
-
-        Args:
-            now: seconds of a clock that is never set.
-            now_us: µs since 1970 UTC.
-        """
+        """Start, replace or leave behind, and account for what a silent source missed."""
         if self._left_behind is not None and self._left_behind.ended() is not None:
             self._left_behind = None
         running = self._running

@@ -33,11 +33,7 @@ def line_pattern(prefixes: Sequence[str], names: Iterable[str]) -> re.Pattern[st
 
     Groups: the name; labels with their braces; the value; what stands there instead, where the line
     does not follow the format. Timestamps and exemplars are allowed and left out. A last line without an end is not
-    found: it may have been cut.
-
-    Args:
-        prefixes: what names can begin with; it is looked for first.
-        names: whole names.
+    found: it may have been cut. Prefixes of names are looked for first.
     """
     rests: dict[str, list[str]] = defaultdict(list)
     for name in names:
@@ -418,13 +414,9 @@ class EngineSource:
     """Reads the metrics page of every engine at once; each is given its time, and none waits for another."""
 
     def __init__(self, host: str, endpoints: Sequence[str], limits: Limits = DEFAULT_LIMITS) -> None:
-        """Prepare to read.
+        """Prepare to read endpoints such as ``http://127.0.0.1:8000``; ``/metrics`` is added where there is no path.
 
-        Args:
-            host: name to record.
-            endpoints: such as ``http://127.0.0.1:8000``; ``/metrics`` is added where there is no path. A user and a
-                password in an address are sent to it, and never printed or recorded.
-            limits: what one reading may take.
+        A user and a password in an address are sent to it, and never printed or recorded.
 
         Raises:
             InputError: there is no endpoint, one is no URL or given twice, or the file of further names makes no sense.

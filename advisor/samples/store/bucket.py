@@ -278,11 +278,9 @@ class Uploads:
         self._write()
 
     def send(self, days: list[date], bucket: Bucket | None = None) -> Uploaded:
-        """Upload what is missing of some days, then remove there what was replaced.
+        """Upload what is missing of finished days, then remove there what was replaced.
 
-        Args:
-            days: finished ones.
-            bucket: None: that of the address, opened when something is missing.
+        *bucket*: None: that of the address, opened when something is missing.
 
         Raises:
             InputError: the bucket refuses, or cannot be reached; what was verified before stays so.

@@ -59,13 +59,7 @@ class Signer:
         return cls(scope, credentials)
 
     def headers(self, method: str, url: str, body: str | None, content: Mapping[str, str]) -> dict[str, str]:
-        """Headers that a request needs to be signed, beside its other headers.
-
-        Args:
-            method: such as POST.
-            url: whole, with query.
-            body: None: there is none.
-            content: headers of the body.
+        """Headers that a request (its whole URL) needs to be signed, beside *content*, those of its body.
 
         Raises:
             InputError: the credentials have expired and cannot be renewed.
