@@ -61,20 +61,16 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
         log = traffic.seconds
         share = 1.0 if log is None else (log[1] - log[0]) / SECONDS_PER_HOUR / ledger.bill.hours
     weight = traffic.output_weight if traffic else 1.0
-    endpoints = [
-        replace(
-            _endpoint(names[key], billed.get(key), usages.get(key), (share, weight), times.get(key)),
-            avoidable_cost=avoidable.get(key, ZERO),
-        )
-        for key in names
-    ]
+    endpoints = []
+    for key, name in names.items():
+        endpoint = _endpoint(name, billed.get(key), usages.get(key), (share, weight), times.get(key))
+        endpoints.append(replace(endpoint, avoidable_cost=avoidable.get(key, ZERO)))
     notes = _notes(endpoints, traffic)
     if has_foreign_spend:
         rate = f"--rate {foreign}=RATE brings both into one currency"
         notes.append(f"spend of the logs is taken to be in USD, and the bill is in {foreign}: in no cost; {rate}")
-    return sorted(
-        endpoints, key=lambda endpoint: (endpoint.cost is None, -(endpoint.cost or ZERO), endpoint.name)
-    ), notes
+    endpoints.sort(key=lambda endpoint: (endpoint.cost is None, -(endpoint.cost or ZERO), endpoint.name))
+    return endpoints, notes
 
 
 def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
@@ -131,22 +127,17 @@ def machines_of(ledger: Ledger, tag: str | None) -> list[EndpointMachines]:
         "AND region IS NOT NULL GROUP BY ALL ORDER BY ALL"
     )
     kinds: dict[tuple[str, str, str, str, bool], tuple[dict[str, float], list[Decimal], list[float]]] = {}
-    for *kind, resource, seconds, cost, start, end in rows:
-        billed_seconds, costs, times = kinds.setdefault(tuple(kind), ({}, [], []))
+    for *place, resource, seconds, cost, start, end in rows:
+        billed_seconds, costs, times = kinds.setdefault(tuple(place), ({}, [], []))
         billed_seconds[resource] = float(seconds or 0.0)
         costs.append(Decimal(cost))
         times += [epoch_seconds(moment) for moment in (start, end) if moment is not None]
     period_seconds = ledger.bill.hours * SECONDS_PER_HOUR or 1.0
-    machines = [
-        EndpointMachines(
-            *kind,
-            max(1, round(sum(billed_seconds.values()) / period_seconds)),
-            sum(costs, ZERO),
-            billed_seconds,
-            (max(times) - min(times)) / SECONDS_PER_HOUR if times else 0.0,
-        )
-        for kind, (billed_seconds, costs, times) in kinds.items()
-    ]
+    machines = []
+    for kind, (billed_seconds, costs, times) in kinds.items():
+        instances = max(1, round(sum(billed_seconds.values()) / period_seconds))
+        spanned_hours = (max(times) - min(times)) / SECONDS_PER_HOUR if times else 0.0
+        machines.append(EndpointMachines(*kind, instances, sum(costs, ZERO), billed_seconds, spanned_hours))
     return sorted(machines, key=lambda kind: (kind.cost, kind.endpoint))
 
 

@@ -132,9 +132,8 @@ def files_of(places: Sequence[str], what: str) -> list[Path]:
         ) from error
     for path in paths:
         if path.exists() and not path.is_file():
-            raise InputError(
-                f"the {what} is a pipe or a device, and it is read twice", where=str(path), hint="write it to a file"
-            )
+            hint = "write it to a file"
+            raise InputError(f"the {what} is a pipe or a device, and it is read twice", where=str(path), hint=hint)
     return list({path.resolve(): path for path in paths}.values())
 
 

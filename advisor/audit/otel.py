@@ -166,9 +166,8 @@ def _count_line(counter: _Counter, line: str, where: str) -> None:
                 for metric in scope.get("metrics", ()):
                     _count_metric(counter, metric, shared)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(
-            "this line is no OTLP JSON of metrics", where=where, hint="give what the file exporter wrote"
-        ) from error
+        hint = "give what the file exporter wrote"
+        raise InputError("this line is no OTLP JSON of metrics", where=where, hint=hint) from error
 
 
 def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[str, str]) -> None:
@@ -230,14 +229,7 @@ def _rows(counts: Mapping[tuple[_Group, str], float]) -> Iterator[tuple[Any, ...
         return round(counts[group, measure]) if (group, measure) in counts else None
 
     for group in dict.fromkeys(group for group, _ in counts):
-        yield (
-            group.endpoint,
-            group.model,
-            group.team,
-            group.environment,
-            datetime.fromtimestamp(group.hour, tz=UTC).replace(tzinfo=None),
-            count(group, duration) or 0,
-            count(group, f"{newer}input"),
-            count(group, f"{newer}output"),
-            (count(group, f"{duration}!") or 0) if duration else None,
-        )
+        hour = datetime.fromtimestamp(group.hour, tz=UTC).replace(tzinfo=None)
+        tokens = count(group, f"{newer}input"), count(group, f"{newer}output")
+        errors = (count(group, f"{duration}!") or 0) if duration else None
+        yield (*group[:4], hour, count(group, duration) or 0, *tokens, errors)

@@ -174,9 +174,8 @@ def _table(ledger: Ledger, key: str, spellings: Sequence[str]) -> TagTable:
 def _notes(ledger: Ledger, spellings: Sequence[str]) -> list[str]:
     notes = []
     if len(spellings) > 1:
-        notes.append(
-            f"the tag {spellings[0]} is written {len(spellings)} ways ({', '.join(spellings)}): they are one here"
-        )
+        ways = f"{len(spellings)} ways ({', '.join(spellings)})"
+        notes.append(f"the tag {spellings[0]} is written {ways}: they are one here")
     moved = ledger.database.row(
         "SELECT count(*) FROM (SELECT resource FROM charges JOIN tags USING (tags_id) "
         f"WHERE key IN ({_keys(spellings)}) AND resource IS NOT NULL "
@@ -320,7 +319,9 @@ def _chargeback(ledger: Ledger, endpoints: Sequence[Endpoint], traffic: Traffic 
     """Cost of the endpoints by team and by environment of their requests."""
     if traffic is None:
         return {}
-    shares = {
-        column: chargeback(ledger, endpoints, column, traffic.output_weight) for column in ("team", "environment")
-    }
-    return {column: amounts for column, amounts in shares.items() if any(name != UNTAGGED for name in amounts)}
+    shares = {}
+    for column in ("team", "environment"):
+        amounts = chargeback(ledger, endpoints, column, traffic.output_weight)
+        if any(name != UNTAGGED for name in amounts):
+            shares[column] = amounts
+    return shares

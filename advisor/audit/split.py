@@ -177,7 +177,11 @@ def _joined(ledger: Ledger, telemetry: "Telemetry | None", names: Mapping[str, s
     """Machines of the bill with the host that each of them is."""
     if telemetry is None or not telemetry.hosts:
         return [], list(telemetry.notes) if telemetry else []
-    keys = [(key, use.host) for use in telemetry.hosts for key in _keys(use.host, names)]
+    keys: list[tuple[str, str]] = []  # stated names alone, else the host's own, whole and up to the first point
+    for use in telemetry.hosts:
+        plain = re.sub(r":\d+$", "", use.host.lower())
+        of_host = {names[use.host].lower()} if use.host in names else {plain, plain.split(".")[0]}
+        keys += [(key, use.host) for key in sorted(of_host)]
     ledger.database.load("host_keys", {"key": "VARCHAR", "host": "VARCHAR"}, keys)
     tags = ", ".join(f"'{tag}'" for tag in _NAME_TAGS)
     rows = ledger.database.rows(
@@ -211,14 +215,6 @@ def _observed(
     if unseen := sorted(host for host, seen in observed.items() if not seen):
         notes.append(f"no sample of {some(unseen)} is of an hour in which it was billed: unattributed")
     return observed, notes
-
-
-def _keys(host: str, names: Mapping[str, str]) -> set[str]:
-    """Names that a host may have in the bill: stated ones alone, else its name, whole and up to the first point."""
-    if host in names:
-        return {names[host].lower()}
-    plain = re.sub(r":\d+$", "", host.lower())
-    return {plain, plain.split(".")[0]}
 
 
 def _unambiguous(machines: Sequence[_Billed], telemetry: "Telemetry") -> tuple[list[_Billed], list[str]]:

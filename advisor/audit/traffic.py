@@ -277,7 +277,10 @@ def read_traffic(database: Database, places: Sequence[str], bill: Bill) -> Traff
     notes += _without_other_times(database, bill, step)
     first, last = database.row("SELECT min(first_time), max(last_time) FROM traffic")
     window = None if first is None else _window(first, last, bill)
-    notes += [] if window is None else _window_notes(first, last + timedelta(seconds=step), window, bill)
+    end = None if last is None else last + timedelta(seconds=step)
+    if window is not None and end - first < timedelta(days=1) < timedelta(hours=bill.hours):
+        lines, taken = (f"{start:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}" for start, until in ((first, end), window))
+        notes.append(f"the request log has lines of {lines}: costs per request take the cost of {taken} UTC")
     hours = None if window is None or step > SECONDS_PER_HOUR else (window[1] - window[0]) / timedelta(hours=1)
     return Traffic(
         endpoints=_usages(database, "endpoint", weight, hours),
@@ -336,16 +339,6 @@ def _window(first: datetime, last: datetime, bill: Bill) -> tuple[datetime, date
     if bill.start is None or bill.end is None:
         return start, end
     return max(start, bill.start), min(end, bill.end)
-
-
-def _window_notes(
-    first: datetime, last: datetime, window: tuple[datetime, datetime], bill: Bill
-) -> list[str]:  # fmt: skip
-    """Note on the time taken for a log of less than a day beside a longer bill."""
-    if last - first >= timedelta(days=1) or bill.hours <= timedelta(days=1) / timedelta(hours=1):
-        return []
-    lines, taken = (f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}" for start, end in ((first, last), window))
-    return [f"the request log has lines of {lines}: costs per request take the cost of {taken} UTC"]
 
 
 def _usages(database: Database, column: str, weight: float, hours: float | None) -> list[Usage]:

@@ -122,9 +122,8 @@ def cluster_access(context: str = "", kubeconfig: Path | None = None) -> Access:
     if not context and not paths and (_ACCOUNT / "token").is_file():
         return _of_pod()
     if not paths:
-        raise InputError(
-            "there is no kubeconfig", where="~/.kube/config", hint=f"set {_VARIABLE}, or give --kubeconfig FILE"
-        )
+        hint = f"set {_VARIABLE}, or give --kubeconfig FILE"
+        raise InputError("there is no kubeconfig", where="~/.kube/config", hint=hint)
     return _of_files(context, paths)
 
 
@@ -174,9 +173,8 @@ def _of_files(context: str, paths: Sequence[Path]) -> Access:
     name = context or next(filter(None, (_Entry(each, path).text("current-context") for path, each in documents)), "")
     where = ", ".join(map(str, paths))
     if not name:
-        raise InputError(
-            "no current context", where=where, hint=f"name one: --kubernetes {_choices(documents, 'contexts')}"
-        )
+        hint = f"name one: --kubernetes {_choices(documents, 'contexts')}"
+        raise InputError("no current context", where=where, hint=hint)
     chosen = _entry(documents, "contexts", "context", name)
     cluster = _entry(documents, "clusters", "cluster", chosen.text("cluster"))
     user = _entry(documents, "users", "user", chosen.text("user")) if chosen.text("user") else _Entry({}, paths[0])
@@ -262,9 +260,8 @@ def _context(
                 context.load_cert_chain(stream.name)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise InputError(
-            f"a certificate of the kubeconfig cannot be used: {reason}", where="kubeconfig", hint="sign in again"
-        ) from error
+        message, hint = f"a certificate of the kubeconfig cannot be used: {reason}", "sign in again"
+        raise InputError(message, where="kubeconfig", hint=hint) from error
     if not is_verified:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -150,9 +150,8 @@ def tried(text: str, folder: Path, catalog: Catalog) -> Trial:
             requirements_of(question, catalog)
             return Trial(question, "")
     except OSError as error:
-        raise InputError(
-            f"cannot write: {error.strerror or error}", where=str(folder), hint="give a folder that you may write to"
-        ) from error
+        hint = "give a folder that you may write to"
+        raise InputError(f"cannot write: {error.strerror or error}", where=str(folder), hint=hint) from error
     except AdvisorError as error:
         return Trial(None, f"{error.message} ({error.hint})" if error.hint else error.message)
 

@@ -146,11 +146,13 @@ def request_findings(context: Context) -> Iterator[Finding]:
 
 
 def _without_requests(context: Context) -> Iterator[Finding]:
-    silent = [
-        endpoint
-        for endpoint in context.endpoints
-        if endpoint.usage is None and endpoint.avoidable_cost > 0 and _is_covered(context, endpoint)
-    ]
+    log, silent = context.traffic.seconds if context.traffic else None, []
+    for endpoint in context.endpoints:
+        # The log has to be of all of the time in which an endpoint was billed; one without times is taken to be.
+        billed = endpoint.billed_seconds
+        is_covered = log is None or (billed is not None and log[0] <= billed[0] and billed[1] <= log[1])
+        if endpoint.usage is None and endpoint.avoidable_cost > 0 and is_covered:
+            silent.append(endpoint)
     if not silent or not any(endpoint.usage and endpoint.cost_source == "bill" for endpoint in context.endpoints):
         return  # names of log and bill have nothing in common: that nothing was asked is not known
     cost = sum((endpoint.avoidable_cost for endpoint in silent), ZERO)
@@ -160,13 +162,6 @@ def _without_requests(context: Context) -> Iterator[Finding]:
         evidence += "; without what commitments and tokens cost, which does not end with an endpoint"
     resources = [(endpoint.name, endpoint.avoidable_cost) for endpoint in silent]
     yield context.finding(rules.NO_REQUESTS, Interval.between(ZERO, cost), evidence, resources)
-
-
-def _is_covered(context: Context, endpoint: Endpoint) -> bool:
-    """Whether the log is of all of the time in which an endpoint was billed; one without times is taken to be."""
-    log = context.traffic.seconds if context.traffic else None
-    billed = endpoint.billed_seconds
-    return log is None or (billed is not None and log[0] <= billed[0] and billed[1] <= log[1])
 
 
 def _failed(endpoint: Endpoint) -> Decimal:
@@ -205,9 +200,8 @@ def _repeated(context: Context) -> Iterator[Finding]:
         return
     cost = sum(((endpoint.cost or ZERO) * Decimal(spare) for endpoint, spare in repeated), ZERO)
     most = max(spare for _, spare in repeated)
-    evidence = (
-        f"up to {most:.0%} of the prompts of {counted(len(repeated), 'endpoint')} asked before, and no cache answered"
-    )
+    asked = f"up to {most:.0%} of the prompts of {counted(len(repeated), 'endpoint')} asked before"
+    evidence = f"{asked}, and no cache answered"
     resources = [(endpoint.name, endpoint.cost or ZERO) for endpoint, _ in repeated]
     yield context.finding(rules.REPEATED, Interval.between(ZERO, cost), evidence, resources)
 
@@ -299,10 +293,9 @@ def _expiring(context: Context) -> Iterator[Finding]:
     ends = "TRY_CAST(commitment_end AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
     soon = f"{ends} BETWEEN TIMESTAMP '{end}' AND TIMESTAMP '{end + EXPIRES_WITHIN}'"
     where = f"{soon} AND unused IS NULL AND charge = 'usage'"
-    row = context.ledger.database.row(
+    listed, cost, count, first = context.ledger.database.row(
         f"SELECT sum(list_cost), sum(cost), count(DISTINCT commitment), min({ends}) FROM charges WHERE {where}"
     )
-    listed, cost, count, first = row
     if not count or listed is None or listed <= cost:
         return
     more = f"what they cover costs {context.money(listed - cost)} more at list prices"

@@ -49,10 +49,9 @@ def run(name: str, arguments: Sequence[str], program: str) -> int:
     except ImportError as error:
         if (error.name or "").partition(".")[0] in ("advisor", "inference_advisor_agent"):
             raise
-        raise AdvisorError(
-            f"{name} needs the Python package {error.name}, which is not installed here",
-            hint=f"pip install '{PROGRAM}[parquet]'",
-        ) from error
+        message = f"{name} needs the Python package {error.name}, which is not installed here"
+        hint = f"pip install '{PROGRAM}[parquet]'"
+        raise AdvisorError(message, hint=hint) from error
 
 
 def program(arguments: Sequence[str]) -> int:

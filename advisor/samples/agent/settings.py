@@ -111,12 +111,8 @@ def parse_labels(texts: Sequence[str]) -> tuple[Label, ...]:
     labels: dict[str, str] = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if (
-            not separator
-            or not _NAME.fullmatch(name)
-            or not value.isprintable()
-            or not 0 < len(value) <= _LONGEST_VALUE
-        ):
+        has_value = separator and value.isprintable() and 0 < len(value) <= _LONGEST_VALUE
+        if not has_value or not _NAME.fullmatch(name):
             raise InputError(f"{text!r} is no label", where="--label", hint="write NAME=VALUE, such as team=search")
         if name in _OURS or name.startswith("__") or name in labels:
             reason = "given twice" if name in labels else "the agent's own"

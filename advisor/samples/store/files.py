@@ -128,9 +128,8 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror}", where=str(path), hint="give this user permission to read it"
-        ) from error
+        hint = "give this user permission to read it"
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from error
 
 
 @dataclass(frozen=True)

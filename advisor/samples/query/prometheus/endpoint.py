@@ -202,9 +202,8 @@ def _signer(
 ) -> Signer | None:  # fmt: skip
     """Signer of requests, where it is asked for, or the server is known to need it and no credentials are stated."""
     if stated is not None and is_known:
-        raise InputError(
-            "requests cannot be signed and carry a token too", where=url, hint="leave the token, the user or sigv4 out"
-        )
+        hint = "leave the token, the user or sigv4 out"
+        raise InputError("requests cannot be signed and carry a token too", where=url, hint=hint)
     if stated is None and not is_known:
         region = variables.get(SIGV4_VARIABLE) or workspace_region(url)
         stated = (region, None) if region else None
