@@ -409,16 +409,11 @@ class _Planner:
         """
         purchase = _purchase(machines)
         fewest = max(workload.limits.min_replicas, min(machines.instances, FEWEST))
+        place = machines.provider, machines.region, machines.instance_type
+        measured = workload.current.measured if workload.current else None
         workload = replace(
             workload,
-            current=Deployment(
-                machines.provider,
-                machines.region,
-                machines.instance_type,
-                machines.instances,
-                purchase,
-                workload.current.measured if workload.current else None,
-            ),
+            current=Deployment(*place, machines.instances, purchase, measured),
             providers=(machines.provider,),
             regions=(machines.region,),
             purchase=(purchase,),

@@ -299,8 +299,15 @@ def _unlisted(specs: Sequence[Item], place: tuple[str, str]) -> Machine:
 
 def _launch(specs: Sequence[Item], owner: _Owner) -> Launch:
     """The first container of a replica whose program is a serving engine; one without a name where none is."""
-    containers = [container for spec in specs for container in items(spec, "containers") if isinstance(container, dict)]
-    launches = [_launch_of(container) for container in containers]
+    launches = []
+    for container in (each for spec in specs for each in items(spec, "containers") if isinstance(each, dict)):
+        words = [str(word) for key in ("command", "args") for word in items(container, key)]
+        variables = {
+            str(pair["name"]): str(pair["value"])
+            for pair in items(container, "env")
+            if isinstance(pair, dict) and "name" in pair and pair.get("value") is not None
+        }
+        launches.append(launch_of(words, str(container.get("image") or ""), variables))
     launch = next((each for each in launches if each.engine), launches[0] if owner.engine and launches else Launch(""))
     launch, storage = replace(launch, engine=launch.engine or owner.engine), owner.storage
     if storage and (not launch.model or launch.model.startswith(_MOUNT)):
@@ -308,26 +315,14 @@ def _launch(specs: Sequence[Item], owner: _Owner) -> Launch:
     return launch
 
 
-def _launch_of(container: Item) -> Launch:
-    words = [str(word) for key in ("command", "args") for word in items(container, key)]
-    variables = {
-        str(pair["name"]): str(pair["value"])
-        for pair in items(container, "env")
-        if isinstance(pair, dict) and "name" in pair and pair.get("value") is not None
-    }
-    return launch_of(words, str(container.get("image") or ""), variables)
-
-
 def _count(spec: Item) -> int:
     """Accelerators that a pod asks for."""
-    resources = [mapping(container, "resources") for container in items(spec, "containers")]
-    asked = [mapping(each, "limits") or mapping(each, "requests") for each in resources]
-    return sum(
-        _whole(amount, 0) or 0
-        for amounts in asked
-        for name, amount in amounts.items()
-        if _ACCELERATORS.fullmatch(str(name))
-    )
+    total = 0
+    for container in items(spec, "containers"):
+        resources = mapping(container, "resources")
+        asked = mapping(resources, "limits") or mapping(resources, "requests")
+        total += sum(_whole(amount, 0) or 0 for name, amount in asked.items() if _ACCELERATORS.fullmatch(str(name)))
+    return total
 
 
 def _labels(item: Item) -> dict[str, str]:

@@ -289,8 +289,8 @@ def _service(own: Sequence[EngineView], hosts: dict[str, Host], source: Fields, 
     launch = next((launch for launch, meant in keys if served_key(model) in meant), Launch(own[0].engine))
     fields = {**source, **({"hosts": tuple(names)} if len(names) < len(hosts) else {})}
     fields |= {"model": model} if model else {}
-    counts = added([view.answers for view in own if view.answers is not None]) is not None
-    counts = counts or any(view.grown.answer_tokens for view in own)
+    has_lengths = added([view.answers for view in own if view.answers is not None]) is not None
+    counts = has_lengths or any(view.grown.answer_tokens for view in own)
     return Service(
         name=model.rpartition("/")[2] or own[0].engine,
         origin=f"{own[0].engine} on {len(names)} host{'' if len(names) == 1 else 's'} sampled in {where}",
@@ -402,7 +402,10 @@ def _with_samples(inventory: Inventory, places: Places) -> Inventory:
     sampled = services_of_samples(places.samples, places.out, places.window_days)
     services, used = [], set[int]()
     for service in inventory.services:
-        match = next((each for each in sampled.services if _is_same(service, each)), None)
+        hosts = {machine.name for machine in service.machines}
+        names = {served_key(name) for name in (service.launch.served_name, service.model) if name}
+        alike = (each for each in sampled.services if served_key(each.model) in names)
+        match = next((each for each in alike if hosts & {machine.name for machine in each.machines}), None)
         if match is not None:
             used.add(id(match))
             if service.observed is None:
@@ -410,14 +413,6 @@ def _with_samples(inventory: Inventory, places: Places) -> Inventory:
         services.append(service)
     services += [each for each in sampled.services if id(each) not in used]
     return Inventory(tuple(services), (*inventory.notes, *sampled.notes))
-
-
-def _is_same(service: Service, sampled: Service) -> bool:
-    """Whether a model that was sampled on hosts of a service is its own."""
-    hosts = {machine.name for machine in service.machines}
-    model = served_key(sampled.model)
-    names = {served_key(name) for name in (service.launch.served_name, service.model) if name}
-    return bool(hosts & {machine.name for machine in sampled.machines}) and model in names
 
 
 def nothing_found(places: Places) -> InputError:

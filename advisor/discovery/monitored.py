@@ -91,10 +91,8 @@ def _seen(server: Monitored, engine: Engine) -> Iterator[Seen]:
     if counter is None:
         return
     by = ", ".join(dict.fromkeys((*_KEPT, *engine.models)))
-    answer = server.at_moment(
-        f"count by ({by}) (last_over_time({server.questions.select(counter)}{server.whole}))", server.window.end_us
-    )
-    yield from (Seen(engine, dict(labels)) for labels in answer)
+    query = f"count by ({by}) (last_over_time({server.questions.select(counter)}{server.whole}))"
+    yield from (Seen(engine, dict(labels)) for labels in server.at_moment(query, server.window.end_us))
 
 
 def observed_of(service: Service, watched: Watched) -> Observed | None:
@@ -118,11 +116,8 @@ def _of_pods(service: Service, every: Sequence[Seen]) -> Choice | None:
     if not service.pods:
         return None
     pattern = re.compile(service.pods)
-    own = [
-        seen
-        for seen in every
-        if pattern.fullmatch(seen.label(_POD)[1]) and seen.label(_NAMESPACE)[1] in {"", service.namespace}
-    ]
+    here = [seen for seen in every if seen.label(_NAMESPACE)[1] in {"", service.namespace}]
+    own = [seen for seen in here if pattern.fullmatch(seen.label(_POD)[1])]
     if not own:
         return None
     pod, namespace = own[0].label(_POD)[0], own[0].label(_NAMESPACE)[0]
@@ -213,9 +208,8 @@ def _observed(own: Sequence[Seen], matchers: Sequence[str], watched: Watched, se
     fields = {**watched.fields, **({"selector": ", ".join(every)} if every else {})}
     if name:
         fields["model"] = name
-    counted = watched.server.first(engine.answer_tokens) is not None or any(
-        f"{length}_bucket" in watched.server.names for length in engine.answer_lengths
-    )
+    has_lengths = any(f"{length}_bucket" in watched.server.names for length in engine.answer_lengths)
+    counted = has_lengths or watched.server.first(engine.answer_tokens) is not None
     label = next((seen.label(seen.engine.models)[0] for seen in own if seen.model == name and name), "")
     of_model = [f"{label}={quoted(name)}"] if label else []
     latency, by_load = _latency(engine, [*matchers, *of_model], watched.server)

@@ -311,12 +311,7 @@ class _Judge:
         return self.question.workload.purchase == (Purchase.SPOT,)
 
     def judged(self, slo: Latency, waiting_ratio: float, survive: Survive = Survive.NOTHING) -> CurrentCost:
-        """Today's machines under some targets.
-
-        Args:
-            slo: the targets.
-            waiting_ratio: share of the requests that may wait while spot machines are withdrawn.
-            survive: what may fail.
+        """Today's machines under some targets, where a share of the requests waits while spot machines are withdrawn.
 
         Raises:
             AdvisorError: they cannot be judged.

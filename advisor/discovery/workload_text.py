@@ -167,8 +167,8 @@ def _head(proposal: Proposal) -> Iterator[str]:
     for remark in proposal.remarks:
         yield _comment(f"Note: {remark}")
     yield f"name: {_scalar(service.name[:100])}"
-    if any(missing.key == MODEL for missing in proposal.missing):
-        yield _comment(next(missing.why for missing in proposal.missing if missing.key == MODEL), "MISSING: ")
+    if lacking := next((missing.why for missing in proposal.missing if missing.key == MODEL), ""):
+        yield _comment(lacking, "MISSING: ")
         yield _comment(f"model: {proposal.model or 'OWNER/NAME'}")
     else:
         yield f"model: {_scalar(proposal.model)}"
@@ -261,10 +261,8 @@ def _demand(proposal: Proposal) -> Iterator[str]:
         yield _comment(f"demand: {{declared: {{requests_per_second: 1, {size}}}}}")
         return
     if observed is None and DEMAND not in reasons:
-        yield (
-            f"demand: {{declared: {{requests_per_second: {answers.requests_per_second:g}, "
-            f"input_tokens: {answers.input_tokens:g}, output_tokens: {answers.output_tokens:g}}}}}"
-        )
+        tokens = f"input_tokens: {answers.input_tokens:g}, output_tokens: {answers.output_tokens:g}"
+        yield f"demand: {{declared: {{requests_per_second: {answers.requests_per_second:g}, {tokens}}}}}"
         return
     if observed is None:
         yield _comment(reasons.get(DEMAND, ""), "MISSING: ")
@@ -316,9 +314,8 @@ def _limits(proposal: Proposal) -> Iterator[str]:
             yield _comment(f"{runs}; 1 allows fewer. `survive: instance` asks that any one of them may fail.")
             limits.append("survive: nothing")
     if judged is not None and judged.waiting_ratio:
-        yield _comment(
-            "Today's spot machines have no spare: this share of the requests waits when one is withdrawn; 0 buys one."
-        )
+        waits = "this share of the requests waits when one is withdrawn; 0 buys one."
+        yield _comment(f"Today's spot machines have no spare: {waits}")
         limits.append(f"fault_tolerant_ratio: {judged.waiting_ratio:g}")
     if limits:
         yield f"limits: {{{', '.join(limits)}}}"
