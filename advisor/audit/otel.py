@@ -143,11 +143,7 @@ def _first_time(path: Path) -> int:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[TextIO]:
-    """Text of a file, which may be compressed.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Text of a file, which may be compressed."""
     try:
         is_compressed = path.name.casefold().endswith(".gz")
         with (gzip.open if is_compressed else open)(path, "rt", encoding="utf-8-sig", errors="replace") as stream:

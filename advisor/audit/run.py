@@ -79,16 +79,8 @@ def _plain(key: str) -> str:
     return normalised(key.rsplit("/", 1)[-1].removeprefix("user:").removeprefix("aws:eks:"))
 
 
-def refuse_unknown_tag(ledger: Ledger, key: str, where: str) -> None:
-    """Refuse a tag that no charge has.
-
-    Raises:
-        InputError: there is none, with those that are nearest.
-    """
-    _known(key, _spellings(ledger)[0], where)
-
-
 def _known(key: str, spellings: dict[str, list[str]], where: str) -> str:
+    """A tag of the bill without case and punctuation; one that no charge has is refused with those that are nearest."""
     plain = _plain(key)
     if plain in spellings:
         return plain
@@ -201,10 +193,10 @@ _DIGITS = 60
 """Digits of every amount: more than the database's 38, so that parts of any bill are exact."""
 
 
-def find_all(context: Context, *, least_per_month: float = _LEAST_PER_MONTH) -> list[Finding]:
+def _find_all(context: Context) -> list[Finding]:
     """Findings, savings before spend, the greatest first."""
     findings = (*compute_findings(context), *charge_findings(context), *request_findings(context))
-    notable = [finding for finding in findings if finding.high is None or finding.high >= least_per_month]
+    notable = [finding for finding in findings if finding.high is None or finding.high >= _LEAST_PER_MONTH]
     return sorted(notable, key=lambda finding: (finding.basis != SAVING, -(finding.per_month or 0), finding.id))
 
 
@@ -280,7 +272,7 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     split = split_compute(ledger, telemetry, counts, inputs.host_names, extrapolates=inputs.extrapolates)
     tables, tag_notes = tag_tables(ledger, inputs.tags)
     if inputs.endpoint_tag:
-        refuse_unknown_tag(ledger, inputs.endpoint_tag, "--endpoint-tag")
+        _known(inputs.endpoint_tag, _spellings(ledger)[0], "--endpoint-tag")
     traffic = read_traffic(database, inputs.requests, ledger.bill) if inputs.requests else None
     endpoints, endpoint_notes = endpoints_of(ledger, traffic, inputs.endpoint_tag)
     words = (*inputs.bill, *inputs.option_words)
@@ -298,7 +290,7 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
         endpoints=endpoints,
         traffic=traffic,
         chargeback=_chargeback(ledger, endpoints, traffic),
-        findings=with_names(find_all(context), ledger, tables, inputs.endpoint_tag),
+        findings=with_names(_find_all(context), ledger, tables, inputs.endpoint_tag),
         notes=tuple(dict.fromkeys(note for part in notes for note in part)),
         is_in_usd=ledger.bill.currency in ("USD", None),
     )

@@ -378,11 +378,7 @@ class _Planner:
         return replace(wish, told=told, target=replace(target, least_maximum=target.instances))
 
     def _observed(self, endpoint: Endpoint, machines: EndpointMachines, services: Sequence[Service]) -> Workload:
-        """Workload of an endpoint from what telemetry shows of it.
-
-        Raises:
-            InputError: telemetry does not show what a plan needs.
-        """
+        """Workload of an endpoint, where telemetry shows what a plan needs of it."""
         if self.telemetry is None:
             raise InputError(f"its demand is not known: add --prometheus URL or --samples DIR, or {_NAMED}")
         names = {normalised(endpoint.name), served_key(endpoint.name)}
@@ -402,11 +398,7 @@ class _Planner:
         return read_workload(path)
 
     def _plan(self, workload: Workload, machines: EndpointMachines) -> Plan:
-        """Plan for a workload in the region of its machines, with one type of machine that is bought as today.
-
-        Raises:
-            AdvisorError: something that a plan needs is not known.
-        """
+        """Plan for a workload in the region of its machines, with one type of machine that is bought as today."""
         purchase = _purchase(machines)
         fewest = max(workload.limits.min_replicas, min(machines.instances, FEWEST))
         place = machines.provider, machines.region, machines.instance_type

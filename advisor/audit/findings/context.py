@@ -202,12 +202,7 @@ def acting_command(finding: str, places: Sequence[Place]) -> str | None:
 
 
 def _command(forms: Sequence[_Form], places: Sequence[Place]) -> str | None:
-    """One line for resources; its parts do not depend on each other: what is gone since the bill stops no other.
-
-    Args:
-        forms: those of the finding.
-        places: its resources, the dearest first.
-    """
+    """One line for resources; its parts do not depend on each other: what is gone since the bill stops no other."""
     named: dict[tuple[_Form, str], list[Mapping[str, str]]] = {}
     count = 0
     for place in places:
@@ -292,13 +287,7 @@ class Context:
         return [(str(name), Decimal(cost)) for name, cost in rows]
 
     def places(self, where: str, name: str = "resource", most: int = 100) -> list[Place]:
-        """Resources of some charges with provider and region, the dearest first.
-
-        Args:
-            where: SQL of the charges.
-            name: column that names them.
-            most: so many.
-        """
+        """Resources of some charges with provider and region, the dearest first; *name*: column that names them."""
         rows = self.ledger.database.rows(
             f"SELECT provider, region, {name}, service, sum(cost) AS cost FROM charges WHERE ({where}) "
             f"AND {name} IS NOT NULL GROUP BY ALL HAVING sum(cost) > 0 ORDER BY cost DESC, {name} LIMIT {most}"

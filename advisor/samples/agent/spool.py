@@ -87,11 +87,7 @@ def _fields_of(record: Record) -> dict[str, Any]:
 
 
 def _record_of(fields: Mapping[str, Any]) -> Record:
-    """A row or gap, with every value of its type: another host that shares the directory may have written it.
-
-    Raises:
-        ValueError, TypeError, KeyError, ArithmeticError: these are not its fields.
-    """
+    """A row or gap, with every value of its type: another host that shares the directory may have written it."""
     host, source, index, mig_index, *texts = fields["target"]
     uuid, name, endpoint = map(_text_or_none, texts)
     target = Target(_text(host), _text(source), _integer(index), _integer(mig_index), uuid, name, endpoint)

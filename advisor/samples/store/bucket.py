@@ -83,11 +83,8 @@ class Bucket:
         Raises:
             InputError: there is no such bucket or prefix, or it may not be listed.
         """
-        from pyarrow.fs import FileSelector  # noqa: PLC0415 - loaded with the file system
-
-        selector = FileSelector(self.url.root, recursive=True)
-        listed = self._tried(lambda: self.filesystem.get_file_info(selector))
-        return sorted(file.path.removeprefix(self.url.root).strip("/") for file in listed if file.is_file)
+        listed = self._listed(self.url.root, recursive=True)
+        return sorted(file.path.removeprefix(self.url.root).strip("/") for file in listed)
 
     def open(self, name: str) -> Any:  # noqa: ANN401 - pyarrow's
         """A file there, for reading at any position.
@@ -100,11 +97,14 @@ class Bucket:
 
     def bytes_below(self, folder: str) -> dict[str, int]:
         """Sizes of the files in a folder there, by name; a folder that is not there has none."""
+        listed = self._listed(self._path(folder), allow_not_found=True)
+        return {f"{folder}/{file.base_name}": file.size for file in listed}
+
+    def _listed(self, path: str, **how: bool) -> list[Any]:
         from pyarrow.fs import FileSelector  # noqa: PLC0415 - loaded with the file system
 
-        selector = FileSelector(self._path(folder), allow_not_found=True)
-        listed = self._tried(lambda: self.filesystem.get_file_info(selector))
-        return {f"{folder}/{file.base_name}": file.size for file in listed if file.is_file}
+        selector = FileSelector(path, **how)
+        return [file for file in self._tried(lambda: self.filesystem.get_file_info(selector)) if file.is_file]
 
     def digest_of(self, name: str) -> str:
         """SHA-256 of a file there, read back whole; "" where there is none."""

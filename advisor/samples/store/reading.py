@@ -321,11 +321,7 @@ class HostReader:
 
 @contextmanager
 def _fetched(files: Sequence[StoredFile]) -> Iterator[Paths]:
-    """Paths of files.
-
-    Raises:
-        FileNotFoundError: a compaction removed one of them.
-    """
+    """Paths of files; FileNotFoundError where a compaction removed one of them."""
     with at_hand(files) as paths:
         for file in files:
             if file not in paths:

@@ -262,11 +262,7 @@ class NvmlSource:
             return Missed(device.target(self._host), str(error))
 
     def _reading(self, device: Device, extra: Sequence[counters.ReadCounter]) -> Reading | Missed:
-        """Every counter of an accelerator that answers; a miss when not a single one could be read.
-
-        Raises:
-            pynvml.NVMLError: the accelerator or the driver is gone.
-        """
+        """Every counter of an accelerator that answers; a miss when not a single one could be read."""
         values: dict[str, float] = {}
         is_whole = device.mig_index is None
         regular: list[counters.ReadCounter] = [*counters.OF_A_MIG_INSTANCE, profiling]
@@ -288,11 +284,7 @@ class _Place:
     """One accelerator of the host, whole or divided."""
 
     def __init__(self, index: int) -> None:
-        """Look what is there; one that does not answer is tried again at every reading.
-
-        Raises:
-            pynvml.NVMLError: the driver is gone.
-        """
+        """Look what is there; one that does not answer is tried again at every reading."""
         self.whole = Device(index)
         self._instances: list[Device] = []
         self.look_for_instances()
@@ -302,11 +294,7 @@ class _Place:
         return self._instances or [self.whole]
 
     def look_for_instances(self) -> None:
-        """Take note of a new division, if it answers; instances that are still there keep what they remember.
-
-        Raises:
-            pynvml.NVMLError: the driver is gone.
-        """
+        """Take note of a new division, if it answers; instances that are still there keep what they remember."""
         try:
             if self.whole.handle is None:
                 self.whole.open()
