@@ -23,7 +23,6 @@ class Telemetry:
     """Measured use of hosts."""
 
     hosts: Sequence[Utilisation]
-    """Use over the whole window."""
     notes: Sequence[str]
     window: Window | None = None
     """Common time of samples and bill; None: there is none."""

@@ -114,7 +114,6 @@ class _Pod:
     address: str
     spec: Item
     accelerators: int
-    """How many it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +122,10 @@ class _Running:
 
     count: int = 0
     first: Item | None = None
-    """Specification of one of them."""
     accelerators: int = 0
     nodes: tuple[str, ...] = ()
     """Nodes of those that hold accelerators, else of all; each once."""
     addresses: frozenset[str] = frozenset()
-    """Addresses of the same pods."""
 
 
 def services_of_cluster(api: KubernetesApi) -> Inventory:

@@ -101,7 +101,6 @@ class Access:
     namespace: str = ""
     """Of the context; "": it names none."""
     is_verified: bool = True
-    """Whether the server's certificate is checked."""
 
 
 def cluster_access(context: str = "", kubeconfig: Path | None = None) -> Access:

@@ -87,7 +87,6 @@ class Proposal:
     measured: Latency = Latency()
     """Latency that users get: over the window; of the usual stretch where it rises with load."""
     rises: bool = False
-    """Whether it does."""
     engine: str = ""
     """Engine of today, where plans are made with it."""
     is_redundant: bool = False
@@ -303,7 +302,6 @@ class _Judge:
     question: PlanRequest
     catalog: Catalog
     count: int
-    """Machines that run."""
 
     @property
     def is_spot(self) -> bool:

@@ -36,7 +36,6 @@ class Place(NamedTuple):
     region: str
     resource: str
     service: str = ""
-    """As the bill names it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,6 @@ class BucketUrl:
     scheme: str
     """``s3``, ``gs`` or ``az``."""
     bucket: str
-    """Or container."""
     prefix: str
     """Without slashes at its ends; may be empty."""
     options: Mapping[str, str]

@@ -141,9 +141,7 @@ class Settings:
     """Settings of a run."""
 
     output: str
-    """Directory of samples."""
     host: str
-    """Name to record."""
     sources: tuple[Asked, ...]
     interval_us: int = 1_000_000
     duration_us: int | None = None
@@ -160,7 +158,6 @@ class Settings:
     upload: str | None = None
     """Bucket that finished days go to; None: nowhere."""
     labels: tuple[Label, ...] = ()
-    """Static labels of this host."""
     patience: Patience = field(default_factory=Patience)
 
     def as_argument(self) -> str:

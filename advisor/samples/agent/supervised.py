@@ -58,7 +58,6 @@ class _Running:
     started_at: float
     heard_at: float
     is_open: bool = False
-    """True once the driver is open."""
     failure: str | None = None
     """Last words of a process that gave up."""
     reader: Reader = field(default_factory=Reader)

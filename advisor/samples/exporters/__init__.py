@@ -53,7 +53,6 @@ class Exporter:
 
     key: str
     name: str
-    """In notes and errors."""
     shows: Shows
     host: tuple[str, ...] = ()
     index: tuple[str, ...] = ()

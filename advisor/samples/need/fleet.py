@@ -53,9 +53,7 @@ class AcceleratorNeed:
     queue_p95: float | None
     """Requests waiting; the longest queue of the engines that may be on it."""
     engines: int
-    """Engines that may be on it."""
     advice: str
-    """One plain sentence."""
 
     def ratio(self, name: str) -> float | None:
         """The p95 of ``busy``, ``sm_active``, ``tensor_active`` or ``dram_active``, over what was observed."""
@@ -240,9 +238,7 @@ class Fleet:
     window: Window
     accelerators: Sequence[Counted]
     needs: Sequence[AcceleratorNeed]
-    """Of the same."""
     engines: int
-    """Serving engines that were watched."""
 
     @classmethod
     def of(cls, store: Store, window: Window, progress: Progress | None = None) -> "Fleet":

@@ -135,7 +135,6 @@ class Counted:
     grid: Grid
     """Of its host."""
     rows: int
-    """That it was read in."""
     missed: Mapping[str, int]
     """Ticks without a reading, by reason."""
     gauges: Mapping[str, Distribution]

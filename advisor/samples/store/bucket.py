@@ -227,7 +227,6 @@ class Uploaded:
     """Result of an upload."""
 
     files: int = 0
-    """Files that were sent."""
     total_bytes: int = 0
     already: int = 0
     """Files that were there, as reading them back showed."""

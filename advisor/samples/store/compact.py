@@ -73,9 +73,7 @@ class Compacted:
     trouble: AdvisorError | None = None
     """Why not all was uploaded."""
     skipped: list[SkippedFile] = field(default_factory=list)
-    """What could not be read, whole or in part."""
     total_bytes: int = 0
-    """What the host's files take, in the end."""
 
     def __str__(self) -> str:
         """Summary in a line."""

@@ -62,7 +62,6 @@ class PrometheusApi:
     warnings: dict[str, None] = field(default_factory=dict)
     """What the server said besides its answers (partial responses), each once."""
     requests: int = 0
-    """Sent so far."""
 
     def instant(self, query: str, end_us: int) -> list[Series]:
         """Evaluate at one moment, µs since 1970.

@@ -40,7 +40,6 @@ class Signer:
 
     region: str
     credentials: Any = field(repr=False)
-    """Botocore's."""
 
     @classmethod
     def of(cls, url: str, region: str | None, profile: str | None) -> "Signer":
@@ -102,7 +101,6 @@ class PrometheusEndpoint:
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """None: plain HTTP."""
     timeout_seconds: float = 120.0
-    """Longest wait for one answer."""
     signer: Signer | None = field(default=None, repr=False)
     """Signs every request; None: nothing does."""
     max_answer_bytes: int = 256 * 2**20

@@ -66,7 +66,6 @@ class Fleet:
 
     window: Window
     names: frozenset[str]
-    """Of all metrics that have samples in it."""
     sightings: tuple[Sighting, ...]
     closed: bool
     """Whether a range includes a sample at its very start."""
