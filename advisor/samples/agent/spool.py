@@ -208,21 +208,17 @@ class SpoolWriter:
         if self._file is not None and hour == self._hour:
             return self._file
         self.close()
-        file = self._create(time.strftime("%Y%m%dT%H", time.gmtime(hour * _US_PER_HOUR // US_PER_SECOND)))
-        self._file, self._hour, self._size = file, hour, 0
-        return file
-
-    def _create(self, hour: str) -> int:
-        """A new file under a name that no segment has had."""
-        while True:
-            path = self._folder / f"{hour}-{self._stem}-{self._sequence:06d}{SEGMENT_SUFFIX}"
+        begin = time.strftime("%Y%m%dT%H", time.gmtime(hour * _US_PER_HOUR // US_PER_SECOND))
+        file = None
+        while file is None:  # until a name is met that no segment has had
+            path = self._folder / f"{begin}-{self._stem}-{self._sequence:06d}{SEGMENT_SUFFIX}"
             self._sequence += 1
             try:
                 file = _create_locked(path)
             except OSError as error:
                 raise self._full(error) from error
-            if file is not None:
-                return file
+        self._file, self._hour, self._size = file, hour, 0
+        return file
 
     def _write(self, file: int, records: Sequence[Record]) -> None:
         content = memoryview(line_of(records))

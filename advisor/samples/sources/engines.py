@@ -303,18 +303,13 @@ class Endpoint:
         """Targets seen so far, and for how many pages in a row they were not named."""
         self._asked: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Page | str] = queue.SimpleQueue()
-        self._engine = UNKNOWN_ENGINE
+        self.engine = UNKNOWN_ENGINE
         self._strange: list[str] = []
         """Names of the last page that no reader knew."""
         self._compared_at = -_ALIKE_SECONDS
         self._reason = NO_ENGINE
         self._pending = False
         threading.Thread(target=self._serve, name=f"engine {address.shown}", daemon=True).start()
-
-    @property
-    def engine(self) -> str:
-        """Name of the engine, as far as it has answered."""
-        return self._engine
 
     def ask(self) -> None:
         """Begin a reading; one that is still under way is not begun again."""
@@ -371,7 +366,7 @@ class Endpoint:
         text = answer.body.decode("utf-8", "replace")
         for reader in self._readers:
             if reader.speaks(text):
-                self._engine = reader.engine
+                self.engine = reader.engine
                 return reader.read(text)
         return self._why_unknown(text)
 
@@ -391,7 +386,7 @@ class Endpoint:
         note = "; ".join([*page.remarks, *malformed]) or None
         readings: list[Reading | Missed] = []
         for engine in page.engines:
-            target = replace(self._unknown, source=self._engine, index=engine.rank, name=engine.model)
+            target = replace(self._unknown, source=self.engine, index=engine.rank, name=engine.model)
             readings.append(Reading(target, engine.values, engine.buckets, note))
         named = dict.fromkeys(reading.target for reading in readings)
         for target in [*self._absent, *named]:

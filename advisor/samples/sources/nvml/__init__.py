@@ -96,17 +96,9 @@ def profiling(device: Device) -> Mapping[str, float]:
         pynvml.NVMLError: it should be there, and failed.
     """
     if device.profiling is None:
-        device.profiling = _Unprofiled()  # unless there is more to it: asked once for as long as it answers
+        device.profiling = False  # unless there is more to it: asked once for as long as it answers
         device.profiling = Profiling(device)
-    return dict(device.profiling.read())
-
-
-class _Unprofiled:
-    """Stands in where there are no such counters."""
-
-    def read(self) -> Mapping[str, float]:
-        """Nothing."""
-        return {}
+    return dict(device.profiling.read()) if device.profiling else {}
 
 
 _AT_ONCE_MS = 0

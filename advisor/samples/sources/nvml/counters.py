@@ -153,7 +153,7 @@ class Device:
     newest_us: dict[int, int] = field(default_factory=dict)
     """Driver time of the newest utilisation reading taken, by kind."""
     profiling: Any = None
-    """Samples of the profiling counters; see :mod:`advisor.samples.sources.nvml`."""
+    """Samples of the profiling counters; False: there are none; None: not asked yet."""
     xid_errors: int | None = None
     """Counted since the agent started; None where the driver does not report them."""
 
