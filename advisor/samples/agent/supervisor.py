@@ -88,7 +88,7 @@ class Supervisor:
     def _start(self) -> bool:
         """Open every source; False: told to stop meanwhile."""
         started = time.monotonic()
-        while not all(source.description or source.failure for source in self._sources):
+        while not all(source.description is not None or source.failure for source in self._sources):
             if self._stop.arrived:
                 return False
             if time.monotonic() - started > _STARTING_SECONDS:
