@@ -196,24 +196,24 @@ class SupervisedSource:
     def _start_when_due(self, now: float) -> None:
         if now < self._start_at or self._is_over:
             return
+        host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
+        process: "Process | SourceThread"
         try:
-            self._running = _Running(self._process(), now, now)
+            if name in WITHOUT_DRIVER:  # a driver may hang or crash: only what has none is read in a thread
+                from advisor.samples.agent.processes import SourceThread  # noqa: PLC0415 - others need no threads
+
+                process = SourceThread(name, host, interval_us, addresses)
+            else:
+                module = "advisor.samples.agent.child"
+                command = bare_interpreter(module, name, host, str(interval_us), *addresses)
+                process = Process(command, listens=True, speaks=True)
         except OSError as error:
-            self._says(f"{self.name} cannot be started: {error.strerror}")
+            self._says(f"{name} cannot be started: {error.strerror}")
             self._pause(now)
             return
+        self._running = _Running(process, now, now)
         self.state = "starting"
         self.starts += 1
-
-    def _process(self) -> "Process | SourceThread":
-        """Process that reads the source, since its driver may hang or crash; a thread where it has none."""
-        host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
-        if name in WITHOUT_DRIVER:
-            from advisor.samples.agent.processes import SourceThread  # noqa: PLC0415 - others need no threads
-
-            return SourceThread(name, host, interval_us, addresses)
-        command = bare_interpreter("advisor.samples.agent.child", name, host, str(interval_us), *addresses)
-        return Process(command, listens=True, speaks=True)
 
     def _has_ended(self, running: _Running, how: str, now: float) -> None:
         """Say why, and start another one after a pause."""
