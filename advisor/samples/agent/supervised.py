@@ -197,21 +197,19 @@ class SupervisedSource:
         if now < self._start_at or self._is_over:
             return
         host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
-        process: "Process | SourceThread"
         try:
             if name in WITHOUT_DRIVER:  # a driver may hang or crash: only what has none is read in a thread
                 from advisor.samples.agent.processes import SourceThread  # noqa: PLC0415 - others need no threads
 
-                process = SourceThread(name, host, interval_us, addresses)
+                self._running = _Running(SourceThread(name, host, interval_us, addresses), now, now)
             else:
                 module = "advisor.samples.agent.child"
                 command = bare_interpreter(module, name, host, str(interval_us), *addresses)
-                process = Process(command, listens=True, speaks=True)
+                self._running = _Running(Process(command, listens=True, speaks=True), now, now)
         except OSError as error:
             self._says(f"{name} cannot be started: {error.strerror}")
             self._pause(now)
             return
-        self._running = _Running(process, now, now)
         self.state = "starting"
         self.starts += 1
 
