@@ -56,11 +56,8 @@ def busy_profile(
     """
     counteds = [accelerator for accelerator in accelerators if "busy_ratio" in accelerator.gauges]
     if not counteds:
-        raise InputError(
-            "no accelerator in these samples says how busy it is",
-            where=store.where,
-            hint="MIG instances and some virtual accelerators cannot; plan from a request trace instead",
-        )
+        hint = "MIG instances and some virtual accelerators cannot; plan from a request trace instead"
+        raise InputError("no accelerator in these samples says how busy it is", where=store.where, hint=hint)
     spans = np.clip(np.array([counted.span for counted in counteds]), window.start_us, window.end_us)
     first, last = int(spans[:, 0].min() // _MINUTE_US), int(-(-spans[:, 1].max() // _MINUTE_US))
     observed, busy, saturated = np.zeros((3, last - first))
@@ -81,11 +78,11 @@ def busy_profile(
 
 
 def _minutes(hosts: HostReader) -> list[tuple[npt.NDArray[np.int64], Floats]]:
-    """Minutes with rows of each date, and in each the known rows and sums of busy and saturated shares."""
     return [_minutes_of(rows) for rows in hosts.rows_by_day(Scope.ACCELERATOR, _COLUMNS)]
 
 
 def _minutes_of(rows: pa.Table) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Minutes with rows of a date, and in each the known rows and sums of busy and saturated shares."""
     busy, *activity = (rows[name].cast(pa.float64()).to_numpy() for name in _COLUMNS)
     minute = (rows["timestamp"].cast(pa.int64()).to_numpy() - 1) // _MINUTE_US
     observed = np.flatnonzero(~np.isnan(busy))
@@ -94,7 +91,6 @@ def _minutes_of(rows: pa.Table) -> tuple[npt.NDArray[np.int64], Floats]:
     begin = int(minute[observed].min())
     at = minute[observed] - begin
     narrowed = saturation(busy[observed], *(values[observed] for values in activity))
-    sums = [
-        np.bincount(at, weights, int(at.max()) + 1) for weights in (np.ones(observed.size), busy[observed], narrowed)
-    ]
+    each = (np.ones(observed.size), busy[observed], narrowed)
+    sums = [np.bincount(at, weights, int(at.max()) + 1) for weights in each]
     return begin + np.arange(sums[0].size), np.array(sums)

@@ -60,18 +60,20 @@ class ImpatientProtocol(H11Protocol):
 
 def is_loopback(host: str) -> bool:
     """Whether nothing but this machine reaches an address."""
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Address that a host is in numbers; None for a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return None
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that takes connections.
-
-    Args:
-        host: name or address.
-        port: 0: any that is free.
+    """A socket that takes connections at a name or address; port 0: any that is free.
 
     Raises:
         InputError: the port is in use, or may not be used.
@@ -158,7 +160,7 @@ class Doors:
         if parts.path or parts.query or parts.fragment or parts.username is not None or port != self.port:
             return False
         others = {self.host, socket.gethostname()} if self.token else set()
-        return is_loopback(name) or name in others or bool(self.token and _is_address(name))
+        return is_loopback(name) or name in others or bool(self.token and _address(name))
 
     def lets_in(self, headers: Headers) -> bool:
         """Whether a request brings the token, or a cookie that was given for a code."""
@@ -174,21 +176,12 @@ class Doors:
         return cookie is not None and cookie.value in self.cookies
 
 
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
+@dataclass(frozen=True, slots=True)
 class Guard:
     """The application behind the checks that every request passes."""
 
-    def __init__(self, app: ASGIApp, doors: Doors) -> None:
-        """Nothing of a request is kept."""
-        self._app = app
-        self._doors = doors
+    app: ASGIApp
+    doors: Doors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse in words."""
@@ -202,18 +195,16 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refusal(scope)
-        answer: ASGIApp = self._app if refusal is None else refusal
-        await answer(scope, receive, send_guarded)
+        await (self._refusal(scope) or self.app)(scope, receive, send_guarded)
 
     def _refusal(self, scope: MutableMapping[str, Any]) -> PlainTextResponse | None:
         headers, method = Headers(scope=dict(scope)), scope["method"]
         host = headers.get("host", "")
-        if not self._doors.is_named(host):
-            return PlainTextResponse(f"this server has another name\n  hint: open it as {self._doors.origin}/\n", 421)
+        if not self.doors.is_named(host):
+            return PlainTextResponse(f"this server has another name\n  hint: open it as {self.doors.origin}/\n", 421)
         if not _is_of_own_page(headers, host, method):
             return PlainTextResponse("another site asks for this\n  hint: open the page itself and ask there\n", 403)
-        if not scope["path"].startswith(_ENTER) and not self._doors.lets_in(headers):
+        if not scope["path"].startswith(_ENTER) and not self.doors.lets_in(headers):
             return PlainTextResponse(
                 "a token is needed\n  hint: open the link that `advisor serve` prints, or send Authorization: Bearer\n",
                 401,

@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from advisor.samples.agent.child import read_source
+from advisor.samples.agent.child import read_source, write_whole
 
 
 class SourceThread:
@@ -28,9 +29,8 @@ class SourceThread:
         os.set_blocking(read_end, False)
         self.read_end: int | None = read_end
         self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(name, host, interval_us, addresses), name=name, daemon=True
-        )
+        arguments = (name, host, interval_us, addresses)
+        self._thread = threading.Thread(target=self._run, args=arguments, name=name, daemon=True)
         self._thread.start()
 
     def ended(self) -> str | None:
@@ -50,13 +50,10 @@ class SourceThread:
 
     def _run(self, name: str, host: str, interval_us: int, addresses: Sequence[str]) -> None:
         try:
-            read_source(name, host, interval_us, addresses, self._say, self._stop.wait)
+            say = partial(write_whole, self._write_end)
+            read_source(name, host, interval_us, addresses, say, self._stop.wait)
         finally:
             os.close(self._write_end)
-
-    def _say(self, said: bytes) -> None:
-        while said:
-            said = said[os.write(self._write_end, said) :]
 
 
 _BARE = (
@@ -80,13 +77,7 @@ class Process:
     def __init__(
         self, command: Sequence[str], *, listens: bool = False, speaks: bool = False, complains: bool = False
     ) -> None:
-        """Start it.
-
-        Args:
-            command: the program, by its path, and its arguments.
-            listens: it gets a pipe for its standard input, ``write_end``, else nothing.
-            speaks: it gets a pipe for its standard output, ``read_end``, else it is not heard.
-            complains: the pipe is for its standard error.
+        """Start a program, by its path, with pipes for its standard input and output, or for its standard error.
 
         Raises:
             OSError: the program cannot be started.
@@ -101,9 +92,7 @@ class Process:
             self.read_end, output = os.pipe()
         else:
             output = os.open(os.devnull, os.O_WRONLY)
-        moves: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, theirs, 0)]
-        moves += [(os.POSIX_SPAWN_DUP2, output, 1)] if speaks or not complains else []
-        moves += [(os.POSIX_SPAWN_DUP2, output, 2)] if complains else []
+        moves = [(os.POSIX_SPAWN_DUP2, theirs, 0), (os.POSIX_SPAWN_DUP2, output, 2 if complains else 1)]
         self._status: int | None = None
         try:
             # A process group of its own: Ctrl-C reaches this program alone, which then ends the others in order.
@@ -144,14 +133,6 @@ class Process:
         if self.read_end is not None:
             os.close(self.read_end)
         self.read_end = None
-
-    def ask_to_end(self) -> None:
-        """Send it SIGTERM."""
-        os.kill(self.pid, signal.SIGTERM)
-
-    def be_nice(self, niceness: int) -> None:
-        """Yield to everything else on this machine, the more the higher *niceness* is: 19 is the most."""
-        os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
 
 
 def in_words(exit_status: int) -> str:

@@ -4,8 +4,6 @@ Each segment belongs to one process, which holds a lock (``flock``) on it as lon
 knows that the segment is complete, even where its writer was killed. Names carry random digits and files are created
 exclusively, so agents that share a directory never share a segment.
 
-Standard library only: the agent imports this on inference hosts.
-
 A line has what was written at once, and a damaged place costs the lines that it touches and no others. The JSON is a
 list of objects. Their target is the list of its fields; a value of a row is ``[least, mean, greatest, last, n]`` for a
 gauge and ``[last, n]`` for a counter, and a histogram is ``[bounds, counts, total]``.
@@ -22,6 +20,7 @@ import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from math import isnan, nan
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -79,23 +78,16 @@ def _fields_of(record: Record) -> dict[str, Any]:
     }  # fmt: skip
     if isinstance(record, Gap):
         return {**fields, "start_us": record.start_us, "reason": record.reason}
-    buckets = {name: [kept.bounds, kept.counts, kept.total] for name, kept in record.buckets.items()}
-    return {**fields, "stats": _plain_stats(record.stats), "buckets": buckets, "note": record.note}
-
-
-def _plain_stats(stats: Mapping[str, Stats]) -> dict[str, Sequence[float]]:
-    return {
+    stats = {
         name: (kept.last, kept.n) if isnan(kept.mean) else (kept.least, kept.mean, kept.greatest, kept.last, kept.n)
-        for name, kept in stats.items()
+        for name, kept in record.stats.items()
     }
+    buckets = {name: [kept.bounds, kept.counts, kept.total] for name, kept in record.buckets.items()}
+    return {**fields, "stats": stats, "buckets": buckets, "note": record.note}
 
 
 def _record_of(fields: Mapping[str, Any]) -> Record:
-    """A row or gap, with every value of its type: another host that shares the directory may have written it.
-
-    Raises:
-        ValueError, TypeError, KeyError, ArithmeticError: these are not its fields.
-    """
+    """A row or gap, with every value of its type: another host that shares the directory may have written it."""
     host, source, index, mig_index, *texts = fields["target"]
     uuid, name, endpoint = map(_text_or_none, texts)
     target = Target(_text(host), _text(source), _integer(index), _integer(mig_index), uuid, name, endpoint)
@@ -176,11 +168,8 @@ class SpoolWriter:
             probe.touch(exist_ok=False)
             probe.unlink()
         except OSError as error:
-            raise InputError(
-                f"cannot write here: {error.strerror}",
-                where=str(directory),
-                hint="give a directory that you may write to and that has space left: --output DIR",
-            ) from error
+            hint = "give a directory that you may write to and that has space left: --output DIR"
+            raise InputError(f"cannot write here: {error.strerror}", where=str(directory), hint=hint) from error
 
     def append(self, records: Sequence[Record]) -> None:
         """Write rows and gaps; they are safe after :meth:`sync`.
@@ -188,8 +177,8 @@ class SpoolWriter:
         Raises:
             SpoolFullError: not all of them could be written. They may be given again: what is there twice counts once.
         """
-        for hour, group in _by_hour(records):
-            self._write(self._segment_of(hour), group)
+        for hour, group in groupby(records, key=lambda record: (record.end_us - 1) // _US_PER_HOUR):
+            self._write(self._segment_of(hour), list(group))
 
     def sync(self) -> None:
         """Bring to disk what was appended: it is acknowledged when this returns.
@@ -219,21 +208,17 @@ class SpoolWriter:
         if self._file is not None and hour == self._hour:
             return self._file
         self.close()
-        file = self._create(time.strftime("%Y%m%dT%H", time.gmtime(hour * _US_PER_HOUR // US_PER_SECOND)))
-        self._file, self._hour, self._size = file, hour, 0
-        return file
-
-    def _create(self, hour: str) -> int:
-        """A new file under a name that no segment has had."""
-        while True:
-            path = self._folder / f"{hour}-{self._stem}-{self._sequence:06d}{SEGMENT_SUFFIX}"
+        begin = time.strftime("%Y%m%dT%H", time.gmtime(hour * _US_PER_HOUR // US_PER_SECOND))
+        file = None
+        while file is None:  # until a name is met that no segment has had
+            path = self._folder / f"{begin}-{self._stem}-{self._sequence:06d}{SEGMENT_SUFFIX}"
             self._sequence += 1
             try:
                 file = _create_locked(path)
             except OSError as error:
                 raise self._full(error) from error
-            if file is not None:
-                return file
+        self._file, self._hour, self._size = file, hour, 0
+        return file
 
     def _write(self, file: int, records: Sequence[Record]) -> None:
         content = memoryview(line_of(records))
@@ -256,11 +241,8 @@ class SpoolWriter:
             self._file = None
 
     def _full(self, error: OSError) -> SpoolFullError:
-        return SpoolFullError(
-            f"cannot write samples: {error.strerror}",
-            where=str(self._folder),
-            hint="make space or mount the disk writable; the agent goes on by itself then",
-        )
+        hint = "make space or mount the disk writable; the agent goes on by itself then"
+        return SpoolFullError(f"cannot write samples: {error.strerror}", where=str(self._folder), hint=hint)
 
 
 def segments(directory: Path, host: str | None = None) -> list[Path]:
@@ -337,16 +319,3 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(file)
-
-
-def _by_hour(records: Sequence[Record]) -> Iterator[tuple[int, Sequence[Record]]]:
-    """Runs of records of the same hour (hours since 1970), in the order they came."""
-    start = 0
-    for number in range(1, len(records) + 1):
-        if number == len(records) or _hour_of(records[number]) != _hour_of(records[start]):
-            yield _hour_of(records[start]), records[start:number]
-            start = number
-
-
-def _hour_of(record: Record) -> int:
-    return (record.end_us - 1) // _US_PER_HOUR

@@ -58,33 +58,26 @@ class _Running:
     started_at: float
     heard_at: float
     is_open: bool = False
-    """True once the driver is open."""
     failure: str | None = None
     """Last words of a process that gave up."""
     reader: Reader = field(default_factory=Reader)
 
 
 class SupervisedSource:
-    """One source: its process, its open rows, and what became of it."""
+    """One source: its process, its open rows, and what became of it.
+
+    Times are ``now`` in seconds of a clock that is never set, and ``now_us`` in µs since 1970 UTC.
+    """
 
     def __init__(
         self, asked: Asked, host: str, interval_us: int, patience: Patience, report: Callable[[str], None]
     ) -> None:
-        """Prepare; nothing is started yet.
-
-        Args:
-            asked: which source, of what.
-            host: name of this host, for the readings.
-            interval_us: time from tick to tick.
-            patience: how long it may be silent.
-            report: told when it stops answering, and when it answers again.
-        """
+        """Prepare; nothing is started yet. *report* is told when it stops answering, and when it answers again."""
         self.name = name = asked.source
         self._report = report
         self._is_over = False
-        self._until_us: int | None = None
-        self.silent_targets: list[Target] = []
-        """Targets that did not answer the last time."""
+        self.until_us: int | None = None  # no tick is taken after this one
+        self.silent_targets: list[Target] = []  # those that did not answer the last time
         self._asked = asked
         self._nobody = Target(host, name, None)
         self._interval_us = interval_us
@@ -96,12 +89,12 @@ class SupervisedSource:
         self._start_at = 0.0
         self.trouble: str | None = None
         """Reason why it does not answer, and of the ticks that are missed now."""
-        self._passing_trouble: str | None = None
-        """Reason of missed ticks up to the next reading."""
+        self.passing_trouble: str | None = None
+        """Reason of missed ticks up to the next reading: the machine slept, or the clock was set."""
         self.failure: tuple[str, str] | None = None
         """Reason and remedy of the last failure to open the source; None: it is open."""
         self.state = "waiting"
-        self.description: str | None = None
+        self.description: str | None = None  # until it was opened
         self.starts = 0
         self.last_tick_us: int | None = None
         self.cost_us: int | None = None
@@ -132,11 +125,6 @@ class SupervisedSource:
         return None if self._left_behind is None else self._left_behind.pid
 
     @property
-    def has_opened(self) -> bool:
-        """True once it was opened."""
-        return self.description is not None
-
-    @property
     def targets(self) -> list[Target]:
         """Targets of the last reading."""
         return [] if self._rows is None else self._rows.targets
@@ -151,23 +139,10 @@ class SupervisedSource:
         if self._rows is None:
             self._rows = SourceRows(self._nobody, self._interval_us, now_us)
 
-    def explain(self, reason: str) -> None:
-        """Say why the ticks before the next one are missing: the machine slept, or the clock was set."""
-        self._passing_trouble = reason
-
-    def end_at(self, until_us: int) -> None:
-        """Take no tick after this one."""
-        self._until_us = until_us
-
     # ---- what happens
 
     def hear(self, now: float, now_us: int) -> list[Record]:
-        """Take what its pipe holds.
-
-        Args:
-            now: seconds of a clock that is never set.
-            now_us: µs since 1970 UTC.
-        """
+        """Take what its pipe holds."""
         running = self._running
         if running is None or running.process.read_end is None:
             return []
@@ -192,12 +167,7 @@ class SupervisedSource:
         return self._counted(records)
 
     def tend(self, now: float, now_us: int) -> list[Record]:
-        """Start, replace or leave behind, and account for what a silent source missed.
-
-        Args:
-            now: seconds of a clock that is never set.
-            now_us: µs since 1970 UTC.
-        """
+        """Start, replace or leave behind, and account for what a silent source missed."""
         if self._left_behind is not None and self._left_behind.ended() is not None:
             self._left_behind = None
         running = self._running
@@ -226,24 +196,22 @@ class SupervisedSource:
     def _start_when_due(self, now: float) -> None:
         if now < self._start_at or self._is_over:
             return
+        host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
         try:
-            self._running = _Running(self._process(), now, now)
+            if name in WITHOUT_DRIVER:  # a driver may hang or crash: only what has none is read in a thread
+                from advisor.samples.agent.processes import SourceThread  # noqa: PLC0415 - others need no threads
+
+                self._running = _Running(SourceThread(name, host, interval_us, addresses), now, now)
+            else:
+                module = "advisor.samples.agent.child"
+                command = bare_interpreter(module, name, host, str(interval_us), *addresses)
+                self._running = _Running(Process(command, listens=True, speaks=True), now, now)
         except OSError as error:
-            self._says(f"{self.name} cannot be started: {error.strerror}")
+            self._says(f"{name} cannot be started: {error.strerror}")
             self._pause(now)
             return
         self.state = "starting"
         self.starts += 1
-
-    def _process(self) -> "Process | SourceThread":
-        """Process that reads the source, since its driver may hang or crash; a thread where it has none."""
-        host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
-        if name in WITHOUT_DRIVER:
-            from advisor.samples.agent.processes import SourceThread  # noqa: PLC0415 - others need no threads
-
-            return SourceThread(name, host, interval_us, addresses)
-        command = bare_interpreter("advisor.samples.agent.child", name, host, str(interval_us), *addresses)
-        return Process(command, listens=True, speaks=True)
 
     def _has_ended(self, running: _Running, how: str, now: float) -> None:
         """Say why, and start another one after a pause."""
@@ -290,13 +258,13 @@ class SupervisedSource:
     def _tick(self, tick_us: int, read: Sequence[Reading | Missed], skipped: str | None) -> list[Record]:
         """Readings."""
         self.state = "running"
-        if self._rows is None or (self._until_us is not None and tick_us > self._until_us):
+        if self._rows is None or (self.until_us is not None and tick_us > self.until_us):
             return []
         self.last_tick_us = tick_us
-        records = self._rows.take(tick_us, read, self.trouble or self._passing_trouble or skipped or NOT_RUNNING)
+        records = self._rows.take(tick_us, read, self.trouble or self.passing_trouble or skipped or NOT_RUNNING)
         if self.trouble:
             self._report(f"{self.name} answers again")
-        self.trouble = self._passing_trouble = None
+        self.trouble = self.passing_trouble = None
         if self.silent_targets or any(isinstance(each, Missed) for each in read):
             self._announce(read)
         return records
@@ -334,7 +302,7 @@ class SupervisedSource:
     def _why(self, now: float) -> str:
         """Reason of the ticks missed up to now."""
         silent = None if self._is_heard(now) or self._running is None else f"{self.name} does not answer"
-        return self.trouble or self._passing_trouble or silent or NOT_RUNNING
+        return self.trouble or self.passing_trouble or silent or NOT_RUNNING
 
     def _counted(self, records: list[Record]) -> list[Record]:
         for record in records:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from advisor.records import dataclass, replace
 from advisor.samples.metrics import ENGINE_METRICS, Scope
-from advisor.samples.need.engines import KV, WAITING, Bounds, Engines, KvUse
+from advisor.samples.need.engines import KV, WAITING, Bounds, KvUse
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FULL, QUEUE, WORKING
 from advisor.samples.need.verdict import (
     Evidence,
@@ -53,9 +53,7 @@ class AcceleratorNeed:
     queue_p95: float | None
     """Requests waiting; the longest queue of the engines that may be on it."""
     engines: int
-    """Engines that may be on it."""
     advice: str
-    """One plain sentence."""
 
     def ratio(self, name: str) -> float | None:
         """The p95 of ``busy``, ``sm_active``, ``tensor_active`` or ``dram_active``, over what was observed."""
@@ -79,12 +77,9 @@ class AcceleratorNeed:
 def assess(
     accelerators: Sequence[Counted], engines: Sequence[Timeline], fixed: Fixed | None = None
 ) -> Iterator[AcceleratorNeed]:  # fmt: skip
-    """Each accelerator with the engines of its host.
+    """Each accelerator, in the order of host, index and MIG instance, with the engines of its host.
 
-    Args:
-        accelerators: of any hosts, in the order of host, index and MIG instance.
-        engines: of the same hosts.
-        fixed: what every engine holds besides its KV pool on each accelerator, where it is known.
+    *fixed*: what every engine holds besides its KV pool on each accelerator, where it is known.
     """
     for host in dict.fromkeys(accelerator.who.host for accelerator in accelerators):
         here = [accelerator for accelerator in accelerators if accelerator.who.host == host]
@@ -93,18 +88,14 @@ def assess(
             key=lambda engine: (engine.who.uuid or "", engine.who.index),
         )
         for position, on_it in join(here, serving).items():
-            yield _assess_one(here[position], on_it, fixed)
+            accelerator = here[position]
+            memory = memory_need(accelerator, on_it, fixed)
+            yield _need_from(accelerator.who, gather(accelerator, on_it), memory, on_it.queue_p95, len(on_it))
 
 
-def _assess_one(accelerator: Counted, engines: Engines, fixed: Fixed | None) -> AcceleratorNeed:
-    memory = memory_need(accelerator, engines, fixed)
-    return need_from(accelerator.who, gather(accelerator, engines), memory, engines.queue_p95, len(engines))
-
-
-def need_from(
+def _need_from(
     who: Accelerator, evidence: Evidence, memory: MemoryNeed | None, queue_p95: float | None, engines: int
 ) -> AcceleratorNeed:
-    """The need of an accelerator, judged by its evidence."""
     verdict = judge(evidence)
     return AcceleratorNeed(who, verdict, memory, evidence, queue_p95, engines, advise(verdict, memory))
 
@@ -121,10 +112,8 @@ def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:
     for summary in summaries:
         side = engines if summary.metric in _ENGINE else accelerators
         side.setdefault(summary.accelerator, {})[summary.metric] = summary
-    divided = {
-        (accelerator.host, accelerator.index) for accelerator in accelerators if accelerator.mig_index is not None
-    }
-    for who in sorted(accelerators, key=lambda accelerator: accelerator.place):
+    divided = {(who.host, who.index) for who in accelerators if who.mig_index is not None}
+    for who in sorted(accelerators, key=lambda who: who.place):
         is_divided = who.mig_index is None and (who.host, who.index) in divided
         held = accelerators[who].get("memory_used_bytes")
         has_none = is_divided or (held is not None and held.max < ENGINE_HOLDS.value)
@@ -133,6 +122,7 @@ def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:
 
 
 def _assess_summaries(who: Accelerator, metrics: Metrics, engines: Sequence[Metrics]) -> AcceleratorNeed:
+    serving = [engine for engine in engines if KV in engine]
     evidence = Evidence(
         busy=_p95(metrics, "busy_ratio"),
         sm_active=_p95(metrics, "sm_active_ratio"),
@@ -140,16 +130,10 @@ def _assess_summaries(who: Accelerator, metrics: Metrics, engines: Sequence[Metr
         dram_active=_p95(metrics, "dram_active_ratio"),
         running=None,
         throttled={},
-        kv_full_and_queue=tuple(_full_and_queue(engine) for engine in engines if KV in engine),
+        kv_full_and_queue=tuple(_full_and_queue(engine) for engine in serving),
     )
-    serving = [engine for engine in engines if KV in engine]
-    return need_from(
-        who,
-        evidence,
-        _memory(metrics, serving),
-        max((engine[WAITING].p95 for engine in engines if WAITING in engine), default=None),
-        len(engines),
-    )
+    queue_p95 = max((engine[WAITING].p95 for engine in engines if WAITING in engine), default=None)
+    return _need_from(who, evidence, _memory(metrics, serving), queue_p95, len(engines))
 
 
 def _p95(metrics: Metrics, metric: str) -> Bounds | None:
@@ -203,9 +187,8 @@ class Oversized:
 def enough_accelerators(uses: Iterable[float], hosts: int = 1) -> int:
     """Accelerators that carry some uses, each busy so much that nothing is to spare: ⌈sum of uses / 0.8⌉.
 
-    Args:
-        uses: p95 of the time in which each accelerator worked, 0..1; of several together their sum.
-        hosts: that they are in; of several two keep an accelerator, so that one may fail.
+    A use is the p95 of the time in which an accelerator worked, 0..1, of several their sum. Of several hosts two keep
+    one, so that either may fail.
     """
     return max(1, min(hosts, FEWEST), math.ceil(sum(uses) / WORKING.value - ROUNDING))
 
@@ -255,9 +238,7 @@ class Fleet:
     window: Window
     accelerators: Sequence[Counted]
     needs: Sequence[AcceleratorNeed]
-    """Of the same."""
     engines: int
-    """Serving engines that were watched."""
 
     @classmethod
     def of(cls, store: Store, window: Window, progress: Progress | None = None) -> "Fleet":
@@ -274,16 +255,16 @@ class Fleet:
         """Rows of some accelerators, in their order."""
         hosts = {counted.who.host for counted in chosen}
         ask = partial(_drawn_of_hosts, chosen={counted.who for counted in chosen})
-        drawn_pairs = [pair for pairs in self.store.answers(self.window, ask, among=hosts) for pair in pairs.items()]
-        rows = dict(drawn_pairs)
+        answers = self.store.answers(self.window, ask, among=hosts)
+        rows = {who: drawn for part in answers for who, drawn in part.items()}
         return (rows[counted.who] for counted in chosen)
 
 
 def needs_of(surveyed: Survey) -> list[tuple[Counted, AcceleratorNeed]]:
     """Accelerators of a survey, and what each of them needs; its engines have to be read with NEED_COLUMNS."""
-    engines = (
-        [engine.on(surveyed.grids[engine.key.host]) for engine in surveyed.engines] if surveyed.accelerators else []
-    )
+    if not surveyed.accelerators:
+        return []
+    engines = [engine.on(surveyed.grids[engine.key.host]) for engine in surveyed.engines]
     return list(zip(surveyed.accelerators, assess(surveyed.accelerators, engines), strict=True))
 
 
@@ -291,7 +272,17 @@ def notes_on(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:
     """Verdicts and KV use in sentences for the notes of a plan; none without accelerators."""
     if not needs:
         return ()
-    return (f"what limits the accelerators now: {_verdict_words(needs)}", *_kv_words(needs))
+    counts = Counter(words(need.verdict.code) for need in needs)
+    verdicts = ", ".join(f"{count} {code}" for code, count in counts.most_common())
+    missing = sorted({signal for need in needs for signal in need.verdict.missing if need.verdict.code == "unknown"})
+    unknown = f" (not known: {', '.join(missing)})" if missing else ""
+    limited = f"what limits the accelerators now: {verdicts}{unknown}"
+    uses = [need.memory.kv for need in needs if need.memory is not None and need.memory.kv is not None]
+    if not uses:
+        return (limited,)
+    is_exceeded, highest = any(use.is_exceeded for use in uses), max(use.max for use in uses)
+    most = "all of it while requests queued" if is_exceeded else f"{highest:.0%} at most"
+    return limited, f"KV cache in use now: {max(use.p95 for use in uses):.0%} at p95, {most}"
 
 
 def _of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]], int]:
@@ -325,21 +316,3 @@ def _timeline_of(counted: Counted, rows: pa.Table) -> Timeline:
     columns = {name: table[name].to_numpy() for name in _CHART_COLUMNS}
     observed = {name: values for name, values in columns.items() if not np.isnan(values).all()}
     return timeline(who, counted.grid, table["timestamp"].cast(pa.int64()).to_numpy(), observed)
-
-
-def _kv_words(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:
-    """How much of the KV cache was used, where engines say; more than all of it where requests queued for it."""
-    uses = [need.memory.kv for need in needs if need.memory is not None and need.memory.kv is not None]
-    if not uses:
-        return ()
-    highest = max(use.max for use in uses)
-    most = "all of it while requests queued" if any(use.is_exceeded for use in uses) else f"{highest:.0%} at most"
-    return (f"KV cache in use now: {max(use.p95 for use in uses):.0%} at p95, {most}",)
-
-
-def _verdict_words(needs: Sequence[AcceleratorNeed]) -> str:
-    """Verdicts such as ``6 bandwidth-bound, 2 idle``; where nothing is proven, why."""
-    counts = Counter(words(need.verdict.code) for need in needs)
-    parts = [f"{count} {code}" for code, count in counts.most_common()]
-    missing = sorted({signal for need in needs for signal in need.verdict.missing if need.verdict.code == "unknown"})
-    return ", ".join(parts) + (f" (not known: {', '.join(missing)})" if missing else "")

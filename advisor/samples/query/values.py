@@ -26,6 +26,11 @@ class Window:
         """Length in seconds."""
         return (self.end_us - self.start_us) / 1_000_000
 
+    def common(self, other: "Window") -> "Window | None":
+        """Time that is in both; None where there is none."""
+        shared = Window(max(self.start_us, other.start_us), min(self.end_us, other.end_us))
+        return shared if shared.start_us < shared.end_us else None
+
     def newest(self, seconds: float | None) -> "Window":
         """The last so many seconds of it; None: all of it."""
         if seconds is None:
@@ -80,12 +85,8 @@ class QueryBackend(Protocol):
         """Names of :mod:`advisor.samples.metrics` that have values in a window."""
         ...
 
-    def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
-        """One metric of one accelerator; None where nothing is known of it."""
-        ...
-
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
-        """The same for all accelerators, host by host, in bounded memory."""
+        """Some metrics of all accelerators, host by host, in bounded memory; what nothing is known of is left out."""
         ...
 
     def notes(self) -> Sequence[str]:

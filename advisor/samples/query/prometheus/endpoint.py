@@ -40,16 +40,10 @@ class Signer:
 
     region: str
     credentials: Any = field(repr=False)
-    """Botocore's."""
 
     @classmethod
     def of(cls, url: str, region: str | None, profile: str | None) -> "Signer":
-        """A signer for a server.
-
-        Args:
-            url: of the server, which may name the region.
-            region: None: that of the address.
-            profile: of AWS's configuration; None: the default.
+        """A signer for a server in a region (None: that of its address), with a profile of AWS's (None: the default).
 
         Raises:
             InputError: boto3 is not installed, there are no credentials, or the region is not known.
@@ -64,13 +58,7 @@ class Signer:
         return cls(scope, credentials)
 
     def headers(self, method: str, url: str, body: str | None, content: Mapping[str, str]) -> dict[str, str]:
-        """Headers that a request needs to be signed, beside its other headers.
-
-        Args:
-            method: such as POST.
-            url: whole, with query.
-            body: None: there is none.
-            content: headers of the body.
+        """Headers that a request (its whole URL) needs to be signed, beside *content*, those of its body.
 
         Raises:
             InputError: the credentials have expired and cannot be renewed.
@@ -113,7 +101,6 @@ class PrometheusEndpoint:
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """None: plain HTTP."""
     timeout_seconds: float = 120.0
-    """Longest wait for one answer."""
     signer: Signer | None = field(default=None, repr=False)
     """Signs every request; None: nothing does."""
     max_answer_bytes: int = 256 * 2**20
@@ -166,7 +153,10 @@ def shown_url(url: str) -> str:
 
 
 def _shown(parts: SplitResult) -> str:
-    return urlunsplit((parts.scheme, _host_and_port(parts), parts.path.rstrip("/"), "", ""))
+    host = parts.hostname or ""
+    name = f"[{host}]" if ":" in host else host
+    place = name if parts.port is None else f"{name}:{parts.port}"
+    return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
 
 
 def _split(url: str) -> SplitResult:
@@ -187,18 +177,18 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _host_and_port(parts: SplitResult) -> str:
-    host = parts.hostname or ""
-    name = f"[{host}]" if ":" in host else host
-    return name if parts.port is None else f"{name}:{parts.port}"
-
-
 def _authorization(token_file: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
     """The first of: a token file, a token in the environment, user and password in the environment."""
     if token_file is not None:
-        return {"Authorization": f"Bearer {_one_line(_read_token(token_file), str(token_file))}"}
-    if token := variables.get(TOKEN_VARIABLE):
-        return {"Authorization": f"Bearer {_one_line(token, TOKEN_VARIABLE)}"}
+        try:
+            with token_file.open(encoding="utf-8") as stream:
+                token = stream.read(_LONGEST_TOKEN)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise InputError(f"cannot read the token: {reason}", where=str(token_file), hint=_HOW) from error
+        return {"Authorization": f"Bearer {_one_line(token, str(token_file))}"}
+    if named := variables.get(TOKEN_VARIABLE):
+        return {"Authorization": f"Bearer {_one_line(named, TOKEN_VARIABLE)}"}
     user, password = variables.get(USER_VARIABLE, ""), variables.get(PASSWORD_VARIABLE, "")
     if not user:
         return {}
@@ -210,22 +200,12 @@ def _signer(
 ) -> Signer | None:  # fmt: skip
     """Signer of requests, where it is asked for, or the server is known to need it and no credentials are stated."""
     if stated is not None and is_known:
-        raise InputError(
-            "requests cannot be signed and carry a token too", where=url, hint="leave the token, the user or sigv4 out"
-        )
+        hint = "leave the token, the user or sigv4 out"
+        raise InputError("requests cannot be signed and carry a token too", where=url, hint=hint)
     if stated is None and not is_known:
         region = variables.get(SIGV4_VARIABLE) or workspace_region(url)
         stated = (region, None) if region else None
     return None if stated is None else Signer.of(url, *stated)
-
-
-def _read_token(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return stream.read(_LONGEST_TOKEN)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise InputError(f"cannot read the token: {reason}", where=str(path), hint=_HOW) from error
 
 
 def _one_line(secret: str, where: str) -> str:
@@ -242,9 +222,7 @@ def _tls_context(ca_file: Path | None, url: str) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=ca_file)
         except OSError as error:
-            raise InputError(
-                f"cannot use it as a certificate authority for {url}: {error.strerror or error}",
-                where=str(ca_file),
-                hint="give a PEM file that holds the certificate of the authority",
-            ) from error
+            message = f"cannot use it as a certificate authority for {url}: {error.strerror or error}"
+            hint = "give a PEM file that holds the certificate of the authority"
+            raise InputError(message, where=str(ca_file), hint=hint) from error
     return context

@@ -25,12 +25,7 @@ from advisor.samples.sources.nvml.counters import Device, UnsupportedError, atte
 __all__ = ["NvmlSource"]
 
 
-_METRICS = (
-    (2, "sm_active_ratio"),
-    (3, "sm_occupancy_ratio"),
-    (5, "tensor_active_ratio"),
-    (10, "dram_active_ratio"),
-)
+_METRICS = ((2, "sm_active_ratio"), (3, "sm_occupancy_ratio"), (5, "tensor_active_ratio"), (10, "dram_active_ratio"))
 """NVML_GPM_METRIC_SM_UTIL, …_SM_OCCUPANCY, …_ANY_TENSOR_UTIL and …_DRAM_BW_UTIL, all in percent."""
 _PERCENT = 100.0
 
@@ -55,7 +50,11 @@ class Profiling:
         self._before = supported(pynvml.nvmlGpmSampleAlloc)
         self._now = supported(pynvml.nvmlGpmSampleAlloc)
         self._has_before = False
-        self._question = _question()
+        self._question: Any = pynvml.c_nvmlGpmMetricsGet_t()
+        self._question.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+        self._question.numMetrics = len(_METRICS)
+        for place, (number, _) in enumerate(_METRICS):
+            self._question.metrics[place].metricId = number
 
     def read(self) -> Mapping[str, float]:
         """Means since the call before; nothing the first time.
@@ -63,7 +62,10 @@ class Profiling:
         Raises:
             pynvml.NVMLError: a call failed.
         """
-        self._sample()
+        if self._instance is None:
+            supported(lambda: pynvml.nvmlGpmSampleGet(self._whole, self._now))
+        else:
+            supported(lambda: pynvml.nvmlGpmMigSampleGet(self._whole, self._instance, self._now))
         values = self._means() if self._has_before else {}
         self._before, self._now = self._now, self._before
         self._has_before = True
@@ -73,12 +75,6 @@ class Profiling:
         """Give the samples back."""
         for sample in (self._before, self._now):
             pynvml.nvmlGpmSampleFree(sample)
-
-    def _sample(self) -> None:
-        if self._instance is None:
-            supported(lambda: pynvml.nvmlGpmSampleGet(self._whole, self._now))
-        else:
-            supported(lambda: pynvml.nvmlGpmMigSampleGet(self._whole, self._instance, self._now))
 
     def _means(self) -> dict[str, float]:
         question = self._question
@@ -100,26 +96,9 @@ def profiling(device: Device) -> Mapping[str, float]:
         pynvml.NVMLError: it should be there, and failed.
     """
     if device.profiling is None:
-        device.profiling = _Unprofiled()  # unless there is more to it: asked once for as long as it answers
+        device.profiling = False  # unless there is more to it: asked once for as long as it answers
         device.profiling = Profiling(device)
-    return dict(device.profiling.read())
-
-
-class _Unprofiled:
-    """Stands in where there are no such counters."""
-
-    def read(self) -> Mapping[str, float]:
-        """Nothing."""
-        return {}
-
-
-def _question() -> Any:  # noqa: ANN401 - a structure of the binding
-    question = pynvml.c_nvmlGpmMetricsGet_t()
-    question.version = pynvml.NVML_GPM_METRICS_GET_VERSION
-    question.numMetrics = len(_METRICS)
-    for place, (number, _) in enumerate(_METRICS):
-        question.metrics[place].metricId = number
-    return question
+    return dict(device.profiling.read()) if device.profiling else {}
 
 
 _AT_ONCE_MS = 0
@@ -140,10 +119,8 @@ class XidErrors:
         for device in devices:
             if device.handle is None or device.mig_index is not None or _address(device.handle) in self._devices:
                 continue
-            try:
+            with suppress(counters.UnsupportedError, pynvml.NVMLError):
                 self._register(device)
-            except (counters.UnsupportedError, pynvml.NVMLError):
-                continue
 
     def count(self) -> None:
         """Take what was reported since the last time.
@@ -191,7 +168,7 @@ class NvmlSource:
         """Open the library and list what there is.
 
         Args:
-            host: name of this host, for the readings.
+            host: name of this host.
             clock: seconds, for what is read at a slower pace.
 
         Raises:
@@ -206,10 +183,8 @@ class NvmlSource:
         except pynvml.NVMLError as error:
             raise counters.cannot_open(error) from error
         if not count:
-            raise InputError(
-                "the NVIDIA driver sees no accelerator",
-                hint="see that nvidia-smi -L lists one; in a container, check NVIDIA_VISIBLE_DEVICES",
-            )
+            hint = "see that nvidia-smi -L lists one; in a container, check NVIDIA_VISIBLE_DEVICES"
+            raise InputError("the NVIDIA driver sees no accelerator", hint=hint)
         self._xid_errors = XidErrors()
         self._often_at = self._seldom_at = clock()
         try:
@@ -280,7 +255,15 @@ class NvmlSource:
 
     def _reading(self, device: Device, extra: Sequence[counters.ReadCounter]) -> Reading | Missed:
         """Every counter of an accelerator that answers; a miss when not a single one could be read."""
-        values, errors = _read_counters(device, extra)
+        values: dict[str, float] = {}
+        is_whole = device.mig_index is None
+        regular: list[counters.ReadCounter] = [*counters.OF_A_MIG_INSTANCE, profiling]
+        if is_whole:
+            regular = [*counters.OF_AN_ACCELERATOR, profiling, *extra]
+        errors = [error for counter in regular for error in _read_counter(counter, device, values)]
+        for name, counter in counters.OTHERWISE.items() if is_whole else ():
+            if name not in values:
+                errors += _read_counter(counter, device, values)
         target = device.target(self._host)
         if not values:
             return Missed(target, "; ".join(errors) or "it gives no value at all")
@@ -293,11 +276,7 @@ class _Place:
     """One accelerator of the host, whole or divided."""
 
     def __init__(self, index: int) -> None:
-        """Look what is there; one that does not answer is tried again at every reading.
-
-        Raises:
-            pynvml.NVMLError: the driver is gone.
-        """
+        """Look what is there; one that does not answer is tried again at every reading."""
         self.whole = Device(index)
         self._instances: list[Device] = []
         self.look_for_instances()
@@ -307,11 +286,7 @@ class _Place:
         return self._instances or [self.whole]
 
     def look_for_instances(self) -> None:
-        """Take note of a new division, if it answers; instances that are still there keep what they remember.
-
-        Raises:
-            pynvml.NVMLError: the driver is gone.
-        """
+        """Take note of a new division, if it answers; instances that are still there keep what they remember."""
         try:
             if self.whole.handle is None:
                 self.whole.open()
@@ -322,26 +297,6 @@ class _Place:
             return
         by_uuid = {(device.mig_index, device.uuid): device for device in self._instances}
         self._instances = [by_uuid.get((device.mig_index, device.uuid), device) for device in devices]
-
-
-def _read_counters(device: Device, extra: Sequence[counters.ReadCounter]) -> tuple[dict[str, float], list[str]]:
-    """Values by metric, and the counters that should be there and failed this once.
-
-    Raises:
-        pynvml.NVMLError: the accelerator or the driver is gone.
-    """
-    values: dict[str, float] = {}
-    errors: list[str] = []
-    whole = device.mig_index is None
-    for counter in counters.OF_AN_ACCELERATOR if whole else counters.OF_A_MIG_INSTANCE:
-        errors += _read_counter(counter, device, values)
-    errors += _read_counter(profiling, device, values)
-    for counter in extra if whole else ():
-        errors += _read_counter(counter, device, values)
-    for name, counter in counters.OTHERWISE.items() if whole else ():
-        if name not in values:
-            errors += _read_counter(counter, device, values)
-    return values, errors
 
 
 def _read_counter(counter: counters.ReadCounter, device: Device, values: dict[str, float]) -> list[str]:
