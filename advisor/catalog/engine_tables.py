@@ -28,7 +28,6 @@ from advisor.catalog.values import Accelerator, EngineSupport, Provenance
 from advisor.errors import InputError
 from advisor.names import architecture_key, normalised, suggestion
 from advisor.records import dataclass, replace
-from advisor.tables import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,18 @@ def read_partitions(sources: Sources) -> Mapping[str, tuple[Partition, ...]]:
     """Profiles of each accelerator that can be cut, the least memory first."""
     by_accelerator: dict[str, list[Partition]] = {}
     for row in sources.rows("partitions"):
-        partition = _partition(row, sources)
+        partition = sources.value(
+            Partition,
+            row,
+            compute_share=row.number("multiprocessors") / row.number("of_multiprocessors"),
+            bandwidth_share=row.number("memory_slices") / row.number("of_memory_slices"),
+            providers=tuple(row.text("providers").split()),
+        )
         by_accelerator.setdefault(partition.accelerator, []).append(partition)
-    return {name: tuple(sorted(profiles, key=_size)) for name, profiles in by_accelerator.items()}
+    return {
+        name: tuple(sorted(profiles, key=lambda partition: (partition.memory_gib, partition.compute_share)))
+        for name, profiles in by_accelerator.items()
+    }
 
 
 def share_of(accelerator: Accelerator, name: str, share: float) -> Accelerator:
@@ -94,20 +102,6 @@ def _part(accelerator: Accelerator, name: str, shares: tuple[float, float], memo
         fp4_tflops=part(accelerator.fp4_tflops),
         link_gb_per_second=part(accelerator.link_gb_per_second),
     )
-
-
-def _partition(row: Record, sources: Sources) -> Partition:
-    return sources.value(
-        Partition,
-        row,
-        compute_share=row.number("multiprocessors") / row.number("of_multiprocessors"),
-        bandwidth_share=row.number("memory_slices") / row.number("of_memory_slices"),
-        providers=tuple(row.text("providers").split()),
-    )
-
-
-def _size(partition: Partition) -> tuple[float, float]:
-    return partition.memory_gib, partition.compute_share
 
 
 _ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")

@@ -75,15 +75,10 @@ def read_zones(path: Path, sources: Sources) -> Zones:
 def zone_fault(provider: str, region: str, zone: str) -> str:
     """Fault of the name of a zone, in words; "" where it is one of the region's form."""
     form, words = _ZONE_FORMS.get(provider, (_PLAIN, "a zone has letters, digits, dots and hyphens"))
-    prefix = _id_prefix(region)
+    prefix = "".join(_DIRECTIONS.get(part, part) for part in region.split("-"))
     if re.fullmatch(form.format(prefix=re.escape(prefix), region=re.escape(region)), zone):
         return ""
     return f"{zone!r} is no zone of {region}: {words.format(prefix=prefix, region=region)}"
-
-
-def _id_prefix(region: str) -> str:
-    """Prefix of the ids of AWS's zones of a region: use1 for us-east-1."""
-    return "".join(_DIRECTIONS.get(part, part) for part in region.split("-"))
 
 
 def listed_zones(names: Iterable[str], source: str, as_of: str) -> ZoneSupply:

@@ -28,7 +28,7 @@ from typing import Any
 
 from advisor.catalog.refresh.http import Client, token_pages
 from advisor.catalog.refresh.values import CommittedRow, Origin, PriceRow, Row, Sold, Task, Unreachable, ZoneRow
-from advisor.catalog.values import InstanceType, Offer, Price, Quality
+from advisor.catalog.values import InstanceType, Offer, Quality
 from advisor.records import dataclass, field
 from advisor.units import HOURS_PER_MONTH
 
@@ -377,7 +377,7 @@ def rows_of(offers: Iterable[Offer], machines: Mapping[str, Any], as_of: str) ->
         costs = machine.get("cost") if isinstance(machine, dict) else None
         cost = costs.get(offer.region) if isinstance(costs, dict) else None
         usd = _usd(cost, "hour")
-        if usd is None or _is_newer(offer.on_demand, as_of):
+        if usd is None or (offer.on_demand is not None and offer.on_demand.provenance.as_of > as_of):
             continue
         spot = _usd(cost, "hour_spot")
         if spot is None and offer.spot is not None:
@@ -395,10 +395,6 @@ def _committed(offer: Offer, cost: object, usd: float, as_of: str) -> Iterator[R
         if month is not None and month / HOURS_PER_MONTH < usd * (1 - _LEAST_DISCOUNT_RATIO):
             committed = month / HOURS_PER_MONTH
             yield CommittedRow(offer.region, offer.instance_type, _INSTRUMENT, years, "no_upfront", committed, as_of)
-
-
-def _is_newer(price: Price | None, as_of: str) -> bool:
-    return price is not None and price.provenance.as_of > as_of
 
 
 def _usd(cost: object, key: str) -> float | None:
