@@ -17,7 +17,7 @@ from advisor.demand.values import (
     TokenQuantiles,
     Unit,
 )
-from advisor.records import dataclass, fields, replace
+from advisor.records import asdict, dataclass, replace
 from advisor.units import SECONDS_PER_HOUR
 
 _SPREAD_UNITS = frozenset({Unit.TOKENS, Unit.TEXTS, Unit.AUDIO})
@@ -81,23 +81,19 @@ def one_size_demand(
     profile: DemandProfile | None = None,
 ) -> Demand:
     """Demand of requests that are all of the same (prompt, generated) tokens."""
-    input_tokens, output_tokens = tokens
+    inputs, outputs = (TokenQuantiles(size, size, size, size, size) for size in tokens)
     return Demand(
         requests_per_second=rate,
-        input_tokens=_one_size(input_tokens),
-        output_tokens=_one_size(output_tokens),
-        tokens=TokenHistogram(np.array([input_tokens]), np.array([output_tokens]), np.array([1.0])),
-        longest_request_tokens=input_tokens + output_tokens,
+        input_tokens=inputs,
+        output_tokens=outputs,
+        tokens=TokenHistogram(np.array([inputs.mean]), np.array([outputs.mean]), np.array([1.0])),
+        longest_request_tokens=inputs.mean + outputs.mean,
         source=source,
         requests=None,
         window_seconds=window_seconds,
         notes=notes,
         profile=profile,
     )
-
-
-def _one_size(tokens: float) -> TokenQuantiles:
-    return TokenQuantiles(mean=tokens, p50=tokens, p95=tokens, p99=tokens, max=tokens)
 
 
 _NORMAL = NormalDist()
@@ -201,4 +197,4 @@ def _lengths(tokens: Floats, factor: float) -> Floats:
 
 
 def _quantiles(tokens: TokenQuantiles, factor: float) -> TokenQuantiles:
-    return TokenQuantiles(*(getattr(tokens, field.name) * factor for field in fields(tokens)))
+    return TokenQuantiles(*(factor * length for length in asdict(tokens).values()))

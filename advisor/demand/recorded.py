@@ -36,6 +36,8 @@ DEMAND_COLUMNS = (
 _MOST_READINGS = 4_000_000
 """Readings that are kept as they are; of a larger fleet the last of each minute are, where nothing happened in it."""
 _US = 1e6
+Histograms = Mapping[tuple[EngineKey, int], Mapping[str, LengthCounts]]
+"""Histograms of lengths in a few rows: by engine and end of the row in µs, by name."""
 
 
 def kept(groups: Iterable[Sequence[EngineView]], most: int = _MOST_READINGS) -> list[EngineView]:
@@ -54,7 +56,7 @@ def views_of_engines(engines: Sequence[EngineRows], hosts: HostReader) -> list[E
     """Engines of some hosts, whose rows have DEMAND_COLUMNS; histograms are read where a process began or ended."""
     counted = [rows_of_engine for engine in engines if (rows_of_engine := _counted(engine)) is not None]
     ends = [(rows.rows.key, int(rows.rows.end_us[row])) for rows in counted for row in rows.ends()]
-    histograms = _Histograms.read(hosts, ends)
+    histograms = _histograms(hosts, ends)
     return [_view(rows, histograms) for rows in counted]
 
 
@@ -69,7 +71,7 @@ def grown_histograms(hosts: HostReader, names: Sequence[str]) -> dict[EngineKey,
     engines = engine_rows(hosts.rows_by_day(Scope.ENGINE, columns), columns)
     counted = [rows for engine in engines if (rows := _counted(engine)) is not None]
     ends = [(each.rows.key, int(each.rows.end_us[row])) for each in counted for row in each.ends(names)]
-    histograms = _Histograms.read(hosts, ends, names)
+    histograms = _histograms(hosts, ends, names)
     return {
         each.rows.key: {name: counts for name in names if (counts := _lengths(each, name, histograms)) is not None}
         for each in counted
@@ -110,7 +112,7 @@ def _counted(rows: EngineRows) -> _Counted | None:
     return _Counted(rows, counter, readings, lives_of(readings))
 
 
-def _view(counted: _Counted, histograms: "_Histograms") -> EngineView:
+def _view(counted: _Counted, histograms: Histograms) -> EngineView:
     key = counted.rows.key
     exporter = shipped().exporters.get(key.engine)
     grown = {ours: _grown(counted, theirs) for ours, theirs in _COUNTERS.items()}
@@ -140,11 +142,11 @@ def _grown(counted: _Counted, column: str) -> float | None:
     return float(sum(sign * values[row] for row, sign in ends_of(lifes)))
 
 
-def _lengths(counted: _Counted, name: str, histograms: "_Histograms") -> LengthCounts | None:
+def _lengths(counted: _Counted, name: str, histograms: Histograms) -> LengthCounts | None:
     """Growth of a histogram over all processes; None where it was never read."""
     lifes = counted.with_values(f"{name}_sum")
     rows = counted.rows
-    read = [(histograms.at(rows.key, int(rows.end_us[row]), name), sign) for row, sign in ends_of(lifes)]
+    read = [(histograms.get((rows.key, int(rows.end_us[row])), {}).get(name), sign) for row, sign in ends_of(lifes)]
     there = [(histogram, sign) for histogram, sign in read if histogram is not None]
     if not there:
         return None
@@ -154,31 +156,20 @@ def _lengths(counted: _Counted, name: str, histograms: "_Histograms") -> LengthC
     return LengthCounts(bounds, counts, sum(sign * histogram.tokens for histogram, sign in same))
 
 
-@dataclass(frozen=True, slots=True)
-class _Histograms:
-    """Histograms of lengths of a few rows."""
-
-    rows: Mapping[tuple[EngineKey, int], Mapping[str, LengthCounts]]
-
-    @classmethod
-    def read(
-        cls, hosts: HostReader, wanted: Sequence[tuple[EngineKey, int]], names: Sequence[str] = _LENGTHS
-    ) -> "_Histograms":  # fmt: skip
-        """Histograms in the rows of engines that end at some times, from the files of those dates alone."""
-        columns = [f"{name}_{part}" for name in names for part in ("bounds", "counts", "sum")]
-        ends = pa.array(sorted({end_us for _, end_us in wanted}), pa.int64())
-        histograms: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}
-        for table in hosts.rows_by_day(Scope.ENGINE, columns, {day_of(end_us) for _, end_us in wanted}):
-            some = table.filter(pc.is_in(table["timestamp"].cast(pa.int64()), ends))
-            some = some.set_column(0, "timestamp", some["timestamp"].cast(pa.int64()))
-            for row in some.to_pylist():
-                key = EngineKey(*(row[name] for name in EngineKey._fields))
-                histograms[key, row["timestamp"]] = dict(_read_row(row, names))
-        return cls(histograms)
-
-    def at(self, key: EngineKey, end_us: int, name: str) -> LengthCounts | None:
-        """One of them."""
-        return self.rows.get((key, end_us), {}).get(name)
+def _histograms(
+    hosts: HostReader, wanted: Sequence[tuple[EngineKey, int]], names: Sequence[str] = _LENGTHS
+) -> Histograms:  # fmt: skip
+    """Histograms in the rows of engines that end at some times, from the files of those dates alone."""
+    columns = [f"{name}_{part}" for name in names for part in ("bounds", "counts", "sum")]
+    ends = pa.array(sorted({end_us for _, end_us in wanted}), pa.int64())
+    histograms: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}
+    for table in hosts.rows_by_day(Scope.ENGINE, columns, {day_of(end_us) for _, end_us in wanted}):
+        some = table.filter(pc.is_in(table["timestamp"].cast(pa.int64()), ends))
+        some = some.set_column(0, "timestamp", some["timestamp"].cast(pa.int64()))
+        for row in some.to_pylist():
+            key = EngineKey(*(row[name] for name in EngineKey._fields))
+            histograms[key, row["timestamp"]] = dict(_read_row(row, names))
+    return histograms
 
 
 def _read_row(row: Mapping[str, object], names: Sequence[str]) -> Iterator[tuple[str, LengthCounts]]:
@@ -256,13 +247,10 @@ def _hours_of_hosts(hosts: HostReader, first: int, hours: int) -> Floats:
         for rows in hosts.rows_by_day(scope, columns):
             hour = (rows["timestamp"].cast(pa.int64()).to_numpy() - 1) // _HOUR_US - first
             for at, column, of in signals:
-                _add(answer[:, at], hour, _values(rows, column, of), _values(rows, f"{column}_max", of))
+                total = rows[of].cast(pa.float64()).to_numpy() if of else 1.0
+                means, most = (rows[name].cast(pa.float64()).to_numpy() / total for name in (column, f"{column}_max"))
+                _add(answer[:, at], hour, means, most)
     return answer
-
-
-def _values(rows: pa.Table, column: str, of: str) -> Floats:
-    values: Floats = rows[column].cast(pa.float64()).to_numpy()
-    return values / rows[of].cast(pa.float64()).to_numpy() if of else values
 
 
 def _add(answer: Floats, hour: Floats, means: Floats, greatest: Floats) -> None:
@@ -345,8 +333,5 @@ def _empty(store: Store) -> InputError:
     hosts, days = store.hosts, store.days()
     named = ", ".join(hosts[:_SHOWN]) + (f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else "")
     time = f", {day_of(days.start_us + 1)} to {day_of(days.end_us)}" if days else ""
-    return InputError(
-        "no sample of those hosts in that time",
-        where="demand.samples",
-        hint=f"check hosts, window, from and until; hosts there: {named}{time}",
-    )
+    hint = f"check hosts, window, from and until; hosts there: {named}{time}"
+    return InputError("no sample of those hosts in that time", where="demand.samples", hint=hint)

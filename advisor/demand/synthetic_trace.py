@@ -53,8 +53,8 @@ class Calendar:
     def times(self, scale: float) -> Self:
         """A share of the same demand."""
         mean_rates, added_rates = (
-            tuple(rate * scale for rate in rates) for rates in (self.mean_rates, self.added_rates)
-        )  # fmt: skip
+            tuple(scale * rate for rate in rates) for rates in (self.mean_rates, self.added_rates)
+        )
         return replace(self, mean_rates=mean_rates, added_rates=added_rates)
 
 
@@ -363,12 +363,10 @@ def _arrivals(profile: DemandProfile) -> Floats:
     return arrivals
 
 
-def _indices(dispersion: Dispersion) -> tuple[float, float, float]:
+def _indices(dispersion: Dispersion) -> list[float]:
     """Index of dispersion in ten seconds, in one and in a tenth of one; that of random arrivals where unknown."""
-    ten_seconds, one_second, tenth_second = (
-        max(index or 1.0, 1.0) for index in (dispersion.ten_seconds, dispersion.one_second, dispersion.tenth_second)
-    )
-    return ten_seconds, one_second, tenth_second
+    indices = dispersion.ten_seconds, dispersion.one_second, dispersion.tenth_second
+    return [max(index or 1.0, 1.0) for index in indices]
 
 
 def _turns(counts: Integers) -> Integers:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from advisor.demand.values import ArrivalRate, Demand, Floats, TokenHistogram, TokenQuantiles
-from advisor.records import fields, replace
+from advisor.records import asdict, replace
 
 
 def together(demands: Sequence[Demand]) -> Demand:
@@ -17,13 +17,10 @@ def together(demands: Sequence[Demand]) -> Demand:
         np.concatenate([demand.tokens.output_tokens for demand in demands]),
         np.concatenate([demand.tokens.probability * share for demand, share in zip(demands, shares, strict=True)]),
     )
-    summed = {
-        each.name: float(sum(getattr(demand.requests_per_second, each.name) for demand in demands))
-        for each in fields(ArrivalRate)
-    }
+    all_rates = zip(*(asdict(demand.requests_per_second).values() for demand in demands), strict=True)
     return replace(
         demands[0],
-        requests_per_second=ArrivalRate(**summed),
+        requests_per_second=ArrivalRate(*map(sum, all_rates)),
         input_tokens=_quantiles(tokens.input_tokens, tokens.probability),
         output_tokens=_quantiles(tokens.output_tokens, tokens.probability),
         tokens=tokens,
