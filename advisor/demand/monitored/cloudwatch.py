@@ -11,7 +11,7 @@ import numpy as np
 
 from advisor.demand.busy import Busy
 from advisor.demand.lengths import one_size_demand
-from advisor.demand.monitored import LEAST_COVERAGE
+from advisor.demand.monitored import LEAST_COVERAGE, days_words
 from advisor.demand.spread import iso_minute
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, Floats
@@ -76,6 +76,11 @@ class CloudWatched:
         """The source, for messages."""
         return f"cloudwatch {self.api.region}"
 
+    @property
+    def length(self) -> str:
+        """Length of the window, in words."""
+        return days_words(self.end_seconds - self.start_seconds)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Counted:
@@ -110,7 +115,7 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
     counted = _counted(watched, invocations, presence)
     if counted is None or counted.mean <= 0:
         raise InputError(
-            f"{_words(invocations)} counted no request in {_length_words(watched)}",
+            f"{_words(invocations)} counted no request in {watched.length}",
             where=watched.where,
             hint="look further back with `window`; CloudWatch keeps minutes for 15 days",
         )
@@ -126,7 +131,7 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
         *_busy_notes(watched, invocations),
         *watched.api.messages,
     )
-    source = f"Invocations of {_words(invocations)} in {watched.where}, {_length_words(watched)}"
+    source = f"Invocations of {_words(invocations)} in {watched.where}, {watched.length}"
     profile = DemandProfile(counted.start_seconds, counted.per_minute)
     demand = one_size_demand(rate, tokens, source, every, known_seconds, profile)
     return replace(demand, requests=round(counted.mean * known_seconds))
@@ -143,47 +148,37 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
         InputError: it cannot be asked, or no accelerator of the hosts has a point.
     """
     backend = CloudWatchBackend(watched.api)
-    series = [
-        accelerator_series
-        for accelerator_series in backend.series("busy_ratio")
-        if _is_meant(accelerator_series.accelerator.host, watched.hosts)
-    ]
+    every = backend.series("busy_ratio")
+    hosts = sorted({each.accelerator.host for each in every})
+    meant = {host for host in hosts if not watched.hosts or any(fnmatchcase(host, name) for name in watched.hosts)}
+    series = [each for each in every if each.accelerator.host in meant]
     shortest = _PERIOD_OF_MANY if len(series) > _MANY else SECONDS_PER_MINUTE
     period = max(watched.api.period_since(watched.start_seconds), shortest)
     span = Span(int(watched.start_seconds) // period * period, int(watched.end_seconds) // period * period, period)
     busy, observed, present = np.zeros((3, span.periods))
     for first in range(0, len(series), _AT_ONCE):
         some = series[first : first + _AT_ONCE]
-        for accelerator_series, points in zip(
-            some,
-            watched.api.points([(accelerator_series.metric, "Average") for accelerator_series in some], span),
-            strict=True,
-        ):
-            values = span.values(points) * accelerator_series.name.scale
+        answers = watched.api.points([(each.metric, "Average") for each in some], span)
+        for each, points in zip(some, answers, strict=True):
+            values = span.values(points) * each.name.scale
             at = np.flatnonzero(~np.isnan(values))
             if at.size:
                 busy += np.nan_to_num(values)
                 observed += ~np.isnan(values)
                 present[at[0] : at[-1] + 1] += 1
     if not observed.any():
-        raise _no_accelerator(watched, backend)
+        there = (
+            f"hosts there: {_shown(hosts)}" if hosts else "let the CloudWatch agent or Container Insights read the GPUs"
+        )
+        counted = "no SageMaker endpoint counts requests there"
+        raise InputError(
+            f"{counted}, and no metric says how busy an accelerator of these hosts was",
+            where=watched.where,
+            hint=f"check region, window and hosts; {there}",
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(observed >= LEAST_COVERAGE * np.maximum(present, 1), busy / observed, np.nan)
     return Busy(share * present, share * present, present, float(period), float(span.start))
-
-
-def _is_meant(host: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatchcase(host, pattern) for pattern in patterns)
-
-
-def _no_accelerator(watched: CloudWatched, backend: CloudWatchBackend) -> InputError:
-    hosts = sorted({accelerator_series.accelerator.host for accelerator_series in backend.series("busy_ratio")})
-    there = f"hosts there: {_shown(hosts)}" if hosts else "let the CloudWatch agent or Container Insights read the GPUs"
-    return InputError(
-        "no SageMaker endpoint counts requests there, and no metric says how busy an accelerator of these hosts was",
-        where=watched.where,
-        hint=f"check region, window and hosts; {there}",
-    )
 
 
 def _invocations(watched: CloudWatched) -> tuple[list[Metric], tuple[str, ...]]:
@@ -213,10 +208,7 @@ def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[
     """
     if watched.hosts or not by_endpoint:
         return [], ()
-    hosts = {
-        accelerator_series.accelerator.host
-        for accelerator_series in CloudWatchBackend(watched.api).series("busy_ratio")
-    }
+    hosts = {series.accelerator.host for series in CloudWatchBackend(watched.api).series("busy_ratio")}
     if len(by_endpoint) == 1 and not hosts:
         (name, metrics) = by_endpoint.popitem()
         return metrics, (f"{name} is the only endpoint there", *_component_notes(watched))
@@ -322,10 +314,8 @@ def _latency_notes(watched: CloudWatched, invocations: Sequence[Metric], mean_ra
     if not count:
         return []
     seconds = total / count / _US_PER_SECOND
-    slowest = (
-        max((float(statistic.values.max(initial=0.0)) for statistic in points[2::3]), default=0.0) / _US_PER_SECOND
-    )
-    spread = f"ModelLatency; 95% within {slowest:.3g} s in the slowest hour"
+    slowest_us = max((float(statistic.values.max(initial=0.0)) for statistic in points[2::3]), default=0.0)
+    spread = f"ModelLatency; 95% within {slowest_us / _US_PER_SECOND:.3g} s in the slowest hour"
     in_flight = f"{seconds * mean_rate:.3g} are in flight on average"
     return [f"today requests take {seconds:.3g} s on average ({spread}), so {in_flight}"]
 
@@ -352,8 +342,3 @@ def _words(invocations: Sequence[Metric]) -> str:
     dimensions = dict(invocations[0].dimensions)
     component = dimensions.get(_COMPONENT)
     return f"the inference component {component}" if component else f"the endpoint {dimensions.get(_ENDPOINT)}"
-
-
-def _length_words(watched: CloudWatched) -> str:
-    hours = (watched.end_seconds - watched.start_seconds) / SECONDS_PER_HOUR
-    return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"
