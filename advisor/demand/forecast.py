@@ -78,10 +78,8 @@ class Trial:
     def coverage(self) -> tuple[float, float]:
         """(Share of hours within the upper edge, share of hours whose busiest minute was above the forecast peak)."""
         is_judged = ~np.isnan(self.actual)
-        within, short = (
-            self.actual <= self.high * (1 + _TIME_ROUNDING),
-            self.actual_peak > self.peak * (1 + _TIME_ROUNDING),
-        )
+        within = self.actual <= self.high * (1 + _TIME_ROUNDING)
+        short = self.actual_peak > self.peak * (1 + _TIME_ROUNDING)
         return float(within[is_judged].mean()), float(short[is_judged].mean())
 
 
@@ -92,9 +90,8 @@ def calibrated_bands(history: HourlyDemand) -> Bands:
     """
     is_observed = ~np.isnan(history.mean)
     ends = range(len(is_observed) - HOURS_PER_DAY, HOURS_PER_DAY - 1, -HOURS_PER_DAY)[:MOST_ORIGINS]
-    origins = tuple(
-        end for end in reversed(ends) if is_observed[:end].any() and is_observed[end : end + HOURS_PER_WEEK].any()
-    )
+    is_surrounded = [is_observed[:end].any() and is_observed[end : end + HOURS_PER_WEEK].any() for end in ends]
+    origins = tuple(end for end, is_usable in reversed([*zip(ends, is_surrounded, strict=True)]) if is_usable)
     mean, peak = (calibrated(series, history.first_hour, origins) for series in (history.mean, history.busiest_minute))
     return Bands(origins, mean, peak)
 
@@ -252,7 +249,10 @@ def _seasonal_week(history: HourlyDemand) -> _Week:
     trials = run_trials(history, candidates, bands)
     method, notes = _choose(trials, list(candidates))
     notes.extend(_interval_notes(history, bands))
-    backtest = tuple(_backtest(name, trial, chosen=name == method) for name, trial in trials.items())
+    backtest = tuple(
+        Backtest(name, trial.wape(), trial.pinball(), *trial.coverage(), chosen=name == method)
+        for name, trial in trials.items()
+    )
     monday_first = np.argsort(hours_of_week(history.first_hour + len(history.mean), HOURS_PER_WEEK))
     expected = candidates[method](history.mean, history.first_hour, HOURS_PER_WEEK)
     mean = expected[monday_first]
@@ -317,11 +317,6 @@ def _choose(trials: Mapping[str, Trial], names: list[str]) -> tuple[str, list[st
     told = f"{why}; {test} its hourly rates were off by {errors[chosen]:.1%}, its intervals by {losses[chosen]:.1%}"
     rivals = [] if chosen == NAIVE else [f"those of {NAIVE} by {off[NAIVE]}"]
     return chosen, ["; ".join([told, *rivals, f"{LAST}, which cannot plan a week, by {off[LAST]}"])]
-
-
-def _backtest(name: str, trial: Trial, *, chosen: bool) -> Backtest:
-    coverage, short = trial.coverage()
-    return Backtest(name, trial.wape(), trial.pinball(), coverage, short, chosen)
 
 
 def _interval_notes(history: HourlyDemand, bands: Bands) -> Iterator[str]:
