@@ -6,6 +6,7 @@ import json
 import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -238,7 +239,9 @@ class _Reader:
         """Size of the answer, and with an embedding what it is."""
         response = row.get("response")
         tokens = _tokens(row, ("output_length", "output_tokens", "completion_tokens"))
-        size = _text_bytes(response) if response not in _NOTHING else tokens and tokens * BYTES_PER_TOKEN
+        size = tokens and tokens * BYTES_PER_TOKEN
+        if response not in _NOTHING:
+            size = len(str(response).encode(errors="surrogatepass"))
         self._log.answer_bytes.append(size or math.nan)
         if row.get("embedding") is not None:
             self._embedding(row["embedding"], row.get("answer_id", response), scope)
@@ -272,10 +275,6 @@ def _input_text(value: object) -> object:
     return value[0]
 
 
-def _text_bytes(value: object) -> int:
-    return len(str(value).encode(errors="surrogatepass"))
-
-
 def _label(row: Mapping[str, Any], name: str) -> str | None:
     """Field that tells requests apart; None where it is absent."""
     value = row.get(name)
@@ -287,10 +286,9 @@ def _label(row: Mapping[str, Any], name: str) -> str | None:
 
 
 def _block_ids(value: object) -> tuple[int, ...]:
-    try:
+    ids = None
+    with suppress(ValueError, TypeError, OverflowError):
         ids = tuple(map(int, value)) if isinstance(value, list) else None
-    except (ValueError, TypeError, OverflowError):
-        ids = None
     if ids is None:
         _refuse("hash_ids: no list of whole numbers")
     return ids
@@ -309,13 +307,11 @@ def _tokens(row: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
 
 def _seconds_of_date(stamp: object) -> float | None:
     """Time of a text in ISO 8601, in UTC where it names no zone; None: it is none."""
-    if not isinstance(stamp, str):
-        return None
-    try:
-        moment = dt.datetime.fromisoformat(stamp)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    if isinstance(stamp, str):
+        with suppress(ValueError, OverflowError):
+            moment = dt.datetime.fromisoformat(stamp)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+    return None
 
 
 def _number(value: object) -> float:
