@@ -131,9 +131,7 @@ class ModelScores:
         return tuple(kept for kept in compared if kept is not None)
 
 
-def _kept(name: str, own: Mapping[_Test, float], other: Mapping[_Test, float]) -> (
-    ScoresKept | None
-):  # fmt: skip
+def _kept(name: str, own: Mapping[_Test, float], other: Mapping[_Test, float]) -> ScoresKept | None:
     """Scores of a model ÷ those of the own one; None where they share too few benchmarks."""
     ratios = {test: other[test] / score for test, score in own.items() if test in other and score > 0}
     if len({benchmark for _, benchmark, _, _ in ratios}) < FEWEST_BENCHMARKS:

@@ -11,7 +11,7 @@ from advisor.cost.standing import ChargeRule
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.units import HOURS_PER_MONTH
-from advisor.workload.values import ResponseCache, Survive, Workload
+from advisor.workload.values import Survive, Workload
 
 ITEM = "response_cache"
 """Name among the standing charges of a region."""
@@ -83,7 +83,11 @@ def priced_cache(
     if isinstance(cheapest, str):
         return cheapest
     shards, node, price = cheapest
-    return _planned(cache, node, region, shards, copies), price
+    planned = PlannedCache(
+        provider, region, node.node, shards * copies, node.memory_gib, cache.memory_gib, cache.hit_ratio,
+        cache.ttl_seconds, shards, cache.similarity,
+    )  # fmt: skip
+    return planned, price
 
 
 def cache_nodes(workload: Workload, catalog: Catalog, provider: str, region: str) -> int:
@@ -108,9 +112,11 @@ def cheapest_nodes(
         copies: nodes of each shard.
     """
     most = _most_shards(provider, copies)
-    nodes = [node for node in catalog.cache_nodes if node.provider == provider]
-    numbers = [(_shards(memory_gib, node.usable_gib, most), node) for node in nodes]
-    enough = [(shards, node) for shards, node in numbers if shards is not None]
+    enough = []
+    for node in (node for node in catalog.cache_nodes if node.provider == provider):
+        numbers = range(math.ceil(memory_gib / node.usable_gib), most + 1)
+        fewest = next((shards for shards in numbers if held_gib(shards, node.usable_gib) >= memory_gib), None)
+        enough += [] if fewest is None else [(fewest, node)]
     if not enough:
         return _too_large(memory_gib, provider, most_held_gib(catalog, provider, copies), most)
     prices = [(shards, node, catalog.service_price(provider, node.item, region)) for shards, node in enough]
@@ -148,12 +154,6 @@ def held_gib(shards: int, usable_gib: float) -> float:
     return ((math.sqrt(spread**2 + 4 * slots * shards * usable_gib) - spread) / (2 * slots)) ** 2
 
 
-def _shards(memory_gib: float, usable_gib: float, most: int) -> int | None:
-    """Fewest shards that hold so many GiB; None where the most do not."""
-    fewest = math.ceil(memory_gib / usable_gib)
-    return next((shards for shards in range(fewest, most + 1) if held_gib(shards, usable_gib) >= memory_gib), None)
-
-
 def most_held_gib(catalog: Catalog, provider: str, copies: int) -> float:
     """GiB of answers that the largest cache of a provider holds; 0 where none is known."""
     largest = max((node.usable_gib for node in catalog.cache_nodes if node.provider == provider), default=0.0)
@@ -177,13 +177,6 @@ def _gib(memory_gib: float) -> str:
 def copies_of(workload: Workload) -> int:
     """Nodes of each shard."""
     return 1 if workload.limits.survival is Survive.NOTHING else _WITH_REPLICA
-
-
-def _planned(cache: ResponseCache, node: CacheNode, region: str, shards: int, copies: int) -> PlannedCache:
-    return PlannedCache(
-        node.provider, region, node.node, shards * copies, node.memory_gib, cache.memory_gib, cache.hit_ratio,
-        cache.ttl_seconds, shards, cache.similarity,
-    )  # fmt: skip
 
 
 def cache_rules(workload: Workload, catalog: Catalog, provider: str, region: str) -> Iterator[ChargeRule]:
