@@ -289,10 +289,7 @@ def _one_pass_engine(
     allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
     startable = [server for server in allowed if server.release or not _is_generated(instance_type, unit, catalog)]
     startable.sort(
-        key=lambda server: (
-            _is_crowded(server, instance_type, catalog),
-            server.widens(accelerator, precision),
-        )
+        key=lambda server: (_is_crowded(server, instance_type, catalog), server.widens(accelerator, precision))
     )
     if not allowed:
         names = tuple(server.engine for server in serving)

@@ -176,11 +176,6 @@ def _deployable(
     """Outcomes, with a rejection in place of each candidate that no code deploys; like ones are told once.
 
     Nothing is told of an engine beside the preferred one, whose own outcome stands for the layout.
-
-    Args:
-        outcomes: of the hardware.
-        refusals: what was told of the machine before, to which more is added.
-        lacking: what code lacks to deploy a candidate.
     """
     for outcome in outcomes:
         lacked = lacking(outcome) if isinstance(outcome, Candidate) else None

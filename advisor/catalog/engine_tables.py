@@ -167,13 +167,7 @@ class EngineTables(PlanningTables):
         return self._planned_support[key]
 
     def preferred_engine(self, accelerator: str, precision: str, engine: str = "") -> EngineSupport | None:
-        """The engine that serves a precision on an accelerator where none is stated, in the release that plans take.
-
-        Args:
-            accelerator: its name.
-            precision: of the weights.
-            engine: only this one; "" for any.
-        """
+        """The engine that serves a precision on an accelerator where none is stated, in the release that plans take."""
         rows = self.engine_support(accelerator, precision)
         return next((row for row in rows if row.serves and engine.lower() in ("", row.engine.lower())), None)
 

@@ -188,13 +188,6 @@ class Now:
 def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> Checked:
     """Everything that is no longer as a plan says.
 
-    Args:
-        plan: what was planned.
-        text: its document.
-        where: its file name.
-        now: what it is held against.
-        policy: thresholds, levels, and what fails.
-
     Raises:
         InputError: the plan holds no question or no fleet, or demand or code cannot be read.
     """

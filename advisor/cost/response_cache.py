@@ -68,12 +68,6 @@ def priced_cache(
     """The cheapest nodes of a provider that hold a workload's cache, with the price of one; why there are none.
 
     Nodes hold answers as :func:`held_gib` says; each has a replica unless nothing has to survive a failure.
-
-    Args:
-        workload: with a response cache.
-        catalog: nodes and their prices.
-        provider: who would run it.
-        region: where.
     """
     cache = workload.response_cache
     if cache is None:
@@ -103,13 +97,6 @@ def cheapest_nodes(
 
     Where none that holds all is priced in the region, shards of equal nodes are as good, if cheaper together. Each node
     counts with its alarms.
-
-    Args:
-        memory_gib: all answers.
-        catalog: nodes and their prices.
-        provider: who would run it.
-        region: where.
-        copies: nodes of each shard.
     """
     most = _most_shards(provider, copies)
     enough = []
@@ -142,10 +129,6 @@ def held_gib(shards: int, usable_gib: float) -> float:
     slots, and a standard deviation of √(N · (n - 1)) ÷ n (binomial); the largest of n such lies √(2 · ln n) of it
     above (the expected maximum of n normal values is no more). So M GiB take M · s + √(2 · ln n · (n - 1) · M ÷ e) GiB
     of n nodes, with e entries in a GiB: 1,024, as if answers were of a MiB. Most are smaller, and spread more evenly.
-
-    Args:
-        shards: n.
-        usable_gib: memory for answers of each node.
     """
     if shards == 1:
         return usable_gib

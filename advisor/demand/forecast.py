@@ -186,14 +186,7 @@ def flat_forecast(
 def batch_forecast(
     run: BatchRun, count: int, *, horizon_days: float = _DEFAULT_HORIZON_DAYS, growth_per_year: float | None = None
 ) -> Forecast:
-    """Batch work as a forecast: its runs in their first so many open hours, and nothing in all others.
-
-    Args:
-        run: what is worked on.
-        count: open hours of each run in which it is.
-        horizon_days: how far the forecast has to hold.
-        growth_per_year: stated growth of the items.
-    """
+    """Batch work as a forecast: its runs in their first so many open hours, and nothing in all others."""
     _check_horizon(horizon_days)
     busy = np.zeros(HOURS_PER_WEEK)
     busy[list(run.hours_of_week(count))] = 1.0

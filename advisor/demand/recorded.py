@@ -61,12 +61,7 @@ def views_of_engines(engines: Sequence[EngineRows], hosts: HostReader) -> list[E
 
 
 def grown_histograms(hosts: HostReader, names: Sequence[str]) -> dict[EngineKey, Mapping[str, LengthCounts]]:
-    """Growth of histograms over all processes of each engine of some hosts, by name, without those that nobody read.
-
-    Args:
-        hosts: where the rows are.
-        names: of metrics that are histograms.
-    """
+    """Growth of histograms over all processes of each engine of some hosts, by name, without those that nobody read."""
     columns = (*DEMAND_COLUMNS, *(f"{name}_sum" for name in names if f"{name}_sum" not in DEMAND_COLUMNS))
     engines = engine_rows(hosts.rows_by_day(Scope.ENGINE, columns), columns)
     counted = [rows for engine in engines if (rows := _counted(engine)) is not None]
@@ -195,13 +190,7 @@ _SHOWN = 5
 
 
 def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> HourlyUse | None:
-    """Mean over all rows of each hour, and the greatest reading; None where nothing is known.
-
-    Args:
-        store: where the rows are.
-        window: over what time; of it the newest :data:`MOST_HOURS`.
-        hosts: names or patterns; none: all.
-    """
+    """Mean and greatest reading of the newest :data:`MOST_HOURS` hours of a window; None where nothing is known."""
     last = -(-window.end_us // _HOUR_US)
     first = max(window.start_us // _HOUR_US, last - MOST_HOURS)
     newest = Window(max(window.start_us, first * _HOUR_US), window.end_us)

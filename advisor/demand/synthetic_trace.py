@@ -198,12 +198,6 @@ def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class
     """Random arrivals at the stated peak, in hours that are not open to batch work, where there are any.
 
     Where all hours are planned alike, or all are open, in the hour to which batch work adds most, with what it adds.
-
-    Args:
-        demand: what is declared.
-        most_requests: about so many at most.
-        added: requests per second of batch work in each hour of the week, (168,).
-        of_one_class: whether all hours are planned alike.
     """
     closed = None if of_one_class and added.any() else _first_closed_hour(demand)
     hour = int(np.argmax(added)) if closed is None else closed

@@ -162,10 +162,6 @@ _BATCH_KEYS = (*BATCH_KEYS, *TOKEN_KEYS, *SIZE_KEYS)
 def read_batch(field: Field, fields: Mapping[str, Field]) -> BatchWork:
     """Items of a run, and the hours in which they may be worked on.
 
-    Args:
-        field: the key ``batch``.
-        fields: the keys below it.
-
     Raises:
         InputError: with file, line, field, and how to mend it.
     """
@@ -290,10 +286,6 @@ def read_declared(field: Field) -> DeclaredDemand:
 
 def read_batch_work(field: Field, elsewhere: Mapping[str, str]) -> DeclaredDemand:
     """Batch work, its items of one size.
-
-    Args:
-        field: the key ``batch``.
-        elsewhere: keys of other levels of the workload, with the level that each belongs to.
 
     Raises:
         InputError: with file, line, field, and how to mend it.

@@ -205,13 +205,7 @@ _SURVIVES = tuple(survive.value for survive in Survive)
 
 
 def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE, usual: Limits = _USUAL) -> Limits:
-    """Limits of a plan; the usual ones where nothing is stated.
-
-    Args:
-        field: the key ``limits``.
-        elsewhere: keys of other levels of the document, with the level that each belongs to.
-        usual: values of what is not stated.
-    """
+    """Limits of a plan; the usual ones where nothing is stated."""
     if field is None:
         return usual
     fields = field.mapping(LIMIT_KEYS, elsewhere)

@@ -91,12 +91,7 @@ def allows_engine(workload: Workload, engine: str) -> bool:
 
 
 def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
-    """Notes on a scope that the workload does not state.
-
-    Args:
-        workload: as :func:`in_scope` gives it, or as its file states it.
-        catalog: where the regions are from.
-    """
+    """Notes on a scope that the workload does not state."""
     current = workload.current
     notes = []
     if workload.near_current and current is not None:

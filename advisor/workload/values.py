@@ -11,13 +11,7 @@ from advisor.demand.lengths import LengthSpread
 from advisor.models.model import ENDINGS, Adapters
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
-from advisor.workload.measured_demand import (
-    CloudWatchDemand,
-    OnePassSize,
-    PrometheusDemand,
-    SampleDemand,
-    TraceDemand,
-)
+from advisor.workload.measured_demand import CloudWatchDemand, OnePassSize, PrometheusDemand, SampleDemand, TraceDemand
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""

@@ -174,12 +174,7 @@ def _provenance(words: str, note: str, as_of: dt.date | str, quality: Quality) -
 
 
 def read_overlay(path: Path, machines: Collection[tuple[str, str]], regions: Collection[tuple[str, str]]) -> Overlay:
-    """The prices of an overlay file.
-
-    Args:
-        path: the file.
-        machines: (provider, instance type) that the catalog knows.
-        regions: (provider, region) that the catalog knows.
+    """The prices of an overlay file, which may name machines and regions of the catalog, both with their providers.
 
     Raises:
         InputError: with file, line and field; unknown names come with the nearest known ones.

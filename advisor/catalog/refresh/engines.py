@@ -58,12 +58,7 @@ class HeldReleases:
 
 
 def tasks(client: Client, url: str = URL) -> Iterator[Task]:
-    """One task for each engine.
-
-    Args:
-        client: asks.
-        url: of the index, to which project and ``/json`` are added.
-    """
+    """One task for each engine, whose project and ``/json`` are added to the URL of the index."""
     for engine, project in PROJECTS.items():
         read = partial(_read, engine, f"{url.rstrip('/')}/{project}/json", client)
         yield Task(f"{project}/releases", "", f"releases of {engine}", read)

@@ -27,12 +27,6 @@ def expected_over_time(server: Monitored, selector: str, labels: tuple[str, ...]
 
     A replica that came later, or went for good, is not missing the rest of the time; one that was seen before and
     after is missing in between.
-
-    Args:
-        server: where to ask.
-        selector: series of one metric.
-        labels: what tells replicas or accelerators apart.
-        step_us: length of a step.
     """
     coarse_us = min(_HOUR_US, max((server.window.end_us - server.window.start_us) // 12 // step_us, 1) * step_us)
     by = ", ".join(dict.fromkeys(labels))
@@ -120,10 +114,6 @@ _SHOWN_SECONDS = 1.0
 
 def engine_demand(server: Monitored, asked: Wanted) -> Demand | None:
     """Demand as serving engines counted it; None where no engine's counters are there.
-
-    Args:
-        server: where to ask, and over which time.
-        asked: whose demand, and what the workload states of it.
 
     Raises:
         InputError: it cannot be asked, the engines serve other models, or nothing was served.

@@ -17,12 +17,7 @@ from advisor.demand.services.readings import (
     one_length,
     total,
 )
-from advisor.demand.services.replicas import (
-    SPREAD_SECONDS,
-    Minutes,
-    Replica,
-    restarts,
-)
+from advisor.demand.services.replicas import SPREAD_SECONDS, Minutes, Replica, restarts
 from advisor.demand.services.service import Service, Wanted, is_alias, matching, served_key, service_of
 from advisor.demand.spread import on_the_calendar
 from advisor.demand.tally import arrival_rate
@@ -171,11 +166,6 @@ def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> 
 
     Where none counts requests and lengths are stated, they are the tokens of answers over the length of one. What
     stands before engines counts where no engine was seen.
-
-    Args:
-        views: what was read of the engines, of every model and by every observer.
-        asked: whose demand, and what is stated of it.
-        source: where they were read, in words.
 
     Raises:
         InputError: the engines serve other models, counted no request, or not the lengths of requests.
