@@ -299,23 +299,20 @@ def read_fleet(store: Store, within: Within) -> RecordedFleet:
     accelerators: list[Counted] = []
     needs: list[AcceleratorNeed] = []
 
-    def views_beside(group: "_Group") -> Sequence[EngineView]:
-        accelerators.extend(counted for counted, _ in group[0])
-        needs.extend(need for _, need in group[0])
-        return group[1]
+    def of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]], list[EngineView]]:
+        surveyed = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
+        return needs_of(surveyed), views_of_engines(surveyed.engines, hosts)
 
-    views = kept(views_beside(group) for group in store.answers(window, _of_hosts, within.hosts))
+    def views_of_hosts() -> Iterator[Sequence[EngineView]]:
+        for of_accelerators, views in store.answers(window, of_hosts, within.hosts):
+            accelerators.extend(counted for counted, _ in of_accelerators)
+            needs.extend(need for _, need in of_accelerators)
+            yield views
+
+    views = kept(views_of_hosts())
     if not accelerators and not views:
         raise no_rows(store) if within == Within() else _empty(store)
     return RecordedFleet(window, accelerators, needs, views)
-
-
-_Group = tuple[list[tuple[Counted, AcceleratorNeed]], list[EngineView]]
-
-
-def _of_hosts(hosts: HostReader) -> _Group:
-    surveyed = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
-    return needs_of(surveyed), views_of_engines(surveyed.engines, hosts)
 
 
 def _empty(store: Store) -> InputError:

@@ -240,7 +240,8 @@ class Client:
         """
         address = f"{url}?{urlencode(parameters)}" if parameters else url
         host = _host(url)
-        status, content = self._answer(address, self._headers, _MOST_BYTES + 1, unpacked=True)
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        status, content = self._answer(address, headers, _MOST_BYTES + 1, unpacked=True)
         _check(host, status, content, remedy)
         if len(content) > _MOST_BYTES:
             raise Unreachable(f"{host} answered more than {_MOST_BYTES / BYTES_PER_MIB:g} MiB", "check the address")
@@ -280,11 +281,6 @@ class Client:
                     said = f"{_host(address)}: {short_words(error)}"
                     raise Unreachable(said, "check the network and run the command again") from error
         raise AssertionError  # the last try returns or raises
-
-    @property
-    def _headers(self) -> Mapping[str, str]:
-        accepted = {"Accept": "application/json"}
-        return accepted | {"Authorization": f"Bearer {self.token}"} if self.token else accepted
 
     @cached_property
     def _pool(self) -> "urllib3.PoolManager":

@@ -259,20 +259,17 @@ class _Reader:
 
 
 def _prompt_text(row: Mapping[str, Any]) -> str:
-    fields = (row.get("prompt"), row.get("messages"), _input_text(row.get("input")))
+    """Prompt, messages, or the text or tokens of an embedding request."""
+    texts = row.get("input")
+    if isinstance(texts, list) and any(isinstance(text, str | list) for text in texts):
+        if len(texts) > 1:
+            _refuse("input holds several texts, each of which is looked up by itself: give each a line")
+        texts = texts[0]
+    fields = (row.get("prompt"), row.get("messages"), texts)
     value = next((value for value in fields if value not in _NOTHING), None)
     if value is None:
         _refuse("no identifier")
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _input_text(value: object) -> object:
-    """Text of an embedding request, or its tokens."""
-    if not isinstance(value, list) or not any(isinstance(text, str | list) for text in value):
-        return value
-    if len(value) > 1:
-        _refuse("input holds several texts, each of which is looked up by itself: give each a line")
-    return value[0]
 
 
 def _label(row: Mapping[str, Any], name: str) -> str | None:
