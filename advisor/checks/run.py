@@ -9,7 +9,7 @@ from shlex import quote
 
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import version_of
-from advisor.checks import prices, replanned
+from advisor.checks import replanned
 from advisor.checks.values import Checked, Finding, Level, Policy
 from advisor.codegen.pricing import CACHES, read_projects
 from advisor.codegen.writing import read_former
@@ -197,7 +197,7 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
     looks: tuple[tuple[Sequence[str], Callable[[], Iterable[Found]]], ...] = (
         (("CHK501",), lambda: [("CHK501", "", reason, _ANEW)] if (reason := why_not_as_made(text, where)) else []),
         *(((("CHK502",), lambda: _other_file(plan, planned_file, where, notes)),) if planned_file else ()),
-        (prices.RULES, lambda: prices.look(plan, now.catalog, now.today, policy)),
+        (replanned.PRICE_RULES, lambda: replanned.look_at_prices(plan, now.catalog, now.today, policy)),
         (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
         (_TERM_RULES, lambda: _terms(plan, now.catalog, now.today, policy)),
         *(((RULES, lambda: look_at_code(plan, now.infra, now.catalog)),) if now.infra is not None else ()),

@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.cache.semantic import MOST_REQUESTS
 from advisor.demand.spread import ticks_per_second
 from advisor.errors import InputError
 from advisor.records import dataclass, field
@@ -31,6 +30,8 @@ _EVERY = 100_000
 _MOST_LINE_BYTES = 16 * BYTES_PER_MIB
 _MOST_TOKENS = 1e9
 _MOST_DIMENSIONS = 16_384
+MOST_REQUESTS = 20_000
+"""Requests that are compared with each other, the first of a log: work grows with their square."""
 MOST_BLOCKS = 8_000_000
 """Room for blocks of prompts, a gigabyte with their replay."""
 _TIMES = ("timestamp", "startTime", "created_at", "created")
