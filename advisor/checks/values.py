@@ -85,8 +85,6 @@ RULES: Mapping[str, Rule] = {
         Rule("CHK502", "the model's file is another than the plan was made from", Level.WARNING),
     )
 }
-
-
 _KEYS = (
     "fail_on", "price_tolerance", "max_price_age", "max_spot_price_age", "cheaper_by", "obligation_ends_within",
     "spot_interruptions_per_month", "max_usd_per_month", "levels",

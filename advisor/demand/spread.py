@@ -22,8 +22,6 @@ UNDATED = (
     "the clock of the demand shows no date: its first day is taken to be a Monday that begins at 00:00 UTC, so "
     "days of the week and hours of the day are relative to that"
 )
-
-
 _TICKS_PER_SECOND = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 _FIRST_TRACE_SECONDS = 631_152_000.0
 """1990: no trace of requests is older."""

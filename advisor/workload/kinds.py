@@ -63,8 +63,6 @@ _SCORING_DECODERS = (
 _IMAGE_FIELDS = ("images", "width", "height")
 Size = tuple[float, float]
 """Size of an item, and items of a request."""
-
-
 _GRAPH_OF_ROWS = (
     "graphs that take rows are planned where every input has a type and fixed columns, the work is known, and no "
     "result is a map: export it with a free first axis alone, and of skl2onnx with options={'zipmap': False}"

@@ -22,21 +22,13 @@ from advisor.catalog.values import Purchase
 from advisor.units import HOURS_PER_YEAR
 
 ACCELERATED_FAMILIES = ("GPU instance", "Machine Learning ASIC Instances")
-
-
 _HOSTING = "hosting"
 """SageMaker's word for real-time endpoints; notebooks, training and batch are priced beside them."""
-
-
 PAYMENTS = {"No Upfront": "no_upfront", "Partial Upfront": "partial_upfront", "All Upfront": "all_upfront"}
-
-
 RESERVED = {
     "standard": "Standard Reserved Instance or EC2 Instance Savings Plan",
     "convertible": "Convertible Reserved Instance or Compute Savings Plan",
 }
-
-
 _MISSTATED_MIB: Mapping[str, int] = {"Trainium2": 512 * 1024}
 """Memory of a device that EC2 states wrongly: the guide of AWS Neuron says 96 GiB, and so do the devices."""
 

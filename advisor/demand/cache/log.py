@@ -40,8 +40,6 @@ _NOTHING: tuple[object, ...] = (None, "", "{}", "[]", {}, [])
 _PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 """First bytes of gzip and Zstandard."""
 _HINT = "each line needs prompt, messages, input (a text), hash_ids (of its blocks) or key (a hash of your own)"
-
-
 _Scope = tuple[str | None, str | None]
 
 
