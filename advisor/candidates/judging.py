@@ -376,7 +376,7 @@ def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog
     weights = catalog.loaded_weights(model.name, engine.precision, engine.engine)
     if weights is not None:
         return weights.made_while_loading
-    return catalog.is_made_while_loading(engine.precision, engine.engine)
+    return catalog.precisions.is_made_while_loading(engine.precision, engine.engine)
 
 
 def _converted_gib(model: Model, engine: EngineSupport, catalog: Catalog) -> float:

@@ -242,7 +242,7 @@ def takes_processors(workload: Workload, model: Model, catalog: Catalog) -> bool
     is_open = not workload.engines and LLAMA_CPP not in workload.exclude.engines
     is_plain = model.file is None and model.adapters is None and workload.adapters is None
     is_served = not served_quantisations().keys().isdisjoint(workload.precisions)
-    return is_open and is_plain and is_served and catalog.makes_gguf(model.name)
+    return is_open and is_plain and is_served and catalog.precisions.makes_gguf(model.name)
 
 
 def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Workload) -> None:

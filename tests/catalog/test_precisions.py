@@ -95,13 +95,13 @@ def test_scores_are_of_quantised_weights():
 )
 def test_precisions_of_a_model(model, expected):
     """The published one, its like in 16 bit, catalogued ones, and fp8 where engines make it of 16 bit."""
-    assert CATALOG.known_precisions(model) == expected
+    assert CATALOG.precisions.known(model) == expected
 
 
 @given(ANY_MODEL)
 def test_known_is_what_there_is_a_checkpoint_for(model):
     """The published precision is known, and a precision is known if and only if a checkpoint is."""
-    known = CATALOG.known_precisions(model)
+    known = CATALOG.precisions.known(model)
     assert MODELS[model]["checkpoint_precision"] in known
     assert known == tuple(precision for precision in PRECISIONS if CATALOG.checkpoint(model, precision))
 
@@ -249,7 +249,7 @@ def test_tables_are_read_when_first_asked_for(tmp_path):
 )
 def test_gguf_is_made_of_small_language_models_alone(model, is_made):
     """Of the hub, in 16 bit, below three billion parameters and of a known architecture: exact, or in fewer bits."""
-    assert CATALOG.makes_gguf(model) is is_made
+    assert CATALOG.precisions.makes_gguf(model) is is_made
     wide, narrow = (CATALOG.loaded_weights(model, name, "llama.cpp server") for name in ("bf16", "int4"))
     if is_made:
         assert (wide.repository, wide.scheme, wide.made_while_loading) == (model, "", False)
