@@ -10,6 +10,7 @@ from advisor.demand.services import EngineView, Grown, LengthCounts, Readings
 from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, Life, ends_of, lives_of
 from advisor.demand.values import Floats, HourlyUse, Hours
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.records import dataclass
 from advisor.samples.exporters import shipped
 from advisor.samples.metrics import Scope
@@ -317,7 +318,6 @@ def read_fleet(store: Store, within: Within) -> RecordedFleet:
 
 def _empty(store: Store) -> InputError:
     hosts, days = store.hosts, store.days()
-    named = ", ".join(hosts[:_SHOWN]) + (f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else "")
     time = f", {day_of(days.start_us + 1)} to {day_of(days.end_us)}" if days else ""
-    hint = f"check hosts, window, from and until; hosts there: {named}{time}"
+    hint = f"check hosts, window, from and until; hosts there: {first_names(hosts, _SHOWN)}{time}"
     return InputError("no sample of those hosts in that time", where="demand.samples", hint=hint)

@@ -10,6 +10,7 @@ from advisor.demand.spread import LAST_SECONDS, UNDATED, is_dated, iso_minute, o
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.percentiles import percentiles
 from advisor.records import dataclass, field
 from advisor.units import (
@@ -68,14 +69,13 @@ def gap_note(requests_per_minute: Floats, start_seconds: float) -> str | None:
     if not is_unknown.any():
         return None
     starts, ends = _runs(is_unknown)
-    shown = [
+    gaps = [
         f"{end - start} min from {iso_minute(start_seconds + start * SECONDS_PER_MINUTE)}"
-        for start, end in zip(starts[:_SHOWN].tolist(), ends[:_SHOWN].tolist(), strict=True)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
     ]
-    more = f" and {len(starts) - _SHOWN} more" if len(starts) > _SHOWN else ""
     return (
         f"{int(is_unknown.sum()):,} of {len(requests_per_minute):,} minutes look like a gap in the recording "
-        f"({', '.join(shown)}{more}): they count as unknown, not as idle"
+        f"({first_names(gaps, _SHOWN)}): they count as unknown, not as idle"
     )
 
 

@@ -23,6 +23,7 @@ from advisor.demand.spread import on_the_calendar
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.records import astuple
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
 
@@ -47,11 +48,6 @@ def name_notes(own: Sequence[str], wanted: str, field: str) -> Iterator[str]:
         )
 
 
-def other_notes(others: Mapping[str, Sequence[EngineView]]) -> list[str]:
-    """Other models on the same engines, with their rates."""
-    return [f"other models are served there and not counted: {rates_words(others)}"] if others else []
-
-
 def rates_words(by_name: Mapping[str, Sequence[EngineView]]) -> str:
     """Rates such as ``Qwen/Qwen3-32B (10 requests/s)``, the busiest first; names that mean one model together."""
     by_key: dict[str, list[str]] = {}
@@ -60,20 +56,24 @@ def rates_words(by_name: Mapping[str, Sequence[EngineView]]) -> str:
     groups = [(service_of([view for name in names for view in by_name[name]]).mean, names) for names in by_key.values()]
     groups.sort(key=lambda group: -(group[0] or 0.0))
     shown = []
-    for mean, names in groups[:_SHOWN]:
+    for mean, names in groups:
         rate = "rate unknown" if mean is None else f"{mean:.3g} requests/s"
         shown.append(f"{' and '.join(name or 'an unnamed one' for name in names)} ({rate})")
-    return ", ".join(shown) + (f" and {len(groups) - _SHOWN} more" if len(groups) > _SHOWN else "")
+    return first_names(shown, _SHOWN)
 
 
 def service_notes(service: Service) -> Iterator[str]:
     """Replicas that are counted once, and clocks and counters that were set right."""
     if service.twins:
-        places = [(_place(twin.view), _place(kept.view)) for twin, kept in service.twins[:_SHOWN]]
-        shown = [f"{twin} is {kept}" if twin != kept else f"{twin}, twice" for twin, kept in places]
-        more = f" and {len(service.twins) - _SHOWN} more" if len(service.twins) > _SHOWN else ""
-        yield f"engines that several observers read, by the same counters, count once: {', '.join(shown)}{more}"
-    yield from _clock_notes(service.shifts)
+        places = [(_place(twin.view), _place(kept.view)) for twin, kept in service.twins]
+        twins = [f"{twin} is {kept}" if twin != kept else f"{twin}, twice" for twin, kept in places]
+        yield f"engines that several observers read, by the same counters, count once: {first_names(twins, _SHOWN)}"
+    if service.shifts:
+        shifts = [f"{host} is {abs(by):.0f} s {'ahead' if by > 0 else 'behind'}" for host, by in service.shifts.items()]
+        yield (
+            f"clocks of hosts are apart, as bursts that reach all show: {first_names(shifts, _SHOWN)}; requests "
+            "are counted by the clock of most, and a time service would set them"
+        )
     yield from _turn_notes([replica for replica in service.replicas if replica.takes_turns])
     anew = sum(restarts(replica) for replica in service.replicas)
     if anew:
@@ -98,16 +98,6 @@ def blur_notes(service: Service, per_minute: Floats, steps: int) -> Iterator[str
         busier = 0.0 if np.isnan(three).all() else float(np.nanmax(per_minute) / np.nanmax(three)) - 1.0
         more = f", and may have been up to {busier:.0%} busier" if busier else ""
         yield f"engines were read every {apart:.3g} s: the busiest minute is blurred{more}"
-
-
-def _clock_notes(shifts: Mapping[str, float]) -> Iterator[str]:
-    if shifts:
-        words = [f"{host} is {abs(by):.0f} s {'ahead' if by > 0 else 'behind'}" for host, by in shifts.items()]
-        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-        yield (
-            f"clocks of hosts are apart, as bursts that reach all show: {', '.join(words[:_SHOWN])}{more}; requests "
-            "are counted by the clock of most, and a time service would set them"
-        )
 
 
 def _turn_notes(replicas: Sequence[Replica]) -> Iterator[str]:
@@ -184,6 +174,8 @@ def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> 
     for view in engines or [view for view in counted if view.engine == counted[0].engine]:
         by_name.setdefault(view.model or "", []).append(view)
     own, told = _own_names(by_name, asked)
+    others = {name: group for name, group in by_name.items() if name not in own}
+    beside = [f"other models are served there and not counted: {rates_words(others)}"] if others else []
     service = service_of([view for name in own for view in by_name[name]])
     if not service.mean:
         seconds = np.concatenate([replica.readings.seconds[[0, -1]] for replica in service.replicas])
@@ -192,8 +184,7 @@ def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> 
             where=asked.where,
             hint="look further back, or check the selector and the hosts",
         )
-    others = other_notes({name: group for name, group in by_name.items() if name not in own})
-    return _demand(service, asked, source, [*notes, *told, *others])
+    return _demand(service, asked, source, [*notes, *told, *beside])
 
 
 def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tuple[tuple[str, ...], list[str]]:
