@@ -372,6 +372,10 @@ class PlanningTables:
         """Every known repository with a model's weights in a precision, the preferred one first."""
         return self.precisions.checkpoints(model, precision)
 
+    def known_precisions(self, model: str) -> tuple[str, ...]:
+        """Precisions that there are weights of a model in, or that an engine makes while loading, the widest first."""
+        return self.precisions.known(model)
+
     def loaded_weights(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
         """The weights that an engine loads for a model in a precision; None where the user has to name a repository."""
         return self.precisions.loaded(model, precision, engine)

@@ -95,13 +95,13 @@ def test_scores_are_of_quantised_weights():
 )
 def test_precisions_of_a_model(model, expected):
     """The published one, its like in 16 bit, catalogued ones, and fp8 where engines make it of 16 bit."""
-    assert CATALOG.precisions.known(model) == expected
+    assert CATALOG.known_precisions(model) == expected
 
 
 @given(ANY_MODEL)
 def test_known_is_what_there_is_a_checkpoint_for(model):
     """The published precision is known, and a precision is known if and only if a checkpoint is."""
-    known = CATALOG.precisions.known(model)
+    known = CATALOG.known_precisions(model)
     assert MODELS[model]["checkpoint_precision"] in known
     assert known == tuple(precision for precision in PRECISIONS if CATALOG.checkpoint(model, precision))
 
