@@ -28,7 +28,6 @@ from advisor.catalog.values import Accelerator, EngineSupport, Provenance
 from advisor.errors import InputError
 from advisor.names import architecture_key, normalised, suggestion
 from advisor.records import dataclass, replace
-from advisor.tables import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,18 @@ def read_partitions(sources: Sources) -> Mapping[str, tuple[Partition, ...]]:
     """Profiles of each accelerator that can be cut, the least memory first."""
     by_accelerator: dict[str, list[Partition]] = {}
     for row in sources.rows("partitions"):
-        partition = _partition(row, sources)
+        partition = sources.value(
+            Partition,
+            row,
+            compute_share=row.number("multiprocessors") / row.number("of_multiprocessors"),
+            bandwidth_share=row.number("memory_slices") / row.number("of_memory_slices"),
+            providers=tuple(row.text("providers").split()),
+        )
         by_accelerator.setdefault(partition.accelerator, []).append(partition)
-    return {name: tuple(sorted(profiles, key=_size)) for name, profiles in by_accelerator.items()}
+    return {
+        name: tuple(sorted(profiles, key=lambda partition: (partition.memory_gib, partition.compute_share)))
+        for name, profiles in by_accelerator.items()
+    }
 
 
 def share_of(accelerator: Accelerator, name: str, share: float) -> Accelerator:
@@ -94,20 +102,6 @@ def _part(accelerator: Accelerator, name: str, shares: tuple[float, float], memo
         fp4_tflops=part(accelerator.fp4_tflops),
         link_gb_per_second=part(accelerator.link_gb_per_second),
     )
-
-
-def _partition(row: Record, sources: Sources) -> Partition:
-    return sources.value(
-        Partition,
-        row,
-        compute_share=row.number("multiprocessors") / row.number("of_multiprocessors"),
-        bandwidth_share=row.number("memory_slices") / row.number("of_memory_slices"),
-        providers=tuple(row.text("providers").split()),
-    )
-
-
-def _size(partition: Partition) -> tuple[float, float]:
-    return partition.memory_gib, partition.compute_share
 
 
 _ENGINE_PREFERENCE = ("vLLM-NxDI", "vLLM-Neuron", "vLLM-Gaudi", "vLLM-TPU", "vLLM", "TensorRT-LLM", "SGLang")
@@ -173,13 +167,7 @@ class EngineTables(PlanningTables):
         return self._planned_support[key]
 
     def preferred_engine(self, accelerator: str, precision: str, engine: str = "") -> EngineSupport | None:
-        """The engine that serves a precision on an accelerator where none is stated, in the release that plans take.
-
-        Args:
-            accelerator: its name.
-            precision: of the weights.
-            engine: only this one; "" for any.
-        """
+        """The engine that serves a precision on an accelerator where none is stated, in the release that plans take."""
         rows = self.engine_support(accelerator, precision)
         return next((row for row in rows if row.serves and engine.lower() in ("", row.engine.lower())), None)
 
@@ -236,7 +224,8 @@ class EngineTables(PlanningTables):
         for hardware in (self.accelerators[accelerator].architecture, accelerator):
             rows = self._engine_support.get((hardware, precision), ())
             grouped |= {engine: tuple(ranges) for engine, ranges in groupby(rows, key=lambda row: row.engine)}
-        return dict(sorted(grouped.items(), key=lambda item: _preference(item[0])))
+        ranks = {engine: rank for rank, engine in enumerate(_ENGINE_PREFERENCE)}
+        return dict(sorted(grouped.items(), key=lambda item: ranks.get(item[0], len(ranks))))
 
     def _planned(self, engine: str, accelerator: str, rows: tuple[EngineSupport, ...]) -> EngineSupport:
         fixed = "".join(self.deployment.words(engine, "release"))
@@ -343,7 +332,3 @@ def _is_alike(part: Accelerator, other: Accelerator) -> bool:
     """Whether two are variants of one family with the same memory."""
     is_kin = part.name.split("-")[0] == other.name.split("-")[0]
     return is_kin and math.isclose(part.memory_gib, other.memory_gib, rel_tol=_SAME_MEMORY_RATIO)
-
-
-def _preference(engine: str) -> int:
-    return _ENGINE_PREFERENCE.index(engine) if engine in _ENGINE_PREFERENCE else len(_ENGINE_PREFERENCE)

@@ -7,7 +7,7 @@ counted, and Google's AI zones only where no ordinary zone sells the type: both 
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -75,15 +75,10 @@ def read_zones(path: Path, sources: Sources) -> Zones:
 def zone_fault(provider: str, region: str, zone: str) -> str:
     """Fault of the name of a zone, in words; "" where it is one of the region's form."""
     form, words = _ZONE_FORMS.get(provider, (_PLAIN, "a zone has letters, digits, dots and hyphens"))
-    prefix = _id_prefix(region)
+    prefix = "".join(_DIRECTIONS.get(part, part) for part in region.split("-"))
     if re.fullmatch(form.format(prefix=re.escape(prefix), region=re.escape(region)), zone):
         return ""
     return f"{zone!r} is no zone of {region}: {words.format(prefix=prefix, region=region)}"
-
-
-def _id_prefix(region: str) -> str:
-    """Prefix of the ids of AWS's zones of a region: use1 for us-east-1."""
-    return "".join(_DIRECTIONS.get(part, part) for part in region.split("-"))
 
 
 def listed_zones(names: Iterable[str], source: str, as_of: str) -> ZoneSupply:
@@ -101,16 +96,14 @@ def supply_of(zones: Zones, provider: str, region: str, instance_type: str) -> Z
     listed = zones.get((provider, region), {})
     if instance_type in listed:
         return listed[instance_type]
+    if REGION in listed:
+        return replace(listed[REGION], verified=False)
     if listed:
-        return replace(listed[REGION] if REGION in listed else _seen(listed.values()), verified=False)
+        newest = max(listed.values(), key=lambda supply: supply.as_of)
+        names = {name for supply in listed.values() for name in supply.names}
+        return replace(listed_zones(names, newest.source, newest.as_of), verified=False)
     count, source = _LEAST_ZONES.get(provider, _NOT_KNOWN)
     return ZoneSupply((), count, verified=False, source=source, as_of="")
-
-
-def _seen(supplies: Collection[ZoneSupply]) -> ZoneSupply:
-    """Zones that any type is listed in, with source and date of the newest list."""
-    newest = max(supplies, key=lambda supply: supply.as_of)
-    return listed_zones({name for supply in supplies for name in supply.names}, newest.source, newest.as_of)
 
 
 _EARTH_RADIUS_KM = 6371.0

@@ -139,12 +139,12 @@ class Precisions:
         if row is None:
             return ()
         own = weights_key(row["name"])
-        others = (key for key in self._other_names(row["name"]) if key != own)
+        others = (weights_key(alias) for alias, name in self._aliases.items() if name == row["name"])
         return (
             *self._published(model, row, precision),
             *self._listed.get((own, precision), ()),
             *self._made_while_loading(model, row, precision),
-            *(known_checkpoint for key in others for known_checkpoint in self._listed.get((key, precision), ())),
+            *(checkpoint for key in others if key != own for checkpoint in self._listed.get((key, precision), ())),
         )
 
     def loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
@@ -162,7 +162,10 @@ class Precisions:
             engine: as engine_support.csv names it; "" for an image of the user's own, which is given the model itself.
         """
         if engine == _LOADS_GGUF and (is_hub_id(model) or precision not in _WIDE):
-            return self._gguf(model, precision)
+            if precision not in self._gguf_types or not self.makes_gguf(model):
+                return None
+            scheme = self.gguf_scheme(precision)
+            return LoadedWeights(model, scheme, made_while_loading=bool(scheme))
         key = (model, precision, engine)
         if key not in self._loaded:
             self._loaded[key] = self._weights_loaded(model, precision, engine)
@@ -176,32 +179,17 @@ class Precisions:
         size = _size_billions(row)
         return row["model_type"] in self._converted and size is not None and size < MOST_CONVERTED_BILLIONS
 
-    def _gguf(self, model: str, precision: str) -> LoadedWeights | None:
-        """Published weights as llama.cpp's converter makes GGUF of them."""
-        if precision not in self._gguf_types or not self.makes_gguf(model):
-            return None
-        scheme = self.gguf_scheme(precision)
-        return LoadedWeights(model, scheme, made_while_loading=bool(scheme))
-
     def _weights_loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
         own = [checkpoint for checkpoint in self.checkpoints(model, precision) if checkpoint.is_of(model)]
-        is_published = any(
-            not known_checkpoint.format and not known_checkpoint.made_while_loading for known_checkpoint in own
-        )
+        is_published = any(not checkpoint.format and not checkpoint.made_while_loading for checkpoint in own)
         if is_hub_id(model) and (is_published or precision in _WIDE or not engine):
             return LoadedWeights(model, "")
         named = self._by_repository.get((model.casefold(), precision))
-        stored = (
-            known_checkpoint
-            for known_checkpoint in (named, *own)
-            if known_checkpoint is not None and not known_checkpoint.made_while_loading
-        )
-        readable = next(
-            (known_checkpoint for known_checkpoint in stored if _reads(engine, known_checkpoint.format)), None
-        )
-        if readable is not None:
-            repository = readable.repository if is_hub_id(readable.repository) else ""
-            return LoadedWeights(repository, "" if readable.scheme == _AS_PUBLISHED else readable.scheme)
+        formats = _TENSORRT_FORMATS if engine.casefold().startswith(_TENSORRT) else None
+        for stored in own if named is None else (named, *own):
+            if not stored.made_while_loading and (formats is None or stored.format in formats):
+                repository = stored.repository if is_hub_id(stored.repository) else ""
+                return LoadedWeights(repository, "" if stored.scheme == _AS_PUBLISHED else stored.scheme)
         if not is_hub_id(model):
             return LoadedWeights("", "") if precision in _WIDE else None
         return _quantised(model, own) if self.is_made_while_loading(precision, engine) else None
@@ -218,12 +206,7 @@ class Precisions:
         """Loss of a model in a precision, measured on it or on the nearest size of its family; None if unknown.
 
         That of a GGUF is the loss of likelihood that llama.cpp publishes, of the model that loses the most where none
-        of the family was measured.
-
-        Args:
-            model: name of the model.
-            precision: what its weights are served in.
-            scheme: how they are quantised: scores of that scheme alone, where there are any.
+        of the family was measured. Scores of the scheme alone count where there are any.
         """
         key = (model, precision, scheme)
         if key not in self._losses:
@@ -264,13 +247,9 @@ class Precisions:
         exact = self._models.get(key) or self._by_weights.get(weights_key(model))
         return exact or self._models.get(self._aliases.get(key, "").casefold())
 
-    def _is_row(self, model: str, row: Row) -> bool:
-        """Whether the name is that of the row's own weights, not of another tuning of them."""
-        return weights_key(model) == weights_key(row["name"])
-
     def _repository(self, model: str, row: Row) -> str:
         """The published weights, under the name that was asked for."""
-        return model.strip() if self._is_row(model, row) and "/" in model else row["name"]
+        return model.strip() if weights_key(model) == weights_key(row["name"]) and "/" in model else row["name"]
 
     def _published(self, model: str, row: Row, precision: str) -> tuple[KnownCheckpoint, ...]:
         published = row["checkpoint_precision"]
@@ -294,20 +273,14 @@ class Precisions:
     def _nearest(self, row: Row, measured: Iterable[str]) -> str | None:
         """The measured model of the same family whose size is nearest, of equals one with the same architecture."""
         size = _size_billions(row)
-        if size is None:
-            return None
         ranked = []
         for name in measured:
             other = self._models[name.casefold()]
             other_size = _size_billions(other)
-            if other["family"] == row["family"] and other_size is not None:
+            if other["family"] == row["family"] and size is not None and other_size is not None:
                 is_other_architecture = architecture_key(name) != architecture_key(row["name"])
-                distance = round(abs(math.log(other_size / size)), 1)
-                ranked.append((distance, is_other_architecture, name))
+                ranked.append((round(abs(math.log(other_size / size)), 1), is_other_architecture, name))
         return min(ranked)[-1] if ranked else None
-
-    def _other_names(self, name: str) -> tuple[str, ...]:
-        return tuple(weights_key(alias) for alias, model in self._aliases.items() if model == name)
 
     @cached_property
     def _models(self) -> Mapping[str, Row]:
@@ -320,9 +293,8 @@ class Precisions:
     @cached_property
     def _aliases(self) -> Mapping[str, str]:
         """Name in models.csv by other name."""
-        return {
-            row["alias"].casefold(): row["model"] for row in read_rows(self._sources.directory / "model_aliases.csv")
-        }
+        rows = read_rows(self._sources.directory / "model_aliases.csv")
+        return {row["alias"].casefold(): row["model"] for row in rows}
 
     @cached_property
     def _table(self) -> tuple[Record, ...]:
@@ -382,7 +354,10 @@ class Precisions:
             score = self._sources.value(_Score, row)
             by_precision.setdefault(score.precision, {}).setdefault(score.model, []).append(score)
         return {
-            precision: {model: _usual(scores) for model, scores in models.items()}
+            precision: {
+                model: tuple(score for score in scores if _TRAINED not in score.scheme) or tuple(scores)
+                for model, scores in models.items()
+            }
             for precision, models in by_precision.items()
         }
 
@@ -391,19 +366,8 @@ def _quantised(model: str, own: Iterable[KnownCheckpoint]) -> LoadedWeights:
     """Weights that the engine makes FP8 of while it loads them, or that are FP8 already by their name."""
     if _ON_LOAD in model.casefold():
         return LoadedWeights(model, "")
-    scheme = next(
-        (known_checkpoint.scheme for known_checkpoint in own if known_checkpoint.made_while_loading), _QUANTISED_ON_LOAD
-    )
-    return LoadedWeights(model, scheme, made_while_loading=True)
-
-
-def _reads(engine: str, stored_format: str) -> bool:
-    return not engine.casefold().startswith(_TENSORRT) or stored_format in _TENSORRT_FORMATS
-
-
-def _usual(scores: list[_Score]) -> tuple[_Score, ...]:
-    """Scores of weights that were quantised without training them again, where there are such."""
-    return tuple(score for score in scores if _TRAINED not in score.scheme) or tuple(scores)
+    schemes = (checkpoint.scheme for checkpoint in own if checkpoint.made_while_loading)
+    return LoadedWeights(model, next(schemes, _QUANTISED_ON_LOAD), made_while_loading=True)
 
 
 def _quality_loss(scores: tuple[_Score, ...], of_model: str) -> QualityLoss:

@@ -193,6 +193,11 @@ class Offer:
     """It was sold there and is not any more: what runs there is priced, nothing new is planned."""
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Provider, region and instance type."""
+        return self.provider, self.region, self.instance_type
+
+    @property
     def managed_price(self) -> Price | None:
         """Price of the machine at the service that runs endpoints on it."""
         return self.managed.price if self.managed else None
@@ -206,8 +211,7 @@ class Offer:
                 return self.spot
             case Purchase.MANAGED:
                 return self.managed_price
-            case Purchase.COMMITMENT:
-                return None
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,24 +50,15 @@ def demand_interval(
     low = busy[is_observed] * serves.alone
     high = np.maximum(narrowed * serves.saturated, low)
     bounds = DemandInterval(float(low.mean()), float(high.mean()), float(low.max()), float(high.max()))
-    if stated_mean is None:
+    if stated_mean is None or bounds.mean_low <= stated_mean <= bounds.mean_high:
         return bounds
-    return replace(bounds, contradiction=_contradiction(stated_mean, bounds.mean_low, bounds.mean_high))
-
-
-def _contradiction(mean: float, low: float, high: float) -> str:
-    """Contradiction, in words, of a stated mean rate outside of what the samples allow."""
-    if mean > high:
-        return (
-            f"the stated volume ({mean:.3g} requests/s) is above what the busy accelerators can have served "
-            f"({high:.3g}): check requests_per_day, the lengths and `current`"
-        )
-    if mean < low:
-        return (
-            f"the stated volume ({mean:.3g} requests/s) is below what the busy accelerators serve even one at a time "
-            f"({low:.3g}): something else ran there, or requests_per_day is too low"
-        )
-    return ""
+    if stated_mean > bounds.mean_high:
+        bound = f"above what the busy accelerators can have served ({bounds.mean_high:.3g})"
+        remedy = "check requests_per_day, the lengths and `current`"
+    else:
+        bound = f"below what the busy accelerators serve even one at a time ({bounds.mean_low:.3g})"
+        remedy = "something else ran there, or requests_per_day is too low"
+    return replace(bounds, contradiction=f"the stated volume ({stated_mean:.3g} requests/s) is {bound}: {remedy}")
 
 
 _HOURS = (1, 6, 24, 72, 168, 336)

@@ -1,7 +1,7 @@
 """Demand as it is stated: lengths of prompts and answers, longer or shorter ones, rates."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Self
 
@@ -17,7 +17,7 @@ from advisor.demand.values import (
     TokenQuantiles,
     Unit,
 )
-from advisor.records import dataclass, fields, replace
+from advisor.records import asdict, dataclass, replace
 from advisor.units import SECONDS_PER_HOUR
 
 _SPREAD_UNITS = frozenset({Unit.TOKENS, Unit.TEXTS, Unit.AUDIO})
@@ -48,13 +48,7 @@ def declared_demand(
 
 
 def batch_demand(run: BatchRun, input_tokens: float, output_tokens: float) -> Demand:
-    """Demand of batch work, every item of one size; its peak is the rate that takes all of its hours.
-
-    Args:
-        run: what has to be done.
-        input_tokens: prompt tokens of a request, or the size of its items.
-        output_tokens: generated tokens of a request, or its items.
-    """
+    """Demand of batch work, every item of one size; its peak is the rate that takes all of its hours."""
     note = "every item is taken to have the stated size: larger ones take longer"
     source = "batch work declared in the workload"
     demand = one_size_demand(_rate_of_runs(run), (input_tokens, output_tokens), source, (note,), None)
@@ -81,23 +75,19 @@ def one_size_demand(
     profile: DemandProfile | None = None,
 ) -> Demand:
     """Demand of requests that are all of the same (prompt, generated) tokens."""
-    input_tokens, output_tokens = tokens
+    inputs, outputs = (TokenQuantiles(size, size, size, size, size) for size in tokens)
     return Demand(
         requests_per_second=rate,
-        input_tokens=_one_size(input_tokens),
-        output_tokens=_one_size(output_tokens),
-        tokens=TokenHistogram(np.array([input_tokens]), np.array([output_tokens]), np.array([1.0])),
-        longest_request_tokens=input_tokens + output_tokens,
+        input_tokens=inputs,
+        output_tokens=outputs,
+        tokens=TokenHistogram(np.array([inputs.mean]), np.array([outputs.mean]), np.array([1.0])),
+        longest_request_tokens=inputs.mean + outputs.mean,
         source=source,
         requests=None,
         window_seconds=window_seconds,
         notes=notes,
         profile=profile,
     )
-
-
-def _one_size(tokens: float) -> TokenQuantiles:
-    return TokenQuantiles(mean=tokens, p50=tokens, p95=tokens, p99=tokens, max=tokens)
 
 
 _NORMAL = NormalDist()
@@ -201,4 +191,37 @@ def _lengths(tokens: Floats, factor: float) -> Floats:
 
 
 def _quantiles(tokens: TokenQuantiles, factor: float) -> TokenQuantiles:
-    return TokenQuantiles(*(getattr(tokens, field.name) * factor for field in fields(tokens)))
+    return TokenQuantiles(*(factor * length for length in asdict(tokens).values()))
+
+
+def together(demands: Sequence[Demand]) -> Demand:
+    """The sum of declared demands: rates add up, peaks as if they came together, and lengths are mixed by rate."""
+    rates = np.array([demand.requests_per_second.mean for demand in demands])
+    shares = rates / rates.sum()
+    tokens = TokenHistogram(
+        np.concatenate([demand.tokens.input_tokens for demand in demands]),
+        np.concatenate([demand.tokens.output_tokens for demand in demands]),
+        np.concatenate([demand.tokens.probability * share for demand, share in zip(demands, shares, strict=True)]),
+    )
+    all_rates = zip(*(asdict(demand.requests_per_second).values() for demand in demands), strict=True)
+    return replace(
+        demands[0],
+        requests_per_second=ArrivalRate(*map(sum, all_rates)),
+        input_tokens=_weighted_quantiles(tokens.input_tokens, tokens.probability),
+        output_tokens=_weighted_quantiles(tokens.output_tokens, tokens.probability),
+        tokens=tokens,
+        longest_request_tokens=max(demand.longest_request_tokens for demand in demands),
+        source=f"the sum of {len(demands)} workloads",
+        notes=tuple(dict.fromkeys(note for demand in demands for note in demand.notes)),
+    )
+
+
+def _weighted_quantiles(values: Floats, probability: Floats) -> TokenQuantiles:
+    order = np.argsort(values)
+    held = probability[order].cumsum()
+
+    def at(level: float) -> float:
+        return float(values[order][min(int(np.searchsorted(held, level - 1e-12)), held.size - 1)])
+
+    mean = float(values @ probability)
+    return TokenQuantiles(mean=mean, p50=at(0.5), p95=at(0.95), p99=at(0.99), max=float(values.max()))

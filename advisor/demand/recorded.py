@@ -10,6 +10,7 @@ from advisor.demand.services import EngineView, Grown, LengthCounts, Readings
 from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, Life, ends_of, lives_of
 from advisor.demand.values import Floats, HourlyUse, Hours
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.records import dataclass
 from advisor.samples.exporters import shipped
 from advisor.samples.metrics import Scope
@@ -37,6 +38,8 @@ DEMAND_COLUMNS = (
 _MOST_READINGS = 4_000_000
 """Readings that are kept as they are; of a larger fleet the last of each minute are, where nothing happened in it."""
 _US = 1e6
+Histograms = Mapping[tuple[EngineKey, int], Mapping[str, LengthCounts]]
+"""Histograms of lengths in a few rows: by engine and end of the row in µs, by name."""
 
 
 def kept(groups: Iterable[Sequence[EngineView]], most: int = _MOST_READINGS) -> list[EngineView]:
@@ -55,22 +58,17 @@ def views_of_engines(engines: Sequence[EngineRows], hosts: HostReader) -> list[E
     """Engines of some hosts, whose rows have DEMAND_COLUMNS; histograms are read where a process began or ended."""
     counted = [rows_of_engine for engine in engines if (rows_of_engine := _counted(engine)) is not None]
     ends = [(rows.rows.key, int(rows.rows.end_us[row])) for rows in counted for row in rows.ends()]
-    histograms = _Histograms.read(hosts, ends)
+    histograms = _histograms(hosts, ends)
     return [_view(rows, histograms) for rows in counted]
 
 
 def grown_histograms(hosts: HostReader, names: Sequence[str]) -> dict[EngineKey, Mapping[str, LengthCounts]]:
-    """Growth of histograms over all processes of each engine of some hosts, by name, without those that nobody read.
-
-    Args:
-        hosts: where the rows are.
-        names: of metrics that are histograms.
-    """
+    """Growth of histograms over all processes of each engine of some hosts, by name, without those that nobody read."""
     columns = (*DEMAND_COLUMNS, *(f"{name}_sum" for name in names if f"{name}_sum" not in DEMAND_COLUMNS))
     engines = engine_rows(hosts.rows_by_day(Scope.ENGINE, columns), columns)
     counted = [rows for engine in engines if (rows := _counted(engine)) is not None]
     ends = [(each.rows.key, int(each.rows.end_us[row])) for each in counted for row in each.ends(names)]
-    histograms = _Histograms.read(hosts, ends, names)
+    histograms = _histograms(hosts, ends, names)
     return {
         each.rows.key: {name: counts for name in names if (counts := _lengths(each, name, histograms)) is not None}
         for each in counted
@@ -111,7 +109,7 @@ def _counted(rows: EngineRows) -> _Counted | None:
     return _Counted(rows, counter, readings, lives_of(readings))
 
 
-def _view(counted: _Counted, histograms: "_Histograms") -> EngineView:
+def _view(counted: _Counted, histograms: Histograms) -> EngineView:
     key = counted.rows.key
     exporter = shipped().exporters.get(key.engine)
     grown = {ours: _grown(counted, theirs) for ours, theirs in _COUNTERS.items()}
@@ -141,11 +139,11 @@ def _grown(counted: _Counted, column: str) -> float | None:
     return float(sum(sign * values[row] for row, sign in ends_of(lifes)))
 
 
-def _lengths(counted: _Counted, name: str, histograms: "_Histograms") -> LengthCounts | None:
+def _lengths(counted: _Counted, name: str, histograms: Histograms) -> LengthCounts | None:
     """Growth of a histogram over all processes; None where it was never read."""
     lifes = counted.with_values(f"{name}_sum")
     rows = counted.rows
-    read = [(histograms.at(rows.key, int(rows.end_us[row]), name), sign) for row, sign in ends_of(lifes)]
+    read = [(histograms.get((rows.key, int(rows.end_us[row])), {}).get(name), sign) for row, sign in ends_of(lifes)]
     there = [(histogram, sign) for histogram, sign in read if histogram is not None]
     if not there:
         return None
@@ -155,31 +153,20 @@ def _lengths(counted: _Counted, name: str, histograms: "_Histograms") -> LengthC
     return LengthCounts(bounds, counts, sum(sign * histogram.tokens for histogram, sign in same))
 
 
-@dataclass(frozen=True, slots=True)
-class _Histograms:
-    """Histograms of lengths of a few rows."""
-
-    rows: Mapping[tuple[EngineKey, int], Mapping[str, LengthCounts]]
-
-    @classmethod
-    def read(
-        cls, hosts: HostReader, wanted: Sequence[tuple[EngineKey, int]], names: Sequence[str] = _LENGTHS
-    ) -> "_Histograms":  # fmt: skip
-        """Histograms in the rows of engines that end at some times, from the files of those dates alone."""
-        columns = [f"{name}_{part}" for name in names for part in ("bounds", "counts", "sum")]
-        ends = pa.array(sorted({end_us for _, end_us in wanted}), pa.int64())
-        histograms: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}
-        for table in hosts.rows_by_day(Scope.ENGINE, columns, {day_of(end_us) for _, end_us in wanted}):
-            some = table.filter(pc.is_in(table["timestamp"].cast(pa.int64()), ends))
-            some = some.set_column(0, "timestamp", some["timestamp"].cast(pa.int64()))
-            for row in some.to_pylist():
-                key = EngineKey(*(row[name] for name in EngineKey._fields))
-                histograms[key, row["timestamp"]] = dict(_read_row(row, names))
-        return cls(histograms)
-
-    def at(self, key: EngineKey, end_us: int, name: str) -> LengthCounts | None:
-        """One of them."""
-        return self.rows.get((key, end_us), {}).get(name)
+def _histograms(
+    hosts: HostReader, wanted: Sequence[tuple[EngineKey, int]], names: Sequence[str] = _LENGTHS
+) -> Histograms:  # fmt: skip
+    """Histograms in the rows of engines that end at some times, from the files of those dates alone."""
+    columns = [f"{name}_{part}" for name in names for part in ("bounds", "counts", "sum")]
+    ends = pa.array(sorted({end_us for _, end_us in wanted}), pa.int64())
+    histograms: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}
+    for table in hosts.rows_by_day(Scope.ENGINE, columns, {day_of(end_us) for _, end_us in wanted}):
+        some = table.filter(pc.is_in(table["timestamp"].cast(pa.int64()), ends))
+        some = some.set_column(0, "timestamp", some["timestamp"].cast(pa.int64()))
+        for row in some.to_pylist():
+            key = EngineKey(*(row[name] for name in EngineKey._fields))
+            histograms[key, row["timestamp"]] = dict(_read_row(row, names))
+    return histograms
 
 
 def _read_row(row: Mapping[str, object], names: Sequence[str]) -> Iterator[tuple[str, LengthCounts]]:
@@ -205,13 +192,7 @@ _SHOWN = 5
 
 
 def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> HourlyUse | None:
-    """Mean over all rows of each hour, and the greatest reading; None where nothing is known.
-
-    Args:
-        store: where the rows are.
-        window: over what time; of it the newest :data:`MOST_HOURS`.
-        hosts: names or patterns; none: all.
-    """
+    """Mean and greatest reading of the newest :data:`MOST_HOURS` hours of a window; None where nothing is known."""
     last = -(-window.end_us // _HOUR_US)
     first = max(window.start_us // _HOUR_US, last - MOST_HOURS)
     newest = Window(max(window.start_us, first * _HOUR_US), window.end_us)
@@ -257,13 +238,10 @@ def _hours_of_hosts(hosts: HostReader, first: int, hours: int) -> Floats:
         for rows in hosts.rows_by_day(scope, columns):
             hour = (rows["timestamp"].cast(pa.int64()).to_numpy() - 1) // _HOUR_US - first
             for at, column, of in signals:
-                _add(answer[:, at], hour, _values(rows, column, of), _values(rows, f"{column}_max", of))
+                total = rows[of].cast(pa.float64()).to_numpy() if of else 1.0
+                means, most = (rows[name].cast(pa.float64()).to_numpy() / total for name in (column, f"{column}_max"))
+                _add(answer[:, at], hour, means, most)
     return answer
-
-
-def _values(rows: pa.Table, column: str, of: str) -> Floats:
-    values: Floats = rows[column].cast(pa.float64()).to_numpy()
-    return values / rows[of].cast(pa.float64()).to_numpy() if of else values
 
 
 def _add(answer: Floats, hour: Floats, means: Floats, greatest: Floats) -> None:
@@ -323,31 +301,24 @@ def read_fleet(store: Store, within: Within) -> RecordedFleet:
     accelerators: list[Counted] = []
     needs: list[AcceleratorNeed] = []
 
-    def views_beside(group: "_Group") -> Sequence[EngineView]:
-        accelerators.extend(counted for counted, _ in group[0])
-        needs.extend(need for _, need in group[0])
-        return group[1]
+    def of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]], list[EngineView]]:
+        surveyed = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
+        return needs_of(surveyed), views_of_engines(surveyed.engines, hosts)
 
-    views = kept(views_beside(group) for group in store.answers(window, _of_hosts, within.hosts))
+    def views_of_hosts() -> Iterator[Sequence[EngineView]]:
+        for of_accelerators, views in store.answers(window, of_hosts, within.hosts):
+            accelerators.extend(counted for counted, _ in of_accelerators)
+            needs.extend(need for _, need in of_accelerators)
+            yield views
+
+    views = kept(views_of_hosts())
     if not accelerators and not views:
         raise no_rows(store) if within == Within() else _empty(store)
     return RecordedFleet(window, accelerators, needs, views)
 
 
-_Group = tuple[list[tuple[Counted, AcceleratorNeed]], list[EngineView]]
-
-
-def _of_hosts(hosts: HostReader) -> _Group:
-    surveyed = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
-    return needs_of(surveyed), views_of_engines(surveyed.engines, hosts)
-
-
 def _empty(store: Store) -> InputError:
     hosts, days = store.hosts, store.days()
-    named = ", ".join(hosts[:_SHOWN]) + (f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else "")
     time = f", {day_of(days.start_us + 1)} to {day_of(days.end_us)}" if days else ""
-    return InputError(
-        "no sample of those hosts in that time",
-        where="demand.samples",
-        hint=f"check hosts, window, from and until; hosts there: {named}{time}",
-    )
+    hint = f"check hosts, window, from and until; hosts there: {first_names(hosts, _SHOWN)}{time}"
+    return InputError("no sample of those hosts in that time", where="demand.samples", hint=hint)

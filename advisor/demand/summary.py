@@ -12,6 +12,7 @@ from advisor.demand.tally import RequestTally, arrival_rate, profile_notes
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
 from advisor.reading import read_json
+from advisor.records import asdict
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_MINUTE, span_words
 
 SCHEMA = "advisor.demand/v1"
@@ -38,12 +39,10 @@ def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
         "start": iso_minute(profile.start_seconds),
         "requests_per_minute": [None if np.isnan(count) else int(count) for count in profile.requests_per_minute],
         "dispersion": {
-            "one_second": _rounded(profile.dispersion.one_second),
-            "ten_seconds": _rounded(profile.dispersion.ten_seconds),
-            "tenth_second": _rounded(profile.dispersion.tenth_second),
+            window: None if ratio is None else round(ratio, 4) for window, ratio in asdict(profile.dispersion).items()
         },
-        "input_tokens": _quantiles(demand.input_tokens),
-        "output_tokens": _quantiles(demand.output_tokens),
+        "input_tokens": asdict(demand.input_tokens) | {"mean": round(demand.input_tokens.mean, 3)},
+        "output_tokens": asdict(demand.output_tokens) | {"mean": round(demand.output_tokens.mean, 3)},
         "longest_request_tokens": demand.longest_request_tokens,
         "token_cells": [
             {
@@ -68,7 +67,9 @@ def read_summary(path: Path) -> Demand:
     Raises:
         InputError: the file cannot be read, or is no ``advisor.demand/v1``.
     """
-    document = _load(path)
+    document = read_json(path, "demand summary", "make one with `advisor demand summarise TRACE -o FILE`")
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise InputError(f"the schema is not {SCHEMA}", where=str(path), hint="make it with `advisor demand summarise`")
     try:
         return _demand(document, path)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -78,13 +79,6 @@ def read_summary(path: Path) -> Demand:
             where=str(path),
             hint="make it again with `advisor demand summarise`",
         ) from error
-
-
-def _load(path: Path) -> dict[str, Any]:
-    document = read_json(path, "demand summary", "make one with `advisor demand summarise TRACE -o FILE`")
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"the schema is not {SCHEMA}", where=str(path), hint="make it with `advisor demand summarise`")
-    return document
 
 
 def _demand(document: dict[str, Any], path: Path) -> Demand:
@@ -111,24 +105,39 @@ def _demand(document: dict[str, Any], path: Path) -> Demand:
 
 
 def _profile(document: dict[str, Any], cells: Floats) -> DemandProfile:
-    """Demand by the minute; without a start, the first minute opens a Monday."""
+    """Demand by the minute; without a start, the first minute opens a Monday.
+
+    Raises:
+        ValueError: the minutes do not add up to the requests or do not span the window, or a part is out of range.
+    """
     counts = np.array(document["requests_per_minute"], dtype=np.float64)
     observed = counts[~np.isnan(counts)]
-    if not (
-        len(observed)
-        and np.isfinite(observed).all()
-        and (observed >= 0).all()
-        and observed.sum() == document["requests"]
-    ):
+    is_valid = observed.size > 0 and np.isfinite(observed).all() and (observed >= 0).all()
+    if not (is_valid and observed.sum() == document["requests"]):
         raise ValueError("requests_per_minute does not add up to requests")
-    _check_window(float(document["window_seconds"]), len(observed))
-    start = document.get("start")
+    window_seconds = float(document["window_seconds"])
+    # The first and the last minute are cut off by the edges of the window.
+    least, most = (observed.size - 2) * SECONDS_PER_MINUTE, observed.size * SECONDS_PER_MINUTE
+    if not (window_seconds > 0 and least - 1 <= window_seconds <= most + 1):
+        raise ValueError(f"window_seconds ({window_seconds:g}) is not the span of {observed.size} requests_per_minute")
+    dispersion = _part(document, "dispersion")
+    if any(ratio is not None and not 0 <= ratio < _MOST_DISPERSION for ratio in dispersion.values()):
+        raise ValueError(f"dispersion must be from 0 to {_MOST_DISPERSION:,}: {dispersion}")
     return DemandProfile(
-        start_seconds=_seconds(start) if start else MONDAY_SECONDS,
+        start_seconds=_start_seconds(document.get("start")),
         requests_per_minute=counts,
-        dispersion=_read_dispersion(_part(document, "dispersion")),
+        dispersion=Dispersion(**dispersion),
         tokens_by_hour=_tokens_by_hour(_part(document, "token_cells_by_hour"), cells),
     )
+
+
+def _start_seconds(start: str | None) -> float:
+    if not start:
+        return MONDAY_SECONDS
+    moment = dt.datetime.fromisoformat(start)
+    if moment.tzinfo is None:
+        raise ValueError(f"start ({start}) names no time zone: write it in UTC, as 2026-01-31T18:15Z")
+    return moment.timestamp()
 
 
 def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -141,17 +150,6 @@ def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(part, dict):
         raise TypeError(f"{name} ({part!r}) is no object")
     return part
-
-
-def _check_window(window_seconds: float, known_minutes: int) -> None:
-    """Refuse a window that the minutes do not span: the first and the last are cut off by its edges.
-
-    Raises:
-        ValueError: with the window and the number of minutes.
-    """
-    least, most = (known_minutes - 2) * SECONDS_PER_MINUTE, known_minutes * SECONDS_PER_MINUTE
-    if not (window_seconds > 0 and least - 1 <= window_seconds <= most + 1):
-        raise ValueError(f"window_seconds ({window_seconds:g}) is not the span of {known_minutes} requests_per_minute")
 
 
 def _read_quantiles(document: dict[str, Any], name: str) -> TokenQuantiles:
@@ -167,34 +165,12 @@ def _read_quantiles(document: dict[str, Any], name: str) -> TokenQuantiles:
     return quantiles
 
 
-def _read_dispersion(fields: dict[str, Any]) -> Dispersion:
-    """Burstiness by window; None where it is unknown.
-
-    Raises:
-        ValueError: a variance cannot be negative.
-    """
-    if any(ratio is not None and not 0 <= ratio < _MOST_DISPERSION for ratio in fields.values()):
-        raise ValueError(f"dispersion must be from 0 to {_MOST_DISPERSION:,}: {fields}")
-    return Dispersion(**fields)
-
-
-def _seconds(start: str) -> float:
-    moment = dt.datetime.fromisoformat(start)
-    if moment.tzinfo is None:
-        raise ValueError(f"start ({start}) names no time zone: write it in UTC, as 2026-01-31T18:15Z")
-    return moment.timestamp()
-
-
 def _tokens_by_hour(cells_by_hour: dict[str, list[int]], cells: Floats) -> dict[int, TokenHistogram]:
     histograms = {}
     for hour, numbers in cells_by_hour.items():
         counts = np.array(numbers, dtype=np.float64)
-        if (
-            hour not in map(str, range(HOURS_PER_DAY))
-            or len(counts) != len(cells)
-            or not (counts >= 0).all()
-            or not counts.any()
-        ):
+        is_valid = len(counts) == len(cells) and (counts >= 0).all() and counts.any()
+        if hour not in map(str, range(HOURS_PER_DAY)) or not is_valid:
             raise ValueError(f"token_cells_by_hour of {hour} does not fit the hours or token_cells")
         used = counts > 0
         histograms[int(hour)] = TokenHistogram(cells[used, 0], cells[used, 1], counts[used] / counts.sum())
@@ -208,17 +184,3 @@ def _notes(document: dict[str, Any], path: Path) -> tuple[str, ...]:
     if seconds < SECONDS_PER_DAY:
         notes.append(f"{path.name} covers {span_words(seconds)}: busier hours of the day or week are unseen")
     return tuple(notes)
-
-
-def _quantiles(tokens: TokenQuantiles) -> dict[str, float]:
-    return {
-        "mean": round(tokens.mean, 3),
-        "p50": tokens.p50,
-        "p95": tokens.p95,
-        "p99": tokens.p99,
-        "max": tokens.max,
-    }
-
-
-def _rounded(ratio: float | None) -> float | None:
-    return None if ratio is None else round(ratio, 4)

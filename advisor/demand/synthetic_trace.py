@@ -53,8 +53,8 @@ class Calendar:
     def times(self, scale: float) -> Self:
         """A share of the same demand."""
         mean_rates, added_rates = (
-            tuple(rate * scale for rate in rates) for rates in (self.mean_rates, self.added_rates)
-        )  # fmt: skip
+            tuple(scale * rate for rate in rates) for rates in (self.mean_rates, self.added_rates)
+        )
         return replace(self, mean_rates=mean_rates, added_rates=added_rates)
 
 
@@ -90,7 +90,9 @@ def rehearse(
         scale: share of the demand; without, as much as has three times so many requests in its busiest minute.
     """
     whole = _minutes(demand, most_requests, calendar)
-    scale = _usual_scale(whole, most_requests) if scale is None else scale
+    if scale is None:
+        busiest_minute = max(float(np.nanmax(whole.requests_per_minute)), 1.0)
+        scale = min(MOST_IN_A_MINUTE * most_requests / busiest_minute, 1.0)
     profile = whole.times(scale)
     if calendar is not None:
         calendar = _at_its_peak(demand, calendar).times(scale)
@@ -103,7 +105,12 @@ def rehearse(
     peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
     minutes = float(sum(stretch.requests_per_minute.size for stretch in stretches))
     count = int(np.searchsorted(requests.seconds, _end_of(busiest)))
-    words = _words(demand, busiest, len(others)) + (f", at a scale of {scale:.2g}" if scale < 1 else "")
+    length = busiest.requests_per_minute.size
+    words = f"synthetic: random arrivals (Poisson) at the stated peak for {length} min"
+    if demand.profile is not None:
+        more = f" and an hour change of each of {len(others)} other kinds of hours" if others else ""
+        words = f"synthetic, modelled on the busiest {length} min of the demand{more}, as bursty as measured"
+    words += f", at a scale of {scale:.2g}" if scale < 1 else ""
     return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale)
 
 
@@ -180,30 +187,10 @@ def _at_its_peak(demand: Demand, calendar: Calendar) -> Calendar:
     return replace(calendar, mean_rates=tuple(rates))
 
 
-def _usual_scale(profile: DemandProfile, most_requests: int) -> float:
-    """Share of a demand whose busiest minute has no more than three times so many requests."""
-    busiest = float(np.nanmax(profile.requests_per_minute))
-    return min(MOST_IN_A_MINUTE * most_requests / max(busiest, 1.0), 1.0)
-
-
-def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:
-    minutes = busiest.requests_per_minute.size
-    if demand.profile is None:
-        return f"synthetic: random arrivals (Poisson) at the stated peak for {minutes} min"
-    more = f" and an hour change of each of {others} other kinds of hours" if others else ""
-    return f"synthetic, modelled on the busiest {minutes} min of the demand{more}, as bursty as measured"
-
-
 def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class: bool) -> DemandProfile:
     """Random arrivals at the stated peak, in hours that are not open to batch work, where there are any.
 
     Where all hours are planned alike, or all are open, in the hour to which batch work adds most, with what it adds.
-
-    Args:
-        demand: what is declared.
-        most_requests: about so many at most.
-        added: requests per second of batch work in each hour of the week, (168,).
-        of_one_class: whether all hours are planned alike.
     """
     closed = None if of_one_class and added.any() else _first_closed_hour(demand)
     hour = int(np.argmax(added)) if closed is None else closed
@@ -363,12 +350,10 @@ def _arrivals(profile: DemandProfile) -> Floats:
     return arrivals
 
 
-def _indices(dispersion: Dispersion) -> tuple[float, float, float]:
+def _indices(dispersion: Dispersion) -> list[float]:
     """Index of dispersion in ten seconds, in one and in a tenth of one; that of random arrivals where unknown."""
-    ten_seconds, one_second, tenth_second = (
-        max(index or 1.0, 1.0) for index in (dispersion.ten_seconds, dispersion.one_second, dispersion.tenth_second)
-    )
-    return ten_seconds, one_second, tenth_second
+    indices = dispersion.ten_seconds, dispersion.one_second, dispersion.tenth_second
+    return [max(index or 1.0, 1.0) for index in indices]
 
 
 def _turns(counts: Integers) -> Integers:

@@ -10,6 +10,7 @@ from advisor.demand.spread import LAST_SECONDS, UNDATED, is_dated, iso_minute, o
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.percentiles import percentiles
 from advisor.records import dataclass, field
 from advisor.units import (
@@ -48,7 +49,9 @@ def without_gaps(counts: Integers) -> Floats:
     traffic after it, and does not come back at the same time of the day or of the week: that would be the shape of
     the traffic.
     """
-    starts, ends = _silences(counts)
+    starts, ends = _runs(counts == 0)
+    is_long = ends - starts >= SHORTEST_MINUTES
+    starts, ends = starts[is_long], ends[is_long]
     lengths = ends - starts
     reach = np.maximum(lengths, _LEAST_REACH_MINUTES)
     before = _log_chance(counts, np.maximum(starts - reach, 0), starts, lengths)
@@ -66,22 +69,14 @@ def gap_note(requests_per_minute: Floats, start_seconds: float) -> str | None:
     if not is_unknown.any():
         return None
     starts, ends = _runs(is_unknown)
-    shown = [
+    gaps = [
         f"{end - start} min from {iso_minute(start_seconds + start * SECONDS_PER_MINUTE)}"
-        for start, end in zip(starts[:_SHOWN].tolist(), ends[:_SHOWN].tolist(), strict=True)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
     ]
-    more = f" and {len(starts) - _SHOWN} more" if len(starts) > _SHOWN else ""
     return (
         f"{int(is_unknown.sum()):,} of {len(requests_per_minute):,} minutes look like a gap in the recording "
-        f"({', '.join(shown)}{more}): they count as unknown, not as idle"
+        f"({first_names(gaps, _SHOWN)}): they count as unknown, not as idle"
     )
-
-
-def _silences(counts: Integers) -> tuple[Integers, Integers]:
-    """Stretches without a request that are long enough to matter."""
-    starts, ends = _runs(counts == 0)
-    is_long = ends - starts >= SHORTEST_MINUTES
-    return starts[is_long], ends[is_long]
 
 
 def _runs(mask: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
@@ -216,7 +211,11 @@ class RequestTally:
         """
         if not len(seconds):
             return
-        self._compare_with_row_above(np.stack((seconds, input_tokens, output_tokens)))
+        rows: Floats = np.stack((seconds, input_tokens, output_tokens))
+        steps = np.diff(np.concatenate((self.last_row, rows), axis=1), axis=1)
+        self.out_of_order += int(np.count_nonzero(steps[0] < 0))
+        self.repeated += int(np.count_nonzero((steps == 0).all(axis=0)))
+        self.last_row = rows[:, -1:]
         self._count_arrivals(seconds)
         self.input_counts.add(input_tokens)
         self.output_counts.add(output_tokens)
@@ -228,13 +227,6 @@ class RequestTally:
         self.cell_counts += by_hour.reshape(self.cell_counts.shape)
         self.longest_request_tokens = max(self.longest_request_tokens, int((input_tokens + output_tokens).max()))
         self.requests += len(seconds)
-
-    def _compare_with_row_above(self, rows: Floats) -> None:
-        """Count rows, shape (3, n), that are earlier than the row above, in this batch or the last, or equal it."""
-        steps = np.diff(np.concatenate((self.last_row, rows), axis=1), axis=1)
-        self.out_of_order += int(np.count_nonzero(steps[0] < 0))
-        self.repeated += int(np.count_nonzero((steps == 0).all(axis=0)))
-        self.last_row = rows[:, -1:]
 
     def _count_arrivals(self, seconds: npt.NDArray[np.float64]) -> None:
         self.first_seconds = min(self.first_seconds, float(seconds.min()))
@@ -275,6 +267,10 @@ class RequestTally:
         profile = self.profile()
         unknown_seconds = float(np.isnan(profile.requests_per_minute).sum()) * SECONDS_PER_MINUTE
         window_seconds = max(self.last_seconds - self.first_seconds - unknown_seconds, 1.0)
+        observed = f"the demand was observed for {span_words(window_seconds)}"
+        unseen = (
+            (f"{observed}: busier hours of the day or week are unseen",) if window_seconds < SECONDS_PER_DAY else ()
+        )
         return Demand(
             requests_per_second=arrival_rate(profile.requests_per_minute, self.requests / window_seconds),
             input_tokens=self.input_counts.quantiles(),
@@ -284,7 +280,7 @@ class RequestTally:
             source=source,
             requests=self.requests,
             window_seconds=window_seconds,
-            notes=(*self.notes(), *_window_notes(window_seconds), *profile_notes(profile)),
+            notes=(*self.notes(), *unseen, *profile_notes(profile)),
             profile=profile,
         )
 
@@ -294,17 +290,14 @@ class RequestTally:
         is_whole = ~np.isnan(per_minute)
         is_whole[[0, -1]] = False
         first_minute = min(self.per_minute)
+        is_long = self.last_seconds - self.first_seconds >= LEAST_SECONDS_BY_HOUR
+        by_hour = enumerate(self.cell_counts if is_long else ())
         return DemandProfile(
             start_seconds=on_the_calendar(float(first_minute * SECONDS_PER_MINUTE)),
             requests_per_minute=per_minute,
             dispersion=self.fine.dispersion(is_whole, first_minute),
-            tokens_by_hour=self._tokens_by_hour(),
+            tokens_by_hour={hour: self._histogram(counts) for hour, counts in by_hour if counts.any()},
         )
-
-    def _tokens_by_hour(self) -> dict[int, TokenHistogram]:
-        if self.last_seconds - self.first_seconds < LEAST_SECONDS_BY_HOUR:
-            return {}
-        return {hour: self._histogram(counts) for hour, counts in enumerate(self.cell_counts) if counts.any()}
 
     def _histogram(self, counts: Integers) -> TokenHistogram:
         """Joint cells that any of these requests fell into, each at its mean over the whole trace."""
@@ -328,12 +321,6 @@ class RequestTally:
         if empty := self.output_counts.of_none:
             notes.append(f"{empty:,} requests generated no token (failed or cancelled); they are counted")
         return tuple(notes)
-
-
-def _window_notes(window_seconds: float) -> tuple[str, ...]:
-    if window_seconds >= SECONDS_PER_DAY:
-        return ()
-    return (f"the demand was observed for {span_words(window_seconds)}: busier hours of the day or week are unseen",)
 
 
 def profile_notes(profile: DemandProfile) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import datetime as dt
 import math
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from advisor.demand.trace_columns import (
 )
 from advisor.demand.values import Demand
 from advisor.errors import InputError
-from advisor.records import replace
 from advisor.units import counted
 
 Block = tuple[npt.NDArray[np.float64], Integers, Integers]
@@ -40,9 +40,7 @@ _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
 
 
-def read_trace(
-    path: Path, progress: Callable[[int], None] | None = None, columns: SizeColumns = OF_TOKENS
-) -> Demand:  # fmt: skip
+def read_trace(path: Path, progress: Callable[[int], None] | None = None, columns: SizeColumns = OF_TOKENS) -> Demand:
     """Demand of a trace; see :func:`tally_trace`."""
     return tally_trace(path, progress, columns).demand(f"trace {path.name}")
 
@@ -132,11 +130,9 @@ _REMEDIES = {
 
 def _remedy(path: Path) -> str:
     """Remedy for a file that is no text in UTF-8."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(4)
-    except OSError:
-        start = b""
+    start = b""
+    with suppress(OSError), path.open("rb") as stream:
+        start = stream.read(4)
     named = (remedy.format(shlex.quote(str(path))) for begin, remedy in _REMEDIES.items() if start.startswith(begin))
     return next(named, "give a CSV file in UTF-8, and unpack one that is packed (gunzip, unzstd)")
 
@@ -166,7 +162,8 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
         )
     keys = [name.strip().lower() for name in header]
     by_key = dict(zip(keys, header, strict=True))
-    names = {column: name for column in columns if (name := _find_column(column, by_key))}
+    stated = {column: next((by_key[name] for name in column.headers if name in by_key), "") for column in columns}
+    names = {column: name for column, name in stated.items() if name}
     missing = [column for column in columns if column not in names and column.usual is None]
     if missing:
         raise _missing(missing, header, path)
@@ -179,11 +176,6 @@ def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
     if any(keys.count(name.strip().lower()) > 1 for name in names.values()):
         raise InputError("two columns have one name", where=f"{path}:1", hint="rename or remove one of them")
     return names
-
-
-def _find_column(column: Column, by_key: dict[str, str]) -> str:
-    """Header of a column; "" where it is missing."""
-    return next((by_key[header] for header in column.headers if header in by_key), "")
 
 
 def _missing(columns: Sequence[Column], header: Sequence[str], path: Path) -> InputError:
@@ -319,11 +311,9 @@ def _is_time(cell: str) -> bool:
 
 
 def read_requests(path: Path, columns: SizeColumns = OF_TOKENS) -> Requests:
-    """Read a trace whole: headers, times and checks are those of :func:`advisor.demand.trace.tally_trace`.
+    """Requests of a trace, sorted by arrival, on the calendar; notes say where it was not so.
 
-    Args:
-        path: of the trace.
-        columns: what tells the size of a request.
+    Headers, times and checks are those of :func:`tally_trace`.
 
     Raises:
         InputError: see there.
@@ -332,22 +322,14 @@ def read_requests(path: Path, columns: SizeColumns = OF_TOKENS) -> Requests:
         (seconds, sizes.astype(np.int32), items.astype(np.int32))
         for seconds, sizes, items in read_blocks(path, columns)
     ]
-    seconds, sizes, items = zip(*blocks, strict=True)
-    return _in_order(Requests(np.concatenate(seconds), np.concatenate(sizes), np.concatenate(items)))
-
-
-def _in_order(requests: Requests) -> Requests:
-    """Sorted by arrival, on the calendar, and both said where it was not so."""
-    seconds, notes = requests.seconds, []
+    seconds, sizes, items = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    notes = []
     early = int(np.count_nonzero(np.diff(seconds) < 0))
     if early:
         order = np.argsort(seconds, kind="stable")
-        seconds = seconds[order]
-        requests = replace(
-            requests, input_tokens=requests.input_tokens[order], output_tokens=requests.output_tokens[order]
-        )  # fmt: skip
+        seconds, sizes, items = seconds[order], sizes[order], items[order]
         notes.append(f"{counted(early, 'row')} of the trace earlier than the row before: it was sorted by time")
     if not is_dated(float(seconds[0])):
         seconds = seconds + on_the_calendar(0.0)
         notes.append(UNDATED)
-    return replace(requests, seconds=seconds, notes=tuple(notes))
+    return Requests(seconds, sizes, items, notes=tuple(notes))

@@ -9,12 +9,13 @@ them alone.
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.reading import OMITTED_AT_DEFAULT
-from advisor.records import dataclass, field, fields, replace
+from advisor.records import asdict, dataclass, field, replace
 from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 
@@ -65,15 +66,12 @@ class BatchRun:
 
         The last one ends with the deadline, where that is within its last hour.
         """
-        begin, before = None, None
+        stretches: list[tuple[int, int]] = []
         for hour in self.open_hours[:count]:
-            if before is None or hour > before + 1:
-                if begin is not None and before is not None:
-                    yield float(begin), float(before + 1)
-                begin = hour
-            before = hour
-        if begin is not None and before is not None:
-            yield float(begin), min(before + 1.0, self.deadline_hours)
+            begin = stretches.pop()[0] if stretches and stretches[-1][1] == hour else hour
+            stretches.append((begin, hour + 1))
+        for begin, end in stretches:
+            yield float(begin), min(float(end), self.deadline_hours)
 
     def work_hours(self, count: int) -> float:
         """Hours of work of a run in its first so many open hours."""
@@ -337,17 +335,10 @@ class Demand:
 
     def times(self, factor: float) -> "Demand":
         """The same requests, so many times as often at every moment."""
-        rate = ArrivalRate(
-            *(getattr(self.requests_per_second, each.name) * factor for each in fields(self.requests_per_second))
-        )
-        profile = self.profile
-        if profile is not None:
-            profile = profile.times(factor)
-        interval = None if self.interval is None else self.interval.times(factor)
-        batch = None if self.batch is None else self.batch.times(factor)
-        beside = None if self.beside is None else self.beside.times(factor)
-        scaled = replace(self, requests_per_second=rate, profile=profile, interval=interval)
-        return replace(scaled, batch=batch, beside=beside)
+        rate = ArrivalRate(*(factor * value for value in asdict(self.requests_per_second).values()))
+        parts: dict[str, Any] = {name: getattr(self, name) for name in ("profile", "interval", "batch", "beside")}
+        scaled = {name: part.times(factor) for name, part in parts.items() if part is not None}
+        return replace(self, requests_per_second=rate, **scaled)
 
     def with_response_cache(self, answered_ratio: float) -> "Demand":
         """The requests that a response cache leaves to the fleet, whatever cache was counted before.

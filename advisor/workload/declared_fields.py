@@ -7,7 +7,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from advisor.demand.lengths import LengthSpread
@@ -49,7 +49,9 @@ def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict
     if start is not None and end is not None and start >= end:
         fields["until"].fail("the window ends before it begins", "give a time after `from`")
     return {
-        "requests_per_day": _positive(fields.get("requests_per_day")),
+        "requests_per_day": fields["requests_per_day"].number(0, exclusive=True)
+        if "requests_per_day" in fields
+        else None,
         "input_tokens": _tokens(fields.get("input_tokens")),
         "output_tokens": _tokens(fields.get("output_tokens")),
         "cache_is_stated": cache_is_stated,
@@ -81,10 +83,6 @@ def _moment(field: Field | None, zone: dt.tzinfo) -> float | None:
     except ValueError:
         field.fail(f"'{field.text()}' is no time", "write it as 2027-03-31, 2027-03-31T08:00 or 2027-03-31T08:00Z")
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
-
-
-def _positive(field: Field | None) -> float | None:
-    return field.number(0, exclusive=True) if field else None
 
 
 def _tokens(field: Field | None) -> float | None:
@@ -163,10 +161,6 @@ _BATCH_KEYS = (*BATCH_KEYS, *TOKEN_KEYS, *SIZE_KEYS)
 
 def read_batch(field: Field, fields: Mapping[str, Field]) -> BatchWork:
     """Items of a run, and the hours in which they may be worked on.
-
-    Args:
-        field: the key ``batch``.
-        fields: the keys below it.
 
     Raises:
         InputError: with file, line, field, and how to mend it.
@@ -258,13 +252,6 @@ def _offsets_hours(field: Field | None) -> list[float]:
     return [seconds / SECONDS_PER_HOUR for seconds in sorted(offsets)]
 
 
-class _Length(NamedTuple):
-    """A size as it is stated."""
-
-    mean: float | None
-    spread: LengthSpread | None = None
-
-
 def read_declared(field: Field) -> DeclaredDemand:
     """Demand that a workload states in numbers.
 
@@ -282,7 +269,8 @@ def read_declared(field: Field) -> DeclaredDemand:
     rate = fields[RATE].number(0, exclusive=True) if RATE in fields else None
     peak_field = fields.get("peak_requests_per_second")
     lengths = {key: _length(fields[key]) for key in (*_SPREAD_SIZES, "output_tokens") if key in fields}
-    sizes = {key: length.mean for key, length in lengths.items()}
+    sizes = {key: mean for key, (mean, _) in lengths.items()}
+    spreads = {key: spread for key, (_, spread) in lengths.items()}
     return DeclaredDemand(
         requests_per_second=rate,
         peak_requests_per_second=peak_field.number(rate or 0.0) if peak_field else rate,
@@ -291,17 +279,13 @@ def read_declared(field: Field) -> DeclaredDemand:
         concurrent_users=fields[_USERS].number(0, exclusive=True) if _USERS in fields else None,
         think_time_seconds=fields["think_time"].duration_ms() / MS_PER_SECOND if "think_time" in fields else None,
         size=one_pass_size(fields, sizes),
-        size_spread=next((lengths[key].spread for key in _SPREAD_SIZES if key in lengths), None),
-        output_spread=lengths["output_tokens"].spread if "output_tokens" in lengths else None,
+        size_spread=next((spreads[key] for key in _SPREAD_SIZES if key in spreads), None),
+        output_spread=spreads.get("output_tokens"),
     )
 
 
 def read_batch_work(field: Field, elsewhere: Mapping[str, str]) -> DeclaredDemand:
     """Batch work, its items of one size.
-
-    Args:
-        field: the key ``batch``.
-        elsewhere: keys of other levels of the workload, with the level that each belongs to.
 
     Raises:
         InputError: with file, line, field, and how to mend it.
@@ -318,10 +302,10 @@ def read_batch_work(field: Field, elsewhere: Mapping[str, str]) -> DeclaredDeman
     )
 
 
-def _length(field: Field) -> _Length:
-    """One length of all requests, or quantiles of different ones."""
+def _length(field: Field) -> tuple[float, LengthSpread | None]:
+    """One length of all requests, or the mean of different ones and their quantiles."""
     if field.is_single:
-        return _Length(one_length(field))
+        return one_length(field), None
     fields = field.all_of(_SPREAD_KEYS, optional=("max",))
     least, most = length_bounds(field)
     p50 = fields["p50"].number(least, maximum=most)
@@ -330,4 +314,4 @@ def _length(field: Field) -> _Length:
     if spread.most > most:
         shown = f"{spread.most:,.0f}" if spread.most < MOST_TOKENS else f"{spread.most:.3g}"
         field.fail(f"with these quantiles the longest is {shown}", f"add max, of at most {most:.10g}")
-    return _Length(spread.mean, spread)
+    return spread.mean, spread

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.records import replace
@@ -76,7 +77,6 @@ _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
 _MAX_NAME_LENGTH = 100
-DEFAULT_HORIZON_DAYS = 30.0
 _ELSEWHERE: Mapping[str, str] = {
     key: level
     for keys, level in (
@@ -118,8 +118,12 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
     current = _current(fields["current"], demand) if "current" in fields else None
     beside = _batch_beside(fields.get("demand"), is_stated=prometheus is None)
     is_batch = isinstance(demand, DeclaredDemand) and demand.batch is not None
-    if is_batch:
-        _check_batch(fields)
+    if is_batch and "slo" in fields:
+        fields["slo"].fail("the target of batch work is its deadline", "take slo out")
+    if is_batch and "scaling" in fields:
+        fields["scaling"].fail("machines of batch work run in its hours alone", "take scaling out")
+    usual_purchase = _OF_BATCH if is_batch else _OF_REQUESTS
+    usual_providers = (current.provider,) if current is not None and "regions" not in fields else _DEFAULT_PROVIDERS
     limits = read_limits(fields.get("limits"), _ELSEWHERE, Limits(fault_tolerant_ratio=1.0) if is_batch else Limits())
     return Workload(
         name=fields["name"].text(),
@@ -127,17 +131,16 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else DEFAULT_PRECISIONS,
         slo=_slo(fields.get("slo")),
         demand=demand,
-        providers=_providers(fields, current),
+        providers=fields["providers"].texts() if "providers" in fields else usual_providers,
         regions=fields["regions"].texts() if "regions" in fields else (),
-        purchase=_purchases(fields.get("purchase"), _OF_BATCH if is_batch else _OF_REQUESTS),
+        purchase=tuple(map(Purchase, fields["purchase"].choices(_PURCHASES)))
+        if "purchase" in fields
+        else usual_purchase,
         context_tokens=fields["context_tokens"].count(1) if "context_tokens" in fields else None,
         current=current,
         limits=limits,
         path=root.path,
         lines=_lines(fields),
-        prefix_cache_hit_ratio=_hit_ratio(fields.get("demand")),
-        growth_per_year=_growth(fields.get("demand")),
-        horizon_days=_horizon_days(fields.get("demand")),
         users=fields["users"].shares() if "users" in fields else (),
         residency=fields["residency"].texts() if "residency" in fields else (),
         commitments=read_commitments(fields.get("commitments")),
@@ -154,17 +157,9 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         response_cache=read_response_cache(fields["response_cache"], limits) if "response_cache" in fields else None,
         adapters=read_adapters(fields["adapters"]) if "adapters" in fields else None,
         near_current=current is not None and not {"providers", "regions"} & set(fields),
-        demand_times=_factor(fields.get("demand"), _TIMES),
-        prompt_times=_factor(fields.get("demand"), _PROMPT_TIMES),
+        **_read_beside(fields.get("demand")),
         batch=beside,
     )
-
-
-def _providers(fields: Mapping[str, Field], current: Deployment | None) -> tuple[str, ...]:
-    """Providers as stated; else that of what runs today where no region is stated either, or the three largest."""
-    if "providers" in fields:
-        return fields["providers"].texts()
-    return (current.provider,) if current is not None and "regions" not in fields else _DEFAULT_PROVIDERS
 
 
 def _slo(field: Field | None) -> Slo:
@@ -244,28 +239,22 @@ def _beside(field: Field | None) -> dict[str, Field]:
     return {key: stated for key, stated in fields.items() if key in _BESIDE_SOURCE}
 
 
-def _hit_ratio(demand: Field | None) -> float:
-    """Share of prompt tokens that need no prefill; 0 where it is not stated, which is the safe side."""
-    stated = _beside(demand).get(_HIT_RATIO)
-    ratio = stated.number(0, maximum=1) if stated else 0.0
-    if stated and ratio == 1:
-        stated.fail("a prompt is never cached to its last token", "give a share below 1")
-    return ratio
-
-
-def _growth(demand: Field | None) -> float | None:
-    stated = _beside(demand).get("growth_per_year")
-    return stated.number(-1, exclusive=True) if stated else None
-
-
-def _horizon_days(demand: Field | None) -> float:
-    stated = _beside(demand).get("horizon")
-    return stated.days() if stated else DEFAULT_HORIZON_DAYS
-
-
-def _factor(demand: Field | None, key: str) -> float:
-    stated = _beside(demand).get(key)
-    return stated.number(0, exclusive=True, maximum=_MOST_TIMES) if stated else 1.0
+def _read_beside(demand: Field | None) -> dict[str, Any]:
+    """Values stated beside the source of demand, by the field of :class:`Workload` that it becomes."""
+    fields = _beside(demand)
+    values: dict[str, Any] = {}
+    if _HIT_RATIO in fields:
+        values["prefix_cache_hit_ratio"] = fields[_HIT_RATIO].number(0, maximum=1)
+        if values["prefix_cache_hit_ratio"] == 1:
+            fields[_HIT_RATIO].fail("a prompt is never cached to its last token", "give a share below 1")
+    if "growth_per_year" in fields:
+        values["growth_per_year"] = fields["growth_per_year"].number(-1, exclusive=True)
+    if "horizon" in fields:
+        values["horizon_days"] = fields["horizon"].days()
+    for key, name in ((_TIMES, "demand_times"), (_PROMPT_TIMES, "prompt_times")):
+        if key in fields:
+            values[name] = fields[key].number(0, exclusive=True, maximum=_MOST_TIMES)
+    return values
 
 
 def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDemand:
@@ -284,18 +273,12 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
     return replace(given, cache_is_stated=is_stated)
 
 
-def _check_batch(fields: Mapping[str, Field]) -> None:
-    """Refuse what batch work cannot be held to."""
-    if "slo" in fields:
-        fields["slo"].fail("the target of batch work is its deadline", "take slo out")
-    if "scaling" in fields:
-        fields["scaling"].fail("machines of batch work run in its hours alone", "take scaling out")
-
-
 def _samples(field: Field, *, cache_is_stated: bool) -> SampleDemand:
     fields = field.all_of(_SAMPLE_KEYS, optional=_SAMPLE_KEYS[1:])
     return SampleDemand(
-        places=_places(fields["path"]),
+        places=tuple(
+            path if "://" in (path := place.text()) else str(_relative(place)) for place in fields["path"].items()
+        ),
         hosts=fields["hosts"].texts() if "hosts" in fields else (),
         window_days=fields["window"].window_days() if "window" in fields else None,
         **read_recorded(fields, cache_is_stated=cache_is_stated),
@@ -355,37 +338,19 @@ def _current(field: Field, demand: DemandSource) -> Deployment:
     )
 
 
-def _purchases(field: Field | None, usual: tuple[Purchase, ...]) -> tuple[Purchase, ...]:
-    if field is None:
-        return usual
-    return tuple(Purchase(name) for name in field.choices(_PURCHASES))
-
-
-def _places(field: Field) -> tuple[str, ...]:
-    """Directories of samples, relative to the file, and addresses in object storage."""
-    return tuple(place.text() if "://" in place.text() else str(_relative(place)) for place in field.items())
-
-
 def _relative(field: Field) -> Path:
     """A path in the file is relative to the file."""
     return field.path.parent / Path(field.text()).expanduser()
 
 
 def _lines(fields: dict[str, Field]) -> dict[str, int]:
+    """Line of each field, and of what lies one level down: ``current.region``, ``regions[1]``."""
     lines: dict[str, int] = {}
     for name, field in fields.items():
         lines[name] = field.line
-        if hasattr(field.node, "value") and isinstance(field.node.value, list):
-            lines |= _nested_lines(name, field)
-    return lines
-
-
-def _nested_lines(name: str, field: Field) -> dict[str, int]:
-    """Lines one level down: ``current.region``, ``regions[1]``."""
-    lines = {}
-    for index, entry in enumerate(field.node.value):
-        if isinstance(entry, tuple):
-            lines[f"{name}.{entry[0].value}"] = int(entry[0].start_mark.line) + 1
-        else:
-            lines[f"{name}[{index}]"] = int(entry.start_mark.line) + 1
+        value = getattr(field.node, "value", None)
+        for index, entry in enumerate(value if isinstance(value, list) else ()):
+            is_pair = isinstance(entry, tuple)
+            node, key = (entry[0], f"{name}.{entry[0].value}") if is_pair else (entry, f"{name}[{index}]")
+            lines[key] = int(node.start_mark.line) + 1
     return lines

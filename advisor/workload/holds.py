@@ -4,14 +4,14 @@ See :mod:`advisor.catalog.layers.overlay` for the prices of the same file.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from advisor.catalog import Catalog
 from advisor.catalog.layers.overlay import KEYS, Names
 from advisor.catalog.precisions import MOST_CONVERTED_BILLIONS
-from advisor.catalog.values import Offer, Purchase
+from advisor.catalog.values import InstanceType, Offer, Purchase
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
@@ -105,7 +105,17 @@ def within_regions(workload: Workload, holdings: Holdings, catalog: Catalog) -> 
     Raises:
         InputError: the workload names only others.
     """
-    return replace(workload, regions=_allowed(workload, holdings, catalog))
+    if not any(provider in holdings.regions for provider in workload.providers):
+        return workload
+    usable = [name for provider in workload.providers for name in _usable(provider, workload, holdings, catalog)]
+    regions = [name for name in workload.regions if name in usable] if workload.regions else usable
+    if workload.regions and not regions:
+        raise InputError(
+            f"none of the regions {', '.join(workload.regions)} may be used",
+            where=workload.where("regions"),
+            hint=f"{holdings.path} allows {', '.join(usable)}",
+        )
+    return replace(workload, regions=tuple(dict.fromkeys(regions)))
 
 
 def expired(holdings: Holdings, today: dt.date) -> tuple[str, ...]:
@@ -117,22 +127,6 @@ def expired(holdings: Holdings, today: dt.date) -> tuple[str, ...]:
         for commitment in holdings.commitments
         if commitment.expires < today
     )
-
-
-def _allowed(workload: Workload, holdings: Holdings, catalog: Catalog) -> tuple[str, ...]:
-    if not any(provider in holdings.regions for provider in workload.providers):
-        return workload.regions
-    usable = [name for provider in workload.providers for name in _usable(provider, workload, holdings, catalog)]
-    if not workload.regions:
-        return tuple(dict.fromkeys(usable))
-    both = tuple(name for name in workload.regions if name in usable)
-    if not both:
-        raise InputError(
-            f"none of the regions {', '.join(workload.regions)} may be used",
-            where=workload.where("regions"),
-            hint=f"{holdings.path} allows {', '.join(usable)}",
-        )
-    return both
 
 
 def _usable(provider: str, workload: Workload, holdings: Holdings, catalog: Catalog) -> Iterable[str]:
@@ -177,12 +171,6 @@ def check_holds(workload: Workload, catalog: Catalog) -> None:
 
 def check_engine_kind(workload: Workload, model: Model, unit: Unit, catalog: Catalog) -> None:
     """Refuse engines of which each serves other kinds of models alone.
-
-    Args:
-        workload: as :func:`advisor.workload.scope.in_scope` gives it.
-        model: what is served.
-        unit: of its requests.
-        catalog: the engines.
 
     Raises:
         InputError: with the kinds that they serve, and the engines that serve this one.
@@ -281,7 +269,7 @@ def _check_sold(key: str, scope: Workload, workload: Workload, catalog: Catalog)
     names = getattr(scope, key)
     if not names:
         return
-    if set(names) & _offers_by_name(key, _offers_in_scope(scope, catalog), catalog).keys():
+    if set(names) & _offers_in_scope(key, scope, catalog).keys():
         return
     here = _offers_by_name(key, catalog.offers_in(scope.providers, scope.regions), catalog)
     left = sum(len(here.get(name, ())) for name in names)
@@ -302,19 +290,20 @@ def _check_sold(key: str, scope: Workload, workload: Workload, catalog: Catalog)
     )
 
 
-def _offers_in_scope(scope: Workload, catalog: Catalog) -> list[Offer]:
-    machines = catalog.instance_types
+def _offers_in_scope(key: str, scope: Workload, catalog: Catalog) -> dict[str, list[Offer]]:
+    """Offers that a plan may use, by accelerator or by instance type."""
     offers = catalog.offers_in(scope.providers, scope.regions)
-    sold = ((offer, machines.get((offer.provider, offer.instance_type))) for offer in offers)
-    return [offer for offer, machine in sold if machine is not None and allows(scope, machine)]
+    return _offers_by_name(key, offers, catalog, lambda machine: allows(scope, machine))
 
 
-def _offers_by_name(key: str, offers: Iterable[Offer], catalog: Catalog) -> dict[str, list[Offer]]:
-    """Offers by accelerator or by instance type."""
+def _offers_by_name(
+    key: str, offers: Iterable[Offer], catalog: Catalog, is_wanted: Callable[[InstanceType], bool] = lambda _: True
+) -> dict[str, list[Offer]]:
+    """Offers of wanted machines by accelerator or by instance type."""
     offers_of: dict[str, list[Offer]] = {}
     for offer in offers:
         machine = catalog.instance_types.get((offer.provider, offer.instance_type))
-        if machine is not None:
+        if machine is not None and is_wanted(machine):
             offers_of.setdefault(machine.accelerator if key == "accelerators" else machine.name, []).append(offer)
     return offers_of
 
@@ -323,7 +312,7 @@ def unsold_holds(scope: Workload, catalog: Catalog) -> Iterator[str]:
     """Names to plan with that are not sold in scope, beside others that are; one variant of an accelerator suffices."""
     for key in ("accelerators", "instance_types"):
         if getattr(scope, key):
-            here = _offers_by_name(key, _offers_in_scope(scope, catalog), catalog)
+            here = _offers_in_scope(key, scope, catalog)
             families = {name.split("-")[0] for name in here} if key == "accelerators" else set()
             for name in getattr(scope, key):
                 if name not in here and name.split("-")[0] not in families:
@@ -332,7 +321,7 @@ def unsold_holds(scope: Workload, catalog: Catalog) -> Iterator[str]:
 
 def _check_served(scope: Workload, workload: Workload, catalog: Catalog) -> None:
     """Refuse engines of which none serves a precision on an accelerator in scope."""
-    used = _offers_by_name("accelerators", _offers_in_scope(scope, catalog), catalog)
+    used = _offers_in_scope("accelerators", scope, catalog)
     rows = [row for name in used for precision in scope.precisions for row in catalog.engine_support(name, precision)]
     serving = serving_engines(rows)
     is_one_pass = any(server.engine in scope.engines for server in catalog.one_pass_engines)

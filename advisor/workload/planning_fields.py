@@ -117,19 +117,14 @@ def _of_list(field: Field, active: Field | None) -> Adapters:
             f"the shares sum to {sum(stated):g}, more than 1", "state shares of all requests; the rest is the base's"
         )
     _check_active(active, len(named))
+    targets = {target for adapter in named for target in adapter.target_modules}
     return Adapters(
         count=len(named),
         rank=max(adapter.rank for adapter in named),
-        target_modules=_together(named),
+        target_modules=(ALL,) if ALL in targets else tuple(sorted(targets)),
         active=None if active is None else active.count(1, MOST_ADAPTERS),
         named=named,
     )
-
-
-def _together(named: tuple[NamedAdapter, ...]) -> tuple[str, ...]:
-    """Modules of all adapters."""
-    targets = {target for adapter in named for target in adapter.target_modules}
-    return (ALL,) if ALL in targets else tuple(sorted(targets))
 
 
 def _named(field: Field) -> NamedAdapter:
@@ -210,13 +205,7 @@ _SURVIVES = tuple(survive.value for survive in Survive)
 
 
 def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE, usual: Limits = _USUAL) -> Limits:
-    """Limits of a plan; the usual ones where nothing is stated.
-
-    Args:
-        field: the key ``limits``.
-        elsewhere: keys of other levels of the document, with the level that each belongs to.
-        usual: values of what is not stated.
-    """
+    """Limits of a plan; the usual ones where nothing is stated."""
     if field is None:
         return usual
     fields = field.mapping(LIMIT_KEYS, elsewhere)
@@ -273,12 +262,31 @@ def _check_replicas(limits: Limits, fields: Mapping[str, Field]) -> None:
 
 def read_commitments(field: Field | None) -> tuple[OwnedCommitment, ...]:
     """Capacity that is already paid for."""
-    return () if field is None else tuple(_commitment(item) for item in field.items())
+    stated = [] if field is None else [item.all_of(_COMMITMENT_KEYS) for item in field.items()]
+    return tuple(
+        OwnedCommitment(
+            provider=fields["provider"].text(),
+            region=fields["region"].text(),
+            instance_type=fields["instance_type"].text(),
+            count=fields["count"].count(1),
+            expires=fields["expires"].date(),
+        )
+        for fields in stated
+    )
 
 
 def read_quotas(field: Field | None) -> tuple[QuotaLimit, ...]:
     """Limits that the account has."""
-    return () if field is None else tuple(_quota(item) for item in field.items())
+    stated = [] if field is None else [item.all_of(_QUOTA_KEYS) for item in field.items()]
+    return tuple(
+        QuotaLimit(
+            provider=fields["provider"].text(),
+            region=fields["region"].text(),
+            code=fields["code"].text(),
+            limit=fields["limit"].number(0),
+        )
+        for fields in stated
+    )
 
 
 def read_exclude(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Exclude:
@@ -341,24 +349,3 @@ def read_response_cache(field: Field, limits: Limits) -> ResponseCache:
 def _read(fields: Mapping[str, Field], readers: Mapping[str, Callable[[Field], Any]]) -> dict[str, Any]:
     """Each field that is there, read in its own way."""
     return {key: readers[key](field) for key, field in fields.items()}
-
-
-def _quota(field: Field) -> QuotaLimit:
-    fields = field.all_of(_QUOTA_KEYS)
-    return QuotaLimit(
-        provider=fields["provider"].text(),
-        region=fields["region"].text(),
-        code=fields["code"].text(),
-        limit=fields["limit"].number(0),
-    )
-
-
-def _commitment(field: Field) -> OwnedCommitment:
-    fields = field.all_of(_COMMITMENT_KEYS)
-    return OwnedCommitment(
-        provider=fields["provider"].text(),
-        region=fields["region"].text(),
-        instance_type=fields["instance_type"].text(),
-        count=fields["count"].count(1),
-        expires=fields["expires"].date(),
-    )

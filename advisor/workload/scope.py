@@ -28,12 +28,12 @@ _RESTRICTED_SHOWN = 6
 
 def is_within(narrow: Workload, wide: Workload) -> bool:
     """Whether a workload allows no more than another."""
-    return all(_fits(key, getattr(narrow, key), getattr(wide, key)) for key in _WIDENED)
-
-
-def _fits(key: str, narrow: tuple[str, ...], wide: tuple[str, ...]) -> bool:
-    is_any = key in _ANY_IF_EMPTY
-    return (is_any and not wide) or (set(narrow) <= set(wide) and not (is_any and not narrow))
+    for key in _WIDENED:
+        some, others = getattr(narrow, key), getattr(wide, key)
+        is_any, is_any_of_wide = (key in _ANY_IF_EMPTY and not names for names in (some, others))
+        if not is_any_of_wide and (is_any or not set(some) <= set(others)):
+            return False
+    return True
 
 
 def union(stated: Workload, rung: Workload) -> Workload:
@@ -91,20 +91,13 @@ def allows_engine(workload: Workload, engine: str) -> bool:
 
 
 def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
-    """Notes on a scope that the workload does not state.
-
-    Args:
-        workload: as :func:`in_scope` gives it, or as its file states it.
-        catalog: where the regions are from.
-    """
+    """Notes on a scope that the workload does not state."""
     current = workload.current
     notes = []
     if workload.near_current and current is not None:
         continent = _continent(workload, catalog)
         where = f"{current.provider} in {continent}" if continent else current.provider
-        notes.append(
-            f"planned within {where}, where `current` runs; name providers or regions to plan with others"
-        )  # fmt: skip
+        notes.append(f"planned within {where}, where `current` runs; name providers or regions to plan with others")
     if closed := _closed_regions(workload, catalog):
         names = ", ".join(closed[:_RESTRICTED_SHOWN]) + (", …" if len(closed) > _RESTRICTED_SHOWN else "")
         kinds = " and ".join(sorted({restriction(name) for name in closed}))
@@ -201,21 +194,20 @@ def _near(workload: Workload, catalog: Catalog) -> tuple[str, ...] | None:
     current, continent = workload.current, _continent(workload, catalog)
     if not workload.near_current or current is None or not continent:
         return None
-    near = (
+    near = tuple(
         name
         for name in catalog.regions_of(current.provider)
         if catalog.regions[current.provider, name].continent == continent
         and restriction(name) == restriction(current.region)
         and _may_use(name, workload.regions, workload.exclude.regions)
     )
-    nearest = tuple(near)
-    if not nearest:
+    if not near:
         raise InputError(
             f"no region of {current.provider} in {continent} may be used, and the plan stays where `current` runs",
             where=workload.where("current"),
             hint="name the regions to plan in under regions",
         )
-    return nearest
+    return near
 
 
 def _continent(workload: Workload, catalog: Catalog) -> str:

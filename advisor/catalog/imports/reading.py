@@ -127,7 +127,10 @@ def _listing(table: _Table, catalog: Catalog) -> Listing:
     if provider == "gcp":
         machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == provider]
         rows, left_out = _google(rows, machines)
-    items = tuple(item for place in _by_place(rows).values() for item in _items(place))
+    zones_by_place: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        zones_by_place.setdefault((row["InstanceType"] or row["AcceleratorName"], row["Region"]), []).append(row)
+    items = tuple(item for zones in zones_by_place.values() for item in _items(zones))
     source = f"SkyPilot catalog of {table.named}, {table.as_of}"
     return Listing(provider, table.named, items, table.as_of, source, tuple(left_out))
 
@@ -145,14 +148,6 @@ def _rows(table: _Table) -> Iterator[Row]:
             yield row
     except csv.Error as error:
         raise InputError(f"this is no CSV table: {error}", where=table.where, hint=_WANTED) from error
-
-
-def _by_place(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Rows of the zones of a region that sell a type."""
-    places: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        places.setdefault((row["InstanceType"] or row["AcceleratorName"], row["Region"]), []).append(row)
-    return places
 
 
 def _items(zones: Sequence[Row]) -> Iterator[Item]:
@@ -212,7 +207,11 @@ def _google(rows: Sequence[Row], machines: Sequence[InstanceType]) -> tuple[list
         for row, machine in slices
         if machine is not None
     ]
-    alone = {_accelerator_key(row): row for row, machine in slices if machine is None}
+    alone = {
+        (row["AcceleratorName"], _number(row, "AcceleratorCount") or 0.0, row.get("AvailabilityZone", "")): row
+        for row, machine in slices
+        if machine is None
+    }
     whole += (row for machine in machines for row in _machine_rows(machine, hosts, alone))
     summed = {row["InstanceType"] for row in whole}
     accelerated = {machine.name for machine in machines}
@@ -225,22 +224,25 @@ def _google(rows: Sequence[Row], machines: Sequence[InstanceType]) -> tuple[list
     return whole, left_out
 
 
-def _accelerator_key(row: Row) -> tuple[str, float, str]:
-    return row["AcceleratorName"], _number(row, "AcceleratorCount") or 0.0, row.get("AvailabilityZone", "")
-
-
 def _machine_rows(
     machine: InstanceType, hosts: Iterable[Row], alone: Mapping[tuple[str, float, str], Row]
 ) -> Iterator[Row]:
-    """A machine with its accelerators in each zone that lists both; none where disks are charged besides."""
+    """A machine with its accelerators in each zone that lists both; none where disks are charged besides.
+
+    A price is unknown where that of a part is.
+    """
     name, count = _GOOGLE_NAMES.get(machine.accelerator), machine.accelerator_count
     if name is None or count is None or machine.local_nvme_gb:
         return
     base = machine.name.partition(_ATTACHED)[0]
     for host in hosts:
-        accelerators = alone.get((name, count, host.get("AvailabilityZone", "")))
-        if host["InstanceType"] == base and accelerators is not None:
-            yield _sum(machine, host, accelerators)
+        part = alone.get((name, count, host.get("AvailabilityZone", "")))
+        if host["InstanceType"] != base or part is None:
+            continue
+        prices = {column: (_usd(host, column), _usd(part, column)) for column in ("Price", "SpotPrice")}
+        sums = {column: "" if None in parts else f"{sum(filter(None, parts)):.6f}" for column, parts in prices.items()}
+        accelerators = {column: part[column] for column in ("AcceleratorName", "AcceleratorCount")}
+        yield {**host, **sums, **accelerators, "InstanceType": machine.name, "GpuInfo": ""}
 
 
 def _slice_type(name: str, machines: Sequence[InstanceType]) -> InstanceType | None:
@@ -248,23 +250,9 @@ def _slice_type(name: str, machines: Sequence[InstanceType]) -> InstanceType | N
     for start, types in _TPU_TYPES:
         chips = name.removeprefix(start)
         if chips != name and chips.isdigit():
-            fitting = (
-                machine
-                for machine in machines
-                if machine.name.startswith(types) and machine.accelerator_count == int(chips)
-            )
-            return next(fitting, None)
+            of_type = (machine for machine in machines if machine.name.startswith(types))
+            return next((machine for machine in of_type if machine.accelerator_count == int(chips)), None)
     return None
-
-
-def _sum(machine: InstanceType, host: Row, accelerator: Row) -> Row:
-    """One row for a machine and its accelerators; a price is unknown where that of a part is."""
-    prices = {column: (_usd(host, column), _usd(accelerator, column)) for column in ("Price", "SpotPrice")}
-    sums = {name: "" if None in parts else f"{sum(filter(None, parts)):.6f}" for name, parts in prices.items()}
-    return {
-        **host, **sums, "InstanceType": machine.name, "AcceleratorName": accelerator["AcceleratorName"],
-        "AcceleratorCount": accelerator["AcceleratorCount"], "GpuInfo": "",
-    }  # fmt: skip
 
 
 EXTRA = "pip install 'inference-advisor[gpuhunt]'"
@@ -349,14 +337,13 @@ def _files_at(path: Path) -> Iterator[_File]:
         else:
             changed = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
             yield _File(path.stem, path.read_bytes(), _date_in(path.parent.name) or f"{changed:%Y-%m-%d}")
-    except OSError as error:
-        raise InputError(
-            f"cannot read it: {error.strerror}", where=str(path), hint=f"give {_GPUHUNT_WANTED}"
-        ) from error
-    except zipfile.BadZipFile as error:
-        raise InputError(
-            "this is no zip file, or a damaged one", where=str(path), hint=f"give {_GPUHUNT_WANTED}"
-        ) from error
+    except (OSError, zipfile.BadZipFile) as error:
+        reason = (
+            f"cannot read it: {error.strerror}"
+            if isinstance(error, OSError)
+            else "this is no zip file, or a damaged one"
+        )
+        raise InputError(reason, where=str(path), hint=f"give {_GPUHUNT_WANTED}") from error
 
 
 def _files_in_zip(path: Path) -> Iterator[_File]:
@@ -393,7 +380,8 @@ def _read(gpuhunt: Any, file: _File, as_of: str) -> Listing:  # noqa: ANN401 - a
 
 def _gpuhunt_listing(name: str, items: Sequence[Any], as_of: str, unreadable: Sequence[str]) -> Listing:
     left_out = tuple(LeftOut(Reason.UNREADABLE, words) for words in unreadable)
-    return Listing(PROVIDERS.get(name, ""), name, tuple(map(_gpuhunt_item, items)), as_of, _title(as_of), left_out)
+    source = f"gpuhunt {version('gpuhunt')}, catalog of {as_of}"
+    return Listing(PROVIDERS.get(name, ""), name, tuple(map(_gpuhunt_item, items)), as_of, source, left_out)
 
 
 def _gpuhunt_item(item: Any) -> Item:  # noqa: ANN401 - a ``gpuhunt.CatalogItem``
@@ -450,7 +438,3 @@ def _date_in(text: str) -> str:
         return dt.date(*map(int, match.groups()[:3])).isoformat() if match else ""
     except ValueError:
         return ""
-
-
-def _title(as_of: str) -> str:
-    return f"gpuhunt {version('gpuhunt')}, catalog of {as_of}"

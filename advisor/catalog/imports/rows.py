@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 
 from advisor.catalog.catalog import Catalog
@@ -216,18 +217,11 @@ class _Mapper:
         return fitting[0] if len(fitting) == 1 else None
 
     def _named(self, name: str) -> Iterable[Accelerator]:
-        accelerators: dict[str, Accelerator] = {}
         exact = self._catalog.known_accelerator(name)
-        if exact is not None:
-            accelerators[exact.name] = exact
-        try:
-            accelerators |= {
-                accelerator_variant.name: accelerator_variant
-                for accelerator_variant in self._catalog.accelerator_variants(name)
-            }
-        except InputError:
-            return tuple(accelerators.values())
-        return tuple(accelerators.values())
+        accelerators = {} if exact is None else {exact.name: exact}
+        with suppress(InputError):
+            accelerators |= {variant.name: variant for variant in self._catalog.accelerator_variants(name)}
+        return accelerators.values()
 
 
 def counted(left_out: Iterable[LeftOut]) -> Iterator[tuple[Reason, int, tuple[str, ...]]]:

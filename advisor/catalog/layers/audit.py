@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.catalog import readers
 from advisor.catalog.layers.layered import LayeredCatalog, program_of
-from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.precisions import PRECISIONS
 from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality, Support
@@ -20,10 +19,7 @@ AGES_DAYS = (180, 90, 30)
 DISAGREES_RATIO = 0.05
 LEAST_CURRENT_RATIO = 0.95
 """Of the pairs of a cloud: fewer with a listed price of the last 180 days are a problem."""
-_NOT_SERVED = (Support.NO, Support.UNTESTED)
 CLOUDS = ("aws", "azure", "gcp")
-_COMPARED = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED)
-Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +142,7 @@ def _provider(catalog: LayeredCatalog, provider: str, every: Sequence[Offer], to
     on_demand = [offer.on_demand for offer in offers if offer.on_demand is not None]
     spot = [offer.spot for offer in offers if offer.spot is not None]
     unpriced = Counter(offer.instance_type for offer in offers if offer.on_demand is None and offer.spot is None)
+    has_code = provider in catalog.deployment.providers
     return ProviderAudit(
         provider=provider,
         types=len(sold),
@@ -161,7 +158,9 @@ def _provider(catalog: LayeredCatalog, provider: str, every: Sequence[Offer], to
         spot_quality=_qualities(spot, len(offers)),
         unpriced=dict(sorted(unpriced.items())),
         sold_nowhere=tuple(sorted(machine.name for machine in machines if machine.name not in sold)),
-        without_code=tuple(sorted(name for name in sold if _says_nothing(catalog, provider, name))),
+        without_code=tuple(
+            sorted(name for name in sold if has_code and catalog.deployment.support(provider, name) is None)
+        ),
         without_engine=tuple(
             sorted(machine.name for machine in machines if machine.name in sold and not _serves(catalog, machine))
         ),
@@ -180,50 +179,35 @@ def _qualities(prices: Sequence[Price], offers: int) -> Mapping[str, int]:
     return {quality.value: counts[quality.value] for quality in Quality if counts[quality.value]}
 
 
-def _says_nothing(catalog: LayeredCatalog, provider: str, name: str) -> bool:
-    """A cloud's type of which nobody says whether code is generated for it."""
-    return provider in catalog.deployment.providers and catalog.deployment.support(provider, name) is None
-
-
 def _serves(catalog: LayeredCatalog, machine: InstanceType) -> bool:
     """Any engine is known to serve any precision on its accelerator."""
     support = (row for precision in PRECISIONS for row in catalog.engine_support(machine.accelerator, precision))
-    return any(row.support not in _NOT_SERVED for row in support)
+    return any(row.support not in (Support.NO, Support.UNTESTED) for row in support)
 
 
 def _disagreements(catalog: LayeredCatalog, offers: Sequence[Offer]) -> Iterator[Disagreement]:
     """Prices of each layer that differ from the one that counts."""
-    counting = {_place(offer): offer for offer in offers}
+    counting = {offer.place: offer for offer in offers}
     for layer, listed in catalog.layers.items():
-        for other in listed:
-            offer = counting.get(_place(other))
-            for purchase in _COMPARED if offer is not None else ():
-                counts, theirs = offer.price(purchase) if offer else None, other.price(purchase)
-                if counts is not None and theirs is not None and _differ(counts, theirs):
-                    yield Disagreement(*_place(other), purchase, layer, theirs, counts)
-
-
-def _differ(counts: Price, theirs: Price) -> bool:
-    return abs(theirs.usd_per_hour / counts.usd_per_hour - 1) > DISAGREES_RATIO
-
-
-def _place(offer: Offer) -> Place:
-    return offer.provider, offer.region, offer.instance_type
+        for other in (offer for offer in listed if offer.place in counting):
+            for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
+                counts, theirs = counting[other.place].price(purchase), other.price(purchase)
+                if counts is not None and theirs is not None:
+                    disagreement = Disagreement(*other.place, purchase, layer, theirs, counts)
+                    if abs(disagreement.ratio) > DISAGREES_RATIO:
+                        yield disagreement
 
 
 def _contradictions(catalog: LayeredCatalog) -> Iterator[Contradiction]:
     """Types that a layer describes otherwise than the catalog does."""
-    for snapshot in (*catalog.published, *catalog.snapshots, *catalog.imported):
-        described = readers.read_instance_types(readers.Sources(snapshot.directory))
-        for key, machine in described.items():
-            ours = catalog.instance_types[key]
-            if _hardware(machine) != _hardware(ours):
-                yield Contradiction(*key, _layer_of(catalog, snapshot), _hardware(machine), _hardware(ours))
-
-
-def _layer_of(catalog: LayeredCatalog, snapshot: Snapshot) -> str:
-    names = {"published": catalog.published, "refreshed": catalog.snapshots}
-    return next((name for name, layer in names.items() if snapshot in layer), program_of(snapshot))
+    layers = [("published", snapshot) for snapshot in catalog.published]
+    layers += [("refreshed", snapshot) for snapshot in catalog.snapshots]
+    layers += [(program_of(snapshot), snapshot) for snapshot in catalog.imported]
+    for layer, snapshot in layers:
+        for key, machine in readers.read_instance_types(readers.Sources(snapshot.directory)).items():
+            theirs, ours = _hardware(machine), _hardware(catalog.instance_types[key])
+            if theirs != ours:
+                yield Contradiction(*key, layer, theirs, ours)
 
 
 def _hardware(machine: InstanceType) -> str:

@@ -1,6 +1,6 @@
 """Differences between two states of the catalog."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from advisor.catalog.values import Offer, Price, Purchase
@@ -46,52 +46,37 @@ class Change:
 
 def changes(before: Iterable[Offer], after: Iterable[Offer]) -> tuple[Change, ...]:
     """Differences by kind, provider, type and region."""
-    old, new = _by_place(before), _by_place(after)
+    old, new = ({offer.place: offer for offer in offers if not offer.withdrawn} for offers in (before, after))
     known_types = {(provider, name) for provider, _, name in old}
-    every = [change for place in {*old, *new} for change in _of(old.get(place), new.get(place), known_types)]
+    every: list[Change] = []
+    for place in {*old, *new}:
+        if place in old and place in new:
+            every += _moves(old[place], new[place])
+        elif place in old:
+            every.append(Change(Kind.GONE, *place, None, _usd(old[place].on_demand), None))
+        else:
+            kind = Kind.NEW_OFFER if (place[0], place[2]) in known_types else Kind.NEW_TYPE
+            every.append(Change(kind, *place, None, None, _usd(new[place].on_demand)))
     order = list(Kind)
-    return tuple(
-        sorted(
-            every,
-            key=lambda change: (
-                order.index(change.kind),
-                change.provider,
-                change.instance_type,
-                change.region,
-                change.purchase or "",
-            ),
-        )
-    )
+
+    def key(change: Change) -> tuple[int | str, ...]:
+        place = change.provider, change.instance_type, change.region
+        return order.index(change.kind), *place, change.purchase or ""
+
+    return tuple(sorted(every, key=key))
 
 
-def _by_place(offers: Iterable[Offer]) -> Mapping[tuple[str, str, str], Offer]:
-    """Offers by place: one that was withdrawn is gone."""
-    return {(offer.provider, offer.region, offer.instance_type): offer for offer in offers if not offer.withdrawn}
+def _moves(old: Offer, new: Offer) -> Iterator[Change]:
+    """Changes of the prices of an offer that is still sold."""
+    for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
+        before, now = _usd(old.price(purchase)), _usd(new.price(purchase))
+        if before is None and now is not None:
+            yield Change(Kind.PRICED, *old.place, purchase, None, now)
+        elif before is not None and now is None:
+            yield Change(Kind.UNPRICED, *old.place, purchase, before, None)
+        elif before is not None and now is not None and abs(now - before) > before * _SAME_RATIO:
+            yield Change(Kind.MOVED, *old.place, purchase, before, now)
 
 
-def _of(old: Offer | None, new: Offer | None, known_types: set[tuple[str, str]]) -> Iterator[Change]:
-    offer = new or old
-    if offer is None:
-        return
-    place = (offer.provider, offer.region, offer.instance_type)
-    if old is None or new is None:
-        listed = offer.on_demand.usd_per_hour if offer.on_demand else None
-        is_known = (offer.provider, offer.instance_type) in known_types
-        kind = Kind.GONE if new is None else Kind.NEW_OFFER if is_known else Kind.NEW_TYPE
-        yield Change(kind, *place, None, listed if new is None else None, None if new is None else listed)
-        return
-    yield from _price(place, Purchase.ON_DEMAND, old.on_demand, new.on_demand)
-    yield from _price(place, Purchase.SPOT, old.spot, new.spot)
-    yield from _price(place, Purchase.MANAGED, old.managed_price, new.managed_price)
-
-
-def _price(place: tuple[str, str, str], purchase: Purchase, old: Price | None, new: Price | None) -> Iterator[Change]:
-    before, now = old.usd_per_hour if old else None, new.usd_per_hour if new else None
-    if before is None and now is None:
-        return
-    if before is None:
-        yield Change(Kind.PRICED, *place, purchase, None, now)
-    elif now is None:
-        yield Change(Kind.UNPRICED, *place, purchase, before, None)
-    elif abs(now - before) > before * _SAME_RATIO:
-        yield Change(Kind.MOVED, *place, purchase, before, now)
+def _usd(price: Price | None) -> float | None:
+    return price.usd_per_hour if price else None

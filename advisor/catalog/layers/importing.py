@@ -6,7 +6,15 @@ from typing import Any
 
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.imports.rows import LeftOut, Mapped, Reason
-from advisor.catalog.layers.merging import INSTANCE_COLUMNS, PRICE_COLUMNS, SOURCE_COLUMNS, offers_of
+from advisor.catalog.layers.merging import (
+    INSTANCE_COLUMNS,
+    PRICE_COLUMNS,
+    SOURCE_COLUMNS,
+    instance_cells,
+    offers_of,
+    price_cells,
+    zone_cells,
+)
 from advisor.catalog.layers.snapshot import sole_writer, stage, table_text, take
 from advisor.catalog.price_trust import MOST_SPOT_DAYS, first_day
 from advisor.catalog.refresh.http import Guard, violations
@@ -14,12 +22,9 @@ from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.records import dataclass, replace
 
-_BETTER = (Quality.LISTED, Quality.DERIVED)
-_Place = tuple[str, str, str]
 _SOURCE = "imported"
 _IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW)
 _DIFFERS_RATIO = 0.10
-_ZONES = ("spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour")
 
 
 def better(ours: Price | None, theirs: Price | None, purchase: Purchase) -> Price | None:
@@ -30,8 +35,10 @@ def better(ours: Price | None, theirs: Price | None, purchase: Purchase) -> Pric
     if ours is None or theirs is None:
         return ours or theirs
     quality = ours.provenance.quality
-    if quality in _BETTER:
-        return theirs if purchase is Purchase.SPOT and _is_outlived(ours, theirs) else ours
+    if quality in (Quality.LISTED, Quality.DERIVED):
+        old, new = first_day(ours.provenance.as_of), first_day(theirs.provenance.as_of)
+        is_outlived = old is not None and new is not None and (new - old).days > MOST_SPOT_DAYS
+        return theirs if purchase is Purchase.SPOT and is_outlived else ours
     if quality is Quality.COMMUNITY and ours.provenance.as_of >= theirs.provenance.as_of:
         return ours
     return theirs
@@ -42,9 +49,9 @@ def with_imported(listed: Sequence[Offer], imported: Iterable[Offer]) -> Iterato
 
     What a provider does not list any more stays withdrawn.
     """
-    theirs = {_place(offer): offer for offer in imported}
+    theirs = {offer.place: offer for offer in imported}
     for offer in listed:
-        other = theirs.pop(_place(offer), None)
+        other = theirs.pop(offer.place, None)
         if other is None or offer.withdrawn:
             yield offer
         else:
@@ -54,15 +61,6 @@ def with_imported(listed: Sequence[Offer], imported: Iterable[Offer]) -> Iterato
                 spot=better(offer.spot, other.spot, Purchase.SPOT),
             )
     yield from theirs.values()
-
-
-def _is_outlived(ours: Price, theirs: Price) -> bool:
-    old, new = first_day(ours.provenance.as_of), first_day(theirs.provenance.as_of)
-    return old is not None and new is not None and (new - old).days > MOST_SPOT_DAYS
-
-
-def _place(offer: Offer) -> _Place:
-    return offer.provider, offer.region, offer.instance_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +106,12 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
     before = offers_of(catalog, mapped.provider)
     answer = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)
     wrong = [violation for violation in violations(answer, before) if violation.guard in _IMPLAUSIBLE]
-    refused = {(violation.region, violation.what) for violation in wrong}
-    rows = tuple(row for row in mapped.rows if not _is_refused(row, refused))
+    refused = {(violation.region, violation.what, Purchase.SPOT.value) for violation in wrong}
+    rows = tuple(
+        row
+        for row in mapped.rows
+        if not (isinstance(row, PriceRow) and (row.region, row.instance_type, row.purchase) in refused)
+    )
     sound = replace(answer, rows=rows)
     left_out = (*mapped.left_out, *(LeftOut(Reason.IMPLAUSIBLE, str(violation)) for violation in wrong))
     beside = tuple(_beside(sound, before, mapped))
@@ -118,12 +120,6 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
         with sole_writer(root):
             take(root, stage(root, mapped.provider, _tables(sound, mapped), mapped.as_of, ()))
     return Imported(mapped, left_out, beside, is_kept)
-
-
-def _is_refused(row: object, refused: set[tuple[str, str]]) -> bool:
-    return (
-        isinstance(row, PriceRow) and row.purchase == Purchase.SPOT.value and (row.region, row.instance_type) in refused
-    )
 
 
 def _beside(answer: Found, before: Mapping[tuple[str, str], Offer], mapped: Mapped) -> Iterator[Beside]:
@@ -136,44 +132,28 @@ def _beside(answer: Found, before: Mapping[tuple[str, str], Offer], mapped: Mapp
 
 
 def _tables(answer: Found, mapped: Mapped) -> Mapping[str, str]:
-    listed, spot = answer.prices(Purchase.ON_DEMAND), answer.prices(Purchase.SPOT)
-    places = {(row.region, row.instance_type) for row in answer.rows if isinstance(row, Sold | PriceRow)}
-    prices = [
-        {"instance_type": name, "region": region}
-        | _cells("on_demand", listed.get((region, name)), mapped)
-        | _cells("spot", spot.get((region, name)), mapped)
-        | _zone_cells(spot.get((region, name)), mapped)
-        for region, name in sorted(places, key=lambda place: (place[1], place[0]))
-    ]
     machines = {row.instance_type: row for row in answer.rows if isinstance(row, MachineRow)}
     origin = {"source": _SOURCE, "as_of": mapped.as_of, "quality": Quality.COMMUNITY.value}
     instances = [
-        {column: getattr(row, column) for column in INSTANCE_COLUMNS if hasattr(row, column)}
-        | {"provider": mapped.provider, "name": name}
-        | origin
+        instance_cells(row) | {"provider": mapped.provider, "name": name} | origin
         for name, row in sorted(machines.items())
     ]
-    source = {"source_id": _SOURCE, "title": mapped.source}
     return {
-        "prices.csv": table_text(tuple(dict.fromkeys((*PRICE_COLUMNS, *_ZONES))), prices),
+        "prices.csv": table_text(PRICE_COLUMNS, _price_rows(answer, mapped)),
         "instances.csv": table_text(INSTANCE_COLUMNS, instances),
-        "sources.csv": table_text(SOURCE_COLUMNS, [source]),
+        "sources.csv": table_text(SOURCE_COLUMNS, [{"source_id": _SOURCE, "title": mapped.source}]),
     }
 
 
-def _zone_cells(row: PriceRow | None, mapped: Mapped) -> dict[str, Any]:
-    zones = None if row is None else mapped.spot_zones.get((row.region, row.instance_type))
-    return {} if zones is None else dict(zip(_ZONES, zones, strict=True))
-
-
-def _cells(prefix: str, row: PriceRow | None, mapped: Mapped) -> dict[str, Any]:
-    values: tuple[Any, ...]
-    if row is not None:
-        values = (row.usd_per_hour, _SOURCE, row.as_of, Quality.COMMUNITY.value)
-    elif prefix == "on_demand":
-        # Sold, price unknown: the row says who says that it is sold.
-        values = (None, _SOURCE, mapped.as_of, Quality.UNPRICED.value)
-    else:
-        return {}
-    names = ("usd_per_hour", "source", "as_of", "quality")
-    return {f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}
+def _price_rows(answer: Found, mapped: Mapped) -> Iterator[Mapping[str, Any]]:
+    listed, spot = answer.prices(Purchase.ON_DEMAND), answer.prices(Purchase.SPOT)
+    places = {(row.region, row.instance_type) for row in answer.rows if isinstance(row, Sold | PriceRow)}
+    # Sold, price unknown: the row says who says that it is sold.
+    unpriced = price_cells("on_demand", None, _SOURCE, mapped.as_of, Quality.UNPRICED)
+    for region, name in sorted(places, key=lambda place: (place[1], place[0])):
+        cells = {"instance_type": name, "region": region} | unpriced
+        for prefix, prices in (("on_demand", listed), ("spot", spot)):
+            if (region, name) in prices:
+                row = prices[region, name]
+                cells |= price_cells(prefix, row.usd_per_hour, _SOURCE, row.as_of, Quality.COMMUNITY)
+        yield cells | zone_cells(mapped.spot_zones.get((region, name)) if (region, name) in spot else None)

@@ -21,7 +21,7 @@ from advisor.catalog.refresh.values import (
     Sold,
     ZoneRow,
 )
-from advisor.catalog.values import Accelerator, Offer, Price, Purchase, Quality
+from advisor.catalog.values import Accelerator, InstanceType, Offer, Price, Purchase, Quality
 from advisor.records import asdict, replace
 from advisor.tables import read_rows
 
@@ -86,22 +86,19 @@ def merge_snapshot(catalog: Catalog, answer: Found, read_on: str, before: Path |
     sources = _Titles(answer.origin or asked)
     prices = list(_price_rows(offers_of(catalog, answer.provider), answer, read_on, sources))
     machines, unknown = _machine_rows(catalog, answer, read_on, sources)
-    names = {name for owner, name in catalog.instance_types if owner == answer.provider} | {
-        row["name"] for row in machines
-    }
+    names = {name for owner, name in catalog.instance_types if owner == answer.provider}
+    names |= {row["name"] for row in machines}
     committed = [*_committed_rows(answer, names, sources)]
     committed += _kept_committed(before, answer, committed, sources)
     return {
         "prices.csv": table_text(PRICE_COLUMNS, [row for row in prices if row["instance_type"] in names]),
-        "managed.csv": table_text(MANAGED_COLUMNS, list(_managed_rows(catalog, answer, read_on, sources))),
-        "serverless.csv": table_text(SERVERLESS_COLUMNS, list(_serverless_rows(catalog, answer, before, sources))),
+        "managed.csv": table_text(MANAGED_COLUMNS, _managed_rows(catalog, answer, read_on, sources)),
+        "serverless.csv": table_text(SERVERLESS_COLUMNS, _serverless_rows(catalog, answer, before, sources)),
         "committed_prices.csv": table_text(COMMITTED_COLUMNS, sorted(committed, key=_committed_key)),
         "instances.csv": table_text(INSTANCE_COLUMNS, machines),
-        "capacity_blocks.csv": table_text(
-            BLOCK_COLUMNS, list(_read_or_kept("capacity_blocks", BlockRow, answer, before))
-        ),
-        "quotas.csv": table_text(QUOTA_COLUMNS, list(_read_or_kept("quotas", QuotaRow, answer, before))),
-        "zones.csv": table_text(ZONE_COLUMNS, list(_zone_rows(answer, names, read_on, before, sources))),
+        "capacity_blocks.csv": table_text(BLOCK_COLUMNS, _read_or_kept("capacity_blocks", BlockRow, answer, before)),
+        "quotas.csv": table_text(QUOTA_COLUMNS, _read_or_kept("quotas", QuotaRow, answer, before)),
+        "zones.csv": table_text(ZONE_COLUMNS, _zone_rows(answer, names, read_on, before, sources)),
         "unknown_types.csv": table_text(UNKNOWN_COLUMNS, unknown),
         "sources.csv": table_text(SOURCE_COLUMNS, sources.rows()),
     }
@@ -139,8 +136,7 @@ def _kept_committed(
     newer = {_committed_key(row) for row in read}
 
     def stays(row: Mapping[str, str]) -> bool:
-        complete = all(answer.covers(row["region"], part) for part in parts)
-        return not complete and _committed_key(row) not in newer
+        return _committed_key(row) not in newer and not all(answer.covers(row["region"], part) for part in parts)
 
     yield from _kept("committed_prices.csv", before, sources, stays)
 
@@ -152,7 +148,9 @@ def _kept(
     if before is None or not (before / table).is_file():
         return
     titles = {row["source_id"]: row["title"] for row in read_rows(before / "sources.csv")}
-    yield from ({**row, "source": sources.of(titles[row["source"]])} for row in read_rows(before / table) if stays(row))
+    for row in read_rows(before / table):
+        if stays(row):
+            yield {**row, "source": sources.of(titles[row["source"]])}
 
 
 def _committed_key(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -164,21 +162,25 @@ def _price_rows(
 ) -> Iterator[Mapping[str, Any]]:
     listed, spot = answer.prices(Purchase.ON_DEMAND), answer.prices(Purchase.SPOT)
     sold = _sold_places(before, answer)
+    unpriced = price_cells("on_demand", None, sources.refreshed, read_on, Quality.UNPRICED)
     for place in sorted({*before, *sold}, key=lambda key: (key[1], key[0])):
         region, name = place
         old = before.get(place)
         read = answer.covers(region, "prices")
-        cells = {"instance_type": name, "region": region}
+        cells = {"instance_type": name, "region": region} | unpriced
         if old is not None and place not in sold and (old.withdrawn or (read and answer.tells_absence)):
-            yield cells | _on_demand_cells(None, old.on_demand, read_on, sources, Quality.WITHDRAWN)
+            cells |= _cells_of_price("on_demand", None, old.on_demand, sources)
+            yield cells | {"on_demand_quality": Quality.WITHDRAWN.value}
             continue
         reads_spot = answer.covers(region, "spot") or (read and answer.provider != "aws")
         keeps = old is not None and not old.withdrawn and (place not in sold or not read)
         kept_price = old.on_demand if old and keeps else None
         kept_spot = old.spot if old and not (reads_spot and (answer.tells_absence or place in sold)) else None
-        cells |= _on_demand_cells(listed.get(place), kept_price, read_on, sources)
+        cells |= _cells_of_price("on_demand", listed.get(place), kept_price, sources)
         spot_row = spot.get(place)
-        yield cells | _cells_of_price("spot", spot_row, kept_spot, sources) | _zone_cells(spot_row, kept_spot)
+        counting = spot_row or kept_spot
+        zones = zone_cells(counting.zones_usd_per_hour if counting else None)
+        yield cells | _cells_of_price("spot", spot_row, kept_spot, sources) | zones
 
 
 def _sold_places(before: Mapping[Place, Offer], answer: Found) -> set[Place]:
@@ -193,38 +195,39 @@ def _sold_places(before: Mapping[Place, Offer], answer: Found) -> set[Place]:
     return offered | {place for place in named - withdrawn if not answer.covers(place[0], "sold")}
 
 
-def _on_demand_cells(
-    row: PriceRow | None, kept: Price | None, read_on: str, sources: _Titles, quality: Quality | None = None
-) -> dict[str, Any]:
-    """A price, of another quality where one is given; without a price who says that it is sold, or is not any more."""
-    cells = _cells_of_price("on_demand", row, kept, sources)
-    if not cells:
-        cells = {"on_demand_source": sources.refreshed, "on_demand_as_of": read_on, "on_demand_quality": "unpriced"}
-    return cells | ({"on_demand_quality": quality.value} if quality else {})
+def zone_cells(zones_usd_per_hour: tuple[float, float] | None) -> dict[str, float]:
+    """Cells of the range of a spot price over zones; none where it is not known."""
+    if zones_usd_per_hour is None:
+        return {}
+    return dict(zip(("spot_zone_low_usd_per_hour", "spot_zone_high_usd_per_hour"), zones_usd_per_hour, strict=True))
 
 
-def _zone_cells(row: PriceRow | None, kept: Price | None) -> dict[str, float]:
-    """Range of a spot price over zones, where it is known of the price that counts."""
-    zones = row.zones_usd_per_hour if row is not None else kept.zones_usd_per_hour if kept is not None else None
-    return {} if zones is None else {"spot_zone_low_usd_per_hour": zones[0], "spot_zone_high_usd_per_hour": zones[1]}
+def price_cells(prefix: str, usd_per_hour: float | None, source: str, as_of: str, quality: Quality) -> dict[str, Any]:
+    """Cells of a price and its origin, in columns that begin with a prefix."""
+    cells = {"usd_per_hour": usd_per_hour, "source": source, "as_of": as_of, "quality": quality.value}
+    return {f"{prefix}_{name}" if prefix else name: value for name, value in cells.items()}
 
 
 def _cells_of_price(prefix: str, row: PriceRow | None, kept: Price | None, sources: _Titles) -> dict[str, Any]:
+    """Cells of the price that was read, else of the one that is kept; none without either."""
     if row is not None:
-        values = (row.usd_per_hour, sources.refreshed, row.as_of, sources.quality.value)
-    elif kept is not None:
-        origin = kept.provenance
-        values = (kept.usd_per_hour, sources.of(origin.source), origin.as_of, origin.quality.value)
-    else:
+        return price_cells(prefix, row.usd_per_hour, sources.refreshed, row.as_of, sources.quality)
+    if kept is None:
         return {}
-    names = ("usd_per_hour", "source", "as_of", "quality")
-    return {f"{prefix}_{name}" if prefix else name: value for name, value in zip(names, values, strict=True)}
+    origin = kept.provenance
+    return price_cells(prefix, kept.usd_per_hour, sources.of(origin.source), origin.as_of, origin.quality)
+
+
+def instance_cells(machine: MachineRow | InstanceType) -> dict[str, Any]:
+    """Cells of the hardware of a machine."""
+    return {column: getattr(machine, column) for column in INSTANCE_COLUMNS if hasattr(machine, column)}
 
 
 def _managed_rows(catalog: Catalog, answer: Found, read_on: str, sources: _Titles) -> Iterator[Mapping[str, Any]]:
     """Prices of services that run endpoints, as read; former ones where a region was not read to its end."""
     read = answer.prices(Purchase.MANAGED)
     before = {place: offer.managed for place, offer in offers_of(catalog, answer.provider).items() if offer.managed}
+    unpriced = price_cells("", None, sources.refreshed, read_on, Quality.UNPRICED)
     for place in sorted({*before, *read}, key=lambda key: (key[1], key[0])):
         region, name = place
         old, row = before.get(place), read.get(place)
@@ -232,7 +235,6 @@ def _managed_rows(catalog: Catalog, answer: Found, read_on: str, sources: _Title
             continue  # not sold there any more
         cells = {"provider": answer.provider, "service": old.service if old else SAGEMAKER, "instance_type": name}
         price = _cells_of_price("", row, old.price if old else None, sources)
-        unpriced = {"source": sources.refreshed, "as_of": read_on, "quality": Quality.UNPRICED.value}
         yield cells | {"region": region, "notes": ""} | (price or unpriced)
 
 
@@ -244,10 +246,7 @@ def _serverless_rows(
     How long a container starts and is kept is as it was known of the service.
     """
     yield from _kept("serverless.csv", before, sources, lambda row: not answer.covers(row["regions"], "serverless"))
-    earlier = {
-        (serverless.provider, serverless.service, serverless.accelerator): serverless
-        for serverless in catalog.serverless
-    }
+    earlier = {(service.provider, service.service, service.accelerator): service for service in catalog.serverless}
     for row in answer.rows:
         if isinstance(row, ServerlessRow):
             old = earlier.get((answer.provider, row.service, row.accelerator))
@@ -283,9 +282,10 @@ def _zone_rows(
 def _committed_rows(answer: Found, names: Collection[str], sources: _Titles) -> Iterator[Mapping[str, Any]]:
     """Prices of commitments to known types; the dearest of several under one name."""
     rows = [row for row in answer.rows if isinstance(row, CommittedRow) and row.instance_type in names]
-    prices: dict[tuple[str, str, str, int, str], CommittedRow] = {}
-    for row in sorted(rows, key=lambda row: row.usd_per_hour):
-        prices[row.instance_type, row.region, row.instrument, row.term_years, row.payment] = row
+    prices = {
+        (row.instance_type, row.region, row.instrument, row.term_years, row.payment): row
+        for row in sorted(rows, key=lambda row: row.usd_per_hour)
+    }
     for key, row in prices.items():
         cells = (*key, row.usd_per_hour, sources.refreshed, row.as_of, sources.quality.value)
         yield dict(zip(COMMITTED_COLUMNS, cells, strict=True))
@@ -305,9 +305,8 @@ def _machine_rows(
         if accelerator is None or machine is None:
             unknown[row.instance_type] = {"instance_type": row.instance_type, "accelerator": row.accelerator}
         else:
-            stated = {name: getattr(machine, name) for name in INSTANCE_COLUMNS if hasattr(machine, name)}
             quality = Quality.LISTED if machine == row else Quality.DERIVED
-            earlier[row.instance_type] = stated | {
+            earlier[row.instance_type] = instance_cells(machine) | {
                 "provider": answer.provider, "name": row.instance_type, "accelerator": accelerator.name,
                 "interconnect": "", "source": sources.refreshed, "as_of": read_on, "quality": quality.value,
                 "notes": "",
@@ -321,8 +320,7 @@ def _added_before(catalog: Catalog, provider: str, sources: _Titles) -> Iterator
     for (owner, name), machine in catalog.instance_types.items():
         if owner == provider and (owner, name) not in shipped:
             origin = machine.provenance
-            stated = {column: getattr(machine, column) for column in INSTANCE_COLUMNS if hasattr(machine, column)}
-            yield stated | {
+            yield instance_cells(machine) | {
                 "source": sources.of(origin.source), "as_of": origin.as_of, "quality": origin.quality.value,
             }  # fmt: skip
 
@@ -346,8 +344,4 @@ def reconcile_memory(accelerator: Accelerator, row: MachineRow) -> MachineRow | 
 
 def accelerator_named(catalog: Catalog, stated: str) -> Accelerator | None:
     """The accelerator that a provider calls *stated*, such as ``NVIDIA L4``; None where it is not known."""
-    for words in (stated, stated.partition(" ")[2]):
-        accelerator = catalog.known_accelerator(words)
-        if accelerator is not None:
-            return accelerator
-    return None
+    return catalog.known_accelerator(stated) or catalog.known_accelerator(stated.partition(" ")[2])

@@ -14,7 +14,6 @@ Places that a published catalog is read from: a directory, a zip file, a web ser
 """
 
 import datetime as dt
-import hashlib
 import io
 import json
 import re
@@ -30,6 +29,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from advisor.atomic_files import make_directory, write_bytes
+from advisor.catalog.layers.snapshot import digest_of
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import Denied
 from advisor.errors import InputError
@@ -351,6 +351,15 @@ class _Document:
             raise self.damaged(words)
         return _Document(self.place, self.path, fields)
 
+    def size_bytes(self, table: str) -> int:
+        """The size of a table that this describes."""
+        size = self.fields.get("bytes")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise self.damaged(f"the size of {table} is missing")
+        if size > MOST_TABLE_BYTES:
+            raise TooLarge(f"{self.place.words(self.path)}: {table}", MOST_TABLE_BYTES)
+        return size
+
     def damaged(self, words: str) -> InputError:
         """The error that it is not as it should be."""
         return _damaged(self.place, self.path, words)
@@ -398,11 +407,6 @@ def read_publication(
 def forget_kept(kept: Path) -> None:
     """Remove what a run that broke off left behind; that this fails harms nobody."""
     shutil.rmtree(kept, ignore_errors=True)
-
-
-def digest_of(content: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def _document(place: Place, path: str, content: bytes) -> _Document:
@@ -461,16 +465,7 @@ def _stated_tables(entry: _Document) -> Iterator[_Stated]:
     for name in TABLES:
         if name in tables:
             table = entry.within(tables[name], f"the size of {name} is missing")
-            yield _Stated(name, _size_bytes(table, name), table.text("sha256", _HASH))
-
-
-def _size_bytes(table: _Document, name: str) -> int:
-    size = table.fields.get("bytes")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise table.damaged(f"the size of {name} is missing")
-    if size > MOST_TABLE_BYTES:
-        raise TooLarge(f"{table.place.words(table.path)}: {name}", MOST_TABLE_BYTES)
-    return size
+            yield _Stated(name, table.size_bytes(name), table.text("sha256", _HASH))
 
 
 def _table(place: Place, path: str, stated: _Stated, kept: Path | None) -> str:
@@ -482,7 +477,9 @@ def _table(place: Place, path: str, stated: _Stated, kept: Path | None) -> str:
             raise _damaged(place, path, f"it is cut off: {len(content):,} of {stated.size_bytes:,} bytes")
         _check_hash(place, path, content, stated.digest)
         if kept is not None:
-            _keep(kept / stated.digest, content)
+            with suppress(InputError):  # a run that goes on needs it, but this one does not
+                make_directory(kept)
+                write_bytes(kept / stated.digest, content)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
@@ -490,13 +487,6 @@ def _table(place: Place, path: str, stated: _Stated, kept: Path | None) -> str:
     if printable(text) != text:
         raise _damaged(place, path, "it has control characters, which no table has")
     return text
-
-
-def _keep(path: Path, content: bytes) -> None:
-    """Keep a table for a run that goes on; that this fails, or another run clears it away, harms nobody."""
-    with suppress(InputError):
-        make_directory(path.parent)
-        write_bytes(path, content)
 
 
 def _kept_content(stated: _Stated, kept: Path | None) -> bytes | None:

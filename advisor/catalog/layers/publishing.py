@@ -22,10 +22,9 @@ from advisor.catalog.layers.publication import (
     VERSION,
     ZIP,
     PublishedTables,
-    digest_of,
     sign,
 )
-from advisor.catalog.layers.snapshot import Snapshot, table_text
+from advisor.catalog.layers.snapshot import digest_of, table_text
 from advisor.catalog.price_trust import first_day
 from advisor.errors import InputError
 from advisor.records import dataclass
@@ -52,26 +51,32 @@ def tables_to_publish(catalog: LayeredCatalog, provider: str) -> PublishedTables
     Raises:
         InputError: the catalog has no offer of the provider.
     """
-    layers = _layers(catalog, provider)
+    snapshots = [snapshot for snapshot in (*catalog.published, *catalog.snapshots) if snapshot.provider == provider]
+    shipped_providers = sorted(path.stem for path in (catalog.directory / "prices").glob("*.csv"))
+    is_shipped = provider in shipped_providers
+    layers = [_LayerFiles(catalog.directory, provider, is_shipped=True)] if is_shipped else []
+    layers += [_LayerFiles(snapshot.directory, provider, is_shipped=False) for snapshot in snapshots]
     if not layers:
-        providers = sorted(path.stem for path in (catalog.directory / "prices").glob("*.csv"))
-        raise InputError(f"the catalog has no price of {provider}", hint=f"it has those of {', '.join(providers)}")
+        hint = f"it has those of {', '.join(shipped_providers)}"
+        raise InputError(f"the catalog has no price of {provider}", hint=hint)
     titles = _Titles(catalog.directory)
     tables = {}
     for name in TABLES[:-1]:
         sources = layers[-1:] if name in ("prices.csv", "managed.csv") else layers
         rows = [row for layer in sources for row in titles.renamed(layer, name)]
-        header = dict.fromkeys(column for row in rows for column in row) or _header(catalog.directory / name)
-        if not header:
-            continue
-        tables[name] = table_text(list(header), list(_KEYED[name](rows)) if name in _KEYED else rows)
+        shipped = catalog.directory / name
+        header = list(dict.fromkeys(column for row in rows for column in row))
+        if not header and shipped.is_file():
+            header = shipped.read_text(encoding="utf-8").partition("\n")[0].split(",")
+        if header:
+            tables[name] = table_text(header, _counting(name, rows))
     tables["sources.csv"] = table_text(SOURCE_COLUMNS, titles.rows())
-    snapshots = _snapshots(catalog, provider)
-    shipped_on = first_day(newest_shipped(catalog.directory, provider)) or catalog.today
-    read_on = snapshots[-1].read_on if snapshots else shipped_on.isoformat()
+    if not snapshots:
+        shipped_on = first_day(newest_shipped(catalog.directory, provider)) or catalog.today
+        return PublishedTables(provider, shipped_on.isoformat(), (), tables)
     # The reason of a gap may name the account that asked.
-    gaps = tuple(gap.partition(":")[0] for gap in snapshots[-1].gaps) if snapshots else ()
-    return PublishedTables(provider, read_on, gaps, tables)
+    gaps = tuple(gap.partition(":")[0] for gap in snapshots[-1].gaps)
+    return PublishedTables(provider, snapshots[-1].read_on, gaps, tables)
 
 
 def publish(providers: Sequence[PublishedTables], target: Path, now: dt.datetime, key: Path | None = None) -> Published:
@@ -81,11 +86,16 @@ def publish(providers: Sequence[PublishedTables], target: Path, now: dt.datetime
         InputError: it cannot be written or signed; what was published before then still holds.
     """
     files = dict(_files(providers, now, key))
+    name = next(iter(files)).partition("/")[0]
     if target.suffix == ZIP:
         write_bytes(target, _zipped(files))
-    else:
-        _write(files, target)
-    name = next(iter(files)).partition("/")[0]
+        return Published(name, tuple(providers), sum(map(len, files.values())))
+    for path, content in files.items():
+        make_directory((target / path).parent)
+        write_bytes(target / path, content)
+    old = sorted(path for path in target.glob("*Z-*") if (path / MANIFEST).is_file() and path.name != name)
+    for folder in old[: 1 - _KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
     return Published(name, tuple(providers), sum(map(len, files.values())))
 
 
@@ -116,78 +126,53 @@ class _Titles:
         """Rows of a table whose sources are those of :meth:`rows`."""
         titles = {row["source_id"]: row["title"] for row in read_rows(layer.directory / "sources.csv")}
         for row in layer.rows(table):
-            yield {
-                column: self._identifier(titles[cell]) if cell and _names_source(column) else cell
-                for column, cell in row.items()
-            }
-
-    def _identifier(self, title: str) -> str:
-        return self._known.setdefault(title, f"source-{len(self._known) + 1}")
+            cells = dict(row)
+            for column, cell in row.items():
+                if cell and f"_{column}".endswith("_source"):
+                    cells[column] = self._known.setdefault(titles[cell], f"source-{len(self._known) + 1}")
+            yield cells
 
     def rows(self) -> list[Row]:
         """The table of sources that were named."""
         return [
-            {"licence": "", "note": "", **self._licences.get(title, {}), "source_id": provenance, "title": title}
-            for title, provenance in self._known.items()
+            {"licence": "", "note": "", **self._licences.get(title, {}), "source_id": source_id, "title": title}
+            for title, source_id in self._known.items()
         ]
 
 
-def _names_source(column: str) -> bool:
-    return column == "source" or column.endswith("_source")
+def _counting(table: str, rows: Sequence[Row]) -> list[Row]:
+    """Rows that count: machines as the lowest layer describes them, other prices as the highest has them.
 
-
-def _layers(catalog: LayeredCatalog, provider: str) -> list[_LayerFiles]:
-    """The lowest first."""
-    is_shipped = (catalog.directory / "prices" / f"{provider}.csv").is_file()
-    shipped = [_LayerFiles(catalog.directory, provider, is_shipped=True)] if is_shipped else []
-    newer = _snapshots(catalog, provider)
-    return [*shipped, *(_LayerFiles(snapshot.directory, provider, is_shipped=False) for snapshot in newer)]
-
-
-def _snapshots(catalog: LayeredCatalog, provider: str) -> list[Snapshot]:
-    """Snapshots that were published and refreshed of a provider, the lowest layer first."""
-    return [snapshot for snapshot in (*catalog.published, *catalog.snapshots) if snapshot.provider == provider]
-
-
-def _header(path: Path) -> list[str]:
-    """Columns of a table of the program; none of one that it does not have."""
-    return path.read_text(encoding="utf-8").partition("\n")[0].split(",") if path.is_file() else []
-
-
-def _first_of_each(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
-    """Machines as the lowest layer describes them."""
-    first_rows: dict[str, Row] = {}
-    for row in rows:
-        first_rows.setdefault(row["name"], row)
-    yield from first_rows.values()
-
-
-def _by_region(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
-    """Services region by region, as the highest layer prices them."""
-    by_key = {
-        (row["service"], row["accelerator"], region): {**row, "regions": region}
-        for row in rows
-        for region in row["regions"].split(";")
-    }
-    yield from by_key.values()
-
-
-def _last_of_each(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
-    """Prices under commitments as the highest layer has them."""
-    last_rows = {tuple(row[column] for column in COMMITTED_KEY): row for row in rows}
-    yield from last_rows.values()
-
-
-_KEYED = {"committed_prices.csv": _last_of_each, "instances.csv": _first_of_each, "serverless.csv": _by_region}
+    Services are listed region by region.
+    """
+    counting: dict[tuple[str, ...], Row] = {}
+    match table:
+        case "instances.csv":
+            for row in rows:
+                counting.setdefault((row["name"],), row)
+        case "committed_prices.csv":
+            counting = {tuple(row[column] for column in COMMITTED_KEY): row for row in rows}
+        case "serverless.csv":
+            counting = {
+                (row["service"], row["accelerator"], region): {**row, "regions": region}
+                for row in rows
+                for region in row["regions"].split(";")
+            }
+        case _:
+            return list(rows)
+    return list(counting.values())
 
 
 def _files(providers: Sequence[PublishedTables], now: dt.datetime, key: Path | None) -> Iterator[tuple[str, bytes]]:
     """Files by relative name, in the order in which they are written."""
-    made_at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-    entries = {published.provider: _entry(published) for published in providers}
+    entries = {}
+    for published in providers:
+        contents = {name: text.encode() for name, text in published.tables.items()}
+        stated = {name: {"sha256": digest_of(content), "bytes": len(content)} for name, content in contents.items()}
+        entries[published.provider] = {"read_on": published.read_on, "gaps": list(published.gaps), "tables": stated}
     manifest = {
         "schema": f"{SCHEMA}{SCHEMA_NUMBER}",
-        "made_at": made_at,
+        "made_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "made_by": f"advisor {__version__}",
         "is_signed": key is not None,
         "providers": entries,
@@ -204,25 +189,8 @@ def _files(providers: Sequence[PublishedTables], now: dt.datetime, key: Path | N
     yield VERSION, _json(pointer)
 
 
-def _entry(published: PublishedTables) -> Mapping[str, object]:
-    """Entry of a provider in the manifest."""
-    contents = {name: text.encode() for name, text in published.tables.items()}
-    stated = {name: {"sha256": digest_of(content), "bytes": len(content)} for name, content in contents.items()}
-    return {"read_on": published.read_on, "gaps": list(published.gaps), "tables": stated}
-
-
 def _json(document: Mapping[str, object]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _write(files: Mapping[str, bytes], target: Path) -> None:
-    for name, content in files.items():
-        make_directory((target / name).parent)
-        write_bytes(target / name, content)
-    new = next(iter(files)).partition("/")[0]
-    old = sorted(path for path in target.glob("*Z-*") if (path / MANIFEST).is_file() and path.name != new)
-    for path in old[: 1 - _KEPT]:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _zipped(files: Mapping[str, bytes]) -> bytes:

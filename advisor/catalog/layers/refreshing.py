@@ -30,7 +30,7 @@ from advisor.catalog.layers.snapshot import (
     table_text,
     take,
 )
-from advisor.catalog.one_pass_engines import Release, Releases
+from advisor.catalog.one_pass_engines import Releases
 from advisor.catalog.refresh.engines import HeldReleases, ReleaseGuard, held_releases
 from advisor.catalog.refresh.http import MOST_MOVED_RATIO, Guard, Violation, short_words, violations
 from advisor.catalog.refresh.values import (
@@ -46,7 +46,7 @@ from advisor.catalog.refresh.values import (
     row_from_json,
     row_to_json,
 )
-from advisor.catalog.values import Offer, Quality
+from advisor.catalog.values import Quality
 from advisor.records import dataclass
 
 _HOPELESS = 8
@@ -237,7 +237,8 @@ def refresh(
     provider = question.provider
     journal = Journal(root / provider / _JOURNAL, question.asker)
     answer = run_tasks(question, journal, manner.clock, manner.at_once, progress)
-    before = _listed(catalog, provider)
+    listed = catalog.as_listed()
+    before = {place: offer for place, offer in offers_of(listed, provider).items() if not offer.withdrawn}
     held = violations(answer, before, manner.confirmed, manner.most_moved_ratio)
     nothing = Refreshed(provider, answer, held, (), None, ())
     if answer.failed or not any(part == "prices" for _, part in answer.complete):
@@ -249,7 +250,7 @@ def refresh(
     with sole_writer(root):
         holds = current(root, provider)
         kept = holds.directory if isinstance(holds, Snapshot) else None
-        staged = stage(root, provider, merge_snapshot(catalog.as_listed(), answer, today, kept), today, gaps)
+        staged = stage(root, provider, merge_snapshot(listed, answer, today, kept), today, gaps)
         differences = changes(before.values(), offers_of_snapshot(staged))
         unknown = tuple(line.split(",")[0] for line in (staged.directory / "unknown_types.csv").read_text().split()[1:])
         if held or manner.dry_run:
@@ -258,12 +259,6 @@ def refresh(
         take(root, staged)
         journal.clear()
         return Refreshed(provider, answer, held, differences, staged, unknown)
-
-
-def _listed(catalog: LayeredCatalog, provider: str) -> dict[tuple[str, str], Offer]:
-    """Offers that are known to be sold."""
-    offers = offers_of(catalog.as_listed(), provider)
-    return {place: offer for place, offer in offers.items() if not offer.withdrawn}
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,26 +319,18 @@ def refresh_engines(
 def _tables(answer: Found, before: Releases, today: dt.date, asker: str) -> dict[str, str]:
     """The table of releases with its sources: engines that were not read keep what was known."""
     read = [row for row in answer.rows if isinstance(row, ReleaseRow)]
-    kept = [
-        release
-        for engine in before.by_engine
-        if engine not in {row.engine for row in read}
-        for release in before.of(engine)
-    ]
-    titles = {"index": f"package index {asker}".strip()} | {
-        f"kept-{release.engine}": release.provenance.source for release in kept
-    }
+    titles = {"index": f"package index {asker}".strip()}
     index = ("index", today.isoformat(), Quality.LISTED.value)
     rows = [(row.engine, row.version, row.released, *index) for row in read]
-    rows += [
-        (release.engine, str(release.version), release.released.isoformat(), *_origin(release)) for release in kept
-    ]
+    refreshed = {row.engine for row in read}
+    for engine in (engine for engine in before.by_engine if engine not in refreshed):
+        for release in before.of(engine):
+            origin, source = release.provenance, f"kept-{engine}"
+            titles[source] = origin.source
+            version, released = str(release.version), release.released.isoformat()
+            rows.append((engine, version, released, source, origin.as_of, origin.quality.value))
     sources = [dict(zip(_SOURCE_COLUMNS, item, strict=True)) for item in titles.items()]
     return {
         TABLE: table_text(_COLUMNS, [dict(zip(_COLUMNS, row, strict=True)) for row in rows]),
         "sources.csv": table_text(_SOURCE_COLUMNS, sources),
     }
-
-
-def _origin(kept: Release) -> tuple[str, str, str]:
-    return f"kept-{kept.engine}", kept.provenance.as_of, kept.provenance.quality.value

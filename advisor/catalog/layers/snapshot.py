@@ -16,14 +16,14 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from advisor.atomic_files import make_directory, write_text
-from advisor.catalog.one_pass_engines import Release, Releases, read_releases
+from advisor.catalog.one_pass_engines import Releases, read_releases
 from advisor.catalog.readers import Sources
 from advisor.errors import InputError
 from advisor.records import dataclass
@@ -64,7 +64,7 @@ class Damaged:
     reason: str
 
 
-def table_text(header: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+def table_text(header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV; None is an empty cell."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, header, lineterminator="\n")
@@ -111,16 +111,17 @@ def stage(root: Path, provider: str, tables: Mapping[str, str], read_on: str, ga
         "provider": provider,
         "read_on": read_on,
         "gaps": list(gaps),
-        "tables": {name: _hash(text.encode()) for name, text in sorted(tables.items())},
+        "tables": {name: digest_of(text.encode()) for name, text in sorted(tables.items())},
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    directory = root / provider / f"{read_on}-{_hash(text.encode())[:16]}"
+    content_hash = digest_of(text.encode())
+    directory = root / provider / f"{read_on}-{content_hash[:16]}"
     make_directory(directory)
     for table, content in tables.items():
         write_text(directory / table, content)
     write_text(directory / _MANIFEST, text)
     _flush(directory)
-    return Snapshot(provider, directory, read_on, tuple(gaps), _hash(text.encode()))
+    return Snapshot(provider, directory, read_on, tuple(gaps), content_hash)
 
 
 def take(root: Path, staged: Snapshot) -> None:
@@ -129,10 +130,13 @@ def take(root: Path, staged: Snapshot) -> None:
     Raises:
         InputError: it cannot be written; the old snapshot then still holds.
     """
-    before = _current_name(root, staged.provider)
-    write_text(root / staged.provider / _CURRENT, f"{staged.name}\n")
-    _flush(root / staged.provider)
-    _prune(root / staged.provider, {staged.name, before})
+    directory = root / staged.provider
+    kept = {staged.name, _current_name(root, staged.provider)}
+    write_text(directory / _CURRENT, f"{staged.name}\n")
+    _flush(directory)
+    for path in directory.glob("*-*"):
+        if path.is_dir() and path.name not in kept:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def discard(root: Path, staged: Snapshot) -> None:
@@ -176,11 +180,10 @@ def read(root: Path, provider: str, name: str) -> Snapshot | Damaged:
         if manifest["schema"] != SCHEMA:
             return Damaged(provider, f"it is of the schema {manifest['schema']!r}")
         for table, digest in manifest["tables"].items():
-            if Path(table).name != table or _hash((directory / table).read_bytes()) != digest:
+            if Path(table).name != table or digest_of((directory / table).read_bytes()) != digest:
                 return Damaged(provider, f"{table} is not as it was written")
-        return Snapshot(
-            provider, directory, str(manifest["read_on"]), tuple(map(str, manifest["gaps"])), _hash(text.encode())
-        )
+        gaps = tuple(map(str, manifest["gaps"]))
+        return Snapshot(provider, directory, str(manifest["read_on"]), gaps, digest_of(text.encode()))
     except OSError as error:
         return Damaged(provider, f"cannot read it: {error.strerror or error}")
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -211,13 +214,6 @@ def _current_name(root: Path, provider: str) -> str | None:
     return name if name and Path(name).name == name else "damaged"
 
 
-def _prune(directory: Path, kept: set[str | None]) -> None:
-    """Remove old snapshots; that this fails harms nobody."""
-    old = sorted(path for path in directory.glob("*-*") if path.is_dir() and path.name not in kept)
-    for path in old:
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def _flush(directory: Path) -> None:
     """Make renames in a directory durable."""
     with suppress(OSError):
@@ -228,7 +224,8 @@ def _flush(directory: Path) -> None:
             os.close(descriptor)
 
 
-def _hash(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -262,16 +259,13 @@ def release_changes(before: Releases, after: Releases) -> tuple[ReleaseChange, .
     """Differences, by engine and version, the newest version first."""
     changes: list[ReleaseChange] = []
     for engine in sorted({*before.by_engine, *after.by_engine}):
-        old, new = ({release.version: release for release in releases.of(engine)} for releases in (before, after))
+        old, new = (
+            {release.version: release.released.isoformat() for release in releases.of(engine)}
+            for releases in (before, after)
+        )
         for version in sorted({*old, *new}, reverse=True):
-            changes += _change(old.get(version), new.get(version))
+            was, now = old.get(version, ""), new.get(version, "")
+            kind = ReleaseChangeKind.GONE if not now else ReleaseChangeKind.MOVED if was else ReleaseChangeKind.NEW
+            if was != now:
+                changes.append(ReleaseChange(kind, engine, str(version), was, now))
     return tuple(changes)
-
-
-def _change(old: Release | None, new: Release | None) -> Iterator[ReleaseChange]:
-    price = new or old
-    before, now = (release.released.isoformat() if release else "" for release in (old, new))
-    if price is None or before == now:
-        return
-    kind = ReleaseChangeKind.MOVED if before and now else ReleaseChangeKind.NEW if now else ReleaseChangeKind.GONE
-    yield ReleaseChange(kind, price.engine, str(price.version), before, now)

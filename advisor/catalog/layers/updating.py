@@ -39,7 +39,6 @@ _AHEAD = dt.timedelta(days=1)
 """The publisher may be in a time zone where it is tomorrow."""
 _FORMULA = re.compile(r"[=+@]|-(?![\d.])")
 _UNIQUE = {"prices.csv": ("instance_type", "region"), "committed_prices.csv": COMMITTED_KEY, "instances.csv": ("name",)}
-_PRICED = (("on_demand_", Purchase.ON_DEMAND), ("spot_", Purchase.SPOT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +56,6 @@ class Updated:
     is_taken: bool
     hidden_by: str
     """Date of the refresh of this machine that goes before it; "" where there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A provider's tables that were read and compared, and are not taken yet."""
-
-    published: PublishedTables
-    held: tuple[Violation, ...]
-    changes: tuple[Change, ...]
-    left_out: Mapping[str, int]
 
 
 def update(
@@ -93,56 +82,42 @@ def update(
     """
     below = replace(catalog.as_listed(), snapshots=())
     _check_ages(published, catalog, root)
-    candidates = tuple(_candidate(tables, below, confirmed, most_moved) for tables in published)
-    is_sound = not dry_run and not any(candidate.held for candidate in candidates)
-    if is_sound:
+    compared = [_compared(tables, below, confirmed, most_moved) for tables in published]
+    is_taken = not dry_run and not any(updated.held for _, updated in compared)
+    if is_taken:
         with sole_writer(root):
             _check_ages(published, catalog, root)  # another run may have taken a newer one since
-            _take(root, [candidate.published for candidate in candidates])
+            _take(root, [tables for tables, _ in compared])
     refreshed = {snapshot.provider: snapshot.read_on for snapshot in catalog.snapshots}
-    return tuple(_updated(candidate, refreshed, is_taken=is_sound) for candidate in candidates)
-
-
-def _updated(candidate: _Candidate, refreshed: Mapping[str, str], *, is_taken: bool) -> Updated:
-    tables = candidate.published
-    return Updated(
-        provider=tables.provider,
-        read_on=tables.read_on,
-        held=candidate.held,
-        changes=candidate.changes,
-        left_out=candidate.left_out,
-        is_taken=is_taken,
-        hidden_by=refreshed.get(tables.provider, ""),
+    return tuple(
+        replace(updated, is_taken=is_taken, hidden_by=refreshed.get(updated.provider, "")) for _, updated in compared
     )
 
 
 def _check_ages(published: Sequence[PublishedTables], catalog: LayeredCatalog, root: Path) -> None:
-    for tables in published:
-        _check_age(tables, catalog, root)
-
-
-def _check_age(published: PublishedTables, catalog: LayeredCatalog, root: Path) -> None:
     """Refuse what is of days to come, or older than the layers that it would replace."""
-    if published.read_on > (catalog.today + _AHEAD).isoformat():
-        raise InputError(
-            f"its prices of {published.provider} are of {published.read_on}, a day to come",
-            hint="look at the clock of this machine, or ask who publishes it; nothing was taken",
-        )
-    before = current(root, published.provider)
-    layers = {"was published before": before.read_on if isinstance(before, Snapshot) else ""}
-    layers["came with the program"] = newest_shipped(catalog.directory, published.provider)
-    for words, day in layers.items():
-        if published.read_on < day:
+    for tables in published:
+        provider, read_on = tables.provider, tables.read_on
+        if read_on > (catalog.today + _AHEAD).isoformat():
             raise InputError(
-                f"its prices of {published.provider} are of {published.read_on}, older than what {words} ({day})",
-                hint="name a newer one, or leave this provider out; nothing was taken",
+                f"its prices of {provider} are of {read_on}, a day to come",
+                hint="look at the clock of this machine, or ask who publishes it; nothing was taken",
             )
+        before = current(root, provider)
+        layers = {"was published before": before.read_on if isinstance(before, Snapshot) else ""}
+        layers["came with the program"] = newest_shipped(catalog.directory, provider)
+        for words, day in layers.items():
+            if read_on < day:
+                raise InputError(
+                    f"its prices of {provider} are of {read_on}, older than what {words} ({day})",
+                    hint="name a newer one, or leave this provider out; nothing was taken",
+                )
 
 
-def _candidate(
+def _compared(
     published: PublishedTables, below: LayeredCatalog, confirmed: frozenset[str], most_moved: float
-) -> _Candidate:
-    """Tables of a provider, read from a directory that nothing else reads."""
+) -> tuple[PublishedTables, Updated]:
+    """Tables of a provider that can be taken, read from a directory that nothing else reads, and what they change."""
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         for name, text in published.tables.items():
@@ -150,17 +125,25 @@ def _candidate(
         try:
             for name in published.tables:
                 _check_cells(directory / name, below.today)
-            published_tables, left_out = _known_tables(published, directory, below)
-            for name, text in published_tables.tables.items():
+            tables, left_out = _known_tables(published, directory, below)
+            for name, text in tables.tables.items():
                 (directory / name).write_text(text, encoding="utf-8", newline="")
             before = offers_of(below, published.provider)
-            rows = Found(published.provider, tuple(_rows(directory)), frozenset({("", "prices")}), ())
-            held = violations(rows, before, confirmed, most_moved)
+            # Prices as they stand, so that guards see what no catalog would hold.
+            rows = tuple(
+                row
+                for name, rows_of in _ROWS_OF.items()
+                for record in _records(directory / name)
+                for row in rows_of(record)
+            )
+            answer = Found(published.provider, rows, frozenset({("", "prices")}), ())
+            held = violations(answer, before, confirmed, most_moved)
+            updated = Updated(published.provider, published.read_on, held, (), left_out, is_taken=False, hidden_by="")
             if any(violation.guard is Guard.NO_PRICE for violation in held):
-                return _Candidate(published_tables, held, (), left_out)
+                return tables, updated
             _check_tables(directory, published.provider)
             offers = offers_of_snapshot(Snapshot(published.provider, directory, published.read_on, (), ""))
-            return _Candidate(published_tables, held, changes(before.values(), offers), left_out)
+            return tables, replace(updated, changes=changes(before.values(), offers))
         except InputError as error:
             where = error.where.replace(f"{directory}/", f"{published.provider}/")
             raise InputError(error.message, where=where, hint=_ASK) from error
@@ -190,8 +173,13 @@ def _known_tables(
         name: _without_unknown(directory / name, of_place, unknown) for name in ("prices.csv", "committed_prices.csv")
     }
     kept["serverless.csv"] = _without_unknown(directory / "serverless.csv", of_accelerator, unknown)
-    texts = {name: _text(published.tables[name], records) for name, records in kept.items() if name in published.tables}
-    return replace(published, tables={**published.tables, **(texts if unknown else {})}), dict(unknown)
+    if not unknown:
+        return published, {}
+    tables = dict(published.tables)
+    for name in kept.keys() & tables.keys():
+        header = tables[name].partition("\n")[0].split(",")
+        tables[name] = table_text(header, [record.cells for record in kept[name]])
+    return replace(published, tables=tables), dict(unknown)
 
 
 def _without_unknown(path: Path, words_of: Callable[[Record], str], unknown: Counter[str]) -> list[Record]:
@@ -201,32 +189,17 @@ def _without_unknown(path: Path, words_of: Callable[[Record], str], unknown: Cou
     return [record for record, words in records if not words]
 
 
-def _text(whole: str, records: Sequence[Record]) -> str:
-    """A table with fewer rows."""
-    return table_text(whole.partition("\n")[0].split(","), [record.cells for record in records])
-
-
-def _rows(directory: Path) -> Iterator[Row]:
-    """Prices as they stand, so that guards see what no catalog would hold."""
-    for table, rows_of in _ROWS_OF.items():
-        for record in _records(directory / table):
-            yield from rows_of(record)
-
-
 def _price_rows(record: Record) -> Iterator[Row]:
     place = record.text("region"), record.text("instance_type")
     yield Sold(*place)
-    for prefix, purchase in _PRICED:
-        usd_per_hour = record.optional_number(f"{prefix}usd_per_hour")
-        if usd_per_hour is not None:
-            zones = _zones(record) if purchase is Purchase.SPOT else None
-            yield PriceRow(*place, purchase.value, usd_per_hour, record.text(f"{prefix}as_of"), zones)
-
-
-def _zones(record: Record) -> tuple[float, float] | None:
-    """Spot in the cheapest and in the dearest zone; None where it is not known by zone."""
-    low, high = (record.optional_number(f"spot_zone_{end}_usd_per_hour") for end in ("low", "high"))
-    return None if low is None or high is None else (low, high)
+    on_demand = record.optional_number("on_demand_usd_per_hour")
+    if on_demand is not None:
+        yield PriceRow(*place, Purchase.ON_DEMAND.value, on_demand, record.text("on_demand_as_of"))
+    spot = record.optional_number("spot_usd_per_hour")
+    if spot is not None:
+        low, high = (record.optional_number(f"spot_zone_{end}_usd_per_hour") for end in ("low", "high"))
+        zones = None if low is None or high is None else (low, high)
+        yield PriceRow(*place, Purchase.SPOT.value, spot, record.text("spot_as_of"), zones)
 
 
 def _managed_rows(record: Record) -> Iterator[Row]:
@@ -319,10 +292,9 @@ def _check_tables(directory: Path, provider: str) -> None:
 
 def _check_zones(path: Path, provider: str) -> None:
     for record in _records(path):
-        names = filter(None, record.optional_text("zones").split(SEPARATOR))
-        fault = next(filter(None, (zone_fault(provider, record.text("region"), name) for name in names)), "")
-        if fault:
-            record.fail("zones", fault)
+        for name in filter(None, record.optional_text("zones").split(SEPARATOR)):
+            if fault := zone_fault(provider, record.text("region"), name):
+                record.fail("zones", fault)
 
 
 def _take(root: Path, published: Sequence[PublishedTables]) -> None:
@@ -336,15 +308,11 @@ def _take(root: Path, published: Sequence[PublishedTables]) -> None:
             take(root, snapshot)
     except InputError:
         for provider, before in replaced:
-            _go_back(root, provider, before)
+            with suppress(InputError):
+                if isinstance(before, Snapshot):
+                    take(root, before)
+                else:
+                    forget(root, provider)
         for snapshot in staged:
             discard(root, snapshot)
         raise
-
-
-def _go_back(root: Path, provider: str, before: Snapshot | Damaged | None) -> None:
-    with suppress(InputError):
-        if isinstance(before, Snapshot):
-            take(root, before)
-        else:
-            forget(root, provider)

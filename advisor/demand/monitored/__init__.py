@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from advisor.demand.busy import Busy
-from advisor.demand.monitored.server import Engine, Floats, Labels, Monitored, engines_of
+from advisor.demand.monitored.server import Engine, Floats, Labels, Monitored, days_words, engines_of
 from advisor.demand.services import EngineView, Grown, LengthCounts, Readings, Wanted, demand_of_views
 from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, ends_of, lives_of, replicas_at
 from advisor.demand.values import Demand
@@ -27,12 +27,6 @@ def expected_over_time(server: Monitored, selector: str, labels: tuple[str, ...]
 
     A replica that came later, or went for good, is not missing the rest of the time; one that was seen before and
     after is missing in between.
-
-    Args:
-        server: where to ask.
-        selector: series of one metric.
-        labels: what tells replicas or accelerators apart.
-        step_us: length of a step.
     """
     coarse_us = min(_HOUR_US, max((server.window.end_us - server.window.start_us) // 12 // step_us, 1) * step_us)
     by = ", ".join(dict.fromkeys(labels))
@@ -121,10 +115,6 @@ _SHOWN_SECONDS = 1.0
 def engine_demand(server: Monitored, asked: Wanted) -> Demand | None:
     """Demand as serving engines counted it; None where no engine's counters are there.
 
-    Args:
-        server: where to ask, and over which time.
-        asked: whose demand, and what the workload states of it.
-
     Raises:
         InputError: it cannot be asked, the engines serve other models, or nothing was served.
     """
@@ -150,9 +140,7 @@ def _by_kind(server: Monitored, engines: Sequence[Engine]) -> dict[str, list[Eng
 def _views(server: Monitored, engine: Engine, requests: Name) -> list[EngineView]:
     """All engines of one kind, each as often as it was scraped."""
     interval = rhythm(server.questions.api, server.questions.select(requests), server.window)
-    if interval is None:
-        return []
-    if server.steps(server.step_us(interval.interval_us)) < 1:
+    if interval is None or server.steps(server.step_us(interval.interval_us)) < 1:
         return []
     step_us = _query_step_us(server, engine, requests, interval.interval_us)
     readings = _Counters(server.from_a_step_before(step_us), engine, step_us).readings(requests)
@@ -162,8 +150,7 @@ def _views(server: Monitored, engine: Engine, requests: Name) -> list[EngineView
     for labels, read in readings.items():
         counted = everywhere
         if len(replicas_at(read)) > 1:
-            in_turn = _InTurn(server, engine, labels, read, step_us)
-            counted = _Counted.read(server, engine, requests, in_turn.grown)
+            counted = _Counted.read(server, engine, requests, _in_turn(server, engine, labels, read, step_us))
         views.append(replace(counted.of(_view(server, engine, labels, read), labels), late_seconds=late_seconds))
     return views
 
@@ -197,26 +184,23 @@ class _Counted:
         return replace(view, grown=grown, prompts=_of(self.prompts, labels), answers=_of(self.answers, labels))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _InTurn:
-    """An address at which several replicas answer: what each counted between its own first and last reading."""
+def _in_turn(server: Monitored, engine: Engine, labels: Labels, readings: Readings, step_us: int) -> Growth:
+    """Growth over the replicas that answer at one address, each between its own first and last reading.
 
-    server: Monitored
-    engine: Engine
-    labels: Labels
-    readings: Readings
-    step_us: int
+    Nothing is known of a counter between readings of different ones.
+    """
+    here = [f"{label}={quoted(value)}" for label, value in labels if label in (*_ADDRESSES, "job")]
+    ends = [(round(readings.seconds[row] * 1000) * 1000, sign) for row, sign in ends_of(lives_of(readings))]
 
-    def grown(self, name: Name) -> dict[Labels, float]:
-        """Growth of a counter over all of them; nothing is known of it between readings of different ones."""
-        here = [f"{label}={quoted(value)}" for label, value in self.labels if label in (*_ADDRESSES, "job")]
-        selected = f"last_over_time({self.server.questions.select(name, *here)}[{self.step_us // 1000}ms])"
+    def grown(name: Name) -> dict[Labels, float]:
+        selected = engine.summed(f"last_over_time({server.questions.select(name, *here)}[{step_us // 1000}ms])")
         total: dict[Labels, float] = {}
-        for row, sign in ends_of(lives_of(self.readings)):
-            read_us = round(self.readings.seconds[row] * 1000) * 1000
-            for labels, value in self.server.at_moment(self.engine.summed(selected), read_us).items():
-                total[labels] = total.get(labels, 0.0) + sign * value
+        for read_us, sign in ends:
+            for key, value in server.at_moment(selected, read_us).items():
+                total[key] = total.get(key, 0.0) + sign * value
         return total
+
+    return grown
 
 
 def _query_step_us(server: Monitored, engine: Engine, requests: Name, interval_us: int) -> int:
@@ -271,18 +255,24 @@ class _Counters:
         tokens = [self._server.first(names) for names in (self._engine.prompt_tokens, self._engine.answer_tokens)]
         read = [self._last(name) for name in tokens if name]
         in_flight = self._in_flight(requests)
-        times = self._times(requests) if len(counted) <= _MOST_WITH_TIMES else {}
+        times: dict[Labels, Floats] = {}
+        if len(counted) <= _MOST_WITH_TIMES:
+            scraped = f"timestamp({self._server.questions.select(requests)})"
+            times = self._server.by_labels(self._engine.greatest(scraped), self._step_us)
         is_reset = any(np.any(np.diff(values[~np.isnan(values)]) < 0) for values in counted.values())
-        greatest = self._ask(f"max_over_time({{}}[{self._range}])", requests) if is_reset else {}
+        greatest = self._ask("max_over_time", requests) if is_reset else {}
         unknown = np.full(self._ends.size, np.nan)
-        lengths = {}
+        row_seconds = self._engine.exporter.row_seconds
+        ordered = {}
         for labels, values in counted.items():
             both = [sums for series in read if (sums := _of(series, labels)) is not None]
             spent = both[0] + both[1] if len(both) == len(tokens) else unknown
-            seconds = self._read_at(np.fmin(_or(_of(times, labels), self._ends), self._ends))
+            seconds = np.fmin(_or(_of(times, labels), self._ends), self._ends)
+            if row_seconds is not None:  # the page of an agent shows the last row that ended
+                seconds = (seconds - _SHOWN_SECONDS) // row_seconds * row_seconds
             readings = Readings(seconds, values, spent, _or(_of(in_flight, labels), unknown))
-            lengths[labels] = _in_order(readings, _or(_of(greatest, labels), unknown))
-        return {labels: readings for labels, readings in lengths.items() if readings.seconds.size > 1}
+            ordered[labels] = _in_order(readings, _or(_of(greatest, labels), unknown))
+        return {labels: readings for labels, readings in ordered.items() if readings.seconds.size > 1}
 
     def _in_flight(self, requests: Name) -> dict[Labels, Floats]:
         """Requests that run or wait, where requests are counted when they end; empty where nobody says what runs."""
@@ -295,27 +285,13 @@ class _Counters:
             for labels, values in running.items()
         }
 
-    def _read_at(self, scraped: Floats) -> Floats:
-        """Reading times of what was scraped: the page of an agent shows the last row that ended."""
-        row_seconds = self._engine.exporter.row_seconds
-        return scraped if row_seconds is None else (scraped - _SHOWN_SECONDS) // row_seconds * row_seconds
-
-    @property
-    def _range(self) -> str:
-        return f"{self._step_us // 1000}ms"
-
     def _last(self, name: Name) -> dict[Labels, Floats]:
         """The last value in each step."""
-        return self._ask(f"last_over_time({{}}[{self._range}])", name)
+        return self._ask("last_over_time", name)
 
     def _ask(self, function: str, name: Name) -> dict[Labels, Floats]:
-        selected = function.format(self._server.questions.select(name))
+        selected = f"{function}({self._server.questions.select(name)}[{self._step_us // 1000}ms])"
         return self._server.by_labels(self._engine.summed(selected), self._step_us)
-
-    def _times(self, name: Name) -> dict[Labels, Floats]:
-        """Times at which each was last scraped."""
-        selected = f"timestamp({self._server.questions.select(name)})"
-        return self._server.by_labels(self._engine.greatest(selected), self._step_us)
 
 
 def _or(values: Floats | None, others: Floats) -> Floats:
@@ -340,9 +316,7 @@ def _of(values: Mapping[Labels, T], labels: Labels) -> T | None:
     if labels in values:
         return values[labels]
     mine = dict(labels)
-    alike = (key for key in values if all(mine.get(name, value) == value for name, value in key))
-    key = next(alike, None)
-    return None if key is None else values[key]
+    return next((values[key] for key in values if all(mine.get(name, value) == value for name, value in key)), None)
 
 
 def _grown(server: Monitored, engine: Engine, name: Name) -> dict[Labels, float]:
@@ -362,12 +336,10 @@ def _histograms(server: Monitored, names: Sequence[Name], growth: Growth) -> dic
         if bound:
             buckets.setdefault(tuple(label for label in labels if label[0] != "le"), {})[float(bound)] = value
     return {
-        labels: LengthCounts(
-            np.array(sorted(counts)), np.array([counts[bound] for bound in sorted(counts)]), tokens[labels]
-        )
+        labels: LengthCounts(np.array(sorted(counts)), np.array([counts[bound] for bound in sorted(counts)]), grown)
         for labels, counts in buckets.items()
-        if labels in tokens and np.inf in counts
+        if (grown := tokens.get(labels)) is not None and np.inf in counts
     }
 
 
-__all__ = ["Monitored", "busy_over_time", "engine_demand"]
+__all__ = ["Monitored", "busy_over_time", "days_words", "engine_demand"]

@@ -11,11 +11,12 @@ import numpy as np
 
 from advisor.demand.busy import Busy
 from advisor.demand.lengths import one_size_demand
-from advisor.demand.monitored import LEAST_COVERAGE
+from advisor.demand.monitored import LEAST_COVERAGE, days_words
 from advisor.demand.spread import iso_minute
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, Floats
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.records import dataclass, replace
 from advisor.samples.query.cloudwatch import CloudWatchApi, CloudWatchBackend, Metric, Span
 from advisor.units import MICROSECONDS_PER_MS, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
@@ -76,19 +77,15 @@ class CloudWatched:
         """The source, for messages."""
         return f"cloudwatch {self.api.region}"
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Counted:
-    """Requests by the minute."""
-
-    start_seconds: float
-    per_minute: Floats
-    """Shape ``(minutes,)``, NaN where unknown; the first and the last are known."""
-
     @property
-    def mean(self) -> float:
-        """Requests per second."""
-        return float(np.nanmean(self.per_minute)) / SECONDS_PER_MINUTE
+    def length(self) -> str:
+        """Length of the window, in words."""
+        return days_words(self.end_seconds - self.start_seconds)
+
+
+def _mean_rate(counted: DemandProfile) -> float:
+    """Requests per second."""
+    return float(np.nanmean(counted.requests_per_minute)) / SECONDS_PER_MINUTE
 
 
 def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Demand | None:
@@ -108,28 +105,27 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
         return None
     presence = _of_endpoints(watched, "CPUUtilization", invocations)
     counted = _counted(watched, invocations, presence)
-    if counted is None or counted.mean <= 0:
+    if counted is None or _mean_rate(counted) <= 0:
         raise InputError(
-            f"{_words(invocations)} counted no request in {_length_words(watched)}",
+            f"{_words(invocations)} counted no request in {watched.length}",
             where=watched.where,
             hint="look further back with `window`; CloudWatch keeps minutes for 15 days",
         )
     if not presence:
         notes = (*notes, "no instance of it reports: minutes without a count are taken to have had no request")
-    rate = arrival_rate(counted.per_minute, counted.mean)
-    known_seconds = float(np.count_nonzero(~np.isnan(counted.per_minute))) * SECONDS_PER_MINUTE
+    rate = arrival_rate(counted.requests_per_minute, _mean_rate(counted))
+    known_seconds = float(np.count_nonzero(~np.isnan(counted.requests_per_minute))) * SECONDS_PER_MINUTE
     every = (
         *notes,
         "CloudWatch counts no tokens: every request is taken to have the stated lengths, and a spread needs more",
         *_time_notes(watched, counted, known_seconds),
-        *_latency_notes(watched, invocations, counted.mean),
+        *_latency_notes(watched, invocations, _mean_rate(counted)),
         *_busy_notes(watched, invocations),
         *watched.api.messages,
     )
-    source = f"Invocations of {_words(invocations)} in {watched.where}, {_length_words(watched)}"
-    profile = DemandProfile(counted.start_seconds, counted.per_minute)
-    demand = one_size_demand(rate, tokens, source, every, known_seconds, profile)
-    return replace(demand, requests=round(counted.mean * known_seconds))
+    source = f"Invocations of {_words(invocations)} in {watched.where}, {watched.length}"
+    demand = one_size_demand(rate, tokens, source, every, known_seconds, counted)
+    return replace(demand, requests=round(rate.mean * known_seconds))
 
 
 def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
@@ -143,47 +139,39 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
         InputError: it cannot be asked, or no accelerator of the hosts has a point.
     """
     backend = CloudWatchBackend(watched.api)
-    series = [
-        accelerator_series
-        for accelerator_series in backend.series("busy_ratio")
-        if _is_meant(accelerator_series.accelerator.host, watched.hosts)
-    ]
+    every = backend.series("busy_ratio")
+    hosts = sorted({each.accelerator.host for each in every})
+    meant = {host for host in hosts if not watched.hosts or any(fnmatchcase(host, name) for name in watched.hosts)}
+    series = [each for each in every if each.accelerator.host in meant]
     shortest = _PERIOD_OF_MANY if len(series) > _MANY else SECONDS_PER_MINUTE
     period = max(watched.api.period_since(watched.start_seconds), shortest)
     span = Span(int(watched.start_seconds) // period * period, int(watched.end_seconds) // period * period, period)
     busy, observed, present = np.zeros((3, span.periods))
     for first in range(0, len(series), _AT_ONCE):
         some = series[first : first + _AT_ONCE]
-        for accelerator_series, points in zip(
-            some,
-            watched.api.points([(accelerator_series.metric, "Average") for accelerator_series in some], span),
-            strict=True,
-        ):
-            values = span.values(points) * accelerator_series.name.scale
+        answers = watched.api.points([(each.metric, "Average") for each in some], span)
+        for each, points in zip(some, answers, strict=True):
+            values = span.values(points) * each.name.scale
             at = np.flatnonzero(~np.isnan(values))
             if at.size:
                 busy += np.nan_to_num(values)
                 observed += ~np.isnan(values)
                 present[at[0] : at[-1] + 1] += 1
     if not observed.any():
-        raise _no_accelerator(watched, backend)
+        there = (
+            f"hosts there: {first_names(hosts, _SHOWN)}"
+            if hosts
+            else "let the CloudWatch agent or Container Insights read the GPUs"
+        )
+        counted = "no SageMaker endpoint counts requests there"
+        raise InputError(
+            f"{counted}, and no metric says how busy an accelerator of these hosts was",
+            where=watched.where,
+            hint=f"check region, window and hosts; {there}",
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(observed >= LEAST_COVERAGE * np.maximum(present, 1), busy / observed, np.nan)
     return Busy(share * present, share * present, present, float(period), float(span.start))
-
-
-def _is_meant(host: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatchcase(host, pattern) for pattern in patterns)
-
-
-def _no_accelerator(watched: CloudWatched, backend: CloudWatchBackend) -> InputError:
-    hosts = sorted({accelerator_series.accelerator.host for accelerator_series in backend.series("busy_ratio")})
-    there = f"hosts there: {_shown(hosts)}" if hosts else "let the CloudWatch agent or Container Insights read the GPUs"
-    return InputError(
-        "no SageMaker endpoint counts requests there, and no metric says how busy an accelerator of these hosts was",
-        where=watched.where,
-        hint=f"check region, window and hosts; {there}",
-    )
 
 
 def _invocations(watched: CloudWatched) -> tuple[list[Metric], tuple[str, ...]]:
@@ -213,10 +201,7 @@ def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[
     """
     if watched.hosts or not by_endpoint:
         return [], ()
-    hosts = {
-        accelerator_series.accelerator.host
-        for accelerator_series in CloudWatchBackend(watched.api).series("busy_ratio")
-    }
+    hosts = {series.accelerator.host for series in CloudWatchBackend(watched.api).series("busy_ratio")}
     if len(by_endpoint) == 1 and not hosts:
         (name, metrics) = by_endpoint.popitem()
         return metrics, (f"{name} is the only endpoint there", *_component_notes(watched))
@@ -230,16 +215,20 @@ def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[
 
 def _rates_words(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> str:
     """Rates such as ``chat (3 requests/s) and search (1 requests/s)``."""
-    words = []
-    for name, metrics in sorted(by_endpoint.items())[:_SHOWN]:
+    words = sorted(by_endpoint)
+    for at, name in enumerate(words[:_SHOWN]):
+        metrics = by_endpoint[name]
         counted = _counted(watched, metrics, _of_endpoints(watched, "CPUUtilization", metrics))
-        words.append(f"{name} ({'rate unknown' if counted is None else f'{counted.mean:.3g} requests/s'})")
-    more = f" and {len(by_endpoint) - _SHOWN} more" if len(by_endpoint) > _SHOWN else ""
-    return ", ".join(words) + more
+        words[at] += " (rate unknown)" if counted is None else f" ({_mean_rate(counted):.3g} requests/s)"
+    return first_names(words, _SHOWN)
 
 
 def _missing(watched: CloudWatched, kind: str, name: str, there: Collection[str]) -> InputError:
-    listed = f"there: {_shown(sorted(there))}" if there else f"no {kind} there counts requests; check the region"
+    listed = (
+        f"there: {first_names(sorted(there), _SHOWN)}"
+        if there
+        else f"no {kind} there counts requests; check the region"
+    )
     return InputError(f"no {kind} {name} counted requests in the last two weeks", where=watched.where, hint=listed)
 
 
@@ -254,12 +243,9 @@ def _component_notes(watched: CloudWatched) -> tuple[str, ...]:
     components = sorted(_named(watched, _COMPONENT))
     if not components:
         return ()
+    named = f"inference components are there ({first_names(components, _SHOWN)})"
     remedy = "write the component of this workload's as `model` under demand.cloudwatch"
-    return (f"inference components are there ({_shown(components)}): if the endpoint serves several models, {remedy}",)
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return (f"{named}: if the endpoint serves several models, {remedy}",)
 
 
 def _exactly(metrics: Iterable[Metric], dimensions: set[str]) -> list[Metric]:
@@ -273,7 +259,7 @@ def _of_endpoints(watched: CloudWatched, name: str, like: Sequence[Metric]) -> l
     return [metric for listed in series for metric in _exactly(listed, _OF_AN_ENDPOINT)]
 
 
-def _counted(watched: CloudWatched, invocations: Sequence[Metric], presence: Sequence[Metric]) -> _Counted | None:
+def _counted(watched: CloudWatched, invocations: Sequence[Metric], presence: Sequence[Metric]) -> DemandProfile | None:
     """Requests by the minute, from the first to the last known one; None: none is known."""
     spans = watched.api.spans(watched.start_seconds, watched.end_seconds)
     parts = [_minutes(watched.api, invocations, presence, span) for span in spans]
@@ -284,7 +270,7 @@ def _counted(watched: CloudWatched, invocations: Sequence[Metric], presence: Seq
     inside = minutes[observed[0] : observed[-1] + 1]
     if not presence:
         inside = np.nan_to_num(inside)
-    return _Counted(float(spans[0].start + observed[0] * SECONDS_PER_MINUTE), inside)
+    return DemandProfile(float(spans[0].start + observed[0] * SECONDS_PER_MINUTE), inside)
 
 
 def _minutes(api: CloudWatchApi, invocations: Sequence[Metric], presence: Sequence[Metric], span: Span) -> Floats:
@@ -297,12 +283,12 @@ def _minutes(api: CloudWatchApi, invocations: Sequence[Metric], presence: Sequen
     return np.repeat(counts / minutes, minutes)
 
 
-def _time_notes(watched: CloudWatched, counted: _Counted, known_seconds: float) -> list[str]:
+def _time_notes(watched: CloudWatched, counted: DemandProfile, known_seconds: float) -> list[str]:
     notes = []
     if known_seconds < SECONDS_PER_DAY:
         hours = known_seconds / SECONDS_PER_HOUR
         notes.append(f"the demand was observed for {hours:.1f} h: busier hours of the day or week are unseen")
-    share = known_seconds / (len(counted.per_minute) * SECONDS_PER_MINUTE)
+    share = known_seconds / (len(counted.requests_per_minute) * SECONDS_PER_MINUTE)
     if share < 1:
         notes.append(f"{share:.0%} of the minutes were observed; the others are unknown, not idle")
     coarse = [span for span in watched.api.spans(counted.start_seconds, watched.end_seconds) if span.period > 60]
@@ -322,10 +308,8 @@ def _latency_notes(watched: CloudWatched, invocations: Sequence[Metric], mean_ra
     if not count:
         return []
     seconds = total / count / _US_PER_SECOND
-    slowest = (
-        max((float(statistic.values.max(initial=0.0)) for statistic in points[2::3]), default=0.0) / _US_PER_SECOND
-    )
-    spread = f"ModelLatency; 95% within {slowest:.3g} s in the slowest hour"
+    slowest_us = max((float(statistic.values.max(initial=0.0)) for statistic in points[2::3]), default=0.0)
+    spread = f"ModelLatency; 95% within {slowest_us / _US_PER_SECOND:.3g} s in the slowest hour"
     in_flight = f"{seconds * mean_rate:.3g} are in flight on average"
     return [f"today requests take {seconds:.3g} s on average ({spread}), so {in_flight}"]
 
@@ -352,8 +336,3 @@ def _words(invocations: Sequence[Metric]) -> str:
     dimensions = dict(invocations[0].dimensions)
     component = dimensions.get(_COMPONENT)
     return f"the inference component {component}" if component else f"the endpoint {dimensions.get(_ENDPOINT)}"
-
-
-def _length_words(watched: CloudWatched) -> str:
-    hours = (watched.end_seconds - watched.start_seconds) / SECONDS_PER_HOUR
-    return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"

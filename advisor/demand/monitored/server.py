@@ -16,7 +16,7 @@ from advisor.samples.query.prometheus.api import MOST_POINTS, PrometheusApi, Too
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
 from advisor.samples.query.prometheus.over_time import Questions
 from advisor.samples.query.values import Window
-from advisor.units import SECONDS_PER_DAY
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 _PARTS = ("finished_reason", "finish_reason", "reason", "status", "code", "err", "method")
 """Labels that divide the requests of one engine."""
@@ -83,6 +83,13 @@ def _engine(table: NameTable, exporter: Exporter) -> Engine:
     def named(*metrics: str) -> tuple[Name, ...]:
         return tuple(name for metric in metrics for name in table.names[metric] if name.exporter == exporter)
 
+    def gauges(metric: str) -> tuple[Name, ...]:
+        # Of the agent's gauges the last reading, since counters are as it was.
+        is_agent = exporter.is_agent
+        return tuple(
+            replace(name, name=exposition_name(name.metric, "last")) if is_agent else name for name in named(metric)
+        )
+
     return Engine(
         exporter,
         requests=named("requests_arrived", "requests_finished"),
@@ -92,14 +99,7 @@ def _engine(table: NameTable, exporter: Exporter) -> Engine:
         answer_tokens=named("generated_tokens"),
         cache_hits=named("prefix_cache_hits"),
         cache_queries=named("prefix_cache_queries"),
-        in_flight=tuple(_last(named(metric)) for metric in ("requests_running", "requests_waiting")),
-    )
-
-
-def _last(names: Sequence[Name]) -> tuple[Name, ...]:
-    """Names of gauges; of the agent's own those of the last reading, since counters are as it was."""
-    return tuple(
-        replace(name, name=exposition_name(name.metric, "last")) if name.exporter.is_agent else name for name in names
+        in_flight=(gauges("requests_running"), gauges("requests_waiting")),
     )
 
 
@@ -200,8 +200,7 @@ class Monitored:
     @property
     def length(self) -> str:
         """Length of the window, in words."""
-        hours = self.window.seconds / 3600
-        return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"
+        return days_words(self.window.seconds)
 
     def first(self, names: Sequence[Name]) -> Name | None:
         """The first of some names that the window has samples of; of a histogram as soon as it has buckets."""
@@ -228,18 +227,17 @@ class Monitored:
         """The window as a range of a selector."""
         return f"[{(self.window.end_us - self.window.start_us) // 1000}ms]"
 
-    def growth(self, query: Callable[[str], str]) -> dict[Labels, float]:
-        """Growth of counters over the window, by labels; over parts of it where that is too much to ask at once.
+    def growth(self, query: Callable[[str], str], window: Window | None = None) -> dict[Labels, float]:
+        """Growth of counters over a window, by labels; over parts of it where that is too much to ask at once.
 
         Args:
             query: makes a query of the range of a selector, such as ``[60000ms]``.
+            window: None: the whole one.
 
         Raises:
             InputError: it cannot be asked, or even five minutes are too much.
         """
-        return self._growth(query, self.window)
-
-    def _growth(self, query: Callable[[str], str], window: Window) -> dict[Labels, float]:
+        window = window or self.window
         try:
             return self.at_moment(query(f"[{(window.end_us - window.start_us) // 1000}ms]"), window.end_us)
         except TooMuchError:
@@ -247,7 +245,7 @@ class Monitored:
             if middle_us - window.start_us < _LEAST_PART_US:
                 raise
             halves = (Window(window.start_us, middle_us), Window(middle_us, window.end_us))
-            first, second = (self._growth(query, half) for half in halves)
+            first, second = (self.growth(query, half) for half in halves)
             return {labels: first.get(labels, 0.0) + second.get(labels, 0.0) for labels in (first | second)}
 
     def at_moment(self, query: str, moment_us: int) -> dict[Labels, float]:
@@ -277,6 +275,12 @@ class Monitored:
             at += some
             piece = min(max(_MOST_VALUES // max(len(series), 1), _FEWEST_POINTS), 2 * piece, most)
         return answers
+
+
+def days_words(seconds: float) -> str:
+    """Length of a window such as ``14 days``, or ``5 h`` of less than two."""
+    hours = seconds / SECONDS_PER_HOUR
+    return f"{hours / HOURS_PER_DAY:.3g} days" if hours >= 48 else f"{hours:.3g} h"
 
 
 def _key(labels: Mapping[str, str]) -> Labels:

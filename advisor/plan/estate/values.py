@@ -8,7 +8,7 @@ which none has something of its own to keep: machines that run, commitments, cap
 from collections.abc import Sequence
 from pathlib import Path
 
-from advisor.demand.together import together
+from advisor.demand.lengths import together
 from advisor.models.model import ALL, Adapters, NamedAdapter
 from advisor.plan.estate.commitments import HourlyUse, SharedCommitment
 from advisor.plan.estate.divide import Contention

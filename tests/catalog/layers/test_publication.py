@@ -21,9 +21,9 @@ from advisor import catalog
 from advisor.catalog import load_catalog, published_dir, user_catalog
 from advisor.catalog.layers import updating
 from advisor.catalog.layers.layered import layered
-from advisor.catalog.layers.publication import PublishedTables, digest_of, place_of, read_publication
+from advisor.catalog.layers.publication import PublishedTables, place_of, read_publication
 from advisor.catalog.layers.publishing import publish, tables_to_publish
-from advisor.catalog.layers.snapshot import Snapshot, current, stage, take
+from advisor.catalog.layers.snapshot import Snapshot, current, digest_of, stage, take
 from advisor.catalog.layers.updating import update
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
