@@ -151,12 +151,7 @@ _PATCH = 14
 
 
 def tower_parameters(fields: ConfigFields, hidden: int) -> int:
-    """Parameters of the tower that ``vision_config`` describes, projector included; 0 where there is none.
-
-    Args:
-        fields: the outer configuration.
-        hidden: width of the language model, which the projector ends in.
-    """
+    """Parameters of the tower that ``vision_config`` describes, with a projector to *hidden*; 0 where there is none."""
     vision = _vision_fields(fields)
     if not vision.values:
         return 0
@@ -168,12 +163,7 @@ def tower_parameters(fields: ConfigFields, hidden: int) -> int:
 
 
 def vision_tower(fields: ConfigFields, hidden: int) -> VisionTower | None:
-    """The tower that ``vision_config`` describes; None where there is none, or its family's rule is not known.
-
-    Args:
-        fields: the outer configuration.
-        hidden: width of the language model, which the projector ends in.
-    """
+    """The tower that ``vision_config`` describes, with its projector to *hidden*; None: none, or of no known rule."""
     vision, rule = _vision_fields(fields), rule_of(fields)
     if not vision.values or rule is None:
         return None
@@ -277,16 +267,10 @@ ENCODER_TRAITS = {
     "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False, learned_positions=False, family="nomic_bert"),
     "new": EncoderTraits(matrices=3, pooler=False, learned_positions=False, family="gte"),
     "modernbert": EncoderTraits(
-        matrices=3,
-        biases=False,
-        pooler=False,
-        token_types=False,
-        learned_positions=False,
-        norm_vectors=1,
-        windows=True,
-        family="modernbert",
+        token_types=False, pooler=False, matrices=3, biases=False, learned_positions=False, norm_vectors=1,
+        windows=True, family="modernbert",
     ),
-}
+}  # fmt: skip
 ENCODER_TYPES = tuple(ENCODER_TRAITS)
 
 

@@ -216,12 +216,6 @@ def answering(model: Model, answer: TextAnswer, model_type: str, token_numbers: 
     Late interaction takes ``width × numbers of a token's vector``. A sparse encoder has the head of a masked language
     model in place of a pooler: ``width² + width`` of its transform, ``2 · width`` of its norm and a bias for each word,
     whose decoder is the embeddings again.
-
-    Args:
-        model: the encoder.
-        answer: to one text.
-        model_type: of its configuration, by which servers load it.
-        token_numbers: numbers of the vector of each token; None: not known, or it answers none.
     """
     if not needs_own_server(answer):
         return replace(model, answer=answer)

@@ -35,6 +35,8 @@ def setup_from(cells: Mapping[str, str]) -> Setup:
     whole = (*COUNT_COLUMNS, "max_batched_tokens", "draft_tokens")
     counts = {column: _count(column, cells.get(column, "")) for column in whole}
     names = {column: cells.get(column, "").strip() for column in NAME_COLUMNS}
+    adapters, rank = _all_or_none(cells, REQUEST_COLUMNS[:2], "LoRA adapters")
+    images, width, height = _all_or_none(cells, REQUEST_COLUMNS[2:], "images")
     return Setup(
         model=names["model"],
         accelerator=names["accelerator"],
@@ -51,21 +53,9 @@ def setup_from(cells: Mapping[str, str]) -> Setup:
         draft_tokens=counts["draft_tokens"],
         draft_acceptance=_acceptance(cells),
         draft_model=cells.get("draft_model", "").strip(),
-        adapters=_adapters(cells),
-        pictures=_pictures(cells),
+        adapters=Adapters(adapters, rank) if adapters and rank else None,
+        pictures=Pictures(float(images), width, height) if images and width and height else None,
     )
-
-
-def _adapters(cells: Mapping[str, str]) -> Adapters | None:
-    """LoRA adapters of a rank; None where none are asked for."""
-    count, rank = _all_or_none(cells, REQUEST_COLUMNS[:2], "LoRA adapters")
-    return None if count is None or rank is None else Adapters(count, rank)
-
-
-def _pictures(cells: Mapping[str, str]) -> Pictures | None:
-    """Images of a request, all of one size; None where it has none."""
-    count, width, height = _all_or_none(cells, REQUEST_COLUMNS[2:], "images")
-    return None if count is None or width is None or height is None else Pictures(float(count), width, height)
 
 
 def _all_or_none(cells: Mapping[str, str], columns: Sequence[str], what: str) -> tuple[int | None, ...]:

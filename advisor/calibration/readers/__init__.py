@@ -120,11 +120,8 @@ def _time(text: str, where: str) -> dt.datetime:
 def _time_in_name(path: Path) -> dt.datetime:
     match = _TIME_IN_NAME.search(path.name)
     if match is None:
-        raise InputError(
-            "the scrape has no time",
-            where=str(path),
-            hint="put '# scrape 2026-01-31T12:00:00Z' before it, or the time into the file's name (20260131T120000Z)",
-        )
+        hint = "put '# scrape 2026-01-31T12:00:00Z' before it, or the time into the file's name (20260131T120000Z)"
+        raise InputError("the scrape has no time", where=str(path), hint=hint)
     if match[0].isdigit():
         return dt.datetime.fromtimestamp(int(match[0]), tz=dt.UTC)
     return _time(match[0], str(path))
@@ -447,9 +444,6 @@ def _documents(text: str, path: Path, told: Cells, file_format: FileFormat | Non
     for where, document in documents(text, path):
         reader = next((read for matches, read in readers.values() if matches(document)), None)
         if reader is None:
-            raise InputError(
-                f"this JSON is no result of {', '.join(readers)}",
-                where=where,
-                hint="give the summary that the benchmark wrote, not its log of single requests",
-            )
+            hint = "give the summary that the benchmark wrote, not its log of single requests"
+            raise InputError(f"this JSON is no result of {', '.join(readers)}", where=where, hint=hint)
         yield from reader(document, where, told)

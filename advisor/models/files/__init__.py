@@ -42,13 +42,7 @@ _PROJECTION = "linear.weight"
 
 
 def with_answer(model: Model, values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path) -> Model:
-    """A text encoder with its answer for one text, and the matrices that this takes.
-
-    Args:
-        model: the encoder.
-        values: fields of its ``config.json``.
-        tensors: of its weights; none where only the configuration is there.
-        folder: where both lie.
+    """A text encoder with its answer for one text, and the matrices that this takes, by its folder.
 
     Raises:
         InputError: the list of its modules, or the configuration of one, cannot be read.

@@ -71,11 +71,8 @@ class _AdapterFiles:
         of = f"of {self.base}" if self.base else "that names no base"
         kind = _text(self.fields.get("peft_type")) or "PEFT"
         base = self.base or "the model that it was trained on"
-        return InputError(
-            f"this is an adapter ({kind}) {of}, and {reason}",
-            where=str(self.path),
-            hint=remedy or f"plan its base, model: {base}{_size_words(self.path, self.folder)}",
-        )
+        hint = remedy or f"plan its base, model: {base}{_size_words(self.path, self.folder)}"
+        return InputError(f"this is an adapter ({kind}) {of}, and {reason}", where=str(self.path), hint=hint)
 
 
 def holds_adapter(folder: Path) -> bool:

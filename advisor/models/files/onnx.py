@@ -249,9 +249,7 @@ def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint)
 def _outputs(graph: Graph, counted: Mapping[int, Counted]) -> tuple[ModelInput, ...]:
     """Tensors that the graph puts out for one item; empty where a type, or a size beside the batch, is not known.
 
-    Args:
-        graph: whose results are told.
-        counted: runs of one item by the length of its text; one run of a graph without a free length.
+    Runs of one item are counted by the length of its text; a graph without a free length has one.
     """
     outputs = []
     for at, name in enumerate(graph.outputs):

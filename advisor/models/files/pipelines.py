@@ -52,14 +52,7 @@ _NAMES = {
 
 
 def estimated_model(tensors: Sequence[Tensor], config: Mapping[str, Any], name: str, where: str) -> Model:
-    """A model with exact totals and estimated structure.
-
-    Args:
-        tensors: of all files of the model.
-        config: fields of its configuration, or of none.
-        name: how to call the model.
-        where: where they stand, for error messages.
-    """
+    """A model with exact totals and estimated structure, by the tensors of all its files."""
     task = _task(tensors, config)
     fields = _declared_fields(tensors, config, caches=task == "llm")
     checkpoint = Checkpoint(precision_of(tensors), file_bytes=bytes_of(tensors))
@@ -269,11 +262,8 @@ def _read_part(folder: Path, kind: str) -> _Part:
     if reader is not None:
         return _Part(kind, reader(fields).work, 0, tensors)
     if not tensors:
-        raise InputError(
-            f"networks of class {kind!r} are not known",
-            where=str(path),
-            hint=f"put its safetensors beside it, whose shapes are then counted; known are {', '.join(DENOISERS)}",
-        )
+        hint = f"put its safetensors beside it, whose shapes are then counted; known are {', '.join(DENOISERS)}"
+        raise InputError(f"networks of class {kind!r} are not known", where=str(path), hint=hint)
     return _estimated(kind, fields, tensors)
 
 

@@ -41,30 +41,14 @@ from advisor.units import BYTES_PER_GB
 from advisor.workload.kinds import UNITS
 
 ARITHMETIC_KEYS = (
-    ("kind",),
-    ("kind", "width"),
-    ("generation",),
-    ("accelerator",),
-    ("model",),
-    ("engine",),
-    ("kind", "generation"),
-    ("kind", "engine"),
-    ("engine", "width"),
-    ("model", "width"),
-    ("generation", "width"),
-    ("model", "generation"),
+    ("kind",), ("kind", "width"), ("generation",), ("accelerator",), ("model",), ("engine",), ("kind", "generation"),
+    ("kind", "engine"), ("engine", "width"), ("model", "width"), ("generation", "width"), ("model", "generation"),
     ("model", "accelerator", "width", "engine"),
-)
+)  # fmt: skip
 REST_KEYS = (
-    ("kind",),
-    ("engine",),
-    ("generation",),
-    ("accelerator",),
-    ("model",),
-    ("kind", "engine"),
-    ("model", "generation"),
+    ("kind",), ("engine",), ("generation",), ("accelerator",), ("model",), ("kind", "engine"), ("model", "generation"),
     ("width",),
-)
+)  # fmt: skip
 MEASURED_KEY = ("model", "accelerator", "width", "engine", "scenario")
 """What must agree for a prediction to rest on a measurement."""
 NOVELTIES = ("measured", "known", "new model", "known generation", "new both", "new")
@@ -260,13 +244,7 @@ def items_within(server: OnePassEngine | None, sizes: Floats, largest_sizes: flo
 
 
 def most_items(server: OnePassEngine | None, tokens: TokenHistogram, largest_sizes: float) -> float:
-    """Items of a batch at most, whatever time they take: of the smallest size, or as the server's rule has it.
-
-    Args:
-        server: with its rule.
-        tokens: sizes of items, and items of a request.
-        largest_sizes: sum of sizes in a batch.
-    """
+    """Items of a batch at most, whatever time they take: of the smallest size, or as the server's rule has it."""
     most = float(items_within(server, tokens.input_tokens, largest_sizes).max())
     if server is not None and server.padding == ALIKE and differ(tokens.input_tokens):
         return min(most, float(tokens.output_tokens.max()))
@@ -329,14 +307,7 @@ def _mean_of_largest(values: Floats, weight: Floats, draws: float) -> float:
 
 
 def computed_sizes(padding: str, context_tokens: float, unit: Unit, sizes: Floats) -> Floats:
-    """Sizes of items with the padding that is computed with them; of texts alone, the others have one size.
-
-    Args:
-        padding: how texts are rounded up, see ``OnePassEngine``.
-        context_tokens: length that texts are compiled for.
-        unit: of the sizes.
-        sizes: of each item.
-    """
+    """Sizes of items with the padding that is computed with them; of texts alone, the others have one size."""
     if unit is not Unit.TEXTS or padding not in (COMPILED, POWERS):
         return sizes
     if padding == COMPILED:
@@ -348,11 +319,6 @@ def padded_cost(server: OnePassEngine | None, seconds_per_flop: float, flop: Flo
     """Seconds of a batch beside those of its items, and seconds per FLOP of an item, as the server pads batches.
 
     All of a compiled batch is computed, whatever it holds.
-
-    Args:
-        server: how it pads them.
-        seconds_per_flop: as if batches were not padded.
-        flop: of items, each with its own padding.
     """
     if server is not None and server.padding == POWERS:
         return np.zeros_like(flop), seconds_per_flop * (1.0 if server.max_batch_items == 1 else _MEAN_PADDING)

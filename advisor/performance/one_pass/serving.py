@@ -96,14 +96,7 @@ class Replica:
 def replica_of(
     candidate: Candidate, deployment: Deployment, requirements: Requirements, transfer_s: float = 0.0
 ) -> Replica:  # fmt: skip
-    """The server of a candidate with a known peak, with the largest batch that the workload's SLO leaves.
-
-    Args:
-        candidate: where it runs, with its batcher.
-        deployment: the same, reduced to what decides its speed.
-        requirements: model, sizes and SLO.
-        transfer_s: of an HTTP request over the replica's share of the network.
-    """
+    """The server of a candidate with a known peak, with the largest batch that the workload's SLO leaves."""
     resolved = Resolved(requirements.model, deployment, 1)
     cost = batch_cost(resolved, Scenario.SATURATED)
     demand, server = requirements.demand, candidate.batcher
