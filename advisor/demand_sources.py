@@ -189,7 +189,6 @@ def _demand_of_samples(
 
 
 def _within(sampled: SampleDemand) -> "Within":
-    """Filters of the rows that a workload names."""
     from advisor.demand.recorded import Within
 
     recorded = sampled.recorded

@@ -133,7 +133,6 @@ def plan_estate(
     *,
     calibration: Path | None = None,
     watch: Watch | None = None,
-    today: dt.date | None = None,
 ) -> Planned:
     """Plan all workload files of a directory together.
 
@@ -144,16 +143,15 @@ def plan_estate(
         spread: over which processes the work is spread; this one alone without.
         calibration: directory of a calibration of one's own; the catalog's without.
         watch: called as workloads are done.
-        today: day of planning, for what expires.
 
     Raises:
         InputError: the directory holds no workload files, or its ``estate.yaml`` has to be mended.
     """
-    day = today or dt.datetime.now(dt.UTC).date()
-    terms = with_account(read_terms(directory), holdings_of(load_catalog()), day)
+    today = dt.datetime.now(dt.UTC).date()
+    terms = with_account(read_terms(directory), holdings_of(load_catalog()), today)
     paths = workload_files(directory)
     tasks = [
-        Task(path, path.relative_to(directory).as_posix(), terms, terms, day, calibration, len(paths) <= MOST_IN_FULL)
+        Task(path, path.relative_to(directory).as_posix(), terms, terms, today, calibration, len(paths) <= MOST_IN_FULL)
         for path in paths
     ]
     with (spread or Spread()).open() as run:

@@ -172,18 +172,11 @@ def with_account(workload: Workload, catalog: Catalog) -> Workload:
     return workload if holdings is None else with_holdings(workload, holdings, catalog, today)
 
 
-def plan_for(
-    workload: Workload,
-    catalog: Catalog,
-    *,
-    every_variant: bool = False,
-    progress: CountProgress | None = None,
-    model: PerformanceModel | None = None,
-) -> Plan:
+def plan_for(workload: Workload, catalog: Catalog, *, every_variant: bool = False) -> Plan:
     """Plan for a workload with the offers of a catalog; see :func:`recommend`."""
-    performance = model or shipped_model()
-    question = question_for(workload, catalog, performance, progress)
-    return plan_question(question, catalog, every_variant=every_variant, model=performance)
+    model = shipped_model()
+    question = question_for(workload, catalog, model)
+    return plan_question(question, catalog, every_variant=every_variant, model=model)
 
 
 def question_for(

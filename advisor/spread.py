@@ -89,8 +89,6 @@ def _connect(spread: Spread, stack: ExitStack) -> None:
             _library("ray.util.joblib", "ray").register_ray()
             ray.init(address=spread.scheduler, ignore_reinit_error=True, log_to_driver=False)
             stack.callback(ray.shutdown)
-        case _:
-            return
 
 
 def _library(module: str, package: str) -> Any:  # noqa: ANN401 - a module that need not be installed

@@ -57,13 +57,8 @@ class AdapterEngine:
 @lru_cache(maxsize=64)
 def adapter_engine(name: str) -> AdapterEngine:
     """The row of an engine; of one that the table does not name that of vLLM, without support."""
-    rows = _rows()
-    row = rows.get(name)
-    if row is not None:
-        return row
-    fallback = rows[_FALLBACK]
-    reason = f"whether {name} serves LoRA adapters is not known"
-    return replace(fallback, engine=name, is_supported=False, reason=reason)
+    rows, reason = _rows(), f"whether {name} serves LoRA adapters is not known"
+    return rows.get(name) or replace(rows[_FALLBACK], engine=name, is_supported=False, reason=reason)
 
 
 @lru_cache(maxsize=1)
@@ -85,6 +80,7 @@ def _engine(row: Row) -> AdapterEngine:
     )
 
 
+_MERGE = "merge the adapter into its weights (PEFT's merge_and_unload) and plan the merged model"
 _BYTES = 2
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 _NETWORK = ("gate_proj", "up_proj", "down_proj")
@@ -132,10 +128,16 @@ def _with_adapters(model: Model, adapters: Adapters) -> Model:
     if not model.is_generative:
         raise InputError(
             f"{model.name} answers in one pass, and adapters are planned for models that answer token by token alone",
-            hint="merge the adapter into its weights (PEFT's merge_and_unload) and plan the merged model",
+            hint=_MERGE,
         )
-    for layer, _ in model.layers:
-        _check_layer(layer, model)
+    kinds = (layer.mixer.kind for layer, _ in model.layers if layer.mixer)
+    other = next((kind for kind in kinds if kind is not MixerKind.ATTENTION), None)
+    if other is not None:  # its modules have other shapes than those of attention over heads
+        what = "latent attention" if other is MixerKind.LATENT else "recurrent layers"
+        raise InputError(
+            f"adapters of {model.name} are not planned: the shapes of the modules of its {what} are not known",
+            hint=_MERGE,
+        )
     return replace(model, adapters=adapters)
 
 
@@ -230,15 +232,3 @@ def _network_modules(network: FeedForward, model: Model) -> Iterator[_Module]:
             yield _Module("gate_proj", inner, width, copies)
         yield _Module("up_proj", inner, width, copies)
         yield _Module("down_proj", width, inner, copies)
-
-
-def _check_layer(layer: Layer, model: Model) -> None:
-    """Refuse layers whose modules have other shapes than those of attention over heads."""
-    kind = None if layer.mixer is None else layer.mixer.kind
-    if kind in (None, MixerKind.ATTENTION):
-        return
-    what = "latent attention" if kind is MixerKind.LATENT else "recurrent layers"
-    raise InputError(
-        f"adapters of {model.name} are not planned: the shapes of the modules of its {what} are not known",
-        hint="merge the adapter into its weights (PEFT's merge_and_unload) and plan the merged model",
-    )

@@ -7,6 +7,7 @@ has, ``config`` the others under their HuggingFace names. Both are read by the s
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -62,14 +63,12 @@ def find_model(name: str) -> Model:
 
 def _holds_model(path: Path) -> bool:
     """Whether there is a file of this path, or a folder with a model in it; a name may be too long for a path."""
-    try:
-        if not path.exists():
-            return False
-    except OSError:
-        return False
-    from advisor.models.files import holds_model  # noqa: PLC0415 - readers load only where there is something to read
+    with suppress(OSError):
+        if path.exists():
+            from advisor.models.files import holds_model  # noqa: PLC0415 - loaded only where there is something to read
 
-    return holds_model(path)
+            return holds_model(path)
+    return False
 
 
 def _model_at(path: Path) -> Model:

@@ -397,6 +397,9 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
     ranks = split.tensor_parallel * split.pipeline_parallel
     cache = replica.cache(budget)
     needed = budget.usable_gib - budget.cache_gib + cache.needed_gib
+    loading = rank_weight_bytes(model, request.precision, split)
+    if request.made_while_loading:
+        loading = loading_bytes(model, request.precision, split, by_layer=replica.engine.quantises_by_layer)
     published = model.checkpoint.precision
     is_published = request.made_while_loading or (is_wide(request.precision) and is_wide(published))
     return MemoryFit(
@@ -406,7 +409,7 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
         weights_gib=replica_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
         checkpoint_gib=(weight_bytes(model, published if is_published else request.precision) + stored_bytes(model))
         / BYTES_PER_GIB,
-        loading_gib=_loading_gib(model, request, split, replica.engine) + budget.runtime_gib,
+        loading_gib=loading / BYTES_PER_GIB + budget.runtime_gib,
         workspace_gib=budget.workspace_gib * ranks,
         runtime_gib=budget.runtime_gib * ranks,
         kv_cache_gib_available=max(budget.cache_gib, 0.0) * ranks,
@@ -419,13 +422,6 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
         adapters_gib=budget.adapters_gib * ranks,
         adapters_host_gib=stored_bytes(model) / BYTES_PER_GIB * ranks,
     )
-
-
-def _loading_gib(model: Model, request: FitRequest, split: Split, engine: EngineMemory) -> float:
-    """Weights on the fullest accelerator while they are loaded."""
-    if request.made_while_loading:
-        return loading_bytes(model, request.precision, split, by_layer=engine.quantises_by_layer) / BYTES_PER_GIB
-    return rank_weight_bytes(model, request.precision, split) / BYTES_PER_GIB
 
 
 def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None = None) -> MemoryRange:

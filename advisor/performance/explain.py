@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from advisor.performance import regimes
 from advisor.performance.calibration import Calibration
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, pack
@@ -29,19 +30,6 @@ from advisor.performance.physics import (
     tokens_per_step,
 )
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions, Sieve
-from advisor.performance.regimes import (
-    LOAD_COLUMNS,
-    Decoding,
-    FirstToken,
-    Load,
-    LoadRange,
-    batch_decoding,
-    batch_first_token,
-    loop_decoding,
-    loop_first_token,
-    saturated_decoding,
-    setup_key,
-)
 from advisor.performance.setups import Abstention, Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.records import dataclass, fields, replace
@@ -191,7 +179,7 @@ def _answer(
     answers.mark(rows, [names[code] for code in evidence.tolist()])
 
 
-def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, Load]:
+def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, regimes.Load]:
     """Replicas with work, and the load of each, of questions about so many replicas."""
     working, users = replicas, np.ones_like(replicas)
     if scenario is Scenario.SINGLE_STREAM:
@@ -200,7 +188,7 @@ def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple
         working = np.minimum(replicas, questions.concurrency)
         users = questions.concurrency / working
     hits = np.nan_to_num(questions.prefix_cache_hit_ratio)
-    return working, Load(users, _prompt(questions.input_tokens), questions.output_tokens, hits)
+    return working, regimes.Load(users, _prompt(questions.input_tokens), questions.output_tokens, hits)
 
 
 def _prompt(input_tokens: Floats) -> Floats:
@@ -248,7 +236,7 @@ class _Asked:
 
     scenario: Scenario
     evidence: Evidence
-    load: Load
+    load: regimes.Load
 
 
 def explain(setup: Resolved, scenario: Scenario, question: Questions, model: PerformanceModel) -> Explanation:
@@ -280,19 +268,21 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
     )
 
 
-def _running(scenario: Scenario, packed: Packed, load: Load) -> tuple[Decoding, FirstToken | None]:
+def _running(
+    scenario: Scenario, packed: Packed, load: regimes.Load
+) -> tuple[regimes.Decoding, regimes.FirstToken | None]:
     """The replica at work, and the way to the first token where there is one."""
     r, c = packed.replicas, packed.constants
     if scenario is Scenario.SATURATED:
-        return saturated_decoding(r, c, load), None
+        return regimes.saturated_decoding(r, c, load), None
     if scenario is Scenario.FIXED_CONCURRENCY:
-        running = loop_decoding(r, c, load)
-        return running, loop_first_token(r, c, load, running)
-    running = batch_decoding(r, c, load)
-    return running, batch_first_token(r, c, load, running)
+        running = regimes.loop_decoding(r, c, load)
+        return running, regimes.loop_first_token(r, c, load, running)
+    running = regimes.batch_decoding(r, c, load)
+    return running, regimes.batch_first_token(r, c, load, running)
 
 
-def _first_terms(packed: Packed, load: Load, first: FirstToken) -> dict[str, FloatLike]:
+def _first_terms(packed: Packed, load: regimes.Load, first: regimes.FirstToken) -> dict[str, FloatLike]:
     """Seconds to the first token: the prompt's prefill by what that is spent on, and all waiting."""
     return {
         **prefill_parts(packed.replicas, packed.constants, load.input_tokens, load.cached_tokens),
@@ -318,7 +308,7 @@ def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) ->
     reach = calibration.reach
     held = reach.range_of(deployment, asked.scenario)
     if asked.evidence is Evidence.MEASURED and held is not None:
-        architecture, accelerator, stack, shards = setup_key(deployment)
+        architecture, accelerator, stack, shards = regimes.setup_key(deployment)
         return f"{architecture} on {shards} × {accelerator}, {stack}, was measured with {_loads(held)}"
     seen = {
         f"accelerator {deployment.accelerator.name}": deployment.accelerator.name in reach.accelerators,
@@ -333,7 +323,7 @@ def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) ->
     return f"{words} (but with {_loads(held)})" if held else words
 
 
-def _loads(held: LoadRange) -> str:
+def _loads(held: regimes.LoadRange) -> str:
     """The loads of a set-up's measurements."""
-    ends = zip(LOAD_COLUMNS, held.low, held.high, strict=True)
+    ends = zip(regimes.LOAD_COLUMNS, held.low, held.high, strict=True)
     return ", ".join(f"{name} {low:g} to {high:g}" for name, low, high in ends)

@@ -209,7 +209,6 @@ def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Ab
 
 
 def _stored(setup: Setup, model: Model) -> str:
-    """Precision of the weights that is asked for."""
     return parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
 
 
@@ -267,7 +266,6 @@ def _precisions(
 
 
 def _draft(setup: Setup, shape: ServingShape) -> DraftModel | None:
-    """Speculation as the set-up asks for it."""
     if setup.draft_tokens is None or setup.draft_acceptance is None:
         return None
     if setup.draft_model.lower() == LOOK_UP:

@@ -24,14 +24,7 @@ from advisor.data_files import data_dir
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.models.model import ONNX_RADIAL_SVM, ONNX_SVM
-from advisor.performance.one_pass.forests import (
-    forest_evidence,
-    forest_seconds,
-    launch_s,
-    received_s,
-    triton_request_s,
-    walker_of,
-)
+from advisor.performance.one_pass import forests
 from advisor.performance.one_pass.work import ARITHMETIC, Labels, labels_of, machine_of
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
@@ -178,8 +171,8 @@ def item_seconds(
 def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
     """Cost of a batch on one of the set-up's accelerators; the load decides its evidence and interval alone."""
     if setup.model.is_forest:
-        seconds = forest_seconds(setup)
-        evidence, spread = forest_evidence(setup.deployment.accelerator, walker_of(setup))
+        seconds = forests.forest_seconds(setup)
+        evidence, spread = forests.forest_evidence(setup.deployment.accelerator, forests.walker_of(setup))
         per_flop = seconds.row_s / (setup.model.flop_per_sample or 1.0)
         return BatchCost(seconds.fixed_s, per_flop, seconds.request_s, evidence, spread)
     if UNITS.get(setup.model.task) is Unit.ROWS:
@@ -190,7 +183,7 @@ def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
     return BatchCost(
         fixed_s=machine.fixed_s * rest,
         seconds_per_flop=max(ARITHMETIC * arithmetic, 1.0) / machine.flop_per_second,
-        request_s=triton_request_s(accelerator) if deployment.engine.startswith(_SERVERS_OF_TENSORS) else 0.0,
+        request_s=forests.triton_request_s(accelerator) if deployment.engine.startswith(_SERVERS_OF_TENSORS) else 0.0,
         evidence=effects.evidence(labels),
         spread=effects.spread(labels),
     )
@@ -204,13 +197,15 @@ def _cost_of_rows(setup: Resolved) -> BatchCost:
     reached = _REACHED_BY_FAMILY.get(setup.model.family, reached)
     memory_bytes_per_second = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB
     computed_s = flop / (machine_of(setup).flop_per_second * reached)
-    row_s = max(computed_s, setup.model.moved_bytes_per_sample / memory_bytes_per_second) + received_s(setup.model)
+    row_s = max(computed_s, setup.model.moved_bytes_per_sample / memory_bytes_per_second) + forests.received_s(
+        setup.model
+    )
     multiplied_bytes = min(deployment.weight_bytes, flop / _FLOP_OF_WEIGHT * _WEIGHT_BYTES)  # tables are looked up
     weights_s = multiplied_bytes / memory_bytes_per_second
     return BatchCost(
-        fixed_s=launch_s(accelerator) + weights_s,
+        fixed_s=forests.launch_s(accelerator) + weights_s,
         seconds_per_flop=row_s / flop,
-        request_s=triton_request_s(accelerator),
+        request_s=forests.triton_request_s(accelerator),
         evidence=Evidence.ROOFLINE,
         spread=_ROWS_SPREAD,
     )
