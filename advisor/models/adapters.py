@@ -12,7 +12,7 @@ from math import ceil
 
 from advisor.data_files import data_dir
 from advisor.errors import InputError
-from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
+from advisor.models.layers import FeedForward, Layer, MixerKind
 from advisor.models.model import ALL, Adapters, Model
 from advisor.records import dataclass, replace
 from advisor.tables import Row, read_rows
@@ -204,21 +204,18 @@ def _is_target(name: str, targets: Sequence[str]) -> bool:
 def _modules(layer: Layer, model: Model, ranks: int) -> Iterator[_Module]:
     """Linear modules of a layer that adapters are known for."""
     if layer.mixer is not None and layer.mixer.kind is MixerKind.ATTENTION:
-        yield from _attention_modules(layer.mixer, model, ranks)
+        hidden, keys = model.hidden, layer.mixer.kv_parameters // (2 * model.hidden)
+        queries = layer.mixer.matrix_parameters // hidden - layer.mixer.width - 2 * keys
+        split = ranks / layer.mixer.kv_heads if layer.mixer.kv_heads else 1.0
+        yield _Module(
+            "q_proj", hidden, 2 * layer.mixer.width if queries == 2 * layer.mixer.width else layer.mixer.width
+        )
+        if keys:
+            yield _Module("k_proj", hidden, keys, split=split)
+            yield _Module("v_proj", hidden, keys, split=split)
+        yield _Module("o_proj", layer.mixer.width, hidden)
     if layer.feed_forward is not None:
         yield from _network_modules(layer.feed_forward, model)
-
-
-def _attention_modules(mixer: Mixer, model: Model, ranks: int) -> Iterator[_Module]:
-    """Modules of attention: queries may be twice as wide (an output gate), keys are as wide as values."""
-    hidden, keys = model.hidden, mixer.kv_parameters // (2 * model.hidden)
-    queries = mixer.matrix_parameters // hidden - mixer.width - 2 * keys
-    split = ranks / mixer.kv_heads if mixer.kv_heads else 1.0
-    yield _Module("q_proj", hidden, 2 * mixer.width if queries == 2 * mixer.width else mixer.width)
-    if keys:
-        yield _Module("k_proj", hidden, keys, split=split)
-        yield _Module("v_proj", hidden, keys, split=split)
-    yield _Module("o_proj", mixer.width, hidden)
 
 
 def _network_modules(network: FeedForward, model: Model) -> Iterator[_Module]:

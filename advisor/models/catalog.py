@@ -169,7 +169,13 @@ def _aliases() -> Mapping[str, str]:
 @lru_cache(maxsize=1024)
 def _from_row(name: str) -> Model:
     row = _rows()[name.lower()]
-    values = _config_of(row)
+    values: dict[str, Any] = {field: int(row[column]) for column, field in _FIELD_OF_COLUMN.items() if row[column]}
+    values["model_type"] = row["model_type"]
+    if row["tied_embeddings"]:
+        values["tie_word_embeddings"] = row["tied_embeddings"] == "yes"
+    if row["model_type"] == DECLARED:
+        values["parameters_total"] = int(row["published_parameters_total"])
+    values.update(json.loads(row["config"]) if row["config"] else {})
     where = f"models.csv: {name}"
     active = row["published_parameters_active"]
     checkpoint = Checkpoint(row["checkpoint_precision"], Scope(row["checkpoint_scope"]))
@@ -191,17 +197,6 @@ def _from_row(name: str) -> Model:
         declared_parameters_active=int(active) if active else None,
         source=row["source"],
     )
-
-
-def _config_of(row: Row) -> dict[str, Any]:
-    values: dict[str, Any] = {field: int(row[column]) for column, field in _FIELD_OF_COLUMN.items() if row[column]}
-    values["model_type"] = row["model_type"]
-    if row["tied_embeddings"]:
-        values["tie_word_embeddings"] = row["tied_embeddings"] == "yes"
-    if row["model_type"] == DECLARED:
-        values["parameters_total"] = int(row["published_parameters_total"])
-    values.update(json.loads(row["config"]) if row["config"] else {})
-    return values
 
 
 def _unknown(name: str) -> InputError:

@@ -449,7 +449,16 @@ def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None 
 
 
 def _replica(model: Model, request: FitRequest, engine: EngineMemory) -> _Replica:
-    _check(request)
+    ranks = request.tensor_parallel * request.pipeline_parallel
+    if ranks < 1 or ranks > request.accelerator_count:
+        raise InputError(
+            f"tensor parallelism {request.tensor_parallel} × pipeline parallelism {request.pipeline_parallel} "
+            f"needs {ranks} accelerators, there are {request.accelerator_count}"
+        )
+    if not 0 < request.memory_utilization <= 1:
+        raise InputError(f"memory utilisation must lie between 0 and 1, not {request.memory_utilization}")
+    if request.accelerator_memory_gib <= 0 or request.concurrency < 1:
+        raise InputError("memory and concurrency must be positive")
     context = request.context_tokens or model.max_context_tokens or _UNSTATED_CONTEXT
     split = Split(request.tensor_parallel, request.pipeline_parallel, engine.expert_multiple)
     step = step_size(engine, request.accelerator_memory_gib, request.accelerator, context)
@@ -463,20 +472,6 @@ def _replica(model: Model, request: FitRequest, engine: EngineMemory) -> _Replic
     )
     kv_bytes = kv_bytes_per_element(request.kv_precision, request.precision, model.checkpoint.kv_precision)
     return _Replica(model, request, engine, step, context, budget, kv_bytes)
-
-
-def _check(request: FitRequest) -> None:
-    """Refuse what no accelerator could do."""
-    ranks = request.tensor_parallel * request.pipeline_parallel
-    if ranks < 1 or ranks > request.accelerator_count:
-        raise InputError(
-            f"tensor parallelism {request.tensor_parallel} × pipeline parallelism {request.pipeline_parallel} "
-            f"needs {ranks} accelerators, there are {request.accelerator_count}"
-        )
-    if not 0 < request.memory_utilization <= 1:
-        raise InputError(f"memory utilisation must lie between 0 and 1, not {request.memory_utilization}")
-    if request.accelerator_memory_gib <= 0 or request.concurrency < 1:
-        raise InputError("memory and concurrency must be positive")
 
 
 def _too_long(model: Model, context: int) -> bool:

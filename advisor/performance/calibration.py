@@ -301,11 +301,15 @@ def load_calibration(directory: Path) -> Calibration:
     digest = hashlib.sha256()
     for name in (CONSTANTS, INTERVALS, MEASURED, RESIDUAL, *([OWN] if own.is_file() else [])):
         digest.update(_bytes(directory / name))
+    spreads = {}
+    for row in read_records(directory / INTERVALS):
+        key = row.choice("evidence", Evidence), row.choice("scenario", Scenario), row.choice("quantity", Quantity)
+        spreads[key] = Spread(row.number("low"), row.number("high"))
     return Calibration(
         version=f"calibrated-{digest.hexdigest()[:12]}",
         constants=read_constants(directory / CONSTANTS),
         residuals=read_residuals(_bytes(directory / RESIDUAL), str(directory / RESIDUAL)),
-        spreads=_read_spreads(directory / INTERVALS),
+        spreads=spreads,
         reach=MeasuredCoverage.read(directory / MEASURED),
         own=_read_own(own) if own.is_file() else None,
     )
@@ -356,14 +360,6 @@ def _read_own(path: Path) -> Own:
         if PUBLISHED not in archive:
             raise InputError(f"the archive has no '{PUBLISHED}'", where=str(path))
         return Own(residuals, archive[PUBLISHED])
-
-
-def _read_spreads(path: Path) -> dict[SpreadKey, Spread]:
-    spreads = {}
-    for row in read_records(path):
-        key = row.choice("evidence", Evidence), row.choice("scenario", Scenario), row.choice("quantity", Quantity)
-        spreads[key] = Spread(row.number("low"), row.number("high"))
-    return spreads
 
 
 def _bytes(path: Path) -> bytes:

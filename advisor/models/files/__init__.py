@@ -167,7 +167,15 @@ def model_at(path: Path) -> Model:
     if file is None:
         raise InputError("there is no model in the folder", where=str(path), hint=_HINT)
     name = path.name if path.is_dir() else file.parent.name if file.name in (_CONFIG, INDEX) else file.stem
-    model = _model_of(file, name or str(file))
+    start = _first_bytes(file)
+    _refuse_code(file, start)
+    kind = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), file.suffix)
+    read = _READERS.get(file.suffix) or _READERS.get(kind)
+    if start == _CATBOOST:
+        raise _catboost(file)
+    if read is None:
+        raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
+    model = read(file, name or str(file))
     facts = file_facts(file)
     if facts.is_gguf:
         facts = replace(facts, quantisation=model.checkpoint.quantisation, precision=model.checkpoint.precision)
@@ -206,19 +214,6 @@ def _in_folder(folder: Path) -> Path | None:
         if files:
             return files[0]
     return None
-
-
-def _model_of(file: Path, name: str) -> Model:
-    """The model of a file, by its first bytes and its ending."""
-    start = _first_bytes(file)
-    _refuse_code(file, start)
-    kind = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), file.suffix)
-    read = _READERS.get(file.suffix) or _READERS.get(kind)
-    if start == _CATBOOST:
-        raise _catboost(file)
-    if read is None:
-        raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
-    return read(file, name)
 
 
 def _catboost(file: Path) -> InputError:

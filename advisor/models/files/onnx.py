@@ -78,23 +78,19 @@ def _flop(node: Node, shapes: Shapes) -> float:
     if node.operation in ("Loop", "Scan"):
         raise UnknownShape(node.operation)
     if node.operation == "If":
-        return _dearer_branch(node, shapes)
+        branches = []
+        for part in node.attributes.values():
+            if isinstance(part, Graph):
+                inner = Shapes(part, shapes.sizes)
+                inner.known = shapes.known | inner.known
+                inner.values = shapes.values | inner.values
+                counted = _count(part, inner)
+                if counted.unknown:
+                    raise UnknownShape(counted.unknown)
+                branches.append(counted.flop)
+        return max(branches, default=0.0)
     rule = _WORK.get(node.operation)
     return 2.0 * rule(node, shapes) if rule else 0.0
-
-
-def _dearer_branch(node: Node, shapes: Shapes) -> float:
-    branches = []
-    for part in node.attributes.values():
-        if isinstance(part, Graph):
-            inner = Shapes(part, shapes.sizes)
-            inner.known = shapes.known | inner.known
-            inner.values = shapes.values | inner.values
-            counted = _count(part, inner)
-            if counted.unknown:
-                raise UnknownShape(counted.unknown)
-            branches.append(counted.flop)
-    return max(branches, default=0.0)
 
 
 def _made(node: Node, shapes: Shapes) -> int:

@@ -3,7 +3,7 @@
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (2026-11).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -155,7 +155,9 @@ class _Reader:
                 case 7, memoryview():
                     graph = self.graph(value, 0)
                 case 8, memoryview():
-                    opset = max(opset, self._opset(value))
+                    values = dict(self._fields(value))
+                    version, domain = values.get(2, 0), text(values.get(1, 0))
+                    opset = max(opset, version if isinstance(version, int) and domain in ("", "ai.onnx") else 1)
                 case 2, memoryview():
                     producer = text(value, 80)
         if graph is None or not opset:
@@ -169,11 +171,6 @@ class _Reader:
             if self.met > _MOST_MET:
                 raise CutOff("more nodes, names and numbers than any model has")
             yield number, value
-
-    def _opset(self, data: memoryview) -> int:
-        values = dict(self._fields(data))
-        version, domain = values.get(2, 0), text(values.get(1, 0))
-        return version if isinstance(version, int) and domain in ("", "ai.onnx") else 1
 
     def graph(self, data: memoryview, depth: int) -> Graph:
         if depth > _MOST_DEPTH:
@@ -263,7 +260,8 @@ class _Reader:
         if not sound:
             raise CutOff(f"tensor {name[:60]!r} of type {kind} and shape {shape[:_MOST_RANK]}")
         tensor, raw = Tensor(name, tuple(shape), storage, bits), parts.get(9, [None])[-1]
-        self._check_external(tensor, _external(parts.get(13, [])))
+        pairs = [_message(entry) for entry in parts.get(13, [])]
+        self._check_external(tensor, {text(pair.get(1, 0)): text(pair.get(2, 0)) for pair in pairs})
         if isinstance(raw, memoryview) and bits and len(raw) != -(-tensor.elements * bits // 8):
             raise CutOff(f"tensor {name[:60]!r} has {len(raw):,} bytes for {storage} of shape {shape}")
         return tensor, _constant(tensor, raw, parts), _factors(tensor, raw or parts.get(4, [b""])[-1])
@@ -283,25 +281,15 @@ class _Reader:
         offset, length = _bytes_of(entry.get("offset", "0")), _bytes_of(entry.get("length", str(size)))
         if tensor.bits and length != size:
             raise CutOff(f"tensor {name!r} has {length:,} bytes in {location[:80]!r}, {size:,} by its shape")
-        held = self._held_bytes(location)
-        if held is not None and held < offset + length:
-            fault = f"{location[:80]!r} has {held:,} bytes, and tensor {name!r} ends at {offset + length:,}"
-            raise InputError(fault, where=self.where, hint=_BESIDE)
-
-    def _held_bytes(self, location: str) -> int | None:
-        """Size of a file beside the model; None where there is none."""
         if location not in self.held_bytes:
             file = Path(self.where).parent / location
             self.held_bytes[location] = None
             with suppress(OSError):  # a name that no file can have, or a folder that cannot be read
                 self.held_bytes[location] = file.stat().st_size if file.is_file() else None
-        return self.held_bytes[location]
-
-
-def _external(entries: Sequence[int | memoryview]) -> Mapping[str, str]:
-    """Location, offset and length of a tensor whose numbers lie beside the file; empty of others."""
-    pairs = [_message(entry) for entry in entries]
-    return {text(pair.get(1, 0)): text(pair.get(2, 0)) for pair in pairs}
+        held = self.held_bytes[location]
+        if held is not None and held < offset + length:
+            fault = f"{location[:80]!r} has {held:,} bytes, and tensor {name!r} ends at {offset + length:,}"
+            raise InputError(fault, where=self.where, hint=_BESIDE)
 
 
 def _bytes_of(number: str) -> int:
