@@ -279,21 +279,14 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
     slower = "state less growth or a shorter horizon, or " if growth else ""
     slower = "give a longer deadline, or " if demand.batch is not None else slower
     lowest, highest = _grown(rate.mean, workload), _grown(rate.peak, workload)
-    if highest > MOST_REQUESTS_PER_SECOND:
-        parts = -(-highest // MOST_REQUESTS_PER_SECOND)
-        raise InputError(
-            f"{highest:,.12g} requests/s in the busiest minute{grown} are more than the "
-            f"{MOST_REQUESTS_PER_SECOND:,.0f} that a fleet is confirmed for",
-            where=where,
-            hint=f"{slower}plan {parts:,.6g} equal workloads of {highest / parts:,.6g} requests/s each",
-        )
-    if lowest < FEWEST_REQUESTS_PER_SECOND:
-        raise InputError(
-            f"{lowest:.4g} requests/s on average{grown} are fewer than the {FEWEST_REQUESTS_PER_SECOND:g} that can be "
-            "planned for",
-            where=where,
-            hint=f"{slower}state at least {FEWEST_REQUESTS_PER_SECOND:g} requests/s, one in 32 years",
-        )
+    most, fewest = MOST_REQUESTS_PER_SECOND, FEWEST_REQUESTS_PER_SECOND
+    if highest > most:
+        parts, told = -(-highest // most), f"{highest:,.12g} requests/s in the busiest minute{grown}"
+        hint = f"{slower}plan {parts:,.6g} equal workloads of {highest / parts:,.6g} requests/s each"
+        raise InputError(f"{told} are more than the {most:,.0f} that a fleet is confirmed for", where=where, hint=hint)
+    if lowest < fewest:
+        told = f"{lowest:.4g} requests/s on average{grown} are fewer than the {fewest:g} that can be planned for"
+        raise InputError(told, where=where, hint=f"{slower}state at least {fewest:g} requests/s, one in 32 years")
 
 
 def _check_run_rate(workload: Workload, demand: Demand) -> None:
@@ -339,8 +332,7 @@ def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:
         return _stated_context(workload.context_tokens, workload, model, demand)
     is_spread = isinstance(workload.demand, DeclaredDemand) and workload.demand.is_spread
     margin = 1.0 if demand.requests is not None or is_spread else CONTEXT_MARGIN
-    steps = -(-int(longest * margin) // CONTEXT_STEP_TOKENS)
-    wanted = steps * CONTEXT_STEP_TOKENS
+    wanted = -(-int(longest * margin) // CONTEXT_STEP_TOKENS) * CONTEXT_STEP_TOKENS
     return wanted if limit is None else min(wanted, limit)
 
 

@@ -149,19 +149,11 @@ class Field:
 
     def duration_ms(self) -> float:
         """A positive time with its unit, in milliseconds."""
-        text = self.text()
-        match = _DURATION.fullmatch(text)
-        if match is None or float(match[1]) == 0:
-            self.fail(f"'{text}' is no duration", "write a number above 0 with its unit, such as 50ms, 1.5s or 2m")
-        return float(match[1]) * _MS_PER_UNIT[match[2]]
+        return self._amount(_DURATION, _MS_PER_UNIT, "duration", "50ms, 1.5s or 2m")
 
     def days(self) -> float:
         """A positive time in days, weeks or years, in days."""
-        text = self.text()
-        match = _DAYS.fullmatch(text)
-        if match is None or float(match[1]) == 0:
-            self.fail(f"'{text}' is no number of days", "write a number above 0 with its unit, such as 30d, 12w or 1y")
-        return float(match[1]) * _DAYS_PER_UNIT[match[2]]
+        return self._amount(_DAYS, _DAYS_PER_UNIT, "number of days", "30d, 12w or 1y")
 
     def window_days(self) -> float:
         """A positive time in hours, or as :meth:`days` takes it, in days."""
@@ -200,6 +192,13 @@ class Field:
         if abs(total - 1) > SHARES_TOLERANCE:
             self.fail(f"the shares sum to {total:g}, not to 1", "correct one of them")
         return tuple((name, share / total) for name, share in shares)
+
+    def _amount(self, pattern: re.Pattern[str], per_unit: Mapping[str, float], noun: str, examples: str) -> float:
+        text = self.text()
+        match = pattern.fullmatch(text)
+        if match is None or float(match[1]) == 0:
+            self.fail(f"'{text}' is no {noun}", f"write a number above 0 with its unit, such as {examples}")
+        return float(match[1]) * per_unit[match[2]]
 
     def _parse(self, kind: Callable[[str], T], text: str, what: str) -> T:
         try:

@@ -147,7 +147,7 @@ def adapter_parameters(model: Model, rank: int, target_modules: Sequence[str]) -
         module.parameters(rank) * count
         for layer, count in model.layers
         for module in _modules(layer, model, 1)
-        if _is_target(module.name, target_modules)
+        if ALL in target_modules or module.name in target_modules
     )
 
 
@@ -176,7 +176,7 @@ def slot_bytes(model: Model, engine: AdapterEngine, ranks: int) -> float:
         module.of_a_rank(rank, ranks) * count
         for layer, count in model.layers
         for module in _modules(layer, model, ranks)
-        if _is_target(module.name, targets)
+        if ALL in targets or module.name in targets
     )
 
 
@@ -195,10 +195,6 @@ def packed(targets: Sequence[str]) -> tuple[str, ...]:
     """Target modules with those that engines keep in one matrix with them."""
     beside = {name for group in _PACKED if set(group) & set(targets) for name in group}
     return tuple(sorted({*targets, *beside}))
-
-
-def _is_target(name: str, targets: Sequence[str]) -> bool:
-    return ALL in targets or name in targets
 
 
 def _modules(layer: Layer, model: Model, ranks: int) -> Iterator[_Module]:

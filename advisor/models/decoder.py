@@ -135,7 +135,7 @@ def read_decoder(fields: ConfigFields, name: str, checkpoint: Checkpoint, towers
         n_heads=heads.count if heads else 0,
         n_kv_heads=max((layer.mixer.kv_heads for layer, _ in layers if layer.mixer), default=0),
         intermediate=max(widths, default=0),
-        tied_embeddings=_tied(fields, traits),
+        tied_embeddings=fields.flag("tie_word_embeddings", default=traits.tied),
         surroundings=_surroundings(fields, traits, hidden, towers),
         layers=layers,
         max_context_tokens=fields.integer(*_CONTEXT_FIELDS) if fields.has(*_CONTEXT_FIELDS) else None,
@@ -210,7 +210,7 @@ def _surroundings(fields: ConfigFields, traits: DecoderTraits, hidden: int, towe
     positions = 0 if offset is None else (fields.integer(*_CONTEXT_FIELDS) + offset) * hidden
     per_layer = fields.integer_or(0, "hidden_size_per_layer_input") * _layer_count(fields)
     norms = traits.norm_vectors * hidden * (2 if traits.embedding_norm else 1)
-    head = 0 if _tied(fields, traits) else vocab * hidden
+    head = 0 if fields.flag("tie_word_embeddings", default=traits.tied) else vocab * hidden
     return Surroundings(
         embeddings=vocab * embedding_width,
         layer_embeddings=fields.integer_or(vocab, "vocab_size_per_layer_input") * per_layer,
@@ -224,10 +224,6 @@ def _surroundings(fields: ConfigFields, traits: DecoderTraits, hidden: int, towe
 
 def _vocab(fields: ConfigFields) -> int:
     return fields.integer("padded_vocab_size" if fields.has("padded_vocab_size") else "vocab_size")
-
-
-def _tied(fields: ConfigFields, traits: DecoderTraits) -> bool:
-    return fields.flag("tie_word_embeddings", default=traits.tied)
 
 
 def _rotary(fields: ConfigFields, dim: int) -> Rotary:

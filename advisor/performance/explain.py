@@ -125,7 +125,7 @@ def _drop_incomplete(sieve: Sieve) -> None:
 def _drop_too_long(sieve: Sieve, fleet: _Fleet) -> None:
     """Prompt and answer must not exceed what the model takes."""
     asked, rows = sieve.questions, sieve.standing
-    total = _prompt(asked.input_tokens) + asked.output_tokens
+    total = np.fmax(asked.input_tokens, 1.0) + asked.output_tokens
     limit = fleet.longest[fleet.place[asked.setup[rows]]]
     limits = dict(zip(rows.tolist(), limit.tolist(), strict=True))
     sieve.drop(
@@ -138,7 +138,7 @@ def _drop_too_large(sieve: Sieve, fleet: _Fleet) -> None:
     """A single request must fit the KV cache."""
     asked, rows = sieve.questions, sieve.standing
     replicas = fleet.packed.replicas.take(fleet.place[asked.setup[rows]])
-    needed = kv_bytes_per_sequence(replicas, _prompt(asked.input_tokens[rows]) + asked.output_tokens[rows])
+    needed = kv_bytes_per_sequence(replicas, np.fmax(asked.input_tokens[rows], 1.0) + asked.output_tokens[rows])
     bad = needed > replicas.kv_cache_bytes
     sizes = dict(zip(rows[bad].tolist(), zip(needed[bad], replicas.kv_cache_bytes[bad], strict=True), strict=True))
     sieve.drop(
@@ -188,12 +188,7 @@ def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple
         working = np.minimum(replicas, questions.concurrency)
         users = questions.concurrency / working
     hits = np.nan_to_num(questions.prefix_cache_hit_ratio)
-    return working, regimes.Load(users, _prompt(questions.input_tokens), questions.output_tokens, hits)
-
-
-def _prompt(input_tokens: Floats) -> Floats:
-    """Prompt lengths to compute with: at least the token that starts an answer."""
-    return np.fmax(input_tokens, 1.0)
+    return working, regimes.Load(users, np.fmax(questions.input_tokens, 1.0), questions.output_tokens, hits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,8 @@ def _fallen(before: _Totals, after: _Totals) -> str:
 
 def _read_stretch(engine: str, model: str, points: Sequence[_Point], told: checks.Cells) -> Iterator[checks.Item]:
     where, seconds = points[0].where, (points[-1].time - points[0].time).total_seconds()
-    growth = _growth(points[0].totals, points[-1].totals)
+    first, last = points[0].totals, points[-1].totals
+    growth = {name: last[name] - first.get(name, 0.0) for name in last if name.endswith(_COUNTERS)}
     finished = _first(growth, _FINISHED)
     if seconds <= 0 or not finished:
         yield LeftOut(where, f"{len(points)} scrapes over {seconds:,g} s, {finished or 0:g} requests were finished")
@@ -202,11 +203,6 @@ def _read_stretch(engine: str, model: str, points: Sequence[_Point], told: check
         "output_tokens_per_second": checks.number_text(checks.quotient(growth.get("generation_tokens_total"), seconds)),
     }
     yield checks.Entry(where, cells | {"model": model, "engine": _ENGINES[engine]}, succeeded, failed)
-
-
-def _growth(first: _Totals, last: _Totals) -> _Totals:
-    """How much every counter grew; one that was not there yet was zero."""
-    return {name: last[name] - first.get(name, 0.0) for name in last if name.endswith(_COUNTERS)}
 
 
 def _mean(growth: _Totals, histogram: str) -> float | None:

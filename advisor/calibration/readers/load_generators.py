@@ -31,6 +31,7 @@ from advisor.units import MS_PER_SECOND
 
 _METRIC = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<unit>[^()]*)\))?")
 _PER_SECOND = re.compile(r"(tokens|requests)?\s*(/|per)\s*(s|sec|second)")
+_EXCLUDED = "exclude_from_results"
 _CLOSED_LOOP = "concurrency"
 """Kind of a phase whose users each ask again as soon as they are answered."""
 
@@ -139,7 +140,11 @@ def _users(config: object, metrics: _Metrics) -> float | str | None:
 def _arrivals(config: object) -> bool:
     """Whether requests were sent at a rate or by a schedule, not as soon as others were answered."""
     phases = value_at(config, "phases")
-    kinds = {text_at(phase, "type") for phase in phases if not _excluded(phase)} if isinstance(phases, list) else set()
+    kinds = (
+        {text_at(phase, "type") for phase in phases if value_at(phase, _EXCLUDED) is not True}
+        if isinstance(phases, list)
+        else set()
+    )
     scheduled = value_at(config, "input", "fixed_schedule") is True
     return bool(_stated(config, "request_rate")) or scheduled or bool(kinds - {_CLOSED_LOOP})
 
@@ -148,17 +153,13 @@ def _stated(node: object, key: str) -> set[float]:
     """Numbers under *key* anywhere in a configuration: every version nests them elsewhere."""
     if isinstance(node, list):
         return set[float]().union(*(_stated(child, key) for child in node))
-    if not isinstance(node, dict) or _excluded(node):
+    if not isinstance(node, dict) or value_at(node, _EXCLUDED) is True:
         return set()
     values = node.get(key)
     own = {
         users for value in (values if isinstance(values, list) else [values]) if (users := number_at(value)) is not None
     }
     return own.union(*(_stated(child, key) for child in node.values()))
-
-
-def _excluded(phase: object) -> bool:
-    return value_at(phase, "exclude_from_results") is True
 
 
 def _model(config: object) -> str:

@@ -157,7 +157,7 @@ class _Reader:
         return Gguf(self.metadata, self.lengths, tuple(tensor for tensor, _ in listed))
 
     def _entry(self) -> None:
-        name = self._text(_MOST_KEY)
+        name = self.cursor.text(self.cursor.number("<Q"), _MOST_KEY)
         kind = self.cursor.number("<I")
         if kind == _ARRAY:
             self._list(name)
@@ -191,12 +191,9 @@ class _Reader:
         for _ in range(count):
             self.cursor.take(self.cursor.number("<Q"))
 
-    def _text(self, most: int) -> str:
-        return self.cursor.text(self.cursor.number("<Q"), most)
-
     def _tensor(self) -> tuple[Tensor, int]:
         """A tensor, and the byte of the data that it ends before."""
-        name = self._text(MOST_NAME)
+        name = self.cursor.text(self.cursor.number("<Q"), MOST_NAME)
         count = self.cursor.number("<I")
         if count > _MOST_DIMENSIONS:
             raise CutOff(f"tensor {name[:60]!r} has {count:,} dimensions; 4 are the most")

@@ -190,7 +190,7 @@ def _inputs(graph: Graph) -> tuple[ModelInput, ...]:
     inputs = tuple(
         ModelInput(
             name,
-            _number_type(graph.types[name]),
+            _FLOATS.get(graph.types[name], graph.types[name].lower()),
             tuple(size if isinstance(size, int) else None for size in graph.inputs[name][1:]),
         )
         for name in names
@@ -207,10 +207,6 @@ def _columns(graph: Graph) -> int | None:
     if not inputs or is_mapped or None in sizes:
         return None
     return sum(prod(size or 1 for size in tensor.shape) for tensor in inputs)
-
-
-def _number_type(name: str) -> str:
-    return _FLOATS.get(name, name.lower())
 
 
 def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint) -> Model:
@@ -253,7 +249,7 @@ def _outputs(graph: Graph, counted: Mapping[int, Counted]) -> tuple[ModelInput, 
         shape = _shape_of_item(graph.stated[name], shapes, tuple(counted))
         if shape is None or graph.types[name] in ("", "STRING"):
             return ()
-        outputs.append(ModelInput(name, _number_type(graph.types[name]), shape))
+        outputs.append(ModelInput(name, _FLOATS.get(graph.types[name], graph.types[name].lower()), shape))
     return tuple(outputs)
 
 

@@ -226,7 +226,9 @@ def denoiser_model(values: Mapping[str, Any], path: Path, name: str) -> Model:
     side = part.side * _LATENT_PIXELS
     done = "one step of" if part.is_denoiser else "decoding"
     network = Network(part.work, "diffusion", f"{done} one image of {side} × {side}")
-    model = whole_model(network, part.kind.lower(), name, Checkpoint(_precision(part.tensors)))
+    model = whole_model(
+        network, part.kind.lower(), name, Checkpoint(precision_of(part.tensors) if part.tensors else _PRECISION)
+    )
     return replace(model, estimate_factor=part.factor)
 
 
@@ -294,10 +296,6 @@ def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model
     sample = f"one image of {side} × {side}, {steps} steps{', guided' if passes == 2 else ''}"
     tensors = tuple(tensor for part in parts for tensor in part.tensors)
     network, family = Network(total, "diffusion", sample), pipeline.removesuffix("Pipeline").lower()
-    model = whole_model(network, family, name, Checkpoint(_precision(tensors)))
+    model = whole_model(network, family, name, Checkpoint(precision_of(tensors) if tensors else _PRECISION))
     factor = max(part.factor for part in parts)
     return replace(model, estimate_factor=factor, sample_size=float(side * side * steps) or None)
-
-
-def _precision(tensors: tuple[Tensor, ...]) -> str:
-    return precision_of(tensors) if tensors else _PRECISION
