@@ -215,8 +215,10 @@ def _document(cases: Sequence[Case], spreads: Mapping[str, tuple[float, float]])
 
 def _fit(cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
     """Effects on the arithmetic and on the rest of a batch, by key."""
-    arithmetic, rest = _columns(cases, servers.ARITHMETIC_KEYS), _columns(cases, servers.REST_KEYS)
-    penalty = SHRINKAGE * np.concatenate([arithmetic.penalty, rest.penalty])
+    arithmetic_keys, arithmetic, arithmetic_penalty = _columns(cases, servers.ARITHMETIC_KEYS)
+    rest_keys, rest, rest_penalty = _columns(cases, servers.REST_KEYS)
+    penalty = SHRINKAGE * np.concatenate([arithmetic_penalty, rest_penalty])
+    split = len(arithmetic_keys)
     unit = (1.0, 1.0)
     whole = np.array([float(batch_seconds(c.machine, np.array([c.flop]), np.array([c.batch]), unit)[0]) for c in cases])
     fixed = np.array([case.machine.fixed_s for case in cases])
@@ -224,12 +226,10 @@ def _fit(cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
     weight = _cell_weights(cases)
     effects = np.zeros(penalty.size)
     for _ in range(STEPS):
-        work = (whole - fixed) * np.exp(arithmetic.table @ effects[: arithmetic.penalty.size])
-        other = fixed * np.exp(rest.table @ effects[arithmetic.penalty.size :])
+        work = (whole - fixed) * np.exp(arithmetic @ effects[:split])
+        other = fixed * np.exp(rest @ effects[split:])
         share = work / (work + other)
-        slope = sparse.hstack(
-            [sparse.diags_array(share) @ arithmetic.table, sparse.diags_array(1 - share) @ rest.table]
-        )
+        slope = sparse.hstack([sparse.diags_array(share) @ arithmetic, sparse.diags_array(1 - share) @ rest])
         error = measured - np.log(work + other)
         robust = weight * np.minimum(1.0, HUBER / np.maximum(np.abs(error), HUBER))
         weighted = slope.T @ sparse.diags_array(robust)
@@ -239,20 +239,13 @@ def _fit(cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
         if np.abs(step).max() < TOLERANCE:
             break
     rounded = [round(value, DECIMALS) for value in effects.tolist()]
-    split = len(arithmetic.keys)
-    return dict(zip(arithmetic.keys, rounded[:split], strict=True)), dict(zip(rest.keys, rounded[split:], strict=True))
+    return dict(zip(arithmetic_keys, rounded[:split], strict=True)), dict(zip(rest_keys, rounded[split:], strict=True))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Columns:
-    """One column for each key that occurs: 1 where a case has it."""
-
-    keys: list[str]
-    table: sparse.csr_array
-    penalty: Floats
-
-
-def _columns(cases: Sequence[Case], combinations: Sequence[tuple[str, ...]]) -> _Columns:
+def _columns(
+    cases: Sequence[Case], combinations: Sequence[tuple[str, ...]]
+) -> tuple[list[str], sparse.csr_array, Floats]:  # fmt: skip
+    """Keys that occur, a column for each (1 where a case has it), and their penalties."""
     entries = [
         (row, key, "|".join(names))
         for row, case in enumerate(cases)
@@ -265,7 +258,7 @@ def _columns(cases: Sequence[Case], combinations: Sequence[tuple[str, ...]]) -> 
     rows, columns = [row for row, _, _ in entries], [place[key] for _, key, _ in entries]
     table = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(cases), len(keys)))
     penalty = np.array([RELATIVE_SHRINKAGE.get(levels[key], 1.0) for key in keys])
-    return _Columns(keys, table, penalty)
+    return keys, table, penalty
 
 
 def _cell_weights(cases: Sequence[Case]) -> Floats:

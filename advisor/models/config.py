@@ -155,11 +155,9 @@ def tower_parameters(fields: ConfigFields, hidden: int) -> int:
     vision = _vision_fields(fields)
     if not vision.values:
         return 0
-    width, depth = _width(vision), _layers(vision)
-    inner = vision.integer_or(4 * width, "intermediate_size", "vt_intermediate_size")
-    biases = 0 if _is_gated(vision) else 4 * width + inner + 5 * width
-    patches = _patch_projection(vision, width) + _positions(vision) * width
-    return depth * (_layer(vision, width) + biases) + patches + _projector(vision, width, hidden)
+    tower = _tower(vision, hidden)
+    patches = tower.patch_projection + _positions(vision) * tower.width
+    return tower.layers * (tower.layer_matrices + tower.layer_biases) + patches + tower.projector
 
 
 def vision_tower(fields: ConfigFields, hidden: int) -> VisionTower | None:
@@ -167,20 +165,20 @@ def vision_tower(fields: ConfigFields, hidden: int) -> VisionTower | None:
     vision, rule = _vision_fields(fields), rule_of(fields)
     if not vision.values or rule is None:
         return None
-    width, layers, patch = _width(vision), _layers(vision), vision.integer_or(_PATCH, "patch_size")
+    tower, patch = _tower(vision, hidden), vision.integer_or(_PATCH, "patch_size")
     windowed = vision.has("window_size") and vision.has("fullatt_block_indexes")
     return VisionTower(
         rule=rule,
-        layers=layers,
-        width=width,
-        layer_parameters=_layer(vision, width),
-        patch_parameters=_patch_projection(vision, width),
-        projector_parameters=_projector(vision, width, hidden),
+        layers=tower.layers,
+        width=tower.width,
+        layer_parameters=tower.layer_matrices,
+        patch_parameters=tower.patch_projection,
+        projector_parameters=tower.projector,
         patch_pixels=patch,
         merge=rule.merge or vision.integer_or(1, "spatial_merge_size"),
         side_pixels=vision.integer_or(0, "image_size"),
         window_patches=(vision.integer("window_size") // patch) ** 2 if windowed else 0,
-        full_layers=len(vision.items("fullatt_block_indexes")) if windowed else layers,
+        full_layers=len(vision.items("fullatt_block_indexes")) if windowed else tower.layers,
     )
 
 
@@ -189,27 +187,35 @@ def _vision_fields(fields: ConfigFields) -> ConfigFields:
     return ConfigFields({**_left_out(vision), **vision.values}, vision.where) if vision.values else vision
 
 
-def _width(vision: ConfigFields) -> int:
-    return vision.integer("hidden_size", "embed_dim", "vt_hidden_size")
+@dataclass(frozen=True, slots=True)
+class _Tower:
+    """Sizes of a tower, and parameters of its parts."""
+
+    width: int
+    layers: int
+    layer_matrices: int
+    layer_biases: int
+    patch_projection: int
+    projector: int
+    """From (merged) patches to the width of the language model."""
 
 
-def _layers(vision: ConfigFields) -> int:
-    return vision.integer("num_hidden_layers", "depth", "vt_num_hidden_layers", most=MOST_LAYERS)
-
-
-def _is_gated(vision: ConfigFields) -> bool:
-    return vision.text("", "model_type") in ("pixtral", "qwen2_5_vl", "gemma4_vision")
-
-
-def _layer(vision: ConfigFields, width: int) -> int:
-    """Parameters of the matrices of one layer."""
+def _tower(vision: ConfigFields, hidden: int) -> _Tower:
+    width = vision.integer("hidden_size", "embed_dim", "vt_hidden_size")
+    layers = vision.integer("num_hidden_layers", "depth", "vt_num_hidden_layers", most=MOST_LAYERS)
     inner = vision.integer_or(4 * width, "intermediate_size", "vt_intermediate_size")
-    return 4 * width * width + (3 if _is_gated(vision) else 2) * width * inner
-
-
-def _patch_projection(vision: ConfigFields, width: int) -> int:
+    is_gated = vision.text("", "model_type") in ("pixtral", "qwen2_5_vl", "gemma4_vision")
     patch, frames = vision.integer_or(_PATCH, "patch_size"), vision.integer_or(1, "temporal_patch_size")
-    return _PIXEL_CHANNELS * patch * patch * frames * width
+    merge = vision.integer_or(1, "spatial_merge_size") ** 2
+    merged, depths = width * merge, 1 + len(vision.items("deepstack_visual_indexes"))
+    return _Tower(
+        width=width,
+        layers=layers,
+        layer_matrices=4 * width * width + (3 if is_gated else 2) * width * inner,
+        layer_biases=0 if is_gated else 4 * width + inner + 5 * width,
+        patch_projection=_PIXEL_CHANNELS * patch * patch * frames * width,
+        projector=width * hidden if merge == 1 else (merged * merged + merged * hidden) * depths,
+    )
 
 
 def _positions(vision: ConfigFields) -> int:
@@ -219,15 +225,6 @@ def _positions(vision: ConfigFields) -> int:
     if not positions and vision.has("image_size") and vision.text("", "model_type") != "pixtral":
         return (vision.integer("image_size") // vision.integer_or(_PATCH, "patch_size")) ** 2
     return positions
-
-
-def _projector(vision: ConfigFields, width: int, hidden: int) -> int:
-    """Parameters from (merged) patches to the language model's width."""
-    merge = vision.integer_or(1, "spatial_merge_size") ** 2
-    merged = width * merge
-    if merge == 1:
-        return width * hidden
-    return (merged * merged + merged * hidden) * (1 + len(vision.items("deepstack_visual_indexes")))
 
 
 @dataclass(frozen=True, slots=True)

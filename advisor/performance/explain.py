@@ -225,15 +225,6 @@ class Explanation:
     constants: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
-    """Question about a deployment, and the class of evidence for it."""
-
-    scenario: Scenario
-    evidence: Evidence
-    load: regimes.Load
-
-
 def explain(setup: Resolved, scenario: Scenario, question: Questions, model: PerformanceModel) -> Explanation:
     """Take apart the answer to one question about a model that generates tokens, which has an answer."""
     packed = pack([setup.deployment], model.calibration.constants)
@@ -258,7 +249,7 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
         ttft=_terms(_first_terms(packed, load, first), timing.ttft_s / base.ttft_s) if prompted and first else None,
         throughput_learned=_number(timing.output_tokens_per_second / base.output_tokens_per_second),
         evidence=evidence.value,
-        grounds=_grounds(setup.deployment, model.calibration, _Asked(scenario, evidence, load)),
+        grounds=_grounds(setup.deployment, model.calibration, scenario, evidence, load),
         constants={field.name: _number(getattr(packed.constants, field.name)) for field in fields(Constants)},
     )
 
@@ -298,11 +289,13 @@ def _number(value: FloatLike) -> float:
     return float(np.asarray(value).reshape(-1)[0])
 
 
-def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) -> str:
+def _grounds(
+    deployment: Deployment, calibration: Calibration, scenario: Scenario, evidence: Evidence, load: regimes.Load
+) -> str:  # fmt: skip
     """Measurements of a deployment, in words."""
     reach = calibration.reach
-    held = reach.range_of(deployment, asked.scenario)
-    if asked.evidence is Evidence.MEASURED and held is not None:
+    held = reach.range_of(deployment, scenario)
+    if evidence is Evidence.MEASURED and held is not None:
         architecture, accelerator, stack, shards = regimes.setup_key(deployment)
         return f"{architecture} on {shards} × {accelerator}, {stack}, was measured with {_loads(held)}"
     seen = {
@@ -312,7 +305,7 @@ def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) ->
     }
     if deployment.draft:
         seen["speculation"] = False
-    if _number(asked.load.prefix_cache_hit_ratio) > 0:
+    if _number(load.prefix_cache_hit_ratio) > 0:
         seen["cached prompts"] = False
     words = "; ".join(f"{name}: {'measured' if is_measured else 'not measured'}" for name, is_measured in seen.items())
     return f"{words} (but with {_loads(held)})" if held else words

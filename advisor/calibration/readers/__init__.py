@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 from advisor.calibration.observations import LeftOut, Measurement, Reading
 from advisor.calibration.readers import checks, load_generators
+from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.performance.questions import SETUP_COLUMNS, one_line
 from advisor.performance.values import Scenario
@@ -230,11 +231,8 @@ COLUMNS = (*SETUP_COLUMNS, "scenario", *checks.LOAD_NUMBERS, *checks.QUANTITIES,
 _TIME = re.compile(r"(?P<quantity>ttft|tpot)_(?P<unit>\w+)")
 _RATE = re.compile(r"(?P<quantity>output_tokens|samples)_per_(?P<unit>\w+)")
 _PER_SECOND = {
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "min": 1 / SECONDS_PER_MINUTE,
-    "minute": 1 / SECONDS_PER_MINUTE,
+    **dict.fromkeys(("s", "sec", "second"), 1.0),
+    **dict.fromkeys(("min", "minute"), 1 / SECONDS_PER_MINUTE),
     "hour": 1 / SECONDS_PER_HOUR,
 }
 _MEASURED = re.compile(
@@ -273,13 +271,9 @@ def write_own_csv(measurements: Iterable[Measurement]) -> str:
     writer = csv.DictWriter(written, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for measurement in measurements:
-        cells = asdict(measurement.setup) | {
-            column: getattr(measurement, column) for column in (*checks.LOAD_NUMBERS, *checks.QUANTITIES, "source")
-        }
-        writer.writerow(
-            {name: cell if isinstance(cell, str) else checks.number_text(cell) for name, cell in cells.items()}
-            | {"scenario": measurement.scenario.value}
-        )
+        cells = asdict(measurement.setup) | picked(measurement, *checks.LOAD_NUMBERS, *checks.QUANTITIES, "source")
+        texts = {name: cell if isinstance(cell, str) else checks.number_text(cell) for name, cell in cells.items()}
+        writer.writerow(texts | {"scenario": measurement.scenario.value})
     return written.getvalue()
 
 
@@ -299,10 +293,9 @@ def _columns(header: Sequence[str], where: str) -> tuple[list[tuple[int, str, fl
     targets = [target for _, target, _ in columns]
     twice = next((target for target in targets if targets.count(target) > 1), None)
     if twice or not set(targets) & set(checks.QUANTITIES):
-        complaint = (
-            f"'{twice}' is there twice" if twice else f"no column has a measurement: {', '.join(header) or 'empty'}"
-        )
-        raise InputError(complaint, where=where, hint=f"known columns: {', '.join(COLUMNS)}")
+        unmeasured = f"no column has a measurement: {', '.join(header) or 'empty'}"
+        told = f"'{twice}' is there twice" if twice else unmeasured
+        raise InputError(told, where=where, hint=f"known columns: {', '.join(COLUMNS)}")
     return columns, strangers
 
 

@@ -55,6 +55,12 @@ def value_at(document: object, *names: str) -> object:
     return document
 
 
+def list_at(document: object, *names: str) -> list[Any]:
+    """A list, empty where there is none."""
+    value = value_at(document, *names)
+    return value if isinstance(value, list) else []
+
+
 def number_at(document: object, *names: str) -> float | None:
     """A number, also one that was written as text; NaN and infinity stand for themselves."""
     value = value_at(document, *names)
@@ -306,10 +312,8 @@ def _missing(measurement: Measurement) -> LeftOut | None:
     if measurement.ttft_ms is None and measurement.tpot_ms is None and measurement.output_tokens_per_second is None:
         return None
     if not measurement.output_tokens or measurement.output_tokens < 1:
-        return LeftOut(
-            measurement.where,
-            f"an answer of {measurement.output_tokens or 0:g} tokens; give --output-tokens where unknown",
-        )
+        told = f"an answer of {measurement.output_tokens or 0:g} tokens; give --output-tokens where unknown"
+        return LeftOut(measurement.where, told)
     if measurement.input_tokens is None and measurement.scenario is not Scenario.SINGLE_STREAM:
         return LeftOut(measurement.where, "the length of the prompt is not stated; give --input-tokens")
     return None
