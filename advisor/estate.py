@@ -264,9 +264,8 @@ def workload_files(directory: Path) -> list[Path]:
     if not paths:
         unfinished = directory / INCOMPLETE
         hint = f"files in {unfinished} say what they lack: add it, and move them here" if unfinished.is_dir() else ""
-        raise InputError(
-            "the directory holds no workload files", where=str(directory), hint=hint or "add NAME.yaml files"
-        )
+        hint = hint or "add NAME.yaml files"
+        raise InputError("the directory holds no workload files", where=str(directory), hint=hint)
     by_stem: dict[Path, Path] = {}
     for path in paths:
         other = by_stem.setdefault(path.with_suffix(""), path)

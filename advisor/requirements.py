@@ -138,11 +138,9 @@ def _check_precisions(workload: Workload, demand: Demand) -> None:
 def _length_notes(workload: Workload, demand: Demand, context_tokens: int) -> Iterator[str]:
     """Notes on prompts that are cached, and on requests longer than the context that is planned for."""
     if ratio := demand.tokens.prefix_cache_hit_ratio:
-        is_measured = (
-            isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated
-        )
-        how = "measured on today's; state prefix_cache_hit_ratio for another routing or size"
-        how = how if is_measured else "stated"
+        how, source = "stated", workload.demand
+        if isinstance(source, PrometheusDemand | SampleDemand) and not source.cache_is_stated:
+            how = "measured on today's; state prefix_cache_hit_ratio for another routing or size"
         yield f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as {how}"
     if not demand.unit.is_one_pass and context_tokens < demand.longest_request_tokens:
         share = left_out_ratio(context_tokens, demand)

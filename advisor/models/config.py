@@ -44,9 +44,8 @@ def exported_inputs(kind: str, fields: ConfigFields) -> tuple[ModelInput, ...]:
         kind: ``model_type`` of its configuration, or its family in ``models.csv``.
         fields: its configuration: an image has the side and the channels that it states.
     """
-    return tuple(
-        ModelInput(row["input"], row["type"], _shape(row["shape"], fields)) for row in _rows_by_kind().get(kind, ())
-    )
+    rows = _rows_by_kind().get(kind, ())
+    return tuple(ModelInput(row["input"], row["type"], _shape(row["shape"], fields)) for row in rows)
 
 
 def class_scores(fields: ConfigFields) -> tuple[ModelInput, ...]:
@@ -128,9 +127,8 @@ def _stated_precision(section: ConfigFields) -> str:
     groups = section.values.get("config_groups")
     listed = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
     weights = [group.get("weights") or {} for group in listed]
-    bits = section.integer_or(0, "bits", "w_bit", "num_bits") or next(
-        (int(group.get("num_bits") or 0) for group in weights), 0
-    )
+    grouped = (int(group.get("num_bits") or 0) for group in weights)
+    bits = section.integer_or(0, "bits", "w_bit", "num_bits") or next(grouped, 0)
     if section.flag("load_in_8bit", default=False) or bits == 8:
         return "fp8" if any(group.get("type") == "float" for group in weights) else "int8"
     return "int4"
@@ -271,12 +269,8 @@ ENCODER_TRAITS = {
 ENCODER_TYPES = tuple(ENCODER_TRAITS)
 
 
-def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
-    """Build an encoder from its configuration.
-
-    Raises:
-        InputError: a field that decides a size is missing or makes no sense.
-    """
+def _read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
+    """Build an encoder from its configuration."""
     traits = ENCODER_TRAITS[fields.text("", "model_type")]
     if fields.integer_or(0, "num_experts"):
         traits = replace(traits, matrices=2, biases=True)
@@ -416,7 +410,7 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
     text = _text_fields(outer)
     model_type = text.text("", "model_type")
     if model_type in ENCODER_TYPES:
-        return replace(read_encoder(text, name, checkpoint), inputs=exported_inputs(model_type, text))
+        return replace(_read_encoder(text, name, checkpoint), inputs=exported_inputs(model_type, text))
     if model_type not in TRAITS:
         raise _unknown(model_type, values, where)
     hidden = text.integer("hidden_size", "n_embd", "d_model")
@@ -452,9 +446,8 @@ def _defaults() -> Mapping[str, Mapping[str, int]]:
 
 def _unknown(model_type: str, values: Mapping[str, Any], where: str) -> InputError:
     if not model_type:
-        return InputError(
-            "field 'model_type' is missing", where=where, hint="use the config.json of the model's repository unchanged"
-        )
+        hint = "use the config.json of the model's repository unchanged"
+        return InputError("field 'model_type' is missing", where=where, hint=hint)
     names = [*TRAITS, *ENCODER_TYPES, *NETWORKS]
     near = get_close_matches(model_type, names, n=3)
     named = ", ".join(map(str, ConfigFields(values, where).items("architectures"))) or "no class named"

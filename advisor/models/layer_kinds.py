@@ -273,9 +273,8 @@ def layer_kinds(fields: ConfigFields, traits: DecoderTraits, count: int) -> list
     if listed is None:
         if fields.text("", "model_type") in _RECURRENT_TYPES:
             return [LayerKind.RECURRENT] * count
-        chosen = fields.section("linear_attn_config").items("full_attn_layers") or [
-            index + 1 for index in fields.items("full_attn_idxs", "attn_layer_indices")
-        ]
+        counted = [index + 1 for index in fields.items("full_attn_idxs", "attn_layer_indices")]
+        chosen = fields.section("linear_attn_config").items("full_attn_layers") or counted
         if chosen:
             return [LayerKind.FULL if index + 1 in chosen else LayerKind.RECURRENT for index in range(count)]
         if interval := fields.integer_or(0, "full_attention_interval"):

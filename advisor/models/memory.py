@@ -341,10 +341,6 @@ class _Budget:
         """GiB left for the KV cache; negative when the rest does not fit."""
         return self.usable_gib - self.weights_gib - self.workspace_gib - self.runtime_gib - self.adapters_gib
 
-    def with_overhead(self, share: float) -> "_Budget":
-        """The same with more or less workspace and runtime."""
-        return replace(self, workspace_gib=self.workspace_gib * share, runtime_gib=self.runtime_gib * share)
-
 
 @dataclass(frozen=True, slots=True)
 class _Cache:
@@ -432,9 +428,12 @@ def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None 
     as much more or less as the estimate is uncertain.
     """
     replica = _replica(model, request, engine or engine_memory(request.engine, request.engine_version))
+    budget, shares = replica.budget, (replica.engine.overhead_low, replica.engine.overhead_high)
     most, least = (
-        replica.cache(replica.budget.with_overhead(share))
-        for share in (replica.engine.overhead_low, replica.engine.overhead_high)
+        replica.cache(
+            replace(budget, workspace_gib=budget.workspace_gib * share, runtime_gib=budget.runtime_gib * share)
+        )
+        for share in shares
     )
     factor, evidence = model.estimate_factor, replica.engine.evidence
     if not model.is_generative:

@@ -288,7 +288,7 @@ def _latency(service: Service, state: State) -> Latency:
     return Latency(first * MS_PER_SECOND, token * MS_PER_SECOND, last * MS_PER_SECOND)
 
 
-def busy_second(
+def _busy_second(
     workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
 ) -> BusySecond:  # fmt: skip
     """Requests per second that one fully busy accelerator of the current deployment can have served.
@@ -297,9 +297,6 @@ def busy_second(
     is taken: at most the capacity of the fastest, at least what the slowest serves while a single request runs.
 
     *lengths* are prompt tokens and generated tokens of a request.
-
-    Raises:
-        InputError: no current deployment is named, or none that could hold the model.
     """
     current = workload.current
     if current is None:
@@ -331,8 +328,8 @@ def busy_second(
 def busy_second_or_reason(
     workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
 ) -> BusySecond | InputError:  # fmt: skip
-    """Answer of :func:`busy_second`, or the reason in its place."""
+    """Answer of :func:`_busy_second`, or the reason in its place."""
     try:
-        return busy_second(workload, model, catalog, lengths, performance)
+        return _busy_second(workload, model, catalog, lengths, performance)
     except InputError as reason:
         return reason

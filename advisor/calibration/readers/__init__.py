@@ -69,12 +69,8 @@ class Scrape:
     samples: tuple[Sample, ...]
 
 
-def read_scrapes(text: str, path: Path) -> Iterator[Scrape]:
-    """Scrapes of a file: after each line ``# scrape <RFC 3339 time>``, or one at the time in the file's name.
-
-    Raises:
-        InputError: a scrape has no time, or a line is none of the format.
-    """
+def _read_scrapes(text: str, path: Path) -> Iterator[Scrape]:
+    """Scrapes of a file: after each line ``# scrape <RFC 3339 time>``, or one at the time in the file's name."""
     start, time, samples = 1, None, list[Sample]()
     for line, content in enumerate(text.splitlines(), start=1):
         mark = _MARK.fullmatch(content)
@@ -242,12 +238,8 @@ _MEASURED = re.compile(
 _PREDICTED = ("evidence", "ttft_ms_low")
 
 
-def read_own_table(text: str, path: Path, told: checks.Cells) -> Iterator[checks.Item]:  # noqa: ARG001 - as every reader
-    """An entry per row, and every column that looks measured and is not read.
-
-    Raises:
-        InputError: the text is no table of measurements.
-    """
+def _read_own_table(text: str, path: Path, told: checks.Cells) -> Iterator[checks.Item]:  # noqa: ARG001 - as every reader
+    """An entry per row, and every column that looks measured and is not read."""
     rows = csv.reader(io.StringIO(text), strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
@@ -258,9 +250,8 @@ def read_own_table(text: str, path: Path, told: checks.Cells) -> Iterator[checks
             if len(row) > len(header):
                 yield LeftOut(where, f"the row has {len(row)} cells, the header {len(header)}")
             elif any(cell.strip() for cell in row):
-                yield checks.Entry(
-                    where, {target: _scaled(row[at], factor) for at, target, factor in columns if at < len(row)}
-                )
+                cells = {target: _scaled(row[at], factor) for at, target, factor in columns if at < len(row)}
+                yield checks.Entry(where, cells)
     except csv.Error as error:
         raise InputError(f"this is no CSV table: {error}", where=f"{path}:{rows.line_num}") from error
 
@@ -279,9 +270,8 @@ def write_own_csv(measurements: Iterable[Measurement]) -> str:
 
 def _columns(header: Sequence[str], where: str) -> tuple[list[tuple[int, str, float]], list[LeftOut]]:
     if any(name in header for name in _PREDICTED):
-        raise InputError(
-            "these are predictions, not measurements", where=where, hint="put what was measured into a table"
-        )
+        hint = "put what was measured into a table"
+        raise InputError("these are predictions, not measurements", where=where, hint=hint)
     columns: list[tuple[int, str, float]] = []
     strangers = []
     for at, name in enumerate(header):
@@ -372,9 +362,8 @@ def read_measurements(path: Path, told: checks.Cells = NOTHING_TOLD, file_format
     Raises:
         InputError: nothing can be read, a file contradicts what was told, or nobody names the model or accelerator.
     """
-    items = (
-        _directory(path, told) if path.is_dir() else _items(read_text(path, "measurements"), path, told, file_format)
-    )
+    is_file = not path.is_dir()
+    items = _items(read_text(path, "measurements"), path, told, file_format) if is_file else _directory(path, told)
     reading = checks.reading_of(items, told)
     if not reading.measurements and not reading.left_out:
         raise InputError("there is no measurement in it", where=str(path))
@@ -387,7 +376,7 @@ def _directory(path: Path, told: checks.Cells) -> Iterator[checks.Item]:
         try:
             text = read_text(file, "measurements")
             if is_engine_metrics(text):
-                scrapes += read_scrapes(text, file)
+                scrapes += _read_scrapes(text, file)
             else:
                 yield from _items(text, file, told, None)
         except InputError as error:
@@ -399,11 +388,11 @@ def _items(text: str, path: Path, told: checks.Cells, file_format: FileFormat | 
     """Entries of one file; a reader that fails says where."""
     match file_format or _text_format(text):
         case FileFormat.METRICS:
-            return read_engine_metrics(read_scrapes(text, path), told)
+            return read_engine_metrics(_read_scrapes(text, path), told)
         case FileFormat.AIPERF if load_generators.is_aiperf_table(text):
             return load_generators.read_aiperf_table(text, path, told)
         case FileFormat.CSV:
-            return read_own_table(text, path, told)
+            return _read_own_table(text, path, told)
         case _:
             return _documents(text, path, told, file_format)
 

@@ -41,12 +41,8 @@ _PROJECTION = "linear.weight"
 """Matrix by which ColBERT makes the state of each token narrower."""
 
 
-def with_answer(model: Model, values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path) -> Model:
-    """A text encoder with its answer for one text, and the matrices that this takes, by its folder.
-
-    Raises:
-        InputError: the list of its modules, or the configuration of one, cannot be read.
-    """
+def _with_answer(model: Model, values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path) -> Model:
+    """A text encoder with its answer for one text, and the matrices that this takes, by its folder."""
     fields = ConfigFields(values, str(folder))
     answer = _text_answer(fields, tensors, folder, model.name)
     model_type = fields.text("", "model_type")
@@ -101,9 +97,8 @@ def _text_answer(fields: ConfigFields, tensors: Sequence[Tensor], folder: Path, 
         return TextAnswer.VECTORS
     if any(word in modules for word in _OF_TOKENS):
         return TextAnswer.VECTORS
-    if any(word in modules for word in _OF_TERMS) or (
-        _MASKED in classes and any(word in name.lower() for word in _SPARSE_NAMES)
-    ):
+    is_sparse = _MASKED in classes and any(word in name.lower() for word in _SPARSE_NAMES)
+    if is_sparse or any(word in modules for word in _OF_TERMS):
         return TextAnswer.TERMS
     if "ForSequenceClassification" in classes:
         return TextAnswer.SCORE if _labels(fields) == 1 else TextAnswer.LABELS
@@ -289,7 +284,7 @@ def _configured(file: Path, name: str) -> Model:
         model = replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
     if model.task == "llm" and (_CLASSIFIER in str(values.get("architectures")) or (file.parent / _MODULES).is_file()):
         model = replace(model, task="embedding")  # a decoder that scores a text, or whose states become a vector
-    return with_answer(model, values, tensors, file.parent) if model.task in _TEXT_TASKS else model
+    return _with_answer(model, values, tensors, file.parent) if model.task in _TEXT_TASKS else model
 
 
 def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:

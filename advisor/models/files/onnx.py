@@ -161,9 +161,8 @@ def onnx_model(path: Path, name: str) -> Model:
         InputError: it is no ONNX, cut off, names weights outside its folder, or takes a fixed number of samples.
     """
     file = read_onnx(path)
-    forests = [
-        node for node in file.graph.nodes if node.operation in ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
-    ]
+    ensembles = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+    forests = [node for node in file.graph.nodes if node.operation in ensembles]
     if forests:
         forest = joined(ensemble_forest(node.attributes, f"{path}: {node.operation}") for node in forests)
         work = Work(forest.parameters, forest.operations)
@@ -330,9 +329,8 @@ def _task(file: OnnxFile) -> str:
     shapes = [shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights]
     if any(len(shape) >= 4 for shape in shapes):
         return "vision"
-    looks_up = any(
-        _is_table(file, name) for node in file.graph.nodes if node.operation == "Gather" for name in node.inputs[:1]
-    )
+    gathered = (name for node in file.graph.nodes if node.operation == "Gather" for name in node.inputs[:1])
+    looks_up = any(_is_table(file, name) for name in gathered)
     if looks_up and not free_dimensions(file.graph)[1]:
         looks_up = any(node.operation in _OF_SEQUENCES for node in file.graph.nodes)
     return "encoder" if looks_up or max(map(len, shapes), default=0) > 2 else "tabular"

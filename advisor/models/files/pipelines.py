@@ -58,9 +58,8 @@ def estimated_model(tensors: Sequence[Tensor], config: Mapping[str, Any], name: 
     checkpoint = Checkpoint(precision_of(tensors), file_bytes=bytes_of(tensors))
     family = str(config.get("model_type") or "") or "of unknown architecture"
     model = read_declared(ConfigFields(fields, where), name, checkpoint)
-    model = replace(
-        model, family=family, task=task, estimate_factor=ESTIMATE_FACTOR, source="estimated from tensor shapes"
-    )
+    source = "estimated from tensor shapes"
+    model = replace(model, family=family, task=task, estimate_factor=ESTIMATE_FACTOR, source=source)
     if task == "asr":
         return replace(model, sample="not known: strides of audio stand in no tensor")
     if task != "vision":
@@ -276,9 +275,8 @@ def _estimated(kind: str, fields: ConfigFields, tensors: tuple[Tensor, ...]) -> 
     patch = fields.integer_or(2, "patch_size", least=1)
     positions = ((side or 128) // patch) ** 2 if is_denoiser else 512
     parameters = parameters_of(tensors)
-    return _Part(
-        kind, Work(parameters, 2.0 * parameters * positions), side, tensors, ESTIMATE_FACTOR, is_denoiser=is_denoiser
-    )
+    work = Work(parameters, 2.0 * parameters * positions)
+    return _Part(kind, work, side, tensors, ESTIMATE_FACTOR, is_denoiser=is_denoiser)
 
 
 def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model:

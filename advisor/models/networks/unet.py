@@ -99,10 +99,8 @@ def unet(fields: ConfigFields, side: int) -> Work:
     """UNet2DConditionModel: one step for one latent image of *side* × *side*."""
     widths = sizes(fields, "block_out_channels")
     kinds = [str(kind) for kind in fields.items("down_block_types")]
-    layers, depths = (
-        _each(fields, "layers_per_block", 2, len(widths)),
-        _each(fields, "transformer_layers_per_block", 1, len(widths)),
-    )
+    layers = _each(fields, "layers_per_block", 2, len(widths))
+    depths = _each(fields, "transformer_layers_per_block", 1, len(widths))
     contexts = _each(fields, "cross_attention_dim", 1280, len(widths))
     stages = []
     for at, width in enumerate(widths):
@@ -124,9 +122,7 @@ def unet(fields: ConfigFields, side: int) -> Work:
             total += convolution(inputs, inputs, 9, stage.positions / 4)
             skips.append(inputs)
     last = stages[-1]
-    middle = (
-        last if last.depth else replace(last, depth=_each(fields, "transformer_layers_per_block", 1, len(widths))[-1])
-    )
+    middle = last if last.depth else replace(last, depth=depths[-1])
     total += _residual(inputs, inputs, time, last.positions).times(2) + _attending(middle)
     total += _upwards(stages, skips, time)
     return total + norm(widths[0]) + convolution(widths[0], fields.integer_or(4, "out_channels"), 9, side * side)

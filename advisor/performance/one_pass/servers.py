@@ -197,9 +197,8 @@ def _cost_of_rows(setup: Resolved) -> BatchCost:
     reached = _REACHED_BY_FAMILY.get(setup.model.family, reached)
     memory_bytes_per_second = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB
     computed_s = flop / (machine_of(setup).flop_per_second * reached)
-    row_s = max(computed_s, setup.model.moved_bytes_per_sample / memory_bytes_per_second) + forests.received_s(
-        setup.model
-    )
+    moved_s = setup.model.moved_bytes_per_sample / memory_bytes_per_second
+    row_s = max(computed_s, moved_s) + forests.received_s(setup.model)
     multiplied_bytes = min(deployment.weight_bytes, flop / _FLOP_OF_WEIGHT * _WEIGHT_BYTES)  # tables are looked up
     weights_s = multiplied_bytes / memory_bytes_per_second
     return BatchCost(

@@ -169,9 +169,8 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
     of_request = column([replica.request_s for replica in replicas])
     fixed_s = column([replica.fixed_s for replica in replicas])
     padding = column([replica.padding_ratio for replica in replicas])
-    item_s = servers.item_seconds(
-        flop, (per_flop * padding)[:, None], of_request[:, None], tokens.output_tokens[None, :]
-    )
+    items = tokens.output_tokens[None, :]
+    item_s = servers.item_seconds(flop, (per_flop * padding)[:, None], of_request[:, None], items)
     workers = column([float(replica.workers) for replica in replicas])
     # So many servers of one item wait no longer than one that is as many times as quick, which is done sooner.
     sooner_s = (fixed_s + item_s.max(axis=1)) * (1 - 1 / workers)
