@@ -72,12 +72,7 @@ REHEARSED_REQUESTS = 2_000
 def within_slo_ratio(seat: Seat, plan: Plan, sharers: int, catalog: Catalog, model: PerformanceModel) -> float:
     """Share of a seat's requests within every target, on its equal part of the time of the accelerator.
 
-    Args:
-        seat: with the rate that it is planned for.
-        plan: of the workload.
-        sharers: equal parts of the accelerator or its time, of which it has one; 1: it is alone on it, or on a slice.
-        catalog: hardware.
-        model: how fast that is.
+    The accelerator or its time has *sharers* equal parts; 1: the seat is alone on it, or on a slice.
     """
     question = read_question(plan.question, seat.workload)
     requirements = requirements_of(question, catalog_of_question(question, catalog))
