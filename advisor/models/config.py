@@ -1,10 +1,8 @@
 """Models from a ``config.json``: the builder of each ``model_type``, encoders (BERT and its kin), towers.
 
-Towers are transformers of their own: patches in, a projector to the width of the language model out. They are loaded
-with the model and take memory, but add nothing to the KV cache.
-
-Which builder reads it is decided by ``model_type``. Models that see or hear keep the language model's configuration in
-``text_config``; their towers are counted by :mod:`advisor.models.config`.
+Models that see or hear keep the language model's configuration in ``text_config``. Their towers are transformers of
+their own: patches in, a projector to the width of the language model out. They are loaded with the model and take
+memory, but add nothing to the KV cache.
 
 Storage of a repository's weights: ``quantization_config`` of a configuration, or the repository's name.
 
@@ -46,9 +44,8 @@ def exported_inputs(kind: str, fields: ConfigFields) -> tuple[ModelInput, ...]:
         kind: ``model_type`` of its configuration, or its family in ``models.csv``.
         fields: its configuration: an image has the side and the channels that it states.
     """
-    return tuple(
-        ModelInput(row["input"], row["type"], _shape(row["shape"], fields)) for row in _rows_by_kind().get(kind, ())
-    )
+    rows = _rows_by_kind().get(kind, ())
+    return tuple(ModelInput(row["input"], row["type"], _shape(row["shape"], fields)) for row in rows)
 
 
 def class_scores(fields: ConfigFields) -> tuple[ModelInput, ...]:
@@ -124,35 +121,23 @@ def checkpoint_of_name(name: str, default: Checkpoint) -> Checkpoint:
 def _stated_precision(section: ConfigFields) -> str:
     """One of our precisions for what a quantiser wrote."""
     words = f"{section.text('', 'quant_method')} {section.text('', 'quant_algo')} {section.text('', 'format')}".lower()
-    for pattern in ("nvfp4", "mxfp4", "fp8"):
-        if pattern in words:
-            return pattern
-    bits = section.integer_or(0, "bits", "w_bit", "num_bits") or _group_bits(section)
-    if section.flag("load_in_8bit", default=False) or bits == 8:
-        return "fp8" if _group_is_float(section) else "int8"
-    return "int4"
-
-
-def _groups(section: ConfigFields) -> list[dict[str, Any]]:
+    named = next((precision for precision in ("nvfp4", "mxfp4", "fp8") if precision in words), "")
+    if named:
+        return named
     groups = section.values.get("config_groups")
-    return [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
-
-
-def _group_bits(section: ConfigFields) -> int:
-    return next((int((group.get("weights") or {}).get("num_bits") or 0) for group in _groups(section)), 0)
-
-
-def _group_is_float(section: ConfigFields) -> bool:
-    return any((group.get("weights") or {}).get("type") == "float" for group in _groups(section))
+    listed = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
+    weights = [group.get("weights") or {} for group in listed]
+    grouped = (int(group.get("num_bits") or 0) for group in weights)
+    bits = section.integer_or(0, "bits", "w_bit", "num_bits") or next(grouped, 0)
+    if section.flag("load_in_8bit", default=False) or bits == 8:
+        return "fp8" if any(group.get("type") == "float" for group in weights) else "int8"
+    return "int4"
 
 
 def _scope(section: ConfigFields) -> Scope:
     """Quantised matrices, from the list of those left out; 8-bit checkpoints leave out only small ones."""
-    left_out = [
-        str(module)
-        for name in ("modules_to_not_convert", "ignore", "exclude_modules")
-        for module in section.items(name)
-    ]
+    names = ("modules_to_not_convert", "ignore", "exclude_modules")
+    left_out = [str(module) for name in names for module in section.items(name)]
     if _stated_precision(section) not in _FOUR_BIT or not any(_ATTENTION.search(module) for module in left_out):
         return Scope.ALL
     return Scope.EXPERTS if any(_DENSE.search(module) for module in left_out) else Scope.NOT_ATTENTION
@@ -164,46 +149,34 @@ _PATCH = 14
 
 
 def tower_parameters(fields: ConfigFields, hidden: int) -> int:
-    """Parameters of the tower that ``vision_config`` describes, projector included; 0 where there is none.
-
-    Args:
-        fields: the outer configuration.
-        hidden: width of the language model, which the projector ends in.
-    """
+    """Parameters of the tower that ``vision_config`` describes, with a projector to *hidden*; 0 where there is none."""
     vision = _vision_fields(fields)
     if not vision.values:
         return 0
-    width, depth = _width(vision), _layers(vision)
-    inner = vision.integer_or(4 * width, "intermediate_size", "vt_intermediate_size")
-    biases = 0 if _is_gated(vision) else 4 * width + inner + 5 * width
-    patches = _patch_projection(vision, width) + _positions(vision) * width
-    return depth * (_layer(vision, width) + biases) + patches + _projector(vision, width, hidden)
+    tower = _tower(vision, hidden)
+    patches = tower.patch_projection + _positions(vision) * tower.width
+    return tower.layers * (tower.layer_matrices + tower.layer_biases) + patches + tower.projector
 
 
 def vision_tower(fields: ConfigFields, hidden: int) -> VisionTower | None:
-    """The tower that ``vision_config`` describes; None where there is none, or its family's rule is not known.
-
-    Args:
-        fields: the outer configuration.
-        hidden: width of the language model, which the projector ends in.
-    """
+    """The tower that ``vision_config`` describes, with its projector to *hidden*; None: none, or of no known rule."""
     vision, rule = _vision_fields(fields), rule_of(fields)
     if not vision.values or rule is None:
         return None
-    width, layers, patch = _width(vision), _layers(vision), vision.integer_or(_PATCH, "patch_size")
+    tower, patch = _tower(vision, hidden), vision.integer_or(_PATCH, "patch_size")
     windowed = vision.has("window_size") and vision.has("fullatt_block_indexes")
     return VisionTower(
         rule=rule,
-        layers=layers,
-        width=width,
-        layer_parameters=_layer(vision, width),
-        patch_parameters=_patch_projection(vision, width),
-        projector_parameters=_projector(vision, width, hidden),
+        layers=tower.layers,
+        width=tower.width,
+        layer_parameters=tower.layer_matrices,
+        patch_parameters=tower.patch_projection,
+        projector_parameters=tower.projector,
         patch_pixels=patch,
         merge=rule.merge or vision.integer_or(1, "spatial_merge_size"),
         side_pixels=vision.integer_or(0, "image_size"),
         window_patches=(vision.integer("window_size") // patch) ** 2 if windowed else 0,
-        full_layers=len(vision.items("fullatt_block_indexes")) if windowed else layers,
+        full_layers=len(vision.items("fullatt_block_indexes")) if windowed else tower.layers,
     )
 
 
@@ -212,46 +185,44 @@ def _vision_fields(fields: ConfigFields) -> ConfigFields:
     return ConfigFields({**_left_out(vision), **vision.values}, vision.where) if vision.values else vision
 
 
-def _width(vision: ConfigFields) -> int:
-    return vision.integer("hidden_size", "embed_dim", "vt_hidden_size")
+@dataclass(frozen=True, slots=True)
+class _Tower:
+    """Sizes of a tower, and parameters of its parts."""
+
+    width: int
+    layers: int
+    layer_matrices: int
+    layer_biases: int
+    patch_projection: int
+    projector: int
+    """From (merged) patches to the width of the language model."""
 
 
-def _layers(vision: ConfigFields) -> int:
-    return vision.integer("num_hidden_layers", "depth", "vt_num_hidden_layers", most=MOST_LAYERS)
-
-
-def _is_gated(vision: ConfigFields) -> bool:
-    return vision.text("", "model_type") in ("pixtral", "qwen2_5_vl", "gemma4_vision")
-
-
-def _layer(vision: ConfigFields, width: int) -> int:
-    """Parameters of the matrices of one layer."""
+def _tower(vision: ConfigFields, hidden: int) -> _Tower:
+    width = vision.integer("hidden_size", "embed_dim", "vt_hidden_size")
+    layers = vision.integer("num_hidden_layers", "depth", "vt_num_hidden_layers", most=MOST_LAYERS)
     inner = vision.integer_or(4 * width, "intermediate_size", "vt_intermediate_size")
-    return 4 * width * width + (3 if _is_gated(vision) else 2) * width * inner
-
-
-def _patch_projection(vision: ConfigFields, width: int) -> int:
+    is_gated = vision.text("", "model_type") in ("pixtral", "qwen2_5_vl", "gemma4_vision")
     patch, frames = vision.integer_or(_PATCH, "patch_size"), vision.integer_or(1, "temporal_patch_size")
-    return _PIXEL_CHANNELS * patch * patch * frames * width
+    merge = vision.integer_or(1, "spatial_merge_size") ** 2
+    merged, depths = width * merge, 1 + len(vision.items("deepstack_visual_indexes"))
+    return _Tower(
+        width=width,
+        layers=layers,
+        layer_matrices=4 * width * width + (3 if is_gated else 2) * width * inner,
+        layer_biases=0 if is_gated else 4 * width + inner + 5 * width,
+        patch_projection=_PIXEL_CHANNELS * patch * patch * frames * width,
+        projector=width * hidden if merge == 1 else (merged * merged + merged * hidden) * depths,
+    )
 
 
 def _positions(vision: ConfigFields) -> int:
-    """Learned positions."""
     if vision.has("position_embedding_size"):
         return 2 * vision.integer("position_embedding_size")  # of columns and of rows
     positions = vision.integer_or(0, "num_position_embeddings")
     if not positions and vision.has("image_size") and vision.text("", "model_type") != "pixtral":
         return (vision.integer("image_size") // vision.integer_or(_PATCH, "patch_size")) ** 2
     return positions
-
-
-def _projector(vision: ConfigFields, width: int, hidden: int) -> int:
-    """Parameters from (merged) patches to the language model's width."""
-    merge = vision.integer_or(1, "spatial_merge_size") ** 2
-    merged = width * merge
-    if merge == 1:
-        return width * hidden
-    return (merged * merged + merged * hidden) * (1 + len(vision.items("deepstack_visual_indexes")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,25 +262,15 @@ ENCODER_TRAITS = {
     "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False, learned_positions=False, family="nomic_bert"),
     "new": EncoderTraits(matrices=3, pooler=False, learned_positions=False, family="gte"),
     "modernbert": EncoderTraits(
-        matrices=3,
-        biases=False,
-        pooler=False,
-        token_types=False,
-        learned_positions=False,
-        norm_vectors=1,
-        windows=True,
-        family="modernbert",
+        token_types=False, pooler=False, matrices=3, biases=False, learned_positions=False, norm_vectors=1,
+        windows=True, family="modernbert",
     ),
-}
+}  # fmt: skip
 ENCODER_TYPES = tuple(ENCODER_TRAITS)
 
 
-def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
-    """Build an encoder from its configuration.
-
-    Raises:
-        InputError: a field that decides a size is missing or makes no sense.
-    """
+def _read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
+    """Build an encoder from its configuration."""
     traits = ENCODER_TRAITS[fields.text("", "model_type")]
     if fields.integer_or(0, "num_experts"):
         traits = replace(traits, matrices=2, biases=True)
@@ -323,6 +284,7 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         feed_forward=dense(hidden, inner, traits.matrices, bias=traits.biases),
         norm_parameters=2 * traits.norm_vectors * hidden,
     )
+    positions = fields.integer_or(0, "max_position_embeddings", "n_positions")
     near, window = _windowed(fields, count) if traits.windows else (0, 0)
     mixtures = _mixtures(fields, count)
     layers = (
@@ -343,7 +305,7 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         surroundings=_encoder_surroundings(fields, traits, hidden, heads),
         layers=((layer, 1),) if traits.shared_layers else tuple(part for part in layers if part[1]),
         layer_repeats=count if traits.shared_layers else 1,
-        max_context_tokens=_longest(fields, traits),
+        max_context_tokens=positions - traits.padding_positions if positions else None,
         checkpoint=checkpoint,
     )
 
@@ -384,14 +346,8 @@ def _encoder_attention(hidden: int, heads: int, *, bias: bool) -> Mixer:
     """Attention in both directions: nothing is cached."""
     dim = hidden // heads
     mixer = attention(hidden, Heads(heads, heads, dim, dim), AttentionOptions(qkv_bias=bias, output_bias=bias))
-    return Mixer(
-        MixerKind.ATTENTION, mixer.matrix_parameters, mixer.other_parameters, width=mixer.width, kv_heads=heads
-    )
-
-
-def _longest(fields: ConfigFields, traits: EncoderTraits) -> int | None:
-    positions = fields.integer_or(0, "max_position_embeddings", "n_positions")
-    return positions - traits.padding_positions if positions else None
+    matrices, others = mixer.matrix_parameters, mixer.other_parameters
+    return Mixer(MixerKind.ATTENTION, matrices, others, width=mixer.width, kv_heads=heads)
 
 
 def _encoder_surroundings(fields: ConfigFields, traits: EncoderTraits, hidden: int, heads: int) -> Surroundings:
@@ -413,7 +369,7 @@ _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_confi
 
 
 def read_config_values(file: Path) -> dict[str, Any]:
-    """Fields of a ``config.json``, with what NVIDIA's quantiser left beside it.
+    """Fields of a ``config.json``, with what NVIDIA's quantiser left in a file of its own beside it.
 
     Raises:
         InputError: it cannot be read, or is no JSON object.
@@ -421,7 +377,13 @@ def read_config_values(file: Path) -> dict[str, Any]:
     values = read_json(file, "model's configuration", "give the config.json of a model, or its directory")
     if not isinstance(values, dict):
         raise InputError("a JSON object is expected", where=str(file))
-    return _with_quantiser_notes(values, file.with_name("hf_quant_config.json"))
+    notes = file.with_name("hf_quant_config.json")
+    if "quantization_config" in values or not notes.is_file():
+        return values
+    quantised = read_json(notes, "quantiser's notes")
+    if not isinstance(quantised, dict) or "quantization" not in quantised:
+        raise InputError("there is no field 'quantization'", where=str(notes))
+    return {**values, "quantization_config": quantised["quantization"]}
 
 
 def is_known_type(values: Mapping[str, Any]) -> bool:
@@ -448,23 +410,13 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
     text = _text_fields(outer)
     model_type = text.text("", "model_type")
     if model_type in ENCODER_TYPES:
-        return replace(read_encoder(text, name, checkpoint), inputs=exported_inputs(model_type, text))
+        return replace(_read_encoder(text, name, checkpoint), inputs=exported_inputs(model_type, text))
     if model_type not in TRAITS:
         raise _unknown(model_type, values, where)
     hidden = text.integer("hidden_size", "n_embd", "d_model")
     counted = tower_parameters(outer, hidden) if towers is None else towers
     model = read_decoder(text, name, checkpoint, counted, "vlm" if counted else "llm")
     return replace(model, vision=vision_tower(outer, hidden))
-
-
-def _with_quantiser_notes(values: dict[str, Any], notes: Path) -> dict[str, Any]:
-    """NVIDIA's quantiser writes what it did into a file of its own beside the configuration."""
-    if "quantization_config" in values or not notes.is_file():
-        return values
-    quantised = read_json(notes, "quantiser's notes")
-    if not isinstance(quantised, dict) or "quantization" not in quantised:
-        raise InputError("there is no field 'quantization'", where=str(notes))
-    return {**values, "quantization_config": quantised["quantization"]}
 
 
 def _text_fields(outer: ConfigFields) -> ConfigFields:
@@ -493,20 +445,15 @@ def _defaults() -> Mapping[str, Mapping[str, int]]:
 
 
 def _unknown(model_type: str, values: Mapping[str, Any], where: str) -> InputError:
-    """The error for an architecture without a builder."""
     if not model_type:
-        return InputError(
-            "field 'model_type' is missing", where=where, hint="use the config.json of the model's repository unchanged"
-        )
-    near = get_close_matches(model_type, [*TRAITS, *ENCODER_TYPES, *NETWORKS], n=3)
+        hint = "use the config.json of the model's repository unchanged"
+        return InputError("field 'model_type' is missing", where=where, hint=hint)
+    names = [*TRAITS, *ENCODER_TYPES, *NETWORKS]
+    near = get_close_matches(model_type, names, n=3)
     named = ", ".join(map(str, ConfigFields(values, where).items("architectures"))) or "no class named"
     return InputError(
         f"field 'model_type' names an architecture that is not known: {model_type!r} ({named})",
         where=where,
         hint="put the model's safetensors beside the configuration, and it is estimated from their shapes; "
-        + (
-            f"nearest known: {', '.join(near)}"
-            if near
-            else f"known: {', '.join(sorted([*TRAITS, *ENCODER_TYPES, *NETWORKS]))}"
-        ),
+        + (f"nearest known: {', '.join(near)}" if near else f"known: {', '.join(sorted(names))}"),
     )

@@ -85,7 +85,22 @@ class VisionTower:
     def encoded(self, width: int, height: int) -> Encoded:
         """Patches and tokens of a picture of so many pixels."""
         if self.rule.scaling is Scaling.TILES:
-            return self._in_tiles(width, height)
+            # The grid whose shape is nearest; of those alike the larger, where the picture fills half of it.
+            most = self.rule.most_tiles or 1
+            grids = sorted(
+                ((columns, rows) for columns in range(1, most + 1) for rows in range(1, most // columns + 1)),
+                key=lambda grid: grid[0] * grid[1],
+            )
+            best, off = (1, 1), math.inf
+            for columns, rows in grids:
+                difference = abs(columns / rows - width / height)
+                fills = width * height > columns * rows * self.side_pixels**2 / 2
+                if difference < off or (difference == off and fills):
+                    best, off = (columns, rows), difference
+            tiles = best[0] * best[1]
+            parts = tiles + 1 if tiles > 1 else 1
+            patches = (self.side_pixels // self.patch_pixels) ** 2
+            return Encoded(parts, patches, parts * patches // self.merge**2 + self.rule.beside_tokens)
         columns, rows = self._cells(width, height)
         tokens = columns * rows + rows * self.rule.row_tokens + self.rule.beside_tokens
         return Encoded(1, columns * rows * self.merge**2, tokens)
@@ -100,49 +115,22 @@ class VisionTower:
         return float(encoded.parts * (patches * of_patch + projected))
 
     def _cells(self, width: int, height: int) -> tuple[int, int]:
-        """Columns and rows of merged patches."""
+        """Columns and rows of merged patches: the nearest whole cells, or as many as the rule leaves."""
         cell, rule = self.patch_pixels * self.merge, self.rule
-        match rule.scaling:
-            case Scaling.FIXED:
-                return self.side_pixels // cell, self.side_pixels // cell
-            case Scaling.SIDE:
-                scale = min(self.side_pixels / max(width, height), 1.0)
-                return _whole(math.ceil, width * scale / cell, height * scale / cell)
-            case Scaling.AREA:
-                scale = math.sqrt((rule.most_pixels or 1) / (width * height))
-                return _whole(math.floor, width * scale / cell, height * scale / cell)
-            case _:
-                return self._within_area(width, height, cell)
-
-    def _within_area(self, width: int, height: int, cell: int) -> tuple[int, int]:
-        """The nearest whole cells, or as many as the area's limits leave."""
+        if rule.scaling is Scaling.FIXED:
+            return self.side_pixels // cell, self.side_pixels // cell
+        if rule.scaling is Scaling.SIDE:
+            scale = min(self.side_pixels / max(width, height), 1.0)
+            return _whole(math.ceil, width * scale / cell, height * scale / cell)
         columns, rows = _whole(round, width / cell, height / cell)
-        area, least, most = columns * rows * cell * cell, self.rule.least_pixels, self.rule.most_pixels
-        if most is not None and area > most:
-            scale = math.sqrt(most / (width * height))
+        area, least, most = columns * rows * cell * cell, rule.least_pixels, rule.most_pixels
+        if rule.scaling is Scaling.AREA or (most is not None and area > most):
+            scale = math.sqrt((most or 1) / (width * height))
             return _whole(math.floor, width * scale / cell, height * scale / cell)
         if least is not None and area < least:
             scale = math.sqrt(least / (width * height))
             return _whole(math.ceil, width * scale / cell, height * scale / cell)
         return columns, rows
-
-    def _in_tiles(self, width: int, height: int) -> Encoded:
-        """Tiles in the grid whose shape is nearest; of those alike the larger, where the picture fills half of it."""
-        most = self.rule.most_tiles or 1
-        grids = sorted(
-            ((columns, rows) for columns in range(1, most + 1) for rows in range(1, most // columns + 1)),
-            key=lambda grid: grid[0] * grid[1],
-        )
-        best, off = (1, 1), math.inf
-        for columns, rows in grids:
-            difference = abs(columns / rows - width / height)
-            fills = width * height > columns * rows * self.side_pixels**2 / 2
-            if difference < off or (difference == off and fills):
-                best, off = (columns, rows), difference
-        tiles = best[0] * best[1]
-        parts = tiles + 1 if tiles > 1 else 1
-        patches = (self.side_pixels // self.patch_pixels) ** 2
-        return Encoded(parts, patches, parts * patches // self.merge**2 + self.rule.beside_tokens)
 
 
 def _whole(rounded: Callable[[float], int], columns: float, rows: float) -> tuple[int, int]:

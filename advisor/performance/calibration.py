@@ -187,15 +187,9 @@ def features(packed: Packed, load: Load) -> npt.NDArray[np.float32]:
     busy = MANY * marginal_prefill_seconds(r, c, load.input_tokens, load.cached_tokens)
     columns = [parts[name] / step for parts, step in ((few, step_few), (many, step_many)) for name in PARTS]
     columns += [prefill[name] / alone for name in ("arithmetic", "messages", "overhead")]
-    columns += [
-        busy / (busy + load.output_tokens * step_many),
-        np.log(alone),
-        np.log(step_few),
-        np.log(step_many),
-        np.log(load.input_tokens + 1),
-        np.log(load.output_tokens + 1),
-        np.log(np.minimum(memory_batch(r, context), MOST_SEQUENCES)),
-    ]
+    cached = np.minimum(memory_batch(r, context), MOST_SEQUENCES)
+    columns.append(busy / (busy + load.output_tokens * step_many))
+    columns += map(np.log, (alone, step_few, step_many, load.input_tokens + 1, load.output_tokens + 1, cached))
     table = np.empty((context.size, len(FEATURES)), dtype=np.float32)
     for at, column in enumerate(columns):
         table[:, at] = column
@@ -307,22 +301,22 @@ def load_calibration(directory: Path) -> Calibration:
     digest = hashlib.sha256()
     for name in (CONSTANTS, INTERVALS, MEASURED, RESIDUAL, *([OWN] if own.is_file() else [])):
         digest.update(_bytes(directory / name))
+    spreads = {}
+    for row in read_records(directory / INTERVALS):
+        key = row.choice("evidence", Evidence), row.choice("scenario", Scenario), row.choice("quantity", Quantity)
+        spreads[key] = Spread(row.number("low"), row.number("high"))
     return Calibration(
         version=f"calibrated-{digest.hexdigest()[:12]}",
-        constants=read_constants(directory / CONSTANTS),
-        residuals=read_residuals(_bytes(directory / RESIDUAL), str(directory / RESIDUAL)),
-        spreads=_read_spreads(directory / INTERVALS),
+        constants=_read_constants(directory / CONSTANTS),
+        residuals=_read_residuals(_bytes(directory / RESIDUAL), str(directory / RESIDUAL)),
+        spreads=spreads,
         reach=MeasuredCoverage.read(directory / MEASURED),
         own=_read_own(own) if own.is_file() else None,
     )
 
 
-def read_constants(path: Path) -> ConstantTable:
-    """Fitted constants and multipliers.
-
-    Raises:
-        InputError: the table cannot be read.
-    """
+def _read_constants(path: Path) -> ConstantTable:
+    """Fitted constants and multipliers."""
     base: dict[str, float] = {}
     multipliers: dict[str, dict[str, float]] = {}
     for row in read_records(path):
@@ -332,48 +326,32 @@ def read_constants(path: Path) -> ConstantTable:
     return ConstantTable(base, multipliers)
 
 
-def read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
-    """The learned residual of each group of targets.
-
-    Raises:
-        InputError: this is no such archive.
-    """
+def _read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
+    """The learned residual of each group of targets."""
+    residuals: dict[Group, Residual] = {}
+    names = ("nodes", "mean", "deviation", "relevance", "points", "weights", "linear", "offset")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            residuals = {group: _residual(archive, group) for group in Group if f"{group}.mean" in archive}
+            for group in Group:
+                if f"{group}.mean" in archive:
+                    arrays = (archive[f"{group}.{name}"] for name in names)
+                    residuals[group] = Residual(TARGETS[group], *arrays)
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"this is no residual: {error}", where=where) from error
     for residual in residuals.values():
         if residual.mean.size != len(FEATURES):
-            raise InputError(
-                f"it was made for {residual.mean.size} features, this version has {len(FEATURES)}",
-                where=where,
-                hint="run `advisor calibrate` again with this version",
-            )
+            fault = f"it was made for {residual.mean.size} features, this version has {len(FEATURES)}"
+            raise InputError(fault, where=where, hint="run `advisor calibrate` again with this version")
     return residuals
 
 
 def _read_own(path: Path) -> Own:
     content = _bytes(path)
-    residuals = read_residuals(content, str(path))
+    residuals = _read_residuals(content, str(path))
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         if PUBLISHED not in archive:
             raise InputError(f"the archive has no '{PUBLISHED}'", where=str(path))
         return Own(residuals, archive[PUBLISHED])
-
-
-def _residual(archive: Mapping[str, np.ndarray], group: Group) -> Residual:
-    names = ("nodes", "mean", "deviation", "relevance", "points", "weights", "linear", "offset")
-    return Residual(TARGETS[group], *(archive[f"{group}.{name}"] for name in names))
-
-
-def _read_spreads(path: Path) -> dict[SpreadKey, Spread]:
-    return {
-        (row.choice("evidence", Evidence), row.choice("scenario", Scenario), row.choice("quantity", Quantity)): Spread(
-            row.number("low"), row.number("high")
-        )
-        for row in read_records(path)
-    }
 
 
 def _bytes(path: Path) -> bytes:

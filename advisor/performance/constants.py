@@ -63,18 +63,10 @@ STACKS = ("amd-2024", "intel-gpu", "gaudi", "aws", "amd")
 STACK_GROUPS = ("memory", "arithmetic", "overhead")
 
 ENGINE_WORDS = (
-    ("llama.cpp", "llamacpp"),
-    ("llamacpp", "llamacpp"),
-    ("deepspeed", "deepspeed"),
-    ("neuron", "neuron"),
-    ("nxd", "neuron"),
-    ("sglang", "sglang"),
-    ("vllm", "vllm"),
-    ("atom", "vllm"),
-    ("turbomind", "vllm"),
-    ("tensorrt", "trtllm"),
-    ("nim", "trtllm"),
-)
+    ("llama.cpp", "llamacpp"), ("llamacpp", "llamacpp"), ("deepspeed", "deepspeed"), ("neuron", "neuron"),
+    ("nxd", "neuron"), ("sglang", "sglang"), ("vllm", "vllm"), ("atom", "vllm"), ("turbomind", "vllm"),
+    ("tensorrt", "trtllm"), ("nim", "trtllm"),
+)  # fmt: skip
 """Words in an engine's name, first match wins; any other engine gets the global constants."""
 
 CPUS = ("epyc", "graviton", "xeon")
@@ -128,11 +120,7 @@ class ConstantTable:
     multipliers: Mapping[str, Mapping[str, float]]
 
     def constants_for(self, classes: Sequence[tuple[str, str]]) -> Constants:
-        """Constants of many replicas.
-
-        Args:
-            classes: engine class and stack class of each replica.
-        """
+        """Constants of many replicas, by their engine classes and stack classes."""
         distinct = list(dict.fromkeys(classes))
         position = {key: row for row, key in enumerate(distinct)}
         table = np.array([self._scaled(key) for key in distinct]).reshape(-1, len(TABLE))

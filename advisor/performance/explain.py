@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from advisor.performance import regimes
 from advisor.performance.calibration import Calibration
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, pack
@@ -29,19 +30,6 @@ from advisor.performance.physics import (
     tokens_per_step,
 )
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions, Sieve
-from advisor.performance.regimes import (
-    LOAD_COLUMNS,
-    Decoding,
-    FirstToken,
-    Load,
-    LoadRange,
-    batch_decoding,
-    batch_first_token,
-    loop_decoding,
-    loop_first_token,
-    saturated_decoding,
-    setup_key,
-)
 from advisor.performance.setups import Abstention, Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.records import dataclass, fields, replace
@@ -63,7 +51,8 @@ def predict(
     answers = Answers.empty(questions.setup.size)
     sieve = Sieve(questions, answers, np.arange(questions.setup.size))
     unknown = np.array([isinstance(setup, Abstention) for setup in setups], dtype=np.bool_)
-    sieve.drop(unknown[questions.setup], lambda at: _reason_of(setups[questions.setup[at]]))
+    reasons = [setup.reason if isinstance(setup, Abstention) else "" for setup in setups]
+    sieve.drop(unknown[questions.setup], lambda at: reasons[questions.setup[at]])
     resolved = [setup if isinstance(setup, Resolved) else None for setup in setups]
     passes = np.array([setup is not None and one_pass(setup.model) for setup in resolved], dtype=np.bool_)
     in_one_pass = passes[questions.setup[sieve.standing]]
@@ -77,26 +66,19 @@ def predict(
         rows = sieve.standing[questions.scenario[sieve.standing] == code]
         if rows.size:
             _answer(scenario, fleet, (questions.take(rows), rows), answers, model)
-    _widen(resolved, questions, answers)
+    factors = np.array([1.0 if setup is None else setup.model.estimate_factor for setup in resolved])[questions.setup]
+    if (factors != 1.0).any():  # models that were estimated from tensor shapes
+        for quantity in answers.value:
+            answers.low[quantity] /= factors
+            answers.high[quantity] *= factors
     return answers
 
 
 def with_picture_tokens(setups: Sequence[Resolved | Abstention], questions: Questions) -> Questions:
     """The questions with the tokens of their images in the prompts."""
     tokens = np.array([setup.picture_tokens if isinstance(setup, Resolved) else 0.0 for setup in setups])
-    return (
-        replace(questions, input_tokens=questions.input_tokens + tokens[questions.setup]) if tokens.any() else questions
-    )
-
-
-def _widen(setups: Sequence[Resolved | None], questions: Questions, answers: Answers) -> None:
-    """Stretch the intervals of models that were estimated from tensor shapes."""
-    factors = np.array([1.0 if setup is None else setup.model.estimate_factor for setup in setups])[questions.setup]
-    if (factors == 1.0).all():
-        return
-    for quantity in answers.value:
-        answers.low[quantity] /= factors
-        answers.high[quantity] *= factors
+    prompts = questions.input_tokens + tokens[questions.setup] if tokens.any() else questions.input_tokens
+    return replace(questions, input_tokens=prompts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,10 +106,6 @@ class _Fleet:
         return cls(packed, np.array(replicas), np.array(limits), place, PredictionEvidence(deployments, calibration))
 
 
-def _reason_of(setup: Resolved | Abstention) -> str:
-    return setup.reason if isinstance(setup, Abstention) else ""
-
-
 def _drop_incomplete(sieve: Sieve) -> None:
     """Token models need both lengths, and a number of users where the scenario has one.
 
@@ -147,7 +125,7 @@ def _drop_incomplete(sieve: Sieve) -> None:
 def _drop_too_long(sieve: Sieve, fleet: _Fleet) -> None:
     """Prompt and answer must not exceed what the model takes."""
     asked, rows = sieve.questions, sieve.standing
-    total = _prompt(asked.input_tokens) + asked.output_tokens
+    total = np.fmax(asked.input_tokens, 1.0) + asked.output_tokens
     limit = fleet.longest[fleet.place[asked.setup[rows]]]
     limits = dict(zip(rows.tolist(), limit.tolist(), strict=True))
     sieve.drop(
@@ -160,7 +138,7 @@ def _drop_too_large(sieve: Sieve, fleet: _Fleet) -> None:
     """A single request must fit the KV cache."""
     asked, rows = sieve.questions, sieve.standing
     replicas = fleet.packed.replicas.take(fleet.place[asked.setup[rows]])
-    needed = kv_bytes_per_sequence(replicas, _prompt(asked.input_tokens[rows]) + asked.output_tokens[rows])
+    needed = kv_bytes_per_sequence(replicas, np.fmax(asked.input_tokens[rows], 1.0) + asked.output_tokens[rows])
     bad = needed > replicas.kv_cache_bytes
     sizes = dict(zip(rows[bad].tolist(), zip(needed[bad], replicas.kv_cache_bytes[bad], strict=True), strict=True))
     sieve.drop(
@@ -201,28 +179,16 @@ def _answer(
     answers.mark(rows, [names[code] for code in evidence.tolist()])
 
 
-def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, Load]:
+def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, regimes.Load]:
     """Replicas with work, and the load of each, of questions about so many replicas."""
-    working, users = _shares(scenario, replicas, questions.concurrency)
+    working, users = replicas, np.ones_like(replicas)
+    if scenario is Scenario.SINGLE_STREAM:
+        working = np.ones_like(replicas)
+    elif scenario is not Scenario.SATURATED:
+        working = np.minimum(replicas, questions.concurrency)
+        users = questions.concurrency / working
     hits = np.nan_to_num(questions.prefix_cache_hit_ratio)
-    return working, Load(users, _prompt(questions.input_tokens), questions.output_tokens, hits)
-
-
-def _prompt(input_tokens: Floats) -> Floats:
-    """Prompt lengths to compute with: at least the token that starts an answer."""
-    return np.fmax(input_tokens, 1.0)
-
-
-def _shares(scenario: Scenario, replicas: Floats, concurrency: Floats) -> tuple[Floats, Floats]:
-    """Replicas with work, and the users of each."""
-    match scenario:
-        case Scenario.SINGLE_STREAM:
-            return np.ones_like(replicas), np.ones_like(replicas)
-        case Scenario.SATURATED:
-            return replicas, np.ones_like(replicas)
-        case _:
-            working = np.minimum(replicas, concurrency)
-            return working, concurrency / working
+    return working, regimes.Load(users, np.fmax(questions.input_tokens, 1.0), questions.output_tokens, hits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,15 +225,6 @@ class Explanation:
     constants: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
-    """Question about a deployment, and the class of evidence for it."""
-
-    scenario: Scenario
-    evidence: Evidence
-    load: Load
-
-
 def explain(setup: Resolved, scenario: Scenario, question: Questions, model: PerformanceModel) -> Explanation:
     """Take apart the answer to one question about a model that generates tokens, which has an answer."""
     packed = pack([setup.deployment], model.calibration.constants)
@@ -276,51 +233,50 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
     timing = model.timing(scenario, packed, load)
     running, first = _running(scenario, packed, load)
     prompted = first is not None and float(question.input_tokens[0]) > 0
+    context = load.input_tokens + load.output_tokens / 2
+    step, share = (
+        decode_parts(packed.replicas, packed.constants, running.batch, context),
+        running.own_s / running.step_s,
+    )
+    token = {name: part * share for name, part in step.items()} | {"prefill of others": running.stalls_s}
     grounds = PredictionEvidence([setup.deployment], model.calibration)
     evidence = CLASSES[int(grounds.evidence(scenario, np.zeros(1, dtype=np.intp), load)[0])]
     return Explanation(
         users=None if scenario is Scenario.SATURATED else _number(load.concurrency),
         batch=_number(running.batch),
         tokens_per_step=_number(tokens_per_step(packed.replicas)),
-        tpot=_terms(_token_terms(packed, load, running), timing.tpot_s / base.tpot_s),
+        tpot=_terms(token, timing.tpot_s / base.tpot_s),
         ttft=_terms(_first_terms(packed, load, first), timing.ttft_s / base.ttft_s) if prompted and first else None,
         throughput_learned=_number(timing.output_tokens_per_second / base.output_tokens_per_second),
         evidence=evidence.value,
-        grounds=_grounds(setup.deployment, model.calibration, _Asked(scenario, evidence, load)),
+        grounds=_grounds(setup.deployment, model.calibration, scenario, evidence, load),
         constants={field.name: _number(getattr(packed.constants, field.name)) for field in fields(Constants)},
     )
 
 
-def _running(scenario: Scenario, packed: Packed, load: Load) -> tuple[Decoding, FirstToken | None]:
+def _running(
+    scenario: Scenario, packed: Packed, load: regimes.Load
+) -> tuple[regimes.Decoding, regimes.FirstToken | None]:
     """The replica at work, and the way to the first token where there is one."""
     r, c = packed.replicas, packed.constants
     if scenario is Scenario.SATURATED:
-        return saturated_decoding(r, c, load), None
+        return regimes.saturated_decoding(r, c, load), None
     if scenario is Scenario.FIXED_CONCURRENCY:
-        running = loop_decoding(r, c, load)
-        return running, loop_first_token(r, c, load, running)
-    running = batch_decoding(r, c, load)
-    return running, batch_first_token(r, c, load, running)
+        running = regimes.loop_decoding(r, c, load)
+        return running, regimes.loop_first_token(r, c, load, running)
+    running = regimes.batch_decoding(r, c, load)
+    return running, regimes.batch_first_token(r, c, load, running)
 
 
-def _token_terms(packed: Packed, load: Load, running: Decoding) -> dict[str, FloatLike]:
-    """Seconds of each token: its share of a step by what that is spent on, and other users' prompts."""
-    context = load.input_tokens + load.output_tokens / 2
-    step = decode_parts(packed.replicas, packed.constants, running.batch, context)
-    share = running.own_s / running.step_s
-    return {**{name: part * share for name, part in step.items()}, "prefill of others": running.stalls_s}
-
-
-def _first_terms(packed: Packed, load: Load, first: FirstToken) -> dict[str, FloatLike]:
+def _first_terms(packed: Packed, load: regimes.Load, first: regimes.FirstToken) -> dict[str, FloatLike]:
     """Seconds to the first token: the prompt's prefill by what that is spent on, and all waiting."""
-    prefill = prefill_parts(packed.replicas, packed.constants, load.input_tokens, load.cached_tokens)
-    waits = {
+    return {
+        **prefill_parts(packed.replicas, packed.constants, load.input_tokens, load.cached_tokens),
         "steps of others": first.steps_s,
         "prompts before": first.queue_s,
         "request": first.request_s,
         "waiting for a place": first.turn_s,
     }
-    return {**prefill, **waits}
 
 
 def _terms(seconds: Mapping[str, FloatLike], learned: FloatLike) -> Terms:
@@ -333,12 +289,14 @@ def _number(value: FloatLike) -> float:
     return float(np.asarray(value).reshape(-1)[0])
 
 
-def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) -> str:
+def _grounds(
+    deployment: Deployment, calibration: Calibration, scenario: Scenario, evidence: Evidence, load: regimes.Load
+) -> str:  # fmt: skip
     """Measurements of a deployment, in words."""
     reach = calibration.reach
-    held = reach.range_of(deployment, asked.scenario)
-    if asked.evidence is Evidence.MEASURED and held is not None:
-        architecture, accelerator, stack, shards = setup_key(deployment)
+    held = reach.range_of(deployment, scenario)
+    if evidence is Evidence.MEASURED and held is not None:
+        architecture, accelerator, stack, shards = regimes.setup_key(deployment)
         return f"{architecture} on {shards} × {accelerator}, {stack}, was measured with {_loads(held)}"
     seen = {
         f"accelerator {deployment.accelerator.name}": deployment.accelerator.name in reach.accelerators,
@@ -347,13 +305,13 @@ def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) ->
     }
     if deployment.draft:
         seen["speculation"] = False
-    if _number(asked.load.prefix_cache_hit_ratio) > 0:
+    if _number(load.prefix_cache_hit_ratio) > 0:
         seen["cached prompts"] = False
     words = "; ".join(f"{name}: {'measured' if is_measured else 'not measured'}" for name, is_measured in seen.items())
     return f"{words} (but with {_loads(held)})" if held else words
 
 
-def _loads(held: LoadRange) -> str:
+def _loads(held: regimes.LoadRange) -> str:
     """The loads of a set-up's measurements."""
-    ends = zip(LOAD_COLUMNS, held.low, held.high, strict=True)
+    ends = zip(regimes.LOAD_COLUMNS, held.low, held.high, strict=True)
     return ", ".join(f"{name} {low:g} to {high:g}" for name, low, high in ends)

@@ -84,13 +84,7 @@ def within_links(served: Sequence[Served], requirements: Requirements) -> Iterat
 
 
 def simulated_seconds(candidate: Candidate, requirements: Requirements, most_per_second: float) -> float:
-    """Transfer of an HTTP request in seconds; 0 of a replica that cannot keep its network busy enough to wait for it.
-
-    Args:
-        candidate: the replica.
-        requirements: model and sizes.
-        most_per_second: requests that it serves at most, whatever their latency.
-    """
+    """Transfer of an HTTP request in seconds; 0 of a replica that cannot keep its network busy enough to wait."""
     seconds = transfer_seconds(candidate, gb_per_request(candidate, requirements))
     is_busy = seconds * most_per_second >= _IDLE_SHARE
     return seconds / candidate.http_requests(requirements.demand) if is_busy else 0.0
@@ -157,7 +151,7 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
         tensor_parallel=candidate.tensor_parallel,
         pipeline_parallel=candidate.pipeline_parallel,
         interconnect=_interconnect(candidate),
-        max_sequences=_max_sequences(candidate),
+        max_sequences=None if candidate.max_sequences is None and usual is None else most_sequences(candidate),
         max_batched_tokens=candidate.max_batched_tokens,
         adapters=adapter_load(model, candidate.engine, candidate.tensor_parallel),
         usual=None if usual is None else (usual.engine, usual.engine_version),
@@ -171,13 +165,6 @@ def deployment_for(candidate: Candidate, requirements: Requirements) -> Deployme
     if shown is None or tower is None or requirements.demand.unit.is_one_pass:
         return deployment
     return with_pictures(deployment, tower, shown)
-
-
-def _max_sequences(candidate: Candidate) -> int | None:
-    """The engine's own limit, lowered to what an engine without paging has room for; None: the engine's own."""
-    if candidate.max_sequences is None and candidate.usual is None:
-        return None
-    return most_sequences(candidate)
 
 
 def most_sequences(candidate: Candidate) -> int:

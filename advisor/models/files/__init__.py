@@ -28,7 +28,7 @@ from advisor.reading import json_of, read_json, read_text
 from advisor.records import replace
 
 _MODULES = "modules.json"
-"""Modules that sentence-transformers runs, one after the other."""
+"""Modules that sentence-transformers runs, one after the other, for vectors or scores."""
 _MOST_BYTES = 1_000_000
 _MODULES_HINT = "download it again; sentence-transformers writes a list of modules, each with its type"
 _OF_TOKENS = ("pylate", "multi_vector_encoder", "multivectorencoder")
@@ -41,23 +41,8 @@ _PROJECTION = "linear.weight"
 """Matrix by which ColBERT makes the state of each token narrower."""
 
 
-def lists_modules(folder: Path) -> bool:
-    """Whether sentence-transformers runs the model of a folder, for vectors or scores."""
-    return (folder / _MODULES).is_file()
-
-
-def with_answer(model: Model, values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path) -> Model:
-    """A text encoder with its answer for one text, and the matrices that this takes.
-
-    Args:
-        model: the encoder.
-        values: fields of its ``config.json``.
-        tensors: of its weights; none where only the configuration is there.
-        folder: where both lie.
-
-    Raises:
-        InputError: the list of its modules, or the configuration of one, cannot be read.
-    """
+def _with_answer(model: Model, values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path) -> Model:
+    """A text encoder with its answer for one text, and the matrices that this takes, by its folder."""
     fields = ConfigFields(values, str(folder))
     answer = _text_answer(fields, tensors, folder, model.name)
     model_type = fields.text("", "model_type")
@@ -81,7 +66,7 @@ def _token_numbers(fields: ConfigFields, tensors: Sequence[Tensor], folder: Path
     if projections:
         return projections[0]
     names = ("colbert_dim", "projection_dim") if fields.has("n_heads") else ("colbert_dim", "dim", "projection_dim")
-    stated = fields.integer_or(0, *names) or _of_modules(folder) or _of_trainer(folder)
+    stated = fields.integer_or(0, *names) or _of_modules(folder) or _stated_in(folder / _COLBERT_FILE, "dim")
     return stated or None
 
 
@@ -96,10 +81,6 @@ def _of_modules(folder: Path) -> int:
     return _stated_in(files[-1], "out_features") if files else 0
 
 
-def _of_trainer(folder: Path) -> int:
-    return _stated_in(folder / _COLBERT_FILE, "dim")
-
-
 def _stated_in(file: Path, name: str) -> int:
     """A whole number of a JSON object; 0 where the file or the number is missing."""
     if not file.is_file():
@@ -109,7 +90,6 @@ def _stated_in(file: Path, name: str) -> int:
 
 
 def _text_answer(fields: ConfigFields, tensors: Sequence[Tensor], folder: Path, name: str) -> TextAnswer:
-    """Answer of a text encoder for one text."""
     classes = _classes(fields)
     modules = " ".join(str(module["type"]) for module in _listed(folder)).lower()
     is_projected = any(map(_is_projection, tensors))
@@ -117,15 +97,12 @@ def _text_answer(fields: ConfigFields, tensors: Sequence[Tensor], folder: Path, 
         return TextAnswer.VECTORS
     if any(word in modules for word in _OF_TOKENS):
         return TextAnswer.VECTORS
-    if any(word in modules for word in _OF_TERMS) or (_MASKED in classes and _is_sparse(name)):
+    is_sparse = _MASKED in classes and any(word in name.lower() for word in _SPARSE_NAMES)
+    if is_sparse or any(word in modules for word in _OF_TERMS):
         return TextAnswer.TERMS
     if "ForSequenceClassification" in classes:
         return TextAnswer.SCORE if _labels(fields) == 1 else TextAnswer.LABELS
     return TextAnswer.WORDS if _MASKED in classes and not modules else TextAnswer.VECTOR
-
-
-def _is_sparse(name: str) -> bool:
-    return any(word in name.lower() for word in _SPARSE_NAMES)
 
 
 def _labels(fields: ConfigFields) -> int:
@@ -135,11 +112,7 @@ def _labels(fields: ConfigFields) -> int:
 
 
 def _listed(folder: Path) -> Sequence[Mapping[str, Any]]:
-    """Listed modules, each with its type; empty where there is no list.
-
-    Raises:
-        InputError: the list cannot be read, or a module of it has no type.
-    """
+    """Listed modules, each with its type; empty where there is no list."""
     file = folder / _MODULES
     if not file.is_file():
         return ()
@@ -189,7 +162,15 @@ def model_at(path: Path) -> Model:
     if file is None:
         raise InputError("there is no model in the folder", where=str(path), hint=_HINT)
     name = path.name if path.is_dir() else file.parent.name if file.name in (_CONFIG, INDEX) else file.stem
-    model = _model_of(file, name or str(file))
+    start = _first_bytes(file)
+    _refuse_code(file, start)
+    kind = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), file.suffix)
+    read = _READERS.get(file.suffix) or _READERS.get(kind)
+    if start == _CATBOOST:
+        raise _catboost(file)
+    if read is None:
+        raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
+    model = read(file, name or str(file))
     facts = file_facts(file)
     if facts.is_gguf:
         facts = replace(facts, quantisation=model.checkpoint.quantisation, precision=model.checkpoint.precision)
@@ -213,16 +194,11 @@ def file_facts(file: Path) -> ModelFile:
 
 
 def _in_folder(folder: Path) -> Path | None:
-    """The file that says most of a folder's model; parts of a split one count as one.
-
-    Raises:
-        InputError: several could be meant.
-    """
+    """The file that says most of a folder's model; parts of a split one count as one."""
     for name in (INDEX, _CONFIG):
         if (folder / name).is_file():
             return folder / name
-    weights = weight_file(folder)
-    if weights is not None:
+    if (weights := weight_file(folder)) is not None:
         return weights
     for pattern in ("*.gguf", "*.onnx", "onnx/model.onnx", "model.ubj", "*.tl", "*.skops", "model.txt"):
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
@@ -233,19 +209,6 @@ def _in_folder(folder: Path) -> Path | None:
         if files:
             return files[0]
     return None
-
-
-def _model_of(file: Path, name: str) -> Model:
-    """The model of a file, by its first bytes and its ending."""
-    start = _first_bytes(file)
-    _refuse_code(file, start)
-    kind = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), file.suffix)
-    read = _READERS.get(file.suffix) or _READERS.get(kind)
-    if start == _CATBOOST:
-        raise _catboost(file)
-    if read is None:
-        raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
-    return read(file, name)
 
 
 def _catboost(file: Path) -> InputError:
@@ -319,11 +282,9 @@ def _configured(file: Path, name: str) -> Model:
     else:
         model = model_from_config(values, name=name, where=str(file))
         model = replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
-    if model.task == "llm" and (_CLASSIFIER in str(values.get("architectures")) or lists_modules(file.parent)):
+    if model.task == "llm" and (_CLASSIFIER in str(values.get("architectures")) or (file.parent / _MODULES).is_file()):
         model = replace(model, task="embedding")  # a decoder that scores a text, or whose states become a vector
-    if model.task not in _TEXT_TASKS:
-        return model
-    return with_answer(model, values, tensors, file.parent)
+    return _with_answer(model, values, tensors, file.parent) if model.task in _TEXT_TASKS else model
 
 
 def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:

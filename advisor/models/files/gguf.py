@@ -6,6 +6,7 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (2026-11),
 import re
 import struct
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +40,13 @@ _STRING, _ARRAY = 8, 9
 
 Value = int | float | str | list[int | float]
 _MODEL_TYPES = {
-    **{
-        name: name
-        for name in ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "gpt2", "falcon", "bert")
-    },
-    **{
-        name: name
-        for name in ("starcoder2", "stablelm", "cohere2", "olmo2", "internlm2", "granite", "seed_oss", "smollm3")
-    },
-    "qwen2moe": "qwen2_moe",
-    "qwen3moe": "qwen3_moe",
-    "gptneox": "gpt_neox",
-    "command-r": "cohere",
-    "gpt-oss": "gpt_oss",
-    "mistral3": "mistral",
-    "nomic-bert": "nomic_bert",
-}
+    "qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe", "gptneox": "gpt_neox", "command-r": "cohere",
+    "gpt-oss": "gpt_oss", "mistral3": "mistral", "nomic-bert": "nomic_bert",
+    **{name: name for name in (
+        "llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "gpt2", "falcon", "bert", "starcoder2",
+        "stablelm", "cohere2", "olmo2", "internlm2", "granite", "seed_oss", "smollm3",
+    )},
+}  # fmt: skip
 """Our builders by ``general.architecture``; others are estimated from their tensors."""
 _FIELDS = {
     "hidden_size": "embedding_length",
@@ -94,23 +86,16 @@ class Gguf:
         return int(value) if isinstance(value, (int, float)) and abs(value) < MOST_ELEMENTS else 0
 
 
-def read_gguf(path: Path) -> Gguf:
-    """Header of a file, with the tensors of all its parts where it is split.
-
-    Raises:
-        InputError: a part is missing, or a file is cut off or contradicts itself.
-    """
+def _read_gguf(path: Path) -> Gguf:
+    """Header of a file, with the tensors of all its parts where it is split."""
     first, *others = _parts(path)
     header = _read(first)
     tensors = list(header.tensors)
     for part in others:
         tensors += _read(part).tensors
         if len(tensors) > _MOST_TENSORS:
-            raise InputError(
-                f"{len(tensors):,} tensors; {_MOST_TENSORS:,} are the most that a model may have",
-                where=str(part),
-                hint=_HINT,
-            )
+            fault = f"{len(tensors):,} tensors; {_MOST_TENSORS:,} are the most that a model may have"
+            raise InputError(fault, where=str(part), hint=_HINT)
     return Gguf(header.metadata, header.lengths, tuple(tensors))
 
 
@@ -153,17 +138,21 @@ class _Reader:
             raise CutOff(f"version {version} is not known; known are 2 and 3")
         tensors, entries = cursor.number("<Q"), cursor.number("<Q")
         if tensors > _MOST_TENSORS or entries > _MOST_ENTRIES:
-            raise CutOff(
-                f"{tensors:,} tensors and {entries:,} entries; {_MOST_TENSORS:,} and {_MOST_ENTRIES:,} are most"
-            )
+            told = f"{tensors:,} tensors and {entries:,} entries"
+            raise CutOff(f"{told}; {_MOST_TENSORS:,} and {_MOST_ENTRIES:,} are most")
         for _ in range(entries):
             self._entry()
         listed = [self._tensor() for _ in range(tensors)]
-        self._check_length(listed)
+        alignment = self.metadata.get("general.alignment", 32)
+        step = alignment if isinstance(alignment, int) and 0 < alignment <= 2**20 else 32
+        start = -(-self.cursor.at // step) * step
+        needed = start + max((end for _, end in listed), default=0)
+        if needed > len(self.cursor.data):
+            raise CutOff(f"its tensors need {needed:,} bytes, the file has {len(self.cursor.data):,}")
         return Gguf(self.metadata, self.lengths, tuple(tensor for tensor, _ in listed))
 
     def _entry(self) -> None:
-        name = self._text(_MOST_KEY)
+        name = self.cursor.text(self.cursor.number("<Q"), _MOST_KEY)
         kind = self.cursor.number("<I")
         if kind == _ARRAY:
             self._list(name)
@@ -172,7 +161,10 @@ class _Reader:
             if len(text) <= _MOST_KEPT:
                 self.metadata[name] = bytes(text).decode("utf-8", "replace")
         else:
-            self.metadata[name] = self._number(kind)
+            if kind not in _NUMBERS:
+                raise CutOff(f"a value of type {kind} before byte {self.cursor.at:,}")
+            form = _NUMBERS[kind]
+            self.metadata[name] = struct.unpack(form, self.cursor.take(struct.calcsize(form)))[0]
 
     def _list(self, name: str) -> None:
         """A list: its length is kept, and short ones of numbers whole."""
@@ -194,19 +186,9 @@ class _Reader:
         for _ in range(count):
             self.cursor.take(self.cursor.number("<Q"))
 
-    def _number(self, kind: int) -> int | float:
-        form = _NUMBERS.get(kind)
-        if form is None:
-            raise CutOff(f"a value of type {kind} before byte {self.cursor.at:,}")
-        value: int | float = struct.unpack(form, self.cursor.take(struct.calcsize(form)))[0]
-        return value
-
-    def _text(self, most: int) -> str:
-        return self.cursor.text(self.cursor.number("<Q"), most)
-
     def _tensor(self) -> tuple[Tensor, int]:
         """A tensor, and the byte of the data that it ends before."""
-        name = self._text(MOST_NAME)
+        name = self.cursor.text(self.cursor.number("<Q"), MOST_NAME)
         count = self.cursor.number("<I")
         if count > _MOST_DIMENSIONS:
             raise CutOff(f"tensor {name[:60]!r} has {count:,} dimensions; 4 are the most")
@@ -218,14 +200,6 @@ class _Reader:
             raise CutOff(f"tensor {name[:60]!r} of type {kind} and shape {list(shape)} is none that blocks can hold")
         return tensor, offset + tensor.bytes
 
-    def _check_length(self, listed: list[tuple[Tensor, int]]) -> None:
-        alignment = self.metadata.get("general.alignment", 32)
-        step = alignment if isinstance(alignment, int) and 0 < alignment <= 2**20 else 32
-        start = -(-self.cursor.at // step) * step
-        needed = start + max((end for _, end in listed), default=0)
-        if needed > len(self.cursor.data):
-            raise CutOff(f"its tensors need {needed:,} bytes, the file has {len(self.cursor.data):,}")
-
 
 def gguf_model(path: Path, name: str) -> Model:
     """A model of a GGUF file, or of all parts of a split one.
@@ -233,16 +207,17 @@ def gguf_model(path: Path, name: str) -> Model:
     Raises:
         InputError: a part is missing, or a file is cut off or contradicts itself.
     """
-    file = read_gguf(path)
+    file = _read_gguf(path)
     total = parameters_of(file.tensors)
     if not total:
-        raise InputError(
-            "the file holds no weights", where=str(path), hint="give the file of the model, not of its tokeniser"
-        )
+        hint = "give the file of the model, not of its tokeniser"
+        raise InputError("the file holds no weights", where=str(path), hint=hint)
     config = _config(file)
-    described = _described(config, name, str(path))
-    fits = described is not None and abs(described.parameters_total - total) <= _TOLERANCE * total
-    model = described if described is not None and fits else estimated_model(file.tensors, config, name, str(path))
+    model = None
+    with suppress(InputError):  # no builder, or the metadata lacks what it needs
+        model = model_from_config(config, name=name, where=str(path))
+    if model is None or abs(model.parameters_total - total) > _TOLERANCE * total:
+        model = estimated_model(file.tensors, config, name, str(path))
     around = model.surroundings
     model = replace(model, surroundings=replace(around, other=around.other + total - model.parameters_total))
     checkpoint = Checkpoint(
@@ -274,24 +249,9 @@ def _config(file: Gguf) -> dict[str, Any]:
     names = {tensor.name for tensor in file.tensors}
     values["tie_word_embeddings"] = "output.weight" not in names
     values["attention_bias"] = "blk.0.attn_q.bias" in names
-    values["type_vocab_size"] = next(
-        (t.shape[0] for t in file.tensors if t.name == "token_types.weight" and t.shape), 0
-    )
-    return values | {
-        "model_type": _MODEL_TYPES.get(architecture, architecture),
-        "architectures": _classes(architecture),
-    }
-
-
-def _classes(architecture: str) -> list[str]:
-    """Class that tells the kind of the model: everything but encoders writes token by token."""
+    types = (tensor.shape[0] for tensor in file.tensors if tensor.name == "token_types.weight" and tensor.shape)
+    values["type_vocab_size"] = next(types, 0)
+    values["model_type"] = _MODEL_TYPES.get(architecture, architecture)
     is_encoder = "bert" in architecture or architecture.endswith(("encoder", "embedding"))
-    return [] if is_encoder else [f"{architecture}ForCausalLM"]
-
-
-def _described(config: dict[str, Any], name: str, where: str) -> Model | None:
-    """The model as our builders know it; None where none does, or the metadata lacks what it needs."""
-    try:
-        return model_from_config(config, name=name, where=where)
-    except InputError:
-        return None
+    values["architectures"] = [] if is_encoder else [f"{architecture}ForCausalLM"]  # all others write token by token
+    return values

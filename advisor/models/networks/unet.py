@@ -4,18 +4,8 @@ from collections.abc import Sequence
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.networks import sizes
-from advisor.models.values import (
-    Attended,
-    Work,
-    attention,
-    convolution,
-    feed_forward,
-    linear,
-    norm,
-    scores,
-    table,
-)
-from advisor.records import dataclass
+from advisor.models.values import Attended, Work, attention, convolution, feed_forward, linear, norm, scores, table
+from advisor.records import dataclass, replace
 
 _FLUX_TOKENS, _SD3_TOKENS, _PIXART_TOKENS = 512, 333, 300
 """Tokens of a prompt: T5's of FLUX; CLIP's 77 and T5's 256 of Stable Diffusion 3; T5's of PixArt-Sigma."""
@@ -55,11 +45,8 @@ def flux(fields: ConfigFields, side: int) -> Work:
 
 def sd3(fields: ConfigFields, side: int) -> Work:
     """SD3Transformer2DModel: blocks that keep image and prompt apart; the last drops the prompt."""
-    width, head, patch = (
-        _width(fields),
-        fields.integer("attention_head_dim"),
-        fields.integer_or(2, "patch_size", least=1),
-    )
+    width, head = _width(fields), fields.integer("attention_head_dim")
+    patch = fields.integer_or(2, "patch_size", least=1)
     image, text = (side // patch) ** 2, _SD3_TOKENS
     channels, count = fields.integer_or(16, "in_channels", least=1), _count(fields, "num_layers", 18)
     total = linear(channels * patch * patch, width, image)
@@ -111,7 +98,15 @@ class _Stage:
 def unet(fields: ConfigFields, side: int) -> Work:
     """UNet2DConditionModel: one step for one latent image of *side* × *side*."""
     widths = sizes(fields, "block_out_channels")
-    stages = _stages(fields, widths, side)
+    kinds = [str(kind) for kind in fields.items("down_block_types")]
+    layers = _each(fields, "layers_per_block", 2, len(widths))
+    depths = _each(fields, "transformer_layers_per_block", 1, len(widths))
+    contexts = _each(fields, "cross_attention_dim", 1280, len(widths))
+    stages = []
+    for at, width in enumerate(widths):
+        attends = "CrossAttn" in kinds[at] if at < len(kinds) else at < len(widths) - 1
+        positions = (side / 2**at) ** 2
+        stages.append(_Stage(width, layers[at], depths[at] if attends else 0, contexts[at], positions))
     time = 4 * widths[0]
     total = convolution(fields.integer_or(4, "in_channels", least=1), widths[0], 9, side * side)
     total += linear(widths[0], time) + linear(time, time)
@@ -127,24 +122,10 @@ def unet(fields: ConfigFields, side: int) -> Work:
             total += convolution(inputs, inputs, 9, stage.positions / 4)
             skips.append(inputs)
     last = stages[-1]
-    middle = (
-        last if last.depth else _Stage(last.width, 1, _depths(fields, len(widths))[-1], last.context, last.positions)
-    )
+    middle = last if last.depth else replace(last, depth=depths[-1])
     total += _residual(inputs, inputs, time, last.positions).times(2) + _attending(middle)
     total += _upwards(stages, skips, time)
     return total + norm(widths[0]) + convolution(widths[0], fields.integer_or(4, "out_channels"), 9, side * side)
-
-
-def _stages(fields: ConfigFields, widths: Sequence[int], side: int) -> list[_Stage]:
-    kinds = [str(kind) for kind in fields.items("down_block_types")]
-    layers, depths = _each(fields, "layers_per_block", 2, len(widths)), _depths(fields, len(widths))
-    contexts = _each(fields, "cross_attention_dim", 1280, len(widths))
-    stages = []
-    for at, width in enumerate(widths):
-        attends = "CrossAttn" in kinds[at] if at < len(kinds) else at < len(widths) - 1
-        positions = (side / 2**at) ** 2
-        stages.append(_Stage(width, layers[at], depths[at] if attends else 0, contexts[at], positions))
-    return stages
 
 
 def _upwards(stages: Sequence[_Stage], skips: list[int], time: int) -> Work:
@@ -175,10 +156,6 @@ def _attending(stage: _Stage) -> Work:
     layer += attention(width, positions, bias=1, over=Attended(positions, _PROMPT_TOKENS, stage.context))
     layer += linear(width, 8 * width, positions) + linear(4 * width, width, positions)
     return layer.times(stage.depth) + norm(width) + linear(width, width, positions).times(2)
-
-
-def _depths(fields: ConfigFields, count: int) -> list[int]:
-    return _each(fields, "transformer_layers_per_block", 1, count)
 
 
 def _each(fields: ConfigFields, name: str, default: int, count: int) -> list[int]:
