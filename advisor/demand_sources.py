@@ -123,11 +123,7 @@ def as_demanded(workload: Workload, demand: Demand) -> Workload:
 
 
 def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: CountProgress | None) -> Demand:
-    """Demand of a trace in the unit of the model, or of its summary, which is of tokens.
-
-    Raises:
-        InputError: it cannot be read, or no request of it generated a token.
-    """
+    """Demand of a trace in the unit of the model, or of its summary, which is of tokens."""
     demand = read_summary(path) if path.suffix == ".json" else _read_trace(path, workload, model, progress)
     if demand.window_seconds is not None and demand.window_seconds <= _NO_SPAN_SECONDS:
         raise InputError(
@@ -145,11 +141,7 @@ def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: Cou
 
 
 def _read_trace(path: Path, workload: Workload, model: Model, progress: CountProgress | None) -> Demand:
-    """Demand of a trace in the unit of the model.
-
-    Raises:
-        InputError: it cannot be read, or a request is longer than the model takes and is not left out.
-    """
+    """Demand of a trace in the unit of the model."""
     from advisor.demand.trace import first_longer, read_trace
 
     unit = unit_of(model, workload)
@@ -322,11 +314,7 @@ def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, mo
 def _stated_lengths(
     source: RecordedDemand, model: Model, kind: str, where: str, alike: str = ""
 ) -> tuple[float, float]:  # fmt: skip
-    """Lengths of a request, where nothing counts them; names that look alike go into the hint.
-
-    Raises:
-        InputError: they are not stated.
-    """
+    """Lengths of a request, where nothing counts them; names that look alike go into the hint."""
     is_one_pass = UNITS[model.task].is_one_pass
     items = 1.0 if is_one_pass and source.output_tokens is None else source.output_tokens
     if source.input_tokens is None or items is None:

@@ -202,11 +202,7 @@ def _catalog(catalog: Catalog | Path | str | None) -> Catalog | None:
 
 
 def _cells(model: str | Path, accelerator: str, options: Mapping[str, object], names: Iterable[str]) -> dict[str, str]:
-    """A question as a row of a table has it.
-
-    Raises:
-        InputError: an option has none of the names.
-    """
+    """A question as a row of a table has it."""
     unknown = next((name for name in options if name not in names), None)
     if unknown is not None:
         raise InputError(f"there is no option {unknown!r}", where=unknown, hint=suggestion(unknown, list(names)))

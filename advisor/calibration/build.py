@@ -68,7 +68,9 @@ def own_files(calibration: Calibration, own: Observations, catalog_directory: Pa
     rows = read_records(catalog_directory / DIRECTORY / MEASURED)
     families = {row.text("architecture"): row.text("family") for row in rows} | families_of(own)
     measured = _table(_MEASURED_COLUMNS, _measured_rows(calibration.reach, families))
-    return shipped | {MEASURED: measured, OWN: _own_archive(calibration)}
+    learned = calibration.own
+    arrays = {} if learned is None else _arrays(learned.residuals) | {PUBLISHED: learned.published}
+    return shipped | {MEASURED: measured, OWN: _archive(arrays)}
 
 
 def families_of(observed: Observations) -> dict[str, str]:
@@ -102,11 +104,6 @@ def write_files(files: dict[str, bytes], directory: Path) -> None:
 def archive_of(residuals: Mapping[Group, Residual]) -> bytes:
     """Residuals as one archive of plain arrays; NumPy dates every member alike, so the bytes are the same."""
     return _archive(_arrays(residuals))
-
-
-def _own_archive(calibration: Calibration) -> bytes:
-    own = calibration.own
-    return _archive({} if own is None else _arrays(own.residuals) | {PUBLISHED: own.published})
 
 
 def _arrays(residuals: Mapping[Group, Residual]) -> dict[str, npt.NDArray[Any]]:

@@ -58,48 +58,32 @@ def usual_constants() -> ConstantTable:
 
 
 def fit_constants(observed: Observations) -> ConstantTable:
-    """Fit base values, and multipliers by engine and by vendor stack."""
-    rows = _Rows(observed)
+    """Fit base values, and multipliers by engine and by vendor stack, to weighted log ratios of seconds by target."""
+    base = observed.packed(usual_constants())
+    classes = [classes_of(deployment) for deployment in observed.deployments]
+    parts: list[tuple[Group, str, Packed, Observations, Floats, Floats, list[tuple[str, str]]]] = []
+    for group, target in targets():
+        rows = observed.of_group(group)
+        measured = rows[np.isfinite(observed.measured_seconds(group, target)[rows])]
+        compared = _few_of_each(observed, measured)
+        if compared.size:
+            some = observed.take(compared)
+            seconds = np.log(some.measured_seconds(group, target))
+            weight = np.sqrt(crowd_weights(observed, measured)[np.isin(measured, compared)])
+            names = [classes[at] for at in some.place.tolist()]
+            parts.append((group, target, base.take(compared), some, seconds, weight, names))
     start = np.zeros(len(TABLE) + len(ENGINES) * len(MULTIPLIED) + len(STACKS) * len(STACK_GROUPS))
     freedom = np.where(np.arange(start.size) < len(TABLE), BASE_FREEDOM, MULTIPLIER_FREEDOM)
 
     def misses(logs: Floats) -> Floats:
-        return np.concatenate([*rows.misses(_table(logs)), HOLD * logs / freedom])
+        table = _table(logs)
+        ratios = []
+        for group, target, packed, some, seconds, weight, names in parts:
+            timing = physics_timing(SCENARIO_OF[group], packed.replicas, table.constants_for(names), some.load)
+            ratios.append(weight * (np.log(seconds_of(target, timing)) - seconds) / USUAL_SPREAD[target])
+        return np.concatenate([*ratios, HOLD * logs / freedom])
 
     return _table(least_squares(misses, start, loss="soft_l1", max_nfev=ROUNDS, x_scale=freedom).x, DIGITS)
-
-
-class _Rows:
-    """Rows that the fit compares, gathered once."""
-
-    def __init__(self, observed: Observations) -> None:
-        base = observed.packed(usual_constants())
-        classes = [classes_of(deployment) for deployment in observed.deployments]
-        self._classes = [classes[at] for at in observed.place.tolist()]
-        self._parts: list[tuple[Group, str, Packed, Observations, Floats, Floats, list[tuple[str, str]]]] = []
-        for group, target in targets():
-            measured = _known(observed, group, target)
-            rows = _few_of_each(observed, measured)
-            if rows.size:
-                some = observed.take(rows)
-                seconds = np.log(some.measured_seconds(group, target))
-                weight = np.sqrt(crowd_weights(observed, measured)[np.isin(measured, rows)])
-                names = [self._classes[at] for at in rows.tolist()]
-                self._parts.append((group, target, base.take(rows), some, seconds, weight, names))
-
-    def misses(self, table: ConstantTable) -> list[Floats]:
-        """Weighted log ratios of predicted to measured seconds, by target."""
-        parts = []
-        for group, target, packed, some, seconds, weight, names in self._parts:
-            timing = physics_timing(SCENARIO_OF[group], packed.replicas, table.constants_for(names), some.load)
-            parts.append(weight * (np.log(seconds_of(target, timing)) - seconds) / USUAL_SPREAD[target])
-        return parts
-
-
-def _known(observed: Observations, group: Group, target: str) -> Indices:
-    """Rows of a group whose target was measured."""
-    rows = observed.of_group(group)
-    return rows[np.isfinite(observed.measured_seconds(group, target)[rows])]
 
 
 def _few_of_each(observed: Observations, rows: Indices) -> Indices:

@@ -1,6 +1,6 @@
 """Measurements of token models, shipped or given, as arrays: a row is a replica under load, with measured seconds."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -91,19 +91,13 @@ def load_measurements(directory: Path | None = None) -> Reading:
     sources = {row.text("document"): row.text("source") for row in read_records(root / DOCUMENTS)}
     measurements: list[Measurement] = []
     left_out: list[LeftOut] = []
-    for name in FILES:
-        for record in _records(root / name):
-            reason = _unusable(record)
-            if reason:
+    for path in (root / name for name in FILES):
+        for record in read_records(path) if path.is_file() else ():
+            if reason := _unusable(record):
                 left_out.append(LeftOut(record.text("id"), reason))
             else:
                 measurements.append(_measurement(record, sources))
     return Reading(tuple(measurements), tuple(left_out))
-
-
-def _records(path: Path) -> Iterator[Record]:
-    """Rows of a table; the separable one may be absent."""
-    return read_records(path) if path.is_file() else iter(())
 
 
 def _unusable(record: Record) -> str:
@@ -230,65 +224,49 @@ def targets() -> list[tuple[Group, str]]:
 
 def observe(measurements: Sequence[Measurement], catalog: Catalog) -> tuple[Observations, list[LeftOut]]:
     """Measurements of token models that a prediction could be made for, and why the others are left out."""
-    gatherer = _Gatherer(catalog)
+    setups: dict[Setup, tuple[Resolved | Abstention, int]] = {}
+    deployments: list[Deployment] = []
+    rows: list[tuple[float, ...]] = []
+    named: list[tuple[str, str]] = []
+    left_out: list[LeftOut] = []
     for measurement in measurements:
-        gatherer.add(measurement)
-    return gatherer.observations(), gatherer.left_out
-
-
-class _Gatherer:
-    """Collects rows; each distinct set-up is resolved once."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._setups: dict[object, tuple[Resolved | Abstention, int]] = {}
-        self._deployments: list[Deployment] = []
-        self._rows: list[tuple[float, ...]] = []
-        self._named: list[tuple[str, str]] = []
-        self.left_out: list[LeftOut] = []
-
-    def add(self, measurement: Measurement) -> None:
-        """Take a measurement in, or note why not."""
-        resolved, place = self._resolve(measurement)
-        if isinstance(resolved, Abstention):
-            self.left_out.append(LeftOut(measurement.where, resolved.reason))
-            return
-        if one_pass(resolved.model):
-            return
-        reason = _unanswerable(measurement, resolved)
-        if reason:
-            self.left_out.append(LeftOut(measurement.where, reason))
-            return
-        self._rows.append(
-            (place, GROUPS.index(GROUP_OF[measurement.scenario]), *_numbers(measurement, resolved.replicas))
-        )
-        self._named.append((measurement.source, measurement.where))
-
-    def _resolve(self, measurement: Measurement) -> tuple[Resolved | Abstention, int]:
-        if measurement.setup not in self._setups:
-            try:
-                resolved = resolve(measurement.setup, self._catalog)
-            except InputError as error:
-                resolved = Abstention(error.message)
+        if measurement.setup not in setups:
+            resolved = resolve_or_abstain(measurement.setup, catalog)
             if isinstance(resolved, Resolved) and not one_pass(resolved.model):
-                self._deployments.append(resolved.deployment)
-            self._setups[measurement.setup] = resolved, len(self._deployments) - 1
-        return self._setups[measurement.setup]
+                deployments.append(resolved.deployment)
+            setups[measurement.setup] = resolved, len(deployments) - 1
+        resolved, place = setups[measurement.setup]
+        if isinstance(resolved, Abstention):
+            left_out.append(LeftOut(measurement.where, resolved.reason))
+        elif one_pass(resolved.model):
+            continue
+        elif reason := _unanswerable(measurement, resolved):
+            left_out.append(LeftOut(measurement.where, reason))
+        else:
+            group = GROUPS.index(GROUP_OF[measurement.scenario])
+            rows.append((place, group, *_numbers(measurement, resolved.replicas)))
+            named.append((measurement.source, measurement.where))
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 9).T
+    observed = Observations(
+        deployments=tuple(deployments),
+        place=columns[0].astype(np.intp),
+        group=columns[1].astype(np.intp),
+        load=Load(*columns[2:6]),
+        ttft_s=columns[6],
+        tpot_s=columns[7],
+        output_tokens_per_second=columns[8],
+        sources=np.array([source for source, _ in named]),
+        where=tuple(where for _, where in named),
+    )
+    return observed, left_out
 
-    def observations(self) -> Observations:
-        """All rows taken in."""
-        columns = np.array(self._rows, dtype=np.float64).reshape(-1, 9).T
-        return Observations(
-            deployments=tuple(self._deployments),
-            place=columns[0].astype(np.intp),
-            group=columns[1].astype(np.intp),
-            load=Load(columns[2], columns[3], columns[4], columns[5]),
-            ttft_s=columns[6],
-            tpot_s=columns[7],
-            output_tokens_per_second=columns[8],
-            sources=np.array([source for source, _ in self._named]),
-            where=tuple(where for _, where in self._named),
-        )
+
+def resolve_or_abstain(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
+    """A set-up as the catalog resolves it, or why it cannot be."""
+    try:
+        return resolve(setup, catalog)
+    except InputError as error:
+        return Abstention(error.message)
 
 
 def _unanswerable(measurement: Measurement, resolved: Resolved) -> str:

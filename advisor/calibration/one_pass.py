@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from advisor.calibration.observations import Measurement
+from advisor.calibration.observations import Measurement, resolve_or_abstain
 from advisor.catalog import Catalog
-from advisor.errors import InputError
 from advisor.performance.one_pass.answers import accelerators_of, loads
 from advisor.performance.one_pass.servers import (
     ARITHMETIC_KEYS,
@@ -40,7 +39,7 @@ from advisor.performance.one_pass.work import (
     samples_of_item,
 )
 from advisor.performance.physics import Floats
-from advisor.performance.setups import Resolved, Setup, resolve
+from advisor.performance.setups import Resolved, Setup
 from advisor.records import dataclass
 
 VERSION = "2026.11"
@@ -87,28 +86,19 @@ def cases_of(measurements: Iterable[Measurement], catalog: Catalog) -> list[Case
     cases = []
     for measurement in measurements:
         if measurement.setup not in setups:
-            setups[measurement.setup] = _resolve(measurement.setup, catalog)
-        setup = setups[measurement.setup]
-        case = None if setup is None else _case(measurement, setup)
+            setup = resolve_or_abstain(measurement.setup, catalog)
+            setups[measurement.setup] = setup if isinstance(setup, Resolved) and one_pass(setup.model) else None
+        resolved = setups[measurement.setup]
+        case = None if resolved is None else _case(measurement, resolved)
         if case is not None and case.seconds >= case.batch * case.flop / case.machine.flop_per_second:
             cases.append(case)
     return cases
 
 
-def _resolve(setup: Setup, catalog: Catalog) -> Resolved | None:
-    try:
-        resolved = resolve(setup, catalog)
-    except InputError:
-        return None
-    return (
-        resolved
-        if isinstance(resolved, Resolved) and one_pass(resolved.model) and resolved.model.task in KINDS
-        else None
-    )
-
-
 def _case(measurement: Measurement, setup: Resolved) -> Case | None:
-    """None where throughput or work are not known."""
+    """None where kind, throughput or work are not known."""
+    if setup.model.task not in KINDS:
+        return None
     rate = measurement.samples_per_second
     if rate is None and measurement.output_tokens_per_second and measurement.output_tokens:
         rate = measurement.output_tokens_per_second / measurement.output_tokens
@@ -138,15 +128,7 @@ Held = Sequence[HeldOut]
 Split = Callable[[Case], str]
 
 
-def _by_accelerator(case: Case) -> str:
-    return case.labels.accelerator
-
-
-def _by_generation(case: Case) -> str:
-    return case.labels.generation
-
-
-MACHINE_SPLITS: tuple[Split, ...] = (_by_accelerator, _by_generation)
+MACHINE_SPLITS: tuple[Split, ...] = (lambda case: case.labels.accelerator, lambda case: case.labels.generation)
 SPLITS: tuple[Split, ...] = (
     lambda case: case.measurement.source,
     lambda case: case.cell,
@@ -161,6 +143,24 @@ def fit_one_pass(measurements: Sequence[Measurement], catalog: Catalog) -> dict[
     cases = cases_of(measurements, catalog)
     held = [entry for split in SPLITS for entry in hold_out(cases, split, FOLDS)] + _hold_out_pairs(cases)
     return _document(cases, _spreads(held))
+
+
+def _spreads(held: Held) -> dict[str, tuple[float, float]]:
+    """Factors that hold 80 % of the measured throughputs, by group with enough rows and cells."""
+    groups: dict[str, list[HeldOut]] = defaultdict(list)
+    for entry in held:
+        for group in spread_keys(entry.novelty, entry.case.labels):
+            groups[group].append(entry)
+    tail = (1 - COVERAGE) / 2
+    spreads = {}
+    for group, entries in sorted(groups.items()):
+        cells = len({entry.case.cell for entry in entries})
+        if group.endswith("||") or (len(entries) >= LEAST_ROWS and cells >= LEAST_CELLS):
+            errors = np.array([entry.log_error for entry in entries])
+            weight = _cell_weights([entry.case for entry in entries])
+            low, high = (float(np.exp(_quantile(errors, weight, part))) for part in (tail, 1 - tail))
+            spreads[group] = (round(min(low, 1.0), DECIMALS), round(max(high, 1.0), DECIMALS))
+    return spreads
 
 
 def document_text(document: Mapping[str, object]) -> str:
@@ -282,26 +282,7 @@ def _cell_weights(cases: Sequence[Case]) -> Floats:
     return np.asarray(1.0 / np.sqrt(count[place]), dtype=np.float64)
 
 
-def _spreads(held: Held) -> dict[str, tuple[float, float]]:
-    """Factors that hold 80 % of the measured throughputs, by group with enough rows and cells."""
-    groups: dict[str, list[HeldOut]] = defaultdict(list)
-    for entry in held:
-        for group in spread_keys(entry.novelty, entry.case.labels):
-            groups[group].append(entry)
-    tail = (1 - COVERAGE) / 2
-    spreads = {}
-    for group, entries in sorted(groups.items()):
-        cells = len({entry.case.cell for entry in entries})
-        if group.endswith("||") or (len(entries) >= LEAST_ROWS and cells >= LEAST_CELLS):
-            errors = np.array([entry.log_error for entry in entries])
-            weight = _cell_weights([entry.case for entry in entries])
-            low, high = (float(np.exp(_quantile(errors, weight, part))) for part in (tail, 1 - tail))
-            spreads[group] = (round(min(low, 1.0), DECIMALS), round(max(high, 1.0), DECIMALS))
-    return spreads
-
-
 def _quantile(values: Floats, weight: Floats, part: float) -> float:
-    """Weighted quantile."""
     order: npt.NDArray[np.intp] = np.argsort(values, kind="stable")
     reached = np.cumsum(weight[order])
     return float(values[order][np.searchsorted(reached, part * reached[-1])])

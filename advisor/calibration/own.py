@@ -12,7 +12,6 @@ from advisor.calibration.observations import (
     GROUPS,
     QUANTITIES,
     SCENARIO_OF,
-    Indices,
     LeftOut,
     Observations,
     Strings,
@@ -21,7 +20,6 @@ from advisor.calibration.observations import (
 from advisor.calibration.validation import log_misses, points_of, predict_rows, reach_of
 from advisor.performance.calibration import TARGETS, Calibration, Group, Residual, features, scaled_features
 from advisor.performance.constants import Quantity
-from advisor.performance.deployments import Packed
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Constants, Floats
 from advisor.records import dataclass, fields, replace
@@ -44,15 +42,25 @@ Key = tuple[str, str]
 
 
 def impossible(observed: Observations) -> list[tuple[int, LeftOut]]:
-    """Rows that are faster than the hardware, with the bound."""
-    ideal = _ideal(observed)
+    """Rows that are faster than the hardware, with the bound.
+
+    It is that of replicas which read each expert that one token needs and no other, at their peaks.
+    """
+    usual = observed.packed(usual_constants())
+    r = usual.replicas
+    unread = r.moe_layers * np.maximum(r.experts - r.experts_per_token, 0.0) * r.expert_params
+    read = np.maximum(r.params_total - unread, 1.0)
+    least = replace(r, params_total=read, experts=np.minimum(r.experts, r.experts_per_token))
+    constants = Constants(
+        **{field.name: np.full(observed.size, IDEAL.get(field.name, 0.0)) for field in fields(Constants)}
+    )
+    ideal = replace(usual, replicas=least, constants=constants)
     left_out: dict[int, LeftOut] = {}
     for group in Group:
         rows = observed.of_group(group)
         if not rows.size:
             continue
-        some = observed.take(rows)
-        packed = ideal.take(rows)
+        some, packed = observed.take(rows), ideal.take(rows)
         timing = physics_timing(SCENARIO_OF[group], packed.replicas, packed.constants, some.load)
         for target in TARGETS[group]:
             bound = seconds_of(target, timing) / OVERLAP * TOLERANCE
@@ -60,18 +68,6 @@ def impossible(observed: Observations) -> list[tuple[int, LeftOut]]:
             for at in np.flatnonzero(measured < bound).tolist():
                 left_out.setdefault(int(rows[at]), LeftOut(some.where[at], _reason(target, measured[at], bound[at])))
     return sorted(left_out.items())
-
-
-def _ideal(observed: Observations) -> Packed:
-    """Replicas that read each expert that one token needs and no other, at their peaks."""
-    packed = observed.packed(usual_constants())
-    r = packed.replicas
-    unread = r.moe_layers * np.maximum(r.experts - r.experts_per_token, 0.0) * r.expert_params
-    read = np.maximum(r.params_total - unread, 1.0)
-    least = replace(r, params_total=read, experts=np.minimum(r.experts, r.experts_per_token))
-    zeros = np.zeros(observed.size)
-    constants = Constants(**{field.name: zeros + IDEAL.get(field.name, 0.0) for field in fields(Constants)})
-    return replace(packed, replicas=least, constants=constants)
 
 
 def _reason(target: str, measured: float, bound: float) -> str:
@@ -124,12 +120,8 @@ def learn(own: Observations, published: Observations, shipped: Calibration) -> L
 
 def _pays(own: Observations, shipped: Calibration, reach: float) -> bool:
     """Whether a reach helps, or does no harm, on one's own cells and loads that it has not seen."""
-    return all(_total(own, shipped, names, reach) <= _total(own, shipped, names, None) for names in _splits(own))
-
-
-def _splits(own: Observations) -> list[Strings]:
-    """Groups that leave together: cells, then points; only where there are several."""
-    return [names for names in (own.cells(), points_of(own)) if np.unique(names).size > 1]
+    groups = [names for names in (own.cells(), points_of(own)) if np.unique(names).size > 1]
+    return all(_total(own, shipped, names, reach) <= _total(own, shipped, names, None) for names in groups)
 
 
 def _total(own: Observations, shipped: Calibration, names: Strings, reach: float | None) -> float:
@@ -236,7 +228,7 @@ def _accuracy(own: Observations, shipped: Calibration, reach: float | None) -> t
     lines = []
     for group, scenario in SCENARIO_OF.items():
         for quantity in QUANTITIES:
-            rows = _measured_rows(own, group, ways[0][quantity])
+            rows = np.flatnonzero((own.group == GROUPS.index(group)) & np.isfinite(ways[0][quantity]))
             if rows.size:
                 before, cell, point = (float(np.median(_errors(way[quantity][rows]))) for way in ways)
                 several = [np.unique(names[rows]).size > 1 for names in (cells, points)]
@@ -244,7 +236,3 @@ def _accuracy(own: Observations, shipped: Calibration, reach: float | None) -> t
                 count = int(np.unique(cells[rows]).size)
                 lines.append(Accuracy(scenario.value, quantity.value, int(rows.size), count, before, *shown))
     return tuple(lines)
-
-
-def _measured_rows(own: Observations, group: Group, misses: Floats) -> Indices:
-    return np.flatnonzero((own.group == GROUPS.index(group)) & np.isfinite(misses))

@@ -233,11 +233,7 @@ def _network_modules(network: FeedForward, model: Model) -> Iterator[_Module]:
 
 
 def _check_layer(layer: Layer, model: Model) -> None:
-    """Refuse layers whose modules have other shapes than those of attention over heads.
-
-    Raises:
-        InputError: with what the layer has.
-    """
+    """Refuse layers whose modules have other shapes than those of attention over heads."""
     kind = None if layer.mixer is None else layer.mixer.kind
     if kind in (None, MixerKind.ATTENTION):
         return

@@ -101,12 +101,11 @@ def _as_catalogued(model: Model) -> Model:
     for row in _rows().values():
         published = int(row["published_parameters_total"] or 0)
         if row["task"] == model.task and published and abs(published / model.parameters_total - 1) < _SAME_SIZE:
+            model = replace(model, family=row["family"])
             flop = optional_float(row["flop_per_sample"])
             if flop is None:
-                return replace(model, family=row["family"])
-            return replace(
-                model, family=row["family"], flop_per_sample=flop, sample="", source=row["source"], estimate_factor=1.0
-            )
+                return model
+            return replace(model, flop_per_sample=flop, sample="", source=row["source"], estimate_factor=1.0)
     return model
 
 
@@ -119,16 +118,14 @@ def _from_catalog(name: str) -> Model:
     model = _from_row(row["name"])
     exact = row["name"].lower() == key
     checkpoint = model.checkpoint if exact else checkpoint_of_name(key, model.checkpoint)
-    return model if exact else model.stored_as(checkpoint, name.strip())
+    return model if exact else replace(model, checkpoint=checkpoint, name=name.strip())
 
 
 def _lookup(key: str) -> Row | None:
     """The row of a name: as it stands, by another name, without its owner, without the marks of a repack."""
-    candidates = [key, _aliases().get(key, "")]
     bare = key.rpartition("/")[2]
-    candidates += [bare, *_without_marks(bare)]
     by_bare = _by_bare_name()
-    for candidate in candidates:
+    for candidate in (key, _aliases().get(key, ""), bare, *_without_marks(bare)):
         row = _rows().get(candidate) or _rows().get(_aliases().get(candidate, "")) or by_bare.get(candidate)
         if row is not None:
             return row
@@ -138,16 +135,13 @@ def _lookup(key: str) -> Row | None:
 def _without_marks(bare: str) -> list[str]:
     """The name less the marks of quantisation, then less those of tuning: the architecture is the same."""
     names = []
-    current = bare
-    while (shorter := _REPACK.sub("", current)) != current:
-        names.append(shorter)
-        current = shorter
-    current = current.removeprefix("meta-")
-    names += [current, f"meta-{current}"]
-    while (shorter := _VARIANT.sub("", current)) != current:
-        names += [shorter, f"meta-{shorter}"]
-        current = shorter
-    stem = current
+    while (shorter := _REPACK.sub("", bare)) != bare:
+        names.append(bare := shorter)
+    stem = bare.removeprefix("meta-")
+    names += [stem, f"meta-{stem}"]
+    while (shorter := _VARIANT.sub("", stem)) != stem:
+        stem = shorter
+        names += [stem, f"meta-{stem}"]
     return names + [f"{stem}{variant}" for variant in ("-instruct", "-chat", "-it", "-base", "-hf")]
 
 
@@ -175,7 +169,6 @@ def _aliases() -> Mapping[str, str]:
 
 @lru_cache(maxsize=1024)
 def _from_row(name: str) -> Model:
-    """Build the model of a row."""
     row = _rows()[name.lower()]
     values = _config_of(row)
     where = f"models.csv: {name}"
@@ -188,9 +181,8 @@ def _from_row(name: str) -> Model:
     else:
         towers = int(row["tower_parameters"] or 0)
         model = model_from_config(values, name=name, where=where, towers=towers)
-        model = answering(
-            model, TextAnswer(values.get("answer", model.answer)), row["model_type"], values.get("colbert_dim")
-        )
+        answer = TextAnswer(values.get("answer", model.answer))
+        model = answering(model, answer, row["model_type"], values.get("colbert_dim"))
     return replace(
         model,
         family=row["family"],
@@ -203,7 +195,6 @@ def _from_row(name: str) -> Model:
 
 
 def _config_of(row: Row) -> dict[str, Any]:
-    """The configuration that a row stands for."""
     values: dict[str, Any] = {field: int(row[column]) for column, field in _FIELD_OF_COLUMN.items() if row[column]}
     values["model_type"] = row["model_type"]
     if row["tied_embeddings"]:
@@ -215,7 +206,6 @@ def _config_of(row: Row) -> dict[str, Any]:
 
 
 def _unknown(name: str) -> InputError:
-    """The error for a name that is nowhere, with those that look like it."""
     names = [*model_names(), *_aliases()]
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     if not near:

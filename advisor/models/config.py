@@ -1,10 +1,8 @@
 """Models from a ``config.json``: the builder of each ``model_type``, encoders (BERT and its kin), towers.
 
-Towers are transformers of their own: patches in, a projector to the width of the language model out. They are loaded
-with the model and take memory, but add nothing to the KV cache.
-
-Which builder reads it is decided by ``model_type``. Models that see or hear keep the language model's configuration in
-``text_config``; their towers are counted by :mod:`advisor.models.config`.
+Models that see or hear keep the language model's configuration in ``text_config``. Their towers are transformers of
+their own: patches in, a projector to the width of the language model out. They are loaded with the model and take
+memory, but add nothing to the KV cache.
 
 Storage of a repository's weights: ``quantization_config`` of a configuration, or the repository's name.
 
@@ -124,35 +122,24 @@ def checkpoint_of_name(name: str, default: Checkpoint) -> Checkpoint:
 def _stated_precision(section: ConfigFields) -> str:
     """One of our precisions for what a quantiser wrote."""
     words = f"{section.text('', 'quant_method')} {section.text('', 'quant_algo')} {section.text('', 'format')}".lower()
-    for pattern in ("nvfp4", "mxfp4", "fp8"):
-        if pattern in words:
-            return pattern
-    bits = section.integer_or(0, "bits", "w_bit", "num_bits") or _group_bits(section)
-    if section.flag("load_in_8bit", default=False) or bits == 8:
-        return "fp8" if _group_is_float(section) else "int8"
-    return "int4"
-
-
-def _groups(section: ConfigFields) -> list[dict[str, Any]]:
+    named = next((precision for precision in ("nvfp4", "mxfp4", "fp8") if precision in words), "")
+    if named:
+        return named
     groups = section.values.get("config_groups")
-    return [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
-
-
-def _group_bits(section: ConfigFields) -> int:
-    return next((int((group.get("weights") or {}).get("num_bits") or 0) for group in _groups(section)), 0)
-
-
-def _group_is_float(section: ConfigFields) -> bool:
-    return any((group.get("weights") or {}).get("type") == "float" for group in _groups(section))
+    listed = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
+    weights = [group.get("weights") or {} for group in listed]
+    bits = section.integer_or(0, "bits", "w_bit", "num_bits") or next(
+        (int(group.get("num_bits") or 0) for group in weights), 0
+    )
+    if section.flag("load_in_8bit", default=False) or bits == 8:
+        return "fp8" if any(group.get("type") == "float" for group in weights) else "int8"
+    return "int4"
 
 
 def _scope(section: ConfigFields) -> Scope:
     """Quantised matrices, from the list of those left out; 8-bit checkpoints leave out only small ones."""
-    left_out = [
-        str(module)
-        for name in ("modules_to_not_convert", "ignore", "exclude_modules")
-        for module in section.items(name)
-    ]
+    names = ("modules_to_not_convert", "ignore", "exclude_modules")
+    left_out = [str(module) for name in names for module in section.items(name)]
     if _stated_precision(section) not in _FOUR_BIT or not any(_ATTENTION.search(module) for module in left_out):
         return Scope.ALL
     return Scope.EXPERTS if any(_DENSE.search(module) for module in left_out) else Scope.NOT_ATTENTION
@@ -236,7 +223,6 @@ def _patch_projection(vision: ConfigFields, width: int) -> int:
 
 
 def _positions(vision: ConfigFields) -> int:
-    """Learned positions."""
     if vision.has("position_embedding_size"):
         return 2 * vision.integer("position_embedding_size")  # of columns and of rows
     positions = vision.integer_or(0, "num_position_embeddings")
@@ -323,6 +309,7 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         feed_forward=dense(hidden, inner, traits.matrices, bias=traits.biases),
         norm_parameters=2 * traits.norm_vectors * hidden,
     )
+    positions = fields.integer_or(0, "max_position_embeddings", "n_positions")
     near, window = _windowed(fields, count) if traits.windows else (0, 0)
     mixtures = _mixtures(fields, count)
     layers = (
@@ -343,7 +330,7 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         surroundings=_encoder_surroundings(fields, traits, hidden, heads),
         layers=((layer, 1),) if traits.shared_layers else tuple(part for part in layers if part[1]),
         layer_repeats=count if traits.shared_layers else 1,
-        max_context_tokens=_longest(fields, traits),
+        max_context_tokens=positions - traits.padding_positions if positions else None,
         checkpoint=checkpoint,
     )
 
@@ -384,14 +371,8 @@ def _encoder_attention(hidden: int, heads: int, *, bias: bool) -> Mixer:
     """Attention in both directions: nothing is cached."""
     dim = hidden // heads
     mixer = attention(hidden, Heads(heads, heads, dim, dim), AttentionOptions(qkv_bias=bias, output_bias=bias))
-    return Mixer(
-        MixerKind.ATTENTION, mixer.matrix_parameters, mixer.other_parameters, width=mixer.width, kv_heads=heads
-    )
-
-
-def _longest(fields: ConfigFields, traits: EncoderTraits) -> int | None:
-    positions = fields.integer_or(0, "max_position_embeddings", "n_positions")
-    return positions - traits.padding_positions if positions else None
+    matrices, others = mixer.matrix_parameters, mixer.other_parameters
+    return Mixer(MixerKind.ATTENTION, matrices, others, width=mixer.width, kv_heads=heads)
 
 
 def _encoder_surroundings(fields: ConfigFields, traits: EncoderTraits, hidden: int, heads: int) -> Surroundings:
@@ -413,7 +394,7 @@ _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_confi
 
 
 def read_config_values(file: Path) -> dict[str, Any]:
-    """Fields of a ``config.json``, with what NVIDIA's quantiser left beside it.
+    """Fields of a ``config.json``, with what NVIDIA's quantiser left in a file of its own beside it.
 
     Raises:
         InputError: it cannot be read, or is no JSON object.
@@ -421,7 +402,13 @@ def read_config_values(file: Path) -> dict[str, Any]:
     values = read_json(file, "model's configuration", "give the config.json of a model, or its directory")
     if not isinstance(values, dict):
         raise InputError("a JSON object is expected", where=str(file))
-    return _with_quantiser_notes(values, file.with_name("hf_quant_config.json"))
+    notes = file.with_name("hf_quant_config.json")
+    if "quantization_config" in values or not notes.is_file():
+        return values
+    quantised = read_json(notes, "quantiser's notes")
+    if not isinstance(quantised, dict) or "quantization" not in quantised:
+        raise InputError("there is no field 'quantization'", where=str(notes))
+    return {**values, "quantization_config": quantised["quantization"]}
 
 
 def is_known_type(values: Mapping[str, Any]) -> bool:
@@ -457,16 +444,6 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
     return replace(model, vision=vision_tower(outer, hidden))
 
 
-def _with_quantiser_notes(values: dict[str, Any], notes: Path) -> dict[str, Any]:
-    """NVIDIA's quantiser writes what it did into a file of its own beside the configuration."""
-    if "quantization_config" in values or not notes.is_file():
-        return values
-    quantised = read_json(notes, "quantiser's notes")
-    if not isinstance(quantised, dict) or "quantization" not in quantised:
-        raise InputError("there is no field 'quantization'", where=str(notes))
-    return {**values, "quantization_config": quantised["quantization"]}
-
-
 def _text_fields(outer: ConfigFields) -> ConfigFields:
     """Fields of the language model, with its family under one name."""
     nested = next((outer.section(name) for name in _TEXT_SECTIONS if outer.section(name).values), None)
@@ -493,20 +470,16 @@ def _defaults() -> Mapping[str, Mapping[str, int]]:
 
 
 def _unknown(model_type: str, values: Mapping[str, Any], where: str) -> InputError:
-    """The error for an architecture without a builder."""
     if not model_type:
         return InputError(
             "field 'model_type' is missing", where=where, hint="use the config.json of the model's repository unchanged"
         )
-    near = get_close_matches(model_type, [*TRAITS, *ENCODER_TYPES, *NETWORKS], n=3)
+    names = [*TRAITS, *ENCODER_TYPES, *NETWORKS]
+    near = get_close_matches(model_type, names, n=3)
     named = ", ".join(map(str, ConfigFields(values, where).items("architectures"))) or "no class named"
     return InputError(
         f"field 'model_type' names an architecture that is not known: {model_type!r} ({named})",
         where=where,
         hint="put the model's safetensors beside the configuration, and it is estimated from their shapes; "
-        + (
-            f"nearest known: {', '.join(near)}"
-            if near
-            else f"known: {', '.join(sorted([*TRAITS, *ENCODER_TYPES, *NETWORKS]))}"
-        ),
+        + (f"nearest known: {', '.join(near)}" if near else f"known: {', '.join(sorted(names))}"),
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.layer_kinds import TRAITS, DecoderTraits, LayerKind, layer_kinds
-from advisor.models.layers import AttentionOptions, FeedForward, Heads, Layer, Mixer, attention, dense
+from advisor.models.layers import AttentionOptions, FeedForward, Heads, Layer, attention, dense
 from advisor.models.mixers import borrows_cache, heads_of, mixer_of
 from advisor.models.model import Checkpoint, Model, Rotary, Surroundings
 from advisor.records import replace
@@ -20,36 +20,20 @@ _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq
 _WITHOUT_FEED_FORWARD = ("mamba", "mamba2", "falcon_mamba")
 
 
-def nas_layers(fields: ConfigFields, hidden: int) -> tuple[tuple[Layer, int], ...]:
-    """The layers that ``block_configs`` lists; a part may be skipped (``no_op``) or be one plain matrix."""
-    return tuple(Counter(_nas_layer(fields, block, hidden) for block in fields.items("block_configs")).items())
-
-
 def _nas_layer(fields: ConfigFields, block: dict[str, Any], hidden: int) -> Layer:
-    mixer, mixer_matrix = _mixer(fields, block["attention"], hidden)
-    network, network_matrix = _network(block["ffn"], hidden)
-    norms = (mixer is not None or mixer_matrix > 0) + (network is not None or network_matrix > 0)
-    return Layer(mixer, network, norms * hidden, mixer_matrix + network_matrix)
-
-
-def _mixer(fields: ConfigFields, block: dict[str, Any], hidden: int) -> tuple[Mixer | None, int]:
-    if block.get("no_op"):
-        return None, 0
-    if block.get("replace_with_linear"):
-        return None, hidden * hidden
-    count = fields.integer("num_attention_heads")
-    dim = hidden // count
-    heads = Heads(count=count, kv_count=count // int(block["n_heads_in_group"]), dim=dim, value_dim=dim)
-    return attention(hidden, heads, AttentionOptions()), 0
-
-
-def _network(block: dict[str, Any], hidden: int) -> tuple[FeedForward | None, int]:
-    if block.get("no_op"):
-        return None, 0
-    if block.get("replace_with_linear"):
-        return None, hidden * hidden
-    width = int(2 * float(block["ffn_mult"]) * hidden / 3)
-    return dense(hidden, -(-width // _MULTIPLE) * _MULTIPLE, matrices=3), 0
+    """A layer of ``block_configs``: attention and network may each be skipped (``no_op``) or be one plain matrix."""
+    kept = {name: block[name] for name in ("attention", "ffn") if not block[name].get("no_op")}
+    whole = {name: part for name, part in kept.items() if not part.get("replace_with_linear")}
+    mixer = network = None
+    if "attention" in whole:
+        count = fields.integer("num_attention_heads")
+        dim = hidden // count
+        heads = Heads(count, kv_count=count // int(whole["attention"]["n_heads_in_group"]), dim=dim, value_dim=dim)
+        mixer = attention(hidden, heads, AttentionOptions())
+    if "ffn" in whole:
+        width = int(2 * float(whole["ffn"]["ffn_mult"]) * hidden / 3)
+        network = dense(hidden, -(-width // _MULTIPLE) * _MULTIPLE, matrices=3)
+    return Layer(mixer, network, len(kept) * hidden, (len(kept) - len(whole)) * hidden * hidden)
 
 
 def feed_forward_of(fields: ConfigFields, traits: DecoderTraits, index: int) -> FeedForward:
@@ -77,7 +61,6 @@ def has_experts(fields: ConfigFields, index: int) -> bool:
 
 
 def _dense_intermediate(fields: ConfigFields, traits: DecoderTraits, hidden: int, index: int) -> int:
-    """Width of the dense network of layer *index*."""
     model_type = fields.text("", "model_type")
     names: tuple[str, ...] = _INTERMEDIATE_FIELDS
     if model_type.startswith(_LLAMA4):
@@ -112,10 +95,11 @@ def _experts(fields: ConfigFields, traits: DecoderTraits, hidden: int) -> FeedFo
     inner = latent or hidden
     shared = _shared_intermediate(fields, width)
     gate = hidden if fields.has("shared_expert_intermediate_size") else 0
+    is_gemma = fields.flag("enable_moe_block", default=False)  # it scales each expert's answer by a learned number
     return FeedForward(
         matrix_parameters=traits.matrices * hidden * shared + 2 * hidden * latent,
-        other_parameters=gate + (hidden if fields.flag("enable_moe_block", default=False) else 0),
-        router_parameters=count * hidden + traits.router_vectors * count + _per_expert_scale(fields, count),
+        other_parameters=gate + hidden * is_gemma,
+        router_parameters=count * (hidden + traits.router_vectors + is_gemma),
         experts=count,
         experts_per_token=fields.integer("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_k"),
         expert_matrix_parameters=traits.matrices * inner * width,
@@ -126,26 +110,15 @@ def _experts(fields: ConfigFields, traits: DecoderTraits, hidden: int) -> FeedFo
     )
 
 
-def _per_expert_scale(fields: ConfigFields, count: int) -> int:
-    """Gemma 4 scales each expert's answer by a learned number."""
-    return count if fields.flag("enable_moe_block", default=False) else 0
-
-
 def _shared_intermediate(fields: ConfigFields, width: int) -> int:
     """Width of all shared experts together (in Gemma 4: of the dense network beside the experts)."""
-    stated = fields.integer_or(
-        0, "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "share_expert_dim"
-    )
-    if stated:
+    names = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "share_expert_dim")
+    if stated := fields.integer_or(0, *names):
         return stated
     if fields.flag("enable_moe_block", default=False):
         return fields.integer("intermediate_size")
-    count = fields.integer_or(
-        1 if fields.text("", "model_type").startswith(_LLAMA4) else 0,
-        "n_shared_experts",
-        "num_shared_experts",
-        "moe_num_shared_experts",
-    )
+    usual = 1 if fields.text("", "model_type").startswith(_LLAMA4) else 0
+    count = fields.integer_or(usual, "n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
     return fields.integer_or(count * width, "shared_intermediate_size")
 
 
@@ -186,10 +159,8 @@ def _traits(fields: ConfigFields) -> DecoderTraits:
     traits = TRAITS[model_type]
     norms = traits.norms
     if model_type == "falcon":
-        two = (
-            fields.flag("new_decoder_architecture", default=False)
-            and fields.integer_or(2, "num_ln_in_parallel_attn") == 2
-        )
+        is_new = fields.flag("new_decoder_architecture", default=False)
+        two = is_new and fields.integer_or(2, "num_ln_in_parallel_attn") == 2
         norms = 2 if two or not fields.flag("parallel_attn", default=True) else 1
     if model_type == "stablelm" and fields.flag("use_parallel_residual", default=False):
         norms = 1
@@ -199,12 +170,11 @@ def _traits(fields: ConfigFields) -> DecoderTraits:
 
 
 def _layers(fields: ConfigFields, traits: DecoderTraits, hidden: int) -> tuple[tuple[Layer, int], ...]:
-    """All layers, equal ones counted."""
     if fields.has("block_configs"):
-        return nas_layers(fields, hidden)
-    count = _layer_count(fields)
-    kinds = layer_kinds(fields, traits, count)
-    every = Counter(_layer(fields, traits, kind, index) for index, kind in enumerate(kinds))
+        every = Counter(_nas_layer(fields, block, hidden) for block in fields.items("block_configs"))
+    else:
+        kinds = layer_kinds(fields, traits, _layer_count(fields))
+        every = Counter(_layer(fields, traits, kind, index) for index, kind in enumerate(kinds))
     return tuple(every.items())
 
 
@@ -244,9 +214,8 @@ def _surroundings(fields: ConfigFields, traits: DecoderTraits, hidden: int, towe
     """Embeddings, head, final norm and learned positions."""
     vocab = _vocab(fields)
     embedding_width = fields.integer_or(hidden, "word_embed_proj_dim")
-    positions = 0
-    if traits.positions_offset is not None:
-        positions = (fields.integer(*_CONTEXT_FIELDS) + traits.positions_offset) * hidden
+    offset = traits.positions_offset
+    positions = 0 if offset is None else (fields.integer(*_CONTEXT_FIELDS) + offset) * hidden
     per_layer = fields.integer_or(0, "hidden_size_per_layer_input") * _layer_count(fields)
     norms = traits.norm_vectors * hidden * (2 if traits.embedding_norm else 1)
     head = 0 if _tied(fields, traits) else vocab * hidden
@@ -272,9 +241,8 @@ def _tied(fields: ConfigFields, traits: DecoderTraits) -> bool:
 def _intermediate(layers: tuple[tuple[Layer, int], ...], hidden: int) -> int:
     """Width of the widest dense network, for the workspace."""
     networks = [layer.feed_forward for layer, _ in layers if layer.feed_forward]
-    return max(
-        (network.expert_intermediate or network.matrix_parameters // (3 * hidden) for network in networks), default=0
-    )
+    widths = (network.expert_intermediate or network.matrix_parameters // (3 * hidden) for network in networks)
+    return max(widths, default=0)
 
 
 def _rotary(fields: ConfigFields, dim: int) -> Rotary:

@@ -130,10 +130,8 @@ def _network_bits(network: FeedForward, model: Model, types: tuple[str, str], sh
     down = network.matrix_parameters / network.matrices
     width = round(down / model.hidden) if model.hidden else 0
     dense = _down_bits(network.matrix_parameters, down, (model.hidden, width), types, share)
-    expert = network.expert_matrix_parameters
-    routed = _down_bits(
-        expert, expert / network.matrices, (model.hidden, network.expert_intermediate), types, share
-    )  # fmt: skip
+    expert, rows = network.expert_matrix_parameters, (model.hidden, network.expert_intermediate)
+    routed = _down_bits(expert, expert / network.matrices, rows, types, share)
     small = network.other_parameters + network.router_parameters + network.experts * network.expert_other_parameters
     return dense + network.experts * routed + small * _WIDE_BITS
 
@@ -141,12 +139,7 @@ def _network_bits(network: FeedForward, model: Model, types: tuple[str, str], sh
 def _down_bits(total: float, down: float, rows: tuple[int, int], types: tuple[str, str], share: float) -> float:
     """Bits of a network of *total* weights, *down* of which are the down projection.
 
-    Args:
-        total: weights of all matrices.
-        down: weights of the down projection.
-        rows: lengths of the rows of the other matrices, and of the down projection.
-        types: of the usual and of the careful blocks.
-        share: of the layers whose down projection is in careful blocks.
+    *rows* are the lengths of those of the other matrices, and of the down projection.
     """
     usual, careful = types
     projected = (1 - share) * _bits(usual, rows[1]) + share * _bits(careful, rows[1])

@@ -4,10 +4,8 @@ A layer caches its keys and values for every token, for the tokens of a window, 
 whole sequence. Engines hand the memory out in blocks; layers that need different numbers of blocks are put into groups
 of equal size, which wastes some of it. The grouping here is vLLM's.
 
-Differences of the transformer decoders that their ``config.json`` does not state.
-
-One row per ``model_type``. What a configuration states itself (sizes, heads, ``attention_bias`` ...) is read from it;
-what the modelling code of a family fixes (whether the query has a bias, how many norms a layer has) stands here.
+What a configuration states itself (sizes, heads, ``attention_bias`` ...) is read from it; what the modelling code of a
+family fixes (whether the query has a bias, how many norms a layer has) stands here, by ``model_type``.
 """
 
 from enum import StrEnum
@@ -16,7 +14,7 @@ from math import ceil
 
 from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
-from advisor.models.layers import Mixer, MixerKind
+from advisor.models.layers import MixerKind
 from advisor.models.model import Model
 from advisor.records import dataclass, replace
 
@@ -55,130 +53,76 @@ class DecoderTraits:
 
 
 _LLAMA = DecoderTraits(output_bias=None)
-_QWEN2 = DecoderTraits(qkv_bias=True)
-_QWEN3 = DecoderTraits(head_norm="dim", output_bias=None)
-_MOE_LATENT = DecoderTraits(router_vectors=1)
 _CLASSIC = DecoderTraits(
     qkv_bias=True, output_bias=True, mlp_bias=True, matrices=2, norm_vectors=2, tied=True, positions_offset=0
 )
 """GPT-2 and its kin: layer norms and biases everywhere."""
-
-TRAITS = {
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "ministral": _LLAMA,
-    "ministral3": _LLAMA,
-    "aquila": _LLAMA,
-    "yi": _LLAMA,
-    "internlm": replace(_LLAMA, qkv_bias=True),
-    "internlm2": _LLAMA,
-    "internlm3": _LLAMA,
-    "baichuan": _LLAMA,
-    "granite": _LLAMA,
-    "granitemoe": _LLAMA,
-    "granitemoeshared": _LLAMA,
-    "granitemoehybrid": _LLAMA,
-    "smollm3": replace(_LLAMA, tied=True),
-    "seed_oss": replace(_LLAMA, qkv_bias=True),
-    "phi3": DecoderTraits(),
-    "mixtral": DecoderTraits(),
-    "deci": _LLAMA,
-    "nemotron-nas": _LLAMA,
-    "llama4": replace(_LLAMA, alternate_window=4),
-    "llama4_text": replace(_LLAMA, alternate_window=4),
-    "mimo": _QWEN2,
-    "qwen": _QWEN2,
-    "qwen2": _QWEN2,
-    "qwen2_moe": _QWEN2,
-    "qwen2_vl": _QWEN2,
-    "qwen2_5_vl": _QWEN2,
-    "qwen3": _QWEN3,
-    "qwen3_vl": _QWEN3,
-    "qwen3_moe": _QWEN3,
-    "qwen3_vl_moe": _QWEN3,
-    "qwen3_next": _QWEN3,
-    "qwen3_5": _QWEN3,
-    "qwen3_5_moe": _QWEN3,
-    "gemma": DecoderTraits(tied=True, output_bias=None),
-    "gemma2": DecoderTraits(tied=True, output_bias=None, norms=4, alternate_window=2, overflows_half=True),
-    "gemma3": DecoderTraits(
-        tied=True, output_bias=None, norms=4, head_norm="dim", alternate_window=6, overflows_half=True
-    ),
-    "gemma4": DecoderTraits(tied=True, output_bias=None, norms=4, head_norm="dim", alternate_window=6),
-    "phi": replace(_CLASSIC, norms=1, tied=False, head_bias=True, positions_offset=None),
-    "phimoe": DecoderTraits(qkv_bias=True, output_bias=None, norm_vectors=2),
-    "falcon": DecoderTraits(matrices=2, norm_vectors=2, tied=True, output_bias=None),
-    "bloom": replace(_CLASSIC, positions_offset=None, embedding_norm=True),
-    "opt": replace(_CLASSIC, positions_offset=2),
-    "gpt2": _CLASSIC,
-    "gpt_bigcode": _CLASSIC,
-    "gpt_neo": replace(_CLASSIC, qkv_bias=False),
-    "gptj": replace(
+_GEMMA = DecoderTraits(tied=True, output_bias=None)
+_TRAITS = {
+    (
+        "llama", "mistral", "ministral", "ministral3", "aquila", "yi", "internlm2", "internlm3", "baichuan", "granite",
+        "granitemoe", "granitemoeshared", "granitemoehybrid", "deci", "nemotron-nas", "ernie4_5",
+    ): _LLAMA,
+    ("internlm", "seed_oss"): replace(_LLAMA, qkv_bias=True),
+    ("smollm3",): replace(_LLAMA, tied=True),
+    ("llama4", "llama4_text"): replace(_LLAMA, alternate_window=4),
+    ("ernie4_5_moe", "mimo_v2_flash"): replace(_LLAMA, router_vectors=1),
+    ("phi3", "mixtral", "deepseek", "deepseek_v2"): DecoderTraits(),
+    ("mimo", "qwen", "qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "chatglm", "glm"): DecoderTraits(qkv_bias=True),
+    (
+        "qwen3", "qwen3_vl", "qwen3_moe", "qwen3_vl_moe", "qwen3_next", "qwen3_5", "qwen3_5_moe",
+    ): DecoderTraits(head_norm="dim", output_bias=None),
+    ("gemma",): _GEMMA,
+    ("gemma2",): replace(_GEMMA, norms=4, alternate_window=2, overflows_half=True),
+    ("gemma3",): replace(_GEMMA, norms=4, head_norm="dim", alternate_window=6, overflows_half=True),
+    ("gemma4",): replace(_GEMMA, norms=4, head_norm="dim", alternate_window=6),
+    ("phi",): replace(_CLASSIC, norms=1, tied=False, head_bias=True, positions_offset=None),
+    ("phimoe",): DecoderTraits(qkv_bias=True, output_bias=None, norm_vectors=2),
+    ("falcon",): DecoderTraits(matrices=2, norm_vectors=2, tied=True, output_bias=None),
+    ("bloom",): replace(_CLASSIC, positions_offset=None, embedding_norm=True),
+    ("opt",): replace(_CLASSIC, positions_offset=2),
+    ("gpt2", "gpt_bigcode"): _CLASSIC,
+    ("gpt_neo",): replace(_CLASSIC, qkv_bias=False),
+    ("gptj",): replace(
         _CLASSIC, qkv_bias=False, output_bias=False, norms=1, tied=False, head_bias=True, positions_offset=None
     ),
-    "gpt_neox": replace(_CLASSIC, tied=False, positions_offset=None),
-    "xglm": replace(_CLASSIC, positions_offset=None),
-    "starcoder2": replace(_CLASSIC, positions_offset=None),
-    "persimmon": replace(_CLASSIC, tied=False, positions_offset=None),
-    "nemotron": DecoderTraits(matrices=2, norm_vectors=2, output_bias=None),
-    "mpt": DecoderTraits(matrices=2, tied=True),
-    "cohere": DecoderTraits(norms=1, tied=True, output_bias=None),
-    "cohere2": DecoderTraits(norms=1, tied=True, output_bias=None, alternate_window=4),
-    "stablelm": DecoderTraits(norm_vectors=2),
-    "olmo": DecoderTraits(norm_vectors=0, output_bias=None),
-    "olmo2": DecoderTraits(head_norm="all", output_bias=None),
-    "olmo3": DecoderTraits(head_norm="all", output_bias=None, alternate_window=4),
-    "olmoe": DecoderTraits(head_norm="all", output_bias=None),
-    "chatglm": DecoderTraits(qkv_bias=True),
-    "glm": DecoderTraits(qkv_bias=True),
-    "glm4": DecoderTraits(qkv_bias=True, norms=4, overflows_half=True),
-    "glm4_moe": DecoderTraits(qkv_bias=True, router_vectors=1),
-    "glm4_moe_lite": _MOE_LATENT,
-    "glm_moe_dsa": _MOE_LATENT,
-    "deepseek": DecoderTraits(),
-    "deepseek_v2": DecoderTraits(),
-    "deepseek_v3": _MOE_LATENT,
-    "deepseek_v32": _MOE_LATENT,
-    "kimi_k2": _MOE_LATENT,
-    "minicpm3": DecoderTraits(tied=True),
-    "gpt_oss": DecoderTraits(
+    ("gpt_neox", "persimmon"): replace(_CLASSIC, tied=False, positions_offset=None),
+    ("xglm", "starcoder2"): replace(_CLASSIC, positions_offset=None),
+    ("nemotron",): DecoderTraits(matrices=2, norm_vectors=2, output_bias=None),
+    ("mpt",): DecoderTraits(matrices=2, tied=True),
+    ("cohere",): DecoderTraits(norms=1, tied=True, output_bias=None),
+    ("cohere2",): DecoderTraits(norms=1, tied=True, output_bias=None, alternate_window=4),
+    ("stablelm",): DecoderTraits(norm_vectors=2),
+    ("olmo",): DecoderTraits(norm_vectors=0, output_bias=None),
+    ("olmo2", "olmoe"): DecoderTraits(head_norm="all", output_bias=None),
+    ("olmo3",): DecoderTraits(head_norm="all", output_bias=None, alternate_window=4),
+    ("glm4",): DecoderTraits(qkv_bias=True, norms=4, overflows_half=True),
+    ("glm4_moe",): DecoderTraits(qkv_bias=True, router_vectors=1),
+    (
+        "glm4_moe_lite", "glm_moe_dsa", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear",
+    ): DecoderTraits(router_vectors=1),
+    ("minicpm3",): DecoderTraits(tied=True),
+    ("gpt_oss",): DecoderTraits(
         qkv_bias=True, output_bias=None, alternate_window=2, router_vectors=1, expert_bias=True, sinks=True
     ),
-    "minimax_m2": DecoderTraits(head_norm="all", router_vectors=1),
-    "minimax_m3": DecoderTraits(head_norm="dim", router_vectors=1),
-    "ernie4_5": _LLAMA,
-    "ernie4_5_moe": replace(_LLAMA, router_vectors=1),
-    "mimo_v2_flash": replace(_LLAMA, router_vectors=1),
-    "step3p5": DecoderTraits(head_norm="dim", router_vectors=1),
-    "step3p7": DecoderTraits(head_norm="dim", router_vectors=1),
-    "nemotron_h": DecoderTraits(matrices=2, norms=1, router_vectors=1),
-    "mamba": DecoderTraits(norms=1, tied=True),
-    "mamba2": DecoderTraits(norms=1),
-    "falcon_mamba": DecoderTraits(norms=1),
-    "lfm2": DecoderTraits(head_norm="dim", tied=True),
-    "kimi_linear": _MOE_LATENT,
-}
+    ("minimax_m2",): DecoderTraits(head_norm="all", router_vectors=1),
+    ("minimax_m3", "step3p5", "step3p7"): DecoderTraits(head_norm="dim", router_vectors=1),
+    ("nemotron_h",): DecoderTraits(matrices=2, norms=1, router_vectors=1),
+    ("mamba",): DecoderTraits(norms=1, tied=True),
+    ("mamba2", "falcon_mamba"): DecoderTraits(norms=1),
+    ("lfm2",): DecoderTraits(head_norm="dim", tied=True),
+}  # fmt: skip
+TRAITS = {model_type: traits for family, traits in _TRAITS.items() for model_type in family}
 """Traits by ``model_type``."""
 
 SAME_AS = {
-    "gemma3_text": "gemma3",
-    "gemma4_text": "gemma4",
-    "mistral3": "mistral",
-    "qwen3_5_text": "qwen3_5",
-    "qwen3_5_moe_text": "qwen3_5_moe",
-    "qwen2_vl_text": "qwen2_vl",
-    "qwen2_5_vl_text": "qwen2_5_vl",
-    "qwen3_vl_text": "qwen3_vl",
-    "qwen3_vl_moe_text": "qwen3_vl_moe",
-    "RefinedWeb": "falcon",
-    "RefinedWebModel": "falcon",
-    "Yi": "yi",
-    "kimi_k25": "kimi_k2",
-    "glm4v_moe_text": "glm4_moe",
-    "mimo_v2": "mimo_v2_flash",
-    "minimax_m3_vl": "minimax_m3",
+    "mistral3": "mistral", "RefinedWeb": "falcon", "RefinedWebModel": "falcon", "Yi": "yi", "kimi_k25": "kimi_k2",
+    "glm4v_moe_text": "glm4_moe", "mimo_v2": "mimo_v2_flash", "minimax_m3_vl": "minimax_m3",
     "minimax_m3_vl_text": "minimax_m3",
-}
+    **{f"{name}_text": name for name in (
+        "gemma3", "gemma4", "qwen3_5", "qwen3_5_moe", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe",
+    )},
+}  # fmt: skip
 """Names under which the same family also goes."""
 
 
@@ -213,14 +157,10 @@ def cache_kinds(model: Model) -> tuple[CacheKind, ...]:
     counts: dict[tuple[float, int, int, int, bool], int] = {}
     for layer, count in model.layers:
         if layer.mixer and (layer.mixer.cache_elements or layer.mixer.state_bytes):
-            key = _key(layer.mixer)
+            mixer, is_latent = layer.mixer, layer.mixer.kind is MixerKind.LATENT
+            key = mixer.cache_elements, mixer.window_tokens, mixer.state_bytes, mixer.kv_heads, is_latent
             counts[key] = counts.get(key, 0) + count
     return tuple(CacheKind(count, *key) for key, count in counts.items())
-
-
-def _key(mixer: Mixer) -> tuple[float, int, int, int, bool]:
-    latent = mixer.kind is MixerKind.LATENT
-    return mixer.cache_elements, mixer.window_tokens, mixer.state_bytes, mixer.kv_heads, latent
 
 
 @lru_cache(maxsize=4096)
@@ -318,23 +258,12 @@ class LayerKind(StrEnum):
 
 
 _BY_NAME = {
-    "full_attention": LayerKind.FULL,
-    "attention": LayerKind.FULL,
-    "sliding_attention": LayerKind.WINDOW,
-    "chunked_attention": LayerKind.WINDOW,
-    "linear_attention": LayerKind.RECURRENT,
-    "mamba": LayerKind.RECURRENT,
-    "conv": LayerKind.RECURRENT,
-    "deepseek_sparse_attention": LayerKind.FULL,
-    "moe": LayerKind.NONE,
-    "mlp": LayerKind.NONE,
+    **dict.fromkeys(("full_attention", "attention", "deepseek_sparse_attention"), LayerKind.FULL),
+    **dict.fromkeys(("sliding_attention", "chunked_attention"), LayerKind.WINDOW),
+    **dict.fromkeys(("linear_attention", "mamba", "conv"), LayerKind.RECURRENT),
+    **dict.fromkeys(("moe", "mlp"), LayerKind.NONE),
 }
-_BY_LETTER = {
-    "M": LayerKind.RECURRENT,
-    "*": LayerKind.FULL,
-    "E": LayerKind.NONE,
-    "-": LayerKind.NONE,
-}
+_BY_LETTER = {"M": LayerKind.RECURRENT, "*": LayerKind.FULL, "E": LayerKind.NONE, "-": LayerKind.NONE}
 _RECURRENT_TYPES = ("mamba", "mamba2", "falcon_mamba")
 _REAL_WINDOW_TYPES = ("mistral", "mixtral", "starcoder2", "phi3", "phimoe")
 """Families whose ``sliding_window`` applies to every layer; in others it is a leftover unless a pattern is given."""
@@ -364,26 +293,20 @@ def window_tokens(fields: ConfigFields) -> int:
 
 def _listed_kinds(fields: ConfigFields) -> list[LayerKind] | None:
     """Kinds that the configuration lists layer by layer; None where it lists none."""
-    pattern = fields.text("", "hybrid_override_pattern")
-    if pattern:
+    if pattern := fields.text("", "hybrid_override_pattern"):
         return [_known(fields, letter, _BY_LETTER) for letter in pattern]
-    names = fields.items("layer_types", "layers_block_type")
-    if names:
+    if names := fields.items("layer_types", "layers_block_type"):
         return [_known(fields, name, _BY_NAME) for name in names]
     flags = fields.items("hybrid_layer_pattern")
-    if flags:
-        return [LayerKind.WINDOW if windowed else LayerKind.FULL for windowed in flags]
-    return None
+    return [LayerKind.WINDOW if windowed else LayerKind.FULL for windowed in flags] or None
 
 
 def _known(fields: ConfigFields, name: object, kinds: dict[str, LayerKind]) -> LayerKind:
     """Look *name* up, or say what would be known."""
-    kind = kinds.get(str(name))
-    if kind is None:
-        raise InputError(
-            f"layer kind {name!r} is not known", where=fields.where, hint=f"known are {', '.join(sorted(kinds))}"
-        )
-    return kind
+    if str(name) not in kinds:
+        hint = f"known are {', '.join(sorted(kinds))}"
+        raise InputError(f"layer kind {name!r} is not known", where=fields.where, hint=hint)
+    return kinds[str(name)]
 
 
 def _derived_kinds(fields: ConfigFields, traits: DecoderTraits, count: int) -> list[LayerKind]:
@@ -395,9 +318,8 @@ def _derived_kinds(fields: ConfigFields, traits: DecoderTraits, count: int) -> l
     ]
     if chosen:
         return [LayerKind.FULL if index + 1 in chosen else LayerKind.RECURRENT for index in range(count)]
-    interval = fields.integer_or(0, "full_attention_interval")
-    if interval:
-        return _every(interval, LayerKind.FULL, LayerKind.RECURRENT, count)
+    if interval := fields.integer_or(0, "full_attention_interval"):
+        return _every(interval, LayerKind.RECURRENT, count)
     return _windowed_kinds(fields, traits, count)
 
 
@@ -407,11 +329,11 @@ def _windowed_kinds(fields: ConfigFields, traits: DecoderTraits, count: int) -> 
         return [LayerKind.FULL] * count
     interval = fields.integer_or(traits.alternate_window, "sliding_window_pattern", "_sliding_window_pattern")
     if interval:
-        return _every(interval, LayerKind.FULL, LayerKind.WINDOW, count)
+        return _every(interval, LayerKind.WINDOW, count)
     everywhere = fields.text("", "model_type") in _REAL_WINDOW_TYPES
     return [LayerKind.WINDOW if everywhere else LayerKind.FULL] * count
 
 
-def _every(interval: int, chosen: LayerKind, others: LayerKind, count: int) -> list[LayerKind]:
-    """Every *interval*-th layer is *chosen*."""
-    return [chosen if (index + 1) % interval == 0 else others for index in range(count)]
+def _every(interval: int, others: LayerKind, count: int) -> list[LayerKind]:
+    """Every *interval*-th layer attends to everything."""
+    return [LayerKind.FULL if (index + 1) % interval == 0 else others for index in range(count)]

@@ -86,16 +86,13 @@ class FeedForward:
     @property
     def parameters(self) -> int:
         """All parameters."""
-        return self._every_token + self.experts * self.expert_parameters
+        return self.parameters_active + (self.experts - self.experts_per_token) * self.expert_parameters
 
     @property
     def parameters_active(self) -> int:
         """Parameters that one token meets."""
-        return self._every_token + self.experts_per_token * self.expert_parameters
-
-    @property
-    def _every_token(self) -> int:
-        return self.matrix_parameters + self.other_parameters + self.router_parameters
+        shared = self.matrix_parameters + self.other_parameters + self.router_parameters
+        return shared + self.experts_per_token * self.expert_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +208,7 @@ class LatentHeads:
 def latent_attention(hidden: int, heads: LatentHeads, options: AttentionOptions) -> Mixer:
     """Latent attention: what is cached is one vector of ``kv_rank + rope_dim`` for all heads together."""
     query_dim = heads.count * (heads.nope_dim + heads.rope_dim)
-    queries = hidden * query_dim
-    if heads.query_rank:
-        queries = hidden * heads.query_rank + heads.query_rank * query_dim
+    queries = heads.query_rank * (hidden + query_dim) if heads.query_rank else hidden * query_dim
     compressed = heads.kv_rank + heads.rope_dim
     keys_values = hidden * compressed + heads.kv_rank * heads.count * (heads.nope_dim + heads.value_dim)
     output = heads.count * heads.value_dim * hidden

@@ -1,10 +1,8 @@
-"""Whether a model fits, and how many requests at a time.
+"""Whether a model fits, how many requests at a time, and what a serving engine takes beside weights and cache.
 
 ``needed = weights + adapters + workspace + runtime + KV cache of the requests`` must stay within
 ``memory_utilization × memory``, summed over the accelerators of one replica. What is left of that share beside weights,
 slots for LoRA adapters, workspace and runtime is the KV cache.
-
-Memory that a serving engine takes beside weights and cache, by engine and version.
 
 An engine measures at start how much memory one full step takes (the workspace), sets that, its weights and its
 runtime aside, and gives all the rest of its share to the KV cache. The constants stand in ``memory_engines.csv``;
@@ -14,18 +12,13 @@ runtime aside, and gives all the rest of its share to the KV cache. The constant
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.models.adapters import adapter_engine, rank_bytes, stored_bytes
-from advisor.models.layer_kinds import (
-    CacheLayout,
-    cache_kinds,
-    cache_layout,
-    kv_elements_per_token,
-)
-from advisor.models.layers import FeedForward
+from advisor.models.layer_kinds import cache_kinds, cache_layout, kv_elements_per_token
 from advisor.models.model import Model, TextAnswer
 from advisor.models.weights import (
     Split,
@@ -150,15 +143,17 @@ def step_memory(model: Model, step: StepSize, ranks: int, precision: str) -> Ste
 
     With T tokens and 2 bytes a value: forward = T · 3 · (hidden + feed-forward width / ranks); kept = T · hidden, twice
     with towers; experts = T · experts per token · (max(width, hidden) + max(2 · width, hidden)), width on one rank (the
-    two buffers of vLLM's fused expert kernels; those for MXFP4 keep none). Sparse encoders: :func:`_terms_gib`.
+    two buffers of vLLM's fused expert kernels; those for MXFP4 keep none). Sparse encoders: and 2 · T · vocabulary
+    numbers, of a batch of their own.
     """
     vector = step.tokens * _BYTES_16_BIT / BYTES_PER_GIB
     towers = model.surroundings.towers > 0
     logits = min(step.sequences, step.tokens) * model.vocab / BYTES_PER_GIB if model.is_generative else 0.0
     wider_logits = _BYTES_16_BIT * logits if precision == "fp32" else 0.0
+    terms = _TERM_COPIES * _TERM_TOKENS * model.vocab if model.answer is TextAnswer.TERMS else 0
+    terms_gib = terms * (2 * _BYTES_16_BIT if precision == "fp32" else _BYTES_16_BIT) / BYTES_PER_GIB
     return StepMemory(
-        forward_gib=vector * _VECTORS_PER_STEP * (model.hidden + _step_width(model) / ranks)
-        + _terms_gib(model, precision),
+        forward_gib=vector * _VECTORS_PER_STEP * (model.hidden + _step_width(model) / ranks) + terms_gib,
         kept_gib=vector * model.hidden * (2 if towers else 1) + wider_logits,
         experts_gib=0.0 if precision == "mxfp4" else vector * _expert_buffers(model, ranks),
         logits_gib=logits,
@@ -167,14 +162,6 @@ def step_memory(model: Model, step: StepSize, ranks: int, precision: str) -> Ste
         graph_expert_layers=_expert_layers(model) if model.is_generative else 0,
         graph_share=1.0 if step.large else _SMALL_GRAPHS,
     )
-
-
-def _terms_gib(model: Model, precision: str) -> float:
-    """Weights of the vocabulary for each token of a sparse encoder's batch: ``2 · T · vocabulary · bytes``; else 0."""
-    if model.answer is not TextAnswer.TERMS:
-        return 0.0
-    number = 2 * _BYTES_16_BIT if precision == "fp32" else _BYTES_16_BIT
-    return _TERM_COPIES * _TERM_TOKENS * model.vocab * number / BYTES_PER_GIB
 
 
 def workspace_gib(engine: EngineMemory, step: StepMemory) -> float:
@@ -214,7 +201,8 @@ def choose(table: Iterable[EngineMemory], engine: str, version: str) -> EngineMe
     rows = [row for row in table if row.engine.lower() == engine.strip().lower()]
     rows = rows or [row for row in table if row.engine == _DEFAULT_ENGINE]
     fitting = [row for row in rows if row.version_from <= wanted]
-    return max(fitting, key=_version) if fitting else min(rows, key=_version)
+    version_from = attrgetter("version_from")
+    return max(fitting, key=version_from) if fitting else min(rows, key=version_from)
 
 
 def parse_version(text: str) -> tuple[int, int]:
@@ -240,19 +228,14 @@ def _table() -> tuple[EngineMemory, ...]:
     return tuple(map(engine_of, read_rows(data_dir("instance_catalog") / _TABLE)))
 
 
-def _version(row: EngineMemory) -> tuple[int, int]:
-    return row.version_from
-
-
 @lru_cache(maxsize=4096)
 def _step_width(model: Model) -> int:
     """Width of the feed-forward values that one token makes, over the experts that it is sent to."""
-    return max((_width(layer.feed_forward) for layer, _ in model.layers if layer.feed_forward), default=0)
-
-
-def _width(network: FeedForward) -> int:
-    matrices = 3 * network.hidden or 1
-    return network.matrix_parameters // matrices + network.experts_per_token * network.expert_intermediate
+    widths = [0]
+    for network in (layer.feed_forward for layer, _ in model.layers if layer.feed_forward):
+        dense = network.matrix_parameters // (3 * network.hidden or 1)
+        widths.append(dense + network.experts_per_token * network.expert_intermediate)
+    return max(widths)
 
 
 @lru_cache(maxsize=4096)
@@ -385,11 +368,19 @@ class _Replica:
     kv_bytes_per_element: float
 
     def cache(self, budget: _Budget) -> _Cache:
-        """Capacity of the KV cache within *budget*."""
-        request = self.request
+        """Capacity of the KV cache within *budget*: one accelerator filled with blocks."""
+        request, context = self.request, self.context_tokens
         layout = cache_layout(self.model, self.kv_bytes_per_element, request.tensor_parallel, request.pipeline_parallel)
-        load = (self.context_tokens, self.step.tokens, request.concurrency)
-        return _cache(layout, self.engine, budget.cache_gib, load)
+        if layout is None or not layout.block_bytes:
+            return _Cache(tokens=0, concurrency=0, needed_gib=0.0)
+        blocks = int(max(budget.cache_gib, 0.0) * BYTES_PER_GIB // layout.block_bytes)
+        per_request = layout.blocks_of_request(context, self.step.tokens, self.engine.recurrent_states)
+        if self.engine.hybrid_tokens_per_request and len(layout.groups) > 1:
+            tokens = blocks * context // per_request
+        else:
+            tokens = blocks // layout.copies * layout.block_tokens
+        needed = request.concurrency * per_request * layout.block_bytes / BYTES_PER_GIB
+        return _Cache(tokens, blocks // per_request, needed)
 
 
 def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = None) -> MemoryFit:
@@ -406,12 +397,15 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
     ranks = split.tensor_parallel * split.pipeline_parallel
     cache = replica.cache(budget)
     needed = budget.usable_gib - budget.cache_gib + cache.needed_gib
+    published = model.checkpoint.precision
+    is_published = request.made_while_loading or (is_wide(request.precision) and is_wide(published))
     return MemoryFit(
         fits=needed <= budget.usable_gib and not _too_long(model, context),
         parameters_total=model.parameters_total,
         parameters_active=model.parameters_active,
         weights_gib=replica_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
-        checkpoint_gib=_checkpoint_bytes(model, request) / BYTES_PER_GIB,
+        checkpoint_gib=(weight_bytes(model, published if is_published else request.precision) + stored_bytes(model))
+        / BYTES_PER_GIB,
         loading_gib=_loading_gib(model, request, split, replica.engine) + budget.runtime_gib,
         workspace_gib=budget.workspace_gib * ranks,
         runtime_gib=budget.runtime_gib * ranks,
@@ -425,12 +419,6 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
         adapters_gib=budget.adapters_gib * ranks,
         adapters_host_gib=stored_bytes(model) / BYTES_PER_GIB * ranks,
     )
-
-
-def _checkpoint_bytes(model: Model, request: FitRequest) -> float:
-    published = model.checkpoint.precision
-    is_published = request.made_while_loading or (is_wide(request.precision) and is_wide(published))
-    return weight_bytes(model, published if is_published else request.precision) + stored_bytes(model)
 
 
 def _loading_gib(model: Model, request: FitRequest, split: Split, engine: EngineMemory) -> float:
@@ -493,23 +481,6 @@ def _check(request: FitRequest) -> None:
         raise InputError(f"memory utilisation must lie between 0 and 1, not {request.memory_utilization}")
     if request.accelerator_memory_gib <= 0 or request.concurrency < 1:
         raise InputError("memory and concurrency must be positive")
-
-
-def _cache(
-    layout: CacheLayout | None, engine: EngineMemory, available_gib: float, load: tuple[int, int, int]
-) -> _Cache:  # fmt: skip
-    """Fill *available_gib* of one accelerator with blocks."""
-    context, step_tokens, concurrency = load
-    if layout is None or not layout.block_bytes:
-        return _Cache(tokens=0, concurrency=0, needed_gib=0.0)
-    blocks = int(max(available_gib, 0.0) * BYTES_PER_GIB // layout.block_bytes)
-    per_request = layout.blocks_of_request(context, step_tokens, engine.recurrent_states)
-    if engine.hybrid_tokens_per_request and len(layout.groups) > 1:
-        tokens = blocks * context // per_request
-    else:
-        tokens = blocks // layout.copies * layout.block_tokens
-    needed = concurrency * per_request * layout.block_bytes / BYTES_PER_GIB
-    return _Cache(tokens, blocks // per_request, needed)
 
 
 def _too_long(model: Model, context: int) -> bool:

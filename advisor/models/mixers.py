@@ -7,105 +7,11 @@ from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
 from advisor.models.layer_kinds import DecoderTraits, LayerKind, window_tokens
 from advisor.models.layers import AttentionOptions, Heads, LatentHeads, Mixer, MixerKind, attention, latent_attention
-from advisor.records import dataclass, replace
 
 _BIAS_FIELDS = ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias", "use_bias", "bias")
 _NORMS_OVER_ALL_HEADS = ("stablelm", "cohere")
 _INDEXER_SCALE_BYTES = 4
 """The keys of a sparse-attention indexer are cached in 8 bit with one 4-byte scale a token, whatever the cache is."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeltaNetShape:
-    """The shape of a gated delta net (Qwen3-Next, Qwen3.5)."""
-
-    key_heads: int
-    value_heads: int
-    key_dim: int
-    value_dim: int
-    kernel: int
-
-
-def gated_delta_net(hidden: int, shape: DeltaNetShape) -> Mixer:
-    """Linear attention whose state is one key × value matrix per head, behind a short convolution."""
-    key_width, value_width = shape.key_heads * shape.key_dim, shape.value_heads * shape.value_dim
-    convolved = 2 * key_width + value_width
-    projections = hidden * (convolved + value_width + 2 * shape.value_heads) + value_width * hidden
-    return Mixer(
-        kind=MixerKind.RECURRENT,
-        matrix_parameters=projections,
-        other_parameters=convolved * shape.kernel + 2 * shape.value_heads + shape.value_dim,
-        state_elements=shape.value_heads * shape.key_dim * shape.value_dim,
-        convolution_elements=convolved * (shape.kernel - 1),
-        width=value_width,
-    )
-
-
-def kimi_delta_attention(hidden: int, heads: int, dim: int, kernel: int) -> Mixer:
-    """Linear attention with a decay per channel (Kimi Linear): one ``dim × dim`` state per head."""
-    width = heads * dim
-    projections = 4 * hidden * width + hidden * heads + 2 * (hidden * dim + dim * width)
-    return Mixer(
-        kind=MixerKind.RECURRENT,
-        matrix_parameters=projections,
-        other_parameters=3 * width * kernel + width + heads + dim,
-        state_elements=width * dim,
-        convolution_elements=3 * width * (kernel - 1),
-        width=width,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class StateSpaceShape:
-    """The shape of a Mamba-2 mixer."""
-
-    heads: int
-    head_dim: int
-    groups: int
-    state: int
-    kernel: int
-    projection_bias: bool
-    convolution_bias: bool
-
-
-def mamba2(hidden: int, shape: StateSpaceShape) -> Mixer:
-    """Mamba-2: one state of ``head_dim × state`` per head."""
-    inner = shape.heads * shape.head_dim
-    convolved = inner + 2 * shape.groups * shape.state
-    projected = inner + convolved + shape.heads
-    biases = (projected + hidden) * shape.projection_bias + convolved * shape.convolution_bias
-    return Mixer(
-        kind=MixerKind.RECURRENT,
-        matrix_parameters=hidden * projected + inner * hidden,
-        other_parameters=convolved * shape.kernel + biases + 3 * shape.heads + inner,
-        state_elements=inner * shape.state,
-        convolution_elements=convolved * (shape.kernel - 1),
-        width=inner,
-    )
-
-
-def mamba1(hidden: int, inner: int, state: int, kernel: int, time_step_rank: int) -> Mixer:
-    """Mamba (the first): one state of ``inner × state``."""
-    projections = hidden * 2 * inner + inner * (time_step_rank + 2 * state) + time_step_rank * inner + inner * hidden
-    return Mixer(
-        kind=MixerKind.RECURRENT,
-        matrix_parameters=projections,
-        other_parameters=inner * kernel + inner + inner + inner * state + inner,
-        state_elements=inner * state,
-        convolution_elements=inner * (kernel - 1),
-        width=inner,
-    )
-
-
-def short_convolution(hidden: int, kernel: int) -> Mixer:
-    """The gated short convolution of LFM2."""
-    return Mixer(
-        kind=MixerKind.RECURRENT,
-        matrix_parameters=hidden * 3 * hidden + hidden * hidden,
-        other_parameters=hidden * kernel,
-        convolution_elements=hidden * (kernel - 1),
-        width=hidden,
-    )
 
 
 def mixer_of(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index: int) -> Mixer | None:
@@ -124,9 +30,8 @@ def mixer_of(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index
 def heads_of(fields: ConfigFields, kind: LayerKind, index: int) -> Heads:
     """Number and size of the heads of an attention layer; windowed layers may have their own."""
     own = "swa_" if kind is LayerKind.WINDOW else "global_"
-    count = fields.integer_or(0, f"{own}num_attention_heads") or fields.integer(
-        "num_attention_heads", "n_head", "num_heads", "n_heads"
-    )
+    names = ("num_attention_heads", "n_head", "num_heads", "n_heads")
+    count = fields.integer_or(0, f"{own}num_attention_heads") or fields.integer(*names)
     dim = fields.integer_or(0, f"{own}head_dim", "head_dim", "kv_channels", "attention_head_dim")
     dim = dim or fields.integer("hidden_size", "n_embd", "d_model") // count
     value_dim = fields.integer_or(dim, f"{own}v_head_dim", "v_head_dim")
@@ -142,18 +47,15 @@ def heads_of(fields: ConfigFields, kind: LayerKind, index: int) -> Heads:
 
 def _kv_heads(fields: ConfigFields, kind: LayerKind, index: int, heads: int) -> int:
     """Key-value heads of a layer, by the conventions of the families."""
-    per_layer = fields.items("num_key_value_heads_per_layer")
-    if per_layer:
+    if per_layer := fields.items("num_key_value_heads_per_layer"):
         return int(per_layer[index])
-    if kind is LayerKind.FULL and fields.has("num_global_key_value_heads"):
-        return fields.integer("num_global_key_value_heads")
-    if kind is LayerKind.WINDOW and fields.has("swa_num_key_value_heads"):
-        return fields.integer("swa_num_key_value_heads")
+    own = {LayerKind.FULL: "num_global_key_value_heads", LayerKind.WINDOW: "swa_num_key_value_heads"}.get(kind)
+    if own and fields.has(own):
+        return fields.integer(own)
     if fields.flag("multi_query", default=False) and not fields.flag("new_decoder_architecture", default=False):
         return 1
-    return fields.integer_or(
-        heads, "num_key_value_heads", "multi_query_group_num", "num_kv_heads", "num_attention_groups"
-    )
+    names = ("num_key_value_heads", "multi_query_group_num", "num_kv_heads", "num_attention_groups")
+    return fields.integer_or(heads, *names)
 
 
 def _attention(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, index: int) -> Mixer:
@@ -161,16 +63,19 @@ def _attention(fields: ConfigFields, traits: DecoderTraits, kind: LayerKind, ind
     heads = heads_of(fields, kind, index)
     hidden = fields.integer("hidden_size", "n_embd", "d_model")
     borrowed = borrows_cache(fields, index)
+    is_windowed = kind is LayerKind.WINDOW
+    always_gated = fields.text("", "model_type").startswith(("qwen3_next", "qwen3_5"))
+    head_gate = hidden * heads.count if fields.flag("use_head_wise_attn_gate", default=False) else 0  # Step 3.5
     options = AttentionOptions(
         qkv_bias=_qkv_bias(fields, traits),
         output_bias=_output_bias(fields, traits),
         norm_parameters=_head_norms(fields, traits, heads, borrowed=borrowed),
-        output_gate=fields.flag("attn_output_gate", default=_gated(fields)),
-        sinks=traits.sinks or _window_sinks(fields, kind),
+        output_gate=fields.flag("attn_output_gate", default=always_gated),
+        sinks=traits.sinks or (is_windowed and fields.flag("add_swa_attention_sink_bias", default=False)),
         values_are_keys=kind is LayerKind.FULL and fields.flag("attention_k_eq_v", default=False),
         borrows_cache=borrowed,
-        extra_parameters=_block_indexer(fields, hidden, index) + _head_gate(fields, hidden, heads),
-        window_tokens=window_tokens(fields) if kind is LayerKind.WINDOW else 0,
+        extra_parameters=_block_indexer(fields, hidden, index) + head_gate,
+        window_tokens=window_tokens(fields) if is_windowed else 0,
     )
     return attention(hidden, heads, options)
 
@@ -179,11 +84,6 @@ def borrows_cache(fields: ConfigFields, index: int) -> bool:
     """Whether layer *index* is one of the last ones that use the keys and values of earlier layers (Gemma 4 E)."""
     shared = fields.integer_or(0, "num_kv_shared_layers")
     return shared > 0 and index >= fields.integer("num_hidden_layers") - shared
-
-
-def _gated(fields: ConfigFields) -> bool:
-    """Families whose attention always has an output gate."""
-    return fields.text("", "model_type").startswith(("qwen3_next", "qwen3_5"))
 
 
 def _qkv_bias(fields: ConfigFields, traits: DecoderTraits) -> bool:
@@ -197,10 +97,6 @@ def _output_bias(fields: ConfigFields, traits: DecoderTraits) -> bool:
     return _qkv_bias(fields, traits) if traits.output_bias is None else traits.output_bias
 
 
-def _window_sinks(fields: ConfigFields, kind: LayerKind) -> bool:
-    return kind is LayerKind.WINDOW and fields.flag("add_swa_attention_sink_bias", default=False)
-
-
 def _head_norms(fields: ConfigFields, traits: DecoderTraits, heads: Heads, *, borrowed: bool) -> int:
     """Parameters of the norms on queries and keys."""
     model_type = fields.text("", "model_type")
@@ -208,18 +104,8 @@ def _head_norms(fields: ConfigFields, traits: DecoderTraits, heads: Heads, *, bo
     if fields.flag("qk_layernorm", default=False) or fields.flag("use_qk_norm", default=False):
         style = style or ("all" if model_type in _NORMS_OVER_ALL_HEADS else "dim")
     vectors = 2 if model_type == "persimmon" else 1
-    match style:
-        case "all":
-            return heads.query_width + heads.key_width
-        case "dim":
-            return heads.dim * vectors * (1 if borrowed else 2)
-        case _:
-            return 0
-
-
-def _head_gate(fields: ConfigFields, hidden: int, heads: Heads) -> int:
-    """A gate per head (Step 3.5)."""
-    return hidden * heads.count if fields.flag("use_head_wise_attn_gate", default=False) else 0
+    per_dim = heads.dim * vectors * (1 if borrowed else 2)
+    return {"all": heads.query_width + heads.key_width, "dim": per_dim}.get(style, 0)
 
 
 def _block_indexer(fields: ConfigFields, hidden: int, index: int) -> int:
@@ -257,10 +143,8 @@ def _latent(fields: ConfigFields, traits: DecoderTraits, index: int) -> Mixer:
 
 def _token_indexer(fields: ConfigFields, hidden: int, index: int) -> tuple[int, int, int]:
     """Matrices, other parameters and 16-bit cache elements of the indexer of sparse attention (DeepSeek-V3.2)."""
-    if not fields.has("index_n_heads"):
-        return 0, 0, 0
     kinds = fields.items("indexer_types")
-    if kinds and kinds[index] != "full":
+    if not fields.has("index_n_heads") or (kinds and kinds[index] != "full"):
         return 0, 0, 0
     heads, dim = fields.integer("index_n_heads"), fields.integer("index_head_dim")
     matrices = fields.integer("q_lora_rank") * heads * dim + hidden * dim + hidden * heads
@@ -283,57 +167,86 @@ def _recurrent(fields: ConfigFields) -> Mixer:
 
 
 def _delta_net(fields: ConfigFields, hidden: int) -> Mixer:
-    shape = DeltaNetShape(
-        key_heads=fields.integer("linear_num_key_heads"),
-        value_heads=fields.integer("linear_num_value_heads"),
-        key_dim=fields.integer("linear_key_head_dim"),
-        value_dim=fields.integer("linear_value_head_dim"),
-        kernel=fields.integer("linear_conv_kernel_dim"),
+    """Linear attention whose state is one key × value matrix per head, behind a short convolution (Qwen3-Next, 3.5).
+
+    Qwen3-Next keeps its states in the model's 16 bit; later families ask for 32 (``mamba_ssm_dtype``).
+    """
+    value_heads, value_dim = fields.integer("linear_num_value_heads"), fields.integer("linear_value_head_dim")
+    key_dim, kernel = fields.integer("linear_key_head_dim"), fields.integer("linear_conv_kernel_dim")
+    value_width = value_heads * value_dim
+    convolved = 2 * fields.integer("linear_num_key_heads") * key_dim + value_width
+    usual = "bfloat16" if fields.text("", "model_type") == "qwen3_next" else "float32"
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=hidden * (convolved + value_width + 2 * value_heads) + value_width * hidden,
+        other_parameters=convolved * kernel + 2 * value_heads + value_dim,
+        state_elements=value_width * key_dim,
+        state_element_bytes=4 if fields.text(usual, "mamba_ssm_dtype") == "float32" else 2,
+        convolution_elements=convolved * (kernel - 1),
+        width=value_width,
     )
-    return replace(gated_delta_net(hidden, shape), state_element_bytes=_delta_net_state_bytes(fields))
-
-
-def _delta_net_state_bytes(fields: ConfigFields) -> int:
-    """Qwen3-Next keeps its states in the model's 16 bit; later families ask for 32 (``mamba_ssm_dtype``)."""
-    default = "bfloat16" if fields.text("", "model_type") == "qwen3_next" else "float32"
-    return 4 if fields.text(default, "mamba_ssm_dtype") == "float32" else 2
 
 
 def _kimi_delta(fields: ConfigFields, hidden: int) -> Mixer:
+    """Linear attention with a decay per channel (Kimi Linear): one ``dim × dim`` state per head."""
     section = fields.section("linear_attn_config")
-    return kimi_delta_attention(
-        hidden,
-        heads=section.integer("num_heads"),
-        dim=section.integer("head_dim"),
-        kernel=section.integer("short_conv_kernel_size"),
+    heads, dim, kernel = (section.integer(name) for name in ("num_heads", "head_dim", "short_conv_kernel_size"))
+    width = heads * dim
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=4 * hidden * width + hidden * heads + 2 * (hidden * dim + dim * width),
+        other_parameters=3 * width * kernel + width + heads + dim,
+        state_elements=width * dim,
+        convolution_elements=3 * width * (kernel - 1),
+        width=width,
     )
 
 
 def _mamba2(fields: ConfigFields, hidden: int, prefix: str) -> Mixer:
-    shape = StateSpaceShape(
-        heads=fields.integer(f"{prefix}num_heads", f"{prefix}n_heads"),
-        head_dim=fields.integer(f"{prefix}head_dim", f"{prefix}d_head"),
-        groups=fields.integer_or(1, f"{prefix}n_groups", "n_groups"),
-        state=fields.integer("ssm_state_size", "state_size", f"{prefix}d_state"),
-        kernel=fields.integer("conv_kernel", f"{prefix}d_conv"),
-        projection_bias=fields.flag("mamba_proj_bias", default=False) or fields.flag("use_bias", default=False),
-        convolution_bias=fields.flag("use_conv_bias", default=True),
+    """Mamba-2: one state of ``head_dim × state`` per head."""
+    heads = fields.integer(f"{prefix}num_heads", f"{prefix}n_heads")
+    inner = heads * fields.integer(f"{prefix}head_dim", f"{prefix}d_head")
+    groups = fields.integer_or(1, f"{prefix}n_groups", "n_groups")
+    state = fields.integer("ssm_state_size", "state_size", f"{prefix}d_state")
+    kernel = fields.integer("conv_kernel", f"{prefix}d_conv")
+    has_bias = fields.flag("mamba_proj_bias", default=False) or fields.flag("use_bias", default=False)
+    convolved = inner + 2 * groups * state
+    projected = inner + convolved + heads
+    biases = (projected + hidden) * has_bias + convolved * fields.flag("use_conv_bias", default=True)
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=hidden * projected + inner * hidden,
+        other_parameters=convolved * kernel + biases + 3 * heads + inner,
+        state_elements=inner * state,
+        convolution_elements=convolved * (kernel - 1),
+        width=inner,
     )
-    return mamba2(hidden, shape)
 
 
 def _mamba1(fields: ConfigFields, hidden: int) -> Mixer:
-    return mamba1(
-        hidden,
-        inner=fields.integer("intermediate_size", "d_inner"),
-        state=fields.integer("state_size"),
-        kernel=fields.integer("conv_kernel"),
-        time_step_rank=fields.integer("time_step_rank"),
+    """Mamba (the first): one state of ``inner × state``."""
+    inner, state = fields.integer("intermediate_size", "d_inner"), fields.integer("state_size")
+    kernel, rank = fields.integer("conv_kernel"), fields.integer("time_step_rank")
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=3 * hidden * inner + 2 * inner * (rank + state),
+        other_parameters=inner * (kernel + 3 + state),
+        state_elements=inner * state,
+        convolution_elements=inner * (kernel - 1),
+        width=inner,
     )
 
 
 def _short_convolution(fields: ConfigFields, hidden: int) -> Mixer:
-    return short_convolution(hidden, fields.integer("conv_L_cache"))
+    """The gated short convolution of LFM2."""
+    kernel = fields.integer("conv_L_cache")
+    return Mixer(
+        kind=MixerKind.RECURRENT,
+        matrix_parameters=4 * hidden * hidden,
+        other_parameters=hidden * kernel,
+        convolution_elements=hidden * (kernel - 1),
+        width=hidden,
+    )
 
 
 _MAMBA2 = "mamba2"

@@ -3,7 +3,7 @@
 LoRA adapters as a workload states them, and what follows from their number and shares alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from math import exp
@@ -11,7 +11,7 @@ from math import exp
 from advisor.models.layers import Layer, MixerKind
 from advisor.models.pictures import VisionTower
 from advisor.reading import OMITTED_AT_DEFAULT
-from advisor.records import dataclass, field, replace
+from advisor.records import dataclass, field
 
 ALL = "all"
 """Every linear module of the layers, as PEFT's ``all-linear``."""
@@ -312,23 +312,27 @@ class Model:
     @cached_property
     def components(self) -> Mapping[str, int]:
         """Parameters by component; the values add up to ``parameters_total``."""
+        around = self.surroundings
         parts = {
-            "embeddings": self.surroundings.embeddings,
-            "layer_embeddings": self.surroundings.layer_embeddings,
-            "positions": self.surroundings.positions,
-            "attention": 0,
-            "recurrent": 0,
-            "feed_forward": 0,
-            "router": 0,
-            "experts": 0,
-            "norms": self.surroundings.norms,
-            "lm_head": self.surroundings.head,
-            "towers": self.surroundings.towers,
-            "other": self.surroundings.other,
+            "embeddings": around.embeddings,
+            "layer_embeddings": around.layer_embeddings,
+            "positions": around.positions,
+            **dict.fromkeys(("attention", "recurrent", "feed_forward", "router", "experts"), 0),
+            "norms": around.norms,
+            "lm_head": around.head,
+            "towers": around.towers,
+            "other": around.other,
         }
         for layer, count in self.layers:
-            for part, parameters in _parts_of(layer):
-                parts[part] += parameters * count
+            parts["norms"] += layer.norm_parameters * count
+            parts["other"] += layer.extra_parameters * count
+            if layer.mixer:
+                kind = "recurrent" if layer.mixer.kind is MixerKind.RECURRENT else "attention"
+                parts[kind] += layer.mixer.parameters * count
+            if network := layer.feed_forward:
+                parts["feed_forward"] += (network.matrix_parameters + network.other_parameters) * count
+                parts["router"] += network.router_parameters * count
+                parts["experts"] += network.experts * network.expert_parameters * count
         return parts
 
     @cached_property
@@ -364,20 +368,3 @@ class Model:
     def has_experts(self) -> bool:
         """Whether it is a mixture of experts."""
         return any(layer.feed_forward and layer.feed_forward.experts for layer, _ in self.layers)
-
-    def stored_as(self, checkpoint: Checkpoint, name: str) -> "Model":
-        """The same architecture in another repository."""
-        return replace(self, checkpoint=checkpoint, name=name)
-
-
-def _parts_of(layer: Layer) -> Iterator[tuple[str, int]]:
-    """Parameters of a layer by component."""
-    yield "norms", layer.norm_parameters
-    yield "other", layer.extra_parameters
-    if layer.mixer:
-        yield "recurrent" if layer.mixer.kind is MixerKind.RECURRENT else "attention", layer.mixer.parameters
-    if layer.feed_forward:
-        network = layer.feed_forward
-        yield "feed_forward", network.matrix_parameters + network.other_parameters
-        yield "router", network.router_parameters
-        yield "experts", network.experts * network.expert_parameters

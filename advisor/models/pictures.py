@@ -100,26 +100,17 @@ class VisionTower:
         return float(encoded.parts * (patches * of_patch + projected))
 
     def _cells(self, width: int, height: int) -> tuple[int, int]:
-        """Columns and rows of merged patches."""
+        """Columns and rows of merged patches: the nearest whole cells, or as many as the rule leaves."""
         cell, rule = self.patch_pixels * self.merge, self.rule
-        match rule.scaling:
-            case Scaling.FIXED:
-                return self.side_pixels // cell, self.side_pixels // cell
-            case Scaling.SIDE:
-                scale = min(self.side_pixels / max(width, height), 1.0)
-                return _whole(math.ceil, width * scale / cell, height * scale / cell)
-            case Scaling.AREA:
-                scale = math.sqrt((rule.most_pixels or 1) / (width * height))
-                return _whole(math.floor, width * scale / cell, height * scale / cell)
-            case _:
-                return self._within_area(width, height, cell)
-
-    def _within_area(self, width: int, height: int, cell: int) -> tuple[int, int]:
-        """The nearest whole cells, or as many as the area's limits leave."""
+        if rule.scaling is Scaling.FIXED:
+            return self.side_pixels // cell, self.side_pixels // cell
+        if rule.scaling is Scaling.SIDE:
+            scale = min(self.side_pixels / max(width, height), 1.0)
+            return _whole(math.ceil, width * scale / cell, height * scale / cell)
         columns, rows = _whole(round, width / cell, height / cell)
-        area, least, most = columns * rows * cell * cell, self.rule.least_pixels, self.rule.most_pixels
-        if most is not None and area > most:
-            scale = math.sqrt(most / (width * height))
+        area, least, most = columns * rows * cell * cell, rule.least_pixels, rule.most_pixels
+        if rule.scaling is Scaling.AREA or (most is not None and area > most):
+            scale = math.sqrt((most or 1) / (width * height))
             return _whole(math.floor, width * scale / cell, height * scale / cell)
         if least is not None and area < least:
             scale = math.sqrt(least / (width * height))

@@ -87,12 +87,8 @@ def attention(width: int, positions: float, *, bias: int = 4, over: Attended | N
     inner = inner or width
     biases = Work(min(bias, 1) * width + max(bias - 1, 0) * inner)
     queries = linear(width, inner, seen.queries, bias=False) + linear(inner, width, seen.queries, bias=False)
-    return (
-        queries
-        + linear(seen.width, inner, seen.keys, bias=False).times(2)
-        + biases
-        + scores(inner, seen.queries, seen.keys)
-    )
+    keys_values = linear(seen.width, inner, seen.keys, bias=False).times(2)
+    return queries + keys_values + biases + scores(inner, seen.queries, seen.keys)
 
 
 def feed_forward(width: int, inner: int, positions: float, *, matrices: int = 2, bias: bool = True) -> Work:
@@ -160,6 +156,7 @@ def serving_shape(model: Model) -> ServingShape:
     elements = kv_elements_per_token(model)
     windowed = [kind for kind in cache_kinds(model) if kind.window_tokens]
     windowed_elements = sum(kind.layers * kind.elements_per_token for kind in windowed)
+    mixers = [(layer.mixer, count) for layer, count in model.layers]
     mixtures = [(layer.feed_forward, count) for layer, count in model.layers if layer.feed_forward]
     mixtures = [(network, count) for network, count in mixtures if network.experts]
     largest = max((network for network, _ in mixtures), key=lambda network: network.expert_parameters, default=None)
@@ -180,16 +177,9 @@ def serving_shape(model: Model) -> ServingShape:
         kv_elements_per_token=elements,
         window_tokens=max((kind.window_tokens for kind in windowed), default=0),
         window_kv_share=windowed_elements / elements if elements else 0.0,
-        attention_width=float(_attention_width(model)),
+        attention_width=float(sum(mixer.width * count for mixer, count in mixers if mixer and not mixer.state_bytes)),
         max_context_tokens=model.max_context_tokens,
         flop_per_sample=model.flop_per_sample,
-    )
-
-
-def _attention_width(model: Model) -> int:
-    """Sum of heads × head dimension over the layers whose work grows with the context."""
-    return sum(
-        layer.mixer.width * count for layer, count in model.layers if layer.mixer and not layer.mixer.state_bytes
     )
 
 
@@ -216,7 +206,6 @@ class AnswerServer:
 
 @lru_cache(maxsize=1)
 def _answer_servers() -> Sequence[AnswerServer]:
-    """Rows of the table, in its order."""
     rows = read_records(data_dir("instance_catalog") / "encoder_answers.csv")
     return tuple(row.value(AnswerServer, answer=row.choice("answer", TextAnswer)) for row in rows)
 
@@ -269,10 +258,9 @@ def gives_answer(engine: str, vendor: str, model: Model) -> bool:
 def answered_where(model: Model) -> str:
     """Vendors of accelerators on which servers give the answer of a model; "" where those of embeddings do."""
     servers = answer_servers(model.answer, model.answer_type)
-    parts = [
-        f"{server.engine} answers {model.answer} of each text on {', '.join(server.vendors)}" for server in servers
-    ]
-    return " and ".join(parts) and f"{' and '.join(parts)} alone"
+    told = (f"{server.engine} answers {model.answer} of each text on {', '.join(server.vendors)}" for server in servers)
+    parts = " and ".join(told)
+    return parts and f"{parts} alone"
 
 
 def answer_options(engine: str, answer: TextAnswer, model_type: str) -> tuple[str, ...]:

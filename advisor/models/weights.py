@@ -14,44 +14,20 @@ from advisor.models.model import Model, Scope
 from advisor.records import dataclass, replace
 
 BITS_PER_WEIGHT = {
-    "fp32": 32.0,
-    "bf16": 16.0,
-    "fp16": 16.0,
-    "fp8": 8.0,
-    "int8": 8.0,
-    "int4": 4.0 + 16 / 128 + 4 / 128,
-    "nvfp4": 4.0 + 8 / 16,
-    "mxfp4": 4.0 + 8 / 32,
-}
+    "fp32": 32.0, "bf16": 16.0, "fp16": 16.0, "fp8": 8.0, "int8": 8.0,
+    "int4": 4.0 + 16 / 128 + 4 / 128, "nvfp4": 4.0 + 8 / 16, "mxfp4": 4.0 + 8 / 32,
+}  # fmt: skip
 """Scales included: int4 has a 16-bit scale and a 4-bit zero point for 128 weights (AWQ, GPTQ), nvfp4 an 8-bit scale
 for 16, mxfp4 one for 32; the scales of fp8 and int8 are one per row or per 128 × 128 block, which is nothing."""
 SIXTEEN_BIT = 16.0
 AUTO = "auto"
 """Precision of the KV cache that plans, `fit` and `predict` take where none is stated: as the checkpoint asks for."""
-_ALIASES = (
-    ("mxfp4", "mxfp4"),
-    ("nvfp4", "nvfp4"),
-    ("fp4", "nvfp4"),
-    ("w4a16", "int4"),
-    ("awq", "int4"),
-    ("gptq", "int4"),
-    ("int4", "int4"),
-    ("q4", "int4"),
-    ("w8a8", "int8"),
-    ("w8a16", "int8"),
-    ("int8", "int8"),
-    ("fp8", "fp8"),
-    ("e4m3", "fp8"),
-    ("e5m2", "fp8"),
-    ("bf16", "bf16"),
-    ("bfloat16", "bf16"),
-    ("fp16", "fp16"),
-    ("float16", "fp16"),
-    ("half", "fp16"),
-    ("fp32", "fp32"),
-    ("float32", "fp32"),
-    ("tf32", "fp32"),
-)
+_PARTS = {
+    "mxfp4": ("mxfp4",), "nvfp4": ("nvfp4", "fp4"), "int4": ("w4a16", "awq", "gptq", "int4", "q4"),
+    "int8": ("w8a8", "w8a16", "int8"), "fp8": ("fp8", "e4m3", "e5m2"), "bf16": ("bf16", "bfloat16"),
+    "fp16": ("fp16", "float16", "half"), "fp32": ("fp32", "float32", "tf32"),
+}  # fmt: skip
+"""Parts of the names of a precision; the first that a name holds tells which it is."""
 
 
 def parse_precision(text: str) -> str:
@@ -63,14 +39,12 @@ def parse_precision(text: str) -> str:
     words = text.strip().lower()
     if words in BITS_PER_WEIGHT:
         return words
-    alias = next((precision for part, precision in _ALIASES if part in words), None)
-    if alias is None:
-        near = get_close_matches(words, BITS_PER_WEIGHT, n=1)
-        raise InputError(
-            f"precision {text!r} is not known",
-            hint=f"did you mean {near[0]!r}?" if near else f"one of {', '.join(BITS_PER_WEIGHT)}",
-        )
-    return alias
+    for precision, parts in _PARTS.items():
+        if any(part in words for part in parts):
+            return precision
+    near = get_close_matches(words, BITS_PER_WEIGHT, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(BITS_PER_WEIGHT)}"
+    raise InputError(f"precision {text!r} is not known", hint=hint)
 
 
 def is_wide(precision: str) -> bool:
@@ -162,11 +136,8 @@ def rank_weight_bytes(model: Model, precision: str, split: Split) -> float:
     With pipeline parallelism the last stage is the fullest: it has the output head beside its share of the layers. A
     file in blocks of its own sizes (GGUF) takes as much more or less in every part as in the whole.
     """
-    return (
-        _described_rank_bytes(model, precision, split)
-        * weight_bytes(model, precision)
-        / _described_bytes(model, precision)
-    )
+    whole, described = weight_bytes(model, precision), _described_bytes(model, precision)
+    return _described_rank_bytes(model, precision, split) * whole / described
 
 
 def _described_rank_bytes(model: Model, precision: str, split: Split) -> float:
@@ -228,10 +199,8 @@ def _rank_mixer_matrices(mixer: Mixer, ranks: int) -> float:
 
 def _rank_network_bytes(network: FeedForward, precision: str, scope: Scope, split: Split) -> float:
     """Bytes of a feed-forward network on one rank; the router is held whole by each."""
-    bits = BITS_PER_WEIGHT[precision]
-    wide = max(bits, SIXTEEN_BIT) / 8
-    narrow = bits / 8
-    ranks = split.tensor_parallel
+    bits, ranks = BITS_PER_WEIGHT[precision], split.tensor_parallel
+    wide, narrow = max(bits, SIXTEEN_BIT) / 8, bits / 8
     experts = network.experts * network.expert_matrix_parameters / ranks
     if precision == "mxfp4" and network.experts:
         experts *= _padding(network, split)

@@ -187,15 +187,9 @@ def features(packed: Packed, load: Load) -> npt.NDArray[np.float32]:
     busy = MANY * marginal_prefill_seconds(r, c, load.input_tokens, load.cached_tokens)
     columns = [parts[name] / step for parts, step in ((few, step_few), (many, step_many)) for name in PARTS]
     columns += [prefill[name] / alone for name in ("arithmetic", "messages", "overhead")]
-    columns += [
-        busy / (busy + load.output_tokens * step_many),
-        np.log(alone),
-        np.log(step_few),
-        np.log(step_many),
-        np.log(load.input_tokens + 1),
-        np.log(load.output_tokens + 1),
-        np.log(np.minimum(memory_batch(r, context), MOST_SEQUENCES)),
-    ]
+    cached = np.minimum(memory_batch(r, context), MOST_SEQUENCES)
+    columns.append(busy / (busy + load.output_tokens * step_many))
+    columns += map(np.log, (alone, step_few, step_many, load.input_tokens + 1, load.output_tokens + 1, cached))
     table = np.empty((context.size, len(FEATURES)), dtype=np.float32)
     for at, column in enumerate(columns):
         table[:, at] = column
@@ -338,18 +332,20 @@ def read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
     Raises:
         InputError: this is no such archive.
     """
+    residuals: dict[Group, Residual] = {}
+    names = ("nodes", "mean", "deviation", "relevance", "points", "weights", "linear", "offset")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            residuals = {group: _residual(archive, group) for group in Group if f"{group}.mean" in archive}
+            for group in Group:
+                if f"{group}.mean" in archive:
+                    arrays = (archive[f"{group}.{name}"] for name in names)
+                    residuals[group] = Residual(TARGETS[group], *arrays)
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"this is no residual: {error}", where=where) from error
     for residual in residuals.values():
         if residual.mean.size != len(FEATURES):
-            raise InputError(
-                f"it was made for {residual.mean.size} features, this version has {len(FEATURES)}",
-                where=where,
-                hint="run `advisor calibrate` again with this version",
-            )
+            fault = f"it was made for {residual.mean.size} features, this version has {len(FEATURES)}"
+            raise InputError(fault, where=where, hint="run `advisor calibrate` again with this version")
     return residuals
 
 
@@ -362,18 +358,12 @@ def _read_own(path: Path) -> Own:
         return Own(residuals, archive[PUBLISHED])
 
 
-def _residual(archive: Mapping[str, np.ndarray], group: Group) -> Residual:
-    names = ("nodes", "mean", "deviation", "relevance", "points", "weights", "linear", "offset")
-    return Residual(TARGETS[group], *(archive[f"{group}.{name}"] for name in names))
-
-
 def _read_spreads(path: Path) -> dict[SpreadKey, Spread]:
-    return {
-        (row.choice("evidence", Evidence), row.choice("scenario", Scenario), row.choice("quantity", Quantity)): Spread(
-            row.number("low"), row.number("high")
-        )
-        for row in read_records(path)
-    }
+    spreads = {}
+    for row in read_records(path):
+        key = row.choice("evidence", Evidence), row.choice("scenario", Scenario), row.choice("quantity", Quantity)
+        spreads[key] = Spread(row.number("low"), row.number("high"))
+    return spreads
 
 
 def _bytes(path: Path) -> bytes:

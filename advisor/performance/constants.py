@@ -63,18 +63,10 @@ STACKS = ("amd-2024", "intel-gpu", "gaudi", "aws", "amd")
 STACK_GROUPS = ("memory", "arithmetic", "overhead")
 
 ENGINE_WORDS = (
-    ("llama.cpp", "llamacpp"),
-    ("llamacpp", "llamacpp"),
-    ("deepspeed", "deepspeed"),
-    ("neuron", "neuron"),
-    ("nxd", "neuron"),
-    ("sglang", "sglang"),
-    ("vllm", "vllm"),
-    ("atom", "vllm"),
-    ("turbomind", "vllm"),
-    ("tensorrt", "trtllm"),
-    ("nim", "trtllm"),
-)
+    ("llama.cpp", "llamacpp"), ("llamacpp", "llamacpp"), ("deepspeed", "deepspeed"), ("neuron", "neuron"),
+    ("nxd", "neuron"), ("sglang", "sglang"), ("vllm", "vllm"), ("atom", "vllm"), ("turbomind", "vllm"),
+    ("tensorrt", "trtllm"), ("nim", "trtllm"),
+)  # fmt: skip
 """Words in an engine's name, first match wins; any other engine gets the global constants."""
 
 CPUS = ("epyc", "graviton", "xeon")

@@ -24,7 +24,7 @@ from advisor.performance.constants import ENGINES, ConstantTable, engine_class, 
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Floats, Replicas
 from advisor.performance.processors import Speed, speed_of
 from advisor.performance.regimes import cell_of
-from advisor.performance.values import AdapterLoad, Deployment, DraftModel
+from advisor.performance.values import Deployment, DraftModel
 from advisor.records import dataclass, fields, replace
 from advisor.tables import read_records
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
@@ -115,16 +115,12 @@ def sizes_of(r: Replicas) -> Floats:
 
 def traits_of(deployments: Sequence[Deployment]) -> Floats:
     """The kinds of many deployments, each 0 or 1, and the age of their engine; shape (n, traits)."""
-    return np.array([_traits(*_stack_of(deployment)) for deployment in deployments], dtype=np.float64).reshape(
-        -1, len(TRAITS)
-    )
-
-
-def _stack_of(deployment: Deployment) -> tuple[str, str, str, str, str]:
-    """All that decides the kinds of a deployment."""
-    accelerator = deployment.accelerator
-    engine = deployment.engine, deployment.engine_version
-    return accelerator.vendor.lower(), accelerator.architecture.lower(), accelerator.name, *engine
+    rows = []
+    for deployment in deployments:
+        accelerator = deployment.accelerator
+        kinds = accelerator.vendor.lower(), accelerator.architecture.lower(), accelerator.name
+        rows.append(_traits(*kinds, deployment.engine, deployment.engine_version))
+    return np.array(rows, dtype=np.float64).reshape(-1, len(TRAITS))
 
 
 @cache
@@ -145,6 +141,7 @@ PCIE_BYTES_PER_SECOND = 32 * BYTES_PER_GB
 SLOW_PCIE_BYTES_PER_SECOND = 16 * BYTES_PER_GB
 """PCIe 3.0 x16: assumed where the catalog does not know the link."""
 TF32_FROM_CAPABILITY = 8.0
+"""NVIDIA's tensor cores take fp32 as tf32 from Ampere on, at half the 16-bit rate."""
 BRIDGED_ACCELERATORS = 2
 """An NVLink bridge joins this many; more fall back to PCIe."""
 
@@ -209,9 +206,10 @@ class Packed:
 
 def peak_flops(accelerator: Accelerator, precision: str) -> float | None:
     """FLOP/s of one accelerator for arithmetic in a precision; None when it has or states none."""
+    capable = (accelerator.compute_capability or 0) >= TF32_FROM_CAPABILITY
     tera = {
         "fp32": accelerator.fp32_tflops,
-        "tf32": _tf32_tflops(accelerator),
+        "tf32": accelerator.fp16_tflops / 2 if capable and accelerator.fp16_tflops else None,
         "bf16": accelerator.fp16_tflops,
         "fp16": accelerator.fp16_tflops,
         "fp8": accelerator.fp8_tflops,
@@ -220,12 +218,6 @@ def peak_flops(accelerator: Accelerator, precision: str) -> float | None:
         "mxfp4": accelerator.fp4_tflops,
     }.get(precision)
     return None if tera is None else tera * FLOP_PER_TFLOP
-
-
-def _tf32_tflops(accelerator: Accelerator) -> float | None:
-    """NVIDIA's tensor cores take fp32 as tf32 from Ampere on, at half the 16-bit rate."""
-    capable = (accelerator.compute_capability or 0) >= TF32_FROM_CAPABILITY
-    return accelerator.fp16_tflops / 2 if capable and accelerator.fp16_tflops else None
 
 
 def link_bytes_per_second(accelerator: Accelerator, interconnect: str, accelerators: int) -> float:
@@ -276,17 +268,26 @@ def classes_of(deployment: Deployment) -> tuple[str, str]:
 
 def _row(deployment: Deployment) -> tuple[float, ...]:
     """One deployment's numbers in the order of the fields of :class:`Replicas`."""
-    accelerator = deployment.accelerator
+    accelerator, shape, load = deployment.accelerator, deployment.shape, deployment.adapters
     speed = _speed(deployment)
     shards = deployment.tensor_parallel * deployment.attention_data_parallel
     layered = engine_class(deployment.engine) == "llamacpp" and shards > 1
     stages = 1 if layered else shards
     limit = deployment.max_sequences or default_max_sequences(accelerator, deployment.engine)
+    absorbed = MLA_ABSORBED_SHARE * shape.n_heads * shape.kv_elements_per_token
+    adapter_numbers = 0.0, 0.0, 1.0, 0.0
+    if load is not None:
+        copy_s = load.miss_ratio * load.bytes_per_accelerator / SLOW_PCIE_BYTES_PER_SECOND
+        adapter_numbers = float(load.count), load.bytes_per_accelerator, load.step_ratio, copy_s
     return (
-        *_model_numbers(deployment.shape),
-        kv_copies(deployment.shape, 1 if layered else deployment.tensor_parallel),
-        *_cache_numbers(deployment.shape),
-        body_bytes_per_param(deployment.shape, deployment.weight_bytes),
+        *_model_numbers(shape),
+        kv_copies(shape, 1 if layered else deployment.tensor_parallel),
+        shape.kv_elements_per_token,
+        shape.window_tokens,
+        shape.window_kv_share,
+        shape.attention_width,
+        absorbed if shape.is_mla else shape.attention_width,
+        body_bytes_per_param(shape, deployment.weight_bytes),
         deployment.kv_bytes_per_element,
         speed.bytes_per_second,
         speed.flops,
@@ -300,24 +301,12 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
         max(deployment.kv_cache_bytes, 1.0),
         limit,
         *_serving_numbers(deployment),
-        *_adapter_numbers(deployment.adapters),
+        *adapter_numbers,
     )
 
 
-def _adapter_numbers(load: AdapterLoad | None) -> tuple[float, ...]:
-    """Adapters, bytes of one on an accelerator, ratio of a step, and seconds of copying: miss ratio × bytes ÷ PCIe."""
-    if load is None:
-        return 0.0, 0.0, 1.0, 0.0
-    copy_s = load.miss_ratio * load.bytes_per_accelerator / SLOW_PCIE_BYTES_PER_SECOND
-    return float(load.count), load.bytes_per_accelerator, load.step_ratio, copy_s
-
-
 def _speed(deployment: Deployment) -> Speed:
-    """Speed of one accelerator.
-
-    Raises:
-        ValueError: it has no known peak.
-    """
+    """Speed of one accelerator."""
     accelerator = deployment.accelerator
     if accelerator.vendor == CPU:
         return speed_of(accelerator, 8 * deployment.weight_bytes / deployment.shape.params_total)
@@ -375,18 +364,6 @@ def _model_numbers(shape: ServingShape) -> tuple[float, ...]:
         shape.experts_per_token,
         shape.expert_params,
         shape.moe_layers,
-    )
-
-
-def _cache_numbers(shape: ServingShape) -> tuple[float, ...]:
-    """KV cache and attention of a model."""
-    absorbed = MLA_ABSORBED_SHARE * shape.n_heads * shape.kv_elements_per_token
-    return (
-        shape.kv_elements_per_token,
-        shape.window_tokens,
-        shape.window_kv_share,
-        shape.attention_width,
-        absorbed if shape.is_mla else shape.attention_width,
     )
 
 

@@ -77,10 +77,8 @@ class PredictionEvidence:
         self._deployments = deployments
         self._calibration = calibration
         reach = calibration.reach
-        self._familiar = np.array(
-            [CLASSES.index(reach.familiar(deployment)) for deployment in deployments], dtype=np.intp
-        )
-
+        familiar = [CLASSES.index(reach.familiar(deployment)) for deployment in deployments]
+        self._familiar = np.array(familiar, dtype=np.intp)
         self._adapted = np.array([deployment.adapters is not None for deployment in deployments], dtype=np.bool_)
 
     def evidence(self, scenario: Scenario, place: npt.NDArray[np.intp], load: Load) -> Codes:

@@ -63,7 +63,8 @@ def predict(
     answers = Answers.empty(questions.setup.size)
     sieve = Sieve(questions, answers, np.arange(questions.setup.size))
     unknown = np.array([isinstance(setup, Abstention) for setup in setups], dtype=np.bool_)
-    sieve.drop(unknown[questions.setup], lambda at: _reason_of(setups[questions.setup[at]]))
+    reasons = [setup.reason if isinstance(setup, Abstention) else "" for setup in setups]
+    sieve.drop(unknown[questions.setup], lambda at: reasons[questions.setup[at]])
     resolved = [setup if isinstance(setup, Resolved) else None for setup in setups]
     passes = np.array([setup is not None and one_pass(setup.model) for setup in resolved], dtype=np.bool_)
     in_one_pass = passes[questions.setup[sieve.standing]]
@@ -77,26 +78,19 @@ def predict(
         rows = sieve.standing[questions.scenario[sieve.standing] == code]
         if rows.size:
             _answer(scenario, fleet, (questions.take(rows), rows), answers, model)
-    _widen(resolved, questions, answers)
+    factors = np.array([1.0 if setup is None else setup.model.estimate_factor for setup in resolved])[questions.setup]
+    if (factors != 1.0).any():  # models that were estimated from tensor shapes
+        for quantity in answers.value:
+            answers.low[quantity] /= factors
+            answers.high[quantity] *= factors
     return answers
 
 
 def with_picture_tokens(setups: Sequence[Resolved | Abstention], questions: Questions) -> Questions:
     """The questions with the tokens of their images in the prompts."""
     tokens = np.array([setup.picture_tokens if isinstance(setup, Resolved) else 0.0 for setup in setups])
-    return (
-        replace(questions, input_tokens=questions.input_tokens + tokens[questions.setup]) if tokens.any() else questions
-    )
-
-
-def _widen(setups: Sequence[Resolved | None], questions: Questions, answers: Answers) -> None:
-    """Stretch the intervals of models that were estimated from tensor shapes."""
-    factors = np.array([1.0 if setup is None else setup.model.estimate_factor for setup in setups])[questions.setup]
-    if (factors == 1.0).all():
-        return
-    for quantity in answers.value:
-        answers.low[quantity] /= factors
-        answers.high[quantity] *= factors
+    prompts = questions.input_tokens + tokens[questions.setup] if tokens.any() else questions.input_tokens
+    return replace(questions, input_tokens=prompts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,10 +116,6 @@ class _Fleet:
         deployments = [setup.deployment for setup in named]
         packed = pack(deployments, calibration.constants)
         return cls(packed, np.array(replicas), np.array(limits), place, PredictionEvidence(deployments, calibration))
-
-
-def _reason_of(setup: Resolved | Abstention) -> str:
-    return setup.reason if isinstance(setup, Abstention) else ""
 
 
 def _drop_incomplete(sieve: Sieve) -> None:
@@ -203,7 +193,12 @@ def _answer(
 
 def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, Load]:
     """Replicas with work, and the load of each, of questions about so many replicas."""
-    working, users = _shares(scenario, replicas, questions.concurrency)
+    working, users = replicas, np.ones_like(replicas)
+    if scenario is Scenario.SINGLE_STREAM:
+        working = np.ones_like(replicas)
+    elif scenario is not Scenario.SATURATED:
+        working = np.minimum(replicas, questions.concurrency)
+        users = questions.concurrency / working
     hits = np.nan_to_num(questions.prefix_cache_hit_ratio)
     return working, Load(users, _prompt(questions.input_tokens), questions.output_tokens, hits)
 
@@ -211,18 +206,6 @@ def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple
 def _prompt(input_tokens: Floats) -> Floats:
     """Prompt lengths to compute with: at least the token that starts an answer."""
     return np.fmax(input_tokens, 1.0)
-
-
-def _shares(scenario: Scenario, replicas: Floats, concurrency: Floats) -> tuple[Floats, Floats]:
-    """Replicas with work, and the users of each."""
-    match scenario:
-        case Scenario.SINGLE_STREAM:
-            return np.ones_like(replicas), np.ones_like(replicas)
-        case Scenario.SATURATED:
-            return replicas, np.ones_like(replicas)
-        case _:
-            working = np.minimum(replicas, concurrency)
-            return working, concurrency / working
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,13 +259,19 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
     timing = model.timing(scenario, packed, load)
     running, first = _running(scenario, packed, load)
     prompted = first is not None and float(question.input_tokens[0]) > 0
+    context = load.input_tokens + load.output_tokens / 2
+    step, share = (
+        decode_parts(packed.replicas, packed.constants, running.batch, context),
+        running.own_s / running.step_s,
+    )
+    token = {name: part * share for name, part in step.items()} | {"prefill of others": running.stalls_s}
     grounds = PredictionEvidence([setup.deployment], model.calibration)
     evidence = CLASSES[int(grounds.evidence(scenario, np.zeros(1, dtype=np.intp), load)[0])]
     return Explanation(
         users=None if scenario is Scenario.SATURATED else _number(load.concurrency),
         batch=_number(running.batch),
         tokens_per_step=_number(tokens_per_step(packed.replicas)),
-        tpot=_terms(_token_terms(packed, load, running), timing.tpot_s / base.tpot_s),
+        tpot=_terms(token, timing.tpot_s / base.tpot_s),
         ttft=_terms(_first_terms(packed, load, first), timing.ttft_s / base.ttft_s) if prompted and first else None,
         throughput_learned=_number(timing.output_tokens_per_second / base.output_tokens_per_second),
         evidence=evidence.value,
@@ -303,24 +292,15 @@ def _running(scenario: Scenario, packed: Packed, load: Load) -> tuple[Decoding, 
     return running, batch_first_token(r, c, load, running)
 
 
-def _token_terms(packed: Packed, load: Load, running: Decoding) -> dict[str, FloatLike]:
-    """Seconds of each token: its share of a step by what that is spent on, and other users' prompts."""
-    context = load.input_tokens + load.output_tokens / 2
-    step = decode_parts(packed.replicas, packed.constants, running.batch, context)
-    share = running.own_s / running.step_s
-    return {**{name: part * share for name, part in step.items()}, "prefill of others": running.stalls_s}
-
-
 def _first_terms(packed: Packed, load: Load, first: FirstToken) -> dict[str, FloatLike]:
     """Seconds to the first token: the prompt's prefill by what that is spent on, and all waiting."""
-    prefill = prefill_parts(packed.replicas, packed.constants, load.input_tokens, load.cached_tokens)
-    waits = {
+    return {
+        **prefill_parts(packed.replicas, packed.constants, load.input_tokens, load.cached_tokens),
         "steps of others": first.steps_s,
         "prompts before": first.queue_s,
         "request": first.request_s,
         "waiting for a place": first.turn_s,
     }
-    return {**prefill, **waits}
 
 
 def _terms(seconds: Mapping[str, FloatLike], learned: FloatLike) -> Terms:

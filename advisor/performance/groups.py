@@ -157,7 +157,7 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
         tensor_parallel=candidate.tensor_parallel,
         pipeline_parallel=candidate.pipeline_parallel,
         interconnect=_interconnect(candidate),
-        max_sequences=_max_sequences(candidate),
+        max_sequences=None if candidate.max_sequences is None and usual is None else most_sequences(candidate),
         max_batched_tokens=candidate.max_batched_tokens,
         adapters=adapter_load(model, candidate.engine, candidate.tensor_parallel),
         usual=None if usual is None else (usual.engine, usual.engine_version),
@@ -171,13 +171,6 @@ def deployment_for(candidate: Candidate, requirements: Requirements) -> Deployme
     if shown is None or tower is None or requirements.demand.unit.is_one_pass:
         return deployment
     return with_pictures(deployment, tower, shown)
-
-
-def _max_sequences(candidate: Candidate) -> int | None:
-    """The engine's own limit, lowered to what an engine without paging has room for; None: the engine's own."""
-    if candidate.max_sequences is None and candidate.usual is None:
-        return None
-    return most_sequences(candidate)
 
 
 def most_sequences(candidate: Candidate) -> int:

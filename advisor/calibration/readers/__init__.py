@@ -12,12 +12,14 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
 from advisor.calibration.observations import LeftOut, Measurement, Reading
+from advisor.calibration.readers import load_generators
 from advisor.calibration.readers.checks import (
     DESCRIBE_SPECULATION,
     LOAD_NUMBERS,
@@ -30,20 +32,6 @@ from advisor.calibration.readers.checks import (
     number_text,
     quotient,
     reading_of,
-)
-from advisor.calibration.readers.load_generators import (
-    is_aiperf,
-    is_aiperf_table,
-    is_guidellm,
-    is_latency_result,
-    is_serving_result,
-    is_throughput_result,
-    read_aiperf,
-    read_aiperf_table,
-    read_guidellm,
-    read_latency,
-    read_serving,
-    read_throughput,
 )
 from advisor.errors import InputError
 from advisor.performance.questions import SETUP_COLUMNS, one_line
@@ -114,20 +102,19 @@ def read_scrapes(text: str, path: Path) -> Iterator[Scrape]:
 
 def _sample(content: str, where: str) -> Sample:
     match = _SAMPLE.fullmatch(content.strip())
-    try:
-        value = float(match["value"]) if match else None
-    except ValueError:
-        value = None
-    if match is None or value is None:
-        raise InputError(f"this is no line of the Prometheus text format: {content[:80]}", where=where)
-    return Sample(match["name"], dict(_LABEL.findall(match["labels"] or "")), value)
+    with suppress(ValueError):
+        if match:
+            return Sample(match["name"], dict(_LABEL.findall(match["labels"] or "")), float(match["value"]))
+    raise InputError(f"this is no line of the Prometheus text format: {content[:80]}", where=where)
 
 
 def _time(text: str, where: str) -> dt.datetime:
+    """A time; one without a zone is taken as UTC."""
     try:
-        return _in_utc(dt.datetime.fromisoformat(text))
+        time = dt.datetime.fromisoformat(text)
     except ValueError:
         raise InputError(f"'{text}' is no time", where=where, hint="write it as 2026-01-31T12:00:00Z") from None
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
 
 
 def _time_in_name(path: Path) -> dt.datetime:
@@ -141,11 +128,6 @@ def _time_in_name(path: Path) -> dt.datetime:
     if match[0].isdigit():
         return dt.datetime.fromtimestamp(int(match[0]), tz=dt.UTC)
     return _time(match[0], str(path))
-
-
-def _in_utc(time: dt.datetime) -> dt.datetime:
-    """A time without a zone is taken as UTC."""
-    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,25 +200,22 @@ def _read_stretch(engine: str, model: str, points: Sequence[_Point], told: Cells
         return
     failed = _first(growth, _FAILED) or 0.0
     succeeded = finished - failed if engine == "sglang" else finished
-    cells = _cells(growth, seconds, _mean_users(points, growth, seconds), finished)
-    yield Entry(where, cells | {"model": model, "engine": _ENGINES[engine]}, succeeded, failed)
-
-
-def _cells(growth: _Totals, seconds: float, users: float | None, finished: float) -> dict[str, str]:
     tpot = next((mean for name in _TIME_PER_TOKEN if (mean := _mean(growth, name)) is not None), None)
     ttft = _mean(growth, "time_to_first_token_seconds")
     prompts = _mean(growth, "request_prompt_tokens") or quotient(growth.get("prompt_tokens_total"), finished)
     answers = _mean(growth, "request_generation_tokens") or quotient(growth.get("generation_tokens_total"), finished)
-    return {
+    shares = (quotient(growth.get(hits), growth.get(asked)) for hits, asked in _CACHED)
+    cells = {
         "scenario": Scenario.FIXED_CONCURRENCY,
-        "concurrency": number_text(users),
+        "concurrency": number_text(_mean_users(points, growth, seconds)),
         "input_tokens": number_text(prompts),
         "output_tokens": number_text(answers),
-        "prefix_cache_hit_ratio": number_text(_cached_share(growth)),
+        "prefix_cache_hit_ratio": number_text(next((share for share in shares if share is not None), None)),
         "ttft_ms": number_text(None if ttft is None else ttft * MS_PER_SECOND),
         "tpot_ms": number_text(None if tpot is None else tpot * MS_PER_SECOND),
         "output_tokens_per_second": number_text(quotient(growth.get("generation_tokens_total"), seconds)),
     }
+    yield Entry(where, cells | {"model": model, "engine": _ENGINES[engine]}, succeeded, failed)
 
 
 def _growth(first: _Totals, last: _Totals) -> _Totals:
@@ -265,12 +244,6 @@ def _mean_users(points: Sequence[_Point], growth: _Totals, seconds: float) -> fl
     return sum(areas) / seconds
 
 
-def _cached_share(growth: _Totals) -> float | None:
-    """Share of the prompts' tokens that came out of the prefix cache."""
-    shares = (quotient(growth.get(hits), growth.get(asked)) for hits, asked in _CACHED)
-    return next((share for share in shares if share is not None), None)
-
-
 COLUMNS = (*SETUP_COLUMNS, "scenario", *LOAD_NUMBERS, *QUANTITIES, "source")
 _TIME = re.compile(r"(?P<quantity>ttft|tpot)_(?P<unit>\w+)")
 _RATE = re.compile(r"(?P<quantity>output_tokens|samples)_per_(?P<unit>\w+)")
@@ -289,14 +262,6 @@ _MEASURED = re.compile(
 _PREDICTED = ("evidence", "ttft_ms_low")
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """Where a column's cells go, and by what they are multiplied."""
-
-    target: str
-    factor: float = 1.0
-
-
 def read_own_table(text: str, path: Path, told: Cells) -> Iterator[Item]:  # noqa: ARG001 - as every reader
     """An entry per row, and every column that looks measured and is not read.
 
@@ -313,7 +278,9 @@ def read_own_table(text: str, path: Path, told: Cells) -> Iterator[Item]:  # noq
             if len(row) > len(header):
                 yield LeftOut(where, f"the row has {len(row)} cells, the header {len(header)}")
             elif any(cell.strip() for cell in row):
-                yield Entry(where, {column.target: _scaled(row[at], column) for at, column in columns if at < len(row)})
+                yield Entry(
+                    where, {target: _scaled(row[at], factor) for at, target, factor in columns if at < len(row)}
+                )
     except csv.Error as error:
         raise InputError(f"this is no CSV table: {error}", where=f"{path}:{rows.line_num}") from error
 
@@ -334,20 +301,20 @@ def write_own_csv(measurements: Iterable[Measurement]) -> str:
     return written.getvalue()
 
 
-def _columns(header: Sequence[str], where: str) -> tuple[list[tuple[int, _Column]], list[LeftOut]]:
+def _columns(header: Sequence[str], where: str) -> tuple[list[tuple[int, str, float]], list[LeftOut]]:
     if any(name in header for name in _PREDICTED):
         raise InputError(
             "these are predictions, not measurements", where=where, hint="put what was measured into a table"
         )
-    columns: list[tuple[int, _Column]] = []
+    columns: list[tuple[int, str, float]] = []
     strangers = []
     for at, name in enumerate(header):
         column = _column(name)
         if column is not None:
-            columns.append((at, column))
+            columns.append((at, *column))
         elif _MEASURED.search(name.lower()):
             strangers.append(LeftOut(f"{where}: {name}", _why_not(name)))
-    targets = [column.target for _, column in columns]
+    targets = [target for _, target, _ in columns]
     twice = next((target for target in targets if targets.count(target) > 1), None)
     if twice or not set(targets) & set(QUANTITIES):
         complaint = (
@@ -357,17 +324,17 @@ def _columns(header: Sequence[str], where: str) -> tuple[list[tuple[int, _Column
     return columns, strangers
 
 
-def _column(name: str) -> _Column | None:
-    """The column of ours that a header means for certain."""
+def _column(name: str) -> tuple[str, float] | None:
+    """The column of ours that a header means for certain, and by what its cells are multiplied."""
     if name in COLUMNS:
-        return _Column(name)
+        return name, 1.0
     if match := _TIME.fullmatch(name.lower()):
-        factor = milliseconds_per(match["unit"])
-        return None if factor is None else _Column(f"{match['quantity']}_ms", factor)
-    if match := _RATE.fullmatch(name.lower()):
-        factor = _PER_SECOND.get(match["unit"])
-        return None if factor is None else _Column(f"{match['quantity']}_per_second", factor)
-    return None
+        factor, target = milliseconds_per(match["unit"]), f"{match['quantity']}_ms"
+    elif match := _RATE.fullmatch(name.lower()):
+        factor, target = _PER_SECOND.get(match["unit"]), f"{match['quantity']}_per_second"
+    else:
+        return None
+    return None if factor is None else (target, factor)
 
 
 def _why_not(name: str) -> str:
@@ -381,12 +348,10 @@ def _why_not(name: str) -> str:
     return f"the column is not read; {allowed}"
 
 
-def _scaled(cell: str, column: _Column) -> str:
+def _scaled(cell: str, factor: float) -> str:
     """The cell in our unit; text that is no number stays, and is refused where it is read."""
-    if column.factor == 1.0:
-        return cell
     try:
-        return number_text(float(cell) * column.factor)
+        return cell if factor == 1.0 else number_text(float(cell) * factor)
     except ValueError:
         return cell
 
@@ -413,11 +378,11 @@ class FileFormat(StrEnum):
 
 
 _DOCUMENTS: Mapping[FileFormat, tuple[Callable[[object], bool], _DocumentReader]] = {
-    FileFormat.GUIDELLM: (is_guidellm, read_guidellm),
-    FileFormat.VLLM_SERVE: (is_serving_result, read_serving),
-    FileFormat.VLLM_THROUGHPUT: (is_throughput_result, read_throughput),
-    FileFormat.VLLM_LATENCY: (is_latency_result, read_latency),
-    FileFormat.AIPERF: (is_aiperf, read_aiperf),
+    FileFormat.GUIDELLM: (load_generators.is_guidellm, load_generators.read_guidellm),
+    FileFormat.VLLM_SERVE: (load_generators.is_serving_result, load_generators.read_serving),
+    FileFormat.VLLM_THROUGHPUT: (load_generators.is_throughput_result, load_generators.read_throughput),
+    FileFormat.VLLM_LATENCY: (load_generators.is_latency_result, load_generators.read_latency),
+    FileFormat.AIPERF: (load_generators.is_aiperf, load_generators.read_aiperf),
 }
 
 
@@ -432,7 +397,9 @@ def read_measurements(path: Path, told: Cells = NOTHING_TOLD, file_format: FileF
     Raises:
         InputError: nothing can be read, a file contradicts what was told, or nobody names the model or accelerator.
     """
-    items = _directory(path, told) if path.is_dir() else _items(_text(path), path, told, file_format)
+    items = (
+        _directory(path, told) if path.is_dir() else _items(read_text(path, "measurements"), path, told, file_format)
+    )
     reading = reading_of(items, told)
     if not reading.measurements and not reading.left_out:
         raise InputError("there is no measurement in it", where=str(path))
@@ -443,7 +410,7 @@ def _directory(path: Path, told: Cells) -> Iterator[Item]:
     scrapes: list[Scrape] = []
     for file in sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")):
         try:
-            text = _text(file)
+            text = read_text(file, "measurements")
             if is_engine_metrics(text):
                 scrapes += read_scrapes(text, file)
             else:
@@ -458,8 +425,8 @@ def _items(text: str, path: Path, told: Cells, file_format: FileFormat | None) -
     match file_format or _text_format(text):
         case FileFormat.METRICS:
             return read_engine_metrics(read_scrapes(text, path), told)
-        case FileFormat.AIPERF if is_aiperf_table(text):
-            return read_aiperf_table(text, path, told)
+        case FileFormat.AIPERF if load_generators.is_aiperf_table(text):
+            return load_generators.read_aiperf_table(text, path, told)
         case FileFormat.CSV:
             return read_own_table(text, path, told)
         case _:
@@ -470,7 +437,7 @@ def _text_format(text: str) -> FileFormat | None:
     """The format of a text, None for JSON, whose documents are told apart one by one."""
     if text.lstrip()[:1] in ("{", "["):
         return None
-    if is_aiperf_table(text):
+    if load_generators.is_aiperf_table(text):
         return FileFormat.AIPERF
     return FileFormat.METRICS if is_engine_metrics(text) else FileFormat.CSV
 
@@ -486,7 +453,3 @@ def _documents(text: str, path: Path, told: Cells, file_format: FileFormat | Non
                 hint="give the summary that the benchmark wrote, not its log of single requests",
             )
         yield from reader(document, where, told)
-
-
-def _text(path: Path) -> str:
-    return read_text(path, "measurements")

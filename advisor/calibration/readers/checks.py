@@ -43,7 +43,9 @@ def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
         first_line = text.strip().partition("\n")[0]
         if not first_line.endswith(("}", "]")):
             raise InputError(f"neither JSON nor JSON lines: {error.message}", where=str(path)) from error
-        yield from _lines(text, path)
+        for line, content in enumerate(text.splitlines(), start=1):
+            if content.strip():
+                yield f"{path}:{line}", _json_line(content, f"{path}:{line}")
         return
     if isinstance(whole, list):
         yield from ((f"{path}#{index}", document) for index, document in enumerate(whole))
@@ -77,14 +79,11 @@ def text_at(document: object, *names: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _lines(text: str, path: Path) -> Iterator[tuple[str, object]]:
-    for line, content in enumerate(text.splitlines(), start=1):
-        if content.strip():
-            where = f"{path}:{line}"
-            try:
-                yield where, json_of(content, where, allows_nan=True)
-            except InputError as error:
-                raise InputError(f"neither JSON nor JSON lines: {error.message}", where=where) from error
+def _json_line(content: str, where: str) -> object:
+    try:
+        return json_of(content, where, allows_nan=True)
+    except InputError as error:
+        raise InputError(f"neither JSON nor JSON lines: {error.message}", where=where) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,8 @@ _MILLISECONDS = {
 }
 
 
-_COMPLETION_COUNTED = (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH)
+_COUNTED = (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH)
+"""Scenarios with a number of users."""
 _SPLITS = ("tensor_parallel", "pipeline_parallel", "data_parallel")
 
 
@@ -145,7 +145,7 @@ def complete(entry: Entry, told: Cells) -> dict[str, str]:
     cells = {name: cell.strip() for name, cell in entry.cells.items()}
     for column in SETUP_COLUMNS:
         cells[column] = _agreed(column, cells.get(column, ""), told.get(column, ""), entry.where)
-    for column in LOAD_NUMBERS if cells.get("scenario") in _COMPLETION_COUNTED else LOAD_NUMBERS[1:]:
+    for column in LOAD_NUMBERS if cells.get("scenario") in _COUNTED else LOAD_NUMBERS[1:]:
         cells[column] = cells.get(column, "") or told.get(column, "")
     for column in REQUIRED_COLUMNS:
         if not cells[column]:
@@ -170,8 +170,8 @@ def _agreed(column: str, stated: str, told: str, where: str) -> str:
 
 def _same(column: str, stated: str, told: str) -> bool:
     if column == "model":
-        ours, theirs = _known(stated), _known(told)
-        return ours is not None and theirs is not None and _architecture(ours) == _architecture(theirs)
+        models = [_known(stated), _known(told)]
+        return None not in models and len({(model.family, model.parameters_total) for model in models if model}) == 1
     if column == "accelerator":
         catalog = load_catalog()
         return catalog.accelerator(stated) == catalog.accelerator(told)
@@ -188,19 +188,12 @@ def _known(name: str) -> Model | None:
         return None
 
 
-def _architecture(model: Model) -> tuple[str, int]:
-    return model.family, model.parameters_total
-
-
 def _needed(cells: Cells) -> str:
     """Accelerators of one replica; "" where the parallelism is not stated."""
     splits = [cells[column] for column in _SPLITS if cells[column]]
     if not splits or not all(split.isdigit() for split in splits):
         return ""
-    needed = 1
-    for split in splits:
-        needed *= int(split)
-    return str(needed)
+    return str(math.prod(map(int, splits)))
 
 
 def _option(column: str) -> str:
@@ -209,7 +202,6 @@ def _option(column: str) -> str:
 
 MAX_FAILED_SHARE = 0.1
 """Share of failed requests above which the load that was served is not the one that was offered."""
-_COUNTED = (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH)
 
 
 def reading_of(items: Iterable[Item], told: Cells) -> Reading:
@@ -271,10 +263,8 @@ def _measurement(where: str, cells: Cells) -> Measurement:
 
 def _load_number(name: str, cells: Cells) -> float | None:
     cell = cells.get(name, "")
-    if not cell:
-        return None
-    number = finite_number(name, cell)
-    if number < 0:
+    number = finite_number(name, cell) if cell else None
+    if number is not None and number < 0:
         raise InputError(f"{name} must not be negative: {cell}")
     return number
 

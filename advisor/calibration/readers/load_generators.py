@@ -281,7 +281,21 @@ def read_serving(document: object, where: str, told: Cells) -> Iterator[Item]:
     if isinstance(load, str):
         yield LeftOut(where, load)
         return
-    cells = _serving_cells(document, load)
+    completed = number_at(document, "completed")
+    answers = number_at(document, "total_output_tokens")
+    metadata = {name: _plain(value_at(document, name)) for name in SETUP_COLUMNS}
+    cells = metadata | {
+        "model": metadata["model"] or text_at(document, "model_id"),
+        "engine": metadata["engine"] or _ENGINE_OF_BACKEND.get(text_at(document, "backend"), ""),
+        "scenario": load[0],
+        "concurrency": number_text(load[1]),
+        "input_tokens": number_text(quotient(number_at(document, "total_input_tokens"), completed)),
+        "output_tokens": number_text(quotient(answers, completed)),
+        "ttft_ms": number_text(_statistic(document, "ttft")),
+        "tpot_ms": number_text(_statistic(document, "tpot")),
+        "output_tokens_per_second": number_text(number_at(document, "output_throughput")),
+        "samples_per_second": number_text(number_at(document, "request_throughput")) if answers is None else "",
+    }
     if accepted > _PLAIN_ACCEPTANCE and not (cells["draft_tokens"] or told.get("draft_tokens")):
         yield LeftOut(where, f"{accepted:.2f} tokens were accepted per step: {DESCRIBE_SPECULATION}")
         return
@@ -354,24 +368,6 @@ def _serving_load(document: object) -> _Load | str:
     return Scenario.FIXED_CONCURRENCY, throughput * latency / MS_PER_SECOND
 
 
-def _serving_cells(document: object, load: _Load) -> Cells:
-    completed = number_at(document, "completed")
-    answers = number_at(document, "total_output_tokens")
-    metadata = {name: _plain(value_at(document, name)) for name in SETUP_COLUMNS}
-    return metadata | {
-        "model": metadata["model"] or text_at(document, "model_id"),
-        "engine": metadata["engine"] or _ENGINE_OF_BACKEND.get(text_at(document, "backend"), ""),
-        "scenario": load[0],
-        "concurrency": number_text(load[1]),
-        "input_tokens": number_text(quotient(number_at(document, "total_input_tokens"), completed)),
-        "output_tokens": number_text(quotient(answers, completed)),
-        "ttft_ms": number_text(_statistic(document, "ttft")),
-        "tpot_ms": number_text(_statistic(document, "tpot")),
-        "output_tokens_per_second": number_text(number_at(document, "output_throughput")),
-        "samples_per_second": number_text(number_at(document, "request_throughput")) if answers is None else "",
-    }
-
-
 def _statistic(document: object, metric: str) -> float | None:
     mean = number_at(document, f"mean_{metric}_ms")
     return number_at(document, f"median_{metric}_ms") if mean is None else mean
@@ -386,9 +382,8 @@ def _sent(document: object) -> float | None:
 def _failed(document: object) -> float:
     """Requests that failed: as counted, else those that did not complete."""
     counted = number_at(document, "failed")
-    if counted is not None:
-        return counted
-    return max((_sent(document) or 0.0) - (number_at(document, "completed") or 0.0), 0.0)
+    uncounted = max((_sent(document) or 0.0) - (number_at(document, "completed") or 0.0), 0.0)
+    return uncounted if counted is None else counted
 
 
 def _plain(value: object) -> str:

@@ -28,7 +28,7 @@ from advisor.reading import json_of, read_json, read_text
 from advisor.records import replace
 
 _MODULES = "modules.json"
-"""Modules that sentence-transformers runs, one after the other."""
+"""Modules that sentence-transformers runs, one after the other, for vectors or scores."""
 _MOST_BYTES = 1_000_000
 _MODULES_HINT = "download it again; sentence-transformers writes a list of modules, each with its type"
 _OF_TOKENS = ("pylate", "multi_vector_encoder", "multivectorencoder")
@@ -39,11 +39,6 @@ _COLBERT_FILE = "artifact.metadata"
 """Settings that ColBERT's trainer leaves beside the weights."""
 _PROJECTION = "linear.weight"
 """Matrix by which ColBERT makes the state of each token narrower."""
-
-
-def lists_modules(folder: Path) -> bool:
-    """Whether sentence-transformers runs the model of a folder, for vectors or scores."""
-    return (folder / _MODULES).is_file()
 
 
 def with_answer(model: Model, values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path) -> Model:
@@ -81,7 +76,7 @@ def _token_numbers(fields: ConfigFields, tensors: Sequence[Tensor], folder: Path
     if projections:
         return projections[0]
     names = ("colbert_dim", "projection_dim") if fields.has("n_heads") else ("colbert_dim", "dim", "projection_dim")
-    stated = fields.integer_or(0, *names) or _of_modules(folder) or _of_trainer(folder)
+    stated = fields.integer_or(0, *names) or _of_modules(folder) or _stated_in(folder / _COLBERT_FILE, "dim")
     return stated or None
 
 
@@ -96,10 +91,6 @@ def _of_modules(folder: Path) -> int:
     return _stated_in(files[-1], "out_features") if files else 0
 
 
-def _of_trainer(folder: Path) -> int:
-    return _stated_in(folder / _COLBERT_FILE, "dim")
-
-
 def _stated_in(file: Path, name: str) -> int:
     """A whole number of a JSON object; 0 where the file or the number is missing."""
     if not file.is_file():
@@ -109,7 +100,6 @@ def _stated_in(file: Path, name: str) -> int:
 
 
 def _text_answer(fields: ConfigFields, tensors: Sequence[Tensor], folder: Path, name: str) -> TextAnswer:
-    """Answer of a text encoder for one text."""
     classes = _classes(fields)
     modules = " ".join(str(module["type"]) for module in _listed(folder)).lower()
     is_projected = any(map(_is_projection, tensors))
@@ -117,15 +107,13 @@ def _text_answer(fields: ConfigFields, tensors: Sequence[Tensor], folder: Path, 
         return TextAnswer.VECTORS
     if any(word in modules for word in _OF_TOKENS):
         return TextAnswer.VECTORS
-    if any(word in modules for word in _OF_TERMS) or (_MASKED in classes and _is_sparse(name)):
+    if any(word in modules for word in _OF_TERMS) or (
+        _MASKED in classes and any(word in name.lower() for word in _SPARSE_NAMES)
+    ):
         return TextAnswer.TERMS
     if "ForSequenceClassification" in classes:
         return TextAnswer.SCORE if _labels(fields) == 1 else TextAnswer.LABELS
     return TextAnswer.WORDS if _MASKED in classes and not modules else TextAnswer.VECTOR
-
-
-def _is_sparse(name: str) -> bool:
-    return any(word in name.lower() for word in _SPARSE_NAMES)
 
 
 def _labels(fields: ConfigFields) -> int:
@@ -135,11 +123,7 @@ def _labels(fields: ConfigFields) -> int:
 
 
 def _listed(folder: Path) -> Sequence[Mapping[str, Any]]:
-    """Listed modules, each with its type; empty where there is no list.
-
-    Raises:
-        InputError: the list cannot be read, or a module of it has no type.
-    """
+    """Listed modules, each with its type; empty where there is no list."""
     file = folder / _MODULES
     if not file.is_file():
         return ()
@@ -213,16 +197,11 @@ def file_facts(file: Path) -> ModelFile:
 
 
 def _in_folder(folder: Path) -> Path | None:
-    """The file that says most of a folder's model; parts of a split one count as one.
-
-    Raises:
-        InputError: several could be meant.
-    """
+    """The file that says most of a folder's model; parts of a split one count as one."""
     for name in (INDEX, _CONFIG):
         if (folder / name).is_file():
             return folder / name
-    weights = weight_file(folder)
-    if weights is not None:
+    if (weights := weight_file(folder)) is not None:
         return weights
     for pattern in ("*.gguf", "*.onnx", "onnx/model.onnx", "model.ubj", "*.tl", "*.skops", "model.txt"):
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
@@ -319,11 +298,9 @@ def _configured(file: Path, name: str) -> Model:
     else:
         model = model_from_config(values, name=name, where=str(file))
         model = replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
-    if model.task == "llm" and (_CLASSIFIER in str(values.get("architectures")) or lists_modules(file.parent)):
+    if model.task == "llm" and (_CLASSIFIER in str(values.get("architectures")) or (file.parent / _MODULES).is_file()):
         model = replace(model, task="embedding")  # a decoder that scores a text, or whose states become a vector
-    if model.task not in _TEXT_TASKS:
-        return model
-    return with_answer(model, values, tensors, file.parent)
+    return with_answer(model, values, tensors, file.parent) if model.task in _TEXT_TASKS else model
 
 
 def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:

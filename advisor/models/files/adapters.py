@@ -33,9 +33,8 @@ def weight_file(folder: Path) -> Path | None:
             return files[0]
         if files:
             names = ", ".join(path.name for path in files[:3])
-            raise InputError(
-                f"{len(files)} files could hold the weights: {names}", where=str(folder), hint="give one of them"
-            )
+            fault = f"{len(files)} files could hold the weights: {names}"
+            raise InputError(fault, where=str(folder), hint="give one of them")
     return None
 
 
@@ -132,11 +131,7 @@ def _files_of(path: Path) -> _AdapterFiles | None:
 
 
 def _lora(files: _AdapterFiles) -> NamedAdapter:
-    """The adapter, where engines serve its kind: vLLM and SGLang take plain LoRA on linear modules.
-
-    Raises:
-        InputError: with what is in the way.
-    """
+    """The adapter, where engines serve its kind: vLLM and SGLang take plain LoRA on linear modules."""
     fields = files.fields
     if _text(fields.get("peft_type")) != _LORA:
         raise files.refusal("engines serve LoRA alone beside its base")
@@ -158,7 +153,6 @@ def _lora(files: _AdapterFiles) -> NamedAdapter:
 
 
 def _rank(files: _AdapterFiles) -> int:
-    """The largest rank of its modules."""
     pattern = files.fields.get("rank_pattern")
     ranks = [files.fields.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
     whole = [rank for rank in ranks if isinstance(rank, int) and 1 <= rank <= MOST_RANK]

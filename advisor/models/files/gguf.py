@@ -6,6 +6,7 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (2026-11),
 import re
 import struct
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +40,13 @@ _STRING, _ARRAY = 8, 9
 
 Value = int | float | str | list[int | float]
 _MODEL_TYPES = {
-    **{
-        name: name
-        for name in ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "gpt2", "falcon", "bert")
-    },
-    **{
-        name: name
-        for name in ("starcoder2", "stablelm", "cohere2", "olmo2", "internlm2", "granite", "seed_oss", "smollm3")
-    },
-    "qwen2moe": "qwen2_moe",
-    "qwen3moe": "qwen3_moe",
-    "gptneox": "gpt_neox",
-    "command-r": "cohere",
-    "gpt-oss": "gpt_oss",
-    "mistral3": "mistral",
-    "nomic-bert": "nomic_bert",
-}
+    "qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe", "gptneox": "gpt_neox", "command-r": "cohere",
+    "gpt-oss": "gpt_oss", "mistral3": "mistral", "nomic-bert": "nomic_bert",
+    **{name: name for name in (
+        "llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "gpt2", "falcon", "bert", "starcoder2",
+        "stablelm", "cohere2", "olmo2", "internlm2", "granite", "seed_oss", "smollm3",
+    )},
+}  # fmt: skip
 """Our builders by ``general.architecture``; others are estimated from their tensors."""
 _FIELDS = {
     "hidden_size": "embedding_length",
@@ -106,11 +98,8 @@ def read_gguf(path: Path) -> Gguf:
     for part in others:
         tensors += _read(part).tensors
         if len(tensors) > _MOST_TENSORS:
-            raise InputError(
-                f"{len(tensors):,} tensors; {_MOST_TENSORS:,} are the most that a model may have",
-                where=str(part),
-                hint=_HINT,
-            )
+            fault = f"{len(tensors):,} tensors; {_MOST_TENSORS:,} are the most that a model may have"
+            raise InputError(fault, where=str(part), hint=_HINT)
     return Gguf(header.metadata, header.lengths, tuple(tensors))
 
 
@@ -159,7 +148,12 @@ class _Reader:
         for _ in range(entries):
             self._entry()
         listed = [self._tensor() for _ in range(tensors)]
-        self._check_length(listed)
+        alignment = self.metadata.get("general.alignment", 32)
+        step = alignment if isinstance(alignment, int) and 0 < alignment <= 2**20 else 32
+        start = -(-self.cursor.at // step) * step
+        needed = start + max((end for _, end in listed), default=0)
+        if needed > len(self.cursor.data):
+            raise CutOff(f"its tensors need {needed:,} bytes, the file has {len(self.cursor.data):,}")
         return Gguf(self.metadata, self.lengths, tuple(tensor for tensor, _ in listed))
 
     def _entry(self) -> None:
@@ -172,7 +166,10 @@ class _Reader:
             if len(text) <= _MOST_KEPT:
                 self.metadata[name] = bytes(text).decode("utf-8", "replace")
         else:
-            self.metadata[name] = self._number(kind)
+            if kind not in _NUMBERS:
+                raise CutOff(f"a value of type {kind} before byte {self.cursor.at:,}")
+            form = _NUMBERS[kind]
+            self.metadata[name] = struct.unpack(form, self.cursor.take(struct.calcsize(form)))[0]
 
     def _list(self, name: str) -> None:
         """A list: its length is kept, and short ones of numbers whole."""
@@ -194,13 +191,6 @@ class _Reader:
         for _ in range(count):
             self.cursor.take(self.cursor.number("<Q"))
 
-    def _number(self, kind: int) -> int | float:
-        form = _NUMBERS.get(kind)
-        if form is None:
-            raise CutOff(f"a value of type {kind} before byte {self.cursor.at:,}")
-        value: int | float = struct.unpack(form, self.cursor.take(struct.calcsize(form)))[0]
-        return value
-
     def _text(self, most: int) -> str:
         return self.cursor.text(self.cursor.number("<Q"), most)
 
@@ -218,14 +208,6 @@ class _Reader:
             raise CutOff(f"tensor {name[:60]!r} of type {kind} and shape {list(shape)} is none that blocks can hold")
         return tensor, offset + tensor.bytes
 
-    def _check_length(self, listed: list[tuple[Tensor, int]]) -> None:
-        alignment = self.metadata.get("general.alignment", 32)
-        step = alignment if isinstance(alignment, int) and 0 < alignment <= 2**20 else 32
-        start = -(-self.cursor.at // step) * step
-        needed = start + max((end for _, end in listed), default=0)
-        if needed > len(self.cursor.data):
-            raise CutOff(f"its tensors need {needed:,} bytes, the file has {len(self.cursor.data):,}")
-
 
 def gguf_model(path: Path, name: str) -> Model:
     """A model of a GGUF file, or of all parts of a split one.
@@ -240,9 +222,11 @@ def gguf_model(path: Path, name: str) -> Model:
             "the file holds no weights", where=str(path), hint="give the file of the model, not of its tokeniser"
         )
     config = _config(file)
-    described = _described(config, name, str(path))
-    fits = described is not None and abs(described.parameters_total - total) <= _TOLERANCE * total
-    model = described if described is not None and fits else estimated_model(file.tensors, config, name, str(path))
+    model = None
+    with suppress(InputError):  # no builder, or the metadata lacks what it needs
+        model = model_from_config(config, name=name, where=str(path))
+    if model is None or abs(model.parameters_total - total) > _TOLERANCE * total:
+        model = estimated_model(file.tensors, config, name, str(path))
     around = model.surroundings
     model = replace(model, surroundings=replace(around, other=around.other + total - model.parameters_total))
     checkpoint = Checkpoint(
@@ -274,24 +258,9 @@ def _config(file: Gguf) -> dict[str, Any]:
     names = {tensor.name for tensor in file.tensors}
     values["tie_word_embeddings"] = "output.weight" not in names
     values["attention_bias"] = "blk.0.attn_q.bias" in names
-    values["type_vocab_size"] = next(
-        (t.shape[0] for t in file.tensors if t.name == "token_types.weight" and t.shape), 0
-    )
-    return values | {
-        "model_type": _MODEL_TYPES.get(architecture, architecture),
-        "architectures": _classes(architecture),
-    }
-
-
-def _classes(architecture: str) -> list[str]:
-    """Class that tells the kind of the model: everything but encoders writes token by token."""
+    types = (tensor.shape[0] for tensor in file.tensors if tensor.name == "token_types.weight" and tensor.shape)
+    values["type_vocab_size"] = next(types, 0)
+    values["model_type"] = _MODEL_TYPES.get(architecture, architecture)
     is_encoder = "bert" in architecture or architecture.endswith(("encoder", "embedding"))
-    return [] if is_encoder else [f"{architecture}ForCausalLM"]
-
-
-def _described(config: dict[str, Any], name: str, where: str) -> Model | None:
-    """The model as our builders know it; None where none does, or the metadata lacks what it needs."""
-    try:
-        return model_from_config(config, name=name, where=where)
-    except InputError:
-        return None
+    values["architectures"] = [] if is_encoder else [f"{architecture}ForCausalLM"]  # all others write token by token
+    return values

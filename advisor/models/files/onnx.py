@@ -97,18 +97,13 @@ def _dearer_branch(node: Node, shapes: Shapes) -> float:
     return max(branches, default=0.0)
 
 
-def _products(node: Node, shapes: Shapes) -> float:
-    return float(prod(shapes.known[node.outputs[0]]) * shapes.of(node, 0)[-1])
-
-
-def _general_products(node: Node, shapes: Shapes) -> float:
-    left = shapes.of(node, 0)
-    return float(prod(shapes.known[node.outputs[0]]) * left[0 if node.integer("transA", 0) else 1])
+def _made(node: Node, shapes: Shapes) -> int:
+    """Elements that it puts out."""
+    return prod(shapes.known[node.outputs[0]])
 
 
 def _filters(node: Node, shapes: Shapes) -> float:
-    weight = shapes.of(node, 3 if node.operation == "QLinearConv" else 1)
-    return float(prod(shapes.known[node.outputs[0]]) * prod(weight[1:]))
+    return _made(node, shapes) * prod(shapes.of(node, 3 if node.operation == "QLinearConv" else 1)[1:])
 
 
 def _steps(node: Node, shapes: Shapes) -> float:
@@ -142,10 +137,13 @@ def _einsum(node: Node, shapes: Shapes) -> float:
 
 
 _WORK: Mapping[str, Callable[[Node, Shapes], float]] = {
-    **dict.fromkeys(("MatMul", "MatMulInteger", "FusedMatMul", "QLinearMatMul"), _products),
+    **dict.fromkeys(
+        ("MatMul", "MatMulInteger", "FusedMatMul", "QLinearMatMul"),
+        lambda node, shapes: _made(node, shapes) * shapes.of(node, 0)[-1],
+    ),
     **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "FusedConv"), _filters),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _steps),
-    "Gemm": _general_products,
+    "Gemm": lambda node, shapes: _made(node, shapes) * shapes.of(node, 0)[0 if node.integer("transA", 0) else 1],
     "ConvTranspose": lambda node, shapes: float(prod(shapes.of(node, 0)) * prod(shapes.of(node, 1)[1:])),
     "MatMulNBits": lambda node, shapes: float(
         prod(shapes.of(node, 0)[:-1]) * node.integer("K", 0) * node.integer("N", 0)
@@ -296,11 +294,7 @@ def _free_text(graph: Graph, lengths: Mapping[str, Sequence[str]]) -> str:
 
 
 def _check_batch(graph: Graph, where: str) -> None:
-    """Refuse a graph that takes a fixed number of samples: servers fill batches of any size.
-
-    Raises:
-        InputError: with the input, its dimension and the remedy.
-    """
+    """Refuse a graph that takes a fixed number of samples: servers fill batches of any size."""
     for name, shape in graph.inputs.items():
         if name not in graph.weights and shape and isinstance(shape[0], int):
             raise InputError(
@@ -360,12 +354,10 @@ def _is_table(file: OnnxFile, name: str) -> bool:
 
 
 def _operations(file: OnnxFile) -> str:
-    """Names of the first operations of a graph."""
     names = list(dict.fromkeys(node.operation for node in file.graph.nodes))
     return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
 
 
 def _shape_text(file: OnnxFile) -> str:
-    """Shapes of the inputs, the batch left out."""
     shapes = [shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights]
     return " and ".join(" × ".join(map(str, shape[1:])) or "one number" for shape in shapes[:4]) or "one number"

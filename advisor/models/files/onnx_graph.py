@@ -4,6 +4,7 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (2026-11).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
@@ -276,31 +277,24 @@ class _Reader:
         if location is None:
             return
         if not location or Path(location).is_absolute() or ".." in Path(location).parts:
-            raise InputError(
-                f"tensor {name!r} lies in {location[:80]!r}, outside the folder of the model",
-                where=self.where,
-                hint=_BESIDE,
-            )
+            fault = f"tensor {name!r} lies in {location[:80]!r}, outside the folder of the model"
+            raise InputError(fault, where=self.where, hint=_BESIDE)
         size = -(-tensor.elements * tensor.bits // 8)
         offset, length = _bytes_of(entry.get("offset", "0")), _bytes_of(entry.get("length", str(size)))
         if tensor.bits and length != size:
             raise CutOff(f"tensor {name!r} has {length:,} bytes in {location[:80]!r}, {size:,} by its shape")
         held = self._held_bytes(location)
         if held is not None and held < offset + length:
-            raise InputError(
-                f"{location[:80]!r} has {held:,} bytes, and tensor {name!r} ends at {offset + length:,}",
-                where=self.where,
-                hint=_BESIDE,
-            )
+            fault = f"{location[:80]!r} has {held:,} bytes, and tensor {name!r} ends at {offset + length:,}"
+            raise InputError(fault, where=self.where, hint=_BESIDE)
 
     def _held_bytes(self, location: str) -> int | None:
         """Size of a file beside the model; None where there is none."""
         if location not in self.held_bytes:
             file = Path(self.where).parent / location
-            try:
+            self.held_bytes[location] = None
+            with suppress(OSError):  # a name that no file can have, or a folder that cannot be read
                 self.held_bytes[location] = file.stat().st_size if file.is_file() else None
-            except OSError:  # a name that no file can have, or a folder that cannot be read
-                self.held_bytes[location] = None
         return self.held_bytes[location]
 
 
@@ -317,7 +311,6 @@ def _bytes_of(number: str) -> int:
 
 
 def _constant(tensor: Tensor, raw: object, parts: Mapping[int, list[int | memoryview]]) -> Integers | None:
-    """Values of a small tensor of whole numbers."""
     if tensor.storage not in ("INT64", "INT32") or tensor.elements > _MOST_CONSTANT:
         return None
     if isinstance(raw, memoryview):
@@ -330,7 +323,6 @@ def _constant(tensor: Tensor, raw: object, parts: Mapping[int, list[int | memory
 
 
 def _factors(tensor: Tensor, stored: object) -> list[float]:
-    """Values of the smallest tensors of floats."""
     is_small = tensor.storage == "FLOAT" and 0 < tensor.elements <= _MOST_RANK
     if not is_small or not isinstance(stored, memoryview) or len(stored) != 4 * tensor.elements:
         return []
@@ -342,11 +334,8 @@ def _value_info(data: memoryview) -> tuple[str, str, tuple[Dimension, ...]]:
     values = _message(data)
     tensor_type = _message(_message(values.get(2)).get(1))
     kind = tensor_type.get(1)
-    return (
-        text(values.get(1, 0)),
-        _TYPES.get(kind, ("", 0))[0] if isinstance(kind, int) else "",
-        _dimensions(tensor_type.get(2)),
-    )
+    storage, _ = _TYPES.get(kind, ("", 0)) if isinstance(kind, int) else ("", 0)
+    return text(values.get(1, 0)), storage, _dimensions(tensor_type.get(2))
 
 
 def _message(data: int | memoryview | None) -> Mapping[int, int | memoryview]:

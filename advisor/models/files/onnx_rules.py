@@ -30,10 +30,6 @@ def infer(node: Node, shapes: Shapes) -> None:
     shapes.put_out(node, told)
 
 
-def _same(node: Node, shapes: Shapes) -> list[Shape]:
-    return [shapes.of(node, 0)] * len(node.outputs)
-
-
 def broadcast(*given: Shape) -> Shape:
     """Shape that several shapes stretch to."""
     rank = max(map(len, given), default=0)
@@ -41,8 +37,8 @@ def broadcast(*given: Shape) -> Shape:
     return tuple(max(sizes) if min(sizes) else 0 for sizes in zip(*padded, strict=True))
 
 
-def _stretched(node: Node, shapes: Shapes) -> list[Shape]:
-    return [broadcast(*(shapes.of(node, at) for at in range(len(node.inputs))))]
+def _all_inputs(node: Node, shapes: Shapes) -> list[Shape]:
+    return [shapes.of(node, at) for at in range(len(node.inputs))]
 
 
 def _product(node: Node, shapes: Shapes, second: int = 1) -> list[Shape]:
@@ -99,14 +95,9 @@ def _pooled(node: Node, shapes: Shapes) -> list[Shape]:
     return [shape[:2] + _windows(node, shape, node.integers("kernel_shape"))] * len(node.outputs)
 
 
-def _globally_pooled(node: Node, shapes: Shapes) -> list[Shape]:
-    shape = shapes.of(node, 0)
-    return [shape[:2] + (1,) * (len(shape) - 2)]
-
-
 def _reshaped(node: Node, shapes: Shapes) -> list[Shape]:
     before = shapes.of(node, 0)
-    wanted = shapes.value(node, 1) if shapes.has(node, 1) else node.integers("shape")
+    wanted = _listed(node, shapes, "shape")
     kept = [before[at] if size == 0 and not node.integer("allowzero", 0) else size for at, size in enumerate(wanted)]
     if kept.count(-1) == 1:
         rest = prod(size for size in kept if size != -1)
@@ -126,7 +117,7 @@ def _transposed(node: Node, shapes: Shapes) -> list[Shape]:
 
 
 def _joined(node: Node, shapes: Shapes) -> list[Shape]:
-    parts = [shapes.of(node, at) for at in range(len(node.inputs))]
+    parts = _all_inputs(node, shapes)
     axis = node.integer("axis", 0) % len(parts[0])
     return [(*parts[0][:axis], sum(part[axis] for part in parts), *parts[0][axis + 1 :])]
 
@@ -134,8 +125,7 @@ def _joined(node: Node, shapes: Shapes) -> list[Shape]:
 def _split(node: Node, shapes: Shapes) -> list[Shape]:
     shape = shapes.of(node, 0)
     axis, count = node.integer("axis", 0) % len(shape), len(node.outputs)
-    sizes = shapes.value(node, 1) if shapes.has(node, 1) else node.integers("split")
-    sizes = sizes or [-(-shape[axis] // count)] * count
+    sizes = _listed(node, shapes, "split") or [-(-shape[axis] // count)] * count
     return [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
 
 
@@ -159,12 +149,13 @@ def _gathered(node: Node, shapes: Shapes) -> list[Shape]:
     return [shape[:axis] + indices + shape[axis + 1 :]]
 
 
-def _listed_axes(node: Node, shapes: Shapes) -> list[int]:
-    return shapes.value(node, 1) if shapes.has(node, 1) else node.integers("axes")
+def _listed(node: Node, shapes: Shapes, name: str) -> list[int]:
+    """Numbers of the second input, or of an attribute as operators had it before."""
+    return shapes.value(node, 1) if shapes.has(node, 1) else node.integers(name)
 
 
 def _unsqueezed(node: Node, shapes: Shapes) -> list[Shape]:
-    shape, axes = list(shapes.of(node, 0)), _listed_axes(node, shapes)
+    shape, axes = list(shapes.of(node, 0)), _listed(node, shapes, "axes")
     rank = len(shape) + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         shape.insert(axis, 1)
@@ -172,25 +163,14 @@ def _unsqueezed(node: Node, shapes: Shapes) -> list[Shape]:
 
 
 def _squeezed(node: Node, shapes: Shapes) -> list[Shape]:
-    shape, axes = shapes.of(node, 0), _listed_axes(node, shapes)
+    shape, axes = shapes.of(node, 0), _listed(node, shapes, "axes")
     gone = {axis % len(shape) for axis in axes} or {at for at, size in enumerate(shape) if size == 1}
     return [tuple(size for at, size in enumerate(shape) if at not in gone)]
 
 
-def _ranged(node: Node, shapes: Shapes) -> list[Shape]:
-    start, end, step = (shapes.value(node, at)[0] for at in range(3))
-    return [(len(range(start, end, step)),)]
-
-
-def _tiled(node: Node, shapes: Shapes) -> list[Shape]:
-    return [tuple(size * times for size, times in zip(shapes.of(node, 0), shapes.value(node, 1), strict=True))]
-
-
 def _padded(node: Node, shapes: Shapes) -> list[Shape]:
-    shape = shapes.of(node, 0)
-    pads = shapes.value(node, 1) if shapes.has(node, 1) else node.integers("pads")
-    count = len(shape)
-    return [tuple(size + pads[at] + pads[at + count] for at, size in enumerate(shape))]
+    shape, pads = shapes.of(node, 0), _listed(node, shapes, "pads")
+    return [tuple(size + pads[at] + pads[at + len(shape)] for at, size in enumerate(shape))]
 
 
 def _resized(node: Node, shapes: Shapes) -> list[Shape]:
@@ -201,18 +181,13 @@ def _resized(node: Node, shapes: Shapes) -> list[Shape]:
 
 
 def _reduced(node: Node, shapes: Shapes) -> list[Shape]:
-    shape, axes = shapes.of(node, 0), _listed_axes(node, shapes)
+    shape, axes = shapes.of(node, 0), _listed(node, shapes, "axes")
     if node.operation.startswith("Arg"):
         axes = [node.integer("axis", 0)]
     gone = {axis % len(shape) for axis in axes} or set(range(len(shape)))
     if node.integer("keepdims", 1):
         return [tuple(1 if at in gone else size for at, size in enumerate(shape))]
     return [tuple(size for at, size in enumerate(shape) if at not in gone)]
-
-
-def _constant(node: Node, shapes: Shapes) -> list[Shape]:
-    shape = shapes.known.get(node.outputs[0])
-    return [shape if shape is not None else ()]
 
 
 def _recurrent(node: Node, shapes: Shapes) -> list[Shape]:
@@ -243,13 +218,16 @@ STRETCHED = [
 ]  # fmt: skip
 REDUCED = ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ArgMax", "ArgMin"]
 _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
-    **dict.fromkeys(_SAME, _same),
-    **dict.fromkeys(STRETCHED, _stretched),
+    **dict.fromkeys(_SAME, lambda node, shapes: [shapes.of(node, 0)] * len(node.outputs)),
+    **dict.fromkeys(STRETCHED, lambda node, shapes: [broadcast(*_all_inputs(node, shapes))]),
     **dict.fromkeys(REDUCED, _reduced),
     **dict.fromkeys(("MatMul", "MatMulInteger", "FusedMatMul"), _product),
     **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "FusedConv"), _convolved),
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _pooled),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _globally_pooled),
+    **dict.fromkeys(
+        ("GlobalAveragePool", "GlobalMaxPool"),
+        lambda node, shapes: [tuple(1 if at > 1 else size for at, size in enumerate(shapes.of(node, 0)))],
+    ),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     **dict.fromkeys(("Attention", "MultiHeadAttention", "GroupQueryAttention"), _fused_attention),
     **dict.fromkeys(("Resize", "Upsample"), _resized),
@@ -269,10 +247,12 @@ _RULES: Mapping[str, Callable[[Node, Shapes], list[Shape]]] = {
     "Squeeze": _squeezed,
     "Expand": lambda node, shapes: [broadcast(shapes.of(node, 0), tuple(shapes.value(node, 1)))],
     "ConstantOfShape": lambda node, shapes: [tuple(shapes.value(node, 0))],
-    "Range": _ranged,
-    "Tile": _tiled,
+    "Range": lambda node, shapes: [(len(range(*(shapes.value(node, at)[0] for at in range(3)))),)],
+    "Tile": lambda node, shapes: [
+        tuple(size * times for size, times in zip(shapes.of(node, 0), shapes.value(node, 1), strict=True))
+    ],
     "Pad": _padded,
-    "Constant": _constant,
+    "Constant": lambda node, shapes: [shapes.known.get(node.outputs[0], ())],
     "Shape": lambda node, shapes: [(len(shapes.of(node, 0)),)],
 }
 

@@ -5,7 +5,7 @@ which takes 2 FLOPs, and 3 with the radial kernel (difference, square, sum); the
 coefficients. Operators: https://onnx.ai/onnx/operators, ai.onnx.ml (2026-11).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -18,8 +18,8 @@ _RADIAL = "RBF"
 _LINEAR = ("LinearClassifier", "LinearRegressor")
 _VECTORS = ("SVMClassifier", "SVMRegressor")
 _LEARNED = ("coefficients", "intercepts", "support_vectors", "rho", "prob_a", "prob_b", "offset", "scale")
-_SCALED: Mapping[str, int] = {"Scaler": 2}
-"""FLOPs of a column that is shifted and scaled."""
+_FLOP_OF_SCALING = 2
+"""Of a column that is shifted and scaled."""
 _SLOWER = (ONNX_LINEAR, ONNX_SVM, ONNX_RADIAL_SVM)
 
 
@@ -28,9 +28,11 @@ def linear_work(nodes: Sequence[Node]) -> tuple[Work, str] | None:
     models = [node for node in nodes if node.operation in (*_LINEAR, *_VECTORS) and node.floats.get("coefficients")]
     if not models:
         return None
-    scalers = [node for node in nodes if node.operation in _SCALED]
-    flop = sum(map(_flop, models)) + sum(_SCALED[node.operation] * _longest(node) for node in scalers)
-    return Work(_learned((*models, *scalers)), float(flop)), max(map(_family, models), key=_SLOWER.index)
+    scalers = [node for node in nodes if node.operation == "Scaler"]
+    columns = [max(node.floats.get("offset", 0), node.floats.get("scale", 0)) for node in scalers]
+    flop = sum(map(_flop, models)) + _FLOP_OF_SCALING * sum(columns)
+    learned = sum(node.floats.get(name, 0) for node in (*models, *scalers) for name in _LEARNED)
+    return Work(learned, float(flop)), max(map(_family, models), key=_SLOWER.index)
 
 
 def _flop(node: Node) -> int:
@@ -52,14 +54,6 @@ def _support_vectors(node: Node) -> int:
     """Support vectors as the file states them, no more than their numbers are."""
     stated = sum(node.integers("vectors_per_class")) or node.integer("n_supports", 0)
     return min(max(stated, 0), node.floats["support_vectors"])
-
-
-def _longest(node: Node) -> int:
-    return max(node.floats.get("offset", 0), node.floats.get("scale", 0))
-
-
-def _learned(nodes: Iterable[Node]) -> int:
-    return sum(node.floats.get(name, 0) for node in nodes for name in _LEARNED)
 
 
 MOST_VALUES = 1024
@@ -93,10 +87,6 @@ def _folded_filling(node: Node, given: Sequence[Integers]) -> Integers:
     return np.full(shape, node.integer("value", 0), dtype=np.int64)
 
 
-def _folded_transpose(node: Node, given: Sequence[Integers]) -> Integers:
-    return np.transpose(given[0], node.integers("perm") or None)
-
-
 def _folded_unsqueeze(node: Node, given: Sequence[Integers]) -> Integers:
     return given[0] if given[0].ndim else given[0].reshape((1,) * max(len(_axes(node, given)), 1))
 
@@ -119,7 +109,7 @@ FOLDS: Mapping[str, Callable[[Node, Sequence[Integers]], Integers]] = {
     "Concat": lambda _, given: np.concatenate([np.atleast_1d(value) for value in given]),
     "Slice": _folded_slice,
     "ConstantOfShape": _folded_filling,
-    "Transpose": _folded_transpose,
+    "Transpose": lambda node, given: np.transpose(given[0], node.integers("perm") or None),
     "Range": _folded_range,
     "Add": lambda _, given: given[0] + given[1],
     "Sub": lambda _, given: given[0] - given[1],

@@ -9,6 +9,7 @@ cannot be seen (windows, strides, how often a block runs) is why FLOPs and cache
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,12 @@ _COPIED = (
     "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "sliding_window", "num_experts_per_tok",
     "tie_word_embeddings",
 )  # fmt: skip
-_SAME_FIELD = {
-    "num_attention_heads": ("n_head", "num_heads", "n_heads"),
-    "max_position_embeddings": ("n_positions", "seq_length", "max_seq_len"),
-    "num_experts_per_tok": ("moe_topk", "top_k_experts", "experts_per_token"),
+_NAMES = {
+    "num_attention_heads": ("num_attention_heads", "n_head", "num_heads", "n_heads"),
+    "max_position_embeddings": ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len"),
+    "num_experts_per_tok": ("num_experts_per_tok", "moe_topk", "top_k_experts", "experts_per_token"),
 }
+"""Names that a field also has."""
 
 
 def estimated_model(tensors: Sequence[Tensor], config: Mapping[str, Any], name: str, where: str) -> Model:
@@ -74,7 +76,8 @@ def estimated_model(tensors: Sequence[Tensor], config: Mapping[str, Any], name: 
     if not positions:
         return replace(model, sample="not known: strides and sizes of images stand in no tensor; give an ONNX file")
     scores = 4.0 * model.hidden * positions**2 * model.n_layers
-    flop = 2.0 * _matrix_parameters(tensors) * positions + scores
+    matrices = parameters_of(t for t in tensors if len(t.shape) >= 2 and not _POSITIONS.search(t.name))
+    flop = 2.0 * matrices * positions + scores
     return replace(model, flop_per_sample=flop, sample=f"one image of {positions} patches", hidden=0)
 
 
@@ -97,11 +100,16 @@ def _task(tensors: Sequence[Tensor], config: Mapping[str, Any]) -> str:
 def _declared_fields(tensors: Sequence[Tensor], config: Mapping[str, Any], *, caches: bool) -> dict[str, Any]:
     """Fields of a declared model: copied where the configuration has them, else read off the shapes."""
     embedding = max(
-        (t for t in tensors if _EMBEDDING.search(t.name) and len(t.shape) == 2), key=_elements, default=None
+        (t for t in tensors if _EMBEDDING.search(t.name) and len(t.shape) == 2),
+        key=attrgetter("elements"),
+        default=None,
     )
     vocab, hidden = embedding.shape if embedding else (0, _most_common_width(tensors))
     layers = _layers(tensors)
-    fields: dict[str, Any] = {name: _copied(config, name) for name in _COPIED}
+    fields: dict[str, Any] = {
+        name: next((config[other] for other in _NAMES.get(name, (name,)) if config.get(other) is not None), None)
+        for name in _COPIED
+    }
     fields |= {
         "parameters_total": max(parameters_of(tensors), 1),
         "hidden_size": hidden,
@@ -119,16 +127,12 @@ def _declared_fields(tensors: Sequence[Tensor], config: Mapping[str, Any], *, ca
     return fields | _experts(tensors, fields)
 
 
-def _copied(config: Mapping[str, Any], name: str) -> object:
-    return next((config[other] for other in (name, *_SAME_FIELD.get(name, ())) if config.get(other) is not None), None)
-
-
 def _experts(tensors: Sequence[Tensor], fields: Mapping[str, Any]) -> dict[str, int]:
     """Routed experts, where their number per token is known."""
     routed = [t for t in tensors if _EXPERTS.search(t.name) and len(t.shape) >= 2 and t.elements]
     if not routed or not fields["num_experts_per_tok"]:
         return {}
-    largest = max(routed, key=_elements)
+    largest = max(routed, key=attrgetter("elements"))
     numbers = [int(match[1]) for tensor in routed if (match := _EXPERTS.search(tensor.name)) and match[1]]
     count = max(numbers) + 1 if numbers else largest.shape[0]
     width = parameters_of(routed) // (3 * max(fields["hidden_size"], 1) * count * fields["num_hidden_layers"])
@@ -159,19 +163,10 @@ def _longest(tensors: Sequence[Tensor], pattern: re.Pattern[str], side: int) -> 
     return max((t.shape[side] for t in tensors if len(t.shape) >= 2 and pattern.search(t.name)), default=0)
 
 
-def _matrix_parameters(tensors: Sequence[Tensor]) -> int:
-    matrices = (tensor for tensor in tensors if len(tensor.shape) >= 2 and not _POSITIONS.search(tensor.name))
-    return parameters_of(matrices)
-
-
 def _most_common_width(tensors: Sequence[Tensor]) -> int:
     """Width that most vectors have: norms and biases are as wide as the hidden state."""
     widths = Counter(tensor.shape[0] for tensor in tensors if len(tensor.shape) == 1)
     return widths.most_common(1)[0][0] if widths else 0
-
-
-def _elements(tensor: Tensor) -> int:
-    return tensor.elements
 
 
 INDEX = "model_index.json"
@@ -193,23 +188,16 @@ _PRECISION = "fp16"
 """Precision of pipelines whose weights are not there to look at."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Defaults:
-    """Steps of a pipeline, and whether each is run with and without the prompt."""
-
-    steps: int
-    passes: int
-
-
 _DEFAULTS = {
-    "StableDiffusion3": _Defaults(28, 2),
-    "StableDiffusionXL": _Defaults(50, 2),
-    "StableDiffusion": _Defaults(50, 2),
-    "Flux": _Defaults(28, 1),
-    "PixArt": _Defaults(20, 2),
+    "StableDiffusion3": (28, 2),
+    "StableDiffusionXL": (50, 2),
+    "StableDiffusion": (50, 2),
+    "Flux": (28, 1),
+    "PixArt": (20, 2),
 }
-"""By the first words of a pipeline's class: the default arguments of its call in diffusers 0.42."""
-_UNDISTILLED = _Defaults(50, 2)
+"""Steps, and passes of each (2: with and without the prompt), by the first words of a pipeline's class: the default
+arguments of its call in diffusers 0.42."""
+_UNDISTILLED = (50, 2)
 _SCHNELL_STEPS = 4
 
 
@@ -223,7 +211,13 @@ def pipeline_model(folder: Path, name: str) -> Model:
     index = read_json(where, "pipeline's index", _HINT)
     if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
         raise InputError("field '_class_name' is missing", where=str(where), hint=_HINT)
-    parts = {part: str(entry[1]) for part, entry in index.items() if _is_network(part, entry)}
+    parts = {
+        part: entry[1]
+        for part, entry in index.items()
+        if not part.startswith(("_", *_PASSED_OVER))
+        and isinstance(entry, list)
+        and list(map(type, entry)) == [str, str]
+    }
     wrong = next((part for part in parts if not _FOLDER.fullmatch(part)), None)
     if wrong is not None:
         raise InputError(f"the part {wrong[:60]!r} is no name of a folder beside it", where=str(where), hint=_HINT)
@@ -255,11 +249,6 @@ class _Part:
     factor: float = 1.0
     guided: bool = True
     is_denoiser: bool = False
-
-
-def _is_network(part: str, entry: object) -> bool:
-    named = isinstance(entry, list) and len(entry) == 2 and all(isinstance(word, str) for word in entry)
-    return named and not part.startswith(("_", *_PASSED_OVER))
 
 
 def _read_part(folder: Path, kind: str) -> _Part:
@@ -306,32 +295,18 @@ def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model
         raise InputError("no part of the pipeline takes steps", where=where, hint=_HINT)
     main = denoisers[0]
     usual = next((defaults for start, defaults in _DEFAULTS.items() if pipeline.startswith(start)), _UNDISTILLED)
-    steps = usual.steps if main.guided else _SCHNELL_STEPS
-    total = sum(
-        (
-            part.work.run(steps * usual.passes) if part is main else part.work.run(_passes(part, usual))
-            for part in parts
-        ),
-        Work(),
-    )
+    steps, passes = usual[0] if main.guided else _SCHNELL_STEPS, usual[1]
+    total = Work()
+    for part in parts:  # texts with and without the prompt, further denoisers not at all
+        runs = steps * passes if part is main else 0 if part.is_denoiser else 1 if part.kind == _AUTOENCODER else passes
+        total += part.work.run(runs)
     side = main.side * _LATENT_PIXELS
-    guided = ", guided" if usual.passes == 2 else ""
-    sample = f"one image of {side} × {side}, {steps} steps{guided}"
+    sample = f"one image of {side} × {side}, {steps} steps{', guided' if passes == 2 else ''}"
     tensors = tuple(tensor for part in parts for tensor in part.tensors)
-    model = whole_model(
-        Network(total, "diffusion", sample),
-        pipeline.removesuffix("Pipeline").lower(),
-        name,
-        Checkpoint(_precision(tensors)),
-    )
-    return replace(
-        model, estimate_factor=max(part.factor for part in parts), sample_size=float(side * side * steps) or None
-    )
-
-
-def _passes(part: _Part, defaults: _Defaults) -> int:
-    """Times that a part runs for one image: texts with and without the prompt, further denoisers not at all."""
-    return 0 if part.is_denoiser else 1 if part.kind == _AUTOENCODER else defaults.passes
+    network, family = Network(total, "diffusion", sample), pipeline.removesuffix("Pipeline").lower()
+    model = whole_model(network, family, name, Checkpoint(_precision(tensors)))
+    factor = max(part.factor for part in parts)
+    return replace(model, estimate_factor=factor, sample_size=float(side * side * steps) or None)
 
 
 def _precision(tensors: tuple[Tensor, ...]) -> str:

@@ -3,11 +3,8 @@
 The format: https://huggingface.co/docs/safetensors (2026-11). An index file names the shards of a model that is spread
 over several.
 
-Tensors as the header of a weight file lists them: names, shapes, storage; the numbers themselves are never read.
-
-Files of many GiB, mapped and never read as a whole, and the fields of a protocol buffer in them.
-
-Protocol buffers: https://protobuf.dev/programming-guides/encoding (2026-11).
+Files of many GiB are mapped and never read as a whole. Protocol buffers in them:
+https://protobuf.dev/programming-guides/encoding (2026-11).
 """
 
 import stat
@@ -253,10 +250,8 @@ def precision_of(tensors: Sequence[Tensor]) -> str:
 
 
 def _precision(tensor: Tensor) -> str:
-    stored = _PRECISIONS.get(tensor.storage)
-    if stored:
-        return stored
-    return "int4" if tensor.bits < 6 or tensor.name.endswith(_PACKED_ENDS) else "int8"
+    packed = "int4" if tensor.bits < 6 or tensor.name.endswith(_PACKED_ENDS) else "int8"
+    return _PRECISIONS.get(tensor.storage, packed)
 
 
 _LENGTH_BYTES = 8
@@ -348,32 +343,22 @@ def _tensor(name: str, entry: Any, data_bytes: int, path: Path) -> Tensor:  # no
     """One entry of the header, whose bytes follow from its shape."""
     where = f"{path}: {name[:80]!r}"
     if len(name) > MOST_NAME:
-        raise InputError(
-            f"a name of {len(name):,} characters; {MOST_NAME:,} are the most",
-            where=where,
-            hint="save the model again under shorter names",
-        )
+        fault = f"a name of {len(name):,} characters; {MOST_NAME:,} are the most"
+        raise InputError(fault, where=where, hint="save the model again under shorter names")
     fields = entry if isinstance(entry, dict) else {}
     storage, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
     bits = _BITS.get(storage) if isinstance(storage, str) else None
     if bits is None:
-        raise InputError(
-            f"data type {str(storage)[:20]!r} is not known", where=where, hint=f"one of {', '.join(_BITS)}"
-        )
+        fault = f"data type {str(storage)[:20]!r} is not known"
+        raise InputError(fault, where=where, hint=f"one of {', '.join(_BITS)}")
     if not is_sizes(shape, MOST_DIMENSIONS) or not is_sizes(offsets, 2) or len(offsets) != 2:
-        raise InputError(
-            f"shape and data_offsets must be lists of whole numbers up to 2^53, at most {MOST_DIMENSIONS} and 2",
-            where=where,
-            hint=_HINT,
-        )
+        fault = f"shape and data_offsets must be lists of whole numbers up to 2^53, at most {MOST_DIMENSIONS} and 2"
+        raise InputError(fault, where=where, hint=_HINT)
     tensor = Tensor(name, tuple(shape), str(storage), bits)
     begin, end = offsets
     if tensor.elements > MOST_ELEMENTS or end - begin != -(-tensor.elements * bits // 8) or end > data_bytes:
-        raise InputError(
-            f"{storage} of shape {shape} does not fit bytes {begin:,} to {end:,} of {data_bytes:,}",
-            where=where,
-            hint=_HINT,
-        )
+        fault = f"{storage} of shape {shape} does not fit bytes {begin:,} to {end:,} of {data_bytes:,}"
+        raise InputError(fault, where=where, hint=_HINT)
     return tensor
 
 

@@ -154,11 +154,8 @@ def _forest(cursor: Cursor, where: str) -> Forest:
     if targets != 1:
         raise InputError(f"the trees predict {targets} targets, and one is planned", where=where, hint="save one each")
     classes, leaf_shape = (_array(cursor, "<i4").tolist() for _ in range(2))
-    if (
-        len(classes) != 1
-        or len(leaf_shape) != 2
-        or not all(0 < each <= _MOST_CLASSES for each in (*classes, *leaf_shape))
-    ):
+    counts = (*classes, *leaf_shape)
+    if len(classes) != 1 or len(leaf_shape) != 2 or not all(0 < count <= _MOST_CLASSES for count in counts):
         raise InputError("no sound treelite checkpoint: its classes", where=where, hint=_HINT)
     values_per_leaf = min(prod(leaf_shape), _MOST_CLASSES)
     for _ in range(2):
@@ -253,9 +250,8 @@ class _Archive:
         entries = archive.infolist()
         total = sum(entry.file_size for entry in entries)
         if len(entries) > _MOST_FILES or total > _MOST_BYTES:
-            raise InputError(
-                f"{len(entries):,} files of {total:,} bytes in all are more than is read", where=where, hint=_SKOPS_HINT
-            )
+            fault = f"{len(entries):,} files of {total:,} bytes in all are more than is read"
+            raise InputError(fault, where=where, hint=_SKOPS_HINT)
 
     def content(self, name: str) -> bytes:
         """An entry, no longer than it says."""
@@ -276,9 +272,8 @@ class _Archive:
             plain = not kind.hasobject and kind.itemsize > 0 and count * kind.itemsize <= _MOST_BYTES
             return np.frombuffer(stream.read() if plain else b"", dtype=kind, count=count).reshape(shape)
         except (ValueError, EOFError, OSError, SyntaxError, TypeError, OverflowError, RecursionError) as error:
-            raise InputError(
-                "it is no array of numbers", where=f"{self.where}: {name[:60]}", hint=_SKOPS_HINT
-            ) from error
+            where = f"{self.where}: {name[:60]}"
+            raise InputError("it is no array of numbers", where=where, hint=_SKOPS_HINT) from error
 
 
 def _skops_forest(archive: _Archive, where: str) -> Forest:

@@ -130,9 +130,8 @@ def _depths(left: Children, right: Children, inner: npt.NDArray[np.bool_], where
 
 
 def _unsound(what: str, where: str) -> InputError:
-    return InputError(
-        f"no sound tree: {what}", where=where, hint="save the model again with the library that trained it"
-    )
+    hint = "save the model again with the library that trained it"
+    return InputError(f"no sound tree: {what}", where=where, hint=hint)
 
 
 def whole_numbers(values: object, where: str) -> Children:
@@ -181,11 +180,7 @@ def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
         return Forest((), coefficients=weights.size)
     listed = model.get("trees")
     if not isinstance(listed, list) or not listed:
-        raise InputError(
-            "there are no trees in learner.gradient_booster.model",
-            where=where,
-            hint=_HINT,
-        )
+        raise InputError("there are no trees in learner.gradient_booster.model", where=where, hint=_HINT)
     trees = bounded((_xgboost_tree(tree, f"{where}: tree {at}") for at, tree in enumerate(listed)), where)
     return Forest(trees, columns=_columns(_inner(values, "learner", "learner_model_param").get("num_feature")))
 
@@ -261,11 +256,7 @@ def ensemble_forest(attributes: Mapping[str, object], where: str) -> Forest:
     names = ("nodes_treeids", "nodes_nodeids", "nodes_truenodeids", "nodes_falsenodeids")
     trees, numbers, left, right = (whole_numbers(attributes.get(name, []), where) for name in names)
     modes = attributes.get("nodes_modes")
-    is_leaf = (
-        np.array([mode == "LEAF" for mode in modes], dtype=np.bool_)
-        if isinstance(modes, list)
-        else np.zeros(0, np.bool_)
-    )
+    is_leaf = np.array([mode == "LEAF" for mode in modes] if isinstance(modes, list) else [], dtype=np.bool_)
     if not trees.size or len({len(column) for column in (trees, numbers, left, right, is_leaf)}) > 1:
         raise _unsound("its lists of nodes differ in length", where)
     order = np.lexsort((numbers, trees))

@@ -2,8 +2,6 @@
 
 Totals of declared models are taken as published; what else is known (layers, heads, cache, work per sample) comes from
 the same row.
-
-Networks that take one image: vision transformers, Swin, ConvNeXt, ResNet, and CLIP and SigLIP with their texts.
 """
 
 from collections.abc import Callable, Mapping
@@ -161,8 +159,7 @@ def clip_vision(fields: ConfigFields) -> Network:
     """The vision tower of CLIP, or with a projection of its own."""
     width, side, patch = width_of(fields, 768), _side(fields), fields.integer_or(32, "patch_size", least=1)
     patches = (side // patch) ** 2
-    inner, count = fields.integer_or(3072, "intermediate_size", least=1), fields.integer_or(12, "num_hidden_layers")
-    body = transformer_layer(width, inner, patches + 1).times(min(count, MOST_LAYERS))
+    body = _tower(fields, width, 3072, patches + 1)
     body += convolution(_channels(fields), width, patch * patch, patches, bias=False) + norm(width).times(2)
     return Network(body + table(patches + 2, width) + _projection(fields, width), "vision", _image(side))
 
@@ -170,10 +167,18 @@ def clip_vision(fields: ConfigFields) -> Network:
 def clip_text(fields: ConfigFields) -> Network:
     """The text tower of CLIP, which diffusion models read prompts with."""
     width, tokens = width_of(fields, 512), fields.integer_or(77, "max_position_embeddings", least=1)
-    inner, count = fields.integer_or(2048, "intermediate_size", least=1), fields.integer_or(12, "num_hidden_layers")
-    body = transformer_layer(width, inner, tokens).times(min(count, MOST_LAYERS)) + norm(width)
+    body = _tower(fields, width, 2048, tokens) + norm(width)
     body += table(fields.integer_or(49408, "vocab_size") + tokens, width)
     return Network(body + _projection(fields, width), "encoder", f"one text of {tokens} tokens")
+
+
+def _tower(fields: ConfigFields, width: int, usual_inner: int, positions: int) -> Work:
+    """Layers of a transformer, twelve where nothing is said."""
+    inner, count = (
+        fields.integer_or(usual_inner, "intermediate_size", least=1),
+        fields.integer_or(12, "num_hidden_layers"),
+    )
+    return transformer_layer(width, inner, positions).times(min(count, MOST_LAYERS))
 
 
 def _projection(fields: ConfigFields, width: int) -> Work:
@@ -185,8 +190,7 @@ def siglip(fields: ConfigFields) -> Network:
     """SigLIP: CLIP with a pooled head on images and a linear one on texts."""
     seen, texts = fields.section("vision_config"), fields.section("text_config")
     width, tokens = width_of(texts, 768), texts.integer_or(64, "max_position_embeddings", least=1)
-    inner, count = texts.integer_or(3072, "intermediate_size", least=1), texts.integer_or(12, "num_hidden_layers")
-    text = transformer_layer(width, inner, tokens).times(min(count, MOST_LAYERS)) + norm(width)
+    text = _tower(texts, width, 3072, tokens) + norm(width)
     text += table(texts.integer_or(32_000, "vocab_size") + tokens, width) + linear(width, width)
     sample = f"{_image(_side(seen))} and one text of {tokens} tokens"
     return Network(siglip_vision(seen).work + text + Work(2), "vision", sample)
@@ -196,8 +200,8 @@ def siglip_vision(fields: ConfigFields) -> Network:
     """The vision tower of SigLIP with its pooling head."""
     width, side, patch = width_of(fields, 768), _side(fields), fields.integer_or(16, "patch_size", least=1)
     patches = (side // patch) ** 2
-    inner, count = fields.integer_or(3072, "intermediate_size", least=1), fields.integer_or(12, "num_hidden_layers")
-    body = transformer_layer(width, inner, patches).times(min(count, MOST_LAYERS))
+    inner = fields.integer_or(3072, "intermediate_size", least=1)
+    body = _tower(fields, width, 3072, patches)
     body += convolution(_channels(fields), width, patch * patch, patches) + norm(width) + table(patches, width)
     pooling = linear(width, width, patches).times(2) + linear(width, width).times(2) + feed_forward(width, inner, 1)
     pooling += scores(width, 1, patches)
@@ -246,8 +250,8 @@ def read_declared(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mo
     count = fields.integer_or(1, "num_hidden_layers")
     tied = fields.flag("tie_word_embeddings", default=True)
     table = vocab * hidden
-    surroundings = Surroundings(embeddings=table, head=0 if tied else table)
-    body = max(total - surroundings.embeddings - surroundings.head, 0)
+    head = 0 if tied else table
+    body = max(total - table - head, 0)
     return Model(
         name=name,
         family="",
@@ -258,9 +262,7 @@ def read_declared(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mo
         n_kv_heads=fields.integer_or(0, "num_key_value_heads"),
         intermediate=fields.integer_or(0, "moe_intermediate_size", "intermediate_size"),
         tied_embeddings=tied,
-        surroundings=Surroundings(
-            embeddings=surroundings.embeddings, head=surroundings.head, other=body - body // count * count
-        ),
+        surroundings=Surroundings(embeddings=table, head=head, other=body - body // count * count),
         layers=_declared_layers(fields, body // count, count),
         max_context_tokens=fields.integer_or(0, "max_position_embeddings") or None,
         checkpoint=checkpoint,
@@ -319,6 +321,7 @@ TRANSCRIPT_TOKENS = 110
 """Tokens of a transcript of 30 s: MLPerf's speech, as in models.csv."""
 INPUT_TOKENS, OUTPUT_TOKENS = 128, 84
 """Tokens of a sequence and of its answer, as in models.csv."""
+_ANSWERED = f"a sequence of {INPUT_TOKENS} tokens answered with {OUTPUT_TOKENS}"
 _SAMPLES_PER_SECOND = 16_000
 _SPEECH_SECONDS = 10
 
@@ -336,20 +339,14 @@ def whisper(fields: ConfigFields) -> Network:
     encoder += norm(width) + table(heard, width)
     count, inner = _count(fields, "decoder_layers"), fields.integer("decoder_ffn_dim")
     keys = linear(width, width, heard, bias=False).times(2 * count)
-    over = Attended(1, heard, width)
-    crossed = attention(width, 1, over=over)
+    crossed = attention(width, 1, over=Attended(1, heard, width))
     layer = attention(width, 1) + crossed + feed_forward(width, inner, 1) + norm(width).times(3)
     decoder = layer.times(count) + norm(width) + table(written, width)
-    vocab = fields.integer("vocab_size")
-    decoder += linear(width, vocab, bias=False)
+    decoder += linear(width, fields.integer("vocab_size"), bias=False)
     own_keys = Work(-(2 * count + _count(fields, "encoder_layers")) * width)  # keys have no bias in Whisper
-    step = decoder.flop - keys.flop
-    total = Work(encoder.parameters + decoder.parameters + own_keys.parameters)
-    return Network(
-        total + Work(0, (encoder.flop + keys.flop) / TRANSCRIPT_TOKENS + step),
-        "asr",
-        "one token of the transcript, with its share of encoding 30 s",
-    )
+    flop = (encoder.flop + keys.flop) / TRANSCRIPT_TOKENS + (decoder.flop - keys.flop)
+    total = Work(encoder.parameters + decoder.parameters + own_keys.parameters, flop)
+    return Network(total, "asr", "one token of the transcript, with its share of encoding 30 s")
 
 
 def wav2vec(fields: ConfigFields) -> Network:
@@ -359,9 +356,8 @@ def wav2vec(fields: ConfigFields) -> Network:
     filters, bias = sizes(fields, "conv_dim"), fields.flag("conv_bias", default=False)
     layered = fields.text("group", "feat_extract_norm") == "layer"
     body, inputs = Work(), 1
-    for stage, (width_here, kernel, stride) in enumerate(
-        zip(filters, sizes(fields, "conv_kernel"), sizes(fields, "conv_stride"), strict=False)
-    ):
+    stages = zip(filters, sizes(fields, "conv_kernel"), sizes(fields, "conv_stride"), strict=False)
+    for stage, (width_here, kernel, stride) in enumerate(stages):
         positions = max((positions - kernel) // stride + 1, 1)
         body += convolution(inputs, width_here, kernel, positions, bias=bias)
         body += norm(width_here) if layered or stage == 0 else Work()
@@ -399,21 +395,19 @@ def t5(fields: ConfigFields) -> Network:
     encoder = stack(tokens, None, count) + table(vocab, width)
     if alone:
         return Network(encoder, "encoder", f"one text of {tokens} tokens")
-    decoder = stack(
-        OUTPUT_TOKENS, Attended(OUTPUT_TOKENS, INPUT_TOKENS, width), fields.integer_or(count, "num_decoder_layers")
-    )
+    over = Attended(OUTPUT_TOKENS, INPUT_TOKENS, width)
+    decoder = stack(OUTPUT_TOKENS, over, fields.integer_or(count, "num_decoder_layers"))
     head = linear(width, vocab, OUTPUT_TOKENS, bias=False)
     tied = Work(-head.parameters) if fields.flag("tie_word_embeddings", default=True) else Work()
-    return Network(encoder + decoder + head + tied, "encoder-decoder", _answered())
+    return Network(encoder + decoder + head + tied, "encoder-decoder", _ANSWERED)
 
 
 def bart(fields: ConfigFields) -> Network:
     """BART, mBART, Marian, M2M-100, Pegasus: biases everywhere; positions are learned or computed."""
     width, vocab = fields.integer("d_model"), fields.integer("vocab_size")
     kind = fields.text("bart", "model_type")
-    encoder = transformer_layer(width, fields.integer("encoder_ffn_dim"), INPUT_TOKENS).times(
-        _count(fields, "encoder_layers")
-    )
+    encoder = transformer_layer(width, fields.integer("encoder_ffn_dim"), INPUT_TOKENS)
+    encoder = encoder.times(_count(fields, "encoder_layers"))
     over = Attended(OUTPUT_TOKENS, INPUT_TOKENS, width)
     layer = transformer_layer(width, fields.integer("decoder_ffn_dim"), OUTPUT_TOKENS)
     layer += attention(width, OUTPUT_TOKENS, over=over) + norm(width)
@@ -422,7 +416,7 @@ def bart(fields: ConfigFields) -> Network:
     positions = 0 if rows is None else fields.integer_or(1024, "max_position_embeddings") + rows
     around = table(vocab + 2 * positions, width) + norm(width).times(norms)
     head = Work(0, linear(width, vocab, OUTPUT_TOKENS).flop)
-    return Network(encoder + decoder + around + head, "encoder-decoder", _answered())
+    return Network(encoder + decoder + around + head, "encoder-decoder", _ANSWERED)
 
 
 BART_SURROUNDINGS = {"bart": (2, 2), "mbart": (4, 2), "m2m_100": (2, None), "pegasus": (2, 0), "marian": (0, 0)}
@@ -431,10 +425,6 @@ BART_SURROUNDINGS = {"bart": (2, 2), "mbart": (4, 2), "m2m_100": (2, None), "peg
 
 def _count(fields: ConfigFields, name: str) -> int:
     return fields.integer(name, most=MOST_LAYERS)
-
-
-def _answered() -> str:
-    return f"a sequence of {INPUT_TOKENS} tokens answered with {OUTPUT_TOKENS}"
 
 
 NETWORKS: Mapping[str, Callable[[ConfigFields], Network]] = {

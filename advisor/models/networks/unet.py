@@ -4,18 +4,8 @@ from collections.abc import Sequence
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.networks import sizes
-from advisor.models.values import (
-    Attended,
-    Work,
-    attention,
-    convolution,
-    feed_forward,
-    linear,
-    norm,
-    scores,
-    table,
-)
-from advisor.records import dataclass
+from advisor.models.values import Attended, Work, attention, convolution, feed_forward, linear, norm, scores, table
+from advisor.records import dataclass, replace
 
 _FLUX_TOKENS, _SD3_TOKENS, _PIXART_TOKENS = 512, 333, 300
 """Tokens of a prompt: T5's of FLUX; CLIP's 77 and T5's 256 of Stable Diffusion 3; T5's of PixArt-Sigma."""
@@ -55,11 +45,8 @@ def flux(fields: ConfigFields, side: int) -> Work:
 
 def sd3(fields: ConfigFields, side: int) -> Work:
     """SD3Transformer2DModel: blocks that keep image and prompt apart; the last drops the prompt."""
-    width, head, patch = (
-        _width(fields),
-        fields.integer("attention_head_dim"),
-        fields.integer_or(2, "patch_size", least=1),
-    )
+    width, head = _width(fields), fields.integer("attention_head_dim")
+    patch = fields.integer_or(2, "patch_size", least=1)
     image, text = (side // patch) ** 2, _SD3_TOKENS
     channels, count = fields.integer_or(16, "in_channels", least=1), _count(fields, "num_layers", 18)
     total = linear(channels * patch * patch, width, image)
@@ -127,9 +114,7 @@ def unet(fields: ConfigFields, side: int) -> Work:
             total += convolution(inputs, inputs, 9, stage.positions / 4)
             skips.append(inputs)
     last = stages[-1]
-    middle = (
-        last if last.depth else _Stage(last.width, 1, _depths(fields, len(widths))[-1], last.context, last.positions)
-    )
+    middle = last if last.depth else replace(last, depth=_depths(fields, len(widths))[-1])
     total += _residual(inputs, inputs, time, last.positions).times(2) + _attending(middle)
     total += _upwards(stages, skips, time)
     return total + norm(widths[0]) + convolution(widths[0], fields.integer_or(4, "out_channels"), 9, side * side)

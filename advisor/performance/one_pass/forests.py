@@ -167,15 +167,17 @@ def _measurement(row: Record) -> ForestMeasurement:
     cores, hardware = row.optional_number("cores"), row.text("hardware")
     operations = row.number("trees") * (row.number("depth") + 1)
     vendor = _NVIDIA if cores is None else CPU
-    accelerator = load_catalog().accelerator(hardware) if cores is None else None
+    if cores is None:
+        accelerator = load_catalog().accelerator(hardware)
+        hardware, units = accelerator.architecture, accelerator.memory_bandwidth_gb_per_second
+    else:
+        units = cores * next(peak.all_core_ghz for peak in _peaks() if peak.generation == hardware)
     walker = ONNX_RUNTIME if row.text("library").startswith(ONNX_RUNTIME) else FIL
     return ForestMeasurement(
         walker=walker,
-        hardware=hardware if accelerator is None else accelerator.architecture,
+        hardware=hardware,
         vendor=vendor,
-        units=_clock_of(hardware) * (cores or 1.0)
-        if accelerator is None
-        else accelerator.memory_bandwidth_gb_per_second,
+        units=units,
         work=_work(walker, vendor, operations, row.number("nodes")),
         rows_per_second=row.number("rows_per_second"),
     )
@@ -192,10 +194,6 @@ def _size_of(accelerator: Accelerator) -> tuple[float, float]:
     if accelerator.vendor != CPU:
         return 1.0, accelerator.memory_bandwidth_gb_per_second
     return cores_and_clock(accelerator, _peaks())
-
-
-def _clock_of(generation: str) -> float:
-    return next(peak.all_core_ghz for peak in _peaks() if peak.generation == generation)
 
 
 @lru_cache(maxsize=1)
