@@ -18,7 +18,8 @@ from advisor.samples.places import US_PER_SECOND, day_of
 from advisor.samples.query.counts import Counted
 from advisor.samples.query.engines import NEED_COLUMNS, EngineKey, EngineRows, engine_rows, survey
 from advisor.samples.query.values import Window
-from advisor.samples.store.reading import HostReader, Store, is_meant, no_rows
+from advisor.samples.store.hosts import is_meant
+from advisor.samples.store.reading import HostReader, Store, no_rows
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 _COUNTERS = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from advisor.errors import InputError
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 from advisor.units import BYTES_PER_MIB
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _LENGTH_DIGITS = 16
 _PIECE_BYTES = 64 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NO_BODY = (204, 304)
+_LENGTHS = ("content-length", "transfer-encoding")
 _HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{1,16}")
 _CUT = "the server closed the connection in the middle of its answer"
 
@@ -95,35 +96,26 @@ def parse_address(url: str, default_path: str) -> Address:
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or any(c.isspace() or ord(c) < 0x20 for c in url):
-        raise InputError(
-            "this address is no http or https URL",
-            where=_without_credentials(url),
-            hint=f"give it as http://HOST:PORT{default_path}",
-        )
+        scheme, separator, rest = url.rpartition("://")
+        where = f"{scheme}{separator}{rest.rpartition('@')[2]}".partition("?")[0]  # without what may be credentials
+        hint = f"give it as http://HOST:PORT{default_path}"
+        raise InputError("this address is no http or https URL", where=where, hint=hint)
     port = port or _DEFAULT_PORTS[parts.scheme]
     path = parts.path if parts.path not in ("", "/") else default_path
-    bare = Address(parts.scheme, parts.hostname, port, path, None, "")
-    return Address(
-        scheme=parts.scheme,
-        host=parts.hostname,
-        port=port,
-        path=f"{path}?{parts.query}" if parts.query else path,
-        authorization=_authorization(parts.username, parts.password),
-        shown=f"{parts.scheme}://{bare.authority}{path}",
-    )
+    path_and_query = f"{path}?{parts.query}" if parts.query else path
+    authorization = None
+    if parts.username is not None:
+        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        authorization = f"Basic {binascii.b2a_base64(secret, newline=False).decode()}"
+    address = Address(parts.scheme, parts.hostname, port, path_and_query, authorization, "")
+    return replace(address, shown=f"{parts.scheme}://{address.authority}{path}")
 
 
 class Connection:
     """One server; not for use by two threads at once."""
 
     def __init__(self, address: Address, limits: Limits, tls: "ssl.SSLContext | None" = None) -> None:
-        """Prepare; the first question connects.
-
-        Args:
-            address: the server.
-            limits: bounds of each exchange.
-            tls: trusted authorities and a certificate of one's own; None: the authorities of the system.
-        """
+        """Prepare; the first question connects. *tls*: authorities and own certificate; None: those of the system."""
         self._address = address
         self._limits = limits
         self._tls = tls
@@ -148,7 +140,8 @@ class Connection:
             raise ExchangeError(f"no whole answer within {self._limits.total_seconds:g} s") from None
         except OSError as error:
             self.close()
-            raise ExchangeError(_plain(error)) from None
+            reason = getattr(error, "verify_message", None) or error.strerror or str(error) or type(error).__name__
+            raise ExchangeError(reason[:1].lower() + reason[1:]) from None
         except ExchangeError:
             self.close()
             raise
@@ -168,15 +161,12 @@ class Connection:
         self._stream = _Stream(connection)
         if self._address.scheme == "https":
             connection.settimeout(_left(deadline))
-            self._stream.connection = self._context().wrap_socket(connection, server_hostname=self._address.host)
+            if self._tls is None:
+                import ssl  # noqa: PLC0415 - costs memory that a plain connection need not pay
+
+                self._tls = ssl.create_default_context()
+            self._stream.connection = self._tls.wrap_socket(connection, server_hostname=self._address.host)
         return self._stream
-
-    def _context(self) -> "ssl.SSLContext":
-        if self._tls is None:
-            import ssl  # noqa: PLC0415 - costs memory that a plain connection need not pay
-
-            self._tls = ssl.create_default_context()
-        return self._tls
 
     def _ask(self, stream: "_Stream", request: bytes, deadline: float) -> Answer:
         stream.deadline = deadline
@@ -190,7 +180,7 @@ class Connection:
             raise _ClosedError("the server closed the connection without an answer") from None
         body = b"" if status in _NO_BODY else _body(reader, answered, self._limits.body_bytes)
         reader.detach()
-        if answered.get("connection", "").lower() == "close" or not _has_length(answered):
+        if answered.get("connection", "").lower() == "close" or answered.keys().isdisjoint(_LENGTHS):
             self.close()
         return Answer(status, answered, body)
 
@@ -253,7 +243,14 @@ def _head(reader: "_Reader") -> tuple[int, dict[str, str]]:
 
 def _body(reader: "_Reader", headers: Mapping[str, str], most: int) -> bytes:
     if headers.get("transfer-encoding", "").lower() == "chunked":
-        return _chunks(reader, most)
+        chunks = bytearray()
+        while size := _chunk_size(reader):
+            _check_size(len(chunks) + size, most)
+            chunks += _exactly(reader, size)
+            _line(reader)
+        while _line(reader):
+            """Fields after the last chunk say nothing."""
+        return bytes(chunks)
     length = headers.get("content-length")
     if length is None:
         body = reader.read(most + 1)
@@ -263,17 +260,6 @@ def _body(reader: "_Reader", headers: Mapping[str, str], most: int) -> bytes:
         raise ExchangeError("its Content-Length is no number")
     _check_size(int(length), most)
     return _exactly(reader, int(length))
-
-
-def _chunks(reader: "_Reader", most: int) -> bytes:
-    body = bytearray()
-    while size := _chunk_size(reader):
-        _check_size(len(body) + size, most)
-        body += _exactly(reader, size)
-        _line(reader)
-    while _line(reader):
-        """Fields after the last chunk say nothing."""
-    return bytes(body)
 
 
 def _chunk_size(reader: "_Reader") -> int:
@@ -303,26 +289,3 @@ def _exactly(reader: "_Reader", size: int) -> bytes:
 def _check_size(size: int, most: int) -> None:
     if size > most:
         raise ExchangeError(f"an answer of more than {most / BYTES_PER_MIB:g} MiB")
-
-
-def _authorization(user: str | None, password: str | None) -> str | None:
-    if user is None:
-        return None
-    encoded = binascii.b2a_base64(f"{unquote(user)}:{unquote(password or '')}".encode(), newline=False)
-    return f"Basic {encoded.decode()}"
-
-
-def _has_length(headers: Mapping[str, str]) -> bool:
-    return "content-length" in headers or "transfer-encoding" in headers
-
-
-def _without_credentials(url: str) -> str:
-    """Text that is no URL, without what may be credentials."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}".partition("?")[0]
-
-
-def _plain(error: OSError) -> str:
-    """Reason such as ``connection refused``."""
-    reason = getattr(error, "verify_message", None) or error.strerror or str(error) or type(error).__name__
-    return reason[:1].lower() + reason[1:]

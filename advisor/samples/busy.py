@@ -81,11 +81,11 @@ def busy_profile(
 
 
 def _minutes(hosts: HostReader) -> list[tuple[npt.NDArray[np.int64], Floats]]:
-    """Minutes with rows of each date, and in each the known rows and sums of busy and saturated shares."""
     return [_minutes_of(rows) for rows in hosts.rows_by_day(Scope.ACCELERATOR, _COLUMNS)]
 
 
 def _minutes_of(rows: pa.Table) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Minutes with rows of a date, and in each the known rows and sums of busy and saturated shares."""
     busy, *activity = (rows[name].cast(pa.float64()).to_numpy() for name in _COLUMNS)
     minute = (rows["timestamp"].cast(pa.int64()).to_numpy() - 1) // _MINUTE_US
     observed = np.flatnonzero(~np.isnan(busy))
@@ -94,7 +94,6 @@ def _minutes_of(rows: pa.Table) -> tuple[npt.NDArray[np.int64], Floats]:
     begin = int(minute[observed].min())
     at = minute[observed] - begin
     narrowed = saturation(busy[observed], *(values[observed] for values in activity))
-    sums = [
-        np.bincount(at, weights, int(at.max()) + 1) for weights in (np.ones(observed.size), busy[observed], narrowed)
-    ]
+    each = (np.ones(observed.size), busy[observed], narrowed)
+    sums = [np.bincount(at, weights, int(at.max()) + 1) for weights in each]
     return begin + np.arange(sums[0].size), np.array(sums)

@@ -9,11 +9,7 @@ Booleans = npt.NDArray[np.bool_]
 
 
 def steps(values: Floats) -> tuple[Floats, Booleans]:
-    """Growth of a counter from each known value to the next, and whether it was reset between them.
-
-    Args:
-        values: values in order of time.
-    """
+    """Growth of a counter from each known value, in order of time, to the next; whether it was reset between them."""
     return step(values[:-1], values[1:])
 
 
@@ -32,10 +28,8 @@ def step(before: Floats, after: Floats) -> tuple[Floats, Booleans]:
 def steps_by_row(counter: Floats) -> Floats:
     """Growth within each row, shape ``(rows,)``; NaN where gaps or resets do not say.
 
-    A step over a gap belongs to several rows: 0 in each where nothing was counted, else unknown in each.
-
-    Args:
-        counter: last reading of each row, NaN where it was not read.
+    A step over a gap belongs to several rows: 0 in each where nothing was counted, else unknown in each. *counter* has
+    the last reading of each row, NaN where it was not read.
     """
     at = np.flatnonzero(~np.isnan(counter))
     grown, is_reset = steps(counter[at])

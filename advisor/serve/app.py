@@ -9,6 +9,7 @@ import socket
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import parse_qs
 
 import uvicorn
@@ -23,7 +24,7 @@ from advisor.records import dataclass
 from advisor.report.pages.rendering import page_environment
 from advisor.serve.guard import COOKIE, MOST_CONNECTIONS, Doors, Guard, ImpatientProtocol
 from advisor.serve.sessions import Kept, Session, Sessions, Workers, digest
-from advisor.serve.values import Changes, Form, Problem, Source
+from advisor.serve.values import Form, Problem, Source
 from advisor.serve.work import changes_of
 from advisor.units import BYTES_PER_MIB
 
@@ -31,10 +32,12 @@ _MOST_WORKLOAD_BYTES = 8 * BYTES_PER_MIB
 _MOST_FORM_BYTES = BYTES_PER_MIB // 16
 _MOST_FIELDS = 500
 _PATIENCE_SECONDS = 20.0
+_USED_LINK = Problem("this link was used before\n  hint: restart `advisor serve`, which prints another", 410)
 _NO_PLAN = Problem("there is no such plan, or it is no longer kept\n  hint: send its change again", 404)
 _NO_WORKLOAD = Problem("there is no such workload, or it is no longer kept\n  hint: start with it again at /", 404)
 _MOST_HEADER_BYTES = 16_384
 _AT_A_TIME = 2
+Kind = TypeVar("Kind")
 
 
 class _Stop(Exception):  # noqa: N818 - an answer rather than an error
@@ -49,8 +52,11 @@ def _page(template: str, status: int = 200, **view: object) -> HTMLResponse:
     return HTMLResponse(page_environment().get_template(template).render(view), status)
 
 
-def _problem_page(problem: Problem) -> HTMLResponse:
-    return _page("problem.html.j2", problem.status, message=problem.message)
+def _answered(answer: Kind | Problem) -> Kind:
+    """An answer that is no problem: a problem ends the request."""
+    if isinstance(answer, Problem):
+        raise _Stop(answer)
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +85,17 @@ class Pages:
 
     async def stated(self, request: Request) -> Response:
         """The page of a workload as stated."""
-        return _sent(await self._planned(self._session(request), ()))
+        kept = _answered(await self.sessions.plan(self._session(request), ()))
+        return HTMLResponse(zlib.decompress(kept.page))
 
     async def change(self, request: Request) -> Response:
         """A changed question; the answer leads to its page."""
         session = self._session(request)
         form = await _form(request, _MOST_FORM_BYTES, session.secret)
         if not session.controls:
-            await self._planned(session, ())
+            _answered(await self.sessions.plan(session, ()))
         changes = changes_of(form, session.controls)
-        answer = await self.sessions.first(session, changes)
-        if isinstance(answer, Problem):
-            raise _Stop(answer)
+        _answered(await self.sessions.first(session, changes))
         return RedirectResponse(f"{session.path}{digest(changes)}/", 303)
 
     async def changed(self, request: Request) -> Response:
@@ -100,7 +105,7 @@ class Pages:
 
     async def whole(self, request: Request) -> Response:
         """The page of a changed question's plan, once that is made."""
-        return _sent(await self._kept(request))
+        return HTMLResponse(zlib.decompress((await self._kept(request)).page))
 
     async def workload(self, request: Request) -> Response:
         """The workload file with the changes."""
@@ -115,44 +120,25 @@ class Pages:
 
     async def terraform(self, request: Request) -> Response:
         """The plan's Terraform."""
-        archive = await self.sessions.code(await self._kept(request))
-        if isinstance(archive, Problem):
-            raise _Stop(archive)
+        archive = _answered(await self.sessions.code(await self._kept(request)))
         return _file("terraform.zip", archive, "application/zip")
 
     async def enter(self, request: Request) -> Response:
         """A cookie for the browser that opens a link first."""
         cookie = self.doors.cookie_for(request.path_params["code"])
         if cookie is None:
-            raise _Stop(
-                Problem("this link was used before\n  hint: restart `advisor serve`, which prints another", 410)
-            )
+            raise _Stop(_USED_LINK)
         answer = _page("entered.html.j2", first=self.first)
         answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
         return answer
 
-    async def _planned(self, session: Session, changes: Changes) -> Kept:
-        answer = await self.sessions.plan(session, changes)
-        if isinstance(answer, Problem):
-            raise _Stop(answer)
-        return answer
-
     def _session(self, request: Request) -> Session:
-        session = self.sessions.find(request.path_params["session"])
-        if session is None:
-            raise _Stop(_NO_WORKLOAD)
-        return session
+        return _answered(self.sessions.find(request.path_params["session"]) or _NO_WORKLOAD)
 
     async def _kept(self, request: Request) -> Kept:
         """A plan, which is waited for after a first answer."""
-        answer = await self.sessions.made(self._session(request), request.path_params["answer"])
-        if answer is None or isinstance(answer, Problem):
-            raise _Stop(answer or _NO_PLAN)
-        return answer
-
-
-def _sent(kept: Kept) -> Response:
-    return HTMLResponse(zlib.decompress(kept.page))
+        made = await self.sessions.made(self._session(request), request.path_params["answer"])
+        return _answered(made or _NO_PLAN)
 
 
 def _file(name: str, content: bytes, media_type: str) -> Response:
@@ -187,14 +173,15 @@ async def _form(request: Request, most_bytes: int, secret: str) -> Form:
 async def _stopped(_request: Request, error: Exception) -> Response:
     """Page of whatever ended a request."""
     if isinstance(error, _Stop):
-        return _problem_page(error.problem)
-    if isinstance(error, InputError):
-        return _problem_page(Problem(str(error)))
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    told = (
-        "there is nothing here\n  hint: start at /" if status < 500 else "this is a bug in advisor\n  hint: report it"
-    )
-    return _problem_page(Problem(told, status))
+        problem = error.problem
+    elif isinstance(error, InputError):
+        problem = Problem(str(error))
+    elif isinstance(error, HTTPException) and error.status_code < 500:
+        problem = Problem("there is nothing here\n  hint: start at /", error.status_code)
+    else:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        problem = Problem("this is a bug in advisor\n  hint: report it", status)
+    return _page("problem.html.j2", problem.status, message=problem.message)
 
 
 def app_of(sessions: Sessions, doors: Doors, first: str) -> Starlette:
@@ -241,7 +228,13 @@ async def serve(
     workers = Workers(min(_AT_A_TIME, os.cpu_count() or 1))
     await workers.warm()
     sessions = Sessions(workers, plans_ahead=plans_ahead)
-    path = "/" if source is None else await _first(sessions, source)
+    path = "/"
+    if source is not None:
+        session = sessions.add(source)
+        answer = await sessions.plan(session, ())
+        if isinstance(answer, Problem):
+            raise AdvisorError(answer.message)
+        path = session.path
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         Guard(app_of(sessions, doors, path), doors),
@@ -260,12 +253,3 @@ async def serve(
         tell(f"for one browser, once: {doors.origin}{doors.new_code()}")
     tell(f"serving on {doors.origin}{path}; Ctrl-C stops")
     await uvicorn.Server(config).serve(sockets=[listener])
-
-
-async def _first(sessions: Sessions, source: Source) -> str:
-    """Path of the page of a source, for which a plan is made."""
-    session = sessions.add(source)
-    answer = await sessions.plan(session, ())
-    if isinstance(answer, Problem):
-        raise AdvisorError(answer.message)
-    return session.path

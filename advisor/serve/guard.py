@@ -60,18 +60,20 @@ class ImpatientProtocol(H11Protocol):
 
 def is_loopback(host: str) -> bool:
     """Whether nothing but this machine reaches an address."""
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Address that a host is in numbers; None for a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return None
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that takes connections.
-
-    Args:
-        host: name or address.
-        port: 0: any that is free.
+    """A socket that takes connections at a name or address; port 0: any that is free.
 
     Raises:
         InputError: the port is in use, or may not be used.
@@ -158,7 +160,7 @@ class Doors:
         if parts.path or parts.query or parts.fragment or parts.username is not None or port != self.port:
             return False
         others = {self.host, socket.gethostname()} if self.token else set()
-        return is_loopback(name) or name in others or bool(self.token and _is_address(name))
+        return is_loopback(name) or name in others or bool(self.token and _address(name))
 
     def lets_in(self, headers: Headers) -> bool:
         """Whether a request brings the token, or a cookie that was given for a code."""
@@ -172,14 +174,6 @@ class Doors:
         except CookieError:
             return False
         return cookie is not None and cookie.value in self.cookies
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 class Guard:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from advisor.demand.values import Demand
 from advisor.records import dataclass, field
 from advisor.report.pages.rendering import Control
-from advisor.serve.values import Answer, Changes, First, Place, Problem, Scope, Source
+from advisor.serve.values import Changes, Place, Problem, Scope, Source
 from advisor.serve.work import code, first, planned
 
 Result = TypeVar("Result")
@@ -123,8 +123,8 @@ class Session:
     scope: Scope | None = None
     """Fleet of the plan that was shown last."""
     pending: tuple[str, asyncio.Task[Kept | Problem]] | None = None
-    first: tuple[Changes, First] | None = None
-    """First answer to the latest change; None where its plan came before."""
+    first: tuple[Changes, str] | None = None
+    """Page of the first answer to the latest change; None where its plan came before."""
 
     def awaits(self, key: str) -> bool:
         """Whether the plan for changes of a digest is being made."""
@@ -132,13 +132,18 @@ class Session:
 
     def first_page(self, key: str) -> str | None:
         """Page of the first answer to changes of a digest while their plan is being made; None otherwise."""
-        is_shown = self.first is not None and digest(self.first[0]) == key and self.awaits(key)
-        return self.first[1].page if self.first is not None and is_shown else None
+        if self.first is None or digest(self.first[0]) != key or not self.awaits(key):
+            return None
+        return self.first[1]
 
     @property
     def path(self) -> str:
         """Address of the workload as stated."""
         return f"/w/{self.name}/"
+
+    def place(self, key: str) -> Place:
+        """Paths and secret of the page of changes of a digest."""
+        return Place(self.path, self.secret, f"{self.path}{key}/")
 
 
 def digest(changes: Changes) -> str:
@@ -159,7 +164,10 @@ class Sessions:
     def add(self, source: Source) -> Session:
         """A new session."""
         if len(self._sessions) >= MOST_SESSIONS:
-            self._forget(next(session for session in self._sessions.values() if not session.source.is_own))
+            oldest = next(session for session in self._sessions.values() if not session.source.is_own)
+            if oldest.pending is not None:
+                oldest.pending[1].cancel()
+            del self._sessions[oldest.name]
         session = Session(source)
         self._sessions[session.name] = session
         return session
@@ -191,23 +199,23 @@ class Sessions:
         answer = pending[1].result()
         return answer if isinstance(answer, Problem) else self._gone_ahead(session, answer)
 
-    async def first(self, session: Session, changes: Changes) -> First | Kept | Problem:
-        """The plan, or a confirmed fleet of the types of the plan before where that is there first."""
+    async def first(self, session: Session, changes: Changes) -> str | Kept | Problem:
+        """The plan, or the page of a confirmed fleet of the types of the plan before where that is there first."""
         key = digest(changes)
         if session.scope is None or key in session.answers or session.awaits(key):
             return await self.plan(session, changes)
         session.first = None
-        place = _place(session, key)
-        run = self._workers.run(first, session.source, changes, session.demand, place, session.scope)
+        asked = session.source, changes, session.demand, session.place(key), session.scope
+        run = self._workers.run(first, *asked)
         answers = asyncio.create_task(run), asyncio.create_task(self.plan(session, changes))
         try:
             await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
-            if answers[1].done() or isinstance(fleet := await answers[0], Problem):
+            if answers[1].done() or isinstance(page := await answers[0], Problem):
                 return await answers[1]
         finally:
             answers[0].cancel()
-        session.first = changes, fleet
-        return fleet
+        session.first = changes, page
+        return page
 
     async def made(self, session: Session, key: str) -> Kept | Problem | None:
         """The plan of changes by their digest, which is waited for after a first answer; None where it is not kept."""
@@ -223,20 +231,16 @@ class Sessions:
 
     async def _make(self, session: Session, changes: Changes, niceness: int = 0) -> Kept | Problem:
         key = digest(changes)
-        place = _place(session, key)
-        answer = await self._workers.run(planned, session.source, changes, session.demand, place, niceness=niceness)
+        asked = session.source, changes, session.demand, session.place(key)
+        answer = await self._workers.run(planned, *asked, niceness=niceness)
         if isinstance(answer, Problem):
             return answer
         session.controls, session.demand = answer.controls, answer.demand
-        kept = session.answers[key] = _kept(answer)
+        page, plan = (zlib.compress(text.encode(), 1) for text in (answer.page, answer.plan))
+        kept = session.answers[key] = Kept(page, plan, answer.workload, answer.ahead, answer.scope)
         while len(session.answers) > _MOST_ANSWERS:
             session.answers.popitem(last=False)
         return kept
-
-    def _forget(self, session: Session) -> None:
-        if session.pending is not None:
-            session.pending[1].cancel()
-        del self._sessions[session.name]
 
     def _gone_ahead(self, session: Session, kept: Kept) -> Kept:
         """An answer; what is a step away from it is planned from now on, while nobody asks for anything."""
@@ -255,12 +259,3 @@ class Sessions:
         for changes in several:
             if digest(changes) not in session.answers:
                 await self._make(session, changes, niceness=10)
-
-
-def _kept(answer: Answer) -> Kept:
-    page, plan = (zlib.compress(text.encode(), 1) for text in (answer.page, answer.plan))
-    return Kept(page, plan, answer.workload, answer.ahead, answer.scope)
-
-
-def _place(session: Session, key: str) -> Place:
-    return Place(session.path, session.secret, f"{session.path}{key}/")

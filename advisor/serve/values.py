@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from advisor.demand.values import Demand
 from advisor.records import dataclass, replace
@@ -51,20 +52,11 @@ class Scope:
 
     def within(self, workload: Workload) -> Workload | None:
         """A workload with this scope alone, as far as it allows it; None where it leaves nothing of it."""
-        narrowed = replace(
-            workload,
-            providers=_allowed(self.providers, workload.providers),
-            regions=_allowed(self.regions, workload.regions),
-            instance_types=_allowed(self.instance_types, workload.instance_types),
-            precisions=_allowed(self.precisions, workload.precisions),
-        )
-        parts = (narrowed.providers, narrowed.regions, narrowed.instance_types, narrowed.precisions)
-        return narrowed if all(parts) else None
-
-
-def _allowed(names: tuple[str, ...], stated: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that a workload states too; all of them where it states none."""
-    return tuple(name for name in names if not stated or name in stated)
+        allowed: dict[str, Any] = {}
+        for limit in ("providers", "regions", "instance_types", "precisions"):
+            stated = getattr(workload, limit)
+            allowed[limit] = tuple(name for name in getattr(self, limit) if not stated or name in stated)
+        return replace(workload, **allowed) if all(allowed.values()) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +75,6 @@ class Answer:
     """Demand as it was measured, for the next plan; None: it is stated."""
     scope: Scope | None
     """Fleet of it; None: there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class First:
-    """First answer to a change: a fleet of few types of the plan before it, which its replay confirms."""
-
-    page: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import yaml
 
@@ -29,15 +29,15 @@ from advisor.plan.explain.whatif import what_if
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_for, read_question
 from advisor.plan.solve.stage import Effort
-from advisor.plan.values import Option, Plan
+from advisor.plan.values import Option
 from advisor.records import dataclass, replace
 from advisor.report.pages import first_page, plan_page
 from advisor.report.pages.rendering import Control, Live, Step
 from advisor.requirements import check_names
-from advisor.serve.values import Answer, Changes, First, Form, Place, Problem, Scope, Source
+from advisor.serve.values import Answer, Changes, Form, Place, Problem, Scope, Source
 from advisor.units import MS_PER_SECOND
 from advisor.workload.document import workload_of
-from advisor.workload.values import PRECISIONS, DeclaredDemand, Slo, Workload
+from advisor.workload.values import PRECISIONS, DeclaredDemand, Workload
 from advisor.yaml_fields import Field, document_of
 
 DEMAND = "demand"
@@ -207,7 +207,13 @@ def controls_of(question: PlanRequest, catalog: Catalog, *, of_file: bool) -> tu
         of_file: keys are those of a workload file; otherwise of `advisor explain --what-if`, which differ in one.
     """
     workload = question.workload
-    targets = _whole(workload.slo, of_file) if question.demand.unit.is_one_pass else _of_tokens(workload.slo)
+    slo = workload.slo
+    if question.demand.unit.is_one_pass:
+        percentile = f"p{round(100 * slo.latency_percentile)}"
+        key = f"slo.latency_{percentile}" if of_file else "slo.latency"
+        targets = [Control(key, f"latency {percentile}", _duration(slo.latency_ms))]
+    else:
+        targets = [Control(f"slo.{key}", label, _duration(getattr(slo, f"{key}_ms"))) for key, label in _OF_TOKENS]
     return (
         Control(DEMAND, "load (× or requests/s)", "1x"),
         *targets,
@@ -215,17 +221,6 @@ def controls_of(question: PlanRequest, catalog: Catalog, *, of_file: bool) -> tu
         _choice("precisions", workload.precisions, PRECISIONS),
         _regions(workload, catalog),
     )
-
-
-def _of_tokens(slo: Slo) -> Iterator[Control]:
-    for key, label in _OF_TOKENS:
-        yield Control(f"slo.{key}", label, _duration(getattr(slo, f"{key}_ms")))
-
-
-def _whole(slo: Slo, of_file: bool) -> Iterator[Control]:  # noqa: FBT001 - as above
-    percentile = f"p{round(100 * slo.latency_percentile)}"
-    key = f"slo.latency_{percentile}" if of_file else "slo.latency"
-    yield Control(key, f"latency {percentile}", _duration(slo.latency_ms))
 
 
 def _duration(milliseconds: float | None) -> str:
@@ -259,6 +254,7 @@ FIRST = Extent(
 MOST_TYPES = 3
 """Instance types that the first answer to a change is chosen from, or all of the fleet before it."""
 _OWN_ONLY = "give the file on the command line: advisor serve workload.yaml"
+Given = ParamSpec("Given")
 Result = TypeVar("Result")
 _SAME_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -275,23 +271,29 @@ def performance() -> PerformanceModel:
     return load_model(None)
 
 
-def done(work: Callable[[], Result]) -> Result | Problem:
-    """Result of some work, or why there is none: no exception leaves the process."""
-    try:
-        return work()
-    except AdvisorError as error:
-        return Problem(str(error))
-    except MemoryError:
-        return Problem("not enough memory\n  hint: ask for less at a time", 500)
-    except Exception as error:  # noqa: BLE001 - the boundary of the process
-        return Problem(
-            f"this is a bug in advisor ({type(error).__name__}: {error})\n  hint: `advisor recommend` of the same "
-            "workload file writes a report of it",
-            500,
-        )
+def _told(work: Callable[Given, Result]) -> Callable[Given, Result | Problem]:
+    """The same work with its failure as a problem: no exception leaves the process."""
+
+    @wraps(work)
+    def told(*arguments: Given.args, **named: Given.kwargs) -> Result | Problem:
+        try:
+            return work(*arguments, **named)
+        except AdvisorError as error:
+            return Problem(str(error))
+        except MemoryError:
+            return Problem("not enough memory\n  hint: ask for less at a time", 500)
+        except Exception as error:  # noqa: BLE001 - the boundary of the process
+            return Problem(
+                f"this is a bug in advisor ({type(error).__name__}: {error})\n  hint: `advisor recommend` of the same "
+                "workload file writes a report of it",
+                500,
+            )
+
+    return told
 
 
-def planned(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer | Problem:
+@_told
+def planned(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:
     """The plan for a changed question.
 
     Args:
@@ -300,14 +302,32 @@ def planned(source: Source, changes: Changes, demand: Demand | None, place: Plac
         demand: as it was measured for an earlier question of the same source; None: it is measured now.
         place: of the page.
     """
-    make = _of_plan if source.is_plan else _of_file
-    return done(lambda: make(source, changes, demand, place))
+    question, asked = _questions(source, changes, demand)
+    if source.is_plan and not changes:
+        plan = plan_from_json(source.text, str(source.path))
+    else:
+        plan = plan_question(asked.question, asked.catalog, model=performance())
+    controls = controls_of(question, catalog(), of_file=not source.is_plan)
+    names = ["plan.json"] + ["terraform.zip"] * (plan.fleet is not None)
+    downloads = {} if source.is_plan else {question.workload.path.name: f"{place.folder}workload.yaml"}
+    downloads |= {name: f"{place.folder}{name}" for name in names}
+    live = Live(place.action, place.secret, steps_of(controls, changes), downloads, words(changes))
+    return Answer(
+        page=plan_page(plan, live),
+        plan=plan_to_json(plan),
+        workload=asked.file,
+        controls=controls,
+        ahead=tuple(ahead_of(controls, changes)),
+        demand=asked.measured,
+        scope=None if plan.fleet is None else _scope_of(plan.fleet, plan.options),
+    )
 
 
-def first(source: Source, changes: Changes, demand: Demand | None, place: Place, scope: Scope) -> First | Problem:
-    """The first answer to a change: the same question, of the types of an earlier fleet and its cheapest options.
+@_told
+def first(source: Source, changes: Changes, demand: Demand | None, place: Place, scope: Scope) -> str:
+    """Page of the first answer to a change: the same question, of the types of an earlier fleet and its options.
 
-    A fleet that it finds is one of the whole question too, which may have a cheaper one.
+    A fleet that it finds, which its replay confirms, is one of the whole question too, which may have a cheaper one.
 
     Args:
         source: what the question is made from.
@@ -316,11 +336,7 @@ def first(source: Source, changes: Changes, demand: Demand | None, place: Place,
         place: of the page.
         scope: of the earlier fleet.
     """
-    return done(lambda: _first(source, changes, demand, place, scope))
-
-
-def _first(source: Source, changes: Changes, demand: Demand | None, place: Place, scope: Scope) -> First:
-    question, asked = (_questions_of_plan if source.is_plan else _questions_of_file)(source, changes, demand)
+    question, asked = _questions(source, changes, demand)
     narrowed = scope.within(asked.question.workload)
     if narrowed is None:
         raise InputError("the change leaves nothing of the fleet before it")
@@ -328,8 +344,7 @@ def _first(source: Source, changes: Changes, demand: Demand | None, place: Place
     if plan.fleet is None or plan.fleet.confirmed is None or not plan.fleet.confirmed.reached:
         raise InputError("no fleet of these types serves the changed question")
     steps = steps_of(controls_of(question, catalog(), of_file=not source.is_plan), changes)
-    whole = f"{place.folder}whole"
-    return First(first_page(plan, Live(place.action, place.secret, steps, {}, words(changes), whole)))
+    return first_page(plan, Live(place.action, place.secret, steps, {}, words(changes), f"{place.folder}whole"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -344,8 +359,12 @@ class _Asked:
     """Text of the changed workload file; "" where a plan was given."""
 
 
-def _questions_of_file(source: Source, changes: Changes, demand: Demand | None) -> tuple[PlanRequest, _Asked]:
+def _questions(source: Source, changes: Changes, demand: Demand | None) -> tuple[PlanRequest, _Asked]:
     """The question as stated, and as changed."""
+    return _questions_of_plan(source, changes) if source.is_plan else _questions_of_file(source, changes, demand)
+
+
+def _questions_of_file(source: Source, changes: Changes, demand: Demand | None) -> tuple[PlanRequest, _Asked]:
     root = document_of(source.text, source.path)
     if not source.is_own:
         _check_alone(root)
@@ -364,12 +383,6 @@ def _questions_of_file(source: Source, changes: Changes, demand: Demand | None) 
         raise InputError(error.message, where=f"the controls: {words(changes)}", hint=error.hint) from error
     asked = question_for(workload, catalog(), performance(), measured=kept)
     return question, _Asked(asked, catalog(), measured, file_text(changed, changes))
-
-
-def _of_file(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:
-    question, asked = _questions_of_file(source, changes, demand)
-    plan = plan_question(asked.question, asked.catalog, model=performance())
-    return _answer(question, plan, changes, place, asked.file, asked.measured)
 
 
 def _measured(root: Field) -> Demand:
@@ -396,53 +409,21 @@ def _check_alone(root: Field) -> None:
         )
 
 
-def _questions_of_plan(source: Source, changes: Changes, demand: Demand | None) -> tuple[PlanRequest, _Asked]:  # noqa: ARG001 - held
-    """The question of a plan, and as changed."""
+def _questions_of_plan(source: Source, changes: Changes) -> tuple[PlanRequest, _Asked]:
     question = read_question(plan_from_json(source.text, str(source.path)).question, str(source.path))
     reason = why_not_as_made(source.text, str(source.path))
     if reason:
         raise InputError(reason, where=str(source.path), hint="make the plan again with `advisor recommend`")
     if not changes:
         return question, _Asked(question, catalog(), None, "")
-    text = ",".join(f"{key}={value}" for key, value in changes)
-    changed, sold, _ = what_if(question, catalog(), text)
+    changed, sold, _ = what_if(question, catalog(), ",".join(f"{key}={value}" for key, value in changes))
     return question, _Asked(changed, sold, None, "")
-
-
-def _of_plan(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:
-    question, asked = _questions_of_plan(source, changes, demand)
-    if not changes:
-        return _answer(question, plan_from_json(source.text, str(source.path)), changes, place, "", None)
-    return _answer(
-        question, plan_question(asked.question, asked.catalog, model=performance()), changes, place, "", None
-    )
-
-
-def _answer(
-    question: PlanRequest, plan: Plan, changes: Changes, place: Place, workload: str, demand: Demand | None
-) -> Answer:
-    controls = controls_of(question, catalog(), of_file=bool(workload))
-    names = ["plan.json"] + ["terraform.zip"] * (plan.fleet is not None)
-    downloads = {question.workload.path.name: f"{place.folder}workload.yaml"} if workload else {}
-    downloads |= {name: f"{place.folder}{name}" for name in names}
-    live = Live(place.action, place.secret, steps_of(controls, changes), downloads, words(changes))
-    return Answer(
-        page=plan_page(plan, live),
-        plan=plan_to_json(plan),
-        workload=workload,
-        controls=controls,
-        ahead=tuple(ahead_of(controls, changes)),
-        demand=demand,
-        scope=None if plan.fleet is None else _scope_of(plan.fleet, plan.options),
-    )
 
 
 def _scope_of(fleet: Fleet, options: Sequence[Option]) -> Scope:
     """Scope of a fleet, with the types of the cheapest options beside it: of another load another may be cheaper."""
-    names = zip(
-        *((group.provider, group.region, group.instance_type, group.precision) for group in fleet.groups), strict=True
-    )
-    providers, regions, types, precisions = (tuple(dict.fromkeys(several)) for several in names)
+    kinds = ((group.provider, group.region, group.instance_type, group.precision) for group in fleet.groups)
+    providers, regions, types, precisions = (tuple(dict.fromkeys(names)) for names in zip(*kinds, strict=True))
     beside = (
         option.instance_type
         for option in options
@@ -451,15 +432,12 @@ def _scope_of(fleet: Fleet, options: Sequence[Option]) -> Scope:
     return Scope(providers, regions, tuple(dict.fromkeys((*types, *beside)))[: max(MOST_TYPES, len(types))], precisions)
 
 
-def code(plan: str) -> bytes | Problem:
+@_told
+def code(plan: str) -> bytes:
     """The files of `advisor generate terraform` in an empty directory as a ZIP archive: same plan, same bytes."""
-    return done(lambda: _archive(plan))
-
-
-def _archive(text: str) -> bytes:
     from advisor.codegen import generate, write_files  # noqa: PLC0415 - plans do without templates
 
-    generated = generate(plan_from_json(text), catalog=catalog())
+    generated = generate(plan_from_json(plan), catalog=catalog())
     archive = io.BytesIO()
     with tempfile.TemporaryDirectory(prefix="advisor-serve-") as name, zipfile.ZipFile(archive, "w") as packed:
         folder = Path(name)

@@ -59,7 +59,8 @@ class SourceRows:
         if tick_us <= self.accounted_us:
             if self.accounted_us - tick_us < ROW_US:
                 return []  # its time is accounted for
-            records += self._set_back(tick_us)
+            records += self.close()  # the clock was set back: go on at the new time
+            self.accounted_us, self.row_end_us = tick_us - self._interval_us, row_end(tick_us)
         records += self.miss(tick_us - self._interval_us, why_missed)
         if read:
             self._meet(read)
@@ -101,23 +102,16 @@ class SourceRows:
         self.row_end_us = end_us
         return records
 
-    def _set_back(self, tick_us: int) -> list[Record]:
-        """The clock was set back: end what was begun, and go on at the new time."""
-        records = self.close()
-        self.accounted_us = tick_us - self._interval_us
-        self.row_end_us = row_end(tick_us)
-        return records
-
     def _meet(self, read: Sequence[Reading | Missed]) -> None:
         """Open rows for new targets; what is not spoken of any more ends with this row."""
         rows = {}
         for each in read:
             place = _place(each.target)
-            row = self._open.pop(place, None)
-            if row is not None and not _may_be_one(row.target, each.target):
+            row = self._open.pop(place, None) or _OpenRow(each.target)
+            before, now = row.target.uuid, each.target.uuid
+            if before is not None and now is not None and before != now:
                 self._gone.append(row)
-                row = None
-            row = row or _OpenRow(each.target)
+                row = _OpenRow(each.target)
             row.target = each.target
             rows[place] = row
         if not self._is_anonymous:
@@ -181,24 +175,13 @@ def _stats(metric: Metric, values: Sequence[float]) -> Stats:
     if metric.kind is Kind.COUNTER:
         return Stats(nan, nan, nan, float(values[-1]), len(values))
     least, greatest = min(values), max(values)
-    if least == greatest:
-        same = _kept(metric, least)
-        return Stats(same, same, same, same, len(values))
-    mean = fsum(values) / len(values)
-    return Stats(
-        _kept(metric, least), _kept(metric, mean), _kept(metric, greatest), _kept(metric, values[-1]), len(values)
-    )  # fmt: skip
-
-
-def _kept(metric: Metric, value: float) -> float:
-    return float(rounded(value, metric.resolution))
+    mean = least if least == greatest else fsum(values) / len(values)
+    least, mean, greatest, last = (
+        float(rounded(value, metric.resolution)) for value in (least, mean, greatest, values[-1])
+    )
+    return Stats(least, mean, greatest, last, len(values))
 
 
 def _place(target: Target) -> Place:
     """Place of a target, whatever is there."""
     return (target.index, target.mig_index, target.endpoint, target.endpoint and target.name)
-
-
-def _may_be_one(target: Target, other: Target) -> bool:
-    """Whether two targets of one place are the same: one that has not answered yet has no identity."""
-    return target.uuid is None or other.uuid is None or target.uuid == other.uuid

@@ -11,8 +11,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from advisor.errors import AdvisorError
+from advisor.records import dataclass
 from advisor.samples.agent.protocol import BEAT_SECONDS, Word, message
 from advisor.samples.rows import Missed, Reading, Source
 from advisor.samples.sources.table import open_source
@@ -50,31 +52,18 @@ class Pace:
             self.step_us, self._quick = self.step_us // 2, 0
 
 
+@dataclass(frozen=True, slots=True)
 class Ticking:
     """Reads a source at every tick and says what it read."""
 
-    def __init__(
-        self,
-        source: Source,
-        pace: Pace,
-        say: Callable[[bytes], None],
-        wait: Callable[[float], bool],
-        now_us: Callable[[], int],
-    ) -> None:
-        """Prepare.
-
-        Args:
-            source: what is read.
-            pace: how often.
-            say: takes the messages.
-            wait: waits so many seconds, or until told to stop: True means stop.
-            now_us: µs since 1970 UTC, by a clock that somebody may set.
-        """
-        self._source = source
-        self._pace = pace
-        self._say = say
-        self._wait = wait
-        self._now_us = now_us
+    source: Source
+    pace: Pace
+    say: Callable[[bytes], None]
+    """Takes the messages."""
+    wait: Callable[[float], bool]
+    """Waits so many seconds, or until told to stop: True means stop."""
+    now_us: Callable[[], int]
+    """µs since 1970 UTC, by a clock that somebody may set."""
 
     def run(self) -> None:
         """Until told to stop.
@@ -84,35 +73,34 @@ class Ticking:
         """
         cost_us = last_us = 0
         while True:
-            tick_us = self._next_tick(last_us)
-            if tick_us is None:
+            if (tick_us := self._next_tick(last_us)) is None:
                 return
             skipped = self._why_skipped(cost_us)
             started_ns = time.monotonic_ns()
-            read: Sequence[Reading | Missed] = self._source.read()
+            read: Sequence[Reading | Missed] = self.source.read()
             cost_us = (time.monotonic_ns() - started_ns) // 1000
-            self._say(message(Word.TICK, tick_us, cost_us, self._pace.step_us, skipped, read))
-            self._pace.took(cost_us)
+            self.say(message(Word.TICK, tick_us, cost_us, self.pace.step_us, skipped, read))
+            self.pace.took(cost_us)
             last_us = tick_us
 
     def _next_tick(self, last_us: int) -> int | None:
         """Wait for the next tick; None: told to stop. A tick that was slept through is skipped, never read late."""
-        step_us, interval_us = self._pace.step_us, self._pace.interval_us
-        due_us = max(self._now_us() // step_us * step_us, last_us) + step_us
-        while (now_us := self._now_us()) < due_us:
+        step_us, interval_us = self.pace.step_us, self.pace.interval_us
+        due_us = max(self.now_us() // step_us * step_us, last_us) + step_us
+        while (now_us := self.now_us()) < due_us:
             # A clock that was set back would leave the source waiting for the old time to come again.
             due_us = min(due_us, now_us // step_us * step_us + step_us)
-            if self._wait(min((due_us - now_us) / 1e6, BEAT_SECONDS)):
+            if self.wait(min((due_us - now_us) / 1e6, BEAT_SECONDS)):
                 return None
             if due_us - now_us > BEAT_SECONDS * 1e6:
-                self._say(message(Word.BEAT))
+                self.say(message(Word.BEAT))
         return now_us // interval_us * interval_us
 
     def _why_skipped(self, cost_us: int) -> str | None:
         """Why the ticks before this one were not read, as far as it is our doing."""
-        if self._pace.step_us > self._pace.interval_us:
-            return f"a reading takes {cost_us / 1e6:.2g} s: read every {self._pace.step_us / 1e6:g} s only"
-        return f"a reading took {cost_us / 1e6:.2g} s" if cost_us > self._pace.interval_us else None
+        if self.pace.step_us > self.pace.interval_us:
+            return f"a reading takes {cost_us / 1e6:.2g} s: read every {self.pace.step_us / 1e6:g} s only"
+        return f"a reading took {cost_us / 1e6:.2g} s" if cost_us > self.pace.interval_us else None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -120,7 +108,12 @@ def main(arguments: Sequence[str]) -> int:
     name, host, interval_us, *addresses = arguments
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    return read_source(name, host, int(interval_us), addresses, _speaking(), _stopped_within)
+    pipe = os.dup(_STANDARD_OUTPUT)  # for messages alone: what vendors' libraries print goes nowhere
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for noise in (_STANDARD_OUTPUT, _STANDARD_ERROR):
+        os.dup2(nowhere, noise)
+    os.close(nowhere)
+    return read_source(name, host, int(interval_us), addresses, partial(write_whole, pipe), _stopped_within)
 
 
 def read_source(
@@ -148,19 +141,10 @@ def read_source(
     return 0
 
 
-def _speaking() -> Callable[[bytes], None]:
-    """Keep the pipe for messages; what vendors' libraries print goes nowhere."""
-    pipe = os.dup(_STANDARD_OUTPUT)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for noise in (_STANDARD_OUTPUT, _STANDARD_ERROR):
-        os.dup2(nowhere, noise)
-    os.close(nowhere)
-
-    def say(said: bytes) -> None:
-        while said:
-            said = said[os.write(pipe, said) :]
-
-    return say
+def write_whole(pipe: int, said: bytes) -> None:
+    """Write all of a message to a pipe, waiting for who reads it."""
+    while said:
+        said = said[os.write(pipe, said) :]
 
 
 def _stopped_within(seconds: float) -> bool:

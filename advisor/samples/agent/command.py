@@ -57,7 +57,19 @@ def run(name: str, arguments: Sequence[str], program: str) -> int:
 
 def program(arguments: Sequence[str]) -> int:
     """Run the whole command line, errors included; the exit status. No traceback reaches the user."""
-    given = _parser().parse_args(arguments)
+    commands = "\n".join(f"  {name:<13} {command.summary}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        usage="%(prog)s COMMAND [OPTION …]",
+        description="Samples of accelerators and serving engines on an inference host.",
+        epilog=f"commands:\n{commands}\n\n{PROGRAM} COMMAND --help says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
     try:
         return run(given.command, given.arguments, PROGRAM)
     except AdvisorError as error:
@@ -71,19 +83,3 @@ def program(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
         sys.stderr.write(f"error: this is a bug in {PROGRAM} {__version__} ({type(error).__name__}: {error})\n")
         return _EXIT_BUG
-
-
-def _parser() -> argparse.ArgumentParser:
-    commands = "\n".join(f"  {name:<13} {command.summary}" for name, command in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM,
-        usage="%(prog)s COMMAND [OPTION …]",
-        description="Samples of accelerators and serving engines on an inference host.",
-        epilog=f"commands:\n{commands}\n\n{PROGRAM} COMMAND --help says more.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return parser

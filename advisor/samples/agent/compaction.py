@@ -7,9 +7,11 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -79,23 +81,21 @@ def parse_bucket_url(text: str, where: str = "--upload") -> BucketUrl:
 
 
 def policy_of(url: BucketUrl) -> str:
-    """Permissions for the identity of the hosts, as a document or commands of the provider."""
-    if url.scheme == "s3":
-        return json.dumps(_s3_policy(url), indent=2)
+    """Permissions for the identity of the hosts, as a document or commands of the provider.
+
+    Nothing beyond the prefix; deleting is for files of a day that a later one of the same day stands in for.
+    """
     if url.scheme == "gs":
         return (
             f"gcloud storage buckets add-iam-policy-binding gs://{url.bucket} \\\n"
             "  --member=serviceAccount:NAME@PROJECT.iam.gserviceaccount.com --role=roles/storage.objectUser"
         )
-    return (
-        "az role assignment create --assignee PRINCIPAL --role 'Storage Blob Data Contributor' \\\n"
-        "  --scope /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Storage/storageAccounts/"
-        f"{url.options.get('account', 'ACCOUNT')}/blobServices/default/containers/{url.bucket}"
-    )
-
-
-def _s3_policy(url: BucketUrl) -> dict[str, Any]:
-    """Nothing beyond the prefix; deleting is for files of a day that a later one of the same day stands in for."""
+    if url.scheme == "az":
+        return (
+            "az role assignment create --assignee PRINCIPAL --role 'Storage Blob Data Contributor' \\\n"
+            "  --scope /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Storage/storageAccounts/"
+            f"{url.options.get('account', 'ACCOUNT')}/blobServices/default/containers/{url.bucket}"
+        )
     region = url.options.get("region", "")
     partition = next((name for prefix, name in _PARTITIONS if region.startswith(prefix)), "aws")
     bucket = f"arn:{partition}:s3:::{url.bucket}"
@@ -103,18 +103,13 @@ def _s3_policy(url: BucketUrl) -> dict[str, Any]:
     listing: dict[str, Any] = {"Sid": "List", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket}
     if url.prefix:
         listing["Condition"] = {"StringLike": {"s3:prefix": below}}
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            listing,
-            {
-                "Sid": "WriteAndVerify",
-                "Effect": "Allow",
-                "Action": ["s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-                "Resource": f"{bucket}/{below}",
-            },
-        ],
+    writing = {
+        "Sid": "WriteAndVerify",
+        "Effect": "Allow",
+        "Action": ["s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+        "Resource": f"{bucket}/{below}",
     }
+    return json.dumps({"Version": "2012-10-17", "Statement": [listing, writing]}, indent=2)
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -163,14 +158,7 @@ class Compaction:
     def __init__(
         self, command: Sequence[str], report: Callable[[str], None], now: float, at_end: Sequence[str] = ()
     ) -> None:
-        """Due in an hour.
-
-        Args:
-            command: program, by its path, and arguments.
-            report: told when it fails.
-            now: seconds of a clock that is never set.
-            at_end: further arguments of the last one.
-        """
+        """Due in an hour from *now*, in seconds of a clock that is never set; *at_end*: arguments of the last one."""
         self._command = command
         self._at_end = at_end
         self._started_at = now
@@ -197,7 +185,7 @@ class Compaction:
                 self._has_ended(self._process, how, now)
             elif now - self._started_at > _LONGEST_SECONDS and not self._is_overdue:
                 self._is_overdue = True
-                self._process.ask_to_end()
+                os.kill(self._process.pid, signal.SIGTERM)
         elif now >= self._due_at:
             self._start(now)
 
@@ -220,17 +208,15 @@ class Compaction:
         self._due_at = now + EVERY_SECONDS
         try:
             self._process = Process([*self._command, *(self._at_end if self._is_last else ())], complains=True)
-            self._process.be_nice(_NICENESS_AT_END if self._is_last else _NICENESS)
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS_AT_END if self._is_last else _NICENESS)
         except OSError as error:
             self._fails(f"cannot be started: {error.strerror}", now)
 
     def _listen(self, process: Process) -> None:
         """Keep the end of what it says."""
-        if process.read_end is not None:
-            try:
+        with suppress(BlockingIOError):
+            if process.read_end is not None:
                 self._said = (self._said + os.read(process.read_end, 1 << 16))[-_LONGEST_TAIL:]
-            except BlockingIOError:
-                return
 
     def _has_ended(self, process: Process, how: str, now: float) -> None:
         self._listen(process)

@@ -199,27 +199,23 @@ class Latest:
 
     def take(self, record: Record) -> None:
         """Remember a row, or forget what a gap covers."""
+        source = (record.target.host, record.target.source)
         with self._lock:
             if isinstance(record, Gap):
-                self._take_gap(record)
-            else:
-                self._take_row(record)
+                self._newest_us.setdefault(source, 0)
+                for target, row in list(self._rows.items()):
+                    if covers(record.target, target) and row.end_us <= record.end_us:
+                        del self._rows[target]
+                return
+            self._rows[record.target] = record  # the newest to arrive, also after the clock was set back
+            if len(self._rows) > _MOST_ROWS:
+                del self._rows[next(iter(self._rows))]
+            self._newest_us[source] = record.end_us
 
     def page(self, now_us: int | None = None) -> bytes:
         """The OpenMetrics page at a time (µs since 1970; None: now)."""
         with self._lock:
             return _render(self._points(time.time_ns() // 1000 if now_us is None else now_us))
-
-    def _take_row(self, row: Row) -> None:
-        self._rows[row.target] = row  # the newest to arrive, also after the clock was set back
-        if len(self._rows) > _MOST_ROWS:
-            del self._rows[next(iter(self._rows))]
-        self._newest_us[row.target.host, row.target.source] = row.end_us
-
-    def _take_gap(self, gap: Gap) -> None:
-        self._newest_us.setdefault((gap.target.host, gap.target.source), 0)
-        for target in [t for t, row in self._rows.items() if covers(gap.target, t) and row.end_us <= gap.end_us]:
-            del self._rows[target]
 
     def _points(self, now_us: int) -> Iterator[Point]:
         stale_us = STALE_SECONDS * US_PER_SECOND
@@ -227,7 +223,7 @@ class Latest:
             del self._rows[target]
         fresh = {(target.host, target.source) for target in self._rows}
         for source, newest_us in sorted(self._newest_us.items()):
-            labels = self._labels(*source)
+            labels = with_labels((("host", source[0]), ("source", source[1])), self._static)
             yield Point(_UP, _UP.name, labels, float(source in fresh))
             if newest_us:
                 yield Point(_AGE, _AGE.name, labels, newest_us / US_PER_SECOND)
@@ -237,9 +233,6 @@ class Latest:
             for point in signals_of(self.status):
                 yield Point(point.family, point.name, with_labels(point.labels, self._static), point.value)
 
-    def _labels(self, host: str, source: str) -> Labels:
-        return with_labels((("host", host), ("source", source)), self._static)
-
 
 def _render(points: Iterator[Point]) -> bytes:
     """Families in the order of their names, each with all of its samples."""
@@ -248,21 +241,17 @@ def _render(points: Iterator[Point]) -> bytes:
         families[point.family.name].append(point)
     lines = []
     for name in sorted(families):
-        lines += _metadata(families[name][0].family)
-        lines += [f"{point.name}{label_text(point.labels)} {number_text(point.value)}" for point in families[name]]
+        family = families[name][0].family
+        lines.append(f"# TYPE {name} {family.kind}")
+        lines += [f"# UNIT {name} {family.unit}"] if family.unit else []
+        lines.append(f"# HELP {name} {_escaped(family.meaning)}")
+        for point in families[name]:
+            labels = ",".join(f'{label}="{_escaped(value)}"' for label, value in point.labels)
+            lines.append(f"{point.name}{{{labels}}} {number_text(point.value)}")
     return "\n".join([*lines, "# EOF", ""]).encode()
 
 
-def _metadata(family: Family) -> list[str]:
-    unit = [f"# UNIT {family.name} {family.unit}"] if family.unit else []
-    return [f"# TYPE {family.name} {family.kind}", *unit, f"# HELP {family.name} {_escaped(family.meaning)}"]
-
-
-def label_text(labels: Labels) -> str:
-    """Labels in braces, escaped so that no value can end its quotes or its line."""
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels) + "}"
-
-
 def _escaped(text: str) -> str:
+    """Text of which no character can end its quotes or its line."""
     flat = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return flat.replace("\r", " ").encode("utf-8", "replace").decode()

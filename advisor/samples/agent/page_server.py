@@ -106,11 +106,7 @@ class PageServer:
     """Answers in threads of its own, as long as the process lives or until :meth:`close`."""
 
     def __init__(self, address: PageAddress, page: Callable[[], bytes]) -> None:
-        """Listen and answer.
-
-        Args:
-            address: where.
-            page: makes the page; called in other threads, one at a time.
+        """Listen and answer; *page* makes the page, in other threads, one at a time.
 
         Raises:
             InputError: the address cannot be listened on, or the certificates cannot be used.
@@ -122,7 +118,15 @@ class PageServer:
         self._context = address.tls.context() if address.tls else None
         self._connections: dict[socket.socket, None] = {}
         """Open connections, oldest first."""
-        self._listener = _listen(address)
+        try:
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            self._listener = socket.create_server((address.host, address.port), family=family, backlog=128)
+        except OSError as error:
+            raise InputError(
+                f"cannot listen here: {error.strerror}",
+                where=f"{address.host}:{address.port}",
+                hint="another program has this port, or this machine has no such address: give another with --page",
+            ) from error
         self._is_closed = False
         threading.Thread(target=self._accept, name="page", daemon=True).start()
 
@@ -228,15 +232,3 @@ def _response(status: int, body: bytes | None = None, content_type: str = "text/
         "Connection: close\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\n"
     )
     return head.encode() + body
-
-
-def _listen(address: PageAddress) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    try:
-        return socket.create_server((address.host, address.port), family=family, backlog=128)
-    except OSError as error:
-        raise InputError(
-            f"cannot listen here: {error.strerror}",
-            where=f"{address.host}:{address.port}",
-            hint="another program has this port, or this machine has no such address: give another with --page",
-        ) from error

@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from advisor.samples.agent.child import read_source
+from advisor.samples.agent.child import read_source, write_whole
 
 
 class SourceThread:
@@ -28,9 +29,8 @@ class SourceThread:
         os.set_blocking(read_end, False)
         self.read_end: int | None = read_end
         self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(name, host, interval_us, addresses), name=name, daemon=True
-        )
+        arguments = (name, host, interval_us, addresses)
+        self._thread = threading.Thread(target=self._run, args=arguments, name=name, daemon=True)
         self._thread.start()
 
     def ended(self) -> str | None:
@@ -50,13 +50,10 @@ class SourceThread:
 
     def _run(self, name: str, host: str, interval_us: int, addresses: Sequence[str]) -> None:
         try:
-            read_source(name, host, interval_us, addresses, self._say, self._stop.wait)
+            say = partial(write_whole, self._write_end)
+            read_source(name, host, interval_us, addresses, say, self._stop.wait)
         finally:
             os.close(self._write_end)
-
-    def _say(self, said: bytes) -> None:
-        while said:
-            said = said[os.write(self._write_end, said) :]
 
 
 _BARE = (
@@ -144,14 +141,6 @@ class Process:
         if self.read_end is not None:
             os.close(self.read_end)
         self.read_end = None
-
-    def ask_to_end(self) -> None:
-        """Send it SIGTERM."""
-        os.kill(self.pid, signal.SIGTERM)
-
-    def be_nice(self, niceness: int) -> None:
-        """Yield to everything else on this machine, the more the higher *niceness* is: 19 is the most."""
-        os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
 
 
 def in_words(exit_status: int) -> str:

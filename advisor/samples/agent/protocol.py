@@ -61,14 +61,11 @@ class Reader:
             if len(data) - at < _LENGTH.size + length:
                 break
             at += _LENGTH.size
-            yield _decoded(data[at : at + length])
+            try:
+                word, *items = pickle.loads(data[at : at + length])  # noqa: S301 - written by this very program, see above
+                word = Word(word)
+            except Exception as error:
+                raise ProtocolError(str(error)) from error
+            yield word, items
             at += length
         self._rest = data[at:]
-
-
-def _decoded(content: bytes) -> tuple[Word, Sequence[Any]]:
-    try:
-        word, *items = pickle.loads(content)  # noqa: S301 - written by this very program, see above
-        return Word(word), items
-    except Exception as error:
-        raise ProtocolError(str(error)) from error

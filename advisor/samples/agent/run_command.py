@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from advisor.samples.sources.table import SOURCES, detect
 from advisor.units import LONGEST, parse_duration_between
 
 _AUTO = "auto"
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -43,17 +44,25 @@ def _settings(arguments: Sequence[str], program: str) -> Settings:
     given = _parser(program).parse_args(arguments)
     if given.page is not None:
         PageAddress.parse(given.page, given.page_tls)
+    if given.upload is not None:
+        parse_bucket_url(given.upload)
+        if not can_compact():
+            raise InputError(
+                "uploading needs pyarrow, which is not installed here",
+                where="--upload",
+                hint="pip install 'inference-advisor-agent[parquet]'",
+            )
     return Settings(
         output=str(given.output),
         host=checked_host(given.host),
         sources=asked_sources(given.sources or [_AUTO], given.engines),
-        interval_us=_microseconds(given.interval),
-        duration_us=None if given.duration is None else _microseconds(given.duration),
+        interval_us=given.interval // _MICROSECOND,
+        duration_us=None if given.duration is None else given.duration // _MICROSECOND,
         quiet=given.quiet,
         page=given.page,
         page_tls=tuple(given.page_tls),
         keep_days=given.keep_days,
-        upload=_upload(given.upload),
+        upload=given.upload,
         labels=parse_labels(given.labels),
     )
 
@@ -91,8 +100,19 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--output", type=Path, default=Path("samples"), metavar="DIR", help="where to write; hosts may share one")
-    add("--interval", type=_interval, default=timedelta(seconds=1), metavar="SPAN", help="between readings, up to 15s")
-    add("--duration", type=_whole_span, metavar="SPAN", help="stop after it, such as 10m; default: run until stopped")
+    add(
+        "--interval",
+        type=_span(*INTERVALS),
+        default=timedelta(seconds=1),
+        metavar="SPAN",
+        help="between readings, up to 15s",
+    )
+    add(
+        "--duration",
+        type=_span(INTERVALS[0], LONGEST),
+        metavar="SPAN",
+        help="stop after it, such as 10m; default: run until stopped",
+    )
     add("--host", default=socket.gethostname(), metavar="NAME", help="name to record; default: that of this host")
     add(
         "--source", action="append", default=[], dest="sources", metavar="NAME",
@@ -117,44 +137,19 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _upload(url: str | None) -> str | None:
-    """The bucket itself, where it can be used.
+def _span(shortest: timedelta, longest: timedelta, why: str = "") -> Callable[[str], timedelta]:
+    """Type of an argument that is a duration within bounds."""
 
-    Raises:
-        InputError: it is none, or pyarrow, which the upload needs, is not installed.
-    """
-    if url is None:
-        return None
-    parse_bucket_url(url)
-    if not can_compact():
-        raise InputError(
-            "uploading needs pyarrow, which is not installed here",
-            where="--upload",
-            hint="pip install 'inference-advisor-agent[parquet]'",
-        )
-    return url
+    def parse(text: str) -> timedelta:
+        try:
+            return parse_duration_between(text, shortest, longest, why)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
-
-def _interval(text: str) -> timedelta:
-    return _span(text, *INTERVALS)
-
-
-def _whole_span(text: str) -> timedelta:
-    return _span(text, INTERVALS[0], LONGEST)
-
-
-def _span(text: str, shortest: timedelta, longest: timedelta, why: str = "") -> timedelta:
-    try:
-        return parse_duration_between(text, shortest, longest, why)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return parse
 
 
 def _days(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= LONGEST.days:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to {LONGEST.days}")
     return int(text)
-
-
-def _microseconds(span: timedelta) -> int:
-    return span // timedelta(microseconds=1)

@@ -4,8 +4,6 @@ Each segment belongs to one process, which holds a lock (``flock``) on it as lon
 knows that the segment is complete, even where its writer was killed. Names carry random digits and files are created
 exclusively, so agents that share a directory never share a segment.
 
-Standard library only: the agent imports this on inference hosts.
-
 A line has what was written at once, and a damaged place costs the lines that it touches and no others. The JSON is a
 list of objects. Their target is the list of its fields; a value of a row is ``[least, mean, greatest, last, n]`` for a
 gauge and ``[last, n]`` for a counter, and a histogram is ``[bounds, counts, total]``.
@@ -22,6 +20,7 @@ import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from math import isnan, nan
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -79,15 +78,12 @@ def _fields_of(record: Record) -> dict[str, Any]:
     }  # fmt: skip
     if isinstance(record, Gap):
         return {**fields, "start_us": record.start_us, "reason": record.reason}
-    buckets = {name: [kept.bounds, kept.counts, kept.total] for name, kept in record.buckets.items()}
-    return {**fields, "stats": _plain_stats(record.stats), "buckets": buckets, "note": record.note}
-
-
-def _plain_stats(stats: Mapping[str, Stats]) -> dict[str, Sequence[float]]:
-    return {
+    stats = {
         name: (kept.last, kept.n) if isnan(kept.mean) else (kept.least, kept.mean, kept.greatest, kept.last, kept.n)
-        for name, kept in stats.items()
+        for name, kept in record.stats.items()
     }
+    buckets = {name: [kept.bounds, kept.counts, kept.total] for name, kept in record.buckets.items()}
+    return {**fields, "stats": stats, "buckets": buckets, "note": record.note}
 
 
 def _record_of(fields: Mapping[str, Any]) -> Record:
@@ -188,8 +184,8 @@ class SpoolWriter:
         Raises:
             SpoolFullError: not all of them could be written. They may be given again: what is there twice counts once.
         """
-        for hour, group in _by_hour(records):
-            self._write(self._segment_of(hour), group)
+        for hour, group in groupby(records, key=lambda record: (record.end_us - 1) // _US_PER_HOUR):
+            self._write(self._segment_of(hour), list(group))
 
     def sync(self) -> None:
         """Bring to disk what was appended: it is acknowledged when this returns.
@@ -337,16 +333,3 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(file)
-
-
-def _by_hour(records: Sequence[Record]) -> Iterator[tuple[int, Sequence[Record]]]:
-    """Runs of records of the same hour (hours since 1970), in the order they came."""
-    start = 0
-    for number in range(1, len(records) + 1):
-        if number == len(records) or _hour_of(records[number]) != _hour_of(records[start]):
-            yield _hour_of(records[start]), records[start:number]
-            start = number
-
-
-def _hour_of(record: Record) -> int:
-    return (record.end_us - 1) // _US_PER_HOUR

@@ -57,13 +57,7 @@ class BufferedWriter:
     """Gives records to the spool, now or as soon as it takes them."""
 
     def __init__(self, spool: SpoolWriter, report: Callable[[str], None], most: int = MOST_WAITING) -> None:
-        """Nothing is waiting yet.
-
-        Args:
-            spool: where records go.
-            report: told when writing fails, and when it goes on.
-            most: records that wait at most.
-        """
+        """Tell *report* when writing fails, and when it goes on; *most* records wait."""
         self._spool = spool
         self._report = report
         self._most = most
@@ -89,7 +83,7 @@ class BufferedWriter:
             self._spool.append(batch)
             self._spool.sync()
         except (AdvisorError, OSError) as error:
-            self._not_written(error)
+            self._not_written(error.message if isinstance(error, AdvisorError) else str(error))
             return
         if self.trouble:
             self._report(f"writing goes on, after: {self.trouble}")
@@ -103,34 +97,29 @@ class BufferedWriter:
         with suppress(AdvisorError, OSError):  # said already: nothing was written since
             self._spool.close()
 
-    def _not_written(self, error: Exception) -> None:
+    def _not_written(self, reason: str) -> None:
         """Say so once, and make room."""
-        reason = error.message if isinstance(error, AdvisorError) else str(error)
         if self.trouble is None:
             self._report(f"cannot write: {reason}; sampling goes on, and what does not fit into memory becomes a gap")
         self.trouble = reason
-        excess = len(self._waiting) - self._most
-        for record in self._waiting[: max(excess, 0)]:
+        excess = max(len(self._waiting) - self._most, 0)
+        for record in self._waiting[:excess]:
             self._give_up(record)
-        del self._waiting[: max(excess, 0)]
+        del self._waiting[:excess]
 
     def _give_up(self, record: Record) -> None:
         """Remember the time of a record that is not kept."""
         self.lost_rows += not isinstance(record, Gap)
-        start_us, ticks = _extent(record)
+        if isinstance(record, Gap):
+            start_us, ticks = record.start_us, record.missed_ticks
+        else:
+            start_us = record.end_us - ROW_US
+            ticks = max((stats.n for stats in record.stats.values()), default=1)
         before = self._given_up.get(record.target)
         if before is not None:
             start_us, ticks = min(start_us, before.start_us), ticks + before.missed_ticks
         reason = f"it could not be written: {self.trouble}"
         self._given_up[record.target] = Gap(record.target, start_us, record.end_us, ticks, reason)
-
-
-def _extent(record: Record) -> tuple[int, int]:
-    """Start and ticks of a record."""
-    if isinstance(record, Gap):
-        return record.start_us, record.missed_ticks
-    ticks = max((stats.n for stats in record.stats.values()), default=1)
-    return record.end_us - ROW_US, ticks
 
 
 SCHEMA = "advisor.agent.status/v1"
@@ -213,7 +202,8 @@ class StatusFile:
                 "lost_rows": writer.lost_rows,
                 "trouble": writer.trouble,
             },
-            "compaction": _of_compaction(compaction),
+            "compaction": compaction
+            and {"pid": compaction.process_id, "runs": compaction.runs, "trouble": compaction.trouble},
         }
         for path in self._paths:
             with suppress(OSError):  # the spool speaks of it, on the same disk
@@ -260,9 +250,3 @@ def _of_source(source: SupervisedSource) -> dict[str, Any]:
         "rows": source.rows_made,
         "gap_ticks": dict(source.gap_ticks),
     }
-
-
-def _of_compaction(compaction: Compaction | None) -> dict[str, Any] | None:
-    if compaction is None:
-        return None
-    return {"pid": compaction.process_id, "runs": compaction.runs, "trouble": compaction.trouble}

@@ -39,7 +39,14 @@ def main(arguments: Sequence[str], program: str) -> int:
     Raises:
         InputError: no agent has written its status there.
     """
-    given = _parser(program).parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Say what the agents that write to DIRECTORY are doing: sources, last readings, gaps, restarts. "
+        "Exit code 1: one of them is not running, or its state cannot be read.",
+    )
+    parser.add_argument("directory", type=Path, nargs="?", default=Path("samples"), metavar="DIRECTORY")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: %(default)s")
+    given = parser.parse_args(arguments)
     entries = [_entry(path) for path in _status_files(given.directory)]
     if not entries:
         raise InputError(
@@ -51,19 +58,9 @@ def main(arguments: Sequence[str], program: str) -> int:
     if given.format == "json":
         sys.stdout.write(f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n")
     else:
-        sys.stdout.writelines(f"{_printable(line)}\n" for line in words)
+        for line in words:  # without anything that a terminal would obey
+            sys.stdout.write("".join(letter if letter.isprintable() else " " for letter in line) + "\n")
     return int(any("trouble" in entry or entry["is_running"] is False for entry in entries))
-
-
-def _parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="Say what the agents that write to DIRECTORY are doing: sources, last readings, gaps, restarts. "
-        "Exit code 1: one of them is not running, or its state cannot be read.",
-    )
-    parser.add_argument("directory", type=Path, nargs="?", default=Path("samples"), metavar="DIRECTORY")
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: %(default)s")
-    return parser
 
 
 def _status_files(directory: Path) -> list[Path]:
@@ -109,10 +106,12 @@ def _is_running(status: Mapping[str, Any]) -> bool | None:
 
 def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
     """A host's status for a person."""
-    yield (
-        f"{entry['host']}: {_state_words(entry)}, started {entry['started']}, pid {entry['pid']}, "
-        f"version {entry['version']}"
-    )
+    state = entry["state"]
+    if entry["is_running"] is False:
+        state = f"not running ({state}, last written {entry['written']})"
+    elif entry["age_seconds"] > STALE_SECONDS:
+        state = f"silent: nothing written for {entry['age_seconds']:,.0f} s"
+    yield f"{entry['host']}: {state}, started {entry['started']}, pid {entry['pid']}, version {entry['version']}"
     for source in entry["sources"]:
         yield from _source_lines(source)
     spool, compaction = entry["spool"], entry["compaction"] or {}
@@ -124,14 +123,6 @@ def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"  compaction{_trouble(compaction)}"
     if entry["labels"]:
         yield f"  labels: {', '.join(f'{name}={value}' for name, value in entry['labels'].items())}"
-
-
-def _state_words(entry: Mapping[str, Any]) -> str:
-    if entry["is_running"] is False:
-        return f"not running ({entry['state']}, last written {entry['written']})"
-    if entry["age_seconds"] > STALE_SECONDS:
-        return f"silent: nothing written for {entry['age_seconds']:,.0f} s"
-    return str(entry["state"])
 
 
 def _source_lines(source: Mapping[str, Any]) -> Iterator[str]:
@@ -150,8 +141,3 @@ def _source_lines(source: Mapping[str, Any]) -> Iterator[str]:
 
 def _trouble(part: Mapping[str, Any]) -> str:
     return f"; trouble: {part['trouble']}" if part["trouble"] else ""
-
-
-def _printable(text: str) -> str:
-    """A line without anything that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -70,21 +70,12 @@ class SupervisedSource:
     def __init__(
         self, asked: Asked, host: str, interval_us: int, patience: Patience, report: Callable[[str], None]
     ) -> None:
-        """Prepare; nothing is started yet.
-
-        Args:
-            asked: which source, of what.
-            host: name of this host, for the readings.
-            interval_us: time from tick to tick.
-            patience: how long it may be silent.
-            report: told when it stops answering, and when it answers again.
-        """
+        """Prepare; nothing is started yet. *report* is told when it stops answering, and when it answers again."""
         self.name = name = asked.source
         self._report = report
         self._is_over = False
-        self._until_us: int | None = None
-        self.silent_targets: list[Target] = []
-        """Targets that did not answer the last time."""
+        self.until_us: int | None = None  # no tick is taken after this one
+        self.silent_targets: list[Target] = []  # those that did not answer the last time
         self._asked = asked
         self._nobody = Target(host, name, None)
         self._interval_us = interval_us
@@ -96,12 +87,12 @@ class SupervisedSource:
         self._start_at = 0.0
         self.trouble: str | None = None
         """Reason why it does not answer, and of the ticks that are missed now."""
-        self._passing_trouble: str | None = None
-        """Reason of missed ticks up to the next reading."""
+        self.passing_trouble: str | None = None
+        """Reason of missed ticks up to the next reading: the machine slept, or the clock was set."""
         self.failure: tuple[str, str] | None = None
         """Reason and remedy of the last failure to open the source; None: it is open."""
         self.state = "waiting"
-        self.description: str | None = None
+        self.description: str | None = None  # until it was opened
         self.starts = 0
         self.last_tick_us: int | None = None
         self.cost_us: int | None = None
@@ -132,11 +123,6 @@ class SupervisedSource:
         return None if self._left_behind is None else self._left_behind.pid
 
     @property
-    def has_opened(self) -> bool:
-        """True once it was opened."""
-        return self.description is not None
-
-    @property
     def targets(self) -> list[Target]:
         """Targets of the last reading."""
         return [] if self._rows is None else self._rows.targets
@@ -150,14 +136,6 @@ class SupervisedSource:
         """Account for every tick from now on, if it was not begun already."""
         if self._rows is None:
             self._rows = SourceRows(self._nobody, self._interval_us, now_us)
-
-    def explain(self, reason: str) -> None:
-        """Say why the ticks before the next one are missing: the machine slept, or the clock was set."""
-        self._passing_trouble = reason
-
-    def end_at(self, until_us: int) -> None:
-        """Take no tick after this one."""
-        self._until_us = until_us
 
     # ---- what happens
 
@@ -290,13 +268,13 @@ class SupervisedSource:
     def _tick(self, tick_us: int, read: Sequence[Reading | Missed], skipped: str | None) -> list[Record]:
         """Readings."""
         self.state = "running"
-        if self._rows is None or (self._until_us is not None and tick_us > self._until_us):
+        if self._rows is None or (self.until_us is not None and tick_us > self.until_us):
             return []
         self.last_tick_us = tick_us
-        records = self._rows.take(tick_us, read, self.trouble or self._passing_trouble or skipped or NOT_RUNNING)
+        records = self._rows.take(tick_us, read, self.trouble or self.passing_trouble or skipped or NOT_RUNNING)
         if self.trouble:
             self._report(f"{self.name} answers again")
-        self.trouble = self._passing_trouble = None
+        self.trouble = self.passing_trouble = None
         if self.silent_targets or any(isinstance(each, Missed) for each in read):
             self._announce(read)
         return records
@@ -334,7 +312,7 @@ class SupervisedSource:
     def _why(self, now: float) -> str:
         """Reason of the ticks missed up to now."""
         silent = None if self._is_heard(now) or self._running is None else f"{self.name} does not answer"
-        return self.trouble or self._passing_trouble or silent or NOT_RUNNING
+        return self.trouble or self.passing_trouble or silent or NOT_RUNNING
 
     def _counted(self, records: list[Record]) -> list[Record]:
         for record in records:

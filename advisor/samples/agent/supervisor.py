@@ -5,7 +5,7 @@ It loads no vendor's library and waits for nothing but all of them at once.
 
 import select
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from advisor.errors import InputError
@@ -91,7 +91,7 @@ class Supervisor:
     def _start(self) -> bool:
         """Open every source; False: told to stop meanwhile."""
         started = time.monotonic()
-        while not all(source.has_opened or source.failure for source in self._sources):
+        while not all(source.description or source.failure for source in self._sources):
             if self._stop.arrived:
                 return False
             if time.monotonic() - started > _STARTING_SECONDS:
@@ -99,7 +99,8 @@ class Supervisor:
             self._turn(_QUICK_TURN_SECONDS)
         failures = [source.failure for source in self._sources if source.failure]
         if len(failures) == len(self._sources):
-            raise _nothing_to_read(failures)
+            reasons, hints = ("; ".join(filter(None, texts)) for texts in zip(*failures, strict=True))
+            raise InputError(reasons, hint=hints)
         now_us = _now_us()
         for source in self._sources:
             source.begin(now_us)
@@ -129,7 +130,7 @@ class Supervisor:
         interval_us = self._settings.interval_us
         self._end_us = end_us = (_now_us() + self._settings.duration_us) // interval_us * interval_us
         for source in self._sources:
-            source.end_at(end_us)
+            source.until_us = end_us
         while not self._stop.arrived and not self._is_over(end_us):
             left_seconds = (end_us - _now_us()) / 1e6
             self._turn(min(max(left_seconds, _QUICK_TURN_SECONDS), self._longest_wait))
@@ -159,7 +160,7 @@ class Supervisor:
         records: list[Record] = []
         for source in self._sources:
             if happened:
-                source.explain(happened)
+                source.passing_trouble = happened
             if source.pipe in heard:
                 records += source.hear(now, now_us)
             records += source.tend(now, now_us)
@@ -183,14 +184,11 @@ class Supervisor:
         for source in self._sources:
             source.stop()
         started = time.monotonic()
-        while self._is_anyone_left() and time.monotonic() - started < _ENDING_SECONDS:
+        while any(map(_may_end, self._sources)) and time.monotonic() - started < _ENDING_SECONDS:
             self._turn(_QUICK_TURN_SECONDS)
         records = [record for source in self._sources for record in source.finish(time.monotonic(), until_us)]
         if records:
             self._keep(records)
-
-    def _is_anyone_left(self) -> bool:
-        return any(source.is_running and source.state != "silent" for source in self._sources)
 
     def _end(self) -> None:
         """Compact once more and say goodbye."""
@@ -198,7 +196,8 @@ class Supervisor:
             process for source in self._sources for process in (source.process_id, source.left_behind_id) if process
         ]
         if left:
-            self._report(f"processes that hang in their driver are left to end by themselves: {_listed(left)}")
+            numbers = ", ".join(map(str, left))
+            self._report(f"processes that hang in their driver are left to end by themselves: {numbers}")
         if self._compaction is not None:
             self._stop.clear()
             self._compaction.finish(lambda: self._stop.arrived)
@@ -210,13 +209,8 @@ class Supervisor:
             self._watcher.status = status
 
 
-def _nothing_to_read(failures: Sequence[tuple[str, str]]) -> InputError:
-    """Error with the reason and remedy of each source."""
-    return InputError("; ".join(said for said, _ in failures), hint="; ".join(hint for _, hint in failures if hint))
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(str(number) for number in numbers)
+def _may_end(source: SupervisedSource) -> bool:
+    return source.is_running and source.state != "silent"
 
 
 def _now_us() -> int:

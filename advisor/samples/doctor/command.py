@@ -130,11 +130,13 @@ def look(source: str, limit_seconds: float = LIMIT_SECONDS) -> Seen:
     """Open a source in a process of its own and read it."""
     command = bare_interpreter("advisor.samples.agent.child", source, "", str(_INTERVAL_US))
     process = Process(command, listens=True, speaks=True)
+    deadline = time.monotonic() + limit_seconds
     try:
-        deadline = time.monotonic() + limit_seconds
-        return _heard(process, deadline) or Seen(
-            trouble=_how(process, deadline) or f"no answer within {limit_seconds:g} s"
-        )
+        if (seen := _heard(process, deadline)) is not None:
+            return seen
+        while (how := process.ended()) is None and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return Seen(trouble=f"its process {how}" if how else f"no answer within {limit_seconds:g} s")
     finally:
         process.close()  # it hears that, and ends when it can
 
@@ -142,7 +144,10 @@ def look(source: str, limit_seconds: float = LIMIT_SECONDS) -> Seen:
 def _heard(process: Process, deadline: float) -> Seen | None:
     """Result of the last reading, or the failure; None where the process ends before, or time is over."""
     reader, describes, readings = Reader(), "", 0
-    while piece := _piece(process, deadline):
+    pipe = process.read_end
+    while pipe is not None and select.select([pipe], [], [], max(deadline - time.monotonic(), 0.0))[0]:
+        if not (piece := os.read(pipe, _PIECE)):
+            break
         for word, items in reader.feed(piece):
             match word:
                 case Word.READY:
@@ -152,21 +157,6 @@ def _heard(process: Process, deadline: float) -> Seen | None:
                 case Word.TICK if (readings := readings + 1) == _READINGS:
                     return Seen(describes, items[4])
     return None
-
-
-def _piece(process: Process, deadline: float) -> bytes:
-    """Next bytes of the pipe; none where the process ends, or time is over."""
-    descriptor, left = process.read_end, deadline - time.monotonic()
-    if descriptor is None or left <= 0 or not select.select([descriptor], [], [], left)[0]:
-        return b""
-    return os.read(descriptor, _PIECE)
-
-
-def _how(process: Process, deadline: float) -> str | None:
-    """End of the process in words; None where it hangs."""
-    while (how := process.ended()) is None and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    return how and f"its process {how}"
 
 
 _NVIDIA, _AMD, _HABANA, _AMAZON, _GOOGLE = "0x10de", "0x1002", "0x1da3", "0x1d0f", "0x1ae0"
@@ -211,9 +201,8 @@ _LACKS = (
 
 def accelerator_findings(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> list[Finding]:
     """One finding for each kind of accelerator that there is a source for."""
-    return [
-        nvidia(machine, limit_seconds), amd(machine, limit_seconds), neuron(machine), gaudi(machine), tpu(machine),
-    ]  # fmt: skip
+    programs = [by_program(machine, tool) for tool in TOOLS]
+    return [nvidia(machine, limit_seconds), amd(machine, limit_seconds), *programs, tpu(machine)]
 
 
 def nvidia(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
@@ -254,23 +243,6 @@ def amd(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
     return Finding("amd", State.OK, seen.describes)
 
 
-def neuron(machine: Machine) -> Finding:
-    """AWS Neuron accelerators, through ``neuron-monitor``."""
-    is_here = machine.devices("neuron*") or machine.has_pci(_AMAZON, ("0x0880", "0x12"))
-    return _by_program(
-        "neuron", is_here=is_here, program="neuron-monitor", folder="/opt/aws/neuron/bin",
-        mend="install aws-neuronx-tools, and put /opt/aws/neuron/bin on the path",
-    )  # fmt: skip
-
-
-def gaudi(machine: Machine) -> Finding:
-    """Intel Gaudi accelerators, through ``hl-smi``."""
-    is_here = machine.has_pci(_HABANA, ("0x",)) or machine.devices("hl[0-9]*")
-    return _by_program(
-        "gaudi", is_here=is_here, program="hl-smi", folder="/usr/bin", mend="install habanalabs-firmware-tools"
-    )
-
-
 def tpu(machine: Machine) -> Finding:
     """Google TPUs: what can be read of them depends on the machine."""
     if not machine.has_pci(_GOOGLE, ("0x",)):
@@ -281,13 +253,38 @@ def tpu(machine: Machine) -> Finding:
     return Finding("tpu", State.LIMITED, "a TPU", (trouble,))
 
 
-def _by_program(subject: str, *, is_here: bool, program: str, folder: str, mend: str) -> Finding:
-    path = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), folder]))
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A vendor's program that reads accelerators, and how it shows that some are here."""
+
+    subject: str
+    program: str
+    folder: str
+    """Where it may be besides the path."""
+    devices: str
+    vendor: str
+    classes: tuple[str, ...]
+    mend: str
+
+
+TOOLS = (
+    Tool(
+        "neuron", "neuron-monitor", "/opt/aws/neuron/bin", "neuron*", _AMAZON, ("0x0880", "0x12"),
+        "install aws-neuronx-tools, and put /opt/aws/neuron/bin on the path",
+    ),
+    Tool("gaudi", "hl-smi", "/usr/bin", "hl[0-9]*", _HABANA, ("0x",), "install habanalabs-firmware-tools"),
+)  # fmt: skip
+
+
+def by_program(machine: Machine, tool: Tool) -> Finding:
+    """Accelerators that a vendor's program reads."""
+    path = shutil.which(tool.program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), tool.folder]))
     if path is not None:
-        return Finding(subject, State.OK, f"{program} at {path}")
-    if not is_here:
-        return Finding(subject, State.ABSENT, f"no such accelerator, and no {program}")
-    return Finding(subject, State.BROKEN, "an accelerator", (Trouble(f"the program {program} is absent", mend),))
+        return Finding(tool.subject, State.OK, f"{tool.program} at {path}")
+    if not machine.devices(tool.devices) and not machine.has_pci(tool.vendor, tool.classes):
+        return Finding(tool.subject, State.ABSENT, f"no such accelerator, and no {tool.program}")
+    trouble = Trouble(f"the program {tool.program} is absent", tool.mend)
+    return Finding(tool.subject, State.BROKEN, "an accelerator", (trouble,))
 
 
 LOW_DISK_BYTES = BYTES_PER_GIB
@@ -318,8 +315,14 @@ def engine_findings(endpoints: Sequence[str]) -> list[Finding]:
 def directory(path: Path, low_bytes: int = LOW_DISK_BYTES) -> Finding:
     """Whether samples can be written, and for how long."""
     nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    trouble = _why_not_writable(nearest)
-    if trouble is not None:
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as stream:
+            stream.write(b"x")
+            stream.flush()
+            os.fdatasync(stream.fileno())
+    except OSError as error:
+        is_folder = nearest.is_dir()
+        trouble = f"cannot write to {nearest}: {error.strerror}" if is_folder else f"{nearest} is no directory"
         mend = "give the agent's user a directory that it owns on a file system that is mounted writable"
         return Finding("directory", State.BROKEN, str(path), (Trouble(trouble, mend),))
     free = shutil.disk_usage(nearest).free
@@ -344,19 +347,6 @@ def clock() -> Finding:
     return Finding("clock", State.OK, "the clock is synchronised")
 
 
-def _why_not_writable(folder: Path) -> str | None:
-    if not folder.is_dir():
-        return f"{folder} is no directory"
-    try:
-        with tempfile.TemporaryFile(dir=folder) as stream:
-            stream.write(b"x")
-            stream.flush()
-            os.fdatasync(stream.fileno())
-    except OSError as error:
-        return f"cannot write to {folder}: {error.strerror}"
-    return None
-
-
 def _engine(endpoint: str) -> Finding:
     subject = parse_address(endpoint, "/metrics").shown
     source = EngineSource("", [endpoint], _ENGINE_LIMITS)
@@ -370,18 +360,14 @@ def _engine(endpoint: str) -> Finding:
         mend = next((mend for begin, mend in _ENGINE_MENDS.items() if reason.startswith(begin)), "see that it serves")
         return Finding(subject, State.BROKEN, "nothing", (Trouble(reason, mend),))
     served = ", ".join(f"{r.target.name or 'a model it does not name'} (rank {r.target.index})" for r in readings)
-    troubles = tuple(_engine_troubles(readings))
-    return Finding(subject, State.LIMITED if troubles else State.OK, f"{readings[0].target.source}: {served}", troubles)
-
-
-def _engine_troubles(readings: Sequence[Reading]) -> list[Trouble]:
     shown = {name for reading in readings for name in (*reading.values, *reading.buckets)}
     missing = [metric.meaning for metric in ENGINE_METRICS if metric.name not in shown]
     troubles = [Trouble(note, "") for note in dict.fromkeys(reading.note for reading in readings) if note]
     if missing:
         mend = "it may show them after the first requests; else this version of the engine does not have them"
         troubles.append(Trouble(f"not on its page: {', '.join(missing)}", mend))
-    return troubles
+    state = State.LIMITED if troubles else State.OK
+    return Finding(subject, state, f"{readings[0].target.source}: {served}", tuple(troubles))
 
 
 SCHEMA = "advisor.agent.doctor/v1"
@@ -393,14 +379,6 @@ def main(arguments: Sequence[str], program: str) -> int:
     Raises:
         InputError: an address is no URL.
     """
-    given = _parser(program).parse_args(arguments)
-    sources = [*accelerator_findings(Machine(given.root)), *engine_findings(given.engines)]
-    findings = [*sources, *_nothing_to_read(sources), directory(given.directory), clock()]
-    sys.stdout.write(f"{_as_json(findings) if given.format == 'json' else _as_text(findings)}\n")
-    return int(any(finding.state is State.BROKEN for finding in findings))
-
-
-def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Say what each source can see, what it cannot see, and how to mend it. A driver that hangs does "
@@ -414,23 +392,22 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--directory", type=Path, default=Path("samples"), metavar="DIR", help="where the agent is to write")
     add("--format", choices=("table", "json"), default="table", help="default: %(default)s")
     add("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
-    return parser
-
-
-def _nothing_to_read(sources: Sequence[Finding]) -> list[Finding]:
-    """A finding of its own where there is no source at all."""
-    if any(finding.state is not State.ABSENT for finding in sources):
-        return []
-    mend = (
-        "install the driver of the accelerators; in a container, start it with access to them; "
-        "or name a serving engine: --engine URL"
-    )
-    return [Finding("sources", State.BROKEN, "nothing to read", (Trouble("no accelerator, no serving engine", mend),))]
-
-
-def _as_json(findings: Sequence[Finding]) -> str:
-    entries = [asdict(finding) for finding in findings]
-    return json.dumps({"schema": SCHEMA, "findings": entries}, indent=2, ensure_ascii=False)
+    given = parser.parse_args(arguments)
+    findings = [*accelerator_findings(Machine(given.root)), *engine_findings(given.engines)]
+    if all(finding.state is State.ABSENT for finding in findings):
+        mend = (
+            "install the driver of the accelerators; in a container, start it with access to them; "
+            "or name a serving engine: --engine URL"
+        )
+        trouble = Trouble("no accelerator, no serving engine", mend)
+        findings.append(Finding("sources", State.BROKEN, "nothing to read", (trouble,)))
+    findings += [directory(given.directory), clock()]
+    if given.format == "json":
+        document = {"schema": SCHEMA, "findings": [asdict(finding) for finding in findings]}
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(f"{_as_text(findings)}\n")
+    return int(any(finding.state is State.BROKEN for finding in findings))
 
 
 def _as_text(findings: Sequence[Finding]) -> str:

@@ -148,17 +148,19 @@ class NameTable:
     @cached_property
     def names(self) -> Mapping[str, tuple[Name, ...]]:
         """Names on servers by metric, the best first."""
-        return {metric: self._named(metric, in_cloudwatch=False) for metric in MEANINGS}
+        return self._by_metric(in_cloudwatch=False)
 
     @cached_property
     def in_cloudwatch(self) -> Mapping[str, tuple[Name, ...]]:
         """Names in CloudWatch by metric, of those that have any there."""
-        names_by_metric = {metric: self._named(metric, in_cloudwatch=True) for metric in MEANINGS}
-        return {metric: names for metric, names in names_by_metric.items() if names}
+        return {metric: names for metric, names in self._by_metric(in_cloudwatch=True).items() if names}
 
-    def _named(self, metric: str, *, in_cloudwatch: bool) -> tuple[Name, ...]:
-        names = (name for name in self.every if name.metric.name == metric)
-        return tuple(name for name in names if (name.exporter.shows is Shows.CLOUDWATCH) == in_cloudwatch)
+    def _by_metric(self, *, in_cloudwatch: bool) -> dict[str, tuple[Name, ...]]:
+        names: dict[str, list[Name]] = {metric: [] for metric in MEANINGS}
+        for name in self.every:
+            if (name.exporter.shows is Shows.CLOUDWATCH) == in_cloudwatch:
+                names[name.metric.name].append(name)
+        return {metric: tuple(some) for metric, some in names.items()}
 
     def of(self, exporter: Exporter) -> tuple[Name, ...]:
         """Names of one exporter, the best first."""
@@ -288,16 +290,12 @@ def _exporter(row: _Row, key: str, shows: Shows) -> Exporter:
 
 def _own(exporter: Exporter) -> list[Name]:
     """Names under which the agent's own page gives its metrics."""
-    return [
-        Name(
-            exposition_name(metric),
-            exporter,
-            metric,
-            greatest=exposition_name(metric, "max") if metric.kind is Kind.GAUGE else None,
-        )
-        for metric in METRICS.values()
-        if _OWN.get(exporter.key) is metric.scope
-    ]
+    names = []
+    for metric in METRICS.values():
+        if _OWN.get(exporter.key) is metric.scope:
+            greatest = exposition_name(metric, "max") if metric.kind is Kind.GAUGE else None
+            names.append(Name(exposition_name(metric), exporter, metric, greatest=greatest))
+    return names
 
 
 def _spelled(row: _Row, exporter: Exporter, prefixes: Sequence[str] = ()) -> list[Name]:
@@ -311,13 +309,13 @@ def _spelled(row: _Row, exporter: Exporter, prefixes: Sequence[str] = ()) -> lis
     bases = [written] if usual is None else [prefix + written[len(usual) :] for prefix in exporter.prefixes]
     trait = row.one_of("trait", ("", _TWO_SCALES, _PROFILING))
     first = Name("", exporter, metric, scale, row.condition("only"), None, trait)
-    return [replace(first, name=name) for base in bases for name in _with_total(base, metric)]
-
-
-def _with_total(name: str, metric: Metric) -> tuple[str, ...]:
-    if metric.kind is not Kind.COUNTER or name.endswith(("_sum", "_count")):
-        return (name,)
-    return (name, name.removesuffix("_total") if name.endswith("_total") else f"{name}_total")
+    names = []
+    for base in bases:
+        names.append(replace(first, name=base))
+        if metric.kind is Kind.COUNTER and not base.endswith(("_sum", "_count")):
+            other = base.removesuffix("_total") if base.endswith("_total") else f"{base}_total"
+            names.append(replace(first, name=other))
+    return names
 
 
 def _users_exporter(row: _Row, exporters: Mapping[str, Exporter]) -> Exporter:
@@ -340,6 +338,7 @@ def _users_exporter(row: _Row, exporters: Mapping[str, Exporter]) -> Exporter:
 
 _MOST = 8
 _LEAST_LIKENESS = 0.4
+_SEPARATORS = re.compile(r"[_:]+")
 _PART = re.compile(r"_(bucket|sum|count|total|created|info)$")
 _EVERYBODYS = frozenset({"total", "seconds", "bytes", "ratio", "metric", "current", "node", "count", "number", "num"})
 _TELLING = frozenset(
@@ -355,12 +354,13 @@ def near_misses(table: NameTable, present: Iterable[str]) -> list[str]:
     Names with the first word of a known name that is present are left out: that exporter is read already.
     """
     bare, listed = {_PART.sub("", name) for name in present}, {_PART.sub("", name.name) for name in table.every}
-    seen = {_split(name)[0] for name in bare & listed}
+    first_words = {name: _SEPARATORS.split(name.lower(), 1)[0] for name in bare}
+    seen = {first_words[name] for name in bare & listed}
     by_word: defaultdict[str, set[frozenset[str]]] = defaultdict(set)
     for words in map(_words, listed):
         for word in words:
             by_word[word].add(words)
-    unknown = (name for name in bare - listed if _split(name)[0] not in seen)
+    unknown = (name for name in bare - listed if first_words[name] not in seen)
     likeness = {name: _likeness(_words(name), by_word) for name in unknown}
     likest = sorted(likeness, key=lambda name: (-likeness[name], name))
     return [name for name in likest if likeness[name] >= _LEAST_LIKENESS][:_MOST]
@@ -377,12 +377,8 @@ def names_on_page(text: str) -> set[str]:
     return set(_ON_A_PAGE.findall(text))
 
 
-def _split(name: str) -> list[str]:
-    return re.split(r"[_:]+", name.lower())
-
-
 def _words(name: str) -> frozenset[str]:
-    return frozenset(_split(name)) - _EVERYBODYS - {""}
+    return frozenset(_SEPARATORS.split(name.lower())) - _EVERYBODYS - {""}
 
 
 def _likeness(words: frozenset[str], by_word: Mapping[str, set[frozenset[str]]]) -> float:

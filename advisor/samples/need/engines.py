@@ -31,9 +31,7 @@ class Bounds:
 
     def observed_alone(self) -> "Bounds":
         """Bounds as if what was not observed had been like the rest."""
-        if self.value is None:
-            return self
-        return Bounds(self.value, self.value, self.value, 1.0, self.basis)
+        return self if self.value is None else Bounds(self.value, self.value, self.value, 1.0, self.basis)
 
 
 def kv_p95_bounds(values: Floats) -> Bounds:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from advisor.records import dataclass, replace
 from advisor.samples.metrics import ENGINE_METRICS, Scope
-from advisor.samples.need.engines import KV, WAITING, Bounds, Engines, KvUse
+from advisor.samples.need.engines import KV, WAITING, Bounds, KvUse
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, FULL_TIME, KV_FULL, QUEUE, WORKING
 from advisor.samples.need.verdict import (
     Evidence,
@@ -93,18 +93,14 @@ def assess(
             key=lambda engine: (engine.who.uuid or "", engine.who.index),
         )
         for position, on_it in join(here, serving).items():
-            yield _assess_one(here[position], on_it, fixed)
+            accelerator = here[position]
+            memory = memory_need(accelerator, on_it, fixed)
+            yield _need_from(accelerator.who, gather(accelerator, on_it), memory, on_it.queue_p95, len(on_it))
 
 
-def _assess_one(accelerator: Counted, engines: Engines, fixed: Fixed | None) -> AcceleratorNeed:
-    memory = memory_need(accelerator, engines, fixed)
-    return need_from(accelerator.who, gather(accelerator, engines), memory, engines.queue_p95, len(engines))
-
-
-def need_from(
+def _need_from(
     who: Accelerator, evidence: Evidence, memory: MemoryNeed | None, queue_p95: float | None, engines: int
 ) -> AcceleratorNeed:
-    """The need of an accelerator, judged by its evidence."""
     verdict = judge(evidence)
     return AcceleratorNeed(who, verdict, memory, evidence, queue_p95, engines, advise(verdict, memory))
 
@@ -121,10 +117,8 @@ def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:
     for summary in summaries:
         side = engines if summary.metric in _ENGINE else accelerators
         side.setdefault(summary.accelerator, {})[summary.metric] = summary
-    divided = {
-        (accelerator.host, accelerator.index) for accelerator in accelerators if accelerator.mig_index is not None
-    }
-    for who in sorted(accelerators, key=lambda accelerator: accelerator.place):
+    divided = {(who.host, who.index) for who in accelerators if who.mig_index is not None}
+    for who in sorted(accelerators, key=lambda who: who.place):
         is_divided = who.mig_index is None and (who.host, who.index) in divided
         held = accelerators[who].get("memory_used_bytes")
         has_none = is_divided or (held is not None and held.max < ENGINE_HOLDS.value)
@@ -133,6 +127,7 @@ def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:
 
 
 def _assess_summaries(who: Accelerator, metrics: Metrics, engines: Sequence[Metrics]) -> AcceleratorNeed:
+    serving = [engine for engine in engines if KV in engine]
     evidence = Evidence(
         busy=_p95(metrics, "busy_ratio"),
         sm_active=_p95(metrics, "sm_active_ratio"),
@@ -140,16 +135,10 @@ def _assess_summaries(who: Accelerator, metrics: Metrics, engines: Sequence[Metr
         dram_active=_p95(metrics, "dram_active_ratio"),
         running=None,
         throttled={},
-        kv_full_and_queue=tuple(_full_and_queue(engine) for engine in engines if KV in engine),
+        kv_full_and_queue=tuple(_full_and_queue(engine) for engine in serving),
     )
-    serving = [engine for engine in engines if KV in engine]
-    return need_from(
-        who,
-        evidence,
-        _memory(metrics, serving),
-        max((engine[WAITING].p95 for engine in engines if WAITING in engine), default=None),
-        len(engines),
-    )
+    queue_p95 = max((engine[WAITING].p95 for engine in engines if WAITING in engine), default=None)
+    return _need_from(who, evidence, _memory(metrics, serving), queue_p95, len(engines))
 
 
 def _p95(metrics: Metrics, metric: str) -> Bounds | None:
@@ -274,16 +263,16 @@ class Fleet:
         """Rows of some accelerators, in their order."""
         hosts = {counted.who.host for counted in chosen}
         ask = partial(_drawn_of_hosts, chosen={counted.who for counted in chosen})
-        drawn_pairs = [pair for pairs in self.store.answers(self.window, ask, among=hosts) for pair in pairs.items()]
-        rows = dict(drawn_pairs)
+        answers = self.store.answers(self.window, ask, among=hosts)
+        rows = {who: drawn for part in answers for who, drawn in part.items()}
         return (rows[counted.who] for counted in chosen)
 
 
 def needs_of(surveyed: Survey) -> list[tuple[Counted, AcceleratorNeed]]:
     """Accelerators of a survey, and what each of them needs; its engines have to be read with NEED_COLUMNS."""
-    engines = (
-        [engine.on(surveyed.grids[engine.key.host]) for engine in surveyed.engines] if surveyed.accelerators else []
-    )
+    if not surveyed.accelerators:
+        return []
+    engines = [engine.on(surveyed.grids[engine.key.host]) for engine in surveyed.engines]
     return list(zip(surveyed.accelerators, assess(surveyed.accelerators, engines), strict=True))
 
 
@@ -291,7 +280,17 @@ def notes_on(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:
     """Verdicts and KV use in sentences for the notes of a plan; none without accelerators."""
     if not needs:
         return ()
-    return (f"what limits the accelerators now: {_verdict_words(needs)}", *_kv_words(needs))
+    counts = Counter(words(need.verdict.code) for need in needs)
+    verdicts = ", ".join(f"{count} {code}" for code, count in counts.most_common())
+    missing = sorted({signal for need in needs for signal in need.verdict.missing if need.verdict.code == "unknown"})
+    unknown = f" (not known: {', '.join(missing)})" if missing else ""
+    limited = f"what limits the accelerators now: {verdicts}{unknown}"
+    uses = [need.memory.kv for need in needs if need.memory is not None and need.memory.kv is not None]
+    if not uses:
+        return (limited,)
+    is_exceeded, highest = any(use.is_exceeded for use in uses), max(use.max for use in uses)
+    most = "all of it while requests queued" if is_exceeded else f"{highest:.0%} at most"
+    return limited, f"KV cache in use now: {max(use.p95 for use in uses):.0%} at p95, {most}"
 
 
 def _of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]], int]:
@@ -325,21 +324,3 @@ def _timeline_of(counted: Counted, rows: pa.Table) -> Timeline:
     columns = {name: table[name].to_numpy() for name in _CHART_COLUMNS}
     observed = {name: values for name, values in columns.items() if not np.isnan(values).all()}
     return timeline(who, counted.grid, table["timestamp"].cast(pa.int64()).to_numpy(), observed)
-
-
-def _kv_words(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:
-    """How much of the KV cache was used, where engines say; more than all of it where requests queued for it."""
-    uses = [need.memory.kv for need in needs if need.memory is not None and need.memory.kv is not None]
-    if not uses:
-        return ()
-    highest = max(use.max for use in uses)
-    most = "all of it while requests queued" if any(use.is_exceeded for use in uses) else f"{highest:.0%} at most"
-    return (f"KV cache in use now: {max(use.p95 for use in uses):.0%} at p95, {most}",)
-
-
-def _verdict_words(needs: Sequence[AcceleratorNeed]) -> str:
-    """Verdicts such as ``6 bandwidth-bound, 2 idle``; where nothing is proven, why."""
-    counts = Counter(words(need.verdict.code) for need in needs)
-    parts = [f"{count} {code}" for code, count in counts.most_common()]
-    missing = sorted({signal for need in needs for signal in need.verdict.missing if need.verdict.code == "unknown"})
-    return ", ".join(parts) + (f" (not known: {', '.join(missing)})" if missing else "")

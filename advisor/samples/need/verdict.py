@@ -14,7 +14,7 @@ from advisor.records import dataclass, field, replace
 from advisor.samples.need import limits
 from advisor.samples.need.engines import Bounds, Engines, KvUse, Truth, at_least, both, negation
 from advisor.samples.need.limits import COVERAGE, ENGINE_HOLDS, Code, Limit
-from advisor.samples.query.counts import Counted, Timeline
+from advisor.samples.query.counts import Counted, Grid, Growth, Timeline
 from advisor.units import bytes_to_gib
 
 
@@ -85,12 +85,6 @@ def need_of(held: float, total: float | None, kv: KvUse | None, fixed: Fixed | N
     )
 
 
-def holds_an_engine(accelerator: Counted) -> bool:
-    """Whether so much memory was held that an engine may be on it; so it is where nothing is known of its memory."""
-    held = _greatest(accelerator, "memory_used_bytes")
-    return held is None or held >= ENGINE_HOLDS.value
-
-
 def _greatest(accelerator: Counted, metric: str) -> float | None:
     distribution = accelerator.gauges.get(metric)
     return None if distribution is None else distribution.max
@@ -111,25 +105,19 @@ def join(accelerators: Sequence[Counted], engines: Sequence[Timeline]) -> Mappin
         engines: of the same host, in the order of endpoint and rank.
     """
     divided = {accelerator.who.index for accelerator in accelerators if accelerator.who.mig_index is not None}
-    able = [
-        position
-        for position, counted in enumerate(accelerators)
-        if holds_an_engine(counted) and not (counted.who.mig_index is None and counted.who.index in divided)
-    ]
-    by_accelerator = dict.fromkeys(range(len(accelerators)), Engines())
-    for position, on_it in zip(able, _in_order(len(able), engines), strict=True):
-        by_accelerator[position] = on_it
-    return by_accelerator
-
-
-def _in_order(accelerators: int, engines: Sequence[Timeline]) -> list[Engines]:
-    """Engines of each of so many accelerators."""
+    able = []
+    for position, counted in enumerate(accelerators):
+        held = _greatest(counted, "memory_used_bytes")
+        is_divided = counted.who.mig_index is None and counted.who.index in divided
+        if not is_divided and (held is None or held >= ENGINE_HOLDS.value):
+            able.append(position)
     ranks = [engine.who.index for engine in engines]
     is_one_endpoint = len({engine.who.uuid for engine in engines}) == 1
-    if len(engines) > 1 and is_one_endpoint and ranks == list(range(len(ranks))) and accelerators % len(ranks) == 0:
+    each_able = [Engines(engines)] * len(able)
+    if len(ranks) > 1 and is_one_endpoint and ranks == list(range(len(ranks))) and len(able) % len(ranks) == 0:
         alone = [Engines([engine]) for engine in engines]
-        return [alone[place * len(ranks) // accelerators] for place in range(accelerators)]
-    return [Engines(engines)] * accelerators
+        each_able = [alone[place * len(ranks) // len(able)] for place in range(len(able))]
+    return dict.fromkeys(range(len(accelerators)), Engines()) | dict(zip(able, each_able, strict=True))
 
 
 THROTTLES = ("power_throttled", "thermal_throttled", "hardware_throttled")
@@ -178,34 +166,36 @@ class Evidence:
 
     def observed_alone(self) -> "Evidence":
         """Evidence as if what was not observed had been like the rest."""
-
-        def alone(bounds: Bounds | None) -> Bounds | None:
-            return None if bounds is None else bounds.observed_alone()
-
-        return Evidence(
-            alone(self.busy),
-            alone(self.sm_active),
-            alone(self.tensor_active),
-            alone(self.dram_active),
-            alone(self.running),
-            {cause: bounds.observed_alone() for cause, bounds in self.throttled.items()},
-            tuple(bounds.observed_alone() for bounds in self.kv_full_and_queue),
-            self.bytes_per_second,
+        names = ("busy", "sm_active", "tensor_active", "dram_active", "running")
+        measured = {name: bounds for name in names if (bounds := getattr(self, name)) is not None}
+        return replace(
+            self,
+            **{name: bounds.observed_alone() for name, bounds in measured.items()},
+            throttled={cause: bounds.observed_alone() for cause, bounds in self.throttled.items()},
+            kv_full_and_queue=tuple(bounds.observed_alone() for bounds in self.kv_full_and_queue),
         )
 
 
 def gather(accelerator: Counted, engines: Sequence[Timeline]) -> Evidence:
     """The numbers of one accelerator, with those engines of its host that may run on it."""
-    on_it = Engines.of(engines)
+    on_it, counters, grid = Engines.of(engines), accelerator.counters, accelerator.grid
     return Evidence(
         busy=_p95(accelerator, "busy_ratio"),
         sm_active=_p95(accelerator, "sm_active_ratio"),
         tensor_active=_p95(accelerator, "tensor_active_ratio"),
         dram_active=_p95(accelerator, "dram_active_ratio"),
         running=on_it.running,
-        throttled={cause: bounds for cause in THROTTLES if (bounds := _throttling(accelerator, cause)) is not None},
+        throttled={
+            cause: _throttling(grown, grid, f"{cause}_seconds")
+            for cause in THROTTLES
+            if (grown := counters.get(f"{cause}_seconds")) is not None
+        },
         kv_full_and_queue=on_it.full_and_queue,
-        bytes_per_second={name: rate for name in RATES if (rate := _rate(accelerator, name)) is not None},
+        bytes_per_second={
+            name: grown.total / ((grown.known_rows - 1) * grid.row_seconds)  # the first row only begins the counter
+            for name in RATES
+            if (grown := counters.get(name)) is not None and grown.known_rows > 1
+        },
     )
 
 
@@ -217,23 +207,12 @@ def _p95(accelerator: Counted, metric: str) -> Bounds | None:
     return Bounds(value, low, high, min(distribution.rows / accelerator.grid.rows, 1.0), metric)
 
 
-def _throttling(accelerator: Counted, cause: str) -> Bounds | None:
+def _throttling(grown: Growth, grid: Grid, counter: str) -> Bounds:
     """Share of time with lowered clocks, exact from a counter of seconds."""
-    grown = accelerator.counters.get(f"{cause}_seconds")
-    if grown is None:
-        return None
-    observed = min(grown.known_rows / accelerator.grid.rows, 1.0)
-    low = min(grown.total / accelerator.grid.seconds, 1.0)
+    observed = min(grown.known_rows / grid.rows, 1.0)
+    low = min(grown.total / grid.seconds, 1.0)
     high = min(low + 1.0 - observed, 1.0)
-    return Bounds(min(low / observed, 1.0) if observed else None, low, high, observed, f"{cause}_seconds")
-
-
-def _rate(accelerator: Counted, counter: str) -> float | None:
-    """Mean growth per second of the rows that the counter speaks of, the first of which only begins it."""
-    grown = accelerator.counters.get(counter)
-    if grown is None or grown.known_rows < 2:
-        return None
-    return grown.total / ((grown.known_rows - 1) * accelerator.grid.row_seconds)
+    return Bounds(min(low / observed, 1.0) if observed else None, low, high, observed, counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +245,9 @@ class _Answer:
 def judge(evidence: Evidence) -> Verdict:
     """The verdict on one accelerator."""
     verdict = _walk(evidence)
-    return verdict if verdict.code is not Code.UNKNOWN else _with_likely(verdict, evidence)
-
-
-def _with_likely(verdict: Verdict, evidence: Evidence) -> Verdict:
-    return replace(verdict, likely=_walk(evidence.observed_alone()).code)
+    if verdict.code is Code.UNKNOWN:
+        return replace(verdict, likely=_walk(evidence.observed_alone()).code)
+    return verdict
 
 
 def _walk(evidence: Evidence) -> Verdict:
@@ -283,7 +260,12 @@ def _walk(evidence: Evidence) -> Verdict:
         if answer.truth:
             return _verdict(code, answer.compared, absent)
         if answer.truth is None and not answer.absent:
-            return _verdict(Code.UNKNOWN, answer.compared, _open(answer))
+            left_open = [
+                f"{bounds.basis} ({bounds.coverage_ratio:.1%} of the time known)"
+                for limit, bounds in answer.compared
+                if at_least(bounds, limit) is None
+            ]
+            return _verdict(Code.UNKNOWN, answer.compared, left_open)
         absent += answer.absent
     needed = [signal for signal in absent if signal not in _OPTIONAL]
     return _verdict(Code.UNKNOWN if needed else Code.WITHIN_LIMITS, asked, needed or absent)
@@ -300,15 +282,6 @@ def _verdict(code: Code, compared: Sequence[Compared], missing: Sequence[str]) -
     )
 
 
-def _open(answer: _Answer) -> list[str]:
-    """Signals whose gaps leave a question open, with what is known of them."""
-    return [
-        f"{bounds.basis} ({bounds.coverage_ratio:.1%} of the time known)"
-        for limit, bounds in answer.compared
-        if at_least(bounds, limit) is None
-    ]
-
-
 def _idle(evidence: Evidence) -> _Answer:
     if evidence.activity is None:
         return _Answer(None, absent=("busy_ratio",))
@@ -321,26 +294,18 @@ def _memory_bound(evidence: Evidence) -> _Answer:
     No queue stands before an accelerator that has time to spare; of any other only its engine can say.
     """
     works = _Answer(truth=True) if evidence.busy is None else _of(evidence, limits.WORKING)
-    return _combined(works, _full_and_queue(evidence))
-
-
-def _full_and_queue(evidence: Evidence) -> _Answer:
     engines = evidence.kv_full_and_queue
     if not engines:
-        return _Answer(None, absent=("kv_cache_used_ratio",))
+        return _combined(works, _Answer(None, absent=("kv_cache_used_ratio",)))
     truths = {at_least(bounds, limits.FULL_TIME) for bounds in engines}
-    return _Answer(truths.pop() if len(truths) == 1 else None, ((limits.FULL_TIME, _widest(engines)),))
-
-
-def _widest(bounds: Sequence[Bounds]) -> Bounds:
-    """Bounds that contain those of several."""
-    return Bounds(
-        max((bound.value for bound in bounds if bound.value is not None), default=None),
-        min(bound.low for bound in bounds),
-        max(bound.high for bound in bounds),
-        min(bound.coverage_ratio for bound in bounds),
-        bounds[0].basis,
+    over_all = Bounds(
+        max((bounds.value for bounds in engines if bounds.value is not None), default=None),
+        min(bounds.low for bounds in engines),
+        max(bounds.high for bounds in engines),
+        min(bounds.coverage_ratio for bounds in engines),
+        engines[0].basis,
     )
+    return _combined(works, _Answer(truths.pop() if len(truths) == 1 else None, ((limits.FULL_TIME, over_all),)))
 
 
 def _throttled(evidence: Evidence) -> _Answer:
@@ -364,18 +329,6 @@ def _has_time_to_spare(evidence: Evidence) -> _Answer:
     return _not(_of(evidence, limits.WORKING))
 
 
-def _mixed(evidence: Evidence) -> _Answer:
-    return _combined(_of(evidence, limits.TENSOR), _of(evidence, limits.DRAM))
-
-
-def _compute_bound(evidence: Evidence) -> _Answer:
-    return _combined(_of(evidence, limits.TENSOR), _not(_of(evidence, limits.DRAM)))
-
-
-def _bandwidth_bound(evidence: Evidence) -> _Answer:
-    return _combined(_of(evidence, limits.DRAM), _not(_of(evidence, limits.TENSOR)))
-
-
 def _busy_not_saturated(evidence: Evidence) -> _Answer:
     """A MIG instance is not asked: nobody says how busy it is."""
     if evidence.busy is None and evidence.sm_active is not None:
@@ -383,22 +336,21 @@ def _busy_not_saturated(evidence: Evidence) -> _Answer:
     return _combined(_of(evidence, limits.BUSY), _not(_of(evidence, limits.SM_INEFFECTIVE)))
 
 
+_SIGNALS = {
+    limits.TENSOR: "tensor_active",
+    limits.DRAM: "dram_active",
+    limits.SM_INEFFECTIVE: "sm_active",
+    limits.BUSY: "busy",
+    limits.WORKING: "busy",
+}
+
+
 def _of(evidence: Evidence, limit: Limit) -> _Answer:
     """Whether one signal reaches its limit."""
-    bounds, name = _signal(evidence, limit)
+    bounds: Bounds | None = getattr(evidence, _SIGNALS[limit])
     if bounds is None:
-        return _Answer(None, absent=(name,))
+        return _Answer(None, absent=(f"{_SIGNALS[limit]}_ratio",))
     return _Answer(at_least(bounds, limit), ((limit, bounds),))
-
-
-def _signal(evidence: Evidence, limit: Limit) -> tuple[Bounds | None, str]:
-    return {
-        limits.TENSOR.name: (evidence.tensor_active, "tensor_active_ratio"),
-        limits.DRAM.name: (evidence.dram_active, "dram_active_ratio"),
-        limits.SM_INEFFECTIVE.name: (evidence.sm_active, "sm_active_ratio"),
-        limits.BUSY.name: (evidence.busy, "busy_ratio"),
-        limits.WORKING.name: (evidence.busy, "busy_ratio"),
-    }[limit.name]
 
 
 def _not(answer: _Answer) -> _Answer:
@@ -420,21 +372,21 @@ _QUESTIONS: tuple[tuple[Code, Callable[[Evidence], _Answer]], ...] = (
     (Code.MEMORY_BOUND, _memory_bound),
     (Code.THROTTLED, _throttled),
     (Code.WITHIN_LIMITS, _has_time_to_spare),
-    (Code.MIXED, _mixed),
-    (Code.COMPUTE_BOUND, _compute_bound),
-    (Code.BANDWIDTH_BOUND, _bandwidth_bound),
+    (Code.MIXED, lambda evidence: _combined(_of(evidence, limits.TENSOR), _of(evidence, limits.DRAM))),
+    (Code.COMPUTE_BOUND, lambda evidence: _combined(_of(evidence, limits.TENSOR), _not(_of(evidence, limits.DRAM)))),
+    (Code.BANDWIDTH_BOUND, lambda evidence: _combined(_of(evidence, limits.DRAM), _not(_of(evidence, limits.TENSOR)))),
     (Code.BUSY_NOT_SATURATED, _busy_not_saturated),
 )
 
 
 def advise(verdict: Verdict, memory: MemoryNeed | None) -> str:
     """Advice for one accelerator."""
-    if verdict.code is not Code.UNKNOWN:
-        return "; ".join(part for part in (_WHAT_TO_DO[verdict.code], _about_memory(verdict, memory)) if part)
-    missing = ", ".join(verdict.missing) or "every signal"
-    likely = "" if verdict.likely is Code.UNKNOWN else f", though what was seen is {words(verdict.likely)}"
-    sentence = f"what limits it is unknown for want of {missing}{likely}"
-    return "; ".join(part for part in (sentence, _about_memory(verdict, memory)) if part)
+    sentence = _WHAT_TO_DO.get(verdict.code)
+    if sentence is None:
+        likely = "" if verdict.likely is Code.UNKNOWN else f", though what was seen is {words(verdict.likely)}"
+        sentence = f"what limits it is unknown for want of {', '.join(verdict.missing) or 'every signal'}{likely}"
+    about_memory = _about_memory(verdict, memory)
+    return f"{sentence}; {about_memory}" if about_memory else sentence
 
 
 def words(code: Code) -> str:

@@ -54,12 +54,7 @@ def aws_session(region: str | None, profile: str | None, where: str) -> Any:  # 
 
 
 def refusal_hint(code: str, actions: str) -> str:
-    """How to mend what AWS refused.
-
-    Args:
-        code: of AWS's answer, such as ``AccessDenied``.
-        actions: the permissions that are needed.
-    """
+    """How to mend what AWS refused with a code such as ``AccessDenied``, where some permissions are needed."""
     return RENEW if code in _STALE else f"allow {actions} to these credentials"
 
 
@@ -128,13 +123,7 @@ class CloudWatchApi:
     """CloudWatch of one region."""
 
     def __init__(self, client: Any, session: Any, now_seconds: Callable[[], float] = time.time) -> None:  # noqa: ANN401 - boto3's
-        """Nothing is asked yet.
-
-        Args:
-            client: boto3's client of CloudWatch.
-            session: the boto3 session that it is of.
-            now_seconds: the time, on which depends how close together points are kept.
-        """
+        """Nothing is asked yet. *now_seconds*: the time, on which depends how close together points are kept."""
         self._client = client
         self._session = session
         self.now_seconds = now_seconds
@@ -183,9 +172,8 @@ class CloudWatchApi:
         at_once = min(MOST_QUERIES, max(1, MOST_POINTS // max(1, span.periods)))
         answers: list[Points] = []
         for first in range(0, len(queries), at_once):
-            some = [
-                _query(number, *query, span.period) for number, query in enumerate(queries[first : first + at_once])
-            ]
+            asked = enumerate(queries[first : first + at_once])
+            some = [_query(number, metric, statistic, span.period) for number, (metric, statistic) in asked]
             seconds: list[list[float]] = [[] for _ in some]
             values: list[list[float]] = [[] for _ in some]
             for result in self._results(some, span):
@@ -288,7 +276,6 @@ def _query(number: int, metric: Metric, statistic: str, period: int) -> dict[str
 _US = 1_000_000
 _AT_ONCE = 50
 """Accelerators whose points are held in memory."""
-_STATISTICS = ("Average", "Maximum")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -304,12 +291,7 @@ class CloudWatchBackend:
     """Asks CloudWatch of one region; see :class:`~advisor.samples.query.values.QueryBackend`."""
 
     def __init__(self, api: CloudWatchApi, table: NameTable | None = None) -> None:
-        """Nothing is asked yet.
-
-        Args:
-            api: whom to ask.
-            table: names of metrics; None: those that are shipped.
-        """
+        """Nothing is asked yet. *table*: names of metrics; None: those that are shipped."""
         self._api = api
         self._names = (table or shipped()).in_cloudwatch
         self._listed: dict[str, list[AcceleratorSeries]] = {}
@@ -347,22 +329,15 @@ class CloudWatchBackend:
         """Metrics that CloudWatch lists."""
         return [metric for metric in self._names if self.series(metric)]
 
-    def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
-        """One metric of one accelerator."""
-        series = [listed for listed in self.series(metric) if listed.accelerator == accelerator]
-        return self._summaries(series, metric, window).get(accelerator)
-
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
         """All accelerators, so many at a time."""
         accelerators = self.accelerators(window)
         for first in range(0, len(accelerators), _AT_ONCE):
             some = accelerators[first : first + _AT_ONCE]
-            answers = [
-                self._summaries(
-                    [listed for listed in self.series(metric) if listed.accelerator in some], metric, window
-                )
-                for metric in metrics
-            ]
+            series = {
+                metric: [listed for listed in self.series(metric) if listed.accelerator in some] for metric in metrics
+            }
+            answers = [self._summaries(listed, metric, window) for metric, listed in series.items()]
             for accelerator in some:
                 yield from (answer[accelerator] for answer in answers if accelerator in answer)
 
@@ -385,34 +360,31 @@ class CloudWatchBackend:
     def _summaries(
         self, series: Sequence[AcceleratorSeries], metric: str, window: Window
     ) -> dict[Accelerator, Summary]:  # fmt: skip
-        period = self._period(window)
-        answers = {}
-        queries = [(accelerator_series.metric, which) for accelerator_series in series for which in _STATISTICS]
-        points = self._api.points(queries, _span(window, period))
-        for accelerator_series, means, maxima in zip(series, points[::2], points[1::2], strict=True):
-            summary = _summary(accelerator_series, metric, (means, maxima), window, period)
-            if summary is not None:
-                self._notes[
-                    f"{metric} is {accelerator_series.name.name} of {accelerator_series.name.exporter.name}"
-                ] = None
-                answers[accelerator_series.accelerator] = summary
-        return answers
-
-    def _period(self, window: Window) -> int:
-        """Seconds of a row: the shortest for which CloudWatch keeps points from the window's start on."""
-        seconds = self._api.period_since(window.start_us / _US)
+        period = self._api.period_since(window.start_us / _US)
         self._notes[
-            f"a row is {seconds} s: p50 and p95 are of averages over that time, and what happens between two "
+            f"a row is {period} s: p50 and p95 are of averages over that time, and what happens between two "
             "readings of the CloudWatch agent (60 s unless it is told otherwise) is not seen"
         ] = None
-        return seconds
+        answers = {}
+        queries = [(each.metric, statistic) for each in series for statistic in ("Average", "Maximum")]
+        points = self._api.points(queries, _span(window, period))
+        for each, means, maxima in zip(series, points[::2], points[1::2], strict=True):
+            summary = _summary(each, metric, (means, maxima), window, period)
+            if summary is not None:
+                self._notes[f"{metric} is {each.name.name} of {each.name.exporter.name}"] = None
+                answers[each.accelerator] = summary
+        return answers
 
 
 def _summary(
     series: AcceleratorSeries, metric: str, points: tuple[Points, Points], window: Window, period: int
 ) -> Summary | None:  # fmt: skip
     """Summary of the periods that end in the window; None: there are none."""
-    means, maxima = (_inside(statistic, window, period) * series.name.scale for statistic in points)
+    values = []
+    for statistic in points:
+        ends_us = (statistic.seconds + period) * _US
+        values.append(statistic.values[(ends_us > window.start_us) & (ends_us <= window.end_us)] * series.name.scale)
+    means, maxima = values
     if not means.size:
         return None
     p50, p95 = np.quantile(means, (0.5, 0.95))
@@ -421,12 +393,6 @@ def _summary(
     return Summary(
         series.accelerator, metric, float(p50), float(p95), greatest, float(means.mean()), coverage, int(means.size)
     )
-
-
-def _inside(points: Points, window: Window, period: int) -> np.ndarray:
-    """Values of the periods that end in the window."""
-    ends_us = (points.seconds + period) * _US
-    return np.asarray(points.values[(ends_us > window.start_us) & (ends_us <= window.end_us)])
 
 
 def _span(window: Window, period: int) -> Span:

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from advisor.records import dataclass
 from advisor.samples.growth import Booleans, Floats, Integers, step
-from advisor.samples.metrics import ACCELERATOR_METRICS, ROW_SECONDS, Kind
-from advisor.samples.places import ROW_US, US_PER_SECOND
+from advisor.samples.metrics import ACCELERATOR_METRICS, Kind
+from advisor.samples.places import ROW_US
 from advisor.samples.query.values import Accelerator
 from advisor.samples.store.hosts import MISSED, PRESENT, TARGET, values_of
 from advisor.samples.store.row_tables import target_codes
@@ -36,8 +36,7 @@ class Grid:
     @classmethod
     def over(cls, start_us: int, end_us: int) -> "Grid":
         """Rows of the agent's length over a span of time, at least one."""
-        row_us = ROW_SECONDS * US_PER_SECOND
-        return cls(start_us, row_us, max(-(-(end_us - start_us) // row_us), 1))
+        return cls(start_us, ROW_US, max(-(-(end_us - start_us) // ROW_US), 1))
 
     @property
     def row_seconds(self) -> float:
@@ -73,10 +72,8 @@ class Timeline:
 
     def greatest(self, metric: str) -> Floats:
         """Row maxima, or the means in rows that have none."""
-        values = self.maxima.get(metric)
         means = self.mean(metric)
-        greatest: Floats = means if values is None else np.fmax(values, means)
-        return greatest
+        return np.fmax(self.maxima[metric], means) if metric in self.maxima else means
 
     def knows(self, metric: str) -> bool:
         """Whether the metric has any value."""
@@ -213,13 +210,24 @@ class Counts:
         return [dict(sorted(each.items(), key=lambda entry: -entry[1])) for each in by_accelerator]
 
     def _growth(self, is_wanted: Booleans) -> Iterator[tuple[int, Growth]]:
-        """Growth of one counter for each accelerator that has it."""
+        """Growth of one counter for each accelerator that has it, over its days and the nights between them."""
         rows = np.flatnonzero(is_wanted)
         rows = rows[np.lexsort((self._first[rows], self._owner[rows]))]
         there, begins = np.unique(self._owner[rows], return_index=True)
         for number, part in zip(there.tolist(), np.split(rows, begins[1:]), strict=True):
             columns = {name: self._table[name].to_numpy()[part] for name in _COUNTER_COLUMNS}
-            yield number, _added(columns, int(self._rows[part].sum()))
+            first_us, last_us = columns["first_us"], columns["last_us"]
+            overnight, is_reset = step(columns["last_value"][:-1], columns["first_value"][1:])
+            hidden_us = columns["reset_us"].sum() + (first_us[1:] - last_us[:-1])[is_reset].sum()
+            yield (
+                number,
+                Growth(
+                    total=float(columns["grown"].sum() + overnight.sum()),
+                    resets=int(columns["resets"].sum() + is_reset.sum()),
+                    known_rows=round((last_us[-1] - first_us[0] - hidden_us) / ROW_US) + 1,
+                    readings=int(self._rows[part].sum()),
+                ),
+            )
 
     def _distributions(
         self, is_wanted: Booleans, resolution: float, grid_rows: Integers
@@ -235,36 +243,19 @@ class Counts:
         table = np.bincount(cells, counts, self._owners * distinct.size).reshape(self._owners, distinct.size)
         values = values_of(distinct.astype(np.int64), resolution)
         for number in np.unique(owner).tolist():
-            yield number, _distribution(values, table[number], float(greatest[number]), int(grid_rows[number]))
-
-
-def _added(days: Mapping[str, npt.NDArray[Any]], readings: int) -> Growth:
-    """Growth of one counter over several days in order of time, and over the nights between them."""
-    first_us, last_us = days["first_us"], days["last_us"]
-    overnight, is_reset = step(days["last_value"][:-1], days["first_value"][1:])
-    hidden_us = days["reset_us"].sum() + (first_us[1:] - last_us[:-1])[is_reset].sum()
-    return Growth(
-        total=float(days["grown"].sum() + overnight.sum()),
-        resets=int(days["resets"].sum() + is_reset.sum()),
-        known_rows=round((last_us[-1] - first_us[0] - hidden_us) / ROW_US) + 1,
-        readings=readings,
-    )
-
-
-def _distribution(values: Floats, counts: Floats, greatest: float, grid_rows: int) -> Distribution:
-    ascending = _Ascending(values, np.cumsum(counts))
-    shares = _Ascending(np.clip(values, 0.0, 1.0), ascending.upto)
-    unknown = max(grid_rows - ascending.rows, 0)
-    return Distribution(
-        p50=ascending.quantile(0.5),
-        p95=ascending.quantile(0.95),
-        max=greatest,
-        mean=float(counts @ values) / ascending.rows,
-        rows=ascending.rows,
-        share_p95=(
-            shares.quantile(0.95, below=unknown), shares.quantile(0.95), shares.quantile(0.95, above=unknown),
-        ),
-    )  # fmt: skip
+            ascending = _Ascending(values, np.cumsum(table[number]))
+            shares = _Ascending(np.clip(values, 0.0, 1.0), ascending.upto)
+            unknown = max(int(grid_rows[number]) - ascending.rows, 0)
+            yield number, Distribution(
+                p50=ascending.quantile(0.5),
+                p95=ascending.quantile(0.95),
+                max=float(greatest[number]),
+                mean=float(table[number] @ values) / ascending.rows,
+                rows=ascending.rows,
+                share_p95=(
+                    shares.quantile(0.95, below=unknown), shares.quantile(0.95), shares.quantile(0.95, above=unknown),
+                ),
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -306,7 +297,14 @@ def _owners(table: pa.Table, last_us: Integers) -> tuple[Integers, list[Accelera
     distinct = [tuple(entry.values()) for entry in table.select(TARGET).take(pa.array(firsts)).to_pylist()]
     newest = np.zeros(len(distinct), dtype=np.int64)
     np.maximum.at(newest, codes, last_us)
-    identities = _identities(distinct)
+    uuids_at: dict[tuple[Any, ...], set[str]] = {}
+    for place in distinct:
+        if place[3] is not None:
+            uuids_at.setdefault(place[:3], set()).add(place[3])
+    identities = []
+    for place in distinct:
+        here = uuids_at.get(place[:3], set())
+        identities.append(next(iter(here)) if place[3] is None and len(here) == 1 else place[3] or place[:3])
     latest: dict[Any, tuple[bool, int, int]] = {}
     for position, identity in enumerate(identities):
         seen = (distinct[position][3] is not None, int(newest[position]), position)
@@ -314,16 +312,3 @@ def _owners(table: pa.Table, last_us: Integers) -> tuple[Integers, list[Accelera
     owner = {identity: position for position, identity in enumerate(latest)}
     who = [Accelerator(*distinct[position]) for _, _, position in latest.values()]
     return np.array([owner[identity] for identity in identities], dtype=np.int64)[codes], who
-
-
-def _identities(places: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Identity of each place, the same for the same accelerator."""
-    uuids_at: dict[tuple[Any, ...], set[str]] = {}
-    for place in places:
-        if place[3] is not None:
-            uuids_at.setdefault(place[:3], set()).add(place[3])
-    identities = []
-    for place in places:
-        here = uuids_at.get(place[:3], set())
-        identities.append(next(iter(here)) if place[3] is None and len(here) == 1 else place[3] or place[:3])
-    return identities

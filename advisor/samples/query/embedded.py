@@ -26,10 +26,7 @@ class EmbeddedBackend:
     """Answers from the files of agents; implements :class:`advisor.samples.query.values.QueryBackend`."""
 
     def __init__(self, places: Sequence[str]) -> None:
-        """Look at the names of the files; none is opened yet.
-
-        Args:
-            places: directories, or addresses in object storage.
+        """Look at the names of the files; none is opened yet. *places*: directories or addresses in object storage.
 
         Raises:
             InputError: there is no such directory.
@@ -50,13 +47,8 @@ class EmbeddedBackend:
         names = {summary.metric for _, summaries in self._answers(window) for summary in summaries}
         return [name for name in METRICS if name in names]
 
-    def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
-        """One metric of one accelerator; None where nothing is known of it."""
-        matching = (summary for who, summaries in self._answers(window) if who == accelerator for summary in summaries)
-        return next((summary for summary in matching if summary.metric == metric), None)
-
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
-        """The same for all accelerators, host by host.
+        """Some metrics of all accelerators, host by host.
 
         Raises:
             InputError: there is no metric of that name.
@@ -81,13 +73,8 @@ class EmbeddedBackend:
 
 def _of_hosts(hosts: HostReader) -> list[_Answer]:
     surveyed = survey(hosts, GAUGE_COLUMNS)
-    of_accelerators = [
-        _of_accelerator(accelerator, hosts.window) for accelerator in surveyed.accelerators if accelerator.rows
-    ]
-    return [
-        *of_accelerators,
-        *(_of_engine(engine, hosts.window) for engine in surveyed.engines if not engine.is_gap.all()),
-    ]
+    answers = [_of_engine(engine, hosts.window) for engine in surveyed.engines if not engine.is_gap.all()]
+    return [*(_of_accelerator(counted, hosts.window) for counted in surveyed.accelerators if counted.rows), *answers]
 
 
 def _of_accelerator(counted: Counted, window: Window) -> _Answer:

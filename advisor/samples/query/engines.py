@@ -78,7 +78,11 @@ def engine_rows(tables: Iterable[pa.Table], columns: Sequence[str]) -> list[Engi
 def _runs(table: pa.Table, columns: Sequence[str]) -> Iterator[EngineRows]:
     """Rows of one engine after the other, as they lie in a table."""
     table = table.combine_chunks()
-    codes = np.array([_codes(table[name].combine_chunks()) for name in EngineKey._fields])
+    codes = []
+    for name in EngineKey._fields:
+        column = table[name].combine_chunks()
+        numbers = column.indices if pa.types.is_dictionary(column.type) else column
+        codes.append(numbers.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False))
     edges = np.flatnonzero(np.append(np.append(True, (np.diff(codes) != 0).any(axis=0)), True))
     end_us = table["timestamp"].cast(pa.int64()).to_numpy()
     is_gap = table["gap_reason"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
@@ -87,13 +91,6 @@ def _runs(table: pa.Table, columns: Sequence[str]) -> Iterator[EngineRows]:
         key = EngineKey(*(table[name][begin].as_py() for name in EngineKey._fields))
         some = {name: column[begin:end] for name, column in values.items()}
         yield EngineRows(key, end_us[begin:end], is_gap[begin:end], some)
-
-
-def _codes(column: pa.Array) -> Integers:
-    """A number for each value of a column; -1 for null."""
-    numbers = column.indices if pa.types.is_dictionary(column.type) else column
-    codes: Integers = numbers.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes
 
 
 def _order(key: EngineKey) -> tuple[str, str, str, int, str]:
@@ -105,13 +102,12 @@ def _named(engines: Sequence[EngineRows]) -> list[EngineRows]:
     places: dict[EngineKey, list[EngineRows]] = {}
     for engine in engines:
         places.setdefault(engine.key._replace(model=None), []).append(engine)
-    engine_rowses = []
+    joined: list[EngineRows] = []
     for group in places.values():
         named = [rows for rows in group if rows.key.model is not None]
-        engine_rowses += (
-            [_joined([named[0], *(rows for rows in group if rows is not named[0])])] if len(named) == 1 else group
-        )
-    return engine_rowses
+        others = [rows for rows in group if rows.key.model is None]
+        joined += [_joined([*named, *others])] if len(named) == 1 else group
+    return joined
 
 
 def _joined(parts: Sequence[EngineRows]) -> EngineRows:

@@ -80,12 +80,8 @@ class QueryBackend(Protocol):
         """Names of :mod:`advisor.samples.metrics` that have values in a window."""
         ...
 
-    def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
-        """One metric of one accelerator; None where nothing is known of it."""
-        ...
-
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
-        """The same for all accelerators, host by host, in bounded memory."""
+        """Some metrics of all accelerators, host by host, in bounded memory; what nothing is known of is left out."""
         ...
 
     def notes(self) -> Sequence[str]:

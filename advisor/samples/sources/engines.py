@@ -39,24 +39,16 @@ def line_pattern(prefixes: Sequence[str], names: Iterable[str]) -> re.Pattern[st
         prefixes: what names can begin with; it is looked for first.
         names: whole names.
     """
-    choice = "|".join(_choice(prefix, rest) for prefix, rest in _by_prefix((*prefixes, ""), names).items())
+    rests: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        prefix = next(prefix for prefix in (*prefixes, "") if name.startswith(prefix))
+        rests[prefix].append(re.escape(name[len(prefix) :]))
+    choice = "|".join(
+        f"{re.escape(prefix)}(?:{'|'.join(sorted(some, key=len, reverse=True))})" for prefix, some in rests.items()
+    )
     labels = r'\{(?:[^"\n}]*+"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+")*+[^"\n}]*+\}'
     rest = r"(?:[ \t]+-?\d[\d.]*)?[ \t]*(?:#[^\n]*)?\r?(?=\n)"
     return re.compile(rf"\n({choice})(?![\w:])(?:({labels})?[ \t]+([^\s#]+){rest}|([^\n]*)(?=\n))")
-
-
-def _by_prefix(prefixes: Sequence[str], names: Iterable[str]) -> Mapping[str, list[str]]:
-    """Rest of each name after its prefix, by prefix."""
-    rests: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        prefix = next(prefix for prefix in prefixes if name.startswith(prefix))
-        rests[prefix].append(name[len(prefix) :])
-    return rests
-
-
-def _choice(prefix: str, rests: Iterable[str]) -> str:
-    longest_first = sorted(map(re.escape, rests), key=len, reverse=True)
-    return f"{re.escape(prefix)}(?:{'|'.join(longest_first)})"
 
 
 def read_labels(text: str) -> Mapping[str, str] | None:
@@ -68,7 +60,7 @@ def read_labels(text: str) -> Mapping[str, str] | None:
         match = _LABEL.match(inner, position)
         if match is None or match[1] in labels:
             return None
-        labels[match[1]] = _ESCAPE.sub(_unescape, match[2]) if "\\" in match[2] else match[2]
+        labels[match[1]] = _ESCAPE.sub(lambda escaped: _ESCAPED.get(escaped[1], escaped[1]), match[2])
         position = match.end()
     return labels
 
@@ -80,10 +72,6 @@ def read_number(text: str) -> float | None:
     except ValueError:
         return None
     return None if "_" in text else value
-
-
-def _unescape(match: re.Match[str]) -> str:
-    return _ESCAPED.get(match[1], match[1])
 
 
 MOST_TARGETS = 64
@@ -155,7 +143,12 @@ class PageReader:
 
     @cached_property
     def _wanted(self) -> Mapping[str, Sequence[tuple[int, str]]]:
-        return _names_on_page(self._names)
+        """Numbers of the names that want a series, and the part that it is, by its name on a page."""
+        wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for number, name in enumerate(self._names):
+            for part in ("_bucket", "_sum", "_count") if name.metric.kind is Kind.HISTOGRAM else ("",):
+                wanted[name.name + part].append((number, part))
+        return wanted
 
     @cached_property
     def _lines(self) -> re.Pattern[str]:
@@ -167,9 +160,11 @@ class PageReader:
 
     def read(self, text: str) -> Page:
         """The wanted series of a page; a line of one that does not follow the format is counted and skipped."""
-        if len(self._known) > _MOST_REMEMBERED:
-            self._forget()
         pages = self._known
+        if len(pages) > _MOST_REMEMBERED:
+            pages.clear()
+            self._slots.clear()
+            self._numbers.clear()
         highest: dict[int, float] = {}
         malformed = 0
         for name, labels, number, _ in self._lines.findall(f"\n{text}"):
@@ -182,11 +177,6 @@ class PageReader:
             for slot in numbers:
                 highest[slot] = max(value, highest.get(slot, value))
         return self._assemble(highest, malformed)
-
-    def _forget(self) -> None:
-        self._known.clear()
-        self._slots.clear()
-        self._numbers.clear()
 
     def _learn(self, name: str, text: str) -> Sequence[int] | None:
         """Slots of a series; None where its labels are malformed or too long, or the page has too many series."""
@@ -201,7 +191,10 @@ class PageReader:
         bound = read_number(labels.pop("le", "")) if name.endswith("_bucket") else 0.0
         if bound is None or math.isnan(bound):
             return None
-        target = self._target(labels)
+        models = [labels.pop(label, "") for label in (*self._exporter.product, *_MODEL_LABELS)]
+        rank = next((labels.pop(label) for label in self._exporter.index if label in labels), "")
+        is_named = rank.isascii() and rank.isdigit() and len(rank) <= _LONGEST_RANK
+        target = next(filter(None, models), None), int(rank) if is_named else _UNNAMED
         for follower in self._exporter.same_work:
             labels.pop(follower, None)
         others = tuple(sorted(labels.items()))
@@ -210,13 +203,6 @@ class PageReader:
             for number, part in self._wanted[name]
             if self._names[number].counts(labels)
         ]
-
-    def _target(self, labels: dict[str, str]) -> _Target:
-        """Model and rank; takes their labels away."""
-        models = [labels.pop(label, "") for label in (*self._exporter.product, *_MODEL_LABELS)]
-        rank = next((labels.pop(label) for label in self._exporter.index if label in labels), "")
-        named = rank.isascii() and rank.isdigit() and len(rank) <= _LONGEST_RANK
-        return next(filter(None, models), None), int(rank) if named else _UNNAMED
 
     def _number(self, slot: _Slot) -> int:
         if slot not in self._numbers:
@@ -251,25 +237,11 @@ class PageReader:
                 _add_histogram(name, parts[number], buckets, remarks)
             elif 0 <= (value := parts[number]["", 0.0]) <= MOST_VALUE:
                 values[metric] = value * name.scale
-        return EngineValues(target[0], target[1], _with_quotients(values), buckets)
-
-
-def _with_quotients(values: Mapping[str, float]) -> dict[str, float]:
-    """Metrics alone, those that are quotients of other values among them."""
-    kept = {metric: value for metric, value in values.items() if metric in METRICS}
-    for metric, (part, whole) in QUOTIENTS.items():
-        if metric not in values and part in values and values.get(whole, 0) > 0:
-            kept[metric] = values[part] / values[whole]
-    return kept
-
-
-def _names_on_page(names: Sequence[Name]) -> Mapping[str, Sequence[tuple[int, str]]]:
-    """Index by name as it stands on a page: the numbers of the names that want it, and the part that it is."""
-    wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for number, name in enumerate(names):
-        for part in ("_bucket", "_sum", "_count") if name.metric.kind is Kind.HISTOGRAM else ("",):
-            wanted[name.name + part].append((number, part))
-    return wanted
+        kept = {metric: value for metric, value in values.items() if metric in METRICS}
+        for metric, (part, whole) in QUOTIENTS.items():
+            if metric not in values and part in values and values.get(whole, 0) > 0:
+                kept[metric] = values[part] / values[whole]
+        return EngineValues(target[0], target[1], kept, buckets)
 
 
 def _homes(targets: Collection[_Target]) -> Mapping[_Target, _Target]:
@@ -386,8 +358,7 @@ class Endpoint:
     def _fetch(self) -> Page | str:
         """The page, or why there is none. Nothing a server sends may end the thread."""
         try:
-            answer = self._connection.exchange("GET", _HEADERS)
-            return self._understand(answer)
+            return self._understand(self._connection.exchange("GET", _HEADERS))
         except ExchangeError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - one bad page is a miss, and the next may be good
@@ -420,8 +391,12 @@ class Endpoint:
         return self._reason
 
     def _readings(self, page: Page) -> list[Reading | Missed]:
-        note = _note(page)
-        readings: list[Reading | Missed] = [self._reading(values, note) for values in page.engines]
+        malformed = [f"{page.malformed_lines} lines of its page are malformed"] if page.malformed_lines else []
+        note = "; ".join([*page.remarks, *malformed]) or None
+        readings: list[Reading | Missed] = []
+        for engine in page.engines:
+            target = replace(self._unknown, source=self._engine, index=engine.rank, name=engine.model)
+            readings.append(Reading(target, engine.values, engine.buckets, note))
         named = dict.fromkeys(reading.target for reading in readings)
         for target in [*self._absent, *named]:
             self._absent[target] = 0 if target in named else self._absent[target] + 1
@@ -432,19 +407,8 @@ class Endpoint:
         readings += [Missed(target, GONE) for target in self._absent if target not in named]
         return readings or [Missed(self._unknown, NO_ENGINE)]
 
-    def _reading(self, values: EngineValues, note: str | None) -> Reading:
-        target = replace(self._unknown, source=self._engine, index=values.rank, name=values.model)
-        return Reading(target, values.values, values.buckets, note)
-
     def _all_missed(self, reason: str) -> list[Reading | Missed]:
         return [Missed(target, reason) for target in self._absent or (self._unknown,)]
-
-
-def _note(page: Page) -> str | None:
-    parts = list(page.remarks)
-    if page.malformed_lines:
-        parts.append(f"{page.malformed_lines} lines of its page are malformed")
-    return "; ".join(parts) or None
 
 
 DEFAULT_LIMITS = Limits()
@@ -487,12 +451,8 @@ class EngineSource:
         """Engines such as ``vllm at http://127.0.0.1:8000/metrics``; asks once where nothing has answered yet."""
         if all(endpoint.engine == UNKNOWN_ENGINE for endpoint in self._endpoints):
             self.read()
-        return ", ".join(
-            endpoint.address.shown
-            if endpoint.engine == UNKNOWN_ENGINE
-            else f"{endpoint.engine} at {endpoint.address.shown}"
-            for endpoint in self._endpoints
-        )
+        named = [("" if at.engine == UNKNOWN_ENGINE else f"{at.engine} at ", at.address) for at in self._endpoints]
+        return ", ".join(f"{engine}{address.shown}" for engine, address in named)
 
     def close(self) -> None:
         """Close the connections."""

@@ -15,6 +15,7 @@ from typing import Any
 from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading, Target
 from advisor.samples.sources import counted
+from advisor.units import BYTES_PER_MIB
 
 _METRICS: Mapping[str, tuple[str, float]] = {
     "duty_cycle_pct": ("busy_ratio", 0.01),
@@ -73,9 +74,47 @@ class TpuSource:
 
 
 _HINT = "install the amdsmi package of the ROCm that is on this host, and see that amd-smi list works"
-_PERCENT = 100.0
-_MICRO = 1e-6
-_BYTES_PER_MIB = 2**20
+_Read = Callable[[Any, object], Mapping[str, Any]]
+
+
+def _number(answer: Mapping[str, Any], *names: str) -> float | None:
+    """The first of the names that holds a number: ``N/A`` and the largest 16-bit number mean that it is not known."""
+    values = (answer.get(name) for name in names)
+    return next((value for value in values if isinstance(value, int | float) and value != 0xFFFF), None)
+
+
+def _joules(amd: Any, device: object) -> Mapping[str, float | None]:  # noqa: ANN401 - the vendor's module
+    answer = amd.amdsmi_get_energy_count(device)
+    steps, microjoules = _number(answer, "energy_accumulator", "power"), answer.get("counter_resolution")
+    return {"joules": None if steps is None or microjoules is None else steps * (microjoules * 1e-6)}
+
+
+def _celsius(amd: Any, device: object) -> Mapping[str, Any]:  # noqa: ANN401 - the vendor's module
+    sensor, metric = amd.AmdSmiTemperatureType.HOTSPOT, amd.AmdSmiTemperatureMetric.CURRENT
+    return {"now": amd.amdsmi_get_temp_metric(device, sensor, metric)}
+
+
+_AMD_READS: Mapping[str, _Read] = {
+    "activity": lambda amd, device: amd.amdsmi_get_gpu_activity(device),
+    "memory": lambda amd, device: amd.amdsmi_get_gpu_vram_usage(device),
+    "power": lambda amd, device: amd.amdsmi_get_power_info(device),
+    "energy": _joules,
+    "clock": lambda amd, device: amd.amdsmi_get_clock_info(device, amd.AmdSmiClkType.GFX),
+    "temperature": _celsius,
+    "errors": lambda amd, device: amd.amdsmi_get_gpu_total_ecc_count(device),
+}
+_AMD_VALUES = (
+    ("busy_ratio", "activity", 0.01, ("gfx_activity",)),
+    ("memory_busy_ratio", "activity", 0.01, ("umc_activity",)),
+    ("memory_total_bytes", "memory", BYTES_PER_MIB, ("vram_total",)),
+    ("memory_used_bytes", "memory", BYTES_PER_MIB, ("vram_used",)),
+    ("power_watts", "power", 1, ("socket_power", "current_socket_power", "average_socket_power")),
+    ("energy_joules", "energy", 1, ("joules",)),
+    ("sm_clock_mhz", "clock", 1, ("clk", "cur_clk")),
+    ("temperature_celsius", "temperature", 1, ("now",)),
+    ("uncorrected_ecc_errors", "errors", 1, ("uncorrectable_count",)),
+)
+"""Metric, the read that has it, what one unit is worth, and the names that it has had there."""
 
 
 class AmdSource:
@@ -115,15 +154,17 @@ class AmdSource:
             self._amd.amdsmi_shut_down()
 
     def _read_device(self, handle: object, target: Target) -> Reading | Missed:
-        values: dict[str, float] = {}
+        answers: dict[str, Mapping[str, Any]] = {}
         errors = []
-        for read in (_activity, _memory, _power, _energy, _clock, _temperature, _errors):
+        for what, read in _AMD_READS.items():
             try:
-                values.update(read(self._amd, handle))
+                answers[what] = read(self._amd, handle)
             except self._amd.AmdSmiException as error:
-                errors.append(f"{read.__name__.strip('_')}: {error}")
+                errors.append(f"{what}: {error}")
             except AttributeError:
                 continue  # a function that this release lacks
+        numbers = ((metric, _number(answers.get(what, {}), *names), unit) for metric, what, unit, names in _AMD_VALUES)
+        values = {metric: value * unit for metric, value, unit in numbers if value is not None}
         if not values:
             return Missed(target, "; ".join(errors) or "it gives no value at all")
         return Reading(target, values)
@@ -138,55 +179,3 @@ class AmdSource:
             return call()
         except (self._amd.AmdSmiException, AttributeError, KeyError):
             return None
-
-
-def _activity(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    answer = amd.amdsmi_get_gpu_activity(handle)
-    return {
-        **_known("busy_ratio", answer, "gfx_activity", unit=1 / _PERCENT),
-        **_known("memory_busy_ratio", answer, "umc_activity", unit=1 / _PERCENT),
-    }
-
-
-def _memory(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    answer = amd.amdsmi_get_gpu_vram_usage(handle)
-    return {
-        **_known("memory_total_bytes", answer, "vram_total", unit=_BYTES_PER_MIB),
-        **_known("memory_used_bytes", answer, "vram_used", unit=_BYTES_PER_MIB),
-    }
-
-
-def _power(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    answer = amd.amdsmi_get_power_info(handle)
-    return _known("power_watts", answer, "socket_power", "current_socket_power", "average_socket_power")
-
-
-def _energy(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    answer = amd.amdsmi_get_energy_count(handle)
-    resolution = answer.get("counter_resolution")
-    if not isinstance(resolution, int | float):
-        return {}
-    return _known("energy_joules", answer, "energy_accumulator", "power", unit=resolution * _MICRO)
-
-
-def _clock(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    answer = amd.amdsmi_get_clock_info(handle, amd.AmdSmiClkType.GFX)
-    return _known("sm_clock_mhz", answer, "clk", "cur_clk")
-
-
-def _temperature(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    sensor, metric = amd.AmdSmiTemperatureType.HOTSPOT, amd.AmdSmiTemperatureMetric.CURRENT
-    return _known("temperature_celsius", {"now": amd.amdsmi_get_temp_metric(handle, sensor, metric)}, "now")
-
-
-def _errors(amd: Any, handle: object) -> dict[str, float]:  # noqa: ANN401 - the vendor's module
-    return _known("uncorrected_ecc_errors", amd.amdsmi_get_gpu_total_ecc_count(handle), "uncorrectable_count")
-
-
-def _known(metric: str, answer: Mapping[str, Any], *names: str, unit: float = 1.0) -> dict[str, float]:
-    """The first of the names that holds a number: ``N/A`` and the largest 16-bit number mean that it is not known."""
-    for name in names:
-        value = answer.get(name)
-        if isinstance(value, int | float) and value != 0xFFFF:
-            return {metric: value * unit}
-    return {}

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -114,14 +114,9 @@ _COLUMNS = ("index", "uuid", "name", "memory.total", "memory.used", "power.draw"
 _COMMAND = ("hl-smi", "-Q", ",".join(_COLUMNS), "--format", "csv,noheader", "-l", "1")
 _HINT = "see that hl-smi lists the accelerators; in a container, start it with the Habana runtime"
 _UNITS = {
-    "B": 1,
-    "KiB": 1024,
-    "MiB": BYTES_PER_MIB,
-    "GiB": BYTES_PER_GIB,
-    "KB": 1e3,
-    "MB": BYTES_PER_MIB,
-    "GB": BYTES_PER_GIB,
-}
+    "B": 1, "KiB": 1024, "MiB": BYTES_PER_MIB, "GiB": BYTES_PER_GIB,
+    "KB": 1e3, "MB": BYTES_PER_MIB, "GB": BYTES_PER_GIB,
+}  # fmt: skip
 """What hl-smi calls MB is 2**20 bytes."""
 _VALUES = {
     "memory.total": "memory_total_bytes",
@@ -180,17 +175,13 @@ class GaudiSource:
             cells = dict(zip(_COLUMNS, (cell.strip() for cell in line.split(",")), strict=False))
             if cells["index"].isdecimal() and len(cells) == len(_COLUMNS):
                 target = Target(self._host, "gaudi", int(cells["index"]), uuid=cells["uuid"], name=cells["name"])
-                self._seen[target] = (self._clock(), _values(cells))
-
-
-def _values(cells: Mapping[str, str]) -> dict[str, float]:
-    """Values of the cells, in base units; one that says nothing (N/A) is left out."""
-    values = {metric: _number(cells[column]) for column, metric in _VALUES.items()}
-    return {metric: value for metric, value in values.items() if value is not None}
+                values = {metric: _number(cells[column]) for column, metric in _VALUES.items()}
+                stated = {metric: value for metric, value in values.items() if value is not None}
+                self._seen[target] = (self._clock(), stated)
 
 
 def _number(text: str) -> float | None:
-    """``672 MiB`` as bytes, ``7 %`` as a ratio, anything else as it is."""
+    """``672 MiB`` as bytes, ``7 %`` as a ratio, other numbers as they are; None for what says nothing (N/A)."""
     number, _, unit = text.partition(" ")
     try:
         value = float(number)
@@ -205,6 +196,7 @@ _CONFIG = {
     "neuron_runtimes": [{"tag_filter": ".*", "metrics": [{"type": "neuroncore_counters"}, {"type": "memory_used"}]}],
     "system_metrics": [{"type": "neuron_hw_counters"}],
 }
+_CORE_MEMORY = ("memory_used", "neuron_runtime_used_bytes", "usage_breakdown", "neuroncore_memory_usage")
 _PERCENT = 100.0
 Json = Mapping[str, Any]
 
@@ -272,32 +264,20 @@ def device_values(report: Json, device: int) -> dict[str, float]:
     per_device = int(hardware.get("neuroncore_per_device_count") or 1)
     cores = range(device * per_device, (device + 1) * per_device)
     programs = [program.get("report", {}) for program in report.get("neuron_runtime_data") or ()]
-    values = {"busy_ratio": min(_utilisation(programs, cores) / per_device / _PERCENT, 1.0)}
+    in_use = [_at(program, "neuroncore_counters", "neuroncores_in_use") or {} for program in programs]
+    percents = (_at(core_use, str(core), "neuroncore_utilization") for core_use in in_use for core in cores)
+    values = {"busy_ratio": min(float(sum(percent or 0.0 for percent in percents)) / per_device / _PERCENT, 1.0)}
     if hardware.get("neuron_device_memory_size"):
         values["memory_total_bytes"] = float(hardware["neuron_device_memory_size"])
     if all(_at(program, "memory_used", "error") in (None, "") for program in programs):
-        values["memory_used_bytes"] = _memory(programs, cores)
-    counters = _at(report, "system_data", "neuron_hw_counters", "neuron_devices") or ()
-    for counter in counters:
+        by_core = [_at(program, *_CORE_MEMORY) or {} for program in programs]
+        kinds = (memory.get(str(core)) or {} for memory in by_core for core in cores)
+        values["memory_used_bytes"] = float(sum(sum(used.values()) for used in kinds))
+    for counter in _at(report, "system_data", "neuron_hw_counters", "neuron_devices") or ():
         if counter.get("neuron_device_index") == device:
             names = ("mem_ecc_uncorrected", "sram_ecc_uncorrected")
             values["uncorrected_ecc_errors"] = float(sum(counter.get(name) or 0 for name in names))
     return values
-
-
-def _utilisation(programs: Iterable[Json], cores: Iterable[int]) -> float:
-    """Percent, summed over cores and programs."""
-    in_use = [_at(program, "neuroncore_counters", "neuroncores_in_use") or {} for program in programs]
-    ratios = (_at(each, str(core), "neuroncore_utilization") for each in in_use for core in cores)
-    return float(sum(percent or 0.0 for percent in ratios))
-
-
-def _memory(programs: Iterable[Json], cores: Iterable[int]) -> float:
-    """Bytes on the device, summed over cores and programs."""
-    path = ("memory_used", "neuron_runtime_used_bytes", "usage_breakdown", "neuroncore_memory_usage")
-    by_core = [_at(program, *path) or {} for program in programs]
-    memories = (each.get(str(core)) or {} for each in by_core for core in cores)
-    return float(sum(sum(kinds.values()) for kinds in memories))
 
 
 def _devices(report: Json) -> int:

@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,13 +57,7 @@ class Bucket:
     """A place for files in a bucket."""
 
     def __init__(self, url: BucketUrl, filesystem: Any, pauses: Sequence[float] | None = None) -> None:  # noqa: ANN401 - pyarrow's
-        """Nothing is asked yet.
-
-        Args:
-            url: where.
-            filesystem: a ``pyarrow.fs.FileSystem``.
-            pauses: seconds between tries; None: 1, 4 and 16.
-        """
+        """Nothing is asked yet. *pauses*: seconds between tries; None: 1, 4 and 16."""
         self.url = url
         self.filesystem = filesystem
         self._pauses = _PAUSES_SECONDS if pauses is None else pauses
@@ -77,13 +72,10 @@ class Bucket:
         try:
             return cls(url, _OPENERS[url.scheme](url))
         except ImportError as error:
-            raise InputError(
-                f"pyarrow was built without {url.scheme}://",
-                where=str(url),
-                hint="install pyarrow 16 or later from PyPI",
-            ) from error
+            message = f"pyarrow was built without {url.scheme}://"
+            raise InputError(message, where=str(url), hint="install pyarrow 16 or later from PyPI") from error
         except (OSError, ValueError) as error:
-            raise cls._refused(url, error) from error
+            raise _refused(url, error) from error
 
     def names(self) -> list[str]:
         """Names of all files there, in order.
@@ -116,26 +108,31 @@ class Bucket:
 
     def digest_of(self, name: str) -> str:
         """SHA-256 of a file there, read back whole; "" where there is none."""
+
+        def read() -> str:
+            with self.filesystem.open_input_stream(self._path(name)) as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+
         try:
-            return self._tried(lambda: self._read_digest(name), may_miss=True)
+            return self._tried(read, may_miss=True)
         except FileNotFoundError:
             return ""
 
     def put(self, name: str, path: Path) -> None:
         """Bring a file there; it appears whole or not at all."""
-        self._tried(lambda: self._write(name, path))
+
+        def write() -> None:
+            with (
+                path.open("rb") as source,
+                self.filesystem.open_output_stream(self._path(name), buffer_size=0) as stream,
+            ):
+                shutil.copyfileobj(source, stream, _CHUNK_BYTES)
+
+        self._tried(write)
 
     def remove(self, name: str) -> None:
         """Remove a file that is there."""
         self._tried(lambda: self.filesystem.delete_file(self._path(name)))
-
-    def _write(self, name: str, path: Path) -> None:
-        with path.open("rb") as source, self.filesystem.open_output_stream(self._path(name), buffer_size=0) as stream:
-            shutil.copyfileobj(source, stream, _CHUNK_BYTES)
-
-    def _read_digest(self, name: str) -> str:
-        with self.filesystem.open_input_stream(self._path(name)) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def _path(self, name: str) -> str:
         return f"{self.url.root}/{name}"
@@ -154,32 +151,30 @@ class Bucket:
                 if may_miss and isinstance(error, FileNotFoundError):
                     raise
                 if pause is None or _problem(error) is not _PASSING:
-                    raise self._refused(self.url, error) from error
+                    raise _refused(self.url, error) from error
                 time.sleep(pause)
         raise AssertionError
 
-    @staticmethod
-    def _refused(url: BucketUrl, error: Exception) -> InputError:
-        said = (str(error) or type(error).__name__).splitlines()[0].partition(" (Request ID")[0]
-        problem, hint = _problem(error)
-        return InputError(f"{problem} ({said})", where=str(url), hint=hint.format(url=url))
+
+def _refused(url: BucketUrl, error: Exception) -> InputError:
+    said = (str(error) or type(error).__name__).splitlines()[0].partition(" (Request ID")[0]
+    problem, hint = _problem(error)
+    return InputError(f"{problem} ({said})", where=str(url), hint=hint.format(url=url))
 
 
 def _problem(error: Exception) -> tuple[str, str]:
     """Meaning of an error, and its remedy."""
     said = str(error)
-    return next(
-        ((problem, hint) for marks, problem, hint in _PROBLEMS if any(mark in said for mark in marks)), _PASSING
-    )
+    fitting = ((problem, hint) for marks, problem, hint in _PROBLEMS if any(mark in said for mark in marks))
+    return next(fitting, _PASSING)
 
 
 def _s3(url: BucketUrl) -> Any:  # noqa: ANN401 - pyarrow's
     from pyarrow.fs import S3FileSystem, resolve_s3_region  # noqa: PLC0415 - only a bucket of S3 needs it
 
-    endpoint = (
-        url.options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    )
-    region = url.options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    get = os.environ.get
+    endpoint = url.options.get("endpoint") or get("AWS_ENDPOINT_URL_S3") or get("AWS_ENDPOINT_URL")
+    region = url.options.get("region") or get("AWS_REGION") or get("AWS_DEFAULT_REGION")
     scheme, _, address = (endpoint or "").rpartition("://")
     return S3FileSystem(
         region=region or ("us-east-1" if endpoint else resolve_s3_region(url.bucket)),
@@ -225,6 +220,7 @@ _OPENERS: dict[str, Callable[[BucketUrl], Any]] = {"s3": _s3, "gs": _gs, "az": _
 _LIST = "uploads.json"
 _VERIFIED = "verified"
 _REPLACED = "replaced"
+_PARTS = (_VERIFIED, _REPLACED)
 _Listed = dict[str, dict[str, int]]
 """Sizes in bytes by name below the directory, of files that are in a bucket: verified, or replaced by another."""
 
@@ -255,7 +251,13 @@ class Uploads:
         self._directory = directory
         self._host = host
         self._path = spool_folder(directory, host) / _LIST
-        self._by_bucket = _read(self._path)
+        self._by_bucket: dict[str, _Listed] = {}
+        # Without a readable list everything is read back from the bucket once more.
+        with suppress(OSError, ValueError, LookupError, AttributeError, TypeError):
+            self._by_bucket = {
+                address: {part: {str(name): int(size) for name, size in listed[part].items()} for part in _PARTS}
+                for address, listed in json.loads(self._path.read_bytes()).items()
+            }
         self._listed = self._by_bucket.setdefault(str(url), {_VERIFIED: {}, _REPLACED: {}})
 
     def is_safe(self, day: date) -> bool:
@@ -299,7 +301,12 @@ class Uploads:
             for name, path in missing.items():
                 self._send(bucket, name, path, uploaded, is_there=there.get(name) == path.stat().st_size)
             for name in replaced:
-                self._remove(bucket, name, uploaded, is_there=name in there)
+                if name in self._listed[_REPLACED]:  # it was not sent anew just now
+                    if name in there:
+                        bucket.remove(name)
+                        uploaded.replaced += 1
+                    del self._listed[_REPLACED][name]
+                    self._write()
         return uploaded
 
     def _send(self, bucket: Bucket, name: str, path: Path, uploaded: Uploaded, *, is_there: bool) -> None:
@@ -322,16 +329,6 @@ class Uploads:
         self._listed[_VERIFIED][name] = size
         self._write()
 
-    def _remove(self, bucket: Bucket, name: str, uploaded: Uploaded, *, is_there: bool) -> None:
-        """Remove a file there that was replaced."""
-        if name not in self._listed[_REPLACED]:
-            return
-        if is_there:
-            bucket.remove(name)
-            uploaded.replaced += 1
-        del self._listed[_REPLACED][name]
-        self._write()
-
     def _missing(self, files: dict[str, Path]) -> dict[str, Path]:
         """Files that are not verified there."""
         verified = self._listed[_VERIFIED]
@@ -348,16 +345,3 @@ class Uploads:
 
     def _write(self) -> None:
         write_bytes(self._path, json.dumps(self._by_bucket, indent=1).encode())
-
-
-def _read(path: Path) -> dict[str, _Listed]:
-    """The list; without a readable one everything is read back from the bucket once more."""
-    try:
-        return {
-            url: {
-                part: {str(name): int(size) for name, size in listed[part].items()} for part in (_VERIFIED, _REPLACED)
-            }
-            for url, listed in json.loads(path.read_bytes()).items()
-        }
-    except (OSError, ValueError, LookupError, AttributeError, TypeError):
-        return {}

@@ -11,7 +11,7 @@ and its histograms carry the same one, so that counts are never taken for rows t
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -157,15 +157,19 @@ class _HostStore:
     def days(self) -> list[date]:
         """Dates of which there are files, oldest first; a link is none of ours."""
         files = self._directory.glob(f"date=*/{places.host_folder(self._host)}/*.parquet")
-        days = (
-            places.day_of_folder(folder.parent) for folder in {path.parent for path in files} if not folder.is_symlink()
-        )
+        folders = {path.parent for path in files}
+        days = (places.day_of_folder(folder.parent) for folder in folders if not folder.is_symlink())
         return sorted(day for day in days if day is not None)
 
     def total_bytes(self) -> int:
         """Size of all files of the host, in bytes."""
         folders = [self._folder(day) for day in self.days()] + [places.spool_folder(self._directory, self._host)]
-        return sum(_folder_bytes(folder) for folder in folders)
+        size = 0
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError):
+                for path in folder.iterdir():
+                    size += path.stat().st_size
+        return size
 
     def remove_unfinished(self) -> None:
         """Remove what a killed compaction left half written; no other is at work."""
@@ -183,7 +187,8 @@ class _HostStore:
             if segment.skipped_bytes:
                 reason = f"{segment.skipped_bytes} bytes of it were damaged or unfinished; the rest was kept"
                 self._done.skipped.append(SkippedFile(path, reason))
-            for day, records in _by_day(segment.records):
+            dated = sorted(segment.records, key=_day_of)
+            for day, records in groupby(dated, key=_day_of):
                 for scope, table in tables_of(records).items():
                     content = encode_table(merged([table], scope), self._labels, self._facts)
                     self._write(day, f"{_NAMES[scope]}-{path.stem}.parquet", content)
@@ -287,9 +292,8 @@ class _HostStore:
     def _remove_day(self, day: date) -> None:
         """Remove all files of a day, counts before what they count."""
         folder = self._folder(day)
-        for path in sorted(
-            folder.glob("*.parquet"), key=lambda path: (not path.name.startswith(places.HISTOGRAMS), path.name)
-        ):
+        files = sorted(folder.glob("*.parquet"))
+        for path in sorted(files, key=lambda path: not path.name.startswith(places.HISTOGRAMS)):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another host has files of that date, or somebody else put something here
             folder.rmdir()
@@ -318,19 +322,8 @@ def _only_one(folder: Path) -> Iterator[bool]:
         os.close(file)
 
 
-def _by_day(records: Sequence[Record]) -> list[tuple[date, list[Record]]]:
-    def day_of_record(record: Record) -> date:
-        return places.day_of(record.end_us)
-
-    return [(day, list(group)) for day, group in groupby(sorted(records, key=day_of_record), key=day_of_record)]
-
-
-def _folder_bytes(folder: Path) -> int:
-    sizes = 0
-    with contextlib.suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            sizes += path.stat().st_size
-    return sizes
+def _day_of(record: Record) -> date:
+    return places.day_of(record.end_us)
 
 
 def _cannot_write(folder: Path, error: OSError) -> InputError:

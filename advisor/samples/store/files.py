@@ -50,7 +50,11 @@ def folders_of(places: Sequence[str]) -> "list[Folder]":
     Raises:
         InputError: an address is of no kind that is read, or names no account.
     """
-    return [_remote(place) if "://" in place else _LocalFolder(Path(place)) for place in places]
+    for place in places:
+        if not is_store(place):
+            hint = f"give a directory, or an address that begins with {', '.join(SCHEMES)}"
+            raise InputError("no reader knows this kind of address", where=place, hint=hint)
+    return [_RemoteFolder(place) if "://" in place else _LocalFolder(Path(place)) for place in places]
 
 
 @contextmanager
@@ -77,11 +81,8 @@ def _copy(file: StoredFile, path: Path) -> Path | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(
-            f"cannot be copied: {error}",
-            where=file.where,
-            hint="check the network, and the room in the temporary folder",
-        ) from error
+        hint = "check the network, and the room in the temporary folder"
+        raise InputError(f"cannot be copied: {error}", where=file.where, hint=hint) from error
     return path
 
 
@@ -103,7 +104,8 @@ class _LocalFolder:
         # The spool first: what a compaction moves meanwhile is then seen twice rather than not at all.
         for top in sorted(_subfolders(self.path, (SPOOL,))) + sorted(_subfolders(self.path, ("date=",))):
             for host in sorted(_subfolders(top, ("host=",))):
-                yield from self._files_of(host)
+                for name in sorted(entry.name for entry in _entries(host)):
+                    yield StoredFile(self, str(host / name), (top.name, host.name, name))
 
     def open(self, file: StoredFile) -> BinaryIO:
         """One of them for reading at any position."""
@@ -112,10 +114,6 @@ class _LocalFolder:
     def local(self, file: StoredFile) -> Path | None:
         """Path on this machine; None where it has to be copied."""
         return Path(file.where)
-
-    def _files_of(self, host: Path) -> Iterator[StoredFile]:
-        for name in sorted(entry.name for entry in _entries(host)):
-            yield StoredFile(self, str(host / name), (host.parent.name, host.name, name))
 
 
 def _subfolders(path: Path, prefixes: tuple[str, ...]) -> list[Path]:
@@ -164,13 +162,3 @@ Folder = _LocalFolder | _RemoteFolder
 def is_store(place: str) -> bool:
     """Whether a place holds files of agents, on this machine or in object storage."""
     return "://" not in place or place.startswith(SCHEMES)
-
-
-def _remote(place: str) -> Folder:
-    if not place.startswith(SCHEMES):
-        raise InputError(
-            "no reader knows this kind of address",
-            where=place,
-            hint=f"give a directory, or an address that begins with {', '.join(SCHEMES)}",
-        )
-    return _RemoteFolder(place)

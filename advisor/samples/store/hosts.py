@@ -29,7 +29,7 @@ from advisor.samples.agent.host_facts import ENGINES as ENGINE_LINES
 from advisor.samples.agent.host_facts import INSTANCE_TYPE, ON_DEMAND, PROVIDER, PURCHASE, REGION, read_facts
 from advisor.samples.agent.status import RUNTIME_PATTERN, read_object, written_seconds
 from advisor.samples.growth import Floats, Integers, steps
-from advisor.samples.metrics import ACCELERATOR_METRICS, METRICS, Kind, Metric
+from advisor.samples.metrics import ACCELERATOR_METRICS, Kind, Metric
 from advisor.samples.store.files import Folder, StoredFile, folders_of, is_store
 from advisor.samples.store.row_tables import (
     HISTOGRAM_SCHEMA,
@@ -40,9 +40,9 @@ from advisor.samples.store.row_tables import (
     UnreadableError,
     encode_parquet,
     read_named,
+    table_of,
     target_codes,
     time_range_us,
-    typed_array,
 )
 from advisor.units import SECONDS_PER_DAY
 
@@ -96,11 +96,12 @@ def count_rows(rows: pa.Table) -> pa.Table:
     for group in groups:
         place = {name: rows[name][int(group[0])].as_py() for name in TARGET}
         read = group[~is_gap[group]]
-        said = [_present(end_us[group], start_us[group], read.size), *_missed(rows, group[is_gap[group]])]
+        first_us, last_us = int(start_us[group].min()), int(end_us[group].max())
+        said = [{"metric": PRESENT, "first_us": first_us, "last_us": last_us, "rows": read.size}]
+        said += _missed(rows, group[is_gap[group]])
         said += _values({name: values[read] for name, values in columns.items()}, end_us[read])
         entries += [{**place, **entry} for entry in said]
-    arrays = [typed_array([entry.get(field.name) for entry in entries], field.type) for field in COLUMNS]
-    return pa.Table.from_arrays(arrays, schema=COLUMNS)
+    return table_of(entries, COLUMNS)
 
 
 def encode_counts(counts: pa.Table) -> bytes:
@@ -130,10 +131,6 @@ def values_of(multiples: Integers, resolution: float) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def _present(end_us: Integers, start_us: Integers, rows: int) -> dict[str, Any]:
-    return {"metric": PRESENT, "first_us": int(start_us.min()), "last_us": int(end_us.max()), "rows": rows}
-
-
 def _missed(rows: pa.Table, gaps: Integers) -> Iterator[dict[str, Any]]:
     """Ticks that gaps stand for, at least one each."""
     some = rows.select(["gap_reason", "missed_ticks"]).take(pa.array(gaps))
@@ -153,7 +150,7 @@ def _values(columns: Mapping[str, Floats], end_us: Integers) -> Iterator[dict[st
     for name in _COUNTERS:
         is_known = ~np.isnan(columns[name])
         if is_known.any():
-            yield _counter(METRICS[name], columns[name][is_known], end_us[is_known])
+            yield _counter(name, columns[name][is_known], end_us[is_known])
 
 
 def _gauge(metric: Metric, means: Floats, maxima: Floats) -> dict[str, Any]:
@@ -169,10 +166,10 @@ def _gauge(metric: Metric, means: Floats, maxima: Floats) -> dict[str, Any]:
     }
 
 
-def _counter(metric: Metric, values: Floats, end_us: Integers) -> dict[str, Any]:
+def _counter(name: str, values: Floats, end_us: Integers) -> dict[str, Any]:
     grown, is_reset = steps(values)
     return {
-        "metric": metric.name,
+        "metric": name,
         "rows": values.size,
         "first_us": int(end_us[0]),
         "last_us": int(end_us[-1]),
@@ -247,28 +244,19 @@ def read_inventory(folders: Sequence[Folder]) -> dict[str, HostFiles]:
     hosts: dict[str, HostFiles] = {}
     for folder in folders:
         for file in folder.files():
-            day = _day_of(file)
+            is_spool = file.parts[0] == places.SPOOL
+            if is_spool and not file.name.endswith(places.SEGMENT_SUFFIX):
+                continue
+            day = places.day_of_folder(PurePosixPath(file.name[:8] if is_spool else file.parts[0]))
             if day is None:
                 continue
             host = places.host_of(PurePosixPath(file.parts[1]))
             files = hosts.setdefault(host, HostFiles(host)).days.setdefault(day, DayFiles())
-            if file.parts[0] == places.SPOOL:
+            if is_spool:
                 files.spool[file.name] = file
             else:
                 files.take(file)
     return dict(sorted(hosts.items()))
-
-
-def _day_of(file: StoredFile) -> date | None:
-    """The date whose rows a file has; None where it is none of ours."""
-    if file.parts[0] != places.SPOOL:
-        return places.day_of_folder(PurePosixPath(file.parts[0]))
-    if not file.name.endswith(places.SEGMENT_SUFFIX):
-        return None
-    try:
-        return date.fromisoformat(file.name[:8])
-    except ValueError:
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +309,11 @@ class RunningFleet:
         return f"no metadata service says what {', '.join(self.unknown[:_SHOWN])}{more} are: {remedy}"
 
 
+def is_meant(host: str, patterns: Sequence[str]) -> bool:
+    """Whether a host has one of several names or patterns such as ``gpu-*``; without any, every host is meant."""
+    return not patterns or any(fnmatchcase(host, pattern) for pattern in patterns)
+
+
 def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) -> RunningFleet:
     """The hosts that ran at the end of the samples, by what they are.
 
@@ -328,12 +321,9 @@ def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) ->
         places: directories of samples and addresses of buckets; anything else has no hosts.
         patterns: names or patterns of hosts; empty: all.
     """
-    hosts = [
-        host
-        for host in hosts_of(places)
-        if not patterns or any(fnmatchcase(host.name, pattern) for pattern in patterns)
-    ]
-    hosts = _of_now(hosts) or hosts
+    hosts = [host for host in hosts_of(places) if is_meant(host.name, patterns)]
+    latest_seconds = time.time() + SECONDS_PER_DAY  # a clock that is further ahead is wrong
+    hosts = [host for host in hosts if host.last_seconds <= latest_seconds] or hosts
     newest = max((host.last_seconds for host in hosts), default=0.0)
     running = [host for host in hosts if host.last_seconds >= newest - _TOGETHER_SECONDS]
     kinds = [_kind(host.facts) for host in running]
@@ -342,12 +332,6 @@ def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) ->
     unknown = sorted(host.name for host, kind in zip(running, kinds, strict=True) if kind is None)
     engines = {line for host in running for line in host.facts.get(ENGINE_LINES, "").split("; ") if line}
     return RunningFleet(sorted(machines, key=lambda kind: (-kind.count, kind)), unknown, sorted(engines))
-
-
-def _of_now(hosts: Sequence[Host]) -> list[Host]:
-    """Hosts without those whose clock is more than a day ahead."""
-    latest_seconds = time.time() + SECONDS_PER_DAY
-    return [host for host in hosts if host.last_seconds <= latest_seconds]
 
 
 def _kind(facts: Mapping[str, str]) -> tuple[str, str, str, str] | None:

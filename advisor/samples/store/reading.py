@@ -5,12 +5,11 @@ finished day is read from its one file; what is not finished, or lies in several
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +24,7 @@ from advisor.samples.query.values import Window
 from advisor.samples.rows import Record
 from advisor.samples.store import hosts
 from advisor.samples.store.files import StoredFile, at_hand, folders_of
-from advisor.samples.store.hosts import DayFiles, HostFiles, is_whole, read_inventory
+from advisor.samples.store.hosts import DayFiles, HostFiles, is_meant, is_whole, read_inventory
 from advisor.samples.store.row_tables import (
     HISTOGRAM_SCHEMA,
     UnreadableError,
@@ -146,43 +145,34 @@ class Store:
 
     def _groups(self, window: Window, patterns: Sequence[str]) -> list[list[str]]:
         """Hosts with something in the window; together those that had the same accelerators one after the other."""
-        meant = {name: host for name, host in self._hosts.items() if is_meant(name, patterns)}
         days = {
-            name: {day for day, _ in host.days_within(window.start_us, window.end_us)} for name, host in meant.items()
+            name: {day for day, _ in host.days_within(window.start_us, window.end_us)}
+            for name, host in self._hosts.items()
+            if is_meant(name, patterns)
         }
         every_day = set().union(*days.values())
         whole = [[host] for host, some in days.items() if some == every_day and some]
         partial = [host for host, some in days.items() if some and some != every_day]
-        if len(partial) > 1:
-            return sorted([*whole, *_joined(partial, self._uuids(partial, window))])
-        return sorted([*whole, *([host] for host in partial)])
-
-    def _uuids(self, hosts: Sequence[str], window: Window) -> Iterator[tuple[str, str]]:
-        """Hosts and the UUIDs that they have had in a window."""
-        for host in hosts:
-            yield from ((host, uuid) for uuid in self._reader([host], window).uuids())
+        if len(partial) < 2:
+            return sorted([*whole, *([host] for host in partial)])
+        return sorted([*whole, *_joined({host: self._reader([host], window).uuids() for host in partial})])
 
     def _window(self) -> Window | None:
         days = sorted({day for host in self._hosts.values() for day in host.days})
-        first = next(
-            (min(starts) for day in days if (starts := [range_.start_us for range_ in self._ranges(day)])), None
-        )
-        last = next(
-            (max(ends) for day in reversed(days) if (ends := [range_.end_us for range_ in self._ranges(day)])), None
-        )
-        return None if first is None or last is None else Window(first, last)
+        earliest = next(filter(None, (list(self._ranges(day)) for day in days)), None)
+        latest = next(filter(None, (list(self._ranges(day)) for day in reversed(days))), None)
+        if earliest is None or latest is None:
+            return None
+        return Window(min(part.start_us for part in earliest), max(part.end_us for part in latest))
 
     def _ranges(self, day: date) -> Iterator[Window]:
         """Begin and end of what there is of a day, of as few files as show that nothing is earlier or later."""
         begins, ends = False, False
         for host in self._hosts.values():
-            files = host.days.get(day, DayFiles())
-            for window in self._ranges_of(files):
+            for window in self._ranges_of(host.days.get(day, DayFiles())):
                 yield window
-                begins, ends = (
-                    begins or window.start_us <= start_us(day),
-                    ends or window.end_us >= start_us(day) + US_PER_DAY,
-                )
+                begins = begins or window.start_us <= start_us(day)
+                ends = ends or window.end_us >= start_us(day) + US_PER_DAY
                 if begins and ends:
                     return
 
@@ -295,7 +285,8 @@ class HostReader:
     ) -> pa.Table:  # fmt: skip
         for unfinished in files.unfinished.values():
             self._store.note(unfinished.where, _UNFINISHED)
-        schema = _schema(scope, columns)
+        every, names = columns_of_scope(scope), dict.fromkeys((*keys_of_scope(scope), *columns))
+        schema = pa.schema([every.field(name) for name in names])
         stored = [self._table(file, paths, schema) for file in _of_scope(files, scope)]
         tables = [table for table in stored if table is not None]
         spooled = self._spool(host, day, files).get(scope)
@@ -362,25 +353,13 @@ def no_rows(store: Store) -> InputError:
     )
 
 
-def is_meant(host: str, patterns: Sequence[str]) -> bool:
-    """Whether a host has one of several names or patterns such as ``gpu-*``; without any, every host is meant."""
-    return not patterns or any(fnmatchcase(host, pattern) for pattern in patterns)
-
-
-def _schema(scope: Scope, columns: Sequence[str]) -> pa.Schema:
-    keys, schema = keys_of_scope(scope), columns_of_scope(scope)
-    return pa.schema([schema.field(name) for name in dict.fromkeys((*keys, *columns))])
-
-
-def _joined(hosts: Iterable[str], uuids: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Hosts in groups that share a UUID."""
-    group_of = {host: [host] for host in hosts}
+def _joined(uuids: Mapping[str, AbstractSet[str]]) -> list[list[str]]:
+    """Hosts in groups that share a UUID, from the UUIDs that each has had."""
+    group_of = {host: [host] for host in uuids}
     first_with: dict[str, str] = {}
-    for host, uuid in uuids:
-        other = first_with.setdefault(uuid, host)
-        mine, theirs = group_of[host], group_of[other]
+    for host, uuid in ((host, uuid) for host, some in uuids.items() for uuid in some):
+        mine, theirs = group_of[host], group_of[first_with.setdefault(uuid, host)]
         if mine is not theirs:
             theirs += mine
-            for moved in mine:
-                group_of[moved] = theirs
+            group_of |= dict.fromkeys(mine, theirs)
     return [sorted(group) for group in {id(group): group for group in group_of.values()}.values()]

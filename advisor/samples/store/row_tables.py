@@ -32,7 +32,7 @@ from advisor.samples.metrics import (
     rounded,
 )
 from advisor.samples.places import ROW_US
-from advisor.samples.rows import Gap, Record, Row, Stats, Target
+from advisor.samples.rows import Gap, Record, Stats
 
 SCHEMA_V2 = "advisor.samples/v2"
 HISTOGRAM_SCHEMA = "advisor.histograms/v2"
@@ -84,10 +84,7 @@ def columns_of(metric: Metric) -> dict[str, pa.DataType]:
 
 
 def _schema(keys: dict[str, pa.DataType], metrics: tuple[Metric, ...]) -> pa.Schema:
-    columns = dict(keys)
-    for metric in metrics:
-        columns |= columns_of(metric)
-    return pa.schema(columns)
+    return pa.schema({**keys, **{name: kind for metric in metrics for name, kind in columns_of(metric).items()}})
 
 
 ACCELERATOR_COLUMNS = _schema(ACCELERATOR_KEYS, ACCELERATOR_METRICS)
@@ -99,7 +96,7 @@ def tables_of(records: Iterable[Record]) -> dict[Scope, pa.Table]:
     rows: dict[Scope, list[dict[str, Any]]] = {}
     for record in records:
         rows.setdefault(record.target.scope, []).append(_row_of(record))
-    return {scope: _table(entries, columns_of_scope(scope)) for scope, entries in rows.items()}
+    return {scope: table_of(entries, columns_of_scope(scope)) for scope, entries in rows.items()}
 
 
 def columns_of_scope(scope: Scope) -> pa.Schema:
@@ -159,46 +156,33 @@ def _ordered_codes(column: pa.Array) -> npt.NDArray[np.int64]:
     return result
 
 
-def _table(entries: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.Table:
-    arrays = [typed_array([entry.get(field.name) for entry in entries], field.type) for field in columns]
+def table_of(entries: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.Table:
+    """Rows by column name as a table; columns that an entry does not name are null."""
+    arrays = []
+    for field in columns:
+        values, is_text = [entry.get(field.name) for entry in entries], field.type.equals(TEXT)
+        array = pa.array(values, type=pa.string() if is_text else field.type)
+        arrays.append(array.dictionary_encode().cast(TEXT) if is_text else array)
     return pa.Table.from_arrays(arrays, schema=columns)
-
-
-def typed_array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """Values as a column of a type."""
-    if kind.equals(TEXT):
-        return pa.array(values, type=pa.string()).dictionary_encode().cast(TEXT)
-    return pa.array(values, type=kind)
 
 
 def _row_of(record: Record) -> dict[str, Any]:
     """A record by column; columns it does not name are null."""
     target = record.target
     values: dict[str, Any] = {"timestamp": record.end_us, "host": target.host, "missed_ticks": record.missed_ticks}
-    values |= _place_of(target)
+    if target.scope is Scope.ENGINE:
+        values |= {"engine": target.source, "endpoint": target.endpoint, "model": target.name, "rank": target.index}
+    else:
+        values |= {"source": target.source, "accelerator_index": target.index, "mig_index": target.mig_index}
+        values |= {"accelerator_uuid": target.uuid, "accelerator": target.name}
     if isinstance(record, Gap):
         return {**values, "gap_start": record.start_us, "gap_reason": record.reason}
     values["read_errors"] = record.note
     for name, stats in record.stats.items():
         values |= _values_of(name, stats)
-    return values | _buckets_of(record)
-
-
-def _place_of(target: Target) -> dict[str, Any]:
-    if target.scope is Scope.ENGINE:
-        return {
-            "engine": target.source,
-            "endpoint": target.endpoint,
-            "model": target.name,
-            "rank": target.index,
-        }
-    return {
-        "source": target.source,
-        "accelerator_index": target.index,
-        "mig_index": target.mig_index,
-        "accelerator_uuid": target.uuid,
-        "accelerator": target.name,
-    }
+    for name, buckets in record.buckets.items():
+        values |= {f"{name}_bounds": buckets.bounds, f"{name}_counts": buckets.counts, f"{name}_sum": buckets.total}
+    return values
 
 
 def _values_of(name: str, stats: Stats) -> dict[str, Any]:
@@ -207,18 +191,11 @@ def _values_of(name: str, stats: Stats) -> dict[str, Any]:
     if metric is None or metric.kind is Kind.HISTOGRAM:
         return {}
     if metric.kind is Kind.COUNTER:
-        whole = metric.unit in ("bytes", "errors")
+        whole = metric.unit in _WHOLE_UNITS
         return {name: round(stats.last) if whole else stats.last} if math.isfinite(stats.last) else {}
     named = {"": stats.mean, "_min": stats.least, "_max": stats.greatest, "_last": stats.last}
     finite = {name + end: rounded(value, metric.resolution) for end, value in named.items() if math.isfinite(value)}
     return {**finite, f"{name}_n": stats.n}
-
-
-def _buckets_of(row: Row) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, buckets in row.buckets.items():
-        values |= {f"{name}_bounds": buckets.bounds, f"{name}_counts": buckets.counts, f"{name}_sum": buckets.total}
-    return values
 
 
 _COMPRESSION_LEVEL = 9
@@ -236,7 +213,8 @@ def encode_table(
     """A table of rows as the content of a file, with labels and facts of the host; the same gives the same bytes."""
     plain = [field.name for field in table.schema if _is_plain(field)]
     coded = [field.name for field in table.schema if not _is_plain(field) and not pa.types.is_list(field.type)]
-    encodings = {name: _encoding_of(table.schema.field(name).type) for name in plain}
+    floating = {name for name in plain if pa.types.is_floating(table.schema.field(name).type)}
+    encodings = {name: "BYTE_STREAM_SPLIT" if name in floating else "DELTA_BINARY_PACKED" for name in plain}
     metadata = {LABELS_KEY: labels, HOST_KEY: facts}
     named = {key: json.dumps(values, sort_keys=True).encode() for key, values in metadata.items() if values}
     return encode_parquet(table, coded, encodings, {**METADATA, **named})
@@ -279,9 +257,17 @@ def read_table(path: Path, columns: pa.Schema, schema: str = SCHEMA_V2) -> pa.Ta
     _check_schema(metadata, schema)
     try:
         there = set(metadata.schema.to_arrow_schema().names)
+        missing = [name for name in (_NEEDED if schema == SCHEMA_V2 else columns.names) if name not in there]
+        if missing:
+            raise UnreadableError(f"it has no column {missing[0]}")
         texts = [field.name for field in columns if field.type.equals(TEXT) and field.name in there]
         with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts, page_checksum_verification=True) as file:
-            return _fitted(file, there, columns, _NEEDED if schema == SCHEMA_V2 else columns.names)
+            table = file.read(columns=[name for name in columns.names if name in there], use_threads=False)
+        arrays = [
+            table[field.name].cast(field.type) if field.name in there else pa.nulls(table.num_rows, field.type)
+            for field in columns
+        ]
+        return pa.Table.from_arrays(arrays, schema=columns)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -337,18 +323,6 @@ def _check_schema(metadata: pq.FileMetaData, wanted: str) -> None:
         raise UnreadableError(f"written as {schema} by another version of the agent; this one reads {wanted}")
 
 
-def _fitted(file: pq.ParquetFile, there: set[str], columns: pa.Schema, needed: Sequence[str]) -> pa.Table:
-    """Read what is there, and add what is not as nulls."""
-    if missing := [name for name in needed if name not in there]:
-        raise UnreadableError(f"it has no column {missing[0]}")
-    table = file.read(columns=[name for name in columns.names if name in there], use_threads=False)
-    arrays = [
-        table[field.name].cast(field.type) if field.name in there else pa.nulls(table.num_rows, field.type)
-        for field in columns
-    ]
-    return pa.Table.from_arrays(arrays, schema=columns)
-
-
 def _is_plain(field: pa.Field) -> bool:
     """Whether a dictionary would not help: times, counters and sums."""
     if field.name in ("timestamp", "gap_start"):
@@ -356,7 +330,3 @@ def _is_plain(field: pa.Field) -> bool:
     metric = METRICS.get(field.name)
     is_sum = field.name.endswith("_sum") and field.name in ENGINE_COLUMNS.names
     return is_sum or (metric is not None and metric.kind is Kind.COUNTER)
-
-
-def _encoding_of(kind: pa.DataType) -> str:
-    return "BYTE_STREAM_SPLIT" if pa.types.is_floating(kind) else "DELTA_BINARY_PACKED"

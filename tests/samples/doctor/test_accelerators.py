@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from advisor.samples.doctor.command import (
+    TOOLS,
     Machine,
     Seen,
     State,
     accelerator_findings,
     amd,
-    gaudi,
+    by_program,
     look,
-    neuron,
     nvidia,
     tpu,
 )
@@ -172,18 +172,18 @@ def program(folder, name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("check", "vendor", "name"),
-    [(neuron, "0x1d0f", "neuron-monitor"), (gaudi, "0x1da3", "hl-smi")],
+    ("tool", "vendor", "name"),
+    [(TOOLS[0], "0x1d0f", "neuron-monitor"), (TOOLS[1], "0x1da3", "hl-smi")],
 )
-def test_programs_of_vendors(check, vendor, name, machine, monkeypatch, tmp_path):
+def test_programs_of_vendors(tool, vendor, name, machine, monkeypatch, tmp_path):
     """An accelerator that needs a program is broken without it, and fine with it."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert check(machine).state is State.ABSENT
+    assert by_program(machine, tool).state is State.ABSENT
     plug_in(machine, vendor, "0x120000")
-    assert f"the program {name} is absent -> install" in words(check(machine))
+    assert f"the program {name} is absent -> install" in words(by_program(machine, tool))
     program(tmp_path / "bin", name, monkeypatch)
-    assert check(machine).state is State.OK
+    assert by_program(machine, tool).state is State.OK
 
 
 def test_amd_without_its_binding(machine):

@@ -223,7 +223,7 @@ def test_trouble_with_a_file_is_no_traceback(tmp_path):
     code = (
         "import sys; from pathlib import Path; from advisor.samples.store import compact;"
         "from advisor.samples.agent.compact_command import main;"
-        "compact._folder_bytes = lambda folder: Path('/proc/1/none').stat(); sys.exit(main(sys.argv[1:]))"
+        "compact._HostStore.total_bytes = lambda store: Path('/proc/1/none').stat(); sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path, "--host", "host-a"], capture_output=True, text=True, check=False

@@ -174,7 +174,7 @@ def test_a_bucket_that_swallows_bytes_is_found_out(tmp_path):
     (tmp_path / "there").mkdir()
 
     class Lossy(Bucket):
-        def _write(self, name, path):
+        def put(self, name, path):
             target = tmp_path / "there" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes()[:-1])

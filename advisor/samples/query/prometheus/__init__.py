@@ -11,7 +11,7 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.records import replace
-from advisor.samples.exporters import Name, NameTable, near_miss_words, table_with
+from advisor.samples.exporters import Exporter, Name, NameTable, near_miss_words, table_with
 from advisor.samples.metrics import GAUGES
 from advisor.samples.query.prometheus.api import LOOK_BACK_US, PrometheusApi, edges, includes_start, latest, quoted
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
@@ -52,9 +52,8 @@ def believed(
         at_zero = f"accelerators had {name.name} at 0 throughout while they were busy: it is stuck, so taken as unknown"
         questions.notes.count(at_zero, len(stuck))
     if name.profiles and metric != "tensor_active_ratio":
-        _say_partly_stuck(
-            questions, fleet, name, [sighting for sighting in chunk if sighting.identity in stats.keys() - stuck]
-        )
+        moving = [sighting for sighting in chunk if sighting.identity in stats.keys() - stuck]
+        _say_partly_stuck(questions, fleet, name, moving)
     return {identity: statistics for identity, statistics in stats.items() if identity not in stuck}
 
 
@@ -73,8 +72,12 @@ def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[S
 
 def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting]) -> None:
     """Say of how many accelerators a counter stood at 0 for a part of the time in which they were busy."""
-    seeing = (candidate for candidate in questions.table.names["busy_ratio"] if _sees_it_work(candidate, name))
-    busy = next((name for name in seeing if name.name in fleet.names), None)
+    comparable = (
+        busy
+        for busy in questions.table.names["busy_ratio"]
+        if (busy.exporter, busy.only) == (name.exporter, name.only) and not busy.profiles and not busy.has_two_scales
+    )
+    busy = next((candidate for candidate in comparable if candidate.name in fleet.names), None)
     if busy is None or not chunk:
         return
     step_us = max(_LOOK_EVERY_US, questions.interval_us(fleet, name))
@@ -89,19 +92,10 @@ def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Seq
     seen = series_of(questions, fleet, name, chunk, query)
     least = _LEAST_SHARE * fleet.length_us / step_us
     wanted = {sighting.identity for sighting in chunk}
-    partly = [
-        who for who, serieses in seen.items() if who in wanted and sum(series.value for series in serieses) > least
-    ]
+    partly = sum(sum(series.value for series in seen[who]) > least for who in seen.keys() & wanted)
     if partly:
-        part = (
-            f"accelerators had {name.name} at 0 for a part of the time in which they were busy: its figures are too low"
-        )
-        questions.notes.count(part, len(partly))
-
-
-def _sees_it_work(busy: Name, name: Name) -> bool:
-    unlike = busy.profiles or busy.has_two_scales or busy.only != name.only
-    return busy.exporter == name.exporter and not unlike
+        part = "at 0 for a part of the time in which they were busy: its figures are too low"
+        questions.notes.count(f"accelerators had {name.name} {part}", partly)
 
 
 def _above(
@@ -111,10 +105,9 @@ def _above(
     above: set[Identity] = set()
     for name in sorted(names, key=lambda name: name.name):
         if name.name in fleet.names:
-            series = series_of(questions, fleet, name, chunk, GREATEST)
-            above |= {
-                who for who, serieses in series.items() if max(series.value for series in serieses) * name.scale > least
-            }
+            for who, several in series_of(questions, fleet, name, chunk, GREATEST).items():
+                if max(series.value for series in several) * name.scale > least:
+                    above.add(who)
     return above
 
 
@@ -126,14 +119,11 @@ def _with_one_scale(
     sightings = [sighting for sighting in chunk if sighting.identity in stats]
     for sighting in sightings:
         greatest[sighting.accelerator.host] = max(greatest[sighting.accelerator.host], stats[sighting.identity].max)
-    scales = {
-        host: _scale(
-            questions, fleet, name, [sighting for sighting in sightings if sighting.accelerator.host == host], top
-        )
-        for host, top in greatest.items()
-    }
-    for host, scale in scales.items():
-        if greatest[host] > 0:
+    scales = {}
+    for host, top in greatest.items():
+        here = [sighting for sighting in sightings if sighting.accelerator.host == host]
+        scales[host] = scale = _scale(questions, fleet, name, here, top)
+        if top > 0:
             questions.notes.say(_scale_words(name, host, scale))
     return {
         sighting.identity: stats[sighting.identity].scaled(scale)
@@ -181,8 +171,11 @@ def discover(questions: Questions, window: Window) -> Fleet:
     """
     empty = Fleet(window, questions.names(window), (), includes_start(questions.api, window.end_us))
     sources = [source for name in anchors(questions.table, empty.names) for source in _sources(questions, empty, name)]
-    sightings = put_together(_newest_last(questions, empty, sources), _infos(questions, empty))
-    return replace(empty, sightings=tuple(sightings))
+    infos: dict[str, Mapping[str, str]] = {}  # labels of info metrics by the UUID in them
+    for info in sorted({exporter.info or "" for exporter in questions.table.exporters.values()} & empty.names):
+        answer = questions.api.instant(f"last_over_time({questions.select(info)}{empty.whole})", window.end_us)
+        infos |= {series.labels.get("uuid", ""): series.labels for series in answer}
+    return replace(empty, sightings=tuple(put_together(_newest_last(questions, empty, sources), infos)))
 
 
 def anchors(table: NameTable, names: frozenset[str]) -> list[Name]:
@@ -197,26 +190,18 @@ def anchors(table: NameTable, names: frozenset[str]) -> list[Name]:
 def _sources(questions: Questions, fleet: Fleet, name: Name) -> list[Source]:
     """Places at which a name has samples in the window."""
     labels = ", ".join(dict.fromkeys(name.exporter.identity))
-    label, hosts = _hosts(questions, fleet, name)
+    window, label, hosts = fleet.window, "", [""]
+    for host_label in name.exporter.host:
+        values = questions.api.label_values(host_label, window.start_us, window.end_us, questions.select(name))
+        if named := [value for value in values if value]:
+            label, hosts = host_label, named
+            break
 
     def query(some: Sequence[str]) -> str:
         narrowed = questions.select(name, matcher(label, some) if label else "")
         return f"count by ({labels}) (last_over_time({narrowed}{fleet.whole}))"
 
-    return [
-        Source(name.exporter, dict(in_chunk.labels))
-        for in_chunk in questions.in_chunks(query, hosts, fleet.window.end_us)
-    ]
-
-
-def _hosts(questions: Questions, fleet: Fleet, name: Name) -> tuple[str, list[str]]:
-    """The label that tells hosts apart, and its values; ("", [""]) where there is none."""
-    window, selector = fleet.window, questions.select(name)
-    for label in name.exporter.host:
-        values = questions.api.label_values(label, window.start_us, window.end_us, selector)
-        if hosts := [value for value in values if value]:
-            return label, hosts
-    return "", [""]
+    return [Source(name.exporter, dict(series.labels)) for series in questions.in_chunks(query, hosts, window.end_us)]
 
 
 def _newest_last(questions: Questions, fleet: Fleet, sources: Sequence[Source]) -> list[Source]:
@@ -235,15 +220,6 @@ def _newest_last(questions: Questions, fleet: Fleet, sources: Sequence[Source]) 
         return max((at_us or 0 for at_us in seen), default=0)
 
     return sorted(sources, key=last_seen_us)
-
-
-def _infos(questions: Questions, fleet: Fleet) -> dict[str, Mapping[str, str]]:
-    """Labels of info metrics by the UUID in them."""
-    infos: dict[str, Mapping[str, str]] = {}
-    for info in sorted({exporter.info or "" for exporter in questions.table.exporters.values()} & fleet.names):
-        answer = questions.api.instant(f"last_over_time({questions.select(info)}{fleet.whole})", fleet.window.end_us)
-        infos |= {series.labels.get("uuid", ""): series.labels for series in answer}
-    return infos
 
 
 HOSTS_AT_ONCE = 50
@@ -294,12 +270,10 @@ class PrometheusBackend:
         """
         now_us = time.time_ns() // 1000
         names = self.questions.names(Window(now_us - LOOK_BACK_US, now_us))
-        spans = [
-            span for name in anchors(self.questions.table, names) if (span := self._span(name, now_us)) is not None
-        ]
-        if not spans and (alike := near_miss_words(self.questions.table, names)):
-            raise InputError("no metric that is known here", where=self.questions.api.access.url, hint=alike)
+        spans = [span for name in anchors(self.questions.table, names) if (span := self._span(name, now_us))]
         if not spans:
+            if alike := near_miss_words(self.questions.table, names):
+                raise InputError("no metric that is known here", where=self.questions.api.access.url, hint=alike)
             return None
         return Window(min(span.start_us for span in spans), max(span.end_us for span in spans))
 
@@ -315,18 +289,11 @@ class PrometheusBackend:
         in_parts = {"memory_total_bytes"} if present.issuperset(_PARTS[:2]) else set()
         return [gauge for gauge in GAUGES if gauge in present | in_parts]
 
-    def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
-        """One metric of one accelerator."""
-        fleet = self._fleet(window)
-        sightings = [sighting for sighting in fleet.sightings if sighting.accelerator == accelerator]
-        return self._metric(fleet, metric, sightings).get(accelerator) if sightings else None
-
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
         """All accelerators, so many hosts at a time."""
         fleet = self._fleet(window)
-        by_host = [
-            list(sightings) for _, sightings in groupby(fleet.sightings, key=lambda sighting: sighting.accelerator.host)
-        ]
+        grouped = groupby(fleet.sightings, key=lambda sighting: sighting.accelerator.host)
+        by_host = [list(sightings) for _, sightings in grouped]
         for first in range(0, len(by_host), HOSTS_AT_ONCE):
             chunk = [sighting for host in by_host[first : first + HOSTS_AT_ONCE] for sighting in host]
             answers = [self._metric(fleet, metric, chunk) for metric in metrics]
@@ -354,9 +321,7 @@ class PrometheusBackend:
         """Summaries of one metric, each from the first name that has samples of the accelerator."""
         answers: dict[Accelerator, Summary] = {}
         for name in self.questions.table.names.get(metric, ()):
-            waiting = [
-                sighting for sighting in chunk if sighting.accelerator not in answers and sighting.hosts(name.exporter)
-            ]
+            waiting = _waiting(chunk, answers, name.exporter)
             if name.name not in fleet.names or not waiting:
                 continue
             stats = read_statistics(self.questions, fleet, name, waiting)
@@ -364,13 +329,11 @@ class PrometheusBackend:
             for sighting in waiting:
                 if sighting.identity in stats:
                     self.questions.notes.say(f"{metric} is {name.name} of {name.exporter.name}")
-                    answers[sighting.accelerator] = self._summary(
-                        fleet, sighting, metric, name, stats[sighting.identity]
-                    )
+                    summary = self._summary(fleet, sighting, metric, name, stats[sighting.identity])
+                    answers[sighting.accelerator] = summary
         if metric == "memory_total_bytes":
-            answers |= self._memory_in_parts(
-                fleet, [sighting for sighting in chunk if sighting.accelerator not in answers]
-            )
+            unknown = [sighting for sighting in chunk if sighting.accelerator not in answers]
+            answers |= self._memory_in_parts(fleet, unknown)
         return answers
 
     def _summary(self, fleet: Fleet, sighting: Sighting, metric: str, name: Name, stats: Stats) -> Summary:
@@ -381,17 +344,14 @@ class PrometheusBackend:
         """Memory in all as the sum of its parts, which hardly changes: its mean stands for all of it."""
         answers: dict[Accelerator, Summary] = {}
         for free in self.questions.table.names["memory_free_bytes"]:
-            names = [self._part(fleet, part, free) for part in _PARTS]
-            waiting = [
-                sighting for sighting in chunk if sighting.accelerator not in answers and sighting.hosts(free.exporter)
-            ]
+            spelled = (
+                [name for name in self.questions.table.names[part] if name.name in fleet.names] for part in _PARTS
+            )
+            names = [next((name for name in some if name.exporter == free.exporter), None) for some in spelled]
+            waiting = _waiting(chunk, answers, free.exporter)
             if waiting and names[0] and names[1]:
                 answers |= self._sums(fleet, [name for name in names if name], waiting)
         return answers
-
-    def _part(self, fleet: Fleet, metric: str, free: Name) -> Name | None:
-        names = self.questions.table.names[metric]
-        return next((name for name in names if name.exporter == free.exporter and name.name in fleet.names), None)
 
     def _sums(self, fleet: Fleet, names: Sequence[Name], waiting: Sequence[Sighting]) -> dict[Accelerator, Summary]:
         spelled = ", ".join(dict.fromkeys(name.name for name in names))
@@ -404,6 +364,13 @@ class PrometheusBackend:
                 stats = Stats(total, total, total, total, parts[0][sighting.identity].rows)
                 answers[sighting.accelerator] = self._summary(fleet, sighting, "memory_total_bytes", names[0], stats)
         return answers
+
+
+def _waiting(
+    chunk: Sequence[Sighting], answers: Mapping[Accelerator, Summary], exporter: Exporter
+) -> list[Sighting]:  # fmt: skip
+    """Accelerators without an answer that an exporter has series of."""
+    return [sighting for sighting in chunk if sighting.accelerator not in answers and sighting.hosts(exporter)]
 
 
 __all__ = ["PrometheusBackend", "PrometheusEndpoint"]

@@ -5,7 +5,6 @@ Times of a server's samples: their edges, their distance, and whether they only 
 
 import http.client
 import json
-import math
 import re
 import time
 from collections import Counter
@@ -74,7 +73,7 @@ class PrometheusApi:
         """
         # nocache: VictoriaMetrics otherwise moves moments of the last 30 s into the past.
         data = self._ask("/api/v1/query", {"query": query, "time": _seconds(end_us), "nocache": "1"})
-        return _series(data, self.access.url)
+        return self._series(data)
 
     def over_range(self, query: str, start_us: int, end_us: int, step_us: int) -> list[Series]:
         """Evaluate from one moment to another, at most :data:`MOST_POINTS` of them.
@@ -84,7 +83,7 @@ class PrometheusApi:
             InputError: it cannot be reached, or refuses.
         """
         asked = {"query": query, "start": _seconds(start_us), "end": _seconds(end_us), "step": _seconds(step_us)}
-        return _series(self._ask("/api/v1/query_range", {**asked, "nocache": "1"}), self.access.url)
+        return self._series(self._ask("/api/v1/query_range", {**asked, "nocache": "1"}))
 
     def label_values(self, label: str, start_us: int, end_us: int, match: str = "") -> list[str]:
         """Values of a label in a time, of all series or of those that a selector matches.
@@ -103,7 +102,7 @@ class PrometheusApi:
     def _label_values(self, label: str, asked: Mapping[str, str]) -> list[str]:
         data = self._ask(f"/api/v1/label/{label}/values?{urlencode(asked, quote_via=quote)}", None)
         if not isinstance(data, list):
-            raise _strange(self.access.url, "the values of a label are no list")
+            raise self._strange("the values of a label are no list")
         return [str(value) for value in data]
 
     def _ask(self, path: str, form: Mapping[str, str] | None) -> Any:  # noqa: ANN401 - JSON
@@ -126,7 +125,9 @@ class PrometheusApi:
                 if self.access.signer is not None:
                     headers |= self.access.signer.headers(method, url + path, body, content)
                 connection.request(method, urlsplit(url).path + path, body, headers)
-                with self._answer(connection) as response:
+                with cut_after(connection.sock, self.access.timeout_seconds):
+                    response = connection.getresponse()  # status and headers, all of them in time
+                with response:
                     wait = response.getheader("Retry-After", "")
                     return response.status, float(wait) if wait.isdecimal() else None, self._read(response)
         except TimeoutError as error:
@@ -138,11 +139,6 @@ class PrometheusApi:
         except (OSError, http.client.HTTPException) as error:
             hint = "check address and port, and that it can be reached from here; for https, name its --ca-file"
             raise InputError(f"cannot be reached: {error}", where=url, hint=hint) from error
-
-    def _answer(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
-        """Status and headers, all of them in time."""
-        with cut_after(connection.sock, self.access.timeout_seconds):
-            return connection.getresponse()
 
     def _connection(self) -> http.client.HTTPConnection:
         parts, timeout = urlsplit(self.access.url), self.access.timeout_seconds
@@ -175,8 +171,28 @@ class PrometheusApi:
             hint="narrow it with a selector, ask for a shorter window, or ask the server without the proxy",
         )
 
+    def _series(self, data: Any) -> list[Series]:  # noqa: ANN401 - JSON
+        """Series of an answer, without values that are no number (NaN)."""
+        several = []
+        try:
+            for series in data["result"]:
+                pairs = series["values"] if "values" in series else [series["value"]]
+                points = [(float(at), float(text)) for at, text in pairs if text != "NaN"]
+                if points:
+                    several.append(Series({str(key): str(text) for key, text in series["metric"].items()}, points))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise self._strange(f"{type(error).__name__} {error}") from error
+        return several
+
+    def _strange(self, what: str) -> InputError:
+        message = f"it does not answer as Prometheus does: {what}"
+        return InputError(message, where=self.access.url, hint="give the address of its HTTP API")
+
     def _data(self, status: int, body: bytes) -> Any:  # noqa: ANN401 - JSON
-        document = _json(body)
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
         if document is None and _SUCCESS.match(body):
             raise self._cut(f"{len(body):,} bytes came")
         if status in {401, 403}:
@@ -200,65 +216,26 @@ class PrometheusApi:
         return InputError(words, where=self.access.url, hint=refusal_of(said, signer.region))
 
     def _refusal(self, status: int, document: Any, body: bytes) -> InputError:  # noqa: ANN401 - JSON
-        said = document.get("error") if isinstance(document, dict) else None
-        words = _shortened(str(said or body.decode(errors="replace").strip() or "nothing"))
-        message = f"it answered HTTP {status}: {words}"
-        if status in _TOO_MUCH or (_is_too_much(body) and status not in {400, 404}):
-            return TooMuchError(
-                message,
-                where=self.access.url,
-                hint="ask for a shorter window or fewer series (a selector), or raise the server's limit",
-            )
-        if isinstance(document, dict):
-            return InputError(message, where=self.access.url, hint="mend the selector, or ask whoever runs the server")
-        if status >= 500:
-            hint = "the server, or a proxy before it, fails: try again later, or ask whoever runs it"
-            return InputError(message, where=self.access.url, hint=hint)
-        return InputError(
-            message,
-            where=self.access.url,
-            hint="is this the address of the API? Mimir's ends in /prometheus, a cluster's in /select/0/prometheus",
+        is_document = isinstance(document, dict)
+        said = document.get("error") if is_document else None
+        message = (
+            f"it answered HTTP {status}: {_shortened(str(said or body.decode(errors='replace').strip() or 'nothing'))}"
         )
-
-
-def number(text: str) -> float:
-    """A value as the API writes it."""
-    return float(text.replace("Inf", "inf"))
+        if status in _TOO_MUCH or (_is_too_much(body) and status not in {400, 404}):
+            hint = "ask for a shorter window or fewer series (a selector), or raise the server's limit"
+            return TooMuchError(message, where=self.access.url, hint=hint)
+        if is_document:
+            hint = "mend the selector, or ask whoever runs the server"
+        elif status >= 500:
+            hint = "the server, or a proxy before it, fails: try again later, or ask whoever runs it"
+        else:
+            hint = "is this the address of the API? Mimir's ends in /prometheus, a cluster's in /select/0/prometheus"
+        return InputError(message, where=self.access.url, hint=hint)
 
 
 def _is_too_much(body: bytes) -> bool:
     words = body[:4096].decode(errors="replace").lower()
     return any(part in words for part in _TOO_MUCH_WORDS)
-
-
-def _series(data: Any, where: str) -> list[Series]:  # noqa: ANN401 - JSON
-    """Series of an answer, without values that are no number (NaN)."""
-    try:
-        serieses = []
-        for series in data["result"]:
-            points = (
-                [(float(at), number(text)) for at, text in series["values"] if text != "NaN"]
-                if "values" in series
-                else ([(float(series["value"][0]), number(series["value"][1]))] if series["value"][1] != "NaN" else [])
-            )
-            if points:
-                serieses.append(Series({str(key): str(text) for key, text in series["metric"].items()}, points))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise _strange(where, f"{type(error).__name__} {error}") from error
-    return serieses
-
-
-def _strange(where: str, what: str) -> InputError:
-    return InputError(
-        f"it does not answer as Prometheus does: {what}", where=where, hint="give the address of its HTTP API"
-    )
-
-
-def _json(body: bytes) -> Any:  # noqa: ANN401 - JSON
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _shortened(words: str) -> str:
@@ -275,11 +252,6 @@ def quoted(text: str) -> str:
     """A string of the query language."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
-
-
-def is_known(value: float) -> bool:
-    """Whether a value is a number."""
-    return math.isfinite(value)
 
 
 _SPLIT = 60
@@ -320,8 +292,13 @@ def rhythm(api: PrometheusApi, selector: str, window: Window) -> Rhythm | None:
         return None
     for raw_us in _RAW_US:
         series = api.instant(f"{selector}[{raw_us // 1000}ms]", at_us)
-        if interval := _rhythm(series):
-            return interval
+        apart = [[after[0] - before[0] for before, after in pairwise(each.points)] for each in series]
+        later = [[seconds for seconds in each if seconds > 0] for each in apart]  # a sample may be stored twice
+        distances = [_usual(each) for each in later if len(each) > 1]
+        if distances:
+            usual, low, high = median(distances), min(distances), max(distances)
+            varies = (low, high) if high - low > _JITTER * usual else None
+            return Rhythm(_without_jitter(usual), varies, min(map(_repeats, series), default=1))
     return None
 
 
@@ -361,29 +338,12 @@ def edges(api: PrometheusApi, selector: str, now_us: int) -> tuple[int, int] | N
         last = api.over_range(query, last_us - step_us * 400, last_us, step_us)
         begin_us = round(first[0].points[0][0] * 1_000_000) - step_us if first else begin_us
         last_us = round(last[0].points[-1][0] * 1_000_000) if last else last_us
-    return _exact(api, selector, begin_us, last_us, step_us)
-
-
-def _exact(api: PrometheusApi, selector: str, begin_us: int, last_us: int, step_us: int) -> tuple[int, int] | None:
-    """Read raw only within one fine step at each end."""
-    width = f"[{step_us // 1000}ms]"
-    first = api.instant(f"{selector}{width}", begin_us + step_us)
-    last = api.instant(f"{selector}{width}", last_us)
+    fine = f"{selector}[{step_us // 1000}ms]"  # read raw, only within one fine step at each end
+    first, last = api.instant(fine, begin_us + step_us), api.instant(fine, last_us)
     if not first or not last:
         return None
     start, end = min(series.points[0][0] for series in first), max(series.points[-1][0] for series in last)
     return round(start * 1000) * 1000, round(end * 1000) * 1000
-
-
-def _rhythm(series: Sequence[Series]) -> Rhythm | None:
-    apart = [[after[0] - before[0] for before, after in pairwise(time_series.points)] for time_series in series]
-    later = [[seconds for seconds in each if seconds > 0] for each in apart]  # a sample may be stored twice
-    distances = [_usual(each) for each in later if len(each) > 1]
-    if not distances:
-        return None
-    usual, low, high = median(distances), min(distances), max(distances)
-    varies = (low, high) if high - low > 0.1 * usual else None
-    return Rhythm(_without_jitter(usual), varies, min(map(_repeats, series), default=1))
 
 
 def _usual(distances: Sequence[float]) -> float:
@@ -392,18 +352,15 @@ def _usual(distances: Sequence[float]) -> float:
     To a tenth of a second, and of several most frequent ones the least.
     """
     counts = Counter(round(distance, 1) for distance in distances)
-    steps = [step for step in counts if _multiples(step, counts) >= _ALMOST_ALL * len(distances)]
+    steps = []
+    for step in filter(None, counts):
+        nearest = {distance: max(round(distance / step), 1) * step for distance in counts}
+        multiples = sum(count for each, count in counts.items() if abs(each - nearest[each]) <= _JITTER * step)
+        if multiples >= _ALMOST_ALL * len(distances):
+            steps.append(step)
     most = max(counts.values())
     usual = max(steps) if steps else min(distance for distance, count in counts.items() if count == most)
     return median(distance for distance in distances if round(distance, 1) == usual)
-
-
-def _multiples(step: float, counts: Mapping[float, int]) -> int:
-    """Number of distances that are whole multiples of one."""
-    if not step:
-        return 0
-    times = {distance: max(round(distance / step), 1) for distance in counts}
-    return sum(count for distance, count in counts.items() if abs(distance - times[distance] * step) <= _JITTER * step)
 
 
 def _without_jitter(seconds: float) -> int:

@@ -44,12 +44,7 @@ class Signer:
 
     @classmethod
     def of(cls, url: str, region: str | None, profile: str | None) -> "Signer":
-        """A signer for a server.
-
-        Args:
-            url: of the server, which may name the region.
-            region: None: that of the address.
-            profile: of AWS's configuration; None: the default.
+        """A signer for a server in a region (None: that of its address), with a profile of AWS's (None: the default).
 
         Raises:
             InputError: boto3 is not installed, there are no credentials, or the region is not known.
@@ -166,7 +161,10 @@ def shown_url(url: str) -> str:
 
 
 def _shown(parts: SplitResult) -> str:
-    return urlunsplit((parts.scheme, _host_and_port(parts), parts.path.rstrip("/"), "", ""))
+    host = parts.hostname or ""
+    name = f"[{host}]" if ":" in host else host
+    place = name if parts.port is None else f"{name}:{parts.port}"
+    return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
 
 
 def _split(url: str) -> SplitResult:
@@ -187,18 +185,18 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _host_and_port(parts: SplitResult) -> str:
-    host = parts.hostname or ""
-    name = f"[{host}]" if ":" in host else host
-    return name if parts.port is None else f"{name}:{parts.port}"
-
-
 def _authorization(token_file: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
     """The first of: a token file, a token in the environment, user and password in the environment."""
     if token_file is not None:
-        return {"Authorization": f"Bearer {_one_line(_read_token(token_file), str(token_file))}"}
-    if token := variables.get(TOKEN_VARIABLE):
-        return {"Authorization": f"Bearer {_one_line(token, TOKEN_VARIABLE)}"}
+        try:
+            with token_file.open(encoding="utf-8") as stream:
+                token = stream.read(_LONGEST_TOKEN)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise InputError(f"cannot read the token: {reason}", where=str(token_file), hint=_HOW) from error
+        return {"Authorization": f"Bearer {_one_line(token, str(token_file))}"}
+    if named := variables.get(TOKEN_VARIABLE):
+        return {"Authorization": f"Bearer {_one_line(named, TOKEN_VARIABLE)}"}
     user, password = variables.get(USER_VARIABLE, ""), variables.get(PASSWORD_VARIABLE, "")
     if not user:
         return {}
@@ -217,15 +215,6 @@ def _signer(
         region = variables.get(SIGV4_VARIABLE) or workspace_region(url)
         stated = (region, None) if region else None
     return None if stated is None else Signer.of(url, *stated)
-
-
-def _read_token(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return stream.read(_LONGEST_TOKEN)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise InputError(f"cannot read the token: {reason}", where=str(path), hint=_HOW) from error
 
 
 def _one_line(secret: str, where: str) -> str:

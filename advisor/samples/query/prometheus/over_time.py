@@ -90,10 +90,9 @@ def identity_of(exporter: Exporter, labels: Mapping[str, str]) -> Identity:
     """Identity that series with these labels are of."""
     source = Source(exporter, labels)
     uuid, mig, index = (_first(labels, names) for names in (exporter.uuid, exporter.mig, exporter.index))
-    if uuid and not exporter.serves:
-        return (_BY_UUID, _whole_uuid(uuid), mig)
-    product = _first(labels, exporter.product) if exporter.serves else ""
-    return ("engine" if exporter.serves else "place", source.host, uuid, index, mig, product)
+    if exporter.serves:
+        return ("engine", source.host, uuid, index, mig, _first(labels, exporter.product))
+    return (_BY_UUID, _whole_uuid(uuid), mig) if uuid else ("place", source.host, uuid, index, mig, "")
 
 
 def put_together(sources: Iterable[Source], infos: Mapping[str, Mapping[str, str]]) -> list[Sighting]:
@@ -106,9 +105,7 @@ def put_together(sources: Iterable[Source], infos: Mapping[str, Mapping[str, str
     by_identity: defaultdict[Identity, list[Source]] = defaultdict(list)
     for source in sources:
         by_identity[identity_of(source.exporter, source.labels)].append(source)
-    sightings = [
-        Sighting(_accelerator(sources, infos), identity, tuple(sources)) for identity, sources in by_identity.items()
-    ]
+    sightings = [Sighting(_accelerator(some, infos), identity, tuple(some)) for identity, some in by_identity.items()]
     return sorted(_numbered(sightings), key=lambda sighting: sighting.accelerator.place)
 
 
@@ -170,13 +167,12 @@ _RHYTHM_HOSTS = 5
 _FALLBACK_US = 60_000_000
 
 
+@dataclass(slots=True)
 class Notes:
     """Sentences in the order in which they were first said, and counts of what was met."""
 
-    def __init__(self) -> None:
-        """Nothing is said yet."""
-        self._said: dict[str, None] = {}
-        self._counts: Counter[str] = Counter()
+    _said: dict[str, None] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
 
     def say(self, sentence: str) -> None:
         """Say something once, however often it is met."""
@@ -314,7 +310,10 @@ def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Seque
         stats = _joined({**values, "rows": alone})
     if several:
         stats |= _merged(questions, fleet, name, [sighting for sighting in chunk if sighting.identity in several])
-    _raise_to_greatest(questions, fleet, name, chunk, stats)
+    if name.greatest and name.greatest in fleet.names and stats:  # row maxima count where rows have them
+        greatest = series_of(questions, fleet, replace(name, name=name.greatest), chunk, GREATEST)
+        for identity in stats.keys() & greatest.keys():
+            stats[identity].max = max(stats[identity].max, *(series.value for series in greatest[identity]))
     return {identity: statistics.scaled(name.scale) for identity, statistics in stats.items()}
 
 
@@ -323,12 +322,7 @@ def series_of(
 ) -> dict[Identity, list[Series]]:
     """Series of a function over the whole window, by accelerator; of other accelerators on these hosts too.
 
-    Args:
-        questions: how to ask.
-        fleet: the window.
-        name: which metric.
-        chunk: whose hosts.
-        function: text with a place for the rows of the window; or what makes a query of a selector.
+    *function*: text with a place for the rows of the window; or what makes a query of a selector.
     """
     hosts: defaultdict[str, set[str]] = defaultdict(set)
     for sighting in chunk:
@@ -349,28 +343,11 @@ def series_of(
 def _joined(values: dict[str, dict[Identity, list[Series]]]) -> ByIdentity:
     """Statistics of the accelerators that have all of them."""
     everywhere = set.intersection(*(set(value) for value in values.values()))
-    return {
-        identity: Stats(
-            p50=values["p50"][identity][0].value,
-            p95=values["p95"][identity][0].value,
-            max=values["max"][identity][0].value,
-            mean=values["mean"][identity][0].value,
-            rows=round(values["rows"][identity][0].value),
-        )
-        for identity in everywhere
-    }
-
-
-def _raise_to_greatest(
-    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting], stats: ByIdentity
-) -> None:  # fmt: skip
-    """Row maxima count where rows have them."""
-    if not name.greatest or name.greatest not in fleet.names or not stats:
-        return
-    greatest = series_of(questions, fleet, replace(name, name=name.greatest), chunk, GREATEST)
-    for identity, series in greatest.items():
-        if identity in stats:
-            stats[identity].max = max(stats[identity].max, *(time_series.value for time_series in series))
+    stats: ByIdentity = {}
+    for identity in everywhere:
+        p50, p95, greatest, mean, rows = (values[what][identity][0].value for what in (*_OVER_TIME, "rows"))
+        stats[identity] = Stats(p50, p95, greatest, mean, round(rows))
+    return stats
 
 
 def _merged(questions: Questions, fleet: Fleet, name: Name, several: Sequence[Sighting]) -> ByIdentity:

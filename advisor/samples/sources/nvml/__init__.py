@@ -55,7 +55,11 @@ class Profiling:
         self._before = supported(pynvml.nvmlGpmSampleAlloc)
         self._now = supported(pynvml.nvmlGpmSampleAlloc)
         self._has_before = False
-        self._question = _question()
+        self._question: Any = pynvml.c_nvmlGpmMetricsGet_t()
+        self._question.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+        self._question.numMetrics = len(_METRICS)
+        for place, (number, _) in enumerate(_METRICS):
+            self._question.metrics[place].metricId = number
 
     def read(self) -> Mapping[str, float]:
         """Means since the call before; nothing the first time.
@@ -63,7 +67,10 @@ class Profiling:
         Raises:
             pynvml.NVMLError: a call failed.
         """
-        self._sample()
+        if self._instance is None:
+            supported(lambda: pynvml.nvmlGpmSampleGet(self._whole, self._now))
+        else:
+            supported(lambda: pynvml.nvmlGpmMigSampleGet(self._whole, self._instance, self._now))
         values = self._means() if self._has_before else {}
         self._before, self._now = self._now, self._before
         self._has_before = True
@@ -73,12 +80,6 @@ class Profiling:
         """Give the samples back."""
         for sample in (self._before, self._now):
             pynvml.nvmlGpmSampleFree(sample)
-
-    def _sample(self) -> None:
-        if self._instance is None:
-            supported(lambda: pynvml.nvmlGpmSampleGet(self._whole, self._now))
-        else:
-            supported(lambda: pynvml.nvmlGpmMigSampleGet(self._whole, self._instance, self._now))
 
     def _means(self) -> dict[str, float]:
         question = self._question
@@ -113,15 +114,6 @@ class _Unprofiled:
         return {}
 
 
-def _question() -> Any:  # noqa: ANN401 - a structure of the binding
-    question = pynvml.c_nvmlGpmMetricsGet_t()
-    question.version = pynvml.NVML_GPM_METRICS_GET_VERSION
-    question.numMetrics = len(_METRICS)
-    for place, (number, _) in enumerate(_METRICS):
-        question.metrics[place].metricId = number
-    return question
-
-
 _AT_ONCE_MS = 0
 _MOST_AT_ONCE = 1000
 """A driver that reports without end is left until the next time."""
@@ -140,10 +132,8 @@ class XidErrors:
         for device in devices:
             if device.handle is None or device.mig_index is not None or _address(device.handle) in self._devices:
                 continue
-            try:
+            with suppress(counters.UnsupportedError, pynvml.NVMLError):
                 self._register(device)
-            except (counters.UnsupportedError, pynvml.NVMLError):
-                continue
 
     def count(self) -> None:
         """Take what was reported since the last time.
@@ -191,7 +181,7 @@ class NvmlSource:
         """Open the library and list what there is.
 
         Args:
-            host: name of this host, for the readings.
+            host: name of this host.
             clock: seconds, for what is read at a slower pace.
 
         Raises:
@@ -279,8 +269,20 @@ class NvmlSource:
             return Missed(device.target(self._host), str(error))
 
     def _reading(self, device: Device, extra: Sequence[counters.ReadCounter]) -> Reading | Missed:
-        """Every counter of an accelerator that answers; a miss when not a single one could be read."""
-        values, errors = _read_counters(device, extra)
+        """Every counter of an accelerator that answers; a miss when not a single one could be read.
+
+        Raises:
+            pynvml.NVMLError: the accelerator or the driver is gone.
+        """
+        values: dict[str, float] = {}
+        is_whole = device.mig_index is None
+        regular: list[counters.ReadCounter] = [*counters.OF_A_MIG_INSTANCE, profiling]
+        if is_whole:
+            regular = [*counters.OF_AN_ACCELERATOR, profiling, *extra]
+        errors = [error for counter in regular for error in _read_counter(counter, device, values)]
+        for name, counter in counters.OTHERWISE.items() if is_whole else ():
+            if name not in values:
+                errors += _read_counter(counter, device, values)
         target = device.target(self._host)
         if not values:
             return Missed(target, "; ".join(errors) or "it gives no value at all")
@@ -322,26 +324,6 @@ class _Place:
             return
         by_uuid = {(device.mig_index, device.uuid): device for device in self._instances}
         self._instances = [by_uuid.get((device.mig_index, device.uuid), device) for device in devices]
-
-
-def _read_counters(device: Device, extra: Sequence[counters.ReadCounter]) -> tuple[dict[str, float], list[str]]:
-    """Values by metric, and the counters that should be there and failed this once.
-
-    Raises:
-        pynvml.NVMLError: the accelerator or the driver is gone.
-    """
-    values: dict[str, float] = {}
-    errors: list[str] = []
-    whole = device.mig_index is None
-    for counter in counters.OF_AN_ACCELERATOR if whole else counters.OF_A_MIG_INSTANCE:
-        errors += _read_counter(counter, device, values)
-    errors += _read_counter(profiling, device, values)
-    for counter in extra if whole else ():
-        errors += _read_counter(counter, device, values)
-    for name, counter in counters.OTHERWISE.items() if whole else ():
-        if name not in values:
-            errors += _read_counter(counter, device, values)
-    return values, errors
 
 
 def _read_counter(counter: counters.ReadCounter, device: Device, values: dict[str, float]) -> list[str]:

@@ -271,11 +271,7 @@ def memory(device: Device) -> Values:
     except UnsupportedError:
         info = supported(lambda: pynvml.nvmlDeviceGetMemoryInfo(device.handle))
         return {"memory_total_bytes": info.total, "memory_used_bytes": info.used}
-    return {
-        "memory_total_bytes": info.total,
-        "memory_used_bytes": info.used,
-        "memory_reserved_bytes": info.reserved,
-    }
+    return {"memory_total_bytes": info.total, "memory_used_bytes": info.used, "memory_reserved_bytes": info.reserved}
 
 
 def busy(device: Device) -> Values:
@@ -284,21 +280,15 @@ def busy(device: Device) -> Values:
     ``nvidia-smi --query-gpu=utilization.gpu`` shows the newest of the readings averaged here. The driver keeps the
     last 16 s or so: of a longer interval the average covers the end.
     """
-    percents = _utilisation_since(device, pynvml.NVML_GPU_UTILIZATION_SAMPLES)
-    if percents:
-        mean = sum(percents) / len(percents)
-        return {"busy_ratio": mean / _PERCENT, "busy_peak_ratio": max(percents) / _PERCENT}
+    if percents := _utilisation_since(device, pynvml.NVML_GPU_UTILIZATION_SAMPLES):
+        return {"busy_ratio": sum(percents) / len(percents) / _PERCENT, "busy_peak_ratio": max(percents) / _PERCENT}
     rates = supported(lambda: pynvml.nvmlDeviceGetUtilizationRates(device.handle))
     return {"busy_ratio": rates.gpu / _PERCENT}
 
 
 def memory_busy(device: Device) -> Values:
-    """Share of time in which memory was read or written, since the reading before.
-
-    ``nvidia-smi --query-gpu=utilization.memory``
-    """
-    percents = _utilisation_since(device, pynvml.NVML_MEMORY_UTILIZATION_SAMPLES)
-    if percents:
+    """Share of time in which memory was read or written: ``nvidia-smi --query-gpu=utilization.memory``."""
+    if percents := _utilisation_since(device, pynvml.NVML_MEMORY_UTILIZATION_SAMPLES):
         return {"memory_busy_ratio": sum(percents) / len(percents) / _PERCENT}
     rates = supported(lambda: pynvml.nvmlDeviceGetUtilizationRates(device.handle))
     return {"memory_busy_ratio": rates.memory / _PERCENT}
@@ -310,7 +300,12 @@ def board(device: Device) -> Values:
     ``nvidia-smi --query-gpu=power.draw.instant,total_energy_consumption``; the throttling counters are those behind
     ``nvidia-smi -q -d PERFORMANCE``.
     """
-    fields = _field_values(device)
+    answers = supported(lambda: pynvml.nvmlDeviceGetFieldValues(device.handle, _WANTED))
+    fields = {
+        answer.fieldId: getattr(answer.value, _VALUE_OF_TYPE[answer.valueType])
+        for answer in answers
+        if answer.nvmlReturn == pynvml.NVML_SUCCESS and answer.valueType in _VALUE_OF_TYPE
+    }
     values = {metric: fields[number] * unit for number, metric, unit in _FIELDS if number in fields}
     hardware = [fields[number] for number in _HARDWARE_THROTTLE_FIELDS if number in fields]
     if hardware:
@@ -387,13 +382,3 @@ def _utilisation_since(device: Device, kind: int) -> list[int]:
     if not last_us:  # no interval yet: older readings are from before the agent
         new = [newest]
     return [percent for _, percent in new]
-
-
-def _field_values(device: Device) -> dict[int, Any]:
-    """The fields that the accelerator supports, as they are."""
-    values = supported(lambda: pynvml.nvmlDeviceGetFieldValues(device.handle, _WANTED))
-    return {
-        value.fieldId: getattr(value.value, _VALUE_OF_TYPE[value.valueType])
-        for value in values
-        if value.nvmlReturn == pynvml.NVML_SUCCESS and value.valueType in _VALUE_OF_TYPE
-    }
