@@ -418,8 +418,8 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
 def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
     """Share of the planned rate left when a part fails, in the hours that it hits hardest."""
     for part, words in _PARTS.items():
-        for name, (ratio, hour_class) in worst_without(problem, solution.allocations, part).items():
-            yield Failure(words.format(name), max(ratio, 0.0), hour_class)
+        for name, (ratio, hour_classes) in worst_without(problem, solution.allocations, part).items():
+            yield Failure(words.format(name), max(ratio, 0.0), hour_classes[0], hour_classes)
 
 
 def _static_peak(confirmed: Confirmed, context: PlanningContext) -> StaticPeak | None:
