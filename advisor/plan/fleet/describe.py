@@ -439,5 +439,7 @@ def _static_peak(confirmed: Confirmed, context: PlanningContext) -> StaticPeak |
         return None
     instances = max(same.allocations[0].instances)
     usd = hourly_to_monthly(price.usd_per_hour, instances)
+    if usd <= 0:
+        return None
     compute = math.fsum(allocation_usd_per_month(problem, allocation) for allocation in solution.allocations)
     return StaticPeak(source.offer.instance_type, source.offer.region, instances, usd, 1 - compute / usd)
