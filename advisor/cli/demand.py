@@ -19,7 +19,7 @@ from advisor.cli.output import (
     table_or_json_option,
     tell,
 )
-from advisor.demand.cache.log import read_log
+from advisor.demand.cache.log import BLOCK_TOKENS, MOST_BLOCK_TOKENS, read_log
 from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
@@ -47,7 +47,9 @@ _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
     help="Of timestamps that are numbers.  [default: that in which the first is a date, else s]",
 )
 @click.option(
-    "--block-tokens", type=click.IntRange(1, 4096), default=16, show_default=True, help="Of a prompt's block."
+    "--block-tokens",
+    type=click.IntRange(1, MOST_BLOCK_TOKENS),
+    help=f"Of a prompt's block.  [default: as input_length and hash_ids say, else {BLOCK_TOKENS}]",
 )
 @click.option(
     "--threshold",
@@ -80,7 +82,7 @@ def cache_command(
     log: Path,
     ttl: timedelta | None,
     time_unit: str | None,
-    block_tokens: int,
+    block_tokens: int | None,
     thresholds: tuple[float, ...],
     embedder: str | None,
     dimension: int | None,
@@ -102,7 +104,7 @@ def cache_command(
             where=str(log),
             hint="give each line a timestamp, or leave --ttl out",
         )
-    replay = replay_caches(requests, block_tokens, None if ttl is None else ttl.total_seconds(), thresholds, vectors)
+    replay = replay_caches(requests, None if ttl is None else ttl.total_seconds(), thresholds, vectors)
     deliver(_rendered(replay, output_format, report_width(output, wide=False)), output)
 
 

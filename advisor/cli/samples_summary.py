@@ -62,7 +62,7 @@ def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
         tell(f"skipped {note}")
     if not fleet.accelerators:
         if not fleet.engines:
-            raise no_rows(store)
+            raise no_rows(store.where, store.notes())
         tell("note: serving engines were watched here, and no accelerators")
     return fleet
 
@@ -70,7 +70,7 @@ def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
 def _window(store: Store, span: timedelta | None) -> Window:
     whole = store.days() if span is None else store.window()
     if whole is None:
-        raise no_rows(store)
+        raise no_rows(store.where, store.notes())
     return whole.newest(None if span is None else span.total_seconds())
 
 
@@ -150,7 +150,9 @@ def window_of(backend: QueryBackend, place: str, span: timedelta | None) -> Wind
     """
     whole = backend.window()
     if whole is None:
-        raise InputError("no samples here", where=place, hint="collect some: `advisor agent run --output DIR`")
+        from advisor.samples.query.embedded import EmbeddedBackend  # noqa: PLC0415 - it loads pyarrow
+
+        raise no_rows(place, backend.notes() if isinstance(backend, EmbeddedBackend) else ())
     return whole.newest(None if span is None else span.total_seconds())
 
 

@@ -273,7 +273,7 @@ class Within:
         """
         whole = store.window() if self.days is not None and self.until_seconds is None else store.days()
         if whole is None:
-            raise no_rows(store)
+            raise no_rows(store.where, store.notes())
         end_us = whole.end_us if self.until_seconds is None else round(self.until_seconds * US_PER_SECOND)
         if self.days is not None:
             return Window(end_us - round(self.days * SECONDS_PER_DAY * US_PER_SECOND), end_us)
@@ -313,7 +313,7 @@ def read_fleet(store: Store, within: Within) -> RecordedFleet:
 
     views = kept(views_of_hosts())
     if not accelerators and not views:
-        raise no_rows(store) if within == Within() else _empty(store)
+        raise no_rows(store.where, store.notes()) if within == Within() else _empty(store)
     return RecordedFleet(window, accelerators, needs, views)
 
 

@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -37,6 +38,9 @@ _BLOCK_BYTES = 8 << 20
 _LONGEST_HEADER = 1 << 20
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """Marks between columns that spreadsheets write in place of commas, in words."""
+_FIRST_YEAR, _LAST_YEAR = 1677, 2262
+"""Of times that 64 bits hold in nanoseconds: neither is whole."""
+_NAMED_CELL = re.compile(r"invalid value '(?P<cell>.*)'", re.DOTALL)
 _NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
 
 
@@ -90,7 +94,10 @@ def read_blocks(path: Path, columns: SizeColumns = OF_TOKENS) -> Iterator[Block]
                 rows += batch.num_rows
                 yield _seconds(batch.column(0), ticks), sizes, items
     except pa.ArrowInvalid as error:
-        raise _first_bad_line(path, names) or InputError(f"not a readable CSV: {error}", where=str(path)) from error
+        named = _NAMED_CELL.search(str(error))
+        bad_line = _first_bad_line(path, names, named["cell"] if named else None)
+        hint = "save it as CSV in UTF-8, with a line for each request"
+        raise bad_line or InputError(f"not a readable CSV: {error}", where=str(path), hint=hint) from error
     if not rows:
         raise InputError("the trace has a header and no rows", where=str(path), hint="give at least one request")
 
@@ -278,36 +285,57 @@ def _product(factors: Sequence[Integers], columns: SizeColumns, path: Path, rows
     return np.asarray(sizes, dtype=np.int64)
 
 
-def _first_bad_line(path: Path, names: list[str]) -> InputError | None:
-    """Read again, slowly, to say which line the fast reader could not take."""
+def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputError | None:
+    """Read again, slowly, to say which line the fast reader could not take.
+
+    Args:
+        path: of the trace.
+        names: headers of the columns that are read, that of the times first.
+        refused: cell that the fast reader names; None: it names none.
+    """
     expect_number = bool(pa.types.is_floating(_time_type(path, names[0])))
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
         reader = csv.DictReader(stream)
-        for row in reader:
-            where = f"{path}:{reader.line_num}"
-            if None in row or None in row.values():
-                return InputError("the row has another number of cells than the header", where=where)
-            for index, name in enumerate(names):
-                is_good = _is_number if index or expect_number else _is_time
-                if not is_good(row[name]):
-                    kind = "number" if index or expect_number else "time (ISO 8601 or seconds)"
-                    return InputError(f"'{row[name]}' is no {kind}", where=f"{where}: {name}", hint="mend that row")
+        try:
+            for row in reader:
+                where = f"{path}:{reader.line_num}"
+                if None in row or None in row.values():
+                    return InputError("the row has another number of cells than the header", where=where)
+                for index, name in enumerate(names):
+                    is_number = bool(index) or expect_number
+                    is_good = _is_number(row[name]) if is_number else _time_of(row[name]) is not None
+                    if row[name] == refused or not is_good:
+                        return _bad_cell(row[name], f"{where}: {name}", is_number=is_number)
+        except csv.Error as error:
+            told = f"the row cannot be read: {error}"
+            return InputError(told, where=f"{path}:{reader.line_num}", hint="mend or remove that row")
     return None
+
+
+def _bad_cell(cell: str, where: str, *, is_number: bool) -> InputError:
+    if is_number:
+        hint = "mend that row" if cell.isascii() else "write it with the digits 0 to 9"
+        return InputError(f"'{cell}' is no number", where=where, hint=hint)
+    moment = _time_of(cell)
+    if moment is not None and not _FIRST_YEAR < moment.year < _LAST_YEAR:
+        hint = "mend the year, or remove that row"
+        return InputError(f"'{cell}' is a time that no trace has", where=where, hint=hint)
+    return InputError(f"'{cell}' is no time (ISO 8601 or seconds)", where=where, hint="mend that row")
 
 
 def _is_number(cell: str) -> bool:
     try:
-        return math.isfinite(float(cell))
+        return cell.isascii() and math.isfinite(float(cell))
     except ValueError:
         return False
 
 
-def _is_time(cell: str) -> bool:
+def _time_of(cell: str) -> dt.datetime | None:
+    """Time of a cell in ISO 8601, to the microsecond and without its zone; None: it is none."""
     try:
-        dt.datetime.fromisoformat(cell.strip()[:26].rstrip("Z"))
+        return dt.datetime.fromisoformat(cell.strip()[:26].rstrip("Z"))
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def read_requests(path: Path, columns: SizeColumns = OF_TOKENS) -> Requests:

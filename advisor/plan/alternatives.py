@@ -290,7 +290,17 @@ class _Words:
             yield f"{' and '.join(precisions)} side by side: equal requests may be answered differently"
         usd, until = obligation_of(self._confirmed.solution.allocations, self._context)
         if until is not None:
-            yield f"obliges to ${usd:,.0f} until {until}"
+            is_dated = self._context.requirements.workload.as_of is not None
+            yield f"obliges to ${usd:,.0f} {f'until {until}' if is_dated else self._term_words()}"
+
+    def _term_words(self) -> str:
+        """``over 1 year``: a term that begins on no stated day has no date of its end."""
+        terms = {
+            allocation.tariff.term_years
+            for allocation in self._confirmed.solution.allocations
+            if allocation.tariff.paid is PurchaseOption.COMMITMENT
+        }
+        return f"over {'' if len(terms) == 1 else 'up to '}{max(terms):g} year{'' if max(terms) == 1 else 's'}"
 
     def requires(self) -> Iterator[str]:
         """Cloud, region, accelerator, engine, checkpoint."""

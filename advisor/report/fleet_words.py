@@ -7,7 +7,7 @@ from advisor.cost import FLEET_LEAVES_OUT
 from advisor.demand.forecast import DAYS, DECLARED, FLAT
 from advisor.performance.groups import PLANNED_BUSY_SHARE
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, ConstraintUse, Fleet, FleetGroup
+from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, ConstraintUse, Failure, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.stage import by_stand, running_of
 from advisor.plan.values import Plan
@@ -71,7 +71,7 @@ def detail_sections(fleet: Fleet) -> list[Section]:
                 (
                     part_words(fleet, failure.of),
                     whole_percent(failure.left_ratio),
-                    hour_words(fleet, failure.hour_class),
+                    hour_words(fleet, failure),
                 )
                 for failure in fleet.failures
             ),
@@ -95,12 +95,13 @@ def part_words(fleet: Fleet, part: str) -> str:
     return f"{_MACHINE}{own.instance_type}{f' in {own.region}' if several else ''}"
 
 
-def hour_words(fleet: Fleet, hour_class: int) -> str:
-    """``in 32 hours a week (first: Mon 07:00 UTC)``."""
-    if len(fleet.hour_classes) == 1:
+def hour_words(fleet: Fleet, failure: Failure) -> str:
+    """``in 32 hours a week (first: Mon 07:00 UTC)``: those that *failure* hits hardest."""
+    hit = set(failure.hour_classes or (failure.hour_class,))
+    if len(hit) == len(fleet.hour_classes):
         return "at all hours"
-    day, hour = divmod(fleet.schedule.index(hour_class), HOURS_PER_DAY)
-    hours = fleet.hour_classes[hour_class].hours_per_week
+    day, hour = divmod(next(at for at, hour_class in enumerate(fleet.schedule) if hour_class in hit), HOURS_PER_DAY)
+    hours = sum(fleet.hour_classes[hour_class].hours_per_week for hour_class in hit)
     return f"in {counted(hours, 'hour')} a week (first: {DAYS[day][:3]} {hour:02d}:00 UTC)"
 
 

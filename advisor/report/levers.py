@@ -88,12 +88,14 @@ def lever_rows(report: LeverReport) -> list[dict[str, object]]:
 def _verdict(report: LeverReport) -> str:
     """Levers of the combination, its cost, and that against what is paid."""
     used = [name_words(lever.lever) for lever in report.levers if lever.used]
-    without, total = report.without.total_usd_per_month or 0.0, report.together.plan.total_usd_per_month or 0.0
     if not used:
-        return f"No lever saves anything: {usd(without)} a month stays"
-    paid, whose = report.paid_usd_per_month or 0.0, "without any" if report.current is None else "today"
-    change = f"{abs(1 - total / paid):.0%} {'less' if total <= paid else 'more'} than {whose} ({usd(paid)})"
-    return f"Pull {' + '.join(used)}: {usd(total)} a month, {change}; {_work_words(report.work)}"
+        return f"No lever saves anything: {_usd(report.without.total_usd_per_month)} a month stays"
+    total, paid = report.together.plan.total_usd_per_month, report.paid_usd_per_month
+    whose = "without any" if report.current is None else "today"
+    change = f"against {_usd(paid)} {whose}"
+    if total is not None and paid:
+        change = f"{abs(1 - total / paid):.0%} {'less' if total <= paid else 'more'} than {whose} ({usd(paid)})"
+    return f"Pull {' + '.join(used)}: {_usd(total)} a month, {change}; {_work_words(report.work)}"
 
 
 def _told(report: LeverReport) -> Iterator[str]:

@@ -290,7 +290,7 @@ def _failure_words(fleet: Fleet) -> Iterator[str]:
         yield _interrupted_words(fleet, worst)
         return
     left = f"{whole_percent(worst.left_ratio)} of the planned rate" if worst.left_ratio > 0 else "nothing"
-    yield f"Failure: without {part_words(fleet, worst.of)} {left} is left {hour_words(fleet, worst.hour_class)}."
+    yield f"Failure: without {part_words(fleet, worst.of)} {left} is left {hour_words(fleet, worst)}."
 
 
 def _interrupted_words(fleet: Fleet, worst: Failure) -> str:

@@ -118,7 +118,7 @@ def _cache_log() -> Reader:
     return Reader(
         lambda: '{"timestamp": 1, "prompt": "a", "output_tokens": 5}\n{"hash_ids": [1, 2], "input_length": 20}\n' * 3,
         damaged_lines,
-        lambda text, directory: replay_caches(read_log(_file(directory, "log.jsonl", text), 16), 16),
+        lambda text, directory: replay_caches(read_log(_file(directory, "log.jsonl", text), 16)),
     )
 
 

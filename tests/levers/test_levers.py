@@ -101,6 +101,21 @@ def report():
     return price_levers(asked(), CATALOG, posed, SETTINGS)
 
 
+@pytest.mark.parametrize(
+    ("usd_per_month", "told"), [(0.0, "against $0.00 without any"), (None, "against - without any")]
+)
+def test_a_saving_of_what_costs_nothing_is_no_share(usd_per_month, told):
+    """Against a plan of no cost, or of none that is known, the verdict names the amounts and no percentage."""
+    report = few()
+    lever = replace(report.levers[0], used=True)
+    without = replace(report.without, total_usd_per_month=usd_per_month)
+
+    verdict = lever_sections(replace(report, current=None, without=without, levers=(lever,)))[0].title
+
+    assert told in verdict
+    assert "%" not in verdict
+
+
 @cache
 def changes():
     """What its levers change."""

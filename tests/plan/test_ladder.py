@@ -1,8 +1,10 @@
 """The ladder: the same question with more allowed on each rung, answered by the same planner."""
 
+import datetime as dt
 import itertools
 import json
 import random
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -552,3 +554,13 @@ def test_too_few_instances_today_are_no_rung():
 
     assert first.total_usd_per_month is None
     assert f"{plan.current.instances_needed} are needed" in first.why_none
+
+
+@pytest.mark.parametrize(("as_of", "ends"), [(None, "over 1 year"), (dt.date(2026, 12, 1), "until 2027-12-01")])
+def test_a_term_that_begins_on_no_stated_day_ends_on_none(as_of, ends):
+    """A rung beyond a workload without commitments says how long it obliges; with a planning day, until when."""
+    limits = Limits(commit_without_history=True)
+    plan = plan_for(asked(limits=limits, current=None, as_of=as_of), catalog_of(offer("g6.xlarge", on_demand=0.8)))
+
+    (risk,) = next(rung for rung in plan.ladder if rung.rung == "commit").risks
+    assert re.fullmatch(rf"obliges to \$[\d,]+ {ends}", risk)

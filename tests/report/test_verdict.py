@@ -298,6 +298,27 @@ def test_a_failure_names_the_hours_that_it_hits():
     assert "Failure" not in lines_of(make_plan(replace(fleet, failures=(rounded,))))
 
 
+@pytest.mark.parametrize(
+    ("hour_classes", "words"),
+    [
+        ((0,), "in 100 hours a week (first: Mon 06:00 UTC)"),
+        ((0, 2), "in 126 hours a week (first: Mon 04:00 UTC)"),
+        ((0, 1, 2), "at all hours"),
+    ],
+)
+def test_a_failure_names_all_hours_that_it_hits_alike(hour_classes, words):
+    """Hours of several classes are one number of hours, and all classes all hours."""
+    night = (1,) * 4 + (2,) * 2
+    schedule = (night + (0,) * 12 + (1,) * 6) * 7
+    hours = (PlannedHours(100, 1.0, 2.0, 1.0), PlannedHours(42, 1.0, 2.0, 1.0), PlannedHours(26, 4.0, 8.0, 4.0))
+    fleet = make_fleet(make_group((1, 1, 1)), hour_classes=hours, schedule=schedule)
+    failure = Failure("one zone of us-east-1", 0.0, hour_classes[0], hour_classes)
+
+    assert lines_of(make_plan(replace(fleet, failures=(failure,))))["Failure"] == (
+        f"Failure: without one zone of us-east-1 nothing is left {words}."
+    )
+
+
 def test_only_the_worst_failure_is_in_the_verdict():
     """Where every failure leaves enough nothing is said; otherwise the failure that leaves least."""
     group = make_group()

@@ -101,6 +101,20 @@ def test_skipped_files_are_named_on_stderr(tmp_path):
     assert f"skipped {broken}: cut short or damaged" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["show", "summary", "need"])
+def test_a_directory_of_nothing_but_damaged_files_is_said_to_be_one(run_advisor, tmp_path, command):
+    """Where no file can be read the error names the first and what is wrong with it, not that samples are missing."""
+    broken = tmp_path / f"date={DAY:%Y-%m-%d}" / "host=host-a" / "rows-broken.parquet"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"PAR1 and no more")
+
+    done = run_advisor("samples", command, tmp_path)
+
+    assert done.returncode == 1
+    assert f"{tmp_path}: none of 1 files can be read; {broken}: cut short or damaged" in done.stderr
+    assert "no samples here" not in done.stderr
+
+
 def test_a_result_can_go_to_a_file(tmp_path):
     """With -o the Markdown table is written to the file and stdout stays empty."""
     small_store(tmp_path / "samples")

@@ -25,6 +25,7 @@ from advisor.calibration.readers.checks import (
     text_at,
     value_at,
 )
+from advisor.errors import InputError
 from advisor.performance.questions import SETUP_COLUMNS, finite_number
 from advisor.performance.values import Scenario
 from advisor.records import dataclass, field
@@ -73,11 +74,19 @@ def read_aiperf(document: object, where: str, told: Cells) -> Iterator[Item]:  #
     yield Entry(where, cells, metrics.plain("request_count"), _errors(document, metrics))
 
 
+def _table_rows(text: str, path: Path) -> Iterator[list[str]]:
+    rows = csv.reader(io.StringIO(text))
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise InputError(f"this is no CSV table: {error}", where=f"{path}:{rows.line_num}") from error
+
+
 def read_aiperf_table(text: str, path: Path, told: Cells) -> Iterator[Item]:
     """The one entry of a CSV export, which names neither the model nor the users."""
     metrics: dict[str, Mapping[str, str]] = {}
     header: list[str] = []
-    for row in csv.reader(io.StringIO(text)):
+    for row in _table_rows(text, path):
         if row[:1] == ["Metric"]:
             header = row
         elif len(row) == len(header) and (match := _METRIC.fullmatch(row[0])):

@@ -352,7 +352,8 @@ def _files_in_zip(path: Path) -> Iterator[_File]:
             if Path(member.filename).suffix != ".csv":
                 continue
             if member.file_size > _LARGEST_FILE_BYTES:
-                raise InputError(f"{member.filename} is larger than any catalog", where=str(path))
+                told = f"{member.filename} is larger than any catalog"
+                raise InputError(told, where=str(path), hint=f"give {_GPUHUNT_WANTED}")
             written = "{:04}-{:02}-{:02}".format(*member.date_time[:3])
             yield _File(Path(member.filename).stem, archive.read(member), _date_in(path.parent.name) or written)
 
@@ -371,10 +372,12 @@ def _read(gpuhunt: Any, file: _File, as_of: str) -> Listing:  # noqa: ANN401 - a
         try:
             items = gpuhunt.Catalog(auto_reload=False).query(provider=file.provider)
         except (ValueError, TypeError, KeyError, AttributeError, csv.Error, gpuhunt.GPUHuntError) as error:
-            raise InputError(f"gpuhunt cannot read it: {error}", where=f"{file.provider}.csv") from error
+            told, where = f"gpuhunt cannot read it: {error}", f"{file.provider}.csv"
+            raise InputError(told, where=where, hint=f"give {_GPUHUNT_WANTED}, fetched again") from error
     if not items:
         reason = words[0] if words else "it has no row"
-        raise InputError(f"this is no catalog of gpuhunt: {reason}", where=f"{file.provider}.csv")
+        told = f"this is no catalog of gpuhunt: {reason}"
+        raise InputError(told, where=f"{file.provider}.csv", hint=f"give {_GPUHUNT_WANTED}")
     return _gpuhunt_listing(file.provider, items, as_of, words)
 
 

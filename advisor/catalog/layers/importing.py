@@ -13,17 +13,18 @@ from advisor.catalog.layers.merging import (
     instance_cells,
     offers_of,
     price_cells,
+    usual_usd_per_hour,
     zone_cells,
 )
 from advisor.catalog.layers.snapshot import sole_writer, stage, table_text, take
 from advisor.catalog.price_trust import MOST_SPOT_DAYS, first_day
-from advisor.catalog.refresh.http import Guard, violations
+from advisor.catalog.refresh.http import Guard, Violation, violations
 from advisor.catalog.refresh.values import Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.records import dataclass, replace
 
 _SOURCE = "imported"
-_IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW)
+_IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW, Guard.FAR_FROM_OTHERS)
 _DIFFERS_RATIO = 0.10
 
 
@@ -105,21 +106,32 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
     """
     before = offers_of(catalog, mapped.provider)
     answer = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)
-    wrong = [violation for violation in violations(answer, before) if violation.guard in _IMPLAUSIBLE]
-    refused = {(violation.region, violation.what, Purchase.SPOT.value) for violation in wrong}
+    held = violations(answer, before, usual_usd_per_hour=usual_usd_per_hour(catalog, answer))
+    wrong = {_row_of(violation): violation for violation in reversed(held) if violation.guard in _IMPLAUSIBLE}
     rows = tuple(
         row
         for row in mapped.rows
-        if not (isinstance(row, PriceRow) and (row.region, row.instance_type, row.purchase) in refused)
+        if not (isinstance(row, PriceRow) and (row.region, row.instance_type, row.purchase) in wrong)
     )
     sound = replace(answer, rows=rows)
-    left_out = (*mapped.left_out, *(LeftOut(Reason.IMPLAUSIBLE, str(violation)) for violation in wrong))
+    left_out = (
+        *mapped.left_out,
+        *(LeftOut(Reason.IMPLAUSIBLE, str(violation)) for violation in reversed(wrong.values())),
+    )
     beside = tuple(_beside(sound, before, mapped))
     is_kept = bool(rows) and not dry_run
     if is_kept:
         with sole_writer(root):
             take(root, stage(root, mapped.provider, _tables(sound, mapped), mapped.as_of, ()))
     return Imported(mapped, left_out, beside, is_kept)
+
+
+def _row_of(violation: Violation) -> tuple[str, str, str]:
+    """Region, instance type and purchase of the price that is held up; what names no purchase is spot."""
+    name, _, purchase = violation.what.rpartition(" ")
+    if purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
+        return violation.region, name, purchase
+    return violation.region, violation.what, Purchase.SPOT.value
 
 
 def _beside(answer: Found, before: Mapping[tuple[str, str], Offer], mapped: Mapped) -> Iterator[Beside]:

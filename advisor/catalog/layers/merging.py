@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from advisor.catalog.catalog import Catalog
@@ -71,6 +72,30 @@ Place = tuple[str, str]
 def offers_of(catalog: Catalog, provider: str) -> Mapping[Place, Offer]:
     """Offers of a provider by region and type."""
     return {(offer.region, offer.instance_type): offer for offer in catalog.offers if offer.provider == provider}
+
+
+def usual_usd_per_hour(catalog: Catalog, answer: Found) -> Mapping[str, float]:
+    """USD an hour that the accelerators of each type of an answer cost on demand, whoever sells them: their median.
+
+    Types whose accelerators are not known, or have no price, are left out.
+    """
+    prices: dict[str, list[float]] = {}
+    for offer in catalog.offers:
+        machine = catalog.instance_type(offer.provider, offer.instance_type)
+        if offer.on_demand is not None and not offer.withdrawn and machine.accelerator_count:
+            prices.setdefault(machine.accelerator, []).append(offer.on_demand.usd_per_hour / machine.accelerator_count)
+    usual = {accelerator: median(of_accelerator) for accelerator, of_accelerator in prices.items()}
+    machines: dict[str, MachineRow | InstanceType] = {
+        row.instance_type: row for row in answer.rows if isinstance(row, MachineRow)
+    }
+    machines |= {
+        machine.name: machine for machine in catalog.instance_types.values() if machine.provider == answer.provider
+    }
+    return {
+        name: usual[machine.accelerator] * machine.accelerator_count
+        for name, machine in machines.items()
+        if machine.accelerator in usual and machine.accelerator_count
+    }
 
 
 def merge_snapshot(catalog: Catalog, answer: Found, read_on: str, before: Path | None = None) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from advisor.catalog.geography import ZoneSupply, listed_zones, zone_fault
+from advisor.catalog.price_trust import LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality, family_of
 from advisor.names import suggestion
 from advisor.records import dataclass, field, replace
@@ -244,7 +245,7 @@ def _private_offer(field: Field, names: Names) -> PrivateOffer:
         region=names.region(provider, fields["region"]),
         instance_type=names.instance_type(provider, fields["instance_type"]),
         purchase=Purchase(purchase),
-        usd_per_hour=fields["usd_per_hour"].number(0, exclusive=True),
+        usd_per_hour=_usd_per_hour(fields),
         until=_until(fields),
         note=_note(fields),
         where=f"{field.path}:{field.line}",
@@ -259,7 +260,7 @@ def _stated_node(field: Field, names: Names) -> StatedNode:
         region=names.region(provider, fields["region"]),
         node=fields["node"].text(),
         memory_gib=fields["memory_gib"].number(0, exclusive=True),
-        usd_per_hour=fields["usd_per_hour"].number(0, exclusive=True),
+        usd_per_hour=_usd_per_hour(fields),
         note=_note(fields),
     )
 
@@ -277,6 +278,10 @@ def _zones(item: Field, catalog_names: Names) -> tuple[tuple[str, str, str], Zon
     if fault:
         fields["zones"].fail(fault)
     return place, listed_zones(names, "overlay file", "")
+
+
+def _usd_per_hour(fields: Mapping[str, Field]) -> float:
+    return fields["usd_per_hour"].number(LEAST_USD_PER_HOUR, maximum=MOST_USD_PER_HOUR)
 
 
 def _until(fields: Mapping[str, Field]) -> dt.date | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from advisor.atomic_files import make_directory, write_text
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
-from advisor.catalog.layers.merging import merge_snapshot, offers_of
+from advisor.catalog.layers.merging import merge_snapshot, offers_of, usual_usd_per_hour
 from advisor.catalog.layers.snapshot import (
     RELEASES,
     TABLE,
@@ -239,7 +239,8 @@ def refresh(
     answer = run_tasks(question, journal, manner.clock, manner.at_once, progress)
     listed = catalog.as_listed()
     before = {place: offer for place, offer in offers_of(listed, provider).items() if not offer.withdrawn}
-    held = violations(answer, before, manner.confirmed, manner.most_moved_ratio)
+    usual = usual_usd_per_hour(listed, answer)
+    held = violations(answer, before, manner.confirmed, manner.most_moved_ratio, usual)
     nothing = Refreshed(provider, answer, held, (), None, ())
     if answer.failed or not any(part == "prices" for _, part in answer.complete):
         return nothing

@@ -12,7 +12,7 @@ from advisor.catalog import readers
 from advisor.catalog.geography import SEPARATOR, read_zones, zone_fault
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, newest_shipped, offers_of_snapshot
-from advisor.catalog.layers.merging import offers_of
+from advisor.catalog.layers.merging import offers_of, usual_usd_per_hour
 from advisor.catalog.layers.publication import COMMITTED_KEY, PublishedTables
 from advisor.catalog.layers.snapshot import (
     Damaged,
@@ -137,7 +137,7 @@ def _compared(
                 for row in rows_of(record)
             )
             answer = Found(published.provider, rows, frozenset({("", "prices")}), ())
-            held = violations(answer, before, confirmed, most_moved)
+            held = violations(answer, before, confirmed, most_moved, usual_usd_per_hour(below, answer))
             updated = Updated(published.provider, published.read_on, held, (), left_out, is_taken=False, hidden_by="")
             if any(violation.guard is Guard.NO_PRICE for violation in held):
                 return tables, updated

@@ -5,9 +5,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from advisor.catalog.price_trust import LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR
 from advisor.catalog.refresh.values import CommittedRow, Denied, Found, PriceRow, ServerlessRow, Unreachable
 from advisor.catalog.values import Offer, Purchase, family_of
 from advisor.errors import InputError
@@ -25,6 +27,8 @@ MOST_SPOT_MOVED_RATIO = 5.0
 """Spot moves freely: only a jump to more than six times is held up."""
 MOST_LOST_RATIO = 0.10
 """Of the prices of a whole provider: a list that has lost more of them is taken to be cut off."""
+MOST_USUAL_FACTOR = 30.0
+"""Between a price and the median of its accelerators on demand, either way: 20 is the most in the facts."""
 _SPOT_TOLERANCE = 1e-6
 _LEAST_SPOT_RATIO = 0.05
 """Of the on-demand price: 0.09 is the least in the facts; simulated clouds say 0.00001 for everything."""
@@ -44,6 +48,8 @@ class Guard(StrEnum):
     """Less than a twentieth of on demand."""
     COMMITMENT_ABOVE_ON_DEMAND = "commitment_above_on_demand"
     FAMILY_GONE = "family_gone"
+    FAR_FROM_OTHERS = "far_from_others"
+    """Many times what the same accelerators usually cost, or a small part of it; or beyond what any machine costs."""
     COVERAGE_DROPPED = "coverage_dropped"
     """A tenth fewer offers with a price, where the whole provider was read."""
 
@@ -77,6 +83,9 @@ class Violation:
                 said = f"a price of {now:g}"
             case Guard.MOVED:
                 said = f"${before:g} → ${now:g} an hour ({now / before - 1 if before else 0:+.0%})"
+            case Guard.FAR_FROM_OTHERS:
+                usual = f"its accelerators usually cost ${before:.4g}" if before else "no machine costs that"
+                said = f"${now:g} an hour, and {usual}"
             case Guard.FAMILY_GONE:
                 said = f"sold in {before:g} region{'' if before == 1 else 's'} before, in none now"
             case Guard.COVERAGE_DROPPED:
@@ -94,7 +103,11 @@ _BESIDE_ON_DEMAND: Mapping[Guard, str] = {
 
 
 def violations(
-    answer: Found, before: Mapping[Place, Offer], confirmed: Collection[str] = (), most_moved: float = MOST_MOVED_RATIO
+    answer: Found,
+    before: Mapping[Place, Offer],
+    confirmed: Collection[str] = (),
+    most_moved: float = MOST_MOVED_RATIO,
+    usual_usd_per_hour: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[Violation, ...]:
     """Rows that must not be published, by guard and place.
 
@@ -103,13 +116,19 @@ def violations(
         before: offers of the provider as they are known now.
         confirmed: keys of violations that a person accepts: ``moved:g6``, or ``moved`` for every family.
         most_moved: largest move of an on-demand price that needs nobody, as a share of it.
+        usual_usd_per_hour: what the accelerators of a type cost on demand elsewhere, by type.
     """
     every = {
         *_not_positive(answer), *_moved(answer, before, most_moved), *_above(answer), *_too_low(answer, before),
-        *_families_gone(answer, before), *_coverage_dropped(answer, before),
+        *_families_gone(answer, before), *_coverage_dropped(answer, before), *_far(answer, usual_usd_per_hour),
     }  # fmt: skip
+    confirmed_keys = set(confirmed)
     # A price of zero is never true, whoever confirms it.
-    held = [each for each in every if each.guard is Guard.NO_PRICE or not {each.key, each.guard.value} & {*confirmed}]
+    held = [
+        violation
+        for violation in every
+        if violation.guard is Guard.NO_PRICE or confirmed_keys.isdisjoint({violation.key, violation.guard.value})
+    ]
     return tuple(sorted(held, key=lambda violation: (violation.guard.value, violation.what, violation.region)))
 
 
@@ -134,6 +153,17 @@ def _moved(answer: Found, before: Mapping[Place, Offer], most_moved: float) -> I
             if old is not None and row.usd_per_hour > 0 and not _within(row.usd_per_hour, old.usd_per_hour, bound):
                 what = f"{row.instance_type} {row.purchase}"
                 yield Violation(Guard.MOVED, answer.provider, row.region, what, row.usd_per_hour, old.usd_per_hour)
+
+
+def _far(answer: Found, usual_usd_per_hour: Mapping[str, float]) -> Iterator[Violation]:
+    """Prices beyond those of any machine, or far from what the accelerators of the type usually cost."""
+    for purchase in (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED):
+        for row in answer.prices(purchase).values():
+            usual, now = usual_usd_per_hour.get(row.instance_type), row.usd_per_hour
+            is_possible = LEAST_USD_PER_HOUR <= now <= MOST_USD_PER_HOUR
+            if now > 0 and not (is_possible and (usual is None or _within(now, usual, MOST_USUAL_FACTOR - 1))):
+                what = f"{row.instance_type} {row.purchase}"
+                yield Violation(Guard.FAR_FROM_OTHERS, answer.provider, row.region, what, now, usual)
 
 
 def _within(now: float, before: float, bound: float) -> bool:

@@ -23,6 +23,8 @@ from advisor.codegen.pricing.resources import (
 from advisor.records import replace
 
 _TEMPLATE = "aws_launch_template"
+_ZONES = ("availability_zone", "availability_zones", "preferred_availability_zones", "preferred_cache_cluster_azs")
+"""Arguments of resources that name a zone, or zones of one region."""
 _MARKETS: Mapping[Any, Purchase | None] = {
     None: Purchase.ON_DEMAND,
     "": Purchase.ON_DEMAND,
@@ -141,9 +143,10 @@ def _cache(resource: Resource, _all: Resources) -> tuple[Use, ...]:
 
 
 def _region(resource: Resource) -> str | None:
-    """Region of the resource itself (provider 6), its zone, or its provider."""
-    zone = text(resource.values.get("availability_zone"))
-    return text(resource.values.get("region")) or (zone[:-1] if zone else None) or resource.provider.get("region")
+    """Region of the resource itself (provider 6), its zone or zones, or its provider."""
+    zones = (text(zone) for key in _ZONES for zone in (resource.values.get(key), *listed(resource.values.get(key))))
+    in_zone = next((zone[:-1] for zone in zones if zone), None)
+    return text(resource.values.get("region")) or in_zone or resource.provider.get("region")
 
 
 RULES: Rules = {

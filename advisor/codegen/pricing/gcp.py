@@ -185,8 +185,13 @@ def _machine(resource: Resource, kind: str | None, purchase: Purchase | None, nu
 
 def _place(resource: Resource) -> str | None:
     own = (text(resource.values.get(key)) for key in ("zone", "location", "region"))
+    zones = (
+        text(zone)
+        for key in ("node_locations", "distribution_policy_zones")
+        for zone in listed(resource.values.get(key))
+    )
     provider = (resource.provider.get(key) for key in ("zone", "region"))
-    return next((key for key in (*own, *provider) if key), None)
+    return next((key for key in (*own, *zones, *provider) if key), None)
 
 
 def _cache(resource: Resource, _all: Resources) -> tuple[Use, ...]:

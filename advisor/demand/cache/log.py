@@ -14,15 +14,19 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.spread import ticks_per_second
+from advisor.demand.cache.semantic import MOST_REQUESTS
+from advisor.demand.spread import LAST_SECONDS, ticks_per_second
 from advisor.errors import InputError
 from advisor.records import dataclass, field
-from advisor.units import BYTES_PER_MIB
+from advisor.units import BYTES_PER_MIB, counted
 
 CHARACTERS_PER_TOKEN = 4
 """Characters of English that a token stands for, where a log holds text: only how fine blocks are depends on it."""
 BYTES_PER_TOKEN = 4
 """Bytes of an answer that a token stands for, where a log holds no answers."""
+BLOCK_TOKENS = 16
+"""Tokens of a block where neither the log nor its reader says how many."""
+MOST_BLOCK_TOKENS = 4096
 _MASK = (1 << 64) - 1
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd multiplier near 2^64 ÷ golden ratio (Knuth, TAOCP 3, 6.4): spreads hashes evenly over 64 bits."""
@@ -40,6 +44,10 @@ _NOTHING: tuple[object, ...] = (None, "", "{}", "[]", {}, [])
 _PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 """First bytes of gzip and Zstandard."""
 _HINT = "each line needs prompt, messages, input (a text), hash_ids (of its blocks) or key (a hash of your own)"
+_TIMES_HINT = "give times in one unit (--time-unit), or in ISO 8601"
+_BLOCKS_HINT = (
+    "--block-tokens states the size of a block; input_length is the whole prompt in tokens, and may be left out"
+)
 _Scope = tuple[str | None, str | None]
 
 
@@ -57,6 +65,10 @@ class RequestLog:
     """Blocks of each prompt among them."""
     blocks_total: int = 0
     """Blocks of all prompts."""
+    block_tokens: int = BLOCK_TOKENS
+    """Tokens of a block."""
+    is_size_derived: bool = False
+    """Whether lengths and blocks of the prompts say how many tokens a block has."""
     sampled_one_in: int = 1
     """Share of the distinct blocks that *blocks* holds, as its inverse; they are chosen by hash."""
     tokens: "array[float]" = field(default_factory=lambda: array("f"))
@@ -82,7 +94,7 @@ class RequestLog:
 
 def read_log(
     path: Path,
-    block_tokens: int,
+    block_tokens: int | None = None,
     ticks_per_second: float | None = None,
     progress: Callable[[int], None] | None = None,
     most_blocks: int = MOST_BLOCKS,
@@ -91,13 +103,14 @@ def read_log(
 
     Args:
         path: JSON lines.
-        block_tokens: tokens of a block of a prompt.
+        block_tokens: tokens of a block of a prompt; None: as many as ``hash_ids`` and ``input_length`` say, else 16.
         ticks_per_second: unit of numeric timestamps; None: that in which the first is a date, else seconds.
         progress: called with the number of requests read so far.
         most_blocks: blocks of prompts that are kept; of more an even sample.
 
     Raises:
-        InputError: the file cannot be read or is empty, or a line is no request, with its number.
+        InputError: the file cannot be read or is empty, a line is no request, with its number, or ``input_length`` and
+            ``hash_ids`` contradict the size of a block or leave it open.
     """
     reader = _Reader(block_tokens, ticks_per_second, most_blocks)
     count = 0
@@ -105,13 +118,17 @@ def read_log(
         try:
             reader.add(line)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise InputError(f"it is no request ({_told(error)})", where=f"{path}:{number}", hint=_HINT) from None
+            hint = error.hint if isinstance(error, _NoRequestError) else _HINT
+            raise InputError(f"it is no request ({_told(error)})", where=f"{path}:{number}", hint=hint) from None
         count += 1
         if progress and count % _EVERY == 0:
             progress(count)
     if not count:
         raise InputError("the log holds no request", where=str(path), hint=_HINT)
-    return reader.finished()
+    try:
+        return reader.finished()
+    except _NoRequestError as error:
+        raise InputError(str(error), where=str(path), hint=error.hint) from None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -147,14 +164,68 @@ def _told(error: Exception) -> str:
 class _NoRequestError(ValueError):
     """Line that is no request; its message holds no word of it."""
 
+    def __init__(self, reason: str, hint: str = _HINT) -> None:
+        """Keep the remedy beside the reason."""
+        super().__init__(reason)
+        self.hint = hint
+
+
+class _BlockSize:
+    """Tokens of a block: as stated, or as numbers of blocks and lengths of prompts leave open.
+
+    A prompt of so many tokens has a block for each whole one, and where its end is hashed too one more:
+    ``blocks - 1 < tokens / size < blocks + 1``.
+    """
+
+    def __init__(self, stated: int | None) -> None:
+        """Begin with every size, or the stated one."""
+        self.stated = stated
+        self.least, self.most = (1, MOST_BLOCK_TOKENS) if stated is None else (stated, stated)
+        self.is_told = False
+
+    def narrow(self, blocks: int, tokens: float) -> None:
+        """Leave out the sizes that a prompt of so many blocks and tokens rules out.
+
+        Raises:
+            _NoRequestError: no size is left.
+        """
+        least = max(self.least, math.floor(tokens / (blocks + 1)) + 1)
+        most = self.most if blocks < 2 else min(self.most, math.ceil(tokens / (blocks - 1)) - 1)
+        if least > most:
+            told = f"hash_ids: {counted(blocks, 'block')} for {tokens:,.9g} tokens"
+            if self.stated is None:
+                _refuse(f"{told}, where the lines before have blocks of {_span(self.least, self.most)}", _BLOCKS_HINT)
+            _refuse(f"{told}, which no blocks of {_span(self.least, self.most)} make", _BLOCKS_HINT)
+        self.least, self.most, self.is_told = least, most, True
+
+    def tokens(self) -> int:
+        """Size of a block: 16 where it is among those left, else the power of two if there is one.
+
+        Raises:
+            _NoRequestError: several sizes are left.
+        """
+        left = range(self.least, self.most + 1)
+        likely = [size for size in left if size == BLOCK_TOKENS] or [size for size in left if size.bit_count() == 1]
+        if len(likely or left) > 1:
+            _refuse(
+                f"input_length and hash_ids fit blocks of {_span(self.least, self.most)}",
+                f"--block-tokens says how many, from {self.least} to {self.most}",
+            )
+        return (likely or left)[0]
+
+
+def _span(least: int, most: int) -> str:
+    return counted(most, "token") if least == most else f"{least:,} to {counted(most, 'token')}"
+
 
 class _Reader:
     """Lines into hashes."""
 
-    def __init__(self, block_tokens: int, ticks_per_second: float | None, most_blocks: int) -> None:
+    def __init__(self, block_tokens: int | None, ticks_per_second: float | None, most_blocks: int) -> None:
         """Begin with an empty log."""
         self._log, self._timed, self._answered = RequestLog(), True, True
-        self._tokens, self._characters = block_tokens, block_tokens * CHARACTERS_PER_TOKEN
+        self._size, self._has_text = _BlockSize(block_tokens), False
+        self._text_block_tokens = block_tokens or BLOCK_TOKENS
         self._ticks_per_second, self._most_blocks = ticks_per_second, most_blocks
 
     def add(self, line: bytes) -> None:
@@ -168,7 +239,20 @@ class _Reader:
         self._answer(row, scope)
 
     def finished(self) -> RequestLog:
-        """The log; without times or answers where a request lacks one."""
+        """The log; without times or answers where a request lacks one.
+
+        Raises:
+            _NoRequestError: the size of a block is open, or texts were cut into blocks of another size.
+        """
+        log, size = self._log, self._size.tokens() if self._size.is_told else self._text_block_tokens
+        if self._has_text and size != self._text_block_tokens:
+            _refuse(
+                f"hash_ids have blocks of {counted(size, 'token')}, and other lines hold texts",
+                f"--block-tokens {size} cuts the texts into blocks of that size, too",
+            )
+        log.block_tokens, log.is_size_derived = size, self._size.is_told and self._size.stated is None
+        tokens = np.frombuffer(log.tokens, np.float32)
+        tokens[tokens < 0] *= -size
         if self._log.sampled_one_in > 1:
             self._sample()
         if not self._timed:
@@ -181,18 +265,24 @@ class _Reader:
         """Hash of a prompt; its blocks go into the log."""
         if row.get("hash_ids") is not None:
             ids = _block_ids(row["hash_ids"])
-            tokens = _tokens(row, ("input_length", "input_tokens")) or len(ids) * float(self._tokens)
-            self._blocks(scope, ids, tokens)
+            tokens = _tokens(row, ("input_length", "input_tokens")) or None
+            if tokens is not None:
+                self._size.narrow(len(ids), tokens)
+            self._blocks(scope, ids, -len(ids) if tokens is None else tokens)
             return hash((scope, ids, tokens)) & _MASK
         if row.get("key") is not None:
             return hash((scope, _label(row, "key"))) & _MASK
-        text, width = _prompt_text(row), self._characters
+        text, width = _prompt_text(row), self._text_block_tokens * CHARACTERS_PER_TOKEN
+        self._has_text = True
         pieces = [text[start : start + width] for start in range(0, len(text) - width + 1, width)]
         self._blocks(scope, pieces, len(text) / CHARACTERS_PER_TOKEN)
         return hash((scope, text)) & _MASK
 
     def _blocks(self, scope: _Scope, blocks: Sequence[int | str], tokens: float) -> None:
-        """Take the blocks of a prompt: each is the same as another where all before it are, and model and scope."""
+        """Take the blocks of a prompt: each is the same as another where all before it are, and model and scope.
+
+        Where its tokens are not known they are minus its blocks, until the size of a block is known.
+        """
         log = self._log
         log.blocks_of.append(len(blocks))
         log.tokens.append(tokens)
@@ -229,9 +319,10 @@ class _Reader:
             if self._ticks_per_second is None:
                 self._ticks_per_second = ticks_per_second(_number(stamp))[0]
             seconds = _number(stamp) / self._ticks_per_second
-            if not math.isfinite(seconds):
-                is_text = isinstance(stamp, str)
-                _refuse(f"timestamp: no {'date and time in ISO 8601' if is_text else 'finite number'}")
+        if not math.isfinite(seconds):
+            _refuse(f"timestamp: no {'date and time in ISO 8601' if isinstance(stamp, str) else 'finite number'}")
+        if abs(seconds) >= LAST_SECONDS:
+            _refuse("timestamp: more than 130 years from 1970", _TIMES_HINT)
         self._log.times_s.append(seconds)
 
     def _answer(self, row: Mapping[str, Any], scope: _Scope) -> None:
@@ -324,7 +415,14 @@ def _no_number(_: str) -> NoReturn:
     _refuse("NaN and Infinity are no numbers of JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_number)
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        _refuse("a key is there twice in one object")
+    return fields
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_fields, parse_constant=_no_number)
 
 
 def _vector(value: object, others: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
@@ -347,5 +445,5 @@ def _vector(value: object, others: list[npt.NDArray[np.float32]]) -> npt.NDArray
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def _refuse(reason: str) -> NoReturn:
-    raise _NoRequestError(reason)
+def _refuse(reason: str, hint: str = _HINT) -> NoReturn:
+    raise _NoRequestError(reason, hint)

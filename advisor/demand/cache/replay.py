@@ -308,7 +308,6 @@ class Vectors:
 
 def replay_caches(
     log: RequestLog,
-    block_tokens: int,
     ttl_s: float | None = None,
     thresholds: Sequence[float] = (),
     vectors: Vectors | None = None,
@@ -317,7 +316,6 @@ def replay_caches(
 
     Args:
         log: requests as hashes, with times where *ttl_s* is given.
-        block_tokens: tokens of a block.
         ttl_s: seconds for which an answer counts after it was written; None: for ever.
         thresholds: cosine similarities of semantic caches.
         vectors: answers of an embedder; None: those of the log.
@@ -340,6 +338,8 @@ def replay_caches(
         notes.append(
             f"{early:,} times a request is earlier than the one before it: they are replayed as the log has them"
         )
+    if log.is_size_derived:
+        notes.append(f"prefix: {log.block_tokens:,} tokens a block, by input_length and the number of hash_ids")
     if log.sampled_one_in > 1:
         notes.append(f"prefix: one in {log.sampled_one_in:,} of the distinct blocks is replayed, chosen by hash")
     return CacheReplay(
@@ -347,8 +347,8 @@ def replay_caches(
         seconds=seconds,
         ttl_s=ttl_s,
         exact=_exact(log, answers, ttl_s),
-        block_tokens=block_tokens,
-        prefix=_prefix(log, block_tokens) if vectors is None else None,
+        block_tokens=log.block_tokens,
+        prefix=_prefix(log) if vectors is None else None,
         semantic=_semantic(log, answers, thresholds, ttl_s),
         notes=tuple(notes),
         embedder=None if vectors is None else vectors.model,
@@ -392,7 +392,7 @@ def _entry_bytes(
     return sizes
 
 
-def _prefix(log: RequestLog, block_tokens: int) -> CacheCurve | None:
+def _prefix(log: RequestLog) -> CacheCurve | None:
     """Hits of blocks: each counts its tokens. Blocks of a prompt are used last to first, so that the last go first.
 
     Of a sample of the blocks, what its accesses are fewer than their expected number counts as hits of every size, for
@@ -405,11 +405,11 @@ def _prefix(log: RequestLog, block_tokens: int) -> CacheCurve | None:
     distances = stack_distances(last_access(order, is_first))
     distinct, one_in = int(np.count_nonzero(is_first)), log.sampled_one_in
     ends = np.cumsum(np.frombuffer(log.blocks_of, np.uint32), dtype=np.int64)
-    missing = (log.blocks_total - len(log.blocks) * one_in) * block_tokens
+    missing = (log.blocks_total - len(log.blocks) * one_in) * log.block_tokens
 
     def point(entries: int) -> CachePoint:
         hits_until = np.concatenate([[0], np.cumsum(distances < entries)])[ends]
-        hit_tokens = np.diff(hits_until, prepend=0) * float(block_tokens)
+        hit_tokens = np.diff(hits_until, prepend=0) * float(log.block_tokens)
         if one_in == 1:
             hit_tokens = np.minimum(hit_tokens, tokens)
         ratio = (hit_tokens.sum() * one_in + missing) / tokens.sum()

@@ -392,7 +392,9 @@ class Failure:
     left_ratio: float
     """Rate that the rest sustains ÷ planned rate."""
     hour_class: int
-    """The hours that it hits hardest."""
+    """The first class of the hours that it hits hardest."""
+    hour_classes: tuple[int, ...] = ()
+    """All classes of hours that it hits as hard; empty in plans that name the first alone."""
 
 
 @dataclass(frozen=True, slots=True)

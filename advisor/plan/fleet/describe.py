@@ -415,8 +415,8 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
 def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
     """Share of the planned rate left when a part fails, in the hours that it hits hardest."""
     for part, words in _PARTS.items():
-        for name, (ratio, hour_class) in worst_without(problem, solution.allocations, part).items():
-            yield Failure(words.format(name), max(ratio, 0.0), hour_class)
+        for name, (ratio, hour_classes) in worst_without(problem, solution.allocations, part).items():
+            yield Failure(words.format(name), max(ratio, 0.0), hour_classes[0], hour_classes)
 
 
 def _static_peak(confirmed: Confirmed, context: PlanningContext) -> StaticPeak | None:
@@ -436,5 +436,7 @@ def _static_peak(confirmed: Confirmed, context: PlanningContext) -> StaticPeak |
         return None
     instances = max(same.allocations[0].instances)
     usd = hourly_to_monthly(price.usd_per_hour, instances)
+    if usd <= 0:
+        return None
     compute = math.fsum(allocation_usd_per_month(problem, allocation) for allocation in solution.allocations)
     return StaticPeak(source.offer.instance_type, source.offer.region, instances, usd, 1 - compute / usd)

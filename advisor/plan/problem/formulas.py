@@ -277,17 +277,29 @@ def _rate_over_places(place_shares: bytes, mix_rates: bytes) -> float:
 
 def left_without(problem: Problem, allocations: Sequence[Allocation], part: Part) -> Mapping[str, float]:
     """Rate of the others without each such part ÷ planned rate, in the hours that its loss hits hardest."""
-    return {name: ratio for name, (ratio, _) in worst_without(problem, allocations, part).items()}
+    return {name: min(ratios.values()) for name, ratios in _left_by_hours(problem, allocations, part).items()}
 
 
-def worst_without(problem: Problem, allocations: Sequence[Allocation], part: Part) -> Mapping[str, tuple[float, int]]:
-    """The same, each with the hour class that its loss hits hardest."""
-    left: dict[str, tuple[float, int]] = {}
+def worst_without(
+    problem: Problem, allocations: Sequence[Allocation], part: Part
+) -> Mapping[str, tuple[float, tuple[int, ...]]]:
+    """The same, each with the hour classes that its loss hits hardest: all of those that it hits alike."""
+    return {
+        name: (worst := min(ratios.values()), tuple(at for at, ratio in ratios.items() if ratio <= worst + ROUNDING))
+        for name, ratios in _left_by_hours(problem, allocations, part).items()
+    }
+
+
+def _left_by_hours(
+    problem: Problem, allocations: Sequence[Allocation], part: Part
+) -> Mapping[str, Mapping[int, float]]:
+    """Rate of the others without each such part ÷ planned rate, by class of the hours in which it runs."""
+    left: dict[str, dict[int, float]] = {}
     for at, hour in enumerate(problem.hours):
         if hour.planned_rate > 0:
             whole = sum(allocation.instances[at] * mix_rate(problem, allocation.pool) for allocation in allocations)
             for name, rate in lost_with(problem, allocations, part, at).items():
-                left[name] = min(left.get(name, (math.inf, at)), ((whole - rate) / hour.planned_rate, at))
+                left.setdefault(name, {})[at] = (whole - rate) / hour.planned_rate
     return left
 
 

@@ -333,17 +333,21 @@ def _of_scope(files: DayFiles, scope: Scope) -> list[StoredFile]:
     return list((files.rows if scope is Scope.ACCELERATOR else files.engines).values())
 
 
-def no_rows(store: Store) -> InputError:
-    """Why there is nothing in a store: no file, or none that can be read."""
-    notes = store.notes()
-    if not notes:
+def no_rows(where: str, unread: Sequence[str]) -> InputError:
+    """Why there is nothing in a store: no file, or none that can be read.
+
+    Args:
+        where: the store.
+        unread: its files that were left out, and why.
+    """
+    if not unread:
         return InputError(
             "no samples here",
-            where=store.where,
+            where=where,
             hint="collect some on an inference host: `advisor agent run --output DIR`",
         )
     hint = "give the directory that `advisor agent run --output` writes to"
-    return InputError(f"none of {len(notes)} files can be read; {notes[0]}", where=store.where, hint=hint)
+    return InputError(f"none of {len(unread)} files can be read; {unread[0]}", where=where, hint=hint)
 
 
 def _joined(uuids: Mapping[str, AbstractSet[str]]) -> list[list[str]]:

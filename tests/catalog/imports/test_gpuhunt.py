@@ -237,6 +237,25 @@ def test_smaller_providers_come_under_our_names(write):
     assert offer("nebius", "eu-north1", "gpu-h200-sxm_8gpu-128vcpu-1600gb").on_demand is not None
 
 
+@pytest.mark.parametrize(
+    ("usd_per_hour", "is_spot", "is_taken"),
+    [
+        (0.07, False, True), (0.06, False, False), (59.0, False, True), (60.0, False, False),
+        (0.001, False, False), (1e-7, True, False), (1e308, False, False), (0.07, True, True),
+    ],
+)  # fmt: skip
+def test_a_price_far_from_those_of_its_accelerator_is_left_out(write, usd_per_hour, is_spot, is_taken):
+    """More than 30 × the usual price of an H100 PCIe (1.99), less than a thirtieth, or beyond any machine's."""
+    item = ("gpu_1x_h100_pcie", "us-west-1", usd_per_hour, 1, "H100", 80.0, *(("spot",) if is_spot else ()))
+
+    entry = import_of(write("lambdalabs", item), "--dry-run")
+
+    purchase = "spot" if is_spot else "on demand"
+    told = f"gpu_1x_h100_pcie {purchase} in global: ${usd_per_hour:g} an hour, and its accelerators usually cost $1.99"
+    assert entry["counting"] == (1 if is_taken else 0)
+    assert left_out(entry) == ({} if is_taken else {"implausible": (1, [told])})
+
+
 def zipped(*paths):
     """A catalog.zip as it is published."""
     stream = io.BytesIO()

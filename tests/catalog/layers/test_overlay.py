@@ -181,6 +181,14 @@ def test_expired_entries_count_no_more_and_are_said(catalog):
             "private_offers:\n- {provider: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: 0}\n",
             "0 is out of range",
         ),
+        (
+            "private_offers:\n- {provider: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: 0.0000001}\n",
+            "0.0000001 is out of range",
+        ),
+        (
+            "private_offers:\n- {provider: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: 1.0e+308}\n",
+            "1.0e+308 is out of range",
+        ),
     ],
 )
 def test_mistakes_name_line_and_remedy(text, message, catalog):

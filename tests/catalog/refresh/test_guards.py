@@ -1,12 +1,13 @@
 """Rows that must not be published."""
 
 import dataclasses
+import statistics
 
 import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.changes import Kind, changes
-from advisor.catalog.layers.merging import reconcile_memory
+from advisor.catalog.layers.merging import reconcile_memory, usual_usd_per_hour
 from advisor.catalog.refresh.http import Guard, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Quality
@@ -62,6 +63,39 @@ def test_each_guard_holds_up_its_row(row, expected):
     """Zero, less, no number, a move of 30 percent, spot above on demand, spot of nearly nothing."""
     rows = [one for one in SOUND if (one.instance_type, one.purchase) != (row.instance_type, row.purchase)]
     assert expected in guards(*rows, row)
+
+
+def test_a_price_far_from_others_is_held_up_until_it_is_confirmed():
+    """More than 30 times what its accelerators usually cost, or a thirtieth, or what no machine costs."""
+    usual = {"g7.xlarge": 1.0}
+    expected = [(Guard.FAR_FROM_OTHERS, "g7.xlarge on_demand")]
+
+    for usd, is_held in ((0.034, False), (0.033, True), (29.9, False), (30.1, True)):
+        assert guards(*SOUND, price("g7.xlarge", usd), usual_usd_per_hour=usual) == (expected if is_held else [])
+    for usd in (0.0009, 10_001.0):
+        assert guards(*SOUND, price("g7.xlarge", usd)) == expected
+    row = price("g7.xlarge", 40.0)
+    assert guards(*SOUND, row, usual_usd_per_hour=usual, confirmed=("far_from_others:g7",)) == []
+    (held,) = violations(found(*SOUND, row), BEFORE, usual_usd_per_hour=usual)
+    assert str(held) == "g7.xlarge on demand in us-east-1: $40 an hour, and its accelerators usually cost $1"
+
+
+def test_the_usual_price_of_a_type_is_the_median_of_its_accelerators():
+    """Whoever sells them, per accelerator; types of unknown accelerators have none."""
+    catalog = load_catalog()
+    answer = Found("lambda", (MachineRow("new", "H100-PCIe", 8, 80.0, 8, 8.0, None, None, "x86_64"),), frozenset(), ())
+    each = [
+        offer.on_demand.usd_per_hour / machine.accelerator_count
+        for offer in catalog.offers
+        if (machine := catalog.instance_type(offer.provider, offer.instance_type)).accelerator == "H100-PCIe"
+        and offer.on_demand is not None and not offer.withdrawn and machine.accelerator_count
+    ]  # fmt: skip
+
+    usual = usual_usd_per_hour(catalog, answer)
+
+    assert usual["new"] == pytest.approx(8 * statistics.median(each))
+    known = usual_usd_per_hour(catalog, Found("thunder-compute", (), frozenset(), ()))
+    assert known["h100-pcie-nvlink-1x"] == pytest.approx(statistics.median(each))
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,22 @@ def test_instance(values, expected):
     assert used(document, "aws_instance") == [expected]
 
 
+@pytest.mark.parametrize(
+    ("kind", "values", "region"),
+    [
+        ("aws_autoscaling_group", {"min_size": 1, "availability_zones": ["us-west-2a", "us-west-2b"]}, "us-west-2"),
+        ("aws_autoscaling_group", {"min_size": 1, "availability_zones": [None]}, None),
+        ("aws_elasticache_cluster", {"preferred_availability_zones": ["eu-west-1a"]}, "eu-west-1"),
+        ("aws_elasticache_replication_group", {"preferred_cache_cluster_azs": ["eu-west-1a"]}, "eu-west-1"),
+        ("google_container_node_pool", {"node_locations": ["europe-west4-a", "europe-west4-b"]}, "europe-west4"),
+    ],
+)
+def test_zones_say_the_region_where_the_provider_has_none(kind, values, region):
+    """Groups, caches and pools name several zones, all of one region; zones that are not known yet say nothing."""
+    document = plan(resource(kind, values), configured=[configured(f"{kind}.this")], providers={"aws": {"name": "aws"}})
+    assert {place for _, place, *_ in used(document, kind)} == {region}
+
+
 def test_region_comes_from_a_variable_of_the_provider():
     """A provider that is configured by a variable has the value of the plan; by a local value it is unknown."""
     providers = {

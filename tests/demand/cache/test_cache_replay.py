@@ -103,7 +103,7 @@ def reference_prefix_ratio(rows, entries, block):
 def test_prefix_and_exact_hits_equal_a_reference_simulation(tmp_path, seed):
     """On generated conversations every point of both curves is that of a simulation request by request."""
     rows = list(chats(seed))
-    replay = replay_caches(read_log(written(tmp_path, *rows), 4), 4)
+    replay = replay_caches(read_log(written(tmp_path, *rows), 4))
     keys = [json.dumps([row["hash_ids"], row["input_length"]]) for row in rows]
 
     for point in replay.exact.points:
@@ -117,7 +117,7 @@ def test_equal_prompts_hit_unless_model_or_scope_differ(tmp_path):
     """A request hits an equal one, and never one to another model or of another scope."""
     rows = [{"prompt": "a"}, {"prompt": "a"}, {"prompt": "a", "model": "x"}, {"prompt": "a", "scope": "tenant"}]
 
-    replay = replay_caches(read_log(written(tmp_path, *rows), 16), 16)
+    replay = replay_caches(read_log(written(tmp_path, *rows), 16))
 
     assert replay.exact.unlimited_hit_ratio == 0.25
     assert replay.exact.distinct == 3
@@ -127,10 +127,69 @@ def test_blocks_hit_only_after_the_same_blocks_of_the_same_model_and_scope(tmp_p
     """An identifier that follows another block, or goes to another model or tenant, is another block."""
     rows = [{"hash_ids": [1, 2]}, {"hash_ids": [3, 2]}, {"hash_ids": [1, 2], "model": "x"}, {"hash_ids": [1, 4]}]
 
-    replay = replay_caches(read_log(written(tmp_path, *rows), 16), 16)
+    replay = replay_caches(read_log(written(tmp_path, *rows), 16))
 
     assert replay.prefix.distinct == 7
     assert replay.prefix.unlimited_hit_ratio == 1 / 8
+
+
+def prompts(*lengths, size, has_end=True):
+    """Prompts of so many tokens that begin alike, with a number for each block; without *has_end* for whole ones."""
+    for length in lengths:
+        yield {"input_length": length, "hash_ids": list(range(-(-length // size) if has_end else length // size))}
+
+
+@pytest.mark.parametrize("has_end", [True, False])
+@pytest.mark.parametrize("size", [4, 16, 64, 512])
+def test_lengths_and_blocks_say_how_many_tokens_a_block_has(tmp_path, size, has_end):
+    """Blocks of any power of two are found from their number, whether the end of a prompt is one of them or not."""
+    rows = list(prompts(3 * size + 1, 5 * size - 1, 7 * size, size=size, has_end=has_end))
+
+    replay = replay_caches(read_log(written(tmp_path, *rows)))
+
+    assert replay.block_tokens == size
+    assert replay.notes == (f"prefix: {size} tokens a block, by input_length and the number of hash_ids",)
+
+
+def test_the_size_of_blocks_decides_what_a_prefix_cache_hits(tmp_path):
+    """Of two equal prompts of 5,000 tokens in blocks of 512 half the tokens hit, not 1.6 %."""
+    rows = list(prompts(5000, 5000, size=512))
+
+    replay = replay_caches(read_log(written(tmp_path, *rows)))
+
+    assert replay.prefix.unlimited_hit_ratio == 0.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "stated", "message", "hint"),
+    [
+        (list(prompts(900, 5000, size=512)), 16, r":1: .*2 blocks for 900 tokens, which no blocks of 16", "--block-"),
+        (
+            [*prompts(5000, size=512), *prompts(5000, size=64)],
+            None,
+            ":2: .*79 blocks for 5,000 tokens, where",
+            "left out",
+        ),
+        (list(prompts(141, 160, size=512)), None, "fit blocks of 81 to 4,096 tokens", "from 81 to 4096"),
+        ([{"prompt": "a"}, *prompts(900, 5000, size=512)], None, "other lines hold texts", "--block-tokens 512"),
+    ],
+)
+def test_blocks_that_do_not_make_a_prompt_are_refused(tmp_path, rows, stated, message, hint):
+    """Another size than the lengths allow, several sizes in one log, and one that stays open are errors with a remedy."""
+    with pytest.raises(InputError, match=message) as refused:
+        read_log(written(tmp_path, *rows), stated)
+
+    assert hint in refused.value.hint
+
+
+def test_without_lengths_a_block_has_16_tokens_or_as_many_as_stated(tmp_path):
+    """Where no line has a length the share of tokens is that of blocks, and nothing is derived."""
+    path = written(tmp_path, {"hash_ids": [1, 2, 3]}, {"hash_ids": [1, 2]})
+
+    for stated, size in ((None, 16), (512, 512)):
+        replay = replay_caches(read_log(path, stated))
+        assert (replay.block_tokens, replay.notes) == (size, ())
+        assert replay.prefix.unlimited_hit_ratio == pytest.approx(2 / 5)
 
 
 def test_a_sample_of_the_blocks_hits_as_all_of_them(tmp_path):
@@ -138,9 +197,9 @@ def test_a_sample_of_the_blocks_hits_as_all_of_them(tmp_path):
     chance = random.Random(3)
     rows = [{"hash_ids": [0, 1, 2 + chance.randrange(9), chance.randrange(3000)]} for _ in range(20_000)]
     path = written(tmp_path, *rows)
-    whole = replay_caches(read_log(path, 16), 16).prefix
+    whole = replay_caches(read_log(path, 16)).prefix
 
-    replay = replay_caches(read_log(path, 16, most_blocks=20_000), 16)
+    replay = replay_caches(read_log(path, 16, most_blocks=20_000))
 
     assert replay.prefix.unlimited_hit_ratio == pytest.approx(whole.unlimited_hit_ratio, abs=0.03)
     assert replay.prefix.distinct == pytest.approx(whole.distinct, rel=0.12)
@@ -149,30 +208,30 @@ def test_a_sample_of_the_blocks_hits_as_all_of_them(tmp_path):
 
 def test_a_larger_cache_than_the_working_set_hits_no_more(tmp_path):
     """Hit ratios rise with size up to the working set, which is the last point."""
-    points = replay_caches(read_log(written(tmp_path, *chats(5)), 4), 4).exact.points
+    points = replay_caches(read_log(written(tmp_path, *chats(5)), 4)).exact.points
     ratios = [point.hit_ratio for point in points]
 
     assert ratios == sorted(ratios)
-    assert points[-1].entries == replay_caches(read_log(written(tmp_path, *chats(5)), 4), 4).exact.distinct
+    assert points[-1].entries == replay_caches(read_log(written(tmp_path, *chats(5)), 4)).exact.distinct
 
 
 def test_answers_expire(tmp_path):
     """With a time to live an answer counts from when it was written, however often it was asked for."""
     rows = [{"prompt": "a", "timestamp": stamp} for stamp in (0, 8, 16, 24)]
 
-    assert replay_caches(read_log(written(tmp_path, *rows), 16), 16, ttl_s=10).exact.unlimited_hit_ratio == 0.5
-    assert replay_caches(read_log(written(tmp_path, *rows), 16), 16).exact.unlimited_hit_ratio == 0.75
+    assert replay_caches(read_log(written(tmp_path, *rows), 16), ttl_s=10).exact.unlimited_hit_ratio == 0.5
+    assert replay_caches(read_log(written(tmp_path, *rows), 16)).exact.unlimited_hit_ratio == 0.75
 
 
 def test_memory_is_that_of_the_entries(tmp_path):
     """An entry takes its largest answer and 100 bytes however often it is asked for; without sizes memory is unknown."""
     often = [{"prompt": "a", "output_tokens": 1}] * 98
     rare = [{"prompt": "b", "response": "x" * 9900}, {"prompt": "b", "response": "x"}, {"prompt": "no answer"}]
-    points = replay_caches(read_log(written(tmp_path, *often, *rare), 16), 16).exact.points
+    points = replay_caches(read_log(written(tmp_path, *often, *rare), 16)).exact.points
     mean = (104 + 10_000) / 2
     assert [point.memory_gib for point in points] == pytest.approx([10_000 / 2**30, (104 + 10_000 + mean) / 2**30])
-    sized = replay_caches(read_log(written(tmp_path, {"prompt": "a", "response": "x" * 924}), 16), 16)
-    unsized = replay_caches(read_log(written(tmp_path, {"prompt": "a"}), 16), 16)
+    sized = replay_caches(read_log(written(tmp_path, {"prompt": "a", "response": "x" * 924}), 16))
+    unsized = replay_caches(read_log(written(tmp_path, {"prompt": "a"}), 16))
 
     assert sized.exact.points[-1].memory_gib == pytest.approx(1024 / 2**30)
     assert unsized.exact.points[-1].memory_gib is None
@@ -213,7 +272,7 @@ def test_semantic_hits_with_a_ttl_equal_a_search_of_what_counts_yet(tmp_path, tt
             stored.append((vector, row["timestamp"]))
             most = max(most, len(stored))
     log = read_log(written(tmp_path, *rows), 16)
-    (point,) = replay_caches(log, 16, ttl_s, thresholds=(0.9,)).semantic
+    (point,) = replay_caches(log, ttl_s, thresholds=(0.9,)).semantic
 
     assert (point.entries, point.hit_ratio) == (most, pytest.approx(hits / len(rows)))
     assert point.memory_gib == pytest.approx(most * (5 * 4 + 100 + 3 * 4) / 2**30)
@@ -223,7 +282,7 @@ def test_semantic_hits_with_a_ttl_equal_a_search_of_what_counts_yet(tmp_path, tt
 def test_no_tenant_or_model_is_given_the_answer_of_another(tmp_path, field):
     """Equal embeddings hit within a scope and a model alone, as equal prompts do."""
     rows = [{"prompt": "p", "response": "A", "embedding": [1, 0], field: f"of {n % 2}"} for n in range(6)]
-    replay = replay_caches(read_log(written(tmp_path, *rows), 16), 16, thresholds=(0.9,))
+    replay = replay_caches(read_log(written(tmp_path, *rows), 16), thresholds=(0.9,))
     (point,) = replay.semantic
 
     assert (point.entries, point.hit_ratio) == (2, pytest.approx(4 / 6))
@@ -247,7 +306,7 @@ def test_semantic_hits_in_scopes_equal_a_search_of_each(tmp_path):
             store.append((vector, row["answer_id"]))
         else:
             hits, false = hits + 1, false + (best[1] != row["answer_id"])
-    (point,) = replay_caches(read_log(written(tmp_path, *rows), 16), 16, thresholds=(0.95,)).semantic
+    (point,) = replay_caches(read_log(written(tmp_path, *rows), 16), thresholds=(0.95,)).semantic
 
     assert (point.entries, point.hit_ratio) == (sum(map(len, stores.values())), pytest.approx(hits / len(rows)))
     assert point.false_hit_ratio == pytest.approx(false / hits)
@@ -285,6 +344,10 @@ def test_false_hits_are_those_with_another_answer():
         ('{"prompt": "SECRET", "timestamp": ' + "9" * 5000 + "}", "a number of too many digits"),
         ('{"prompt": "SECRET", "timestamp": ' + "9" * 500 + "}", "timestamp: no finite number"),
         ("[" * 100_000, "nests too deeply"),
+        ('{"prompt": "SECRET", "prompt": "b"}', "a key is there twice in one object"),
+        ('{"messages": [{"content": "a", "content": "SECRET"}]}', "a key is there twice in one object"),
+        ('{"prompt": "SECRET", "timestamp": 1e308}', "timestamp: more than 130 years from 1970"),
+        ('{"prompt": "SECRET", "timestamp": "9999-01-01T00:00:00Z"}', "timestamp: more than 130 years from 1970"),
     ],
     ids=lambda text: text[-30:],
 )
@@ -322,7 +385,7 @@ def test_times_out_of_order_give_a_span_and_a_note(tmp_path):
     """Seconds reach from the earliest request to the latest, and how many are out of order is told."""
     rows = [{"prompt": "a", "timestamp": stamp} for stamp in (100, 1, 50)]
 
-    replay = replay_caches(read_log(written(tmp_path, *rows), 16), 16)
+    replay = replay_caches(read_log(written(tmp_path, *rows), 16))
 
     assert replay.seconds == 99
     assert replay.notes[0].startswith("1 times a request is earlier")
@@ -332,7 +395,7 @@ def test_a_prompt_of_null_is_no_prompt(tmp_path):
     """Where the prompt is null the messages tell requests apart."""
     rows = [{"prompt": None, "messages": [text]} for text in "ab"]
 
-    assert replay_caches(read_log(written(tmp_path, *rows), 16), 16).exact.distinct == 2
+    assert replay_caches(read_log(written(tmp_path, *rows), 16)).exact.distinct == 2
 
 
 @pytest.mark.filterwarnings("error")
@@ -374,7 +437,7 @@ def test_memory_of_a_semantic_cache_is_that_of_what_it_stores(tmp_path):
         for n, vector in enumerate([[1, 0], [1, 0], [0, 1]])
     ]
     (point,) = replay_caches(
-        read_log(written(tmp_path, {"prompt": "none", "output_tokens": 9}, *rows), 16), 16, thresholds=(0.9,)
+        read_log(written(tmp_path, {"prompt": "none", "output_tokens": 9}, *rows), 16), thresholds=(0.9,)
     ).semantic
 
     assert (point.entries, point.hit_ratio) == (2, pytest.approx(1 / 3))
@@ -384,7 +447,7 @@ def test_memory_of_a_semantic_cache_is_that_of_what_it_stores(tmp_path):
 def test_answers_of_an_embedder_are_vectors(tmp_path):
     """Whatever a log says of its answers, an entry of an embedder is its dimension times the bytes of a number."""
     log = read_log(written(tmp_path, {"input": "a", "output_tokens": 9}, {"input": ["a"]}, {"input": [5, 6]}), 16)
-    replay = replay_caches(log, 16, vectors=Vectors("m", 384, 2))
+    replay = replay_caches(log, vectors=Vectors("m", 384, 2))
 
     assert (replay.exact.distinct, replay.embedder, replay.prefix) == (2, "m", None)
     assert replay.exact.points[-1].memory_gib == pytest.approx(2 * (384 * 2 + 100) / 2**30)
@@ -413,8 +476,8 @@ def test_times_of_logs_count_in_their_own_unit(tmp_path, stamp, name):
     rows = [{name: stamp(1_792_800_000 + 60 * number), "key": "same"} for number in range(61)]
     log = read_log(written(tmp_path, *rows), 16)
 
-    assert replay_caches(log, 16, ttl_s=30).exact.unlimited_hit_ratio == 0
-    assert replay_caches(log, 16, ttl_s=3600).exact.unlimited_hit_ratio == pytest.approx(60 / 61)
+    assert replay_caches(log, ttl_s=30).exact.unlimited_hit_ratio == 0
+    assert replay_caches(log, ttl_s=3600).exact.unlimited_hit_ratio == pytest.approx(60 / 61)
 
 
 def test_times_without_a_zone_are_utc(tmp_path, monkeypatch):

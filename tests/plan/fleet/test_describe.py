@@ -238,6 +238,21 @@ def test_the_static_peak_is_that_of_the_busiest_hours():
     assert fleet.static_peak.compute_usd_per_month == pytest.approx(most * 1.86 * HOURS)
 
 
+def test_a_price_that_rounds_to_nothing_gives_no_static_peak():
+    """What costs less than half a cent a month has no share that a fleet could save of it."""
+    formulation, context = posed()
+    chosen = ("g6e.xlarge", "spot", (2,))
+    key = allocated(formulation, *chosen).pool.key
+    source = formulation.pool_set.sources[key]
+    next_to_nothing = replace(source.offer.on_demand, usd_per_hour=1e-7)
+    cheap = replace(source, offer=replace(source.offer, on_demand=next_to_nothing))
+    formulation = replace(
+        formulation, pool_set=replace(formulation.pool_set, sources=formulation.pool_set.sources | {key: cheap})
+    )
+
+    assert described(formulation, context, chosen).static_peak is None
+
+
 def test_without_a_price_or_a_fleet_there_is_no_static_peak():
     """Nobody sells the type on demand; a limit on power leaves room for fewer; endpoints have no price as such."""
     formulation, context = posed()

@@ -177,11 +177,22 @@ def test_a_failure_takes_what_runs_there_in_its_worst_hours():
     assert lost_with(problem, allocations, Part.SUPPLY, 2) == {"a/r/L4": 2 * 2.0}  # 3 over two zones
     assert lost_with(problem, allocations, Part.SUPPLY, 0) == {}
     # whole: 2 × 2 = 4 of 3 in quiet hours, 5 × 2 + 1 = 11 of 10 in busy ones; two groups of one may share a zone
-    assert worst_without(problem, allocations, Part.ZONE) == {"a/r": (0.0, 1)}
+    assert worst_without(problem, allocations, Part.ZONE) == {"a/r": (0.0, (1,))}
     assert worst_without(problem, allocations, Part.MACHINE) == {
-        "x": (pytest.approx(2 / 3), 1),
-        "y": (pytest.approx(1.0), 2),
+        "x": (pytest.approx(2 / 3), (1,)),
+        "y": (pytest.approx(1.0), (2,)),
     }
+
+
+def test_hours_that_a_failure_hits_alike_are_all_named():
+    """The only machine leaves nothing in any hours with load; what differs by rounding alone is alike."""
+    pool = pool_of("x", 0.1, tariffs=(ON_DEMAND,))
+    problem = problem_of(pool, planned=(0.0, 0.1, 0.2, 0.3))
+    alone, several = [Allocation(pool, ON_DEMAND, counts) for counts in ((1, 1, 1, 1), (9, 2, 4, 4))]
+
+    assert worst_without(problem, [alone], Part.MACHINE) == {"x": (0.0, (1, 2, 3))}
+    assert (4 * 0.1 - 0.1) / 0.3 != (2 * 0.1 - 0.1) / 0.1
+    assert worst_without(problem, [several], Part.MACHINE) == {"x": (pytest.approx(1.0), (1, 3))}
 
 
 @pytest.mark.parametrize(
