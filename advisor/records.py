@@ -40,17 +40,27 @@ else:
     def replace(record, /, **changes):
         """:func:`dataclasses.replace`; fields that have no argument cannot be changed."""
         kind = type(record)
-        names, values = _arguments(kind)
-        return kind(**dict(zip(names, values(record), strict=True)) | changes)
+        names, values, places = _arguments(kind)
+        arguments = [*values(record)]
+        if not (places and changes.keys() <= places.keys()):
+            return kind(**dict(zip(names, arguments, strict=True)) | changes)
+        for name, value in changes.items():
+            arguments[places[name]] = value
+        return kind(*arguments)
 
 
 @cache
-def _arguments(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Names of the arguments that make an object of a class, and a function that reads them all of one."""
-    names = tuple(each.name for each in fields(kind) if each.init)
+def _arguments(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], dict[str, int]]:
+    """Names of the arguments that make an object of a class, a function that reads them all of one, and their places.
+
+    No places where some have none.
+    """
+    arguments = [each for each in fields(kind) if each.init]
+    names = tuple(each.name for each in arguments)
+    places = {} if any(each.kw_only for each in arguments) else {name: at for at, name in enumerate(names)}
     if len(names) > 1:
-        return names, attrgetter(*names)
-    return names, lambda record: tuple(getattr(record, name) for name in names)
+        return names, attrgetter(*names), places
+    return names, lambda record: tuple(getattr(record, name) for name in names), places
 
 
 def _frozen(kind: Any, *, slots: bool, eq: bool, kw_only: bool) -> Any:

@@ -60,7 +60,7 @@ class Planned:
 
 def routed_fleet(market: Market) -> Confirmed | Infeasible | None:
     """The fleet that a plan recommends, with and without telling requests apart by their length, the better one."""
-    return _routed(market, Asked())[1].fleet
+    return _routed(market, _anywhere(market), Asked())[1].fleet
 
 
 def with_batch(market: Market) -> Market:
@@ -170,20 +170,21 @@ def plan_routed(market: Market, asked: Asked) -> tuple[Market, Planned]:
     Raises:
         InputError: the price of the current deployment is not known.
     """
-    with _lower_rungs(market, asked) as lower:
-        answered, chosen = _routed(market, asked)
-        if answered is market:
-            return market, _compared(market, asked, chosen, lower)
-    with _lower_rungs(answered, asked) as lower:
-        planned = _compared(answered, asked, chosen, lower)
+    plain = _anywhere(market)
+    with _lower_rungs(plain, asked) as lower:
+        answered, chosen = _routed(market, plain, asked)
+        planned = _compared(plain, asked, chosen, lower) if answered is plain else None
+    if planned is None:
+        with _lower_rungs(answered, asked) as lower:
+            planned = _compared(answered, asked, chosen, lower)
     if not market.formulation.bucket_edges or answered.formulation.bucket_edges:
         return answered, planned
     return answered, replace(planned, choice=replace(planned.choice, notes=(*planned.choice.notes, ANYWHERE_NOTE)))
 
 
-def _routed(market: Market, asked: Asked) -> tuple[Market, Chosen]:
+def _routed(market: Market, plain: Market, asked: Asked) -> tuple[Market, Chosen]:
     """The fleet to recommend, with the batch work beside its requests."""
-    answered, chosen = _of_requests(market, asked)
+    answered, chosen = _of_requests(market, plain, asked)
     if not isinstance(chosen.fleet, Confirmed):
         return answered, chosen
     return _beside(answered, chosen.fleet, asked) or (answered, chosen)
@@ -247,17 +248,16 @@ def _with_less_time(answer: tuple[Market, Chosen]) -> tuple[float, int]:
     return fill.alone_usd_per_month + (fleet.usd_per_month - fill.alone_usd_per_month) * fewer / hours, fewer
 
 
-def _of_requests(market: Market, asked: Asked) -> tuple[Market, Chosen]:
+def _of_requests(market: Market, plain: Market, asked: Asked) -> tuple[Market, Chosen]:
     """The fleet to recommend; where length decides the way, it is compared with one of the same question without.
 
-    A fleet that sends prompts of all lengths alike is one of that question too.
+    A fleet that sends prompts of all lengths alike is one of that question (``plain``) too.
     """
     chosen = chosen_fleet(market, asked)
     if market.context.requirements.demand.batch is not None:
         return _in_best_hours(market, chosen, asked)
-    if not market.formulation.bucket_edges:
+    if plain is market:
         return market, chosen
-    plain = _anywhere(market)
     other = chosen_fleet(plain, asked)
     if _order(other) > _order(chosen) and (same := _sent_anywhere(plain, chosen.fleet)) is not None:
         other = replace(other, fleet=same, ranking=other.ranking.with_fleet(same))
@@ -301,7 +301,9 @@ def _machines(chosen: Chosen) -> int:
 
 
 def _anywhere(market: Market) -> Market:
-    """The same question with requests of every length sent anywhere."""
+    """The same question with requests of every length sent anywhere; as it is where they are."""
+    if not market.formulation.bucket_edges:
+        return market
     own, wide = map(_weighted, (market.context.requirements, market.supply.requirements))
     context = replace(market.context, requirements=own)
     rates = market.supply.rates.of_the_mix()
