@@ -198,18 +198,20 @@ class ReplayedFleets:
         What any failure leaves carries its share of that hour too. Where that narrowly fails, kinds that are late are
         planned to carry less and the others more.
         """
-        kinds = dict.fromkeys(self.kind_of(group.pool.key) for group in solution.allocations)
-        weights, step, late_before = dict.fromkeys(kinds, 1.0), SPLIT_STEP, frozenset[Kind]()
-        evenly = attempt = self._at_split(solution, weights)
+        kinds = {self.kind_of(group.pool.key) for group in solution.allocations}
+        weights, step = dict.fromkeys(kinds, 1.0), SPLIT_STEP
+        evenly = closest = self._at_split(solution, weights)
         for _ in range(SPLITS_TRIED if self.problem.all_alike else 0):
-            late = attempt.late
-            if attempt.holds or len(late) == len(kinds) or worst_share(attempt.fleet) < NEARLY_HOLDS:
+            if closest.holds or closest.late == kinds or worst_share(closest.fleet) < NEARLY_HOLDS:
                 break
-            step = math.sqrt(step) if late_before not in (frozenset(), late) else step
-            weights |= {kind: weights[kind] * step for kind in late}
-            attempt, late_before = self._at_split(solution, weights), late
-        is_allowed = attempt is evenly or keeps_to_all(attempt.fleet.formulation.problem, attempt.fleet.solution)
-        return self._noted(attempt if attempt.holds and is_allowed else evenly)
+            shifted = weights | {kind: weights[kind] * step for kind in closest.late}
+            attempt = self._at_split(solution, shifted)
+            if worst_share(attempt.fleet) <= worst_share(closest.fleet) or attempt.late != closest.late:
+                step = math.sqrt(step)
+            if worst_share(attempt.fleet) > worst_share(closest.fleet):
+                closest, weights = attempt, shifted
+        is_allowed = closest is evenly or keeps_to_all(closest.fleet.formulation.problem, closest.fleet.solution)
+        return self._noted(closest if closest.holds and is_allowed else evenly)
 
     def _at_split(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> "_Attempt":
         """A fleet whose instances carry the busiest hour together, those of each kind so many times less than usual."""
