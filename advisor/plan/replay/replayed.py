@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Self, TypeGuard
+from typing import NamedTuple, Self, TypeGuard
 
 import numpy as np
 
@@ -44,7 +44,7 @@ from advisor.plan.replay.headroom import (
 )
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.alone import whole_shares
-from advisor.plan.solve.neighbours import loaded_by_capacity
+from advisor.plan.solve.neighbours import keeps_to_all, loaded_by_capacity
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.optimise import as_optimum, as_routed
 from advisor.plan.solve.scopes import (
@@ -57,10 +57,30 @@ from advisor.units import SECONDS_PER_HOUR
 from advisor.workload.values import Slo
 
 NO_HEADROOM: Mapping[Kind, float] = {}
+SPLITS_TRIED = 3
+"""Other splits of the requests over the kinds of a fleet that narrowly fails."""
+SPLIT_STEP = 1.15
+"""Factor by which kinds that are late are planned to carry less, at first."""
+NEARLY_HOLDS = 0.9
+"""Share of the requests within the SLO from which on other splits are tried."""
 BASES_TRIED = 16
 """Kinds of which it is looked for what they carry by themselves of what is not on spot."""
 _BASES = (PurchaseOption.ON_DEMAND, PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
 """Ways of paying for it."""
+
+
+class _Attempt(NamedTuple):
+    """A fleet and its replay at one split of the requests."""
+
+    fleet: Confirmed
+    headroom: Mapping[Kind, float]
+    late: frozenset[Kind]
+    """Kinds whose requests are late too often; all of them where none stands out."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the replay confirms it."""
+        return self.fleet.confirmation.reached
 
 
 class ReplayedFleets:
@@ -159,24 +179,40 @@ class ReplayedFleets:
         """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
         whole = whole and self._effort.in_full
         factor = confirmed.confirmation.headroom_factor
-        trial = self._trial(confirmed.formulation, confirmed.solution, every=True, whole=whole, parts=factor < 1)
+        trial = self._trial(
+            confirmed.formulation, confirmed.solution, every=True, whole=whole, parts=confirmed.carries_beyond
+        )
         return replace(confirmed, confirmation=self._confirmation(trial, factor), latencies=trial.latencies)
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
         """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.
 
-        What any failure leaves carries its share of that hour too.
+        What any failure leaves carries its share of that hour too. Where that narrowly fails, kinds that are late are
+        planned to carry less and the others more.
         """
-        usual = {pool.key: pool for pool in self._posed.problem.pools}
-        plain = tuple(replace(allocation, pool=usual[allocation.pool.key]) for allocation in solution.allocations)
-        room = most_headroom(self._posed.problem, replace(solution, allocations=plain))
-        kinds = {self.kind_of(allocation.pool.key) for allocation in solution.allocations}
-        headroom = dict.fromkeys(kinds, room)
+        kinds = {self.kind_of(group.pool.key) for group in solution.allocations}
+        weights, step = dict.fromkeys(kinds, 1.0), SPLIT_STEP
+        evenly = closest = self._at_split(solution, weights)
+        for _ in range(SPLITS_TRIED if self.problem.all_alike else 0):
+            if closest.holds or closest.late == kinds or worst_share(closest.fleet) < NEARLY_HOLDS:
+                break
+            shifted = weights | {kind: weights[kind] * step for kind in closest.late}
+            attempt = self._at_split(solution, shifted)
+            if worst_share(attempt.fleet) <= worst_share(closest.fleet) or attempt.late != closest.late:
+                step = math.sqrt(step)
+            if worst_share(attempt.fleet) > worst_share(closest.fleet):
+                closest, weights = attempt, shifted
+        is_allowed = closest is evenly or keeps_to_all(closest.fleet.formulation.problem, closest.fleet.solution)
+        return self._noted(closest if closest.holds and is_allowed else evenly)
+
+    def _at_split(self, solution: FleetSolution, weights: Mapping[Kind, float]) -> "_Attempt":
+        """A fleet whose instances carry the busiest hour together, those of each kind so many times less than usual."""
+        formulation = self._with_headroom(self._posed, weights)
+        room = most_headroom(formulation.problem, _in_pools(formulation, solution))
+        headroom = {kind: weight * room for kind, weight in weights.items()}
         formulation = self._with_headroom(self._posed, headroom)
-        pools = {pool.key: pool for pool in formulation.problem.pools}
-        allocations = tuple(replace(allocation, pool=pools[allocation.pool.key]) for allocation in solution.allocations)
-        even = loaded_by_capacity(formulation.problem, replace(solution, allocations=allocations))
-        return self._confirmed(formulation, even, headroom)
+        fleet = loaded_by_capacity(formulation.problem, _in_pools(formulation, solution))
+        return self._attempt(formulation, fleet, headroom)
 
     def _bisected(
         self,
@@ -267,15 +303,13 @@ class ReplayedFleets:
             return solution
         if confirmed is not None and solution.allocations is confirmed.solution.allocations:
             return confirmed
-        fleet = self._confirmed(roomier, solution, headroom)
-        weighed = {
-            (headroom.get(self.kind_of(allocation.pool.key), 1.0), allocation.pool.usd_per_request)
-            for allocation in solution.allocations
-        }
-        if fleet.confirmation.reached or len(weighed) == 1:
-            return fleet
+        attempt = self._attempt(roomier, solution, headroom)
+        pools = {group.pool.key: group.pool for group in solution.allocations}
+        splits = {(self.kind_of(key), pool.usd_per_request) for key, pool in pools.items()}
+        if attempt.holds or len(splits) == 1 or not pools.keys() <= {pool.key for pool in self.problem.pools}:
+            return self._noted(attempt)
         other = self._planned_evenly(solution)
-        return other if other.confirmation.reached else fleet
+        return other if other.confirmation.reached else attempt.fleet
 
     def _solve(
         self, formulation: Formulation, confirmed: Confirmed | None = None, *, roughly: bool = False
@@ -306,15 +340,29 @@ class ReplayedFleets:
     def _confirmed(
         self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]
     ) -> Confirmed:
+        return self._noted(self._attempt(formulation, solution, headroom))
+
+    def _attempt(
+        self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]
+    ) -> "_Attempt":
+        """A fleet, replayed at one split of the requests."""
         solution = as_routed(formulation.problem, solution)
-        factor = max(headroom.get(self.kind_of(allocation.pool.key), 1.0) for allocation in solution.allocations)
-        trial = self._trial(formulation, solution, parts=factor < 1)
-        fleet = Confirmed(solution, formulation, self._confirmation(trial, factor))
+        kinds = [self.kind_of(allocation.pool.key) for allocation in solution.allocations]
+        factors = [headroom.get(kind, 1.0) for kind in kinds]
+        beyond = min(factors) < 1
+        trial = self._trial(formulation, solution, parts=beyond)
+        confirmation = self._confirmation(trial, max(factors))
+        fleet = Confirmed(solution, formulation, confirmation, carries_beyond=beyond)
+        return _Attempt(fleet, headroom, frozenset(kinds[at] for at in trial.late))
+
+    def _noted(self, attempt: "_Attempt") -> Confirmed:
+        """The fleet of an attempt; from here on it is known to hold, or to fail at any split."""
+        fleet, problem = attempt.fleet, attempt.fleet.formulation.problem
         if fleet.confirmation.reached:
-            self._holding[constraints_of(formulation.problem), instances_of(solution)] = fleet
+            self._holding[constraints_of(problem), instances_of(fleet.solution)] = fleet
         else:
-            loads = self._loads(formulation.problem, solution, headroom)
-            self._late[formulation.problem.limits, *sorted(loads.by_machine.items())] = loads
+            loads = self._loads(problem, fleet.solution, attempt.headroom)
+            self._late[problem.limits, *sorted(loads.by_machine.items())] = loads
         return fleet
 
     def _loads(
@@ -466,6 +514,13 @@ class ReplayedFleets:
         return all(
             allocation.tariff in tariffs.get(allocation.pool.key, ()) for allocation in confirmed.solution.allocations
         )
+
+
+def _in_pools(formulation: Formulation, solution: FleetSolution) -> FleetSolution:
+    """The same instances in the pools of a question."""
+    pools = {pool.key: pool for pool in formulation.problem.pools}
+    groups = tuple(replace(group, pool=pools[group.pool.key]) for group in solution.allocations)
+    return replace(solution, allocations=groups)
 
 
 def gap_of(least_ratio: float, slo: Slo) -> ReplayGap:
