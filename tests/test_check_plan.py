@@ -160,7 +160,7 @@ def test_the_remedy_overwrites_edits_and_never_what_another_plan_deployed(scenar
     assert {command for *_, command in found} == {run}
 
     fleet = tmp_path / "fleet.tf"
-    fleet.write_text(re.sub(r"(\binstances +=) \d+", r"\1 77", fleet.read_text()))
+    fleet.write_text(re.sub(r"(\b(?:instances|min_nodes) +=) \d+", r"\1 77", fleet.read_text()))
     edited = list(code_of.look_at_code(planned, tmp_path, load_catalog()))
     assert {(rule, command) for rule, *_, command in edited} == {("CHK301", f"{run} --force")}
 
