@@ -134,7 +134,12 @@ def test_requests_are_not_shifted_to_pods_that_no_apply_makes(tmp_path):
 def test_a_directory_keeps_its_target_and_form(target, form, language, tmp_path, monkeypatch, capsys):
     """Without --target, the next run writes for the target that is there, --force or not, and in its form."""
     plan, plans = tmp_path / "plan.json", plans_of(target)
-    runs = [("static", ["--target", target, "--form", form]), ("static", []), ("two types", []), ("static", ["--force"])]
+    runs = [
+        ("static", ["--target", target, "--form", form]),
+        ("static", []),
+        ("two types", []),
+        ("static", ["--force"]),
+    ]
     for name, options in runs:
         plan.write_text(plan_to_json(plans[name]))
         command = ["advisor", "generate", language, str(plan), "--into", str(tmp_path / "code"), *options]

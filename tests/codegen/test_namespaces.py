@@ -20,7 +20,9 @@ def test_namespaces_of_a_cluster_are_reserved(name):
     assert not is_reserved(f"my-{name}")
 
 
-@pytest.mark.parametrize("workload", ["default", "kube-system", "monitoring", "TARGET-day", "gke-a-name-that-is-too-long"])
+@pytest.mark.parametrize(
+    "workload", ["default", "kube-system", "monitoring", "TARGET-day", "gke-a-name-that-is-too-long"]
+)
 @pytest.mark.parametrize("target", ["eks", "gke", "aks", "kubernetes"])
 def test_a_plan_on_a_cluster_takes_a_namespace_of_its_own(target, workload):
     """Its network policy would cut off what runs in one of the cluster's; the README says what the name is now."""
