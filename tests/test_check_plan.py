@@ -15,7 +15,7 @@ from advisor.catalog import load_catalog
 from advisor.checks import run as code_of
 from advisor.checks.run import Now, check_plan
 from advisor.checks.values import RULES, Level, Policy
-from advisor.codegen import Language, generate
+from advisor.codegen import Language, generate, write_files
 from advisor.performance.model import shipped_model
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.report.plan_diff import plan_diff
@@ -140,6 +140,29 @@ def test_code_that_deploys_something_else_is_told(plan, infra, run_advisor, tmp_
     assert re.match(r"(on spot )?in [a-z0-9-]+: ", findings["CHK301"]["message"])  # the type is its subject
     assert f"{number + 5} in the code, {number} in the plan" in findings["CHK301"]["message"]
     assert str(copy) in findings["CHK301"]["command"]
+
+
+@pytest.mark.parametrize("scenario", ["ec2-cache", "eks-cache", "gke-cache", "aks-cache"])
+def test_the_remedy_overwrites_edits_and_never_what_another_plan_deployed(scenario, tmp_path):
+    """Code of this plan differs by edits, which only --force undoes; code of another plan goes on from what runs."""
+    planned, wanted = SCENARIOS[scenario]().plan, SCENARIOS[scenario]().wanted
+    write_files(generate(planned, wanted=wanted), tmp_path)
+    assert list(code_of.look_at_code(planned, tmp_path, load_catalog())) == []
+    run = "advisor generate terraform PLAN.json --into DIR"
+
+    groups = tuple(
+        dataclasses.replace(group, instances=tuple(number + 4 for number in group.instances))
+        for group in planned.fleet.groups
+    )
+    grown = dataclasses.replace(planned, fleet=dataclasses.replace(planned.fleet, groups=groups, response_cache=None))
+    found = list(code_of.look_at_code(grown, tmp_path, load_catalog()))
+    assert {(rule, command) for rule, *_, command in found} >= {("CHK301", run)}
+    assert {command for *_, command in found} == {run}
+
+    fleet = tmp_path / "fleet.tf"
+    fleet.write_text(re.sub(r"(\b(?:instances|min_nodes) +=) \d+", r"\1 77", fleet.read_text()))
+    edited = list(code_of.look_at_code(planned, tmp_path, load_catalog()))
+    assert {(rule, command) for rule, *_, command in edited} == {("CHK301", f"{run} --force")}
 
 
 @pytest.mark.parametrize(

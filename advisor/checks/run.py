@@ -12,6 +12,8 @@ from advisor.catalog.one_pass_engines import version_of
 from advisor.checks import replanned
 from advisor.checks.values import Checked, Finding, Level, Policy
 from advisor.codegen.pricing import CACHES, read_projects
+from advisor.codegen.selection import of_fleet
+from advisor.codegen.stack import digest_of
 from advisor.codegen.writing import read_former
 from advisor.errors import InputError
 from advisor.models.files import file_facts, holds_model
@@ -29,7 +31,7 @@ RULES = ("CHK301", "CHK302", "CHK303")
 _WRITE = "advisor generate terraform PLAN.json --into DIR"
 _ANEW = "advisor recommend WORKLOAD --format json -o PLAN.json"
 _OVERWRITE = f"{_WRITE} --force"
-"""Edits are kept without."""
+"""For code of this plan, whose differences are edits: they are kept without."""
 Machines = Counter[tuple[str, str, str, str]]
 """(provider, region, instance type, spot or "") → instances in the busiest hours."""
 _CACHE = "cache"
@@ -58,7 +60,10 @@ def look_at_code(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[t
         return
     if not infra.is_dir():
         raise InputError("there is no such directory", where=str(infra), hint="give the directory of the code")
-    retiring = {group.key for rollout in read_former(infra).rollouts.values() for group in rollout.retiring}
+    former = read_former(infra)
+    retiring = {group.key for rollout in former.rollouts.values() for group in rollout.retiring}
+    is_of_plan = former.plan_digest == digest_of(plan, of_fleet(plan.fleet))
+    remedy = _OVERWRITE if is_of_plan else _WRITE
     deployed, wanted = _deployed(infra, catalog), _planned(plan)
     for machine in sorted({*wanted, *deployed.machines}):
         is_started_by_service = machine[:2] in deployed.services and not deployed.machines[machine]
@@ -67,10 +72,10 @@ def look_at_code(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[t
             told = f"{deployed.machines[machine]} in the code, {wanted[machine]} in the plan"
             instead = _instead(machine, deployed.machines, wanted)
             where = f"on spot in {machine[1]}" if machine[3] else f"in {machine[1]}"
-            yield "CHK301", machine[2], f"{where}: {told}{instead}", _OVERWRITE
+            yield "CHK301", machine[2], f"{where}: {told}{instead}", remedy
     for address in deployed.unknown:
-        yield "CHK301", address, f"how many machines {address} starts cannot be read from the code", _OVERWRITE
-    yield from _caches(plan, deployed.caches)
+        yield "CHK301", address, f"how many machines {address} starts cannot be read from the code", remedy
+    yield from _caches(plan, deployed.caches, remedy)
     for key in sorted(retiring):
         yield "CHK302", key, f"{key} is kept beside the plan", f"{_WRITE} --cut-over finish"
 
@@ -119,7 +124,7 @@ def _cache_words(nodes: Decimal | int | None, node: str, region: str) -> str:
     return f"{number} {node or 'nodes of an unknown type'} in {region or 'an unknown region'}"
 
 
-def _caches(plan: Plan, deployed: frozenset[str]) -> Iterator[tuple[str, str, str, str]]:
+def _caches(plan: Plan, deployed: frozenset[str], remedy: str) -> Iterator[tuple[str, str, str, str]]:
     """The planned response cache against those of the code."""
     cache = plan.fleet.response_cache if plan.fleet else None
     wanted = set() if cache is None else {_cache_words(cache.nodes, cache.node, cache.region)}
@@ -131,7 +136,7 @@ def _caches(plan: Plan, deployed: frozenset[str]) -> Iterator[tuple[str, str, st
         told += ": code of this plan destroys it"
     elif not deployed:
         told += ", which counts on it: without it the fleet gets more requests than it is sized for"
-    yield "CHK303", "response cache", told, _OVERWRITE
+    yield "CHK303", "response cache", told, remedy
 
 
 _TERM_RULES = ("CHK401", "CHK402", "CHK403")

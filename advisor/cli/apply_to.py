@@ -68,7 +68,7 @@ def _read(path: Path) -> str:
 
 def _pick(targets: "tuple[Target, ...]", address: str, key: str | None) -> "Target":
     """The group that is named, or the only one of the address's cloud."""
-    from advisor.codegen.applying.addresses import PROVIDERS  # noqa: PLC0415 - as above
+    from advisor.codegen.applying.rules import PROVIDERS  # noqa: PLC0415 - as above
 
     if key is not None:
         named = [target for target in targets if target.key == key]

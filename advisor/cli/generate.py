@@ -277,7 +277,7 @@ def _target_of(plan: "Plan", rank: int | None, former: "Former", directory: Path
     options = [option for option in plan.options if option.rank == (rank or 1)]
     providers = {part.provider for part in (*groups, *(() if groups else options))}
     last = former.rollouts.get("")
-    if last is None or former.force or providers != {last.planned.provider}:
+    if last is None or providers != {last.planned.provider}:
         return ""
     target = last.planned.target
     if comes_by_itself(target):

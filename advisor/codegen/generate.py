@@ -27,6 +27,7 @@ from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine, without_cache
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of, targets_of
+from advisor.codegen.targets.managed_kubernetes import with_own_namespace
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.values import Plan
@@ -441,8 +442,9 @@ def as_run(stack: Stack, wanted: Wanted) -> Stack:
     """The stack as its target and form run it."""
     target = target_of(stack)
     quotas = quotas_needed(stack.provider, target.name, stack.groups)
-    summary = replace(stack.summary, quotas=quotas)
-    formed = replace(stack, target=target.name, form=wanted.form, summary=summary)
+    named = with_own_namespace(stack) if target.is_cluster else stack
+    summary = replace(named.summary, quotas=quotas)
+    formed = replace(named, target=target.name, form=wanted.form, summary=summary)
     run = adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
     return with_balancing(run, is_cluster=target.is_cluster)
 

@@ -182,6 +182,28 @@ def references(node: Any) -> Iterator[Traversal]:  # noqa: ANN401
         yield from references(child)
 
 
+class _NoIndex:
+    """No index after a reference."""
+
+
+NO_INDEX: Final = _NoIndex()
+
+
+def indexes_after(node: Any, address: Traversal) -> Iterator[Any]:  # noqa: ANN401
+    """The index after each reference to an address: its expression, its text, or :data:`NO_INDEX`."""
+    if not hasattr(node, "data"):
+        return
+    base = node.children[0] if node.children else None
+    if node.data in _CHAINS and traversal(node) == address:
+        yield NO_INDEX
+    elif node.data == "index_expr_term" and traversal(base) == address:
+        index = node.children[1]
+        yield _only(index) if index.data == "braces_index" else str(index.children[-1])
+    else:
+        for child in node.children:
+            yield from indexes_after(child, address)
+
+
 def loop_names(node: Any) -> frozenset[str]:  # noqa: ANN401
     """Names that ``for`` expressions in it declare."""
     if not hasattr(node, "data"):

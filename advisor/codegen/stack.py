@@ -65,7 +65,7 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
         raise InputError(f"{plan.provenance.advisor_version!r} is no version", where="provenance.advisor_version")
     for member in choice.members:
         _check_names(member)
-    plan_digest = _digest(plan, choice)
+    plan_digest = digest_of(plan, choice)
     parts = _parts(choice.members, wanted)
     stacks = tuple(
         _cautioned(_stack(plan, replace(choice, members=members), wanted, plan_digest))
@@ -392,7 +392,7 @@ def _zones(plan: Plan, member: Member) -> int:
     return member.zones if counts_on else min(asked, member.zones)
 
 
-def _digest(plan: Plan, choice: Choice) -> str:
+def digest_of(plan: Plan, choice: Choice) -> str:
     """SHA-256 of the fields of the plan that the code is made from."""
     options = () if choice.option is None else (choice.option,)
     fleet = plan.fleet if choice.option is None else None

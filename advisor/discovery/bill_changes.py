@@ -16,9 +16,10 @@ from advisor.audit.values import Bill, Endpoint, HostCost
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.codegen.applying import Application, Target, apply_all, apply_to, targets_of, united
-from advisor.codegen.applying.addresses import GROUP_MAPS, RULES, Figure, TypedAddress, typed_addresses
+from advisor.codegen.applying.addresses import GROUP_MAPS, TypedAddress, typed_addresses
 from advisor.codegen.applying.facts import Facts, facts_at
 from advisor.codegen.applying.resolving import Module, open_projects
+from advisor.codegen.applying.rules import RULES, Figure
 from advisor.demand.services.service import served_key
 from advisor.discovery.find import Places, Server, find_services
 from advisor.discovery.proposal import proposal_of, settled

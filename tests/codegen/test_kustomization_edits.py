@@ -127,15 +127,29 @@ def test_requests_are_not_shifted_to_pods_that_no_apply_makes(tmp_path):
     )
 
 
-def test_a_directory_keeps_its_target(tmp_path, monkeypatch, capsys):
-    """As it keeps its form: without --target, the next run writes for the target that is there."""
-    plan = tmp_path / "plan.json"
-    plan.write_text(plan_to_json(plans_of("eks")["static"]))
-    for target in (["--target", "eks"], []):
-        command = ["advisor", "generate", "terraform", str(plan), "--into", str(tmp_path / "code"), *target]
+@pytest.mark.parametrize("language", ["terraform", "pulumi"])
+@pytest.mark.parametrize(
+    ("target", "form"), [("eks", "manifests"), ("eks", "kserve"), ("gke", "llm-d"), ("aks", "production-stack")]
+)
+def test_a_directory_keeps_its_target_and_form(target, form, language, tmp_path, monkeypatch, capsys):
+    """Without --target, the next run writes for the target that is there, --force or not, and in its form."""
+    plan, plans = tmp_path / "plan.json", plans_of(target)
+    runs = [
+        ("static", ["--target", target, "--form", form]),
+        ("static", []),
+        ("two types", []),
+        ("static", ["--force"]),
+    ]
+    for name, options in runs:
+        plan.write_text(plan_to_json(plans[name]))
+        command = ["advisor", "generate", language, str(plan), "--into", str(tmp_path / "code"), *options]
         monkeypatch.setattr("sys.argv", command)
         with pytest.raises(SystemExit) as stopped:
             main()
-        assert not stopped.value.code
-        assert ("holds code for eks, which is written again" in capsys.readouterr().err) == (not target)
-    assert read_former(tmp_path / "code").targets == {"": "eks"}
+        told = capsys.readouterr().err
+        assert not stopped.value.code, told
+        is_asked = "--target" in options
+        assert (f"holds code for {target}, which is written again" in told) == (not is_asked)
+        assert (f"holds the form {form}" in told) == (form != "manifests" and not is_asked)
+        former = read_former(tmp_path / "code")
+        assert (former.targets, former.form) == ({"": target}, form)

@@ -2,20 +2,20 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
 
+from advisor.codegen.applying.related import loop_keys, related
 from advisor.codegen.applying.resolving import KEYS, Module, Place, Scope, Unresolved, resolve
+from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, TYPES, Resource, Rule, everything_in
 from advisor.codegen.container import Wanted
 from advisor.codegen.gpu_sharing import sharing_of
-from advisor.codegen.hcl import Attribute, Block, Document, elements, key_of, references, unwrap
+from advisor.codegen.hcl import Attribute, Block, elements, key_of, unwrap
 from advisor.codegen.selection import Member, choose, group_keys
 from advisor.codegen.stack import interchangeable_types, most_instances
 from advisor.codegen.summary import usd
-from advisor.data_files import facts_beside
 from advisor.errors import InputError
 from advisor.plan.values import Plan
-from advisor.records import dataclass, field
+from advisor.records import dataclass
 from advisor.units import HOURS_PER_MONTH
 
 
@@ -94,80 +94,10 @@ def _schedule(member: Member) -> str:
     )
 
 
-class Figure(StrEnum):
-    """Figure of the plan that an argument holds."""
-
-    TYPE = "type"
-    TYPES = "types"
-    """A list: the planned type, then those that serve alike."""
-    EACH_TYPE = "each_type"
-    """Of several blocks: the planned type in the first, then those that serve alike."""
-    INSTANCES = "instances"
-    MIN = "min"
-    MAX = "max"
-
-
-TYPES = (Figure.TYPE, Figure.TYPES, Figure.EACH_TYPE)
-"""Figures that say which machines, and not how many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A kind of resource."""
-
-    arguments: Mapping[str, Figure] = field(hash=False)
-    """Path of an argument (blocks by dots) → what it holds."""
-    related: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Other resources to change with it: type → the argument that refers to the other, of whichever refers."""
-    type_prefix: str = ""
-    per_zone: bool = False
-    """Counts may be for each zone."""
-    spot: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """Path of an argument → what it says where instances are bought as spot."""
-
-
-def _figures(arguments: Mapping[str, str]) -> dict[str, Figure]:
-    return {path: Figure(name) for path, name in arguments.items()}
-
-
-_FACTS = facts_beside(__file__, "rules.toml")
-RULES: Mapping[str, Rule] = {
-    kind: Rule(**{**rule, "arguments": _figures(rule["arguments"])}) for kind, rule in _FACTS["rules"].items()
-}
-CALL_ARGUMENTS: Mapping[str, Figure] = _figures(_FACTS["calls"])
-"""Arguments of a module from elsewhere, by the names that public modules give them."""
-CALL_SPOT: Mapping[str, object] = _FACTS["call_spot"]
-"""The same of how instances are bought."""
-PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
-"""First word of a resource type → provider of the catalog."""
-
-
 _STEP = re.compile(r'\.?(?P<name>[A-Za-z_][\w-]*)(?:\[(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<number>\d+))\])?')
 GROUP_MAPS = ("eks_managed_node_groups", "self_managed_node_groups", "node_groups", "node_pools")
 """Arguments of public modules that hold a group of machines under each key."""
-_EKS_GROUPS = "eks_managed_node_groups"
-"""Map of terraform-aws-modules/eks among them, whose entries are bought on demand by default, as EKS buys them."""
-_EKS_DEFAULTS = "eks_managed_node_group_defaults"
-"""Its argument for all entries, before version 21."""
 _HINT = "such as aws_launch_template.gpu, module.x.aws_autoscaling_group.gpu or 'aws_instance.gpu[\"a\"]'"
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A block to edit."""
-
-    module: Module
-    document: Document
-    block: Block
-    key: str | None
-    rule: Rule
-    inside: tuple[str, str] | None = None
-    """Argument of a module's call that is a map, and the key of the entry to edit; None: the arguments of the call."""
-
-    @property
-    def scope(self) -> Scope:
-        """Where its arguments stand."""
-        return Scope(self.module, self.block, self.key)
 
 
 def resources_at(root: Module, address: str) -> tuple[Resource, ...]:
@@ -185,8 +115,7 @@ def resources_at(root: Module, address: str) -> tuple[Resource, ...]:
         )
     if place is None or rule is None:
         raise InputError(f"there is no {address}", where=str(module.directory), hint=_near(module, rest[0][0]))
-    first = Resource(module, *place, key, rule)
-    return (first, *_related(first, {block_address}))
+    return related(Resource(module, *place, key, rule))
 
 
 def _steps(address: str) -> list[tuple[str, str | None]]:
@@ -273,7 +202,7 @@ def typed_addresses(module: Module, prefix: str = "") -> Iterator[TypedAddress]:
         prefix: address of the module, with a point at its end.
     """
     for document, block in module.blocks():
-        for key in _loop_keys(module, document, block):
+        for key in loop_keys(module, document, block):
             name = block.address if key is None else f'{block.address}["{key}"]'
             if block.kind == "resource" and (rule := RULES.get(block.labels[0])) is not None:
                 yield from _typed(Resource(module, document, block, key, rule), f"{prefix}{name}")
@@ -283,13 +212,6 @@ def typed_addresses(module: Module, prefix: str = "") -> Iterator[TypedAddress]:
                 call = Resource(module, document, block, key, Rule(CALL_ARGUMENTS))
                 yield from _typed(call, f"{prefix}{name}")
                 yield from _typed_entries(call, f"{prefix}{name}")
-
-
-def _loop_keys(module: Module, document: Document, block: Block) -> Sequence[str | None]:
-    """Keys of the instances of a block; None: the block itself, also where its keys are computed."""
-    loop = block.attributes.get("for_each")
-    place = resolve(document, loop.value.node, Scope(module), (KEYS,)) if loop else None
-    return place.value if isinstance(place, Place) else (None,)
 
 
 def _typed(resource: Resource, address: str) -> Iterator[TypedAddress]:
@@ -346,76 +268,3 @@ def _near(module: Module, typed: str) -> str:
         block.address for _, block in module.blocks() if block.kind == "resource" and block.labels[0] in RULES
     )
     return f"resources that can be edited there: {', '.join(others)}" if others else "no resource there can be edited"
-
-
-def _related(first: Resource, seen: set[str]) -> Iterator[Resource]:
-    """Resources of the module that refer to it or that it refers to, and those of these."""
-    for document, block in first.module.blocks():
-        if block.kind != "resource" or block.address in seen or block.labels[0] not in first.rule.related:
-            continue
-        argument = first.rule.related[block.labels[0]]
-        if _refers(block, argument, first.block.address) or _refers(first.block, argument, block.address):
-            seen.add(block.address)
-            other = Resource(first.module, document, block, first.key, RULES[block.labels[0]])
-            yield other
-            yield from _related(other, seen)
-
-
-def _refers(block: Block, argument: str, address: str) -> bool:
-    """Whether anything under an argument or a block of that name refers to an address."""
-    wanted = tuple(address.split("."))
-    return any(
-        steps[:2] == wanted
-        for name, attribute in everything_in(block)
-        if argument in name.split(".")
-        for steps in references(attribute.value.node)
-    )
-
-
-def everything_in(block: Block, path: str = "") -> Iterator[tuple[str, Attribute]]:
-    """Every argument of a block with its path; those of dynamic blocks under the name of the block."""
-    for name, attribute in block.attributes.items():
-        yield f"{path}{name}", attribute
-    for inner in block.blocks:
-        if inner.kind == "dynamic":
-            for content in inner.of("content"):
-                yield from everything_in(content, f"{path}{inner.labels[0]}.")
-        else:
-            yield from everything_in(inner, f"{path}{inner.kind}.")
-
-
-def buys_spot_at(resource: Resource) -> bool | None:
-    """Whether a block buys spot; None where it does not say, or where no literal decides it."""
-    if resource.block.kind == "module":
-        return _says_spot(resource)
-    for path, attribute in everything_in(resource.block):
-        if path in resource.rule.spot:
-            place = resolve(resource.document, attribute.value.node, resource.scope)
-            if isinstance(place, Unresolved):
-                return None
-            if str(place.value) == str(resource.rule.spot[path]):
-                return True
-    return False
-
-
-def _mentions_purchase(resource: Resource, argument: str, key: str) -> bool:
-    """Whether the entry of a map of node groups, or the defaults of all entries, may say how nodes are bought."""
-    attribute = resource.block.attributes.get(argument)
-    entry = resolve(resource.document, attribute.value.node, resource.scope, (key, KEYS)) if attribute else None
-    if not isinstance(entry, Place) or _EKS_DEFAULTS in resource.block.attributes:
-        return True
-    return not CALL_SPOT.keys().isdisjoint(entry.value)
-
-
-def _says_spot(resource: Resource) -> bool | None:
-    """Whether a module's call says spot; None where it does not, and the default of the module is not known here."""
-    argument, key = resource.inside or ("", "")
-    if argument == _EKS_GROUPS and not _mentions_purchase(resource, argument, key):
-        return False
-    for name, spot in CALL_SPOT.items():
-        attribute = resource.block.attributes.get(argument or name)
-        path = (key, name) if argument else ()
-        place = resolve(resource.document, attribute.value.node, resource.scope, path) if attribute else None
-        if isinstance(place, Place):
-            return str(place.value) == str(spot)
-    return None

@@ -7,24 +7,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from advisor.atomic_files import write_text
-from advisor.codegen.applying.addresses import (
+from advisor.codegen.applying.addresses import Target, resources_at
+from advisor.codegen.applying.facts import regions_of
+from advisor.codegen.applying.purchase import any_of, buys_spot_at
+from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project, resolve
+from advisor.codegen.applying.rules import (
     CALL_SPOT,
     PROVIDERS,
     RULES,
     TYPES,
     Figure,
+    Replacement,
     Resource,
     Rule,
-    Target,
-    buys_spot_at,
     everything_in,
-    resources_at,
 )
-from advisor.codegen.applying.resolving import Module, Place, Unresolved, open_project, resolve
-from advisor.codegen.hcl import Attribute, Block, read_hcl, references
+from advisor.codegen.hcl import Attribute, Block, literal, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string, hcl_value
 from advisor.errors import InputError
-from advisor.records import dataclass
+from advisor.records import dataclass, replace
 
 _HEADER = re.compile(r"^((?:---(?= a/[^\n]*\n\+\+\+ b/)|\+\+\+(?= b/[^\n]*\n@@)) [ab]/)", re.MULTILINE)
 """Beginning of the two lines of a patch that name a file."""
@@ -38,6 +39,13 @@ class Edit:
     text: str
     argument: str
     """Which argument it decides, such as ``aws_autoscaling_group.gpu: min_size``."""
+    figure: Figure
+    """What the argument holds."""
+
+    @property
+    def is_as_planned(self) -> bool:
+        """Whether the literal is that text already."""
+        return self.text == _literal(self.place.value, self.place.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     """Edits of one target, notes on other machines that use the edited values, and notes for the reader."""
     resources = resources_at(project, address)
     _check_purchase(resources, target, address)
-    edits: dict[tuple[str, int], Edit] = {}
+    decided: dict[tuple[str, int], list[Edit]] = {}
     notes: list[str] = []
     unchanged = 0
     for resource in resources:
@@ -119,8 +127,11 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
             elif change is None:
                 unchanged += 1
             else:
-                edits[change.place.document.path, change.place.start] = change
-    if not edits and not unchanged:
+                decided.setdefault((change.place.document.path, change.place.start), []).append(change)
+    joint = {place: _joint(wishes, target) for place, wishes in decided.items()}
+    notes += [_shared_number(wishes, joint[place]) for place, wishes in decided.items() if _disagree(wishes)]
+    edits = {place: edit for place, edit in joint.items() if not edit.is_as_planned}
+    if not decided and not unchanged:
         raise InputError(
             f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or [_NOTHING_STATED]),
             where=str(project.directory),
@@ -128,8 +139,69 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
     for resource in resources:
         _check_maximum(resource, target, edits)
     own = list(edits.values())
-    shared = list(_shared(resources, own, _has_machines))
-    return own, shared, [*notes, *_shared(resources, own, _is_used), *_beyond(resources, target)]
+    others = list(_other_users(resources, own))
+    shared = [*_shared(resources, own, _has_machines), *others]
+    told = [*_shared(resources, own, _is_used), *others, *_replaced(resources, own), *_beyond(resources, target)]
+    return own, shared, [*notes, *told]
+
+
+def _disagree(wishes: Sequence[Edit]) -> bool:
+    return len({wish.text for wish in wishes}) > 1
+
+
+def _joint(wishes: Sequence[Edit], target: Target) -> Edit:
+    """The edit of a literal that decides several arguments: of counts, the busiest hours' count."""
+    first = wishes[0]
+    if not _disagree(wishes) or first.figure in TYPES:
+        return first
+    return replace(first, text=_literal(target.instances, first.place.value))
+
+
+def _shared_number(wishes: Sequence[Edit], edit: Edit) -> str:
+    """Note on a literal that is to be several things at once."""
+    place = edit.place.document.place(edit.place.start)
+    wanted = ", ".join(f"{wish.argument} {wish.text}" for wish in wishes)
+    return f"{place} decides several arguments, and becomes {edit.text} for all of them; the plan has {wanted}"
+
+
+def _edits_within(resource: Resource, edits: Sequence[Edit]) -> Iterator[tuple[str, Edit]]:
+    """Edits that a resource's arguments lead to, by the argument."""
+    prefix = f"{resource.block.address}: "
+    return ((edit.argument.removeprefix(prefix), edit) for edit in edits if edit.argument.startswith(prefix))
+
+
+def _other_users(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
+    """Notes on blocks that use an edited one, and are not edited with it."""
+    for resource in resources:
+        if resource.other_users and any(_edits_within(resource, edits)):
+            users = " and ".join(resource.other_users)
+            yield (
+                f"{resource.block.address} changes for {users} too, whose own arguments stay: name the one that the "
+                "plan is for"
+            )
+
+
+def _replaced(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
+    """Notes on edits that Terraform makes by another resource in the place of the one that runs."""
+    for resource in resources:
+        replacement = resource.rule.replacement
+        changed = dict(_edits_within(resource, edits))
+        if replacement is None or replacement.argument not in changed or _comes_first(resource, replacement):
+            continue
+        yield f"{resource.block.address}: {replacement.argument} {replacement.note}"
+
+
+def _comes_first(resource: Resource, replacement: Replacement) -> bool:
+    """Whether the new resource is there before the former one goes."""
+    attributes = resource.block.attributes
+    if replacement.unless:
+        return replacement.unless in attributes
+    orders = [
+        attribute
+        for path, attribute in everything_in(resource.block)
+        if path == "lifecycle.create_before_destroy" and literal(attribute.value.node) is True
+    ]
+    return replacement.fixed_name not in attributes and bool(orders)
 
 
 def write_application(application: Application) -> None:
@@ -159,14 +231,14 @@ def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit |
         if figure is Figure.EACH_TYPE and isinstance(wanted, list) and before < len(wanted):
             place = _place(resource, attribute)
             is_list = isinstance(place, Place) and isinstance(place.value, list)
-            yield name, _edit(resource, attribute, name, wanted if is_list else wanted[before])
+            yield name, _edit(resource, attribute, (name, figure), wanted if is_list else wanted[before])
         elif before:
             where = resource.document.place(attribute.start)
             yield name, f"{where} is one of several, and the plan has nothing for it: remove it"
         elif _keeps_greater(figure, target) and _is_greater(_place(resource, attribute), target):
             yield name, None
         else:
-            yield name, _edit(resource, attribute, name, wanted)
+            yield name, _edit(resource, attribute, (name, figure), wanted)
 
 
 def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iterator[tuple[str, Edit | str | None]]:
@@ -179,7 +251,8 @@ def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iter
         if isinstance(place, Place):
             label = f'{resource.block.address}: {argument}["{key}"].{name}'
             is_kept = _keeps_greater(figure, target) and _is_greater(place, target)
-            yield label, None if is_kept else _edit_at(resource, place, label, _wanted(figure, target, resource.rule))
+            wanted = _wanted(figure, target, resource.rule)
+            yield label, None if is_kept else _edit_at(resource, place, (label, figure), wanted)
 
 
 def _keeps_greater(figure: Figure, target: Target) -> bool:
@@ -242,18 +315,17 @@ def _sized(resource: Resource) -> Iterator[tuple[Figure, Attribute, tuple[str, .
     )
 
 
-def _edit(resource: Resource, attribute: Attribute, name: str, wanted: str | int | list[str]) -> Edit | str | None:
+def _edit(
+    resource: Resource, attribute: Attribute, of: tuple[str, Figure], wanted: str | int | list[str]
+) -> Edit | str:  # fmt: skip
     place = _place(resource, attribute)
-    return place.reason if isinstance(place, Unresolved) else _edit_at(resource, place, name, wanted)
+    return place.reason if isinstance(place, Unresolved) else _edit_at(resource, place, of, wanted)
 
 
-def _edit_at(resource: Resource, place: Place, name: str, wanted: str | int | list[str]) -> Edit | str | None:
+def _edit_at(resource: Resource, place: Place, of: tuple[str, Figure], wanted: str | int | list[str]) -> Edit | str:
     if not Path(resource.module.root / place.document.path).is_relative_to(resource.module.root):
         return f"{place.document.path} is outside of the directory"
-    wanted = _as_written(wanted, place.value)
-    if str(place.value) == str(wanted):
-        return None
-    return Edit(place, _literal(wanted, place.value), name)
+    return Edit(place, _literal(_as_written(wanted, place.value), place.value), *of)
 
 
 def _wanted(figure: Figure, target: Target, rule: Rule) -> str | int | list[str]:
@@ -297,8 +369,7 @@ def _check_provider(resource: Resource, target: Target) -> None:
 
 def _check_purchase(resources: Sequence[Resource], target: Target, address: str) -> None:
     """Refuse numbers of instances that are bought otherwise than the plan buys them."""
-    said = [buys_spot_at(resource) for resource in resources]
-    buys_spot = True if True in said else None if None in said else False
+    buys_spot = any_of([buys_spot_at(resource) for resource in resources])
     if target.keeps_types or buys_spot == target.is_spot:
         return
     if buys_spot is None:
@@ -356,8 +427,12 @@ def _users(module: Module, steps: tuple[str, ...], own: set[str], counts: Callab
 
 def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     """Wishes of the plan that are not an instance type or a count."""
-    if target.is_spot and not any(buys_spot_at(resource) for resource in resources):
+    said = any_of([buys_spot_at(resource) for resource in resources])
+    if target.is_spot and not said:
         yield f"the plan buys {target.key} as spot: how instances are bought is not edited"
+    if not target.is_spot and said is None and resources[0].block.kind == "resource":
+        yield f"the plan buys {target.key} on demand: whether the code does is decided by no literal"
+    yield from _elsewhere(resources, target)
     if target.schedule:
         yield f"the plan changes {target.key} by the clock, {target.schedule}"
     if "+" in target.instance_type:
@@ -366,6 +441,23 @@ def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     if any(resource.rule.per_zone for resource in resources):
         yield "node_count and autoscaling limits of a regional cluster count for each zone; the plan counts all zones"
     yield f"the numbers hold for {target.serving}: see `advisor generate` for its arguments"
+
+
+def _elsewhere(resources: Sequence[Resource], target: Target) -> Iterator[str]:
+    """Note on code of another region than the plan's."""
+    regions = sorted(regions_of(resources, target.provider))
+    if target.keeps_types or not regions or _plain_place(target.region) in map(_plain_place, regions):
+        return
+    yield (
+        f"the code is for {' and '.join(regions)}, and the plan buys {target.key} in {target.region}: prices, zones "
+        "and whether the type is sold hold for that region; plan for the code's (regions: in the workload file), or "
+        "change the code's first"
+    )
+
+
+def _plain_place(region: str) -> str:
+    """A region as the catalog writes it, where Azure is written in words (``West Europe``)."""
+    return region.replace(" ", "").casefold()
 
 
 def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str], shared: Sequence[str]) -> Application:

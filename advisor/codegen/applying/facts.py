@@ -3,16 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from advisor.codegen.applying.addresses import (
-    CALL_ARGUMENTS,
-    PROVIDERS,
-    Figure,
-    Resource,
-    buys_spot_at,
-    everything_in,
-    resources_at,
-)
+from advisor.codegen.applying.addresses import resources_at
+from advisor.codegen.applying.purchase import any_of, buys_spot_at
 from advisor.codegen.applying.resolving import KEYS, Module, Place, Scope, resolve
+from advisor.codegen.applying.rules import CALL_ARGUMENTS, PROVIDERS, Figure, Resource, everything_in
 from advisor.codegen.hcl import Attribute, Block, Document, elements, traversal, unwrap
 from advisor.records import dataclass
 
@@ -46,14 +40,28 @@ def facts_at(root: Module, address: str, provider: str) -> Facts:
         InputError: there is no such address.
     """
     resources = resources_at(root, address)
-    cloud = next(name for name, catalog_name in PROVIDERS.items() if catalog_name == provider)
-    spot = [buys_spot_at(resource) for resource in resources]
     return Facts(
-        regions=frozenset(region for resource in resources for region in _regions(resource, cloud)),
+        regions=regions_of(resources, provider),
         counts=tuple(count for resource in resources for count in _counts(resource)),
-        tags=tuple(_all_tags(resources, cloud)),
-        buys_spot=True if True in spot else None if None in spot else False,
+        tags=tuple(_all_tags(resources, _cloud_of(provider))),
+        buys_spot=any_of([buys_spot_at(resource) for resource in resources]),
     )
+
+
+def regions_of(resources: Sequence[Resource], provider: str) -> frozenset[str]:
+    """Regions that blocks say by themselves, else those of their Terraform provider; empty where no literal does.
+
+    Args:
+        resources: blocks that belong together.
+        provider: as the catalog names it.
+    """
+    own = frozenset(region for resource in resources for region in _own_regions(resource))
+    return own or frozenset(filter(None, (_region_of_provider(each, _cloud_of(provider)) for each in resources)))
+
+
+def _cloud_of(provider: str) -> str:
+    """Terraform's name of a provider of the catalog."""
+    return next((name for name, catalog_name in PROVIDERS.items() if catalog_name == provider), provider)
 
 
 def _values(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> list[object]:
@@ -112,16 +120,15 @@ def _tags(resource: Resource) -> Iterator[tuple[str, str]]:
             yield str(pair[0][0]), str(pair[1][0])
 
 
-def _regions(resource: Resource, cloud: str) -> Iterator[str]:
-    """Regions that a block says by itself, else that of its provider."""
-    own = [
+def _own_regions(resource: Resource) -> Iterator[str]:
+    """Regions that a block says by itself."""
+    return (
         _region_of(value)
         for path, attribute in everything_in(resource.block)
         if path.rpartition(".")[2] in _PLACES
         for value in _values(resource, attribute)
         if not str(value).isdigit()
-    ]
-    yield from own or filter(None, [_region_of_provider(resource, cloud)])
+    )
 
 
 def _region_of_provider(resource: Resource, cloud: str) -> str:

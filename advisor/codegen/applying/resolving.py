@@ -410,3 +410,56 @@ def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa
     text = " ".join(document.text[node.meta.start_pos : node.meta.end_pos].split())
     short = text if len(text) <= 60 else f"{text[:57]}..."
     return Unresolved(f"{document.place(node.meta.start_pos)}: {short} {why}")
+
+
+def is_empty(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa: ANN401
+    """Whether a list or map has no entries; None where no literal decides it.
+
+    Args:
+        document: file of the expression.
+        node: the expression.
+        scope: where it stands.
+    """
+    node = unwrap(node)
+    if node.data == "conditional":
+        condition, *branches = _members(node)
+        holds = _holds(document, condition, scope)
+        chosen = branches if holds is None else branches[:1] if holds else branches[1:]
+        answers = {is_empty(document, branch, scope) for branch in chosen}
+        return answers.pop() if len(answers) == 1 else None
+    if node.data in ("tuple", "object"):
+        return not (_members(node) if node.data == "tuple" else list(elements(node)))
+    place = resolve(document, node, scope, (KEYS,))
+    return not place.value if isinstance(place, Place) else None
+
+
+def _holds(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa: ANN401
+    """Whether a condition is true; None where no literal decides it."""
+    node = unwrap(node)
+    if node.data == "unary_op":
+        (operand,) = _members(node)
+        holds = _holds(document, operand, scope)
+        return None if holds is None else not holds
+    if node.data == "binary_op":
+        return _compares(document, node, scope)
+    return _TRUTH.get(_text_of(document, node, scope) or "")
+
+
+def _compares(document: Document, node: Any, scope: Scope) -> bool | None:  # noqa: ANN401
+    """Whether two values are the same, or are not, as an expression with ``==`` or ``!=`` says; None as above."""
+    left, term = _members(node)
+    (right,) = [child for child in _members(term) if child.data != "binary_operator"]
+    operator = next(str(child.children[0]) for child in term.children if child.data == "binary_operator")
+    values = [_text_of(document, side, scope) for side in (left, right)]
+    if operator not in ("==", "!=") or None in values:
+        return None
+    return (values[0] == values[1]) is (operator == "==")
+
+
+def _text_of(document: Document, node: Any, scope: Scope) -> str | None:  # noqa: ANN401
+    """The value of an expression as text; None where no literal decides it."""
+    place = resolve(document, node, scope)
+    return str(place.value) if isinstance(place, Place) else None
+
+
+_TRUTH = {"True": True, "true": True, "False": False, "false": False}

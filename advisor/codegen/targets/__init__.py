@@ -16,7 +16,7 @@ from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
 from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
 from advisor.codegen.targets.ibm_vpc import IBM_VPC
-from advisor.codegen.targets.managed_kubernetes import KUBERNETES, check_namespaces
+from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.targets.target import Files, Target
 from advisor.deployable import MPS, needs_cluster, rests_on_cluster
 from advisor.errors import InputError
@@ -59,8 +59,6 @@ def target_of(stack: Stack) -> Target:
     if obstacle:
         others = [other.name for other in of_provider.values() if other is not target and not _against(stack, other)]
         raise InputError(f"{target.title}: {obstacle}", hint=_way_out(stack, target, others))
-    if target.is_cluster:
-        check_namespaces(stack)
     return target
 
 

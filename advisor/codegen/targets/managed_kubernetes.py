@@ -25,8 +25,10 @@ from advisor.codegen.model import ComputeGroup, Scaling, Stack
 from advisor.codegen.prometheus_rules import watched_words
 from advisor.codegen.quoting import marked_slug
 from advisor.codegen.rendering import render
+from advisor.codegen.selection import LONGEST_NAME
 from advisor.codegen.targets.target import Files, Target, in_each
 from advisor.errors import InputError
+from advisor.records import replace
 from advisor.tables import read_rows
 
 _RESERVED = tuple(row["name"] for row in read_rows(Path(__file__).with_name("reserved_namespaces.csv")))
@@ -38,21 +40,20 @@ def is_reserved(name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in _RESERVED)
 
 
-def check_namespaces(stack: Stack) -> None:
-    """Refuse to make a namespace that is there already: its network policy would cut off what runs in it.
-
-    Raises:
-        InputError: a workload's name is such a namespace.
-    """
-    reserved = next((tenant.name for tenant in stack.serving if is_reserved(tenant.name)), None)
-    if reserved is not None:
-        raise InputError(
-            f"the namespace {reserved} belongs to the cluster or to what is installed in it, and its network policy "
-            "would cut that off",
-            hint="set another name in the workload file, and plan again",
-        )
+def with_own_namespace(stack: Stack) -> Stack:
+    """The stack under a name whose namespace is its own: the network policy would cut off what runs in another."""
+    if not is_reserved(stack.name):
+        return stack
+    longer = f"inference-{stack.name}"
+    fits = len(longer) <= LONGEST_NAME
+    name = longer if fits else marked_slug(longer, stack.name, LONGEST_NAME, _HASH_DIGITS, "inference")
+    return replace(stack, name=name).with_cautions(_RENAMED.format(name=name, reserved=stack.name))
 
 
+_RENAMED = (
+    "Resources and the namespace are named {name}: a namespace {reserved} belongs to the cluster, or to what is "
+    "installed in it."
+)
 _FOLDER = "kubernetes"
 _LONGEST_POOL = 15
 _HASH_DIGITS = 4

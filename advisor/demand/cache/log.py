@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.cache.semantic import MOST_REQUESTS
 from advisor.demand.spread import LAST_SECONDS, ticks_per_second
 from advisor.errors import InputError
 from advisor.records import dataclass, field
