@@ -140,7 +140,7 @@ def _unread(database: Database, table: Table, column_of: dict[str, str | None], 
 
 
 def _unusable(database: Database) -> tuple[int, int, int]:
-    """So far: lines with tokens or requests that are no number or negative, requests without a time or a spend."""
+    """Lines so far with tokens or requests that are no number or negative, requests without a time, without a spend."""
     bad, timeless, unpriced = database.row(
         "SELECT coalesce(sum(bad_lines), 0)::BIGINT, coalesce(sum(requests) FILTER (WHERE hour IS NULL), 0)::BIGINT, "
         "coalesce(sum(unpriced), 0)::BIGINT FROM traffic"
