@@ -240,7 +240,7 @@ class Pool:
         return replace(self, mix_rates=mix_rates, rates=rates, base_rates=base_rates)
 
     def slower_mix_rates(self, headroom: float) -> Floats:
-        """Its ``mix_rates`` where it is taken to sustain so many times less: (places,)."""
+        """The ``mix_rates`` of the pool taken to sustain so many times less: (places,)."""
         return np.minimum(self.mix_rates / headroom, self.most_rate)
 
     @property
