@@ -160,10 +160,11 @@ class EngineTables(PlanningTables):
 
         Each in its newest release that serves it, within :meth:`plannable_releases`.
         """
-        key = self.accelerator(accelerator).name, precision
+        key = accelerator, precision
         if key not in self._planned_support:
-            rows = self._support_by_engine(*key)
-            self._planned_support[key] = tuple(self._planned(engine, key[0], ranges) for engine, ranges in rows.items())
+            name = self.accelerator(accelerator).name
+            rows = self._support_by_engine(name, precision)
+            self._planned_support[key] = tuple(self._planned(engine, name, ranges) for engine, ranges in rows.items())
         return self._planned_support[key]
 
     def preferred_engine(self, accelerator: str, precision: str, engine: str = "") -> EngineSupport | None:

@@ -89,13 +89,13 @@ def chosen_fleet(market: Market, asked: Asked) -> Chosen:
         and confirmed.usd_per_month <= budget + A_CENT
     ):
         held = replace(confirmed, formulation=held_to_limits(confirmed.formulation, market.formulation.problem.limits))
-        return replace(chosen, fleet=held, ranking=chosen.ranking.within(budget, market.formulation))
+        return replace(chosen, fleet=held, ranking=chosen.ranking.within(budget, chosen.every))
     limited = market.validator.confirmed(refined=True) if formulation.problem.pools else None
     if limited is None:
         return chosen
     refused = with_confirmed_budget(limited, confirmed, market.formulation)
     if isinstance(confirmed, Confirmed):
-        rejections = chosen.ranking.within(budget, market.formulation).rejections
+        rejections = chosen.ranking.within(budget, chosen.every).rejections
     else:
         rejections = rank_rejections(market.formulation)
     return Chosen(refused, market.formulation, Ranking((), tuple(rejections)))

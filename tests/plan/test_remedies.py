@@ -125,6 +125,16 @@ def test_the_first_rung_within_a_budget_is_named_by_the_keys_that_allow_it(state
     assert plan_for(wider, CATALOG).fleet.cost.total_usd_per_month <= told + 0.01 <= most * 0.9
 
 
+def test_a_budget_rejects_every_variant_by_its_own_cost():
+    """Layouts that others outdo are no pools of the question, and are told of where every variant is asked for."""
+    asked = workload(purchase=ON_DEMAND, limits=Limits(max_usd_per_month=1))
+    plan = plan_for(asked, catalog_of(offer("p5.4xlarge", on_demand=4.6)), every_variant=True)
+
+    dear = [rejection for rejection in plan.rejected if rejection.code == "budget"]
+    assert {rejection.available for rejection in dear} == {1}
+    assert len({rejection.partition for rejection in dear}) > 1
+
+
 def test_a_budget_reads_back_from_a_plan_to_the_cent():
     """What a plan's file says is needed is what helps, however large it is."""
     asked = workload(purchase=ON_DEMAND, demand=DeclaredDemand(900, 1000, 800, 200), limits=Limits(max_usd_per_month=1))

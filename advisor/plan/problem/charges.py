@@ -88,6 +88,10 @@ def region_rates(
         allocations: what runs.
         shares: request shares of each pool: (classes, places, buckets or 1).
     """
+    if len(allocations) == 1 and allocations[0].tariff.on_hosts and not problem.resting:
+        (alone,), rate = allocations, mean_rate(problem)
+        logged = rate if alone.pool.logs_requests else 0.0
+        return {own_place(problem, alone.pool): RegionRates(logged, rate, _instance_hours(problem, alone))}
     places = {region: place_of(region, machines) for region, machines in machines_of(problem, allocations).items()}
     logging = {allocation.pool.logs_requests for allocation in allocations}
     if len(places) == len(logging) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):

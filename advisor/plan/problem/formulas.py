@@ -211,9 +211,12 @@ def requests_per_month(hour: HourClass) -> float:
     return hour.paid_rate * hours_per_month(hour) * SECONDS_PER_HOUR
 
 
-def mix_rate(problem: Problem, pool: Pool) -> float:
-    """Requests per second of one instance over the places that it can serve, in their proportion."""
-    return _over_places(problem, pool.mix_rates)
+def mix_rate(problem: Problem, pool: Pool, headroom: float | None = None) -> float:
+    """Requests per second of one instance over the places that it can serve, in their proportion.
+
+    Where a headroom is given, of the pool that is taken to sustain so many times less.
+    """
+    return _over_places(problem, pool.mix_rates if headroom is None else pool.slower_mix_rates(headroom))
 
 
 def _over_places(problem: Problem, rates: Floats) -> float:

@@ -245,7 +245,7 @@ def _pool(
     if not tariffs:
         return no_price(supply, candidate, offer)
     mix, buckets = places.rates(at, offer)
-    if not mix.any():
+    if not any(mix.tolist()):
         return too_far(supply, candidate, offer)
     factors = _factors(supply, candidate, offer)
     if isinstance(factors, Rejection):

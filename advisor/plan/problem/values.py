@@ -234,10 +234,14 @@ class Pool:
 
     def slower(self, headroom: float) -> "Pool":
         """The pool taken to sustain so many times less; where that is more, no more than its chips can do."""
-        mix_rates = np.minimum(self.mix_rates / headroom, self.most_rate)
+        mix_rates = self.slower_mix_rates(headroom)
         rates = np.minimum(self.rates / headroom, self.most_rate) if self.rates.size else self.rates
         base_rates = self.base_rates if self.base_rates.size or headroom >= 1 else self.mix_rates
         return replace(self, mix_rates=mix_rates, rates=rates, base_rates=base_rates)
+
+    def slower_mix_rates(self, headroom: float) -> Floats:
+        """The ``mix_rates`` of the pool taken to sustain so many times less: (places,)."""
+        return np.minimum(self.mix_rates / headroom, self.most_rate)
 
     @property
     def serves_all_places(self) -> bool:

@@ -400,7 +400,7 @@ def with_headroom(problem: Problem, headroom: float) -> Problem:
 def singles_by_headroom(problem: Problem) -> Callable[[float], Singles]:
     """Fleets of one pool of a problem by headroom, each computed once; equal ones cost as much with any."""
     known_usd = dict[Instances, float]()
-    return cache(lambda headroom: Singles(with_headroom(problem, headroom), known_usd))
+    return cache(lambda headroom: Singles(problem, known_usd, headroom))
 
 
 def with_less(problem: Problem, solution: FleetSolution, headroom: float) -> FleetSolution | None:

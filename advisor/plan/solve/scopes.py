@@ -425,14 +425,23 @@ def cheapest_single(problem: Problem) -> FleetSolution | None:
 class Singles:
     """Fleets of each pool that promises much, in each way of paying; each is computed when it is first asked for."""
 
-    def __init__(self, problem: Problem, known_usd: dict[Instances, float] | None = None) -> None:
-        """Order the ways of paying by about what their pools cost; see :func:`alone`."""
-        able, usd = _each_alone(problem)
+    def __init__(
+        self, problem: Problem, known_usd: dict[Instances, float] | None = None, headroom: float | None = None
+    ) -> None:
+        """Order the ways of paying by about what their pools cost, each taken to sustain so many times less.
+
+        Args:
+            problem: the question.
+            known_usd: see :func:`alone`.
+            headroom: of every pool; None: as they are.
+        """
+        able, usd = _each_alone(problem, headroom)
         self._problem, self._known_usd = problem, {} if known_usd is None else known_usd
         self._ways = [
-            (float(usd[at]), able[at], tariff)
+            (float(usd[at]), pool, tariff)
             for at in np.argsort(usd, kind="stable")[:PROMISING].tolist()
-            for tariff in able[at].tariffs
+            for pool in (able[at] if headroom is None else able[at].slower(headroom),)
+            for tariff in pool.tariffs
             if tariff.paid not in (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
         ]
         self._fleets: list[FleetSolution | Missed] = []
@@ -479,12 +488,12 @@ def usd_alone(problem: Problem) -> Mapping[str, float]:
     )
 
 
-def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
+def _each_alone(problem: Problem, headroom: float | None = None) -> tuple[list[Pool], Floats]:
     """Pools that could serve everything, and about what each would cost a month, bought in its cheapest way."""
     able = [pool for pool in problem.pools if pool.tariffs and pool.serves_all_places]
     if not able:
         return [], np.zeros(0)
-    rates = np.array([mix_rate(problem, pool) for pool in able])
+    rates = np.array([mix_rate(problem, pool, headroom) for pool in able])
     usd_per_hour = np.array([min(tariff.all_usd_per_hour for tariff in pool.tariffs) for pool in able])
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     usd: Floats = usd_per_hour * (least_instances(problem, planned_rates(problem), rates) * hours).sum(axis=1)
