@@ -88,7 +88,6 @@ class Graph:
     types: dict[str, str] = field(default_factory=dict)
     """Of the numbers of the inputs and outputs: FLOAT, INT64, ...; "" where the file does not say it."""
     stated: dict[str, tuple[Dimension, ...]] = field(default_factory=dict)
-    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
