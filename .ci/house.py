@@ -14,7 +14,7 @@ VAGUE_NAMES = frozenset({"one", "found", "known"})
 VAGUE_OPENINGS = frozenset(
     {"What", "Of", "Beside", "And", "By", "In", "As", "From", "Those", "That", "For", "It", "Its", "With", "Such", "So"}
 )
-MOST = {"names": 8, "docstrings": 2}
+MOST = {"names": 0, "docstrings": 0}
 """Vague names of locals and arguments, and vague first words of docstrings, in all packages together."""
 
 

@@ -37,9 +37,9 @@ def normalised(name: str) -> str:
     return name.translate(_IGNORED).casefold()
 
 
-def nearest(name: str, known: Iterable[str]) -> list[str]:
+def nearest(name: str, names: Iterable[str]) -> list[str]:
     """Known names that look like *name*: those that begin like it, else the most similar ones."""
-    candidates = list(dict.fromkeys(known))
+    candidates = list(dict.fromkeys(names))
     wanted = normalised(name)
     beginning = [candidate for candidate in candidates if wanted and normalised(candidate).startswith(wanted)]
     if beginning:
@@ -53,14 +53,14 @@ def first_names(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def suggestion(name: str, known: Sequence[str]) -> str:
+def suggestion(name: str, names: Sequence[str]) -> str:
     """A hint that names the nearest known names, or all of them when they are few, else how many there are and some."""
-    close = nearest(name, known)
+    close = nearest(name, names)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    if len(known) <= _SHORT_LIST:
-        return f"known: {', '.join(known)}"
-    return f"{len(known)} are known, such as {', '.join(known[:_SHOWN])}"
+    if len(names) <= _SHORT_LIST:
+        return f"known: {', '.join(names)}"
+    return f"{len(names)} are known, such as {', '.join(names[:_SHOWN])}"
 
 
 _NEARLY_THE_SAME = 0.75

@@ -77,7 +77,7 @@ _UPDATED = _Layer("published", "updated", "update URL", published_dir)
 @table_or_json_option
 @output_option
 def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: str, output: Path | None) -> None:
-    """What the last refresh changed, or the last update: new types, price moves, offers that are gone."""
+    """Changes of the last refresh, or of the last update: new types, price moves, offers that are gone."""
     if ENGINES in names:
         catalog_engines.check_alone(names)
         catalog_engines.diff(shipped=shipped, output_format=output_format, output=output)

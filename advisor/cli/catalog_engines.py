@@ -57,7 +57,7 @@ def _remedy(result: RefreshedEngines) -> str:
     if result.held:
         confirmations = " ".join(f"--confirm {held}" for held in sorted({held.key for held in result.held}))
         return f"if these releases are right, run again with {confirmations}"
-    return next((gap.remedy for gap in result.found.gaps), "")
+    return next((gap.remedy for gap in result.answer.gaps), "")
 
 
 def forget_releases() -> None:

@@ -347,13 +347,13 @@ def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Re
 def _remedy(failed: Sequence[Refreshed]) -> str:
     """Remedy; where there is more than one, they stand beside the parts that are missing."""
     held = sorted({(violation.guard.value, violation.key) for refreshed in failed for violation in refreshed.held})
-    remedies = sorted({gap.remedy for refreshed in failed for gap in refreshed.found.gaps if gap.remedy})
+    remedies = sorted({gap.remedy for refreshed in failed for gap in refreshed.answer.gaps if gap.remedy})
     parts = []
     if held:
         parts.append(acceptance(held))
     elif remedies:
         parts.append(remedies[0] if len(remedies) == 1 else "see above what would mend each part")
-    if any(refreshed.found.complete for refreshed in failed):
+    if any(refreshed.answer.complete for refreshed in failed):
         parts.append("what was read is kept for six hours")
     return "; ".join(parts)
 

@@ -27,7 +27,7 @@ from advisor.cli.output import (
 def command(
     plan: Path, trace: Path, output_format: str, rank: int | None, calibration: Path | None, output: Path | None
 ) -> None:
-    """What TRACE.csv would have cost on PLAN.json, and how many of its requests would have met the targets.
+    """Cost that TRACE.csv would have had on PLAN.json, and the share of its requests within the targets.
 
     Every request is sent through a simulation of continuous batching on the planned replicas: admission, chunked
     prefill, a paged cache, preemption. Requests longer than what the plan serves are refused, and count as late. Models

@@ -70,13 +70,13 @@ class _Reader:
 
     catalog: Catalog
     setups: list[Resolved | Abstention] = field(default_factory=list)
-    known: dict[tuple[str, ...], int] = field(default_factory=dict)
+    positions: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def setup_of(self, cells: tuple[str, ...]) -> int:
         """Position of the set-up that these cells name."""
-        setup = self.known.get(cells)
+        setup = self.positions.get(cells)
         if setup is None:
-            setup = self.known[cells] = len(self.setups)
+            setup = self.positions[cells] = len(self.setups)
             self.setups.append(_look_up(cells, self.catalog))
         return setup
 

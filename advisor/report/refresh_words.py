@@ -136,10 +136,10 @@ def _import_entry(program: str, result: Imported) -> dict[str, Any]:
 
 def engine_refresh_words(result: RefreshedEngines) -> str:
     """Summary of what was read, left out, missing or held up, and what changed."""
-    counts = Counter(row.engine for row in result.found.rows if isinstance(row, ReleaseRow))
+    counts = Counter(row.engine for row in result.answer.rows if isinstance(row, ReleaseRow))
     read = ", ".join(f"{number:,} of {engine}" for engine, number in sorted(counts.items()))
     lines = [f"engines: read releases: {read or 'none'}"]
-    lines += [f"  missing: {gap.part}: {gap.reason}\n    to mend it: {gap.remedy}" for gap in result.found.gaps]
+    lines += [f"  missing: {gap.part}: {gap.reason}\n    to mend it: {gap.remedy}" for gap in result.answer.gaps]
     lines += _skipped(result)
     lines += [f"  held up: {held}" for held in result.held]
     if result.is_sound:
@@ -191,8 +191,8 @@ def engine_refresh_json(result: RefreshedEngines) -> str:
         "published": result.snapshot is not None,
         "reason": result.reason,
         "read_on": result.snapshot.read_on if result.snapshot else None,
-        "rows": dict(sorted(Counter(row.kind for row in result.found.rows).items())),
-        "missing": [asdict(gap) for gap in result.found.gaps],
+        "rows": dict(sorted(Counter(row.kind for row in result.answer.rows).items())),
+        "missing": [asdict(gap) for gap in result.answer.gaps],
         "held": [{"confirm": held.key} | asdict(held) for held in result.held],
         "left_out": [asdict(row) for row in result.skipped],
         "changes": [asdict(change) for change in result.changes],
@@ -202,9 +202,9 @@ def engine_refresh_json(result: RefreshedEngines) -> str:
 
 def refresh_words(result: Refreshed) -> str:
     """Summary of a refresh: rows read, missing or held up, and changes."""
-    rows = Counter(row.kind for row in result.found.rows)
+    rows = Counter(row.kind for row in result.answer.rows)
     counts = ", ".join(_counted(number, kind) for kind, number in sorted(rows.items())) or "nothing"
-    lines = [f"{result.provider}: read {counts}", *_origin(result.found), *_missing(result.found.gaps)]
+    lines = [f"{result.provider}: read {counts}", *_origin(result.answer), *_missing(result.answer.gaps)]
     lines += [f"  held up: {violation}" for violation in result.held[:_MOST_LISTED]]
     if len(result.held) > _MOST_LISTED:
         lines.append(f"  and {len(result.held) - _MOST_LISTED} more")
@@ -284,9 +284,9 @@ def refresh_json(results: Sequence[Refreshed]) -> str:
             "published": result.snapshot is not None,
             "reason": result.reason,
             "read_on": result.snapshot.read_on if result.snapshot else None,
-            "origin": asdict(result.found.origin) if result.found.origin else None,
-            "rows": dict(sorted(Counter(row.kind for row in result.found.rows).items())),
-            "missing": [asdict(gap) for gap in result.found.gaps],
+            "origin": asdict(result.answer.origin) if result.answer.origin else None,
+            "rows": dict(sorted(Counter(row.kind for row in result.answer.rows).items())),
+            "missing": [asdict(gap) for gap in result.answer.gaps],
             "held": [{"confirm": held.key} | asdict(held) for held in result.held],
             "unknown_types": list(result.unknown_types),
             "changes": [_entry(change) for change in result.changes],

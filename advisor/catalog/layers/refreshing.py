@@ -203,7 +203,7 @@ class Refreshed:
     """Result of a refresh."""
 
     provider: str
-    found: Found
+    answer: Found
     held: tuple[Violation, ...]
     """Rows that keep it from being published."""
     changes: tuple[Change, ...]
@@ -216,9 +216,9 @@ class Refreshed:
     @property
     def reason(self) -> str:
         """Why nothing was published; empty when something was."""
-        has_prices = any(part == "prices" for _, part in self.found.complete)
+        has_prices = any(part == "prices" for _, part in self.answer.complete)
         missing = "" if has_prices else "no price could be read"
-        return why_not_published(self.snapshot, self.found, missing, len(self.held), "row")
+        return why_not_published(self.snapshot, self.answer, missing, len(self.held), "row")
 
     @property
     def is_sound(self) -> bool:
@@ -266,7 +266,7 @@ def refresh(
 class RefreshedEngines:
     """Result of a refresh of releases."""
 
-    found: Found
+    answer: Found
     held: tuple[HeldReleases, ...]
     """What keeps it from being published."""
     changes: tuple[ReleaseChange, ...]
@@ -277,13 +277,13 @@ class RefreshedEngines:
     @property
     def skipped(self) -> tuple[SkippedRow, ...]:
         """Releases that are left out."""
-        return tuple(row for row in self.found.rows if isinstance(row, SkippedRow))
+        return tuple(row for row in self.answer.rows if isinstance(row, SkippedRow))
 
     @property
     def reason(self) -> str:
         """Why nothing was published; empty when something was."""
-        missing = "" if self.found.complete else "no release could be read"
-        return why_not_published(self.snapshot, self.found, missing, len(self.held), "finding")
+        missing = "" if self.answer.complete else "no release could be read"
+        return why_not_published(self.snapshot, self.answer, missing, len(self.held), "finding")
 
     @property
     def is_sound(self) -> bool:

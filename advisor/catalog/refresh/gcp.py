@@ -97,19 +97,19 @@ class Sku:
 class PartPrices:
     """(region, market, part) → the different prices that were found, with their date."""
 
-    found: Mapping[tuple[str, str, str], Mapping[float, str]] = field(default_factory=dict)
+    usd_by_part: Mapping[tuple[str, str, str], Mapping[float, str]] = field(default_factory=dict)
 
     def one(self, region: str, market: str, names: Iterable[str]) -> tuple[float, str] | None:
         """The price of a part under any of its names; None when it has none, or more than one."""
         prices: dict[float, str] = {}
         for name in names:
-            prices |= self.found.get((region, market, name.lower()), {})
+            prices |= self.usd_by_part.get((region, market, name.lower()), {})
         return next(iter(prices.items())) if len(prices) == 1 else None
 
     @property
     def regions(self) -> tuple[str, ...]:
         """Regions that have any price."""
-        return tuple(sorted({region for region, _, _ in self.found}))
+        return tuple(sorted({region for region, _, _ in self.usd_by_part}))
 
 
 def tasks(machines: Sequence[InstanceType], client: Client, key: str, url: str = URL) -> Iterator[Task]:

@@ -68,7 +68,7 @@ def test_everything_is_read_and_takes_the_place_of_what_was_shipped(cloud, known
     before = known()
     result = refresh(question(cloud.url, before), before, root, accepting(manner, *FAMILIES))
     assert result.reason == ""
-    assert result.found.gaps == ()
+    assert result.answer.gaps == ()
     catalog = known()
     assert catalog.warnings == ()
     found = offers(catalog)
@@ -212,7 +212,7 @@ def test_denied_calls_leave_a_gap_with_the_action_that_would_allow_them(cloud, k
     before = known()
     result = refresh(question(cloud.url, before, ("us-east-1",)), before, root, accepting(manner, *FAMILIES))
     assert result.reason == ""
-    (gap,) = result.found.gaps
+    (gap,) = result.answer.gaps
     assert (gap.part, gap.denied) == ("spot", True)
     assert "ec2:DescribeSpotPriceHistory" in gap.remedy
     place = ("us-east-1", "g6.xlarge")
@@ -228,7 +228,7 @@ def test_a_region_that_is_not_enabled_leaves_gaps(cloud, known, root, manner):
     before = known()
     result = refresh(question(cloud.url, before), before, root, accepting(manner, *FAMILIES))
     assert result.reason == ""
-    denied = [gap for gap in result.found.gaps if "AuthFailure" in gap.reason]
+    denied = [gap for gap in result.answer.gaps if "AuthFailure" in gap.reason]
     assert {gap.region for gap in denied} == {"us-west-2"}
     assert {gap.remedy for gap in denied} == {
         "check the credentials; where only some regions answer so, the account has not enabled them"
@@ -245,7 +245,7 @@ def test_a_price_list_without_machines_is_missing_not_empty(cloud, known, root, 
     result = refresh(
         question(cloud.url, before, ("us-east-1", "cn-north-1"), parts), before, root, accepting(manner, *FAMILIES)
     )
-    assert [(gap.region, gap.part) for gap in result.found.gaps] == [("cn-north-1", "prices")]
+    assert [(gap.region, gap.part) for gap in result.answer.gaps] == [("cn-north-1", "prices")]
     assert {place for place in offers(before) if place[0] == "cn-north-1"} <= offers(known()).keys()
 
 
@@ -260,7 +260,7 @@ def test_expired_tokens_and_wrong_clocks_publish_nothing(code, hint, cloud, know
     before = known()
     result = refresh(question(cloud.url, before, ("us-east-1",), ("prices",)), before, root, manner)
     assert result.snapshot is None
-    assert hint in result.found.gaps[0].remedy
+    assert hint in result.answer.gaps[0].remedy
     assert known().content_hash == before.content_hash
 
 

@@ -167,5 +167,5 @@ def test_what_the_service_does_not_know_is_a_gap(ec2, known, root, manner, monke
     parts = tasks(ec2, catalog, "prices", "savings_plans")
     result = refresh(RefreshJob("aws", parts), catalog, root, manner)
     assert result.snapshot is None
-    assert {gap.part for gap in result.found.gaps} == {"prices", "savings_plans"}
-    assert all(gap.reason and gap.remedy for gap in result.found.gaps)
+    assert {gap.part for gap in result.answer.gaps} == {"prices", "savings_plans"}
+    assert all(gap.reason and gap.remedy for gap in result.answer.gaps)

@@ -149,7 +149,7 @@ def test_azure_answers_that_cannot_be_used_publish_nothing(reply, words, known, 
     with serving(Cloud(lambda _asked: reply)) as cloud:
         result = refresh(ask_azure(cloud), before, root, accepted(manner))
     assert result.snapshot is None
-    assert words in result.found.gaps[0].reason
+    assert words in result.answer.gaps[0].reason
     assert known().content_hash == before.content_hash
 
 
@@ -230,6 +230,6 @@ def test_a_wrong_key_is_said(known, root, manner):
     with serving(Cloud(gcp_pages(SKUS))) as cloud:
         result = refresh(ask_gcp(cloud, catalog, key="wrong"), catalog, root, manner)
     assert result.snapshot is None
-    assert "API key not valid" in result.found.gaps[0].reason
-    assert "--gcp-api-key-file" in result.found.gaps[0].remedy
-    assert "secret" not in result.found.gaps[0].reason
+    assert "API key not valid" in result.answer.gaps[0].reason
+    assert "--gcp-api-key-file" in result.answer.gaps[0].remedy
+    assert "secret" not in result.answer.gaps[0].reason

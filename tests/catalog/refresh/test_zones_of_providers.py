@@ -72,7 +72,7 @@ def test_aws_zones_are_read_by_id_and_count_before_ours(known, root, manner):
     with serving(Cloud(Aws(dict(PRICES), zones=ZONES, new_types=("g99.12xlarge",)))) as cloud:
         result = refresh(ask_aws(cloud, before), before, root, accepting(manner))
     assert result.reason == ""
-    assert not any(row.instance_type == "m7i.large" for row in result.found.rows if isinstance(row, ZoneRow))
+    assert not any(row.instance_type == "m7i.large" for row in result.answer.rows if isinstance(row, ZoneRow))
     catalog = known()
     found = catalog.zones("aws", "us-east-1", "g6.xlarge")
     assert (found.names, found.count, found.verified) == (("use1-az1", "use1-az6"), 2, True)
@@ -108,7 +108,7 @@ def test_an_account_that_may_not_list_offerings_keeps_our_zones(known, root, man
     with serving(cloud):
         result = refresh(ask_aws(cloud, before, ("us-east-1",)), before, root, accepting(manner))
     assert result.reason == ""
-    (gap,) = result.found.gaps
+    (gap,) = result.answer.gaps
     assert gap.part == "zones"
     assert "ec2:DescribeInstanceTypeOfferings" in gap.remedy
     place = ("aws", "us-east-1", "g6.xlarge")
@@ -210,7 +210,7 @@ def test_a_token_that_is_refused_leaves_a_gap(provider, known, root, manner):
         question = RefreshJob(provider, (priced(region, name), *asked), tells_absence=False)
         result = refresh(question, known(), root, accepting(manner))
     assert result.reason == ""
-    (gap,) = result.found.gaps
+    (gap,) = result.answer.gaps
     assert gap.denied
     assert f"--{provider}-token-file" in gap.remedy
     assert "wrong-token" not in f"{gap}"
