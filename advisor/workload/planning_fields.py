@@ -289,7 +289,7 @@ def read_exclude(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
     if field is None:
         return Exclude()
     fields = field.mapping(EXCLUDE_KEYS, elsewhere)
-    return Exclude(**_read(fields, {key: lambda field: field.texts() for key in EXCLUDE_KEYS}))
+    return Exclude(**_read(fields, dict.fromkeys(EXCLUDE_KEYS, Field.texts)))
 
 
 def read_tags(field: Field) -> tuple[tuple[str, str], ...]:
@@ -316,7 +316,7 @@ def read_scaling(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
     if field is None:
         return Scaling()
     fields = field.mapping(SCALING_KEYS, elsewhere)
-    return Scaling(**_read(fields, {key: lambda field: field.truth() for key in SCALING_KEYS}))
+    return Scaling(**_read(fields, dict.fromkeys(SCALING_KEYS, Field.truth)))
 
 
 def read_response_cache(field: Field, limits: Limits) -> ResponseCache:
