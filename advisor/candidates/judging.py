@@ -147,14 +147,27 @@ def judge(
 
 
 def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Catalog) -> Iterator[_Judged]:
-    """The same by engine and precision."""
+    """The same by engine and precision, with a rejection in place of each candidate that no code deploys.
+
+    Like ones are told once, and nothing of an engine beside the preferred one, whose own outcome stands for the layout.
+    """
     if (refused := machine_shortfall(instance_type, catalog)) is not None:
         yield _Judged((), (reject(instance_type, refused),))
         return
     refusals: set[tuple[str, str, int | None, bool]] = set()
     lacking = _lacking(catalog)
     for part in _judged_hardware(instance_type, requirements, catalog, lacking):
-        yield _Judged(part.precisions, tuple(_deployable(part.outcomes, refusals, lacking)))
+        outcomes: list[Candidate | Rejection] = []
+        for outcome in part.outcomes:
+            lacked = lacking(outcome) if isinstance(outcome, Candidate) else None
+            if lacked is None or isinstance(outcome, Rejection):
+                outcomes.append(outcome)
+            elif not outcome.beside:
+                rejection = reject_undeployable(outcome, lacked)
+                key = (lacked.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
+                outcomes += [] if key in refusals else [rejection]
+                refusals.add(key)
+        yield _Judged(part.precisions, tuple(outcomes))
 
 
 def _lacking(catalog: Catalog) -> _Lacking:
@@ -168,27 +181,6 @@ def _lacking(catalog: Catalog) -> _Lacking:
         return told[id(candidate)][1]
 
     return lacking
-
-
-def _deployable(
-    outcomes: Sequence[Candidate | Rejection], refusals: set[tuple[str, str, int | None, bool]], lacking: _Lacking
-) -> Iterator[Candidate | Rejection]:
-    """Outcomes, with a rejection in place of each candidate that no code deploys; like ones are told once.
-
-    Nothing is told of an engine beside the preferred one, whose own outcome stands for the layout.
-    """
-    for outcome in outcomes:
-        lacked = lacking(outcome) if isinstance(outcome, Candidate) else None
-        if lacked is None or isinstance(outcome, Rejection):
-            yield outcome
-            continue
-        if outcome.beside:
-            continue
-        rejection = reject_undeployable(outcome, lacked)
-        key = (lacked.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
-        if key not in refusals:
-            yield rejection
-        refusals.add(key)
 
 
 def judge_hardware(

@@ -106,12 +106,6 @@ _Test = tuple[str, str, str, str]
 """Tuning, benchmark, setting and source: what scores compare within."""
 
 
-def read_cache_nodes(sources: Sources) -> tuple[CacheNode, ...]:
-    """Nodes of in-memory stores, the smallest first."""
-    nodes = sources.values(CacheNode, "cache_nodes")
-    return tuple(sorted(nodes, key=lambda node: (node.memory_gib, node.node)))
-
-
 class ModelScores:
     """Benchmark scores of models; those of two models compare within one tuning, source and setting only."""
 
@@ -390,7 +384,8 @@ class PlanningTables:
     @cached_property
     def cache_nodes(self) -> tuple[CacheNode, ...]:
         """Nodes of in-memory stores, the smallest first."""
-        return read_cache_nodes(self.sources)
+        nodes = self.sources.values(CacheNode, "cache_nodes")
+        return tuple(sorted(nodes, key=lambda node: (node.memory_gib, node.node)))
 
     model_scores = table(ModelScores)
     """Benchmark scores of models."""

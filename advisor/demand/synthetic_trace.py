@@ -192,8 +192,10 @@ def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class
 
     Where all hours are planned alike, or all are open, in the hour to which batch work adds most, with what it adds.
     """
-    closed = None if of_one_class and added.any() else _first_closed_hour(demand)
-    hour = int(np.argmax(added)) if closed is None else closed
+    run = None if demand.beside is None else demand.beside.run
+    is_open = set() if run is None else set(run.hours_of_week(len(run.open_hours)))
+    closed = () if of_one_class and added.any() else (hour for hour in range(HOURS_PER_WEEK) if hour not in is_open)
+    hour = next(iter(closed), int(np.argmax(added)))
     per_minute = (demand.requests_per_second.peak + float(added[hour])) * SECONDS_PER_MINUTE
     minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
     count = min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1))
@@ -201,13 +203,6 @@ def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class
     if not counts.any():
         counts[0] = 1
     return DemandProfile(MONDAY_SECONDS + hour * SECONDS_PER_HOUR, counts)
-
-
-def _first_closed_hour(demand: Demand) -> int | None:
-    """First hour of the week in which machines of batch work beside the requests may be away; None: there is none."""
-    run = None if demand.beside is None else demand.beside.run
-    is_open = set() if run is None else set(run.hours_of_week(len(run.open_hours)))
-    return next((hour for hour in range(HOURS_PER_WEEK) if hour not in is_open), None)
 
 
 def _random_counts(start_seconds: float, per_minute: Floats) -> Floats:

@@ -325,7 +325,8 @@ def _machine_rows(
     for row in answer.rows:
         if not isinstance(row, MachineRow) or (answer.provider, row.instance_type) in catalog.instance_types:
             continue
-        accelerator = accelerator_named(catalog, row.accelerator)
+        named = (row.accelerator, row.accelerator.partition(" ")[2])  # such as ``NVIDIA L4``
+        accelerator = next(filter(None, map(catalog.known_accelerator, named)), None)
         machine = None if accelerator is None else reconcile_memory(accelerator, row)
         if accelerator is None or machine is None:
             unknown[row.instance_type] = {"instance_type": row.instance_type, "accelerator": row.accelerator}
@@ -365,8 +366,3 @@ def reconcile_memory(accelerator: Accelerator, row: MachineRow) -> MachineRow | 
     if row.accelerator_count or share is None:
         return None
     return replace(row, accelerator_count=share, accelerator_memory_gib=whole)
-
-
-def accelerator_named(catalog: Catalog, stated: str) -> Accelerator | None:
-    """The accelerator that a provider calls *stated*, such as ``NVIDIA L4``; None where it is not known."""
-    return catalog.known_accelerator(stated) or catalog.known_accelerator(stated.partition(" ")[2])

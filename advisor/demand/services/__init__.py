@@ -120,14 +120,6 @@ def _place(view: EngineView) -> str:
     return f"{view.address} ({view.observer})" if view.observer else view.address
 
 
-def length_notes(prompts: Lengths, answers: Lengths) -> Iterator[str]:
-    """Grounds of the token lengths."""
-    if len(prompts.share) == 1 and len(answers.share) == 1:
-        yield BY_MEANS
-        return
-    yield (f"{BY_BUCKETS}; how prompt and answer lengths go together is not recorded, so they are taken as independent")
-
-
 def time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
     """Minutes of which the rate is not known."""
     if known_seconds < SECONDS_PER_DAY:
@@ -137,13 +129,6 @@ def time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
         most = f"all but {unknown:,} of {every:,} minutes" if unknown <= _FEW * every else ""
         share = most or f"{1 - unknown / every:.0%} of the minutes"
         yield f"{share} were observed; at the others not every replica was read: unknown, not idle"
-
-
-def volume_notes(asked: Wanted, mean: float) -> Iterator[str]:
-    """Stated volume beside the counted one."""
-    if asked.requests_per_day is not None:
-        counted = mean * SECONDS_PER_DAY
-        yield f"requests_per_day ({asked.requests_per_day:,.0f}) is not used: the engines counted {counted:,.0f} a day"
 
 
 _ONE_TEXT = 1.05
@@ -221,6 +206,10 @@ def _demand(service: Service, asked: Wanted, source: str, notes: list[str]) -> D
     if grown.cache_queries and grown.cache_hits is not None:
         hit_ratio = min(max(grown.cache_hits / grown.cache_queries, 0.0), _MOST_HIT)
     mean = service.mean or 0.0
+    volume: tuple[str, ...] = ()
+    if asked.requests_per_day is not None:
+        counted = f"the engines counted {mean * SECONDS_PER_DAY:,.0f} a day"
+        volume = (f"requests_per_day ({asked.requests_per_day:,.0f}) is not used: {counted}",)
     return Demand(
         requests_per_second=arrival_rate(per_minute, mean),
         input_tokens=TokenQuantiles(*(round(length, 3) for length in astuple(prompts.quantiles()))),
@@ -236,7 +225,7 @@ def _demand(service: Service, asked: Wanted, source: str, notes: list[str]) -> D
             *blur_notes(service, per_minute, steps),
             *told,
             *time_notes(per_minute, known_seconds),
-            *volume_notes(asked, mean),
+            *volume,
         ),
         profile=profile,
     )
@@ -263,7 +252,10 @@ def _token_lengths(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengt
     answers = _lengths([view.answers for view in views], grown.answer_tokens, grown.requests, asked.output_tokens)
     if prompts is None or answers is None:
         raise _no_lengths(service, asked, "input_tokens and output_tokens")
-    return prompts, answers, tuple(length_notes(prompts, answers))
+    if len(prompts.share) == 1 and len(answers.share) == 1:
+        return prompts, answers, (BY_MEANS,)
+    unknown = "how prompt and answer lengths go together is not recorded, so they are taken as independent"
+    return prompts, answers, (f"{BY_BUCKETS}; {unknown}",)
 
 
 def _sizes(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
