@@ -24,7 +24,6 @@ from advisor.samples.store.row_tables import (
     METADATA,
     SCHEMA_KEY,
     TEXT,
-    _encoding_of,
     _is_plain,
     content_digest,
 )
@@ -86,7 +85,9 @@ def _encoded(table: pa.Table, metadata: dict[bytes, bytes]) -> bytes:
         },
         use_dictionary=[name for name in table.column_names if name not in lists and name not in plain],
         column_encoding={
-            name: _encoding_of(table.schema.field(name).type) for name in plain if name in table.column_names
+            name: "BYTE_STREAM_SPLIT" if pa.types.is_floating(table.schema.field(name).type) else "DELTA_BINARY_PACKED"
+            for name in plain
+            if name in table.column_names
         },
         write_statistics=["timestamp"] if "timestamp" in table.column_names else False,
         store_schema=False,
