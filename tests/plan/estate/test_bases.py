@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.demand.lengths import declared_demand
-from advisor.demand.lengths import together
+from advisor.demand.lengths import declared_demand, together
 from advisor.estate import plan_estate
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json, estate_to_json
