@@ -240,7 +240,7 @@ def _beside(field: Field | None) -> dict[str, Field]:
 
 
 def _read_beside(demand: Field | None) -> dict[str, Any]:
-    """What is stated beside the source of demand, by the field of :class:`Workload` that it becomes."""
+    """Fields beside the source of demand, by the field of :class:`Workload` that it becomes."""
     fields = _beside(demand)
     values: dict[str, Any] = {}
     if _HIT_RATIO in fields:

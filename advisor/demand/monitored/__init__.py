@@ -195,7 +195,7 @@ class _Counted:
 
 
 def _in_turn(server: Monitored, engine: Engine, labels: Labels, readings: Readings, step_us: int) -> Growth:
-    """What several replicas that answer at one address counted, each between its own first and last reading.
+    """Counts of several replicas that answer at one address, each between its own first and last reading.
 
     Nothing is known of a counter between readings of different ones.
     """
