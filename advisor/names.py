@@ -47,6 +47,11 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     return [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
 
 
+def first_names(names: Sequence[str], most: int) -> str:
+    """The first of some names, and how many more there are: ``a, b and 3 more``."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def suggestion(name: str, known: Sequence[str]) -> str:
     """A hint that names the nearest known names, or all of them when they are few, else how many there are and some."""
     close = nearest(name, known)

@@ -106,12 +106,8 @@ def _each_engine(
     yield server.support(accelerator, precision) if refused is None else reject(instance_type, refused, precision)
     is_other_planned = LLAMA_CPP in workload.engines or _is_crowded(server, instance_type, catalog)
     if is_other_planned and not is_refused:
-        yield from (each if isinstance(each, Rejection) or refused else _beside(each, server.engine) for each in others)
-
-
-def _beside(engine: EngineSupport, first: str) -> EngineSupport:
-    """An engine beside another one that is preferred to it."""
-    return replace(engine, beside=first)
+        for other in others:
+            yield other if isinstance(other, Rejection) or refused else replace(other, beside=server.engine)
 
 
 def _file_server(
@@ -181,7 +177,8 @@ def _engines(
     able = [
         row
         for row in _with_adapters(serving, accelerator, requirements)[0]
-        if _is_listed(row, accelerator, model, catalog)
+        if catalog.model_status(row.engine, accelerator.name, model.name, model.family)
+        in (None, "supported", "validated")
     ]
     planned = [row for row in able if row in adapted]
     for row in planned:
@@ -192,12 +189,6 @@ def _engines(
     status = catalog.model_status(adapted[-1].engine, accelerator.name, model.name, model.family)
     reason = f"{adapted[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
     yield reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
-
-
-def _is_listed(row: EngineSupport, accelerator: Accelerator, model: Model, catalog: Catalog) -> bool:
-    """Whether an engine keeps no list of models for an accelerator, or lists this one as working."""
-    status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
-    return status in (None, "supported", "validated")
 
 
 def _with_adapters(
@@ -289,10 +280,7 @@ def _one_pass_engine(
     allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
     startable = [server for server in allowed if server.release or not _is_generated(instance_type, unit, catalog)]
     startable.sort(
-        key=lambda server: (
-            _is_crowded(server, instance_type, catalog),
-            server.widens(accelerator, precision),
-        )
+        key=lambda server: (_is_crowded(server, instance_type, catalog), server.widens(accelerator, precision))
     )
     if not allowed:
         names = tuple(server.engine for server in serving)

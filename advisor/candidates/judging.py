@@ -33,6 +33,8 @@ from advisor.workload.kinds import LLAMA_CPP
 from advisor.workload.scope import allows, allows_engine
 
 _REGIONS_NAMED = 8
+_fit = lru_cache(maxsize=4096)(fit_memory)
+"""Memory of a model on an accelerator, which stands in many instance types."""
 _Lacking = Callable[[Candidate], Shortfall | None]
 _Layout = tuple[int, str]
 """Accelerators that share each layer, and slices that each is cut into."""
@@ -51,23 +53,22 @@ class _Judged:
     """Names of the workload, in its order; empty: it is of the machine in any."""
     outcomes: tuple[Candidate | Rejection, ...]
 
+    def within(self, precisions: Sequence[str]) -> "_Judged":
+        """The same of that workload, its candidates standing for other precisions than before."""
+        names = tuple(name for name in self.precisions if name in precisions)
+        if names == self.precisions:
+            return self
+        outcomes = (
+            outcome
+            if isinstance(outcome, Rejection)
+            else replace(outcome, stands_for=() if names == (outcome.precision,) else names)
+            for outcome in self.outcomes
+        )
+        return _Judged(names, tuple(outcomes))
+
     def is_in(self, precisions: Sequence[str]) -> bool:
         """Whether it is of a workload with the first of the precisions that it was judged in."""
         return not self.precisions or self.precisions[0] in precisions
-
-    def within(self, precisions: Sequence[str]) -> "_Judged":
-        """The same of that workload."""
-        names = tuple(name for name in self.precisions if name in precisions)
-        return self if names == self.precisions else _Judged(names, tuple(_named(names, self.outcomes)))
-
-
-def _named(names: tuple[str, ...], outcomes: Sequence[Candidate | Rejection]) -> Iterator[Candidate | Rejection]:
-    """Outcomes of an engine, its candidates standing for other precisions of the workload than before."""
-    for outcome in outcomes:
-        if isinstance(outcome, Rejection):
-            yield outcome
-        else:
-            yield replace(outcome, stands_for=() if names == (outcome.precision,) else names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,14 +147,27 @@ def judge(
 
 
 def _judged(instance_type: InstanceType, requirements: Requirements, catalog: Catalog) -> Iterator[_Judged]:
-    """The same by engine and precision."""
+    """The same by engine and precision, with a rejection in place of each candidate that no code deploys.
+
+    Like ones are told once, and nothing of an engine beside the preferred one, whose own outcome stands for the layout.
+    """
     if (refused := machine_shortfall(instance_type, catalog)) is not None:
         yield _Judged((), (reject(instance_type, refused),))
         return
     refusals: set[tuple[str, str, int | None, bool]] = set()
     lacking = _lacking(catalog)
     for part in _judged_hardware(instance_type, requirements, catalog, lacking):
-        yield _Judged(part.precisions, tuple(_deployable(part.outcomes, refusals, lacking)))
+        outcomes: list[Candidate | Rejection] = []
+        for outcome in part.outcomes:
+            lacked = lacking(outcome) if isinstance(outcome, Candidate) else None
+            if lacked is None or isinstance(outcome, Rejection):
+                outcomes.append(outcome)
+            elif not outcome.beside:
+                rejection = reject_undeployable(outcome, lacked)
+                key = (lacked.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
+                outcomes += [] if key in refusals else [rejection]
+                refusals.add(key)
+        yield _Judged(part.precisions, tuple(outcomes))
 
 
 def _lacking(catalog: Catalog) -> _Lacking:
@@ -167,32 +181,6 @@ def _lacking(catalog: Catalog) -> _Lacking:
         return told[id(candidate)][1]
 
     return lacking
-
-
-def _deployable(
-    outcomes: Sequence[Candidate | Rejection], refusals: set[tuple[str, str, int | None, bool]], lacking: _Lacking
-) -> Iterator[Candidate | Rejection]:
-    """Outcomes, with a rejection in place of each candidate that no code deploys; like ones are told once.
-
-    Nothing is told of an engine beside the preferred one, whose own outcome stands for the layout.
-
-    Args:
-        outcomes: of the hardware.
-        refusals: what was told of the machine before, to which more is added.
-        lacking: what code lacks to deploy a candidate.
-    """
-    for outcome in outcomes:
-        lacked = lacking(outcome) if isinstance(outcome, Candidate) else None
-        if lacked is None or isinstance(outcome, Rejection):
-            yield outcome
-            continue
-        if outcome.beside:
-            continue
-        rejection = reject_undeployable(outcome, lacked)
-        key = (lacked.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
-        if key not in refusals:
-            yield rejection
-        refusals.add(key)
 
 
 def judge_hardware(
@@ -222,16 +210,12 @@ def _judged_hardware(
             outcomes = usual[engine.precision] = tuple(judge_on(engine))
         else:
             preferred = usual.get(engine.precision) or judge_on(engine.usual)
-            usual[engine.precision] = planned = _planned(preferred, lacking)
+            planned = tuple(each for each in preferred if isinstance(each, Candidate) and lacking(each) is None)
+            usual[engine.precision] = planned
             skipped = _skipped(engine, planned, requirements, catalog)
             outcomes = tuple(_beside(judge_on(engine, skipped), planned, with_rejections=not engine.beside))
         if outcomes:
             yield _Judged(engine.stands_for or (engine.precision,), outcomes)
-
-
-def _planned(outcomes: Iterable[Candidate | Rejection], lacking: _Lacking) -> tuple[Candidate, ...]:
-    """The candidates that code deploys."""
-    return tuple(each for each in outcomes if isinstance(each, Candidate) and lacking(each) is None)
 
 
 def _skipped(
@@ -285,21 +269,10 @@ def _on_slots(
             is_held = isinstance(outcome, Candidate)
             yield outcome
         if tensor_parallel == 1 and is_held:
-            others = tuple(slot for slot in slices if (1, slot.partition) not in skipped)
-            yield from _judge_slices(instance_type, others, engine, requirements, catalog)
-
-
-def _judge_slices(
-    instance_type: InstanceType,
-    slices: tuple[Slot, ...],
-    engine: EngineSupport,
-    requirements: Requirements,
-    catalog: Catalog,
-) -> Iterator[Candidate | Rejection]:
-    """The slices that hold what one accelerator holds; where none does, the largest is rejected for all of them."""
-    outcomes = [_judge_one(instance_type, slot, engine, 1, requirements, catalog) for slot in slices]
-    fitting = [outcome for outcome in outcomes if isinstance(outcome, Candidate)]
-    yield from fitting or outcomes[-1:]
+            others = [slot for slot in slices if (1, slot.partition) not in skipped]
+            outcomes = [_judge_one(instance_type, slot, engine, 1, requirements, catalog) for slot in others]
+            # Where no slice holds the model, the largest is rejected for all of them.
+            yield from [outcome for outcome in outcomes if isinstance(outcome, Candidate)] or outcomes[-1:]
 
 
 def _judge_one(
@@ -395,7 +368,7 @@ def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog
     weights = catalog.loaded_weights(model.name, engine.precision, engine.engine)
     if weights is not None:
         return weights.made_while_loading
-    return catalog.is_made_while_loading(engine.precision, engine.engine)
+    return catalog.precisions.is_made_while_loading(engine.precision, engine.engine)
 
 
 def _converted_gib(model: Model, engine: EngineSupport, catalog: Catalog) -> float:
@@ -430,12 +403,6 @@ def _memory_shortfall(memory: MemoryFit, context_tokens: int, *, is_contiguous: 
         f"{beside_weights:.1f} GiB are left beside the weights"
     )
     return Shortfall("contiguous_kv", "GiB", one_sequence, beside_weights, reason)
-
-
-@lru_cache(maxsize=4096)
-def _fit(model: Model, request: FitRequest) -> MemoryFit:
-    """The same accelerator stands in many instance types."""
-    return fit_memory(model, request)
 
 
 def _offers_in_scope(requirements: Requirements, catalog: Catalog) -> dict[tuple[str, str], tuple[Offer, ...]]:

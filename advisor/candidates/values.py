@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from advisor.catalog import Catalog
-from advisor.catalog.engine_tables import Partition, share_of, slice_of
+from advisor.catalog.engine_tables import share_of, slice_of
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType
 from advisor.demand.values import Demand
@@ -55,11 +55,10 @@ def slots_of(
     profiles = [
         partition for partition in catalog.partitions(accelerator.name) if instance_type.provider in partition.providers
     ]
-    return Slot(accelerator, int(count)), tuple(_cut(accelerator, profile, int(count)) for profile in profiles)
-
-
-def _cut(accelerator: Accelerator, partition: Partition, count: int) -> Slot:
-    return Slot(slice_of(accelerator, partition), partition.per_accelerator * count, partition.name)
+    slices = (
+        Slot(slice_of(accelerator, profile), profile.per_accelerator * int(count), profile.name) for profile in profiles
+    )
+    return Slot(accelerator, int(count)), tuple(slices)
 
 
 ANY = "*"

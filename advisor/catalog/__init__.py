@@ -40,11 +40,6 @@ def imported_dir(program: str = GPUHUNT) -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / program
 
 
-def imported_dirs() -> tuple[Path, ...]:
-    """Directories of imports of every program."""
-    return tuple(map(imported_dir, PROGRAMS))
-
-
 def engines_dir() -> Path:
     """Snapshots of engine releases: ``$XDG_CACHE_HOME/advisor/engines``."""
     return _base("XDG_CACHE_HOME", ".cache") / "advisor" / "engines"
@@ -84,7 +79,7 @@ def load_catalog(directory: Path | str | None = None) -> Catalog:
 def user_catalog() -> LayeredCatalog:
     """The catalog of this user with all its layers."""
     shipped, overlay = data_dir("instance_catalog"), overlay_path()
-    refreshed, imported, published = refreshed_dir(), imported_dirs(), published_dir()
+    refreshed, imported, published = refreshed_dir(), tuple(map(imported_dir, PROGRAMS)), published_dir()
     names = tuple(map(current_names, (refreshed, *imported, published)))
     stamp = (overlay.stat().st_mtime_ns, overlay.stat().st_size) if overlay.is_file() else None
     engines = engines_dir()

@@ -167,13 +167,7 @@ class EngineTables(PlanningTables):
         return self._planned_support[key]
 
     def preferred_engine(self, accelerator: str, precision: str, engine: str = "") -> EngineSupport | None:
-        """The engine that serves a precision on an accelerator where none is stated, in the release that plans take.
-
-        Args:
-            accelerator: its name.
-            precision: of the weights.
-            engine: only this one; "" for any.
-        """
+        """The engine that serves a precision on an accelerator where none is stated, in the release that plans take."""
         rows = self.engine_support(accelerator, precision)
         return next((row for row in rows if row.serves and engine.lower() in ("", row.engine.lower())), None)
 
@@ -230,7 +224,8 @@ class EngineTables(PlanningTables):
         for hardware in (self.accelerators[accelerator].architecture, accelerator):
             rows = self._engine_support.get((hardware, precision), ())
             grouped |= {engine: tuple(ranges) for engine, ranges in groupby(rows, key=lambda row: row.engine)}
-        return dict(sorted(grouped.items(), key=lambda item: _preference(item[0])))
+        ranks = {engine: rank for rank, engine in enumerate(_ENGINE_PREFERENCE)}
+        return dict(sorted(grouped.items(), key=lambda item: ranks.get(item[0], len(ranks))))
 
     def _planned(self, engine: str, accelerator: str, rows: tuple[EngineSupport, ...]) -> EngineSupport:
         fixed = "".join(self.deployment.words(engine, "release"))
@@ -337,7 +332,3 @@ def _is_alike(part: Accelerator, other: Accelerator) -> bool:
     """Whether two are variants of one family with the same memory."""
     is_kin = part.name.split("-")[0] == other.name.split("-")[0]
     return is_kin and math.isclose(part.memory_gib, other.memory_gib, rel_tol=_SAME_MEMORY_RATIO)
-
-
-def _preference(engine: str) -> int:
-    return _ENGINE_PREFERENCE.index(engine) if engine in _ENGINE_PREFERENCE else len(_ENGINE_PREFERENCE)

@@ -7,7 +7,7 @@ counted, and Google's AI zones only where no ordinary zone sells the type: both 
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -96,16 +96,14 @@ def supply_of(zones: Zones, provider: str, region: str, instance_type: str) -> Z
     listed = zones.get((provider, region), {})
     if instance_type in listed:
         return listed[instance_type]
+    if REGION in listed:
+        return replace(listed[REGION], verified=False)
     if listed:
-        return replace(listed[REGION] if REGION in listed else _seen(listed.values()), verified=False)
+        newest = max(listed.values(), key=lambda supply: supply.as_of)
+        names = {name for supply in listed.values() for name in supply.names}
+        return replace(listed_zones(names, newest.source, newest.as_of), verified=False)
     count, source = _LEAST_ZONES.get(provider, _NOT_KNOWN)
     return ZoneSupply((), count, verified=False, source=source, as_of="")
-
-
-def _seen(supplies: Collection[ZoneSupply]) -> ZoneSupply:
-    """Zones that any type is listed in, with source and date of the newest list."""
-    newest = max(supplies, key=lambda supply: supply.as_of)
-    return listed_zones({name for supply in supplies for name in supply.names}, newest.source, newest.as_of)
 
 
 _EARTH_RADIUS_KM = 6371.0

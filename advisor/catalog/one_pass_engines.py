@@ -100,7 +100,11 @@ def within(releases: Iterable[Release], oldest: str, newest: str) -> tuple[Versi
 
 def at_version(rows: Sequence[EngineSupport], version: Version) -> EngineSupport | None:
     """The row that holds for a release; None where no row speaks of it."""
-    return next((row for row in rows if _holds(row, version)), None)
+    for row in rows:
+        since, until = version_of(row.from_version), version_of(row.until_version)
+        if (since is None or since <= version) and (until is None or version < until):
+            return row
+    return None
 
 
 def planned(rows: Sequence[EngineSupport], releases: Sequence[Version], otherwise: str) -> EngineSupport:
@@ -117,19 +121,11 @@ def planned(rows: Sequence[EngineSupport], releases: Sequence[Version], otherwis
         row = at_version(rows, version)
         if row is not None and row.serves:
             return replace(row, engine_version=str(version))
-    newest = at_version(rows, releases[-1]) or _unsaid(rows[-1])
+    newest = at_version(rows, releases[-1])
+    if newest is None:
+        untested = replace(rows[-1], support=Support.UNTESTED, evidence=Evidence.UNTESTED, compute_precision="")
+        newest = replace(untested, detail="no document speaks of this release")
     return replace(newest, engine_version=str(releases[-1]))
-
-
-def _unsaid(row: EngineSupport) -> EngineSupport:
-    """Support of a release that no row speaks of: nothing."""
-    detail = "no document speaks of this release"
-    return replace(row, support=Support.UNTESTED, evidence=Evidence.UNTESTED, compute_precision="", detail=detail)
-
-
-def _holds(row: EngineSupport, version: Version) -> bool:
-    since, until = version_of(row.from_version), version_of(row.until_version)
-    return (since is None or since <= version) and (until is None or version < until)
 
 
 _TOKENS = "tokens"

@@ -320,16 +320,10 @@ class StartFacts:
 
 _START_SECONDS = 900
 """Boot, image pull and engine start: 90 to 280 s measured for the engine alone (vLLM on 8 × H100, RTX 5090)."""
-
-
 _BOOT_SECONDS = 180
 """Part of that for a machine to be there, as in cold_start.csv at most."""
-
-
 _COMPILE_SECONDS = 1800
 """Ahead-of-time compilation for Neuron and TPU: more than 10 minutes for a 32 B model."""
-
-
 _DOWNLOAD_GIB_PER_SECOND = 0.1
 """Six times slower than measured from the hub on a p5.48xlarge (0.6 GiB/s): small instances have slower networks."""
 

@@ -106,12 +106,6 @@ _Test = tuple[str, str, str, str]
 """Tuning, benchmark, setting and source: what scores compare within."""
 
 
-def read_cache_nodes(sources: Sources) -> tuple[CacheNode, ...]:
-    """Nodes of in-memory stores, the smallest first."""
-    nodes = sources.values(CacheNode, "cache_nodes")
-    return tuple(sorted(nodes, key=lambda node: (node.memory_gib, node.node)))
-
-
 class ModelScores:
     """Benchmark scores of models; those of two models compare within one tuning, source and setting only."""
 
@@ -131,9 +125,7 @@ class ModelScores:
         return tuple(kept for kept in compared if kept is not None)
 
 
-def _kept(name: str, own: Mapping[_Test, float], other: Mapping[_Test, float]) -> (
-    ScoresKept | None
-):  # fmt: skip
+def _kept(name: str, own: Mapping[_Test, float], other: Mapping[_Test, float]) -> ScoresKept | None:
     """Scores of a model ÷ those of the own one; None where they share too few benchmarks."""
     ratios = {test: other[test] / score for test, score in own.items() if test in other and score > 0}
     if len({benchmark for _, benchmark, _, _ in ratios}) < FEWEST_BENCHMARKS:
@@ -372,31 +364,19 @@ class PlanningTables:
 
     def checkpoints(self, model: str, precision: str) -> tuple[KnownCheckpoint, ...]:
         """Every known repository with a model's weights in a precision, the preferred one first."""
-        return self._precisions.checkpoints(model, precision)
+        return self.precisions.checkpoints(model, precision)
 
     def known_precisions(self, model: str) -> tuple[str, ...]:
         """Precisions that there are weights of a model in, or that an engine makes while loading, the widest first."""
-        return self._precisions.known(model)
+        return self.precisions.known(model)
 
     def loaded_weights(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
         """The weights that an engine loads for a model in a precision; None where the user has to name a repository."""
-        return self._precisions.loaded(model, precision, engine)
-
-    def is_made_while_loading(self, precision: str, engine: str) -> bool:
-        """Whether an engine makes the precision of 16-bit weights while it loads them."""
-        return self._precisions.is_made_while_loading(precision, engine)
-
-    def makes_gguf(self, model: str) -> bool:
-        """Whether code converts the published weights of a language model to GGUF, and llama.cpp serves those."""
-        return self._precisions.makes_gguf(model)
-
-    def gguf_scheme(self, precision: str) -> str:
-        """See :meth:`advisor.catalog.precisions.Precisions.gguf_scheme`."""
-        return self._precisions.gguf_scheme(precision)
+        return self.precisions.loaded(model, precision, engine)
 
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
         """Loss of a model's scores in a precision, or that of the nearest size of its family; None if unknown."""
-        return self._precisions.quality_loss(model, precision, scheme)
+        return self.precisions.quality_loss(model, precision, scheme)
 
     levers = table(read_levers)
     """Levers by name: effort, risk and lock-in of each, and what others say of it."""
@@ -404,12 +384,14 @@ class PlanningTables:
     @cached_property
     def cache_nodes(self) -> tuple[CacheNode, ...]:
         """Nodes of in-memory stores, the smallest first."""
-        return read_cache_nodes(self.sources)
+        nodes = self.sources.values(CacheNode, "cache_nodes")
+        return tuple(sorted(nodes, key=lambda node: (node.memory_gib, node.node)))
 
     model_scores = table(ModelScores)
     """Benchmark scores of models."""
 
-    _precisions = table(Precisions)
+    precisions = table(Precisions)
+    """Checkpoints, the weights that engines load, and what lower precisions lose."""
 
     @cached_property
     def sources(self) -> readers.Sources:

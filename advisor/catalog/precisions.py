@@ -206,12 +206,7 @@ class Precisions:
         """Loss of a model in a precision, measured on it or on the nearest size of its family; None if unknown.
 
         That of a GGUF is the loss of likelihood that llama.cpp publishes, of the model that loses the most where none
-        of the family was measured.
-
-        Args:
-            model: name of the model.
-            precision: what its weights are served in.
-            scheme: how they are quantised: scores of that scheme alone, where there are any.
+        of the family was measured. Scores of the scheme alone count where there are any.
         """
         key = (model, precision, scheme)
         if key not in self._losses:

@@ -82,9 +82,11 @@ def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
     doubts = list(_doubts(price, purchase, today))
     bounds = [_SPOT] if doubts and purchase is Purchase.SPOT else [ratios for _, ratios in doubts]
     words = [reason for reason, _ in doubts]
-    if (zones := _apart(price)) is not None:
-        bounds.append((zones[0] / price.usd_per_hour, zones[1] / price.usd_per_hour))
-        words.append(f"${zones[0]:,.4g} to ${zones[1]:,.4g} by zone")
+    if (zones := price.zones_usd_per_hour) is not None:
+        ratios = zones[0] / price.usd_per_hour, zones[1] / price.usd_per_hour
+        if any(abs(ratio - 1) > _SAME_RATIO for ratio in ratios):
+            bounds.append(ratios)
+            words.append(f"${zones[0]:,.4g} to ${zones[1]:,.4g} by zone")
     high_ratio = max((high for _, high in bounds), default=1.0)
     return PriceTrust(
         listed=not doubts,
@@ -105,14 +107,6 @@ def is_listed(price: Price, purchase: Purchase, on_demand: Price | None, today: 
     return (
         purchase is not Purchase.COMMITMENT or on_demand is None or trust(on_demand, Purchase.ON_DEMAND, today).listed
     )
-
-
-def _apart(price: Price) -> tuple[float, float] | None:
-    """Lowest and highest price over zones, where one of them differs from the price by more than a rounding."""
-    zones = price.zones_usd_per_hour
-    if zones is None or all(abs(usd / price.usd_per_hour - 1) <= _SAME_RATIO for usd in zones):
-        return None
-    return zones
 
 
 def _is_unfounded(price: Price, purchase: Purchase) -> bool:

@@ -72,7 +72,10 @@ def with_processors(
         key: machine
         for key, machine in catalog.cpu_instances.items()
         if machine.provider in providers
-        and (machine.name in named or _is_worth_it(machine, least_memory_gib))
+        and (
+            machine.name in named
+            or (machine.memory_gib >= least_memory_gib and _LEAST_VCPUS <= machine.vcpus <= MOST_VCPUS)
+        )
         and slowest_of(machine, peaks) is not None
     }
     offers = [offer for provider in providers for offer in _cheapest(_offers(catalog, provider), machines, named)]
@@ -160,10 +163,6 @@ def cores_and_clock(accelerator: Accelerator, peaks: Iterable[ProcessorPeak]) ->
 def _offers(catalog: Catalog, provider: str) -> tuple[Offer, ...]:
     """Machines without an accelerator that a provider sells, read once."""
     return catalog.cpu_offers(provider)
-
-
-def _is_worth_it(machine: CpuInstance, least_memory_gib: float) -> bool:
-    return machine.memory_gib >= least_memory_gib and _LEAST_VCPUS <= machine.vcpus <= MOST_VCPUS
 
 
 def _cheapest(

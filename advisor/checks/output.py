@@ -1,6 +1,7 @@
 """A check as text, Markdown, JSON, SARIF 2.1.0 and JUnit."""
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -18,7 +19,8 @@ _INDENT = " " * 4
 
 def check_text(checked: Checked, width: int | None = None) -> str:
     """The verdict, then each finding with what mends it, in lines of a width but for commands."""
-    counts = [f"{number} {level}{'s' * (number > 1)}" for level in Level if (number := _count(checked, level))]
+    levels = Counter(finding.level for finding in checked.findings)
+    counts = [f"{levels[level]} {level}{'s' * (levels[level] > 1)}" for level in Level if levels[level]]
     verdict = "does not pass" if checked.failed else "passes"
     head = f"{checked.plan} {verdict}: {', '.join(counts) or 'nothing found'} ({len(checked.looked_at)} rules)"
     lines = [line for finding in checked.findings for line in _lines(finding, width)]
@@ -71,7 +73,10 @@ def check_sarif(checked: Checked) -> str:
 def check_junit(checked: Checked, failing: Level | None) -> str:
     """One test case for each rule that was applied; findings as heavy as *failing* are failures."""
     of_rule = {rule: [finding for finding in checked.findings if finding.id == rule] for rule in checked.looked_at}
-    heavy = {rule: [finding for finding in findings if _fails(finding, failing)] for rule, findings in of_rule.items()}
+    most_rank = -1 if failing is None else failing.rank
+    heavy = {
+        rule: [finding for finding in findings if finding.level.rank <= most_rank] for rule, findings in of_rule.items()
+    }
     suite = ET.Element(
         "testsuite", name="advisor check", tests=str(len(of_rule)), failures=str(sum(map(bool, heavy.values())))
     )
@@ -87,14 +92,6 @@ def check_junit(checked: Checked, failing: Level | None) -> str:
             ET.SubElement(case, "system-out").text = words
     ET.indent(suite)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _fails(finding: Finding, failing: Level | None) -> bool:
-    return failing is not None and finding.level.rank <= failing.rank
-
-
-def _count(checked: Checked, level: Level) -> int:
-    return sum(finding.level is level for finding in checked.findings)
 
 
 def _subject(finding: Finding) -> str:

@@ -2,18 +2,16 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from shlex import quote
 
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import version_of
-from advisor.checks import prices, replanned
+from advisor.checks import replanned
 from advisor.checks.values import Checked, Finding, Level, Policy
 from advisor.codegen.pricing import CACHES, read_projects
-from advisor.codegen.pricing.costs import Component
-from advisor.codegen.pricing.resources import Resource
 from advisor.codegen.writing import read_former
 from advisor.errors import InputError
 from advisor.models.files import file_facts, holds_model
@@ -29,6 +27,7 @@ from advisor.workload.values import DemandSource
 
 RULES = ("CHK301", "CHK302", "CHK303")
 _WRITE = "advisor generate terraform PLAN.json --into DIR"
+_ANEW = "advisor recommend WORKLOAD --format json -o PLAN.json"
 _OVERWRITE = f"{_WRITE} --force"
 """Edits are kept without."""
 Machines = Counter[tuple[str, str, str, str]]
@@ -100,7 +99,8 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
     unknown: list[str] = []
     caches: set[str] = set()
     services: set[tuple[str, str]] = set()
-    for resource, component in _components(infra, catalog):
+    costs = [cost for project in read_projects(infra, None, catalog) for cost in project.now.costs]
+    for resource, component in ((cost.resource, component) for cost in costs for component in cost.components):
         provider, machine, region = component.place
         if resource.kind in _SERVICES:
             services.add((provider, region))
@@ -112,13 +112,6 @@ def _deployed(infra: Path, catalog: Catalog) -> _Deployed:
         elif (provider, machine) in catalog.instance_types:
             machines[provider, region, machine, "spot" if component.is_spot else ""] += int(component.number)
     return _Deployed(machines, tuple(unknown), frozenset(caches), frozenset(services))
-
-
-def _components(infra: Path, catalog: Catalog) -> Iterator[tuple[Resource, Component]]:
-    """Everything of every root that is charged for."""
-    for project in read_projects(infra, None, catalog):
-        for cost in project.now.costs:
-            yield from ((cost.resource, component) for component in cost.components)
 
 
 def _cache_words(nodes: Decimal | int | None, node: str, region: str) -> str:
@@ -162,11 +155,9 @@ def _terms(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iter
     for group in fleet.groups:
         monthly = group.interruptions_per_instance_hour * HOURS_PER_MONTH
         if monthly > policy.spot_interruptions_per_month:
-            told = (
-                f"{monthly:.2g} interruptions of an instance a month, {policy.spot_interruptions_per_month:g} accepted"
-            )
-            source = f"{told} ({group.interruptions_source})"
-            yield "CHK403", group.name, source, "advisor recommend WORKLOAD"
+            accepted = f"{policy.spot_interruptions_per_month:g} accepted ({group.interruptions_source})"
+            told = f"{monthly:.2g} interruptions of an instance a month, {accepted}"
+            yield "CHK403", group.name, told, "advisor recommend WORKLOAD"
 
 
 def _engine(engine: str, version: str, fleet: Fleet, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
@@ -174,14 +165,10 @@ def _engine(engine: str, version: str, fleet: Fleet, catalog: Catalog) -> Iterat
     accelerators = (catalog.known_accelerator(group.accelerator) for group in fleet.groups if group.engine == engine)
     vendors = {accelerator.vendor for accelerator in accelerators if accelerator is not None}
     own = version_of(version)
-    newer = sorted(
-        release
-        for vendor in vendors
-        for release in catalog.plannable_releases(engine, vendor)
-        if own is not None and release > own
-    )
+    releases = {release for vendor in vendors for release in catalog.plannable_releases(engine, vendor)}
+    newer = [release for release in releases if own is not None and release > own]
     if newer:
-        told = f"{engine} {version} is planned, and {len(set(newer))} newer are known, up to {newer[-1]}"
+        told = f"{engine} {version} is planned, and {len(newer)} newer are known, up to {max(newer)}"
         yield "CHK402", engine, told, "advisor recommend WORKLOAD --previous PLAN.json"
 
 
@@ -201,31 +188,25 @@ class Now:
 def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> Checked:
     """Everything that is no longer as a plan says.
 
-    Args:
-        plan: what was planned.
-        text: its document.
-        where: its file name.
-        now: what it is held against.
-        policy: thresholds, levels, and what fails.
-
     Raises:
         InputError: the plan holds no question or no fleet, or demand or code cannot be read.
     """
     notes: list[str] = []
     now = replace(now, catalog=catalog_of_fleet(read_question(plan.question, where), plan.fleet, now.catalog))
     planned_file = plan.provenance.model_file
-    looks: tuple[tuple[Sequence[str], Callable[[], Iterator[Found]]], ...] = (
-        (("CHK501",), lambda: _edited(text, where)),
+    looks: tuple[tuple[Sequence[str], Callable[[], Iterable[Found]]], ...] = (
+        (("CHK501",), lambda: [("CHK501", "", reason, _ANEW)] if (reason := why_not_as_made(text, where)) else []),
         *(((("CHK502",), lambda: _other_file(plan, planned_file, where, notes)),) if planned_file else ()),
-        (prices.RULES, lambda: prices.look(plan, now.catalog, now.today, policy)),
+        (replanned.PRICE_RULES, lambda: replanned.look_at_prices(plan, now.catalog, now.today, policy)),
         (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
         (_TERM_RULES, lambda: _terms(plan, now.catalog, now.today, policy)),
         *(((RULES, lambda: look_at_code(plan, now.infra, now.catalog)),) if now.infra is not None else ()),
     )
     findings: list[Finding] = []
     looked_at: list[str] = []
+    unknown = () if now.demand is not None else replanned.OF_DEMAND
     for rules, look in looks:
-        applied = [rule for rule in rules if policy.level_of(rule) is not Level.OFF and not _lacks(rule, now)]
+        applied = [rule for rule in rules if policy.level_of(rule) is not Level.OFF and rule not in unknown]
         looked_at += applied
         if applied:
             findings += [_finding(told, where, now, policy) for told in look() if told[0] in applied]
@@ -234,20 +215,11 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
     return Checked(where, tuple(looked_at), tuple(findings), failed, tuple(dict.fromkeys(notes)))
 
 
-def _lacks(rule: str, now: Now) -> bool:
-    """Whether a rule is about today's demand, which is not given."""
-    return now.demand is None and rule in replanned.OF_DEMAND
-
-
 def _finding(told: Found, where: str, now: Now, policy: Policy) -> Finding:
     rule, subject, message, command = told
     file = str(now.infra) if rule in RULES and now.infra is not None else where
-    return Finding(rule, policy.level_of(rule), message, _filled(command, where, now), file, subject)
-
-
-def _filled(command: str, where: str, now: Now) -> str:
-    """The command with the names of the files that it is about."""
-    return command.replace("PLAN.json", quote(where)).replace("DIR", quote(str(now.infra)))
+    command = command.replace("PLAN.json", quote(where)).replace("DIR", quote(str(now.infra)))
+    return Finding(rule, policy.level_of(rule), message, command, file, subject)
 
 
 def _other_file(plan: Plan, planned: ModelFile, where: str, notes: list[str]) -> Iterator[Found]:
@@ -260,16 +232,9 @@ def _other_file(plan: Plan, planned: ModelFile, where: str, notes: list[str]) ->
         return
     now = file_facts(path)
     if (now.bytes, now.sha256) != (planned.bytes, planned.sha256):
-        message = f"{path} has {_content(now)}, the plan was made from {planned.name} of {_content(planned)}"
-        yield "CHK502", planned.name, message, "advisor recommend WORKLOAD --format json -o PLAN.json"
-
-
-def _content(file: ModelFile) -> str:
-    digest = f", sha256 {file.sha256[:12]}…" if file.sha256 else ""
-    return f"{file.bytes:,} bytes{digest}"
-
-
-def _edited(text: str, where: str) -> Iterator[Found]:
-    reason = why_not_as_made(text, where)
-    if reason:
-        yield "CHK501", "", reason, "advisor recommend WORKLOAD --format json -o PLAN.json"
+        content, planned_content = (
+            f"{file.bytes:,} bytes" + (f", sha256 {file.sha256[:12]}…" if file.sha256 else "")
+            for file in (now, planned)
+        )
+        message = f"{path} has {content}, the plan was made from {planned.name} of {planned_content}"
+        yield "CHK502", planned.name, message, _ANEW

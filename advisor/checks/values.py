@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from advisor.records import dataclass, field
-from advisor.yaml_fields import Field, read_document
+from advisor.yaml_fields import read_document
 
 
 class Level(StrEnum):
@@ -85,8 +85,6 @@ RULES: Mapping[str, Rule] = {
         Rule("CHK502", "the model's file is another than the plan was made from", Level.WARNING),
     )
 }
-
-
 _KEYS = (
     "fail_on", "price_tolerance", "max_price_age", "max_spot_price_age", "cheaper_by", "obligation_ends_within",
     "spot_interruptions_per_month", "max_usd_per_month", "levels",
@@ -131,8 +129,11 @@ def read_policy(path: Path) -> Policy:
     """
     fields = read_document(path, "policy", _HINT).mapping(_KEYS)
     policy = Policy()
-    stated = fields.get("fail_on")
-    failing = policy.fail_on if stated is None else _failing(stated.choice((*map(str, Level), _NEVER)))
+    failing = policy.fail_on
+    if "fail_on" in fields:
+        word = fields["fail_on"].choice((*map(str, Level), _NEVER))
+        failing = None if word in (_NEVER, Level.OFF) else Level(word)
+    stated = fields["levels"].mapping(tuple(RULES)) if "levels" in fields else {}
 
     def ratio(name: str, default: float) -> float:
         return fields[name].number(0.0) if name in fields else default
@@ -149,14 +150,5 @@ def read_policy(path: Path) -> Policy:
         obligation_ends_within_days=days("obligation_ends_within", policy.obligation_ends_within_days),
         spot_interruptions_per_month=ratio("spot_interruptions_per_month", policy.spot_interruptions_per_month),
         max_usd_per_month=fields["max_usd_per_month"].number(0.0) if "max_usd_per_month" in fields else None,
-        levels=_levels(fields["levels"]) if "levels" in fields else {},
+        levels={name: Level(level.choice(tuple(map(str, Level)))) for name, level in stated.items()},
     )
-
-
-def _failing(word: str) -> Level | None:
-    return None if word in (_NEVER, Level.OFF) else Level(word)
-
-
-def _levels(field_of_levels: Field) -> Mapping[str, Level]:
-    stated = field_of_levels.mapping(tuple(RULES))
-    return {name: Level(value.choice(tuple(map(str, Level)))) for name, value in stated.items()}

@@ -65,7 +65,7 @@ def _loading_gib(serves: Serves, engine: str) -> float | None:
     """Memory for loading, as planned; of an engine that quantises while loading, its share of the download."""
     if engine == serves.engine:
         return serves.loading_gib
-    if not load_catalog().is_made_while_loading(serves.precision, engine):
+    if not load_catalog().precisions.is_made_while_loading(serves.precision, engine):
         return None
     return serves.checkpoint_gib / (serves.tensor_parallel * serves.pipeline_parallel)
 

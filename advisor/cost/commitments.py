@@ -2,13 +2,11 @@
 
 import datetime as dt
 import math
-from collections.abc import Sequence
 
 from advisor.catalog import Catalog
-from advisor.errors import InputError
-from advisor.names import suggestion
 from advisor.records import dataclass
 from advisor.units import HOURS_PER_DAY, HOURS_PER_MONTH
+from advisor.workload.holds import check_known
 from advisor.workload.values import OwnedCommitment, Workload
 
 ENDING = "Commitment ends: "
@@ -55,7 +53,13 @@ def owned_commitments(workload: Workload, catalog: Catalog, today: dt.date) -> O
     day = workload.as_of or today
     valid, notes = [], []
     for index, owned in enumerate(workload.commitments):
-        _check(owned, workload.where(f"commitments[{index}]"), catalog)
+        types = [name for provider, name in catalog.instance_types if provider == owned.provider]
+        for kind, name, names in (
+            ("provider", owned.provider, catalog.providers),
+            (f"instance type of {owned.provider}", owned.instance_type, types),
+            (f"region of {owned.provider}", owned.region, catalog.regions_of(owned.provider)),
+        ):
+            check_known(workload, f"commitments[{index}]", kind, name, names)
         if owned.expires < day:
             notes.append(
                 f"the commitment to {owned.count} × {owned.instance_type} in {owned.region} expired on "
@@ -86,15 +90,3 @@ def _ending_words(owned: OwnedCommitment, workload: Workload, catalog: Catalog, 
         f"({days} of the {workload.horizon_days:g} days of demand.horizon): planned is what the fleet costs after it; "
         f"use them until then{worth}"
     )
-
-
-def _check(owned: OwnedCommitment, where: str, catalog: Catalog) -> None:
-    _check_name("provider", owned.provider, catalog.providers, where)
-    types = [name for provider, name in catalog.instance_types if provider == owned.provider]
-    _check_name(f"instance type of {owned.provider}", owned.instance_type, types, where)
-    _check_name(f"region of {owned.provider}", owned.region, catalog.regions_of(owned.provider), where)
-
-
-def _check_name(kind: str, name: str, known: Sequence[str], where: str) -> None:
-    if name not in known:
-        raise InputError(f"unknown {kind}: '{name}'", where=where, hint=suggestion(name, known))

@@ -11,7 +11,7 @@ from advisor.cost.standing import ChargeRule
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
 from advisor.units import HOURS_PER_MONTH
-from advisor.workload.values import ResponseCache, Survive, Workload
+from advisor.workload.values import Survive, Workload
 
 ITEM = "response_cache"
 """Name among the standing charges of a region."""
@@ -68,12 +68,6 @@ def priced_cache(
     """The cheapest nodes of a provider that hold a workload's cache, with the price of one; why there are none.
 
     Nodes hold answers as :func:`held_gib` says; each has a replica unless nothing has to survive a failure.
-
-    Args:
-        workload: with a response cache.
-        catalog: nodes and their prices.
-        provider: who would run it.
-        region: where.
     """
     cache = workload.response_cache
     if cache is None:
@@ -83,7 +77,11 @@ def priced_cache(
     if isinstance(cheapest, str):
         return cheapest
     shards, node, price = cheapest
-    return _planned(cache, node, region, shards, copies), price
+    planned = PlannedCache(
+        provider, region, node.node, shards * copies, node.memory_gib, cache.memory_gib, cache.hit_ratio,
+        cache.ttl_seconds, shards, cache.similarity,
+    )  # fmt: skip
+    return planned, price
 
 
 def cache_nodes(workload: Workload, catalog: Catalog, provider: str, region: str) -> int:
@@ -99,18 +97,13 @@ def cheapest_nodes(
 
     Where none that holds all is priced in the region, shards of equal nodes are as good, if cheaper together. Each node
     counts with its alarms.
-
-    Args:
-        memory_gib: all answers.
-        catalog: nodes and their prices.
-        provider: who would run it.
-        region: where.
-        copies: nodes of each shard.
     """
     most = _most_shards(provider, copies)
-    nodes = [node for node in catalog.cache_nodes if node.provider == provider]
-    numbers = [(_shards(memory_gib, node.usable_gib, most), node) for node in nodes]
-    enough = [(shards, node) for shards, node in numbers if shards is not None]
+    enough = []
+    for node in (node for node in catalog.cache_nodes if node.provider == provider):
+        numbers = range(math.ceil(memory_gib / node.usable_gib), most + 1)
+        fewest = next((shards for shards in numbers if held_gib(shards, node.usable_gib) >= memory_gib), None)
+        enough += [] if fewest is None else [(fewest, node)]
     if not enough:
         return _too_large(memory_gib, provider, most_held_gib(catalog, provider, copies), most)
     prices = [(shards, node, catalog.service_price(provider, node.item, region)) for shards, node in enough]
@@ -136,22 +129,12 @@ def held_gib(shards: int, usable_gib: float) -> float:
     slots, and a standard deviation of √(N · (n - 1)) ÷ n (binomial); the largest of n such lies √(2 · ln n) of it
     above (the expected maximum of n normal values is no more). So M GiB take M · s + √(2 · ln n · (n - 1) · M ÷ e) GiB
     of n nodes, with e entries in a GiB: 1,024, as if answers were of a MiB. Most are smaller, and spread more evenly.
-
-    Args:
-        shards: n.
-        usable_gib: memory for answers of each node.
     """
     if shards == 1:
         return usable_gib
     slots = shards * math.ceil(_SLOTS / shards) / _SLOTS
     spread = math.sqrt(2 * math.log(shards) * (shards - 1) / _ENTRIES_PER_GIB)
     return ((math.sqrt(spread**2 + 4 * slots * shards * usable_gib) - spread) / (2 * slots)) ** 2
-
-
-def _shards(memory_gib: float, usable_gib: float, most: int) -> int | None:
-    """Fewest shards that hold so many GiB; None where the most do not."""
-    fewest = math.ceil(memory_gib / usable_gib)
-    return next((shards for shards in range(fewest, most + 1) if held_gib(shards, usable_gib) >= memory_gib), None)
 
 
 def most_held_gib(catalog: Catalog, provider: str, copies: int) -> float:
@@ -177,13 +160,6 @@ def _gib(memory_gib: float) -> str:
 def copies_of(workload: Workload) -> int:
     """Nodes of each shard."""
     return 1 if workload.limits.survival is Survive.NOTHING else _WITH_REPLICA
-
-
-def _planned(cache: ResponseCache, node: CacheNode, region: str, shards: int, copies: int) -> PlannedCache:
-    return PlannedCache(
-        node.provider, region, node.node, shards * copies, node.memory_gib, cache.memory_gib, cache.hit_ratio,
-        cache.ttl_seconds, shards, cache.similarity,
-    )  # fmt: skip
 
 
 def cache_rules(workload: Workload, catalog: Catalog, provider: str, region: str) -> Iterator[ChargeRule]:

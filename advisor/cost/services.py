@@ -263,20 +263,11 @@ class Deployed(NamedTuple):
 
 
 def region_charges(
-    catalog: Catalog,
-    provider: str,
-    region: str,
-    gb_per_request: float,
-    deployed: Deployed | None = None,
+    catalog: Catalog, provider: str, region: str, gb_per_request: float, deployed: Deployed | None = None
 ) -> RegionCharges | None:
     """Charges of a region of the three clouds; None of others, of whom nothing is known.
 
-    Args:
-        catalog: prices of services.
-        provider: who runs the region.
-        region: where.
-        gb_per_request: prompt and answer on the wire.
-        deployed: what the code orders there; None: hosts without a response cache.
+    Without *deployed* the code orders hosts, and no response cache.
     """
     if provider not in CLOUDS:
         return None

@@ -132,18 +132,15 @@ class FineCounts:
         of_block = np.array(numbers)[:, None] * BLOCK_MINUTES + np.arange(BLOCK_MINUTES) - first_minute
         inside = (of_block >= 0) & (of_block < len(minutes))
         whole = inside & minutes[np.clip(of_block, 0, len(minutes) - 1)]
-        tick = 1 if self.is_finer else _tick(np.flatnonzero(tenths.any(axis=(0, 1)).ravel()))
+        in_use = np.flatnonzero(tenths.any(axis=(0, 1)).ravel())
+        # Tick of the clock in tenths of a second, by the tenths of the minute at which any request came.
+        tick = 1 if self.is_finer else int(np.gcd.reduce([*(in_use - in_use[:1]), SECONDS_PER_MINUTE * PER_SECOND]))
         tens = counts[whole.all(axis=1)].reshape(-1, BLOCK_SECONDS // 10, 10).sum(axis=2)
         return Dispersion(
             one_second=_variance_to_mean(counts[whole]) if PER_SECOND % tick == 0 else None,
             ten_seconds=_variance_to_mean(tens) if 10 * PER_SECOND % tick == 0 else None,
             tenth_second=_variance_to_mean(tenths[whole].reshape(-1, PER_SECOND)) if tick == 1 else None,
         )
-
-
-def _tick(tenths: Integers) -> int:
-    """Tick of the clock in tenths of a second, by the tenths of the minute at which any request came."""
-    return int(np.gcd.reduce([*(tenths - tenths[:1]).tolist(), SECONDS_PER_MINUTE * PER_SECOND]))
 
 
 def _variance_to_mean(counts: npt.NDArray[np.int32]) -> float | None:

@@ -40,6 +40,8 @@ _ROUNDING = 1e-5
 _DEFAULT_HORIZON_DAYS = 30.0
 _FLAT_BELOW_HOURS = HOURS_PER_DAY
 _RIDGE_FROM_HOURS = 2 * HOURS_PER_WEEK
+_LEVEL = HIGH - LOW
+"""Level of the intervals."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,10 +80,8 @@ class Trial:
     def coverage(self) -> tuple[float, float]:
         """(Share of hours within the upper edge, share of hours whose busiest minute was above the forecast peak)."""
         is_judged = ~np.isnan(self.actual)
-        within, short = (
-            self.actual <= self.high * (1 + _TIME_ROUNDING),
-            self.actual_peak > self.peak * (1 + _TIME_ROUNDING),
-        )
+        within = self.actual <= self.high * (1 + _TIME_ROUNDING)
+        short = self.actual_peak > self.peak * (1 + _TIME_ROUNDING)
         return float(within[is_judged].mean()), float(short[is_judged].mean())
 
 
@@ -92,9 +92,8 @@ def calibrated_bands(history: HourlyDemand) -> Bands:
     """
     is_observed = ~np.isnan(history.mean)
     ends = range(len(is_observed) - HOURS_PER_DAY, HOURS_PER_DAY - 1, -HOURS_PER_DAY)[:MOST_ORIGINS]
-    origins = tuple(
-        end for end in reversed(ends) if is_observed[:end].any() and is_observed[end : end + HOURS_PER_WEEK].any()
-    )
+    is_surrounded = [is_observed[:end].any() and is_observed[end : end + HOURS_PER_WEEK].any() for end in ends]
+    origins = tuple(end for end, is_usable in reversed([*zip(ends, is_surrounded, strict=True)]) if is_usable)
     mean, peak = (calibrated(series, history.first_hour, origins) for series in (history.mean, history.busiest_minute))
     return Bands(origins, mean, peak)
 
@@ -123,20 +122,6 @@ def run_trials(history: HourlyDemand, methods: Mapping[str, Method], bands: Band
         )
         for name, method in methods.items()
     }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Week:
-    """The next 168 hours before growth, from Monday."""
-
-    mean: Floats
-    low: Floats
-    high: Floats
-    low_peak: Floats
-    peak: Floats
-    method: str
-    backtest: tuple[Backtest, ...]
-    notes: tuple[str, ...]
 
 
 @lru_cache(maxsize=8)
@@ -182,28 +167,22 @@ def flat_forecast(
     hours, busiest = np.full(HOURS_PER_WEEK, float(mean)), np.full(HOURS_PER_WEEK, float(peak))
     note = "declared demand is the same at all hours and has no interval; a trace of several weeks shows both"
     growth, growth_notes = measured_growth(hours[:0], growth_per_year)
-    week = _Week(hours, hours, hours, busiest, busiest, DECLARED, (), (note, *growth_notes))
+    week = Forecast(hours, hours, hours, busiest, busiest, _LEVEL, 0.0, DECLARED, (), (note, *growth_notes))
     return _grown(week, growth, horizon_days)
 
 
 def batch_forecast(
     run: BatchRun, count: int, *, horizon_days: float = _DEFAULT_HORIZON_DAYS, growth_per_year: float | None = None
 ) -> Forecast:
-    """Batch work as a forecast: its runs in their first so many open hours, and nothing in all others.
-
-    Args:
-        run: what is worked on.
-        count: open hours of each run in which it is.
-        horizon_days: how far the forecast has to hold.
-        growth_per_year: stated growth of the items.
-    """
+    """Batch work as a forecast: its runs in their first so many open hours, and nothing in all others."""
     _check_horizon(horizon_days)
     busy = np.zeros(HOURS_PER_WEEK)
     busy[list(run.hours_of_week(count))] = 1.0
     mean = run.items * run.runs_per_week / (busy.sum() * SECONDS_PER_HOUR)
     growth, growth_notes = measured_growth(busy[:0], growth_per_year)
     mean_rate, planned_rate = busy * mean, busy * run.items_per_second(count)
-    week = _Week(mean_rate, mean_rate, mean_rate, planned_rate, planned_rate, BATCH, (), tuple(growth_notes))
+    rates = (mean_rate, mean_rate, mean_rate, planned_rate, planned_rate)
+    week = Forecast(*rates, _LEVEL, 0.0, BATCH, (), tuple(growth_notes))
     return _grown(week, growth, horizon_days)
 
 
@@ -212,24 +191,21 @@ def _check_horizon(horizon_days: float) -> None:
         raise InputError(f"a horizon of {horizon_days:g} days is no time to forecast")
 
 
-def _grown(week: _Week, growth_per_day: float, horizon_days: float) -> Forecast:
-    """The week over a horizon: its mean at the middle of it, its edges at its ends."""
+def _grown(week: Forecast, growth_per_day: float, horizon_days: float) -> Forecast:
+    """A week of no horizon over one: its mean at the middle of it, its edges at its ends."""
     low_growth, mean_growth, high_growth = growth_factors(growth_per_day, horizon_days)
-    return Forecast(
+    return replace(
+        week,
         mean=_rounded(week.mean * mean_growth),
         low=_rounded(week.low * low_growth),
         high=_rounded(week.high * high_growth),
         low_peak=_rounded(week.low_peak * low_growth),
         peak=_rounded(week.peak * high_growth),
-        interval_level=HIGH - LOW,
         horizon_days=horizon_days,
-        method=week.method,
-        backtest=week.backtest,
-        notes=week.notes,
     )
 
 
-def _flat_week(history: HourlyDemand, known_hours: int) -> _Week:
+def _flat_week(history: HourlyDemand, known_hours: int) -> Forecast:
     """Less than a day: the level, how the minutes varied about it, and the busiest minute.
 
     How much lower the busiest minutes of other hours are is not known: their low edge is that of the minutes.
@@ -242,17 +218,20 @@ def _flat_week(history: HourlyDemand, known_hours: int) -> _Week:
     )
     edges = (level, min(lower, level), max(upper, level), busiest)
     mean, low, high, peak = (np.full(HOURS_PER_WEEK, float(edge)) for edge in edges)
-    return _Week(mean, low, high, low, peak, FLAT, (), (note,))
+    return Forecast(mean, low, high, low, peak, _LEVEL, 0.0, FLAT, (), (note,))
 
 
-def _seasonal_week(history: HourlyDemand) -> _Week:
+def _seasonal_week(history: HourlyDemand) -> Forecast:
     """A day and more: the method that the back-test prefers."""
     candidates = _candidates(history)
     bands = calibrated_bands(history)
     trials = run_trials(history, candidates, bands)
     method, notes = _choose(trials, list(candidates))
     notes.extend(_interval_notes(history, bands))
-    backtest = tuple(_backtest(name, trial, chosen=name == method) for name, trial in trials.items())
+    backtest = tuple(
+        Backtest(name, trial.wape(), trial.pinball(), *trial.coverage(), chosen=name == method)
+        for name, trial in trials.items()
+    )
     monday_first = np.argsort(hours_of_week(history.first_hour + len(history.mean), HOURS_PER_WEEK))
     expected = candidates[method](history.mean, history.first_hour, HOURS_PER_WEEK)
     mean = expected[monday_first]
@@ -264,11 +243,12 @@ def _seasonal_week(history: HourlyDemand) -> _Week:
     high, peak = (np.where(unseen, edge.max(), edge) for edge in (high, peak))
     mean, peak = np.clip(mean, low, high), np.maximum(peak, high)
     low_peak = np.clip(low_peak, low, peak)
-    week = _Week(mean, low, high, low_peak, peak, method, backtest, (*notes, *unseen_notes))
+    told = (*notes, *unseen_notes)
+    week = Forecast(mean, low, high, low_peak, peak, _LEVEL, 0.0, method, backtest, told)
     return week if mean.any() else _rare_week(history, week)
 
 
-def _rare_week(history: HourlyDemand, week: _Week) -> _Week:
+def _rare_week(history: HourlyDemand, week: Forecast) -> Forecast:
     """Requests in so few hours that each is expected to have none: the level of the past, and its busiest minute."""
     if not history.minutes.any():
         return week
@@ -319,11 +299,6 @@ def _choose(trials: Mapping[str, Trial], names: list[str]) -> tuple[str, list[st
     return chosen, ["; ".join([told, *rivals, f"{LAST}, which cannot plan a week, by {off[LAST]}"])]
 
 
-def _backtest(name: str, trial: Trial, *, chosen: bool) -> Backtest:
-    coverage, short = trial.coverage()
-    return Backtest(name, trial.wape(), trial.pinball(), coverage, short, chosen)
-
-
 def _interval_notes(history: HourlyDemand, bands: Bands) -> Iterator[str]:
     """Notes on what the intervals rest on, and what too short a history leaves unknown."""
     origins = len(bands.origins)
@@ -357,7 +332,7 @@ def _unseen_hours(history: HourlyDemand) -> tuple[npt.NDArray[np.bool_], list[st
     return np.isin(np.arange(HOURS_PER_WEEK) % HOURS_PER_DAY, hours), notes
 
 
-def _beyond_notes(history: HourlyDemand, week: _Week, grown: Forecast) -> Iterator[str]:
+def _beyond_notes(history: HourlyDemand, week: Forecast, grown: Forecast) -> Iterator[str]:
     """A warning where what is planned for was never seen."""
     planned, seen = float(grown.peak.max()), float(history.minutes.max())
     if planned <= seen * (1 + _ROUNDING):

@@ -48,13 +48,7 @@ def declared_demand(
 
 
 def batch_demand(run: BatchRun, input_tokens: float, output_tokens: float) -> Demand:
-    """Demand of batch work, every item of one size; its peak is the rate that takes all of its hours.
-
-    Args:
-        run: what has to be done.
-        input_tokens: prompt tokens of a request, or the size of its items.
-        output_tokens: generated tokens of a request, or its items.
-    """
+    """Demand of batch work, every item of one size; its peak is the rate that takes all of its hours."""
     note = "every item is taken to have the stated size: larger ones take longer"
     source = "batch work declared in the workload"
     demand = one_size_demand(_rate_of_runs(run), (input_tokens, output_tokens), source, (note,), None)

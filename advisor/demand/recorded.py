@@ -10,6 +10,7 @@ from advisor.demand.services import EngineView, Grown, LengthCounts, Readings
 from advisor.demand.services.readings import CLOCK_SKEW_SECONDS, Life, ends_of, lives_of
 from advisor.demand.values import Floats, HourlyUse, Hours
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.records import dataclass
 from advisor.samples.exporters import shipped
 from advisor.samples.metrics import Scope
@@ -62,12 +63,7 @@ def views_of_engines(engines: Sequence[EngineRows], hosts: HostReader) -> list[E
 
 
 def grown_histograms(hosts: HostReader, names: Sequence[str]) -> dict[EngineKey, Mapping[str, LengthCounts]]:
-    """Growth of histograms over all processes of each engine of some hosts, by name, without those that nobody read.
-
-    Args:
-        hosts: where the rows are.
-        names: of metrics that are histograms.
-    """
+    """Growth of histograms over all processes of each engine of some hosts, by name, without those that nobody read."""
     columns = (*DEMAND_COLUMNS, *(f"{name}_sum" for name in names if f"{name}_sum" not in DEMAND_COLUMNS))
     engines = engine_rows(hosts.rows_by_day(Scope.ENGINE, columns), columns)
     counted = [rows for engine in engines if (rows := _counted(engine)) is not None]
@@ -196,13 +192,7 @@ _SHOWN = 5
 
 
 def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> HourlyUse | None:
-    """Mean over all rows of each hour, and the greatest reading; None where nothing is known.
-
-    Args:
-        store: where the rows are.
-        window: over what time; of it the newest :data:`MOST_HOURS`.
-        hosts: names or patterns; none: all.
-    """
+    """Mean and greatest reading of the newest :data:`MOST_HOURS` hours of a window; None where nothing is known."""
     last = -(-window.end_us // _HOUR_US)
     first = max(window.start_us // _HOUR_US, last - MOST_HOURS)
     newest = Window(max(window.start_us, first * _HOUR_US), window.end_us)
@@ -311,28 +301,24 @@ def read_fleet(store: Store, within: Within) -> RecordedFleet:
     accelerators: list[Counted] = []
     needs: list[AcceleratorNeed] = []
 
-    def views_beside(group: "_Group") -> Sequence[EngineView]:
-        accelerators.extend(counted for counted, _ in group[0])
-        needs.extend(need for _, need in group[0])
-        return group[1]
+    def of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]], list[EngineView]]:
+        surveyed = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
+        return needs_of(surveyed), views_of_engines(surveyed.engines, hosts)
 
-    views = kept(views_beside(group) for group in store.answers(window, _of_hosts, within.hosts))
+    def views_of_hosts() -> Iterator[Sequence[EngineView]]:
+        for of_accelerators, views in store.answers(window, of_hosts, within.hosts):
+            accelerators.extend(counted for counted, _ in of_accelerators)
+            needs.extend(need for _, need in of_accelerators)
+            yield views
+
+    views = kept(views_of_hosts())
     if not accelerators and not views:
         raise no_rows(store.where, store.notes()) if within == Within() else _empty(store)
     return RecordedFleet(window, accelerators, needs, views)
 
 
-_Group = tuple[list[tuple[Counted, AcceleratorNeed]], list[EngineView]]
-
-
-def _of_hosts(hosts: HostReader) -> _Group:
-    surveyed = survey(hosts, (*NEED_COLUMNS, *DEMAND_COLUMNS))
-    return needs_of(surveyed), views_of_engines(surveyed.engines, hosts)
-
-
 def _empty(store: Store) -> InputError:
     hosts, days = store.hosts, store.days()
-    named = ", ".join(hosts[:_SHOWN]) + (f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else "")
     time = f", {day_of(days.start_us + 1)} to {day_of(days.end_us)}" if days else ""
-    hint = f"check hosts, window, from and until; hosts there: {named}{time}"
+    hint = f"check hosts, window, from and until; hosts there: {first_names(hosts, _SHOWN)}{time}"
     return InputError("no sample of those hosts in that time", where="demand.samples", hint=hint)

@@ -22,8 +22,6 @@ UNDATED = (
     "the clock of the demand shows no date: its first day is taken to be a Monday that begins at 00:00 UTC, so "
     "days of the week and hours of the day are relative to that"
 )
-
-
 _TICKS_PER_SECOND = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 _FIRST_TRACE_SECONDS = 631_152_000.0
 """1990: no trace of requests is older."""
@@ -64,15 +62,12 @@ def hours_of_week(first_hour: int, hours: int) -> npt.NDArray[np.int64]:
 
 def mean_by_hour_of_week(minutes: npt.NDArray[np.float64], start_seconds: float) -> npt.NDArray[np.float64]:
     """Mean of what is known (not NaN) of consecutive minutes in each hour of the week; NaN where nothing is known."""
-    is_observed = ~np.isnan(minutes)
-    hours = ((start_seconds + SECONDS_PER_MINUTE * np.arange(minutes.size)) // SECONDS_PER_HOUR).astype(np.int64)[
-        is_observed
-    ]
+    observed = np.flatnonzero(~np.isnan(minutes))
+    hours = ((start_seconds + SECONDS_PER_MINUTE * observed) // SECONDS_PER_HOUR).astype(np.int64)
     week = (hours + _HOURS_FROM_MONDAY_TO_1970) % HOURS_PER_WEEK
-    sums = np.bincount(week, weights=minutes[is_observed], minlength=HOURS_PER_WEEK)
+    sums = np.bincount(week, weights=minutes[observed], minlength=HOURS_PER_WEEK)
     counts = np.bincount(week, minlength=HOURS_PER_WEEK)
-    means = np.full(HOURS_PER_WEEK, np.nan)
-    means[counts > 0] = sums[counts > 0] / counts[counts > 0]
+    means: Floats = np.divide(sums, counts, out=np.full(HOURS_PER_WEEK, np.nan), where=counts > 0)
     return means
 
 
@@ -226,7 +221,11 @@ def calibrated(series: Floats, first_hour: int, origins: Sequence[int]) -> Band:
     lost: list[list[Floats]] = [[] for _ in fed]
     chosen = []
     for came, origin in zip(weeks_after(series, (*origins, len(series))), (*origins, len(series)), strict=True):
-        best = int(np.argmin([_known_loss(losses, origins, origin) for losses in lost]))
+        # Of the weeks from earlier origins count the hours that had come by this one.
+        losses_so_far = [
+            [loss[: origin - then].sum() for loss, then in zip(losses, origins, strict=False)] for losses in lost
+        ]
+        best = int(np.argmin([sum(losses) for losses in losses_so_far]))
         tails = np.array([daily_tails[-1], np.mean(daily_tails[-RAMP_DAYS:], axis=0)])
         edges = [_edges(likeness, series[:origin], first_hour, tails) for likeness in fed]
         chosen.append(edges[best])
@@ -242,11 +241,6 @@ def weeks_after(series: Floats, origins: Sequence[int]) -> Floats:
     """The 168 hours from each origin, NaN after the end: ``(origins, 168)``."""
     padded = np.pad(series, (0, HOURS_PER_WEEK), constant_values=np.nan)
     return np.array([padded[origin : origin + HOURS_PER_WEEK] for origin in origins]).reshape(-1, HOURS_PER_WEEK)
-
-
-def _known_loss(losses: Sequence[Floats], origins: Sequence[int], now: int) -> float:
-    """Loss of the weeks from the origins before now, of the hours that had come by now."""
-    return float(sum(loss[: now - origin].sum() for loss, origin in zip(losses, origins, strict=False)))
 
 
 def _moved(tails: Floats, came: Floats, low: Floats, high: Floats, *, share: float) -> Floats:

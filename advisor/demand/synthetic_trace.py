@@ -90,7 +90,9 @@ def rehearse(
         scale: share of the demand; without, as much as has three times so many requests in its busiest minute.
     """
     whole = _minutes(demand, most_requests, calendar)
-    scale = _usual_scale(whole, most_requests) if scale is None else scale
+    if scale is None:
+        busiest_minute = max(float(np.nanmax(whole.requests_per_minute)), 1.0)
+        scale = min(MOST_IN_A_MINUTE * most_requests / busiest_minute, 1.0)
     profile = whole.times(scale)
     if calendar is not None:
         calendar = _at_its_peak(demand, calendar).times(scale)
@@ -103,7 +105,12 @@ def rehearse(
     peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
     minutes = float(sum(stretch.requests_per_minute.size for stretch in stretches))
     count = int(np.searchsorted(requests.seconds, _end_of(busiest)))
-    words = _words(demand, busiest, len(others)) + (f", at a scale of {scale:.2g}" if scale < 1 else "")
+    length = busiest.requests_per_minute.size
+    words = f"synthetic: random arrivals (Poisson) at the stated peak for {length} min"
+    if demand.profile is not None:
+        more = f" and an hour change of each of {len(others)} other kinds of hours" if others else ""
+        words = f"synthetic, modelled on the busiest {length} min of the demand{more}, as bursty as measured"
+    words += f", at a scale of {scale:.2g}" if scale < 1 else ""
     return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale)
 
 
@@ -180,33 +187,15 @@ def _at_its_peak(demand: Demand, calendar: Calendar) -> Calendar:
     return replace(calendar, mean_rates=tuple(rates))
 
 
-def _usual_scale(profile: DemandProfile, most_requests: int) -> float:
-    """Share of a demand whose busiest minute has no more than three times so many requests."""
-    busiest = float(np.nanmax(profile.requests_per_minute))
-    return min(MOST_IN_A_MINUTE * most_requests / max(busiest, 1.0), 1.0)
-
-
-def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:
-    minutes = busiest.requests_per_minute.size
-    if demand.profile is None:
-        return f"synthetic: random arrivals (Poisson) at the stated peak for {minutes} min"
-    more = f" and an hour change of each of {others} other kinds of hours" if others else ""
-    return f"synthetic, modelled on the busiest {minutes} min of the demand{more}, as bursty as measured"
-
-
 def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class: bool) -> DemandProfile:
     """Random arrivals at the stated peak, in hours that are not open to batch work, where there are any.
 
     Where all hours are planned alike, or all are open, in the hour to which batch work adds most, with what it adds.
-
-    Args:
-        demand: what is declared.
-        most_requests: about so many at most.
-        added: requests per second of batch work in each hour of the week, (168,).
-        of_one_class: whether all hours are planned alike.
     """
-    closed = None if of_one_class and added.any() else _first_closed_hour(demand)
-    hour = int(np.argmax(added)) if closed is None else closed
+    run = None if demand.beside is None else demand.beside.run
+    is_open = set() if run is None else set(run.hours_of_week(len(run.open_hours)))
+    closed = () if of_one_class and added.any() else (hour for hour in range(HOURS_PER_WEEK) if hour not in is_open)
+    hour = next(iter(closed), int(np.argmax(added)))
     per_minute = (demand.requests_per_second.peak + float(added[hour])) * SECONDS_PER_MINUTE
     minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
     count = min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1))
@@ -214,13 +203,6 @@ def _declared(demand: Demand, most_requests: int, added: Floats, *, of_one_class
     if not counts.any():
         counts[0] = 1
     return DemandProfile(MONDAY_SECONDS + hour * SECONDS_PER_HOUR, counts)
-
-
-def _first_closed_hour(demand: Demand) -> int | None:
-    """First hour of the week in which machines of batch work beside the requests may be away; None: there is none."""
-    run = None if demand.beside is None else demand.beside.run
-    is_open = set() if run is None else set(run.hours_of_week(len(run.open_hours)))
-    return next((hour for hour in range(HOURS_PER_WEEK) if hour not in is_open), None)
 
 
 def _random_counts(start_seconds: float, per_minute: Floats) -> Floats:

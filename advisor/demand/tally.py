@@ -10,6 +10,7 @@ from advisor.demand.spread import LAST_SECONDS, UNDATED, is_dated, iso_minute, o
 from advisor.demand.trace_columns import LARGEST_SIZE, MAX_TOKENS
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.percentiles import percentiles
 from advisor.records import dataclass, field
 from advisor.units import (
@@ -68,14 +69,13 @@ def gap_note(requests_per_minute: Floats, start_seconds: float) -> str | None:
     if not is_unknown.any():
         return None
     starts, ends = _runs(is_unknown)
-    shown = [
+    gaps = [
         f"{end - start} min from {iso_minute(start_seconds + start * SECONDS_PER_MINUTE)}"
-        for start, end in zip(starts[:_SHOWN].tolist(), ends[:_SHOWN].tolist(), strict=True)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
     ]
-    more = f" and {len(starts) - _SHOWN} more" if len(starts) > _SHOWN else ""
     return (
         f"{int(is_unknown.sum()):,} of {len(requests_per_minute):,} minutes look like a gap in the recording "
-        f"({', '.join(shown)}{more}): they count as unknown, not as idle"
+        f"({first_names(gaps, _SHOWN)}): they count as unknown, not as idle"
     )
 
 
@@ -248,14 +248,6 @@ class RequestTally:
         for minute, count in zip(minutes.tolist(), np.add.reduceat(counts, firsts).tolist(), strict=True):
             self.per_minute[minute] = self.per_minute.get(minute, 0) + count
 
-    def minute_counts(self) -> Integers:
-        """Requests in each minute from the first to the last, empty minutes included."""
-        first, last = min(self.per_minute), max(self.per_minute)
-        counts = np.zeros(last - first + 1, dtype=np.int64)
-        for minute, count in self.per_minute.items():
-            counts[minute - first] = count
-        return counts
-
     def demand(self, source: str) -> Demand:
         """The tally as demand.
 
@@ -286,10 +278,13 @@ class RequestTally:
 
     def profile(self) -> DemandProfile:
         """The requests of each minute, holes of the telemetry left unknown, and their burstiness."""
-        per_minute = without_gaps(self.minute_counts())
+        first_minute = min(self.per_minute)
+        counts = np.zeros(max(self.per_minute) - first_minute + 1, dtype=np.int64)
+        for minute, count in self.per_minute.items():
+            counts[minute - first_minute] = count
+        per_minute = without_gaps(counts)
         is_whole = ~np.isnan(per_minute)
         is_whole[[0, -1]] = False
-        first_minute = min(self.per_minute)
         is_long = self.last_seconds - self.first_seconds >= LEAST_SECONDS_BY_HOUR
         by_hour = enumerate(self.cell_counts if is_long else ())
         return DemandProfile(

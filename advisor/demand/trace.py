@@ -343,10 +343,6 @@ def read_requests(path: Path, columns: SizeColumns = OF_TOKENS) -> Requests:
 
     Headers, times and checks are those of :func:`tally_trace`.
 
-    Args:
-        path: of the trace.
-        columns: what tells the size of a request.
-
     Raises:
         InputError: see there.
     """

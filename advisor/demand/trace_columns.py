@@ -51,8 +51,7 @@ PROMPT = Column(
     "input_tokens", ("input_tokens", "contexttokens", "context_tokens", "prompt_tokens", "num_prefill_tokens")
 )
 ANSWER = Column(
-    "output_tokens",
-    ("output_tokens", "generatedtokens", "generated_tokens", "completion_tokens", "num_decode_tokens"),
+    "output_tokens", ("output_tokens", "generatedtokens", "generated_tokens", "completion_tokens", "num_decode_tokens")
 )
 TEXT = Column("input_tokens", (*PROMPT.headers, "tokens"), least=1)
 DOCUMENT = Column("tokens_per_document", ("tokens_per_document",), least=1)

@@ -332,5 +332,5 @@ def weights_of(catalog: Catalog, model: str, precision: str, engine: str) -> Wei
     weights = Weights(precision, engine, catalog.loaded_weights(model, precision, engine), None)
     if weights.is_published:
         return weights
-    own = catalog.gguf_scheme(precision) if engine.startswith(SERVES_GGUF) else ""
+    own = catalog.precisions.gguf_scheme(precision) if engine.startswith(SERVES_GGUF) else ""
     return replace(weights, loss=catalog.quality_loss(model, precision, weights.scheme or own))

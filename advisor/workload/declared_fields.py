@@ -159,30 +159,6 @@ DECLARED_KEYS = (RATE, "peak_requests_per_second", _USERS, "think_time", *TOKEN_
 _BATCH_KEYS = (*BATCH_KEYS, *TOKEN_KEYS, *SIZE_KEYS)
 
 
-def read_batch(field: Field, fields: Mapping[str, Field]) -> BatchWork:
-    """Items of a run, and the hours in which they may be worked on.
-
-    Args:
-        field: the key ``batch``.
-        fields: the keys below it.
-
-    Raises:
-        InputError: with file, line, field, and how to mend it.
-    """
-    missing = [key for key in ("items", "every") if key not in fields]
-    if missing:
-        field.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {field.name}")
-    if "deadline" not in fields and "window" not in fields:
-        field.fail("nothing says by when the items have to be done", "add deadline: 6h, or window: 22:00-06:00")
-    every_hours = _every_hours(fields["every"])
-    return BatchWork(
-        items=fields["items"].count(1),
-        every_hours=every_hours,
-        deadline_hours=read_deadline_hours(fields["deadline"], every_hours) if "deadline" in fields else None,
-        window=_window(fields, every_hours),
-    )
-
-
 def _every_hours(field: Field) -> int:
     if (named := _EVERY.get(field.text())) is not None:
         return named
@@ -289,25 +265,27 @@ def read_declared(field: Field) -> DeclaredDemand:
 
 
 def read_batch_work(field: Field, elsewhere: Mapping[str, str]) -> DeclaredDemand:
-    """Batch work, its items of one size.
-
-    Args:
-        field: the key ``batch``.
-        elsewhere: keys of other levels of the workload, with the level that each belongs to.
+    """Batch work: items of a run, all of one size, and the hours in which they may be worked on.
 
     Raises:
         InputError: with file, line, field, and how to mend it.
     """
     fields = field.mapping(_BATCH_KEYS, elsewhere)
     sizes = {key: one_length(fields[key]) for key in (*_SPREAD_SIZES, "output_tokens") if key in fields}
-    return DeclaredDemand(
-        requests_per_second=None,
-        peak_requests_per_second=None,
-        input_tokens=sizes.get("input_tokens"),
-        output_tokens=sizes.get("output_tokens"),
-        size=one_pass_size(fields, sizes),
-        batch=read_batch(field, fields),
+    size = one_pass_size(fields, sizes)
+    missing = [key for key in ("items", "every") if key not in fields]
+    if missing:
+        field.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {field.name}")
+    if "deadline" not in fields and "window" not in fields:
+        field.fail("nothing says by when the items have to be done", "add deadline: 6h, or window: 22:00-06:00")
+    every_hours = _every_hours(fields["every"])
+    batch = BatchWork(
+        items=fields["items"].count(1),
+        every_hours=every_hours,
+        deadline_hours=read_deadline_hours(fields["deadline"], every_hours) if "deadline" in fields else None,
+        window=_window(fields, every_hours),
     )
+    return DeclaredDemand(None, None, sizes.get("input_tokens"), sizes.get("output_tokens"), size=size, batch=batch)
 
 
 def _length(field: Field) -> tuple[float, LengthSpread | None]:

@@ -1,6 +1,6 @@
 """Workload file → :class:`Workload`. The names that only the catalog knows are checked in ``requirements``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,16 @@ _ELSEWHERE: Mapping[str, str] = {
     for key in keys
 }
 """Where each key belongs, for whoever writes it at another level."""
+_READERS: Mapping[str, Callable[[Field], Any]] = {
+    "users": Field.shares,
+    **dict.fromkeys(("residency", "compare", "accelerators", "instance_types", "engines"), Field.texts),
+    "routing": lambda field: Routing(field.choice(_ROUTINGS)),
+    "as_of": Field.date,
+    "listed_only": Field.truth,
+    "tags": read_tags,
+    "adapters": read_adapters,
+}
+"""Reader of each key that becomes the field of its name as it stands."""
 
 
 def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Workload:
@@ -141,23 +151,13 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         limits=limits,
         path=root.path,
         lines=_lines(fields),
-        users=fields["users"].shares() if "users" in fields else (),
-        residency=fields["residency"].texts() if "residency" in fields else (),
         commitments=read_commitments(fields.get("commitments")),
         scaling=Scaling(scale_to_zero=True) if is_batch else read_scaling(fields.get("scaling"), _ELSEWHERE),
-        routing=Routing(fields["routing"].choice(_ROUTINGS)) if "routing" in fields else Routing.WEIGHTED,
-        as_of=fields["as_of"].date() if "as_of" in fields else None,
-        compare=fields["compare"].texts() if "compare" in fields else (),
-        accelerators=fields["accelerators"].texts() if "accelerators" in fields else (),
-        instance_types=fields["instance_types"].texts() if "instance_types" in fields else (),
-        engines=fields["engines"].texts() if "engines" in fields else (),
         exclude=read_exclude(fields.get("exclude"), _ELSEWHERE),
-        listed_only=fields["listed_only"].truth() if "listed_only" in fields else False,
-        tags=read_tags(fields["tags"]) if "tags" in fields else (),
         response_cache=read_response_cache(fields["response_cache"], limits) if "response_cache" in fields else None,
-        adapters=read_adapters(fields["adapters"]) if "adapters" in fields else None,
         near_current=current is not None and not {"providers", "regions"} & set(fields),
         **_read_beside(fields.get("demand")),
+        **{key: read(fields[key]) for key, read in _READERS.items() if key in fields},
         batch=beside,
     )
 
@@ -240,7 +240,7 @@ def _beside(field: Field | None) -> dict[str, Field]:
 
 
 def _read_beside(demand: Field | None) -> dict[str, Any]:
-    """Fields beside the source of demand, by the field of :class:`Workload` that it becomes."""
+    """Values stated beside the source of demand, by the field of :class:`Workload` that it becomes."""
     fields = _beside(demand)
     values: dict[str, Any] = {}
     if _HIT_RATIO in fields:

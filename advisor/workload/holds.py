@@ -172,12 +172,6 @@ def check_holds(workload: Workload, catalog: Catalog) -> None:
 def check_engine_kind(workload: Workload, model: Model, unit: Unit, catalog: Catalog) -> None:
     """Refuse engines of which each serves other kinds of models alone.
 
-    Args:
-        workload: as :func:`advisor.workload.scope.in_scope` gives it.
-        model: what is served.
-        unit: of its requests.
-        catalog: the engines.
-
     Raises:
         InputError: with the kinds that they serve, and the engines that serve this one.
     """

@@ -63,8 +63,6 @@ _SCORING_DECODERS = (
 _IMAGE_FIELDS = ("images", "width", "height")
 Size = tuple[float, float]
 """Size of an item, and items of a request."""
-
-
 _GRAPH_OF_ROWS = (
     "graphs that take rows are planned where every input has a type and fixed columns, the work is known, and no "
     "result is a map: export it with a free first axis alone, and of skl2onnx with options={'zipmap': False}"
@@ -234,29 +232,17 @@ def check_targets(workload: Workload, model: Model, unit: Unit) -> None:
 
 
 def takes_llama_cpp(workload: Workload, model: Model, unit: Unit) -> bool:
-    """Whether a language model is planned with llama.cpp too: it is a GGUF file, or ``engines`` names the server.
-
-    Args:
-        workload: with engines as the catalog names them.
-        model: what is served.
-        unit: of its requests.
-    """
+    """Whether a language model is planned with llama.cpp too: it is a GGUF file, or ``engines`` names the server."""
     is_asked = LLAMA_CPP in workload.engines or (not workload.engines and model.file is not None and model.file.is_gguf)
     return is_asked and not unit.is_one_pass and LLAMA_CPP not in workload.exclude.engines
 
 
 def takes_processors(workload: Workload, model: Model, catalog: Catalog) -> bool:
-    """Whether a language model is planned with llama.cpp on processors alone, by itself: it is small, and no file.
-
-    Args:
-        workload: with engines as the catalog names them.
-        model: what is served.
-        catalog: whose weights code converts to GGUF.
-    """
+    """Whether a language model is planned with llama.cpp on processors alone, by itself: it is small, and no file."""
     is_open = not workload.engines and LLAMA_CPP not in workload.exclude.engines
     is_plain = model.file is None and model.adapters is None and workload.adapters is None
     is_served = not served_quantisations().keys().isdisjoint(workload.precisions)
-    return is_open and is_plain and is_served and catalog.makes_gguf(model.name)
+    return is_open and is_plain and is_served and catalog.precisions.makes_gguf(model.name)
 
 
 def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Workload) -> None:

@@ -131,8 +131,6 @@ class CloudWatchDemand:
 
 RecordedDemand = SampleDemand | PrometheusDemand | CloudWatchDemand
 """Demand that a server's metrics count."""
-
-
 _IMAGES = "images"
 _IMAGE_KEYS = ("count", "width", "height")
 SIZE_KEYS = ("documents", "tokens_per_document", "query_tokens", "audio_seconds", _IMAGES, "steps", "rows")

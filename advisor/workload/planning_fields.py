@@ -205,37 +205,26 @@ _SURVIVES = tuple(survive.value for survive in Survive)
 
 
 def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE, usual: Limits = _USUAL) -> Limits:
-    """Limits of a plan; the usual ones where nothing is stated.
-
-    Args:
-        field: the key ``limits``.
-        elsewhere: keys of other levels of the document, with the level that each belongs to.
-        usual: values of what is not stated.
-    """
+    """Limits of a plan; the usual ones where nothing is stated."""
     if field is None:
         return usual
     fields = field.mapping(LIMIT_KEYS, elsewhere)
     readers: dict[str, Callable[[Field], Any]] = {
+        **dict.fromkeys(("max_replicas", "max_regions", "max_instance_types"), lambda field: field.count(1)),
+        **dict.fromkeys(("mix_providers", "commit_beyond_forecast", "commit_without_history"), Field.truth),
+        **dict.fromkeys(
+            ("fault_tolerant_ratio", "on_demand_base_ratio", "simplicity"), lambda field: field.number(0, maximum=1)
+        ),
+        **dict.fromkeys(("max_kg_co2e_per_month", "max_kw"), lambda field: field.number(0, exclusive=True)),
         "min_replicas": lambda field: field.count(1, _MOST_REPLICAS),
-        "max_replicas": lambda field: field.count(1),
         "zones": lambda field: field.count(1, _MOST_ZONES),
         "max_usd_per_month": lambda field: field.number(0, exclusive=True, maximum=_MOST_USD),
         "memory_utilization": lambda field: field.number(0, exclusive=True, maximum=1),
         "survive": lambda field: Survive(field.choice(_SURVIVES)),
-        "fault_tolerant_ratio": lambda field: field.number(0, maximum=1),
-        "max_regions": lambda field: field.count(1),
-        "mix_providers": lambda field: field.truth(),
-        "max_instance_types": lambda field: field.count(1),
         "max_changed_instances": lambda field: field.count(0),
         "switching_usd_per_instance": lambda field: field.number(0, maximum=_MOST_SWITCHING_USD),
-        "commit_beyond_forecast": lambda field: field.truth(),
         "quotas": read_quotas,
-        "max_kg_co2e_per_month": lambda field: field.number(0, exclusive=True),
-        "max_kw": lambda field: field.number(0, exclusive=True),
-        "on_demand_base_ratio": lambda field: field.number(0, maximum=1),
-        "simplicity": lambda field: field.number(0, maximum=1),
         "commitment_years": lambda field: tuple(sorted(int(year) for year in field.choices(_COMMITMENT_YEARS))),
-        "commit_without_history": lambda field: field.truth(),
     }
     limits = dataclasses.replace(usual, **_read(fields, readers))
     _check_replicas(limits, fields)
@@ -300,7 +289,7 @@ def read_exclude(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
     if field is None:
         return Exclude()
     fields = field.mapping(EXCLUDE_KEYS, elsewhere)
-    return Exclude(**_read(fields, {key: lambda field: field.texts() for key in EXCLUDE_KEYS}))
+    return Exclude(**_read(fields, dict.fromkeys(EXCLUDE_KEYS, Field.texts)))
 
 
 def read_tags(field: Field) -> tuple[tuple[str, str], ...]:
@@ -327,7 +316,7 @@ def read_scaling(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
     if field is None:
         return Scaling()
     fields = field.mapping(SCALING_KEYS, elsewhere)
-    return Scaling(**_read(fields, {key: lambda field: field.truth() for key in SCALING_KEYS}))
+    return Scaling(**_read(fields, dict.fromkeys(SCALING_KEYS, Field.truth)))
 
 
 def read_response_cache(field: Field, limits: Limits) -> ResponseCache:

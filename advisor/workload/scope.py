@@ -1,6 +1,7 @@
 """Scope of a workload's plan: providers, regions, accelerators, types and engines; whether one lies within another."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, TypeVar
 
 from advisor.catalog import Catalog
@@ -91,12 +92,7 @@ def allows_engine(workload: Workload, engine: str) -> bool:
 
 
 def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
-    """Notes on a scope that the workload does not state.
-
-    Args:
-        workload: as :func:`in_scope` gives it, or as its file states it.
-        catalog: where the regions are from.
-    """
+    """Notes on a scope that the workload does not state."""
     current = workload.current
     notes = []
     if workload.near_current and current is not None:
@@ -177,7 +173,9 @@ def _regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
         return near
     if workload.regions:
         return _without(workload.regions, workload.exclude.regions)
-    every = tuple(dict.fromkeys(name for provider in workload.providers for name in _names_of(provider, catalog)))
+    placeless = {service.provider for service in catalog.serverless if not service.regions}
+    names = ((*catalog.regions_of(name), *([""] if name in placeless else [])) for name in workload.providers)
+    every = tuple(dict.fromkeys(chain.from_iterable(names)))
     left = _without(tuple(name for name in every if is_open(name, workload)), workload.exclude.regions)
     if every and not left and not workload.exclude.regions:
         raise InputError(
@@ -186,12 +184,6 @@ def _regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
             hint=f"name those that yours is for under regions: {', '.join(every[:_RESTRICTED_SHOWN])}",
         )
     return left if workload.exclude.regions or left != every else ()
-
-
-def _names_of(provider: str, catalog: Catalog) -> tuple[str, ...]:
-    """A provider's regions, and "" of services that are in none."""
-    has_placeless = any(service.provider == provider and not service.regions for service in catalog.serverless)
-    return (*catalog.regions_of(provider), *([""] if has_placeless else []))
 
 
 def _near(workload: Workload, catalog: Catalog) -> tuple[str, ...] | None:

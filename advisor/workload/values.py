@@ -11,21 +11,13 @@ from advisor.demand.lengths import LengthSpread
 from advisor.models.model import ENDINGS, Adapters
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.records import dataclass, field, replace
-from advisor.workload.measured_demand import (
-    CloudWatchDemand,
-    OnePassSize,
-    PrometheusDemand,
-    SampleDemand,
-    TraceDemand,
-)
+from advisor.workload.measured_demand import CloudWatchDemand, OnePassSize, PrometheusDemand, SampleDemand, TraceDemand
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""
 WIDE_PRECISIONS = ("fp32", "bf16", "fp16")
 """Of 16 bit or more: engines cast one into another while they load, at no loss of quality."""
 DEFAULT_PRECISIONS = ("bf16",)
-
-
 _MADE_UP_MARGIN = 0.75
 """Share of the allowed late requests that made-up ones may use: two standard errors of 99 % are left for others."""
 

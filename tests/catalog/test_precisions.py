@@ -249,7 +249,7 @@ def test_tables_are_read_when_first_asked_for(tmp_path):
 )
 def test_gguf_is_made_of_small_language_models_alone(model, is_made):
     """Of the hub, in 16 bit, below three billion parameters and of a known architecture: exact, or in fewer bits."""
-    assert CATALOG.makes_gguf(model) is is_made
+    assert CATALOG.precisions.makes_gguf(model) is is_made
     wide, narrow = (CATALOG.loaded_weights(model, name, "llama.cpp server") for name in ("bf16", "int4"))
     if is_made:
         assert (wide.repository, wide.scheme, wide.made_while_loading) == (model, "", False)

@@ -152,7 +152,7 @@ def _tables(answer: Found, mapped: Mapped) -> Mapping[str, str]:
         for name, row in sorted(machines.items())
     ]
     return {
-        "prices.csv": table_text(PRICE_COLUMNS, list(_price_rows(answer, mapped))),
+        "prices.csv": table_text(PRICE_COLUMNS, _price_rows(answer, mapped)),
         "instances.csv": table_text(INSTANCE_COLUMNS, instances),
         "sources.csv": table_text(SOURCE_COLUMNS, [{"source_id": _SOURCE, "title": mapped.source}]),
     }

@@ -317,18 +317,12 @@ def account_limits(snapshot: Snapshot) -> tuple[Mapping[str, str], ...]:
     return tuple(read_rows(snapshot.directory / "quotas.csv"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """A kind of snapshots, and how to make a damaged one anew."""
-
-    name: str
-    remedy: str
-    """``{}`` is the provider."""
-
-
-_REFRESHED = _Layer("refreshed", "run `advisor catalog refresh {}`")
-_PUBLISHED = _Layer("published", "run `advisor catalog update` again")
-_IMPORTED = _Layer("imported", "run `advisor catalog import-gpuhunt` or `import-skypilot` again")
+_REMEDIES = {
+    "refreshed": "run `advisor catalog refresh {}`",
+    "published": "run `advisor catalog update` again",
+    "imported": "run `advisor catalog import-gpuhunt` or `import-skypilot` again",
+}
+"""How to make a damaged layer anew; ``{}`` is the provider."""
 
 
 def layered(
@@ -341,14 +335,13 @@ def layered(
 ) -> LayeredCatalog:
     """The catalog of all layers; damaged and outdated snapshots are left out and named in its warnings."""
     problems: list[str] = []
-    snapshots = _snapshots(refreshed, _REFRESHED, problems)
-    others = tuple(snapshot for root in imported for snapshot in _snapshots(root, _IMPORTED, problems))
-    taken = _snapshots(published, _PUBLISHED, problems)
+    snapshots = _snapshots(refreshed, "refreshed", problems)
+    others = tuple(snapshot for root in imported for snapshot in _snapshots(root, "imported", problems))
+    taken = _snapshots(published, "published", problems)
     new_enough = tuple(snapshot for snapshot in taken if snapshot.read_on >= newest_shipped(shipped, snapshot.provider))
     problems += [
-        f"the published prices of {snapshot.provider} ({snapshot.read_on}) are not used: those that came with "
-        f"the program are "
-        "newer; run `advisor catalog update`"
+        f"the published prices of {snapshot.provider} ({snapshot.read_on}) are not used: those that came with the "
+        "program are newer; run `advisor catalog update`"
         for snapshot in taken
         if snapshot not in new_enough
     ]
@@ -364,12 +357,12 @@ def newest_shipped(shipped: Path, provider: str) -> str:
     return max(dates, default="")
 
 
-def _snapshots(root: Path | None, layer: _Layer, problems: list[str]) -> tuple[Snapshot, ...]:
+def _snapshots(root: Path | None, layer: str, problems: list[str]) -> tuple[Snapshot, ...]:
     """Snapshots that hold; damaged ones are added to the problems."""
     snapshots = [] if root is None else [current(root, provider) for provider in providers(root)]
     problems += [
-        f"the {layer.name} prices of {damaged.provider} are not used: {damaged.reason}; "
-        f"{layer.remedy.format(damaged.provider)}"
+        f"the {layer} prices of {damaged.provider} are not used: {damaged.reason}; "
+        f"{_REMEDIES[layer].format(damaged.provider)}"
         for damaged in snapshots
         if isinstance(damaged, Damaged)
     ]

@@ -111,22 +111,19 @@ def merge_snapshot(catalog: Catalog, answer: Found, read_on: str, before: Path |
     sources = _Titles(answer.origin or asked)
     prices = list(_price_rows(offers_of(catalog, answer.provider), answer, read_on, sources))
     machines, unknown = _machine_rows(catalog, answer, read_on, sources)
-    names = {name for owner, name in catalog.instance_types if owner == answer.provider} | {
-        row["name"] for row in machines
-    }
+    names = {name for owner, name in catalog.instance_types if owner == answer.provider}
+    names |= {row["name"] for row in machines}
     committed = [*_committed_rows(answer, names, sources)]
     committed += _kept_committed(before, answer, committed, sources)
     return {
         "prices.csv": table_text(PRICE_COLUMNS, [row for row in prices if row["instance_type"] in names]),
-        "managed.csv": table_text(MANAGED_COLUMNS, list(_managed_rows(catalog, answer, read_on, sources))),
-        "serverless.csv": table_text(SERVERLESS_COLUMNS, list(_serverless_rows(catalog, answer, before, sources))),
+        "managed.csv": table_text(MANAGED_COLUMNS, _managed_rows(catalog, answer, read_on, sources)),
+        "serverless.csv": table_text(SERVERLESS_COLUMNS, _serverless_rows(catalog, answer, before, sources)),
         "committed_prices.csv": table_text(COMMITTED_COLUMNS, sorted(committed, key=_committed_key)),
         "instances.csv": table_text(INSTANCE_COLUMNS, machines),
-        "capacity_blocks.csv": table_text(
-            BLOCK_COLUMNS, list(_read_or_kept("capacity_blocks", BlockRow, answer, before))
-        ),
-        "quotas.csv": table_text(QUOTA_COLUMNS, list(_read_or_kept("quotas", QuotaRow, answer, before))),
-        "zones.csv": table_text(ZONE_COLUMNS, list(_zone_rows(answer, names, read_on, before, sources))),
+        "capacity_blocks.csv": table_text(BLOCK_COLUMNS, _read_or_kept("capacity_blocks", BlockRow, answer, before)),
+        "quotas.csv": table_text(QUOTA_COLUMNS, _read_or_kept("quotas", QuotaRow, answer, before)),
+        "zones.csv": table_text(ZONE_COLUMNS, _zone_rows(answer, names, read_on, before, sources)),
         "unknown_types.csv": table_text(UNKNOWN_COLUMNS, unknown),
         "sources.csv": table_text(SOURCE_COLUMNS, sources.rows()),
     }
@@ -328,7 +325,8 @@ def _machine_rows(
     for row in answer.rows:
         if not isinstance(row, MachineRow) or (answer.provider, row.instance_type) in catalog.instance_types:
             continue
-        accelerator = accelerator_named(catalog, row.accelerator)
+        named = (row.accelerator, row.accelerator.partition(" ")[2])  # such as ``NVIDIA L4``
+        accelerator = next(filter(None, map(catalog.known_accelerator, named)), None)
         machine = None if accelerator is None else reconcile_memory(accelerator, row)
         if accelerator is None or machine is None:
             unknown[row.instance_type] = {"instance_type": row.instance_type, "accelerator": row.accelerator}
@@ -368,8 +366,3 @@ def reconcile_memory(accelerator: Accelerator, row: MachineRow) -> MachineRow | 
     if row.accelerator_count or share is None:
         return None
     return replace(row, accelerator_count=share, accelerator_memory_gib=whole)
-
-
-def accelerator_named(catalog: Catalog, stated: str) -> Accelerator | None:
-    """The accelerator that a provider calls *stated*, such as ``NVIDIA L4``; None where it is not known."""
-    return catalog.known_accelerator(stated) or catalog.known_accelerator(stated.partition(" ")[2])

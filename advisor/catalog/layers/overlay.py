@@ -11,7 +11,7 @@ from pathlib import Path
 
 from advisor.catalog.geography import ZoneSupply, listed_zones, zone_fault
 from advisor.catalog.price_trust import LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR
-from advisor.catalog.values import Managed, Offer, Price, Provenance, Purchase, Quality, family_of
+from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality, family_of
 from advisor.names import suggestion
 from advisor.records import dataclass, field, replace
 from advisor.yaml_fields import Field, read_document
@@ -117,22 +117,17 @@ class Overlay:
             if offer.withdrawn
             else set()
         )
+        managed_price = self._price(offer, Purchase.MANAGED, offer.managed_price, today)
         return replace(
             offer,
-            withdrawn=offer.withdrawn and (offer.provider, offer.region, offer.instance_type) not in own,
+            withdrawn=offer.withdrawn and offer.place not in own,
             on_demand=self._price(offer, Purchase.ON_DEMAND, offer.on_demand, today),
             spot=self._price(offer, Purchase.SPOT, offer.spot, today),
-            managed=self._managed(offer, today),
+            managed=replace(offer.managed, price=managed_price) if offer.managed and managed_price else offer.managed,
         )
 
-    def _managed(self, offer: Offer, today: dt.date) -> Managed | None:
-        price = self._price(offer, Purchase.MANAGED, offer.managed_price, today)
-        if price is None or offer.managed is None:
-            return offer.managed
-        return replace(offer.managed, price=price)
-
     def _price(self, offer: Offer, purchase: Purchase, listed: Price | None, today: dt.date) -> Price | None:
-        key = (offer.provider, offer.region, offer.instance_type, purchase)
+        key = (*offer.place, purchase)
         for private in self.private_offers:
             if _holds(private.until, today) and key == _key(private):
                 return Price(private.usd_per_hour, _provenance("private offer", private.note, today, Quality.LISTED))
@@ -175,12 +170,7 @@ def _provenance(words: str, note: str, as_of: dt.date | str, quality: Quality) -
 
 
 def read_overlay(path: Path, machines: Collection[tuple[str, str]], regions: Collection[tuple[str, str]]) -> Overlay:
-    """The prices of an overlay file.
-
-    Args:
-        path: the file.
-        machines: (provider, instance type) that the catalog knows.
-        regions: (provider, region) that the catalog knows.
+    """The prices of an overlay file, which may name machines and regions of the catalog, both with their providers.
 
     Raises:
         InputError: with file, line and field; unknown names come with the nearest known ones.

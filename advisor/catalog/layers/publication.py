@@ -477,7 +477,9 @@ def _table(place: Place, path: str, stated: _Stated, kept: Path | None) -> str:
             raise _damaged(place, path, f"it is cut off: {len(content):,} of {stated.size_bytes:,} bytes")
         _check_hash(place, path, content, stated.digest)
         if kept is not None:
-            _keep(kept / stated.digest, content)
+            with suppress(InputError):  # a run that goes on needs it, but this one does not
+                make_directory(kept)
+                write_bytes(kept / stated.digest, content)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
@@ -485,13 +487,6 @@ def _table(place: Place, path: str, stated: _Stated, kept: Path | None) -> str:
     if printable(text) != text:
         raise _damaged(place, path, "it has control characters, which no table has")
     return text
-
-
-def _keep(path: Path, content: bytes) -> None:
-    """Keep a table for a run that goes on; that this fails, or another run clears it away, harms nobody."""
-    with suppress(InputError):
-        make_directory(path.parent)
-        write_bytes(path, content)
 
 
 def _kept_content(stated: _Stated, kept: Path | None) -> bytes | None:

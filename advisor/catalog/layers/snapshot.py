@@ -16,7 +16,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -64,7 +64,7 @@ class Damaged:
     reason: str
 
 
-def table_text(header: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+def table_text(header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV; None is an empty cell."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, header, lineterminator="\n")

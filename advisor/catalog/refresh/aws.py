@@ -17,32 +17,18 @@ from typing import Any
 
 from advisor.catalog.refresh import values
 from advisor.catalog.refresh.http import short_words
-from advisor.catalog.refresh.values import (
-    CommittedRow,
-    MachineRow,
-    PriceRow,
-    Row,
-    Sold,
-)
+from advisor.catalog.refresh.values import CommittedRow, MachineRow, PriceRow, Row, Sold
 from advisor.catalog.values import Purchase
 from advisor.units import HOURS_PER_YEAR
 
 ACCELERATED_FAMILIES = ("GPU instance", "Machine Learning ASIC Instances")
-
-
 _HOSTING = "hosting"
 """SageMaker's word for real-time endpoints; notebooks, training and batch are priced beside them."""
-
-
 PAYMENTS = {"No Upfront": "no_upfront", "Partial Upfront": "partial_upfront", "All Upfront": "all_upfront"}
-
-
 RESERVED = {
     "standard": "Standard Reserved Instance or EC2 Instance Savings Plan",
     "convertible": "Convertible Reserved Instance or Compute Savings Plan",
 }
-
-
 _MISSTATED_MIB: Mapping[str, int] = {"Trainium2": 512 * 1024}
 """Memory of a device that EC2 states wrongly: the guide of AWS Neuron says 96 GiB, and so do the devices."""
 
@@ -97,10 +83,8 @@ def _reserved(term: Mapping[str, Any], region: str, name: str) -> Iterator[Row]:
     years, kind = int(bought["LeaseContractLength"].removesuffix("yr")), bought["OfferingClass"]
     if kind not in RESERVED or bought["PurchaseOption"] not in PAYMENTS:
         return
-    hourly = 0.0
-    for dimension in term["priceDimensions"].values():
-        price = float(dimension["pricePerUnit"]["USD"])
-        hourly += price / hours_of(dimension["unit"], years)
+    dimensions = term["priceDimensions"].values()
+    hourly = sum(float(part["pricePerUnit"]["USD"]) / hours_of(part["unit"], years) for part in dimensions)
     payment = PAYMENTS[bought["PurchaseOption"]]
     yield CommittedRow(region, name, RESERVED[kind], years, payment, hourly, _date_of(term))
 
@@ -115,44 +99,36 @@ def machine_row(described: Mapping[str, Any]) -> MachineRow | None:
 
     A share of an accelerator has a count of 0 in EC2's answer: here it is unknown, beside the memory of the share.
     """
-    parts = _accelerators(described)
+    parts = [part for info, key in _ACCELERATORS for part in described.get(info, {}).get(key) or ()]
     if not parts:
         return None
-    part = parts[0]
+    part, name = parts[0], parts[0].get("Name", "")
     network = described.get("NetworkInfo", {}).get("NetworkCards", [])
     gbit = sum(card.get("BaselineBandwidthInGbps") or card.get("PeakBandwidthInGbps") or 0 for card in network)
-    memory_mib = part.get("MemoryInfo", {}).get("SizeInMiB")
-    if memory_mib == _MISSTATED_MIB.get(part.get("Name", "")):
-        memory_mib = None
+    accelerator_mib = part.get("MemoryInfo", {}).get("SizeInMiB")
+    is_stated = accelerator_mib and accelerator_mib != _MISSTATED_MIB.get(name)
+    memory_mib = described.get("MemoryInfo", {}).get("SizeInMiB")
     architectures = described.get("ProcessorInfo", {}).get("SupportedArchitectures", ["x86_64"])
-    maker = part.get("Manufacturer", "")
     return MachineRow(
         instance_type=described["InstanceType"],
-        accelerator=f"{maker} {part.get('Name', '')}".strip(),
+        accelerator=f"{part.get('Manufacturer', '')} {name}".strip(),
         accelerator_count=part.get("Count") or None,
-        accelerator_memory_gib=round(memory_mib / 1024, 2) if memory_mib else None,
+        accelerator_memory_gib=round(accelerator_mib / 1024, 2) if is_stated else None,
         vcpus=described.get("VCpuInfo", {}).get("DefaultVCpus"),
-        memory_gib=_gib(described.get("MemoryInfo", {}).get("SizeInMiB")),
+        memory_gib=None if memory_mib is None else memory_mib / 1024,
         network_gbit_per_second=gbit or None,
         local_nvme_gb=described.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0),
         cpu_architecture="arm64" if "arm64" in architectures else "x86_64",
     )
 
 
-def _accelerators(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    neuron = described.get("NeuronInfo", {}).get("NeuronDevices") or []
-    gpus = described.get("GpuInfo", {}).get("Gpus") or []
-    others = described.get("InferenceAcceleratorInfo", {}).get("Accelerators") or []
-    return [*neuron, *gpus, *others]
+_ACCELERATORS = (("NeuronInfo", "NeuronDevices"), ("GpuInfo", "Gpus"), ("InferenceAcceleratorInfo", "Accelerators"))
+"""Where EC2 describes the accelerators of a type."""
 
 
 def series_of(name: str) -> str:
     """Letters that a type begins with, such as ``g``: types of a new generation share them with known ones."""
     return "".join(takewhile(str.isalpha, name))
-
-
-def _gib(mib: float | None) -> float | None:
-    return None if mib is None else mib / 1024
 
 
 Session = Any
@@ -180,12 +156,8 @@ _UNKNOWN_KEY = ("AuthFailure", "UnrecognizedClientException", "InvalidClientToke
 """What a region answers that the account has not enabled, and every region when the key is wrong."""
 _UNKNOWN_KEY_REMEDY = "check the credentials; where only some regions answer so, the account has not enabled them"
 _LOGIN = (
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "RequestExpired",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-)
+    "ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidSignatureException", "SignatureDoesNotMatch",
+)  # fmt: skip
 _GENERIC = "Running On-Demand"
 _LINUX = "Linux/UNIX"
 _PLANS = {"EC2Instance": RESERVED["standard"], "Compute": RESERVED["convertible"]}
@@ -224,17 +196,11 @@ class _Asker:
         self, session: Session, endpoint_url: str | None, machines: frozenset[str], now: Callable[[], dt.datetime]
     ) -> None:
         self._session, self._endpoint_url, self._known, self._now = session, endpoint_url, machines, now
-        self.readers: Mapping[str, Callable[[str], Sequence[values.Row]]] = {
-            "machines": self._guarded("machines", self.machines),
-            "sold": self._guarded("sold", self.sold),
-            "zones": self._guarded("zones", self.zones),
-            "prices": self._guarded("prices", self.prices),
-            "managed": self._guarded("managed", self.managed),
-            "spot": self._guarded("spot", self.spot),
-            "savings_plans": self._guarded("savings_plans", self.savings_plans),
-            "capacity_blocks": self._guarded("capacity_blocks", self.capacity_blocks),
-            "quotas": self._guarded("quotas", self.quotas),
-        }
+        parts = (
+            self.machines, self.sold, self.zones, self.prices, self.managed, self.spot, self.savings_plans,
+            self.capacity_blocks, self.quotas,
+        )  # fmt: skip
+        self.readers = {read.__name__: self._guarded(read.__name__, read) for read in parts}
 
     def _guarded(self, part: str, read: Callable[[str], Iterator[values.Row]]) -> Callable[[str], Sequence[values.Row]]:
         def guarded(region: str) -> Sequence[values.Row]:

@@ -66,9 +66,9 @@ def _rows_at(address: str, region: str, machines: Collection[str]) -> Sequence[R
     """Rows of the file at an address, which is never held as a whole."""
     import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
-    host = urlsplit(address).netloc
     from advisor.http_pools import BoundedRetry, bounded  # noqa: PLC0415 - as above
 
+    host = urlsplit(address).netloc
     retries = BoundedRetry(5, connect=2, read=2, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
     pool = bounded(urllib3.PoolManager(retries=retries))
     try:
@@ -143,18 +143,15 @@ def rows_of(text: Iterable[str], region: str, machines: Collection[str]) -> Iter
 
 def _reserved(parts: Sequence[Sequence[str]], columns: Mapping[str, int], region: str) -> Iterator[Row]:
     """One term, whose upfront and hourly parts are lines of their own."""
-
-    def of(cells: Sequence[str], name: str) -> str:
-        return cells[columns[name]]
-
-    first = parts[0]
-    kind, payment = of(first, "OfferingClass"), of(first, "PurchaseOption")
+    lines = [{name: cells[at] for name, at in columns.items()} for cells in parts]
+    term = lines[0]
+    kind, payment = term["OfferingClass"], term["PurchaseOption"]
     if kind not in RESERVED or payment not in PAYMENTS:
         return
-    years = int(of(first, "LeaseContractLength").removesuffix("yr"))
-    hourly = sum(float(of(cells, "PricePerUnit")) / hours_of(of(cells, "Unit"), years) for cells in parts)
-    date = of(first, "EffectiveDate")
-    yield CommittedRow(region, of(first, "Instance Type"), RESERVED[kind], years, PAYMENTS[payment], hourly, date)
+    years = int(term["LeaseContractLength"].removesuffix("yr"))
+    hourly = sum(float(line["PricePerUnit"]) / hours_of(line["Unit"], years) for line in lines)
+    bought = (RESERVED[kind], years, PAYMENTS[payment], hourly, term["EffectiveDate"])
+    yield CommittedRow(region, term["Instance Type"], *bought)
 
 
 def _columns(lines: Iterator[list[str]]) -> Mapping[str, int]:

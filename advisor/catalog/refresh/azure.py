@@ -96,20 +96,19 @@ def tasks(regions: Sequence[str], client: Client, url: str = URL) -> Iterator[Ta
 
 
 def _read(region: str, client: Client, url: str) -> Iterator[Row]:
-    wanted = (
-        f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}' and contains(armSkuName, '{_ACCELERATED}')"
-    )
-    parameters = {"api-version": _VERSION, "$filter": wanted}
-    for page in pages(client, url, parameters, "NextPageLink"):
-        for item in page.get("Items") or ():
-            yield from rows_of(item, region)
+    wanted = f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}'"
+    for item in _items(client, url, f"{wanted} and contains(armSkuName, '{_ACCELERATED}')"):
+        yield from rows_of(item, region)
 
 
 def _read_containers(region: str, client: Client, url: str) -> Iterator[Row]:
     wanted = f"serviceName eq '{_CONTAINERS}' and armRegionName eq '{region}'"
-    parameters = {"api-version": _VERSION, "$filter": wanted}
-    items = [item for page in pages(client, url, parameters, "NextPageLink") for item in page.get("Items") or ()]
-    yield from container_rows(items, region)
+    yield from container_rows(_items(client, url, wanted), region)
+
+
+def _items(client: Client, url: str, wanted: str) -> Iterator[Mapping[str, Any]]:
+    for page in pages(client, url, {"api-version": _VERSION, "$filter": wanted}, "NextPageLink"):
+        yield from page.get("Items") or ()
 
 
 def container_rows(items: Iterable[Mapping[str, Any]], region: str) -> Iterator[Row]:

@@ -6,6 +6,7 @@ day of upload and whether it was withdrawn (``yanked``).
 
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -57,12 +58,7 @@ class HeldReleases:
 
 
 def tasks(client: Client, url: str = URL) -> Iterator[Task]:
-    """One task for each engine.
-
-    Args:
-        client: asks.
-        url: of the index, to which project and ``/json`` are added.
-    """
+    """One task for each engine, whose project and ``/json`` are added to the URL of the index."""
     for engine, project in PROJECTS.items():
         read = partial(_read, engine, f"{url.rstrip('/')}/{project}/json", client)
         yield Task(f"{project}/releases", "", f"releases of {engine}", read)
@@ -96,18 +92,13 @@ def rows_of(document: Mapping[str, Any], engine: str) -> Iterator[Row]:
 
 def _days(files: object) -> list[dt.date]:
     """Days on which files that are not withdrawn were uploaded."""
-    kept = (file for file in files if isinstance(file, dict)) if isinstance(files, list) else ()
-    texts = (file.get("upload_time_iso_8601") or file.get("upload_time") for file in kept if not file.get("yanked"))
-    days = (_day(str(text)) for text in texts)
-    return [day for day in days if day is not None]
-
-
-def _day(text: str) -> dt.date | None:
-    """The day of a time by ISO 8601; None where it is none."""
-    try:
-        return dt.date.fromisoformat(text[:10])
-    except ValueError:
-        return None
+    days = []
+    for file in files if isinstance(files, list) else ():
+        if isinstance(file, dict) and not file.get("yanked"):
+            with suppress(ValueError):
+                time = file.get("upload_time_iso_8601") or file.get("upload_time")
+                days.append(dt.date.fromisoformat(str(time)[:10]))
+    return days
 
 
 def held_releases(

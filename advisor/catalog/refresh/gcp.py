@@ -101,9 +101,9 @@ class PartPrices:
 
     def one(self, region: str, market: str, names: Iterable[str]) -> tuple[float, str] | None:
         """The price of a part under any of its names; None when it has none, or more than one."""
-        prices = {
-            price: date for name in names for price, date in self.found.get((region, market, name.lower()), {}).items()
-        }
+        prices: dict[float, str] = {}
+        for name in names:
+            prices |= self.found.get((region, market, name.lower()), {})
         return next(iter(prices.items())) if len(prices) == 1 else None
 
     @property
@@ -118,22 +118,18 @@ def tasks(machines: Sequence[InstanceType], client: Client, key: str, url: str =
 
 
 def _read(machines: Sequence[InstanceType], client: Client, key: str, url: str) -> Iterator[Row]:
-    services = [_COMPUTE, *(name for name in _services(client, key, url) if name != _COMPUTE)]
-    skus = (sku for service in services for item in _items(client, key, url, service, "skus") for sku in parts_of(item))
+    # Accelerators are sold beside Compute Engine under services of their own.
+    listed = _items(client, key, url, "services")
+    services = [service["name"] for service in listed if "TPU" in service.get("displayName", "")]
+    paths = [f"{service}/skus" for service in dict.fromkeys((_COMPUTE, *services))]
+    skus = (sku for path in paths for item in _items(client, key, url, path) for sku in parts_of(item))
     yield from machine_rows(gathered(skus), machines)
 
 
-def _services(client: Client, key: str, url: str) -> Iterator[str]:
-    """Services beside Compute Engine that accelerators are sold under."""
-    for service in _items(client, key, url, "", "services"):
-        if "TPU" in service.get("displayName", ""):
-            yield service["name"]
-
-
-def _items(client: Client, key: str, url: str, parent: str, what: str) -> Iterator[Mapping[str, Any]]:
-    address = f"{url}/{parent}/{what}" if parent else f"{url}/{what}"
-    for page in token_pages(client, address, {"pageSize": str(_PAGE), "key": key}, _REMEDY):
-        yield from page.get(what, ())
+def _items(client: Client, key: str, url: str, path: str) -> Iterator[Mapping[str, Any]]:
+    """Items of a list, which the last part of its path names."""
+    for page in token_pages(client, f"{url}/{path}", {"pageSize": str(_PAGE), "key": key}, _REMEDY):
+        yield from page.get(path.rpartition("/")[2], ())
 
 
 def parts_of(item: Mapping[str, Any]) -> Iterator[Sku]:
@@ -144,20 +140,13 @@ def parts_of(item: Mapping[str, Any]) -> Iterator[Sku]:
     if market is None or part is None or _OTHER_GOODS.search(description):
         return
     for pricing in item.get("pricingInfo", ())[-1:]:
-        rates = pricing.get("pricingExpression", {}).get("tieredRates", ())
-        hours = _hours(pricing.get("pricingExpression", {}).get("usageUnit", ""))
-        if rates and hours:
-            money = rates[-1]["unitPrice"]
+        expression = pricing.get("pricingExpression", {})
+        rates, unit = expression.get("tieredRates", ()), expression.get("usageUnit", "")
+        if rates and unit.endswith(("mo", "h")):  # ``h`` and ``GiBy.h`` are an hour, ``GiBy.mo`` is a month
+            money, hours = rates[-1]["unitPrice"], 1.0 if unit.endswith("h") else HOURS_PER_MONTH
             usd = (int(money.get("units") or 0) + int(money.get("nanos") or 0) / 1e9) / hours
             date = str(pricing.get("effectiveTime", ""))[:10]
             yield Sku(tuple(item.get("serviceRegions", ())), market, part, usd, date)
-
-
-def _hours(unit: str) -> float | None:
-    """Hours that a price is for: ``h`` and ``GiBy.h`` are one, ``GiBy.mo`` is a month."""
-    if unit.endswith("mo"):
-        return HOURS_PER_MONTH
-    return 1.0 if unit.endswith("h") else None
 
 
 def _part_name(description: str, family: str) -> str | None:
@@ -189,27 +178,22 @@ def machine_rows(prices: PartPrices, machines: Sequence[InstanceType]) -> Iterat
             if sums["on_demand"] is not None:
                 yield Sold(region, machine.name)
             for market, total in sums.items():
-                if total is not None:
-                    yield _row(region, machine.name, market, total)
-
-
-def _row(region: str, name: str, market: str, total: tuple[float, str]) -> Row:
-    usd, date = total
-    if market in ("on_demand", "spot"):
-        return PriceRow(region, name, market, usd, date)
-    return CommittedRow(region, name, _INSTRUMENT, int(market), "no_upfront", usd, date)
+                if total is None:
+                    continue
+                if market in ("on_demand", "spot"):
+                    yield PriceRow(region, machine.name, market, *total)
+                else:
+                    yield CommittedRow(region, machine.name, _INSTRUMENT, int(market), "no_upfront", *total)
 
 
 def _sum(prices: PartPrices, machine: InstanceType, region: str, market: str) -> tuple[float, str] | None:
     """Cores + memory + accelerators, and the oldest date of them."""
     needs = _needs(machine)
-    if not needs:
+    prices_of_parts = [(amount, prices.one(region, market, names)) for amount, names in needs]
+    priced = [(amount, *price) for amount, price in prices_of_parts if price is not None]
+    if not priced or len(priced) < len(needs):
         return None
-    parts = [(amount, prices.one(region, market, names)) for amount, names in needs]
-    if any(price is None for _, price in parts):
-        return None
-    priced = [(amount, price) for amount, price in parts if price is not None]
-    return round(sum(amount * usd for amount, (usd, _) in priced), 6), min(date for _, (_, date) in priced)
+    return round(sum(amount * usd for amount, usd, _ in priced), 6), min(date for *_, date in priced)
 
 
 def _needs(machine: InstanceType) -> list[tuple[float, tuple[str, ...]]]:
@@ -248,8 +232,6 @@ _ZONES_REMEDY = (
 
 _AI_ZONE = re.compile(r"-ai\d+[a-z]*$")
 
-_Zones = Mapping[str, frozenset[str]]
-
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -275,22 +257,19 @@ def _read_zones(machines: Sequence[InstanceType], project: Project) -> Iterator[
         zones = types.get(base, frozenset())
         if is_attached:
             zones &= accelerators.get(_ACCELERATORS.get(machine.accelerator, ""), frozenset())
-        yield from _rows(machine.name, zones)
-
-
-def _rows(name: str, zones: Iterable[str]) -> Iterator[Row]:
-    """Zones of a type, without AI zones where an ordinary zone of the region sells it: they depend on that zone."""
-    ordinary = {_region_of(zone) for zone in zones if not _AI_ZONE.search(zone)}
-    for zone in sorted(zones):
-        if not _AI_ZONE.search(zone) or _region_of(zone) not in ordinary:
-            yield ZoneRow(_region_of(zone), name, zone)
+        # AI zones depend on an ordinary zone of the region, and are left out where one sells the type.
+        ordinary = {zone for zone in zones if not _AI_ZONE.search(zone)}
+        regions = {_region_of(zone) for zone in ordinary}
+        for zone in sorted(zones):
+            if zone in ordinary or _region_of(zone) not in regions:
+                yield ZoneRow(_region_of(zone), machine.name, zone)
 
 
 def _region_of(zone: str) -> str:
     return zone.rpartition("-")[0]
 
 
-def _zones_by_name(project: Project, what: str, wanted: str) -> _Zones:
+def _zones_by_name(project: Project, what: str, wanted: str) -> Mapping[str, frozenset[str]]:
     """Name of a type → zones that have it."""
     zones: dict[str, set[str]] = {}
     parameters = {"maxResults": str(_PUBLIC_PAGE)} | ({"filter": wanted} if wanted else {})

@@ -118,17 +118,13 @@ def violations(
         most_moved: largest move of an on-demand price that needs nobody, as a share of it.
         usual_usd_per_hour: what the accelerators of a type cost on demand elsewhere, by type.
     """
-    everything = (
+    every = {
         *_not_positive(answer), *_moved(answer, before, most_moved), *_above(answer), *_too_low(answer, before),
         *_families_gone(answer, before), *_coverage_dropped(answer, before), *_far(answer, usual_usd_per_hour),
-    )  # fmt: skip
-    accepted = set(confirmed)
-    held = [
-        violation for violation in everything if violation.key not in accepted and violation.guard.value not in accepted
-    ]
+    }  # fmt: skip
     # A price of zero is never true, whoever confirms it.
-    held += [violation for violation in everything if violation.guard is Guard.NO_PRICE and violation not in held]
-    return tuple(sorted(set(held), key=lambda violation: (violation.guard.value, violation.what, violation.region)))
+    held = [each for each in every if each.guard is Guard.NO_PRICE or not {each.key, each.guard.value} & {*confirmed}]
+    return tuple(sorted(held, key=lambda violation: (violation.guard.value, violation.what, violation.region)))
 
 
 def _not_positive(answer: Found) -> Iterator[Violation]:
@@ -144,11 +140,7 @@ def _not_positive(answer: Found) -> Iterator[Violation]:
 
 
 def _moved(answer: Found, before: Mapping[Place, Offer], most_moved: float) -> Iterator[Violation]:
-    bounds = {
-        Purchase.ON_DEMAND: most_moved,
-        Purchase.SPOT: MOST_SPOT_MOVED_RATIO,
-        Purchase.MANAGED: most_moved,
-    }
+    bounds = {Purchase.ON_DEMAND: most_moved, Purchase.SPOT: MOST_SPOT_MOVED_RATIO, Purchase.MANAGED: most_moved}
     for purchase, bound in bounds.items():
         for place, row in answer.prices(purchase).items():
             offer = before.get(place)
@@ -177,17 +169,14 @@ def _within(now: float, before: float, bound: float) -> bool:
 def _above(answer: Found) -> Iterator[Violation]:
     """Spot, in its dearest zone, and commitments that cost more than paying by the hour."""
     by_the_hour = answer.prices(Purchase.ON_DEMAND)
-    dearer: list[tuple[Guard, PriceRow | CommittedRow, str, float]] = [
-        (Guard.SPOT_ABOVE_ON_DEMAND, row, row.instance_type, row.highest_usd_per_hour)
-        for row in answer.prices(Purchase.SPOT).values()
-    ]
-    dearer += [
-        (Guard.COMMITMENT_ABOVE_ON_DEMAND, row, _commitment_words(row), row.usd_per_hour)
-        for row in answer.rows
-        if isinstance(row, CommittedRow)
-    ]
-    for guard, row, what, usd_per_hour in dearer:
+    dearer: list[PriceRow | CommittedRow] = [*answer.prices(Purchase.SPOT).values()]
+    dearer += (row for row in answer.rows if isinstance(row, CommittedRow))
+    for row in dearer:
         listed = by_the_hour.get((row.region, row.instance_type))
+        if isinstance(row, PriceRow):
+            guard, what, usd_per_hour = Guard.SPOT_ABOVE_ON_DEMAND, row.instance_type, row.highest_usd_per_hour
+        else:
+            guard, what, usd_per_hour = Guard.COMMITMENT_ABOVE_ON_DEMAND, _commitment_words(row), row.usd_per_hour
         if listed is not None and 0 < listed.usd_per_hour * (1 + _SPOT_TOLERANCE) < usd_per_hour:
             yield Violation(guard, answer.provider, row.region, what, usd_per_hour, listed.usd_per_hour)
 
@@ -276,7 +265,8 @@ class Client:
         """
         address = f"{url}?{urlencode(parameters)}" if parameters else url
         host = _host(url)
-        status, content = self._answer(address, self._headers, _MOST_BYTES + 1, unpacked=True)
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        status, content = self._answer(address, headers, _MOST_BYTES + 1, unpacked=True)
         _check(host, status, content, remedy)
         if len(content) > _MOST_BYTES:
             raise Unreachable(f"{host} answered more than {_MOST_BYTES / BYTES_PER_MIB:g} MiB", "check the address")
@@ -316,11 +306,6 @@ class Client:
                     said = f"{_host(address)}: {short_words(error)}"
                     raise Unreachable(said, "check the network and run the command again") from error
         raise AssertionError  # the last try returns or raises
-
-    @property
-    def _headers(self) -> Mapping[str, str]:
-        accepted = {"Accept": "application/json"}
-        return accepted | {"Authorization": f"Bearer {self.token}"} if self.token else accepted
 
     @cached_property
     def _pool(self) -> "urllib3.PoolManager":

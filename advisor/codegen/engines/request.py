@@ -52,7 +52,7 @@ def checkpoint_of(model: str, precision: str, engine: str = "vLLM") -> Checkpoin
     catalog = load_catalog()
     weights = catalog.loaded_weights(model, precision, engine)
     if weights is None or not weights.repository:
-        is_made = catalog.is_made_while_loading(precision, engine)
+        is_made = catalog.precisions.is_made_while_loading(precision, engine)
         kind = None if is_made else _quantised(engine).get(precision)
         needed = f"{kind} of the planned model" if kind else "the hub name of the planned model"
         return Checkpoint(None, needed, is_made)

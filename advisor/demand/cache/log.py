@@ -6,6 +6,7 @@ import json
 import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +14,6 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.cache.semantic import MOST_REQUESTS
 from advisor.demand.spread import LAST_SECONDS, ticks_per_second
 from advisor.errors import InputError
 from advisor.records import dataclass, field
@@ -33,6 +33,8 @@ _EVERY = 100_000
 _MOST_LINE_BYTES = 16 * BYTES_PER_MIB
 _MOST_TOKENS = 1e9
 _MOST_DIMENSIONS = 16_384
+MOST_REQUESTS = 20_000
+"""Requests that are compared with each other, the first of a log: work grows with their square."""
 MOST_BLOCKS = 8_000_000
 """Room for blocks of prompts, a gigabyte with their replay."""
 _TIMES = ("timestamp", "startTime", "created_at", "created")
@@ -45,8 +47,6 @@ _TIMES_HINT = "give times in one unit (--time-unit), or in ISO 8601"
 _BLOCKS_HINT = (
     "--block-tokens states the size of a block; input_length is the whole prompt in tokens, and may be left out"
 )
-
-
 _Scope = tuple[str | None, str | None]
 
 
@@ -328,7 +328,9 @@ class _Reader:
         """Size of the answer, and with an embedding what it is."""
         response = row.get("response")
         tokens = _tokens(row, ("output_length", "output_tokens", "completion_tokens"))
-        size = _text_bytes(response) if response not in _NOTHING else tokens and tokens * BYTES_PER_TOKEN
+        size = tokens and tokens * BYTES_PER_TOKEN
+        if response not in _NOTHING:
+            size = len(str(response).encode(errors="surrogatepass"))
         self._log.answer_bytes.append(size or math.nan)
         if row.get("embedding") is not None:
             self._embedding(row["embedding"], row.get("answer_id", response), scope)
@@ -346,24 +348,17 @@ class _Reader:
 
 
 def _prompt_text(row: Mapping[str, Any]) -> str:
-    fields = (row.get("prompt"), row.get("messages"), _input_text(row.get("input")))
+    """Prompt, messages, or the text or tokens of an embedding request."""
+    texts = row.get("input")
+    if isinstance(texts, list) and any(isinstance(text, str | list) for text in texts):
+        if len(texts) > 1:
+            _refuse("input holds several texts, each of which is looked up by itself: give each a line")
+        texts = texts[0]
+    fields = (row.get("prompt"), row.get("messages"), texts)
     value = next((value for value in fields if value not in _NOTHING), None)
     if value is None:
         _refuse("no identifier")
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _input_text(value: object) -> object:
-    """Text of an embedding request, or its tokens."""
-    if not isinstance(value, list) or not any(isinstance(text, str | list) for text in value):
-        return value
-    if len(value) > 1:
-        _refuse("input holds several texts, each of which is looked up by itself: give each a line")
-    return value[0]
-
-
-def _text_bytes(value: object) -> int:
-    return len(str(value).encode(errors="surrogatepass"))
 
 
 def _label(row: Mapping[str, Any], name: str) -> str | None:
@@ -377,10 +372,9 @@ def _label(row: Mapping[str, Any], name: str) -> str | None:
 
 
 def _block_ids(value: object) -> tuple[int, ...]:
-    try:
+    ids = None
+    with suppress(ValueError, TypeError, OverflowError):
         ids = tuple(map(int, value)) if isinstance(value, list) else None
-    except (ValueError, TypeError, OverflowError):
-        ids = None
     if ids is None:
         _refuse("hash_ids: no list of whole numbers")
     return ids
@@ -399,13 +393,11 @@ def _tokens(row: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
 
 def _seconds_of_date(stamp: object) -> float | None:
     """Time of a text in ISO 8601, in UTC where it names no zone; None: it is none."""
-    if not isinstance(stamp, str):
-        return None
-    try:
-        moment = dt.datetime.fromisoformat(stamp)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    if isinstance(stamp, str):
+        with suppress(ValueError, OverflowError):
+            moment = dt.datetime.fromisoformat(stamp)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+    return None
 
 
 def _number(value: object) -> float:

@@ -27,12 +27,6 @@ def expected_over_time(server: Monitored, selector: str, labels: tuple[str, ...]
 
     A replica that came later, or went for good, is not missing the rest of the time; one that was seen before and
     after is missing in between.
-
-    Args:
-        server: where to ask.
-        selector: series of one metric.
-        labels: what tells replicas or accelerators apart.
-        step_us: length of a step.
     """
     coarse_us = min(_HOUR_US, max((server.window.end_us - server.window.start_us) // 12 // step_us, 1) * step_us)
     by = ", ".join(dict.fromkeys(labels))
@@ -121,10 +115,6 @@ _SHOWN_SECONDS = 1.0
 def engine_demand(server: Monitored, asked: Wanted) -> Demand | None:
     """Demand as serving engines counted it; None where no engine's counters are there.
 
-    Args:
-        server: where to ask, and over which time.
-        asked: whose demand, and what the workload states of it.
-
     Raises:
         InputError: it cannot be asked, the engines serve other models, or nothing was served.
     """
@@ -195,7 +185,7 @@ class _Counted:
 
 
 def _in_turn(server: Monitored, engine: Engine, labels: Labels, readings: Readings, step_us: int) -> Growth:
-    """Counts of several replicas that answer at one address, each between its own first and last reading.
+    """Growth over the replicas that answer at one address, each between its own first and last reading.
 
     Nothing is known of a counter between readings of different ones.
     """

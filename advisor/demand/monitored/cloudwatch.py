@@ -16,6 +16,7 @@ from advisor.demand.spread import iso_minute
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, Floats
 from advisor.errors import InputError
+from advisor.names import first_names
 from advisor.records import dataclass, replace
 from advisor.samples.query.cloudwatch import CloudWatchApi, CloudWatchBackend, Metric, Span
 from advisor.units import MICROSECONDS_PER_MS, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
@@ -82,18 +83,9 @@ class CloudWatched:
         return days_words(self.end_seconds - self.start_seconds)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Counted:
-    """Requests by the minute."""
-
-    start_seconds: float
-    per_minute: Floats
-    """Shape ``(minutes,)``, NaN where unknown; the first and the last are known."""
-
-    @property
-    def mean(self) -> float:
-        """Requests per second."""
-        return float(np.nanmean(self.per_minute)) / SECONDS_PER_MINUTE
+def _mean_rate(counted: DemandProfile) -> float:
+    """Requests per second."""
+    return float(np.nanmean(counted.requests_per_minute)) / SECONDS_PER_MINUTE
 
 
 def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Demand | None:
@@ -113,7 +105,7 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
         return None
     presence = _of_endpoints(watched, "CPUUtilization", invocations)
     counted = _counted(watched, invocations, presence)
-    if counted is None or counted.mean <= 0:
+    if counted is None or _mean_rate(counted) <= 0:
         raise InputError(
             f"{_words(invocations)} counted no request in {watched.length}",
             where=watched.where,
@@ -121,20 +113,19 @@ def endpoint_demand(watched: CloudWatched, tokens: tuple[float, float]) -> Deman
         )
     if not presence:
         notes = (*notes, "no instance of it reports: minutes without a count are taken to have had no request")
-    rate = arrival_rate(counted.per_minute, counted.mean)
-    known_seconds = float(np.count_nonzero(~np.isnan(counted.per_minute))) * SECONDS_PER_MINUTE
+    rate = arrival_rate(counted.requests_per_minute, _mean_rate(counted))
+    known_seconds = float(np.count_nonzero(~np.isnan(counted.requests_per_minute))) * SECONDS_PER_MINUTE
     every = (
         *notes,
         "CloudWatch counts no tokens: every request is taken to have the stated lengths, and a spread needs more",
         *_time_notes(watched, counted, known_seconds),
-        *_latency_notes(watched, invocations, counted.mean),
+        *_latency_notes(watched, invocations, _mean_rate(counted)),
         *_busy_notes(watched, invocations),
         *watched.api.messages,
     )
     source = f"Invocations of {_words(invocations)} in {watched.where}, {watched.length}"
-    profile = DemandProfile(counted.start_seconds, counted.per_minute)
-    demand = one_size_demand(rate, tokens, source, every, known_seconds, profile)
-    return replace(demand, requests=round(counted.mean * known_seconds))
+    demand = one_size_demand(rate, tokens, source, every, known_seconds, counted)
+    return replace(demand, requests=round(rate.mean * known_seconds))
 
 
 def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
@@ -168,7 +159,9 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
                 present[at[0] : at[-1] + 1] += 1
     if not observed.any():
         there = (
-            f"hosts there: {_shown(hosts)}" if hosts else "let the CloudWatch agent or Container Insights read the GPUs"
+            f"hosts there: {first_names(hosts, _SHOWN)}"
+            if hosts
+            else "let the CloudWatch agent or Container Insights read the GPUs"
         )
         counted = "no SageMaker endpoint counts requests there"
         raise InputError(
@@ -222,16 +215,20 @@ def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[
 
 def _rates_words(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> str:
     """Rates such as ``chat (3 requests/s) and search (1 requests/s)``."""
-    words = []
-    for name, metrics in sorted(by_endpoint.items())[:_SHOWN]:
+    words = sorted(by_endpoint)
+    for at, name in enumerate(words[:_SHOWN]):
+        metrics = by_endpoint[name]
         counted = _counted(watched, metrics, _of_endpoints(watched, "CPUUtilization", metrics))
-        words.append(f"{name} ({'rate unknown' if counted is None else f'{counted.mean:.3g} requests/s'})")
-    more = f" and {len(by_endpoint) - _SHOWN} more" if len(by_endpoint) > _SHOWN else ""
-    return ", ".join(words) + more
+        words[at] += " (rate unknown)" if counted is None else f" ({_mean_rate(counted):.3g} requests/s)"
+    return first_names(words, _SHOWN)
 
 
 def _missing(watched: CloudWatched, kind: str, name: str, there: Collection[str]) -> InputError:
-    listed = f"there: {_shown(sorted(there))}" if there else f"no {kind} there counts requests; check the region"
+    listed = (
+        f"there: {first_names(sorted(there), _SHOWN)}"
+        if there
+        else f"no {kind} there counts requests; check the region"
+    )
     return InputError(f"no {kind} {name} counted requests in the last two weeks", where=watched.where, hint=listed)
 
 
@@ -246,12 +243,9 @@ def _component_notes(watched: CloudWatched) -> tuple[str, ...]:
     components = sorted(_named(watched, _COMPONENT))
     if not components:
         return ()
+    named = f"inference components are there ({first_names(components, _SHOWN)})"
     remedy = "write the component of this workload's as `model` under demand.cloudwatch"
-    return (f"inference components are there ({_shown(components)}): if the endpoint serves several models, {remedy}",)
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return (f"{named}: if the endpoint serves several models, {remedy}",)
 
 
 def _exactly(metrics: Iterable[Metric], dimensions: set[str]) -> list[Metric]:
@@ -265,7 +259,7 @@ def _of_endpoints(watched: CloudWatched, name: str, like: Sequence[Metric]) -> l
     return [metric for listed in series for metric in _exactly(listed, _OF_AN_ENDPOINT)]
 
 
-def _counted(watched: CloudWatched, invocations: Sequence[Metric], presence: Sequence[Metric]) -> _Counted | None:
+def _counted(watched: CloudWatched, invocations: Sequence[Metric], presence: Sequence[Metric]) -> DemandProfile | None:
     """Requests by the minute, from the first to the last known one; None: none is known."""
     spans = watched.api.spans(watched.start_seconds, watched.end_seconds)
     parts = [_minutes(watched.api, invocations, presence, span) for span in spans]
@@ -276,7 +270,7 @@ def _counted(watched: CloudWatched, invocations: Sequence[Metric], presence: Seq
     inside = minutes[observed[0] : observed[-1] + 1]
     if not presence:
         inside = np.nan_to_num(inside)
-    return _Counted(float(spans[0].start + observed[0] * SECONDS_PER_MINUTE), inside)
+    return DemandProfile(float(spans[0].start + observed[0] * SECONDS_PER_MINUTE), inside)
 
 
 def _minutes(api: CloudWatchApi, invocations: Sequence[Metric], presence: Sequence[Metric], span: Span) -> Floats:
@@ -289,12 +283,12 @@ def _minutes(api: CloudWatchApi, invocations: Sequence[Metric], presence: Sequen
     return np.repeat(counts / minutes, minutes)
 
 
-def _time_notes(watched: CloudWatched, counted: _Counted, known_seconds: float) -> list[str]:
+def _time_notes(watched: CloudWatched, counted: DemandProfile, known_seconds: float) -> list[str]:
     notes = []
     if known_seconds < SECONDS_PER_DAY:
         hours = known_seconds / SECONDS_PER_HOUR
         notes.append(f"the demand was observed for {hours:.1f} h: busier hours of the day or week are unseen")
-    share = known_seconds / (len(counted.per_minute) * SECONDS_PER_MINUTE)
+    share = known_seconds / (len(counted.requests_per_minute) * SECONDS_PER_MINUTE)
     if share < 1:
         notes.append(f"{share:.0%} of the minutes were observed; the others are unknown, not idle")
     coarse = [span for span in watched.api.spans(counted.start_seconds, watched.end_seconds) if span.period > 60]

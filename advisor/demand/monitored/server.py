@@ -128,26 +128,6 @@ class Monitored:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def at(
-        cls, access: PrometheusEndpoint, window: Window, selector: str = "", metrics: Path | None = None
-    ) -> "Monitored":
-        """A server in a window, which is cut to whole minutes.
-
-        Args:
-            access: the server.
-            window: when.
-            selector: label matchers that every series has to meet.
-            metrics: file that maps further names; None: the environment may name one.
-
-        Raises:
-            InputError: it cannot be asked, or a row of that file makes no sense.
-        """
-        whole = Window(window.start_us // _MINUTE_US * _MINUTE_US, window.end_us // _MINUTE_US * _MINUTE_US)
-        matchers = selector.strip().removeprefix("{").removesuffix("}")
-        questions = Questions(PrometheusApi(access), matchers, 50, table=table_with(metrics))
-        return cls(questions, whole, questions.names(whole))
-
-    @classmethod
     def between(
         cls,
         access: PrometheusEndpoint,
@@ -157,20 +137,32 @@ class Monitored:
         selector: str = "",
         metrics: Path | None = None,
     ) -> "Monitored":
-        """A server from one time to another; without them in the days up to the end.
+        """A server from one time to another, in whole minutes; without them in the days up to the end.
 
         The end is now; of a window of a day or more the last full hour, where there was something a day before it, so
         that questions of one hour have one answer.
 
+        Args:
+            access: the server.
+            days: length of the window, where it has no start.
+            from_seconds: since 1970.
+            until_seconds: since 1970; None: now.
+            selector: label matchers that every series has to meet.
+            metrics: file that maps further names; None: the environment may name one.
+
         Raises:
-            InputError: it cannot be asked, has nothing in that time, or the time lies ahead.
+            InputError: it cannot be asked, has nothing in that time, the time lies ahead, or a row of that file makes
+                no sense.
         """
         end_us = time.time_ns() // 1000 if until_seconds is None else round(until_seconds * 1e6)
         back_us = end_us - round(days * SECONDS_PER_DAY * 1e6)
         start_us = back_us if from_seconds is None else round(from_seconds * 1e6)
         if end_us - start_us < _MINUTE_US:
             raise InputError("the window ends before it begins", where=access.url, hint="check `from` and `until`")
-        server = cls.at(access, Window(start_us, end_us), selector, metrics)
+        window = Window(start_us // _MINUTE_US * _MINUTE_US, end_us // _MINUTE_US * _MINUTE_US)
+        matchers = selector.strip().removeprefix("{").removesuffix("}")
+        questions = Questions(PrometheusApi(access), matchers, 50, table=table_with(metrics))
+        server = cls(questions, window, questions.names(window))
         if not server.names:
             matching = " that the selector matches" if selector else ""
             raise InputError(
@@ -179,7 +171,7 @@ class Monitored:
                 hint="check the selector, the window and the tenant",
             )
         if until_seconds is None and end_us - start_us >= _DAY_US:
-            server._end_at_a_full_hour(moves_start=from_seconds is None)  # noqa: SLF001 - its own
+            server._end_at_a_full_hour(moves_start=from_seconds is None)
         return server
 
     def _end_at_a_full_hour(self, *, moves_start: bool) -> None:

@@ -1,6 +1,6 @@
 """Demand of one service: the engines that serve its model, each counted once, and notes on what they leave open."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,17 +17,14 @@ from advisor.demand.services.readings import (
     one_length,
     total,
 )
-from advisor.demand.services.replicas import (
-    SPREAD_SECONDS,
-    Minutes,
-    Replica,
-    restarts,
-)
+from advisor.demand.services.replicas import SPREAD_SECONDS, Minutes, Replica, restarts
 from advisor.demand.services.service import Service, Wanted, is_alias, matching, served_key, service_of
 from advisor.demand.spread import on_the_calendar
 from advisor.demand.tally import arrival_rate
 from advisor.demand.values import Demand, DemandProfile, TokenQuantiles
 from advisor.errors import InputError
+from advisor.names import first_names
+from advisor.records import astuple
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, span_words
 
 _SHOWN = 5
@@ -51,11 +48,6 @@ def name_notes(own: Sequence[str], wanted: str, field: str) -> Iterator[str]:
         )
 
 
-def other_notes(others: Mapping[str, Sequence[EngineView]]) -> list[str]:
-    """Other models on the same engines, with their rates."""
-    return [f"other models are served there and not counted: {rates_words(others)}"] if others else []
-
-
 def rates_words(by_name: Mapping[str, Sequence[EngineView]]) -> str:
     """Rates such as ``Qwen/Qwen3-32B (10 requests/s)``, the busiest first; names that mean one model together."""
     by_key: dict[str, list[str]] = {}
@@ -63,24 +55,25 @@ def rates_words(by_name: Mapping[str, Sequence[EngineView]]) -> str:
         by_key.setdefault(served_key(name), []).append(name)
     groups = [(service_of([view for name in names for view in by_name[name]]).mean, names) for names in by_key.values()]
     groups.sort(key=lambda group: -(group[0] or 0.0))
-    shown = [
-        f"{' and '.join(name or 'an unnamed one' for name in names)} ({_rate_words(mean)})" for mean, names in groups
-    ]
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
-
-
-def _rate_words(mean: float | None) -> str:
-    return "rate unknown" if mean is None else f"{mean:.3g} requests/s"
+    shown = []
+    for mean, names in groups:
+        rate = "rate unknown" if mean is None else f"{mean:.3g} requests/s"
+        shown.append(f"{' and '.join(name or 'an unnamed one' for name in names)} ({rate})")
+    return first_names(shown, _SHOWN)
 
 
 def service_notes(service: Service) -> Iterator[str]:
     """Replicas that are counted once, and clocks and counters that were set right."""
     if service.twins:
-        shown = [_twin_words(twin.view, kept.view) for twin, kept in service.twins[:_SHOWN]]
-        more = f" and {len(service.twins) - _SHOWN} more" if len(service.twins) > _SHOWN else ""
-        yield f"engines that several observers read, by the same counters, count once: {', '.join(shown)}{more}"
-    yield from _clock_notes(service.shifts)
+        places = [(_place(twin.view), _place(kept.view)) for twin, kept in service.twins]
+        twins = [f"{twin} is {kept}" if twin != kept else f"{twin}, twice" for twin, kept in places]
+        yield f"engines that several observers read, by the same counters, count once: {first_names(twins, _SHOWN)}"
+    if service.shifts:
+        shifts = [f"{host} is {abs(by):.0f} s {'ahead' if by > 0 else 'behind'}" for host, by in service.shifts.items()]
+        yield (
+            f"clocks of hosts are apart, as bursts that reach all show: {first_names(shifts, _SHOWN)}; requests "
+            "are counted by the clock of most, and a time service would set them"
+        )
     yield from _turn_notes([replica for replica in service.replicas if replica.takes_turns])
     anew = sum(restarts(replica) for replica in service.replicas)
     if anew:
@@ -101,25 +94,10 @@ def blur_notes(service: Service, per_minute: Floats, steps: int) -> Iterator[str
     if steps > 1:
         yield f"requests are counted every {steps} minutes: busier single minutes are unseen"
     elif apart > _SHARP_SECONDS:
-        busier = _busier_than_three(per_minute)
+        three = np.convolve(per_minute, np.ones(3) / 3, "valid") if per_minute.size > 2 else np.array([np.nan])
+        busier = 0.0 if np.isnan(three).all() else float(np.nanmax(per_minute) / np.nanmax(three)) - 1.0
         more = f", and may have been up to {busier:.0%} busier" if busier else ""
         yield f"engines were read every {apart:.3g} s: the busiest minute is blurred{more}"
-
-
-def _busier_than_three(per_minute: Floats) -> float:
-    """Share by which the busiest minute is above the busiest three in a row; 0 where no three are known."""
-    three = np.convolve(per_minute, np.ones(3) / 3, "valid") if per_minute.size > 2 else np.array([np.nan])
-    return 0.0 if np.isnan(three).all() else float(np.nanmax(per_minute) / np.nanmax(three)) - 1.0
-
-
-def _clock_notes(shifts: Mapping[str, float]) -> Iterator[str]:
-    if shifts:
-        words = [f"{host} is {abs(by):.0f} s {'ahead' if by > 0 else 'behind'}" for host, by in shifts.items()]
-        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-        yield (
-            f"clocks of hosts are apart, as bursts that reach all show: {', '.join(words[:_SHOWN])}{more}; requests "
-            "are counted by the clock of most, and a time service would set them"
-        )
 
 
 def _turn_notes(replicas: Sequence[Replica]) -> Iterator[str]:
@@ -138,20 +116,8 @@ def _turn_notes(replicas: Sequence[Replica]) -> Iterator[str]:
             )
 
 
-def _twin_words(twin: EngineView, kept: EngineView) -> str:
-    return f"{_place(twin)} is {_place(kept)}" if _place(twin) != _place(kept) else f"{_place(twin)}, twice"
-
-
 def _place(view: EngineView) -> str:
     return f"{view.address} ({view.observer})" if view.observer else view.address
-
-
-def length_notes(prompts: Lengths, answers: Lengths) -> Iterator[str]:
-    """Grounds of the token lengths."""
-    if len(prompts.share) == 1 and len(answers.share) == 1:
-        yield BY_MEANS
-        return
-    yield (f"{BY_BUCKETS}; how prompt and answer lengths go together is not recorded, so they are taken as independent")
 
 
 def time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
@@ -165,13 +131,6 @@ def time_notes(per_minute: Floats, known_seconds: float) -> Iterator[str]:
         yield f"{share} were observed; at the others not every replica was read: unknown, not idle"
 
 
-def volume_notes(asked: Wanted, mean: float) -> Iterator[str]:
-    """Stated volume beside the counted one."""
-    if asked.requests_per_day is not None:
-        counted = mean * SECONDS_PER_DAY
-        yield f"requests_per_day ({asked.requests_per_day:,.0f}) is not used: the engines counted {counted:,.0f} a day"
-
-
 _ONE_TEXT = 1.05
 """Texts a request below which a request is one text: counters are not read at the same moment."""
 _MOST_HIT = 0.999
@@ -180,49 +139,37 @@ _MOST_HIT = 0.999
 def demand_of_views(views: Sequence[EngineView], asked: Wanted, source: str) -> Demand | None:
     """Demand as serving engines counted it; None where no engine was seen.
 
-    Args:
-        views: what was read of the engines, of every model and by every observer.
-        asked: whose demand, and what is stated of it.
-        source: where they were read, in words.
+    Where none counts requests and lengths are stated, they are the tokens of answers over the length of one. What
+    stands before engines counts where no engine was seen.
 
     Raises:
         InputError: the engines serve other models, counted no request, or not the lengths of requests.
     """
-    counted, notes = _in_requests(views, asked)
+    counted, notes = [view for view in views if view.counts_requests], []
+    has_lengths = asked.input_tokens is not None and not asked.is_one_pass
+    if views and not counted and has_lengths and asked.output_tokens is not None:
+        names = " and ".join(sorted({view.engine for view in views}))
+        over = f"requests are tokens of answers ÷ the stated {asked.output_tokens:g}"
+        notes.append(f"{names} counts tokens and no requests: {over}")
+        counted = [view.in_requests(asked.output_tokens) for view in views]
     if not counted:
         return None
-    by_name = _by_name(_counted_once(counted))
+    engines = [view for view in counted if not view.is_gateway]
+    by_name: dict[str, list[EngineView]] = {}
+    for view in engines or [view for view in counted if view.engine == counted[0].engine]:
+        by_name.setdefault(view.model or "", []).append(view)
     own, told = _own_names(by_name, asked)
-    notes += told
+    others = {name: group for name, group in by_name.items() if name not in own}
+    beside = [f"other models are served there and not counted: {rates_words(others)}"] if others else []
     service = service_of([view for name in own for view in by_name[name]])
     if not service.mean:
-        raise _nothing_counted(service, asked)
-    notes += other_notes({name: group for name, group in by_name.items() if name not in own})
-    return _demand(service, asked, source, notes)
-
-
-def _in_requests(views: Sequence[EngineView], asked: Wanted) -> tuple[Sequence[EngineView], list[str]]:
-    """Engines that count requests; where none does and lengths are stated, tokens of answers over the length of one."""
-    counting = [view for view in views if view.counts_requests]
-    if counting or not views or asked.is_one_pass or asked.input_tokens is None or asked.output_tokens is None:
-        return counting, []
-    names = " and ".join(sorted({view.engine for view in views}))
-    note = f"{names} counts tokens and no requests: requests are tokens of answers ÷ the stated {asked.output_tokens:g}"
-    return [view.in_requests(asked.output_tokens) for view in views], [note]
-
-
-def _counted_once(views: Sequence[EngineView]) -> Sequence[EngineView]:
-    """The engines; where none was seen, what stands before them, of one kind."""
-    engines = [view for view in views if not view.is_gateway]
-    return engines or [view for view in views if view.engine == views[0].engine]
-
-
-def _by_name(views: Iterable[EngineView]) -> dict[str, list[EngineView]]:
-    """Views by the model's name as the engine says it; "" where it does not."""
-    groups: dict[str, list[EngineView]] = {}
-    for view in views:
-        groups.setdefault(view.model or "", []).append(view)
-    return groups
+        seconds = np.concatenate([replica.readings.seconds[[0, -1]] for replica in service.replicas])
+        raise InputError(
+            f"{service.engines} counted no request there in {np.ptp(seconds) / SECONDS_PER_HOUR:.3g} h",
+            where=asked.where,
+            hint="look further back, or check the selector and the hosts",
+        )
+    return _demand(service, asked, source, [*notes, *told, *beside])
 
 
 def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tuple[tuple[str, ...], list[str]]:
@@ -246,19 +193,6 @@ def _own_names(by_name: Mapping[str, Sequence[EngineView]], asked: Wanted) -> tu
     )
 
 
-def _nothing_counted(service: Service, asked: Wanted) -> InputError:
-    names = ", ".join(sorted({view.engine for view in service.views}))
-    seconds = [
-        second for replica in service.replicas for second in (replica.readings.seconds[0], replica.readings.seconds[-1])
-    ]
-    hours = (max(seconds) - min(seconds)) / SECONDS_PER_HOUR
-    return InputError(
-        f"{names} counted no request there in {hours:.3g} h",
-        where=asked.where,
-        hint="look further back, or check the selector and the hosts",
-    )
-
-
 def _demand(service: Service, asked: Wanted, source: str, notes: list[str]) -> Demand:
     minutes = _known(service)
     steps = round(minutes.step_seconds / SECONDS_PER_MINUTE)
@@ -268,13 +202,19 @@ def _demand(service: Service, asked: Wanted, source: str, notes: list[str]) -> D
     prompts, answers, told = size_of(service, grown, asked)
     known_seconds = float(np.count_nonzero(~np.isnan(per_minute))) * SECONDS_PER_MINUTE
     profile = DemandProfile(on_the_calendar(minutes.start_seconds), per_minute)
-    longest = float(prompts.high[-1] + answers.high[-1])
+    longest, hit_ratio = float(prompts.high[-1] + answers.high[-1]), 0.0
+    if grown.cache_queries and grown.cache_hits is not None:
+        hit_ratio = min(max(grown.cache_hits / grown.cache_queries, 0.0), _MOST_HIT)
     mean = service.mean or 0.0
+    volume: tuple[str, ...] = ()
+    if asked.requests_per_day is not None:
+        counted = f"the engines counted {mean * SECONDS_PER_DAY:,.0f} a day"
+        volume = (f"requests_per_day ({asked.requests_per_day:,.0f}) is not used: {counted}",)
     return Demand(
         requests_per_second=arrival_rate(per_minute, mean),
-        input_tokens=_rounded(prompts.quantiles()),
-        output_tokens=_rounded(answers.quantiles()),
-        tokens=joint(prompts, answers).with_hits(_hit_ratio(grown)),
+        input_tokens=TokenQuantiles(*(round(length, 3) for length in astuple(prompts.quantiles()))),
+        output_tokens=TokenQuantiles(*(round(length, 3) for length in astuple(answers.quantiles()))),
+        tokens=joint(prompts, answers).with_hits(hit_ratio),
         longest_request_tokens=longest if asked.is_one_pass else min(longest, asked.context_tokens or longest),
         source=source,
         requests=round(mean * known_seconds),
@@ -285,7 +225,7 @@ def _demand(service: Service, asked: Wanted, source: str, notes: list[str]) -> D
             *blur_notes(service, per_minute, steps),
             *told,
             *time_notes(per_minute, known_seconds),
-            *volume_notes(asked, mean),
+            *volume,
         ),
         profile=profile,
     )
@@ -312,7 +252,10 @@ def _token_lengths(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengt
     answers = _lengths([view.answers for view in views], grown.answer_tokens, grown.requests, asked.output_tokens)
     if prompts is None or answers is None:
         raise _no_lengths(service, asked, "input_tokens and output_tokens")
-    return prompts, answers, tuple(length_notes(prompts, answers))
+    if len(prompts.share) == 1 and len(answers.share) == 1:
+        return prompts, answers, (BY_MEANS,)
+    unknown = "how prompt and answer lengths go together is not recorded, so they are taken as independent"
+    return prompts, answers, (f"{BY_BUCKETS}; {unknown}",)
 
 
 def _sizes(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Lengths, Sequence[str]]:
@@ -347,7 +290,7 @@ def _sizes(service: Service, grown: Grown, asked: Wanted) -> tuple[Lengths, Leng
 
 def _no_lengths(service: Service, asked: Wanted, keys: str) -> InputError:
     return InputError(
-        f"{', '.join(sorted({view.engine for view in service.views}))} counts requests there, but not their tokens",
+        f"{service.engines} counts requests there, but not their tokens",
         where=asked.where,
         hint=f"state {keys} under {asked.field}, or plan from a trace",
     )
@@ -364,17 +307,6 @@ def _lengths(
     if tokens and requests:
         return one_length(max(tokens / requests, 1.0))
     return None if stated is None else one_length(stated)
-
-
-def _hit_ratio(grown: Grown) -> float:
-    """Share of the prompts' tokens that were found in the prefix cache; 0 where nobody counted."""
-    if not grown.cache_queries or grown.cache_hits is None:
-        return 0.0
-    return min(max(grown.cache_hits / grown.cache_queries, 0.0), _MOST_HIT)
-
-
-def _rounded(tokens: TokenQuantiles) -> TokenQuantiles:
-    return TokenQuantiles(*(round(each, 3) for each in (tokens.mean, tokens.p50, tokens.p95, tokens.p99, tokens.max)))
 
 
 __all__ = ["EngineView", "Grown", "LengthCounts", "Readings", "Wanted", "demand_of_views"]

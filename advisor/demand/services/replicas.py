@@ -61,37 +61,31 @@ class Minutes:
 
 
 def replicas_of(view: EngineView) -> list[Replica]:
-    """The replicas that answer at an engine's address: one, or as many as its counters jump between."""
+    """The replicas that answer at an engine's address: one, or as many as its counters jump between.
+
+    Whose a reading is stays open until counters part: as long as the counter takes to grow by twenty times what it was
+    ever mistaken by, and five minutes at least. Of readings closer than that each first one and the last are kept.
+    """
     chains = replicas_at(view.readings)
     if len(chains) == 1:
         is_whole = chains[0].size == view.readings.seconds.size
         return [Replica(view, view.readings if is_whole else view.readings.at(chains[0]), takes_turns=False)]
-    readings = [view.readings.at(chain) for chain in chains]
-    apart_seconds = max(_open_seconds(reading) for reading in readings)
-    return [Replica(view, _every(reading, apart_seconds), takes_turns=True) for reading in readings]
-
-
-def _open_seconds(readings: Readings) -> float:
-    """Seconds between readings of a replica whose counters cross those of others; 0: each as it is.
-
-    Whose a reading is stays open until counters part: as long as the counter takes to grow by twenty times what it was
-    ever mistaken by, and five minutes at least.
-    """
-    grown, is_start = growth(readings, takes_turns=True)
-    mistaken = -float(np.where(is_start, 0.0, grown).min(initial=0.0))
-    whole = float(grown.sum())
-    if not mistaken or whole <= 0:
-        return 0.0
-    return max(SPREAD_SECONDS, mistaken / (_MISTAKEN * whole) * float(np.ptp(readings.seconds)))
-
-
-def _every(readings: Readings, seconds: float) -> Readings:
-    """The first reading and the last in each stretch of so long; all of them where it is 0."""
-    if not seconds:
-        return readings
-    is_kept = np.append(np.diff(np.floor(readings.seconds / seconds)) > 0, True)
-    is_kept[0] = True
-    return readings.at(np.flatnonzero(is_kept))
+    all_readings = [view.readings.at(chain) for chain in chains]
+    apart_seconds = 0.0
+    for readings in all_readings:
+        grown, is_start = growth(readings, takes_turns=True)
+        mistaken, whole = -float(np.where(is_start, 0.0, grown).min(initial=0.0)), float(grown.sum())
+        if mistaken and whole > 0:
+            open_seconds = mistaken / (_MISTAKEN * whole) * float(np.ptp(readings.seconds))
+            apart_seconds = max(apart_seconds, SPREAD_SECONDS, open_seconds)
+    if not apart_seconds:
+        return [Replica(view, readings, takes_turns=True) for readings in all_readings]
+    replicas = []
+    for readings in all_readings:
+        is_kept = np.append(np.diff(np.floor(readings.seconds / apart_seconds)) > 0, True)
+        is_kept[0] = True
+        replicas.append(Replica(view, readings.at(np.flatnonzero(is_kept)), takes_turns=True))
+    return replicas
 
 
 def minutes_of(
@@ -106,7 +100,8 @@ def minutes_of(
         spread_seconds: growth is laid evenly over gaps up to so long.
         with_starts: whether what a process counted since it started is all that came since the last reading.
     """
-    step = _step_seconds(replicas)
+    slowest = max((replica.readings.interval_seconds for replica in replicas if not replica.takes_turns), default=0.0)
+    step = SECONDS_PER_MINUTE * max(float(np.ceil(round(slowest / SECONDS_PER_MINUTE, 1))), 1.0)
     lags = [_lag(replica.readings, step) for replica in replicas]
     begins = min(replica.readings.seconds[0] + lag for replica, lag in zip(replicas, lags, strict=True))
     ends = max(replica.readings.seconds[-1] + lag for replica, lag in zip(replicas, lags, strict=True))
@@ -120,12 +115,6 @@ def minutes_of(
     coverage = np.divide(observed, present, out=np.zeros(last - first), where=present > 0)
     requests = np.divide(counted, coverage, out=np.full(last - first, np.nan), where=coverage >= _LEAST_COVERAGE)
     return Minutes(first * step, step, requests)
-
-
-def _step_seconds(replicas: Sequence[Replica]) -> float:
-    """A minute, or as many as the rarest reading takes."""
-    slowest = max((replica.readings.interval_seconds for replica in replicas if not replica.takes_turns), default=0.0)
-    return SECONDS_PER_MINUTE * max(float(np.ceil(round(slowest / SECONDS_PER_MINUTE, 1))), 1.0)
 
 
 def _lag(readings: Readings, step: float) -> float:
@@ -203,22 +192,22 @@ def clock_shifts(replicas: Sequence[Replica]) -> dict[str, float]:
 
 def by_one_clock(replicas: Sequence[Replica], shifts: Mapping[str, float]) -> list[Replica]:
     """The replicas by the clock of most hosts."""
-    return [
-        _earlier(replica, shifts[replica.view.host])
-        if replica.view.host in shifts and not replica.takes_turns
-        else replica
-        for replica in replicas
-    ]
-
-
-def _earlier(replica: Replica, seconds: float) -> Replica:
-    return replace(replica, readings=replace(replica.readings, seconds=replica.readings.seconds - seconds))
+    shifted = []
+    for replica in replicas:
+        shift = 0.0 if replica.takes_turns else shifts.get(replica.view.host, 0.0)
+        readings = replace(replica.readings, seconds=replica.readings.seconds - shift)
+        shifted.append(replace(replica, readings=readings) if shift else replica)
+    return shifted
 
 
 def _counts_by_host(replicas: Sequence[Replica]) -> dict[str, Floats]:
     """Requests in each 15 s of hosts whose agents read that often; NaN where one of their replicas was not read."""
     told = [
-        replica for replica in replicas if replica.view.skew_seconds and not replica.takes_turns and _is_fine(replica)
+        replica
+        for replica in replicas
+        if replica.view.skew_seconds
+        and not (replica.takes_turns or replica.readings.is_thinned)
+        and 0 < replica.readings.interval_seconds <= ROW_SECONDS
     ]
     if not told:
         return {}
@@ -226,13 +215,10 @@ def _counts_by_host(replicas: Sequence[Replica]) -> dict[str, Floats]:
     begin = max(min(replica.readings.seconds[0] for replica in told), end - _MOST_STEPS * ROW_SECONDS)
     marks: Floats = np.arange(begin, end, ROW_SECONDS, dtype=np.float64)
     counts: dict[str, Floats] = {}
-    for told_counts in told if marks.size > _FEWEST_STEPS else ():
-        counts[told_counts.view.host] = counts.get(told_counts.view.host, 0.0) + _counts(told_counts, marks)
+    for replica in told if marks.size > _FEWEST_STEPS else ():
+        host = replica.view.host
+        counts[host] = counts.get(host, 0.0) + _counts(replica, marks)
     return counts
-
-
-def _is_fine(replica: Replica) -> bool:
-    return not replica.readings.is_thinned and 0 < replica.readings.interval_seconds <= ROW_SECONDS
 
 
 def _counts(replica: Replica, marks: Floats) -> Floats:
@@ -261,9 +247,8 @@ def _bursts(counts: Floats) -> Floats:
     """Deviations from the mean over ten minutes, in standard deviations of chance; 0 where unknown."""
     is_observed = ~np.isnan(counts)
     kernel = np.ones(_SLOW_STEPS)
-    mean = np.convolve(np.nan_to_num(counts), kernel, "same") / np.maximum(
-        np.convolve(is_observed, kernel, "same"), 1.0
-    )
+    observed = np.maximum(np.convolve(is_observed, kernel, "same"), 1.0)
+    mean = np.convolve(np.nan_to_num(counts), kernel, "same") / observed
     return np.where(is_observed & (mean > 0), (np.nan_to_num(counts) - mean) / np.sqrt(np.maximum(mean, 1e-9)), 0.0)
 
 

@@ -1,8 +1,7 @@
 """Replicas of one model among the engines that were read, each counted once, whoever else read its counters."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -45,14 +44,15 @@ def distinct(replicas: Sequence[Replica]) -> tuple[list[Replica], list[tuple[Rep
     coarse = _Coarse(ordered)
     places: list[int] = []
     for place, replica in enumerate(ordered):
-        match = _twin(replica, [kept[k] for k in coarse.alike(place, places)])
-        if match is None:
+        for number in coarse.alike(place, places):
+            shift = _agreement(replica, kept[number])
+            if shift is not None:
+                same.append((replica, kept[number]))
+                kept[number] = _completed(kept[number], replica, shift)
+                break
+        else:
             kept.append(replica)
             places.append(place)
-            continue
-        twin, shift = match
-        kept[next(k for k, replica in enumerate(kept) if replica is twin)] = _completed(twin, replica, shift)
-        same.append((replica, twin))
     return kept, same
 
 
@@ -64,11 +64,13 @@ class _Coarse:
         begin = min((replica.readings.seconds[0] for replica in replicas), default=0.0)
         end = max((replica.readings.seconds[-1] for replica in replicas), default=0.0)
         moments = np.linspace(begin, end, _COARSE)
-        self.value = _counters_at(replicas, moments, lambda _: 0.0)
+        intervals = np.array([max(replica.readings.interval_seconds, 1.0) for replica in replicas])
+        slacks = intervals + [replica.view.skew_seconds for replica in replicas]
+        self.value = _counters_at(replicas, moments, 0 * intervals)
         self.within = [
-            tuple(_counters_at(replicas, moments, partial(_off_by, reach, sign)) for sign in (-2, 2))
-            for reach in (_interval, _slack)
+            tuple(_counters_at(replicas, moments, times * reach) for times in (-2, 2)) for reach in (intervals, slacks)
         ]
+        """Counters two readings earlier and later; then as far off as the observers' clocks may be, too."""
 
     def alike(self, place: int, others: Sequence[int]) -> Iterator[int]:
         """Others whose counters stand where that replica's do; one that was not read stands anywhere."""
@@ -91,48 +93,18 @@ def _on_one_machine(mine: EngineView, other: EngineView) -> bool:
     return mine.is_local and other.is_local and mine.host != other.host
 
 
-def _interval(replica: Replica) -> float:
-    return max(replica.readings.interval_seconds, 1.0)
-
-
-def _slack(replica: Replica) -> float:
-    """Seconds that two observers' readings may lie apart."""
-    return _interval(replica) + replica.view.skew_seconds
-
-
-def _off_by(reach: Callable[[Replica], float], times: float, replica: Replica) -> float:
-    return times * reach(replica)
-
-
-def _counters_at(replicas: Sequence[Replica], moments: Floats, later: Callable[[Replica], float]) -> Floats:
+def _counters_at(replicas: Sequence[Replica], moments: Floats, later_seconds: Floats) -> Floats:
     """Requests and tokens so much later than moments between first and last reading; NaN outside, and where not read.
 
     Shape ``(replicas, 2, moments)``.
     """
-    return np.array(
-        [
-            [
-                _at(replica, counter, moments, later(replica))
-                for counter in (replica.readings.requests, replica.readings.tokens)
-            ]
-            for replica in replicas
-        ]
-    )
-
-
-def _at(replica: Replica, counter: Floats, moments: Floats, later_seconds: float) -> Floats:
-    seconds = replica.readings.seconds
-    values = np.interp(moments + later_seconds, seconds, counter)
-    return np.where((moments >= seconds[0]) & (moments <= seconds[-1]), values, np.nan)
-
-
-def _twin(replica: Replica, others: Sequence[Replica]) -> tuple[Replica, float] | None:
-    """The replica whose counters are those of this one, and by how much its clock is ahead."""
-    for other in others:
-        shift = _agreement(replica, other)
-        if shift is not None:
-            return other, shift
-    return None
+    counters = np.full((len(replicas), 2, moments.size), np.nan)
+    for values, replica, later in zip(counters, replicas, later_seconds, strict=True):
+        readings = replica.readings
+        inside = (moments >= readings.seconds[0]) & (moments <= readings.seconds[-1])
+        for row, counter in enumerate((readings.requests, readings.tokens)):
+            values[row, inside] = np.interp(moments[inside] + later, readings.seconds, counter)
+    return counters
 
 
 def _agreement(replica: Replica, other: Replica) -> float | None:
@@ -351,6 +323,11 @@ class Service:
     def views(self) -> list[EngineView]:
         """View of each replica that is counted."""
         return list({id(replica.view): replica.view for replica in self.replicas}.values())
+
+    @property
+    def engines(self) -> str:
+        """Engines of the replicas, in words."""
+        return ", ".join(sorted({view.engine for view in self.views}))
 
     @property
     def mean(self) -> float | None:

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.demand.cache.log import read_log
-from advisor.demand.cache.replay import Vectors, replay_caches
-from advisor.demand.cache.semantic import (
+from advisor.demand.cache.replay import (
+    Vectors,
     by_key,
     last_access,
     misses_of_ttl,
     nearest_stored,
     peak_held,
+    replay_caches,
     semantic_point,
     stack_distances,
 )
