@@ -26,19 +26,9 @@ LITTLE_GARBAGE = 400_000
 """Objects after which a process looks for cycles: plans make few of them, and many objects that last to their end."""
 
 __all__ = [
-    "Catalog",
-    "Fit",
-    "Plan",
-    "Prediction",
-    "Workload",
-    "fit",
-    "generate",
-    "load_catalog",
-    "predict",
-    "read_plan",
-    "read_workload",
-    "recommend",
-]
+    "Catalog", "Fit", "Plan", "Prediction", "Workload", "fit", "generate", "load_catalog", "predict", "read_plan",
+    "read_workload", "recommend",
+]  # fmt: skip
 
 _MODULES = {
     "Catalog": "advisor.catalog",

@@ -18,11 +18,8 @@ def make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot make the directory: {error.strerror or error}",
-            where=str(directory),
-            hint="give a place that you may write to",
-        ) from error
+        told = f"cannot make the directory: {error.strerror or error}"
+        raise InputError(told, where=str(directory), hint="give a place that you may write to") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,11 +48,8 @@ def write_bytes(path: Path, content: bytes, scratch: Path | None = None) -> None
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise InputError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            hint=_WRITABLE,
-        ) from error
+        told = f"cannot write: {error.strerror or error}"
+        raise InputError(told, where=str(path), hint=_WRITABLE) from error
 
 
 def write_output(path: Path, content: bytes) -> None:

@@ -9,10 +9,7 @@ _INSTALLED = PACKAGE_DIR / "_data"
 
 
 def data_dir(name: str) -> Path:
-    """Directory of shipped data.
-
-    Args:
-        name: ``templates`` or ``instance_catalog``.
+    """Directory of shipped data, ``templates`` or ``instance_catalog``.
 
     Returns:
         The directory inside an installed wheel if there is one, else the one in the checkout.

@@ -1,6 +1,7 @@
 """Demand of a workload, from whichever source it names: stated, a trace, samples, Prometheus or CloudWatch."""
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from advisor.catalog import Catalog
 from advisor.demand.busy import Busy, BusySecond, demand_from_busy
 from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
-from advisor.demand.values import Demand, HourlyUse, Pictures, Unit
+from advisor.demand.values import Demand, Pictures, Unit
 from advisor.errors import InputError
 from advisor.models import Model
 from advisor.models.catalog import model_names
@@ -102,7 +103,7 @@ def _read(
             return _demand_of_trace(path, workload, model, progress)
         case SampleDemand() as sampled:
             measured = _demand_of_samples(sampled, workload, model, catalog, performance)
-            return replace(measured.with_notes(*_fleet_notes(sampled, workload)), use=_use_of_samples(sampled))
+            return measured.with_notes(*_fleet_notes(sampled, workload))
         case PrometheusDemand() as watched:
             return _demand_of_server(watched, workload, model, catalog, performance)
         case CloudWatchDemand() as watched:
@@ -132,11 +133,8 @@ def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: Cou
             hint="give a longer trace, or state demand.declared",
         )
     if demand.output_tokens.max == 0:
-        raise InputError(
-            "no request generated a token, and plans are made for models that answer token by token",
-            where=str(path),
-            hint="check the column output_tokens",
-        )
+        told = "no request generated a token, and plans are made for models that answer token by token"
+        raise InputError(told, where=str(path), hint="check the column output_tokens")
     return demand
 
 
@@ -168,7 +166,7 @@ def _pictures_of(path: Path, demand: Demand) -> Pictures:
 def _demand_of_samples(
     sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
-    from advisor.demand.recorded import read_fleet
+    from advisor.demand.recorded import hourly_use, read_fleet
     from advisor.demand.services import demand_of_views
     from advisor.samples.busy import busy_profile
     from advisor.samples.need.fleet import notes_on
@@ -179,31 +177,22 @@ def _demand_of_samples(
     asked = _asked_of("samples", store.where, sampled, model)
     counted = demand_of_views(fleet.views, asked, "counters of the serving engines")
     notes = (*notes_on(fleet.needs), *(f"samples left out: {note}" for note in store.notes()))
+    use = hourly_use(store, _within(sampled).window(store), sampled.hosts)
     if counted is not None:
-        return counted.with_notes(*notes)
+        return replace(counted.with_notes(*notes), use=use)
     lengths = _stated_lengths(sampled, model, "samples", store.where)
     busy = busy_profile(store, fleet.window, fleet.accelerators, sampled.hosts)
     observed = Busy(busy.busy, busy.saturated, busy.present, SECONDS_PER_MINUTE, busy.start_seconds)
     serves = _busy_second(workload, model, catalog, lengths, performance)
     demand = demand_from_busy(observed, serves, sampled.requests_per_day, lengths)
-    return demand.with_notes(*notes, *_idle_name(recorded))
+    return replace(demand.with_notes(*notes, *_idle_name(recorded)), use=use)
 
 
 def _within(sampled: SampleDemand) -> "Within":
-    """Filters of the rows that a workload names."""
     from advisor.demand.recorded import Within
 
     recorded = sampled.recorded
     return Within(sampled.hosts, sampled.window_days, recorded.from_seconds, recorded.until_seconds)
-
-
-def _use_of_samples(sampled: SampleDemand) -> HourlyUse | None:
-    """Use of the sampled machines by the hour."""
-    from advisor.demand.recorded import hourly_use
-    from advisor.samples.store.reading import Store
-
-    store = Store(sampled.places)
-    return hourly_use(store, _within(sampled).window(store), sampled.hosts)
 
 
 def _idle_name(recorded: Recorded) -> tuple[str, ...]:
@@ -222,11 +211,9 @@ def _fleet_notes(sampled: SampleDemand, workload: Workload) -> Sequence[str]:
     words = " and ".join(str(machines) for machines in fleet.machines)
     if current is None:
         return (f"the sampled hosts are {words}: with `current: samples` the plan is compared with them",)
-    stated = (current.provider, current.region, current.instance_type, current.count)
-    sampled_kinds = [
-        (machines.provider, machines.region, machines.instance_type, machines.count) for machines in fleet.machines
-    ]
-    return () if sampled_kinds == [stated] else (f"`current` is not what the sampled hosts are: {words}",)
+    kind = attrgetter("provider", "region", "instance_type", "count")
+    is_current = list(map(kind, fleet.machines)) == [kind(current)]
+    return () if is_current else (f"`current` is not what the sampled hosts are: {words}",)
 
 
 def _demand_of_server(
@@ -239,14 +226,8 @@ def _demand_of_server(
     sigv4 = None if watched.sigv4 is None else (watched.sigv4.region, watched.sigv4.profile)
     access = PrometheusEndpoint.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file, sigv4=sigv4)
     recorded = watched.recorded
-    server = Monitored.between(
-        access,
-        watched.window_days,
-        recorded.from_seconds,
-        recorded.until_seconds,
-        watched.selector,
-        watched.metrics_file,
-    )
+    span = (watched.window_days, recorded.from_seconds, recorded.until_seconds)
+    server = Monitored.between(access, *span, watched.selector, watched.metrics_file)
     counted = engine_demand(server, _asked_of("prometheus", watched.url, watched, model))
     if counted is not None:
         return counted
@@ -320,9 +301,6 @@ def _stated_lengths(
     if source.input_tokens is None or items is None:
         keys = "the sizes of its kind (docs/kinds.md)" if is_one_pass else "input_tokens and output_tokens"
         add = f"add {keys} under demand.{kind}, or watch an engine of docs/metrics.md too"
-        raise InputError(
-            "no serving engine counts requests and tokens there, and the workload states no token lengths",
-            where=where,
-            hint="; ".join(filter(None, (add, alike))),
-        )
+        told = "no serving engine counts requests and tokens there, and the workload states no token lengths"
+        raise InputError(told, where=where, hint="; ".join(filter(None, (add, alike))))
     return source.input_tokens, items

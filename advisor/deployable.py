@@ -126,10 +126,7 @@ def seat_shortfall(setup: Setup, catalog: Catalog, *, by_mps: bool = False) -> S
 
     The workload has a slice to itself where accelerators are cut, else it takes turns on a whole one.
 
-    Args:
-        setup: one machine as it is planned to serve.
-        catalog: limits of targets.
-        by_mps: whether it has an equal part of an accelerator by MPS in place of turns.
+    *by_mps* it has an equal part of an accelerator by MPS in place of turns.
     """
     lacking = _mps_shortfall(setup, catalog) if by_mps else None
     if lacking is not None:
@@ -191,13 +188,7 @@ def several_models_server(engine: str, vendor: str, catalog: Catalog) -> str:
 
 
 def speaks_https(engine: str, release: str, catalog: Catalog) -> bool:
-    """Whether a release of an engine encrypts connections by itself.
-
-    Args:
-        engine: as engine_support.csv or engines.csv names it.
-        release: "" for the newest.
-        catalog: limits of engines.
-    """
+    """Whether a release of an engine, "" for the newest, encrypts connections by itself."""
     releases = catalog.deployment.words(engine, "https")
     if not releases or releases == _NONE:
         return not releases
@@ -213,12 +204,7 @@ def logs_requests(engine: str, catalog: Catalog) -> bool:
 def needs_cluster(provider: str, instance_type: str, catalog: Catalog, *, https: bool, partition: str = "") -> bool:
     """Whether code runs a machine as a node of a cluster unless a target is asked for, since no host serves there so.
 
-    Args:
-        provider: who sells it.
-        instance_type: name of the machine.
-        catalog: targets of machines.
-        https: whether its engine speaks HTTPS; see :func:`speaks_https`.
-        partition: slices that its accelerators are cut into, which nodes of clusters do alone; "" for none.
+    *https* is whether its engine speaks it; slices are cut on nodes of clusters alone.
     """
     cluster = CLUSTERS.get(provider, "")
     on_cluster = bool(cluster) and (not https or catalog.deployment.target(provider, instance_type) == cluster)

@@ -23,7 +23,7 @@ from advisor.pipeline import BEST, BRIEF, Answer, answer
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.commitments import hourly_uses
-from advisor.plan.estate.divide import Contention, Shares, contest_of, divide
+from advisor.plan.estate.divide import Shares, contest_of, divide
 from advisor.plan.estate.packing import Confirm
 from advisor.plan.estate.seats import Seat, on_a_part, times_slower
 from advisor.plan.estate.slots import SlotSearch, seating, without_parts
@@ -52,7 +52,6 @@ from advisor.plan.estate.values import (
     bases_of,
     seat_words,
 )
-from advisor.plan.fleet.costs import FleetCost
 from advisor.plan.problem.charges import mean_rate
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import candidate_of
@@ -64,7 +63,7 @@ from advisor.requirements import check_names
 from advisor.spread import Run, Spread
 from advisor.workload.document import INCOMPLETE, read_workload
 from advisor.workload.holds import holdings_of, within_regions
-from advisor.workload.values import Slo, Workload
+from advisor.workload.values import Slo
 
 REHEARSED_REQUESTS = 2_000
 """99 % are shown to within 0.44 points (two standard errors of a share)."""
@@ -73,12 +72,7 @@ REHEARSED_REQUESTS = 2_000
 def within_slo_ratio(seat: Seat, plan: Plan, sharers: int, catalog: Catalog, model: PerformanceModel) -> float:
     """Share of a seat's requests within every target, on its equal part of the time of the accelerator.
 
-    Args:
-        seat: with the rate that it is planned for.
-        plan: of the workload.
-        sharers: equal parts of the accelerator or its time, of which it has one; 1: it is alone on it, or on a slice.
-        catalog: hardware.
-        model: how fast that is.
+    The accelerator or its time has *sharers* equal parts; 1: the seat is alone on it, or on a slice.
     """
     question = read_question(plan.question, seat.workload)
     requirements = requirements_of(question, catalog_of_question(question, catalog))
@@ -134,7 +128,6 @@ def plan_estate(
     *,
     calibration: Path | None = None,
     watch: Watch | None = None,
-    today: dt.date | None = None,
 ) -> Planned:
     """Plan all workload files of a directory together.
 
@@ -145,21 +138,21 @@ def plan_estate(
         spread: over which processes the work is spread; this one alone without.
         calibration: directory of a calibration of one's own; the catalog's without.
         watch: called as workloads are done.
-        today: day of planning, for what expires.
 
     Raises:
         InputError: the directory holds no workload files, or its ``estate.yaml`` has to be mended.
     """
-    day = today or dt.datetime.now(dt.UTC).date()
-    terms = with_account(read_terms(directory), holdings_of(load_catalog()), day)
+    today = dt.datetime.now(dt.UTC).date()
+    terms = with_account(read_terms(directory), holdings_of(load_catalog()), today)
     paths = workload_files(directory)
     tasks = [
-        Task(path, path.relative_to(directory).as_posix(), terms, terms, day, calibration, len(paths) <= MOST_IN_FULL)
+        Task(path, path.relative_to(directory).as_posix(), terms, terms, today, calibration, len(paths) <= MOST_IN_FULL)
         for path in paths
     ]
     with (spread or Spread()).open() as run:
         parts = dict(_plan(tasks, run, watch, "workloads"))
-        shares = _divided(parts, terms, run)
+        contentions = {file: part.contention for file, part in parts.items() if part.contention is not None}
+        shares = divide({file: parts[file].uses for file in contentions}, contentions, limits_of(terms), run)
         again = [
             replace(task, terms=allotment(terms, shares.uses[task.file]), regions=shares.regions[task.file])
             for task in tasks
@@ -266,9 +259,8 @@ def workload_files(directory: Path) -> list[Path]:
     if not paths:
         unfinished = directory / INCOMPLETE
         hint = f"files in {unfinished} say what they lack: add it, and move them here" if unfinished.is_dir() else ""
-        raise InputError(
-            "the directory holds no workload files", where=str(directory), hint=hint or "add NAME.yaml files"
-        )
+        hint = hint or "add NAME.yaml files"
+        raise InputError("the directory holds no workload files", where=str(directory), hint=hint)
     by_stem: dict[Path, Path] = {}
     for path in paths:
         other = by_stem.setdefault(path.with_suffix(""), path)
@@ -284,12 +276,6 @@ def _plan(tasks: Sequence[Task], run: Run, watch: Watch | None, what: str) -> It
         yield task.file, part
 
 
-def _divided(parts: Mapping[str, Part], terms: Terms, run: Run) -> Shares:
-    contentions = {file: part.contention for file, part in parts.items() if part.contention is not None}
-    uses = {file: parts[file].uses for file in contentions}
-    return divide(uses, contentions, limits_of(terms), run)
-
-
 def plan_one(task: Task) -> Part:
     """Plan one workload file; what has to be mended in it is said in its row."""
     try:
@@ -303,22 +289,21 @@ def plan_one(task: Task) -> Part:
     fleet = plan.fleet if row.status == PLANNED else None
     search = _slot_search(task, answered) if row.status == PLANNED else None
     uses = uses_of(fleet, task.shared) if fleet else {}
+    usd_of_machines = 0.0
+    if fleet:  # without what is paid for on any machine
+        cost = fleet.cost
+        usd_of_machines = cost.total_usd_per_month - cost.transfer_usd_per_month - cost.standing_usd_per_month
     return Part(
         row=row,
         plan_text=plan_to_json(plan),
         uses=uses,
-        contention=_contest(task, answered) if uses and not task.regions else None,
+        contention=contest_of(answered.problem, limits_of(task.shared)) if uses and not task.regions else None,
         hourly=hourly_uses(fleet, answered.requirements) if fleet else (),
         seating=None if search is None else seating(search, answered.served, answered.offers),
         without_parts=() if search is None else without_parts(search, answered.served, answered.offers),
-        usd_of_machines=_usd_of_machines(fleet.cost) if fleet else 0.0,
+        usd_of_machines=usd_of_machines,
         provenance=plan.provenance,
     )
-
-
-def _usd_of_machines(cost: FleetCost) -> float:
-    """USD a month that a fleet costs without what is paid for on any machine."""
-    return cost.total_usd_per_month - cost.transfer_usd_per_month - cost.standing_usd_per_month
 
 
 def _answer(task: Task) -> Answer:
@@ -331,16 +316,9 @@ def _answer(task: Task) -> Answer:
     check_names(workload, catalog_for(workload, served_model, catalog))
     demand = measure_demand(workload, served_model, catalog, model)
     question = PlanRequest(as_demanded(workload, demand), served_model, demand)
-    return answer(question, catalog, model, BEST if _is_in_full(task, workload) else BRIEF, task.regions)
-
-
-def _is_in_full(task: Task, workload: Workload) -> bool:
-    """Whether a workload is planned as its file alone is: what replaces machines that run is compared with them."""
-    return task.is_of_few and workload.current is not None
-
-
-def _contest(task: Task, answered: Answer) -> Contention:
-    return contest_of(answered.problem, limits_of(task.shared))
+    # What replaces machines that run is compared with them, and planned as its file alone is.
+    extent = BEST if task.is_of_few and workload.current is not None else BRIEF
+    return answer(question, catalog, model, extent, task.regions)
 
 
 def _slot_search(task: Task, answered: Answer) -> SlotSearch:

@@ -20,10 +20,6 @@ from urllib3.response import HTTPResponse
 def cut_after(connection: socket.socket, seconds: float) -> Iterator[None]:
     """Shut a connection down where the block takes longer; whatever waits on it then ends.
 
-    Args:
-        connection: plain or with TLS.
-        seconds: longest time of the block.
-
     Raises:
         TimeoutError: it took longer.
     """

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
+from functools import reduce
 
 _IGNORED = str.maketrans("", "", "-_ \t")
 _SHORT_LIST = 24
@@ -88,10 +89,6 @@ def architecture_key(model: str) -> str:
     ``meta-llama/Meta-Llama-3.1-8B-Instruct`` and ``meta-llama/Llama-3.1-8B`` have one key.
     """
     key = model.rsplit("/", 1)[-1].casefold().removeprefix("meta-")
-    while True:
-        shorter = key
-        for variant in _VARIANTS:
-            shorter = shorter.removesuffix(variant)
-        if shorter == key:
-            return key
+    while (shorter := reduce(str.removesuffix, _VARIANTS, key)) != key:
         key = shorter
+    return key

@@ -12,9 +12,7 @@ Floats = npt.NDArray[np.float64]
 def percentiles(values: Floats, shares: Sequence[float]) -> list[float]:
     """Value up to which each of some shares of the values lies, linear between two of them.
 
-    Args:
-        values: one at least, none of them NaN.
-        shares: from 0 to 1.
+    There is one value at least, none is NaN; shares are from 0 to 1.
     """
     places = [(values.size - 1) * share for share in shares]
     ends = [(int(place), min(int(place) + 1, values.size - 1)) for place in places]

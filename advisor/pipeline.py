@@ -12,6 +12,7 @@ were compared, never silence. Reports and generated code read the plan and compu
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ from advisor.plan.problem.values import Problem
 from advisor.plan.replay.engine import Timelines
 from advisor.plan.replay.groups import Confirmed
 from advisor.plan.request import PlanRequest, catalog_for, catalog_of_question, requirements_of
-from advisor.plan.rungs import RungScope, rungs_of, widest
+from advisor.plan.rungs import rungs_of, widest
 from advisor.plan.solve.stage import (
     BRIEF_EFFORT,
     BRIEF_NOTE,
@@ -171,18 +172,11 @@ def with_account(workload: Workload, catalog: Catalog) -> Workload:
     return workload if holdings is None else with_holdings(workload, holdings, catalog, today)
 
 
-def plan_for(
-    workload: Workload,
-    catalog: Catalog,
-    *,
-    every_variant: bool = False,
-    progress: CountProgress | None = None,
-    model: PerformanceModel | None = None,
-) -> Plan:
+def plan_for(workload: Workload, catalog: Catalog, *, every_variant: bool = False) -> Plan:
     """Plan for a workload with the offers of a catalog; see :func:`recommend`."""
-    performance = model or shipped_model()
-    question = question_for(workload, catalog, performance, progress)
-    return plan_question(question, catalog, every_variant=every_variant, model=performance)
+    model = shipped_model()
+    question = question_for(workload, catalog, model)
+    return plan_question(question, catalog, every_variant=every_variant, model=model)
 
 
 def question_for(
@@ -194,12 +188,7 @@ def question_for(
 ) -> PlanRequest:
     """The question of a workload: its model, and its demand as measured or stated.
 
-    Args:
-        workload: what is asked.
-        catalog: the offers.
-        performance: what predicts.
-        progress: called with the number of requests read while a trace is counted.
-        measured: demand as its source had it when it was read before; None: it is read now.
+    Demand that was *measured* before is not read again.
     """
     served_model = find_model(workload.model_reference)
     catalog = catalog_for(workload, served_model, catalog)
@@ -230,15 +219,7 @@ def answer(
     extent: Extent = BEST,
     regions: Collection[str] = (),
 ) -> Answer:
-    """The plan, with what it was chosen from.
-
-    Args:
-        question: what is asked.
-        catalog: the offers.
-        model: what predicts.
-        extent: effort, and how much of what was looked at the plan holds.
-        regions: provider/region where the cheapest fleet is known to be; anywhere without.
-    """
+    """The plan, with what it was chosen from; *regions* are where (provider/region) its fleet is known to be."""
     catalog = catalog_of_question(question, catalog)
     requirements = with_measured_engines(requirements_of(question, catalog), model, catalog)
     standing, standing_notes = standing_of(requirements, catalog)
@@ -246,15 +227,14 @@ def answer(
     model = comparison.model
     context = PlanningContext(requirements, catalog, model, standing, extent.effort, slower=comparison.slower)
     rungs = rungs_of(requirements, catalog) if extent.has_ladder else ()
-    wide = _widest(requirements, rungs, catalog) if rungs else requirements
+    wide = replace(requirements, workload=widest(requirements.workload, rungs, catalog)) if rungs else requirements
     matches = match(wide, catalog)
     every = in_reach(matches, wide.workload, catalog)
     own = in_reach(match(requirements, catalog, matches), requirements.workload, catalog) if rungs else every
     served, too_slow = serve(every.candidates, wide, model)
     offers = offers_in(every.offers, regions) if regions else every.offers
-    asked = Asked(
-        extent.replayed_options, every_variant=extent.every_variant, rungs=rungs, judges_today=extent.judges_today
-    )
+    variants, today = extent.every_variant, extent.judges_today
+    asked = Asked(extent.replayed_options, every_variant=variants, rungs=rungs, judges_today=today)
     market, planned = plan_routed(market_of(context, wide, served, offers), asked)
     planned = _with_batch_apart(planned, market, question, catalog, model) if extent.has_ladder else planned
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
@@ -296,11 +276,6 @@ def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel)
     """A question written down without answering it, with the batch work beside its requests.
 
     That is what explanations ask again under other targets.
-
-    Args:
-        question: what is asked.
-        catalog: the offers.
-        model: what predicts.
     """
     judged = market_of_requests(question, catalog, model)
     return replace(judged, market=with_batch(judged.market))
@@ -311,11 +286,7 @@ def market_of_requests(
 ) -> "Judged":
     """The same without the batch work beside its requests, which :func:`routed_fleet` plans with them.
 
-    Args:
-        question: what is asked.
-        catalog: the offers.
-        model: what predicts.
-        timelines: replicas that were simulated for other questions; None: there are none.
+    *timelines* are replicas that were simulated for other questions.
     """
     from advisor.plan.explain.why import Judged
 
@@ -324,9 +295,8 @@ def market_of_requests(
     standing, _ = standing_of(requirements, catalog)
     comparison = compared(model, requirements, catalog)
     model = comparison.model
-    context = PlanningContext(
-        requirements, catalog, model, standing, timelines=timelines or Timelines(), slower=comparison.slower
-    )
+    timelines = timelines or Timelines()
+    context = PlanningContext(requirements, catalog, model, standing, timelines=timelines, slower=comparison.slower)
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
     market = market_of(context, requirements, served, matches.offers)
@@ -346,32 +316,8 @@ def under_targets(question: PlanRequest, targets_ms: Mapping[str, float]) -> Pla
     return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict[str, Any](targets_ms))))
 
 
-def _widest(requirements: Requirements, rungs: Sequence[RungScope], catalog: Catalog) -> Requirements:
-    """The requirements with all that any rung allows."""
-    return replace(requirements, workload=widest(requirements.workload, rungs, catalog))
-
-
 def _of(matches: Matches, rejections: Sequence[Rejection]) -> list[Rejection]:
     """The rejections of candidates that the question itself has."""
-    own = {
-        (
-            candidate.instance_type.provider,
-            candidate.instance_type.name,
-            candidate.precision,
-            candidate.tensor_parallel,
-            candidate.partition,
-        )
-        for candidate in matches.candidates
-    }
-    return [
-        rejection
-        for rejection in rejections
-        if (
-            rejection.provider,
-            rejection.instance_type,
-            rejection.precision,
-            rejection.tensor_parallel,
-            rejection.partition,
-        )
-        in own
-    ]
+    layout = attrgetter("precision", "tensor_parallel", "partition")
+    own = {(each.instance_type.provider, each.instance_type.name, *layout(each)) for each in matches.candidates}
+    return [each for each in rejections if (each.provider, each.instance_type, *layout(each)) in own]

@@ -104,12 +104,7 @@ class Items(Generic[Item]):
     """
 
     def __init__(self, make: Callable[[], Iterator[Item]], ahead: Callable[[], Iterator[Item]] | None) -> None:
-        """Begin with the first of them, where processes can be forked.
-
-        Args:
-            make: makes all items.
-            ahead: makes the first of them, which another process does; None: none are.
-        """
+        """Begin with the first of them, which *ahead* makes in another process, where processes can be forked."""
         self._make = make
         self._items: list[Item] = []
         self._here: Iterator[Item] | None = None

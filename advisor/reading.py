@@ -28,13 +28,7 @@ _STDIN = "-"
 
 
 def read_bytes(path: Path, what: str, hint: str = "", most_bytes: int = MOST_BYTES) -> bytes:
-    """Content of a file; ``-`` is the standard input.
-
-    Args:
-        path: file, pipe or device.
-        what: noun for messages, such as "plan".
-        hint: remedy where it cannot be read.
-        most_bytes: largest content.
+    """Content of a file, pipe or device; ``-`` is the standard input. Messages call it *what*, such as "plan".
 
     Raises:
         InputError: it cannot be read, or is larger.
@@ -67,13 +61,7 @@ def read_json(path: Path, what: str, hint: str = "") -> Any:  # noqa: ANN401 - a
 
 
 def json_of(text: str, where: str, hint: str = "", *, allows_nan: bool = False) -> Any:  # noqa: ANN401 - any JSON value
-    """Value of a JSON text.
-
-    Args:
-        text: the whole text.
-        where: file, for messages.
-        hint: remedy where it is no JSON.
-        allows_nan: NaN and infinity are read; otherwise they are refused, as by the standard.
+    """Value of a JSON text; NaN and infinity are refused, as by the standard, unless it *allows_nan*.
 
     Raises:
         InputError: it is no JSON, nests too deeply, repeats a key, holds a number of more than 40 digits, or half a
@@ -141,10 +129,6 @@ def asks_a_person() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _is_regular(path: Path) -> bool:
-    return stat.S_ISREG(path.stat().st_mode)
-
-
 @contextmanager
 def _word_of_waiting(path: Path, what: str) -> Iterator[None]:
     """A line on stderr where a pipe keeps silent: nobody waits without knowing what for."""
@@ -152,7 +136,7 @@ def _word_of_waiting(path: Path, what: str) -> Iterator[None]:
         _PATIENCE_SECONDS, lambda: sys.stderr.write(f"waiting for the {what} from {path}, which is no file\n")
     )
     notice.daemon = True
-    if path.exists() and not _is_regular(path):
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         notice.start()
     try:
         yield

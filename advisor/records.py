@@ -71,13 +71,7 @@ def _frozen(kind: Any, *, slots: bool, eq: bool, kw_only: bool) -> Any:
 
 
 def _compiled(made: type, signature: str, lines: list[str]) -> Callable[..., Any]:
-    """Function of fields of a class.
-
-    Args:
-        made: the class.
-        signature: name and arguments.
-        lines: of its body.
-    """
+    """Function of fields of a class, from its name with arguments and the lines of its body."""
     names: dict[str, Any] = {}
     exec(f"def {signature}:\n " + "\n ".join(lines), names)  # noqa: S102 - text made of names of fields
     function: Callable[..., Any] = names[signature.partition("(")[0]]

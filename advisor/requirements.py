@@ -11,11 +11,10 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import FORMATS
-from advisor.demand.values import Demand, Pictures, Unit
+from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models.adapters import with_adapters
 from advisor.models.model import Model, TextAnswer
-from advisor.models.pictures import VisionTower
 from advisor.names import suggestion
 from advisor.records import dataclass, replace
 from advisor.units import DAYS_PER_YEAR, FLOP_PER_TFLOP, ROUNDING
@@ -89,10 +88,8 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     )
     notes = (
         *demand.notes,
-        *_prefix_cache_note(workload, demand),
-        *_left_out_note(context_tokens, demand),
-        *_masked_note(model),
-        *_tower_note(model, demand),
+        *_length_notes(workload, demand, context_tokens),
+        *_model_notes(model, demand),
         *adapter_notes(model.adapters, workload.prefix_cache_hit_ratio or demand.tokens.prefix_cache_hit_ratio),
         *scope_notes(workload, catalog),
         *regions,
@@ -123,11 +120,8 @@ def _adapted(model: Model, workload: Workload) -> Model:
         return model
     where = workload.where("adapters" if workload.adapters else "model")
     if model.adapters is not None and adapters != model.adapters:
-        raise InputError(
-            "model is an adapter itself, and adapters names others",
-            where=where,
-            hint=f"write model: {model.name}, and the folder of the adapter under adapters: [{{path: …}}, …]",
-        )
+        hint = f"write model: {model.name}, and the folder of the adapter under adapters: [{{path: …}}, …]"
+        raise InputError("model is an adapter itself, and adapters names others", where=where, hint=hint)
     check_base(adapters, model, where)
     try:
         return with_adapters(model, adapters)
@@ -136,23 +130,55 @@ def _adapted(model: Model, workload: Workload) -> Model:
 
 
 def _check_precisions(workload: Workload, demand: Demand) -> None:
-    """Refuse precisions that trees are not served in."""
-    own = "fp32"
-    if demand.unit is Unit.ROWS and own not in workload.precisions:
-        raise InputError(
-            f"trees are served in {own}, and not in {', '.join(workload.precisions)}",
-            where=workload.where("precisions"),
-            hint="take precisions out",
+    if demand.unit is Unit.ROWS and "fp32" not in workload.precisions:
+        told = f"trees are served in fp32, and not in {', '.join(workload.precisions)}"
+        raise InputError(told, where=workload.where("precisions"), hint="take precisions out")
+
+
+def _length_notes(workload: Workload, demand: Demand, context_tokens: int) -> Iterator[str]:
+    """Notes on prompts that are cached, and on requests longer than the context that is planned for."""
+    if ratio := demand.tokens.prefix_cache_hit_ratio:
+        how, source = "stated", workload.demand
+        if isinstance(source, PrometheusDemand | SampleDemand) and not source.cache_is_stated:
+            how = "measured on today's; state prefix_cache_hit_ratio for another routing or size"
+        yield f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as {how}"
+    if not demand.unit.is_one_pass and context_tokens < demand.longest_request_tokens:
+        share = left_out_ratio(context_tokens, demand)
+        how_many = f"about {share:.1%} of them" if share >= 0.001 else "fewer than 1 in 1,000"
+        longest = f"the longest has {demand.longest_request_tokens:,.0f}"
+        miss = "" if demand.batch is not None else " and miss the SLO"
+        told = f"requests of more than {context_tokens:,} tokens are left out by context_tokens{miss}"
+        yield f"{told}, {how_many}: {longest}"
+
+
+def _model_notes(model: Model, demand: Demand) -> Iterator[str]:
+    """Notes on the answer that is assumed of a masked language model, and on the work of images where a model sees."""
+    if model.answer is TextAnswer.WORDS:
+        yield (
+            f"{model.name} is a masked language model, planned as an embedder that answers one vector of "
+            f"{model.hidden:,} numbers a text; sparse vectors (SPLADE) and those of each token (ColBERT) are planned "
+            "where modules.json or the projection of its weights says so"
         )
-
-
-def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:
-    ratio = demand.tokens.prefix_cache_hit_ratio
-    if not ratio:
-        return ()
-    is_measured = isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated
-    how = "measured on today's; state prefix_cache_hit_ratio for another routing or size" if is_measured else "stated"
-    return (f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as {how}",)
+    if demand.unit is not Unit.TOKENS or model.task != "vlm":
+        return
+    tower, shown = model.vision, demand.pictures
+    if shown is not None and tower is not None:
+        encoded, flop = tower.encoded(shown.width, shown.height), tower.flop(shown.width, shown.height)
+        place = "beside those of input_tokens" if demand.window_seconds is None else "among those that were counted"
+        images = f"{shown.count:g} image{'' if shown.count == 1 else 's'} of {shown.width:,} × {shown.height:,}"
+        yield (
+            f"each request shows {images}: {encoded.tokens:,} tokens each {place}, encoded in "
+            f"{flop / FLOP_PER_TFLOP:.3g} TFLOP; few machines were measured with images, so the interval is wide"
+        )
+        return
+    towers = model.surroundings.towers
+    size = f"of {towers / 1e6:,.0f} million parameters " if towers else ""
+    remedy = "; state images: {count, width, height} under the source of the demand"
+    yield (
+        f"{model.name} takes images too: they count as the tokens that input_tokens has of them, and the vision tower "
+        f"{size}takes memory and no time here, so the first token of a request with images comes later than is said"
+        + (remedy if tower is not None else "")
+    )
 
 
 def _check_left_out(workload: Workload, demand: Demand, context_tokens: int) -> None:
@@ -187,57 +213,6 @@ def longer_context_words(slo: Slo, demand: Demand) -> str:
     enough = lengths[order][last : last + 2].mean()  # a class of lengths reaches about half way to the next
     steps = -(-int(enough) // CONTEXT_STEP_TOKENS) * CONTEXT_STEP_TOKENS
     return f"{steps} or more, or a smaller slo.within_ratio: requests that are left out miss the SLO"
-
-
-def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:
-    """Requests longer than the context that is planned for, where there are any."""
-    if demand.unit.is_one_pass or context_tokens >= demand.longest_request_tokens:
-        return ()
-    share = left_out_ratio(context_tokens, demand)
-    how_many = f"about {share:.1%} of them" if share >= 0.001 else "fewer than 1 in 1,000"
-    longest = f"the longest has {demand.longest_request_tokens:,.0f}"
-    miss = "" if demand.batch is not None else " and miss the SLO"
-    told = f"requests of more than {context_tokens:,} tokens are left out by context_tokens{miss}"
-    return (f"{told}, {how_many}: {longest}",)
-
-
-def _masked_note(model: Model) -> tuple[str, ...]:
-    """Note on the answer that is assumed of an encoder whose file names words for masked tokens."""
-    if model.answer is not TextAnswer.WORDS:
-        return ()
-    told = (
-        f"{model.name} is a masked language model, planned as an embedder that answers one vector of {model.hidden:,} "
-        "numbers a text; sparse vectors (SPLADE) and those of each token (ColBERT) are planned where modules.json or "
-        "the projection of its weights says so"
-    )
-    return (told,)
-
-
-def _tower_note(model: Model, demand: Demand) -> tuple[str, ...]:
-    """Note on the work of images, for models that see: what is counted of it, or that nothing is."""
-    if demand.unit is not Unit.TOKENS or model.task != "vlm":
-        return ()
-    if demand.pictures is not None and model.vision is not None:
-        return (_picture_note(model.vision, demand.pictures, is_counted=demand.window_seconds is not None),)
-    towers = model.surroundings.towers
-    tower = f"of {towers / 1e6:,.0f} million parameters " if towers else ""
-    told = (
-        f"{model.name} takes images too: they count as the tokens that input_tokens has of them, and the vision tower "
-        f"{tower}takes memory and no time here, so the first token of a request with images comes later than is said"
-        + ("; state images: {count, width, height} under the source of the demand" if model.vision is not None else "")
-    )
-    return (told,)
-
-
-def _picture_note(tower: VisionTower, shown: Pictures, *, is_counted: bool) -> str:
-    """Tokens and FLOPs of the images of a request."""
-    encoded, flop = tower.encoded(shown.width, shown.height), tower.flop(shown.width, shown.height)
-    place = "among those that were counted" if is_counted else "beside those of input_tokens"
-    images = f"{shown.count:g} image{'' if shown.count == 1 else 's'} of {shown.width:,} × {shown.height:,}"
-    return (
-        f"each request shows {images}: {encoded.tokens:,} tokens each {place}, encoded in "
-        f"{flop / FLOP_PER_TFLOP:.3g} TFLOP; few machines were measured with images, so the interval is wide"
-    )
 
 
 def _idle_limits(workload: Workload, catalog: Catalog) -> Iterator[str]:
@@ -277,29 +252,21 @@ def _check_compared(workload: Workload, field: str, name: str, catalog: Catalog)
 
 
 def _check_current(workload: Workload, current: Deployment, catalog: Catalog) -> None:
-    check_known(workload, "current.provider", "provider", current.provider, catalog.providers)
-    check_known(
-        workload,
-        "current.region",
-        f"region of {current.provider}",
-        current.region,
-        catalog.regions_of(current.provider),
-    )
-    types = [name for provider, name in catalog.instance_types if provider == current.provider]
-    check_known(
-        workload, "current.instance_type", f"accelerated type of {current.provider}", current.instance_type, types
-    )  # fmt: skip
+    owner = current.provider
+    check_known(workload, "current.provider", "provider", owner, catalog.providers)
+    check_known(workload, "current.region", f"region of {owner}", current.region, catalog.regions_of(owner))
+    types = [name for provider, name in catalog.instance_types if provider == owner]
+    kind = f"accelerated type of {owner}"
+    check_known(workload, "current.instance_type", kind, current.instance_type, types)
 
 
 def _check_unit(workload: Workload, model: Model, demand: Demand) -> None:
     """Refuse requests that were counted in the unit of another kind of model."""
     unit = unit_of(model, workload)
     if demand.unit is not unit:
-        raise InputError(
-            f"{model.name} answers in one pass (task: {model.task}), and {demand.source} counts tokens in and out",
-            where=workload.demand_place,
-            hint="give a trace in its own columns, or state its requests under demand.declared: see docs/kinds.md",
-        )
+        told = f"{model.name} answers in one pass (task: {model.task}), and {demand.source} counts tokens in and out"
+        hint = "give a trace in its own columns, or state its requests under demand.declared: see docs/kinds.md"
+        raise InputError(told, where=workload.demand_place, hint=hint)
 
 
 def _check_rate(workload: Workload, demand: Demand) -> None:
@@ -310,21 +277,14 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
     slower = "state less growth or a shorter horizon, or " if growth else ""
     slower = "give a longer deadline, or " if demand.batch is not None else slower
     lowest, highest = _grown(rate.mean, workload), _grown(rate.peak, workload)
-    if highest > MOST_REQUESTS_PER_SECOND:
-        parts = -(-highest // MOST_REQUESTS_PER_SECOND)
-        raise InputError(
-            f"{highest:,.12g} requests/s in the busiest minute{grown} are more than the "
-            f"{MOST_REQUESTS_PER_SECOND:,.0f} that a fleet is confirmed for",
-            where=where,
-            hint=f"{slower}plan {parts:,.6g} equal workloads of {highest / parts:,.6g} requests/s each",
-        )
-    if lowest < FEWEST_REQUESTS_PER_SECOND:
-        raise InputError(
-            f"{lowest:.4g} requests/s on average{grown} are fewer than the {FEWEST_REQUESTS_PER_SECOND:g} that can be "
-            "planned for",
-            where=where,
-            hint=f"{slower}state at least {FEWEST_REQUESTS_PER_SECOND:g} requests/s, one in 32 years",
-        )
+    most, fewest = MOST_REQUESTS_PER_SECOND, FEWEST_REQUESTS_PER_SECOND
+    if highest > most:
+        parts, told = -(-highest // most), f"{highest:,.12g} requests/s in the busiest minute{grown}"
+        hint = f"{slower}plan {parts:,.6g} equal workloads of {highest / parts:,.6g} requests/s each"
+        raise InputError(f"{told} are more than the {most:,.0f} that a fleet is confirmed for", where=where, hint=hint)
+    if lowest < fewest:
+        told = f"{lowest:.4g} requests/s on average{grown} are fewer than the {fewest:g} that can be planned for"
+        raise InputError(told, where=where, hint=f"{slower}state at least {fewest:g} requests/s, one in 32 years")
 
 
 def _check_run_rate(workload: Workload, demand: Demand) -> None:
@@ -345,11 +305,8 @@ def _check_run_rate(workload: Workload, demand: Demand) -> None:
 
 def demand_factors(workload: Workload, demand: Demand) -> tuple[float, float]:
     """Least and largest factor on a demand within the rates that can be planned for."""
-    rate = demand.requests_per_second
-    return (
-        FEWEST_REQUESTS_PER_SECOND / _grown(rate.mean, workload),
-        MOST_REQUESTS_PER_SECOND / _grown(rate.peak, workload),
-    )
+    mean, peak = (_grown(rate, workload) for rate in (demand.requests_per_second.mean, demand.requests_per_second.peak))
+    return FEWEST_REQUESTS_PER_SECOND / mean, MOST_REQUESTS_PER_SECOND / peak
 
 
 def _grown(rate: float, workload: Workload) -> float:
@@ -373,8 +330,7 @@ def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:
         return _stated_context(workload.context_tokens, workload, model, demand)
     is_spread = isinstance(workload.demand, DeclaredDemand) and workload.demand.is_spread
     margin = 1.0 if demand.requests is not None or is_spread else CONTEXT_MARGIN
-    steps = -(-int(longest * margin) // CONTEXT_STEP_TOKENS)
-    wanted = steps * CONTEXT_STEP_TOKENS
+    wanted = -(-int(longest * margin) // CONTEXT_STEP_TOKENS) * CONTEXT_STEP_TOKENS
     return wanted if limit is None else min(wanted, limit)
 
 

@@ -26,8 +26,7 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
 
     A process that was killed leaves its folder unlocked; the next call removes it.
 
-    Args:
-        parent: where it lies; None: the system's folder for temporary files (``TMPDIR``).
+    It lies in *parent*, or in the system's folder for temporary files (``TMPDIR``).
 
     Raises:
         OSError: it cannot be made.

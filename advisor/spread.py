@@ -81,18 +81,14 @@ def _connect(spread: Spread, stack: ExitStack) -> None:
             try:
                 stack.enter_context(distributed.Client(spread.scheduler))
             except OSError as error:
-                raise InputError(
-                    f"no Dask scheduler answers: {error}",
-                    where=spread.scheduler or "a local cluster",
-                    hint="give the address that `dask scheduler` prints, such as tcp://10.0.0.1:8786",
-                ) from error
+                told = f"no Dask scheduler answers: {error}"
+                hint = "give the address that `dask scheduler` prints, such as tcp://10.0.0.1:8786"
+                raise InputError(told, where=spread.scheduler or "a local cluster", hint=hint) from error
         case "ray":
             ray = _library("ray", "ray")
             _library("ray.util.joblib", "ray").register_ray()
             ray.init(address=spread.scheduler, ignore_reinit_error=True, log_to_driver=False)
             stack.callback(ray.shutdown)
-        case _:
-            return
 
 
 def _library(module: str, package: str) -> Any:  # noqa: ANN401 - a module that need not be installed

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 
@@ -126,14 +126,14 @@ _READERS: Mapping[Any, Callable[[Record, str], object]] = {
 def _cells_of(kind: Any) -> tuple[tuple[str, Callable[[Record, str], object], bool], ...]:  # noqa: ANN401
     """Name, reader and presence of a default of the fields of a dataclass that cells hold."""
     hints = get_type_hints(kind, include_extras=True)
-    readers = ((field, _reader_of(hints[field.name])) for field in fields(kind))
-    return tuple((field.name, read, field.default is not MISSING) for field, read in readers if read is not None)
-
-
-def _reader_of(hint: Any) -> Callable[[Record, str], object] | None:  # noqa: ANN401
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return lambda row, column: row.choice(column, hint)
-    return _READERS.get(hint)
+    cells = []
+    for field in fields(kind):
+        hint = hints[field.name]
+        is_choice = isinstance(hint, type) and issubclass(hint, StrEnum)
+        read = partial(Record.choice, kind=hint) if is_choice else _READERS.get(hint)
+        if read is not None:
+            cells.append((field.name, read, field.default is not MISSING))
+    return tuple(cells)
 
 
 def read_records(path: Path, holding: str = "") -> Iterator[Record]:

@@ -24,13 +24,8 @@ MOST = 10**9
 SHARES_TOLERANCE = 0.005
 """Shares written with two decimals sum to one within this."""
 
-_MS_PER_UNIT = {
-    "us": 1 / MS_PER_SECOND,
-    "ms": 1.0,
-    "s": MS_PER_SECOND,
-    "m": SECONDS_PER_MINUTE * MS_PER_SECOND,
-    "h": SECONDS_PER_HOUR * MS_PER_SECOND,
-}
+_MS_PER_MINUTE = SECONDS_PER_MINUTE * MS_PER_SECOND
+_MS_PER_UNIT = {"us": 1 / MS_PER_SECOND, "ms": 1.0, "s": MS_PER_SECOND, "m": _MS_PER_MINUTE, "h": 60 * _MS_PER_MINUTE}
 _DAYS_PER_UNIT = {"d": 1.0, "w": 7.0, "y": 365.0}
 _DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|w|y)", re.ASCII)
 _HOURS = re.compile(r"(\d+(?:\.\d+)?)\s*h", re.ASCII)
@@ -68,9 +63,7 @@ class Field:
     ) -> dict[str, "Field"]:
         """The fields of a mapping.
 
-        Args:
-            allowed: its keys.
-            elsewhere: keys of other levels of the document, with the level that each belongs to.
+        Keys of other levels of the document are told with the level that each belongs to.
 
         Raises:
             InputError: it is no mapping, or has an unknown or a repeated key (the nearest known one is named).
@@ -85,10 +78,8 @@ class Field:
             if key in fields:
                 key_field.fail("the key is there twice", "keep one of them")
             if key not in allowed:
-                level = elsewhere.get(key)
-                key_field.fail(
-                    f"unknown key '{key}'", f"it belongs {level}" if level is not None else suggestion(key, allowed)
-                )
+                hint = f"it belongs {elsewhere[key]}" if key in elsewhere else suggestion(key, allowed)
+                key_field.fail(f"unknown key '{key}'", hint)
             fields[key] = field
         return fields
 
@@ -158,19 +149,11 @@ class Field:
 
     def duration_ms(self) -> float:
         """A positive time with its unit, in milliseconds."""
-        text = self.text()
-        match = _DURATION.fullmatch(text)
-        if match is None or float(match[1]) == 0:
-            self.fail(f"'{text}' is no duration", "write a number above 0 with its unit, such as 50ms, 1.5s or 2m")
-        return float(match[1]) * _MS_PER_UNIT[match[2]]
+        return self._amount(_DURATION, _MS_PER_UNIT, "duration", "50ms, 1.5s or 2m")
 
     def days(self) -> float:
         """A positive time in days, weeks or years, in days."""
-        text = self.text()
-        match = _DAYS.fullmatch(text)
-        if match is None or float(match[1]) == 0:
-            self.fail(f"'{text}' is no number of days", "write a number above 0 with its unit, such as 30d, 12w or 1y")
-        return float(match[1]) * _DAYS_PER_UNIT[match[2]]
+        return self._amount(_DAYS, _DAYS_PER_UNIT, "number of days", "30d, 12w or 1y")
 
     def window_days(self) -> float:
         """A positive time in hours, or as :meth:`days` takes it, in days."""
@@ -210,6 +193,13 @@ class Field:
             self.fail(f"the shares sum to {total:g}, not to 1", "correct one of them")
         return tuple((name, share / total) for name, share in shares)
 
+    def _amount(self, pattern: re.Pattern[str], per_unit: Mapping[str, float], noun: str, examples: str) -> float:
+        text = self.text()
+        match = pattern.fullmatch(text)
+        if match is None or float(match[1]) == 0:
+            self.fail(f"'{text}' is no {noun}", f"write a number above 0 with its unit, such as {examples}")
+        return float(match[1]) * per_unit[match[2]]
+
     def _parse(self, kind: Callable[[str], T], text: str, what: str) -> T:
         try:
             return kind(text)
@@ -225,11 +215,6 @@ class Field:
 def read_document(path: Path, what: str = "workload", hint: str = _EXAMPLE) -> Field:
     """The root of a YAML file.
 
-    Args:
-        path: the file.
-        what: it is, for messages.
-        hint: where to find a good one.
-
     Raises:
         InputError: the file is missing, unreadable, larger than 1 MiB, empty or no YAML.
     """
@@ -241,16 +226,12 @@ def document_of(text: str, path: Path, what: str = "workload", hint: str = _EXAM
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise _syntax_error(path, error) from error
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        told = f"not valid YAML: {getattr(error, 'problem', None) or 'it cannot be parsed'}"
+        raise InputError(told, where=where, hint="check the indentation and the quotes there") from error
     except RecursionError:
         raise InputError("not YAML that can be read: it nests too deeply", where=str(path), hint=hint) from None
     if root is None:
         raise InputError(f"the {what} is empty", where=str(path), hint=hint)
     return Field(root, "", path)
-
-
-def _syntax_error(path: Path, error: yaml.YAMLError) -> InputError:
-    mark = getattr(error, "problem_mark", None)
-    where = f"{path}:{mark.line + 1}" if mark else str(path)
-    problem = getattr(error, "problem", None) or "it cannot be parsed"
-    return InputError(f"not valid YAML: {problem}", where=where, hint="check the indentation and the quotes there")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,10 @@ class Reading:
 FILES = ("measurements.csv", "measurements_cc_by_sa.csv")
 """The second holds what may only be passed on under CC-BY-SA-4.0: delete it, rebuild, and nothing of it is left."""
 DOCUMENTS = "measurement_documents.csv"
+_NUMBERS = (
+    "concurrency", "input_tokens", "output_tokens", "ttft_ms", "tpot_ms", "output_tokens_per_second",
+    "samples_per_second",
+)  # fmt: skip
 Strings = npt.NDArray[np.str_]
 Indices = npt.NDArray[np.intp]
 GROUP_OF = {
@@ -108,20 +113,9 @@ def _unusable(record: Record) -> str:
 
 
 def _measurement(record: Record, sources: dict[str, str]) -> Measurement:
-    number = record.optional_number
-    return Measurement(
-        where=record.text("id"),
-        setup=setup_from(record.cells),
-        scenario=record.choice("scenario", Scenario),
-        concurrency=number("concurrency"),
-        input_tokens=number("input_tokens"),
-        output_tokens=number("output_tokens"),
-        ttft_ms=number("ttft_ms"),
-        tpot_ms=number("tpot_ms"),
-        output_tokens_per_second=number("output_tokens_per_second"),
-        samples_per_second=number("samples_per_second"),
-        source=sources[record.text("document")],
-    )
+    numbers: dict[str, Any] = {name: record.optional_number(name) for name in _NUMBERS}
+    scenario, source = record.choice("scenario", Scenario), sources[record.text("document")]
+    return Measurement(record.text("id"), setup_from(record.cells), scenario, source=source, **numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,17 +142,10 @@ class Observations:
 
     def take(self, index: Indices) -> "Observations":
         """The rows at the given positions."""
-        return replace(
-            self,
-            place=self.place[index],
-            group=self.group[index],
-            load=self.load.take(index),
-            ttft_s=self.ttft_s[index],
-            tpot_s=self.tpot_s[index],
-            output_tokens_per_second=self.output_tokens_per_second[index],
-            sources=self.sources[index],
-            where=tuple(self.where[at] for at in index.tolist()),
-        )
+        names = ("place", "group", "ttft_s", "tpot_s", "output_tokens_per_second", "sources")
+        columns: dict[str, Any] = {name: getattr(self, name)[index] for name in names}
+        where = tuple(self.where[at] for at in index.tolist())
+        return replace(self, load=self.load.take(index), where=where, **columns)
 
     def without(self, dropped: Iterable[int]) -> "Observations":
         """All rows but some."""

@@ -17,16 +17,8 @@ from scipy import sparse
 
 from advisor.calibration.observations import Measurement, resolve_or_abstain
 from advisor.catalog import Catalog
+from advisor.performance.one_pass import servers
 from advisor.performance.one_pass.answers import accelerators_of, loads
-from advisor.performance.one_pass.servers import (
-    ARITHMETIC_KEYS,
-    MEASURED_KEY,
-    REST_KEYS,
-    Effects,
-    effects_from,
-    key_of,
-    spread_keys,
-)
 from advisor.performance.one_pass.work import (
     KINDS,
     Labels,
@@ -149,7 +141,7 @@ def _spreads(held: Held) -> dict[str, tuple[float, float]]:
     """Factors that hold 80 % of the measured throughputs, by group with enough rows and cells."""
     groups: dict[str, list[HeldOut]] = defaultdict(list)
     for entry in held:
-        for group in spread_keys(entry.novelty, entry.case.labels):
+        for group in servers.spread_keys(entry.novelty, entry.case.labels):
             groups[group].append(entry)
     tail = (1 - COVERAGE) / 2
     spreads = {}
@@ -176,7 +168,7 @@ def hold_out(cases: Sequence[Case], split: Split, folds: int) -> list[HeldOut]:
         left_out = [case for case, group in zip(cases, groups, strict=True) if group == fold]
         if left_out and len(left_out) < len(cases):
             kept = [case for case, group in zip(cases, groups, strict=True) if group != fold]
-            held += _predict(left_out, effects_from(_document(kept, {})))
+            held += _predict(left_out, servers.effects_from(_document(kept, {})))
     return held
 
 
@@ -197,11 +189,11 @@ def _hold_out_pairs(cases: Sequence[Case]) -> list[HeldOut]:
             left_out = [case for case, shared in zip(cases, same, strict=True) if shared == 2]
             kept = [case for case, shared in zip(cases, same, strict=True) if not shared]
             if left_out and kept:
-                held += _predict(left_out, effects_from(_document(kept, {})))
+                held += _predict(left_out, servers.effects_from(_document(kept, {})))
     return held
 
 
-def _predict(cases: Sequence[Case], effects: Effects) -> list[HeldOut]:
+def _predict(cases: Sequence[Case], effects: servers.Effects) -> list[HeldOut]:
     held = []
     for case in cases:
         flop, batch = np.array([case.flop]), np.array([case.batch])
@@ -216,15 +208,17 @@ def _document(cases: Sequence[Case], spreads: Mapping[str, tuple[float, float]])
         "version": VERSION,
         "arithmetic": arithmetic,
         "rest": rest,
-        "measured": sorted({key_of(case.labels, MEASURED_KEY) for case in cases} - {""}),
+        "measured": sorted({servers.key_of(case.labels, servers.MEASURED_KEY) for case in cases} - {""}),
         "spreads": spreads,
     }
 
 
 def _fit(cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
     """Effects on the arithmetic and on the rest of a batch, by key."""
-    arithmetic, rest = _columns(cases, ARITHMETIC_KEYS), _columns(cases, REST_KEYS)
-    penalty = SHRINKAGE * np.concatenate([arithmetic.penalty, rest.penalty])
+    arithmetic_keys, arithmetic, arithmetic_penalty = _columns(cases, servers.ARITHMETIC_KEYS)
+    rest_keys, rest, rest_penalty = _columns(cases, servers.REST_KEYS)
+    penalty = SHRINKAGE * np.concatenate([arithmetic_penalty, rest_penalty])
+    split = len(arithmetic_keys)
     unit = (1.0, 1.0)
     whole = np.array([float(batch_seconds(c.machine, np.array([c.flop]), np.array([c.batch]), unit)[0]) for c in cases])
     fixed = np.array([case.machine.fixed_s for case in cases])
@@ -232,12 +226,10 @@ def _fit(cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
     weight = _cell_weights(cases)
     effects = np.zeros(penalty.size)
     for _ in range(STEPS):
-        work = (whole - fixed) * np.exp(arithmetic.table @ effects[: arithmetic.penalty.size])
-        other = fixed * np.exp(rest.table @ effects[arithmetic.penalty.size :])
+        work = (whole - fixed) * np.exp(arithmetic @ effects[:split])
+        other = fixed * np.exp(rest @ effects[split:])
         share = work / (work + other)
-        slope = sparse.hstack(
-            [sparse.diags_array(share) @ arithmetic.table, sparse.diags_array(1 - share) @ rest.table]
-        )
+        slope = sparse.hstack([sparse.diags_array(share) @ arithmetic, sparse.diags_array(1 - share) @ rest])
         error = measured - np.log(work + other)
         robust = weight * np.minimum(1.0, HUBER / np.maximum(np.abs(error), HUBER))
         weighted = slope.T @ sparse.diags_array(robust)
@@ -247,25 +239,18 @@ def _fit(cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
         if np.abs(step).max() < TOLERANCE:
             break
     rounded = [round(value, DECIMALS) for value in effects.tolist()]
-    split = len(arithmetic.keys)
-    return dict(zip(arithmetic.keys, rounded[:split], strict=True)), dict(zip(rest.keys, rounded[split:], strict=True))
+    return dict(zip(arithmetic_keys, rounded[:split], strict=True)), dict(zip(rest_keys, rounded[split:], strict=True))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Columns:
-    """One column for each key that occurs: 1 where a case has it."""
-
-    keys: list[str]
-    table: sparse.csr_array
-    penalty: Floats
-
-
-def _columns(cases: Sequence[Case], combinations: Sequence[tuple[str, ...]]) -> _Columns:
+def _columns(
+    cases: Sequence[Case], combinations: Sequence[tuple[str, ...]]
+) -> tuple[list[str], sparse.csr_array, Floats]:  # fmt: skip
+    """Keys that occur, a column for each (1 where a case has it), and their penalties."""
     entries = [
         (row, key, "|".join(names))
         for row, case in enumerate(cases)
         for names in combinations
-        if (key := key_of(case.labels, names))
+        if (key := servers.key_of(case.labels, names))
     ]
     levels = {key: level for _, key, level in entries}
     keys = sorted(levels)
@@ -273,7 +258,7 @@ def _columns(cases: Sequence[Case], combinations: Sequence[tuple[str, ...]]) -> 
     rows, columns = [row for row, _, _ in entries], [place[key] for _, key, _ in entries]
     table = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(cases), len(keys)))
     penalty = np.array([RELATIVE_SHRINKAGE.get(levels[key], 1.0) for key in keys])
-    return _Columns(keys, table, penalty)
+    return keys, table, penalty
 
 
 def _cell_weights(cases: Sequence[Case]) -> Floats:

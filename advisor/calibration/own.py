@@ -51,10 +51,8 @@ def impossible(observed: Observations) -> list[tuple[int, LeftOut]]:
     unread = r.moe_layers * np.maximum(r.experts - r.experts_per_token, 0.0) * r.expert_params
     read = np.maximum(r.params_total - unread, 1.0)
     least = replace(r, params_total=read, experts=np.minimum(r.experts, r.experts_per_token))
-    constants = Constants(
-        **{field.name: np.full(observed.size, IDEAL.get(field.name, 0.0)) for field in fields(Constants)}
-    )
-    ideal = replace(usual, replicas=least, constants=constants)
+    constants = {field.name: np.full(observed.size, IDEAL.get(field.name, 0.0)) for field in fields(Constants)}
+    ideal = replace(usual, replicas=least, constants=Constants(**constants))
     left_out: dict[int, LeftOut] = {}
     for group in Group:
         rows = observed.of_group(group)

@@ -42,13 +42,10 @@ DIGITS = 4
 
 def points_of(observed: Observations) -> Strings:
     """Set-up and load of each row."""
-    setups = np.array(["/".join(map(str, setup_key(deployment))) for deployment in observed.deployments])[
-        observed.place
-    ]
-    loads = [f"{users:.3g},{prompt:.3g},{answer:.3g}" for users, prompt, answer in zip(
-        observed.load.concurrency, observed.load.input_tokens, observed.load.output_tokens, strict=True
-    )]  # fmt: skip
-    return np.char.add(setups, np.array(loads))
+    setups = np.array(["/".join(map(str, setup_key(deployment))) for deployment in observed.deployments])
+    columns = (observed.load.concurrency, observed.load.input_tokens, observed.load.output_tokens)
+    loads = [",".join(f"{number:.3g}" for number in load) for load in zip(*columns, strict=True)]
+    return np.char.add(setups[observed.place], np.array(loads))
 
 
 SPLITS: Mapping[str, Callable[[Observations], Strings]] = {

@@ -12,7 +12,7 @@ from math import ceil
 
 from advisor.data_files import data_dir
 from advisor.errors import InputError
-from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
+from advisor.models.layers import FeedForward, Layer, MixerKind
 from advisor.models.model import ALL, Adapters, Model
 from advisor.records import dataclass, replace
 from advisor.tables import Row, read_rows
@@ -57,13 +57,8 @@ class AdapterEngine:
 @lru_cache(maxsize=64)
 def adapter_engine(name: str) -> AdapterEngine:
     """The row of an engine; of one that the table does not name that of vLLM, without support."""
-    rows = _rows()
-    row = rows.get(name)
-    if row is not None:
-        return row
-    fallback = rows[_FALLBACK]
-    reason = f"whether {name} serves LoRA adapters is not known"
-    return replace(fallback, engine=name, is_supported=False, reason=reason)
+    rows, reason = _rows(), f"whether {name} serves LoRA adapters is not known"
+    return rows.get(name) or replace(rows[_FALLBACK], engine=name, is_supported=False, reason=reason)
 
 
 @lru_cache(maxsize=1)
@@ -85,6 +80,7 @@ def _engine(row: Row) -> AdapterEngine:
     )
 
 
+_MERGE = "merge the adapter into its weights (PEFT's merge_and_unload) and plan the merged model"
 _BYTES = 2
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 _NETWORK = ("gate_proj", "up_proj", "down_proj")
@@ -132,10 +128,16 @@ def _with_adapters(model: Model, adapters: Adapters) -> Model:
     if not model.is_generative:
         raise InputError(
             f"{model.name} answers in one pass, and adapters are planned for models that answer token by token alone",
-            hint="merge the adapter into its weights (PEFT's merge_and_unload) and plan the merged model",
+            hint=_MERGE,
         )
-    for layer, _ in model.layers:
-        _check_layer(layer, model)
+    kinds = (layer.mixer.kind for layer, _ in model.layers if layer.mixer)
+    other = next((kind for kind in kinds if kind is not MixerKind.ATTENTION), None)
+    if other is not None:  # its modules have other shapes than those of attention over heads
+        what = "latent attention" if other is MixerKind.LATENT else "recurrent layers"
+        raise InputError(
+            f"adapters of {model.name} are not planned: the shapes of the modules of its {what} are not known",
+            hint=_MERGE,
+        )
     return replace(model, adapters=adapters)
 
 
@@ -145,7 +147,7 @@ def adapter_parameters(model: Model, rank: int, target_modules: Sequence[str]) -
         module.parameters(rank) * count
         for layer, count in model.layers
         for module in _modules(layer, model, 1)
-        if _is_target(module.name, target_modules)
+        if ALL in target_modules or module.name in target_modules
     )
 
 
@@ -174,7 +176,7 @@ def slot_bytes(model: Model, engine: AdapterEngine, ranks: int) -> float:
         module.of_a_rank(rank, ranks) * count
         for layer, count in model.layers
         for module in _modules(layer, model, ranks)
-        if _is_target(module.name, targets)
+        if ALL in targets or module.name in targets
     )
 
 
@@ -195,28 +197,21 @@ def packed(targets: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({*targets, *beside}))
 
 
-def _is_target(name: str, targets: Sequence[str]) -> bool:
-    return ALL in targets or name in targets
-
-
 def _modules(layer: Layer, model: Model, ranks: int) -> Iterator[_Module]:
     """Linear modules of a layer that adapters are known for."""
     if layer.mixer is not None and layer.mixer.kind is MixerKind.ATTENTION:
-        yield from _attention_modules(layer.mixer, model, ranks)
+        hidden, keys = model.hidden, layer.mixer.kv_parameters // (2 * model.hidden)
+        queries = layer.mixer.matrix_parameters // hidden - layer.mixer.width - 2 * keys
+        split = ranks / layer.mixer.kv_heads if layer.mixer.kv_heads else 1.0
+        yield _Module(
+            "q_proj", hidden, 2 * layer.mixer.width if queries == 2 * layer.mixer.width else layer.mixer.width
+        )
+        if keys:
+            yield _Module("k_proj", hidden, keys, split=split)
+            yield _Module("v_proj", hidden, keys, split=split)
+        yield _Module("o_proj", layer.mixer.width, hidden)
     if layer.feed_forward is not None:
         yield from _network_modules(layer.feed_forward, model)
-
-
-def _attention_modules(mixer: Mixer, model: Model, ranks: int) -> Iterator[_Module]:
-    """Modules of attention: queries may be twice as wide (an output gate), keys are as wide as values."""
-    hidden, keys = model.hidden, mixer.kv_parameters // (2 * model.hidden)
-    queries = mixer.matrix_parameters // hidden - mixer.width - 2 * keys
-    split = ranks / mixer.kv_heads if mixer.kv_heads else 1.0
-    yield _Module("q_proj", hidden, 2 * mixer.width if queries == 2 * mixer.width else mixer.width)
-    if keys:
-        yield _Module("k_proj", hidden, keys, split=split)
-        yield _Module("v_proj", hidden, keys, split=split)
-    yield _Module("o_proj", mixer.width, hidden)
 
 
 def _network_modules(network: FeedForward, model: Model) -> Iterator[_Module]:
@@ -230,15 +225,3 @@ def _network_modules(network: FeedForward, model: Model) -> Iterator[_Module]:
             yield _Module("gate_proj", inner, width, copies)
         yield _Module("up_proj", inner, width, copies)
         yield _Module("down_proj", width, inner, copies)
-
-
-def _check_layer(layer: Layer, model: Model) -> None:
-    """Refuse layers whose modules have other shapes than those of attention over heads."""
-    kind = None if layer.mixer is None else layer.mixer.kind
-    if kind in (None, MixerKind.ATTENTION):
-        return
-    what = "latent attention" if kind is MixerKind.LATENT else "recurrent layers"
-    raise InputError(
-        f"adapters of {model.name} are not planned: the shapes of the modules of its {what} are not known",
-        hint="merge the adapter into its weights (PEFT's merge_and_unload) and plan the merged model",
-    )

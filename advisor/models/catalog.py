@@ -7,6 +7,7 @@ has, ``config`` the others under their HuggingFace names. Both are read by the s
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -62,14 +63,12 @@ def find_model(name: str) -> Model:
 
 def _holds_model(path: Path) -> bool:
     """Whether there is a file of this path, or a folder with a model in it; a name may be too long for a path."""
-    try:
-        if not path.exists():
-            return False
-    except OSError:
-        return False
-    from advisor.models.files import holds_model  # noqa: PLC0415 - readers load only where there is something to read
+    with suppress(OSError):
+        if path.exists():
+            from advisor.models.files import holds_model  # noqa: PLC0415 - loaded only where there is something to read
 
-    return holds_model(path)
+            return holds_model(path)
+    return False
 
 
 def _model_at(path: Path) -> Model:
@@ -170,7 +169,13 @@ def _aliases() -> Mapping[str, str]:
 @lru_cache(maxsize=1024)
 def _from_row(name: str) -> Model:
     row = _rows()[name.lower()]
-    values = _config_of(row)
+    values: dict[str, Any] = {field: int(row[column]) for column, field in _FIELD_OF_COLUMN.items() if row[column]}
+    values["model_type"] = row["model_type"]
+    if row["tied_embeddings"]:
+        values["tie_word_embeddings"] = row["tied_embeddings"] == "yes"
+    if row["model_type"] == DECLARED:
+        values["parameters_total"] = int(row["published_parameters_total"])
+    values.update(json.loads(row["config"]) if row["config"] else {})
     where = f"models.csv: {name}"
     active = row["published_parameters_active"]
     checkpoint = Checkpoint(row["checkpoint_precision"], Scope(row["checkpoint_scope"]))
@@ -192,17 +197,6 @@ def _from_row(name: str) -> Model:
         declared_parameters_active=int(active) if active else None,
         source=row["source"],
     )
-
-
-def _config_of(row: Row) -> dict[str, Any]:
-    values: dict[str, Any] = {field: int(row[column]) for column, field in _FIELD_OF_COLUMN.items() if row[column]}
-    values["model_type"] = row["model_type"]
-    if row["tied_embeddings"]:
-        values["tie_word_embeddings"] = row["tied_embeddings"] == "yes"
-    if row["model_type"] == DECLARED:
-        values["parameters_total"] = int(row["published_parameters_total"])
-    values.update(json.loads(row["config"]) if row["config"] else {})
-    return values
 
 
 def _unknown(name: str) -> InputError:

@@ -44,9 +44,8 @@ def exported_inputs(kind: str, fields: ConfigFields) -> tuple[ModelInput, ...]:
         kind: ``model_type`` of its configuration, or its family in ``models.csv``.
         fields: its configuration: an image has the side and the channels that it states.
     """
-    return tuple(
-        ModelInput(row["input"], row["type"], _shape(row["shape"], fields)) for row in _rows_by_kind().get(kind, ())
-    )
+    rows = _rows_by_kind().get(kind, ())
+    return tuple(ModelInput(row["input"], row["type"], _shape(row["shape"], fields)) for row in rows)
 
 
 def class_scores(fields: ConfigFields) -> tuple[ModelInput, ...]:
@@ -128,9 +127,8 @@ def _stated_precision(section: ConfigFields) -> str:
     groups = section.values.get("config_groups")
     listed = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
     weights = [group.get("weights") or {} for group in listed]
-    bits = section.integer_or(0, "bits", "w_bit", "num_bits") or next(
-        (int(group.get("num_bits") or 0) for group in weights), 0
-    )
+    grouped = (int(group.get("num_bits") or 0) for group in weights)
+    bits = section.integer_or(0, "bits", "w_bit", "num_bits") or next(grouped, 0)
     if section.flag("load_in_8bit", default=False) or bits == 8:
         return "fp8" if any(group.get("type") == "float" for group in weights) else "int8"
     return "int4"
@@ -151,46 +149,34 @@ _PATCH = 14
 
 
 def tower_parameters(fields: ConfigFields, hidden: int) -> int:
-    """Parameters of the tower that ``vision_config`` describes, projector included; 0 where there is none.
-
-    Args:
-        fields: the outer configuration.
-        hidden: width of the language model, which the projector ends in.
-    """
+    """Parameters of the tower that ``vision_config`` describes, with a projector to *hidden*; 0 where there is none."""
     vision = _vision_fields(fields)
     if not vision.values:
         return 0
-    width, depth = _width(vision), _layers(vision)
-    inner = vision.integer_or(4 * width, "intermediate_size", "vt_intermediate_size")
-    biases = 0 if _is_gated(vision) else 4 * width + inner + 5 * width
-    patches = _patch_projection(vision, width) + _positions(vision) * width
-    return depth * (_layer(vision, width) + biases) + patches + _projector(vision, width, hidden)
+    tower = _tower(vision, hidden)
+    patches = tower.patch_projection + _positions(vision) * tower.width
+    return tower.layers * (tower.layer_matrices + tower.layer_biases) + patches + tower.projector
 
 
 def vision_tower(fields: ConfigFields, hidden: int) -> VisionTower | None:
-    """The tower that ``vision_config`` describes; None where there is none, or its family's rule is not known.
-
-    Args:
-        fields: the outer configuration.
-        hidden: width of the language model, which the projector ends in.
-    """
+    """The tower that ``vision_config`` describes, with its projector to *hidden*; None: none, or of no known rule."""
     vision, rule = _vision_fields(fields), rule_of(fields)
     if not vision.values or rule is None:
         return None
-    width, layers, patch = _width(vision), _layers(vision), vision.integer_or(_PATCH, "patch_size")
+    tower, patch = _tower(vision, hidden), vision.integer_or(_PATCH, "patch_size")
     windowed = vision.has("window_size") and vision.has("fullatt_block_indexes")
     return VisionTower(
         rule=rule,
-        layers=layers,
-        width=width,
-        layer_parameters=_layer(vision, width),
-        patch_parameters=_patch_projection(vision, width),
-        projector_parameters=_projector(vision, width, hidden),
+        layers=tower.layers,
+        width=tower.width,
+        layer_parameters=tower.layer_matrices,
+        patch_parameters=tower.patch_projection,
+        projector_parameters=tower.projector,
         patch_pixels=patch,
         merge=rule.merge or vision.integer_or(1, "spatial_merge_size"),
         side_pixels=vision.integer_or(0, "image_size"),
         window_patches=(vision.integer("window_size") // patch) ** 2 if windowed else 0,
-        full_layers=len(vision.items("fullatt_block_indexes")) if windowed else layers,
+        full_layers=len(vision.items("fullatt_block_indexes")) if windowed else tower.layers,
     )
 
 
@@ -199,27 +185,35 @@ def _vision_fields(fields: ConfigFields) -> ConfigFields:
     return ConfigFields({**_left_out(vision), **vision.values}, vision.where) if vision.values else vision
 
 
-def _width(vision: ConfigFields) -> int:
-    return vision.integer("hidden_size", "embed_dim", "vt_hidden_size")
+@dataclass(frozen=True, slots=True)
+class _Tower:
+    """Sizes of a tower, and parameters of its parts."""
+
+    width: int
+    layers: int
+    layer_matrices: int
+    layer_biases: int
+    patch_projection: int
+    projector: int
+    """From (merged) patches to the width of the language model."""
 
 
-def _layers(vision: ConfigFields) -> int:
-    return vision.integer("num_hidden_layers", "depth", "vt_num_hidden_layers", most=MOST_LAYERS)
-
-
-def _is_gated(vision: ConfigFields) -> bool:
-    return vision.text("", "model_type") in ("pixtral", "qwen2_5_vl", "gemma4_vision")
-
-
-def _layer(vision: ConfigFields, width: int) -> int:
-    """Parameters of the matrices of one layer."""
+def _tower(vision: ConfigFields, hidden: int) -> _Tower:
+    width = vision.integer("hidden_size", "embed_dim", "vt_hidden_size")
+    layers = vision.integer("num_hidden_layers", "depth", "vt_num_hidden_layers", most=MOST_LAYERS)
     inner = vision.integer_or(4 * width, "intermediate_size", "vt_intermediate_size")
-    return 4 * width * width + (3 if _is_gated(vision) else 2) * width * inner
-
-
-def _patch_projection(vision: ConfigFields, width: int) -> int:
+    is_gated = vision.text("", "model_type") in ("pixtral", "qwen2_5_vl", "gemma4_vision")
     patch, frames = vision.integer_or(_PATCH, "patch_size"), vision.integer_or(1, "temporal_patch_size")
-    return _PIXEL_CHANNELS * patch * patch * frames * width
+    merge = vision.integer_or(1, "spatial_merge_size") ** 2
+    merged, depths = width * merge, 1 + len(vision.items("deepstack_visual_indexes"))
+    return _Tower(
+        width=width,
+        layers=layers,
+        layer_matrices=4 * width * width + (3 if is_gated else 2) * width * inner,
+        layer_biases=0 if is_gated else 4 * width + inner + 5 * width,
+        patch_projection=_PIXEL_CHANNELS * patch * patch * frames * width,
+        projector=width * hidden if merge == 1 else (merged * merged + merged * hidden) * depths,
+    )
 
 
 def _positions(vision: ConfigFields) -> int:
@@ -229,15 +223,6 @@ def _positions(vision: ConfigFields) -> int:
     if not positions and vision.has("image_size") and vision.text("", "model_type") != "pixtral":
         return (vision.integer("image_size") // vision.integer_or(_PATCH, "patch_size")) ** 2
     return positions
-
-
-def _projector(vision: ConfigFields, width: int, hidden: int) -> int:
-    """Parameters from (merged) patches to the language model's width."""
-    merge = vision.integer_or(1, "spatial_merge_size") ** 2
-    merged = width * merge
-    if merge == 1:
-        return width * hidden
-    return (merged * merged + merged * hidden) * (1 + len(vision.items("deepstack_visual_indexes")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,25 +262,15 @@ ENCODER_TRAITS = {
     "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False, learned_positions=False, family="nomic_bert"),
     "new": EncoderTraits(matrices=3, pooler=False, learned_positions=False, family="gte"),
     "modernbert": EncoderTraits(
-        matrices=3,
-        biases=False,
-        pooler=False,
-        token_types=False,
-        learned_positions=False,
-        norm_vectors=1,
-        windows=True,
-        family="modernbert",
+        token_types=False, pooler=False, matrices=3, biases=False, learned_positions=False, norm_vectors=1,
+        windows=True, family="modernbert",
     ),
-}
+}  # fmt: skip
 ENCODER_TYPES = tuple(ENCODER_TRAITS)
 
 
-def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
-    """Build an encoder from its configuration.
-
-    Raises:
-        InputError: a field that decides a size is missing or makes no sense.
-    """
+def _read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Model:
+    """Build an encoder from its configuration."""
     traits = ENCODER_TRAITS[fields.text("", "model_type")]
     if fields.integer_or(0, "num_experts"):
         traits = replace(traits, matrices=2, biases=True)
@@ -435,7 +410,7 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
     text = _text_fields(outer)
     model_type = text.text("", "model_type")
     if model_type in ENCODER_TYPES:
-        return replace(read_encoder(text, name, checkpoint), inputs=exported_inputs(model_type, text))
+        return replace(_read_encoder(text, name, checkpoint), inputs=exported_inputs(model_type, text))
     if model_type not in TRAITS:
         raise _unknown(model_type, values, where)
     hidden = text.integer("hidden_size", "n_embd", "d_model")
@@ -471,9 +446,8 @@ def _defaults() -> Mapping[str, Mapping[str, int]]:
 
 def _unknown(model_type: str, values: Mapping[str, Any], where: str) -> InputError:
     if not model_type:
-        return InputError(
-            "field 'model_type' is missing", where=where, hint="use the config.json of the model's repository unchanged"
-        )
+        hint = "use the config.json of the model's repository unchanged"
+        return InputError("field 'model_type' is missing", where=where, hint=hint)
     names = [*TRAITS, *ENCODER_TYPES, *NETWORKS]
     near = get_close_matches(model_type, names, n=3)
     named = ", ".join(map(str, ConfigFields(values, where).items("architectures"))) or "no class named"

@@ -62,11 +62,8 @@ class ConfigFields:
     def missing(self, names: tuple[str, ...]) -> InputError:
         """The error for an absent field."""
         others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
-        return InputError(
-            f"field {names[0]!r}{others} is missing",
-            where=self.where,
-            hint="use the config.json of the model's repository unchanged",
-        )
+        told = f"field {names[0]!r}{others} is missing"
+        return InputError(told, where=self.where, hint="use the config.json of the model's repository unchanged")
 
     def _find(self, names: tuple[str, ...]) -> object:
         return next((self.values[name] for name in names if self.values.get(name) is not None), None)
@@ -75,11 +72,8 @@ class ConfigFields:
         number = self._as_integer(names, value)
         if not least <= number <= most:
             shown = repr(value)[:_SHOWN]
-            raise InputError(
-                f"field {names[0]!r} must be from {least:,} to {most:,}, not {shown}",
-                where=self.where,
-                hint="use the config.json of the model's repository unchanged",
-            )
+            told = f"field {names[0]!r} must be from {least:,} to {most:,}, not {shown}"
+            raise InputError(told, where=self.where, hint="use the config.json of the model's repository unchanged")
         return number
 
     def _as_integer(self, names: tuple[str, ...], value: object) -> int:

@@ -40,7 +40,25 @@ def feed_forward_of(fields: ConfigFields, traits: DecoderTraits, index: int) -> 
     """The feed-forward network of layer *index*."""
     hidden = fields.integer("hidden_size", "n_embd", "d_model")
     if has_experts(fields, index):
-        return _experts(fields, traits, hidden)
+        count = fields.integer(*EXPERT_FIELDS)
+        width = fields.integer("moe_intermediate_size", "expert_ffn_hidden_size", *_INTERMEDIATE_FIELDS)
+        latent = fields.integer_or(0, "moe_latent_size", "routed_expert_hidden_size")
+        inner = latent or hidden
+        shared = _shared_intermediate(fields, width)
+        gate = hidden if fields.has("shared_expert_intermediate_size") else 0
+        is_gemma = fields.flag("enable_moe_block", default=False)  # it scales each expert's answer by a learned number
+        return FeedForward(
+            matrix_parameters=traits.matrices * hidden * shared + 2 * hidden * latent,
+            other_parameters=gate + hidden * is_gemma,
+            router_parameters=count * (hidden + traits.router_vectors + is_gemma),
+            experts=count,
+            experts_per_token=fields.integer("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_k"),
+            expert_matrix_parameters=traits.matrices * inner * width,
+            expert_other_parameters=((traits.matrices - 1) * width + inner) * traits.expert_bias,
+            expert_intermediate=width,
+            hidden=inner,
+            matrices=traits.matrices,
+        )
     bias = fields.flag("mlp_bias", default=traits.mlp_bias)
     network = dense(hidden, _dense_intermediate(fields, traits, hidden, index), traits.matrices, bias=bias)
     return replace(network, matrices=traits.matrices)
@@ -73,41 +91,13 @@ def _dense_intermediate(fields: ConfigFields, traits: DecoderTraits, hidden: int
     if model_type == "qwen":
         return width // 2  # the first Qwen states the gate and the up projection together
     if model_type == "lfm2":
-        return _lfm2_intermediate(fields, width)
+        if not fields.flag("block_auto_adjust_ff_dim", default=True):
+            return width
+        shrunk = int(float(fields.values.get("block_ffn_dim_multiplier") or 1.0) * int(2 * width / 3))
+        multiple = fields.integer_or(256, "block_multiple_of")
+        return -(-shrunk // multiple) * multiple
     doubled = fields.flag("use_double_wide_mlp", default=False) and borrows_cache(fields, index)
     return width * (2 if doubled else 1)
-
-
-def _lfm2_intermediate(fields: ConfigFields, width: int) -> int:
-    """LFM2 states a width that its code shrinks to two thirds and rounds up."""
-    if not fields.flag("block_auto_adjust_ff_dim", default=True):
-        return width
-    shrunk = int(float(fields.values.get("block_ffn_dim_multiplier") or 1.0) * int(2 * width / 3))
-    multiple = fields.integer_or(256, "block_multiple_of")
-    return -(-shrunk // multiple) * multiple
-
-
-def _experts(fields: ConfigFields, traits: DecoderTraits, hidden: int) -> FeedForward:
-    """A mixture of routed experts with its router and its shared experts."""
-    count = fields.integer(*EXPERT_FIELDS)
-    width = fields.integer("moe_intermediate_size", "expert_ffn_hidden_size", *_INTERMEDIATE_FIELDS)
-    latent = fields.integer_or(0, "moe_latent_size", "routed_expert_hidden_size")
-    inner = latent or hidden
-    shared = _shared_intermediate(fields, width)
-    gate = hidden if fields.has("shared_expert_intermediate_size") else 0
-    is_gemma = fields.flag("enable_moe_block", default=False)  # it scales each expert's answer by a learned number
-    return FeedForward(
-        matrix_parameters=traits.matrices * hidden * shared + 2 * hidden * latent,
-        other_parameters=gate + hidden * is_gemma,
-        router_parameters=count * (hidden + traits.router_vectors + is_gemma),
-        experts=count,
-        experts_per_token=fields.integer("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_k"),
-        expert_matrix_parameters=traits.matrices * inner * width,
-        expert_other_parameters=((traits.matrices - 1) * width + inner) * traits.expert_bias,
-        expert_intermediate=width,
-        hidden=inner,
-        matrices=traits.matrices,
-    )
 
 
 def _shared_intermediate(fields: ConfigFields, width: int) -> int:
@@ -134,6 +124,8 @@ def read_decoder(fields: ConfigFields, name: str, checkpoint: Checkpoint, towers
     kinds = [layer.mixer.kind for layer, _ in layers if layer.mixer]
     has_heads = any(kind != "recurrent" for kind in kinds)
     heads = heads_of(fields, LayerKind.WINDOW, 0) if has_heads else None
+    networks = [layer.feed_forward for layer, _ in layers if layer.feed_forward]
+    widths = (network.expert_intermediate or network.matrix_parameters // (3 * hidden) for network in networks)
     return Model(
         name=name,
         family=fields.text("", "model_type"),
@@ -142,8 +134,8 @@ def read_decoder(fields: ConfigFields, name: str, checkpoint: Checkpoint, towers
         vocab=_vocab(fields),
         n_heads=heads.count if heads else 0,
         n_kv_heads=max((layer.mixer.kv_heads for layer, _ in layers if layer.mixer), default=0),
-        intermediate=_intermediate(layers, hidden),
-        tied_embeddings=_tied(fields, traits),
+        intermediate=max(widths, default=0),
+        tied_embeddings=fields.flag("tie_word_embeddings", default=traits.tied),
         surroundings=_surroundings(fields, traits, hidden, towers),
         layers=layers,
         max_context_tokens=fields.integer(*_CONTEXT_FIELDS) if fields.has(*_CONTEXT_FIELDS) else None,
@@ -218,7 +210,7 @@ def _surroundings(fields: ConfigFields, traits: DecoderTraits, hidden: int, towe
     positions = 0 if offset is None else (fields.integer(*_CONTEXT_FIELDS) + offset) * hidden
     per_layer = fields.integer_or(0, "hidden_size_per_layer_input") * _layer_count(fields)
     norms = traits.norm_vectors * hidden * (2 if traits.embedding_norm else 1)
-    head = 0 if _tied(fields, traits) else vocab * hidden
+    head = 0 if fields.flag("tie_word_embeddings", default=traits.tied) else vocab * hidden
     return Surroundings(
         embeddings=vocab * embedding_width,
         layer_embeddings=fields.integer_or(vocab, "vocab_size_per_layer_input") * per_layer,
@@ -232,17 +224,6 @@ def _surroundings(fields: ConfigFields, traits: DecoderTraits, hidden: int, towe
 
 def _vocab(fields: ConfigFields) -> int:
     return fields.integer("padded_vocab_size" if fields.has("padded_vocab_size") else "vocab_size")
-
-
-def _tied(fields: ConfigFields, traits: DecoderTraits) -> bool:
-    return fields.flag("tie_word_embeddings", default=traits.tied)
-
-
-def _intermediate(layers: tuple[tuple[Layer, int], ...], hidden: int) -> int:
-    """Width of the widest dense network, for the workspace."""
-    networks = [layer.feed_forward for layer, _ in layers if layer.feed_forward]
-    widths = (network.expert_intermediate or network.matrix_parameters // (3 * hidden) for network in networks)
-    return max(widths, default=0)
 
 
 def _rotary(fields: ConfigFields, dim: int) -> Rotary:

@@ -60,13 +60,7 @@ _WIDE_BITS = _BITS["F32"]
 
 @lru_cache(maxsize=64)
 def loaded_by(model: Model, engine: str, precision: str) -> Model:
-    """A language model as an engine loads it: GGUF by llama.cpp alone, by others a checkpoint in as many bits.
-
-    Args:
-        model: as it was published, or read from a file.
-        engine: as the catalog names it.
-        precision: what its weights are served in.
-    """
+    """A language model as an engine loads it: GGUF by llama.cpp alone, by others a checkpoint in as many bits."""
     stored = model.checkpoint
     if not engine.startswith(SERVES_GGUF):
         is_gguf = model.file is not None and model.file.is_gguf
@@ -84,12 +78,7 @@ def loaded_by(model: Model, engine: str, precision: str) -> Model:
 
 
 def gguf_bytes(model: Model, quantisation: str) -> float:
-    """Bytes of the tensors of a model's GGUF.
-
-    Args:
-        model: what is quantised.
-        quantisation: Q8_0 or Q4_K_M.
-    """
+    """Bytes of the tensors of a model's GGUF in Q8_0 or Q4_K_M."""
     usual, careful = _TYPES[quantisation]
     share = _careful_share(model.n_layers)
     layers = sum(_layer_bits(layer, model, (usual, careful), share) * count for layer, count in model.layers)

@@ -221,13 +221,7 @@ def cache_layout(model: Model, kv_bytes: float, ranks: int, stages: int) -> Cach
     if not any(kind.window_tokens or kind.state_bytes for kind in kinds):
         width = sum(count * size for count, size in zip(counts, per_token, strict=True))
         return CacheLayout(width * BLOCK_TOKENS, BLOCK_TOKENS, (CacheGroup(1, BLOCK_TOKENS, 0, recurrent=False),))
-    return _hybrid_layout(kinds, counts, per_token, ranks)
-
-
-def _hybrid_layout(
-    kinds: tuple[CacheKind, ...], counts: list[int], per_token: list[float], ranks: int
-) -> CacheLayout:  # fmt: skip
-    """Layers in groups of one size; every block has the bytes of the largest."""
+    # Layers in groups of one size; every block has the bytes of the largest.
     group_size = max(counts) if max(counts) < min(counts) * _NEARLY_EQUAL else min(counts)
     states = [kind.state_bytes / ranks for kind in kinds]
     widest = max(per_token)
@@ -277,7 +271,15 @@ def layer_kinds(fields: ConfigFields, traits: DecoderTraits, count: int) -> list
     """
     listed = _listed_kinds(fields)
     if listed is None:
-        return _derived_kinds(fields, traits, count)
+        if fields.text("", "model_type") in _RECURRENT_TYPES:
+            return [LayerKind.RECURRENT] * count
+        counted = [index + 1 for index in fields.items("full_attn_idxs", "attn_layer_indices")]
+        chosen = fields.section("linear_attn_config").items("full_attn_layers") or counted
+        if chosen:
+            return [LayerKind.FULL if index + 1 in chosen else LayerKind.RECURRENT for index in range(count)]
+        if interval := fields.integer_or(0, "full_attention_interval"):
+            return _every(interval, LayerKind.RECURRENT, count)
+        return _windowed_kinds(fields, traits, count)
     if len(listed) < count:
         raise InputError(f"{len(listed)} layer kinds are listed for {count} layers", where=fields.where)
     return listed[:count]
@@ -307,20 +309,6 @@ def _known(fields: ConfigFields, name: object, kinds: dict[str, LayerKind]) -> L
         hint = f"known are {', '.join(sorted(kinds))}"
         raise InputError(f"layer kind {name!r} is not known", where=fields.where, hint=hint)
     return kinds[str(name)]
-
-
-def _derived_kinds(fields: ConfigFields, traits: DecoderTraits, count: int) -> list[LayerKind]:
-    """Kinds that follow from an interval or from the family."""
-    if fields.text("", "model_type") in _RECURRENT_TYPES:
-        return [LayerKind.RECURRENT] * count
-    chosen = fields.section("linear_attn_config").items("full_attn_layers") or [
-        index + 1 for index in fields.items("full_attn_idxs", "attn_layer_indices")
-    ]
-    if chosen:
-        return [LayerKind.FULL if index + 1 in chosen else LayerKind.RECURRENT for index in range(count)]
-    if interval := fields.integer_or(0, "full_attention_interval"):
-        return _every(interval, LayerKind.RECURRENT, count)
-    return _windowed_kinds(fields, traits, count)
 
 
 def _windowed_kinds(fields: ConfigFields, traits: DecoderTraits, count: int) -> list[LayerKind]:

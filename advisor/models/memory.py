@@ -341,10 +341,6 @@ class _Budget:
         """GiB left for the KV cache; negative when the rest does not fit."""
         return self.usable_gib - self.weights_gib - self.workspace_gib - self.runtime_gib - self.adapters_gib
 
-    def with_overhead(self, share: float) -> "_Budget":
-        """The same with more or less workspace and runtime."""
-        return replace(self, workspace_gib=self.workspace_gib * share, runtime_gib=self.runtime_gib * share)
-
 
 @dataclass(frozen=True, slots=True)
 class _Cache:
@@ -397,6 +393,9 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
     ranks = split.tensor_parallel * split.pipeline_parallel
     cache = replica.cache(budget)
     needed = budget.usable_gib - budget.cache_gib + cache.needed_gib
+    loading = rank_weight_bytes(model, request.precision, split)
+    if request.made_while_loading:
+        loading = loading_bytes(model, request.precision, split, by_layer=replica.engine.quantises_by_layer)
     published = model.checkpoint.precision
     is_published = request.made_while_loading or (is_wide(request.precision) and is_wide(published))
     return MemoryFit(
@@ -406,7 +405,7 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
         weights_gib=replica_weight_bytes(model, request.precision, split) / BYTES_PER_GIB,
         checkpoint_gib=(weight_bytes(model, published if is_published else request.precision) + stored_bytes(model))
         / BYTES_PER_GIB,
-        loading_gib=_loading_gib(model, request, split, replica.engine) + budget.runtime_gib,
+        loading_gib=loading / BYTES_PER_GIB + budget.runtime_gib,
         workspace_gib=budget.workspace_gib * ranks,
         runtime_gib=budget.runtime_gib * ranks,
         kv_cache_gib_available=max(budget.cache_gib, 0.0) * ranks,
@@ -421,13 +420,6 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
     )
 
 
-def _loading_gib(model: Model, request: FitRequest, split: Split, engine: EngineMemory) -> float:
-    """Weights on the fullest accelerator while they are loaded."""
-    if request.made_while_loading:
-        return loading_bytes(model, request.precision, split, by_layer=engine.quantises_by_layer) / BYTES_PER_GIB
-    return rank_weight_bytes(model, request.precision, split) / BYTES_PER_GIB
-
-
 def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None = None) -> MemoryRange:
     """Range of the KV cache's capacity in eight cases of ten.
 
@@ -436,9 +428,12 @@ def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None 
     as much more or less as the estimate is uncertain.
     """
     replica = _replica(model, request, engine or engine_memory(request.engine, request.engine_version))
+    budget, shares = replica.budget, (replica.engine.overhead_low, replica.engine.overhead_high)
     most, least = (
-        replica.cache(replica.budget.with_overhead(share))
-        for share in (replica.engine.overhead_low, replica.engine.overhead_high)
+        replica.cache(
+            replace(budget, workspace_gib=budget.workspace_gib * share, runtime_gib=budget.runtime_gib * share)
+        )
+        for share in shares
     )
     factor, evidence = model.estimate_factor, replica.engine.evidence
     if not model.is_generative:
@@ -453,7 +448,16 @@ def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None 
 
 
 def _replica(model: Model, request: FitRequest, engine: EngineMemory) -> _Replica:
-    _check(request)
+    ranks = request.tensor_parallel * request.pipeline_parallel
+    if ranks < 1 or ranks > request.accelerator_count:
+        raise InputError(
+            f"tensor parallelism {request.tensor_parallel} × pipeline parallelism {request.pipeline_parallel} "
+            f"needs {ranks} accelerators, there are {request.accelerator_count}"
+        )
+    if not 0 < request.memory_utilization <= 1:
+        raise InputError(f"memory utilisation must lie between 0 and 1, not {request.memory_utilization}")
+    if request.accelerator_memory_gib <= 0 or request.concurrency < 1:
+        raise InputError("memory and concurrency must be positive")
     context = request.context_tokens or model.max_context_tokens or _UNSTATED_CONTEXT
     split = Split(request.tensor_parallel, request.pipeline_parallel, engine.expert_multiple)
     step = step_size(engine, request.accelerator_memory_gib, request.accelerator, context)
@@ -467,20 +471,6 @@ def _replica(model: Model, request: FitRequest, engine: EngineMemory) -> _Replic
     )
     kv_bytes = kv_bytes_per_element(request.kv_precision, request.precision, model.checkpoint.kv_precision)
     return _Replica(model, request, engine, step, context, budget, kv_bytes)
-
-
-def _check(request: FitRequest) -> None:
-    """Refuse what no accelerator could do."""
-    ranks = request.tensor_parallel * request.pipeline_parallel
-    if ranks < 1 or ranks > request.accelerator_count:
-        raise InputError(
-            f"tensor parallelism {request.tensor_parallel} × pipeline parallelism {request.pipeline_parallel} "
-            f"needs {ranks} accelerators, there are {request.accelerator_count}"
-        )
-    if not 0 < request.memory_utilization <= 1:
-        raise InputError(f"memory utilisation must lie between 0 and 1, not {request.memory_utilization}")
-    if request.accelerator_memory_gib <= 0 or request.concurrency < 1:
-        raise InputError("memory and concurrency must be positive")
 
 
 def _too_long(model: Model, context: int) -> bool:

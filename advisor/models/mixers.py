@@ -37,11 +37,9 @@ def heads_of(fields: ConfigFields, kind: LayerKind, index: int) -> Heads:
     value_dim = fields.integer_or(dim, f"{own}v_head_dim", "v_head_dim")
     kv_count = _kv_heads(fields, kind, index, count)
     if not 0 < kv_count <= count or count % kv_count:
-        raise InputError(
-            f"{count} attention heads cannot share {kv_count} key-value heads evenly",
-            where=f"{fields.where}: num_key_value_heads",
-            hint="use the config.json of the model's repository unchanged",
-        )
+        told = f"{count} attention heads cannot share {kv_count} key-value heads evenly"
+        hint = "use the config.json of the model's repository unchanged"
+        raise InputError(told, where=f"{fields.where}: num_key_value_heads", hint=hint)
     return Heads(count=count, kv_count=kv_count, dim=dim, value_dim=value_dim)
 
 
@@ -159,11 +157,8 @@ def _recurrent(fields: ConfigFields) -> Mixer:
     for field_name, build in _RECURRENT_BY_FIELD.items():
         if fields.has(field_name):
             return build(fields, hidden)
-    raise InputError(
-        "the layers keep a recurrent state, but the fields that give its size are missing",
-        where=fields.where,
-        hint=f"one of {', '.join(_RECURRENT_BY_FIELD)} is needed",
-    )
+    told = "the layers keep a recurrent state, but the fields that give its size are missing"
+    raise InputError(told, where=fields.where, hint=f"one of {', '.join(_RECURRENT_BY_FIELD)} is needed")
 
 
 def _delta_net(fields: ConfigFields, hidden: int) -> Mixer:

@@ -85,7 +85,22 @@ class VisionTower:
     def encoded(self, width: int, height: int) -> Encoded:
         """Patches and tokens of a picture of so many pixels."""
         if self.rule.scaling is Scaling.TILES:
-            return self._in_tiles(width, height)
+            # The grid whose shape is nearest; of those alike the larger, where the picture fills half of it.
+            most = self.rule.most_tiles or 1
+            grids = sorted(
+                ((columns, rows) for columns in range(1, most + 1) for rows in range(1, most // columns + 1)),
+                key=lambda grid: grid[0] * grid[1],
+            )
+            best, off = (1, 1), math.inf
+            for columns, rows in grids:
+                difference = abs(columns / rows - width / height)
+                fills = width * height > columns * rows * self.side_pixels**2 / 2
+                if difference < off or (difference == off and fills):
+                    best, off = (columns, rows), difference
+            tiles = best[0] * best[1]
+            parts = tiles + 1 if tiles > 1 else 1
+            patches = (self.side_pixels // self.patch_pixels) ** 2
+            return Encoded(parts, patches, parts * patches // self.merge**2 + self.rule.beside_tokens)
         columns, rows = self._cells(width, height)
         tokens = columns * rows + rows * self.rule.row_tokens + self.rule.beside_tokens
         return Encoded(1, columns * rows * self.merge**2, tokens)
@@ -116,24 +131,6 @@ class VisionTower:
             scale = math.sqrt(least / (width * height))
             return _whole(math.ceil, width * scale / cell, height * scale / cell)
         return columns, rows
-
-    def _in_tiles(self, width: int, height: int) -> Encoded:
-        """Tiles in the grid whose shape is nearest; of those alike the larger, where the picture fills half of it."""
-        most = self.rule.most_tiles or 1
-        grids = sorted(
-            ((columns, rows) for columns in range(1, most + 1) for rows in range(1, most // columns + 1)),
-            key=lambda grid: grid[0] * grid[1],
-        )
-        best, off = (1, 1), math.inf
-        for columns, rows in grids:
-            difference = abs(columns / rows - width / height)
-            fills = width * height > columns * rows * self.side_pixels**2 / 2
-            if difference < off or (difference == off and fills):
-                best, off = (columns, rows), difference
-        tiles = best[0] * best[1]
-        parts = tiles + 1 if tiles > 1 else 1
-        patches = (self.side_pixels // self.patch_pixels) ** 2
-        return Encoded(parts, patches, parts * patches // self.merge**2 + self.rule.beside_tokens)
 
 
 def _whole(rounded: Callable[[float], int], columns: float, rows: float) -> tuple[int, int]:

@@ -199,10 +199,6 @@ class AnswerServer:
     call: str
     """Path that clients ask for the answer, and what they send there."""
 
-    def runs(self, engine: str, vendor: str) -> bool:
-        """Whether it is an engine on accelerators of a vendor."""
-        return engine == self.engine and vendor in self.vendors
-
 
 @lru_cache(maxsize=1)
 def _answer_servers() -> Sequence[AnswerServer]:
@@ -216,12 +212,6 @@ def answering(model: Model, answer: TextAnswer, model_type: str, token_numbers: 
     Late interaction takes ``width × numbers of a token's vector``. A sparse encoder has the head of a masked language
     model in place of a pooler: ``width² + width`` of its transform, ``2 · width`` of its norm and a bias for each word,
     whose decoder is the embeddings again.
-
-    Args:
-        model: the encoder.
-        answer: to one text.
-        model_type: of its configuration, by which servers load it.
-        token_numbers: numbers of the vector of each token; None: not known, or it answers none.
     """
     if not needs_own_server(answer):
         return replace(model, answer=answer)
@@ -252,7 +242,8 @@ def planned_types(answer: TextAnswer) -> Sequence[str]:
 def gives_answer(engine: str, vendor: str, model: Model) -> bool:
     """Whether a server of models of texts gives the answer of one, on accelerators of a vendor."""
     servers = answer_servers(model.answer, model.answer_type)
-    return not needs_own_server(model.answer) or any(server.runs(engine, vendor) for server in servers)
+    runs = any(server.engine == engine and vendor in server.vendors for server in servers)
+    return runs or not needs_own_server(model.answer)
 
 
 def answered_where(model: Model) -> str:

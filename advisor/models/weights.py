@@ -9,7 +9,7 @@ from functools import lru_cache
 from math import ceil
 
 from advisor.errors import InputError
-from advisor.models.layers import FeedForward, Layer, Mixer
+from advisor.models.layers import FeedForward, Layer
 from advisor.models.model import Model, Scope
 from advisor.records import dataclass, replace
 
@@ -137,10 +137,6 @@ def rank_weight_bytes(model: Model, precision: str, split: Split) -> float:
     file in blocks of its own sizes (GGUF) takes as much more or less in every part as in the whole.
     """
     whole, described = weight_bytes(model, precision), _described_bytes(model, precision)
-    return _described_rank_bytes(model, precision, split) * whole / described
-
-
-def _described_rank_bytes(model: Model, precision: str, split: Split) -> float:
     ranks = split.tensor_parallel
     around = model.surroundings
     width = max(BITS_PER_WEIGHT[precision], SIXTEEN_BIT) / 8
@@ -151,7 +147,7 @@ def _described_rank_bytes(model: Model, precision: str, split: Split) -> float:
         sharded = around.head or around.embeddings
     outside = sharded / ranks + around.positions + around.norms + model.rotary.elements
     stage_share = ceil(model.n_layers / split.pipeline_parallel) / model.n_layers if model.n_layers else 1.0
-    return layers * stage_share + outside * width
+    return (layers * stage_share + outside * width) * whole / described
 
 
 def replica_weight_bytes(model: Model, precision: str, split: Split) -> float:
@@ -183,18 +179,13 @@ def _rank_layer_bytes(layer: Layer, model: Model, precision: str, split: Split) 
     wide, narrow = max(bits, SIXTEEN_BIT) / 8, bits / 8
     total = (layer.norm_parameters + layer.extra_parameters / ranks) * wide
     if layer.mixer:
-        matrices = _rank_mixer_matrices(layer.mixer, ranks)
+        repeated_heads = max(1.0, ranks / layer.mixer.kv_heads) if layer.mixer.kv_heads else 1.0
+        sharded = layer.mixer.matrix_parameters - layer.mixer.kv_parameters - layer.mixer.replicated_parameters
+        matrices = (sharded + layer.mixer.kv_parameters * repeated_heads) / ranks + layer.mixer.replicated_parameters
         total += matrices * (narrow if scope is Scope.ALL else wide) + layer.mixer.other_parameters * wide / ranks
     if layer.feed_forward:
         total += _rank_network_bytes(layer.feed_forward, precision, scope, split)
     return total
-
-
-def _rank_mixer_matrices(mixer: Mixer, ranks: int) -> float:
-    """Matrix parameters of a mixer on one rank: keys and values are repeated when there are too few heads of them."""
-    repeated_heads = max(1.0, ranks / mixer.kv_heads) if mixer.kv_heads else 1.0
-    sharded = mixer.matrix_parameters - mixer.kv_parameters - mixer.replicated_parameters
-    return (sharded + mixer.kv_parameters * repeated_heads) / ranks + mixer.replicated_parameters
 
 
 def _rank_network_bytes(network: FeedForward, precision: str, scope: Scope, split: Split) -> float:

@@ -301,22 +301,22 @@ def load_calibration(directory: Path) -> Calibration:
     digest = hashlib.sha256()
     for name in (CONSTANTS, INTERVALS, MEASURED, RESIDUAL, *([OWN] if own.is_file() else [])):
         digest.update(_bytes(directory / name))
+    spreads = {}
+    for row in read_records(directory / INTERVALS):
+        key = row.choice("evidence", Evidence), row.choice("scenario", Scenario), row.choice("quantity", Quantity)
+        spreads[key] = Spread(row.number("low"), row.number("high"))
     return Calibration(
         version=f"calibrated-{digest.hexdigest()[:12]}",
-        constants=read_constants(directory / CONSTANTS),
-        residuals=read_residuals(_bytes(directory / RESIDUAL), str(directory / RESIDUAL)),
-        spreads=_read_spreads(directory / INTERVALS),
+        constants=_read_constants(directory / CONSTANTS),
+        residuals=_read_residuals(_bytes(directory / RESIDUAL), str(directory / RESIDUAL)),
+        spreads=spreads,
         reach=MeasuredCoverage.read(directory / MEASURED),
         own=_read_own(own) if own.is_file() else None,
     )
 
 
-def read_constants(path: Path) -> ConstantTable:
-    """Fitted constants and multipliers.
-
-    Raises:
-        InputError: the table cannot be read.
-    """
+def _read_constants(path: Path) -> ConstantTable:
+    """Fitted constants and multipliers."""
     base: dict[str, float] = {}
     multipliers: dict[str, dict[str, float]] = {}
     for row in read_records(path):
@@ -326,12 +326,8 @@ def read_constants(path: Path) -> ConstantTable:
     return ConstantTable(base, multipliers)
 
 
-def read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
-    """The learned residual of each group of targets.
-
-    Raises:
-        InputError: this is no such archive.
-    """
+def _read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
+    """The learned residual of each group of targets."""
     residuals: dict[Group, Residual] = {}
     names = ("nodes", "mean", "deviation", "relevance", "points", "weights", "linear", "offset")
     try:
@@ -351,19 +347,11 @@ def read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
 
 def _read_own(path: Path) -> Own:
     content = _bytes(path)
-    residuals = read_residuals(content, str(path))
+    residuals = _read_residuals(content, str(path))
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         if PUBLISHED not in archive:
             raise InputError(f"the archive has no '{PUBLISHED}'", where=str(path))
         return Own(residuals, archive[PUBLISHED])
-
-
-def _read_spreads(path: Path) -> dict[SpreadKey, Spread]:
-    spreads = {}
-    for row in read_records(path):
-        key = row.choice("evidence", Evidence), row.choice("scenario", Scenario), row.choice("quantity", Quantity)
-        spreads[key] = Spread(row.number("low"), row.number("high"))
-    return spreads
 
 
 def _bytes(path: Path) -> bytes:

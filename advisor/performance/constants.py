@@ -120,11 +120,7 @@ class ConstantTable:
     multipliers: Mapping[str, Mapping[str, float]]
 
     def constants_for(self, classes: Sequence[tuple[str, str]]) -> Constants:
-        """Constants of many replicas.
-
-        Args:
-            classes: engine class and stack class of each replica.
-        """
+        """Constants of many replicas, by their engine classes and stack classes."""
         distinct = list(dict.fromkeys(classes))
         position = {key: row for row, key in enumerate(distinct)}
         table = np.array([self._scaled(key) for key in distinct]).reshape(-1, len(TABLE))

@@ -167,11 +167,9 @@ FEW_SHARE = 0.22
 """FLOP/s of llama.cpp on NVIDIA where quantised weights are multiplied by a few vectors, over that of its prompts: Q2_K
 on RTX 3090 takes 9.5 ms for one sequence and 19.7 ms for 8 (llama.cpp pull request 5434)."""
 
-STEP_TOKENS = {"vllm": 8192, "sglang": 8192, "trtllm": 8192}
-"""Prompt tokens that one step takes in by default, by engine class: ``max_num_batched_tokens`` (vLLM, for serving on
-accelerators of 70 GiB or more), ``chunked_prefill_size`` (SGLang), ``max_num_tokens`` (TensorRT-LLM)."""
-DEFAULT_STEP_TOKENS = 8192
-"""The same for an engine that is not listed."""
+STEP_TOKENS = 8192
+"""Prompt tokens that one step takes in by default: ``max_num_batched_tokens`` (vLLM, for serving on accelerators of
+70 GiB or more), ``chunked_prefill_size`` (SGLang), ``max_num_tokens`` (TensorRT-LLM)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -340,7 +338,7 @@ def _serving_numbers(deployment: Deployment) -> tuple[float, ...]:
     routed = deployment.shape.n_experts > 0 and deployment.attention_data_parallel > 1
     return (
         float(routed and deployment.expert_parallel > 1),
-        stated or STEP_TOKENS.get(engine_class(deployment.engine), DEFAULT_STEP_TOKENS),
+        stated or STEP_TOKENS,
         1.0 + draft.tokens if stated else 0.0,
         draft.tokens,
         draft.acceptance,

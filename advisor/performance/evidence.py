@@ -20,11 +20,7 @@ from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds
 def late_item(candidate: Candidate, running: float, rate: float, run: BatchRun) -> Rejection | None:
     """Rejection where one item alone takes longer than all of a run may; None where it does not.
 
-    Args:
-        candidate: what the replica runs on.
-        running: requests that a full one runs.
-        rate: requests per second that it serves then; an item takes ``running ÷ rate`` (Little's law).
-        run: with its deadline.
+    An item takes ``running ÷ rate`` on a full replica (Little's law).
     """
     item_s, deadline_s = running / rate, run.deadline_hours * SECONDS_PER_HOUR
     if item_s <= deadline_s:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from advisor.performance import regimes
 from advisor.performance.calibration import Calibration
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, pack
@@ -29,19 +30,6 @@ from advisor.performance.physics import (
     tokens_per_step,
 )
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions, Sieve
-from advisor.performance.regimes import (
-    LOAD_COLUMNS,
-    Decoding,
-    FirstToken,
-    Load,
-    LoadRange,
-    batch_decoding,
-    batch_first_token,
-    loop_decoding,
-    loop_first_token,
-    saturated_decoding,
-    setup_key,
-)
 from advisor.performance.setups import Abstention, Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
 from advisor.records import dataclass, fields, replace
@@ -141,7 +129,7 @@ def _drop_incomplete(sieve: Sieve) -> None:
 def _drop_too_long(sieve: Sieve, fleet: _Fleet) -> None:
     """Prompt and answer must not exceed what the model takes."""
     asked, rows = sieve.questions, sieve.standing
-    total = _prompt(asked.input_tokens) + asked.output_tokens
+    total = np.fmax(asked.input_tokens, 1.0) + asked.output_tokens
     limit = fleet.longest[fleet.place[asked.setup[rows]]]
     limits = dict(zip(rows.tolist(), limit.tolist(), strict=True))
     sieve.drop(
@@ -154,7 +142,7 @@ def _drop_too_large(sieve: Sieve, fleet: _Fleet) -> None:
     """A single request must fit the KV cache."""
     asked, rows = sieve.questions, sieve.standing
     replicas = fleet.packed.replicas.take(fleet.place[asked.setup[rows]])
-    needed = kv_bytes_per_sequence(replicas, _prompt(asked.input_tokens[rows]) + asked.output_tokens[rows])
+    needed = kv_bytes_per_sequence(replicas, np.fmax(asked.input_tokens[rows], 1.0) + asked.output_tokens[rows])
     bad = needed > replicas.kv_cache_bytes
     sizes = dict(zip(rows[bad].tolist(), zip(needed[bad], replicas.kv_cache_bytes[bad], strict=True), strict=True))
     sieve.drop(
@@ -200,7 +188,7 @@ def _answer(
             answers.missing[at] = _SATURATED_TTFT
 
 
-def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, Load]:
+def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, regimes.Load]:
     """Replicas with work, and the load of each, of questions about so many replicas."""
     working, users = replicas, np.ones_like(replicas)
     if scenario is Scenario.SINGLE_STREAM:
@@ -209,12 +197,7 @@ def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple
         working = np.minimum(replicas, questions.concurrency)
         users = questions.concurrency / working
     hits = np.nan_to_num(questions.prefix_cache_hit_ratio)
-    return working, Load(users, _prompt(questions.input_tokens), questions.output_tokens, hits)
-
-
-def _prompt(input_tokens: Floats) -> Floats:
-    """Prompt lengths to compute with: at least the token that starts an answer."""
-    return np.fmax(input_tokens, 1.0)
+    return working, regimes.Load(users, np.fmax(questions.input_tokens, 1.0), questions.output_tokens, hits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,15 +234,6 @@ class Explanation:
     constants: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
-    """Question about a deployment, and the class of evidence for it."""
-
-    scenario: Scenario
-    evidence: Evidence
-    load: Load
-
-
 def explain(setup: Resolved, scenario: Scenario, question: Questions, model: PerformanceModel) -> Explanation:
     """Take apart the answer to one question about a model that generates tokens, which has an answer."""
     packed = pack([setup.deployment], model.calibration.constants)
@@ -284,24 +258,26 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
         ttft=_terms(_first_terms(packed, load, first), timing.ttft_s / base.ttft_s) if prompted and first else None,
         throughput_learned=_number(timing.output_tokens_per_second / base.output_tokens_per_second),
         evidence=evidence.value,
-        grounds=_grounds(setup.deployment, model.calibration, _Asked(scenario, evidence, load)),
+        grounds=_grounds(setup.deployment, model.calibration, scenario, evidence, load),
         constants={field.name: _number(getattr(packed.constants, field.name)) for field in fields(Constants)},
     )
 
 
-def _running(scenario: Scenario, packed: Packed, load: Load) -> tuple[Decoding, FirstToken | None]:
+def _running(
+    scenario: Scenario, packed: Packed, load: regimes.Load
+) -> tuple[regimes.Decoding, regimes.FirstToken | None]:
     """The replica at work, and the way to the first token where there is one."""
     r, c = packed.replicas, packed.constants
     if scenario is Scenario.SATURATED:
-        return saturated_decoding(r, c, load), None
+        return regimes.saturated_decoding(r, c, load), None
     if scenario is Scenario.FIXED_CONCURRENCY:
-        running = loop_decoding(r, c, load)
-        return running, loop_first_token(r, c, load, running)
-    running = batch_decoding(r, c, load)
-    return running, batch_first_token(r, c, load, running)
+        running = regimes.loop_decoding(r, c, load)
+        return running, regimes.loop_first_token(r, c, load, running)
+    running = regimes.batch_decoding(r, c, load)
+    return running, regimes.batch_first_token(r, c, load, running)
 
 
-def _first_terms(packed: Packed, load: Load, first: FirstToken) -> dict[str, FloatLike]:
+def _first_terms(packed: Packed, load: regimes.Load, first: regimes.FirstToken) -> dict[str, FloatLike]:
     """Seconds to the first token: the prompt's prefill by what that is spent on, and all waiting."""
     return {
         **prefill_parts(packed.replicas, packed.constants, load.input_tokens, load.cached_tokens),
@@ -322,12 +298,14 @@ def _number(value: FloatLike) -> float:
     return float(np.asarray(value).reshape(-1)[0])
 
 
-def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) -> str:
+def _grounds(
+    deployment: Deployment, calibration: Calibration, scenario: Scenario, evidence: Evidence, load: regimes.Load
+) -> str:  # fmt: skip
     """Measurements of a deployment, in words."""
     reach = calibration.reach
-    held = reach.range_of(deployment, asked.scenario)
-    if asked.evidence is Evidence.MEASURED and held is not None:
-        architecture, accelerator, stack, shards = setup_key(deployment)
+    held = reach.range_of(deployment, scenario)
+    if evidence is Evidence.MEASURED and held is not None:
+        architecture, accelerator, stack, shards = regimes.setup_key(deployment)
         return f"{architecture} on {shards} × {accelerator}, {stack}, was measured with {_loads(held)}"
     seen = {
         f"accelerator {deployment.accelerator.name}": deployment.accelerator.name in reach.accelerators,
@@ -336,13 +314,13 @@ def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) ->
     }
     if deployment.draft:
         seen["speculation"] = False
-    if _number(asked.load.prefix_cache_hit_ratio) > 0:
+    if _number(load.prefix_cache_hit_ratio) > 0:
         seen["cached prompts"] = False
     words = "; ".join(f"{name}: {'measured' if is_measured else 'not measured'}" for name, is_measured in seen.items())
     return f"{words} (but with {_loads(held)})" if held else words
 
 
-def _loads(held: LoadRange) -> str:
+def _loads(held: regimes.LoadRange) -> str:
     """The loads of a set-up's measurements."""
-    ends = zip(LOAD_COLUMNS, held.low, held.high, strict=True)
+    ends = zip(regimes.LOAD_COLUMNS, held.low, held.high, strict=True)
     return ", ".join(f"{name} {low:g} to {high:g}" for name, low, high in ends)

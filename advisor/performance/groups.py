@@ -84,13 +84,7 @@ def within_links(served: Sequence[Served], requirements: Requirements) -> Iterat
 
 
 def simulated_seconds(candidate: Candidate, requirements: Requirements, most_per_second: float) -> float:
-    """Transfer of an HTTP request in seconds; 0 of a replica that cannot keep its network busy enough to wait for it.
-
-    Args:
-        candidate: the replica.
-        requirements: model and sizes.
-        most_per_second: requests that it serves at most, whatever their latency.
-    """
+    """Transfer of an HTTP request in seconds; 0 of a replica that cannot keep its network busy enough to wait."""
     seconds = transfer_seconds(candidate, gb_per_request(candidate, requirements))
     is_busy = seconds * most_per_second >= _IDLE_SHARE
     return seconds / candidate.http_requests(requirements.demand) if is_busy else 0.0

@@ -16,18 +16,9 @@ from advisor.tables import read_records
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
 
 CONSTANTS: Mapping[str, float] = {
-    "weight_read": 1.0,
-    "kv_read": 1.0,
-    "gemm": 1.0,
-    "attention": 2.0,
-    "layer_s": 2e-5,
-    "moe_layer_s": 2e-5,
-    "step_s": 5e-4,
-    "sequence_s": 1e-3,
-    "prompt_token_s": 1e-6,
-    "request_s": 0.01,
-    "step_wait": 1.5,
-}
+    "weight_read": 1.0, "kv_read": 1.0, "gemm": 1.0, "attention": 2.0, "layer_s": 2e-5, "moe_layer_s": 2e-5,
+    "step_s": 5e-4, "sequence_s": 1e-3, "prompt_token_s": 1e-6, "request_s": 0.01, "step_wait": 1.5,
+}  # fmt: skip
 """Of llama.cpp's server, measured on two cores of Genoa: see docs/performance.md. The rates are ideal already."""
 _WIDTHS = ((7.5, "int4"), (12.0, "int8"))
 """Bits of a weight, scales included, up to which the kernels are those of a precision; beyond, those of 16 bit."""
@@ -81,7 +72,6 @@ def speed_of(accelerator: Accelerator, bits_per_weight: float) -> Speed:
 
 
 def _of_cores(generation: str, cores: int, bits_per_weight: float) -> Speed:
-    """Speed of some cores of a generation with weights of so many bits."""
     precision = next((name for bits, name in _WIDTHS if bits_per_weight <= bits), _WIDE)
     rate, wide, peak = _rates()[generation, precision], _rates()[generation, _WIDE], _peaks()[generation]
     flops, few, of_wide = (
@@ -114,13 +104,11 @@ def least_seconds(weights: Weights, input_tokens: float, output_tokens: float, c
 
 @cache
 def _peaks() -> Mapping[str, ProcessorPeak]:
-    """Peaks by generation."""
     return {peak.generation: peak for peak in read_processor_peaks(data_dir("instance_catalog"))}
 
 
 @cache
 def _rates() -> Mapping[tuple[str, str], ProcessorRate]:
-    """Rates by generation and precision."""
     rows = read_records(data_dir("instance_catalog") / "processor_rates.csv")
     rates = (row.value(ProcessorRate) for row in rows)
     return {(rate.generation, rate.precision): rate for rate in rates}

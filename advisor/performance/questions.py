@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,40 +33,18 @@ def setup_from(cells: Mapping[str, str]) -> Setup:
     for column in REQUIRED_COLUMNS:
         if not cells.get(column, "").strip():
             raise InputError(f"{column} is empty")
-    whole = (*COUNT_COLUMNS, "max_batched_tokens", "draft_tokens")
-    counts = {column: _count(column, cells.get(column, "")) for column in whole}
-    names = {column: cells.get(column, "").strip() for column in NAME_COLUMNS}
+    values: dict[str, Any] = {column: cells.get(column, "").strip() for column in (*NAME_COLUMNS, "draft_model")}
+    for column in (*COUNT_COLUMNS, "max_batched_tokens", "draft_tokens"):
+        values[column] = _count(column, cells.get(column, ""))
+    values["accelerator_count"] = values["accelerator_count"] or 1
+    adapters, rank = _all_or_none(cells, REQUEST_COLUMNS[:2], "LoRA adapters")
+    images, width, height = _all_or_none(cells, REQUEST_COLUMNS[2:], "images")
     return Setup(
-        model=names["model"],
-        accelerator=names["accelerator"],
-        accelerator_count=counts["accelerator_count"] or 1,
-        tensor_parallel=counts["tensor_parallel"],
-        pipeline_parallel=counts["pipeline_parallel"],
-        expert_parallel=counts["expert_parallel"],
-        data_parallel=counts["data_parallel"],
-        precision=names["precision"],
-        kv_precision=names["kv_precision"],
-        engine=names["engine"],
-        engine_version=names["engine_version"],
-        max_batched_tokens=counts["max_batched_tokens"],
-        draft_tokens=counts["draft_tokens"],
+        **values,
         draft_acceptance=_acceptance(cells),
-        draft_model=cells.get("draft_model", "").strip(),
-        adapters=_adapters(cells),
-        pictures=_pictures(cells),
+        adapters=Adapters(adapters, rank) if adapters and rank else None,
+        pictures=Pictures(float(images), width, height) if images and width and height else None,
     )
-
-
-def _adapters(cells: Mapping[str, str]) -> Adapters | None:
-    """LoRA adapters of a rank; None where none are asked for."""
-    count, rank = _all_or_none(cells, REQUEST_COLUMNS[:2], "LoRA adapters")
-    return None if count is None or rank is None else Adapters(count, rank)
-
-
-def _pictures(cells: Mapping[str, str]) -> Pictures | None:
-    """Images of a request, all of one size; None where it has none."""
-    count, width, height = _all_or_none(cells, REQUEST_COLUMNS[2:], "images")
-    return None if count is None or width is None or height is None else Pictures(float(count), width, height)
 
 
 def _all_or_none(cells: Mapping[str, str], columns: Sequence[str], what: str) -> tuple[int | None, ...]:
@@ -144,14 +123,8 @@ class Questions:
 
     def take(self, index: Indices) -> "Questions":
         """The questions at the given positions."""
-        return Questions(
-            self.setup[index],
-            self.scenario[index],
-            self.concurrency[index],
-            self.input_tokens[index],
-            self.output_tokens[index],
-            np.broadcast_to(self.prefix_cache_hit_ratio, self.setup.shape)[index],
-        )
+        columns = (np.broadcast_to(getattr(self, name), self.setup.shape)[index] for name in self.__slots__)
+        return Questions(*columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,11 +143,8 @@ class Answers:
     @classmethod
     def empty(cls, size: int) -> "Answers":
         """Nothing answered yet."""
-
-        def blank() -> dict[str, Floats]:
-            return {name: np.full(size, np.nan) for name in QUANTITIES}
-
-        return cls(blank(), blank(), blank(), [Evidence.NONE.value] * size, [""] * size, [""] * size)
+        value, low, high = ({name: np.full(size, np.nan) for name in QUANTITIES} for _ in range(3))
+        return cls(value, low, high, [Evidence.NONE.value] * size, [""] * size, [""] * size)
 
     def store(self, name: str, rows: Indices, numbers: Numbers) -> None:
         """Set one quantity of some questions."""

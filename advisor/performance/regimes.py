@@ -45,6 +45,10 @@ class LoadRange:
     low: tuple[float, ...]
     high: tuple[float, ...]
 
+    def spanning(self, other: "LoadRange") -> "LoadRange":
+        """The loads of both."""
+        return LoadRange(tuple(map(min, self.low, other.low)), tuple(map(max, self.high, other.high)))
+
     def holds(self, load: Iterable[float]) -> bool:
         """Whether a load is within reach."""
         ends = zip(load, self.low, self.high, strict=True)
@@ -66,10 +70,8 @@ class MeasuredCoverage:
         accelerators: set[str] = set()
         families: set[str] = set()
         for setup, family, scenario, load in entries:
-            load_range = measured.get((setup, scenario), LoadRange(load, load))
-            measured[setup, scenario] = LoadRange(
-                tuple(map(min, load_range.low, load)), tuple(map(max, load_range.high, load))
-            )  # fmt: skip
+            held = LoadRange(load, load)
+            measured[setup, scenario] = measured.get((setup, scenario), held).spanning(held)
             accelerators.add(setup[1])
             families.add(family)
         return cls(measured, frozenset(accelerators), frozenset(families))
@@ -103,10 +105,7 @@ class MeasuredCoverage:
         """Coverage of either's measurements."""
         measured = dict(self.measured)
         for key, held in other.measured.items():
-            load_range = measured.get(key, held)
-            measured[key] = LoadRange(
-                tuple(map(min, load_range.low, held.low)), tuple(map(max, load_range.high, held.high))
-            )
+            measured[key] = measured.get(key, held).spanning(held)
         return MeasuredCoverage(measured, self.accelerators | other.accelerators, self.families | other.families)
 
     def familiar(self, deployment: Deployment) -> Evidence:

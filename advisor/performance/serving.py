@@ -121,15 +121,7 @@ class Capacity:
 def capacity_at_slo(
     packed: Packed, tokens: TokenHistogram, slo: Slo, learned: Learned | None = None, bursts: Bursts = RANDOM
 ) -> Capacity:  # fmt: skip
-    """Largest request rate that each deployment sustains with every given percentile within the SLO.
-
-    Args:
-        packed: the deployments.
-        tokens: lengths of the requests.
-        slo: targets.
-        learned: what measurements say beyond the physics.
-        bursts: how unevenly requests arrive.
-    """
+    """Largest request rate that each deployment sustains with every given percentile within the SLO."""
     service = offer(packed, tokens, learned, bursts)
     feasible, low, high = _largest_batch(service, slo)
     full = state_at(service, _fastest_batch(service, low))
@@ -162,11 +154,6 @@ def full_load(packed: Packed, tokens: TokenHistogram, learned: Learned | None = 
 
     It runs as many as KV cache and engine hold, or fewer where these are served faster: nothing has to be left for
     requests that arrive together.
-
-    Args:
-        packed: the deployments.
-        tokens: lengths of the requests.
-        learned: what measurements say beyond the physics.
     """
     service = offer(packed, tokens, learned)
     full = state_at(service, np.maximum(_fastest_batch(service, service.largest_batch), MIN_BATCH))
@@ -178,12 +165,6 @@ def most_at_once(packed: Packed, tokens: TokenHistogram, tpot_p95_ms: float, lea
 
     The largest whole number with which no more than a quarter are slower while so many run all the time. Then a burst
     waits for its first token, which it may do for a moment, in place of making every answer slow.
-
-    Args:
-        packed: the deployments.
-        tokens: lengths of the requests.
-        tpot_p95_ms: target for the time per output token.
-        learned: what measurements say beyond the physics.
 
     Returns:
         From 4 to what the engine runs at most.
@@ -234,15 +215,13 @@ def _floor(
 ) -> Latency:  # fmt: skip
     """Latency at the smallest load where not even that is feasible."""
     slow = np.flatnonzero(~feasible)
-    columns = [np.full(feasible.shape, np.nan) for _ in fields(Latency)]
+    columns = {field.name: np.full(feasible.shape, np.nan) for field in fields(Latency)}
     if slow.size:
         service = offer(whole.packed.take(slow), tokens, learned.take(slow) if learned else None, whole.bursts)
         latency = _latency(service, state_at(service, np.full(slow.shape, MIN_BATCH)))
-        for column, percentile in zip(
-            columns, (latency.ttft_p95_ms, latency.tpot_p95_ms, latency.e2e_p95_ms), strict=True
-        ):
-            column[slow] = percentile
-    return Latency(*columns)
+        for name, column in columns.items():
+            column[slow] = getattr(latency, name)
+    return Latency(**columns)
 
 
 def latency_at_rate(
@@ -309,7 +288,7 @@ def _latency(service: Service, state: State) -> Latency:
     return Latency(first * MS_PER_SECOND, token * MS_PER_SECOND, last * MS_PER_SECOND)
 
 
-def busy_second(
+def _busy_second(
     workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
 ) -> BusySecond:  # fmt: skip
     """Requests per second that one fully busy accelerator of the current deployment can have served.
@@ -317,15 +296,7 @@ def busy_second(
     How the current deployment runs the model is not known, so every precision of the workload and every parallelism
     is taken: at most the capacity of the fastest, at least what the slowest serves while a single request runs.
 
-    Args:
-        workload: names the current deployment.
-        model: what it serves.
-        catalog: what its instance type is.
-        lengths: (prompt tokens, generated tokens) of a request.
-        performance: what predicts.
-
-    Raises:
-        InputError: no current deployment is named, or none that could hold the model.
+    *lengths* are prompt tokens and generated tokens of a request.
     """
     current = workload.current
     if current is None:
@@ -340,11 +311,9 @@ def busy_second(
     judged = judge_hardware(instance_type, requirements, catalog)
     able = [candidate for candidate in judged if isinstance(candidate, Candidate) and not candidate.partition]
     if not able:
-        raise InputError(
-            f"{current.instance_type} cannot hold {model.name} in {', '.join(workload.precisions)}",
-            where=workload.where("current.instance_type"),
-            hint="add the precision that it serves today, or add requests_per_day under the source of the demand",
-        )
+        told = f"{current.instance_type} cannot hold {model.name} in {', '.join(workload.precisions)}"
+        hint = "add the precision that it serves today, or add requests_per_day under the source of the demand"
+        raise InputError(told, where=workload.where("current.instance_type"), hint=hint)
     groups = Groups.for_each([deployment_of(candidate, model) for candidate in able], performance)
     tokens = requirements.demand.tokens
     capacity = capacity_at_slo(groups.packed, tokens, Slo(), performance.open_loop(groups.packed, tokens))
@@ -359,8 +328,8 @@ def busy_second(
 def busy_second_or_reason(
     workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
 ) -> BusySecond | InputError:  # fmt: skip
-    """Answer of :func:`busy_second`, or the reason in its place."""
+    """Answer of :func:`_busy_second`, or the reason in its place."""
     try:
-        return busy_second(workload, model, catalog, lengths, performance)
+        return _busy_second(workload, model, catalog, lengths, performance)
     except InputError as reason:
         return reason

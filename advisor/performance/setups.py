@@ -8,7 +8,7 @@ from advisor.candidates.engines import adapter_shortfall, server_on, serves_file
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.processors import CPU, hardware_named
-from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
+from advisor.catalog.values import Accelerator, EngineSupport, Support
 from advisor.demand.values import Pictures, Unit
 from advisor.models import (
     FitRequest,
@@ -140,7 +140,7 @@ def _resolve(setup: Setup, model: Model, catalog: Catalog) -> Resolved | Abstent
     layout = lay_out(setup, model, accelerator)
     if isinstance(layout, Abstention):
         return layout
-    server = _server(setup, hardware, model, catalog)
+    server = server_on(hardware, model, _stored(setup, model), catalog, setup.engine)
     engine = None if on_cores else _engine(setup, accelerator, model, catalog, server)
     if isinstance(engine, Abstention):
         return engine
@@ -181,10 +181,8 @@ def _with_pictures(deployed: Resolved, shown: Pictures) -> Resolved | Abstention
 
 def _with_slots(deployed: Resolved, server: OnePassEngine) -> Resolved:
     """A deployment with the slots and the steps that code starts the server with."""
-    deployment = replace(
-        deployed.deployment, max_sequences=server.max_batch_items, max_batched_tokens=server.max_batch_tokens
-    )  # fmt: skip
-    return replace(deployed, deployment=deployment)
+    slots, tokens = server.max_batch_items, server.max_batch_tokens
+    return replace(deployed, deployment=replace(deployed.deployment, max_sequences=slots, max_batched_tokens=tokens))
 
 
 def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Abstention:
@@ -210,15 +208,7 @@ def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Ab
     return Layout(ranks, stages, shared, max(count // (ranks * stages * shared), 1))
 
 
-def _server(
-    setup: Setup, hardware: tuple[Accelerator, InstanceType | None], model: Model, catalog: Catalog
-) -> OnePassEngine | None:  # fmt: skip
-    """The server of a model that answers in one pass, as a plan takes it; None of others and of engines not listed."""
-    return server_on(hardware, model, _stored(setup, model), catalog, setup.engine)
-
-
 def _stored(setup: Setup, model: Model) -> str:
-    """Precision of the weights that is asked for."""
     return parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
 
 
@@ -253,7 +243,7 @@ def _precisions(
 
     AWS's compiler casts the products of fp32 models to bf16, which Inferentia1 has no alternative to.
     """
-    weights = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
+    weights = _stored(setup, model)
     cache = parse_kv_precision(setup.kv_precision)
     if setup.engine and not setup.kv_precision.strip() and weights in EIGHT_BIT_CACHE:
         cache = "fp8"
@@ -267,21 +257,15 @@ def _precisions(
     is_unknown = peak_flops(accelerator, arithmetic) is None and not model.is_forest
     if is_unknown and (arithmetic != "fp32" or accelerator.vendor == "aws"):
         arithmetic = "bf16"
-    for needed in _computed_in(model, arithmetic):
-        if peak_flops(accelerator, needed) is None:
-            return Abstention(f"the {needed} peak of {accelerator.name} is not known")
+    # Answers token by token need the peak of attention too, trees none.
+    computed_in = () if model.is_forest else (arithmetic, "bf16") if model.is_generative else (arithmetic,)
+    unknown = next((needed for needed in computed_in if peak_flops(accelerator, needed) is None), None)
+    if unknown is not None:
+        return Abstention(f"the {unknown} peak of {accelerator.name} is not known")
     return _Precisions(weights, cache, arithmetic)
 
 
-def _computed_in(model: Model, arithmetic: str) -> tuple[str, ...]:
-    """Precisions whose peak must be known: answers token by token need that of attention too, trees none."""
-    if model.is_forest:
-        return ()
-    return (arithmetic, "bf16") if model.is_generative else (arithmetic,)
-
-
 def _draft(setup: Setup, shape: ServingShape) -> DraftModel | None:
-    """Speculation as the set-up asks for it."""
     if setup.draft_tokens is None or setup.draft_acceptance is None:
         return None
     if setup.draft_model.lower() == LOOK_UP:
@@ -292,11 +276,8 @@ def _draft(setup: Setup, shape: ServingShape) -> DraftModel | None:
 
 
 def _deploy(
-    setup: Setup,
-    model: Model,
-    accelerator: Accelerator,
-    parts: tuple[Layout, EngineSupport | None, _Precisions],
-) -> Resolved | Abstention:
+    setup: Setup, model: Model, accelerator: Accelerator, parts: tuple[Layout, EngineSupport | None, _Precisions]
+) -> Resolved | Abstention:  # fmt: skip
     layout, engine, precisions = parts
     name = setup.engine or (engine.engine if engine else "")
     if name == LLAMA_CPP:

@@ -376,11 +376,7 @@ def times_of(
 ) -> StepTimes | BatchTimes:  # fmt: skip
     """Times of one replica's steps or batches, as a replay takes them.
 
-    Args:
-        candidate: the replica.
-        requirements: model and lengths.
-        model: physics and learned factors.
-        layout: requests that it runs at a time, and tokens of the longest one.
+    *layout* is the requests that it runs at a time, and the tokens of the longest one.
     """
     if requirements.demand.unit.is_one_pass:
         return one_pass_stage(requirements).times(candidate)

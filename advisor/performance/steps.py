@@ -89,14 +89,7 @@ class StepTimes:
 def step_times(
     deployment: Deployment, model: PerformanceModel, tokens: TokenHistogram, context_tokens: int
 ) -> StepTimes:  # fmt: skip
-    """Tables of one replica.
-
-    Args:
-        deployment: the replica.
-        model: physics and learned factors.
-        tokens: what the learned factors are taken at, and what a sequence holds on average.
-        context_tokens: the longest request served, prompt and answer together.
-    """
+    """Tables of one replica for requests up to *context_tokens*, prompt and answer, learned factors at some lengths."""
     packed = pack([deployment], model.calibration.constants)
     r, c = packed.replicas, packed.constants
     limit, budget = int(r.max_sequences[0]), int(r.step_tokens[0])

@@ -152,9 +152,8 @@ def large_answer_note(demand: Demand, model: Model) -> str:
     tokens = demand.input_tokens.mean
     kb = text_bytes(model, tokens) / BYTES_PER_KB
     if model.answer is TextAnswer.VECTORS:
-        numbers = (
-            f"{model.token_numbers:,}" if model.token_numbers else f"{model.hidden:,} (the most, as none is stated)"
-        )
+        unstated = f"{model.hidden:,} (the most, as none is stated)"
+        numbers = f"{model.token_numbers:,}" if model.token_numbers else unstated
         return (
             f"{model.name} answers {numbers} numbers for each token (POST /pooling with task token_embed): "
             f"{kb:,.3g} kB of JSON for {tokens:,.4g} tokens are counted as data transfer; encoding_format base64 takes "

@@ -134,11 +134,6 @@ def adapter_load(model: Model, engine: str, tensor_parallel: int) -> AdapterLoad
     """Load of a model's adapters; None where there are none.
 
     Kernels read a slot of the largest rank of the engine, whatever rank an adapter in it has.
-
-    Args:
-        model: with its adapters.
-        engine: as engine_support.csv names it.
-        tensor_parallel: accelerators that share each layer.
     """
     adapters = model.adapters
     if adapters is None:

@@ -19,20 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from advisor.calibration.observations import LeftOut, Measurement, Reading
-from advisor.calibration.readers import load_generators
-from advisor.calibration.readers.checks import (
-    DESCRIBE_SPECULATION,
-    LOAD_NUMBERS,
-    QUANTITIES,
-    Cells,
-    Entry,
-    Item,
-    documents,
-    milliseconds_per,
-    number_text,
-    quotient,
-    reading_of,
-)
+from advisor.calibration.readers import checks, load_generators
+from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.performance.questions import SETUP_COLUMNS, one_line
 from advisor.performance.values import Scenario
@@ -81,12 +69,8 @@ class Scrape:
     samples: tuple[Sample, ...]
 
 
-def read_scrapes(text: str, path: Path) -> Iterator[Scrape]:
-    """Scrapes of a file: after each line ``# scrape <RFC 3339 time>``, or one at the time in the file's name.
-
-    Raises:
-        InputError: a scrape has no time, or a line is none of the format.
-    """
+def _read_scrapes(text: str, path: Path) -> Iterator[Scrape]:
+    """Scrapes of a file: after each line ``# scrape <RFC 3339 time>``, or one at the time in the file's name."""
     start, time, samples = 1, None, list[Sample]()
     for line, content in enumerate(text.splitlines(), start=1):
         mark = _MARK.fullmatch(content)
@@ -120,11 +104,8 @@ def _time(text: str, where: str) -> dt.datetime:
 def _time_in_name(path: Path) -> dt.datetime:
     match = _TIME_IN_NAME.search(path.name)
     if match is None:
-        raise InputError(
-            "the scrape has no time",
-            where=str(path),
-            hint="put '# scrape 2026-01-31T12:00:00Z' before it, or the time into the file's name (20260131T120000Z)",
-        )
+        hint = "put '# scrape 2026-01-31T12:00:00Z' before it, or the time into the file's name (20260131T120000Z)"
+        raise InputError("the scrape has no time", where=str(path), hint=hint)
     if match[0].isdigit():
         return dt.datetime.fromtimestamp(int(match[0]), tz=dt.UTC)
     return _time(match[0], str(path))
@@ -144,7 +125,7 @@ def is_engine_metrics(text: str) -> bool:
     return any(_LINE.fullmatch(line) for line in text.splitlines())
 
 
-def read_engine_metrics(scrapes: Iterable[Scrape], told: Cells) -> Iterator[Item]:
+def read_engine_metrics(scrapes: Iterable[Scrape], told: checks.Cells) -> Iterator[checks.Item]:
     """An entry for every model and every time between restarts."""
     series: dict[tuple[str, str], list[_Point]] = defaultdict(list)
     for scrape in sorted(scrapes, key=lambda scrape: scrape.time):
@@ -187,44 +168,42 @@ def _fallen(before: _Totals, after: _Totals) -> str:
     return next((name for name in after if name.endswith(_COUNTERS) and after[name] < before.get(name, 0.0)), "")
 
 
-def _read_stretch(engine: str, model: str, points: Sequence[_Point], told: Cells) -> Iterator[Item]:
+def _read_stretch(engine: str, model: str, points: Sequence[_Point], told: checks.Cells) -> Iterator[checks.Item]:
     where, seconds = points[0].where, (points[-1].time - points[0].time).total_seconds()
-    growth = _growth(points[0].totals, points[-1].totals)
+    first, last = points[0].totals, points[-1].totals
+    growth = {name: last[name] - first.get(name, 0.0) for name in last if name.endswith(_COUNTERS)}
     finished = _first(growth, _FINISHED)
     if seconds <= 0 or not finished:
         yield LeftOut(where, f"{len(points)} scrapes over {seconds:,g} s, {finished or 0:g} requests were finished")
         return
     drafts = _first(growth, _SPECULATED)
     if drafts and not told.get("draft_tokens"):
-        yield LeftOut(where, f"tokens were drafted {drafts:,g} times: {DESCRIBE_SPECULATION}")
+        yield LeftOut(where, f"tokens were drafted {drafts:,g} times: {checks.DESCRIBE_SPECULATION}")
         return
     failed = _first(growth, _FAILED) or 0.0
     succeeded = finished - failed if engine == "sglang" else finished
     tpot = next((mean for name in _TIME_PER_TOKEN if (mean := _mean(growth, name)) is not None), None)
     ttft = _mean(growth, "time_to_first_token_seconds")
-    prompts = _mean(growth, "request_prompt_tokens") or quotient(growth.get("prompt_tokens_total"), finished)
-    answers = _mean(growth, "request_generation_tokens") or quotient(growth.get("generation_tokens_total"), finished)
-    shares = (quotient(growth.get(hits), growth.get(asked)) for hits, asked in _CACHED)
+    prompts = _mean(growth, "request_prompt_tokens") or checks.quotient(growth.get("prompt_tokens_total"), finished)
+    answers = _mean(growth, "request_generation_tokens") or checks.quotient(
+        growth.get("generation_tokens_total"), finished
+    )
+    shares = (checks.quotient(growth.get(hits), growth.get(asked)) for hits, asked in _CACHED)
     cells = {
         "scenario": Scenario.FIXED_CONCURRENCY,
-        "concurrency": number_text(_mean_users(points, growth, seconds)),
-        "input_tokens": number_text(prompts),
-        "output_tokens": number_text(answers),
-        "prefix_cache_hit_ratio": number_text(next((share for share in shares if share is not None), None)),
-        "ttft_ms": number_text(None if ttft is None else ttft * MS_PER_SECOND),
-        "tpot_ms": number_text(None if tpot is None else tpot * MS_PER_SECOND),
-        "output_tokens_per_second": number_text(quotient(growth.get("generation_tokens_total"), seconds)),
+        "concurrency": checks.number_text(_mean_users(points, growth, seconds)),
+        "input_tokens": checks.number_text(prompts),
+        "output_tokens": checks.number_text(answers),
+        "prefix_cache_hit_ratio": checks.number_text(next((share for share in shares if share is not None), None)),
+        "ttft_ms": checks.number_text(None if ttft is None else ttft * MS_PER_SECOND),
+        "tpot_ms": checks.number_text(None if tpot is None else tpot * MS_PER_SECOND),
+        "output_tokens_per_second": checks.number_text(checks.quotient(growth.get("generation_tokens_total"), seconds)),
     }
-    yield Entry(where, cells | {"model": model, "engine": _ENGINES[engine]}, succeeded, failed)
-
-
-def _growth(first: _Totals, last: _Totals) -> _Totals:
-    """How much every counter grew; one that was not there yet was zero."""
-    return {name: last[name] - first.get(name, 0.0) for name in last if name.endswith(_COUNTERS)}
+    yield checks.Entry(where, cells | {"model": model, "engine": _ENGINES[engine]}, succeeded, failed)
 
 
 def _mean(growth: _Totals, histogram: str) -> float | None:
-    return quotient(growth.get(f"{histogram}_sum"), growth.get(f"{histogram}_count"))
+    return checks.quotient(growth.get(f"{histogram}_sum"), growth.get(f"{histogram}_count"))
 
 
 def _first(growth: _Totals, names: Sequence[str]) -> float | None:
@@ -244,15 +223,12 @@ def _mean_users(points: Sequence[_Point], growth: _Totals, seconds: float) -> fl
     return sum(areas) / seconds
 
 
-COLUMNS = (*SETUP_COLUMNS, "scenario", *LOAD_NUMBERS, *QUANTITIES, "source")
+COLUMNS = (*SETUP_COLUMNS, "scenario", *checks.LOAD_NUMBERS, *checks.QUANTITIES, "source")
 _TIME = re.compile(r"(?P<quantity>ttft|tpot)_(?P<unit>\w+)")
 _RATE = re.compile(r"(?P<quantity>output_tokens|samples)_per_(?P<unit>\w+)")
 _PER_SECOND = {
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "min": 1 / SECONDS_PER_MINUTE,
-    "minute": 1 / SECONDS_PER_MINUTE,
+    **dict.fromkeys(("s", "sec", "second"), 1.0),
+    **dict.fromkeys(("min", "minute"), 1 / SECONDS_PER_MINUTE),
     "hour": 1 / SECONDS_PER_HOUR,
 }
 _MEASURED = re.compile(
@@ -262,12 +238,8 @@ _MEASURED = re.compile(
 _PREDICTED = ("evidence", "ttft_ms_low")
 
 
-def read_own_table(text: str, path: Path, told: Cells) -> Iterator[Item]:  # noqa: ARG001 - as every reader
-    """An entry per row, and every column that looks measured and is not read.
-
-    Raises:
-        InputError: the text is no table of measurements.
-    """
+def _read_own_table(text: str, path: Path, told: checks.Cells) -> Iterator[checks.Item]:  # noqa: ARG001 - as every reader
+    """An entry per row, and every column that looks measured and is not read."""
     rows = csv.reader(io.StringIO(text), strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
@@ -278,9 +250,8 @@ def read_own_table(text: str, path: Path, told: Cells) -> Iterator[Item]:  # noq
             if len(row) > len(header):
                 yield LeftOut(where, f"the row has {len(row)} cells, the header {len(header)}")
             elif any(cell.strip() for cell in row):
-                yield Entry(
-                    where, {target: _scaled(row[at], factor) for at, target, factor in columns if at < len(row)}
-                )
+                cells = {target: _scaled(row[at], factor) for at, target, factor in columns if at < len(row)}
+                yield checks.Entry(where, cells)
     except csv.Error as error:
         raise InputError(f"this is no CSV table: {error}", where=f"{path}:{rows.line_num}") from error
 
@@ -291,21 +262,16 @@ def write_own_csv(measurements: Iterable[Measurement]) -> str:
     writer = csv.DictWriter(written, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for measurement in measurements:
-        cells = asdict(measurement.setup) | {
-            column: getattr(measurement, column) for column in (*LOAD_NUMBERS, *QUANTITIES, "source")
-        }
-        writer.writerow(
-            {name: cell if isinstance(cell, str) else number_text(cell) for name, cell in cells.items()}
-            | {"scenario": measurement.scenario.value}
-        )
+        cells = asdict(measurement.setup) | picked(measurement, *checks.LOAD_NUMBERS, *checks.QUANTITIES, "source")
+        texts = {name: cell if isinstance(cell, str) else checks.number_text(cell) for name, cell in cells.items()}
+        writer.writerow(texts | {"scenario": measurement.scenario.value})
     return written.getvalue()
 
 
 def _columns(header: Sequence[str], where: str) -> tuple[list[tuple[int, str, float]], list[LeftOut]]:
     if any(name in header for name in _PREDICTED):
-        raise InputError(
-            "these are predictions, not measurements", where=where, hint="put what was measured into a table"
-        )
+        hint = "put what was measured into a table"
+        raise InputError("these are predictions, not measurements", where=where, hint=hint)
     columns: list[tuple[int, str, float]] = []
     strangers = []
     for at, name in enumerate(header):
@@ -316,11 +282,10 @@ def _columns(header: Sequence[str], where: str) -> tuple[list[tuple[int, str, fl
             strangers.append(LeftOut(f"{where}: {name}", _why_not(name)))
     targets = [target for _, target, _ in columns]
     twice = next((target for target in targets if targets.count(target) > 1), None)
-    if twice or not set(targets) & set(QUANTITIES):
-        complaint = (
-            f"'{twice}' is there twice" if twice else f"no column has a measurement: {', '.join(header) or 'empty'}"
-        )
-        raise InputError(complaint, where=where, hint=f"known columns: {', '.join(COLUMNS)}")
+    if twice or not set(targets) & set(checks.QUANTITIES):
+        unmeasured = f"no column has a measurement: {', '.join(header) or 'empty'}"
+        told = f"'{twice}' is there twice" if twice else unmeasured
+        raise InputError(told, where=where, hint=f"known columns: {', '.join(COLUMNS)}")
     return columns, strangers
 
 
@@ -329,7 +294,7 @@ def _column(name: str) -> tuple[str, float] | None:
     if name in COLUMNS:
         return name, 1.0
     if match := _TIME.fullmatch(name.lower()):
-        factor, target = milliseconds_per(match["unit"]), f"{match['quantity']}_ms"
+        factor, target = checks.milliseconds_per(match["unit"]), f"{match['quantity']}_ms"
     elif match := _RATE.fullmatch(name.lower()):
         factor, target = _PER_SECOND.get(match["unit"]), f"{match['quantity']}_per_second"
     else:
@@ -338,7 +303,7 @@ def _column(name: str) -> tuple[str, float] | None:
 
 
 def _why_not(name: str) -> str:
-    allowed = f"it may be one of {', '.join(QUANTITIES)}, or ttft and tpot in s, us or ns"
+    allowed = f"it may be one of {', '.join(checks.QUANTITIES)}, or ttft and tpot in s, us or ns"
     unit = name.rpartition("_")[2] if "_" in name else ""
     if name.lower().startswith(("ttft", "tpot")):
         stated = f"the unit '{unit}' is not known" if unit else "no unit is stated"
@@ -351,13 +316,13 @@ def _why_not(name: str) -> str:
 def _scaled(cell: str, factor: float) -> str:
     """The cell in our unit; text that is no number stays, and is refused where it is read."""
     try:
-        return cell if factor == 1.0 else number_text(float(cell) * factor)
+        return cell if factor == 1.0 else checks.number_text(float(cell) * factor)
     except ValueError:
         return cell
 
 
-NOTHING_TOLD: Cells = MappingProxyType({})
-_DocumentReader = Callable[[object, str, Cells], Iterator[Item]]
+NOTHING_TOLD: checks.Cells = MappingProxyType({})
+_DocumentReader = Callable[[object, str, checks.Cells], Iterator[checks.Item]]
 __all__ = ["FileFormat", "read_measurements", "write_own_csv"]
 
 
@@ -386,7 +351,7 @@ _DOCUMENTS: Mapping[FileFormat, tuple[Callable[[object], bool], _DocumentReader]
 }
 
 
-def read_measurements(path: Path, told: Cells = NOTHING_TOLD, file_format: FileFormat | None = None) -> Reading:
+def read_measurements(path: Path, told: checks.Cells = NOTHING_TOLD, file_format: FileFormat | None = None) -> Reading:
     """Everything that a file, or every file of a directory, holds.
 
     Args:
@@ -397,22 +362,21 @@ def read_measurements(path: Path, told: Cells = NOTHING_TOLD, file_format: FileF
     Raises:
         InputError: nothing can be read, a file contradicts what was told, or nobody names the model or accelerator.
     """
-    items = (
-        _directory(path, told) if path.is_dir() else _items(read_text(path, "measurements"), path, told, file_format)
-    )
-    reading = reading_of(items, told)
+    is_file = not path.is_dir()
+    items = _items(read_text(path, "measurements"), path, told, file_format) if is_file else _directory(path, told)
+    reading = checks.reading_of(items, told)
     if not reading.measurements and not reading.left_out:
         raise InputError("there is no measurement in it", where=str(path))
     return reading
 
 
-def _directory(path: Path, told: Cells) -> Iterator[Item]:
+def _directory(path: Path, told: checks.Cells) -> Iterator[checks.Item]:
     scrapes: list[Scrape] = []
     for file in sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")):
         try:
             text = read_text(file, "measurements")
             if is_engine_metrics(text):
-                scrapes += read_scrapes(text, file)
+                scrapes += _read_scrapes(text, file)
             else:
                 yield from _items(text, file, told, None)
         except InputError as error:
@@ -420,15 +384,15 @@ def _directory(path: Path, told: Cells) -> Iterator[Item]:
     yield from read_engine_metrics(scrapes, told)
 
 
-def _items(text: str, path: Path, told: Cells, file_format: FileFormat | None) -> Iterator[Item]:
+def _items(text: str, path: Path, told: checks.Cells, file_format: FileFormat | None) -> Iterator[checks.Item]:
     """Entries of one file; a reader that fails says where."""
     match file_format or _text_format(text):
         case FileFormat.METRICS:
-            return read_engine_metrics(read_scrapes(text, path), told)
+            return read_engine_metrics(_read_scrapes(text, path), told)
         case FileFormat.AIPERF if load_generators.is_aiperf_table(text):
             return load_generators.read_aiperf_table(text, path, told)
         case FileFormat.CSV:
-            return read_own_table(text, path, told)
+            return _read_own_table(text, path, told)
         case _:
             return _documents(text, path, told, file_format)
 
@@ -442,14 +406,11 @@ def _text_format(text: str) -> FileFormat | None:
     return FileFormat.METRICS if is_engine_metrics(text) else FileFormat.CSV
 
 
-def _documents(text: str, path: Path, told: Cells, file_format: FileFormat | None) -> Iterator[Item]:
+def _documents(text: str, path: Path, told: checks.Cells, file_format: FileFormat | None) -> Iterator[checks.Item]:
     readers = _DOCUMENTS if file_format is None else {file_format: _DOCUMENTS[file_format]}
-    for where, document in documents(text, path):
+    for where, document in checks.documents(text, path):
         reader = next((read for matches, read in readers.values() if matches(document)), None)
         if reader is None:
-            raise InputError(
-                f"this JSON is no result of {', '.join(readers)}",
-                where=where,
-                hint="give the summary that the benchmark wrote, not its log of single requests",
-            )
+            hint = "give the summary that the benchmark wrote, not its log of single requests"
+            raise InputError(f"this JSON is no result of {', '.join(readers)}", where=where, hint=hint)
         yield from reader(document, where, told)

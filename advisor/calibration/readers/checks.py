@@ -10,14 +10,7 @@ from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import Model, find_model
 from advisor.names import normalised
-from advisor.performance.questions import (
-    REQUIRED_COLUMNS,
-    SCENARIOS,
-    SETUP_COLUMNS,
-    finite_number,
-    one_line,
-    setup_from,
-)
+from advisor.performance import questions
 from advisor.performance.values import Scenario
 from advisor.reading import json_of
 from advisor.records import dataclass, replace
@@ -60,6 +53,12 @@ def value_at(document: object, *names: str) -> object:
             return None
         document = document.get(name)
     return document
+
+
+def list_at(document: object, *names: str) -> list[Any]:
+    """A list, empty where there is none."""
+    value = value_at(document, *names)
+    return value if isinstance(value, list) else []
 
 
 def number_at(document: object, *names: str) -> float | None:
@@ -143,11 +142,11 @@ def complete(entry: Entry, told: Cells) -> dict[str, str]:
         InputError: file and options contradict each other, or neither names the model or the accelerator.
     """
     cells = {name: cell.strip() for name, cell in entry.cells.items()}
-    for column in SETUP_COLUMNS:
+    for column in questions.SETUP_COLUMNS:
         cells[column] = _agreed(column, cells.get(column, ""), told.get(column, ""), entry.where)
     for column in LOAD_NUMBERS if cells.get("scenario") in _COUNTED else LOAD_NUMBERS[1:]:
         cells[column] = cells.get(column, "") or told.get(column, "")
-    for column in REQUIRED_COLUMNS:
+    for column in questions.REQUIRED_COLUMNS:
         if not cells[column]:
             raise InputError(f"the file does not name the {column}", where=entry.where, hint=f"give {_option(column)}")
     return cells | {"accelerator_count": cells["accelerator_count"] or _needed(cells)}
@@ -225,7 +224,7 @@ def _check(entry: Entry, cells: Cells) -> Iterator[Measurement | LeftOut]:
         load_catalog().accelerator(measurement.setup.accelerator)
         reason = _unusable(measurement, entry)
     except InputError as error:
-        yield LeftOut(entry.where, one_line(error))
+        yield LeftOut(entry.where, questions.one_line(error))
         return
     if reason:
         yield LeftOut(entry.where, reason)
@@ -242,28 +241,18 @@ def _check(entry: Entry, cells: Cells) -> Iterator[Measurement | LeftOut]:
 
 def _measurement(where: str, cells: Cells) -> Measurement:
     """The cells as they stand: what was measured may still be any number."""
-    users, prompt, answer, cached = (_load_number(name, cells) for name in LOAD_NUMBERS)
+    load = {name: _load_number(name, cells) for name in LOAD_NUMBERS}
+    cached = load["prefix_cache_hit_ratio"]
     if cached is not None and cached >= 1:
         raise InputError(f"prefix_cache_hit_ratio must be below 1: {cached:g}")
-    return Measurement(
-        where=where,
-        setup=setup_from(cells),
-        scenario=_scenario(cells.get("scenario", ""), users),
-        concurrency=users,
-        input_tokens=prompt,
-        output_tokens=answer,
-        ttft_ms=_quantity("ttft_ms", cells),
-        tpot_ms=_quantity("tpot_ms", cells),
-        output_tokens_per_second=_quantity("output_tokens_per_second", cells),
-        samples_per_second=_quantity("samples_per_second", cells),
-        source=cells.get("source", ""),
-        prefix_cache_hit_ratio=cached,
-    )
+    setup, scenario = questions.setup_from(cells), _scenario(cells.get("scenario", ""), load["concurrency"])
+    numbers: dict[str, Any] = load | {name: _quantity(name, cells) for name in QUANTITIES}
+    return Measurement(where, setup, scenario, source=cells.get("source", ""), **numbers)
 
 
 def _load_number(name: str, cells: Cells) -> float | None:
     cell = cells.get(name, "")
-    number = finite_number(name, cell) if cell else None
+    number = questions.finite_number(name, cell) if cell else None
     if number is not None and number < 0:
         raise InputError(f"{name} must not be negative: {cell}")
     return number
@@ -284,7 +273,7 @@ def _scenario(cell: str, users: float | None) -> Scenario:
     try:
         return Scenario(cell.lower())
     except ValueError:
-        raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(SCENARIOS)}") from None
+        raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(questions.SCENARIOS)}") from None
 
 
 def _unusable(measurement: Measurement, entry: Entry) -> str:
@@ -323,10 +312,8 @@ def _missing(measurement: Measurement) -> LeftOut | None:
     if measurement.ttft_ms is None and measurement.tpot_ms is None and measurement.output_tokens_per_second is None:
         return None
     if not measurement.output_tokens or measurement.output_tokens < 1:
-        return LeftOut(
-            measurement.where,
-            f"an answer of {measurement.output_tokens or 0:g} tokens; give --output-tokens where unknown",
-        )
+        told = f"an answer of {measurement.output_tokens or 0:g} tokens; give --output-tokens where unknown"
+        return LeftOut(measurement.where, told)
     if measurement.input_tokens is None and measurement.scenario is not Scenario.SINGLE_STREAM:
         return LeftOut(measurement.where, "the length of the prompt is not stated; give --input-tokens")
     return None

@@ -17,6 +17,7 @@ from advisor.calibration.readers.checks import (
     Cells,
     Entry,
     Item,
+    list_at,
     milliseconds_per,
     number_at,
     number_text,
@@ -32,6 +33,7 @@ from advisor.units import MS_PER_SECOND
 
 _METRIC = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<unit>[^()]*)\))?")
 _PER_SECOND = re.compile(r"(tokens|requests)?\s*(/|per)\s*(s|sec|second)")
+_EXCLUDED = "exclude_from_results"
 _CLOSED_LOOP = "concurrency"
 """Kind of a phase whose users each ask again as soon as they are answered."""
 
@@ -39,9 +41,7 @@ _CLOSED_LOOP = "concurrency"
 def is_aiperf(document: object) -> bool:
     """Whether the document is an aggregated export of AIPerf or genai-perf."""
     metrics = value_at(document, "records") or document
-    return isinstance(value_at(metrics, "request_throughput"), dict) and isinstance(
-        value_at(metrics, "request_latency"), dict
-    )
+    return all(isinstance(value_at(metrics, f"request_{name}"), dict) for name in ("throughput", "latency"))
 
 
 def is_aiperf_table(text: str) -> bool:
@@ -92,9 +92,8 @@ def read_aiperf_table(text: str, path: Path, told: Cells) -> Iterator[Item]:
         elif len(row) == len(header) and (match := _METRIC.fullmatch(row[0])):
             cells = dict(zip(header, (cell.replace(",", "") for cell in row), strict=True))
             tag = match["name"].lower().replace(" ", "_")
-            metrics.setdefault(
-                tag, cells | {"unit": match["unit"] or "", "avg": cells.get("avg", cells.get("Value", ""))}
-            )
+            mean = cells.get("avg", cells.get("Value", ""))
+            metrics.setdefault(tag, cells | {"unit": match["unit"] or "", "avg": mean})
     yield from read_aiperf(metrics, str(path), told)
 
 
@@ -125,9 +124,8 @@ class _Metrics:
             return None
         if factor is None:
             unit = text_at(self.metrics, tag, "unit")
-            self.complaints.append(
-                LeftOut(f"{self.where}: {tag}", f"{value:g} has the unit '{unit}', which is not known")
-            )
+            told = f"{value:g} has the unit '{unit}', which is not known"
+            self.complaints.append(LeftOut(f"{self.where}: {tag}", told))
             return None
         return value * factor
 
@@ -147,8 +145,8 @@ def _users(config: object, metrics: _Metrics) -> float | str | None:
 
 def _arrivals(config: object) -> bool:
     """Whether requests were sent at a rate or by a schedule, not as soon as others were answered."""
-    phases = value_at(config, "phases")
-    kinds = {text_at(phase, "type") for phase in phases if not _excluded(phase)} if isinstance(phases, list) else set()
+    phases = (phase for phase in list_at(config, "phases") if value_at(phase, _EXCLUDED) is not True)
+    kinds = {text_at(phase, "type") for phase in phases}
     scheduled = value_at(config, "input", "fixed_schedule") is True
     return bool(_stated(config, "request_rate")) or scheduled or bool(kinds - {_CLOSED_LOOP})
 
@@ -157,23 +155,16 @@ def _stated(node: object, key: str) -> set[float]:
     """Numbers under *key* anywhere in a configuration: every version nests them elsewhere."""
     if isinstance(node, list):
         return set[float]().union(*(_stated(child, key) for child in node))
-    if not isinstance(node, dict) or _excluded(node):
+    if not isinstance(node, dict) or value_at(node, _EXCLUDED) is True:
         return set()
-    values = node.get(key)
-    own = {
-        users for value in (values if isinstance(values, list) else [values]) if (users := number_at(value)) is not None
-    }
+    numbers = map(number_at, list_at(node, key) or [node.get(key)])
+    own = {number for number in numbers if number is not None}
     return own.union(*(_stated(child, key) for child in node.values()))
-
-
-def _excluded(phase: object) -> bool:
-    return value_at(phase, "exclude_from_results") is True
 
 
 def _model(config: object) -> str:
     """The model's name, where exactly one is configured."""
-    items = value_at(config, "models", "items")
-    named = [text_at(item, "name") for item in items] if isinstance(items, list) else []
+    named = [text_at(item, "name") for item in list_at(config, "models", "items")]
     names = named or value_at(config, "endpoint", "model_names") or value_at(config, "model_names")
     names = names or value_at(config, "model")
     if isinstance(names, str):
@@ -183,18 +174,15 @@ def _model(config: object) -> str:
 
 def _errors(document: object, metrics: _Metrics) -> float:
     counted = metrics.plain("error_request_count")
-    if counted is not None:
-        return counted
-    summary = value_at(document, "error_summary")
-    return sum(number_at(entry, "count") or 0.0 for entry in summary) if isinstance(summary, list) else 0.0
+    listed = (number_at(entry, "count") or 0.0 for entry in list_at(document, "error_summary"))
+    return sum(listed) if counted is None else counted
 
 
 def is_guidellm(document: object) -> bool:
     """Whether the document is a report of GuideLLM."""
     benchmarks = value_at(document, "benchmarks")
-    return isinstance(benchmarks, list) and all(
-        isinstance(value_at(benchmark, "metrics"), dict) for benchmark in benchmarks
-    )
+    is_list = isinstance(benchmarks, list)
+    return is_list and all(isinstance(value_at(each, "metrics"), dict) for each in list_at(document, "benchmarks"))
 
 
 def read_guidellm(document: object, where: str, told: Cells) -> Iterator[Item]:  # noqa: ARG001 - as every reader
@@ -203,8 +191,7 @@ def read_guidellm(document: object, where: str, told: Cells) -> Iterator[Item]: 
     ``inter_token_latency_ms`` is the time per token after the first; what GuideLLM calls time per output token counts
     the first one too.
     """
-    benchmarks = value_at(document, "benchmarks")
-    for index, benchmark in enumerate(benchmarks if isinstance(benchmarks, list) else []):
+    for index, benchmark in enumerate(list_at(document, "benchmarks")):
         yield _entry(benchmark, f"{where}#{index}", text_at(document, "args", "model"))
 
 
@@ -340,15 +327,11 @@ def read_latency(document: object, where: str, told: Cells) -> Iterator[Item]:
     """A batch from its start to its last token; the file states neither the batch nor the lengths."""
     batch, answer = _given(told, "concurrency"), _given(told, "output_tokens")
     if batch is None or answer is None or _given(told, "input_tokens") is None:
-        yield LeftOut(
-            where, "the file states no batch and no lengths; give --concurrency, --input-tokens, --output-tokens"
-        )
+        reason = "the file states no batch and no lengths; give --concurrency, --input-tokens, --output-tokens"
+        yield LeftOut(where, reason)
         return
-    rate = quotient(batch * answer, number_at(document, "avg_latency"))
-    yield Entry(
-        where,
-        {"engine": "vLLM", "scenario": Scenario.FIXED_BATCH, "output_tokens_per_second": number_text(rate)},
-    )
+    rate = number_text(quotient(batch * answer, number_at(document, "avg_latency")))
+    yield Entry(where, {"engine": "vLLM", "scenario": Scenario.FIXED_BATCH, "output_tokens_per_second": rate})
 
 
 def _serving_load(document: object) -> _Load | str:

@@ -41,18 +41,8 @@ _PROJECTION = "linear.weight"
 """Matrix by which ColBERT makes the state of each token narrower."""
 
 
-def with_answer(model: Model, values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path) -> Model:
-    """A text encoder with its answer for one text, and the matrices that this takes.
-
-    Args:
-        model: the encoder.
-        values: fields of its ``config.json``.
-        tensors: of its weights; none where only the configuration is there.
-        folder: where both lie.
-
-    Raises:
-        InputError: the list of its modules, or the configuration of one, cannot be read.
-    """
+def _with_answer(model: Model, values: Mapping[str, Any], tensors: Sequence[Tensor], folder: Path) -> Model:
+    """A text encoder with its answer for one text, and the matrices that this takes, by its folder."""
     fields = ConfigFields(values, str(folder))
     answer = _text_answer(fields, tensors, folder, model.name)
     model_type = fields.text("", "model_type")
@@ -107,9 +97,8 @@ def _text_answer(fields: ConfigFields, tensors: Sequence[Tensor], folder: Path, 
         return TextAnswer.VECTORS
     if any(word in modules for word in _OF_TOKENS):
         return TextAnswer.VECTORS
-    if any(word in modules for word in _OF_TERMS) or (
-        _MASKED in classes and any(word in name.lower() for word in _SPARSE_NAMES)
-    ):
+    is_sparse = _MASKED in classes and any(word in name.lower() for word in _SPARSE_NAMES)
+    if is_sparse or any(word in modules for word in _OF_TERMS):
         return TextAnswer.TERMS
     if "ForSequenceClassification" in classes:
         return TextAnswer.SCORE if _labels(fields) == 1 else TextAnswer.LABELS
@@ -173,7 +162,15 @@ def model_at(path: Path) -> Model:
     if file is None:
         raise InputError("there is no model in the folder", where=str(path), hint=_HINT)
     name = path.name if path.is_dir() else file.parent.name if file.name in (_CONFIG, INDEX) else file.stem
-    model = _model_of(file, name or str(file))
+    start = _first_bytes(file)
+    _refuse_code(file, start)
+    kind = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), file.suffix)
+    read = _READERS.get(file.suffix) or _READERS.get(kind)
+    if start == _CATBOOST:
+        raise _catboost(file)
+    if read is None:
+        raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
+    model = read(file, name or str(file))
     facts = file_facts(file)
     if facts.is_gguf:
         facts = replace(facts, quantisation=model.checkpoint.quantisation, precision=model.checkpoint.precision)
@@ -212,19 +209,6 @@ def _in_folder(folder: Path) -> Path | None:
         if files:
             return files[0]
     return None
-
-
-def _model_of(file: Path, name: str) -> Model:
-    """The model of a file, by its first bytes and its ending."""
-    start = _first_bytes(file)
-    _refuse_code(file, start)
-    kind = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), file.suffix)
-    read = _READERS.get(file.suffix) or _READERS.get(kind)
-    if start == _CATBOOST:
-        raise _catboost(file)
-    if read is None:
-        raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
-    return read(file, name)
 
 
 def _catboost(file: Path) -> InputError:
@@ -300,7 +284,7 @@ def _configured(file: Path, name: str) -> Model:
         model = replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
     if model.task == "llm" and (_CLASSIFIER in str(values.get("architectures")) or (file.parent / _MODULES).is_file()):
         model = replace(model, task="embedding")  # a decoder that scores a text, or whose states become a vector
-    return with_answer(model, values, tensors, file.parent) if model.task in _TEXT_TASKS else model
+    return _with_answer(model, values, tensors, file.parent) if model.task in _TEXT_TASKS else model
 
 
 def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:

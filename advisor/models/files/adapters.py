@@ -71,11 +71,8 @@ class _AdapterFiles:
         of = f"of {self.base}" if self.base else "that names no base"
         kind = _text(self.fields.get("peft_type")) or "PEFT"
         base = self.base or "the model that it was trained on"
-        return InputError(
-            f"this is an adapter ({kind}) {of}, and {reason}",
-            where=str(self.path),
-            hint=remedy or f"plan its base, model: {base}{_size_words(self.path, self.folder)}",
-        )
+        hint = remedy or f"plan its base, model: {base}{_size_words(self.path, self.folder)}"
+        return InputError(f"this is an adapter ({kind}) {of}, and {reason}", where=str(self.path), hint=hint)
 
 
 def holds_adapter(folder: Path) -> bool:
@@ -142,36 +139,24 @@ def _lora(files: _AdapterFiles) -> NamedAdapter:
     if fields.get("bias") not in (None, "none"):
         raise files.refusal("engines do not serve adapters with biases", merge)
     folder = files.folder.resolve()
-    return NamedAdapter(
-        id=_NOT_A_NAME.sub("-", folder.name).strip("-.") or "adapter",
-        rank=_rank(files),
-        target_modules=_targets(fields.get("target_modules")),
-        parameters=_parameters(files.folder),
-        base=files.base,
-        on_hub=False,
-    )
-
-
-def _rank(files: _AdapterFiles) -> int:
     pattern = files.fields.get("rank_pattern")
     ranks = [files.fields.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
     whole = [rank for rank in ranks if isinstance(rank, int) and 1 <= rank <= MOST_RANK]
     if len(whole) < len(ranks):
         raise files.refusal(f"its rank (r) is no whole number from 1 to {MOST_RANK:,}")
-    return max(whole)
-
-
-def _targets(stated: object) -> tuple[str, ...]:
-    """Names of its modules; all, where a pattern is stated."""
+    stated = fields.get("target_modules")
     names = [_text(name) for name in stated] if isinstance(stated, list) else []
     last = sorted({name.rpartition(".")[2] for name in names if name})
-    return tuple(last) or (ALL,)
-
-
-def _parameters(folder: Path) -> int:
-    """Parameters by the header of its weights; 0 where they are no safetensors."""
-    file = weight_file(folder)
-    return parameters_of(read_safetensors(file)) if file is not None and file.suffix == ".safetensors" else 0
+    file = weight_file(files.folder)
+    parameters = parameters_of(read_safetensors(file)) if file and file.suffix == ".safetensors" else 0
+    return NamedAdapter(
+        id=_NOT_A_NAME.sub("-", folder.name).strip("-.") or "adapter",
+        rank=max(whole),
+        target_modules=tuple(last) or (ALL,),
+        parameters=parameters,
+        base=files.base,
+        on_hub=False,
+    )
 
 
 def _text(value: object) -> str:

@@ -86,12 +86,8 @@ class Gguf:
         return int(value) if isinstance(value, (int, float)) and abs(value) < MOST_ELEMENTS else 0
 
 
-def read_gguf(path: Path) -> Gguf:
-    """Header of a file, with the tensors of all its parts where it is split.
-
-    Raises:
-        InputError: a part is missing, or a file is cut off or contradicts itself.
-    """
+def _read_gguf(path: Path) -> Gguf:
+    """Header of a file, with the tensors of all its parts where it is split."""
     first, *others = _parts(path)
     header = _read(first)
     tensors = list(header.tensors)
@@ -142,9 +138,8 @@ class _Reader:
             raise CutOff(f"version {version} is not known; known are 2 and 3")
         tensors, entries = cursor.number("<Q"), cursor.number("<Q")
         if tensors > _MOST_TENSORS or entries > _MOST_ENTRIES:
-            raise CutOff(
-                f"{tensors:,} tensors and {entries:,} entries; {_MOST_TENSORS:,} and {_MOST_ENTRIES:,} are most"
-            )
+            told = f"{tensors:,} tensors and {entries:,} entries"
+            raise CutOff(f"{told}; {_MOST_TENSORS:,} and {_MOST_ENTRIES:,} are most")
         for _ in range(entries):
             self._entry()
         listed = [self._tensor() for _ in range(tensors)]
@@ -157,7 +152,7 @@ class _Reader:
         return Gguf(self.metadata, self.lengths, tuple(tensor for tensor, _ in listed))
 
     def _entry(self) -> None:
-        name = self._text(_MOST_KEY)
+        name = self.cursor.text(self.cursor.number("<Q"), _MOST_KEY)
         kind = self.cursor.number("<I")
         if kind == _ARRAY:
             self._list(name)
@@ -191,12 +186,9 @@ class _Reader:
         for _ in range(count):
             self.cursor.take(self.cursor.number("<Q"))
 
-    def _text(self, most: int) -> str:
-        return self.cursor.text(self.cursor.number("<Q"), most)
-
     def _tensor(self) -> tuple[Tensor, int]:
         """A tensor, and the byte of the data that it ends before."""
-        name = self._text(MOST_NAME)
+        name = self.cursor.text(self.cursor.number("<Q"), MOST_NAME)
         count = self.cursor.number("<I")
         if count > _MOST_DIMENSIONS:
             raise CutOff(f"tensor {name[:60]!r} has {count:,} dimensions; 4 are the most")
@@ -215,12 +207,11 @@ def gguf_model(path: Path, name: str) -> Model:
     Raises:
         InputError: a part is missing, or a file is cut off or contradicts itself.
     """
-    file = read_gguf(path)
+    file = _read_gguf(path)
     total = parameters_of(file.tensors)
     if not total:
-        raise InputError(
-            "the file holds no weights", where=str(path), hint="give the file of the model, not of its tokeniser"
-        )
+        hint = "give the file of the model, not of its tokeniser"
+        raise InputError("the file holds no weights", where=str(path), hint=hint)
     config = _config(file)
     model = None
     with suppress(InputError):  # no builder, or the metadata lacks what it needs

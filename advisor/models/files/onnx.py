@@ -78,23 +78,19 @@ def _flop(node: Node, shapes: Shapes) -> float:
     if node.operation in ("Loop", "Scan"):
         raise UnknownShape(node.operation)
     if node.operation == "If":
-        return _dearer_branch(node, shapes)
+        branches = []
+        for part in node.attributes.values():
+            if isinstance(part, Graph):
+                inner = Shapes(part, shapes.sizes)
+                inner.known = shapes.known | inner.known
+                inner.values = shapes.values | inner.values
+                counted = _count(part, inner)
+                if counted.unknown:
+                    raise UnknownShape(counted.unknown)
+                branches.append(counted.flop)
+        return max(branches, default=0.0)
     rule = _WORK.get(node.operation)
     return 2.0 * rule(node, shapes) if rule else 0.0
-
-
-def _dearer_branch(node: Node, shapes: Shapes) -> float:
-    branches = []
-    for part in node.attributes.values():
-        if isinstance(part, Graph):
-            inner = Shapes(part, shapes.sizes)
-            inner.known = shapes.known | inner.known
-            inner.values = shapes.values | inner.values
-            counted = _count(part, inner)
-            if counted.unknown:
-                raise UnknownShape(counted.unknown)
-            branches.append(counted.flop)
-    return max(branches, default=0.0)
 
 
 def _made(node: Node, shapes: Shapes) -> int:
@@ -165,9 +161,8 @@ def onnx_model(path: Path, name: str) -> Model:
         InputError: it is no ONNX, cut off, names weights outside its folder, or takes a fixed number of samples.
     """
     file = read_onnx(path)
-    forests = [
-        node for node in file.graph.nodes if node.operation in ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
-    ]
+    ensembles = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+    forests = [node for node in file.graph.nodes if node.operation in ensembles]
     if forests:
         forest = joined(ensemble_forest(node.attributes, f"{path}: {node.operation}") for node in forests)
         work = Work(forest.parameters, forest.operations)
@@ -194,7 +189,7 @@ def _inputs(graph: Graph) -> tuple[ModelInput, ...]:
     inputs = tuple(
         ModelInput(
             name,
-            _number_type(graph.types[name]),
+            _FLOATS.get(graph.types[name], graph.types[name].lower()),
             tuple(size if isinstance(size, int) else None for size in graph.inputs[name][1:]),
         )
         for name in names
@@ -211,10 +206,6 @@ def _columns(graph: Graph) -> int | None:
     if not inputs or is_mapped or None in sizes:
         return None
     return sum(prod(size or 1 for size in tensor.shape) for tensor in inputs)
-
-
-def _number_type(name: str) -> str:
-    return _FLOATS.get(name, name.lower())
 
 
 def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint) -> Model:
@@ -249,9 +240,7 @@ def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint)
 def _outputs(graph: Graph, counted: Mapping[int, Counted]) -> tuple[ModelInput, ...]:
     """Tensors that the graph puts out for one item; empty where a type, or a size beside the batch, is not known.
 
-    Args:
-        graph: whose results are told.
-        counted: runs of one item by the length of its text; one run of a graph without a free length.
+    Runs of one item are counted by the length of its text; a graph without a free length has one.
     """
     outputs = []
     for at, name in enumerate(graph.outputs):
@@ -259,7 +248,7 @@ def _outputs(graph: Graph, counted: Mapping[int, Counted]) -> tuple[ModelInput, 
         shape = _shape_of_item(graph.stated[name], shapes, tuple(counted))
         if shape is None or graph.types[name] in ("", "STRING"):
             return ()
-        outputs.append(ModelInput(name, _number_type(graph.types[name]), shape))
+        outputs.append(ModelInput(name, _FLOATS.get(graph.types[name], graph.types[name].lower()), shape))
     return tuple(outputs)
 
 
@@ -340,9 +329,8 @@ def _task(file: OnnxFile) -> str:
     shapes = [shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights]
     if any(len(shape) >= 4 for shape in shapes):
         return "vision"
-    looks_up = any(
-        _is_table(file, name) for node in file.graph.nodes if node.operation == "Gather" for name in node.inputs[:1]
-    )
+    gathered = (name for node in file.graph.nodes if node.operation == "Gather" for name in node.inputs[:1])
+    looks_up = any(_is_table(file, name) for name in gathered)
     if looks_up and not free_dimensions(file.graph)[1]:
         looks_up = any(node.operation in _OF_SEQUENCES for node in file.graph.nodes)
     return "encoder" if looks_up or max(map(len, shapes), default=0) > 2 else "tabular"

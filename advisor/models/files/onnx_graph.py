@@ -3,7 +3,7 @@
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (2026-11).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -12,17 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import InputError
-from advisor.models.files.tensors import (
-    MOST_ELEMENTS,
-    CutOff,
-    Tensor,
-    fields_of,
-    float_of,
-    integers,
-    mapped,
-    signed,
-    text,
-)
+from advisor.models.files import tensors
 from advisor.records import dataclass, field, replace
 
 Integers = npt.NDArray[np.int64]
@@ -41,9 +31,9 @@ _TYPES = {
     23: ("FLOAT4E2M1", 4), 24: ("FLOAT8E8M0", 8), 25: ("UINT2", 2), 26: ("INT2", 2),
 }  # fmt: skip
 _SIMPLE: Mapping[int, Callable[[int | memoryview], object]] = {
-    2: float_of,
-    3: lambda value: signed(value) if isinstance(value, int) else 0,
-    4: text,
+    2: tensors.float_of,
+    3: lambda value: tensors.signed(value) if isinstance(value, int) else 0,
+    4: tensors.text,
 }
 """Attributes of one value: a float, a whole number, a text."""
 _MOST_BYTES_EACH = 10
@@ -87,7 +77,7 @@ class Graph:
     """Operations in their order, weights, and the shapes that the file states."""
 
     nodes: list[Node] = field(default_factory=list)
-    weights: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, tensors.Tensor] = field(default_factory=dict)
     constants: dict[str, Integers] = field(default_factory=dict)
     """Values of small tensors of whole numbers: shapes, axes, indices."""
     factors: dict[str, list[float]] = field(default_factory=dict)
@@ -98,7 +88,6 @@ class Graph:
     types: dict[str, str] = field(default_factory=dict)
     """Of the numbers of the inputs and outputs: FLOAT, INT64, ...; "" where the file does not say it."""
     stated: dict[str, tuple[Dimension, ...]] = field(default_factory=dict)
-    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +99,12 @@ class OnnxFile:
     producer: str
 
     @property
-    def weights(self) -> list[Tensor]:
+    def weights(self) -> list[tensors.Tensor]:
         """Learned numbers of the graph and of the branches and loops in it."""
         return _all_weights(self.graph)
 
 
-def _all_weights(graph: Graph) -> list[Tensor]:
+def _all_weights(graph: Graph) -> list[tensors.Tensor]:
     """Learned numbers; shapes, axes, single numbers, and by how much an image is resized do not count."""
     resizing = {name for node in graph.nodes if node.operation in ("Resize", "Upsample") for name in node.inputs[1:]}
     own = [tensor for name, tensor in graph.weights.items() if is_weight(tensor) and name not in resizing]
@@ -123,7 +112,7 @@ def _all_weights(graph: Graph) -> list[Tensor]:
     return [*own, *(tensor for part in inner for tensor in _all_weights(part))]
 
 
-def is_weight(tensor: Tensor) -> bool:
+def is_weight(tensor: tensors.Tensor) -> bool:
     """Whether the type and the shape of a tensor are those of learned numbers."""
     return tensor.storage not in _SHAPES and bool(tensor.shape)
 
@@ -135,8 +124,8 @@ def read_onnx(path: Path) -> OnnxFile:
         InputError: it is no ONNX, cut off, or names weights outside its folder.
     """
     try:
-        return _Reader(str(path)).model(mapped(path, "ONNX file", _HINT))
-    except CutOff as error:
+        return _Reader(str(path)).model(tensors.mapped(path, "ONNX file", _HINT))
+    except tensors.CutOff as error:
         raise InputError(f"no sound ONNX file: {error}", where=str(path), hint=_HINT) from error
 
 
@@ -155,29 +144,26 @@ class _Reader:
                 case 7, memoryview():
                     graph = self.graph(value, 0)
                 case 8, memoryview():
-                    opset = max(opset, self._opset(value))
+                    values = dict(self._fields(value))
+                    version, domain = values.get(2, 0), tensors.text(values.get(1, 0))
+                    opset = max(opset, version if isinstance(version, int) and domain in ("", "ai.onnx") else 1)
                 case 2, memoryview():
-                    producer = text(value, 80)
+                    producer = tensors.text(value, 80)
         if graph is None or not opset:
-            raise CutOff("there is no graph" if graph is None else "no operator set is imported")
+            raise tensors.CutOff("there is no graph" if graph is None else "no operator set is imported")
         return OnnxFile(graph, opset, producer)
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         """Fields of a message, as long as the file has not too many of them in all."""
-        for number, value in fields_of(data):
+        for number, value in tensors.fields_of(data):
             self.met += 1 if isinstance(value, int) else _COST_OF_TEXT
             if self.met > _MOST_MET:
-                raise CutOff("more nodes, names and numbers than any model has")
+                raise tensors.CutOff("more nodes, names and numbers than any model has")
             yield number, value
-
-    def _opset(self, data: memoryview) -> int:
-        values = dict(self._fields(data))
-        version, domain = values.get(2, 0), text(values.get(1, 0))
-        return version if isinstance(version, int) and domain in ("", "ai.onnx") else 1
 
     def graph(self, data: memoryview, depth: int) -> Graph:
         if depth > _MOST_DEPTH:
-            raise CutOff(f"graphs in graphs deeper than {_MOST_DEPTH}")
+            raise tensors.CutOff(f"graphs in graphs deeper than {_MOST_DEPTH}")
         graph = Graph()
         for number, value in self._fields(data):
             if isinstance(value, memoryview):
@@ -198,7 +184,7 @@ class _Reader:
                 if number == 12:
                     graph.outputs.append(name)
             case 15:
-                raise CutOff("sparse initialisers, which are not read")
+                raise tensors.CutOff("sparse initialisers, which are not read")
 
     def _keep(self, graph: Graph, name: str, data: memoryview) -> None:
         """Keep a tensor under *name*, or under its own."""
@@ -215,22 +201,22 @@ class _Reader:
         for number, value in self._fields(data):
             match number:
                 case 1:
-                    node.inputs.append(text(value))
+                    node.inputs.append(tensors.text(value))
                 case 2:
-                    node.outputs.append(text(value))
+                    node.outputs.append(tensors.text(value))
                 case 4:
-                    node.operation = text(value, 80)
+                    node.operation = tensors.text(value, 80)
                 case 7:
-                    node.domain = text(value, 80)
+                    node.domain = tensors.text(value, 80)
                 case 5 if isinstance(value, memoryview):
                     self._attribute(node, value, graph, depth)
         return node
 
     def _attribute(self, node: Node, data: memoryview, graph: Graph, depth: int) -> None:
         entries = list(self._fields(data))
-        name = next((text(value, 200) for number, value in entries if number == 1), "")
-        listed = [value for number, value in entries if number == 8 for value in integers(value)]
-        modes = [text(value, 20) for number, value in entries if number == 9 and name == "nodes_modes"]
+        name = next((tensors.text(value, 200) for number, value in entries if number == 1), "")
+        listed = [value for number, value in entries if number == 8 for value in tensors.integers(value)]
+        modes = [tensors.text(value, 20) for number, value in entries if number == 9 and name == "nodes_modes"]
         if listed or modes:
             node.attributes[name] = listed or modes
         if floats := sum(len(value) for number, value in entries if number == 7 and isinstance(value, memoryview)):
@@ -251,24 +237,27 @@ class _Reader:
         constant = self._tensor(data)[1]
         node.attributes[name] = int(constant.flat[0]) if constant is not None and constant.size else 0
 
-    def _tensor(self, data: memoryview) -> tuple[Tensor, Integers | None, list[float]]:
+    def _tensor(self, data: memoryview) -> tuple[tensors.Tensor, Integers | None, list[float]]:
         """A tensor without its numbers, but for those of small shapes, indices and factors."""
         parts: dict[int, list[int | memoryview]] = {}
         for number, value in self._fields(data):
             parts.setdefault(number, []).append(value)
-        name, kind = text(parts.get(8, [0])[-1]), parts.get(2, [0])[-1]
-        shape = [size for value in parts.get(1, []) for size in integers(value)]
+        name, kind = tensors.text(parts.get(8, [0])[-1]), parts.get(2, [0])[-1]
+        shape = [size for value in parts.get(1, []) for size in tensors.integers(value)]
         storage, bits = _TYPES.get(kind, ("", 0)) if isinstance(kind, int) else ("", 0)
-        sound = storage and len(shape) <= _MOST_RANK and min(shape, default=1) >= 0 and prod(shape) <= MOST_ELEMENTS
+        sound = (
+            storage and len(shape) <= _MOST_RANK and min(shape, default=1) >= 0 and prod(shape) <= tensors.MOST_ELEMENTS
+        )
         if not sound:
-            raise CutOff(f"tensor {name[:60]!r} of type {kind} and shape {shape[:_MOST_RANK]}")
-        tensor, raw = Tensor(name, tuple(shape), storage, bits), parts.get(9, [None])[-1]
-        self._check_external(tensor, _external(parts.get(13, [])))
+            raise tensors.CutOff(f"tensor {name[:60]!r} of type {kind} and shape {shape[:_MOST_RANK]}")
+        tensor, raw = tensors.Tensor(name, tuple(shape), storage, bits), parts.get(9, [None])[-1]
+        pairs = [_message(entry) for entry in parts.get(13, [])]
+        self._check_external(tensor, {tensors.text(pair.get(1, 0)): tensors.text(pair.get(2, 0)) for pair in pairs})
         if isinstance(raw, memoryview) and bits and len(raw) != -(-tensor.elements * bits // 8):
-            raise CutOff(f"tensor {name[:60]!r} has {len(raw):,} bytes for {storage} of shape {shape}")
+            raise tensors.CutOff(f"tensor {name[:60]!r} has {len(raw):,} bytes for {storage} of shape {shape}")
         return tensor, _constant(tensor, raw, parts), _factors(tensor, raw or parts.get(4, [b""])[-1])
 
-    def _check_external(self, tensor: Tensor, entry: Mapping[str, str]) -> None:
+    def _check_external(self, tensor: tensors.Tensor, entry: Mapping[str, str]) -> None:
         """Refuse weights anywhere but beside the file, and bytes beside it that are not those of their shape.
 
         A file that is not there is no fault: sizes follow from shapes.
@@ -282,35 +271,25 @@ class _Reader:
         size = -(-tensor.elements * tensor.bits // 8)
         offset, length = _bytes_of(entry.get("offset", "0")), _bytes_of(entry.get("length", str(size)))
         if tensor.bits and length != size:
-            raise CutOff(f"tensor {name!r} has {length:,} bytes in {location[:80]!r}, {size:,} by its shape")
-        held = self._held_bytes(location)
-        if held is not None and held < offset + length:
-            fault = f"{location[:80]!r} has {held:,} bytes, and tensor {name!r} ends at {offset + length:,}"
-            raise InputError(fault, where=self.where, hint=_BESIDE)
-
-    def _held_bytes(self, location: str) -> int | None:
-        """Size of a file beside the model; None where there is none."""
+            raise tensors.CutOff(f"tensor {name!r} has {length:,} bytes in {location[:80]!r}, {size:,} by its shape")
         if location not in self.held_bytes:
             file = Path(self.where).parent / location
             self.held_bytes[location] = None
             with suppress(OSError):  # a name that no file can have, or a folder that cannot be read
                 self.held_bytes[location] = file.stat().st_size if file.is_file() else None
-        return self.held_bytes[location]
-
-
-def _external(entries: Sequence[int | memoryview]) -> Mapping[str, str]:
-    """Location, offset and length of a tensor whose numbers lie beside the file; empty of others."""
-    pairs = [_message(entry) for entry in entries]
-    return {text(pair.get(1, 0)): text(pair.get(2, 0)) for pair in pairs}
+        held = self.held_bytes[location]
+        if held is not None and held < offset + length:
+            fault = f"{location[:80]!r} has {held:,} bytes, and tensor {name!r} ends at {offset + length:,}"
+            raise InputError(fault, where=self.where, hint=_BESIDE)
 
 
 def _bytes_of(number: str) -> int:
     if not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
-        raise CutOff(f"{number[:20]!r} is no number of bytes")
+        raise tensors.CutOff(f"{number[:20]!r} is no number of bytes")
     return int(number)
 
 
-def _constant(tensor: Tensor, raw: object, parts: Mapping[int, list[int | memoryview]]) -> Integers | None:
+def _constant(tensor: tensors.Tensor, raw: object, parts: Mapping[int, list[int | memoryview]]) -> Integers | None:
     if tensor.storage not in ("INT64", "INT32") or tensor.elements > _MOST_CONSTANT:
         return None
     if isinstance(raw, memoryview):
@@ -318,11 +297,11 @@ def _constant(tensor: Tensor, raw: object, parts: Mapping[int, list[int | memory
         return np.frombuffer(raw, dtype=kind).astype(np.int64).reshape(tensor.shape)
     stored = [*parts.get(5, []), *parts.get(7, [])]
     small = (value for value in stored if isinstance(value, int) or len(value) <= _MOST_BYTES_EACH * _MOST_CONSTANT)
-    listed = [number for value in small for number in integers(value)]
+    listed = [number for value in small for number in tensors.integers(value)]
     return np.array(listed, dtype=np.int64).reshape(tensor.shape) if len(listed) == tensor.elements else None
 
 
-def _factors(tensor: Tensor, stored: object) -> list[float]:
+def _factors(tensor: tensors.Tensor, stored: object) -> list[float]:
     is_small = tensor.storage == "FLOAT" and 0 < tensor.elements <= _MOST_RANK
     if not is_small or not isinstance(stored, memoryview) or len(stored) != 4 * tensor.elements:
         return []
@@ -335,20 +314,20 @@ def _value_info(data: memoryview) -> tuple[str, str, tuple[Dimension, ...]]:
     tensor_type = _message(_message(values.get(2)).get(1))
     kind = tensor_type.get(1)
     storage, _ = _TYPES.get(kind, ("", 0)) if isinstance(kind, int) else ("", 0)
-    return text(values.get(1, 0)), storage, _dimensions(tensor_type.get(2))
+    return tensors.text(values.get(1, 0)), storage, _dimensions(tensor_type.get(2))
 
 
 def _message(data: int | memoryview | None) -> Mapping[int, int | memoryview]:
     """Fields of a message that has each once."""
-    return dict(fields_of(data)) if isinstance(data, memoryview) else {}
+    return dict(tensors.fields_of(data)) if isinstance(data, memoryview) else {}
 
 
 def _dimensions(shape: int | memoryview | None) -> tuple[Dimension, ...]:
     """Sizes and names of a shape."""
     dimensions: list[Dimension] = []
-    for _, value in fields_of(shape) if isinstance(shape, memoryview) else ():
+    for _, value in tensors.fields_of(shape) if isinstance(shape, memoryview) else ():
         entry = _message(value)
         size = entry.get(1)
-        stated = signed(size) if isinstance(size, int) else 0
-        dimensions.append(stated if 0 < stated <= MOST_ELEMENTS else text(entry.get(2, 0), 80))
+        stated = tensors.signed(size) if isinstance(size, int) else 0
+        dimensions.append(stated if 0 < stated <= tensors.MOST_ELEMENTS else tensors.text(entry.get(2, 0), 80))
     return tuple(dimensions[:_MOST_RANK])

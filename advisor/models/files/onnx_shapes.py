@@ -41,19 +41,14 @@ def _flop(node: Node) -> int:
     if node.operation in _LINEAR or not compared:
         return 2 * coefficients
     per_column = 3 if node.word("kernel_type") == _RADIAL else 2
-    return per_column * compared + _support_vectors(node) + 2 * coefficients
+    stated = sum(node.integers("vectors_per_class")) or node.integer("n_supports", 0)
+    return per_column * compared + min(max(stated, 0), node.floats["support_vectors"]) + 2 * coefficients
 
 
 def _family(node: Node) -> str:
     if not node.floats.get("support_vectors", 0):
         return ONNX_LINEAR
     return ONNX_RADIAL_SVM if node.word("kernel_type") == _RADIAL else ONNX_SVM
-
-
-def _support_vectors(node: Node) -> int:
-    """Support vectors as the file states them, no more than their numbers are."""
-    stated = sum(node.integers("vectors_per_class")) or node.integer("n_supports", 0)
-    return min(max(stated, 0), node.floats["support_vectors"])
 
 
 MOST_VALUES = 1024

@@ -52,22 +52,14 @@ _NAMES = {
 
 
 def estimated_model(tensors: Sequence[Tensor], config: Mapping[str, Any], name: str, where: str) -> Model:
-    """A model with exact totals and estimated structure.
-
-    Args:
-        tensors: of all files of the model.
-        config: fields of its configuration, or of none.
-        name: how to call the model.
-        where: where they stand, for error messages.
-    """
+    """A model with exact totals and estimated structure, by the tensors of all its files."""
     task = _task(tensors, config)
     fields = _declared_fields(tensors, config, caches=task == "llm")
     checkpoint = Checkpoint(precision_of(tensors), file_bytes=bytes_of(tensors))
     family = str(config.get("model_type") or "") or "of unknown architecture"
     model = read_declared(ConfigFields(fields, where), name, checkpoint)
-    model = replace(
-        model, family=family, task=task, estimate_factor=ESTIMATE_FACTOR, source="estimated from tensor shapes"
-    )
+    source = "estimated from tensor shapes"
+    model = replace(model, family=family, task=task, estimate_factor=ESTIMATE_FACTOR, source=source)
     if task == "asr":
         return replace(model, sample="not known: strides of audio stand in no tensor")
     if task != "vision":
@@ -233,7 +225,9 @@ def denoiser_model(values: Mapping[str, Any], path: Path, name: str) -> Model:
     side = part.side * _LATENT_PIXELS
     done = "one step of" if part.is_denoiser else "decoding"
     network = Network(part.work, "diffusion", f"{done} one image of {side} × {side}")
-    model = whole_model(network, part.kind.lower(), name, Checkpoint(_precision(part.tensors)))
+    model = whole_model(
+        network, part.kind.lower(), name, Checkpoint(precision_of(part.tensors) if part.tensors else _PRECISION)
+    )
     return replace(model, estimate_factor=part.factor)
 
 
@@ -269,11 +263,8 @@ def _read_part(folder: Path, kind: str) -> _Part:
     if reader is not None:
         return _Part(kind, reader(fields).work, 0, tensors)
     if not tensors:
-        raise InputError(
-            f"networks of class {kind!r} are not known",
-            where=str(path),
-            hint=f"put its safetensors beside it, whose shapes are then counted; known are {', '.join(DENOISERS)}",
-        )
+        hint = f"put its safetensors beside it, whose shapes are then counted; known are {', '.join(DENOISERS)}"
+        raise InputError(f"networks of class {kind!r} are not known", where=str(path), hint=hint)
     return _estimated(kind, fields, tensors)
 
 
@@ -284,9 +275,8 @@ def _estimated(kind: str, fields: ConfigFields, tensors: tuple[Tensor, ...]) -> 
     patch = fields.integer_or(2, "patch_size", least=1)
     positions = ((side or 128) // patch) ** 2 if is_denoiser else 512
     parameters = parameters_of(tensors)
-    return _Part(
-        kind, Work(parameters, 2.0 * parameters * positions), side, tensors, ESTIMATE_FACTOR, is_denoiser=is_denoiser
-    )
+    work = Work(parameters, 2.0 * parameters * positions)
+    return _Part(kind, work, side, tensors, ESTIMATE_FACTOR, is_denoiser=is_denoiser)
 
 
 def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model:
@@ -304,10 +294,6 @@ def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model
     sample = f"one image of {side} × {side}, {steps} steps{', guided' if passes == 2 else ''}"
     tensors = tuple(tensor for part in parts for tensor in part.tensors)
     network, family = Network(total, "diffusion", sample), pipeline.removesuffix("Pipeline").lower()
-    model = whole_model(network, family, name, Checkpoint(_precision(tensors)))
+    model = whole_model(network, family, name, Checkpoint(precision_of(tensors) if tensors else _PRECISION))
     factor = max(part.factor for part in parts)
     return replace(model, estimate_factor=factor, sample_size=float(side * side * steps) or None)
-
-
-def _precision(tensors: tuple[Tensor, ...]) -> str:
-    return precision_of(tensors) if tensors else _PRECISION

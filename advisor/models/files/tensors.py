@@ -28,21 +28,13 @@ MOST_VALUES = 3_000_000
 def header_of(text: str, where: str, hint: str) -> Any:  # noqa: ANN401 - any JSON value
     """Value of a JSON text.
 
-    Args:
-        text: the whole text.
-        where: file and part of it, for messages.
-        hint: remedy where it is no JSON.
-
     Raises:
         InputError: it may hold more values than are read, or as of :func:`advisor.reading.json_of`.
     """
     values = sum(text.count(mark) for mark in "[{,")  # each value follows one of them: an upper bound
     if values > MOST_VALUES:
-        raise InputError(
-            f"about {values:,} JSON values; {MOST_VALUES:,} are the most that are read",
-            where=where,
-            hint="save the model in several smaller files",
-        )
+        told = f"about {values:,} JSON values; {MOST_VALUES:,} are the most that are read"
+        raise InputError(told, where=where, hint="save the model in several smaller files")
     return json_of(text, where, hint)
 
 
@@ -281,11 +273,9 @@ def read_safetensors(path: Path) -> tuple[Tensor, ...]:
 
 
 def _too_many(count: int, path: Path) -> InputError:
-    return InputError(
-        f"{count:,} tensors; {MOST_TENSORS:,} are the most that a model may have",
-        where=str(path),
-        hint="join the matrices of a layer's experts to one tensor, as stacked checkpoints do",
-    )
+    told = f"{count:,} tensors; {MOST_TENSORS:,} are the most that a model may have"
+    hint = "join the matrices of a layer's experts to one tensor, as stacked checkpoints do"
+    return InputError(told, where=str(path), hint=hint)
 
 
 def _shards(index: Path) -> list[Path]:
@@ -301,11 +291,8 @@ def _shards(index: Path) -> list[Path]:
         raise InputError(what, where=f"{index}: weight_map", hint="shards lie beside their index, 1,000 at most")
     absent = [name for name in names if not index.with_name(name).is_file()]
     if absent:
-        raise InputError(
-            f"{len(absent)} of {len(names)} shards are missing, {absent[0][:80]} first",
-            where=str(index),
-            hint="download all shards into the folder of the index",
-        )
+        told = f"{len(absent)} of {len(names)} shards are missing, {absent[0][:80]} first"
+        raise InputError(told, where=str(index), hint="download all shards into the folder of the index")
     return [index.with_name(name) for name in names]
 
 

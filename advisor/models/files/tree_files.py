@@ -101,17 +101,14 @@ class _Reader:
         letter = self.letter()
         if letter == "#":
             for _ in range(self._bounded(self._length())):
-                key = self._key(self.letter())
+                key = self.cursor.text(self._length(), _MOST_KEY)
                 values[key] = self.value(self.letter(), depth + 1)
             return values
         while letter != "}":
-            key = self._key(letter)
+            key = self.cursor.text(self._length(letter), _MOST_KEY)
             values[key] = self.value(self.letter(), depth + 1)
             letter = self.letter()
         return values
-
-    def _key(self, letter: str) -> str:
-        return self.cursor.text(self._length(letter), _MOST_KEY)
 
     def _bounded(self, count: int) -> int:
         """A count of values, of which each takes a byte at least."""

@@ -107,11 +107,8 @@ def bounded(trees: Iterable[Tree], where: str) -> tuple[Tree, ...]:
     for tree in trees:
         levels += tree.depth + _LEVELS_OF_A_TREE
         if levels > _MOST_LEVELS:
-            raise InputError(
-                f"more than {len(built):,} trees, of {_MOST_LEVELS:,} levels in all, are more than is read",
-                where=where,
-                hint="train fewer or shallower trees, or give a model for each class",
-            )
+            told = f"more than {len(built):,} trees, of {_MOST_LEVELS:,} levels in all, are more than is read"
+            raise InputError(told, where=where, hint="train fewer or shallower trees, or give a model for each class")
         built.append(tree)
     return tuple(built)
 

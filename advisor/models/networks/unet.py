@@ -98,7 +98,15 @@ class _Stage:
 def unet(fields: ConfigFields, side: int) -> Work:
     """UNet2DConditionModel: one step for one latent image of *side* × *side*."""
     widths = sizes(fields, "block_out_channels")
-    stages = _stages(fields, widths, side)
+    kinds = [str(kind) for kind in fields.items("down_block_types")]
+    layers = _each(fields, "layers_per_block", 2, len(widths))
+    depths = _each(fields, "transformer_layers_per_block", 1, len(widths))
+    contexts = _each(fields, "cross_attention_dim", 1280, len(widths))
+    stages = []
+    for at, width in enumerate(widths):
+        attends = "CrossAttn" in kinds[at] if at < len(kinds) else at < len(widths) - 1
+        positions = (side / 2**at) ** 2
+        stages.append(_Stage(width, layers[at], depths[at] if attends else 0, contexts[at], positions))
     time = 4 * widths[0]
     total = convolution(fields.integer_or(4, "in_channels", least=1), widths[0], 9, side * side)
     total += linear(widths[0], time) + linear(time, time)
@@ -114,22 +122,10 @@ def unet(fields: ConfigFields, side: int) -> Work:
             total += convolution(inputs, inputs, 9, stage.positions / 4)
             skips.append(inputs)
     last = stages[-1]
-    middle = last if last.depth else replace(last, depth=_depths(fields, len(widths))[-1])
+    middle = last if last.depth else replace(last, depth=depths[-1])
     total += _residual(inputs, inputs, time, last.positions).times(2) + _attending(middle)
     total += _upwards(stages, skips, time)
     return total + norm(widths[0]) + convolution(widths[0], fields.integer_or(4, "out_channels"), 9, side * side)
-
-
-def _stages(fields: ConfigFields, widths: Sequence[int], side: int) -> list[_Stage]:
-    kinds = [str(kind) for kind in fields.items("down_block_types")]
-    layers, depths = _each(fields, "layers_per_block", 2, len(widths)), _depths(fields, len(widths))
-    contexts = _each(fields, "cross_attention_dim", 1280, len(widths))
-    stages = []
-    for at, width in enumerate(widths):
-        attends = "CrossAttn" in kinds[at] if at < len(kinds) else at < len(widths) - 1
-        positions = (side / 2**at) ** 2
-        stages.append(_Stage(width, layers[at], depths[at] if attends else 0, contexts[at], positions))
-    return stages
 
 
 def _upwards(stages: Sequence[_Stage], skips: list[int], time: int) -> Work:
@@ -160,10 +156,6 @@ def _attending(stage: _Stage) -> Work:
     layer += attention(width, positions, bias=1, over=Attended(positions, _PROMPT_TOKENS, stage.context))
     layer += linear(width, 8 * width, positions) + linear(4 * width, width, positions)
     return layer.times(stage.depth) + norm(width) + linear(width, width, positions).times(2)
-
-
-def _depths(fields: ConfigFields, count: int) -> list[int]:
-    return _each(fields, "transformer_layers_per_block", 1, count)
 
 
 def _each(fields: ConfigFields, name: str, default: int, count: int) -> list[int]:

@@ -6,15 +6,8 @@ import numpy as np
 
 from advisor.demand.values import Unit
 from advisor.models.model import OF_ROWS_IN_ONNX, ONNX_TREES
+from advisor.performance.one_pass import servers
 from advisor.performance.one_pass.forests import walks_trees
-from advisor.performance.one_pass.servers import (
-    batch_cost,
-    computed_sizes,
-    item_seconds,
-    items_within,
-    most_sizes,
-    padded_cost,
-)
 from advisor.performance.one_pass.work import KINDS, flop_of_sample, samples_of_item
 from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
@@ -45,7 +38,7 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
     """Questions that share set-up and scenario: a request for each item, of trees one for all rows of a batch."""
     unit, server = UNITS.get(setup.model.task, Unit.TEXTS), setup.server
     tokens = questions.input_tokens[rows]
-    computed = computed_sizes("" if server is None else server.padding, 0.0, unit, tokens)
+    computed = servers.computed_sizes("" if server is None else server.padding, 0.0, unit, tokens)
     flop = flop_of_sample(setup.model, computed)
     limit = setup.model.max_context_tokens or np.inf
     is_known = np.isfinite(flop) & _is_predicted(setup)
@@ -56,12 +49,12 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
         return
     rows, flop = rows[standing], flop[standing]
     scenario = SCENARIOS[questions.scenario[rows[0]]]
-    cost, of_item = batch_cost(setup, scenario), samples_of_item(setup.model)
+    cost, of_item = servers.batch_cost(setup, scenario), samples_of_item(setup.model)
     batch, used = loads(scenario, questions.concurrency[rows], accelerators_of(setup), of_item)
     batch = np.minimum(batch, _most_samples(setup, unit, tokens[standing]) * of_item)
     of_request = batch if unit is Unit.ROWS else of_item
-    beside_s, per_flop = padded_cost(server, cost.seconds_per_flop, flop)
-    sample_s = item_seconds(flop, per_flop, cost.request_s, of_request)
+    beside_s, per_flop = servers.padded_cost(server, cost.seconds_per_flop, flop)
+    sample_s = servers.item_seconds(flop, per_flop, cost.request_s, of_request)
     rate = used * batch / (cost.fixed_s + beside_s + batch * sample_s)
     low, high = cost.spread
     answers.store("samples_per_second", rows, (rate, rate * low, rate * high))
@@ -75,7 +68,7 @@ def _most_samples(setup: Resolved, unit: Unit, tokens: Floats) -> Floats:
         return np.full_like(tokens, ENDLESS)
     usual = setup.model.sample_size or 1.0
     sizes = np.where(np.isfinite(tokens) & (unit is Unit.TEXTS), tokens, usual)
-    return np.maximum(items_within(setup.server, sizes, most_sizes(setup.server, unit, 1)), 1.0)
+    return np.maximum(servers.items_within(setup.server, sizes, servers.most_sizes(setup.server, unit, 1)), 1.0)
 
 
 def _is_predicted(setup: Resolved) -> bool:

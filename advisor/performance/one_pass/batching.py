@@ -198,14 +198,7 @@ def _longer(shape: Floats, times_mean: Floats) -> Floats:
 
 
 def late_share(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts = RANDOM) -> Floats:
-    """Share of the calls answered after a limit at a rate of calls per second, (n,); 1 where it is not known.
-
-    Args:
-        batching: the servers.
-        rate: (n,).
-        limit_s: of each point, (n, p).
-        bursts: how unevenly calls arrive.
-    """
+    """Share of calls later than a limit, (n, p), at a rate of calls per second, (n,); 1 where it is not known."""
     share = _late_requests(batching, rate, limit_s, bursts)
     for at in () if batching.split is None else np.flatnonzero(batching.split):
         here = slice(at, at + 1)
@@ -314,13 +307,9 @@ def _late_in_batches(batching: Batching, rate: Floats, limit_s: Floats, bursts: 
 
 
 def rate_within(batching: Batching, limit_s: Floats, most_late: float, bursts: Bursts = RANDOM) -> Floats:
-    """Largest rate of requests per second with no more than a share of them late, (n,); 0 where none has it.
+    """Largest rate of requests per second with no more than a share later than a limit, (n,); 0 where none has it.
 
-    Args:
-        batching: the servers.
-        limit_s: of each point, (n, p); infinite for none.
-        most_late: share of the requests that may take longer.
-        bursts: how unevenly requests arrive.
+    Limits are those of each point, (n, p); infinite for none.
     """
     low = np.full_like(batching.fixed_s, LEAST_RATE)
     high = np.maximum(MOST_BUSY * batching.most_per_second, low)
@@ -346,14 +335,7 @@ def latency_at(batching: Batching, rate: Floats, late: float, bursts: Bursts = R
 
 
 def largest_batch(fixed_s: Floats, item_s: Floats, limit_s: Floats, most: Floats) -> Floats:
-    """Items of a batch that a limit leaves, (n,): one batch to wait for and one's own, ``2 s(b) ≤ limit``.
-
-    Args:
-        fixed_s: of a batch.
-        item_s: of an item.
-        limit_s: of a request; infinite for none.
-        most: what the server takes at most.
-    """
+    """Items of a batch that a limit leaves, (n,): one batch to wait for and one's own, ``2 s(b) ≤ limit``."""
     left = np.maximum(limit_s / 2 - fixed_s, 0.0) / item_s
     return np.clip(np.floor(np.minimum(left, most)), 1.0, np.maximum(most, 1.0))
 

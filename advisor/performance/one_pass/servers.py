@@ -24,14 +24,7 @@ from advisor.data_files import data_dir
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.models.model import ONNX_RADIAL_SVM, ONNX_SVM
-from advisor.performance.one_pass.forests import (
-    forest_evidence,
-    forest_seconds,
-    launch_s,
-    received_s,
-    triton_request_s,
-    walker_of,
-)
+from advisor.performance.one_pass import forests
 from advisor.performance.one_pass.work import ARITHMETIC, Labels, labels_of, machine_of
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
@@ -41,30 +34,14 @@ from advisor.units import BYTES_PER_GB
 from advisor.workload.kinds import UNITS
 
 ARITHMETIC_KEYS = (
-    ("kind",),
-    ("kind", "width"),
-    ("generation",),
-    ("accelerator",),
-    ("model",),
-    ("engine",),
-    ("kind", "generation"),
-    ("kind", "engine"),
-    ("engine", "width"),
-    ("model", "width"),
-    ("generation", "width"),
-    ("model", "generation"),
+    ("kind",), ("kind", "width"), ("generation",), ("accelerator",), ("model",), ("engine",), ("kind", "generation"),
+    ("kind", "engine"), ("engine", "width"), ("model", "width"), ("generation", "width"), ("model", "generation"),
     ("model", "accelerator", "width", "engine"),
-)
+)  # fmt: skip
 REST_KEYS = (
-    ("kind",),
-    ("engine",),
-    ("generation",),
-    ("accelerator",),
-    ("model",),
-    ("kind", "engine"),
-    ("model", "generation"),
+    ("kind",), ("engine",), ("generation",), ("accelerator",), ("model",), ("kind", "engine"), ("model", "generation"),
     ("width",),
-)
+)  # fmt: skip
 MEASURED_KEY = ("model", "accelerator", "width", "engine", "scenario")
 """What must agree for a prediction to rest on a measurement."""
 NOVELTIES = ("measured", "known", "new model", "known generation", "new both", "new")
@@ -194,8 +171,8 @@ def item_seconds(
 def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
     """Cost of a batch on one of the set-up's accelerators; the load decides its evidence and interval alone."""
     if setup.model.is_forest:
-        seconds = forest_seconds(setup)
-        evidence, spread = forest_evidence(setup.deployment.accelerator, walker_of(setup))
+        seconds = forests.forest_seconds(setup)
+        evidence, spread = forests.forest_evidence(setup.deployment.accelerator, forests.walker_of(setup))
         per_flop = seconds.row_s / (setup.model.flop_per_sample or 1.0)
         return BatchCost(seconds.fixed_s, per_flop, seconds.request_s, evidence, spread)
     if UNITS.get(setup.model.task) is Unit.ROWS:
@@ -206,7 +183,7 @@ def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
     return BatchCost(
         fixed_s=machine.fixed_s * rest,
         seconds_per_flop=max(ARITHMETIC * arithmetic, 1.0) / machine.flop_per_second,
-        request_s=triton_request_s(accelerator) if deployment.engine.startswith(_SERVERS_OF_TENSORS) else 0.0,
+        request_s=forests.triton_request_s(accelerator) if deployment.engine.startswith(_SERVERS_OF_TENSORS) else 0.0,
         evidence=effects.evidence(labels),
         spread=effects.spread(labels),
     )
@@ -220,13 +197,14 @@ def _cost_of_rows(setup: Resolved) -> BatchCost:
     reached = _REACHED_BY_FAMILY.get(setup.model.family, reached)
     memory_bytes_per_second = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB
     computed_s = flop / (machine_of(setup).flop_per_second * reached)
-    row_s = max(computed_s, setup.model.moved_bytes_per_sample / memory_bytes_per_second) + received_s(setup.model)
+    moved_s = setup.model.moved_bytes_per_sample / memory_bytes_per_second
+    row_s = max(computed_s, moved_s) + forests.received_s(setup.model)
     multiplied_bytes = min(deployment.weight_bytes, flop / _FLOP_OF_WEIGHT * _WEIGHT_BYTES)  # tables are looked up
     weights_s = multiplied_bytes / memory_bytes_per_second
     return BatchCost(
-        fixed_s=launch_s(accelerator) + weights_s,
+        fixed_s=forests.launch_s(accelerator) + weights_s,
         seconds_per_flop=row_s / flop,
-        request_s=triton_request_s(accelerator),
+        request_s=forests.triton_request_s(accelerator),
         evidence=Evidence.ROOFLINE,
         spread=_ROWS_SPREAD,
     )
@@ -260,13 +238,7 @@ def items_within(server: OnePassEngine | None, sizes: Floats, largest_sizes: flo
 
 
 def most_items(server: OnePassEngine | None, tokens: TokenHistogram, largest_sizes: float) -> float:
-    """Items of a batch at most, whatever time they take: of the smallest size, or as the server's rule has it.
-
-    Args:
-        server: with its rule.
-        tokens: sizes of items, and items of a request.
-        largest_sizes: sum of sizes in a batch.
-    """
+    """Items of a batch at most, whatever time they take: of the smallest size, or as the server's rule has it."""
     most = float(items_within(server, tokens.input_tokens, largest_sizes).max())
     if server is not None and server.padding == ALIKE and differ(tokens.input_tokens):
         return min(most, float(tokens.output_tokens.max()))
@@ -329,14 +301,7 @@ def _mean_of_largest(values: Floats, weight: Floats, draws: float) -> float:
 
 
 def computed_sizes(padding: str, context_tokens: float, unit: Unit, sizes: Floats) -> Floats:
-    """Sizes of items with the padding that is computed with them; of texts alone, the others have one size.
-
-    Args:
-        padding: how texts are rounded up, see ``OnePassEngine``.
-        context_tokens: length that texts are compiled for.
-        unit: of the sizes.
-        sizes: of each item.
-    """
+    """Sizes of items with the padding that is computed with them; of texts alone, the others have one size."""
     if unit is not Unit.TEXTS or padding not in (COMPILED, POWERS):
         return sizes
     if padding == COMPILED:
@@ -348,11 +313,6 @@ def padded_cost(server: OnePassEngine | None, seconds_per_flop: float, flop: Flo
     """Seconds of a batch beside those of its items, and seconds per FLOP of an item, as the server pads batches.
 
     All of a compiled batch is computed, whatever it holds.
-
-    Args:
-        server: how it pads them.
-        seconds_per_flop: as if batches were not padded.
-        flop: of items, each with its own padding.
     """
     if server is not None and server.padding == POWERS:
         return np.zeros_like(flop), seconds_per_flop * (1.0 if server.max_batch_items == 1 else _MEAN_PADDING)

@@ -16,6 +16,7 @@ from advisor.catalog.one_pass_engines import ALIKE, COMPILED, LONGEST
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.models import Model
+from advisor.performance.one_pass import servers
 from advisor.performance.one_pass.batching import (
     ENDLESS_S,
     LEAST_RATE,
@@ -24,16 +25,6 @@ from advisor.performance.one_pass.batching import (
     largest_batch,
     latency_at,
     rate_within,
-)
-from advisor.performance.one_pass.servers import (
-    batch_cost,
-    computed_sizes,
-    differ,
-    item_seconds,
-    most_items,
-    most_sizes,
-    padded_batch,
-    padded_cost,
 )
 from advisor.performance.one_pass.work import flop_of_items
 from advisor.performance.physics import Floats
@@ -90,26 +81,19 @@ class Replica:
 
     def computed_sizes(self, unit: Unit, sizes: Floats) -> Floats:
         """Sizes of items with the padding that is computed with them; of texts alone, the others have one size."""
-        return computed_sizes(self.padding, self.context_tokens, unit, sizes)
+        return servers.computed_sizes(self.padding, self.context_tokens, unit, sizes)
 
 
 def replica_of(
     candidate: Candidate, deployment: Deployment, requirements: Requirements, transfer_s: float = 0.0
 ) -> Replica:  # fmt: skip
-    """The server of a candidate with a known peak, with the largest batch that the workload's SLO leaves.
-
-    Args:
-        candidate: where it runs, with its batcher.
-        deployment: the same, reduced to what decides its speed.
-        requirements: model, sizes and SLO.
-        transfer_s: of an HTTP request over the replica's share of the network.
-    """
+    """The server of a candidate with a known peak, with the largest batch that the workload's SLO leaves."""
     resolved = Resolved(requirements.model, deployment, 1)
-    cost = batch_cost(resolved, Scenario.SATURATED)
+    cost = servers.batch_cost(resolved, Scenario.SATURATED)
     demand, server = requirements.demand, candidate.batcher
     sizes, items = demand.tokens.input_tokens, demand.tokens.output_tokens
-    largest_sizes = most_sizes(server, demand.unit, requirements.context_tokens)
-    most = most_items(server, demand.tokens, largest_sizes)
+    largest_sizes = servers.most_sizes(server, demand.unit, requirements.context_tokens)
+    most = servers.most_items(server, demand.tokens, largest_sizes)
     replica = Replica(
         fixed_s=cost.fixed_s,
         seconds_per_flop=cost.seconds_per_flop,
@@ -125,18 +109,18 @@ def replica_of(
         is_split=server is not None and server.splits(demand.output_tokens.max),
     )
     flop = flop_of_items(requirements.model, demand.unit, replica.computed_sizes(demand.unit, sizes))
-    beside_s, per_flop = padded_cost(server, cost.seconds_per_flop, flop.max(keepdims=True))
+    beside_s, per_flop = servers.padded_cost(server, cost.seconds_per_flop, flop.max(keepdims=True))
     replica = replace(replica, fixed_s=cost.fixed_s + float(beside_s[0]), seconds_per_flop=per_flop)
     if replica.padding == COMPILED:
         return replace(replica, largest_items=int(max(most, 1)))
-    item_s = item_seconds(flop, replica.seconds_per_flop, cost.request_s, items)
+    item_s = servers.item_seconds(flop, replica.seconds_per_flop, cost.request_s, items)
     limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S) - transfer_s
     weight = demand.tokens.probability * items
     mean_s = float(weight @ item_s / weight.sum())
     left = largest_batch(*(np.array([number]) for number in (cost.fixed_s, mean_s, limit, most)))
     largest = int(max(left[0], min(most, float(items.max())), 1))
-    if replica.padding == LONGEST and differ(sizes):
-        padded = padded_batch(demand.tokens, item_s, replica.fixed_s, largest, largest_sizes)
+    if replica.padding == LONGEST and servers.differ(sizes):
+        padded = servers.padded_batch(demand.tokens, item_s, replica.fixed_s, largest, largest_sizes)
         return replace(replica, largest_items=padded.items, padding_ratio=padded.padding)
     return replace(replica, largest_items=largest)
 
@@ -185,7 +169,8 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
     of_request = column([replica.request_s for replica in replicas])
     fixed_s = column([replica.fixed_s for replica in replicas])
     padding = column([replica.padding_ratio for replica in replicas])
-    item_s = item_seconds(flop, (per_flop * padding)[:, None], of_request[:, None], tokens.output_tokens[None, :])
+    items = tokens.output_tokens[None, :]
+    item_s = servers.item_seconds(flop, (per_flop * padding)[:, None], of_request[:, None], items)
     workers = column([float(replica.workers) for replica in replicas])
     # So many servers of one item wait no longer than one that is as many times as quick, which is done sooner.
     sooner_s = (fixed_s + item_s.max(axis=1)) * (1 - 1 / workers)
@@ -205,7 +190,7 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
 
 def _largest_sum(replica: Replica, tokens: TokenHistogram) -> float:
     """Sum of sizes in a batch at most; infinite where the items alone limit it, as where all have one size."""
-    is_summed = replica.padding not in (ALIKE, COMPILED, LONGEST) and differ(tokens.input_tokens)
+    is_summed = replica.padding not in (ALIKE, COMPILED, LONGEST) and servers.differ(tokens.input_tokens)
     return replica.largest_tokens if is_summed else math.inf
 
 
@@ -271,4 +256,4 @@ class BatchTimes:
     def item_seconds(self, sizes: Floats, items: Floats | float = 1.0) -> Floats:
         """Seconds that items of some sizes add to their batch, each with its share of a request of so many items."""
         flop = flop_of_items(self.model, self.unit, self.replica.computed_sizes(self.unit, sizes))
-        return item_seconds(flop, self.replica.seconds_per_flop, self.replica.request_s, items)
+        return servers.item_seconds(flop, self.replica.seconds_per_flop, self.replica.request_s, items)

@@ -18,28 +18,18 @@ from advisor.tables import read_records
 from advisor.units import BYTES_PER_GB
 
 KINDS = {
-    "encoder": "encoder",
-    "embedding": "encoder",
-    "encoder-decoder": "encoder-decoder",
-    "vision": "vision",
-    "diffusion": "diffusion",
-    "asr": "speech",
-}
+    **{kind: kind for kind in ("encoder", "encoder-decoder", "vision", "diffusion")},
+    "embedding": "encoder", "asr": "speech",
+}  # fmt: skip
 """By task of the model; the others abstain."""
 WIDTHS = {"fp32": "32", "tf32": "tf32", "bf16": "16", "fp16": "16", "fp8": "8", "int8": "8", "nvfp4": "4", "mxfp4": "4"}
 """Precisions whose kernels are alike."""
 SIXTEEN_BIT_KINDS = ("speech", "encoder-decoder")
 """Recurrent and autoregressive networks keep 16-bit arithmetic, whatever their weights are stored in."""
 ENGINE_WORDS = (
-    ("tensorrt", "tensorrt"),
-    ("eff-ft", "fastertransformer, unpadded"),
-    ("fastertransformer", "fastertransformer"),
-    ("qualcomm", "qualcomm"),
-    ("neuron", "neuron"),
-    ("habana", "habana"),
-    ("cuda", "tensorrt"),
-    ("pytorch", "pytorch"),
-)
+    ("tensorrt", "tensorrt"), ("eff-ft", "fastertransformer, unpadded"), ("fastertransformer", "fastertransformer"),
+    ("qualcomm", "qualcomm"), ("neuron", "neuron"), ("habana", "habana"), ("cuda", "tensorrt"), ("pytorch", "pytorch"),
+)  # fmt: skip
 """Engines by a word in their name; MLPerf rows that name only CUDA ran TensorRT."""
 
 LAUNCH_S = 4e-4
@@ -179,11 +169,6 @@ def flop_of_items(model: Model, unit: Unit, sizes: Floats) -> Floats:
     A text's follow from its tokens (:func:`advisor.performance.one_pass.work.flop_of_sample`). An image is scaled to
     the model's own input, a row has the model's own columns. A recording is transcribed in windows of its usual length,
     the last one padded; a picture takes more in proportion to pixels × steps.
-
-    Args:
-        model: what computes them.
-        unit: of the sizes.
-        sizes: of each item.
     """
     per_sample = np.nan if model.flop_per_sample is None else model.flop_per_sample
     usual = _usual_sample(model) or UsualSample(np.nan, np.nan)
