@@ -1,9 +1,9 @@
 """A database on disk for the time of one audit, within bounds of memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,8 @@ class Database:
             else:
                 self._watched(statement, what, self.progress)
         except duckdb.OutOfRangeException as error:
-            raise InputError(
-                "an amount is too large to be summed exactly", hint="see that it is in the right column"
-            ) from error
+            hint = "see that it is in the right column"
+            raise InputError("an amount is too large to be summed exactly", hint=hint) from error
         except duckdb.OutOfMemoryException as error:
             hint = "give fewer files at a time, or make room where temporary files go (TMPDIR)"
             raise InputError(f"more than {MEMORY_MIB} MiB and the disk's room are needed", hint=hint) from error
@@ -73,13 +72,7 @@ class Database:
         return self.rows(query)[0]
 
     def load(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
-        """Rows as a temporary table, in place of one of that name.
-
-        Args:
-            name: of the table.
-            columns: name and type of each.
-            rows: a value for each column.
-        """
+        """Rows as a temporary table, in place of one of that name; *columns*: name and type of each."""
         values = [[row[position] for row in rows] for position in range(len(columns))]
         create = f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT"
         if len(rows) <= _MOST_PARAMETERS:
@@ -98,7 +91,10 @@ class Database:
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(self.connection.execute, statement)
             try:
-                while not _is_done(running):
+                while not running.done():
+                    with suppress(NotYet):
+                        running.result(_POLL_SECONDS)
+                        return
                     progress(what, max(1, int(self.connection.query_progress())), 100)
             except BaseException:
                 self.connection.interrupt()
@@ -106,46 +102,30 @@ class Database:
             running.result()
 
 
-def _is_done(running: Future[Any]) -> bool:
-    try:
-        running.result(_POLL_SECONDS)
-    except NotYet:
-        return running.done()
-    return True
-
-
 @contextmanager
 def opened(progress: Progress | None = None, folder: Path | None = None) -> Iterator[Database]:
-    """A database whose files vanish at the end.
+    """A database in a folder (None: that for temporary files) whose files vanish at the end.
 
-    Args:
-        progress: told how far reading is.
-        folder: where its files lie; None: the system's folder for temporary files.
+    Raises:
+        InputError: nothing can be written there.
     """
-    with scratch_folder(folder) as scratch, _connected(scratch) as connection:
-        yield Database(connection, scratch, progress)
-
-
-def _connected(scratch: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        connection = duckdb.connect(str(scratch / "audit.duckdb"), config=_settings(scratch))
-        connection.execute(
-            "SET TimeZone = 'UTC'; SET enable_progress_bar = true; SET enable_progress_bar_print = false"
-        )
-    except duckdb.Error as error:
-        hint = "make room there, or name another folder in TMPDIR"
-        raise InputError("cannot write temporary files", where=str(scratch), hint=hint) from error
-    return connection
-
-
-def _settings(scratch: Path) -> dict[str, Any]:
-    return {
-        "memory_limit": f"{MEMORY_MIB}MiB",
-        "threads": usable_processors(),
-        "temp_directory": str(scratch / "spill"),
-        "preserve_insertion_order": False,
-        "autoinstall_known_extensions": False,
-    }
+    with scratch_folder(folder) as scratch:
+        config: dict[str, Any] = {
+            "memory_limit": f"{MEMORY_MIB}MiB",
+            "threads": usable_processors(),
+            "temp_directory": str(scratch / "spill"),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+        }
+        try:
+            connection = duckdb.connect(str(scratch / "audit.duckdb"), config=config)
+            settings = "SET TimeZone = 'UTC'; SET enable_progress_bar = true; SET enable_progress_bar_print = false"
+            connection.execute(settings)
+        except duckdb.Error as error:
+            hint = "make room there, or name another folder in TMPDIR"
+            raise InputError("cannot write temporary files", where=str(scratch), hint=hint) from error
+        with connection:
+            yield Database(connection, scratch, progress)
 
 
 def unreadable_time(database: Database, table: Table, column: str) -> str | None:

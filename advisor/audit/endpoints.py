@@ -1,12 +1,11 @@
 """Cost of endpoints and owners: what the bill says they cost over what the request logs say they served."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from advisor.audit.ledger import Ledger, of_usage
 from advisor.audit.sql import text
-from advisor.audit.values import UNTAGGED, ZERO, Bill, Endpoint, Traffic, Usage
+from advisor.audit.values import UNTAGGED, ZERO, Endpoint, Traffic, Usage, epoch_seconds, some
 from advisor.names import normalised
 from advisor.records import dataclass, replace
 from advisor.units import SECONDS_PER_HOUR, TOKENS_PER_MILLION
@@ -57,22 +56,21 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
         names.setdefault(normalised(name), name)
     for name, cost in costs.items():
         billed[normalised(name)] = billed.get(normalised(name), ZERO) + cost
-    share = _log_share(ledger.bill, traffic)
+    share = None  # length of the log over that of the bill, where both are known
+    if traffic is not None and ledger.bill.hours:
+        log = traffic.seconds
+        share = 1.0 if log is None else (log[1] - log[0]) / SECONDS_PER_HOUR / ledger.bill.hours
     weight = traffic.output_weight if traffic else 1.0
-    endpoints = [
-        replace(
-            _endpoint(names[key], billed.get(key), usages.get(key), (share, weight), times.get(key)),
-            avoidable_cost=avoidable.get(key, ZERO),
-        )
-        for key in names
-    ]
+    endpoints = []
+    for key, name in names.items():
+        endpoint = _endpoint(name, billed.get(key), usages.get(key), (share, weight), times.get(key))
+        endpoints.append(replace(endpoint, avoidable_cost=avoidable.get(key, ZERO)))
     notes = _notes(endpoints, traffic)
     if has_foreign_spend:
         rate = f"--rate {foreign}=RATE brings both into one currency"
         notes.append(f"spend of the logs is taken to be in USD, and the bill is in {foreign}: in no cost; {rate}")
-    return sorted(
-        endpoints, key=lambda endpoint: (endpoint.cost is None, -(endpoint.cost or ZERO), endpoint.name)
-    ), notes
+    endpoints.sort(key=lambda endpoint: (endpoint.cost is None, -(endpoint.cost or ZERO), endpoint.name))
+    return endpoints, notes
 
 
 def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
@@ -80,9 +78,8 @@ def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
         return []
     notes = []
     if unknown := [endpoint.name for endpoint in endpoints if endpoint.cost is None]:
-        shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
         remedy = "tag it, or name the tag with --endpoint-tag"
-        notes.append(f"no charge of the bill carries the name of {shown}: cost unknown; {remedy}")
+        notes.append(f"no charge of the bill carries the name of {some(unknown)}: cost unknown; {remedy}")
     if traffic.endpoints and traffic.seconds is None:
         notes.append("the request log has no times that can be read: it is taken to be of the bill's period")
     return notes
@@ -110,21 +107,16 @@ def _billed(
     for endpoint, _, ending, start, end in rows:
         avoidable[normalised(endpoint)] = avoidable.get(normalised(endpoint), ZERO) + Decimal(ending)
         if start is not None and end is not None:
-            begun, ended = times.get(normalised(endpoint), (_epoch(start), _epoch(end)))
-            times[normalised(endpoint)] = (min(begun, _epoch(start)), max(ended, _epoch(end)))
+            span = epoch_seconds(start), epoch_seconds(end)
+            begun, ended = times.get(normalised(endpoint), span)
+            times[normalised(endpoint)] = (min(begun, span[0]), max(ended, span[1]))
     return {endpoint: cost for endpoint, cost, *_ in rows}, avoidable, times
-
-
-def _epoch(moment: datetime) -> float:
-    return moment.replace(tzinfo=UTC).timestamp()
 
 
 def machines_of(ledger: Ledger, tag: str | None) -> list[EndpointMachines]:
     """Accelerated machines of each endpoint of the bill and of none, a kind of machine each; the dearest last.
 
-    Args:
-        ledger: the bill.
-        tag: as for :func:`endpoints_of`.
+    *tag*: as for :func:`endpoints_of`.
     """
     name, named = naming(tag)
     rows = ledger.database.rows(
@@ -134,23 +126,18 @@ def machines_of(ledger: Ledger, tag: str | None) -> list[EndpointMachines]:
         f"LEFT JOIN {named} AS named USING (tags_id) WHERE is_accelerated AND charge = 'usage' AND machine IS NOT NULL "
         "AND region IS NOT NULL GROUP BY ALL ORDER BY ALL"
     )
-    kinds: dict[tuple[str, str, str, str, bool], tuple[dict[str, float], list[Decimal], list[datetime]]] = {}
-    for *kind, resource, seconds, cost, start, end in rows:
-        billed_seconds, costs, times = kinds.setdefault(tuple(kind), ({}, [], []))
+    kinds: dict[tuple[str, str, str, str, bool], tuple[dict[str, float], list[Decimal], list[float]]] = {}
+    for *place, resource, seconds, cost, start, end in rows:
+        billed_seconds, costs, times = kinds.setdefault(tuple(place), ({}, [], []))
         billed_seconds[resource] = float(seconds or 0.0)
         costs.append(Decimal(cost))
-        times += [moment for moment in (start, end) if moment is not None]
+        times += [epoch_seconds(moment) for moment in (start, end) if moment is not None]
     period_seconds = ledger.bill.hours * SECONDS_PER_HOUR or 1.0
-    machines = [
-        EndpointMachines(
-            *kind,
-            max(1, round(sum(billed_seconds.values()) / period_seconds)),
-            sum(costs, ZERO),
-            billed_seconds,
-            (max(times) - min(times)).total_seconds() / SECONDS_PER_HOUR if times else 0.0,
-        )
-        for kind, (billed_seconds, costs, times) in kinds.items()
-    ]
+    machines = []
+    for kind, (billed_seconds, costs, times) in kinds.items():
+        instances = max(1, round(sum(billed_seconds.values()) / period_seconds))
+        spanned_hours = (max(times) - min(times)) / SECONDS_PER_HOUR if times else 0.0
+        machines.append(EndpointMachines(*kind, instances, sum(costs, ZERO), billed_seconds, spanned_hours))
     return sorted(machines, key=lambda kind: (kind.cost, kind.endpoint))
 
 
@@ -171,15 +158,6 @@ def naming(tag: str | None) -> tuple[str, str]:
     return f"coalesce({hosted}, named.endpoint, {sold})" if tag is None else "named.endpoint", named
 
 
-def _log_share(bill: Bill, traffic: Traffic | None) -> float | None:
-    """Length of the log over that of the bill; None where either is unknown."""
-    if traffic is None or not bill.hours:
-        return None
-    if traffic.seconds is None:
-        return 1.0
-    return (traffic.seconds[1] - traffic.seconds[0]) / SECONDS_PER_HOUR / bill.hours
-
-
 def _endpoint(
     name: str,
     billed: Decimal | None,
@@ -191,6 +169,7 @@ def _endpoint(
     logged = usage.logged_cost if usage else None
     cost, source = (billed, "bill") if billed is not None else (logged, "log") if logged is not None else (None, "")
     served = None if cost is None else cost if source == "log" else _times(cost, share)
+    tokens = ((usage.input_tokens or 0) + (usage.output_tokens or 0)) if usage else 0
     per_input = _per_million(served, usage, weight)
     return Endpoint(
         name=name,
@@ -198,7 +177,7 @@ def _endpoint(
         cost_source=source,
         usage=usage,
         cost_per_request=None if served is None or not usage or not usage.requests else served / usage.requests,
-        cost_per_million_tokens=_blended(served, usage),
+        cost_per_million_tokens=served * TOKENS_PER_MILLION / tokens if served is not None and tokens else None,
         cost_per_million_input_tokens=per_input,
         cost_per_million_output_tokens=_times(per_input, weight),
         error_cost=_times(served, usage.error_weight) if usage else None,
@@ -218,19 +197,10 @@ def _per_million(cost: Decimal | None, usage: Usage | None, weight: float) -> De
     return cost * TOKENS_PER_MILLION / weighted if weighted else None
 
 
-def _blended(cost: Decimal | None, usage: Usage | None) -> Decimal | None:
-    tokens = ((usage.input_tokens or 0) + (usage.output_tokens or 0)) if usage else 0
-    return cost * TOKENS_PER_MILLION / tokens if cost is not None and tokens else None
-
-
 def chargeback(ledger: Ledger, endpoints: Sequence[Endpoint], column: str, weight: float) -> Mapping[str, Decimal]:
     """Cost of the endpoints divided among teams or environments by their tokens, to the last digit.
 
-    Args:
-        ledger: with the table ``traffic``.
-        endpoints: whose cost is divided.
-        column: ``team`` or ``environment``.
-        weight: input tokens that an output token counts for.
+    *column*: ``team`` or ``environment``; *weight*: input tokens that an output token counts for.
     """
     tokens = f"(coalesce(sum(input_tokens), 0) + {weight} * coalesce(sum(output_tokens), 0))"
     rows = ledger.database.rows(

@@ -7,13 +7,15 @@ import io
 import re
 import zlib
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import duckdb
 
 from advisor.audit.sql import Columns, text, texts
+from advisor.audit.values import some
 from advisor.errors import InputError
 from advisor.records import dataclass
 from advisor.units import BYTES_PER_MIB, counted
@@ -63,11 +65,7 @@ def refuse_endless_lines(path: Path, what: str) -> None:
     """Refuse a file with a line of twice 32 MiB or more.
 
     Such a line covers a multiple of 32 MiB and as much after it. So of a plain file only the places after these
-    multiples are read, up to the first line end; a packed one is read whole.
-
-    Args:
-        path: file, plain or packed.
-        what: noun for messages.
+    multiples are read, up to the first line end; a packed one is read whole. *what*: noun for messages.
 
     Raises:
         InputError: it has such a line, or is a damaged archive.
@@ -134,18 +132,15 @@ def files_of(places: Sequence[str], what: str) -> list[Path]:
         ) from error
     for path in paths:
         if path.exists() and not path.is_file():
-            raise InputError(
-                f"the {what} is a pipe or a device, and it is read twice", where=str(path), hint="write it to a file"
-            )
+            hint = "write it to a file"
+            raise InputError(f"the {what} is a pipe or a device, and it is read twice", where=str(path), hint=hint)
     return list({path.resolve(): path for path in paths}.values())
 
 
 def _files_at(place: str, what: str) -> list[Path]:
     path = Path(place)
     if path.is_dir():
-        paths = sorted(
-            each for each in path.rglob("*") if each.is_file() and _kind(each) and not _is_hidden(each, path)
-        )
+        paths = sorted(each for each in _visible(path) if _kind(each))
     elif path.exists() or not _GLOB_SIGNS & set(place):
         paths = [path]
     else:
@@ -155,24 +150,22 @@ def _files_at(place: str, what: str) -> list[Path]:
     return paths
 
 
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """Hidden files, and manifests that providers put beside the parts of an export."""
-    inside = path.relative_to(folder).parts
-    return any(part.startswith((".", "_")) for part in inside) or "manifest" in path.name.casefold()
+def _visible(folder: Path) -> Iterator[Path]:
+    """Files in a folder, without hidden ones and manifests that providers put beside the parts of an export."""
+    for path in folder.rglob("*"):
+        is_hidden = any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+        if path.is_file() and not is_hidden and "manifest" not in path.name.casefold():
+            yield path
 
 
 def ignored_files(places: Sequence[str], what: str) -> list[str]:
     """Notes on files of folders that are not read, because their names tell no kind that can be."""
     notes = []
     for folder in (Path(place) for place in places if Path(place).is_dir()):
-        others = sorted(
-            str(each.relative_to(folder))
-            for each in folder.rglob("*")
-            if each.is_file() and not _kind(each) and not _is_hidden(each, folder)
-        )
+        others = sorted(str(each.relative_to(folder)) for each in _visible(folder) if not _kind(each))
         if others:
-            named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-            notes.append(f"{folder}: {counted(len(others), 'file')} not read for the {what} ({named}): give {_KINDS}")
+            said = f"{counted(len(others), 'file')} not read for the {what} ({some(others)})"
+            notes.append(f"{folder}: {said}: give {_KINDS}")
     return notes
 
 
@@ -184,13 +177,7 @@ def _kind(path: Path) -> str:
 
 
 def tables_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], scratch: Path, what: str) -> list[Table]:
-    """Files by their columns.
-
-    Args:
-        connection: database that reads them.
-        paths: the files.
-        scratch: folder for links to files whose names are patterns to the database.
-        what: noun for messages.
+    """Files by their columns; *scratch* takes links to files whose names are patterns to the database.
 
     Raises:
         InputError: a file cannot be read, or has no columns.
@@ -198,7 +185,13 @@ def tables_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], scra
     groups: dict[tuple[str, ...], list[Path]] = {}
     for path in paths:
         groups.setdefault(_signature(connection, path, scratch, what), []).append(path)
-    return [_table(signature, paths, scratch) for signature, paths in groups.items()]
+    tables = []
+    for (kind, delimiter, *rest), alike in groups.items():
+        columns = Columns(dict(zip(rest[::2], rest[1::2], strict=True)))
+        safe = [_safe(path, scratch) for path in alike]
+        each = tuple(_reader(kind, [path], delimiter, columns) for path in safe)
+        tables.append(Table(tuple(alike), columns, each, _reader(kind, safe, delimiter, columns)))
+    return tables
 
 
 def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path, what: str) -> tuple[str, ...]:
@@ -211,10 +204,13 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
             refuse_endless_lines(path, what)
             delimiter, names = _csv_header(path, what)
             return (kind, delimiter, *(part for column in names for part in (column, "VARCHAR")))
-        layout = _layout(path) if kind == _JSON else ""
-        columns = connection.execute(
-            f"DESCRIBE SELECT * FROM {_reader(kind, [_safe(path, scratch)], layout)}"
-        ).fetchall()
+        layout = ""
+        if kind == _JSON:
+            with opened(path) as stream:
+                is_list = stream.read(_HEADER_BYTES).removeprefix(BOM_UTF8).lstrip().startswith(b"[")
+            layout = _ARRAY if is_list else _LINES
+        reader = _reader(kind, [_safe(path, scratch)], layout)
+        columns = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
     except duckdb.Error as error:
         hint = _JSON_HINT if kind == _JSON else ""
         raise InputError(f"cannot read the {what}: {reason_of(error)}", where=str(path), hint=hint) from error
@@ -224,12 +220,6 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
         raise InputError(f"the {what} holds no objects of JSON", where=str(path), hint=_JSON_HINT)
     types = {row[0]: "VARCHAR" if kind == _JSON else row[1] for row in columns}
     return (kind, layout, *(part for column in types.items() for part in column))
-
-
-def _layout(path: Path) -> str:
-    """Layout of a JSON file."""
-    with opened(path) as stream:
-        return _ARRAY if stream.read(_HEADER_BYTES).removeprefix(BOM_UTF8).lstrip().startswith(b"[") else _LINES
 
 
 def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
@@ -253,27 +243,13 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     if broken := next((column for column in names if len(column.splitlines()) > 1), None):
         words = " ".join(broken.split())
         raise InputError(f"the name of the column {words!r} has a line break", where=str(path), hint="take it out")
-    return delimiter, _distinct(names)
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Names of columns, with a number behind those that stand there again in any case."""
-    seen: dict[str, int] = {}
-    distinct = []
-    for column in names:
-        plain = column.strip() or "column"
-        seen[plain.casefold()] = seen.get(plain.casefold(), 0) + 1
+    seen: Counter[str] = Counter()
+    distinct = []  # with a number behind those that stand there again in any case
+    for plain in (column.strip() or "column" for column in names):
+        seen[plain.casefold()] += 1
         count = seen[plain.casefold()]
         distinct.append(plain if count == 1 else f"{plain} (again {count})")
-    return distinct
-
-
-def _table(signature: Sequence[str], paths: Sequence[Path], scratch: Path) -> Table:
-    kind, delimiter, *rest = signature
-    columns = Columns(dict(zip(rest[::2], rest[1::2], strict=True)))
-    safe = [_safe(path, scratch) for path in paths]
-    each = tuple(_reader(kind, [path], delimiter, columns) for path in safe)
-    return Table(tuple(paths), columns, each, _reader(kind, safe, delimiter, columns))
+    return delimiter, distinct
 
 
 def _reader(kind: str, paths: Sequence[Path], delimiter: str = "", columns: Columns | None = None) -> str:

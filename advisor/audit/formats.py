@@ -21,8 +21,6 @@ that nothing used, nothing for upfront fees and negations.
 FOCUS 1.0 to 1.4 of any provider: https://focus.finops.org/focus-specification/.
 """
 
-from collections.abc import Sequence
-
 from advisor.audit.files import Table, sample_names
 from advisor.audit.sql import MONEY, NULL, Columns, Expressions, Format, name, text
 from advisor.errors import InputError
@@ -165,13 +163,14 @@ def _cur_expressions(columns: Columns) -> Expressions:
 def _effective(columns: Columns, kind: str, reservation: str) -> str:
     """Amortised cost; a line that misses what its kind needs has none."""
     money, zero = columns.money, f"0::{MONEY}"
-    unused_fee = _sum(
-        money("reservation_unused_amortized_upfront_fee_for_billing_period"),
-        money("reservation_unused_recurring_fee"),
+    upfront = money("reservation_unused_amortized_upfront_fee_for_billing_period")
+    recurring = money("reservation_unused_recurring_fee")
+    unused_fee = (
+        f"CASE WHEN {upfront} IS NULL AND {recurring} IS NULL THEN NULL "
+        f"ELSE (coalesce({upfront}, {zero}) + coalesce({recurring}, {zero}))::{MONEY} END"
     )
-    unused_plan = (
-        f"({money('savings_plan_total_commitment_to_date')} - {money('savings_plan_used_commitment')})::{MONEY}"
-    )
+    committed, used = money("savings_plan_total_commitment_to_date"), money("savings_plan_used_commitment")
+    unused_plan = f"({committed} - {used})::{MONEY}"
     return (
         f"CASE {kind} WHEN 'SavingsPlanCoveredUsage' THEN {money('savings_plan_savings_plan_effective_cost')} "
         f"WHEN 'SavingsPlanRecurringFee' THEN {unused_plan} "
@@ -179,15 +178,6 @@ def _effective(columns: Columns, kind: str, reservation: str) -> str:
         f"WHEN 'DiscountedUsage' THEN {money('reservation_effective_cost')} WHEN 'RIFee' THEN {unused_fee} "
         f"WHEN 'Fee' THEN CASE WHEN {reservation} IS NULL THEN {money(_BILLED)} ELSE {zero} END "
         f"ELSE {money(_BILLED)} END"
-    )
-
-
-def _sum(first: str, second: str) -> str:
-    """Sum of two amounts of which one may be unknown."""
-    zero = f"0::{MONEY}"
-    both_unknown = f"{first} IS NULL AND {second} IS NULL"
-    return (
-        f"CASE WHEN {both_unknown} THEN NULL ELSE (coalesce({first}, {zero}) + coalesce({second}, {zero}))::{MONEY} END"
     )
 
 
@@ -210,19 +200,18 @@ def _tags(columns: Columns) -> str:
     tag_columns = [column for column in columns.types if column.casefold().startswith(_LEGACY_TAG)]
     if not tag_columns:
         return _plain_keys(columns.text("tags")) if columns.find("tags") else NULL
-    pairs = ", ".join(f"{text(_tag_key(column))}, {name(column)}" for column in tag_columns)
-    return f"CAST(json_object({pairs}) AS VARCHAR)"
+    pairs = []
+    for column in tag_columns:
+        key = column.replace("resourceTags/", "").replace("resource_tags_", "")
+        plain = key.removeprefix("user:").removeprefix("user_").replace("aws_eks_", "aws:eks:")
+        pairs.append(f"{text(plain)}, {name(column)}")
+    return f"CAST(json_object({', '.join(pairs)}) AS VARCHAR)"
 
 
 def _plain_keys(tags: str) -> str:
     """SQL of tags without the prefix of the user's keys: CUR 2.0 writes ``user_team`` and ``aws_eks_node``."""
     plain = f"regexp_replace({tags}, {text(_KEY)}, {text(_PLAIN)}, 'g')"
     return f"regexp_replace({plain}, {text(_EKS_KEY)}, {text(_EKS_PLAIN)}, 'g')"
-
-
-def _tag_key(column: str) -> str:
-    plain = column.replace("resourceTags/", "").replace("resource_tags_", "")
-    return plain.removeprefix("user:").removeprefix("user_").replace("aws_eks_", "aws:eks:")
 
 
 CUR = Format(
@@ -413,17 +402,11 @@ def format_of(table: Table, stated: str | None = None) -> Format:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise InputError(
-            f"the columns fit several formats: {', '.join(kind.title for kind in fitting)}",
-            where=table.where,
-            hint=f"name it with --bill-format {' or '.join(kind.name for kind in fitting)}",
-        )
-    raise _lacks(table, _nearest_format(table, FORMATS), is_stated=False)
-
-
-def _nearest_format(table: Table, formats: Sequence[Format]) -> Format:
-    """The format of which the greatest share of the mandatory columns is there."""
-    return max(formats, key=lambda kind: 1 - len(kind.missing(table.columns)) / len(kind.mandatory))
+        message = f"the columns fit several formats: {', '.join(kind.title for kind in fitting)}"
+        hint = f"name it with --bill-format {' or '.join(kind.name for kind in fitting)}"
+        raise InputError(message, where=table.where, hint=hint)
+    nearest_format = min(FORMATS, key=lambda kind: len(kind.missing(table.columns)) / len(kind.mandatory))
+    raise _lacks(table, nearest_format, is_stated=False)
 
 
 def _lacks(table: Table, kind: Format, *, is_stated: bool) -> InputError:
@@ -435,15 +418,9 @@ def _lacks(table: Table, kind: Format, *, is_stated: bool) -> InputError:
             where=table.where,
             hint=f"give one of {titles}",
         )
-    named = "; ".join(_with_nearest(column, table) for column in missing)
+    close = {column: nearest(column, table.columns.types)[:1] for column in missing}
+    told = {column: f"nearest: {names[0]}" if names else "nothing like it is there" for column, names in close.items()}
+    named = "; ".join(f"{column} ({words})" for column, words in told.items())
     plural = "column" if len(missing) == 1 else "columns"
-    return InputError(
-        f"mandatory {plural} of {kind.title} missing: {named}",
-        where=table.where,
-        hint="export the bill with these columns, or rename the nearest ones",
-    )
-
-
-def _with_nearest(column: str, table: Table) -> str:
-    close = nearest(column, table.columns.types)[:1]
-    return f"{column} (nearest: {close[0]})" if close else f"{column} (nothing like it is there)"
+    hint = "export the bill with these columns, or rename the nearest ones"
+    return InputError(f"mandatory {plural} of {kind.title} missing: {named}", where=table.where, hint=hint)

@@ -132,7 +132,9 @@ def read_ledger(
     distinct, notes = identical_files(paths)
     tables = tables_of(database.connection, distinct, database.scratch, "bill")
     read = [(table, format_of(table, question.bill_format)) for table in tables]
-    notes += [f"{table.where}: {_title(kind, table)}" for table, kind in read]
+    for table, kind in read:
+        version = f" {focus_version(table.columns)}" if kind.name == "focus" else ""
+        notes.append(f"{table.where}: {kind.title}{version}")
     notes += [note for table, kind in read for note in kind.notes(table.columns)]
     notes += _aggregate(database, read, question, spread)
     rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
@@ -164,10 +166,6 @@ def _holes(database: Database, bill: Bill) -> list[str]:
         return []
     said = f"{counted(len(missing), 'day')} of the period without any use ({day_range(missing)})"
     return [f"{said}: if the export has a hole there, amounts a month are too low"]
-
-
-def _title(kind: Format, table: Table) -> str:
-    return f"{kind.title} {focus_version(table.columns)}" if kind.name == "focus" else kind.title
 
 
 def _aggregate(
@@ -264,11 +262,9 @@ def _refuse_bad(database: Database, read: Sequence[tuple[Table, Format]]) -> Non
             value, money = table.columns.text(column), table.columns.money(column)
             query = f"SELECT {value} FROM {table.source} WHERE {value} IS NOT NULL AND {money} IS NULL LIMIT 1"
             for (example,) in database.rows(query):
-                raise InputError(
-                    f"{column} is no number in some rows, such as {example[:40]!r}",
-                    where=table.where,
-                    hint="export costs with a point before the decimals and without separators of thousands",
-                )
+                message = f"{column} is no number in some rows, such as {example[:40]!r}"
+                hint = "export costs with a point before the decimals and without separators of thousands"
+                raise InputError(message, where=table.where, hint=hint)
 
 
 def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:
@@ -372,11 +368,7 @@ def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[
         "LEFT JOIN tag_sets ON raw.tags = tag_sets.tags"
     )
     database.run("DROP TABLE raw")
-    _name_machines(database)
-
-
-def _name_machines(database: Database) -> None:
-    """Give credits and refunds of a machine its type, which they leave out."""
+    # Credits and refunds of a machine leave its type out.
     database.run(
         "UPDATE charges SET machine = typed.machine, family = typed.family FROM (SELECT resource, "
         "min(machine) AS machine, min(family) AS family FROM charges WHERE resource IS NOT NULL AND family IS NOT NULL "

@@ -13,7 +13,7 @@ from advisor.audit.values import ZERO, Basis
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.records import dataclass
-from advisor.tables import Row, read_rows
+from advisor.tables import read_rows
 from advisor.units import counted
 
 _FACTOR_DIGITS = 14
@@ -41,13 +41,13 @@ def one_currency(database: Database, rates: Mapping[str, Decimal]) -> tuple[str 
         return currencies[0], {}
     if lacking:
         amounts = ", ".join(f"{currency} {amount:,.2f}" for currency, amount in costs)
-        raise InputError(
-            f"the bill is in several currencies: {amounts}",
-            hint=f"state what one {lacking[0]} is in USD, such as --rate {lacking[0]}=1.08",
-        )
+        hint = f"state what one {lacking[0]} is in USD, such as --rate {lacking[0]}=1.08"
+        raise InputError(f"the bill is in several currencies: {amounts}", hint=hint)
     used = {currency: rates[currency] for currency in currencies if currency != "USD"}
     for currency, rate in used.items():
-        _convert(database, currency, rate)
+        columns = ("billed", "effective", "filled_billed", "filled_effective", "list_cost")
+        exact = ", ".join(f"{column} = {converted_amount(column, rate)}" for column in columns)
+        database.run(f"UPDATE raw SET {exact} WHERE currency = {text(currency)}")
     return "USD", used
 
 
@@ -65,15 +65,6 @@ def converted_amount(amount: str, rate: Decimal) -> str:
     return f"({amount}::DECIMAL(24,10) * {factor})::{MONEY}"
 
 
-def _convert(database: Database, currency: str, rate: Decimal) -> None:
-    exact = ", ".join(
-        f"{column} = {converted_amount(column, rate)}"
-        for column in ("billed", "effective", "filled_billed", "filled_effective", "list_cost")
-    )
-    database.run(f"UPDATE raw SET {exact} WHERE currency = {text(currency)}")
-
-
-_TABLE = "charge_kinds.csv"
 _METER = "concat_ws(' ', meter, description, resource_type)"
 _AWS = r"\b(?:ml\.)?([a-z][a-z0-9-]*\.(?:[0-9]*xlarge|large|medium|small|micro|nano|metal[a-z0-9-]*))"
 _AZURE = r"(Standard_[A-Z][A-Za-z0-9_]*)"
@@ -106,11 +97,9 @@ class KindRule:
 
 def kind_rules() -> list[KindRule]:
     """The shipped table, in the order in which it is asked."""
-    return [_rule(row) for row in read_rows(data_dir("instance_catalog") / _TABLE)]
-
-
-def _rule(row: Row) -> KindRule:
-    return KindRule(*(row[column] for column in ("provider", "service", "meter", "category", "kind")))
+    columns = ("provider", "service", "meter", "category", "kind")
+    rows = read_rows(data_dir("instance_catalog") / "charge_kinds.csv")
+    return [KindRule(*(row[column] for column in columns)) for row in rows]
 
 
 def kind_sql(rules: Sequence[KindRule]) -> str:
@@ -213,7 +202,6 @@ GROUP BY ALL HAVING sum(coalesce(effective, billed)) FILTER (WHERE {_IS_POD})
 """Account, region and hour in which pods and tasks cost more than all instances: some of theirs are not in the bill."""
 _SPLIT_SUM = "SELECT coalesce(sum(row_count), 0)::BIGINT, sum(filled_effective) FROM split_rows"
 _HOUR = ("account", "region", "start_time")
-_PIECE_BYTES = 1024 * 1024
 _MOST_ROWS = 20_000_000
 """Rows up to which the same rows are looked for where a format does not name its line items."""
 
@@ -277,21 +265,16 @@ def identical_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     first: dict[str, Path] = {}
     kept, notes = [], []
     for path in paths:
-        digest = _digest(path) if path in alike else str(path)
+        digest = str(path)
+        if path in alike:
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
         if digest in first:
             notes.append(f"{path} is the same as {first[digest]}: counted once")
             continue
         first[digest] = path
         kept.append(path)
     return kept, notes
-
-
-def _digest(path: Path) -> str:
-    total = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(_PIECE_BYTES):
-            total.update(piece)
-    return total.hexdigest()
 
 
 def repeated_lines(database: Database, source: str, where: str) -> tuple[str, list[str]]:

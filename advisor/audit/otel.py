@@ -49,11 +49,8 @@ class _Group(NamedTuple):
     """Begin, seconds since 1970."""
 
 
-class _Series(NamedTuple):
-    """One stream of data points."""
-
-    metric: str
-    attributes: str
+_Series = tuple[str, str]
+"""Metric with its measure, and attributes: one stream of data points."""
 
 
 class _Counter:
@@ -69,7 +66,9 @@ class _Counter:
 
     def add(self, series: _Series, group: _Group, measure: str, point: Mapping[str, Any], *, cumulative: bool) -> None:
         """Count one point; of a running total what it grew by."""
-        value = _value(point)
+        value = float(point.get("asInt", point.get("asDouble", point.get("sum", 0))))
+        if not math.isfinite(value) or not 0 <= value < _MOST_COUNT:
+            raise ValueError("no count of requests or tokens")
         self.counts[group, measure] += self._growth(series, point, value) if cumulative else value
 
     def _growth(self, series: _Series, point: Mapping[str, Any], value: float) -> float:
@@ -144,11 +143,7 @@ def _first_time(path: Path) -> int:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[TextIO]:
-    """Text of a file, which may be compressed.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Text of a file, which may be compressed."""
     try:
         is_compressed = path.name.casefold().endswith(".gz")
         with (gzip.open if is_compressed else open)(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
@@ -167,9 +162,8 @@ def _count_line(counter: _Counter, line: str, where: str) -> None:
                 for metric in scope.get("metrics", ()):
                     _count_metric(counter, metric, shared)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(
-            "this line is no OTLP JSON of metrics", where=where, hint="give what the file exporter wrote"
-        ) from error
+        hint = "give what the file exporter wrote"
+        raise InputError("this line is no OTLP JSON of metrics", where=where, hint=hint) from error
 
 
 def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[str, str]) -> None:
@@ -180,10 +174,9 @@ def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[
         attributes = dict(shared) | _attributes(point)
         end = int(point["timeUnixNano"])
         group = _group(attributes, (end - (end > 0)) // _NANOSECONDS)  # the last moment of its interval
-        series = _Series(name, json.dumps(attributes, sort_keys=True))
+        stream = json.dumps(attributes, sort_keys=True)
         for measure, count in _measures(name, attributes, point):
-            part = series._replace(metric=f"{name}/{measure}")
-            counter.add(part, group, measure, count, cumulative=cumulative)
+            counter.add((f"{name}/{measure}", stream), group, measure, count, cumulative=cumulative)
 
 
 def _measures(
@@ -222,13 +215,6 @@ def _group(attributes: Mapping[str, str], seconds: int) -> _Group:
     )
 
 
-def _value(point: Mapping[str, Any]) -> float:
-    value = float(point.get("asInt", point.get("asDouble", point.get("sum", 0))))
-    if not math.isfinite(value) or not 0 <= value < _MOST_COUNT:
-        raise ValueError("no count of requests or tokens")
-    return value
-
-
 def _rows(counts: Mapping[tuple[_Group, str], float]) -> Iterator[tuple[Any, ...]]:
     """Rows of the table: of two metrics for one thing the first that is there counts."""
     measures = {measure for _, measure in counts}
@@ -239,14 +225,7 @@ def _rows(counts: Mapping[tuple[_Group, str], float]) -> Iterator[tuple[Any, ...
         return round(counts[group, measure]) if (group, measure) in counts else None
 
     for group in dict.fromkeys(group for group, _ in counts):
-        yield (
-            group.endpoint,
-            group.model,
-            group.team,
-            group.environment,
-            datetime.fromtimestamp(group.hour, tz=UTC).replace(tzinfo=None),
-            count(group, duration) or 0,
-            count(group, f"{newer}input"),
-            count(group, f"{newer}output"),
-            (count(group, f"{duration}!") or 0) if duration else None,
-        )
+        hour = datetime.fromtimestamp(group.hour, tz=UTC).replace(tzinfo=None)
+        tokens = count(group, f"{newer}input"), count(group, f"{newer}output")
+        errors = (count(group, f"{duration}!") or 0) if duration else None
+        yield (*group[:4], hour, count(group, duration) or 0, *tokens, errors)

@@ -6,30 +6,36 @@ Showback: the bill by owner, with what nobody is named for as a line of its own.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database, Progress, opened
-from advisor.audit.endpoints import chargeback, endpoints_of, machines_of
+from advisor.audit.endpoints import chargeback, endpoints_of, machines_of, naming
 from advisor.audit.files import files_of, ignored_files
-from advisor.audit.findings.context import Context
-from advisor.audit.ledger import Ledger, Question, read_ledger
-from advisor.audit.split import split_compute
-from advisor.audit.traffic import read_traffic
-from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Bill, Endpoint, Traffic
-from advisor.catalog import Catalog, load_catalog
-from advisor.records import dataclass, field, replace
-from advisor.spread import Spread
-
-if TYPE_CHECKING:
-    from advisor.audit.telemetry import Telemetry
-from advisor.audit.endpoints import naming
 from advisor.audit.findings.charges import charge_findings, request_findings
 from advisor.audit.findings.compute import compute_findings
+from advisor.audit.findings.context import Context
 from advisor.audit.findings.rules import SAVING
+from advisor.audit.ledger import Ledger, Question, read_ledger
+from advisor.audit.split import split_compute
 from advisor.audit.sql import text
-from advisor.audit.values import RESOURCE, SHOWN_RESOURCES, Finding, TagTable
+from advisor.audit.traffic import read_traffic
+from advisor.audit.values import (
+    KINDS,
+    RESOURCE,
+    SHOWN_RESOURCES,
+    UNTAGGED,
+    ZERO,
+    Amounts,
+    Audit,
+    Endpoint,
+    Finding,
+    TagTable,
+    Traffic,
+)
+from advisor.catalog import Catalog, load_catalog
 from advisor.errors import InputError
 from advisor.names import nearest, normalised
+from advisor.records import dataclass, field, replace
+from advisor.spread import Spread
 from advisor.units import counted
 
 _USUAL = (
@@ -73,16 +79,8 @@ def _plain(key: str) -> str:
     return normalised(key.rsplit("/", 1)[-1].removeprefix("user:").removeprefix("aws:eks:"))
 
 
-def refuse_unknown_tag(ledger: Ledger, key: str, where: str) -> None:
-    """Refuse a tag that no charge has.
-
-    Raises:
-        InputError: there is none, with those that are nearest.
-    """
-    _known(key, _spellings(ledger)[0], where)
-
-
 def _known(key: str, spellings: dict[str, list[str]], where: str) -> str:
+    """A tag of the bill without case and punctuation; one that no charge has is refused with those that are nearest."""
     plain = _plain(key)
     if plain in spellings:
         return plain
@@ -113,11 +111,7 @@ def with_names(
 ) -> list[Finding]:
     """Findings with what of their resources is billed under the name of a workload.
 
-    Args:
-        findings: as they were found.
-        ledger: the bill.
-        tables: showback, whose values are names.
-        endpoint_tag: as for :func:`advisor.audit.endpoints.endpoints_of`, whose endpoints are names too.
+    Names are the values of *tables*, and the endpoints of :func:`advisor.audit.endpoints.endpoints_of`.
     """
     resources = sorted({resource for finding in findings for resource, _ in finding.resources})
     costs = _named_costs(ledger, resources, [table.key for table in tables], endpoint_tag) if resources else {}
@@ -172,9 +166,8 @@ def _table(ledger: Ledger, key: str, spellings: Sequence[str]) -> TagTable:
 def _notes(ledger: Ledger, spellings: Sequence[str]) -> list[str]:
     notes = []
     if len(spellings) > 1:
-        notes.append(
-            f"the tag {spellings[0]} is written {len(spellings)} ways ({', '.join(spellings)}): they are one here"
-        )
+        ways = f"{len(spellings)} ways ({', '.join(spellings)})"
+        notes.append(f"the tag {spellings[0]} is written {ways}: they are one here")
     moved = ledger.database.row(
         "SELECT count(*) FROM (SELECT resource FROM charges JOIN tags USING (tags_id) "
         f"WHERE key IN ({_keys(spellings)}) AND resource IS NOT NULL "
@@ -200,10 +193,10 @@ _DIGITS = 60
 """Digits of every amount: more than the database's 38, so that parts of any bill are exact."""
 
 
-def find_all(context: Context, *, least_per_month: float = _LEAST_PER_MONTH) -> list[Finding]:
+def _find_all(context: Context) -> list[Finding]:
     """Findings, savings before spend, the greatest first."""
     findings = (*compute_findings(context), *charge_findings(context), *request_findings(context))
-    notable = [finding for finding in findings if finding.high is None or finding.high >= least_per_month]
+    notable = [finding for finding in findings if finding.high is None or finding.high >= _LEAST_PER_MONTH]
     return sorted(notable, key=lambda finding: (finding.basis != SAVING, -(finding.per_month or 0), finding.id))
 
 
@@ -266,7 +259,11 @@ def _ledger(database: Database, inputs: Inputs, catalog: Catalog) -> Ledger:
 def _audit(database: Database, inputs: Inputs) -> Opened:
     catalog = load_catalog()
     ledger = _ledger(database, inputs, catalog)
-    telemetry = _telemetry(inputs, ledger.bill) if inputs.telemetry else None
+    telemetry = None
+    if inputs.telemetry:
+        from advisor.audit.telemetry import read_telemetry  # noqa: PLC0415 - a bill alone needs no readers of samples
+
+        telemetry = read_telemetry(inputs.telemetry, ledger.bill, extrapolates=inputs.extrapolates)
     counts = {
         place: round(machine.accelerator_count)
         for place, machine in catalog.instance_types.items()
@@ -275,30 +272,26 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     split = split_compute(ledger, telemetry, counts, inputs.host_names, extrapolates=inputs.extrapolates)
     tables, tag_notes = tag_tables(ledger, inputs.tags)
     if inputs.endpoint_tag:
-        refuse_unknown_tag(ledger, inputs.endpoint_tag, "--endpoint-tag")
+        _known(inputs.endpoint_tag, _spellings(ledger)[0], "--endpoint-tag")
     traffic = read_traffic(database, inputs.requests, ledger.bill) if inputs.requests else None
     endpoints, endpoint_notes = endpoints_of(ledger, traffic, inputs.endpoint_tag)
     words = (*inputs.bill, *inputs.option_words)
     machines = machines_of(ledger, inputs.endpoint_tag)
     context = Context(ledger, catalog, split, endpoints, traffic, machines, words, inputs.telemetry)
+    sums = ledger.sums("kind")
+    of_traffic = traffic.notes if traffic else ()
+    notes = (ledger.notes, _unused_options(inputs, ledger), split.notes, tag_notes, of_traffic, endpoint_notes)
     audit = Audit(
         bill=ledger.bill,
-        kinds=_kinds(ledger),
+        kinds={kind: sums.get(kind, ZERO) for kind in KINDS},
         by={column: ledger.sums(column, where) for column, where in _BY.items()},
         split=split,
         tags=tables,
         endpoints=endpoints,
         traffic=traffic,
         chargeback=_chargeback(ledger, endpoints, traffic),
-        findings=with_names(find_all(context), ledger, tables, inputs.endpoint_tag),
-        notes=_distinct(
-            ledger.notes,
-            _unused_options(inputs, ledger),
-            split.notes,
-            tag_notes,
-            traffic.notes if traffic else (),
-            endpoint_notes,
-        ),
+        findings=with_names(_find_all(context), ledger, tables, inputs.endpoint_tag),
+        notes=tuple(dict.fromkeys(note for part in notes for note in part)),
         is_in_usd=ledger.bill.currency in ("USD", None),
     )
     return Opened(audit, ledger)
@@ -314,27 +307,13 @@ def _unused_options(inputs: Inputs, ledger: Ledger) -> list[str]:
     return notes
 
 
-def _telemetry(inputs: Inputs, bill: Bill) -> "Telemetry":
-    from advisor.audit.telemetry import read_telemetry  # noqa: PLC0415 - a bill alone needs no readers of samples
-
-    return read_telemetry(inputs.telemetry, bill, extrapolates=inputs.extrapolates)
-
-
-def _kinds(ledger: Ledger) -> dict[str, Decimal]:
-    """Cost of each kind; one without charges is nothing."""
-    sums = ledger.sums("kind")
-    return {kind: sums.get(kind, ZERO) for kind in KINDS}
-
-
 def _chargeback(ledger: Ledger, endpoints: Sequence[Endpoint], traffic: Traffic | None) -> Mapping[str, Amounts]:
     """Cost of the endpoints by team and by environment of their requests."""
     if traffic is None:
         return {}
-    shares = {
-        column: chargeback(ledger, endpoints, column, traffic.output_weight) for column in ("team", "environment")
-    }
-    return {column: amounts for column, amounts in shares.items() if any(name != UNTAGGED for name in amounts)}
-
-
-def _distinct(*notes: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(note for some in notes for note in some))
+    shares = {}
+    for column in ("team", "environment"):
+        amounts = chargeback(ledger, endpoints, column, traffic.output_weight)
+        if any(name != UNTAGGED for name in amounts):
+            shares[column] = amounts
+    return shares

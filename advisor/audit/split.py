@@ -15,14 +15,13 @@ rest of it, and everything without telemetry, is unattributed. Nothing is guesse
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database
 from advisor.audit.ledger import Ledger
-from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost, Utilisation
+from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost, Utilisation, epoch_seconds, some
 from advisor.errors import InputError
 from advisor.reading import read_text
 from advisor.records import dataclass, replace
@@ -73,21 +72,18 @@ def billed_windows(database: Database, resources: Sequence[str]) -> dict[str, li
     database.load("asked", {"resource": "VARCHAR"}, [(resource,) for resource in resources])
     windows: dict[str, list[Window]] = {}
     for resource, start, end in database.rows(_CHUNKS):
-        windows.setdefault(resource, []).append(Window(_microseconds(start), _microseconds(end)))
+        start_us, end_us = (round(epoch_seconds(moment) * _US) for moment in (start, end))
+        windows.setdefault(resource, []).append(Window(start_us, end_us))
     return windows
 
 
 def observations(
     telemetry: "Telemetry", machines: Mapping[str, Sequence[Window]]
 ) -> tuple[dict[str, list[Observation]], int]:
-    """Observations of each host, and how many machines were billed in more pieces than are asked for.
-
-    Args:
-        telemetry: samples, and the time that they have in common with the bill.
-        machines: billed times by host.
-    """
+    """Observations of each host, from its billed times, and how many machines were billed in more pieces than asked."""
+    sampled = telemetry.window
     asked = {
-        host: [part for each in windows if (part := _common(each, telemetry.window))]
+        host: [part for each in windows if sampled is not None and (part := each.common(sampled))]
         for host, windows in machines.items()
     }
     distinct = {part: None for parts in asked.values() for part in parts}
@@ -125,17 +121,6 @@ def united(seen: Sequence[Observation]) -> Utilisation:
         verdicts=tuple(verdict for use in uses for verdict in use.verdicts),
         kv_max=max(caches, default=None),
     )
-
-
-def _common(window: Window, sampled: Window | None) -> Window | None:
-    if sampled is None:
-        return None
-    shared = Window(max(window.start_us, sampled.start_us), min(window.end_us, sampled.end_us))
-    return shared if shared.start_us < shared.end_us else None
-
-
-def _microseconds(moment: datetime) -> int:
-    return round(moment.replace(tzinfo=UTC).timestamp() * _US)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +177,11 @@ def _joined(ledger: Ledger, telemetry: "Telemetry | None", names: Mapping[str, s
     """Machines of the bill with the host that each of them is."""
     if telemetry is None or not telemetry.hosts:
         return [], list(telemetry.notes) if telemetry else []
-    keys = [(key, use.host) for use in telemetry.hosts for key in _keys(use.host, names)]
+    keys: list[tuple[str, str]] = []  # stated names alone, else the host's own, whole and up to the first point
+    for use in telemetry.hosts:
+        plain = re.sub(r":\d+$", "", use.host.lower())
+        of_host = {names[use.host].lower()} if use.host in names else {plain, plain.split(".")[0]}
+        keys += [(key, use.host) for key in sorted(of_host)]
     ledger.database.load("host_keys", {"key": "VARCHAR", "host": "VARCHAR"}, keys)
     tags = ", ".join(f"'{tag}'" for tag in _NAME_TAGS)
     rows = ledger.database.rows(
@@ -224,16 +213,8 @@ def _observed(
     observed, cut = observations(telemetry, {machine.host: windows.get(machine.resource, []) for machine in billed})
     notes = [f"{counted(cut, 'host')} billed in too many pieces: some of their time is unattributed"] if cut else []
     if unseen := sorted(host for host, seen in observed.items() if not seen):
-        notes.append(f"no sample of {_some(unseen)} is of an hour in which it was billed: unattributed")
+        notes.append(f"no sample of {some(unseen)} is of an hour in which it was billed: unattributed")
     return observed, notes
-
-
-def _keys(host: str, names: Mapping[str, str]) -> set[str]:
-    """Names that a host may have in the bill: stated ones alone, else its name, whole and up to the first point."""
-    if host in names:
-        return {names[host].lower()}
-    plain = re.sub(r":\d+$", "", host.lower())
-    return {plain, plain.split(".")[0]}
 
 
 def _unambiguous(machines: Sequence[_Billed], telemetry: "Telemetry") -> tuple[list[_Billed], list[str]]:
@@ -246,15 +227,11 @@ def _unambiguous(machines: Sequence[_Billed], telemetry: "Telemetry") -> tuple[l
     notes = list(telemetry.notes)
     if ambiguous := sorted(set(hosts) - {machine.host for machine in kept}):
         notes.append(
-            f"names of {_some(ambiguous)} fit several resources of the bill: unattributed; say which with --hosts"
+            f"names of {some(ambiguous)} fit several resources of the bill: unattributed; say which with --hosts"
         )
     if missing := sorted({use.host for use in telemetry.hosts} - set(hosts)):
-        notes.append(f"no resource of the bill is called like {_some(missing)}: say which they are with --hosts")
+        notes.append(f"no resource of the bill is called like {some(missing)}: say which they are with --hosts")
     return kept, notes
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _host_cost(machine: _Billed, seen: Sequence[Observation], expected: int | None) -> HostCost:

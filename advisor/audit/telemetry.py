@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from statistics import fmean
 
-from advisor.audit.values import Bill, Utilisation
+from advisor.audit.values import Bill, Utilisation, epoch_seconds
 from advisor.records import dataclass
 from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.need.fleet import METRICS_NEEDED, AcceleratorNeed, assess_summaries
@@ -23,7 +23,6 @@ class Telemetry:
     """Measured use of hosts."""
 
     hosts: Sequence[Utilisation]
-    """Use over the whole window."""
     notes: Sequence[str]
     window: Window | None = None
     """Common time of samples and bill; None: there is none."""
@@ -52,7 +51,12 @@ def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> 
     whole = backend.window()
     if whole is None:
         return Telemetry((), (f"{', '.join(places)}: no samples there",))
-    window = whole if extrapolates else _common(whole, bill)
+    window: Window | None = whole
+    if not extrapolates:
+        start, end = bill.start, bill.end
+        window = None
+        if start is not None and end is not None:
+            window = whole.common(Window(round(epoch_seconds(start) * _US), round(epoch_seconds(end) * _US)))
     if window is None:
         note = (
             f"the samples are of {_days(whole.start_us)} to {_days(whole.end_us)}, the bill is of other days: no "
@@ -64,18 +68,10 @@ def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> 
     return Telemetry(hosts, notes, window, backend)
 
 
-def _common(whole: Window, bill: Bill) -> Window | None:
-    if bill.start is None or bill.end is None:
-        return None
-    start, end = (round(moment.replace(tzinfo=UTC).timestamp() * _US) for moment in (bill.start, bill.end))
-    shared = Window(max(whole.start_us, start), min(whole.end_us, end))
-    return shared if shared.start_us < shared.end_us else None
-
-
 def _hosts(backend: QueryBackend, window: Window, *, extrapolates: bool = False) -> Iterator[Utilisation]:
     gauges = [name for name in backend.metrics(window) if name in METRICS_NEEDED and METRICS[name].kind is Kind.GAUGE]
     summaries = list(backend.summaries(gauges, window))
-    telemetry = _Found(
+    telemetry = _Answers(
         {(summary.accelerator, summary.metric): summary for summary in summaries},
         {need.who: need for need in assess_summaries(summaries)},
         window,
@@ -87,7 +83,7 @@ def _hosts(backend: QueryBackend, window: Window, *, extrapolates: bool = False)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Answers:
     """Answers of a backend over a window."""
 
     summaries: Mapping[tuple[Accelerator, str], Summary]
@@ -102,10 +98,12 @@ class _Found:
         return (verdict.likely if self.extrapolates and verdict.code is Code.UNKNOWN else verdict.code).value
 
 
-def _of_host(host: str, accelerators: Sequence[Accelerator], telemetry: _Found) -> Utilisation | None:
+def _of_host(host: str, accelerators: Sequence[Accelerator], telemetry: _Answers) -> Utilisation | None:
     """Mean over the accelerators of a host; of those that MIG divides, over the instances."""
-    whole = [who for who in accelerators if not _is_divided(who, accelerators)]
-    activity = [summary for who in whole if (summary := _activity(who, telemetry)) is not None]
+    divided = {who.index for who in accelerators if who.mig_index is not None}
+    whole = [who for who in accelerators if who.mig_index is not None or who.index not in divided]
+    seen = ([telemetry.summaries.get((who, metric)) for metric in _ACTIVITY] for who in whole)
+    activity = [summary for each in seen if (summary := next(filter(None, each), None)) is not None]
     if not activity:
         return None
     uses = [need.memory.kv.max for who in whole if (need := telemetry.needs[who]).memory is not None and need.memory.kv]
@@ -118,19 +116,6 @@ def _of_host(host: str, accelerators: Sequence[Accelerator], telemetry: _Found) 
         accelerators=len({who.index for who in accelerators}),
         verdicts=tuple(map(telemetry.verdict, whole)),
         kv_max=max(uses, default=None),
-    )
-
-
-def _is_divided(who: Accelerator, accelerators: Sequence[Accelerator]) -> bool:
-    """Whether MIG divides it: then its instances are looked at."""
-    return who.mig_index is None and any(
-        other.mig_index is not None and other.index == who.index for other in accelerators
-    )
-
-
-def _activity(who: Accelerator, telemetry: _Found) -> Summary | None:
-    return next(
-        (summary for metric in _ACTIVITY if (summary := telemetry.summaries.get((who, metric))) is not None), None
     )
 
 

@@ -7,7 +7,7 @@ hash is written or shown.
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from advisor.audit.files import Table, files_of, ignored_files, sample_names, ta
 from advisor.audit.normalising import identical_files
 from advisor.audit.otel import is_otel, read_otel
 from advisor.audit.sql import MONEY, NULL, Columns, column_key, text
-from advisor.audit.values import Bill, Traffic, Usage
+from advisor.audit.values import Bill, Traffic, Usage, epoch_seconds
 from advisor.cost.services import output_weight
 from advisor.errors import InputError
 from advisor.names import nearest, normalised
@@ -97,15 +97,19 @@ def _read(database: Database, table: Table, bill: Bill) -> list[str]:
     column_of = {meaning: table.columns.find(*names) for meaning, names in COLUMNS.items()}
     _refuse_unknown(table, column_of)
     rows_before = database.row("SELECT count(*) FROM traffic")[0]
-    bad_before, timeless_before, unpriced_before = _bad_lines(database), _timeless(database), _unpriced(database)
+    before = _unusable(database)
     database.run(f"INSERT INTO traffic {_sums(table.columns, table.source)}", "percent of the requests read")
     notes = _unread(database, table, column_of, rows_before)
-    if bad := _bad_lines(database) - bad_before:
+    bad, timeless, unpriced = (now - then for now, then in zip(_unusable(database), before, strict=True))
+    if bad:
         said = "tokens that are no number or negative, or such a number of requests: unknown, in no sum"
         notes.append(f"{table.where}: {counted(bad, 'line')} with {said}")
-    if timeless := _timeless(database) - timeless_before:
-        notes += _unreadable_times(database, table, column_of["time"], timeless)
-    if column_of["spend"] and (unpriced := _unpriced(database) - unpriced_before):
+    moment = column_of["time"]
+    if timeless and moment is not None and unreadable_time(database, table, moment) is not None:
+        remedy = "they count, in no hour; write ISO 8601 or seconds since 1970"
+        said = f"{counted(timeless, 'request')} whose {moment} is no time that can be read"
+        notes.append(f"{table.where}: {said}: {remedy}")
+    if column_of["spend"] and unpriced:
         said = f"without {column_of['spend']}: what the log states is not taken as the cost of their endpoints"
         notes.append(f"{table.where}: {counted(unpriced, 'request')} {said}")
     if column_of["prompt"] is not None:
@@ -135,31 +139,13 @@ def _unread(database: Database, table: Table, column_of: dict[str, str | None], 
     return notes
 
 
-def _timeless(database: Database) -> int:
-    """Requests so far without a time that can be read."""
-    return int(database.row("SELECT coalesce(sum(requests), 0)::BIGINT FROM traffic WHERE hour IS NULL")[0])
-
-
-def _unreadable_times(database: Database, table: Table, column: str | None, count: int) -> list[str]:
-    """A note on times that cannot be read.
-
-    Raises:
-        InputError: some dates name the day first, so that others are read as another day.
-    """
-    if column is None or unreadable_time(database, table, column) is None:
-        return []
-    said = f"whose {column} is no time that can be read: they count, in no hour; write ISO 8601 or seconds since 1970"
-    return [f"{table.where}: {counted(count, 'request')} {said}"]
-
-
-def _unpriced(database: Database) -> int:
-    """Answered requests so far of which no spend is known."""
-    return int(database.row("SELECT coalesce(sum(unpriced), 0)::BIGINT FROM traffic")[0])
-
-
-def _bad_lines(database: Database) -> int:
-    """Lines so far with tokens or requests that are no number, or less than none."""
-    return int(database.row("SELECT coalesce(sum(bad_lines), 0)::BIGINT FROM traffic")[0])
+def _unusable(database: Database) -> tuple[int, int, int]:
+    """Lines so far with tokens or requests that are no number or negative, requests without a time, without a spend."""
+    bad, timeless, unpriced = database.row(
+        "SELECT coalesce(sum(bad_lines), 0)::BIGINT, coalesce(sum(requests) FILTER (WHERE hour IS NULL), 0)::BIGINT, "
+        "coalesce(sum(unpriced), 0)::BIGINT FROM traffic"
+    )
+    return bad, timeless, unpriced
 
 
 def _refuse_unknown(table: Table, column_of: dict[str, str | None]) -> None:
@@ -168,11 +154,9 @@ def _refuse_unknown(table: Table, column_of: dict[str, str | None]) -> None:
         return
     close = [name for meaning in telling for name in nearest(COLUMNS[meaning][0], table.columns.types)[:1]]
     near = f"; nearest: {', '.join(dict.fromkeys(close))}" if close else ""
-    raise InputError(
-        f"no column of a request log that is known here{near}; its columns: {sample_names(table.columns)}",
-        where=table.where,
-        hint="name them as in docs/audit.md: timestamp, endpoint, input_tokens, output_tokens, team, status, …",
-    )
+    message = f"no column of a request log that is known here{near}; its columns: {sample_names(table.columns)}"
+    hint = "name them as in docs/audit.md: timestamp, endpoint, input_tokens, output_tokens, team, status, …"
+    raise InputError(message, where=table.where, hint=hint)
 
 
 def _sums(columns: Columns, source: str) -> str:
@@ -293,13 +277,16 @@ def read_traffic(database: Database, places: Sequence[str], bill: Bill) -> Traff
     notes += _without_other_times(database, bill, step)
     first, last = database.row("SELECT min(first_time), max(last_time) FROM traffic")
     window = None if first is None else _window(first, last, bill)
-    notes += [] if window is None else _window_notes(first, last + timedelta(seconds=step), window, bill)
+    end = None if last is None else last + timedelta(seconds=step)
+    if window is not None and end - first < timedelta(days=1) < timedelta(hours=bill.hours):
+        lines, taken = (f"{start:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}" for start, until in ((first, end), window))
+        notes.append(f"the request log has lines of {lines}: costs per request take the cost of {taken} UTC")
     hours = None if window is None or step > SECONDS_PER_HOUR else (window[1] - window[0]) / timedelta(hours=1)
     return Traffic(
         endpoints=_usages(database, "endpoint", weight, hours),
         teams=_usages(database, "team", weight, hours),
         environments=_usages(database, "environment", weight, hours),
-        seconds=None if window is None else (_epoch(window[0]), _epoch(window[1])),
+        seconds=None if window is None else (epoch_seconds(window[0]), epoch_seconds(window[1])),
         output_weight=weight,
         notes=notes,
     )
@@ -354,24 +341,10 @@ def _window(first: datetime, last: datetime, bill: Bill) -> tuple[datetime, date
     return max(start, bill.start), min(end, bill.end)
 
 
-def _window_notes(
-    first: datetime, last: datetime, window: tuple[datetime, datetime], bill: Bill
-) -> list[str]:  # fmt: skip
-    """Note on the time taken for a log of less than a day beside a longer bill."""
-    if last - first >= timedelta(days=1) or bill.hours <= timedelta(days=1) / timedelta(hours=1):
-        return []
-    lines, taken = (f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}" for start, end in ((first, last), window))
-    return [f"the request log has lines of {lines}: costs per request take the cost of {taken} UTC"]
-
-
 def _usages(database: Database, column: str, weight: float, hours: float | None) -> list[Usage]:
     """Requests by a column, those of the most tokens first; what does not say it is ``(untagged)``.
 
-    Args:
-        database: with the table ``traffic``.
-        column: ``endpoint``, ``team`` or ``environment``.
-        weight: input tokens that an output token counts for.
-        hours: length of the log; None: it does not tell hours apart.
+    *weight*: input tokens that an output token counts for; *hours*: length of the log, None: it tells no hours apart.
     """
     name = f"coalesce({column}, '(untagged)')"
     tokens = f"(coalesce(sum(input_tokens), 0) + {weight} * coalesce(sum(output_tokens), 0))"
@@ -383,7 +356,10 @@ def _usages(database: Database, column: str, weight: float, hours: float | None)
         "FROM traffic GROUP BY name ORDER BY weight DESC, name"
     )
     peaks = _peaks(database, name, hours) if hours else {}
-    repeated = _repeated(database) if column == "endpoint" else {}
+    repeated: dict[str, float] = {}
+    if column == "endpoint":
+        prompts = database.rows("SELECT endpoint, sum(seen), sum(different) FROM prompts GROUP BY endpoint")
+        repeated = {name: max(0.0, 1 - float(new) / float(seen)) for name, seen, new in prompts if seen}
     return [_usage(row, peaks.get(row[0]), repeated.get(row[0])) for row in rows]
 
 
@@ -422,13 +398,3 @@ def _peaks(database: Database, name: str, hours: float) -> Mapping[str, float]:
         "HAVING sum(requests) > 0"
     )
     return {row[0]: float(row[1]) for row in rows if row[1] is not None}
-
-
-def _repeated(database: Database) -> Mapping[str, float]:
-    """Share of the prompts that were seen before, by endpoint."""
-    rows = database.rows("SELECT endpoint, sum(seen), sum(different) FROM prompts GROUP BY endpoint")
-    return {name: max(0.0, 1 - float(different) / float(seen)) for name, seen, different in rows if seen}
-
-
-def _epoch(moment: datetime) -> float:
-    return moment.replace(tzinfo=UTC).timestamp()

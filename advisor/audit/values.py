@@ -1,7 +1,7 @@
 """Results of an audit, and its amounts in words; money in the currency of the bill unless a name says otherwise."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
@@ -284,6 +284,16 @@ def monthly(amount: Decimal | None, currency: str | None) -> str:
 def between(low: Decimal | None, high: Decimal | None, currency: str | None) -> str:
     """``$1.00 to $2.00``; empty where there are no two bounds."""
     return "" if low == high else f"{money(low, currency)} to {money(high, currency)}"
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first of some names in words, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def epoch_seconds(moment: datetime) -> float:
+    """Seconds since 1970 of a moment in UTC."""
+    return moment.replace(tzinfo=UTC).timestamp()
 
 
 def percent(part: Decimal, total: Decimal, digits: int = 1) -> str:

@@ -76,16 +76,11 @@ class Wish:
 def of_findings(kinds: Sequence[EndpointMachines], hosts: Sequence[HostCost]) -> Iterator[Wish]:
     """Fewer machines where some are idle (ADV101), or where fewer accelerators would do (ADV102).
 
-    Args:
-        kinds: machines of the bill, the dearest last.
-        hosts: those with telemetry.
+    *kinds* are machines of the bill, the dearest last; *hosts* those with telemetry.
     """
     for fleet in fleets_of(kinds, hosts):
-        if (
-            fleet.kind is not None
-            and fleet.enough < fleet.instances
-            and (fleet.idle or fleet.loaded < len(fleet.working))
-        ):
+        is_too_much = fleet.enough < fleet.instances and (fleet.idle or fleet.loaded < len(fleet.working))
+        if fleet.kind is not None and is_too_much:
             yield _of_fleet(fleet, fleet.kind)
 
 
@@ -101,24 +96,21 @@ def _of_fleet(fleet: MeasuredFleet, kind: EndpointMachines) -> Wish:
         return replace(wish, told=f"{told}; nothing is changed")
     if why := fleet.too_little_known:
         return replace(wish, told=f"{told}; not written: {why}")
-    return replace(wish, told=told, target=_fewer(kind, fleet.needed))
-
-
-def _fewer(kind: EndpointMachines, needed: int) -> Target:
-    return Target(
+    target = Target(
         key=kind.instance_type,
         provider=kind.provider,
         region=kind.region,
         instance_type=kind.instance_type,
         interchangeable_types=(),
-        instances=needed,
-        min_instances=needed,
+        instances=fleet.needed,
+        min_instances=fleet.needed,
         max_instances=kind.instances,
         is_spot=kind.is_spot,
         serving="the load of the bill's period, as accelerators were used then",
         keeps_types=True,
         least_maximum=kind.instances,
     )
+    return replace(wish, told=told, target=target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +191,11 @@ class Code:
         others = [name for name in self.endpoints if name != own and _carries(address, name)]
         others += [word for word in _OTHER_WORK if own and _carries(address, word)]
         place = set(re.split(r"[^a-z0-9]+", machines.region.casefold()))
-        words = [word for word in _telling_words(address) if word not in place] if own else []
+        words = [
+            word
+            for word in (_words(address) if own else ())
+            if len(word) > 1 and word not in _TELLS_NOTHING | place and not _SIZE_OR_NUMBER.fullmatch(word)
+        ]
         if not any(len(word) >= _STEM and own.startswith(word) for word in words):
             others += words
         if others:
@@ -264,13 +260,6 @@ def _words(address: str) -> list[str]:
     return re.split(r"[^a-z0-9]+", ".".join(steps).casefold())
 
 
-def _telling_words(address: str) -> Iterator[str]:
-    """Words of an address that may name what its machines serve: another endpoint than any that is known."""
-    for word in _words(address):
-        if len(word) > 1 and word not in _TELLS_NOTHING and not _SIZE_OR_NUMBER.fullmatch(word):
-            yield word
-
-
 def _carries(address: str, name: str) -> bool:
     """Whether some words of an address, one after the other, are a name; types of resources say no name."""
     words = _words(address)
@@ -294,12 +283,7 @@ class Changes:
 
 
 def telemetry_of(places: Sequence[str], bill: Bill) -> Places | None:
-    """Places of an audit as sources of demand over the bill's period, an hour at least; None where there are none.
-
-    Args:
-        places: directories of samples, or the address of a server.
-        bill: whose period says how far back demand counts.
-    """
+    """Directories of samples, or the address of a server, as sources of demand over a bill's period; None: neither."""
     if not places:
         return None
     days = max(bill.hours, 1.0) / HOURS_PER_DAY
@@ -394,11 +378,7 @@ class _Planner:
         return replace(wish, told=told, target=replace(target, least_maximum=target.instances))
 
     def _observed(self, endpoint: Endpoint, machines: EndpointMachines, services: Sequence[Service]) -> Workload:
-        """Workload of an endpoint from what telemetry shows of it.
-
-        Raises:
-            InputError: telemetry does not show what a plan needs.
-        """
+        """Workload of an endpoint, where telemetry shows what a plan needs of it."""
         if self.telemetry is None:
             raise InputError(f"its demand is not known: add --prometheus URL or --samples DIR, or {_NAMED}")
         names = {normalised(endpoint.name), served_key(endpoint.name)}
@@ -418,23 +398,14 @@ class _Planner:
         return read_workload(path)
 
     def _plan(self, workload: Workload, machines: EndpointMachines) -> Plan:
-        """Plan for a workload in the region of its machines, with one type of machine that is bought as today.
-
-        Raises:
-            AdvisorError: something that a plan needs is not known.
-        """
+        """Plan for a workload in the region of its machines, with one type of machine that is bought as today."""
         purchase = _purchase(machines)
         fewest = max(workload.limits.min_replicas, min(machines.instances, FEWEST))
+        place = machines.provider, machines.region, machines.instance_type
+        measured = workload.current.measured if workload.current else None
         workload = replace(
             workload,
-            current=Deployment(
-                machines.provider,
-                machines.region,
-                machines.instance_type,
-                machines.instances,
-                purchase,
-                workload.current.measured if workload.current else None,
-            ),
+            current=Deployment(*place, machines.instances, purchase, measured),
             providers=(machines.provider,),
             regions=(machines.region,),
             purchase=(purchase,),

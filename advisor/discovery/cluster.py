@@ -36,18 +36,14 @@ def _launches(document: object) -> Iterator[Launch]:
     for application in items(document, "applications"):
         configs = items(application, "args", "llm_configs")
         for config in configs:
-            yield _of_config(mapping(config))
+            loading, engine = mapping(config, "model_loading_config"), mapping(config, "engine_kwargs")
+            name, source = loading.get("model_id"), loading.get("model_source")
+            model = source if isinstance(source, str) and "://" not in source else name
+            yield _of_arguments({**engine, "model": model, "served_model_name": name})
         if not configs:
             arguments = {**mapping(application, "runtime_env", "env_vars"), **mapping(application, "args")}
             if any(isinstance(key, str) and "model" in key.lower() for key in arguments):
                 yield _of_arguments(arguments)
-
-
-def _of_config(config: Mapping[str, Any]) -> Launch:
-    loading, engine = mapping(config, "model_loading_config"), mapping(config, "engine_kwargs")
-    name, source = loading.get("model_id"), loading.get("model_source")
-    model = source if isinstance(source, str) and "://" not in source else name
-    return _of_arguments({**engine, "model": model, "served_model_name": name})
 
 
 def _of_arguments(arguments: Mapping[str, Any]) -> Launch:
@@ -118,7 +114,6 @@ class _Pod:
     address: str
     spec: Item
     accelerators: int
-    """How many it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +122,10 @@ class _Running:
 
     count: int = 0
     first: Item | None = None
-    """Specification of one of them."""
     accelerators: int = 0
     nodes: tuple[str, ...] = ()
     """Nodes of those that hold accelerators, else of all; each once."""
     addresses: frozenset[str] = frozenset()
-    """Addresses of the same pods."""
 
 
 def services_of_cluster(api: KubernetesApi) -> Inventory:
@@ -150,7 +143,11 @@ def services_of_cluster(api: KubernetesApi) -> Inventory:
     for owner in owners:
         made = list(_services(owner, pods.of(owner), nodes, api))
         services += [each for each in made if each.launch.engine and (each.accelerators or each.launch.model)]
-        notes += [_unrecognised(service) for service in made if not service.launch.engine and service.accelerators]
+        strange = [service for service in made if not service.launch.engine and service.accelerators]
+        notes += [
+            f"{each.origin} asks for {each.accelerators} accelerators and runs no serving engine that is known here"
+            for each in strange
+        ]
     return Inventory(tuple(_sharing(services)), tuple(notes))
 
 
@@ -171,8 +168,15 @@ class _RunningPods:
         key = owner.namespace, labels
         if key not in self._seen:
             having = [self._by_label.get((owner.namespace, *label), []) for label in labels]
-            rarest = min(having, key=len, default=[])
-            self._seen[key] = _running([pod for pod in rarest if labels <= pod.labels.items()])
+            pods = [pod for pod in min(having, key=len, default=[]) if labels <= pod.labels.items()]
+            serving = [pod for pod in pods if pod.accelerators] or pods
+            self._seen[key] = _Running(
+                count=len(pods),
+                first=pods[0].spec if pods else None,
+                accelerators=sum(pod.accelerators for pod in pods),
+                nodes=tuple(sorted({pod.node for pod in serving})),
+                addresses=frozenset(pod.address for pod in serving if pod.address),
+            )
         return self._seen[key]
 
 
@@ -190,17 +194,6 @@ class _Nodes:
         if key not in self._named:
             self._named[key] = tuple(self._listed.get(name) or replace(unlisted, name=name) for name in names)
         return self._named[key]
-
-
-def _running(pods: Sequence[_Pod]) -> _Running:
-    serving = [pod for pod in pods if pod.accelerators] or pods
-    return _Running(
-        count=len(pods),
-        first=pods[0].spec if pods else None,
-        accelerators=sum(pod.accelerators for pod in pods),
-        nodes=tuple(sorted({pod.node for pod in serving})),
-        addresses=frozenset(pod.address for pod in serving if pod.address),
-    )
 
 
 def _owners(api: KubernetesApi) -> Iterator[_Owner]:
@@ -263,9 +256,7 @@ def _pod(item: Item) -> _Pod | None:
     return _Pod(namespace, _labels(item), node, str(status.get("podIP") or ""), spec, _count(spec))
 
 
-def _services(
-    owner: _Owner, pods: _Running, nodes: _Nodes, api: KubernetesApi
-) -> Iterator[Service]:  # fmt: skip
+def _services(owner: _Owner, pods: _Running, nodes: _Nodes, api: KubernetesApi) -> Iterator[Service]:
     """Services of a deployment: one, or one for each model that it names itself."""
     counted = [(spec, count) for spec, count in owner.pod_specs if count]
     if owner.resource is _INFERENCE_SERVICES and pods.first is not None:
@@ -305,8 +296,15 @@ def _unlisted(specs: Sequence[Item], place: tuple[str, str]) -> Machine:
 
 def _launch(specs: Sequence[Item], owner: _Owner) -> Launch:
     """The first container of a replica whose program is a serving engine; one without a name where none is."""
-    containers = [container for spec in specs for container in items(spec, "containers") if isinstance(container, dict)]
-    launches = [_launch_of(container) for container in containers]
+    launches = []
+    for container in (each for spec in specs for each in items(spec, "containers") if isinstance(each, dict)):
+        words = [str(word) for key in ("command", "args") for word in items(container, key)]
+        variables = {
+            str(pair["name"]): str(pair["value"])
+            for pair in items(container, "env")
+            if isinstance(pair, dict) and "name" in pair and pair.get("value") is not None
+        }
+        launches.append(launch_of(words, str(container.get("image") or ""), variables))
     launch = next((each for each in launches if each.engine), launches[0] if owner.engine and launches else Launch(""))
     launch, storage = replace(launch, engine=launch.engine or owner.engine), owner.storage
     if storage and (not launch.model or launch.model.startswith(_MOUNT)):
@@ -314,26 +312,14 @@ def _launch(specs: Sequence[Item], owner: _Owner) -> Launch:
     return launch
 
 
-def _launch_of(container: Item) -> Launch:
-    words = [str(word) for key in ("command", "args") for word in items(container, key)]
-    variables = {
-        str(pair["name"]): str(pair["value"])
-        for pair in items(container, "env")
-        if isinstance(pair, dict) and "name" in pair and pair.get("value") is not None
-    }
-    return launch_of(words, str(container.get("image") or ""), variables)
-
-
 def _count(spec: Item) -> int:
     """Accelerators that a pod asks for."""
-    resources = [mapping(container, "resources") for container in items(spec, "containers")]
-    asked = [mapping(each, "limits") or mapping(each, "requests") for each in resources]
-    return sum(
-        _whole(amount, 0) or 0
-        for amounts in asked
-        for name, amount in amounts.items()
-        if _ACCELERATORS.fullmatch(str(name))
-    )
+    total = 0
+    for container in items(spec, "containers"):
+        resources = mapping(container, "resources")
+        asked = mapping(resources, "limits") or mapping(resources, "requests")
+        total += sum(_whole(amount, 0) or 0 for name, amount in asked.items() if _ACCELERATORS.fullmatch(str(name)))
+    return total
 
 
 def _labels(item: Item) -> dict[str, str]:
@@ -347,12 +333,6 @@ def _whole(value: Any, default: int | None) -> int | None:  # noqa: ANN401 - any
     return int(text) if text.isdecimal() and len(text) < 10 else default
 
 
-def _unrecognised(service: Service) -> str:
-    return (
-        f"{service.origin} asks for {service.accelerators} accelerators and runs no serving engine that is known here"
-    )
-
-
 def _sharing(services: Sequence[Service]) -> Iterator[Service]:
     """Services with a note where others run on the same hosts."""
     on_host: dict[str, list[int]] = {}
@@ -360,18 +340,13 @@ def _sharing(services: Sequence[Service]) -> Iterator[Service]:
         for host in {machine.name for machine in service.machines}:
             on_host.setdefault(host, []).append(number)
     for number, service in enumerate(services):
-        others = sorted(_beside(number, service, on_host))
+        beside: set[int] = set()
+        for machine in service.machines:
+            beside.update(islice((other for other in on_host[machine.name] if other != number), _MOST_NAMED + 1))
+            if len(beside) > _MOST_NAMED:
+                break  # no note names more
+        others = sorted(beside)
         names = [services[other].name for other in others[:_MOST_NAMED]]
         shown = ", ".join(names) + (" and more" if len(others) > _MOST_NAMED else "")
         note = f"its machines also run {shown}: `current` counts them whole" if others else ""
         yield replace(service, notes=(*service.notes, note)) if note else service
-
-
-def _beside(number: int, service: Service, on_host: Mapping[str, Sequence[int]]) -> set[int]:
-    """Numbers of other services on the hosts of one, until there are more than a note names."""
-    others: set[int] = set()
-    for machine in service.machines:
-        others.update(islice((other for other in on_host[machine.name] if other != number), _MOST_NAMED + 1))
-        if len(others) > _MOST_NAMED:
-            break
-    return others

@@ -10,6 +10,7 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from advisor.demand.services import EngineView
 from advisor.demand.services.readings import LengthCounts, added
 from advisor.demand.services.service import served_key
 from advisor.discovery.cluster import services_of_cluster
-from advisor.discovery.kubeconfig import Access, cluster_access
+from advisor.discovery.kubeconfig import cluster_access
 from advisor.discovery.kubernetes_api import KubernetesApi
 from advisor.discovery.launches import launch_of, launches_of_lines, stored_model
-from advisor.discovery.monitored import Watched, survey, unmatched_services, with_observed
+from advisor.discovery.monitored import survey, unmatched_services, with_observed
 from advisor.discovery.values import Inventory, Latency, Launch, Machine, Observed, Service, window_text
 from advisor.errors import InputError
 from advisor.records import dataclass, replace
@@ -40,6 +41,8 @@ from advisor.units import MS_PER_SECOND
 _NAME_TAGS = ("aws:autoscaling:groupName", "Name")
 _MODEL_TAGS = ("model", "inference:model", "served-model")
 _MOST_SHOWN = 5
+Fields = dict[str, str | float | tuple[str, ...]]
+"""Keys and values of a source of demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +62,9 @@ class Account:
 
 
 def services_of_account(account: Account, catalog: Catalog, seen: Collection[str] = ()) -> Inventory:
-    """SageMaker's endpoints and accelerated instances.
+    """SageMaker's endpoints and accelerated instances but those of *seen* ids, which are nodes of a cluster.
 
     What the user may not list is a note; the rest is read.
-
-    Args:
-        account: where to ask.
-        catalog: knows which types have accelerators.
-        seen: ids of instances that are known as nodes of a cluster.
 
     Raises:
         InputError: boto3 is missing, or the credentials are not accepted.
@@ -75,10 +73,10 @@ def services_of_account(account: Account, catalog: Catalog, seen: Collection[str
     if not session.region_name:
         hint = "name one: --aws us-east-1, or set AWS_DEFAULT_REGION"
         raise InputError("AWS's settings name no region", where=account.where, hint=hint)
-    inventory = Inventory()
-    for read in (_endpoints, _instances):
+    inventory, asker = Inventory(), _Asker(session, account)
+    for read in (partial(_endpoints, asker), partial(_instances, asker, catalog, seen)):
         try:
-            inventory += read(_Asker(session, account), catalog, seen)
+            inventory += read()
         except _RefusedError as error:
             inventory += Inventory(notes=(f"{error.where}: {error.message} ({error.hint})",))
     return inventory
@@ -138,7 +136,7 @@ def _in_words(asker: _Asker, service: str, operation: str) -> Iterator[None]:
         raise InputError(str(error), where=where, hint=unreached_hint(asker.session, service, asker.region)) from error
 
 
-def _endpoints(asker: _Asker, catalog: Catalog, seen: Collection[str]) -> Inventory:  # noqa: ARG001 - as the others
+def _endpoints(asker: _Asker) -> Inventory:
     listed = asker.pages("sagemaker", "list_endpoints", "Endpoints", StatusEquals="InService")
     services = [service for endpoint in listed for service in _variants(str(endpoint["EndpointName"]), asker)]
     return Inventory(tuple(services))
@@ -147,9 +145,8 @@ def _endpoints(asker: _Asker, catalog: Catalog, seen: Collection[str]) -> Invent
 def _variants(endpoint: str, asker: _Asker) -> Iterator[Service]:
     """Services of an endpoint: one for each of its variants that runs on instances."""
     described = asker.one("sagemaker", "describe_endpoint", EndpointName=endpoint)
-    config = asker.one(
-        "sagemaker", "describe_endpoint_config", EndpointConfigName=described["EndpointConfigName"]
-    )  # fmt: skip
+    name = described["EndpointConfigName"]
+    config = asker.one("sagemaker", "describe_endpoint_config", EndpointConfigName=name)
     counts = {each["VariantName"]: each.get("CurrentInstanceCount") for each in described.get("ProductionVariants", ())}
     variants = [variant for variant in config.get("ProductionVariants", ()) if variant.get("InstanceType")]
     for variant in variants:
@@ -160,11 +157,7 @@ def _variants(endpoint: str, asker: _Asker) -> Iterator[Service]:
             Machine(f"{endpoint}/{name}/{number}", "aws", asker.region, instance_type, "managed")
             for number in range(min(count, 10_000))
         )
-        fields: dict[str, str | float | tuple[str, ...]] = {
-            "region": asker.region,
-            "endpoint": endpoint,
-            "window": asker.account.window,
-        }
+        fields: Fields = {"region": asker.region, "endpoint": endpoint, "window": asker.account.window}
         fields |= {"profile": asker.account.profile} if asker.account.profile else {}
         yield Service(
             name=endpoint if len(variants) == 1 else f"{endpoint}-{name}",
@@ -209,37 +202,25 @@ def _instances(asker: _Asker, catalog: Catalog, seen: Collection[str]) -> Invent
             name = next((tags[tag] for tag in _NAME_TAGS if tags.get(tag)), number)
             model = next((tags[tag] for tag in _MODEL_TAGS if tags.get(tag)), "")
             groups[name, model].append(Machine(number, "aws", region, instance_type, purchase, instance_id=number))
-    services = tuple(_of_instances(name, model, machines) for (name, model), machines in groups.items())
-    return Inventory(tuple(each for each in services if each.model), tuple(_unnamed(services)))
-
-
-def _of_instances(name: str, model: str, machines: Sequence[Machine]) -> Service:
-    return Service(
-        name=name,
-        origin=f"{len(machines)} EC2 instances called {name} in {machines[0].region}",
-        launch=Launch("", model),
-        machines=tuple(machines),
+    services, silent = [], []
+    for (name, model), machines in groups.items():
+        if model:
+            origin = f"{len(machines)} EC2 instances called {name} in {machines[0].region}"
+            services.append(Service(name, origin, Launch("", model), machines=tuple(machines)))
+        else:
+            silent.append(f"{len(machines)} × {machines[0].instance_type} {name}")
+    if not silent:
+        return Inventory(tuple(services))
+    more = f" and {len(silent) - _MOST_SHOWN} more" if len(silent) > _MOST_SHOWN else ""
+    note = (
+        f"EC2 does not say what these serve: {', '.join(silent[:_MOST_SHOWN])}{more}; tag them `model`, sample them "
+        "(`advisor agent run`) and give --samples, or give the --prometheus that scrapes their engines"
     )
-
-
-def _unnamed(services: Sequence[Service]) -> Iterator[str]:
-    """Note on instances of which EC2 alone cannot say what they serve."""
-    silent = [service for service in services if not service.model]
-    if silent:
-        shown = ", ".join(
-            f"{len(each.machines)} × {each.machines[0].instance_type} {each.name}" for each in silent[:_MOST_SHOWN]
-        )
-        more = f" and {len(silent) - _MOST_SHOWN} more" if len(silent) > _MOST_SHOWN else ""
-        yield (
-            f"EC2 does not say what these serve: {shown}{more}; tag them `model`, sample them (`advisor agent run`) "
-            "and give --samples, or give the --prometheus that scrapes their engines"
-        )
+    return Inventory(tuple(services), (note,))
 
 
 _LATENCY = {"ttft_p95_ms": "ttft_seconds", "tpot_p95_ms": "tpot_seconds", "e2e_p95_ms": "e2e_seconds"}
 _SHARE = 0.95
-Fields = dict[str, str | float | tuple[str, ...]]
-"""Keys and values of a source of demand."""
 
 
 def services_of_samples(places: Sequence[str], out: Path, window_days: float | None) -> Inventory:
@@ -304,11 +285,12 @@ def _service(own: Sequence[EngineView], hosts: dict[str, Host], source: Fields, 
     names = sorted({view.host for view in own if view.host})
     model = own[0].model or ""
     lines = [line for name in names if name in hosts for line in hosts[name].facts.get(ENGINES, "").split("; ")]
-    launch = next(iter(_launches(lines, model)), Launch(own[0].engine))
+    keys = ((launch, {served_key(launch.served_name), served_key(launch.model)}) for launch in launches_of_lines(lines))
+    launch = next((launch for launch, meant in keys if served_key(model) in meant), Launch(own[0].engine))
     fields = {**source, **({"hosts": tuple(names)} if len(names) < len(hosts) else {})}
     fields |= {"model": model} if model else {}
-    counts = added([view.answers for view in own if view.answers is not None]) is not None
-    counts = counts or any(view.grown.answer_tokens for view in own)
+    has_lengths = added([view.answers for view in own if view.answers is not None]) is not None
+    counts = has_lengths or any(view.grown.answer_tokens for view in own)
     return Service(
         name=model.rpartition("/")[2] or own[0].engine,
         origin=f"{own[0].engine} on {len(names)} host{'' if len(names) == 1 else 's'} sampled in {where}",
@@ -332,17 +314,8 @@ def _of_accelerators(hosts: Mapping[str, Host], source: Fields, where: str) -> S
     )
 
 
-def _launches(lines: Sequence[str], model: str) -> Iterator[Launch]:
-    """Launches whose model or served name is the one that is meant."""
-    for launch in launches_of_lines(lines):
-        if served_key(model) in {served_key(launch.served_name), served_key(launch.model)}:
-            yield launch
-
-
 def _machine(name: str, host: Host) -> Machine:
-    facts = host.facts
-    stated = (facts.get(key, "") for key in (PROVIDER, REGION, INSTANCE_TYPE, PURCHASE))
-    return Machine(name, *stated)
+    return Machine(name, *(host.facts.get(key, "") for key in (PROVIDER, REGION, INSTANCE_TYPE, PURCHASE)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,29 +357,30 @@ def find_services(places: Places, catalog: Catalog) -> Inventory:
     Raises:
         InputError: a place cannot be asked at all.
     """
-    whole = sum((_of_context(context, places) for context in places.contexts), Inventory())
+    whole = Inventory()
+    for context in places.contexts:
+        access = cluster_access(context, places.kubeconfig)
+        whole += services_of_cluster(KubernetesApi(access, places.namespace))
+        if not access.is_verified:
+            unverified = f"kubernetes {access.context}: its kubeconfig says not to verify the server's certificate"
+            whole += Inventory(notes=(unverified,))
     watched = [survey(_monitored(server), _fields(server)) for server in places.servers]
     services = [with_observed(service, watched) for service in whole.services]
     for each in watched:
         taken = [service.observed for service in services if service.observed is not None]
         services += list(unmatched_services(each, taken))
-    inventory = Inventory(tuple(services), (*whole.notes, *_warnings(watched)))
+    warnings = [
+        f"{each.shown}: no serving engine counted requests there in {each.server.length}"
+        for each in watched
+        if not each.seen
+    ]
+    inventory = Inventory(tuple(services), (*whole.notes, *warnings))
     if places.samples:
         inventory = _with_samples(inventory, places)
     seen = {machine.instance_id for service in inventory.services for machine in service.machines} - {""}
     for account in places.accounts:
         inventory += services_of_account(account, catalog, seen)
     return inventory
-
-
-def _of_context(context: str, places: Places) -> Inventory:
-    access = cluster_access(context, places.kubeconfig)
-    unverified = () if access.is_verified else (_unverified(access),)
-    return services_of_cluster(KubernetesApi(access, places.namespace)) + Inventory(notes=unverified)
-
-
-def _unverified(access: Access) -> str:
-    return f"kubernetes {access.context}: its kubeconfig says not to verify the server's certificate"
 
 
 def _monitored(server: Server) -> Monitored:
@@ -423,20 +397,15 @@ def _fields(server: Server) -> dict[str, str]:
     return {"url": server.url, "window": window_text(server.window_days), **until, **named}
 
 
-def _warnings(watched: Sequence[Watched]) -> tuple[str, ...]:
-    return tuple(
-        f"{each.shown}: no serving engine counted requests there in {each.server.length}"
-        for each in watched
-        if not each.seen
-    )
-
-
 def _with_samples(inventory: Inventory, places: Places) -> Inventory:
     """The same with what was sampled: the demand of services on sampled hosts, and services that nothing else shows."""
     sampled = services_of_samples(places.samples, places.out, places.window_days)
     services, used = [], set[int]()
     for service in inventory.services:
-        match = next((each for each in sampled.services if _is_same(service, each)), None)
+        hosts = {machine.name for machine in service.machines}
+        names = {served_key(name) for name in (service.launch.served_name, service.model) if name}
+        alike = (each for each in sampled.services if served_key(each.model) in names)
+        match = next((each for each in alike if hosts & {machine.name for machine in each.machines}), None)
         if match is not None:
             used.add(id(match))
             if service.observed is None:
@@ -446,21 +415,10 @@ def _with_samples(inventory: Inventory, places: Places) -> Inventory:
     return Inventory(tuple(services), (*inventory.notes, *sampled.notes))
 
 
-def _is_same(service: Service, sampled: Service) -> bool:
-    """Whether a model that was sampled on hosts of a service is its own."""
-    hosts = {machine.name for machine in service.machines}
-    model = served_key(sampled.model)
-    names = {served_key(name) for name in (service.launch.served_name, service.model) if name}
-    return bool(hosts & {machine.name for machine in sampled.machines}) and model in names
-
-
 def nothing_found(places: Places) -> InputError:
     """Error where no place shows a service."""
     asked = [*(f"kubernetes {name or '(current context)'}" for name in places.contexts)]
     asked += [parse_address(server.url, "").shown for server in places.servers] + list(places.samples)
     asked += [account.where for account in places.accounts]
-    return InputError(
-        "no service that serves a model was found",
-        where=", ".join(asked),
-        hint="name further places: --kubernetes CONTEXT, --prometheus URL, --samples DIR, --aws REGION",
-    )
+    hint = "name further places: --kubernetes CONTEXT, --prometheus URL, --samples DIR, --aws REGION"
+    return InputError("no service that serves a model was found", where=", ".join(asked), hint=hint)

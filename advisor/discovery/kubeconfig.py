@@ -12,7 +12,6 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,17 +80,13 @@ def yaml_value(text: str) -> Any:  # noqa: ANN401 - any YAML value
     except RecursionError:
         raise UnreadableYamlError("it nests too deeply") from None
     except yaml.YAMLError as error:
-        raise UnreadableYamlError(_problem(error)) from None
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise UnreadableYamlError(f"{printable(problem or 'it cannot be parsed')[:_SHOWN]}{line}") from None
     except UnreadableYamlError:
         raise
     except (ValueError, LookupError, AttributeError, TypeError, OverflowError):
         raise UnreadableYamlError("a value does not fit its tag") from None
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    line = f" in line {mark.line + 1}" if mark else ""
-    return f"{printable(problem or 'it cannot be parsed')[:_SHOWN]}{line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +101,6 @@ class Access:
     namespace: str = ""
     """Of the context; "": it names none."""
     is_verified: bool = True
-    """Whether the server's certificate is checked."""
 
 
 def cluster_access(context: str = "", kubeconfig: Path | None = None) -> Access:
@@ -119,19 +113,17 @@ def cluster_access(context: str = "", kubeconfig: Path | None = None) -> Access:
     Raises:
         InputError: no such file or context, or a way of signing in that is not known here.
     """
-    paths = [kubeconfig] if kubeconfig else _paths()
+    if kubeconfig:
+        paths = [kubeconfig]
+    else:
+        named = [_home(path) for path in os.environ.get(_VARIABLE, "").split(os.pathsep) if path]
+        paths = [path for path in named or [_home("~/.kube/config")] if path.exists()]
     if not context and not paths and (_ACCOUNT / "token").is_file():
         return _of_pod()
     if not paths:
-        raise InputError(
-            "there is no kubeconfig", where="~/.kube/config", hint=f"set {_VARIABLE}, or give --kubeconfig FILE"
-        )
+        hint = f"set {_VARIABLE}, or give --kubeconfig FILE"
+        raise InputError("there is no kubeconfig", where="~/.kube/config", hint=hint)
     return _of_files(context, paths)
-
-
-def _paths() -> list[Path]:
-    named = [_home(path) for path in os.environ.get(_VARIABLE, "").split(os.pathsep) if path]
-    return [path for path in named or [_home("~/.kube/config")] if path.exists()]
 
 
 def _home(path: str) -> Path:
@@ -180,9 +172,8 @@ def _of_files(context: str, paths: Sequence[Path]) -> Access:
     name = context or next(filter(None, (_Entry(each, path).text("current-context") for path, each in documents)), "")
     where = ", ".join(map(str, paths))
     if not name:
-        raise InputError(
-            "no current context", where=where, hint=f"name one: --kubernetes {_choices(documents, 'contexts')}"
-        )
+        hint = f"name one: --kubernetes {_choices(documents, 'contexts')}"
+        raise InputError("no current context", where=where, hint=hint)
     chosen = _entry(documents, "contexts", "context", name)
     cluster = _entry(documents, "clusters", "cluster", chosen.text("cluster"))
     user = _entry(documents, "users", "user", chosen.text("user")) if chosen.text("user") else _Entry({}, paths[0])
@@ -262,32 +253,26 @@ def _context(
         if authority is not None or ca_file is not None:
             context = ssl.create_default_context(cafile=ca_file, cadata=authority.decode() if authority else None)
         if own[0] is not None and own[1] is not None:
-            with _as_file(own[0] + b"\n" + own[1]) as path:
-                context.load_cert_chain(path)
+            with tempfile.NamedTemporaryFile() as stream:  # only this user can read it
+                stream.write(own[0] + b"\n" + own[1])
+                stream.flush()
+                context.load_cert_chain(stream.name)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise InputError(
-            f"a certificate of the kubeconfig cannot be used: {reason}", where="kubeconfig", hint="sign in again"
-        ) from error
+        message, hint = f"a certificate of the kubeconfig cannot be used: {reason}", "sign in again"
+        raise InputError(message, where="kubeconfig", hint=hint) from error
     if not is_verified:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
-
-
-@contextmanager
-def _as_file(content: bytes) -> Iterator[Path]:
-    """A file that only this user can read, until the block ends."""
-    with tempfile.NamedTemporaryFile() as stream:
-        stream.write(content)
-        stream.flush()
-        yield Path(stream.name)
 
 
 def _run_plugin(plugin: _Entry, cluster: _Entry, name: str) -> Part:
     """Credentials that a plugin prints (an ``ExecCredential``); its own words and prompts go to the terminal."""
     command = plugin.text("command")
     where = f"{plugin.path}: {name}: exec"
-    arguments, variables = _plugin_arguments(plugin, where), _plugin_variables(plugin, cluster, where)
+    arguments, variables = plugin.value.get("args") or [], _plugin_variables(plugin, cluster, where)
+    if not isinstance(arguments, list) or not all(map(_is_text, arguments)):
+        raise InputError("args is no list of texts", where=where, hint='write it as args: ["get-token"]')
     program = str(plugin.path.parent / command) if os.sep in command and not Path(command).is_absolute() else command
     try:
         done = subprocess.run(  # noqa: S603 - the user's own kubeconfig names it, and kubectl runs it too
@@ -312,13 +297,6 @@ def _run_plugin(plugin: _Entry, cluster: _Entry, name: str) -> Part:
     return status
 
 
-def _plugin_arguments(plugin: _Entry, where: str) -> list[str]:
-    arguments = plugin.value.get("args") or []
-    if not isinstance(arguments, list) or not all(map(_is_text, arguments)):
-        raise InputError("args is no list of texts", where=where, hint='write it as args: ["get-token"]')
-    return arguments
-
-
 def _plugin_variables(plugin: _Entry, cluster: _Entry, where: str) -> dict[str, str]:
     """Environment of a plugin: what its entry sets, and the question."""
     spec: dict[str, Any] = {"interactive": asks_a_person()}
@@ -330,11 +308,8 @@ def _plugin_variables(plugin: _Entry, cluster: _Entry, where: str) -> dict[str, 
     asked = {"apiVersion": plugin.text("apiVersion"), "kind": "ExecCredential", "spec": spec}
     pairs = plugin.value.get("env") or []
     if not isinstance(pairs, list) or not all(map(_is_variable, pairs)):
-        raise InputError(
-            "env is no list of names with texts",
-            where=where,
-            hint='write it as env: [{name: AWS_PROFILE, value: "prod"}]',
-        )
+        hint = 'write it as env: [{name: AWS_PROFILE, value: "prod"}]'
+        raise InputError("env is no list of names with texts", where=where, hint=hint)
     return {pair["name"]: pair["value"] for pair in pairs} | {"KUBERNETES_EXEC_INFO": json.dumps(asked)}
 
 

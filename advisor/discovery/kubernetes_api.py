@@ -12,7 +12,7 @@ from advisor.errors import InputError
 from advisor.names import printable
 from advisor.reading import json_of
 from advisor.records import dataclass, field
-from advisor.samples.bounded_http import Address, Answer, Connection, ExchangeError, Limits, parse_address
+from advisor.samples.bounded_http import Answer, Connection, ExchangeError, Limits, parse_address
 from advisor.units import BYTES_PER_MIB
 
 Item = Mapping[str, Any]
@@ -89,7 +89,13 @@ class KubernetesApi:
         answer = self._asked(f"{resource.path(self.namespace)}?{urlencode(asked)}")
         if answer.status == 404:
             return None
-        document = _document(answer, self.where)
+        try:
+            document = json_of(answer.body.decode(), self.where)
+        except (InputError, UnicodeDecodeError):
+            document = None
+        if not isinstance(document, dict):
+            message, hint = f"the answer ({answer.status}) is no JSON", "is it the address of a Kubernetes API server?"
+            raise InputError(message, where=self.where, hint=hint)
         if answer.status == 403:
             self.refused[resource] = str(document.get("message") or "forbidden")
             return None
@@ -107,7 +113,13 @@ class KubernetesApi:
         return answer
 
     def _exchange(self, path: str) -> Answer:
-        address = self._address(path)
+        try:
+            parts = urlsplit(self.access.server)
+        except ValueError:
+            raise InputError(
+                "the server of the cluster is no address", where=self.where, hint="write it as https://HOST:PORT"
+            ) from None
+        address = parse_address(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}", "/")
         if address.scheme != "https" and address.host not in _LOOPBACK and self.access.headers:
             raise InputError(
                 f"{address.shown} would send the token in clear text", where=self.where, hint="use an https:// server"
@@ -122,22 +134,11 @@ class KubernetesApi:
         finally:
             connection.close()
 
-    def _address(self, path: str) -> Address:
-        """Address of a path of the server."""
-        try:
-            parts = urlsplit(self.access.server)
-        except ValueError:
-            raise InputError(
-                "the server of the cluster is no address", where=self.where, hint="write it as https://HOST:PORT"
-            ) from None
-        return parse_address(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}", "/")
-
     def _failed(self, status: int, said: str) -> InputError:
         words = f": {printable(said)[:_SHOWN]}" if said else ""
         if status == 401:
-            hint = (
-                "the token or certificate has expired, or is another cluster's: sign in again, then `kubectl get pods`"
-            )
+            remedy = "sign in again, then `kubectl get pods`"
+            hint = f"the token or certificate has expired, or is another cluster's: {remedy}"
         elif status == 410:
             hint = "the list changed while it was read: run it again"
         else:
@@ -153,7 +154,12 @@ class KubernetesApi:
         user = next(filter(str.isprintable, users), "")
         who = f"user {user} may not" if user else "the user may not"
         verbs = ", ".join(f"`list {name}`" for name in names)
-        yield f"{self.where}: {who} {verbs}; what follows from it stays unknown. To grant it: {_grant(names, user)}"
+        # Commands of an administrator: a role that may list these, and its binding to the user, quoted for a shell.
+        role = f"kubectl create clusterrole advisor-init --verb=list --resource={','.join(names)}"
+        account = user.removeprefix(_ACCOUNT)
+        subject = shlex.quote(f"--user={user or 'NAME'}" if account == user else f"--serviceaccount={account}")
+        grant = f"{role} && kubectl create clusterrolebinding advisor-init --clusterrole=advisor-init {subject}"
+        yield f"{self.where}: {who} {verbs}; what follows from it stays unknown. To grant it: {grant}"
 
 
 def mapping(item: object, *keys: str) -> Item:
@@ -167,23 +173,3 @@ def items(item: object, *keys: str) -> list[Any]:
     """The list at a path of keys; an empty one where there is none."""
     value = mapping(item, *keys[:-1]).get(keys[-1])
     return value if isinstance(value, list) else []
-
-
-def _grant(names: list[str], user: str) -> str:
-    """Commands of an administrator: a role that may list these, and its binding to the user, quoted for a shell."""
-    role = f"kubectl create clusterrole advisor-init --verb=list --resource={','.join(names)}"
-    account = user.removeprefix(_ACCOUNT)
-    subject = f"--user={user or 'NAME'}" if account == user else f"--serviceaccount={account}"
-    return f"{role} && kubectl create clusterrolebinding advisor-init --clusterrole=advisor-init {shlex.quote(subject)}"
-
-
-def _document(answer: Answer, where: str) -> Item:
-    try:
-        document = json_of(answer.body.decode(), where)
-    except (InputError, UnicodeDecodeError):
-        document = None
-    if isinstance(document, dict):
-        return document
-    raise InputError(
-        f"the answer ({answer.status}) is no JSON", where=where, hint="is it the address of a Kubernetes API server?"
-    )

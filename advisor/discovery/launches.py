@@ -68,7 +68,8 @@ def launch_of(words: Sequence[str], image: str = "", variables: Mapping[str, str
         variables: its environment; values that are secrets are not needed.
     """
     words = [_expanded(word, variables) for word in _unwrapped(words)[:_MOST_WORDS]]
-    engine = _engine(words, image)
+    texts = (*words[:6], image)
+    engine = next((engine for text in texts for engine, pattern in _ENGINES if pattern.search(text)), "")
     flags = {_VARIABLES[name]: value for name, value in variables.items() if name in _VARIABLES and value}
     flags |= _flags(words)
     model = _first(flags, _MODEL) or _positional(words)
@@ -83,15 +84,6 @@ def launch_of(words: Sequence[str], image: str = "", variables: Mapping[str, str
         context_tokens=_count(_first(flags, _CONTEXT)),
         precision=_precision(_first(flags, _STORED)) or _precision(_first(flags, _COMPUTED)),
     )
-
-
-def _engine(words: Sequence[str], image: str) -> str:
-    """Engine that the command names, else the image."""
-    for text in (*words[:6], image):
-        for engine, pattern in _ENGINES:
-            if pattern.search(text):
-                return engine
-    return ""
 
 
 def _unwrapped(words: Sequence[str]) -> list[str]:
@@ -110,14 +102,12 @@ def _unwrapped(words: Sequence[str]) -> list[str]:
 
 def _expanded(word: str, variables: Mapping[str, str]) -> str:
     """A word with what it takes from the environment; what is not known stays a reference."""
-    if "$" not in word or len(word) > _LONGEST_WORD:
-        return word
-    return _REFERENCE.sub(lambda match: _known(match, variables) or match[3] or match[0], word)
 
+    def value_of(match: re.Match[str]) -> str:
+        value = variables.get(match[1] or match[2] or match[4], "")
+        return (value if len(value) <= _LONGEST_WORD else "") or match[3] or match[0]
 
-def _known(match: re.Match[str], variables: Mapping[str, str]) -> str:
-    value = variables.get(match[1] or match[2] or match[4], "")
-    return value if len(value) <= _LONGEST_WORD else ""
+    return word if "$" not in word or len(word) > _LONGEST_WORD else _REFERENCE.sub(value_of, word)
 
 
 def _flags(words: Sequence[str]) -> dict[str, str]:

@@ -74,9 +74,7 @@ class Watched:
 def survey(server: Monitored, fields: Mapping[str, str]) -> Watched:
     """All engines that counted requests, or tokens of answers, in the window.
 
-    Args:
-        server: where to ask, and over which time.
-        fields: keys and values of ``demand.prometheus`` that reach it.
+    *fields*: keys and values of ``demand.prometheus`` that reach the server.
 
     Raises:
         InputError: it cannot be asked.
@@ -93,10 +91,8 @@ def _seen(server: Monitored, engine: Engine) -> Iterator[Seen]:
     if counter is None:
         return
     by = ", ".join(dict.fromkeys((*_KEPT, *engine.models)))
-    answer = server.at_moment(
-        f"count by ({by}) (last_over_time({server.questions.select(counter)}{server.whole}))", server.window.end_us
-    )
-    yield from (Seen(engine, dict(labels)) for labels in answer)
+    query = f"count by ({by}) (last_over_time({server.questions.select(counter)}{server.whole}))"
+    yield from (Seen(engine, dict(labels)) for labels in server.at_moment(query, server.window.end_us))
 
 
 def observed_of(service: Service, watched: Watched) -> Observed | None:
@@ -120,11 +116,8 @@ def _of_pods(service: Service, every: Sequence[Seen]) -> Choice | None:
     if not service.pods:
         return None
     pattern = re.compile(service.pods)
-    own = [
-        seen
-        for seen in every
-        if pattern.fullmatch(seen.label(_POD)[1]) and seen.label(_NAMESPACE)[1] in {"", service.namespace}
-    ]
+    here = [seen for seen in every if seen.label(_NAMESPACE)[1] in {"", service.namespace}]
+    own = [seen for seen in here if pattern.fullmatch(seen.label(_POD)[1])]
     if not own:
         return None
     pod, namespace = own[0].label(_POD)[0], own[0].label(_NAMESPACE)[0]
@@ -134,25 +127,20 @@ def _of_pods(service: Service, every: Sequence[Seen]) -> Choice | None:
 
 def _at_addresses(service: Service, every: Sequence[Seen]) -> Choice | None:
     own = [seen for seen in every if seen.host and seen.host in service.addresses]
-    if not own:
-        return None
-    return own, [*_by_instance(own), *_in_cluster(own)]
+    return (own, [*_by_instance(own), *_in_cluster(own)]) if own else None
 
 
 def _of_model(service: Service, every: Sequence[Seen]) -> Choice | None:
     launch = service.launch
     names = {launch.served_name} if launch.served_name else {launch.model}
     keys = {served_key(name) for name in names if name}
-    own = [
-        seen
-        for seen in every
-        if served_key(seen.model) in keys and not seen.label(_POD)[1] and _is_alike(seen.engine.exporter.name, launch)
-    ]
+    own = []
+    for seen in every:
+        exporter = seen.engine.exporter.name
+        is_alike = not launch.engine or launch.engine in exporter or exporter in launch.engine
+        if is_alike and served_key(seen.model) in keys and not seen.label(_POD)[1]:
+            own.append(seen)
     return (own, _by_labels(own)) if own else None
-
-
-def _is_alike(exporter: str, launch: Launch) -> bool:
-    return not launch.engine or launch.engine in exporter or exporter in launch.engine
 
 
 def _in_cluster(own: Sequence[Seen]) -> list[str]:
@@ -186,7 +174,10 @@ def unmatched_services(watched: Watched, taken: Sequence[Observed]) -> Iterator[
         if not own:
             continue
         model = own[0].model
-        matchers = _by_labels(own) or _by_job(own) if own == group else _by_instance(own)
+        matchers = _by_labels(own) if own == group else _by_instance(own)
+        jobs = {seen.labels.get("job", "") for seen in own} - {""}
+        if not matchers and jobs:
+            matchers = [f"job=~{quoted('|'.join(sorted(map(re.escape, jobs))))}"]
         observed = _observed(own, matchers, watched, "")
         name = model.rpartition("/")[2] or own[0].labels.get("job") or engine
         where = f"{engine} in namespace {namespace}" if namespace else engine
@@ -204,11 +195,6 @@ def _of_accelerators(watched: Watched) -> Iterator[Service]:
         yield Service("accelerators", origin, Launch(""), observed=Observed("prometheus", fields, counts_tokens=False))
 
 
-def _by_job(own: Sequence[Seen]) -> list[str]:
-    jobs = {seen.labels.get("job", "") for seen in own} - {""}
-    return [f"job=~{quoted('|'.join(sorted(map(re.escape, jobs))))}"] if jobs else []
-
-
 def _by_instance(own: Sequence[Seen]) -> list[str]:
     return [f"instance=~{quoted('|'.join(sorted({re.escape(seen.labels.get('instance', '')) for seen in own})))}"]
 
@@ -222,17 +208,13 @@ def _observed(own: Sequence[Seen], matchers: Sequence[str], watched: Watched, se
     fields = {**watched.fields, **({"selector": ", ".join(every)} if every else {})}
     if name:
         fields["model"] = name
-    counted = watched.server.first(engine.answer_tokens) is not None or any(
-        f"{length}_bucket" in watched.server.names for length in engine.answer_lengths
-    )
-    latency, by_load = _latency(engine, [*matchers, *_model_matcher(own, name)], watched.server)
+    has_lengths = any(f"{length}_bucket" in watched.server.names for length in engine.answer_lengths)
+    counted = has_lengths or watched.server.first(engine.answer_tokens) is not None
+    label = next((seen.label(seen.engine.models)[0] for seen in own if seen.model == name and name), "")
+    of_model = [f"{label}={quoted(name)}"] if label else []
+    latency, by_load = _latency(engine, [*matchers, *of_model], watched.server)
     series = frozenset(seen.series for seen in own)
     return Observed("prometheus", fields, counted, latency, by_load, name, engine.exporter.name, series)
-
-
-def _model_matcher(own: Sequence[Seen], name: str) -> list[str]:
-    label = next((seen.label(seen.engine.models)[0] for seen in own if seen.model == name and name), "")
-    return [f"{label}={quoted(name)}"] if label else []
 
 
 def _latency(engine: Engine, matchers: Sequence[str], server: Monitored) -> tuple[Latency, ByLoad | None]:

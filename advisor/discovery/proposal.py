@@ -87,7 +87,6 @@ class Proposal:
     measured: Latency = Latency()
     """Latency that users get: over the window; of the usual stretch where it rises with load."""
     rises: bool = False
-    """Whether it does."""
     engine: str = ""
     """Engine of today, where plans are made with it."""
     is_redundant: bool = False
@@ -192,7 +191,12 @@ def _missing(
 def _current(service: Service, catalog: Catalog) -> tuple[tuple[Machine, int] | None, list[str]]:
     """The kind of which there are most machines, and what else there is or is not known."""
     machines = [machine for machine in service.machines if machine.is_known]
-    planned = [machine for machine in machines if _is_sold(machine, catalog)]
+    planned = [
+        machine
+        for machine in machines
+        if (machine.provider, machine.instance_type) in catalog.instance_types
+        and machine.region in catalog.regions_of(machine.provider)
+    ]
     remarks = list(_machine_remarks(service, machines, planned))
     if not planned:
         return None, remarks
@@ -205,12 +209,6 @@ def _current(service: Service, catalog: Catalog) -> tuple[tuple[Machine, int] | 
     if not machine.purchase:
         remarks.append("nothing says how the machines are paid for: on demand is taken")
     return (machine, kinds.count(most)), remarks
-
-
-def _is_sold(machine: Machine, catalog: Catalog) -> bool:
-    return (machine.provider, machine.instance_type) in catalog.instance_types and machine.region in catalog.regions_of(
-        machine.provider
-    )
 
 
 def _machine_remarks(service: Service, machines: Sequence[Machine], planned: Sequence[Machine]) -> Iterator[str]:
@@ -231,10 +229,7 @@ _NEXT = 1.001
 def settled(proposal: Proposal, question: PlanRequest, catalog: Catalog) -> Proposal:
     """The proposal with targets that a plan confirms for today's machines, and how these stand under them.
 
-    Args:
-        proposal: with targets from what was measured; as it is where its machines or their latency are not known.
-        question: that its file asks.
-        catalog: machines and prices.
+    As it is where its machines or their latency are not known. *question*: what its file asks.
     """
     current = question.workload.current
     if proposal.current is None or current is None or proposal.slo.is_unknown or "slo" in proposal.answers.fields:
@@ -260,21 +255,16 @@ def _settled(
     kept = kept_of([proposal.slo] if proposal.rises else _looser(proposal.slo, proposal.measured))
     if kept is None:
         needed = judge.judged(proposal.slo, 0.0).instances_needed
-        predicted = None if needed else _predicted(comparison)
-        kept = None if predicted is None else kept_of(_looser(Latency(*map(rounded_up, predicted.values)), predicted))
+        if not needed and comparison.latencies:  # what is predicted of today's machines, or measured where that is more
+            worst = {each.latency: max(each.measured_ms, each.predicted_ms) for each in comparison.latencies}
+            predicted = Latency(**worst)
+            kept = kept_of(_looser(Latency(*map(rounded_up, predicted.values)), predicted))
         if kept is None:
             return replace(proposal, judged=replace(judged, needed=needed))
     slo, ratio = kept
     may_fail = proposal.is_redundant and not comparison.slower and judge.keeps(slo, ratio, Survive.INSTANCE)
     judged = replace(judged, needed=judge.count, may_fail=may_fail, is_looser=slo != proposal.slo, waiting_ratio=ratio)
     return replace(proposal, slo=slo, judged=judged)
-
-
-def _predicted(comparison: Comparison) -> Latency | None:
-    """Latency predicted of today's machines, or measured where that is more; None where nothing was compared."""
-    if not comparison.latencies:
-        return None
-    return Latency(**{each.latency: max(each.measured_ms, each.predicted_ms) for each in comparison.latencies})
 
 
 def _measured(proposal: Proposal, question: PlanRequest) -> MeasuredLatency:
@@ -312,7 +302,6 @@ class _Judge:
     question: PlanRequest
     catalog: Catalog
     count: int
-    """Machines that run."""
 
     @property
     def is_spot(self) -> bool:
@@ -320,12 +309,7 @@ class _Judge:
         return self.question.workload.purchase == (Purchase.SPOT,)
 
     def judged(self, slo: Latency, waiting_ratio: float, survive: Survive = Survive.NOTHING) -> CurrentCost:
-        """Today's machines under some targets.
-
-        Args:
-            slo: the targets.
-            waiting_ratio: share of the requests that may wait while spot machines are withdrawn.
-            survive: what may fail.
+        """Today's machines under some targets, where a share of the requests waits while spot machines are withdrawn.
 
         Raises:
             AdvisorError: they cannot be judged.

@@ -89,7 +89,6 @@ class ByLoad:
     busiest: Latency
     """Median of the twentieth with most requests."""
     busiest_requests_per_second: float
-    """Rate of those."""
 
     def rises(self) -> bool:
         """Whether a latency is half as long again in the busiest stretches: the machines do not carry them."""
@@ -104,14 +103,12 @@ class Observed:
     source: str
     """Key under ``demand`` of a workload file: ``prometheus``, ``samples`` or ``cloudwatch``."""
     fields: Mapping[str, str | float | tuple[str, ...]]
-    """Keys and values of that source."""
     counts_tokens: bool = True
     """Whether lengths of requests are recorded too."""
     latency: Latency = Latency()
     by_load: ByLoad | None = None
     """None: not read, or too few requests to tell."""
     model: str = ""
-    """As the engine names it."""
     engine: str = ""
     series: frozenset[Series] = frozenset()
     """Series of a server that are the service's own."""
@@ -134,7 +131,6 @@ class Service:
     pods: str = ""
     """Pattern of the names of its pods, past ones too."""
     addresses: frozenset[str] = frozenset()
-    """Of its pods now."""
     observed: Observed | None = None
     notes: tuple[str, ...] = ()
 
@@ -163,7 +159,6 @@ class Answers:
 
     model: str = ""
     requests_per_second: float | None = None
-    """Where nothing saw its requests."""
     input_tokens: float | None = None
     output_tokens: float | None = None
     fields: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -230,11 +225,8 @@ def machine_of(node: Item) -> Machine:
 
 def machine_by_labels(name: str, provider: str, labels: Mapping[str, str], instance_id: str = "") -> Machine:
     """A machine by the labels of its node, or by those that a pod asks its node to have."""
-    purchases = {
-        purchase
-        for (label, value), purchase in _PURCHASES.items()
-        if any(key.lower() == label and stated.lower() == value for key, stated in labels.items())
-    }
+    stated = {(key.lower(), value.lower()) for key, value in labels.items()}
+    purchases = {purchase for label, purchase in _PURCHASES.items() if label in stated}
     on_google_or_azure = "on_demand" if provider in {"gcp", "azure"} else ""
     return Machine(
         name=name,

@@ -8,7 +8,7 @@ import hashlib
 import re
 import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import chain, count
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from advisor.atomic_files import make_directory, write_text
 from advisor.catalog import Catalog
 from advisor.discovery.proposal import DEMAND, KIND, LENGTHS, MODEL, Proposal, kept_targets, known_model, rounded_up
-from advisor.discovery.values import Latency, Machine, Observed
+from advisor.discovery.values import Latency, Machine
 from advisor.errors import AdvisorError, InputError
 from advisor.names import printable
 from advisor.performance.model import shipped_model
@@ -92,11 +92,7 @@ def _digest(text: str) -> str:
 
 
 def file_names(names: Iterable[tuple[str, str]]) -> list[str]:
-    """File names without suffix for services, each once.
-
-    Args:
-        names: name of each service, and its namespace or the like, which tells those of one name apart.
-    """
+    """File names without suffix for services, each once; the second name of a pair tells those of one name apart."""
     taken: set[str] = set()
     given = []
     for name, qualifier in names:
@@ -150,19 +146,14 @@ def tried(text: str, folder: Path, catalog: Catalog) -> Trial:
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".trial-", suffix=".txt", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
-            return Trial(_question(Path(stream.name), catalog), "")
+            question = question_for(prepared(read_workload(Path(stream.name)), catalog), catalog, shipped_model())
+            requirements_of(question, catalog)
+            return Trial(question, "")
     except OSError as error:
-        raise InputError(
-            f"cannot write: {error.strerror or error}", where=str(folder), hint="give a folder that you may write to"
-        ) from error
+        hint = "give a folder that you may write to"
+        raise InputError(f"cannot write: {error.strerror or error}", where=str(folder), hint=hint) from error
     except AdvisorError as error:
         return Trial(None, f"{error.message} ({error.hint})" if error.hint else error.message)
-
-
-def _question(path: Path, catalog: Catalog) -> PlanRequest:
-    question = question_for(prepared(read_workload(path), catalog), catalog, shipped_model())
-    requirements_of(question, catalog)
-    return question
 
 
 def workload_text(proposal: Proposal, window: str) -> str:
@@ -176,8 +167,8 @@ def _head(proposal: Proposal) -> Iterator[str]:
     for remark in proposal.remarks:
         yield _comment(f"Note: {remark}")
     yield f"name: {_scalar(service.name[:100])}"
-    if any(missing.key == MODEL for missing in proposal.missing):
-        yield _comment(next(missing.why for missing in proposal.missing if missing.key == MODEL), "MISSING: ")
+    if lacking := next((missing.why for missing in proposal.missing if missing.key == MODEL), ""):
+        yield _comment(lacking, "MISSING: ")
         yield _comment(f"model: {proposal.model or 'OWNER/NAME'}")
     else:
         yield f"model: {_scalar(proposal.model)}"
@@ -270,10 +261,8 @@ def _demand(proposal: Proposal) -> Iterator[str]:
         yield _comment(f"demand: {{declared: {{requests_per_second: 1, {size}}}}}")
         return
     if observed is None and DEMAND not in reasons:
-        yield (
-            f"demand: {{declared: {{requests_per_second: {answers.requests_per_second:g}, "
-            f"input_tokens: {answers.input_tokens:g}, output_tokens: {answers.output_tokens:g}}}}}"
-        )
+        tokens = f"input_tokens: {answers.input_tokens:g}, output_tokens: {answers.output_tokens:g}"
+        yield f"demand: {{declared: {{requests_per_second: {answers.requests_per_second:g}, {tokens}}}}}"
         return
     if observed is None:
         yield _comment(reasons.get(DEMAND, ""), "MISSING: ")
@@ -281,17 +270,14 @@ def _demand(proposal: Proposal) -> Iterator[str]:
         return
     yield "demand:"
     yield f"  {observed.source}:"
-    for key, value in _source_fields(proposal, observed).items():
+    lengths = {"input_tokens": answers.input_tokens, "output_tokens": answers.output_tokens}
+    stated = {key: value for key, value in lengths.items() if value is not None}
+    for key, value in {**observed.fields, **stated}.items():
         yield f"    {key}: {_value(value)}"
     if LENGTHS in reasons:
         yield _comment(reasons[LENGTHS], "    # MISSING: ")
         yield "    # input_tokens: 1000"
         yield "    # output_tokens: 200"
-
-
-def _source_fields(proposal: Proposal, observed: Observed) -> Mapping[str, str | float | tuple[str, ...]]:
-    stated = {"input_tokens": proposal.answers.input_tokens, "output_tokens": proposal.answers.output_tokens}
-    return {**observed.fields, **{key: value for key, value in stated.items() if value is not None}}
 
 
 def _current(proposal: Proposal) -> Iterator[str]:
@@ -304,7 +290,9 @@ def _current(proposal: Proposal) -> Iterator[str]:
     else:
         machine, count = proposal.current
         for note in judged.notes if judged else ():
-            yield from map(_comment, textwrap.wrap(f"{_sentence(note)}.", _WIDTH))
+            is_key = "." in note.partition(" ")[0]  # such as current.measured
+            sentence = note if is_key else f"{note[0].upper()}{note[1:]}"
+            yield from map(_comment, textwrap.wrap(f"{sentence}.", _WIDTH))
         yield f"current: {current_words(machine, count, judged.measured if judged else None)}"
         yield from _place([machine])
         if machine.purchase == "spot":
@@ -312,11 +300,6 @@ def _current(proposal: Proposal) -> Iterator[str]:
         elif machine.purchase == "managed":
             yield "purchase: [on_demand, managed]"
     yield from _limits(proposal)
-
-
-def _sentence(note: str) -> str:
-    """A note with its first word capitalised, unless that is a key such as ``current.measured``."""
-    return note if "." in note.partition(" ")[0] else f"{note[0].upper()}{note[1:]}"
 
 
 def _limits(proposal: Proposal) -> Iterator[str]:
@@ -331,9 +314,8 @@ def _limits(proposal: Proposal) -> Iterator[str]:
             yield _comment(f"{runs}; 1 allows fewer. `survive: instance` asks that any one of them may fail.")
             limits.append("survive: nothing")
     if judged is not None and judged.waiting_ratio:
-        yield _comment(
-            "Today's spot machines have no spare: this share of the requests waits when one is withdrawn; 0 buys one."
-        )
+        waits = "this share of the requests waits when one is withdrawn; 0 buys one."
+        yield _comment(f"Today's spot machines have no spare: {waits}")
         limits.append(f"fault_tolerant_ratio: {judged.waiting_ratio:g}")
     if limits:
         yield f"limits: {{{', '.join(limits)}}}"
@@ -354,13 +336,12 @@ def current_words(machine: Machine, count: int, measured: MeasuredLatency | None
     place = {"provider": machine.provider, "region": machine.region, "instance_type": machine.instance_type}
     words = ", ".join(f"{key}: {_scalar(value)}" for key, value in place.items())
     words = f"{words}, count: {count}, purchase: {machine.purchase or 'on_demand'}"
-    return f"{{{words}{f',{_NEXT_LINE}measured: {_measured_words(measured)}' if measured else ''}}}"
-
-
-def _measured_words(measured: MeasuredLatency) -> str:
+    if measured is None:
+        return f"{{{words}}}"
     latency = zip(_TARGETS, (measured.ttft_p95_ms, measured.tpot_p95_ms, measured.e2e_p95_ms), strict=True)
-    words = (f"{key}: {_duration(value)}" for key, value in latency if value is not None)
-    return f"{{{', '.join((f'requests_per_second: {three_digits(measured.requests_per_second)}', *words))}}}"
+    numbers = [f"requests_per_second: {three_digits(measured.requests_per_second)}"]
+    numbers += [f"{key}: {_duration(value)}" for key, value in latency if value is not None]
+    return f"{{{words},{_NEXT_LINE}measured: {{{', '.join(numbers)}}}}}"
 
 
 def _duration(value: float | None) -> str:

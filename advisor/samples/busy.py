@@ -56,11 +56,8 @@ def busy_profile(
     """
     counteds = [accelerator for accelerator in accelerators if "busy_ratio" in accelerator.gauges]
     if not counteds:
-        raise InputError(
-            "no accelerator in these samples says how busy it is",
-            where=store.where,
-            hint="MIG instances and some virtual accelerators cannot; plan from a request trace instead",
-        )
+        hint = "MIG instances and some virtual accelerators cannot; plan from a request trace instead"
+        raise InputError("no accelerator in these samples says how busy it is", where=store.where, hint=hint)
     spans = np.clip(np.array([counted.span for counted in counteds]), window.start_us, window.end_us)
     first, last = int(spans[:, 0].min() // _MINUTE_US), int(-(-spans[:, 1].max() // _MINUTE_US))
     observed, busy, saturated = np.zeros((3, last - first))

@@ -37,11 +37,8 @@ def checked_host(host: str) -> str:
         InputError: it is no name to record.
     """
     if not host or not host.isprintable() or len(host_folder(host)) > _LONGEST_FOLDER:
-        raise InputError(
-            f"{host!r} is no name of a host",
-            where="--host",
-            hint="give letters, digits and signs that can be printed, few enough for the name of a folder",
-        )
+        hint = "give letters, digits and signs that can be printed, few enough for the name of a folder"
+        raise InputError(f"{host!r} is no name of a host", where="--host", hint=hint)
     return host
 
 

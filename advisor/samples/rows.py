@@ -55,7 +55,6 @@ class Buckets:
     counts: tuple[float, ...]
     """Observations up to each bound since the engine started."""
     total: float
-    """Sum of what was observed."""
 
 
 @dataclass(frozen=True, slots=True)

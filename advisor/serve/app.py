@@ -185,13 +185,7 @@ async def _stopped(_request: Request, error: Exception) -> Response:
 
 
 def app_of(sessions: Sessions, doors: Doors, first: str) -> Starlette:
-    """The application, which :class:`advisor.serve.guard.Guard` stands before.
-
-    Args:
-        sessions: workloads and their plans.
-        doors: who is let in.
-        first: path of the page that the server begins with.
-    """
+    """The application, which :class:`advisor.serve.guard.Guard` stands before; *first*: path of its first page."""
     pages = Pages(sessions, doors, secrets.token_urlsafe(24), first)
     answer = "/w/{session}/{answer}/"
     routes = [

@@ -176,13 +176,12 @@ class Doors:
         return cookie is not None and cookie.value in self.cookies
 
 
+@dataclass(frozen=True, slots=True)
 class Guard:
     """The application behind the checks that every request passes."""
 
-    def __init__(self, app: ASGIApp, doors: Doors) -> None:
-        """Nothing of a request is kept."""
-        self._app = app
-        self._doors = doors
+    app: ASGIApp
+    doors: Doors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse in words."""
@@ -196,18 +195,16 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refusal(scope)
-        answer: ASGIApp = self._app if refusal is None else refusal
-        await answer(scope, receive, send_guarded)
+        await (self._refusal(scope) or self.app)(scope, receive, send_guarded)
 
     def _refusal(self, scope: MutableMapping[str, Any]) -> PlainTextResponse | None:
         headers, method = Headers(scope=dict(scope)), scope["method"]
         host = headers.get("host", "")
-        if not self._doors.is_named(host):
-            return PlainTextResponse(f"this server has another name\n  hint: open it as {self._doors.origin}/\n", 421)
+        if not self.doors.is_named(host):
+            return PlainTextResponse(f"this server has another name\n  hint: open it as {self.doors.origin}/\n", 421)
         if not _is_of_own_page(headers, host, method):
             return PlainTextResponse("another site asks for this\n  hint: open the page itself and ask there\n", 403)
-        if not scope["path"].startswith(_ENTER) and not self._doors.lets_in(headers):
+        if not scope["path"].startswith(_ENTER) and not self.doors.lets_in(headers):
             return PlainTextResponse(
                 "a token is needed\n  hint: open the link that `advisor serve` prints, or send Authorization: Bearer\n",
                 401,

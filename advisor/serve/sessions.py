@@ -65,24 +65,18 @@ async def _done(function: Callable[..., Any], arguments: tuple[Any, ...], nicene
     process = _CONTEXT.Process(target=_work, args=(sender, function, arguments, niceness), daemon=True)
     process.start()
     sender.close()
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(receiver.fileno(), readable.set)
     try:
-        await _readable(receiver)
+        await readable.wait()
         return receiver.recv()
     except EOFError:
         return Problem("the planning process ended, perhaps for lack of memory\n  hint: ask for less", 500)
     finally:
+        loop.remove_reader(receiver.fileno())
         process.kill()
         process.join()
         receiver.close()
-
-
-async def _readable(receiver: Connection) -> None:
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(receiver.fileno(), ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(receiver.fileno())
 
 
 def _work(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], niceness: int) -> None:

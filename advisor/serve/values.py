@@ -83,7 +83,6 @@ class Problem:
 
     message: str
     status: int = 422
-    """Status of HTTP."""
 
 
 @dataclass(frozen=True, slots=True)

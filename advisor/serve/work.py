@@ -136,12 +136,9 @@ def ahead_of(controls: Sequence[Control], changes: Changes) -> Iterator[Changes]
 
 
 def changed_file(root: Field, changes: Changes, mean_per_second: float) -> Field:
-    """A workload file with changes in it.
+    """A workload file with changes of demand, SLO, purchase, precisions and regions in it.
 
-    Args:
-        root: as it was read.
-        changes: of demand, SLO, purchase, precisions and regions.
-        mean_per_second: requests that its source of demand has, on average.
+    *mean_per_second*: requests that its source of demand has, on average.
 
     Raises:
         InputError: a demand that is none.
@@ -149,7 +146,10 @@ def changed_file(root: Field, changes: Changes, mean_per_second: float) -> Field
     node = root.node
     for key, value in changes:
         if key == DEMAND:
-            times = _times(value, stated_times(root), mean_per_second)
+            factor, rate = _FACTOR.fullmatch(value), _AMOUNT.fullmatch(value)
+            if factor is None and (rate is None or rate[2]):
+                raise InputError(f"'{value}' is no demand", where=DEMAND, hint="write it as 2x, +30% or, a second, 12")
+            times = stated_times(root) * float(factor[1]) if factor else float(value) / mean_per_second
             node = _with(node, (DEMAND, _TIMES), yaml.ScalarNode(_FLOAT, repr(times), node.start_mark))
         elif value == ALL:
             node = _mapping(node, [entry for entry in node.value if entry[0].value != key])
@@ -169,21 +169,11 @@ def stated_times(root: Field) -> float:
     return float(node.value) if node else 1.0
 
 
-def _times(value: str, stated: float, mean_per_second: float) -> float:
-    factor, rate = _FACTOR.fullmatch(value), _AMOUNT.fullmatch(value)
-    if factor is None and (rate is None or rate[2]):
-        raise InputError(f"'{value}' is no demand", where=DEMAND, hint="write it as 2x, +30% or, a second, 12")
-    return stated * float(factor[1]) if factor else float(value) / mean_per_second
-
-
 def _with(node: yaml.Node, keys: tuple[str, ...], value: yaml.Node) -> yaml.Node:
     """A mapping with the value at nested keys; mappings that are missing are made."""
     entries = {name.value: (name, former) for name, former in node.value}
-    made = (
-        yaml.ScalarNode(_TEXT, keys[0], node.start_mark),
-        yaml.MappingNode(_MAP, [], node.start_mark, flow_style=True),
-    )
-    name, former = entries.get(keys[0], made)
+    empty = yaml.MappingNode(_MAP, [], node.start_mark, flow_style=True)
+    name, former = entries.get(keys[0], (yaml.ScalarNode(_TEXT, keys[0], node.start_mark), empty))
     entries[keys[0]] = (name, _with(former, keys[1:], value) if len(keys) > 1 else value)
     return _mapping(node, list(entries.values()))
 
@@ -325,16 +315,9 @@ def planned(source: Source, changes: Changes, demand: Demand | None, place: Plac
 
 @_told
 def first(source: Source, changes: Changes, demand: Demand | None, place: Place, scope: Scope) -> str:
-    """Page of the first answer to a change: the same question, of the types of an earlier fleet and its options.
+    """Page of the first answer to a change: the question of :func:`planned`, of the types in the scope of a fleet.
 
     A fleet that it finds, which its replay confirms, is one of the whole question too, which may have a cheaper one.
-
-    Args:
-        source: what the question is made from.
-        changes: what is otherwise than stated there.
-        demand: as it was measured for an earlier question of the same source.
-        place: of the page.
-        scope: of the earlier fleet.
     """
     question, asked = _questions(source, changes, demand)
     narrowed = scope.within(asked.question.workload)

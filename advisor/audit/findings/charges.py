@@ -11,7 +11,7 @@ from advisor.audit.findings import rules
 from advisor.audit.findings.context import Commands, Context, Interval, positive
 from advisor.audit.findings.rules import LEAST_DAYS, LEAST_OBSERVED, Rule
 from advisor.audit.sql import text
-from advisor.audit.values import ZERO, Endpoint, Finding, HostCost
+from advisor.audit.values import ZERO, Endpoint, Finding, HostCost, some
 from advisor.records import dataclass
 from advisor.samples.need.fleet import FEWEST, enough_accelerators
 from advisor.samples.need.limits import Code
@@ -109,12 +109,7 @@ def needed_accelerators(hosts: Sequence[HostCost], machines: int = 1) -> int:
 
 
 def fleets_of(kinds: Sequence[EndpointMachines], hosts: Sequence[HostCost]) -> Iterator[MeasuredFleet]:
-    """Hosts with telemetry by the machines of the bill that they are, each once, the dearest kind first.
-
-    Args:
-        kinds: machines of the bill, the dearest last.
-        hosts: those with telemetry.
-    """
+    """Hosts with telemetry by the machines of the bill that they are (the dearest last), the dearest kind first."""
     left = {host.resource: host for host in sorted(hosts, key=lambda host: -host.cost)}
     for kind in reversed(kinds):
         seen = [left.pop(resource) for resource in list(left) if resource in kind.billed_seconds]
@@ -150,34 +145,23 @@ def request_findings(context: Context) -> Iterator[Finding]:
     yield from _repeated(context)
 
 
-def _named(endpoints: list[Endpoint]) -> list[tuple[str, Decimal]]:
-    return [(endpoint.name, endpoint.cost or ZERO) for endpoint in endpoints]
-
-
 def _without_requests(context: Context) -> Iterator[Finding]:
-    silent = [
-        endpoint
-        for endpoint in context.endpoints
-        if endpoint.usage is None and endpoint.avoidable_cost > 0 and _is_covered(context, endpoint)
-    ]
+    log, silent = context.traffic.seconds if context.traffic else None, []
+    for endpoint in context.endpoints:
+        # The log has to be of all of the time in which an endpoint was billed; one without times is taken to be.
+        billed = endpoint.billed_seconds
+        is_covered = log is None or (billed is not None and log[0] <= billed[0] and billed[1] <= log[1])
+        if endpoint.usage is None and endpoint.avoidable_cost > 0 and is_covered:
+            silent.append(endpoint)
     if not silent or not any(endpoint.usage and endpoint.cost_source == "bill" for endpoint in context.endpoints):
         return  # names of log and bill have nothing in common: that nothing was asked is not known
     cost = sum((endpoint.avoidable_cost for endpoint in silent), ZERO)
-    names = ", ".join(endpoint.name for endpoint in silent[:3]) + (
-        f" and {len(silent) - 3} more" if len(silent) > 3 else ""
-    )
+    names = some([endpoint.name for endpoint in silent])
     evidence = f"{counted(len(silent), 'endpoint')} in the bill and in no request log: {names}"
     if any(endpoint.avoidable_cost != endpoint.cost for endpoint in silent):
         evidence += "; without what commitments and tokens cost, which does not end with an endpoint"
     resources = [(endpoint.name, endpoint.avoidable_cost) for endpoint in silent]
     yield context.finding(rules.NO_REQUESTS, Interval.between(ZERO, cost), evidence, resources)
-
-
-def _is_covered(context: Context, endpoint: Endpoint) -> bool:
-    """Whether the log is of all of the time in which an endpoint was billed; one without times is taken to be."""
-    log = context.traffic.seconds if context.traffic else None
-    billed = endpoint.billed_seconds
-    return log is None or (billed is not None and log[0] <= billed[0] and billed[1] <= log[1])
 
 
 def _failed(endpoint: Endpoint) -> Decimal:
@@ -200,10 +184,8 @@ def _failures(context: Context) -> Iterator[Finding]:
     cost = sum(map(_failed, failing), ZERO)
     errors = sum(endpoint.usage.errors or 0 for endpoint in failing if endpoint.usage)
     requests = sum(endpoint.usage.requests for endpoint in failing if endpoint.usage)
-    share = (
-        f"{errors:,} of {requests:,} requests failed ({errors / requests:.1%}), of {counted(len(failing), 'endpoint')}"
-    )
-    evidence = f"{share}; cost by their tokens"
+    share = f"{errors:,} of {requests:,} requests failed ({errors / requests:.1%})"
+    evidence = f"{share}, of {counted(len(failing), 'endpoint')}; cost by their tokens"
     resources = [(endpoint.name, _failed(endpoint)) for endpoint in failing]
     yield context.finding(rules.FAILURES, Interval.between(ZERO, cost), evidence, resources)
 
@@ -218,12 +200,10 @@ def _repeated(context: Context) -> Iterator[Finding]:
         return
     cost = sum(((endpoint.cost or ZERO) * Decimal(spare) for endpoint, spare in repeated), ZERO)
     most = max(spare for _, spare in repeated)
-    evidence = (
-        f"up to {most:.0%} of the prompts of {counted(len(repeated), 'endpoint')} asked before, and no cache answered"
-    )
-    yield context.finding(
-        rules.REPEATED, Interval.between(ZERO, cost), evidence, _named([endpoint for endpoint, _ in repeated])
-    )
+    asked = f"up to {most:.0%} of the prompts of {counted(len(repeated), 'endpoint')} asked before"
+    evidence = f"{asked}, and no cache answered"
+    resources = [(endpoint.name, endpoint.cost or ZERO) for endpoint, _ in repeated]
+    yield context.finding(rules.REPEATED, Interval.between(ZERO, cost), evidence, resources)
 
 
 def _uncached(endpoint: Endpoint) -> float:
@@ -245,8 +225,6 @@ class Meters:
 
     rule: Rule
     where: str
-    is_certain: bool
-    """Whether all of it is saved by acting; otherwise the bill does not say how much of it is."""
     evidence: str
     """With the cost as ``{cost}`` and the counted resources as ``{count}``."""
     noun: str
@@ -254,51 +232,35 @@ class Meters:
 
 
 METERS = (
+    Meters(rules.UNUSED, "unused = 'commitment'", "{cost} of {count} covered nothing", "commitment"),
     Meters(
-        rules.UNUSED,
-        "unused = 'commitment'",
-        is_certain=True,
-        evidence="{cost} of {count} covered nothing",
-        noun="commitment",
+        rules.RESERVATION, "unused = 'capacity_reservation'",
+        "reserved capacity of {cost} stood empty, in {count}", "reservation",
     ),
     Meters(
-        rules.RESERVATION,
-        "unused = 'capacity_reservation'",
-        is_certain=True,
-        evidence="reserved capacity of {cost} stood empty, in {count}",
-        noun="reservation",
-    ),
-    Meters(
-        rules.CROSS_ZONE,
-        f"kind = 'network' AND {_like(_BETWEEN_PLACES)}",
-        is_certain=False,
-        evidence="{cost} for traffic of {count} between zones and regions; the bill does not say how much could "
-        "stay in a zone",
-        noun="resource",
+        rules.CROSS_ZONE, f"kind = 'network' AND {_like(_BETWEEN_PLACES)}",
+        "{cost} for traffic of {count} between zones and regions; the bill does not say how much could stay in a zone",
+        "resource",
     ),
     Meters(
         rules.NAT,
         f"kind = 'network' AND {_like('natgateway-bytes|nat gateway.*(data|gb)|gb.*nat gateway|cloud nat.*data')}",
-        is_certain=False,
-        evidence="{cost} for data through {count}; weights from object storage and images need none",
-        noun="NAT gateway",
+        "{cost} for data through {count}; weights from object storage and images need none", "NAT gateway",
     ),
     Meters(
         rules.LOGS,
         _like("vendedlog|dataprocessing-bytes|log.* ingest|logs? (storage|volume)|analytics logs|data ingestion"),
-        is_certain=False,
-        evidence="{cost} for logs from {count}; requests logged in full are the usual cause",
-        noun="source",
+        "{cost} for logs from {count}; requests logged in full are the usual cause", "source",
     ),
     Meters(
         rules.KEPT,
         f"kind = 'storage' AND charge IN {_NET_OF_CREDITS} AND (regexp_matches({_METER}, 'snapshot', 'i') OR "
         "regexp_matches(concat(resource, resource_name), 'checkpoint|ckpt|snapshot', 'i'))",
-        is_certain=False,
-        evidence="{cost} for {count} of snapshots and checkpoints; the bill does not say how old they are",
-        noun="store",
+        "{cost} for {count} of snapshots and checkpoints; the bill does not say how old they are", "store",
     ),
-)
+)  # fmt: skip
+_SAVED_WHOLE = (rules.UNUSED, rules.RESERVATION)
+"""Findings all of whose cost is saved by acting; of others the bill does not say how much is."""
 
 
 def charge_findings(context: Context) -> Iterator[Finding]:
@@ -317,7 +279,7 @@ def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
     name = _COMMITTED if meters.rule is rules.UNUSED else "resource"
     resources = context.resources(meters.where, name)
     saved = context.ledger.cost_within(meters.where)
-    amount = Interval.exactly(saved) if meters.is_certain else Interval.between(ZERO, saved)
+    amount = Interval.exactly(saved) if meters.rule in _SAVED_WHOLE else Interval.between(ZERO, saved)
     words = meters.evidence.format(cost=context.money(cost), count=counted(len(resources), meters.noun))
     commands = Commands.of_places(meters.rule, context.places(meters.where, name))
     yield context.finding(meters.rule, amount, words, resources, commands)
@@ -331,10 +293,9 @@ def _expiring(context: Context) -> Iterator[Finding]:
     ends = "TRY_CAST(commitment_end AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
     soon = f"{ends} BETWEEN TIMESTAMP '{end}' AND TIMESTAMP '{end + EXPIRES_WITHIN}'"
     where = f"{soon} AND unused IS NULL AND charge = 'usage'"
-    row = context.ledger.database.row(
+    listed, cost, count, first = context.ledger.database.row(
         f"SELECT sum(list_cost), sum(cost), count(DISTINCT commitment), min({ends}) FROM charges WHERE {where}"
     )
-    listed, cost, count, first = row
     if not count or listed is None or listed <= cost:
         return
     more = f"what they cover costs {context.money(listed - cost)} more at list prices"

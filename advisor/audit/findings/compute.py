@@ -8,8 +8,9 @@ from advisor.audit.findings import rules
 from advisor.audit.findings.charges import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
 from advisor.audit.findings.context import Commands, Context, Interval, Place, positive
 from advisor.audit.findings.rules import LEAST_DAYS
+from advisor.audit.ledger import named
 from advisor.audit.sql import text
-from advisor.audit.values import ZERO, Finding, HostCost
+from advisor.audit.values import ZERO, Finding, HostCost, some
 from advisor.catalog.values import Offer
 from advisor.samples.need.limits import SM_INEFFECTIVE, Code
 from advisor.units import SECONDS_PER_HOUR, counted
@@ -55,7 +56,12 @@ def _idle(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Finding
     hosts = [host for fleet in fleets for host in fleet.gone]
     if not hosts:
         return
-    on_demand = _on_demand_resources(context)
+    # Fewer of the machines that are committed to are paid all the same.
+    rows = context.ledger.database.rows(
+        "SELECT resource FROM charges WHERE kind = 'compute' AND charge = 'usage' AND resource IS NOT NULL "
+        "GROUP BY resource HAVING bool_and(purchase = 'on_demand')"
+    )
+    on_demand = {str(resource) for (resource,) in rows}
     saved = [host for host in hosts if host.resource in on_demand]
     amount = Interval(
         sum(map(_observed, saved), ZERO),
@@ -71,24 +77,10 @@ def _idle(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Finding
         evidence += f"; {len(hosts) - len(saved)} on spot or a commitment, which count in the highest amount alone"
     dearest = sorted(hosts, key=lambda host: -host.cost)
     places = [Place(host.provider, host.region, host.resource) for host in dearest]
-    refused = _refused([fleet for fleet in fleets if fleet.gone])
+    reasons = [fleet.too_little_known for fleet in fleets if fleet.gone]
+    refused = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""  # --into leaves every one of them as it is
     commands = Commands.of_places(rules.IDLE, places)._replace(why_no_action=refused)
     yield context.finding(rules.IDLE, amount, evidence, _named(hosts), commands)
-
-
-def _refused(fleets: Sequence[MeasuredFleet]) -> str:
-    """Reasons why ``--into`` leaves every one of some fleets as it is; "": it changes one."""
-    reasons = [fleet.too_little_known for fleet in fleets]
-    return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
-
-
-def _on_demand_resources(context: Context) -> frozenset[str]:
-    """Machines all of whose use is on demand: fewer of those that are committed to are paid all the same."""
-    rows = context.ledger.database.rows(
-        "SELECT resource FROM charges WHERE kind = 'compute' AND charge = 'usage' AND resource IS NOT NULL "
-        "GROUP BY resource HAVING bool_and(purchase = 'on_demand')"
-    )
-    return frozenset(str(resource) for (resource,) in rows)
 
 
 def _oversized(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Finding]:
@@ -101,10 +93,17 @@ def _oversized(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Fi
             continue
         may_go = fleet.spare and not fleet.too_little_known
         most += _share(sum(map(_observed, hosts), ZERO), fleet.spare / len(hosts) if may_go else 1 - enough / count)
+        why = f"; none of these goes: {fleet.too_little_known}" if fleet.spare else ""
+        if not fleet.spare and fleet.enough < fleet.needed:
+            why = f"; {fleet.needed} stay so that one may fail"
         words.append(
             f"{fleet.instance_type} in {fleet.region}: {count} accelerators busy {_percent(hosts, 'mean')} on "
             f"average and {_percent(hosts, 'p95')} at p95, {enough} would do"
-            + (f", so {fleet.spare} of {counted(len(hosts), 'host')} may go" if may_go else _why_all_stay(fleet))
+            + (
+                f", so {fleet.spare} of {counted(len(hosts), 'host')} may go"
+                if may_go
+                else f" on smaller machines{why}"
+            )
         )
         resources += _named(hosts)
         actions.append("into" if may_go else "recommend")
@@ -114,24 +113,14 @@ def _oversized(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Fi
         yield context.finding(rules.OVERSIZED, amount, "; ".join(words), resources, Commands(act=act))
 
 
-def _why_all_stay(fleet: MeasuredFleet) -> str:
-    """Reason why no whole machine goes, and smaller ones are looked for."""
-    if fleet.spare:
-        return f" on smaller machines; none of these goes: {fleet.too_little_known}"
-    if fleet.enough < fleet.needed:
-        return f" on smaller machines; {fleet.needed} stay so that one may fail"
-    return " on smaller machines"
-
-
 def _memory(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     host_costs = [host for host in hosts if host.use.kv_max is not None and host.use.kv_max < _SPARE_KV]
     if not host_costs:
         return
     high = sum((_share(_observed(host), 1 - (host.use.kv_max or 0.0)) for host in host_costs), ZERO)
     most = max(host.use.kv_max or 0.0 for host in host_costs)
-    evidence = (
-        f"at most {most:.0%} of the KV cache ever in use on {counted(len(host_costs), 'host')}: less memory would do"
-    )
+    used = f"at most {most:.0%} of the KV cache ever in use on {counted(len(host_costs), 'host')}"
+    evidence = f"{used}: less memory would do"
     yield context.finding(rules.MEMORY, Interval.between(ZERO, high), evidence, _named(host_costs))
 
 
@@ -152,9 +141,8 @@ def _bandwidth(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]
         if cheaper is not None:
             host_costs.append(host)
             high += _share(_observed(host), cheaper[1])
-            words.append(
-                f"{host.instance_type} in {host.region}: {cheaper[0]} sells memory bandwidth {cheaper[1]:.0%} cheaper"
-            )
+            sold = f"{cheaper[0]} sells memory bandwidth {cheaper[1]:.0%} cheaper"
+            words.append(f"{host.instance_type} in {host.region}: {sold}")
     if host_costs:
         evidence = "; ".join(dict.fromkeys(words))
         yield context.finding(rules.BANDWIDTH, Interval.between(ZERO, high), evidence, _named(host_costs))
@@ -179,17 +167,13 @@ def _cheaper_bandwidth(context: Context, host: HostCost) -> tuple[str, float] | 
 
 def _holds_as_much(context: Context, offer: Offer, host: HostCost) -> bool:
     """Whether the accelerators of an offer have as much memory as those of a host, each and for each GB/s."""
-    machines = [
-        context.catalog.instance_types.get((host.provider, name)) for name in (offer.instance_type, host.instance_type)
-    ]
+    names = (offer.instance_type, host.instance_type)
+    machines = [context.catalog.instance_types.get((host.provider, name)) for name in names]
     if any(machine is None or not machine.accelerator_count for machine in machines):
         return False
     other, own = (context.catalog.accelerator(machine.accelerator) for machine in machines if machine)
-    return (
-        other.memory_gib >= own.memory_gib
-        and other.memory_gib * own.memory_bandwidth_gb_per_second
-        >= own.memory_gib * other.memory_bandwidth_gb_per_second
-    )
+    memory, bandwidth = other.memory_gib, other.memory_bandwidth_gb_per_second
+    return memory >= own.memory_gib and memory * own.memory_bandwidth_gb_per_second >= own.memory_gib * bandwidth
 
 
 def _bandwidth_cost(context: Context, offer: Offer) -> float | None:
@@ -248,10 +232,9 @@ def _spot_shares(context: Context, provider: str, region: str, machine: str) -> 
     offer = context.catalog.offer(provider, region, machine)
     if offer is None or offer.on_demand is None or offer.spot is None:
         return None
-    cheapest, dearest = offer.spot.zones_usd_per_hour or (offer.spot.usd_per_hour, offer.spot.usd_per_hour)
-    value, low, high = (
-        max(0.0, 1 - price / offer.on_demand.usd_per_hour) for price in (offer.spot.usd_per_hour, dearest, cheapest)
-    )
+    usual, on_demand = offer.spot.usd_per_hour, offer.on_demand.usd_per_hour
+    cheapest, dearest = offer.spot.zones_usd_per_hour or (usual, usual)
+    value, low, high = (max(0.0, 1 - price / on_demand) for price in (usual, dearest, cheapest))
     return value, low, high
 
 
@@ -260,9 +243,10 @@ def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
     bill = context.ledger.bill
     if bill.hours < LEAST_DAYS * 24:
         return
+    without_idle = f" AND NOT {named(sorted(host.resource for host in idle))}" if idle else ""
     steady = (
         "SELECT resource FROM charges WHERE is_accelerated AND purchase = 'on_demand' AND charge = 'usage' "
-        f"AND resource IS NOT NULL{_not_of(idle)} GROUP BY resource "
+        f"AND resource IS NOT NULL{without_idle} GROUP BY resource "
         f"HAVING max(seconds) >= {_STEADY * bill.hours * 3600}"
     )
     where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND resource IN ({steady})"
@@ -280,21 +264,13 @@ def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
         yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, resources, commands, machines)
 
 
-def _not_of(hosts: Sequence[HostCost]) -> str:
-    """SQL that leaves machines out."""
-    return f" AND resource NOT IN ({', '.join(text(host.resource) for host in hosts)})" if hosts else ""
-
-
 def _discounts(context: Context, provider: str, region: str, machine: str) -> tuple[float, float] | None:
     """The least and the greatest saving of the commitments that can be bought; None where there is none."""
     offer = context.catalog.offer(provider, region, machine)
     if offer is None or offer.on_demand is None:
         return None
     on_demand = offer.on_demand.usd_per_hour
-    savings = [
-        1 - current_commitment.usd_per_hour / on_demand
-        for current_commitment in context.catalog.current_commitments(offer)
-    ]
+    savings = [1 - each.usd_per_hour / on_demand for each in context.catalog.current_commitments(offer)]
     better = [saving for saving in savings if saving > 0]
     return (min(better), max(better)) if better else None
 
@@ -302,16 +278,14 @@ def _discounts(context: Context, provider: str, region: str, machine: str) -> tu
 def _unwatched(context: Context) -> Iterator[Finding]:
     """Accelerated compute without telemetry; only where there is telemetry of anything, or none was given."""
     watched = [host.resource for host in context.split.hosts]
-    listed = ", ".join("'" + name.replace("'", "''") + "'" for name in watched)
-    other = f" AND (resource IS NULL OR resource NOT IN ({listed}))" if watched else ""
+    other = f" AND (resource IS NULL OR NOT {named(watched)})" if watched else ""
     where = f"is_accelerated AND unused IS NULL AND charge = 'usage'{other}"
     cost = positive(context.ledger.cost_of(where))
     if cost <= 0:
         return
     resources = context.resources(where)
-    evidence = (
-        f"{counted(len(resources), 'accelerated resource')} at {context.money(cost)}: how busy they are is not known"
-    )
+    what = f"{counted(len(resources), 'accelerated resource')} at {context.money(cost)}"
+    evidence = f"{what}: how busy they are is not known"
     yield context.finding(rules.UNWATCHED, Interval.exactly(cost), evidence, resources)
 
 
@@ -322,9 +296,8 @@ def _show(places: Sequence[_Place]) -> str:
     )
 
 
-def _place_words(places: Sequence[_Place], most: int = 3) -> str:
-    named = [f"{machine} in {region}" for _, region, machine in places]
-    return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")
+def _place_words(places: Sequence[_Place]) -> str:
+    return some([f"{machine} in {region}" for _, region, machine in places])
 
 
 def _share(cost: Decimal, share: float) -> Decimal:

@@ -36,7 +36,6 @@ class Place(NamedTuple):
     region: str
     resource: str
     service: str = ""
-    """As the bill names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,11 @@ def _aws(pattern: str, template: str, service: str = "") -> _Form:
     return _Form("aws", re.compile(pattern), f"aws {template}", re.compile(service, re.IGNORECASE))
 
 
+def _ec2(kinds: str, command: str, options: str) -> _Form:
+    """Form of resources whose ids begin with a kind, or one of several between bars."""
+    return _aws(rf"(?:^|/)(?P<id>(?:{kinds})-[0-9a-z]+)$", f"ec2 {command} --region {{region}} {options}")
+
+
 def _azure(kind: str, template: str, below: str = "") -> _Form:
     """Form of resources of a kind, or of the resource that they are ``below``."""
     pattern = rf"^(?P<id>{_GROUP}/[\w.]+/{kind}/[\w.() -]+){below}$"
@@ -109,31 +113,21 @@ _COMMITMENTS = (
 _OWNER = "advisor-owner"
 """A tag of a name of its own: a bill shows only the tags that are activated, and another could have a value."""
 _AZURE_TAG = f"tag update --operation merge --tags {_OWNER}=unassigned --resource-id {{id}}"
-_EC2 = r"(?:^|/)(?P<id>i-[0-9a-z]+)$"
-_TAGGED_EC2 = r"(?:^|/)(?P<id>(?:i|vol|snap|nat|eni|eipalloc|vpce)-[0-9a-z]+)$"
+_TAGGED_EC2 = "i|vol|snap|nat|eni|eipalloc|vpce"
+_TAGGING = "resourcegroupstaggingapi"
 _ARN = r"^(?P<id>arn:aws[\w-]*:[\w:./-]+)$"
 _BUCKET = r"buckets/(?P<id>[a-z0-9][a-z0-9_.-]{2,62})$"
 _LOOKS: Mapping[str, Sequence[_Form]] = {
     "ADV101": (
-        _aws(_EC2, "ec2 describe-instances --region {region} --filters Name=instance-id,Values={list}"),
+        _ec2("i", "describe-instances", "--filters Name=instance-id,Values={list}"),
         _azure("virtualMachines", "vm show --show-details --ids {ids}"),
         _azure(_SCALE_SET, "vmss show --ids {ids}", _MEMBER),
         _google(_GOOGLE_VM, "compute instances describe {id}"),
     ),
     "ADV108": _COMMITMENTS,
     "ADV109": _COMMITMENTS,
-    "ADV110": (
-        _aws(
-            r"(?:^|/)(?P<id>cr-[0-9a-z]+)$",
-            "ec2 describe-capacity-reservations --region {region} --capacity-reservation-ids {ids}",
-        ),
-    ),
-    "ADV112": (
-        _aws(
-            r"(?:^|/)(?P<id>nat-[0-9a-z]+)$",
-            "ec2 describe-route-tables --region {region} --filters Name=route.nat-gateway-id,Values={list}",
-        ),
-    ),
+    "ADV110": (_ec2("cr", "describe-capacity-reservations", "--capacity-reservation-ids {ids}"),),
+    "ADV112": (_ec2("nat", "describe-route-tables", "--filters Name=route.nat-gateway-id,Values={list}"),),
     "ADV113": (
         _aws(
             r":log-group:(?P<id>[\w./#-]+)(?::\*)?$",
@@ -142,10 +136,7 @@ _LOOKS: Mapping[str, Sequence[_Form]] = {
         _azure("workspaces", "monitor log-analytics workspace show --ids {ids}"),
     ),
     "ADV114": (
-        _aws(
-            r"(?:^|/)(?P<id>snap-[0-9a-z]+)$",
-            "ec2 describe-snapshots --region {region} --filters Name=snapshot-id,Values={list}",
-        ),
+        _ec2("snap", "describe-snapshots", "--filters Name=snapshot-id,Values={list}"),
         _aws(
             r"(?:^|/)(?P<id>vol-[\w-]+)$",
             "ec2 describe-volumes --region {region} --filters Name=volume-id,Values={list}",
@@ -172,16 +163,13 @@ _LOOKS: Mapping[str, Sequence[_Form]] = {
             r":loadbalancer/(?P<id>[\w-]+)$",
             "elb describe-load-balancers --region {region} --load-balancer-names {ids}",
         ),
-        _aws(
-            r"(?:^|/)(?P<id>eipalloc-[0-9a-z]+)$",
-            "ec2 describe-addresses --region {region} --filters Name=allocation-id,Values={list}",
-        ),
+        _ec2("eipalloc", "describe-addresses", "--filters Name=allocation-id,Values={list}"),
         _azure("publicIPAddresses", "network public-ip show --ids {ids}"),
         _azure("loadBalancers", "network lb show --ids {ids}"),
     ),
     "ADV117": (
-        _aws(_TAGGED_EC2, "ec2 describe-tags --region {region} --filters Name=resource-id,Values={list}"),
-        _aws(_ARN, "resourcegroupstaggingapi get-resources --region {region} --resource-arn-list {ids}"),
+        _ec2(_TAGGED_EC2, "describe-tags", "--filters Name=resource-id,Values={list}"),
+        _aws(_ARN, f"{_TAGGING} get-resources --region {{region}} --resource-arn-list {{ids}}"),
         _google(_GOOGLE_VM, "compute instances describe {id}"),
         _azure(_SCALE_SET, "tag list --resource-id {id}", _MEMBER),
         _azure(r"[\w.]+", "tag list --resource-id {id}"),
@@ -190,14 +178,9 @@ _LOOKS: Mapping[str, Sequence[_Form]] = {
 """Forms of what looks by finding, the first that fits counts."""
 _ACTS: Mapping[str, Sequence[_Form]] = {
     "ADV117": (
+        _ec2(_TAGGED_EC2, "create-tags", f"--resources {{ids}} --tags Key={_OWNER},Value=unassigned"),
         _aws(
-            _TAGGED_EC2,
-            f"ec2 create-tags --region {{region}} --resources {{ids}} --tags Key={_OWNER},Value=unassigned",
-        ),
-        _aws(
-            _ARN,
-            f"resourcegroupstaggingapi tag-resources --region {{region}} --tags {_OWNER}=unassigned "
-            "--resource-arn-list {ids}",
+            _ARN, f"{_TAGGING} tag-resources --region {{region}} --tags {_OWNER}=unassigned --resource-arn-list {{ids}}"
         ),
         _google(_GOOGLE_VM, f"compute instances add-labels {{id}} --labels {_OWNER}=unassigned"),
         _azure(_SCALE_SET, _AZURE_TAG, _MEMBER),
@@ -218,12 +201,7 @@ def acting_command(finding: str, places: Sequence[Place]) -> str | None:
 
 
 def _command(forms: Sequence[_Form], places: Sequence[Place]) -> str | None:
-    """One line for resources; its parts do not depend on each other: what is gone since the bill stops no other.
-
-    Args:
-        forms: those of the finding.
-        places: its resources, the dearest first.
-    """
+    """One line for resources; its parts do not depend on each other: what is gone since the bill stops no other."""
     named: dict[tuple[_Form, str], list[Mapping[str, str]]] = {}
     count = 0
     for place in places:
@@ -308,13 +286,7 @@ class Context:
         return [(str(name), Decimal(cost)) for name, cost in rows]
 
     def places(self, where: str, name: str = "resource", most: int = 100) -> list[Place]:
-        """Resources of some charges with provider and region, the dearest first.
-
-        Args:
-            where: SQL of the charges.
-            name: column that names them.
-            most: so many.
-        """
+        """Resources of some charges with provider and region, the dearest first; *name*: column that names them."""
         rows = self.ledger.database.rows(
             f"SELECT provider, region, {name}, service, sum(cost) AS cost FROM charges WHERE ({where}) "
             f"AND {name} IS NOT NULL GROUP BY ALL HAVING sum(cost) > 0 ORDER BY cost DESC, {name} LIMIT {most}"

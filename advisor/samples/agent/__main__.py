@@ -61,7 +61,7 @@ def _show_page(settings: Settings, supervisor: Supervisor, report: Callable[[str
     server = importlib.import_module("advisor.samples.agent.page_server")
     address = server.PageAddress.parse(settings.page, settings.page_tls)
     report(f"showing the newest rows at {server.PageServer(address, latest.page).url}")
-    supervisor.watch(latest)
+    supervisor.watcher = latest
 
 
 if __name__ == "__main__":

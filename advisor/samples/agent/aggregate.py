@@ -22,13 +22,7 @@ class SourceRows:
     """The open row of each target of one source."""
 
     def __init__(self, nobody: Target, interval_us: int, start_us: int) -> None:
-        """Account for every tick after *start_us*.
-
-        Args:
-            nobody: stands in for the targets until the source has named some.
-            interval_us: time from tick to tick.
-            start_us: now.
-        """
+        """Account for every tick after *start_us*; *nobody* is the target until the source has named some."""
         self._interval_us = interval_us
         self.accounted_us = self.tick_at(start_us)
         """The last tick that was read, or is known to be missed."""
@@ -48,13 +42,7 @@ class SourceRows:
         return moment_us - moment_us % self._interval_us
 
     def take(self, tick_us: int, read: Sequence[Reading | Missed], why_missed: str) -> list[Record]:
-        """Take the readings of a tick, and say what they complete.
-
-        Args:
-            tick_us: when they were taken.
-            read: of each target that the source has.
-            why_missed: reason of the ticks since the last one, if there are any.
-        """
+        """Take the readings of a tick, and say what they complete; *why_missed* is of the ticks since the last one."""
         records: list[Record] = []
         if tick_us <= self.accounted_us:
             if self.accounted_us - tick_us < ROW_US:

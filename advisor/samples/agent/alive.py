@@ -35,24 +35,15 @@ def main(arguments: Sequence[str], program: str) -> int:
     given = parser.parse_args(arguments)
     paths = sorted(given.directory.glob(RUNTIME_PATTERN))
     if not paths:
-        raise InputError(
-            "no agent has written its status here",
-            where=str(given.directory),
-            hint="an agent does so when RUNTIME_DIRECTORY is set, as systemd and the manifest do",
-        )
+        hint = "an agent does so when RUNTIME_DIRECTORY is set, as systemd and the manifest do"
+        raise InputError("no agent has written its status here", where=str(given.directory), hint=hint)
     troubles = [trouble for path in paths if (trouble := why_not(read_object(path), time.time(), ready=given.ready))]
     sys.stderr.writelines(f"{trouble}\n" for trouble in troubles)
     return int(bool(troubles))
 
 
 def why_not(status: Mapping[str, Any], now: float, *, ready: bool) -> str | None:
-    """Why an agent is not alive, or not ready; None: it is.
-
-    Args:
-        status: what it wrote last.
-        now: seconds since 1970.
-        ready: whether it must also read something and be able to write.
-    """
+    """Why an agent with this status is not alive, or not *ready* (it reads something and can write); None: it is."""
     age_seconds = now - written_seconds(status)
     if status.get("state") != "running" or age_seconds > STALE_SECONDS:
         return f"{status.get('state', 'unknown')}, written {age_seconds:,.0f} s ago"

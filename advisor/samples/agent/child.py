@@ -59,7 +59,6 @@ class Ticking:
     source: Source
     pace: Pace
     say: Callable[[bytes], None]
-    """Takes the messages."""
     wait: Callable[[float], bool]
     """Waits so many seconds, or until told to stop: True means stop."""
     now_us: Callable[[], int]

@@ -36,7 +36,6 @@ class BucketUrl:
     scheme: str
     """``s3``, ``gs`` or ``az``."""
     bucket: str
-    """Or container."""
     prefix: str
     """Without slashes at its ends; may be empty."""
     options: Mapping[str, str]
@@ -57,19 +56,15 @@ def parse_bucket_url(text: str, where: str = "--upload") -> BucketUrl:
     Raises:
         InputError: it is none.
     """
-    hint = "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
     try:
         parts = urlsplit(text)
-    except ValueError as error:
-        raise InputError(f"{text!r} is no address of a bucket", where=where, hint=hint) from error
+    except ValueError:
+        parts = urlsplit("")
     prefix = parts.path.strip("/")
-    if (
-        parts.scheme not in _OPTIONS
-        or not _BUCKET.fullmatch(parts.netloc)
-        or not _PREFIX.fullmatch(prefix)
-        or parts.fragment
-        or {"", ".", ".."} & set(prefix.split("/") if prefix else ())
-    ):
+    is_plain = not parts.fragment and {"", ".", ".."}.isdisjoint(prefix.split("/") if prefix else ())
+    has_form = _BUCKET.fullmatch(parts.netloc) and _PREFIX.fullmatch(prefix)
+    if parts.scheme not in _OPTIONS or not has_form or not is_plain:
+        hint = "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
         raise InputError(f"{text!r} is no address of a bucket", where=where, hint=hint)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     allowed = _OPTIONS[parts.scheme]

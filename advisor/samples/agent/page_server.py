@@ -122,11 +122,9 @@ class PageServer:
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
             self._listener = socket.create_server((address.host, address.port), family=family, backlog=128)
         except OSError as error:
-            raise InputError(
-                f"cannot listen here: {error.strerror}",
-                where=f"{address.host}:{address.port}",
-                hint="another program has this port, or this machine has no such address: give another with --page",
-            ) from error
+            message = f"cannot listen here: {error.strerror}"
+            hint = "another program has this port, or this machine has no such address: give another with --page"
+            raise InputError(message, where=f"{address.host}:{address.port}", hint=hint) from error
         self._is_closed = False
         threading.Thread(target=self._accept, name="page", daemon=True).start()
 

@@ -77,13 +77,7 @@ class Process:
     def __init__(
         self, command: Sequence[str], *, listens: bool = False, speaks: bool = False, complains: bool = False
     ) -> None:
-        """Start it.
-
-        Args:
-            command: the program, by its path, and its arguments.
-            listens: it gets a pipe for its standard input, ``write_end``, else nothing.
-            speaks: it gets a pipe for its standard output, ``read_end``, else it is not heard.
-            complains: the pipe is for its standard error.
+        """Start a program, by its path, with pipes for its standard input and output, or for its standard error.
 
         Raises:
             OSError: the program cannot be started.
@@ -98,9 +92,7 @@ class Process:
             self.read_end, output = os.pipe()
         else:
             output = os.open(os.devnull, os.O_WRONLY)
-        moves: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, theirs, 0)]
-        moves += [(os.POSIX_SPAWN_DUP2, output, 1)] if speaks or not complains else []
-        moves += [(os.POSIX_SPAWN_DUP2, output, 2)] if complains else []
+        moves = [(os.POSIX_SPAWN_DUP2, theirs, 0), (os.POSIX_SPAWN_DUP2, output, 2 if complains else 1)]
         self._status: int | None = None
         try:
             # A process group of its own: Ctrl-C reaches this program alone, which then ends the others in order.

@@ -47,11 +47,8 @@ def _settings(arguments: Sequence[str], program: str) -> Settings:
     if given.upload is not None:
         parse_bucket_url(given.upload)
         if not can_compact():
-            raise InputError(
-                "uploading needs pyarrow, which is not installed here",
-                where="--upload",
-                hint="pip install 'inference-advisor-agent[parquet]'",
-            )
+            hint = "pip install 'inference-advisor-agent[parquet]'"
+            raise InputError("uploading needs pyarrow, which is not installed here", where="--upload", hint=hint)
     return Settings(
         output=str(given.output),
         host=checked_host(given.host),

@@ -27,13 +27,7 @@ class ClockWatch:
     """Tells when the machine slept, and when somebody set the clock."""
 
     def __init__(self, wall: float, since_boot: float, awake: float) -> None:
-        """Compare with now.
-
-        Args:
-            wall: seconds since 1970.
-            since_boot: seconds since the machine started, asleep or not.
-            awake: seconds since it started that it was not asleep.
-        """
+        """Compare with now, as :func:`clocks` gives it."""
         self._set_to = wall - since_boot
         self._slept = since_boot - awake
 
@@ -117,12 +111,8 @@ def parse_labels(texts: Sequence[str]) -> tuple[Label, ...]:
     labels: dict[str, str] = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if (
-            not separator
-            or not _NAME.fullmatch(name)
-            or not value.isprintable()
-            or not 0 < len(value) <= _LONGEST_VALUE
-        ):
+        has_value = separator and value.isprintable() and 0 < len(value) <= _LONGEST_VALUE
+        if not has_value or not _NAME.fullmatch(name):
             raise InputError(f"{text!r} is no label", where="--label", hint="write NAME=VALUE, such as team=search")
         if name in _OURS or name.startswith("__") or name in labels:
             reason = "given twice" if name in labels else "the agent's own"
@@ -151,9 +141,7 @@ class Settings:
     """Settings of a run."""
 
     output: str
-    """Directory of samples."""
     host: str
-    """Name to record."""
     sources: tuple[Asked, ...]
     interval_us: int = 1_000_000
     duration_us: int | None = None
@@ -170,7 +158,6 @@ class Settings:
     upload: str | None = None
     """Bucket that finished days go to; None: nowhere."""
     labels: tuple[Label, ...] = ()
-    """Static labels of this host."""
     patience: Patience = field(default_factory=Patience)
 
     def as_argument(self) -> str:

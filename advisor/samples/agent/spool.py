@@ -87,11 +87,7 @@ def _fields_of(record: Record) -> dict[str, Any]:
 
 
 def _record_of(fields: Mapping[str, Any]) -> Record:
-    """A row or gap, with every value of its type: another host that shares the directory may have written it.
-
-    Raises:
-        ValueError, TypeError, KeyError, ArithmeticError: these are not its fields.
-    """
+    """A row or gap, with every value of its type: another host that shares the directory may have written it."""
     host, source, index, mig_index, *texts = fields["target"]
     uuid, name, endpoint = map(_text_or_none, texts)
     target = Target(_text(host), _text(source), _integer(index), _integer(mig_index), uuid, name, endpoint)
@@ -172,11 +168,8 @@ class SpoolWriter:
             probe.touch(exist_ok=False)
             probe.unlink()
         except OSError as error:
-            raise InputError(
-                f"cannot write here: {error.strerror}",
-                where=str(directory),
-                hint="give a directory that you may write to and that has space left: --output DIR",
-            ) from error
+            hint = "give a directory that you may write to and that has space left: --output DIR"
+            raise InputError(f"cannot write here: {error.strerror}", where=str(directory), hint=hint) from error
 
     def append(self, records: Sequence[Record]) -> None:
         """Write rows and gaps; they are safe after :meth:`sync`.
@@ -215,21 +208,17 @@ class SpoolWriter:
         if self._file is not None and hour == self._hour:
             return self._file
         self.close()
-        file = self._create(time.strftime("%Y%m%dT%H", time.gmtime(hour * _US_PER_HOUR // US_PER_SECOND)))
-        self._file, self._hour, self._size = file, hour, 0
-        return file
-
-    def _create(self, hour: str) -> int:
-        """A new file under a name that no segment has had."""
-        while True:
-            path = self._folder / f"{hour}-{self._stem}-{self._sequence:06d}{SEGMENT_SUFFIX}"
+        begin = time.strftime("%Y%m%dT%H", time.gmtime(hour * _US_PER_HOUR // US_PER_SECOND))
+        file = None
+        while file is None:  # until a name is met that no segment has had
+            path = self._folder / f"{begin}-{self._stem}-{self._sequence:06d}{SEGMENT_SUFFIX}"
             self._sequence += 1
             try:
                 file = _create_locked(path)
             except OSError as error:
                 raise self._full(error) from error
-            if file is not None:
-                return file
+        self._file, self._hour, self._size = file, hour, 0
+        return file
 
     def _write(self, file: int, records: Sequence[Record]) -> None:
         content = memoryview(line_of(records))
@@ -252,11 +241,8 @@ class SpoolWriter:
             self._file = None
 
     def _full(self, error: OSError) -> SpoolFullError:
-        return SpoolFullError(
-            f"cannot write samples: {error.strerror}",
-            where=str(self._folder),
-            hint="make space or mount the disk writable; the agent goes on by itself then",
-        )
+        hint = "make space or mount the disk writable; the agent goes on by itself then"
+        return SpoolFullError(f"cannot write samples: {error.strerror}", where=str(self._folder), hint=hint)
 
 
 def segments(directory: Path, host: str | None = None) -> list[Path]:

@@ -49,11 +49,8 @@ def main(arguments: Sequence[str], program: str) -> int:
     given = parser.parse_args(arguments)
     entries = [_entry(path) for path in _status_files(given.directory)]
     if not entries:
-        raise InputError(
-            "no agent has written its status here",
-            where=str(given.directory),
-            hint="start one: advisor agent run --output DIR",
-        )
+        hint = "start one: advisor agent run --output DIR"
+        raise InputError("no agent has written its status here", where=str(given.directory), hint=hint)
     words = [line for entry in entries for line in entry.pop(_WORDS)]
     if given.format == "json":
         sys.stdout.write(f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n")

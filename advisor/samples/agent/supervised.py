@@ -58,14 +58,16 @@ class _Running:
     started_at: float
     heard_at: float
     is_open: bool = False
-    """True once the driver is open."""
     failure: str | None = None
     """Last words of a process that gave up."""
     reader: Reader = field(default_factory=Reader)
 
 
 class SupervisedSource:
-    """One source: its process, its open rows, and what became of it."""
+    """One source: its process, its open rows, and what became of it.
+
+    Times are ``now`` in seconds of a clock that is never set, and ``now_us`` in µs since 1970 UTC.
+    """
 
     def __init__(
         self, asked: Asked, host: str, interval_us: int, patience: Patience, report: Callable[[str], None]
@@ -140,12 +142,7 @@ class SupervisedSource:
     # ---- what happens
 
     def hear(self, now: float, now_us: int) -> list[Record]:
-        """Take what its pipe holds.
-
-        Args:
-            now: seconds of a clock that is never set.
-            now_us: µs since 1970 UTC.
-        """
+        """Take what its pipe holds."""
         running = self._running
         if running is None or running.process.read_end is None:
             return []
@@ -170,12 +167,7 @@ class SupervisedSource:
         return self._counted(records)
 
     def tend(self, now: float, now_us: int) -> list[Record]:
-        """Start, replace or leave behind, and account for what a silent source missed.
-
-        Args:
-            now: seconds of a clock that is never set.
-            now_us: µs since 1970 UTC.
-        """
+        """Start, replace or leave behind, and account for what a silent source missed."""
         if self._left_behind is not None and self._left_behind.ended() is not None:
             self._left_behind = None
         running = self._running
@@ -204,24 +196,22 @@ class SupervisedSource:
     def _start_when_due(self, now: float) -> None:
         if now < self._start_at or self._is_over:
             return
+        host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
         try:
-            self._running = _Running(self._process(), now, now)
+            if name in WITHOUT_DRIVER:  # a driver may hang or crash: only what has none is read in a thread
+                from advisor.samples.agent.processes import SourceThread  # noqa: PLC0415 - others need no threads
+
+                self._running = _Running(SourceThread(name, host, interval_us, addresses), now, now)
+            else:
+                module = "advisor.samples.agent.child"
+                command = bare_interpreter(module, name, host, str(interval_us), *addresses)
+                self._running = _Running(Process(command, listens=True, speaks=True), now, now)
         except OSError as error:
-            self._says(f"{self.name} cannot be started: {error.strerror}")
+            self._says(f"{name} cannot be started: {error.strerror}")
             self._pause(now)
             return
         self.state = "starting"
         self.starts += 1
-
-    def _process(self) -> "Process | SourceThread":
-        """Process that reads the source, since its driver may hang or crash; a thread where it has none."""
-        host, name, interval_us, addresses = self._nobody.host, self.name, self._interval_us, self._asked.addresses
-        if name in WITHOUT_DRIVER:
-            from advisor.samples.agent.processes import SourceThread  # noqa: PLC0415 - others need no threads
-
-            return SourceThread(name, host, interval_us, addresses)
-        command = bare_interpreter("advisor.samples.agent.child", name, host, str(interval_us), *addresses)
-        return Process(command, listens=True, speaks=True)
 
     def _has_ended(self, running: _Running, how: str, now: float) -> None:
         """Say why, and start another one after a pause."""

@@ -41,7 +41,8 @@ class Supervisor:
         self._settings = settings
         self._stop = stop
         self._report = report
-        self._watcher: Latest | None = None
+        self.watcher: Latest | None = None
+        """Told of every record and status."""
         self._sources = [
             SupervisedSource(asked, settings.host, settings.interval_us, settings.patience, report)
             for asked in settings.sources
@@ -68,10 +69,6 @@ class Supervisor:
         """Records that could not be written to the end."""
         return self._keeper.waiting
 
-    def watch(self, watcher: "Latest") -> None:
-        """Tell it of every record and status from now on."""
-        self._watcher = watcher
-
     def run(self) -> None:
         """Run until told to stop, or the duration is over; then flush everything.
 
@@ -91,7 +88,7 @@ class Supervisor:
     def _start(self) -> bool:
         """Open every source; False: told to stop meanwhile."""
         started = time.monotonic()
-        while not all(source.description or source.failure for source in self._sources):
+        while not all(source.description is not None or source.failure for source in self._sources):
             if self._stop.arrived:
                 return False
             if time.monotonic() - started > _STARTING_SECONDS:
@@ -171,9 +168,9 @@ class Supervisor:
 
     def _keep(self, records: Sequence[Record]) -> None:
         self._keeper.take(records)
-        if self._watcher is not None:
+        if self.watcher is not None:
             for record in records:
-                self._watcher.take(record)
+                self.watcher.take(record)
         self._write_status("running")
 
     def _finish(self) -> None:
@@ -205,8 +202,8 @@ class Supervisor:
 
     def _write_status(self, state: str) -> None:
         status = self._status.write(state, self._sources, self._keeper, self._compaction)
-        if self._watcher is not None:
-            self._watcher.status = status
+        if self.watcher is not None:
+            self.watcher.status = status
 
 
 def _may_end(source: SupervisedSource) -> bool:

@@ -53,7 +53,6 @@ class Exporter:
 
     key: str
     name: str
-    """In notes and errors."""
     shows: Shows
     host: tuple[str, ...] = ()
     index: tuple[str, ...] = ()
@@ -249,11 +248,7 @@ class _Row:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    """Rows of a table with a header.
-
-    Raises:
-        InputError: it cannot be read, or a row has another number of cells than the header.
-    """
+    """Rows of a table with a header, whose number of cells all of them have."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, restkey="", strict=True)

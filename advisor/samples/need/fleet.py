@@ -53,9 +53,7 @@ class AcceleratorNeed:
     queue_p95: float | None
     """Requests waiting; the longest queue of the engines that may be on it."""
     engines: int
-    """Engines that may be on it."""
     advice: str
-    """One plain sentence."""
 
     def ratio(self, name: str) -> float | None:
         """The p95 of ``busy``, ``sm_active``, ``tensor_active`` or ``dram_active``, over what was observed."""
@@ -79,12 +77,9 @@ class AcceleratorNeed:
 def assess(
     accelerators: Sequence[Counted], engines: Sequence[Timeline], fixed: Fixed | None = None
 ) -> Iterator[AcceleratorNeed]:  # fmt: skip
-    """Each accelerator with the engines of its host.
+    """Each accelerator, in the order of host, index and MIG instance, with the engines of its host.
 
-    Args:
-        accelerators: of any hosts, in the order of host, index and MIG instance.
-        engines: of the same hosts.
-        fixed: what every engine holds besides its KV pool on each accelerator, where it is known.
+    *fixed*: what every engine holds besides its KV pool on each accelerator, where it is known.
     """
     for host in dict.fromkeys(accelerator.who.host for accelerator in accelerators):
         here = [accelerator for accelerator in accelerators if accelerator.who.host == host]
@@ -192,9 +187,8 @@ class Oversized:
 def enough_accelerators(uses: Iterable[float], hosts: int = 1) -> int:
     """Accelerators that carry some uses, each busy so much that nothing is to spare: ⌈sum of uses / 0.8⌉.
 
-    Args:
-        uses: p95 of the time in which each accelerator worked, 0..1; of several together their sum.
-        hosts: that they are in; of several two keep an accelerator, so that one may fail.
+    A use is the p95 of the time in which an accelerator worked, 0..1, of several their sum. Of several hosts two keep
+    one, so that either may fail.
     """
     return max(1, min(hosts, FEWEST), math.ceil(sum(uses) / WORKING.value - ROUNDING))
 
@@ -244,9 +238,7 @@ class Fleet:
     window: Window
     accelerators: Sequence[Counted]
     needs: Sequence[AcceleratorNeed]
-    """Of the same."""
     engines: int
-    """Serving engines that were watched."""
 
     @classmethod
     def of(cls, store: Store, window: Window, progress: Progress | None = None) -> "Fleet":

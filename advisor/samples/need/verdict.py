@@ -54,12 +54,8 @@ def memory_need(accelerator: Counted, engines: Sequence[Timeline], fixed: Fixed 
     which grows with u and with fixed. The need is need(max u, the middle of fixed), from need(p95 u, least fixed) to
     need(max u, greatest fixed). Without *fixed* it lies anywhere from 0 to held, so that only the interval
     [p95 u × held, held] is known. Below nine tenths of coverage the greatest use is unknown, and the interval ends at
-    what is held. It never exceeds what is held: a pool that was full while requests queued needs at least all of it.
-
-    Args:
-        accelerator: its ``memory_used_bytes``.
-        engines: those that may run on it; an interval spans all of them.
-        fixed: held besides the pool, on this accelerator.
+    what is held. It never exceeds what is held: a pool that was full while requests queued needs at least all of it. It
+    spans all engines that may run on the accelerator.
     """
     held = _greatest(accelerator, "memory_used_bytes")
     if held is None:
@@ -100,9 +96,7 @@ def join(accelerators: Sequence[Counted], engines: Sequence[Timeline]) -> Mappin
     - data-parallel ranks of one endpoint take equal shares in the order of their numbers, as engines place them;
     - with several engines and no such order each may run on any: what is said then spans all of them.
 
-    Args:
-        accelerators: of one host, in the order of index and MIG instance.
-        engines: of the same host, in the order of endpoint and rank.
+    *accelerators* are in the order of index and MIG instance, *engines* in that of endpoint and rank.
     """
     divided = {accelerator.who.index for accelerator in accelerators if accelerator.who.mig_index is not None}
     able = []

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from advisor.errors import InputError
 from advisor.records import dataclass
-from advisor.samples.exporters import Name, NameTable, shipped
+from advisor.samples.exporters import Name, shipped
 from advisor.samples.query.values import Accelerator, Summary, Window
 from advisor.units import SECONDS_PER_DAY
 
@@ -156,13 +156,17 @@ class CloudWatchApi:
     def metrics(self, namespace: str, name: str, **dimensions: str) -> Iterator[Metric]:
         """Series with these dimensions, among others, that have points in the last two weeks."""
         wanted = [{"Name": key, "Value": value} for key, value in dimensions.items()]
-        token: dict[str, str] = {}
-        while True:
-            page = self.call("list_metrics", Namespace=namespace, MetricName=name, Dimensions=wanted, **token)
+        for page in self._pages("list_metrics", Namespace=namespace, MetricName=name, Dimensions=wanted):
             for listed in page.get("Metrics", ()):
                 pairs = tuple((pair["Name"], pair["Value"]) for pair in listed.get("Dimensions", ()))
                 if dimensions.items() <= dict(pairs).items():
                     yield Metric(namespace, name, pairs)
+
+    def _pages(self, operation: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - boto3's
+        token: dict[str, str] = {}
+        while True:
+            page = self.call(operation, **arguments, **token)
+            yield page
             if not page.get("NextToken"):
                 return
             token = {"NextToken": page["NextToken"]}
@@ -249,18 +253,13 @@ class CloudWatchApi:
             "ScanBy": "TimestampAscending",
             "MaxDatapoints": MOST_POINTS,
         }
-        token: dict[str, str] = {}
-        while True:
-            page = self.call("get_metric_data", **asked, **token)
+        for page in self._pages("get_metric_data", **asked):
             for message in page.get("Messages", ()):
                 self.messages[f"CloudWatch says: {message.get('Value', '')}"] = None
             for result in page.get("MetricDataResults", ()):
                 if result.get("StatusCode") in {"InternalError", "Forbidden"}:
                     self.messages[f"CloudWatch left a metric out: {result['StatusCode']}"] = None
                 yield result
-            if not page.get("NextToken"):
-                return
-            token = {"NextToken": page["NextToken"]}
 
 
 def _query(number: int, metric: Metric, statistic: str, period: int) -> dict[str, Any]:
@@ -290,10 +289,10 @@ class AcceleratorSeries:
 class CloudWatchBackend:
     """Asks CloudWatch of one region; see :class:`~advisor.samples.query.values.QueryBackend`."""
 
-    def __init__(self, api: CloudWatchApi, table: NameTable | None = None) -> None:
-        """Nothing is asked yet. *table*: names of metrics; None: those that are shipped."""
+    def __init__(self, api: CloudWatchApi) -> None:
+        """Nothing is asked yet."""
         self._api = api
-        self._names = (table or shipped()).in_cloudwatch
+        self._names = shipped().in_cloudwatch
         self._listed: dict[str, list[AcceleratorSeries]] = {}
         self._notes: dict[str, None] = {}
 

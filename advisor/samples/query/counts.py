@@ -83,11 +83,7 @@ class Timeline:
 def timeline(who: Accelerator, grid: Grid, end_us: npt.NDArray[np.int64], columns: Mapping[str, Floats]) -> Timeline:
     """Rows on a grid; where two of them fall into one row of it, as around a gap, the known value counts.
 
-    Args:
-        who: what they are of.
-        grid: of its host.
-        end_us: end of each row, µs since 1970.
-        columns: values by column, the greatest of a row under ``<metric>_max``.
+    *end_us*: end of each row, µs since 1970; *columns*: values, the greatest of a row under ``<metric>_max``.
     """
     slot = np.clip(-(-(end_us - grid.start_us) // grid.row_us) - 1, 0, grid.rows - 1)
     means: dict[str, Floats] = {}
@@ -139,7 +135,6 @@ class Counted:
     grid: Grid
     """Of its host."""
     rows: int
-    """That it was read in."""
     missed: Mapping[str, int]
     """Ticks without a reading, by reason."""
     gauges: Mapping[str, Distribution]

@@ -114,9 +114,7 @@ _HINT = (
 def open_backend(places: Sequence[str], *, metrics: Path | None = None) -> QueryBackend:
     """The backend for directories or an address; what carries large libraries loads only when it is asked for.
 
-    Args:
-        places: directories of samples, or the URL of what keeps them.
-        metrics: file that maps further names of metrics, for Prometheus-compatible servers.
+    *metrics*: file that maps further names of metrics, for Prometheus-compatible servers.
 
     Raises:
         InputError: nothing can answer for it, or what can is not installed.

@@ -62,12 +62,7 @@ class EngineRows:
 
 
 def engine_rows(tables: Iterable[pa.Table], columns: Sequence[str]) -> list[EngineRows]:
-    """Rows by engine, in order of engine, host, endpoint, rank and model.
-
-    Args:
-        tables: of each host and date in order of time, with the keys of engines' rows and *columns*.
-        columns: what is wanted of them.
-    """
+    """Rows by engine, in order of engine, host, endpoint, rank and model, from tables in order of time."""
     parts: dict[EngineKey, list[EngineRows]] = {}
     for table in tables:
         for part in _runs(table, columns):

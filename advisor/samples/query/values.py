@@ -26,6 +26,11 @@ class Window:
         """Length in seconds."""
         return (self.end_us - self.start_us) / 1_000_000
 
+    def common(self, other: "Window") -> "Window | None":
+        """Time that is in both; None where there is none."""
+        shared = Window(max(self.start_us, other.start_us), min(self.end_us, other.end_us))
+        return shared if shared.start_us < shared.end_us else None
+
     def newest(self, seconds: float | None) -> "Window":
         """The last so many seconds of it; None: all of it."""
         if seconds is None:

@@ -33,11 +33,7 @@ def line_pattern(prefixes: Sequence[str], names: Iterable[str]) -> re.Pattern[st
 
     Groups: the name; labels with their braces; the value; what stands there instead, where the line
     does not follow the format. Timestamps and exemplars are allowed and left out. A last line without an end is not
-    found: it may have been cut.
-
-    Args:
-        prefixes: what names can begin with; it is looked for first.
-        names: whole names.
+    found: it may have been cut. Prefixes of names are looked for first.
     """
     rests: dict[str, list[str]] = defaultdict(list)
     for name in names:
@@ -307,18 +303,13 @@ class Endpoint:
         """Targets seen so far, and for how many pages in a row they were not named."""
         self._asked: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Page | str] = queue.SimpleQueue()
-        self._engine = UNKNOWN_ENGINE
+        self.engine = UNKNOWN_ENGINE
         self._strange: list[str] = []
         """Names of the last page that no reader knew."""
         self._compared_at = -_ALIKE_SECONDS
         self._reason = NO_ENGINE
         self._pending = False
         threading.Thread(target=self._serve, name=f"engine {address.shown}", daemon=True).start()
-
-    @property
-    def engine(self) -> str:
-        """Name of the engine, as far as it has answered."""
-        return self._engine
 
     def ask(self) -> None:
         """Begin a reading; one that is still under way is not begun again."""
@@ -375,7 +366,7 @@ class Endpoint:
         text = answer.body.decode("utf-8", "replace")
         for reader in self._readers:
             if reader.speaks(text):
-                self._engine = reader.engine
+                self.engine = reader.engine
                 return reader.read(text)
         return self._why_unknown(text)
 
@@ -395,7 +386,7 @@ class Endpoint:
         note = "; ".join([*page.remarks, *malformed]) or None
         readings: list[Reading | Missed] = []
         for engine in page.engines:
-            target = replace(self._unknown, source=self._engine, index=engine.rank, name=engine.model)
+            target = replace(self._unknown, source=self.engine, index=engine.rank, name=engine.model)
             readings.append(Reading(target, engine.values, engine.buckets, note))
         named = dict.fromkeys(reading.target for reading in readings)
         for target in [*self._absent, *named]:
@@ -418,13 +409,9 @@ class EngineSource:
     """Reads the metrics page of every engine at once; each is given its time, and none waits for another."""
 
     def __init__(self, host: str, endpoints: Sequence[str], limits: Limits = DEFAULT_LIMITS) -> None:
-        """Prepare to read.
+        """Prepare to read endpoints such as ``http://127.0.0.1:8000``; ``/metrics`` is added where there is no path.
 
-        Args:
-            host: name to record.
-            endpoints: such as ``http://127.0.0.1:8000``; ``/metrics`` is added where there is no path. A user and a
-                password in an address are sent to it, and never printed or recorded.
-            limits: what one reading may take.
+        A user and a password in an address are sent to it, and never printed or recorded.
 
         Raises:
             InputError: there is no endpoint, one is no URL or given twice, or the file of further names makes no sense.

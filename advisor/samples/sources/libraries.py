@@ -38,9 +38,8 @@ class TpuSource:
         try:
             from libtpu.sdk import tpumonitoring  # noqa: PLC0415 - it loads the vendor's library
         except Exception as error:
-            raise InputError(
-                f"libtpu cannot be loaded: {error}", hint="install libtpu (0.0.16 or newer) beside advisor"
-            ) from error
+            hint = "install libtpu (0.0.16 or newer) beside advisor"
+            raise InputError(f"libtpu cannot be loaded: {error}", hint=hint) from error
         self._host = host
         self._monitoring: Any = tpumonitoring
         self._chips = 0

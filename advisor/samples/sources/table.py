@@ -60,8 +60,7 @@ def open_source(name: str, host: str, addresses: Sequence[str] = ()) -> Source:
     try:
         kind = getattr(importlib.import_module(module_name), class_name)
     except ImportError as error:
-        raise InputError(
-            f"the source {name} needs the Python package {error.name}, which is not here",
-            hint="install it beside advisor, or leave this source out",
-        ) from error
+        message = f"the source {name} needs the Python package {error.name}, which is not here"
+        hint = "install it beside advisor, or leave this source out"
+        raise InputError(message, hint=hint) from error
     return cast("Source", kind(host, list(addresses)) if addresses else kind(host))

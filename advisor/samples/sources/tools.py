@@ -35,10 +35,7 @@ class ReportingTool:
     def __init__(self, command: Sequence[str], hint: str, take: Callable[[Sequence[str]], None]) -> None:
         """Start it and take its first report.
 
-        Args:
-            command: its name, and arguments.
-            hint: what to do where it is missing or does not work.
-            take: takes the first lines; raises an InputError where they show no accelerator, which ends the tool.
+        *hint*: what to do where it does not work; *take* takes the first lines, an InputError of it ends the tool.
 
         Raises:
             InputError: it is not installed, cannot be started, ends, says nothing, or shows no accelerator.

@@ -83,11 +83,8 @@ class Bucket:
         Raises:
             InputError: there is no such bucket or prefix, or it may not be listed.
         """
-        from pyarrow.fs import FileSelector  # noqa: PLC0415 - loaded with the file system
-
-        selector = FileSelector(self.url.root, recursive=True)
-        listed = self._tried(lambda: self.filesystem.get_file_info(selector))
-        return sorted(file.path.removeprefix(self.url.root).strip("/") for file in listed if file.is_file)
+        listed = self._listed(self.url.root, recursive=True)
+        return sorted(file.path.removeprefix(self.url.root).strip("/") for file in listed)
 
     def open(self, name: str) -> Any:  # noqa: ANN401 - pyarrow's
         """A file there, for reading at any position.
@@ -100,11 +97,14 @@ class Bucket:
 
     def bytes_below(self, folder: str) -> dict[str, int]:
         """Sizes of the files in a folder there, by name; a folder that is not there has none."""
+        listed = self._listed(self._path(folder), allow_not_found=True)
+        return {f"{folder}/{file.base_name}": file.size for file in listed}
+
+    def _listed(self, path: str, **how: bool) -> list[Any]:
         from pyarrow.fs import FileSelector  # noqa: PLC0415 - loaded with the file system
 
-        selector = FileSelector(self._path(folder), allow_not_found=True)
-        listed = self._tried(lambda: self.filesystem.get_file_info(selector))
-        return {f"{folder}/{file.base_name}": file.size for file in listed if file.is_file}
+        selector = FileSelector(path, **how)
+        return [file for file in self._tried(lambda: self.filesystem.get_file_info(selector)) if file.is_file]
 
     def digest_of(self, name: str) -> str:
         """SHA-256 of a file there, read back whole; "" where there is none."""
@@ -206,11 +206,8 @@ def _az(url: BucketUrl) -> Any:  # noqa: ANN401 - pyarrow's
 
     account = url.options.get("account") or os.environ.get("AZURE_STORAGE_ACCOUNT", "")
     if not account:
-        raise InputError(
-            "the storage account is not known",
-            where=str(url),
-            hint=f"write {url}?account=NAME, or set AZURE_STORAGE_ACCOUNT",
-        )
+        hint = f"write {url}?account=NAME, or set AZURE_STORAGE_ACCOUNT"
+        raise InputError("the storage account is not known", where=str(url), hint=hint)
     return AzureFileSystem(account_name=account, account_key=os.environ.get("AZURE_STORAGE_KEY"))
 
 
@@ -230,7 +227,6 @@ class Uploaded:
     """Result of an upload."""
 
     files: int = 0
-    """Files that were sent."""
     total_bytes: int = 0
     already: int = 0
     """Files that were there, as reading them back showed."""
@@ -281,11 +277,9 @@ class Uploads:
         self._write()
 
     def send(self, days: list[date], bucket: Bucket | None = None) -> Uploaded:
-        """Upload what is missing of some days, then remove there what was replaced.
+        """Upload what is missing of finished days, then remove there what was replaced.
 
-        Args:
-            days: finished ones.
-            bucket: None: that of the address, opened when something is missing.
+        *bucket*: None: that of the address, opened when something is missing.
 
         Raises:
             InputError: the bucket refuses, or cannot be reached; what was verified before stays so.
@@ -318,11 +312,8 @@ class Uploads:
         else:
             bucket.put(name, path)
             if bucket.digest_of(name) != digest:
-                raise InputError(
-                    f"{name} reads back as something else than was sent",
-                    where=str(self.url),
-                    hint="nothing is removed here; the next compaction sends it again",
-                )
+                hint = "nothing is removed here; the next compaction sends it again"
+                raise InputError(f"{name} reads back as something else than was sent", where=str(self.url), hint=hint)
             uploaded.files += 1
             uploaded.total_bytes += size
         self._listed[_REPLACED].pop(name, None)

@@ -73,9 +73,7 @@ class Compacted:
     trouble: AdvisorError | None = None
     """Why not all was uploaded."""
     skipped: list[SkippedFile] = field(default_factory=list)
-    """What could not be read, whole or in part."""
     total_bytes: int = 0
-    """What the host's files take, in the end."""
 
     def __str__(self) -> str:
         """Summary in a line."""
@@ -327,8 +325,5 @@ def _day_of(record: Record) -> date:
 
 
 def _cannot_write(folder: Path, error: OSError) -> InputError:
-    return InputError(
-        f"cannot write here: {error.strerror}",
-        where=str(folder),
-        hint="make space, or give a directory that you may write to; nothing is lost, the spool keeps what is there",
-    )
+    hint = "make space, or give a directory that you may write to; nothing is lost, the spool keeps what is there"
+    return InputError(f"cannot write here: {error.strerror}", where=str(folder), hint=hint)

@@ -93,11 +93,7 @@ class _LocalFolder:
     path: Path
 
     def files(self) -> Iterator[StoredFile]:
-        """Files of the spool first, then those of each date.
-
-        Raises:
-            InputError: there is no such directory, or it may not be read.
-        """
+        """Files of the spool first, then those of each date."""
         if not self.path.is_dir():
             problem = "not a directory" if self.path.exists() else "no such directory"
             raise InputError(problem, where=str(self.path), hint=_AGENT_HINT)
@@ -128,9 +124,8 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror}", where=str(path), hint="give this user permission to read it"
-        ) from error
+        hint = "give this user permission to read it"
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from error
 
 
 @dataclass(frozen=True)

@@ -50,28 +50,20 @@ PRESENT, MISSED = "rows", "missed"
 """Names in the column ``metric`` that are no metrics."""
 TARGET = ("host", "accelerator_index", "mig_index", "accelerator_uuid", "accelerator")
 COLUMNS = pa.schema(
-    {
-        "host": TEXT,
-        "accelerator_index": pa.int32(),
-        "mig_index": pa.int32(),
-        "accelerator_uuid": TEXT,
-        "accelerator": TEXT,
-        "metric": TEXT,
-        "reason": TEXT,
-        "first_us": pa.int64(),
-        "last_us": pa.int64(),
-        "rows": pa.int64(),
-        "resolution": pa.float64(),
-        "mean_sum": pa.float64(),
-        "max": pa.float64(),
-        "steps": pa.list_(pa.int32()),
-        "counts": pa.list_(pa.int32()),
-        "first_value": pa.float64(),
-        "last_value": pa.float64(),
-        "grown": pa.float64(),
-        "resets": pa.int64(),
-        "reset_us": pa.int64(),
-    }
+    [
+        (name, kind)
+        for names, kind in (
+            (("host",), TEXT),
+            (("accelerator_index", "mig_index"), pa.int32()),
+            (("accelerator_uuid", "accelerator", "metric", "reason"), TEXT),
+            (("first_us", "last_us", "rows"), pa.int64()),
+            (("resolution", "mean_sum", "max"), pa.float64()),
+            (("steps", "counts"), pa.list_(pa.int32())),
+            (("first_value", "last_value", "grown"), pa.float64()),
+            (("resets", "reset_us"), pa.int64()),
+        )
+        for name in names
+    ]
 )
 _TEXTS = [field.name for field in COLUMNS if field.type.equals(TEXT)]
 _GAUGES = tuple(metric for metric in ACCELERATOR_METRICS if metric.kind is Kind.GAUGE)
@@ -81,11 +73,7 @@ COUNTED_COLUMNS = (*_COUNTERS, *(name for metric in _GAUGES for name in (metric.
 
 
 def count_rows(rows: pa.Table) -> pa.Table:
-    """Counts of rows that are sorted by target and time, each there once.
-
-    Args:
-        rows: keys of a file of accelerators, and :data:`COUNTED_COLUMNS`.
-    """
+    """Counts of rows that are sorted by target and time, each there once, with keys and :data:`COUNTED_COLUMNS`."""
     rows = rows.filter(rows["accelerator_index"].is_valid())
     codes = target_codes(rows, TARGET)
     order = np.argsort(codes, kind="stable")
@@ -315,12 +303,7 @@ def is_meant(host: str, patterns: Sequence[str]) -> bool:
 
 
 def running_fleet(places: Sequence[Path | str], patterns: Sequence[str] = ()) -> RunningFleet:
-    """The hosts that ran at the end of the samples, by what they are.
-
-    Args:
-        places: directories of samples and addresses of buckets; anything else has no hosts.
-        patterns: names or patterns of hosts; empty: all.
-    """
+    """The hosts of some names or patterns (none: all) that ran at the end of the samples, by what they are."""
     hosts = [host for host in hosts_of(places) if is_meant(host.name, patterns)]
     latest_seconds = time.time() + SECONDS_PER_DAY  # a clock that is further ahead is wrong
     hosts = [host for host in hosts if host.last_seconds <= latest_seconds] or hosts

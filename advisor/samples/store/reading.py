@@ -321,11 +321,7 @@ class HostReader:
 
 @contextmanager
 def _fetched(files: Sequence[StoredFile]) -> Iterator[Paths]:
-    """Paths of files.
-
-    Raises:
-        FileNotFoundError: a compaction removed one of them.
-    """
+    """Paths of files; FileNotFoundError where a compaction removed one of them."""
     with at_hand(files) as paths:
         for file in files:
             if file not in paths:
@@ -350,11 +346,8 @@ def no_rows(where: str, unread: Sequence[str]) -> InputError:
             where=where,
             hint="collect some on an inference host: `advisor agent run --output DIR`",
         )
-    return InputError(
-        f"none of {len(unread)} files can be read; {unread[0]}",
-        where=where,
-        hint="give the directory that `advisor agent run --output` writes to",
-    )
+    hint = "give the directory that `advisor agent run --output` writes to"
+    return InputError(f"none of {len(unread)} files can be read; {unread[0]}", where=where, hint=hint)
 
 
 def _joined(uuids: Mapping[str, AbstractSet[str]]) -> list[list[str]]:

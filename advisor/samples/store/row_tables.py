@@ -50,24 +50,12 @@ STATISTICS = ("min", "max", "last")
 _WHOLE_UNITS = ("bytes", "errors")
 _ENDS = {"gap_start": TIMESTAMP, "missed_ticks": pa.int32(), "gap_reason": TEXT, "read_errors": TEXT}
 ACCELERATOR_KEYS: dict[str, pa.DataType] = {
-    "timestamp": TIMESTAMP,
-    "host": TEXT,
-    "source": TEXT,
-    "accelerator_index": pa.int32(),
-    "mig_index": pa.int32(),
-    "accelerator_uuid": TEXT,
-    "accelerator": TEXT,
-    **_ENDS,
-}
+    "timestamp": TIMESTAMP, "host": TEXT, "source": TEXT, "accelerator_index": pa.int32(), "mig_index": pa.int32(),
+    "accelerator_uuid": TEXT, "accelerator": TEXT, **_ENDS,
+}  # fmt: skip
 ENGINE_KEYS: dict[str, pa.DataType] = {
-    "timestamp": TIMESTAMP,
-    "host": TEXT,
-    "engine": TEXT,
-    "endpoint": TEXT,
-    "model": TEXT,
-    "rank": pa.int32(),
-    **_ENDS,
-}
+    "timestamp": TIMESTAMP, "host": TEXT, "engine": TEXT, "endpoint": TEXT, "model": TEXT, "rank": pa.int32(), **_ENDS,
+}  # fmt: skip
 METADATA = {SCHEMA_KEY: SCHEMA_V2.encode(), INTERVAL_KEY: str(float(ROW_SECONDS)).encode()}
 
 

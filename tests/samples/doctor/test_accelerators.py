@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.samples.doctor.command import (
+from advisor.samples.doctor import (
     TOOLS,
     Machine,
     Seen,

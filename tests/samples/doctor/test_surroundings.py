@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.doctor.command import State, clock, directory, engine_findings
+from advisor.samples.doctor import State, clock, directory, engine_findings
 from samples.sources.engines.exhibits import TGI_PAGE, vllm_page
 from services.scripted import always, answer, scripted
 from services.server import free_port

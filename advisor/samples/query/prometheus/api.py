@@ -62,7 +62,6 @@ class PrometheusApi:
     warnings: dict[str, None] = field(default_factory=dict)
     """What the server said besides its answers (partial responses), each once."""
     requests: int = 0
-    """Sent so far."""
 
     def instant(self, query: str, end_us: int) -> list[Series]:
         """Evaluate at one moment, µs since 1970.
@@ -155,21 +154,17 @@ class PrometheusApi:
             chunks.append(chunk)
             size += len(chunk)
             if size > self.access.max_answer_bytes:
-                raise TooMuchError(
-                    f"the answer is longer than {self.access.max_answer_bytes:,} bytes",
-                    where=self.access.url,
-                    hint="narrow it with a selector, or ask for a shorter window",
-                )
+                message = f"the answer is longer than {self.access.max_answer_bytes:,} bytes"
+                hint = "narrow it with a selector, or ask for a shorter window"
+                raise TooMuchError(message, where=self.access.url, hint=hint)
             if time.monotonic() > end:
                 raise TimeoutError
         return b"".join(chunks)
 
     def _cut(self, length: str) -> TooMuchError:
-        return TooMuchError(
-            f"the answer was cut off ({length}): a proxy before the server may limit how long answers are",
-            where=self.access.url,
-            hint="narrow it with a selector, ask for a shorter window, or ask the server without the proxy",
-        )
+        message = f"the answer was cut off ({length}): a proxy before the server may limit how long answers are"
+        hint = "narrow it with a selector, ask for a shorter window, or ask the server without the proxy"
+        return TooMuchError(message, where=self.access.url, hint=hint)
 
     def _series(self, data: Any) -> list[Series]:  # noqa: ANN401 - JSON
         """Series of an answer, without values that are no number (NaN)."""

@@ -40,7 +40,6 @@ class Signer:
 
     region: str
     credentials: Any = field(repr=False)
-    """Botocore's."""
 
     @classmethod
     def of(cls, url: str, region: str | None, profile: str | None) -> "Signer":
@@ -59,13 +58,7 @@ class Signer:
         return cls(scope, credentials)
 
     def headers(self, method: str, url: str, body: str | None, content: Mapping[str, str]) -> dict[str, str]:
-        """Headers that a request needs to be signed, beside its other headers.
-
-        Args:
-            method: such as POST.
-            url: whole, with query.
-            body: None: there is none.
-            content: headers of the body.
+        """Headers that a request (its whole URL) needs to be signed, beside *content*, those of its body.
 
         Raises:
             InputError: the credentials have expired and cannot be renewed.
@@ -108,7 +101,6 @@ class PrometheusEndpoint:
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """None: plain HTTP."""
     timeout_seconds: float = 120.0
-    """Longest wait for one answer."""
     signer: Signer | None = field(default=None, repr=False)
     """Signs every request; None: nothing does."""
     max_answer_bytes: int = 256 * 2**20
@@ -208,9 +200,8 @@ def _signer(
 ) -> Signer | None:  # fmt: skip
     """Signer of requests, where it is asked for, or the server is known to need it and no credentials are stated."""
     if stated is not None and is_known:
-        raise InputError(
-            "requests cannot be signed and carry a token too", where=url, hint="leave the token, the user or sigv4 out"
-        )
+        hint = "leave the token, the user or sigv4 out"
+        raise InputError("requests cannot be signed and carry a token too", where=url, hint=hint)
     if stated is None and not is_known:
         region = variables.get(SIGV4_VARIABLE) or workspace_region(url)
         stated = (region, None) if region else None
@@ -231,9 +222,7 @@ def _tls_context(ca_file: Path | None, url: str) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=ca_file)
         except OSError as error:
-            raise InputError(
-                f"cannot use it as a certificate authority for {url}: {error.strerror or error}",
-                where=str(ca_file),
-                hint="give a PEM file that holds the certificate of the authority",
-            ) from error
+            message = f"cannot use it as a certificate authority for {url}: {error.strerror or error}"
+            hint = "give a PEM file that holds the certificate of the authority"
+            raise InputError(message, where=str(ca_file), hint=hint) from error
     return context

@@ -66,7 +66,6 @@ class Fleet:
 
     window: Window
     names: frozenset[str]
-    """Of all metrics that have samples in it."""
     sightings: tuple[Sighting, ...]
     closed: bool
     """Whether a range includes a sample at its very start."""
@@ -98,9 +97,7 @@ def identity_of(exporter: Exporter, labels: Mapping[str, str]) -> Identity:
 def put_together(sources: Iterable[Source], infos: Mapping[str, Mapping[str, str]]) -> list[Sighting]:
     """Accelerators in order of host, index and MIG instance.
 
-    Args:
-        sources: every place that was seen, the newest last, the exporters in order of preference.
-        infos: labels of exporters' info metrics, by UUID as they write it.
+    *sources* have the newest last, the exporters in order of preference; *infos* are labels of info metrics by UUID.
     """
     by_identity: defaultdict[Identity, list[Source]] = defaultdict(list)
     for source in sources:

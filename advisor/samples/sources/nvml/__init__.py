@@ -25,12 +25,7 @@ from advisor.samples.sources.nvml.counters import Device, UnsupportedError, atte
 __all__ = ["NvmlSource"]
 
 
-_METRICS = (
-    (2, "sm_active_ratio"),
-    (3, "sm_occupancy_ratio"),
-    (5, "tensor_active_ratio"),
-    (10, "dram_active_ratio"),
-)
+_METRICS = ((2, "sm_active_ratio"), (3, "sm_occupancy_ratio"), (5, "tensor_active_ratio"), (10, "dram_active_ratio"))
 """NVML_GPM_METRIC_SM_UTIL, …_SM_OCCUPANCY, …_ANY_TENSOR_UTIL and …_DRAM_BW_UTIL, all in percent."""
 _PERCENT = 100.0
 
@@ -101,17 +96,9 @@ def profiling(device: Device) -> Mapping[str, float]:
         pynvml.NVMLError: it should be there, and failed.
     """
     if device.profiling is None:
-        device.profiling = _Unprofiled()  # unless there is more to it: asked once for as long as it answers
+        device.profiling = False  # unless there is more to it: asked once for as long as it answers
         device.profiling = Profiling(device)
-    return dict(device.profiling.read())
-
-
-class _Unprofiled:
-    """Stands in where there are no such counters."""
-
-    def read(self) -> Mapping[str, float]:
-        """Nothing."""
-        return {}
+    return dict(device.profiling.read()) if device.profiling else {}
 
 
 _AT_ONCE_MS = 0
@@ -196,10 +183,8 @@ class NvmlSource:
         except pynvml.NVMLError as error:
             raise counters.cannot_open(error) from error
         if not count:
-            raise InputError(
-                "the NVIDIA driver sees no accelerator",
-                hint="see that nvidia-smi -L lists one; in a container, check NVIDIA_VISIBLE_DEVICES",
-            )
+            hint = "see that nvidia-smi -L lists one; in a container, check NVIDIA_VISIBLE_DEVICES"
+            raise InputError("the NVIDIA driver sees no accelerator", hint=hint)
         self._xid_errors = XidErrors()
         self._often_at = self._seldom_at = clock()
         try:
@@ -269,11 +254,7 @@ class NvmlSource:
             return Missed(device.target(self._host), str(error))
 
     def _reading(self, device: Device, extra: Sequence[counters.ReadCounter]) -> Reading | Missed:
-        """Every counter of an accelerator that answers; a miss when not a single one could be read.
-
-        Raises:
-            pynvml.NVMLError: the accelerator or the driver is gone.
-        """
+        """Every counter of an accelerator that answers; a miss when not a single one could be read."""
         values: dict[str, float] = {}
         is_whole = device.mig_index is None
         regular: list[counters.ReadCounter] = [*counters.OF_A_MIG_INSTANCE, profiling]
@@ -295,11 +276,7 @@ class _Place:
     """One accelerator of the host, whole or divided."""
 
     def __init__(self, index: int) -> None:
-        """Look what is there; one that does not answer is tried again at every reading.
-
-        Raises:
-            pynvml.NVMLError: the driver is gone.
-        """
+        """Look what is there; one that does not answer is tried again at every reading."""
         self.whole = Device(index)
         self._instances: list[Device] = []
         self.look_for_instances()
@@ -309,11 +286,7 @@ class _Place:
         return self._instances or [self.whole]
 
     def look_for_instances(self) -> None:
-        """Take note of a new division, if it answers; instances that are still there keep what they remember.
-
-        Raises:
-            pynvml.NVMLError: the driver is gone.
-        """
+        """Take note of a new division, if it answers; instances that are still there keep what they remember."""
         try:
             if self.whole.handle is None:
                 self.whole.open()

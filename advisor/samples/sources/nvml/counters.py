@@ -25,11 +25,7 @@ _UNSUPPORTED = frozenset(
 )
 _ACCELERATOR_GONE = frozenset({pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED})
 _DRIVER_GONE = frozenset(
-    {
-        pynvml.NVML_ERROR_UNINITIALIZED,
-        pynvml.NVML_ERROR_DRIVER_NOT_LOADED,
-        pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
-    }
+    {pynvml.NVML_ERROR_UNINITIALIZED, pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH}
 )
 NO_LIBRARY = "no NVIDIA driver library (libnvidia-ml.so.1) on this host"
 _OPENING = {
@@ -134,10 +130,8 @@ def cannot_open(error: pynvml.NVMLError) -> InputError:
 
 def cannot_go_on(error: pynvml.NVMLError) -> InputError:
     """The driver went away under the running program; only a new process can open the new one."""
-    return InputError(
-        f"the NVIDIA driver does not answer this program any more: {error}",
-        hint="it was upgraded or unloaded; see that nvidia-smi works",
-    )
+    hint = "it was upgraded or unloaded; see that nvidia-smi works"
+    return InputError(f"the NVIDIA driver does not answer this program any more: {error}", hint=hint)
 
 
 Values = Mapping[str, float]
@@ -159,7 +153,7 @@ class Device:
     newest_us: dict[int, int] = field(default_factory=dict)
     """Driver time of the newest utilisation reading taken, by kind."""
     profiling: Any = None
-    """Samples of the profiling counters; see :mod:`advisor.samples.sources.nvml`."""
+    """Samples of the profiling counters; False: there are none; None: not asked yet."""
     xid_errors: int | None = None
     """Counted since the agent started; None where the driver does not report them."""
 

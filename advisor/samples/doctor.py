@@ -73,7 +73,6 @@ class Finding:
     """A source, an engine's address, or a part of the machine."""
     state: State
     sees: str
-    """In a line."""
     troubles: tuple[Trouble, ...] = ()
 
 

@@ -1,1 +1,0 @@
-"""Diagnosis of a machine: what can be read, what cannot, and how to mend it."""
