@@ -39,9 +39,7 @@ COUNTED = (SCENARIOS.index(Scenario.FIXED_CONCURRENCY), SCENARIOS.index(Scenario
 """Scenarios that need a number of users."""
 SINGLE = SCENARIOS.index(Scenario.SINGLE_STREAM)
 _WITHOUT_PROMPT = "ttft_ms and total_tokens_per_second need input_tokens"
-_SATURATED_TTFT = (
-    "ttft_ms: where an engine is saturated, the first token waits in a queue that grows; state a concurrency"
-)
+_SATURATED_TTFT = "ttft_ms: with a saturated engine the first token waits in a queue that grows; state a concurrency"
 _CALIBRATED = CLASSES.index(Evidence.CALIBRATED)
 """Code of what may be said at most of requests with pictures: set-ups were measured with text."""
 
