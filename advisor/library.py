@@ -92,7 +92,7 @@ class Prediction:
     none."""
     evidence: Evidence
     reason: str
-    """Why nothing is predicted; empty where something is."""
+    """Why nothing is predicted, or which quantity is missing and why; empty where all are there."""
 
 
 def recommend(
@@ -147,7 +147,7 @@ def predict(model: str | Path, accelerator: str, **options: Unpack[PredictOption
         for name in QUANTITIES
         if not math.isnan(answers.value[name][0])
     }
-    return Prediction(quantities, Evidence(answers.evidence[0]), answers.reason[0])
+    return Prediction(quantities, Evidence(answers.evidence[0]), answers.told(0))
 
 
 def generate(

@@ -143,4 +143,4 @@ def _rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[dict[str, str]]
     try:
         yield from reader
     except csv.Error as error:
-        raise InputError(f"not a CSV table: {error}", where=f"{path}:{reader.line_num}") from error
+        raise InputError(f"not a CSV table: {error}", where=f"{path}:{reader.reader.line_num}") from error

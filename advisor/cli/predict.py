@@ -28,7 +28,7 @@ from advisor.names import unread_columns
 from advisor.performance.constants import TABLE
 from advisor.performance.explain import Explanation, Terms
 from advisor.performance.model import PerformanceModel, load_model
-from advisor.performance.questions import COUNT_COLUMNS, QUANTITIES, REQUIRED_COLUMNS, SCENARIOS
+from advisor.performance.questions import COUNT_COLUMNS, QUANTITIES, REQUIRED_COLUMNS, SAMPLES, SCENARIOS
 from advisor.questions.predict import (
     INPUT_COLUMNS,
     NUMBER_COLUMNS,
@@ -137,7 +137,7 @@ def command(
     """Time to first token, time per output token and throughput, each with the range that holds it in 4 cases of 5.
 
     Without a scenario it is fixed_concurrency when a concurrency is given, and saturated (the largest throughput) when
-    not. Throughputs are for all accelerators together. Where nothing sound can be said, the reason says why.
+    not. Throughputs are for all accelerators together. Where a number cannot be said, the reason says why.
     """
     given = options_given(options, batch, REQUIRED_COLUMNS)
     if batch is not None and explain:
@@ -196,9 +196,10 @@ def _number(text: str) -> float | str:
 def _table(
     result: dict[str, float | str | None], defaults: dict[str, float | str | None], width: int | None
 ) -> str:  # fmt: skip
-    """The numbers for people, each with its range, and what they are for, in lines of a width."""
+    """The numbers of such a model for people, each with its range, and what they are for, in lines of a width."""
     margin = max(map(len, QUANTITIES)) + 2
-    rows = [(quantity, _with_range(result, quantity)) for quantity in QUANTITIES]
+    is_one_pass = "compute_precision" in defaults or result[SAMPLES] is not None
+    rows = [(name, _with_range(result, name)) for name in QUANTITIES if (name == SAMPLES) == is_one_pass]
     rows += [(name, str(result[name] or "-")) for name in ("evidence", "reason")]
     rows += [(name, _fact(value)) for name, value in defaults.items()]
     lines = (line for name, told in rows for line in wrap(told, width, f"{name:<{margin}}", " " * margin))

@@ -308,7 +308,7 @@ def _first_bad_line(path: Path, names: list[str], refused: str | None) -> InputE
                         return _bad_cell(row[name], f"{where}: {name}", is_number=is_number)
         except csv.Error as error:
             told = f"the row cannot be read: {error}"
-            return InputError(told, where=f"{path}:{reader.line_num}", hint="mend or remove that row")
+            return InputError(told, where=f"{path}:{reader.reader.line_num}", hint="mend or remove that row")
     return None
 
 

@@ -38,6 +38,8 @@ from advisor.units import MS_PER_SECOND, bytes_to_gib
 COUNTED = (SCENARIOS.index(Scenario.FIXED_CONCURRENCY), SCENARIOS.index(Scenario.FIXED_BATCH))
 """Scenarios that need a number of users."""
 SINGLE = SCENARIOS.index(Scenario.SINGLE_STREAM)
+_WITHOUT_PROMPT = "ttft_ms and total_tokens_per_second need input_tokens"
+_SATURATED_TTFT = "ttft_ms: with a saturated engine the first token waits in a queue that grows; state a concurrency"
 _CALIBRATED = CLASSES.index(Evidence.CALIBRATED)
 """Code of what may be said at most of requests with pictures: set-ups were measured with text."""
 
@@ -177,6 +179,11 @@ def _answer(
         answers.store(name, rows, (value, np.maximum(value * low + less, 0.0), value * high + more))
     names = [evidence.value for evidence in CLASSES]
     answers.mark(rows, [names[code] for code in evidence.tolist()])
+    for at, prompt in zip(rows.tolist(), questions.input_tokens.tolist(), strict=True):
+        if not prompt > 0:
+            answers.missing[at] = _WITHOUT_PROMPT
+        elif scenario is Scenario.SATURATED:
+            answers.missing[at] = _SATURATED_TTFT
 
 
 def load_of(scenario: Scenario, replicas: Floats, questions: Questions) -> tuple[Floats, regimes.Load]:

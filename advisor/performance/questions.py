@@ -99,7 +99,9 @@ def _count(column: str, cell: str) -> int | None:
 
 
 SCENARIOS = tuple(Scenario)
-QUANTITIES = ("ttft_ms", "tpot_ms", "output_tokens_per_second", "total_tokens_per_second", "samples_per_second")
+SAMPLES = "samples_per_second"
+"""The quantity of models that answer in one pass; the others are of models that generate tokens."""
+QUANTITIES = ("ttft_ms", "tpot_ms", "output_tokens_per_second", "total_tokens_per_second", SAMPLES)
 
 Indices = npt.NDArray[np.intp]
 Numbers = tuple[Floats, Floats, Floats]
@@ -134,12 +136,15 @@ class Answers:
     high: dict[str, Floats]
     evidence: list[str]
     reason: list[str]
+    """Why nothing is said of a question; "" where something is."""
+    missing: list[str]
+    """Which number is missing beside others that are said, and why; "" where none is."""
 
     @classmethod
     def empty(cls, size: int) -> "Answers":
         """Nothing answered yet."""
         value, low, high = ({name: np.full(size, np.nan) for name in QUANTITIES} for _ in range(3))
-        return cls(value, low, high, [Evidence.NONE.value] * size, [""] * size)
+        return cls(value, low, high, [Evidence.NONE.value] * size, [""] * size, [""] * size)
 
     def store(self, name: str, rows: Indices, numbers: Numbers) -> None:
         """Set one quantity of some questions."""
@@ -156,7 +161,11 @@ class Answers:
         for part in (self.value, self.low, self.high):
             for column in part.values():
                 column[at] = np.nan
-        self.evidence[at], self.reason[at] = Evidence.NONE.value, reason
+        self.evidence[at], self.reason[at], self.missing[at] = Evidence.NONE.value, reason, ""
+
+    def told(self, at: int) -> str:
+        """Why nothing is said of a question, or which of its numbers is missing; "" where all are there."""
+        return self.reason[at] or self.missing[at]
 
 
 @dataclass(slots=True, eq=False)

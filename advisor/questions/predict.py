@@ -191,7 +191,7 @@ def result_cells(answers: Answers) -> list[list[str]]:
     columns: list[Sequence[str]] = []
     for quantity in QUANTITIES:
         columns += [_as_text(part[quantity]) for part in (answers.value, answers.low, answers.high)]
-    columns += [answers.evidence, answers.reason]
+    columns += [answers.evidence, [answers.told(at) for at in range(len(answers.reason))]]
     return [list(cells) for cells in zip(*columns, strict=True)]
 
 
@@ -202,7 +202,7 @@ def result_of(answers: Answers, at: int) -> dict[str, float | str | None]:
         for suffix, part in (("", answers.value), ("_low", answers.low), ("_high", answers.high)):
             number = float(part[quantity][at])
             result[quantity + suffix] = None if math.isnan(number) else float(f"{number:.{DIGITS}g}")
-    return result | {"evidence": answers.evidence[at], "reason": answers.reason[at]}
+    return result | {"evidence": answers.evidence[at], "reason": answers.told(at)}
 
 
 def _look_up(cells: tuple[str, ...], catalog: Catalog) -> Resolved | Abstention:

@@ -312,7 +312,8 @@ def litellm_config(plan: Plan, where: str) -> str:
     """A ``model_list`` with one entry for each region of the plan's fleet, as YAML.
 
     Raises:
-        InputError: the plan has no fleet, or its requests are counted in a unit that LiteLLM has no price for.
+        InputError: the plan has no fleet, its requests cost nothing, or they are counted in a unit that LiteLLM has no
+            price for.
     """
     fleet = plan.fleet
     if fleet is None:
@@ -320,6 +321,8 @@ def litellm_config(plan: Plan, where: str) -> str:
     if fleet.unit not in _DRIVERS:
         hint = "`advisor explain PLAN --cost` has the cost of 1,000 requests"
         raise InputError(f"LiteLLM has no price by the {fleet.unit} that this plan counts", where=where, hint=hint)
+    if fleet.cost.usd_per_1000_requests <= 0:
+        raise InputError("requests of the plan cost nothing", where=where, hint="make the plan again with `recommend`")
     requests = _requests_per_month(fleet)
     model = read_question(plan.question, where).model
     if needs_own_server(model.answer):

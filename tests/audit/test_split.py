@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from advisor.audit.split import read_host_names
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.report.bill.table import audit_table
@@ -30,6 +31,17 @@ def test_use_of_every_hour_splits_the_whole_cost(tmp_path, audit):
     assert float(parts["headroom"]) == pytest.approx(4, abs=0.05)
     assert float(parts["idle"]) == pytest.approx(8, abs=0.05)
     assert float(parts["unattributed"]) == pytest.approx(0, abs=0.05)
+
+
+def test_a_table_of_hosts_that_is_no_csv_is_refused(tmp_path):
+    """A cell longer than CSV cells may be is an error with the file."""
+    path = tmp_path / "hosts.csv"
+    path.write_text(f"host,resource\nh,{'x' * 200_000}\n")
+
+    with pytest.raises(InputError, match="no CSV table: field larger") as refused:
+        read_host_names(path)
+
+    assert refused.value.where == str(path)
 
 
 def test_hours_that_were_not_sampled_are_unattributed(tmp_path, audit):

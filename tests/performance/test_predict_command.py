@@ -19,6 +19,7 @@ from advisor.models.catalog import find_model
 from advisor.models.model import Adapters
 from advisor.performance.groups import deployment_for, deployment_of
 from advisor.performance.one_pass.serving import batching_of, replica_of
+from advisor.performance.questions import QUANTITIES
 from advisor.performance.setups import Setup, resolve
 from advisor.questions.predict import INPUT_COLUMNS, RESULT_COLUMNS, answer_rows, result_of
 from advisor.requirements import require
@@ -51,6 +52,33 @@ def test_one_question_as_json(run_advisor):
     assert result["samples_per_second"] is None
     assert (result["concurrency"], result["input_tokens"]) == (16, 1024)
     assert (result["evidence"], result["reason"]) == ("calibrated", "")
+
+
+def test_a_missing_number_has_a_reason():
+    """TTFT of a saturated engine is that of its queue, TTFT of no prompt is none; where all is said there is no reason."""
+    header = f"{HEADER},scenario"
+    cells = "a,meta-llama/Meta-Llama-3.1-8B,H100-SXM,fp8"
+    rows = answer(f"{cells},1024,256,,saturated", f"{cells},,256,,single_stream", f"{cells},1024,256,4,", header=header)
+
+    saturated, unprompted, whole = rows
+    assert (saturated["ttft_ms"], bool(saturated["tpot_ms"])) == ("", True)
+    assert saturated["reason"].startswith("ttft_ms: with a saturated engine the first token waits in a queue")
+    assert (unprompted["ttft_ms"], unprompted["total_tokens_per_second"]) == ("", "")
+    assert unprompted["reason"] == "ttft_ms and total_tokens_per_second need input_tokens"
+    assert whole["reason"] == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (QUESTION, {"ttft_ms", "tpot_ms", "output_tokens_per_second", "total_tokens_per_second"}),
+        (("--model", "BAAI/bge-m3", "--accelerator", "L4", "--input-tokens", "200"), {"samples_per_second"}),
+    ],
+)
+def test_a_table_shows_the_quantities_of_its_kind_of_model(run_advisor, options, shown):
+    """Samples per second are of models that answer in one pass, and all other quantities of those that generate."""
+    names = {line.split()[0] for line in run_advisor("predict", *options).stdout.splitlines()}
+    assert names & set(QUANTITIES) == shown
 
 
 def test_one_question_as_a_table(run_advisor):

@@ -560,7 +560,8 @@ def test_too_few_instances_today_are_no_rung():
 def test_a_term_that_begins_on_no_stated_day_ends_on_none(as_of, ends):
     """A rung beyond a workload without commitments says how long it obliges; with a planning day, until when."""
     limits = Limits(commit_without_history=True)
-    plan = plan_for(asked(limits=limits, current=None, as_of=as_of), catalog_of(offer("g6.xlarge", on_demand=0.8)))
+    sold = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g5.xlarge", on_demand=1.0))
+    plan = plan_for(asked(limits=limits, current=None, as_of=as_of), sold)
 
     (risk,) = next(rung for rung in plan.ladder if rung.rung == "commit").risks
     assert re.fullmatch(rf"obliges to \$[\d,]+ {ends}", risk)

@@ -254,6 +254,9 @@ def test_a_fleet_in_two_regions_has_a_weighted_entry_for_each(plan):
     images = replace(read, fleet=replace(read.fleet, unit=Unit.IMAGES))
     with pytest.raises(InputError, match="images"):
         litellm_config(images, "plan.json")
+    free = replace(read.fleet.cost, total_usd_per_month=0.0, usd_per_1000_requests=0.0)
+    with pytest.raises(InputError, match="cost nothing"):
+        litellm_config(replace(read, fleet=replace(read.fleet, cost=free)), "plan.json")
 
 
 def test_a_reranker_is_called_as_its_engine_wants_it(run_advisor, tmp_path):

@@ -24,7 +24,8 @@ from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
 from advisor.records import dataclass, replace
 
 _SOURCE = "imported"
-_IMPLAUSIBLE = (Guard.SPOT_ABOVE_ON_DEMAND, Guard.SPOT_TOO_LOW, Guard.FAR_FROM_OTHERS)
+_IMPLAUSIBLE = (Guard.FAR_FROM_OTHERS, Guard.SPOT_TOO_LOW, Guard.SPOT_ABOVE_ON_DEMAND)
+"""Of several that hold up a price the last is told."""
 _DIFFERS_RATIO = 0.10
 
 
@@ -107,7 +108,7 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
     before = offers_of(catalog, mapped.provider)
     answer = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)
     held = violations(answer, before, usual_usd_per_hour=usual_usd_per_hour(catalog, answer))
-    wrong = {_row_of(violation): violation for violation in reversed(held) if violation.guard in _IMPLAUSIBLE}
+    wrong = {_row_of(violation): violation for guard in _IMPLAUSIBLE for violation in held if violation.guard is guard}
     rows = tuple(
         row
         for row in mapped.rows
@@ -116,7 +117,7 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
     sound = replace(answer, rows=rows)
     left_out = (
         *mapped.left_out,
-        *(LeftOut(Reason.IMPLAUSIBLE, str(violation)) for violation in reversed(wrong.values())),
+        *(LeftOut(Reason.IMPLAUSIBLE, str(violation)) for violation in wrong.values()),
     )
     beside = tuple(_beside(sound, before, mapped))
     is_kept = bool(rows) and not dry_run

@@ -1,9 +1,12 @@
 """Exports of AIPerf and genai-perf."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from advisor.calibration.readers.load_generators import read_aiperf_table
+from advisor.errors import InputError
 from advisor.performance.values import Scenario
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -25,6 +28,14 @@ def test_units_are_read_and_arrivals_are_counted(sample):
     assert one.concurrency == pytest.approx(4 * 3.0)
     assert one.ttft_ms == pytest.approx(95)
     assert one.tpot_ms == pytest.approx(11.4)
+
+
+def test_a_cell_that_is_too_long_is_named_by_its_line():
+    """CSV cells end at 128 KiB: the line is told in place of an internal error."""
+    with pytest.raises(InputError, match="no CSV table: field larger") as refused:
+        list(read_aiperf_table(f"Metric,avg\nRequest Latency (ms),{'1' * 200_000}\n", Path("t.csv"), {}))
+
+    assert refused.value.where == "t.csv:2"
 
 
 def test_genai_perf_is_read_alike(sample):
