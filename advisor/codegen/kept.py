@@ -165,6 +165,8 @@ _REPLACED_FOR_TYPES = ("eks",)
 """Targets whose nodes are all replaced for another list of types: ``instance_types`` of aws_eks_node_group is ForceNew
 (internal/service/eks/node_group.go of the AWS provider). Karpenter replaces nodes of types that left the list, and EC2
 Auto Scaling and managed instance groups take another list in place; node pools of GKE and AKS have one type."""
+_WITHIN_LIMITS = ("eks",)
+"""Targets that refuse limits outside of which the present size lies, where the autoscaler moves that."""
 _PROBED_BY_BACKEND = ("ec2",)
 """Targets whose load balancer asks all of a backend over one protocol, on one path."""
 
@@ -172,6 +174,17 @@ _PROBED_BY_BACKEND = ("ec2",)
 def with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
     """Groups with room for what they had room for before, where a smaller disk takes new machines."""
     return _kept(planned, former, _as_roomy) if planned.target in _NEVER_SHRINKING else planned
+
+
+def with_former_maximum(planned: Deployed, former: Deployed) -> Deployed:
+    """Groups with the most nodes that may run of them, where a smaller limit than what runs is refused."""
+    takes = planned.target in _WITHIN_LIMITS and planned.scaling is not Scaling.STATIC
+    return _kept(planned, former, _as_many) if takes else planned
+
+
+def _as_many(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
+    most = max(former.max_instances, former.former_maximum)
+    return replace(group, former_maximum=most if most > group.max_instances else 0)
 
 
 def with_former_places(planned: Deployed, former: Deployed) -> Deployed:
