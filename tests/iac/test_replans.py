@@ -637,6 +637,34 @@ def test_no_apply_stops_pods_that_another_shape_keeps(cluster):
         former = Former(code.rollouts, {"": wanted.target}, code.roots, code.plan_digest)
 
 
+def scaled_objects(files: Mapping[str, str]) -> set[str]:
+    """Names of KEDA's objects, which are those of their groups."""
+    documents = [document for path, text in files.items() if path.endswith(".yaml") for document in text.split("---")]
+    scaled = [document for document in documents if "kind: ScaledObject" in document and "KedaScaler" not in document]
+    return {name for document in scaled for name in re.findall(r"^  name: \"?([\w-]+)", document, re.MULTILINE)[:1]}
+
+
+@pytest.mark.parametrize("cluster", list(CLUSTERS))
+def test_objects_that_go_on_scaling_are_told(cluster):
+    """Where nothing removes KEDA's object of a group that goes on with a fixed number, a warning has the command."""
+    place, form = CLUSTERS[cluster]
+    wanted = Wanted(target=cluster.partition(",")[0], form=Form(form or "manifests"))
+    is_removed = wanted.target == "kubernetes" or wanted.form is Form.PRODUCTION_STACK
+    former, there, seen = Former(), set[str](), 0
+    for shape, stage in WALK[:13] if wanted.form not in UNWEIGHTED else ALONE:
+        code = generate(plan_of(place, shape), wanted=wanted, former=replace(former, stage=stage))
+        objects = scaled_objects(code.files)
+        keys = {group.key for group in joint(code.rollouts[""]).groups}
+        left = set() if is_removed else (there - objects) & keys
+        told = [warning for warning in code.warnings if "delete scaledobjects" in warning]
+        named = {key for warning in told for key in warning.partition("delete scaledobjects ")[2].split()}
+        assert named == left, (shape, stage)
+        assert not told or "kubectl --context CONTEXT --namespace support-chat delete scaledobjects" in told[0]
+        seen += bool(left)
+        former, there = Former(code.rollouts, {"": wanted.target}, code.roots, code.plan_digest), objects
+    assert bool(seen) != is_removed
+
+
 def node_groups(files: Mapping[str, str]) -> Mapping[str, tuple[int, int, int]]:
     """Node groups of EKS → fewest nodes, those at first, and most."""
     (block,) = read_hcl(files["fleet.tf"], "fleet.tf").body.of("locals")
@@ -661,6 +689,7 @@ def resized(wanted: Wanted, steps: list[tuple[Plan, Stage | None]]) -> None:
         former = Former(code.rollouts, {"": wanted.target}, code.roots, code.plan_digest)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("pair", [" | ".join(pair[1:]) for pair in neighbours() if pair[0] == "eks"])
 def test_eks_takes_the_sizes_of_another_shape(pair):
     """Of every pair of shapes, through the stages of their cut-over, at every size that the autoscaler may leave."""
