@@ -122,7 +122,8 @@ def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup
         # With the node monitoring agent, nodes whose accelerators fail (Xid errors) are replaced.
         node_repair_config={"enabled": True},
         # Nodes join with their rights from their first second. The autoscaler of the cluster moves the size: an update
-        # leaves the present number alone.
+        # leaves the present number alone, which EKS takes within the limits alone: pods decide how few nodes run, and
+        # the greatest number never falls.
         opts=context.options(depends_on=role.permissions, ignore_changes=["scalingConfig.desiredSize"]),
     )
 
