@@ -684,7 +684,7 @@ def resized(wanted: Wanted, steps: list[tuple[Plan, Stage | None]]) -> None:
         sizes = node_groups(code.files)
         for key, (least, size, most) in sizes.items():
             low, high = present.get(key, (size, size)) if is_left_alone else (size, size)
-            assert least <= low <= high <= most, (key, plan.fleet and plan.fleet.policy, stage)
+            assert least <= low <= high <= most, (key, stage)
         present = {key: (least, most) for key, (least, _, most) in sizes.items()}
         former = Former(code.rollouts, {"": wanted.target}, code.roots, code.plan_digest)
 
