@@ -18,6 +18,7 @@ from advisor.codegen.inputs.variables import example_settings, python_default, p
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.outputs import outputs_of
 from advisor.codegen.plan_classes import plan_classes, plan_records, plan_value
+from advisor.codegen.pulumi_calls import bodies_of, laid_out, local_value, pulumi_call
 from advisor.codegen.serving import cache_facts, cache_files, pin_values
 from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.data_files import data_dir, facts_beside
@@ -143,9 +144,8 @@ def render(
 def _root(
     folder: str, stack: Stack, context: Mapping[str, Any], shared: Mapping[str, str], without: Collection[str]
 ) -> Mapping[str, str]:
-    cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "terraform"), f"terraform/{folder}"
-    budget = {"budget.tf": "aws_budget.tf.j2"} if context.get("has_budget") else {}
-    templates = _CLOUDS["all"]["root"] | budget | of_target | _own_templates(folder, without) | dict(shared)
+    cloud, of_target, folder = _cloud_of(folder), _root_templates(folder, context), f"terraform/{folder}"
+    templates = _CLOUDS["all"]["root"] | of_target | _own_templates(folder, without) | dict(shared)
     context = _with_inputs(folder, stack, {**_usual(stack), **context, **cache_facts(stack)})
     context = {**context, "terraform_provider": _CLOUDS[cloud]["provider"]}
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, context)
@@ -165,12 +165,28 @@ def _program(
     cloud, of_target, folder = _cloud_of(folder), _files_of(folder, "python"), f"pulumi-python/{folder}"
     usual = {"packages": (_CLOUDS[cloud]["package"],), "answers": ANSWERS[cloud], "cloud": cloud}
     context = _with_inputs(folder, stack, {**_usual(stack), **usual, **context, **cache_facts(stack)})
+    bodies = cache(partial(_resources, folder.rpartition("/")[2], stack, context, without))
+    context = {**context, "resource": partial(pulumi_call, bodies), "local": partial(local_value, bodies)}
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
     files = _render(folder, _CLOUDS["all"]["program"] | of_target | own, stack, context)
     declared = {"inputs": settings_of(context["variables"]), "rights": rights_of(files.values())}
     files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(context) | declared)
     written = _with_readme(folder, files, stack, dict(context) | declared)
     return written if stack.component is None else dict(sorted(_component(folder, written, stack, context).items()))
+
+
+def _resources(target: str, stack: Stack, context: Mapping[str, Any], without: Collection[str]) -> Mapping[str, str]:
+    """Bodies of the resources and locals of the root that a program is the like of."""
+    folder, cached = f"terraform/{target}", cache_files(stack, Language.TERRAFORM)
+    templates = {**_root_templates(target, context), **_own_templates(folder, without), **cached}
+    kept = {path: file for path, file in templates.items() if path.endswith(".tf")}
+    return bodies_of(_render(folder, kept, stack, {**context, "is_program": False}))
+
+
+def _root_templates(target: str, context: Mapping[str, Any]) -> dict[str, str]:
+    """Path → template of ``shared`` of every root on a cloud, and of those of a target there."""
+    budget = {"budget.tf": "aws_budget.tf.j2"} if context.get("has_budget") else {}
+    return budget | _files_of(target, "terraform")
 
 
 def _cloud_of(folder: str) -> str:
@@ -239,7 +255,7 @@ def _template_names(folder: str) -> Mapping[str, str]:
 
 def _render(folder: str, templates: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> dict[str, str]:
     names = dict(context) | {"stack": stack}
-    return {path: fill(folder, template, names) for path, template in sorted(templates.items())}
+    return {path: laid_out(fill(folder, template, names)) for path, template in sorted(templates.items())}
 
 
 def _with_readme(folder: str, files: Mapping[str, str], stack: Stack, context: Mapping[str, Any]) -> Mapping[str, str]:

@@ -22,11 +22,11 @@ resource "aws_budgets_budget" "monthly" {
   }
 
   dynamic "notification" {
-    for_each = { for kind, percent in { ACTUAL = 80, FORECASTED = 100 } : kind => max(percent, local.budget_planned_percent) }
+    for_each = { ACTUAL = 80, FORECASTED = 100 }
 
     content {
       comparison_operator       = "GREATER_THAN"
-      threshold                 = notification.value
+      threshold                 = max(notification.value, local.budget_planned_percent)
       threshold_type            = "PERCENTAGE"
       notification_type         = notification.key
       subscriber_sns_topic_arns = [aws_sns_topic.alerts[local.home_region].arn]

@@ -25,11 +25,11 @@ resource "azurerm_consumption_budget_subscription" "monthly" {
   }
 
   dynamic "notification" {
-    for_each = { for kind, percent in { Actual = 80, Forecasted = 100 } : kind => max(percent, local.budget_planned_percent) }
+    for_each = { Actual = 80, Forecasted = 100 }
 
     content {
       operator       = "GreaterThan"
-      threshold      = notification.value
+      threshold      = max(notification.value, local.budget_planned_percent)
       threshold_type = notification.key
       contact_emails = var.alert_emails
       contact_roles  = ["Owner"]

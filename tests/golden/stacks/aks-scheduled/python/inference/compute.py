@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import pulumi_azure as azure
 
 from inference.context import Context
-from inference.plan import Group
 
 NodePool = azure.containerservice.KubernetesClusterNodePool
 
@@ -19,7 +18,9 @@ def node_pools(context: Context) -> Mapping[str, NodePool]:
 def _node_pool(context: Context, key: str) -> NodePool:
     settings, group = context.settings, context.fleet.groups[key]
     cluster = settings.clusters[group.region]
-    return NodePool(
+    # The autoscaler of the cluster decides how many run.
+    options = context.options(ignore_changes=["nodeCount"])
+    return azure.containerservice.KubernetesClusterNodePool(
         context.named("nodes", key),
         name=group.pool,
         kubernetes_cluster_id=cluster.id,
@@ -27,35 +28,30 @@ def _node_pool(context: Context, key: str) -> NodePool:
         mode="User",
         os_sku="Ubuntu",
         gpu_driver=group.gpu_driver,
-        gpu_instance=group.gpu_instance,
+        gpu_instance=group.gpu_instance,  # slices (MIG) that AKS cuts each GPU into
         max_pods=group.max_pods,
         priority=group.priority,
-        eviction_policy="Delete" if group.is_spot else None,
-        spot_max_price=-1 if group.is_spot else None,
+        eviction_policy="Delete" if group.priority == "Spot" else None,
+        spot_max_price=-1 if group.priority == "Spot" else None,
         auto_scaling_enabled=True,
         min_count=group.min_instances,
         node_count=group.instances,
         max_count=group.max_instances,
-        zones=list(cluster.zones) or None,
+        zones=cluster.zones or None,
         vnet_subnet_id=cluster.subnet_id,
         capacity_reservation_group_id=settings.capacity_reservation_group_ids.get(key),
         host_encryption_enabled=settings.encryption_at_host,
         os_disk_type="Managed",
         os_disk_size_gb=group.os_disk_gib,
-        node_labels=dict(group.labels),
-        node_taints=list(group.taints),
+        node_labels=group.labels,
+        node_taints=group.taints,
         temporary_name_for_rotation=f"{group.pool[:11]}t",
-        upgrade_settings=_upgrade_settings(group),
         tags={**context.tags, "Group": key},
-        # The autoscaler of the cluster decides how many run.
-        opts=context.options(ignore_changes=["nodeCount"]),
-    )
-
-
-def _upgrade_settings(group: Group) -> azure.containerservice.KubernetesClusterNodePoolUpgradeSettingsArgs | None:
-    """A new node comes before an old one goes; spot nodes cannot be replaced that way."""
-    if group.is_spot:
-        return None
-    return azure.containerservice.KubernetesClusterNodePoolUpgradeSettingsArgs(
-        max_surge="1", drain_timeout_in_minutes=group.drain_minutes, node_soak_duration_in_minutes=0
+        # A new node comes before an old one goes; spot nodes cannot be replaced that way.
+        upgrade_settings=(
+            {"max_surge": "1", "drain_timeout_in_minutes": group.drain_minutes, "node_soak_duration_in_minutes": 0}
+            if group.priority != "Spot"
+            else None
+        ),
+        opts=options,
     )

@@ -9,7 +9,6 @@ import pulumi_azure as azure
 from inference.context import Context
 
 SCHEME = "az://"
-NAMESPACE = "support-chat"
 ROLES = {"inference": "Storage Blob Data Reader", "copy-weights": "Storage Blob Data Contributor"}
 """Service account in the namespace: its role on the blobs below the prefix."""
 CONDITION = (
@@ -35,7 +34,7 @@ def _identity(context: Context, account: str, container: str, prefix: str) -> pu
     home = next(iter(context.fleet.regions))
     identity = azure.authorization.UserAssignedIdentity(
         context.named(account),
-        name=context.named(account),
+        name=f"{context.settings.name}-{account}",
         resource_group_name=context.resource_groups[home],
         location=home,
         tags=context.tags,
@@ -43,12 +42,13 @@ def _identity(context: Context, account: str, container: str, prefix: str) -> pu
     )
     # Pods of each cluster that run as the service account are the identity.
     for region in context.fleet.regions:
+        name = context.named(region, account)
         azure.armmsi.FederatedIdentityCredential(
-            context.named(region, account),
-            name=context.named(region, account),
+            name,
+            name=name,
             user_assigned_identity_id=identity.id,
             issuer=settings.clusters[region].oidc_issuer_url,
-            subject=f"system:serviceaccount:{NAMESPACE}:{account}",
+            subject=f"system:serviceaccount:support-chat:{account}",
             audience="api://AzureADTokenExchange",
             opts=context.options(),
         )

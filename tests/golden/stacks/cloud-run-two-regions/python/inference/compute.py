@@ -19,7 +19,9 @@ def services(context: Context, identity: Identity) -> Mapping[str, gcp.cloudrunv
 
 def _service(context: Context, key: str, identity: Identity) -> gcp.cloudrunv2.Service:
     settings, group = context.settings, context.fleet.groups[key]
-    binary_authorization = gcp.cloudrunv2.ServiceBinaryAuthorizationArgs(use_default=True)
+    backend, source = context.fleet.backends[group.backend], settings.model_source
+    # A revision pulls its image, reads the token and mounts the bucket when it starts.
+    options = context.options(depends_on=identity.permissions)
     return gcp.cloudrunv2.Service(
         context.named(key),
         name=context.service(key),
@@ -27,69 +29,63 @@ def _service(context: Context, key: str, identity: Identity) -> gcp.cloudrunv2.S
         description=f"{key} of {settings.name}",
         ingress="INGRESS_TRAFFIC_INTERNAL_ONLY",
         # What gets no requests is not protected: the last stage of a cut-over removes it.
-        deletion_protection=settings.deletion_protection and context.fleet.backends[group.backend].weight > 0,
-        binary_authorization=binary_authorization if settings.binary_authorization else None,
-        template=_template(context, key, identity),
-        # A revision pulls its image, reads the token and mounts the bucket when it starts.
-        opts=context.options(depends_on=identity.permissions),
+        deletion_protection=settings.deletion_protection and backend.weight > 0,
+        binary_authorization={"use_default": True} if settings.binary_authorization else None,
+        template={
+            "service_account": identity.email,
+            "execution_environment": "EXECUTION_ENVIRONMENT_GEN2",
+            "timeout": f"{settings.request_timeout_seconds}s",
+            "max_instance_request_concurrency": group.concurrent_requests,
+            "gpu_zonal_redundancy_disabled": not group.zonal_redundancy,
+            "encryption_key": settings.kms_keys.get(group.region),
+            "scaling": {"min_instance_count": group.min_instances, "max_instance_count": group.max_instances},
+            "node_selector": {"accelerator": group.accelerator},
+            # Everything that leaves goes through the network, where its firewall and its NAT hold.
+            "vpc_access": {
+                "egress": "ALL_TRAFFIC",
+                "network_interfaces": [
+                    {
+                        "network": settings.network,
+                        "subnetwork": settings.subnetworks[group.region],
+                        "tags": [context.network_tag],
+                    },
+                ],
+            },
+            "containers": [
+                {
+                    "image": context.image(group.backend),
+                    "commands": backend.entrypoint,
+                    "args": arguments(context, key),
+                    "ports": {"container_port": CONTAINER_PORT},
+                    # A container with a GPU keeps its CPU between requests too.
+                    "resources": {
+                        "limits": group.downloading if source == "hub" else group.mounting,
+                        "cpu_idle": False,
+                    },
+                    "envs": _environment(context, key),
+                    "volume_mounts": _mounts(source),
+                    "startup_probe": {
+                        "period_seconds": 10,
+                        "timeout_seconds": 5,
+                        "failure_threshold": 180,  # as long as Cloud Run admits
+                        "http_get": {"path": backend.health_path, "port": CONTAINER_PORT},
+                    },
+                    "liveness_probe": {
+                        "period_seconds": 30,
+                        "timeout_seconds": 10,
+                        "failure_threshold": 4,
+                        "http_get": {"path": backend.health_path, "port": CONTAINER_PORT},
+                    },
+                },
+            ],
+            "volumes": _volumes(source),
+        },
+        opts=options,
     )
 
 
-def _template(context: Context, key: str, identity: Identity) -> gcp.cloudrunv2.ServiceTemplateArgs:
-    settings, group = context.settings, context.fleet.groups[key]
-    interface = gcp.cloudrunv2.ServiceTemplateVpcAccessNetworkInterfaceArgs(
-        network=settings.network, subnetwork=settings.subnetworks[group.region], tags=[context.network_tag]
-    )
-    return gcp.cloudrunv2.ServiceTemplateArgs(
-        service_account=identity.email,
-        execution_environment="EXECUTION_ENVIRONMENT_GEN2",
-        timeout=f"{settings.request_timeout_seconds}s",
-        max_instance_request_concurrency=group.concurrent_requests,
-        gpu_zonal_redundancy_disabled=not group.zonal_redundancy,
-        encryption_key=settings.kms_keys.get(group.region),
-        scaling=gcp.cloudrunv2.ServiceTemplateScalingArgs(
-            min_instance_count=group.min_instances, max_instance_count=group.max_instances
-        ),
-        node_selector=gcp.cloudrunv2.ServiceTemplateNodeSelectorArgs(accelerator=group.accelerator),
-        # Everything that leaves goes through the network, where its firewall and its NAT hold.
-        vpc_access=gcp.cloudrunv2.ServiceTemplateVpcAccessArgs(egress="ALL_TRAFFIC", network_interfaces=[interface]),
-        containers=[_container(context, key)],
-        volumes=_volumes(settings.model_source),
-    )
-
-
-def _container(context: Context, key: str) -> gcp.cloudrunv2.ServiceTemplateContainerArgs:
-    settings, group = context.settings, context.fleet.groups[key]
-    backend = context.fleet.backends[group.backend]
-    source = settings.model_source
-    probe = {"path": backend.health_path, "port": CONTAINER_PORT}
-    return gcp.cloudrunv2.ServiceTemplateContainerArgs(
-        image=context.image(group.backend),
-        commands=list(backend.entrypoint),
-        args=arguments(context, key),
-        ports=gcp.cloudrunv2.ServiceTemplateContainerPortsArgs(container_port=CONTAINER_PORT),
-        # A container with a GPU keeps its CPU between requests too.
-        resources=gcp.cloudrunv2.ServiceTemplateContainerResourcesArgs(
-            limits=dict(group.downloading if source == "hub" else group.mounting), cpu_idle=False
-        ),
-        envs=_environment(context, key),
-        volume_mounts=[
-            gcp.cloudrunv2.ServiceTemplateContainerVolumeMountArgs(name=WEIGHTS, mount_path=f"/{WEIGHTS}")
-            for _ in range(source.startswith("gs://"))
-        ],
-        startup_probe=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeArgs(
-            period_seconds=10,
-            timeout_seconds=5,
-            failure_threshold=180,  # as long as Cloud Run admits
-            http_get=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeHttpGetArgs(**probe),
-        ),
-        liveness_probe=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeArgs(
-            period_seconds=30,
-            timeout_seconds=10,
-            failure_threshold=4,
-            http_get=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeHttpGetArgs(**probe),
-        ),
-    )
+def _mounts(source: str) -> list[gcp.cloudrunv2.ServiceTemplateContainerVolumeMountArgsDict]:
+    return [{"name": WEIGHTS, "mount_path": f"/{WEIGHTS}"}] if source.startswith("gs://") else []
 
 
 def arguments(context: Context, key: str) -> list[str]:
@@ -113,7 +109,7 @@ def _weights(context: Context, key: str) -> str:
     return f"{f'/{WEIGHTS}' if source.startswith('gs://') else source}/{model}"
 
 
-def _environment(context: Context, key: str) -> list[gcp.cloudrunv2.ServiceTemplateContainerEnvArgs]:
+def _environment(context: Context, key: str) -> list[gcp.cloudrunv2.ServiceTemplateContainerEnvArgsDict]:
     settings, group = context.settings, context.fleet.groups[key]
     backend = context.fleet.backends[group.backend]
     variables: dict[str, pulumi.Input[str]] = {
@@ -122,24 +118,22 @@ def _environment(context: Context, key: str) -> list[gcp.cloudrunv2.ServiceTempl
         **({} if settings.model_source == "hub" else {"HF_HUB_OFFLINE": "1"}),
         **settings.environment,
     }
-    found = [
-        gcp.cloudrunv2.ServiceTemplateContainerEnvArgs(name=name, value=value) for name, value in variables.items()
+    given: list[gcp.cloudrunv2.ServiceTemplateContainerEnvArgsDict] = [
+        {"name": name, "value": value} for name, value in variables.items()
     ]
     if settings.hf_token_secret is not None:
-        token = gcp.cloudrunv2.ServiceTemplateContainerEnvValueSourceSecretKeyRefArgs(
-            secret=settings.hf_token_secret, version="latest"
-        )
-        source = gcp.cloudrunv2.ServiceTemplateContainerEnvValueSourceArgs(secret_key_ref=token)
-        found.append(gcp.cloudrunv2.ServiceTemplateContainerEnvArgs(name="HF_TOKEN", value_source=source))
-    return found
+        token: gcp.cloudrunv2.ServiceTemplateContainerEnvValueSourceSecretKeyRefArgsDict = {
+            "secret": settings.hf_token_secret,
+            "version": "latest",
+        }
+        given.append({"name": "HF_TOKEN", "value_source": {"secret_key_ref": token}})
+    return given
 
 
-def _volumes(source: str) -> list[gcp.cloudrunv2.ServiceTemplateVolumeArgs]:
+def _volumes(source: str) -> list[gcp.cloudrunv2.ServiceTemplateVolumeArgsDict]:
     scheme, _, place = source.partition("://")
     if scheme != "gs":
         return []
     bucket, _, prefix = place.partition("/")
-    weights = gcp.cloudrunv2.ServiceTemplateVolumeGcsArgs(
-        bucket=bucket, mount_options=[f"only-dir={prefix}"] if prefix else [], read_only=True
-    )
-    return [gcp.cloudrunv2.ServiceTemplateVolumeArgs(name=WEIGHTS, gcs=weights)]
+    options = [f"only-dir={prefix}"] if prefix else []
+    return [{"name": WEIGHTS, "gcs": {"bucket": bucket, "mount_options": options, "read_only": True}}]

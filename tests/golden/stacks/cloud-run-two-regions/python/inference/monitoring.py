@@ -2,58 +2,58 @@
 """Alerts on what Cloud Run publishes of its services."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pulumi
 import pulumi_gcp as gcp
 
 from inference.context import Context
-from inference.plan import Alert
 
 
 def alerts(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
     """Every alert of the plan, for each service by itself."""
+    services = ", ".join(f'"{context.service(key)}"' for key in context.fleet.groups)
+    scope = f'resource.type = "cloud_run_revision" AND resource.labels.service_name = one_of({services})'
     for title, alert in context.fleet.alerts.items():
         gcp.monitoring.AlertPolicy(
             context.named(title.replace("_", "-")),
             display_name=f"{context.settings.name} {title.replace('_', ' ')}",
             combiner="OR",
             severity="WARNING",
-            notification_channels=list(channels),
+            notification_channels=channels,
             user_labels=context.labels,
             documentation={"content": alert.description},
             conditions=[
-                gcp.monitoring.AlertPolicyConditionArgs(
-                    display_name=alert.description, condition_threshold=_threshold(context, alert)
-                )
+                {
+                    "display_name": alert.description,
+                    "condition_threshold": {
+                        "filter": f'{scope} AND metric.type = "{alert.metric}"{alert.condition}',
+                        "denominator_filter": f'{scope} AND metric.type = "{alert.metric}"' if alert.share else None,
+                        "comparison": alert.comparison,
+                        "threshold_value": alert.threshold,
+                        "duration": f"{alert.seconds}s",
+                        "evaluation_missing_data": "EVALUATION_MISSING_DATA_INACTIVE" if alert.seconds > 0 else None,
+                        "aggregations": [
+                            {
+                                "alignment_period": "300s",
+                                "per_series_aligner": alert.aligner,
+                                "cross_series_reducer": alert.reducer,
+                                "group_by_fields": alert.group_by,
+                            },
+                        ],
+                        "denominator_aggregations": (
+                            [
+                                {
+                                    "alignment_period": "300s",
+                                    "per_series_aligner": alert.aligner,
+                                    "cross_series_reducer": alert.reducer,
+                                    "group_by_fields": alert.group_by,
+                                },
+                            ]
+                            if alert.share
+                            else None
+                        ),
+                    },
+                },
             ],
             opts=context.options(),
         )
-
-
-def _threshold(context: Context, alert: Alert) -> gcp.monitoring.AlertPolicyConditionConditionThresholdArgs:
-    services = ", ".join(f'"{context.service(key)}"' for key in context.fleet.groups)
-    whole = (
-        f'resource.type = "cloud_run_revision" AND resource.labels.service_name = one_of({services})'
-        f' AND metric.type = "{alert.metric}"'
-    )
-    aggregation: dict[str, Any] = {
-        "alignment_period": "300s",
-        "per_series_aligner": alert.aligner,
-        "cross_series_reducer": alert.reducer,
-        "group_by_fields": list(alert.group_by),
-    }
-    kinds = gcp.monitoring
-    return kinds.AlertPolicyConditionConditionThresholdArgs(
-        filter=whole + alert.condition,
-        denominator_filter=whole if alert.share else None,
-        comparison=alert.comparison,
-        threshold_value=alert.threshold,
-        duration=f"{alert.seconds}s",
-        evaluation_missing_data="EVALUATION_MISSING_DATA_INACTIVE" if alert.seconds else None,
-        aggregations=[kinds.AlertPolicyConditionConditionThresholdAggregationArgs(**aggregation)],
-        denominator_aggregations=[
-            kinds.AlertPolicyConditionConditionThresholdDenominatorAggregationArgs(**aggregation)
-            for _ in range(alert.share)
-        ],
-    )

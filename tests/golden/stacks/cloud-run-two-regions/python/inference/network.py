@@ -13,7 +13,7 @@ def firewalls(context: Context) -> None:
         return
     gcp.compute.Firewall(
         context.named("https"),
-        name=context.named("https"),
+        name=f"{settings.name}-https",
         description="The services reach the hub, Cloud Storage and Google's APIs over HTTPS",
         network=settings.network,
         direction="EGRESS",
@@ -25,7 +25,7 @@ def firewalls(context: Context) -> None:
     )
     gcp.compute.Firewall(
         context.named("deny-egress"),
-        name=context.named("deny-egress"),
+        name=f"{settings.name}-deny-egress",
         description="Nothing else leaves the services",
         network=settings.network,
         direction="EGRESS",

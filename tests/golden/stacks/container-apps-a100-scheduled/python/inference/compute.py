@@ -8,13 +8,8 @@ import pulumi_azure as azure
 
 from inference.context import Context
 from inference.identity import Identities
-from inference.plan import Group
 from inference.registries import NGC, NGC_USER, image_of, is_azure
 from inference.weights import BlobSource
-
-PORT = 8000
-DRAIN_SECONDS = 120
-MOST_PROBES = 30
 
 App = azure.containerapp.App
 Environment = azure.containerapp.Environment
@@ -28,25 +23,26 @@ def environments(
 
 
 def _environment(context: Context, region: str, workspace_id: pulumi.Output[str]) -> Environment:
-    settings = context.settings
-    profiles = {"Consumption": "Consumption", **context.fleet.regions[region].profiles}
-    return Environment(
+    return azure.containerapp.Environment(
         context.named(region),
-        name=f"{settings.name}-{region}",
+        name=f"{context.settings.name}-{region}",
         resource_group_name=context.resource_groups[region],
         location=region,
-        infrastructure_subnet_id=settings.locations[region].subnet_id,
-        infrastructure_resource_group_name=f"{settings.name}-{region}-managed",
+        infrastructure_subnet_id=context.settings.locations[region].subnet_id,
+        infrastructure_resource_group_name=f"{context.settings.name}-{region}-managed",
         internal_load_balancer_enabled=True,
         public_network_access="Disabled",
-        zone_redundancy_enabled=settings.zone_redundancy,
+        zone_redundancy_enabled=context.settings.zone_redundancy,
         logs_destination="log-analytics",
         log_analytics_workspace_id=workspace_id,
-        workload_profiles=[
-            azure.containerapp.EnvironmentWorkloadProfileArgs(name=name, workload_profile_type=kind)
-            for name, kind in profiles.items()
-        ],
         tags=context.tags,
+        workload_profiles=[
+            {"name": "Consumption", "workload_profile_type": "Consumption"},
+            *[
+                {"name": workload_profile_key, "workload_profile_type": workload_profile}
+                for workload_profile_key, workload_profile in context.fleet.regions[region].profiles.items()
+            ],
+        ],
         opts=context.options(),
     )
 
@@ -59,36 +55,84 @@ def apps(context: Context, places: Mapping[str, Environment], identities: Identi
 def _app(context: Context, key: str, places: Mapping[str, Environment], identities: Identities) -> App:
     group = context.fleet.groups[key]
     identity = identities.by_region[group.region]
-    return App(
+    backend = context.fleet.backends[group.backend]
+    return azure.containerapp.App(
         context.named("app", key),
         name=group.app,
         resource_group_name=context.resource_groups[group.region],
         container_app_environment_id=places[group.region].id,
         workload_profile_name=group.profile,
         revision_mode="Single",
-        identity=azure.containerapp.AppIdentityArgs(type="UserAssigned", identity_ids=[identity.id]),
+        tags={**context.tags, "Group": key},
+        identity={"type": "UserAssigned", "identity_ids": [identity.id]},
         secrets=_secrets(context, identity.id),
         registries=_registries(context, group.backend, identity.id),
-        ingress=ingress(),
-        template=azure.containerapp.AppTemplateArgs(
-            min_replicas=group.min_replicas,
-            max_replicas=group.max_replicas,
-            cooldown_period_in_seconds=group.cooldown_seconds,
-            termination_grace_period_seconds=DRAIN_SECONDS,
-            containers=[_container(context, group, identity)],
-            http_scale_rules=[
-                azure.containerapp.AppTemplateHttpScaleRuleArgs(
-                    name="requests", concurrent_requests=group.concurrent_requests
-                )
+        # Inside of the environment: clients reach the entrance.
+        ingress={
+            "external_enabled": False,
+            "allow_insecure_connections": False,
+            "transport": "http",
+            "target_port": 8000,
+            "traffic_weights": [{"latest_revision": True, "percentage": 100}],
+        },
+        template={
+            "min_replicas": group.min_replicas,
+            "max_replicas": group.max_replicas,
+            "cooldown_period_in_seconds": group.cooldown_seconds,
+            "termination_grace_period_seconds": 120,
+            "containers": [
+                {
+                    "name": "engine",
+                    "image": image_of(context.settings, context.fleet, group.backend),
+                    "cpu": group.cpu,
+                    "memory": group.memory,
+                    "commands": backend.entrypoint,
+                    "args": _arguments(context, group.backend),
+                    "envs": _variables(context, group.backend, identity.client_id),
+                    # Weights are downloaded and loaded meanwhile.
+                    "startup_probes": [
+                        {
+                            "transport": "HTTP",
+                            "port": 8000,
+                            "path": backend.health_path,
+                            "interval_seconds": group.probe_seconds,
+                            "failure_count_threshold": 30,
+                            "timeout": 5,
+                        },
+                    ],
+                    "readiness_probes": [
+                        {
+                            "transport": "HTTP",
+                            "port": 8000,
+                            "path": backend.health_path,
+                            "interval_seconds": 10,
+                            "failure_count_threshold": 3,
+                            "success_count_threshold": 1,
+                            "timeout": 5,
+                        },
+                    ],
+                    "liveness_probes": [
+                        {
+                            "transport": "HTTP",
+                            "port": 8000,
+                            "path": backend.health_path,
+                            "interval_seconds": 30,
+                            "failure_count_threshold": 5,
+                            "timeout": 10,
+                        },
+                    ],
+                },
             ],
-            custom_scale_rules=[
-                azure.containerapp.AppTemplateCustomScaleRuleArgs(
-                    name=f"schedule-{name}", custom_rule_type="cron", metadata={**times, "timezone": "Etc/UTC"}
-                )
-                for name, times in group.schedule.items()
+            "http_scale_rules": [{"name": "requests", "concurrent_requests": group.concurrent_requests}],
+            "custom_scale_rules": [
+                {
+                    "name": f"schedule-{custom_scale_rule_key}",
+                    "custom_rule_type": "cron",
+                    "metadata": {**custom_scale_rule, "timezone": "Etc/UTC"},
+                }
+                for custom_scale_rule_key, custom_scale_rule in group.schedule.items()
             ],
-        ),
-        tags={**context.tags, "Group": key},
+        },
         opts=context.options(depends_on=identities.grants),
     )
 
@@ -126,66 +170,6 @@ def _registries(
     return pulumi.Output.from_input(image_of(context.settings, context.fleet, key)).apply(of)
 
 
-def ingress(*, is_external: bool = False, cidrs: Sequence[pulumi.Input[str]] = ()) -> azure.containerapp.AppIngressArgs:
-    """Inside of the environment, or outside of it but inside of the network that it is in."""
-    return azure.containerapp.AppIngressArgs(
-        external_enabled=is_external,
-        allow_insecure_connections=False,
-        transport="http",
-        target_port=PORT,
-        traffic_weights=[azure.containerapp.AppIngressTrafficWeightArgs(latest_revision=True, percentage=100)],
-        ip_security_restrictions=[
-            azure.containerapp.AppIngressIpSecurityRestrictionArgs(
-                name=f"client-{number}", action="Allow", ip_address_range=cidr
-            )
-            for number, cidr in enumerate(cidrs)
-        ],
-    )
-
-
-def _container(
-    context: Context, group: Group, identity: azure.authorization.UserAssignedIdentity
-) -> azure.containerapp.AppTemplateContainerArgs:
-    """Weights are downloaded and loaded while the start is probed."""
-    backend = context.fleet.backends[group.backend]
-    path = backend.health_path
-    return azure.containerapp.AppTemplateContainerArgs(
-        name="engine",
-        image=image_of(context.settings, context.fleet, group.backend),
-        cpu=group.cpu,
-        memory=group.memory,
-        commands=list(backend.entrypoint),
-        args=_arguments(context, group.backend),
-        envs=_variables(context, group.backend, identity.client_id),
-        startup_probes=[
-            azure.containerapp.AppTemplateContainerStartupProbeArgs(
-                transport="HTTP",
-                port=PORT,
-                path=path,
-                interval_seconds=group.probe_seconds,
-                failure_count_threshold=MOST_PROBES,
-                timeout=5,
-            )
-        ],
-        readiness_probes=[
-            azure.containerapp.AppTemplateContainerReadinessProbeArgs(
-                transport="HTTP",
-                port=PORT,
-                path=path,
-                interval_seconds=10,
-                failure_count_threshold=3,
-                success_count_threshold=1,
-                timeout=5,
-            )
-        ],
-        liveness_probes=[
-            azure.containerapp.AppTemplateContainerLivenessProbeArgs(
-                transport="HTTP", port=PORT, path=path, interval_seconds=30, failure_count_threshold=5, timeout=10
-            )
-        ],
-    )
-
-
 def _model(context: Context, key: str) -> str:
     return context.fleet.pinned(context.settings.model_ids, key) or context.fleet.backends[key].model or ""
 
@@ -219,7 +203,7 @@ def _arguments(context: Context, key: str) -> list[str]:
 
 def _variables(
     context: Context, key: str, client_id: pulumi.Output[str]
-) -> list[azure.containerapp.AppTemplateContainerEnvArgs]:
+) -> list[azure.containerapp.AppTemplateContainerEnvArgsDict]:
     backend, source = context.fleet.backends[key], context.settings.model_source
     values: dict[str, pulumi.Input[str]] = {**backend.environment}
     if backend.model_variable:
@@ -228,9 +212,9 @@ def _variables(
     blobs = BlobSource.of(source)
     if blobs is not None:
         values |= {"AZURE_CLIENT_ID": client_id, "AZURE_STORAGE_ACCOUNT_NAME": blobs.account}
-    variables = [
-        azure.containerapp.AppTemplateContainerEnvArgs(name=name, value=value) for name, value in values.items()
+    variables: list[azure.containerapp.AppTemplateContainerEnvArgsDict] = [
+        {"name": name, "value": value} for name, value in values.items()
     ]
     if context.settings.hf_token_secret_id is not None:
-        variables.append(azure.containerapp.AppTemplateContainerEnvArgs(name="HF_TOKEN", secret_name="hub-token"))
+        variables.append({"name": "HF_TOKEN", "secret_name": "hub-token"})
     return variables

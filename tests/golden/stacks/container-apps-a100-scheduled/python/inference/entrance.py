@@ -4,14 +4,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import pulumi
 import pulumi_azure as azure
 
-from inference.compute import DRAIN_SECONDS, PORT, App, Environment, ingress
+from inference.compute import App, Environment
 from inference.context import Context
 
 HERE = Path(__file__).resolve().parent
-COMMAND = "printf '%s\\n' \"$CONFIGURATION\" >/tmp/haproxy.cfg && exec haproxy -W -db -f /tmp/haproxy.cfg"
 
 
 def entrances(context: Context, places: Mapping[str, Environment], apps: Mapping[str, App]) -> Mapping[str, App]:
@@ -20,51 +18,59 @@ def entrances(context: Context, places: Mapping[str, Environment], apps: Mapping
 
 
 def _entrance(context: Context, region: str, place: Environment, apps: Mapping[str, App]) -> App:
-    return App(
+    restrictions: list[azure.containerapp.AppIngressIpSecurityRestrictionArgsDict] = [
+        {"name": f"client-{number}", "action": "Allow", "ip_address_range": cidr}
+        for number, cidr in enumerate(context.settings.allowed_cidrs or ())
+    ]
+    configuration = place.default_domain.apply(lambda known: _configuration(context, region, known))
+    return azure.containerapp.App(
         context.named("entrance", region),
         name=f"entrance-{region}",
         resource_group_name=context.resource_groups[region],
         container_app_environment_id=place.id,
         workload_profile_name="Consumption",
         revision_mode="Single",
-        ingress=ingress(is_external=True, cidrs=context.settings.allowed_cidrs or ()),
-        template=azure.containerapp.AppTemplateArgs(
-            min_replicas=2,
-            max_replicas=4,
-            termination_grace_period_seconds=DRAIN_SECONDS,
-            containers=[_container(context, region, place.default_domain)],
-            http_scale_rules=[
-                azure.containerapp.AppTemplateHttpScaleRuleArgs(name="requests", concurrent_requests="1000")
-            ],
-        ),
         tags=context.tags,
+        # Outside of the environment, but inside of the network that it is in.
+        ingress={
+            "external_enabled": True,
+            "allow_insecure_connections": False,
+            "transport": "http",
+            "target_port": 8000,
+            "traffic_weights": [{"latest_revision": True, "percentage": 100}],
+            "ip_security_restrictions": restrictions,
+        },
+        template={
+            "min_replicas": 2,
+            "max_replicas": 4,
+            "termination_grace_period_seconds": 120,
+            "containers": [
+                {
+                    "name": "haproxy",
+                    "image": context.settings.entrance_image,
+                    "cpu": context.fleet.entrance.cpu,
+                    "memory": context.fleet.entrance.memory,
+                    "commands": ["/bin/sh", "-c"],
+                    "args": [
+                        "printf '%s\\n' \"$CONFIGURATION\" >/tmp/haproxy.cfg && exec haproxy -W -db -f /tmp/haproxy.cfg",
+                    ],
+                    "envs": [{"name": "CONFIGURATION", "value": configuration}],
+                    "readiness_probes": [
+                        {
+                            "transport": "HTTP",
+                            "port": 8000,
+                            "path": "/entrance/health",
+                            "interval_seconds": 10,
+                            "failure_count_threshold": 3,
+                            "success_count_threshold": 1,
+                            "timeout": 5,
+                        },
+                    ],
+                },
+            ],
+            "http_scale_rules": [{"name": "requests", "concurrent_requests": "1000"}],
+        },
         opts=context.options(depends_on=[apps[key] for key in context.fleet.groups_of(region)]),
-    )
-
-
-def _container(
-    context: Context, region: str, domain: pulumi.Output[str]
-) -> azure.containerapp.AppTemplateContainerArgs:
-    configuration = domain.apply(lambda known: _configuration(context, region, known))
-    return azure.containerapp.AppTemplateContainerArgs(
-        name="haproxy",
-        image=context.settings.entrance_image,
-        cpu=context.fleet.entrance.cpu,
-        memory=context.fleet.entrance.memory,
-        commands=["/bin/sh", "-c"],
-        args=[COMMAND],
-        envs=[azure.containerapp.AppTemplateContainerEnvArgs(name="CONFIGURATION", value=configuration)],
-        readiness_probes=[
-            azure.containerapp.AppTemplateContainerReadinessProbeArgs(
-                transport="HTTP",
-                port=PORT,
-                path="/entrance/health",
-                interval_seconds=10,
-                failure_count_threshold=3,
-                success_count_threshold=1,
-                timeout=5,
-            )
-        ],
     )
 
 

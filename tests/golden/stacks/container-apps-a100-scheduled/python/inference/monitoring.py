@@ -56,9 +56,7 @@ def alarms(
 
 
 def _asked(alarm: LogAlarm, workspace: azure.operationalinsights.AnalyticsWorkspace) -> Query:
-    return Query(
-        description=alarm.description, query=alarm.query, threshold=alarm.threshold, workspace_id=workspace.id
-    )
+    return Query(description=alarm.description, query=alarm.query, threshold=alarm.threshold, workspace_id=workspace.id)
 
 
 def _alarm(
@@ -78,6 +76,7 @@ def _alarm(
         severity=2,
         frequency="PT5M",
         window_size=alarm.window,
+        tags=context.tags,
         criterias=[
             {
                 "metric_namespace": "Microsoft.App/containerapps",
@@ -85,9 +84,8 @@ def _alarm(
                 "aggregation": alarm.aggregation,
                 "operator": alarm.operator,
                 "threshold": alarm.threshold,
-            }
+            },
         ],
         actions=[{"action_group_id": action_group_id}],
-        tags=context.tags,
         opts=context.options(),
     )

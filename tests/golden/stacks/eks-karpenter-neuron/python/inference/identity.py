@@ -8,7 +8,7 @@ import pulumi_aws as aws
 
 from inference.configuration import label
 from inference.context import Context
-from inference.policies import document, statement, trust
+from inference.policies import document
 
 POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
 
@@ -28,7 +28,13 @@ def node_role(context: Context) -> NodeRole:
         context.named("node"),
         name_prefix=f"{context.settings.name}-",
         description=f"Inference nodes of {context.settings.name}",
-        assume_role_policy=trust(pulumi.Output.concat("ec2.", context.dns_suffix)),
+        assume_role_policy=document(
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": pulumi.Output.format("ec2.{0}", context.dns_suffix)},
+            },
+        ),
         opts=context.options(),
     )
     policies = (*POLICIES, *(["AmazonEKS_CNI_Policy"] if context.settings.attach_cni_policy else []))
@@ -46,11 +52,11 @@ def node_role(context: Context) -> NodeRole:
 
 def admit(context: Context, role: NodeRole) -> None:
     """Nodes of the role may join the clusters; a managed node group would bring this entry itself."""
-    for region, cluster in context.clusters.items():
+    for region in context.clusters:
         aws.eks.AccessEntry(
             context.named("node", region),
             region=region,
-            cluster_name=cluster,
+            cluster_name=context.clusters[region],
             principal_arn=role.arn,
             type="EC2_LINUX",
             opts=context.options(),
@@ -59,13 +65,21 @@ def admit(context: Context, role: NodeRole) -> None:
 
 def let_karpenter_start_nodes(context: Context, role: NodeRole) -> None:
     """The controllers may give nodes their role."""
-    service = {"StringEquals": {"iam:PassedToService": pulumi.Output.concat("ec2.", context.dns_suffix)}}
-    policy = document(statement("GiveNodesTheirRole", ["iam:PassRole"], [role.arn], service))
     for number, name in enumerate(context.settings.karpenter_role_names):
         aws.iam.RolePolicy(
             context.named("karpenter", label(name, number)),
             name_prefix=f"{context.settings.name}-",
             role=name,
-            policy=policy,
+            policy=document(
+                {
+                    "Sid": "GiveNodesTheirRole",
+                    "Effect": "Allow",
+                    "Action": ["iam:PassRole"],
+                    "Resource": [role.arn],
+                    "Condition": {
+                        "StringEquals": {"iam:PassedToService": pulumi.Output.format("ec2.{0}", context.dns_suffix)},
+                    },
+                },
+            ),
             opts=context.options(),
         )

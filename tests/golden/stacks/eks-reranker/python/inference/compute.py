@@ -4,7 +4,6 @@
 import base64
 from collections.abc import Mapping
 
-import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
@@ -43,7 +42,6 @@ def node_groups(context: Context, role: NodeRole) -> Mapping[str, aws.eks.NodeGr
 def _launch_template(context: Context, key: str) -> aws.ec2.LaunchTemplate:
     """Without an image: EKS gives each node group the one of its cluster's version."""
     settings, group = context.settings, context.fleet.groups[key]
-    tags = {**context.tags, "Name": settings.name, "Group": key}
     return aws.ec2.LaunchTemplate(
         context.named(key),
         region=group.region,
@@ -55,9 +53,33 @@ def _launch_template(context: Context, key: str) -> aws.ec2.LaunchTemplate:
         # Pods are one hop further away, so that none reaches the role of the node.
         metadata_options={"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
         monitoring={"enabled": True},
-        block_device_mappings=_volumes(group),
+        # Images and the volumes of pods; Bottlerocket has a second disk for them.
+        block_device_mappings=[
+            {
+                "device_name": "/dev/xvdb" if group.bottlerocket else "/dev/xvda",
+                "ebs": {
+                    "volume_size": group.volume_gib,
+                    "volume_type": "gp3",
+                    "iops": 3000,
+                    "throughput": 500,
+                    "encrypted": "true",
+                    "delete_on_termination": "true",
+                },
+            },
+            *(
+                [
+                    {
+                        "device_name": "/dev/xvda",
+                        "ebs": {"volume_type": "gp3", "encrypted": "true", "delete_on_termination": "true"},
+                    },
+                ]
+                if group.bottlerocket
+                else []
+            ),
+        ],
         tag_specifications=[
-            {"resource_type": kind, "tags": tags} for kind in ("instance", "volume", "network-interface")
+            {"resource_type": tag_specification, "tags": {**context.tags, "Name": settings.name, "Group": key}}
+            for tag_specification in ["instance", "volume", "network-interface"]
         ],
         opts=context.options(),
     )
@@ -68,36 +90,13 @@ def _user_data(group: Group) -> str | None:
     return base64.b64encode(settings.encode()).decode() if settings else None
 
 
-def _volumes(group: Group) -> list[aws.ec2.LaunchTemplateBlockDeviceMappingArgs]:
-    """Images and the volumes of pods; Bottlerocket has a second disk for them."""
-    if not group.bottlerocket:
-        return [_volume(group, "/dev/xvda")]
-    system = aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
-        device_name="/dev/xvda",
-        ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
-            volume_type="gp3", encrypted="true", delete_on_termination="true"
-        ),
-    )
-    return [_volume(group, "/dev/xvdb"), system]
-
-
-def _volume(group: Group, device_name: str) -> aws.ec2.LaunchTemplateBlockDeviceMappingArgs:
-    return aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
-        device_name=device_name,
-        ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
-            volume_size=group.volume_gib,
-            volume_type="gp3",
-            iops=3000,
-            throughput=500,
-            encrypted="true",
-            delete_on_termination="true",
-        ),
-    )
-
-
 def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup:
     settings, group = context.settings, context.fleet.groups[key]
     template = _launch_template(context, key)
+    # Nodes join with their rights from their first second. The autoscaler of the cluster moves the size: an update
+    # leaves the present number alone, which EKS takes within the limits alone: pods decide how few nodes run, and the
+    # greatest number never falls.
+    options = context.options(depends_on=role.permissions, ignore_changes=["scalingConfig.desiredSize"])
     return aws.eks.NodeGroup(
         context.named(key),
         region=group.region,
@@ -107,8 +106,8 @@ def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup
         subnet_ids=settings.clusters[group.region].subnet_ids,
         ami_type=group.ami_type,
         capacity_type=group.capacity_type,
-        instance_types=list(group.instance_types),
-        labels=dict(group.labels),
+        instance_types=group.instance_types,
+        labels=group.labels,
         # Only pods that ask for the accelerator run here.
         taints=[{"key": group.accelerator, "value": "present", "effect": "NO_SCHEDULE"}],
         scaling_config={
@@ -121,10 +120,7 @@ def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup
         update_config={"max_unavailable": 1},
         # With the node monitoring agent, nodes whose accelerators fail (Xid errors) are replaced.
         node_repair_config={"enabled": True},
-        # Nodes join with their rights from their first second. The autoscaler of the cluster moves the size: an update
-        # leaves the present number alone, which EKS takes within the limits alone: pods decide how few nodes run, and
-        # the greatest number never falls.
-        opts=context.options(depends_on=role.permissions, ignore_changes=["scalingConfig.desiredSize"]),
+        opts=options,
     )
 
 
@@ -138,7 +134,7 @@ def _describe_to_autoscaler(context: Context, key: str, node_group: aws.eks.Node
         aws.autoscaling.Tag(
             context.named(key, resource),
             region=group.region,
-            autoscaling_group_name=_scaling_group(node_group),
+            autoscaling_group_name=node_group.resources[0].autoscaling_groups[0].name,
             tag={
                 "key": f"k8s.io/cluster-autoscaler/node-template/resources/{resource}",
                 "value": amount,
@@ -146,7 +142,3 @@ def _describe_to_autoscaler(context: Context, key: str, node_group: aws.eks.Node
             },
             opts=context.options(),
         )
-
-
-def _scaling_group(node_group: aws.eks.NodeGroup) -> pulumi.Output[str]:
-    return node_group.resources[0].autoscaling_groups[0].name

@@ -2,17 +2,16 @@
 """Alerts: a key in each region."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
+from inference.policies import document
 
 
 def keys(context: Context) -> Mapping[str, aws.kms.Key]:
-    """The key of each region."""
-    policy = _policy(context)
+    """The key of each region; who may publish is limited by the policy of the topic, too."""
     return {
         region: aws.kms.Key(
             context.named("key", region),
@@ -20,24 +19,29 @@ def keys(context: Context) -> Mapping[str, aws.kms.Key]:
             description=f"Alerts of {context.settings.name}",
             enable_key_rotation=True,
             deletion_window_in_days=7,
-            policy=policy,
+            # A key policy names the account, so that IAM policies can grant use of the key; "*" is the key itself.
+            policy=document(
+                {
+                    "Sid": "AccountAdministers",
+                    "Effect": "Allow",
+                    "Action": "kms:*",
+                    "Resource": "*",
+                    "Principal": {
+                        "AWS": pulumi.Output.format("arn:{0}:iam::{1}:root", context.partition, context.account_id),
+                    },
+                },
+                {
+                    "Sid": "AlertsEncrypt",
+                    "Effect": "Allow",
+                    "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+                    "Resource": "*",
+                    "Principal": {
+                        "Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"],
+                    },
+                    "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+                },
+            ),
             opts=context.options(),
         )
         for region in context.fleet.regions
     }
-
-
-def _policy(context: Context) -> pulumi.Output[str]:
-    account = pulumi.Output.format("arn:{0}:iam::{1}:root", context.partition, context.account_id)
-    statements: list[dict[str, Any]] = [
-        {"Sid": "AccountAdministers", "Action": "kms:*", "Principal": {"AWS": account}},
-        # Who may publish is limited by the policy of the topic, too.
-        {
-            "Sid": "AlertsEncrypt",
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
-            "Principal": {"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]},
-            "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
-        },
-    ]
-    common = {"Effect": "Allow", "Resource": "*"}
-    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": [one | common for one in statements]})

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
-from inference.policies import trust
+from inference.policies import document
 
 POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
 
@@ -27,7 +27,13 @@ def node_role(context: Context) -> NodeRole:
         context.named("node"),
         name_prefix=f"{context.settings.name}-",
         description=f"Inference nodes of {context.settings.name}",
-        assume_role_policy=trust(pulumi.Output.concat("ec2.", context.dns_suffix)),
+        assume_role_policy=document(
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": pulumi.Output.format("ec2.{0}", context.dns_suffix)},
+            },
+        ),
         opts=context.options(),
     )
     policies = (*POLICIES, *(["AmazonEKS_CNI_Policy"] if context.settings.attach_cni_policy else []))

@@ -10,9 +10,7 @@ import pulumi_aws as aws
 
 from inference.context import Context
 from inference.plan import Alarm, Group
-from inference.policies import document, statement
-
-PERIOD_SECONDS = 300
+from inference.policies import document
 
 
 def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pulumi.Output[str]]:
@@ -30,7 +28,18 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
             context.named("alerts", region),
             region=region,
             arn=topic.arn,
-            policy=_publishers(context, topic.arn),
+            policy=document(
+                {
+                    "Sid": "Publish",
+                    "Effect": "Allow",
+                    "Action": ["sns:Publish"],
+                    "Resource": topic.arn,
+                    "Principal": {
+                        "Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"],
+                    },
+                    "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+                },
+            ),
             opts=context.options(),
         )
         for address in context.settings.alert_emails:
@@ -44,12 +53,6 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
             )
         found[region] = policy.arn
     return found
-
-
-def _publishers(context: Context, topic_arn: pulumi.Output[str]) -> pulumi.Output[str]:
-    services = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
-    account = {"StringEquals": {"aws:SourceAccount": context.account_id}}
-    return document(statement("Publish", ["sns:Publish"], topic_arn, account) | {"Principal": {"Service": services}})
 
 
 def alarms(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
@@ -72,7 +75,7 @@ def _alarm(context: Context, name: str, alarm: Alarm, key: str, group: Group, to
         namespace="ContainerInsights",
         metric_name=alarm.metric,
         statistic=alarm.statistic,
-        period=PERIOD_SECONDS,
+        period=300,
         comparison_operator="LessThanThreshold" if alarm.below else "GreaterThanThreshold",
         threshold=group.min_replicas if alarm.threshold is None else alarm.threshold,
         evaluation_periods=alarm.periods,
@@ -97,10 +100,9 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
     limit = max(1, planned * (1 + settings.budget_margin_ratio))
     # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
     least_percent = math.ceil(100 * planned * 744 / 730 / limit)
-    subscribers = [alerts[fleet.home_region]]
     aws.budgets.Budget(
         context.named("monthly"),
-        name=context.named("monthly"),
+        name=f"{settings.name}-monthly",
         budget_type="COST",
         limit_amount=f"{limit:.2f}",
         limit_unit="USD",
@@ -109,12 +111,12 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
         notifications=[
             {
                 "comparison_operator": "GREATER_THAN",
-                "threshold": max(percent, least_percent),
+                "threshold": max(notification, least_percent),
                 "threshold_type": "PERCENTAGE",
-                "notification_type": kind,
-                "subscriber_sns_topic_arns": subscribers,
+                "notification_type": notification_key,
+                "subscriber_sns_topic_arns": [alerts[fleet.home_region]],
             }
-            for kind, percent in (("ACTUAL", 80), ("FORECASTED", 100))
+            for notification_key, notification in {"ACTUAL": 80, "FORECASTED": 100}.items()
         ],
         opts=context.options(),
     )
@@ -128,19 +130,21 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
     settings, fleet = context.settings, context.fleet
     if not settings.cost_anomaly_detection:
         return
+    planned = fleet.planned_usd_per_month
     unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))
     watched = {"Key": "Deployment", "MatchOptions": None, "Values": [settings.name]}
+    specification = json.dumps({**unused, "Tags": watched}, sort_keys=True, separators=(",", ":"))
     monitor = aws.costexplorer.AnomalyMonitor(
         context.named("spending"),
-        name=context.named("spending"),
+        name=f"{settings.name}-spending",
         monitor_type="CUSTOM",
-        monitor_specification=json.dumps({**unused, "Tags": watched}, sort_keys=True, separators=(",", ":")),
+        monitor_specification=specification,
         opts=context.options(),
     )
-    impact = str(math.ceil(max(1, fleet.planned_usd_per_month * settings.budget_margin_ratio)))
+    impact = str(math.ceil(max(1, planned * settings.budget_margin_ratio)))
     aws.costexplorer.AnomalySubscription(
         context.named("spending"),
-        name=context.named("spending"),
+        name=f"{settings.name}-spending",
         frequency="IMMEDIATE",
         monitor_arn_lists=[monitor.arn],
         subscribers=[{"type": "SNS", "address": alerts[fleet.home_region]}],
@@ -149,7 +153,7 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
                 "key": "ANOMALY_TOTAL_IMPACT_ABSOLUTE",
                 "match_options": ["GREATER_THAN_OR_EQUAL"],
                 "values": [impact],
-            }
+            },
         },
         opts=context.options(),
     )

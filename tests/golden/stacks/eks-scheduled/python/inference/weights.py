@@ -5,7 +5,7 @@ import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
-from inference.policies import document, statement, trust
+from inference.policies import document
 
 SCHEME = "s3://"
 ACCOUNTS = {
@@ -20,16 +20,22 @@ def let_pods_reach_the_bucket(context: Context) -> None:
     source = context.settings.model_source
     if source.startswith(SCHEME):
         for account, actions in ACCOUNTS.items():
-            _account(context, account, _policy(context, source.removeprefix(SCHEME), actions))
+            _account(context, account, actions, f"{source.removeprefix(SCHEME)}/")
 
 
-def _account(context: Context, account: str, policy: pulumi.Output[str]) -> None:
+def _account(context: Context, account: str, actions: list[str], place: str) -> None:
+    bucket, _, prefix = place.partition("/")
     role = aws.iam.Role(
         context.named("pods", account),
         name_prefix=f"{context.settings.name}-",
         description=f"Pods of {context.settings.name} as {account}",
-        assume_role_policy=trust(
-            "pods.eks.amazonaws.com", account=context.account_id, actions=["sts:AssumeRole", "sts:TagSession"]
+        assume_role_policy=document(
+            {
+                "Effect": "Allow",
+                "Action": ["sts:AssumeRole", "sts:TagSession"],
+                "Principal": {"Service": "pods.eks.amazonaws.com"},
+                "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+            },
         ),
         opts=context.options(),
     )
@@ -37,26 +43,31 @@ def _account(context: Context, account: str, policy: pulumi.Output[str]) -> None
         context.named("bucket", account),
         name_prefix=f"{context.settings.name}-",
         role=role.name,
-        policy=policy,
+        policy=document(
+            {
+                "Sid": "Objects",
+                "Effect": "Allow",
+                "Action": actions,
+                "Resource": [pulumi.Output.format("arn:{0}:s3:::{1}/{2}*", context.partition, bucket, prefix)],
+            },
+            {
+                "Sid": "List",
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket"],
+                "Resource": [pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, bucket)],
+                "Condition": {"StringLike": {"s3:prefix": f"{prefix}*"}},
+            },
+        ),
         opts=context.options(),
     )
     # The cluster needs the add-on eks-pod-identity-agent.
-    for region, cluster in context.clusters.items():
+    for region in context.clusters:
         aws.eks.PodIdentityAssociation(
             context.named("pods", region, account),
             region=region,
-            cluster_name=cluster,
+            cluster_name=context.clusters[region],
             namespace=context.fleet.namespace,
             service_account=account,
             role_arn=role.arn,
             opts=context.options(),
         )
-
-
-def _policy(context: Context, place: str, actions: list[str]) -> pulumi.Output[str]:
-    bucket, _, prefix = f"{place}/".partition("/")
-    arn = pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, bucket)
-    return document(
-        statement("Objects", actions, [pulumi.Output.concat(arn, f"/{prefix}*")]),
-        statement("List", ["s3:ListBucket"], [arn], {"StringLike": {"s3:prefix": f"{prefix}*"}}),
-    )

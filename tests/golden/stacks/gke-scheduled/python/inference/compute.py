@@ -3,14 +3,12 @@
 
 from collections.abc import Mapping
 
-import pulumi
 import pulumi_gcp as gcp
 
 from inference.context import Context
 from inference.identity import Identity
 from inference.plan import Group
 
-NODE_LABEL = "inference/nodes"
 SPOT_TAINT = "cloud.google.com/gke-spot"
 
 
@@ -22,6 +20,9 @@ def node_pools(context: Context, identity: Identity) -> Mapping[str, gcp.contain
 def _node_pool(context: Context, key: str, identity: Identity) -> gcp.container.NodePool:
     group = context.fleet.groups[key]
     cluster = context.settings.clusters[group.region]
+    # Nodes that may not write logs and metrics are unhealthy from their first second.
+    options = context.options(depends_on=identity.permissions, ignore_changes=["initialNodeCount"])
+    taints = {**group.taints, **({SPOT_TAINT: "true"} if group.spot else {})}
     return gcp.container.NodePool(
         context.named(key),
         name=context.pool(key),
@@ -39,68 +40,55 @@ def _node_pool(context: Context, key: str, identity: Identity) -> gcp.container.
         # A new node serves before an old one stops.
         upgrade_settings={"strategy": "SURGE", "max_surge": 1, "max_unavailable": 0},
         network_config={"enable_private_nodes": True},
-        node_config=_node_config(context, key, identity),
-        # Nodes that may not write logs and metrics are unhealthy from their first second.
-        opts=context.options(depends_on=identity.permissions, ignore_changes=["initialNodeCount"]),
+        node_config={
+            "machine_type": group.machine_type,
+            "image_type": "COS_CONTAINERD",
+            "spot": group.spot,
+            "disk_type": group.disk_type,
+            "disk_size_gb": group.disk_gib,
+            "boot_disk_kms_key": context.settings.disk_kms_keys.get(group.region),
+            "service_account": identity.email,
+            "oauth_scopes": ["https://www.googleapis.com/auth/cloud-platform"],
+            "labels": {"inference/nodes": group.label},
+            "resource_labels": context.labels,
+            "metadata": {"disable-legacy-endpoints": "true"},
+            "guest_accelerators": [
+                {
+                    "type": guest_accelerator_key,
+                    "count": guest_accelerator,
+                    # Slices (MIG) that GKE cuts each GPU into, or pods that take turns on it; else a pod has whole
+                    # ones.
+                    "gpu_partition_size": group.gpu_partition_size,
+                    "gpu_sharing_config": _sharing(group),
+                    # Serving images of today need a newer driver than the default one.
+                    "gpu_driver_installation_config": {"gpu_driver_version": context.settings.gpu_driver_version},
+                }
+                for guest_accelerator_key, guest_accelerator in group.accelerators.items()
+            ],
+            "taints": [
+                {"key": taint_key, "value": taint, "effect": "NO_SCHEDULE"} for taint_key, taint in taints.items()
+            ],
+            "reservation_affinity": (
+                {
+                    "consume_reservation_type": "SPECIFIC_RESERVATION",
+                    "key": "compute.googleapis.com/reservation-name",
+                    "values": [context.settings.reservations[key]],
+                }
+                if key in context.settings.reservations
+                else None
+            ),
+            "gvnic": {"enabled": True},
+            "shielded_instance_config": {"enable_secure_boot": True, "enable_integrity_monitoring": True},
+            "workload_metadata_config": {"mode": "GKE_METADATA"},
+        },
+        opts=options,
     )
 
 
-def _node_config(context: Context, key: str, identity: Identity) -> gcp.container.NodePoolNodeConfigArgs:
-    settings, group = context.settings, context.fleet.groups[key]
-    return gcp.container.NodePoolNodeConfigArgs(
-        machine_type=group.machine_type,
-        image_type="COS_CONTAINERD",
-        spot=group.spot,
-        disk_type=group.disk_type,
-        disk_size_gb=group.disk_gib,
-        boot_disk_kms_key=settings.disk_kms_keys.get(group.region),
-        service_account=identity.email,
-        oauth_scopes=["https://www.googleapis.com/auth/cloud-platform"],
-        labels={NODE_LABEL: group.label},
-        resource_labels=context.labels,
-        metadata={"disable-legacy-endpoints": "true"},
-        guest_accelerators=[
-            gcp.container.NodePoolNodeConfigGuestAcceleratorArgs(
-                type=kind,
-                count=count,
-                # Slices (MIG) that GKE cuts each GPU into, or pods that take turns on it; else a pod has whole ones.
-                gpu_partition_size=group.gpu_partition_size,
-                gpu_sharing_config=_sharing(group),
-                # Serving images of today need a newer driver than the default one.
-                gpu_driver_installation_config=gcp.container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
-                    gpu_driver_version=settings.gpu_driver_version
-                ),
-            )
-            for kind, count in group.accelerators.items()
-        ],
-        taints=[
-            gcp.container.NodePoolNodeConfigTaintArgs(key=taint, value=value, effect="NO_SCHEDULE")
-            for taint, value in _taints(group).items()
-        ],
-        reservation_affinity=_reservation(settings.reservations.get(key)),
-        gvnic=gcp.container.NodePoolNodeConfigGvnicArgs(enabled=True),
-        shielded_instance_config=gcp.container.NodePoolNodeConfigShieldedInstanceConfigArgs(
-            enable_secure_boot=True, enable_integrity_monitoring=True
-        ),
-        workload_metadata_config=gcp.container.NodePoolNodeConfigWorkloadMetadataConfigArgs(mode="GKE_METADATA"),
-    )
-
-
-def _taints(group: Group) -> dict[str, str]:
-    return {**group.taints, **({SPOT_TAINT: "true"} if group.spot else {})}
-
-
-def _sharing(group: Group) -> gcp.container.NodePoolNodeConfigGuestAcceleratorGpuSharingConfigArgs | None:
+def _sharing(group: Group) -> gcp.container.NodePoolNodeConfigGuestAcceleratorGpuSharingConfigArgsDict | None:
     if group.gpu_sharing_strategy is None or group.clients_per_gpu is None:
         return None
-    return gcp.container.NodePoolNodeConfigGuestAcceleratorGpuSharingConfigArgs(
-        gpu_sharing_strategy=group.gpu_sharing_strategy, max_shared_clients_per_gpu=group.clients_per_gpu
-    )
-
-
-def _reservation(name: pulumi.Input[str] | None) -> gcp.container.NodePoolNodeConfigReservationAffinityArgs | None:
-    if name is None:
-        return None
-    return gcp.container.NodePoolNodeConfigReservationAffinityArgs(
-        consume_reservation_type="SPECIFIC_RESERVATION", key="compute.googleapis.com/reservation-name", values=[name]
-    )
+    return {
+        "gpu_sharing_strategy": group.gpu_sharing_strategy,
+        "max_shared_clients_per_gpu": group.clients_per_gpu,
+    }

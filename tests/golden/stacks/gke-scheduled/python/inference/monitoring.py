@@ -20,7 +20,7 @@ def alerts(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
             display_name=f"{context.settings.name} {title.replace('_', ' ')}",
             combiner="OR",
             severity="WARNING",
-            notification_channels=list(channels),
+            notification_channels=channels,
             user_labels=context.labels,
             documentation={"content": alert.description, "mime_type": "text/markdown"},
             conditions=[
@@ -32,7 +32,7 @@ def alerts(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
                         "evaluation_interval": "60s",
                         "disable_metric_validation": True,
                     },
-                }
+                },
             ],
             opts=context.options(),
         )

@@ -20,18 +20,22 @@ def let_pods_reach_the_bucket(context: Context) -> None:
     if not settings.model_source.startswith(SCHEME):
         return
     bucket, _, prefix = f"{settings.model_source.removeprefix(SCHEME)}/".partition("/")
+    namespace = context.fleet.namespace
     for account, role in ROLES.items():
+        named = (account,)
+        member = pulumi.Output.concat(
+            "principal://iam.googleapis.com/projects/",
+            context.project_number,
+            f"/locations/global/workloadIdentityPools/{settings.project_id}.svc.id.goog",
+            f"/subject/ns/{namespace}/sa/{account}",
+        )
         gcp.storage.BucketIAMMember(
-            context.named(account),
+            context.named(*named),
             bucket=bucket,
             role=role,
-            member=pulumi.Output.concat(
-                "principal://iam.googleapis.com/projects/",
-                context.project_number,
-                f"/locations/global/workloadIdentityPools/{settings.project_id}.svc.id.goog",
-                f"/subject/ns/{context.fleet.namespace}/sa/{account}",
-            ),
-            condition=gcp.storage.BucketIAMMemberConditionArgs(title="weights", expression=_below(bucket, prefix)),
+            member=member,
+            # A listing names its prefix beside the bucket.
+            condition={"title": "weights", "expression": _below(bucket, prefix)},
             opts=context.options(),
         )
 

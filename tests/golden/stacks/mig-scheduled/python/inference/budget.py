@@ -41,16 +41,18 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
     gcp.billing.Budget(
         context.named("monthly"),
         billing_account=settings.billing_account,
-        display_name=context.named("monthly"),
+        display_name=f"{settings.name}-monthly",
         budget_filter={
-            "projects": [pulumi.Output.concat("projects/", context.project_number)],
+            "projects": [pulumi.Output.format("projects/{0}", context.project_number)],
             "labels": {"deployment": settings.name},
         },
+        # In the currency of the billing account: another one would be refused.
         amount={"specified_amount": {"units": str(settings.budget_amount or math.ceil(limit))}},
         threshold_rules=[
             {"threshold_percent": max(80, least_percent) / 100},
             {"threshold_percent": max(100, least_percent) / 100, "spend_basis": "FORECASTED_SPEND"},
         ],
+        # A rule needs a channel; the administrators of the billing account are told in any case.
         all_updates_rule={"monitoring_notification_channels": list(channels[:5])} if channels else None,
         opts=context.options(),
     )

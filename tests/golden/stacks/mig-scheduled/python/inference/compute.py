@@ -14,7 +14,6 @@ from inference.configuration import known, text
 from inference.context import HOST_PORT, Context
 from inference.identity import Identity
 from inference.network import Subnetworks
-from inference.plan import Group
 
 STARTUP = (Path(__file__).parent / "startup.sh").read_text(encoding="utf-8")
 """A shell script with holes ``${name}``; ``$${`` stands for ``${``."""
@@ -44,6 +43,13 @@ def _template(
     email: pulumi.Output[str],
 ) -> gcp.compute.RegionInstanceTemplate:
     settings, group = context.settings, context.fleet.groups[key]
+    network, images = settings.networks[group.region], settings.machine_images
+    size_gib = group.disk_gib_with_weights if settings.model_source.startswith("/") else group.disk_gib
+    metadata = {
+        "enable-oslogin": "TRUE",
+        "block-project-ssh-keys": "TRUE",
+        "startup-script": _startup_script(context, key),
+    }
     return gcp.compute.RegionInstanceTemplate(
         context.named(key),
         region=group.region,
@@ -51,17 +57,42 @@ def _template(
         description=f"Inference hosts of {settings.name}: {key}",
         machine_type=group.machine_type,
         labels={**context.labels, "group": key},
-        metadata={
-            "enable-oslogin": "TRUE",
-            "block-project-ssh-keys": "TRUE",
-            "startup-script": _startup_script(context, key),
-        },
-        disks=[_boot_disk(context, key)],
-        guest_accelerators=_attached(group),
+        metadata=metadata,
+        disks=[
+            {
+                "boot": True,
+                "auto_delete": True,
+                "source_image": images.get(key) or images.get("*", group.image),
+                "disk_type": group.disk_type,
+                "disk_size_gb": size_gib,
+                "labels": context.labels,
+                # Encrypted with a key of Google's where the network names none.
+                "disk_encryption_key": (
+                    {"kms_key_self_link": network.disk_kms_key} if network.disk_kms_key is not None else None
+                ),
+            },
+        ],
         # No address outside the network.
         network_interfaces=[{"subnetwork": subnetwork.self_link, "nic_type": "GVNIC"}],
-        scheduling=_scheduling(group),
-        reservation_affinity=_reservation(settings.reservations.get(key)),
+        # Accelerators are not moved to another host while they run.
+        scheduling={
+            "provisioning_model": group.provisioning_model,
+            "preemptible": group.provisioning_model == "SPOT",
+            "automatic_restart": group.provisioning_model != "SPOT",
+            "on_host_maintenance": "TERMINATE",
+            "instance_termination_action": None if group.provisioning_model == "STANDARD" else "DELETE",
+        },
+        reservation_affinity=(
+            {
+                "type": "SPECIFIC_RESERVATION",
+                "specific_reservation": {
+                    "key": "compute.googleapis.com/reservation-name",
+                    "values": [settings.reservations[key]],
+                },
+            }
+            if key in settings.reservations
+            else None
+        ),
         service_account={"email": email, "scopes": ["cloud-platform"]},
         shielded_instance_config={
             "enable_secure_boot": settings.secure_boot,
@@ -72,66 +103,17 @@ def _template(
     )
 
 
-def _boot_disk(context: Context, key: str) -> gcp.compute.RegionInstanceTemplateDiskArgs:
-    """Encrypted with a key of Google's where the network names none."""
-    settings, group = context.settings, context.fleet.groups[key]
-    kms_key = settings.networks[group.region].disk_kms_key
-    encryption = (
-        gcp.compute.RegionInstanceTemplateDiskDiskEncryptionKeyArgs(kms_key_self_link=kms_key) if kms_key else None
-    )
-    return gcp.compute.RegionInstanceTemplateDiskArgs(
-        boot=True,
-        auto_delete=True,
-        source_image=settings.machine_images.get(key) or settings.machine_images.get("*", group.image),
-        disk_type=group.disk_type,
-        disk_size_gb=group.disk_gib_with_weights if settings.model_source.startswith("/") else group.disk_gib,
-        labels=context.labels,
-        disk_encryption_key=encryption,
-    )
-
-
-def _attached(group: Group) -> list[gcp.compute.RegionInstanceTemplateGuestAcceleratorArgs]:
-    if group.attached is None:
-        return []
-    accelerator = group.attached
-    return [gcp.compute.RegionInstanceTemplateGuestAcceleratorArgs(type=accelerator.type, count=accelerator.count)]
-
-
-def _scheduling(group: Group) -> gcp.compute.RegionInstanceTemplateSchedulingArgs:
-    """Accelerators are not moved to another host while they run."""
-    is_spot = group.provisioning_model == "SPOT"
-    return gcp.compute.RegionInstanceTemplateSchedulingArgs(
-        provisioning_model=group.provisioning_model,
-        preemptible=is_spot,
-        automatic_restart=not is_spot,
-        on_host_maintenance="TERMINATE",
-        instance_termination_action=None if group.provisioning_model == "STANDARD" else "DELETE",
-    )
-
-
-def _reservation(
-    reservation: pulumi.Input[str] | None,
-) -> gcp.compute.RegionInstanceTemplateReservationAffinityArgs | None:
-    if reservation is None:
-        return None
-    return gcp.compute.RegionInstanceTemplateReservationAffinityArgs(
-        type="SPECIFIC_RESERVATION",
-        specific_reservation=gcp.compute.RegionInstanceTemplateReservationAffinitySpecificReservationArgs(
-            key="compute.googleapis.com/reservation-name", values=[reservation]
-        ),
-    )
-
-
 def _healing_check(context: Context, key: str) -> gcp.compute.RegionHealthCheck:
     """A gentler check than the load balancer's: what is slow to answer is not yet to be replaced.
 
     Names end after 63 characters, which the backend's key would not leave room for.
     """
     backend = context.fleet.backends[key]
+    mark = hashlib.sha256(key.encode()).hexdigest()[:8]
     return gcp.compute.RegionHealthCheck(
         context.named(key, "healing"),
         region=backend.region,
-        name=context.named(hashlib.sha256(key.encode()).hexdigest()[:8], "healing"),
+        name=context.named(mark, "healing"),
         description=f"Replaces hosts of {context.settings.name} that stopped answering",
         check_interval_sec=30,
         timeout_sec=10,
@@ -162,13 +144,20 @@ def _manager(
         target_size=group.instances,
         wait_for_instances=settings.wait_for_capacity != "0",
         versions=[{"instance_template": template.self_link}],
-        instance_flexibility_policy=_flexibility(group),
         named_ports=[{"name": "https", "port": HOST_PORT}],
-        # From the first answer on; until then repair waits for an hour at most, and what may start for longer would never
-        # come to serve. Rollouts wait for the answer either way.
+        # From the first answer on; until then repair waits for an hour at most, and what may start for longer would
+        # never come to serve. Rollouts wait for the answer either way.
         auto_healing_policies={"health_check": check.id, "initial_delay_sec": 3600},
         instance_lifecycle_policy={"on_failed_health_check": "DEFAULT_ACTION" if group.heals else "DO_NOTHING"},
-        update_policy=_update(len(zones), key in settings.reservations),
+        # A replacement starts before an old instance stops, one in each zone; a reservation has no room for both.
+        update_policy={
+            "type": "PROACTIVE",
+            "minimal_action": "REPLACE",
+            "replacement_method": "SUBSTITUTE",
+            "instance_redistribution_type": "NONE",
+            "max_surge_fixed": 0 if key in settings.reservations else len(zones),
+            "max_unavailable_fixed": len(zones) if key in settings.reservations else 0,
+        },
         opts=_in_time(context, needed),
     )
 
@@ -179,33 +168,6 @@ def _in_time(context: Context, needed: list[pulumi.Resource]) -> pulumi.Resource
     return pulumi.ResourceOptions.merge(
         context.options(depends_on=needed, ignore_changes=["targetSize"]),
         pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait)),
-    )
-
-
-def _flexibility(group: Group) -> gcp.compute.RegionInstanceGroupManagerInstanceFlexibilityPolicyArgs | None:
-    """The planned type first, those that the plan rates alike where it is not to be had."""
-    if not group.other_machine_types:
-        return None
-    ranks = {"planned": [group.machine_type], "alike": list(group.other_machine_types)}
-    return gcp.compute.RegionInstanceGroupManagerInstanceFlexibilityPolicyArgs(
-        instance_selections=[
-            gcp.compute.RegionInstanceGroupManagerInstanceFlexibilityPolicyInstanceSelectionArgs(
-                name=name, rank=rank, machine_types=types
-            )
-            for rank, (name, types) in enumerate(ranks.items(), start=1)
-        ]
-    )
-
-
-def _update(zones: int, reserved: bool) -> gcp.compute.RegionInstanceGroupManagerUpdatePolicyArgs:
-    """A replacement starts before an old instance stops, one in each zone; a reservation has no room for both."""
-    return gcp.compute.RegionInstanceGroupManagerUpdatePolicyArgs(
-        type="PROACTIVE",
-        minimal_action="REPLACE",
-        replacement_method="SUBSTITUTE",
-        instance_redistribution_type="NONE",
-        max_surge_fixed=0 if reserved else zones,
-        max_unavailable_fixed=zones if reserved else 0,
     )
 
 

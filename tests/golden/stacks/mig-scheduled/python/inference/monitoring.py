@@ -19,9 +19,9 @@ def alerts(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
             display_name=f"{context.settings.name} {title}",
             combiner="OR",
             severity="WARNING",
-            notification_channels=list(channels),
+            notification_channels=channels,
             user_labels=context.labels,
-            documentation=_documentation(alert.description),
+            documentation={"content": alert.description, "mime_type": "text/markdown"},
             conditions=[
                 {
                     "display_name": alert.description,
@@ -31,7 +31,7 @@ def alerts(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
                         "evaluation_interval": "60s",
                         "disable_metric_validation": True,
                     },
-                }
+                },
             ],
             opts=context.options(),
         )

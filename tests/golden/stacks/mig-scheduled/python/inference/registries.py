@@ -20,8 +20,8 @@ def image_readers(context: Context, member: pulumi.Input[str]) -> list[pulumi.Re
     return [
         gcp.artifactregistry.RepositoryIamMember(
             context.named(*place),
-            location=place[0],
             project=place[1],
+            location=place[0],
             repository=place[2],
             role="roles/artifactregistry.reader",
             member=member,

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import pulumi_gcp as gcp
 
 from inference.context import Context
-from inference.plan import Group
 
 
 def scale(context: Context, groups: Mapping[str, gcp.compute.RegionInstanceGroupManager]) -> None:
@@ -17,27 +16,23 @@ def scale(context: Context, groups: Mapping[str, gcp.compute.RegionInstanceGroup
             region=group.region,
             name=groups[key].name,
             target=groups[key].id,
-            autoscaling_policy=gcp.compute.RegionAutoscalerAutoscalingPolicyArgs(
-                mode="ON",
-                min_replicas=group.min_instances,
-                max_replicas=group.max_instances,
-                cooldown_period=group.warmup_seconds,
+            autoscaling_policy={
+                "mode": "ON",
+                "min_replicas": group.min_instances,
+                "max_replicas": group.max_instances,
+                "cooldown_period": group.warmup_seconds,
                 # Without a signal Google takes one of its own, 60 percent of the CPU; this one never adds an instance.
-                cpu_utilization=gcp.compute.RegionAutoscalerAutoscalingPolicyCpuUtilizationArgs(target=1),
-                scaling_schedules=_schedules(group),
-            ),
+                "cpu_utilization": {"target": 1},
+                "scaling_schedules": [
+                    {
+                        "name": scaling_schedule_key,
+                        "schedule": scaling_schedule.cron,
+                        "time_zone": "Etc/UTC",
+                        "duration_sec": scaling_schedule.duration_seconds,
+                        "min_required_replicas": scaling_schedule.instances,
+                    }
+                    for scaling_schedule_key, scaling_schedule in group.windows.items()
+                ],
+            },
             opts=context.options(),
         )
-
-
-def _schedules(group: Group) -> list[gcp.compute.RegionAutoscalerAutoscalingPolicyScalingScheduleArgs]:
-    return [
-        gcp.compute.RegionAutoscalerAutoscalingPolicyScalingScheduleArgs(
-            name=name,
-            schedule=window.cron,
-            time_zone="Etc/UTC",
-            duration_sec=window.duration_seconds,
-            min_required_replicas=window.instances,
-        )
-        for name, window in group.windows.items()
-    ]

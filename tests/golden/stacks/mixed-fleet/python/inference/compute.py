@@ -4,7 +4,7 @@
 import base64
 import gzip
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,10 @@ from inference.configuration import known, text
 from inference.context import HOST_PORT, Context
 from inference.identity import HostRole
 from inference.network import Entrances
-from inference.plan import Backend, Group
+from inference.plan import Backend
 
 USER_DATA = (Path(__file__).parent / "user_data.sh").read_text(encoding="utf-8")
 """A shell script with holes ``${name}``; ``$${`` stands for ``${``."""
-READY, LAUNCHING = "ready", "autoscaling:EC2_INSTANCE_LAUNCHING"
 
 
 def auto_scaling_groups(
@@ -42,9 +41,9 @@ def ready_hooks(context: Context, groups: Mapping[str, aws.autoscaling.Group]) -
         aws.autoscaling.LifecycleHook(
             context.named(key, "ready"),
             region=group.region,
-            name=READY,
+            name="ready",
             autoscaling_group_name=groups[key].name,
-            lifecycle_transition=LAUNCHING,
+            lifecycle_transition="autoscaling:EC2_INSTANCE_LAUNCHING",
             heartbeat_timeout=3600,
             default_result="ABANDON",
             opts=context.options(),
@@ -59,46 +58,41 @@ def _launch_template(
     logs: Mapping[str, aws.cloudwatch.LogGroup],
 ) -> aws.ec2.LaunchTemplate:
     settings, group = context.settings, context.fleet.groups[key]
-    tags = {**context.tags, "Name": settings.name, "Group": key}
+    ami = settings.ami_ids.get(key, settings.ami_ids.get("*"))
     return aws.ec2.LaunchTemplate(
         context.named(key),
         region=group.region,
         name_prefix=f"{settings.name}-{key}-",
         description=f"Inference hosts of {settings.name}",
-        image_id=f"resolve:ssm:{group.ami_parameter}" if (ami := _pinned_ami(context, key)) is None else ami,
+        image_id=f"resolve:ssm:{group.ami_parameter}" if ami is None else ami,
         instance_type=group.instance_types[0],
         update_default_version=True,
         ebs_optimized="true",
         vpc_security_group_ids=[entrance.host_groups[group.region].id],
+        # cloud-init unpacks it; EC2 takes no more than 16 KiB.
         user_data=_user_data(context, key, logs[group.region]),
         iam_instance_profile={"arn": role.instance_profile_arn},
         # Containers share the network of the host, so one hop is enough and no bridged container reaches the role.
         metadata_options={"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
         monitoring={"enabled": True},
-        block_device_mappings=[_root_volume(group)],
+        block_device_mappings=[
+            {
+                "device_name": "/dev/sda1",
+                "ebs": {
+                    "volume_size": group.root_volume_gib,
+                    "volume_type": "gp3",
+                    "iops": 3000,
+                    "throughput": 500,
+                    "encrypted": "true",
+                    "delete_on_termination": "true",
+                },
+            },
+        ],
         tag_specifications=[
-            {"resource_type": kind, "tags": tags} for kind in ("instance", "volume", "network-interface")
+            {"resource_type": tag_specification, "tags": {**context.tags, "Name": settings.name, "Group": key}}
+            for tag_specification in ["instance", "volume", "network-interface"]
         ],
         opts=context.options(),
-    )
-
-
-def _pinned_ami(context: Context, key: str) -> pulumi.Input[str] | None:
-    images = context.settings.ami_ids
-    return images.get(key, images.get("*"))
-
-
-def _root_volume(group: Group) -> aws.ec2.LaunchTemplateBlockDeviceMappingArgs:
-    return aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
-        device_name="/dev/sda1",
-        ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
-            volume_size=group.root_volume_gib,
-            volume_type="gp3",
-            iops=3000,
-            throughput=500,
-            encrypted="true",
-            delete_on_termination="true",
-        ),
     )
 
 
@@ -106,7 +100,12 @@ def _group(
     context: Context, key: str, entrance: Entrances, role: HostRole, template: aws.ec2.LaunchTemplate
 ) -> aws.autoscaling.Group:
     settings, group = context.settings, context.fleet.groups[key]
-    tags = {**context.tags, "Name": settings.name, "Group": key}
+    options = context.options(
+        # The hosts need the role and the way out from their first second.
+        depends_on=[*role.permissions, *entrance.ways_out[group.region]],
+        # A group that is there would be replaced for it.
+        ignore_changes=["initialLifecycleHooks"],
+    )
     return aws.autoscaling.Group(
         context.named(key),
         region=group.region,
@@ -122,86 +121,59 @@ def _group(
         wait_for_capacity_timeout=settings.wait_for_capacity,
         min_elb_capacity=None if settings.wait_for_capacity == "0" else group.min_instances or None,
         capacity_rebalance=group.spot,
-        mixed_instances_policy=_spot(group, template, settings.on_demand_base.get(key, 0)),
-        launch_template=_plain(group, template),
-        capacity_reservation_specification=_reservation(settings.capacity_reservation_ids.get(key)),
-        instance_refresh=_refresh(_pinned_ami(context, key) is not None),
-        # The hook for the hosts that start with the group, which are there before it.
+        launch_template={"id": template.id, "version": template.latest_version.apply(str)} if not group.spot else None,
+        mixed_instances_policy=(
+            {
+                "instances_distribution": {
+                    "on_demand_base_capacity": settings.on_demand_base.get(key, 0),
+                    "on_demand_percentage_above_base_capacity": 0,
+                    "spot_allocation_strategy": "price-capacity-optimized",
+                },
+                "launch_template": {
+                    "launch_template_specification": {
+                        "launch_template_id": template.id,
+                        "version": template.latest_version.apply(str),
+                    },
+                    "overrides": [{"instance_type": override} for override in group.instance_types],
+                },
+            }
+            if group.spot
+            else None
+        ),
+        # Reserved capacity first, and ordinary capacity where it does not reach.
+        capacity_reservation_specification=(
+            {
+                "capacity_reservation_preference": "capacity-reservations-first",
+                "capacity_reservation_target": {"capacity_reservation_ids": settings.capacity_reservation_ids[key]},
+            }
+            if key in settings.capacity_reservation_ids
+            else None
+        ),
+        # The hook below for the hosts that start with the group, which are there before it.
         initial_lifecycle_hooks=[
             {
-                "name": READY,
-                "lifecycle_transition": LAUNCHING,
+                "name": "ready",
+                "lifecycle_transition": "autoscaling:EC2_INSTANCE_LAUNCHING",
                 "heartbeat_timeout": 3600,
                 "default_result": "ABANDON",
-            }
+            },
         ],
-        tags=[{"key": name, "value": value, "propagate_at_launch": True} for name, value in tags.items()],
-        # The hosts need the role and the way out from their first second.
-        opts=context.options(
-            depends_on=[*role.permissions, *entrance.ways_out[group.region]],
-            # A group that is there would be replaced for it.
-            ignore_changes=["initialLifecycleHooks"],
-        ),
-    )
-
-
-def _plain(group: Group, template: aws.ec2.LaunchTemplate) -> aws.autoscaling.GroupLaunchTemplateArgs | None:
-    if group.spot:
-        return None
-    return aws.autoscaling.GroupLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str))
-
-
-def _spot(
-    group: Group, template: aws.ec2.LaunchTemplate, on_demand_base: int
-) -> aws.autoscaling.GroupMixedInstancesPolicyArgs | None:
-    if not group.spot:
-        return None
-    return aws.autoscaling.GroupMixedInstancesPolicyArgs(
-        instances_distribution=aws.autoscaling.GroupMixedInstancesPolicyInstancesDistributionArgs(
-            on_demand_base_capacity=on_demand_base,
-            on_demand_percentage_above_base_capacity=0,
-            spot_allocation_strategy="price-capacity-optimized",
-        ),
-        launch_template=aws.autoscaling.GroupMixedInstancesPolicyLaunchTemplateArgs(
-            launch_template_specification=aws.autoscaling.GroupMixedInstancesPolicyLaunchTemplateLaunchTemplateSpecificationArgs(
-                launch_template_id=template.id, version=template.latest_version.apply(str)
-            ),
-            overrides=[
-                aws.autoscaling.GroupMixedInstancesPolicyLaunchTemplateOverrideArgs(instance_type=one)
-                for one in group.instance_types
-            ],
-        ),
-    )
-
-
-def _reservation(
-    reservations: pulumi.Input[Sequence[pulumi.Input[str]]] | None,
-) -> aws.autoscaling.GroupCapacityReservationSpecificationArgs | None:
-    """Reserved capacity first, and ordinary capacity where it does not reach."""
-    if reservations is None:
-        return None
-    target = aws.autoscaling.GroupCapacityReservationSpecificationCapacityReservationTargetArgs(
-        capacity_reservation_ids=reservations
-    )
-    return aws.autoscaling.GroupCapacityReservationSpecificationArgs(
-        capacity_reservation_preference="capacity-reservations-first", capacity_reservation_target=target
-    )
-
-
-def _refresh(pinned: bool) -> aws.autoscaling.GroupInstanceRefreshArgs:
-    """A replacement starts before an old instance stops.
-
-    EC2 Auto Scaling cannot roll back a group whose machine image is a parameter. Instances of the present template
-    version and of a type that is still in the list stay.
-    """
-    return aws.autoscaling.GroupInstanceRefreshArgs(
-        strategy="Rolling",
-        preferences=aws.autoscaling.GroupInstanceRefreshPreferencesArgs(
-            min_healthy_percentage=100,
-            max_healthy_percentage=125,
-            auto_rollback=pinned,
-            skip_matching=True,
-        ),
+        # A replacement starts before an old instance stops. EC2 Auto Scaling cannot roll back a group whose machine
+        # image is a parameter. Instances of the present template version and of a type that is still in the list stay.
+        instance_refresh={
+            "strategy": "Rolling",
+            "preferences": {
+                "min_healthy_percentage": 100,
+                "max_healthy_percentage": 125,
+                "skip_matching": True,
+                "auto_rollback": len(set(settings.ami_ids).intersection([key, "*"])) > 0,
+            },
+        },
+        tags=[
+            {"key": tag_key, "value": tag, "propagate_at_launch": True}
+            for tag_key, tag in {**context.tags, "Name": settings.name, "Group": key}.items()
+        ],
+        opts=options,
     )
 
 

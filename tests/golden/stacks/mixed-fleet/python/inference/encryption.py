@@ -2,16 +2,16 @@
 """Logs and alerts: a key in each region."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
+from inference.policies import document
 
 
 def keys(context: Context) -> Mapping[str, aws.kms.Key]:
-    """The key of each region."""
+    """The key of each region; who may publish is limited by the policy of the topic, too."""
     return {
         region: aws.kms.Key(
             context.named("key", region),
@@ -19,34 +19,53 @@ def keys(context: Context) -> Mapping[str, aws.kms.Key]:
             description=f"Logs and alerts of {context.settings.name}",
             enable_key_rotation=True,
             deletion_window_in_days=7,
-            policy=_policy(context, region),
+            # A key policy names the account, so that IAM policies can grant use of the key; "*" is the key itself.
+            policy=document(
+                {
+                    "Sid": "AccountAdministers",
+                    "Effect": "Allow",
+                    "Action": "kms:*",
+                    "Resource": "*",
+                    "Principal": {
+                        "AWS": pulumi.Output.format("arn:{0}:iam::{1}:root", context.partition, context.account_id),
+                    },
+                },
+                {
+                    "Sid": "LogsEncrypt",
+                    "Effect": "Allow",
+                    "Action": [
+                        "kms:Encrypt",
+                        "kms:Decrypt",
+                        "kms:ReEncrypt*",
+                        "kms:GenerateDataKey*",
+                        "kms:DescribeKey",
+                    ],
+                    "Resource": "*",
+                    "Principal": {"Service": pulumi.Output.format("logs.{0}.{1}", region, context.dns_suffix)},
+                    "Condition": {
+                        "ArnEquals": {
+                            "kms:EncryptionContext:aws:logs:arn": pulumi.Output.format(
+                                "arn:{0}:logs:{1}:{2}:log-group:{3}",
+                                context.partition,
+                                region,
+                                context.account_id,
+                                context.log_group,
+                            ),
+                        },
+                    },
+                },
+                {
+                    "Sid": "AlertsEncrypt",
+                    "Effect": "Allow",
+                    "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+                    "Resource": "*",
+                    "Principal": {
+                        "Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"],
+                    },
+                    "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+                },
+            ),
             opts=context.options(),
         )
         for region in context.fleet.regions
     }
-
-
-def _policy(context: Context, region: str) -> pulumi.Output[str]:
-    account = pulumi.Output.format("arn:{0}:iam::{1}:root", context.partition, context.account_id)
-    logs = pulumi.Output.format(
-        "arn:{0}:logs:{1}:{2}:log-group:{3}", context.partition, region, context.account_id, context.log_group
-    )
-    service = pulumi.Output.concat("logs.", region, ".", context.dns_suffix)
-    statements: list[dict[str, Any]] = [
-        {"Sid": "AccountAdministers", "Action": "kms:*", "Principal": {"AWS": account}},
-        {
-            "Sid": "LogsEncrypt",
-            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
-            "Principal": {"Service": service},
-            "Condition": {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": logs}},
-        },
-        # Who may publish is limited by the policy of the topic, too.
-        {
-            "Sid": "AlertsEncrypt",
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
-            "Principal": {"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]},
-            "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
-        },
-    ]
-    common = {"Effect": "Allow", "Resource": "*"}
-    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": [one | common for one in statements]})

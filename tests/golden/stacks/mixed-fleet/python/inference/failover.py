@@ -15,7 +15,7 @@ import pulumi_aws as aws
 from inference.compute import filled
 from inference.context import Context
 from inference.network import Entrances
-from inference.policies import document, statement, trust
+from inference.policies import document, statement
 
 DEFINITION = (Path(__file__).parent / "failover.asl").read_text(encoding="utf-8")
 """The state machine, with holes ``${name}``."""
@@ -28,14 +28,21 @@ def fail_over(context: Context, alerts: Mapping[str, pulumi.Output[str]], entran
     name = context.named("failover")
     role = aws.iam.Role(
         name,
-        name_prefix=f"{name}-",
+        name_prefix=f"{context.settings.name}-failover-",
         description=f"Takes backends of {context.settings.name} that do not answer out of service",
-        assume_role_policy=trust("states.amazonaws.com", "events.amazonaws.com", account=context.account_id),
+        assume_role_policy=document(
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": ["states.amazonaws.com", "events.amazonaws.com"]},
+                "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+            },
+        ),
         opts=context.options(),
     )
     policy = aws.iam.RolePolicy(
         name,
-        name_prefix=f"{name}-",
+        name_prefix=f"{context.settings.name}-failover-",
         role=role.id,
         policy=_policy(context, entrance, list(several)),
         opts=context.options(),
@@ -44,7 +51,7 @@ def fail_over(context: Context, alerts: Mapping[str, pulumi.Output[str]], entran
         machine = aws.sfn.StateMachine(
             context.named("failover", region),
             region=region,
-            name=name,
+            name=f"{context.settings.name}-failover",
             role_arn=role.arn,
             type="EXPRESS",
             definition=_definition(context, entrance, region, backends),
@@ -53,7 +60,7 @@ def fail_over(context: Context, alerts: Mapping[str, pulumi.Output[str]], entran
         rule = aws.cloudwatch.EventRule(
             context.named("failover", region),
             region=region,
-            name=name,
+            name=f"{context.settings.name}-failover",
             description=f"Looks whether the backends of {context.settings.name} answer",
             schedule_expression="rate(1 minute)",
             opts=context.options(),
@@ -69,7 +76,7 @@ def fail_over(context: Context, alerts: Mapping[str, pulumi.Output[str]], entran
         aws.cloudwatch.MetricAlarm(
             context.named("failover", region),
             region=region,
-            name=name,
+            name=f"{context.settings.name}-failover",
             alarm_description="No look at the backends succeeds: one that fails keeps its requests.",
             namespace="AWS/States",
             metric_name="ExecutionsSucceeded",

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 from inference.configuration import known, text
 from inference.context import Context
-from inference.policies import document, statement, trust
+from inference.policies import document, statement
 
 REPOSITORY = re.compile(r"([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.][^/]+/([^:@]+)")
 """Account, region and repository of an image of ECR."""
@@ -29,17 +29,22 @@ class HostRole:
 
 def host_role(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> HostRole:
     """The role of all hosts."""
-    name_prefix = f"{context.settings.name}-"
     role = aws.iam.Role(
         context.named("host"),
-        name_prefix=name_prefix,
+        name_prefix=f"{context.settings.name}-",
         description=f"Inference hosts of {context.settings.name}",
-        assume_role_policy=trust(pulumi.Output.concat("ec2.", context.dns_suffix)),
+        assume_role_policy=document(
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": pulumi.Output.format("ec2.{0}", context.dns_suffix)},
+            },
+        ),
         opts=context.options(),
     )
     policy = aws.iam.RolePolicy(
         context.named("host"),
-        name_prefix=name_prefix,
+        name_prefix=f"{context.settings.name}-",
         role=role.id,
         policy=_policy(context, logs),
         opts=context.options(),
@@ -51,7 +56,10 @@ def host_role(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> 
         opts=context.options(),
     )
     profile = aws.iam.InstanceProfile(
-        context.named("host"), name_prefix=name_prefix, role=role.name, opts=context.options()
+        context.named("host"),
+        name_prefix=f"{context.settings.name}-",
+        role=role.name,
+        opts=context.options(),
     )
     return HostRole(arn=role.arn, instance_profile_arn=profile.arn, permissions=[policy, session_manager])
 

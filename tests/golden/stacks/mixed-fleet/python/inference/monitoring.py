@@ -13,7 +13,7 @@ import pulumi_aws as aws
 from inference.context import Context
 from inference.network import Entrances
 from inference.plan import Alarm
-from inference.policies import document, statement
+from inference.policies import document
 
 PERIOD_SECONDS = 300
 ELB = "AWS/ApplicationELB"
@@ -49,7 +49,18 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
             context.named("alerts", region),
             region=region,
             arn=topic.arn,
-            policy=_publishers(context, topic.arn),
+            policy=document(
+                {
+                    "Sid": "Publish",
+                    "Effect": "Allow",
+                    "Action": ["sns:Publish"],
+                    "Resource": topic.arn,
+                    "Principal": {
+                        "Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"],
+                    },
+                    "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+                },
+            ),
             opts=context.options(),
         )
         for address in context.settings.alert_emails:
@@ -63,12 +74,6 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
             )
         found[region] = policy.arn
     return found
-
-
-def _publishers(context: Context, topic_arn: pulumi.Output[str]) -> pulumi.Output[str]:
-    services = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
-    account = {"StringEquals": {"aws:SourceAccount": context.account_id}}
-    return document(statement("Publish", ["sns:Publish"], topic_arn, account) | {"Principal": {"Service": services}})
 
 
 @dataclass(frozen=True)
@@ -85,17 +90,19 @@ class Watched:
 
 def kernel_filters(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> None:
     """Count the lines of the kernel log that an alarm rings for."""
-    name, alarm = context.settings.name, context.fleet.alarms["gpu_errors"]
+    alarm = context.fleet.alarms["gpu_errors"]
     for region in _gpu_regions(context):
         aws.cloudwatch.LogMetricFilter(
             context.named("gpu-errors", region),
             region=region,
-            name=f"{name}-gpu-errors",
+            name=f"{context.settings.name}-gpu-errors",
             log_group_name=logs[region].name,
             pattern=alarm.pattern,
-            metric_transformation=aws.cloudwatch.LogMetricFilterMetricTransformationArgs(
-                namespace=f"{context.settings.metrics_namespace}/{name}", name=alarm.metric, value="1"
-            ),
+            metric_transformation={
+                "namespace": f"{context.settings.metrics_namespace}/{context.settings.name}",
+                "name": alarm.metric,
+                "value": "1",
+            },
             opts=context.options(),
         )
 
@@ -124,11 +131,11 @@ def _alarm(context: Context, name: str, alarm: Alarm, target: Watched, alerts: p
         comparison_operator="LessThanThreshold" if alarm.below else "GreaterThanThreshold",
         threshold=alarm.threshold * per.get(alarm.per, 1) - alarm.tolerated,
         evaluation_periods=alarm.periods,
-        treat_missing_data=alarm.missing if target.min_instances else "notBreaching",
+        treat_missing_data=alarm.missing if target.min_instances > 0 else "notBreaching",
         alarm_actions=[alerts],
         ok_actions=[alerts],
-        **(_ratio(alarm, target) if alarm.expression else _single(alarm, target)),
         opts=context.options(),
+        **(_ratio(alarm, target) if alarm.expression else _single(alarm, target)),
     )
 
 
@@ -209,10 +216,9 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
     limit = max(1, planned * (1 + settings.budget_margin_ratio))
     # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
     least_percent = math.ceil(100 * planned * 744 / 730 / limit)
-    subscribers = [alerts[fleet.home_region]]
     aws.budgets.Budget(
         context.named("monthly"),
-        name=context.named("monthly"),
+        name=f"{settings.name}-monthly",
         budget_type="COST",
         limit_amount=f"{limit:.2f}",
         limit_unit="USD",
@@ -221,12 +227,12 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
         notifications=[
             {
                 "comparison_operator": "GREATER_THAN",
-                "threshold": max(percent, least_percent),
+                "threshold": max(notification, least_percent),
                 "threshold_type": "PERCENTAGE",
-                "notification_type": kind,
-                "subscriber_sns_topic_arns": subscribers,
+                "notification_type": notification_key,
+                "subscriber_sns_topic_arns": [alerts[fleet.home_region]],
             }
-            for kind, percent in (("ACTUAL", 80), ("FORECASTED", 100))
+            for notification_key, notification in {"ACTUAL": 80, "FORECASTED": 100}.items()
         ],
         opts=context.options(),
     )
@@ -240,19 +246,21 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
     settings, fleet = context.settings, context.fleet
     if not settings.cost_anomaly_detection:
         return
+    planned = fleet.planned_usd_per_month
     unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))
     watched = {"Key": "Deployment", "MatchOptions": None, "Values": [settings.name]}
+    specification = json.dumps({**unused, "Tags": watched}, sort_keys=True, separators=(",", ":"))
     monitor = aws.costexplorer.AnomalyMonitor(
         context.named("spending"),
-        name=context.named("spending"),
+        name=f"{settings.name}-spending",
         monitor_type="CUSTOM",
-        monitor_specification=json.dumps({**unused, "Tags": watched}, sort_keys=True, separators=(",", ":")),
+        monitor_specification=specification,
         opts=context.options(),
     )
-    impact = str(math.ceil(max(1, fleet.planned_usd_per_month * settings.budget_margin_ratio)))
+    impact = str(math.ceil(max(1, planned * settings.budget_margin_ratio)))
     aws.costexplorer.AnomalySubscription(
         context.named("spending"),
-        name=context.named("spending"),
+        name=f"{settings.name}-spending",
         frequency="IMMEDIATE",
         monitor_arn_lists=[monitor.arn],
         subscribers=[{"type": "SNS", "address": alerts[fleet.home_region]}],
@@ -261,7 +269,7 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
                 "key": "ANOMALY_TOTAL_IMPACT_ABSOLUTE",
                 "match_options": ["GREATER_THAN_OR_EQUAL"],
                 "values": [impact],
-            }
+            },
         },
         opts=context.options(),
     )

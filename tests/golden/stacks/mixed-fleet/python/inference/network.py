@@ -3,7 +3,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -27,8 +26,8 @@ class Entrances:
 def entrances(context: Context) -> Entrances:
     """Everything that leads to the hosts."""
     regions = context.fleet.regions
-    outer = {region: _security_group(context, region, "lb", "Load balancer") for region in regions}
-    inner = {region: _security_group(context, region, "host", "Inference hosts") for region in regions}
+    outer = {region: _balancer_group(context, region) for region in regions}
+    inner = {region: _host_group(context, region) for region in regions}
     for region in regions:
         _ways_in(context, region, outer[region], inner[region])
     balancers = {region: _load_balancer(context, region, outer[region]) for region in regions}
@@ -65,12 +64,23 @@ def record(context: Context, entrance: Entrances) -> None:
         )
 
 
-def _security_group(context: Context, region: str, suffix: str, what: str) -> aws.ec2.SecurityGroup:
+def _balancer_group(context: Context, region: str) -> aws.ec2.SecurityGroup:
     return aws.ec2.SecurityGroup(
-        context.named(suffix, region),
+        context.named("lb", region),
         region=region,
-        name_prefix=f"{suffix}-{context.settings.name}-",
-        description=f"{what} of {context.settings.name}",
+        name_prefix=f"lb-{context.settings.name}-",
+        description=f"Load balancer of {context.settings.name}",
+        vpc_id=context.settings.networks[region].vpc_id,
+        opts=context.options(),
+    )
+
+
+def _host_group(context: Context, region: str) -> aws.ec2.SecurityGroup:
+    return aws.ec2.SecurityGroup(
+        context.named("host", region),
+        region=region,
+        name_prefix=f"host-{context.settings.name}-",
+        description=f"Inference hosts of {context.settings.name}",
         vpc_id=context.settings.networks[region].vpc_id,
         opts=context.options(),
     )
@@ -89,59 +99,69 @@ def _ways_in(context: Context, region: str, outer: aws.ec2.SecurityGroup, inner:
     for name, cidr in clients(context, region).items():
         aws.vpc.SecurityGroupIngressRule(
             context.named("clients", region, name),
+            region=region,
             description="Clients to the load balancer",
+            security_group_id=outer.id,
+            ip_protocol="tcp",
+            from_port=CLIENT_PORT,
+            to_port=CLIENT_PORT,
             cidr_ipv4=cidr,
             opts=context.options(),
-            **_port(region, outer, CLIENT_PORT),
         )
     aws.vpc.SecurityGroupEgressRule(
         context.named("lb-to-hosts", region),
+        region=region,
         description="Load balancer to the hosts",
+        security_group_id=outer.id,
+        ip_protocol="tcp",
+        from_port=HOST_PORT,
+        to_port=HOST_PORT,
         referenced_security_group_id=inner.id,
         opts=context.options(),
-        **_port(region, outer, HOST_PORT),
     )
     aws.vpc.SecurityGroupIngressRule(
         context.named("hosts-from-lb", region),
+        region=region,
         description="Hosts from the load balancer",
+        security_group_id=inner.id,
+        ip_protocol="tcp",
+        from_port=HOST_PORT,
+        to_port=HOST_PORT,
         referenced_security_group_id=outer.id,
         opts=context.options(),
-        **_port(region, inner, HOST_PORT),
     )
-
-
-def _port(region: str, group: aws.ec2.SecurityGroup, port: int) -> dict[str, Any]:
-    return {"region": region, "security_group_id": group.id, "ip_protocol": "tcp", "from_port": port, "to_port": port}
 
 
 def _ways_out(context: Context, region: str, inner: aws.ec2.SecurityGroup) -> Sequence[aws.vpc.SecurityGroupEgressRule]:
     """Image registries, model hubs have no fixed addresses."""
     https = aws.vpc.SecurityGroupEgressRule(
         context.named("hosts-out", region),
+        region=region,
         description="HTTPS out: images, weights, AWS APIs",
+        security_group_id=inner.id,
+        ip_protocol="tcp",
+        from_port=443,
+        to_port=443,
         cidr_ipv4="0.0.0.0/0",
         opts=context.options(),
-        **_port(region, inner, 443),
     )
     return [https]
 
 
 def _load_balancer(context: Context, region: str, outer: aws.ec2.SecurityGroup) -> aws.lb.LoadBalancer:
-    settings = context.settings
-    network = settings.networks[region]
+    network = context.settings.networks[region]
     return aws.lb.LoadBalancer(
         context.named("lb", region),
         region=region,
-        name=f"lb-{settings.name}",  # "internal-" may not come first
+        name=f"lb-{context.settings.name}",  # "internal-" may not come first
         internal=True,
         load_balancer_type="application",
         security_groups=[outer.id],
         subnets=network.load_balancer_subnet_ids or network.private_subnet_ids,
         drop_invalid_header_fields=True,
-        # A region that retires may go.
-        enable_deletion_protection=settings.deletion_protection and context.fleet.regions[region].weight > 0,
+        enable_deletion_protection=context.settings.deletion_protection and context.fleet.regions[region].weight > 0,
         idle_timeout=600,
-        access_logs={"bucket": network.access_logs_bucket, "prefix": settings.name, "enabled": True},
+        access_logs={"bucket": network.access_logs_bucket, "prefix": context.settings.name, "enabled": True},
         opts=context.options(),
     )
 
@@ -177,11 +197,6 @@ def _target_group(context: Context, key: str) -> aws.lb.TargetGroup:
 def _listener(
     context: Context, region: str, balancer: aws.lb.LoadBalancer, targets: Mapping[str, aws.lb.TargetGroup]
 ) -> aws.lb.Listener:
-    shares: list[aws.lb.ListenerDefaultActionForwardTargetGroupArgsDict] = [
-        {"arn": targets[key].arn, "weight": min(backend.weight, 999)}
-        for key, backend in context.fleet.backends.items()
-        if backend.region == region
-    ]
     return aws.lb.Listener(
         context.named("https", region),
         region=region,
@@ -190,6 +205,21 @@ def _listener(
         protocol="HTTPS",
         ssl_policy="ELBSecurityPolicy-TLS13-1-2-2021-06",
         certificate_arn=context.settings.networks[region].certificate_arn,
-        default_actions=[{"type": "forward", "forward": {"target_groups": shares}}],
+        default_actions=[
+            {
+                "type": "forward",
+                "forward": {
+                    "target_groups": [
+                        {
+                            "arn": targets[key].arn,
+                            # At most what a load balancer takes.
+                            "weight": min(backend.weight, 999),
+                        }
+                        for key, backend in context.fleet.backends.items()
+                        if backend.region == region
+                    ],
+                },
+            },
+        ],
         opts=context.options(),
     )

@@ -19,15 +19,30 @@ def endpoints(
     """The endpoint of each region; *rollbacks* are the alarms of each group that roll an update back."""
     found = {}
     for region in context.fleet.regions:
-        groups = context.fleet.groups_of(region)
         # A type with disks of its own (no volume) encrypts them in hardware, and SageMaker refuses a key beside it.
-        takes_key = all(context.fleet.groups[key].volume_gib is not None for key in groups)
+        takes_key = all(context.fleet.groups[key].volume_gib is not None for key in context.fleet.groups_of(region))
         configuration = aws.sagemaker.EndpointConfiguration(
             context.named("endpoint", region),
             region=region,
             name_prefix=f"{context.settings.name}-",
+            # A type with disks of its own (no volume) encrypts them in hardware, and SageMaker refuses a key beside it.
             kms_key_arn=keys[region].arn if takes_key else None,
-            production_variants=[_variant(context, key, models) for key in groups],
+            production_variants=[
+                {
+                    "variant_name": key,
+                    "model_name": models[group.backend].name,
+                    "instance_type": group.instance_type,
+                    "initial_instance_count": group.instances,
+                    "initial_variant_weight": group.weight,
+                    "volume_size_in_gb": group.volume_gib,
+                    "inference_ami_version": _host_image(context, key),
+                    "container_startup_health_check_timeout_in_seconds": 3600,
+                    "model_data_download_timeout_in_seconds": 3600,
+                    "routing_configs": [{"routing_strategy": "LEAST_OUTSTANDING_REQUESTS"}],
+                }
+                for key, group in context.fleet.groups.items()
+                if group.region == region
+            ],
             opts=context.options(),
         )
         found[region] = aws.sagemaker.Endpoint(
@@ -35,69 +50,34 @@ def endpoints(
             region=region,
             name=context.settings.name,
             endpoint_config_name=configuration.name,
-            deployment_config=_deployment(context, region, rollbacks),
+            deployment_config={
+                # Step by step, with a quarter of the instances more. An endpoint of several variants, or of one
+                # instance, can only be replaced at once, beside the old one.
+                "rolling_update_policy": (
+                    {"wait_interval_in_seconds": 300, "maximum_batch_size": {"type": "CAPACITY_PERCENT", "value": 25}}
+                    if context.fleet.regions[region].rolling
+                    else None
+                ),
+                "blue_green_update_policy": (
+                    {
+                        "termination_wait_in_seconds": 300,
+                        "traffic_routing_configuration": {"type": "ALL_AT_ONCE", "wait_interval_in_seconds": 300},
+                    }
+                    if not context.fleet.regions[region].rolling
+                    else None
+                ),
+                "auto_rollback_configuration": {
+                    "alarms": [
+                        {"alarm_name": rollbacks[alarm]}
+                        for alarm in [key for key, group in context.fleet.groups.items() if group.region == region]
+                    ],
+                },
+            },
             opts=context.options(depends_on=[logs[region]]),
         )
     return found
 
 
-def _variant(
-    context: Context, key: str, models: Mapping[str, aws.sagemaker.Model]
-) -> aws.sagemaker.EndpointConfigurationProductionVariantArgs:
-    group = context.fleet.groups[key]
-    routing = aws.sagemaker.EndpointConfigurationProductionVariantRoutingConfigArgs(
-        routing_strategy="LEAST_OUTSTANDING_REQUESTS"
-    )
-    return aws.sagemaker.EndpointConfigurationProductionVariantArgs(
-        variant_name=key,
-        model_name=models[group.backend].name,
-        instance_type=group.instance_type,
-        initial_instance_count=group.instances,
-        initial_variant_weight=group.weight,
-        volume_size_in_gb=group.volume_gib,
-        inference_ami_version=_host_image(context, key),
-        container_startup_health_check_timeout_in_seconds=3600,
-        model_data_download_timeout_in_seconds=3600,
-        routing_configs=[routing],
-    )
-
-
 def _host_image(context: Context, key: str) -> str | None:
     images = context.settings.host_images
     return images.get(key) or images.get("*") or context.fleet.groups[key].host_image
-
-
-def _deployment(
-    context: Context, region: str, rollbacks: Mapping[str, pulumi.Output[str]]
-) -> aws.sagemaker.EndpointDeploymentConfigArgs:
-    """An endpoint of several variants, or of one instance, can only be replaced at once, beside the old one."""
-    is_rolling = context.fleet.regions[region].rolling
-    return aws.sagemaker.EndpointDeploymentConfigArgs(
-        rolling_update_policy=_rolling() if is_rolling else None,
-        blue_green_update_policy=None if is_rolling else _at_once(),
-        auto_rollback_configuration=aws.sagemaker.EndpointDeploymentConfigAutoRollbackConfigurationArgs(
-            alarms=[
-                aws.sagemaker.EndpointDeploymentConfigAutoRollbackConfigurationAlarmArgs(alarm_name=rollbacks[key])
-                for key in context.fleet.groups_of(region)
-            ]
-        ),
-    )
-
-
-def _rolling() -> aws.sagemaker.EndpointDeploymentConfigRollingUpdatePolicyArgs:
-    """Step by step, with a quarter of the instances more."""
-    size = aws.sagemaker.EndpointDeploymentConfigRollingUpdatePolicyMaximumBatchSizeArgs(
-        type="CAPACITY_PERCENT", value=25
-    )
-    return aws.sagemaker.EndpointDeploymentConfigRollingUpdatePolicyArgs(
-        wait_interval_in_seconds=300, maximum_batch_size=size
-    )
-
-
-def _at_once() -> aws.sagemaker.EndpointDeploymentConfigBlueGreenUpdatePolicyArgs:
-    routing = aws.sagemaker.EndpointDeploymentConfigBlueGreenUpdatePolicyTrafficRoutingConfigurationArgs(
-        type="ALL_AT_ONCE", wait_interval_in_seconds=300
-    )
-    return aws.sagemaker.EndpointDeploymentConfigBlueGreenUpdatePolicyArgs(
-        termination_wait_in_seconds=300, traffic_routing_configuration=routing
-    )

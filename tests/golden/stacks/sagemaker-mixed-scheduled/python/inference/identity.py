@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 from inference.configuration import known, text
 from inference.context import Context
-from inference.policies import document, statement, trust
+from inference.policies import document, statement
 from inference.settings import Settings
 
 REPOSITORY = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+)")
@@ -33,12 +33,18 @@ def execution_role(
     groups: Mapping[str, aws.ec2.SecurityGroup],
 ) -> ExecutionRole:
     """The role of all models."""
-    name_prefix = f"{context.settings.name}-"
     role = aws.iam.Role(
         context.named("execution"),
-        name_prefix=name_prefix,
+        name_prefix=f"{context.settings.name}-",
         description=f"SageMaker models of {context.settings.name}",
-        assume_role_policy=trust("sagemaker.amazonaws.com", account=context.account_id),
+        assume_role_policy=document(
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": "sagemaker.amazonaws.com"},
+                "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+            },
+        ),
         opts=context.options(),
     )
     statements = [
@@ -49,7 +55,7 @@ def execution_role(
     ]
     policy = aws.iam.RolePolicy(
         context.named("execution"),
-        name_prefix=name_prefix,
+        name_prefix=f"{context.settings.name}-",
         role=role.id,
         policy=document(*statements),
         opts=context.options(),

@@ -25,32 +25,28 @@ def _model(
     context: Context, key: str, role: ExecutionRole, groups: Mapping[str, aws.ec2.SecurityGroup]
 ) -> aws.sagemaker.Model:
     backend = context.fleet.backends[key]
+    weights = context.model_data(key)
+    # The role has to be able to pull the image when the model is made.
     return aws.sagemaker.Model(
         context.named(key),
         region=backend.region,
         name=known(context.settings).apply(lambda settings: _name(replace(context, settings=settings), key)),
         execution_role_arn=role.arn,
-        primary_container=aws.sagemaker.ModelPrimaryContainerArgs(
-            image=context.image(key),
-            environment=_environment(context, key),
-            model_data_source=_weights(context.model_data(key)),
-        ),
+        primary_container={
+            "image": context.image(key),
+            "environment": _environment(context, key),
+            "model_data_source": (
+                {"s3_data_sources": [{"s3_uri": weights, "s3_data_type": "S3Prefix", "compression_type": "None"}]}
+                if weights is not None
+                else None
+            ),
+        },
         vpc_config={
             "subnets": context.settings.networks[backend.region].private_subnet_ids,
             "security_group_ids": [groups[backend.region].id],
         },
-        # The role has to be able to pull the image when the model is made.
         opts=context.options(depends_on=[role.permissions]),
     )
-
-
-def _weights(uri: pulumi.Input[str] | None) -> aws.sagemaker.ModelPrimaryContainerModelDataSourceArgs | None:
-    if uri is None:
-        return None
-    source = aws.sagemaker.ModelPrimaryContainerModelDataSourceS3DataSourceArgs(
-        s3_uri=uri, s3_data_type="S3Prefix", compression_type="None"
-    )
-    return aws.sagemaker.ModelPrimaryContainerModelDataSourceArgs(s3_data_sources=[source])
 
 
 def _environment(context: Context, key: str) -> Mapping[str, pulumi.Input[str]]:

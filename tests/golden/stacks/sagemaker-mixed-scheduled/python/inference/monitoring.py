@@ -10,7 +10,7 @@ import pulumi_aws as aws
 
 from inference.context import Context
 from inference.plan import Alarm
-from inference.policies import document, statement
+from inference.policies import document
 
 ROLLBACK = "server_errors"
 """The alarm that rolls an update back."""
@@ -46,7 +46,18 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
             context.named("alerts", region),
             region=region,
             arn=topic.arn,
-            policy=_publishers(context, topic.arn),
+            policy=document(
+                {
+                    "Sid": "Publish",
+                    "Effect": "Allow",
+                    "Action": ["sns:Publish"],
+                    "Resource": topic.arn,
+                    "Principal": {
+                        "Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"],
+                    },
+                    "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
+                },
+            ),
             opts=context.options(),
         )
         for address in context.settings.alert_emails:
@@ -60,12 +71,6 @@ def topics(context: Context, keys: Mapping[str, aws.kms.Key]) -> Mapping[str, pu
             )
         found[region] = policy.arn
     return found
-
-
-def _publishers(context: Context, topic_arn: pulumi.Output[str]) -> pulumi.Output[str]:
-    services = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
-    account = {"StringEquals": {"aws:SourceAccount": context.account_id}}
-    return document(statement("Publish", ["sns:Publish"], topic_arn, account) | {"Principal": {"Service": services}})
 
 
 def alarms(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> Mapping[str, pulumi.Output[str]]:
@@ -86,7 +91,6 @@ def _alarm(
     name, alarm = named
     group = context.fleet.groups[key]
     title = context.named(name.replace("_", "-"), key)
-    is_percentile = alarm.statistic.startswith("p")
     return aws.cloudwatch.MetricAlarm(
         title,
         region=group.region,
@@ -94,8 +98,8 @@ def _alarm(
         alarm_description=alarm.description,
         namespace=alarm.namespace,
         metric_name=alarm.metric,
-        statistic=None if is_percentile else alarm.statistic,
-        extended_statistic=alarm.statistic if is_percentile else None,
+        statistic=None if alarm.statistic.startswith("p") else alarm.statistic,
+        extended_statistic=alarm.statistic if alarm.statistic.startswith("p") else None,
         comparison_operator="LessThanThreshold" if alarm.below else "GreaterThanThreshold",
         threshold=alarm.threshold * (group.accelerators if alarm.per_accelerator else 1),
         period=alarm.period_seconds,
@@ -118,10 +122,9 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
     limit = max(1, planned * (1 + settings.budget_margin_ratio))
     # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
     least_percent = math.ceil(100 * planned * 744 / 730 / limit)
-    subscribers = [alerts[fleet.home_region]]
     aws.budgets.Budget(
         context.named("monthly"),
-        name=context.named("monthly"),
+        name=f"{settings.name}-monthly",
         budget_type="COST",
         limit_amount=f"{limit:.2f}",
         limit_unit="USD",
@@ -130,12 +133,12 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
         notifications=[
             {
                 "comparison_operator": "GREATER_THAN",
-                "threshold": max(percent, least_percent),
+                "threshold": max(notification, least_percent),
                 "threshold_type": "PERCENTAGE",
-                "notification_type": kind,
-                "subscriber_sns_topic_arns": subscribers,
+                "notification_type": notification_key,
+                "subscriber_sns_topic_arns": [alerts[fleet.home_region]],
             }
-            for kind, percent in (("ACTUAL", 80), ("FORECASTED", 100))
+            for notification_key, notification in {"ACTUAL": 80, "FORECASTED": 100}.items()
         ],
         opts=context.options(),
     )
@@ -152,17 +155,18 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
     planned = settings.sagemaker_usd_per_month or fleet.planned_usd_per_month
     unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))
     watched = {"Key": "Deployment", "MatchOptions": None, "Values": [settings.name]}
+    specification = json.dumps({**unused, "Tags": watched}, sort_keys=True, separators=(",", ":"))
     monitor = aws.costexplorer.AnomalyMonitor(
         context.named("spending"),
-        name=context.named("spending"),
+        name=f"{settings.name}-spending",
         monitor_type="CUSTOM",
-        monitor_specification=json.dumps({**unused, "Tags": watched}, sort_keys=True, separators=(",", ":")),
+        monitor_specification=specification,
         opts=context.options(),
     )
     impact = str(math.ceil(max(1, planned * settings.budget_margin_ratio)))
     aws.costexplorer.AnomalySubscription(
         context.named("spending"),
-        name=context.named("spending"),
+        name=f"{settings.name}-spending",
         frequency="IMMEDIATE",
         monitor_arn_lists=[monitor.arn],
         subscribers=[{"type": "SNS", "address": alerts[fleet.home_region]}],
@@ -171,7 +175,7 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
                 "key": "ANOMALY_TOTAL_IMPACT_ABSOLUTE",
                 "match_options": ["GREATER_THAN_OR_EQUAL"],
                 "values": [impact],
-            }
+            },
         },
         opts=context.options(),
     )

@@ -28,12 +28,11 @@ def security_groups(context: Context) -> Mapping[str, aws.ec2.SecurityGroup]:
 
 
 def _group(context: Context, region: str) -> aws.ec2.SecurityGroup:
-    name = context.settings.name
     return aws.ec2.SecurityGroup(
         context.named("model", region),
         region=region,
-        name_prefix=f"model-{name}-",
-        description=f"Model containers of {name}",
+        name_prefix=f"model-{context.settings.name}-",
+        description=f"Model containers of {context.settings.name}",
         vpc_id=context.settings.networks[region].vpc_id,
         opts=context.options(),
     )

@@ -16,15 +16,3 @@ def statement(sid: str, actions: Sequence[str], resources: Any, condition: Any =
 def document(*statements: dict[str, Any]) -> pulumi.Output[str]:
     """The JSON of a policy."""
     return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})
-
-
-def trust(
-    *services: pulumi.Input[str],
-    account: pulumi.Input[str] | None = None,
-    actions: Sequence[str] = ("sts:AssumeRole",),
-) -> pulumi.Output[str]:
-    """The JSON of what lets services take a role; *account*: for resources of this one alone."""
-    taken: dict[str, Any] = {"Effect": "Allow", "Action": list(actions), "Principal": {"Service": list(services)}}
-    if account is not None:
-        taken["Condition"] = {"StringEquals": {"aws:SourceAccount": account}}
-    return document(taken)

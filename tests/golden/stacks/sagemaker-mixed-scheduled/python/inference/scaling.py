@@ -15,6 +15,8 @@ def scale(context: Context, endpoints: Mapping[str, aws.sagemaker.Endpoint]) -> 
         # A variant that gets no requests, in a cut-over, scales by nothing: it is no target of autoscaling when it goes.
         if not group.schedule:
             continue
+        # The schedule moves them.
+        options = context.options(ignore_changes=["minCapacity", "maxCapacity"])
         target = aws.appautoscaling.Target(
             context.named(key),
             region=group.region,
@@ -23,8 +25,7 @@ def scale(context: Context, endpoints: Mapping[str, aws.sagemaker.Endpoint]) -> 
             scalable_dimension="sagemaker:variant:DesiredInstanceCount",
             min_capacity=group.min_instances,
             max_capacity=group.max_instances,
-            # The schedule moves them.
-            opts=context.options(ignore_changes=["minCapacity", "maxCapacity"]),
+            opts=options,
         )
         for name, entry in group.schedule.items():
             aws.appautoscaling.ScheduledAction(

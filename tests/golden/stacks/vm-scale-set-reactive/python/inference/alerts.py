@@ -27,22 +27,21 @@ class Query:
 
 def action_groups(context: Context) -> Mapping[str, azure.monitoring.ActionGroup]:
     """Who is told of the alarms of each region."""
-    return {region: _action_group(context, region) for region in context.fleet.regions}
-
-
-def _action_group(context: Context, region: str) -> azure.monitoring.ActionGroup:
-    return azure.monitoring.ActionGroup(
-        context.named("alerts", region),
-        name=f"{context.settings.name}-{region}",
-        resource_group_name=context.resource_groups[region],
-        short_name="inference",
-        email_receivers=[
-            {"name": address, "email_address": address, "use_common_alert_schema": True}
-            for address in context.settings.alert_emails
-        ],
-        tags=context.tags,
-        opts=context.options(),
-    )
+    return {
+        region: azure.monitoring.ActionGroup(
+            context.named("alerts", region),
+            name=f"{context.settings.name}-{region}",
+            resource_group_name=context.resource_groups[region],
+            short_name="inference",
+            tags=context.tags,
+            email_receivers=[
+                {"name": email_receiver, "email_address": email_receiver, "use_common_alert_schema": True}
+                for email_receiver in context.settings.alert_emails
+            ],
+            opts=context.options(),
+        )
+        for region in context.fleet.regions
+    }
 
 
 def alarm_on_logs(
@@ -61,8 +60,8 @@ def alarm_on_logs(
         evaluation_frequency=asked.frequency,
         window_duration=asked.window,
         auto_mitigation_enabled=True,
-        # A table exists from its first line on.
-        skip_query_validation=True,
+        skip_query_validation=True,  # a table exists from its first line on
+        tags=context.tags,
         criterias=[
             {
                 "query": asked.query,
@@ -71,10 +70,9 @@ def alarm_on_logs(
                 "operator": asked.operator,
                 "threshold": asked.threshold,
                 "failing_periods": {"number_of_evaluation_periods": 1, "minimum_failing_periods_to_trigger_alert": 1},
-            }
+            },
         ],
         action={"action_groups": [action_group.id]},
-        tags=context.tags,
         opts=context.options(),
     )
 
@@ -88,12 +86,13 @@ def budget(context: Context) -> None:
     limit = max(1, planned * (1 + settings.budget_margin_ratio))
     # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
     least_percent = math.ceil(100 * planned * 744 / 730 / limit)
+    # The month of the first update.
     month = dt.datetime.now(dt.UTC).strftime("%Y-%m-01T00:00:00Z")
     subscription = azure.core.get_subscription_output(opts=context.asking)
     azure.consumption.BudgetSubscription(
         context.named("monthly"),
         name=f"{settings.name}-monthly",
-        subscription_id=pulumi.Output.concat("/subscriptions/", subscription.subscription_id),
+        subscription_id=pulumi.Output.format("/subscriptions/{0}", subscription.subscription_id),
         amount=math.ceil(limit),
         time_grain="Monthly",
         time_period={"start_date": month},
@@ -101,13 +100,12 @@ def budget(context: Context) -> None:
         notifications=[
             {
                 "operator": "GreaterThan",
-                "threshold": max(percent, least_percent),
-                "threshold_type": kind,
-                "contact_emails": list(settings.alert_emails),
+                "threshold": max(notification, least_percent),
+                "threshold_type": notification_key,
+                "contact_emails": settings.alert_emails,
                 "contact_roles": ["Owner"],
             }
-            for kind, percent in {"Actual": 80, "Forecasted": 100}.items()
+            for notification_key, notification in {"Actual": 80, "Forecasted": 100}.items()
         ],
-        # The month of the first update.
         opts=context.options(ignore_changes=["timePeriod"]),
     )

@@ -16,7 +16,7 @@ from inference.configuration import known, text
 from inference.context import Context
 from inference.identity import Identities
 from inference.network import HOST_PORT, Entrances
-from inference.plan import Group, Profile
+from inference.plan import Group
 from inference.registries import NGC, grant, image_of, is_azure, server_of
 from inference.weights import BlobSource
 
@@ -54,7 +54,9 @@ def scale_set_name(context: Context, key: str, region: str) -> pulumi.Input[str]
 def _scale_set(context: Context, key: str, entrance: Entrances, identities: Identities) -> ScaleSet:
     settings, group = context.settings, context.fleet.groups[key]
     location, identity = settings.locations[group.region], identities.by_region[group.region]
-    return ScaleSet(
+    # The autoscale setting decides how many run.
+    options = context.options(depends_on=[*entrance.ways, *identities.grants], ignore_changes=["instances"])
+    return azure.compute.LinuxVirtualMachineScaleSet(
         context.named("hosts", key),
         name=scale_set_name(context, key, group.region),
         computer_name_prefix=settings.name,
@@ -64,7 +66,7 @@ def _scale_set(context: Context, key: str, entrance: Entrances, identities: Iden
         instances=group.profiles[0].default,
         priority=group.priority,
         capacity_reservation_group_id=settings.capacity_reservation_group_ids.get(key),
-        zones=list(location.zones) or None,
+        zones=location.zones or None,
         platform_fault_domain_count=1,
         single_placement_group=False,
         overprovision=False,
@@ -73,6 +75,7 @@ def _scale_set(context: Context, key: str, entrance: Entrances, identities: Iden
         disable_password_authentication=True,
         health_probe_id=entrance.probes[group.backend].id,
         upgrade_mode="Rolling",
+        tags={**context.tags, "Group": key},
         custom_data=_custom_data(context, group, identity),
         admin_ssh_keys=[{"username": "inference", "public_key": settings.admin_ssh_public_key}],
         source_image_reference={
@@ -88,8 +91,39 @@ def _scale_set(context: Context, key: str, entrance: Entrances, identities: Iden
             "disk_encryption_set_id": location.disk_encryption_set_id,
         },
         identity={"type": "UserAssigned", "identity_ids": [identity.id]},
-        network_interfaces=[_network_interface(group, location.subnet_id, entrance)],
-        extensions=[_monitor_agent(identity)],
+        network_interfaces=[
+            {
+                "name": "primary",
+                "primary": True,
+                "enable_accelerated_networking": True,
+                "network_security_group_id": entrance.host_groups[group.region].id,
+                "ip_configurations": [
+                    {
+                        "name": "primary",
+                        "primary": True,
+                        "subnet_id": location.subnet_id,
+                        "load_balancer_backend_address_pool_ids": [entrance.pools[group.backend].id],
+                    },
+                ],
+            },
+        ],
+        extensions=[
+            {
+                "name": "AzureMonitorLinuxAgent",
+                "publisher": "Microsoft.Azure.Monitor",
+                "type": "AzureMonitorLinuxAgent",
+                "type_handler_version": "1.33",
+                "auto_upgrade_minor_version": True,
+                "automatic_upgrade_enabled": True,
+                "settings": pulumi.Output.json_dumps(
+                    {
+                        "authentication": {
+                            "managedIdentity": {"identifier-name": "mi_res_id", "identifier-value": identity.id},
+                        },
+                    },
+                ),
+            },
+        ],
         # The fleet is sized for its busiest hours: a replacement starts before an old instance stops.
         rolling_upgrade_policy={
             "max_batch_instance_percent": 25,
@@ -102,46 +136,7 @@ def _scale_set(context: Context, key: str, entrance: Entrances, identities: Iden
         automatic_instance_repair={"enabled": group.repairs, "action": "Replace", "grace_period": group.repair_grace},
         # Time for host.py to let open requests end.
         termination_notification={"enabled": True, "timeout": "PT5M"},
-        tags={**context.tags, "Group": key},
-        # The autoscale setting decides how many run.
-        opts=context.options(depends_on=[*entrance.ways, *identities.grants], ignore_changes=["instances"]),
-    )
-
-
-def _network_interface(
-    group: Group, subnet_id: pulumi.Input[str], entrance: Entrances
-) -> azure.compute.LinuxVirtualMachineScaleSetNetworkInterfaceArgs:
-    return azure.compute.LinuxVirtualMachineScaleSetNetworkInterfaceArgs(
-        name="primary",
-        primary=True,
-        enable_accelerated_networking=True,
-        network_security_group_id=entrance.host_groups[group.region].id,
-        ip_configurations=[
-            azure.compute.LinuxVirtualMachineScaleSetNetworkInterfaceIpConfigurationArgs(
-                name="primary",
-                primary=True,
-                subnet_id=subnet_id,
-                load_balancer_backend_address_pool_ids=[entrance.pools[group.backend].id],
-            )
-        ],
-    )
-
-
-def _monitor_agent(
-    identity: azure.authorization.UserAssignedIdentity,
-) -> azure.compute.LinuxVirtualMachineScaleSetExtensionArgs:
-    def settings(identity_id: str) -> str:
-        named = {"identifier-name": "mi_res_id", "identifier-value": identity_id}
-        return json.dumps({"authentication": {"managedIdentity": named}})
-
-    return azure.compute.LinuxVirtualMachineScaleSetExtensionArgs(
-        name="AzureMonitorLinuxAgent",
-        publisher="Microsoft.Azure.Monitor",
-        type="AzureMonitorLinuxAgent",
-        type_handler_version="1.33",
-        auto_upgrade_minor_version=True,
-        automatic_upgrade_enabled=True,
-        settings=identity.id.apply(settings),
+        opts=options,
     )
 
 
@@ -247,55 +242,58 @@ def scale(context: Context, identities: Identities, sets: Mapping[str, ScaleSet]
             resource_group_name=context.resource_groups[group.region],
             location=group.region,
             target_resource_id=scale_set.id,
-            profiles=[_profile(profile, group, scale_set) for profile in group.profiles],
             tags=context.tags,
+            profiles=[
+                {
+                    "name": profile.name,
+                    "capacity": {"minimum": profile.minimum, "default": profile.default, "maximum": profile.maximum},
+                    "recurrence": (
+                        {"timezone": "UTC", "days": profile.days, "hours": profile.hour, "minutes": profile.minute}
+                        if profile.days
+                        else None
+                    ),
+                    "rules": [
+                        {
+                            "metric_trigger": {
+                                "metric_name": "requests_per_second",
+                                "metric_namespace": "Inference/Hosts",
+                                "metric_resource_id": scale_set.id,
+                                "time_grain": "PT1M",
+                                "statistic": "Average",
+                                "time_window": "PT5M",
+                                "time_aggregation": "Average",
+                                "operator": "GreaterThan",
+                                "threshold": group.scale_out_above,
+                            },
+                            "scale_action": {
+                                "direction": "Increase",
+                                "type": "ChangeCount",
+                                "value": 1,
+                                "cooldown": "PT5M",
+                            },
+                        },
+                        {
+                            "metric_trigger": {
+                                "metric_name": "requests_per_second",
+                                "metric_namespace": "Inference/Hosts",
+                                "metric_resource_id": scale_set.id,
+                                "time_grain": "PT1M",
+                                "statistic": "Average",
+                                "time_window": "PT30M",
+                                "time_aggregation": "Average",
+                                "operator": "LessThan",
+                                "threshold": group.scale_in_below,
+                            },
+                            "scale_action": {
+                                "direction": "Decrease",
+                                "type": "ChangeCount",
+                                "value": 1,
+                                "cooldown": group.cooldown,
+                            },
+                        },
+                    ],
+                }
+                for profile in group.profiles
+            ],
             opts=context.options(),
         )
-
-
-def _profile(profile: Profile, group: Group, scale_set: ScaleSet) -> azure.monitoring.AutoscaleSettingProfileArgs:
-    return azure.monitoring.AutoscaleSettingProfileArgs(
-        name=profile.name,
-        capacity=azure.monitoring.AutoscaleSettingProfileCapacityArgs(
-            minimum=profile.minimum, default=profile.default, maximum=profile.maximum
-        ),
-        recurrence=_recurrence(profile),
-        rules=[
-            _rule(scale_set, "GreaterThan", group.scale_out_above, ("PT5M", "PT5M")),
-            _rule(scale_set, "LessThan", group.scale_in_below, ("PT30M", group.cooldown)),
-        ],
-    )
-
-
-def _recurrence(profile: Profile) -> azure.monitoring.AutoscaleSettingProfileRecurrenceArgs | None:
-    if not profile.days:
-        return None
-    return azure.monitoring.AutoscaleSettingProfileRecurrenceArgs(
-        timezone="UTC", days=list(profile.days), hours=profile.hour, minutes=profile.minute
-    )
-
-
-def _rule(
-    scale_set: ScaleSet, operator: str, threshold: float, times: tuple[str, str]
-) -> azure.monitoring.AutoscaleSettingProfileRuleArgs:
-    """One instance more or less; *times*: over which the rate is averaged, and how long nothing else changes."""
-    window, cooldown = times
-    return azure.monitoring.AutoscaleSettingProfileRuleArgs(
-        metric_trigger=azure.monitoring.AutoscaleSettingProfileRuleMetricTriggerArgs(
-            metric_name="requests_per_second",
-            metric_namespace="Inference/Hosts",
-            metric_resource_id=scale_set.id,
-            time_grain="PT1M",
-            statistic="Average",
-            time_window=window,
-            time_aggregation="Average",
-            operator=operator,
-            threshold=threshold,
-        ),
-        scale_action=azure.monitoring.AutoscaleSettingProfileRuleScaleActionArgs(
-            direction="Increase" if operator == "GreaterThan" else "Decrease",
-            type="ChangeCount",
-            value=1,
-            cooldown=cooldown,
-        ),
-    )

@@ -18,7 +18,7 @@ from inference.network import CLIENT_PORT, HOST_PORT, Entrances, entrance_of
 from inference.registries import grant
 
 HERE = Path(__file__).resolve().parent
-RULES: Mapping[str, dict[str, Any]] = {
+RULES: dict[str, dict[str, Any]] = {
     "backends": {"direction": "Inbound", "priority": 120, "port": HOST_PORT, "to": "*"},
     "packages-out": {"direction": "Outbound", "priority": 120, "port": 80, "to": "Internet"},
     "backends-out": {"direction": "Outbound", "priority": 130, "port": HOST_PORT, "to": "VirtualNetwork"},
@@ -38,10 +38,9 @@ def proxies(
 def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
     settings = context.settings
     location = settings.locations[region]
-    name = f"{settings.name}-entrance-{region}"
     identity = azure.authorization.UserAssignedIdentity(
         context.named("entrance-identity", region),
-        name=name,
+        name=f"{context.settings.name}-entrance-{region}",
         resource_group_name=context.resource_groups[region],
         location=region,
         tags=context.tags,
@@ -49,7 +48,7 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
     )
     members = azure.network.ApplicationSecurityGroup(
         context.named("entrance-members", region),
-        name=name,
+        name=f"{context.settings.name}-entrance-{region}",
         resource_group_name=context.resource_groups[region],
         location=region,
         tags=context.tags,
@@ -58,7 +57,8 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
     words = ("entrance-certificate", region)
     may_read = grant(context, words, settings.certificate_secret_id, "Key Vault Secrets User", identity)
     ways = [_rule(context, region, rule, members, entrance) for rule in RULES]
-    return ScaleSet(
+    options = context.options(depends_on=[*entrance.ways, *ways, may_read])
+    return azure.compute.LinuxVirtualMachineScaleSet(
         context.named("entrance", region),
         name=scale_set_name(context, f"entrance-{region}", region),
         computer_name_prefix=f"{settings.name}-entrance",
@@ -66,7 +66,7 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
         location=region,
         sku=context.fleet.entrance.size,
         instances=2,
-        zones=list(location.zones) or None,
+        zones=location.zones or None,
         platform_fault_domain_count=1,
         single_placement_group=False,
         overprovision=False,
@@ -74,6 +74,7 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
         admin_username="inference",
         disable_password_authentication=True,
         upgrade_mode="Rolling",
+        tags=context.tags,
         custom_data=_custom_data(context, region, identity, entrance),
         admin_ssh_keys=[{"username": "inference", "public_key": settings.admin_ssh_public_key}],
         source_image_reference={
@@ -88,8 +89,37 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
             "disk_encryption_set_id": location.disk_encryption_set_id,
         },
         identity={"type": "UserAssigned", "identity_ids": [identity.id]},
-        network_interfaces=[_network_interface(region, location.subnet_id, members, entrance)],
-        extensions=[_health()],
+        network_interfaces=[
+            {
+                "name": "primary",
+                "primary": True,
+                "enable_accelerated_networking": True,
+                "network_security_group_id": entrance.host_groups[region].id,
+                "ip_configurations": [
+                    {
+                        "name": "primary",
+                        "primary": True,
+                        "subnet_id": location.subnet_id,
+                        "application_security_group_ids": [members.id],
+                        "load_balancer_backend_address_pool_ids": [entrance.pools[f"entrance-{region}"].id],
+                    },
+                ],
+            },
+        ],
+        # Replacement asks whether HAProxy runs; the load balancer asks whether a backend is up too.
+        extensions=[
+            {
+                "name": "ApplicationHealth",
+                "publisher": "Microsoft.ManagedServices",
+                "type": "ApplicationHealthLinux",
+                "type_handler_version": "1.0",
+                "auto_upgrade_minor_version": True,
+                "automatic_upgrade_enabled": True,
+                "settings": pulumi.Output.json_dumps(
+                    {"protocol": "https", "port": HOST_PORT, "requestPath": "/entrance/alive"},
+                ),
+            },
+        ],
         # One at a time, and a new one before an old one goes.
         rolling_upgrade_policy={
             "max_batch_instance_percent": 50,
@@ -101,41 +131,7 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
         },
         automatic_instance_repair={"enabled": True, "action": "Replace", "grace_period": "PT10M"},
         termination_notification={"enabled": True, "timeout": "PT5M"},
-        tags=context.tags,
-        opts=context.options(depends_on=[*entrance.ways, *ways, may_read]),
-    )
-
-
-def _network_interface(
-    region: str, subnet_id: pulumi.Input[str], members: azure.network.ApplicationSecurityGroup, entrance: Entrances
-) -> azure.compute.LinuxVirtualMachineScaleSetNetworkInterfaceArgs:
-    return azure.compute.LinuxVirtualMachineScaleSetNetworkInterfaceArgs(
-        name="primary",
-        primary=True,
-        enable_accelerated_networking=True,
-        network_security_group_id=entrance.host_groups[region].id,
-        ip_configurations=[
-            azure.compute.LinuxVirtualMachineScaleSetNetworkInterfaceIpConfigurationArgs(
-                name="primary",
-                primary=True,
-                subnet_id=subnet_id,
-                application_security_group_ids=[members.id],
-                load_balancer_backend_address_pool_ids=[entrance.pools[entrance_of(region)].id],
-            )
-        ],
-    )
-
-
-def _health() -> azure.compute.LinuxVirtualMachineScaleSetExtensionArgs:
-    """Replacement asks whether HAProxy runs; the load balancer asks whether a backend is up too."""
-    return azure.compute.LinuxVirtualMachineScaleSetExtensionArgs(
-        name="ApplicationHealth",
-        publisher="Microsoft.ManagedServices",
-        type="ApplicationHealthLinux",
-        type_handler_version="1.0",
-        auto_upgrade_minor_version=True,
-        automatic_upgrade_enabled=True,
-        settings=json.dumps({"protocol": "https", "port": HOST_PORT, "requestPath": "/entrance/alive"}),
+        opts=options,
     )
 
 
@@ -211,6 +207,7 @@ def _alarm(context: Context, region: str, entrance: Entrances, action_group_id: 
         severity=2,
         frequency="PT5M",
         window_size="PT15M",
+        tags=context.tags,
         criterias=[
             {
                 "metric_namespace": "Microsoft.Network/loadBalancers",
@@ -218,9 +215,8 @@ def _alarm(context: Context, region: str, entrance: Entrances, action_group_id: 
                 "aggregation": "Average",
                 "operator": "LessThan",
                 "threshold": 90,
-            }
+            },
         ],
         actions=[{"action_group_id": action_group_id}],
-        tags=context.tags,
         opts=context.options(),
     )

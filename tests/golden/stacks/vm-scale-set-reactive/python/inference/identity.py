@@ -23,7 +23,17 @@ class Identities:
 def identities(context: Context) -> Identities:
     """An identity for each region; it may read each secret by itself, not the vault that holds it."""
     settings = context.settings
-    by_region = {region: _identity(context, region) for region in context.fleet.regions}
+    by_region = {
+        region: azure.authorization.UserAssignedIdentity(
+            context.named("host", region),
+            name=f"{context.settings.name}-{region}",
+            resource_group_name=context.resource_groups[region],
+            location=region,
+            tags=context.tags,
+            opts=context.options(),
+        )
+        for region in context.fleet.regions
+    }
     scope = settings.hf_token_secret_id
     grants: list[pulumi.Resource] = [
         grant(context, ("hub-token", region), scope, "Key Vault Secrets User", identity)
@@ -40,14 +50,3 @@ def identities(context: Context) -> Identities:
             for region, identity in by_region.items()
         ]
     return Identities(by_region=by_region, grants=grants)
-
-
-def _identity(context: Context, region: str) -> azure.authorization.UserAssignedIdentity:
-    return azure.authorization.UserAssignedIdentity(
-        context.named("host", region),
-        name=f"{context.settings.name}-{region}",
-        resource_group_name=context.resource_groups[region],
-        location=region,
-        tags=context.tags,
-        opts=context.options(),
-    )

@@ -9,8 +9,6 @@ from inference.alerts import Query, alarm_on_logs
 from inference.compute import ScaleSet
 from inference.context import Context
 
-SERVING_LEVELS = ["Info", "Notice", "Warning", "Error", "Critical", "Alert", "Emergency"]
-
 
 def workspaces(context: Context) -> Mapping[str, azure.operationalinsights.AnalyticsWorkspace]:
     """Where each region's logs go."""
@@ -35,48 +33,44 @@ def collect(
     sets: Mapping[str, ScaleSet],
 ) -> None:
     """Of each host; local0: a report a minute, local1: the serving container, kern: errors of the accelerators."""
-    rules = {region: _rule(context, region, workspace) for region, workspace in logs.items()}
-    for key, scale_set in sets.items():
+    rules = {
+        region: azure.monitoring.DataCollectionRule(
+            context.named("collects", region),
+            name=f"{context.settings.name}-{region}",
+            resource_group_name=context.resource_groups[region],
+            location=region,
+            kind="Linux",
+            tags=context.tags,
+            data_sources={
+                "syslogs": [
+                    {
+                        "name": "serving",
+                        "streams": ["Microsoft-Syslog"],
+                        "facility_names": ["local0", "local1"],
+                        "log_levels": ["Info", "Notice", "Warning", "Error", "Critical", "Alert", "Emergency"],
+                    },
+                    {
+                        "name": "kernel",
+                        "streams": ["Microsoft-Syslog"],
+                        "facility_names": ["kern"],
+                        "log_levels": ["Notice", "Warning", "Error", "Critical", "Alert", "Emergency"],
+                    },
+                ],
+            },
+            destinations={"log_analytics": [{"name": "workspace", "workspace_resource_id": logs[region].id}]},
+            data_flows=[{"streams": ["Microsoft-Syslog"], "destinations": ["workspace"]}],
+            opts=context.options(),
+        )
+        for region in logs
+    }
+    for key, group in context.fleet.groups.items():
         azure.monitoring.DataCollectionRuleAssociation(
             context.named("collects", key),
             name="inference",
-            target_resource_id=scale_set.id,
-            data_collection_rule_id=rules[context.fleet.groups[key].region].id,
+            target_resource_id=sets[key].id,
+            data_collection_rule_id=rules[group.region].id,
             opts=context.options(),
         )
-
-
-def _rule(
-    context: Context, region: str, workspace: azure.operationalinsights.AnalyticsWorkspace
-) -> azure.monitoring.DataCollectionRule:
-    return azure.monitoring.DataCollectionRule(
-        context.named("collects", region),
-        name=f"{context.settings.name}-{region}",
-        resource_group_name=context.resource_groups[region],
-        location=region,
-        kind="Linux",
-        data_sources={
-            "syslogs": [
-                _syslog("serving", ["local0", "local1"], SERVING_LEVELS),
-                _syslog("kernel", ["kern"], SERVING_LEVELS[1:]),
-            ]
-        },
-        destinations={"log_analytics": [{"name": "workspace", "workspace_resource_id": workspace.id}]},
-        data_flows=[{"streams": ["Microsoft-Syslog"], "destinations": ["workspace"]}],
-        tags=context.tags,
-        opts=context.options(),
-    )
-
-
-def _syslog(
-    name: str, facilities: list[str], levels: list[str]
-) -> azure.monitoring.DataCollectionRuleDataSourcesSyslogArgsDict:
-    return {
-        "name": name,
-        "streams": ["Microsoft-Syslog"],
-        "facility_names": list(facilities),
-        "log_levels": list(levels),
-    }
 
 
 def alarms(

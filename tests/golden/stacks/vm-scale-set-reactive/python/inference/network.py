@@ -13,8 +13,6 @@ from inference.plan import Fleet
 
 CLIENT_PORT = 443
 HOST_PORT = 8443
-ANY: dict[str, Any] = {"source_port_range": "*", "destination_address_prefix": "*", "destination_port_range": "*"}
-OPEN: dict[str, Any] = {**ANY, "source_address_prefix": "*"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,78 +94,114 @@ def _security_rules(
     context: Context, region: str, group: azure.network.NetworkSecurityGroup
 ) -> list[azure.network.NetworkSecurityRule]:
     """The load balancer keeps the addresses of the clients; registries and model hubs have no fixed ones."""
-    cidrs = context.settings.allowed_cidrs
-    clients: dict[str, Any] = {
-        "source_address_prefix": "VirtualNetwork" if cidrs is None else None,
-        "source_address_prefixes": None if cidrs is None else list(cidrs),
-    }
-    serving = {**ANY, "destination_port_range": str(HOST_PORT)}
-    probes = {**serving, "source_address_prefix": "AzureLoadBalancer"}
-    names = {**OPEN, "destination_address_prefix": "VirtualNetwork", "destination_port_range": "53"}
     rules: dict[str, dict[str, Any]] = {
-        "clients": {**_way("Inbound", 100, "Clients to the serving port"), **serving, **clients},
-        "probes": {**_way("Inbound", 110, "Health probes of the load balancer"), **probes},
+        "clients": {
+            "direction": "Inbound",
+            "access": "Allow",
+            "priority": 100,
+            "protocol": "Tcp",
+            "from": "VirtualNetwork" if context.settings.allowed_cidrs is None else None,
+            "to": "*",
+            "port": HOST_PORT,
+            "description": "Clients to the serving port",
+        },
+        "probes": {
+            "direction": "Inbound",
+            "access": "Allow",
+            "priority": 110,
+            "protocol": "Tcp",
+            "from": "AzureLoadBalancer",
+            "to": "*",
+            "port": HOST_PORT,
+            "description": "Health probes of the load balancer",
+        },
         "nothing-else-in": {
-            **_way("Inbound", 4096, "Also not from the virtual network, which Azure lets in by default", "Deny", "*"),
-            **OPEN,
+            "direction": "Inbound",
+            "access": "Deny",
+            "priority": 4096,
+            "protocol": "*",
+            "from": "*",
+            "to": "*",
+            "port": "*",
+            "description": "Also not from the virtual network, which Azure lets in by default",
         },
         "https-out": {
-            **_way("Outbound", 100, "Images, weights, Azure Monitor, private endpoints"),
-            **OPEN,
-            "destination_port_range": "443",
+            "direction": "Outbound",
+            "access": "Allow",
+            "priority": 100,
+            "protocol": "Tcp",
+            "from": "*",
+            "to": "*",
+            "port": "443",
+            "description": "Images, weights, Azure Monitor, private endpoints",
         },
         "names-out": {
-            **_way("Outbound", 110, "Name servers of the virtual network, where it has its own", "Allow", "*"),
-            **names,
+            "direction": "Outbound",
+            "access": "Allow",
+            "priority": 110,
+            "protocol": "*",
+            "from": "*",
+            "to": "VirtualNetwork",
+            "port": "53",
+            "description": "Name servers of the virtual network, where it has its own",
         },
-        "nothing-else-out": {**_way("Outbound", 4096, "Everything else stays inside", "Deny", "*"), **OPEN},
+        "nothing-else-out": {
+            "direction": "Outbound",
+            "access": "Deny",
+            "priority": 4096,
+            "protocol": "*",
+            "from": "*",
+            "to": "*",
+            "port": "*",
+            "description": "Everything else stays inside",
+        },
     }
     return [
         azure.network.NetworkSecurityRule(
             context.named(name, region),
             name=name,
+            description=rule["description"],
             resource_group_name=context.resource_groups[region],
             network_security_group_name=group.name,
+            priority=rule["priority"],
+            direction=rule["direction"],
+            access=rule["access"],
+            protocol=rule["protocol"],
+            source_address_prefix=rule["from"],
+            source_address_prefixes=context.settings.allowed_cidrs if rule["from"] is None else None,
+            source_port_range="*",
+            destination_address_prefix=rule["to"],
+            destination_port_range=str(rule["port"]),
             opts=context.options(),
-            **rule,
         )
         for name, rule in rules.items()
     ]
 
 
-def _way(
-    direction: str, priority: int, description: str, access: str = "Allow", protocol: str = "Tcp"
-) -> dict[str, Any]:
-    return {
-        "direction": direction,
-        "priority": priority,
-        "description": description,
-        "access": access,
-        "protocol": protocol,
-    }
-
-
 def _load_balancer(context: Context, key: str, place: Place) -> azure.lb.LoadBalancer:
-    region = place.region
-    location = context.settings.locations[region]
+    location = context.settings.locations[place.region]
+    # A region that gets zones later keeps its address: Azure would make another load balancer.
+    options = context.options(ignore_changes=["frontendIpConfigurations[0].zones"])
     return azure.lb.LoadBalancer(
         context.named("lb", key),
         name=f"{context.settings.name}-{key}",
-        resource_group_name=context.resource_groups[region],
-        location=region,
+        resource_group_name=context.resource_groups[place.region],
+        location=place.region,
         sku="Standard",
-        frontend_ip_configurations=[
-            {"name": "internal", "subnet_id": location.subnet_id, "zones": ["1", "2", "3"] if location.zones else None}
-        ],
         tags=context.tags,
-        # A region that gets zones later keeps its address: Azure would make another load balancer.
-        opts=context.options(ignore_changes=["frontendIpConfigurations[0].zones"]),
+        frontend_ip_configurations=[
+            {"name": "internal", "subnet_id": location.subnet_id, "zones": ["1", "2", "3"] if location.zones else None},
+        ],
+        opts=options,
     )
 
 
 def _pool(context: Context, key: str, balancer: azure.lb.LoadBalancer) -> azure.lb.BackendAddressPool:
     return azure.lb.BackendAddressPool(
-        context.named("hosts", key), name="hosts", loadbalancer_id=balancer.id, opts=context.options()
+        context.named("hosts", key),
+        name="hosts",
+        loadbalancer_id=balancer.id,
+        opts=context.options(),
     )
 
 
@@ -179,8 +213,7 @@ def _probe(context: Context, key: str, place: Place, balancer: azure.lb.LoadBala
         protocol="Https",
         port=HOST_PORT,
         request_path=place.health_path,
-        # A host that Azure takes has 30 seconds.
-        interval_in_seconds=5,
+        interval_in_seconds=5,  # a host that Azure takes has 30 seconds
         probe_threshold=2,
         opts=context.options(),
     )
@@ -220,11 +253,11 @@ def _url(
     record = azure.privatedns.ARecord(
         context.named("dns", region),
         name=f"{context.settings.name}-{region}",
-        resource_group_name=words[4],
-        zone_name=words[8],
         ttl=60,
         records=[balancer.private_ip_address],
         tags=context.tags,
+        resource_group_name=words[4],
+        zone_name=words[8],
         opts=context.options(depends_on=[proxies]),
     )
     return pulumi.Output.format("https://{0}.{1}/v1", record.name, words[8])
